@@ -1,0 +1,222 @@
+"""Opens the database: one engine that writes, and engines that only read.
+
+Knows SQLite's pragmas, locks and write-ahead log; knows no table. A reader never creates or changes a file
+and never holds the writer up; a writer creates the database and upgrades it to the newest revision.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool, StaticPool
+
+from db import migrate
+from db.address import has_log, network_type, readonly_uri, signature, sqlite_path
+from db.problems import BUSY_SECONDS, DatabaseProblem, DatabaseWarning, explain, name_of, parse_url
+from db.state import APPLICATION_ID, inspect, state_of
+
+__all__ = ["DatabaseProblem", "DatabaseWarning", "open_reader", "open_writer", "reading"]
+
+T = TypeVar("T")
+_ATTEMPTS = 8
+_PASSING = ("malformed", "unable to open", "readonly", "read-only", "locking protocol", "disk i/o", "no such")
+"""Errors that a writer causes by appearing or leaving while a reader opens the file; gone at the next try."""
+
+
+def open_writer(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
+    """An engine whose every transaction is a `BEGIN IMMEDIATE` (SQLite), on an up-to-date database.
+
+    Creates the database, its folder and its tables where they are missing; upgrades an older one. A
+    connection of option `deferred=True` begins a plain transaction instead and so only reads. `wait` is how
+    long to wait for another writer, in seconds.
+
+    Raises DatabaseProblem for a newer, foreign or corrupt database, for one that may not be written, and
+    where the file system cannot hold a write-ahead log. Warns (DatabaseWarning) on network file systems.
+    """
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if path is not None:
+        _prepare(path, parsed)
+    engine = _writing_engine(parsed, path, wait)
+    try:
+        with engine.begin() as connection:
+            _make_current(connection, parsed)
+    except DBAPIError as error:
+        engine.dispose()
+        raise explain(error, parsed, wait) from error
+    except DatabaseProblem:
+        engine.dispose()
+        raise
+    return engine
+
+
+def _make_current(connection: Connection, url: URL) -> None:
+    """Create or upgrade the tables inside the open transaction; two writers take turns here."""
+    state = inspect(connection, url)
+    if state.kind in ("ok", "older", "empty"):
+        if state.kind != "ok":
+            migrate.upgrade(connection)
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        return
+    raise DatabaseProblem(state.kind, state.sentence)
+
+
+def _prepare(path: Path, url: URL) -> None:
+    if path.exists():
+        state = state_of(url)
+        if state.kind not in ("ok", "older", "empty", "locked"):
+            raise DatabaseProblem(state.kind, state.sentence)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseProblem(
+            "permission", f"the folder {path.parent} cannot be made: {error.strerror}"
+        ) from None
+    network = network_type(path.parent)
+    if network:
+        warnings.warn(
+            f"{path} lies on a network file system ({network}), where SQLite's write-ahead log is unsafe "
+            "with more than one machine; set HORMESIS_DB to a local path or to another database",
+            DatabaseWarning,
+            stacklevel=3,
+        )
+
+
+def _writing_engine(url: URL, path: Path | None, wait: float) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
+    if path is None:
+        engine = create_engine(url, connect_args=arguments, poolclass=StaticPool)
+    else:
+        # A pooled connection serves one thread at a time, and keeps the write-ahead log open between writes.
+        engine = create_engine(url, connect_args=arguments, pool_size=4, max_overflow=60)
+
+    @event.listens_for(engine, "connect")
+    def _set_pragmas(connection: Any, _: Any) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {round(wait * 1000)}")
+        _use_log(connection, url, in_memory=path is None)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        deferred = connection.get_execution_options().get("deferred", False)
+        connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _use_log(connection: Any, url: URL, *, in_memory: bool) -> None:
+    """Switch to the write-ahead log. Retries while a reader of this process closes its read-only index."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            answer = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            # Switching asks for the file alone and ignores the busy timeout; a second process may do it too.
+            if attempt + 1 == _ATTEMPTS or not _is_passing(error, "is locked"):
+                raise
+            time.sleep(0.02 * 2**attempt)
+    if answer != "wal" and not in_memory:
+        raise DatabaseProblem(
+            "failed",
+            f"{name_of(url)} lies on a file system that cannot hold SQLite's write-ahead log (it answers "
+            f"'{answer}'); set HORMESIS_DB to a local path or to another database",
+        )
+
+
+def open_reader(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
+    """An engine that only reads: each connection is fresh and sees what is committed when it opens.
+
+    While no write-ahead log lies beside a SQLite file it is opened as immutable, else it joins the writer
+    without touching its index; in neither case is a file made or changed. Use `reading` for queries: it
+    repeats those that a writer's coming or going has cut.
+
+    Raises DatabaseProblem where the database is missing, locked, older, newer, foreign, empty or corrupt.
+    """
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if parsed.get_backend_name() == "sqlite" and path is None:
+        raise DatabaseProblem("missing", "a SQLite database in memory cannot be shared with a reader")
+    state = state_of(parsed)
+    if state.kind != "ok":
+        raise DatabaseProblem(state.kind, state.sentence)
+    return reading_engine(parsed, path, wait)
+
+
+def reading_engine(url: URL, path: Path | None, wait: float = BUSY_SECONDS) -> Engine:
+    """The reader's engine without any check of what the database is."""
+    if path is None:
+        return create_engine(url, poolclass=NullPool, execution_options={"postgresql_readonly": True})
+    file = path
+
+    def connect() -> sqlite3.Connection:
+        before = signature(file)
+        uri = readonly_uri(file, immutable=not has_log(file))
+        made = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, factory=_Remembering)
+        made.before = before
+        made.execute("PRAGMA query_only = ON")
+        return made
+
+    engine = create_engine(url, creator=connect, poolclass=NullPool)
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    return engine
+
+
+class _Remembering(sqlite3.Connection):
+    """A connection that remembers how its file looked when it was opened."""
+
+    before: tuple[int, int, int, int]
+
+
+def reading(engine: Engine, work: Callable[[Connection], T]) -> T:
+    """Run `work` on a fresh connection and return its result; repeat it where a writer came in between.
+
+    `work` must only read and must not keep the connection. Raises DatabaseProblem, one sentence.
+    """
+    path = sqlite_path(engine.url)
+    for attempt in range(_ATTEMPTS):
+        last = attempt + 1 == _ATTEMPTS
+        try:
+            with engine.connect() as connection:
+                result = work(connection)
+                if last or path is None or _is_unchanged(connection, path):
+                    return result
+        except (DBAPIError, sqlite3.Error) as error:
+            if last or not _is_passing(error):
+                raise _say(error, engine.url, path) from error
+        time.sleep(0.005 * 2**attempt)
+    raise AssertionError("unreachable")
+
+
+def _is_unchanged(connection: Connection, path: Path) -> bool:
+    """False where an immutable connection may have mixed pages from before and after a write."""
+    raw = connection.connection.driver_connection
+    if not isinstance(raw, _Remembering) or raw.before[3]:
+        return True
+    return signature(path) == raw.before
+
+
+def _is_passing(error: BaseException, *also: str) -> bool:
+    text = str(error).lower()
+    return any(sign in text for sign in (*_PASSING, *also))
+
+
+def _say(error: BaseException, url: URL, path: Path | None) -> DatabaseProblem:
+    if path is not None and not path.exists():
+        return DatabaseProblem("missing", f"there is no database at {path}; run a study to make one")
+    return explain(error, url)

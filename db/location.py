@@ -1,0 +1,28 @@
+"""Where the study's state lies: the home folder and the database's address, from the environment.
+
+Knows two environment variables and their defaults; opens and creates nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+DATABASE_FILE = "hormesis.sqlite"
+
+
+def home() -> Path:
+    """The absolute folder that holds runs: `HORMESIS_HOME`, or `runs` in the present folder."""
+    return Path(os.environ.get("HORMESIS_HOME") or "runs").expanduser().absolute()
+
+
+def database_url() -> str:
+    """The database's SQLAlchemy URL: `HORMESIS_DB`, or a SQLite file under the home.
+
+    A value of `HORMESIS_DB` without `://` is taken as the path of a SQLite file.
+    """
+    given = os.environ.get("HORMESIS_DB", "").strip()
+    if "://" in given:
+        return given
+    path = Path(given).expanduser().absolute() if given else home() / DATABASE_FILE
+    return f"sqlite:///{path}"

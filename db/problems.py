@@ -1,0 +1,91 @@
+"""What can be wrong with a database, each said in one sentence.
+
+Turns driver errors into sentences a person can act on; opens nothing itself.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+BUSY_SECONDS = 30.0
+"""How long a connection waits for another writer before it gives up."""
+
+
+Kind = Literal[
+    "ok", "missing", "locked", "newer", "older", "foreign", "empty", "corrupt", "permission", "full", "failed"
+]
+
+
+class DatabaseProblem(ValueError):
+    """The database cannot be used; the message is one sentence for the person.
+
+    `kind` is `missing`, `locked`, `newer`, `older`, `foreign`, `empty`, `corrupt`, `permission`, `full`
+    or `failed`.
+    """
+
+    def __init__(self, kind: Kind, sentence: str) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+
+
+class DatabaseWarning(UserWarning):
+    """The database works, but lies where it should not; the message is one sentence."""
+
+
+def parse_url(url: str | URL) -> URL:
+    """Parse an address. Raises DatabaseProblem (`failed`) where it is no SQLAlchemy URL."""
+    try:
+        return make_url(url)
+    except ArgumentError:
+        raise DatabaseProblem(
+            "failed", f"'{url}' is not a database URL; write sqlite:///PATH, or set HORMESIS_DB"
+        ) from None
+
+
+def name_of(url: str | URL) -> str:
+    """How the database is called in messages: the file, or the URL without its password."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        return parsed.database
+    return parsed.render_as_string(hide_password=True)
+
+
+_SENTENCES: tuple[tuple[str, Kind, str], ...] = (
+    (
+        "disk is full",
+        "full",
+        "the disk is full: nothing more can be written to {name}; free space and run again",
+    ),
+    ("quota", "full", "the disk quota is used up: nothing more can be written to {name}"),
+    (
+        "is locked",
+        "locked",
+        "{name} was locked by another writer for more than {wait:.0f} s; stop it or wait",
+    ),
+    ("locking protocol", "locked", "{name} was locked by another writer for too long; try again"),
+    ("not a database", "foreign", "{name} is not a SQLite database; set HORMESIS_DB to another file"),
+    ("malformed", "corrupt", "{name} is truncated or corrupt; restore a copy or move it away and run again"),
+    ("disk i/o error", "corrupt", "{name} cannot be read or written: the disk reports an error"),
+    ("readonly", "permission", "{name} cannot be written: no permission for the file or its folder"),
+    ("read-only", "permission", "{name} cannot be written: no permission for the file or its folder"),
+    ("unable to open", "permission", "{name} cannot be opened: no permission for the file or its folder"),
+    (
+        "no such table",
+        "older",
+        "{name} lacks a table this version needs; run `hormesis status` once to upgrade",
+    ),
+)
+
+
+def explain(error: BaseException, url: str | URL, wait: float = BUSY_SECONDS) -> DatabaseProblem:
+    """One sentence for a driver error met while using `url`."""
+    original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+    text = " ".join(str(original).split())
+    name = name_of(url)
+    for sign, kind, sentence in _SENTENCES:
+        if sign in text.lower():
+            return DatabaseProblem(kind, sentence.format(name=name, wait=wait))
+    return DatabaseProblem("failed", f"the database {name} failed: {text or type(original).__name__}")

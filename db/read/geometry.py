@@ -1,0 +1,247 @@
+"""Queries about the inside of models: probes, head maps, directions, activations and projections."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Engine, func, select
+
+from db.blocks import decode_float16, decode_float32, decode_int64
+from db.engine import reading
+from db.read.frame import frame, frame_on
+from db.schema import (
+    ActivationBlock,
+    Arm,
+    Checkpoint,
+    Direction,
+    Example,
+    ExampleList,
+    Probe,
+    ProbeSet,
+    Projection,
+    ProjectionPoint,
+)
+
+HEAD_VALUES = ("accuracy", "auroc", "selectivity", "separation", "select_accuracy", "shuffled_accuracy")
+_CHUNK = 5_000
+
+
+def probe_sets(engine: Engine, study_id: int) -> pd.DataFrame:
+    """Probe sets with the number of their examples: id, name, revision, source, examples."""
+    count = select(func.count()).where(Example.probe_set_id == ProbeSet.id).scalar_subquery()
+    query = select(
+        ProbeSet.id, ProbeSet.name, ProbeSet.revision, ProbeSet.source, count.label("examples")
+    ).where(ProbeSet.study_id == study_id)
+    return frame(engine, query.order_by(ProbeSet.id))
+
+
+def probes(
+    engine: Engine, checkpoint_id: int, position: str = "last", probe_set_id: int | None = None
+) -> pd.DataFrame:
+    """One row per head by layer and head: all columns of `probe`, and selectivity. Accuracies are balanced.
+
+    Where a checkpoint was probed on several sets, `probe_set_id` chooses.
+    """
+    query = (
+        select(*Probe.__table__.columns, (Probe.accuracy - Probe.shuffled_accuracy).label("selectivity"))
+        .where(Probe.checkpoint_id == checkpoint_id, Probe.position == position)
+        .order_by(Probe.probe_set_id, Probe.layer, Probe.head)
+    )
+    if probe_set_id is not None:
+        query = query.where(Probe.probe_set_id == probe_set_id)
+    return frame(engine, query)
+
+
+def head_map(
+    engine: Engine,
+    checkpoint_id: int,
+    value: str = "accuracy",
+    position: str = "last",
+    probe_set_id: int | None = None,
+) -> pd.DataFrame:
+    """A value per head: rows are layers, columns heads (both named), float64. See HEAD_VALUES.
+
+    Raises ValueError for a value that is not one of them.
+    """
+    if value not in HEAD_VALUES:
+        raise ValueError(f"a head map shows one of {', '.join(HEAD_VALUES)}, not '{value}'")
+    found = probes(engine, checkpoint_id, position, probe_set_id)
+    if probe_set_id is None and len(found):
+        found = found[found["probe_set_id"] == found["probe_set_id"].iloc[0]]
+    return found.pivot(index="layer", columns="head", values=value)
+
+
+def directions(
+    engine: Engine,
+    checkpoint_id: int,
+    method: str = "mass_mean",
+    position: str = "last",
+    probe_set_id: int | None = None,
+) -> pd.DataFrame:
+    """One row per head: probe_set_id, layer, head, method, sigma and vector (float32 array [head_dim])."""
+    query = (
+        select(
+            Direction.probe_set_id,
+            Direction.layer,
+            Direction.head,
+            Direction.method,
+            Direction.sigma,
+            Direction.vector,
+        )
+        .where(
+            Direction.checkpoint_id == checkpoint_id,
+            Direction.position == position,
+            Direction.method == method,
+        )
+        .order_by(Direction.probe_set_id, Direction.layer, Direction.head)
+    )
+    if probe_set_id is not None:
+        query = query.where(Direction.probe_set_id == probe_set_id)
+    found = frame(engine, query)
+    found["vector"] = pd.Series([decode_float32(data) for data in found["vector"]], dtype="object")
+    return found
+
+
+def projections(engine: Engine, study_id: int) -> pd.DataFrame:
+    """Every projection of a study: all columns of `projection` (parameters as a dict), and the checkpoint."""
+    query = (
+        select(*Projection.__table__.columns, Checkpoint.name.label("checkpoint"))
+        .outerjoin(Checkpoint, Projection.checkpoint_id == Checkpoint.id)
+        .where(Projection.study_id == study_id)
+        .order_by(Projection.subject.desc(), Projection.key)
+    )
+    return frame(engine, query, optional=("checkpoint",))
+
+
+def projection_points(
+    engine: Engine, projection_id: int, max_points: int = 15_000, *, with_text: bool = False
+) -> pd.DataFrame:
+    """Points with what they stand for: position, x, y, z, the head's or the example's columns.
+
+    Columns: checkpoint, kind, share, seed, layer, head (for directions); example_id, label, group, source,
+    score, split (for activations); text only with `with_text`. Where there are more than `max_points`, an
+    even sample by position; `projection.n` says how many there are.
+    """
+    size = select(Projection.n).where(Projection.id == projection_id)
+
+    def read(connection: Connection) -> pd.DataFrame:
+        stride = max(1, -(-int(connection.execute(size).scalar() or 0) // max(max_points, 1)))
+        columns = [
+            ProjectionPoint.position,
+            ProjectionPoint.x,
+            ProjectionPoint.y,
+            ProjectionPoint.z,
+            ProjectionPoint.checkpoint_id,
+            Checkpoint.name.label("checkpoint"),
+            Arm.kind,
+            Arm.share,
+            Arm.seed,
+            ProjectionPoint.layer,
+            ProjectionPoint.head,
+            ProjectionPoint.example_id,
+            Example.label,
+            Example.group,
+            Example.source,
+            Example.score,
+            Example.split,
+            *([Example.text] if with_text else []),
+        ]
+        query = (
+            select(*columns)
+            .outerjoin(Checkpoint, ProjectionPoint.checkpoint_id == Checkpoint.id)
+            .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
+            .outerjoin(Example, ProjectionPoint.example_id == Example.id)
+            .where(ProjectionPoint.projection_id == projection_id)
+            .order_by(ProjectionPoint.position)
+            .limit(max_points)
+        )
+        if stride > 1:
+            query = query.where(ProjectionPoint.position % stride == 0)
+        return frame_on(connection, query, optional=("seed", "label", "group", "source", "split"))
+
+    return reading(engine, read)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadActivations:
+    """Activations of one head [examples, head_dim] float32, and a row per example in the same order."""
+
+    values: NDArray[np.float32]
+    examples: pd.DataFrame
+
+
+def activation_blocks(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
+    """Which heads have stored activations: id, probe_set_id, position, layer, head, rows, columns."""
+    query = (
+        select(
+            ActivationBlock.id,
+            ActivationBlock.probe_set_id,
+            ActivationBlock.position,
+            ActivationBlock.layer,
+            ActivationBlock.head,
+            ActivationBlock.rows,
+            ActivationBlock.columns,
+        )
+        .where(ActivationBlock.checkpoint_id == checkpoint_id)
+        .order_by(
+            ActivationBlock.probe_set_id,
+            ActivationBlock.position,
+            ActivationBlock.layer,
+            ActivationBlock.head,
+        )
+    )
+    return frame(engine, query)
+
+
+def activations(
+    engine: Engine,
+    checkpoint_id: int,
+    layer: int,
+    head: int,
+    position: str = "last",
+    probe_set_id: int | None = None,
+) -> HeadActivations | None:
+    """One head's stored activations with id, label, group, source, score and split of their examples.
+
+    None where the study did not keep this head.
+    """
+    query = (
+        select(ActivationBlock.columns, ActivationBlock.scale, ActivationBlock.data, ExampleList.ids)
+        .join(ExampleList, ActivationBlock.example_list_id == ExampleList.id)
+        .where(
+            ActivationBlock.checkpoint_id == checkpoint_id,
+            ActivationBlock.position == position,
+            ActivationBlock.layer == layer,
+            ActivationBlock.head == head,
+        )
+        .order_by(ActivationBlock.probe_set_id)
+        .limit(1)
+    )
+    if probe_set_id is not None:
+        query = query.where(ActivationBlock.probe_set_id == probe_set_id)
+
+    def read(connection: Connection) -> HeadActivations | None:
+        found = connection.execute(query).first()
+        if found is None:
+            return None
+        columns, scale, data, listed = found
+        return HeadActivations(
+            decode_float16(data, columns, scale), _examples(connection, decode_int64(listed))
+        )
+
+    return reading(engine, read)
+
+
+def _examples(connection: Connection, wanted: NDArray[np.int64]) -> pd.DataFrame:
+    """Examples in the order of their ids, without their text."""
+    parts = []
+    for start in range(0, max(len(wanted), 1), _CHUNK):
+        some = wanted[start : start + _CHUNK].tolist()
+        query = select(
+            Example.id, Example.label, Example.group, Example.source, Example.score, Example.split
+        ).where(Example.id.in_(some))
+        parts.append(frame_on(connection, query))
+    return pd.concat(parts).set_index("id").reindex(wanted).rename_axis("id").reset_index()

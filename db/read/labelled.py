@@ -1,0 +1,122 @@
+"""Queries about labelled examples and about how far scorers agree on the same generations."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Engine, func, select
+
+from db.read.frame import frame
+from db.schema import Example, Generation, Prompt, Score, Scorer
+
+THRESHOLD = 0.5
+
+
+def examples(
+    engine: Engine,
+    probe_set_id: int,
+    page: int = 0,
+    size: int = 50,
+    *,
+    label: int | None = None,
+    split: str | None = None,
+    source: str | None = None,
+) -> pd.DataFrame:
+    """One page of labelled examples: id, key, text, label, group, source, score, split; by key.
+
+    `label`, `split` and `source` narrow the rows.
+    """
+    query = select(
+        Example.id,
+        Example.key,
+        Example.text,
+        Example.label,
+        Example.group,
+        Example.source,
+        Example.score,
+        Example.split,
+    ).where(Example.probe_set_id == probe_set_id)
+    for column, wanted in ((Example.label, label), (Example.split, split), (Example.source, source)):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    return frame(engine, query.order_by(Example.key).limit(size).offset(page * size))
+
+
+def examples_by_id(engine: Engine, example_ids: list[int]) -> pd.DataFrame:
+    """Examples with their text, in the order asked for; for a selection on a chart."""
+    query = select(
+        Example.id, Example.text, Example.label, Example.group, Example.source, Example.score, Example.split
+    ).where(Example.id.in_(example_ids))
+    found = frame(engine, query)
+    place = {number: index for index, number in enumerate(example_ids)}
+    return found.sort_values("id", key=lambda column: column.map(place)).reset_index(drop=True)
+
+
+def example_counts(engine: Engine, probe_set_id: int) -> pd.DataFrame:
+    """How many examples by label, split and source: label, split, source, n."""
+    keys = (Example.label, Example.split, Example.source)
+    query = (
+        select(*keys, func.count().label("n"))
+        .where(Example.probe_set_id == probe_set_id)
+        .group_by(*keys)
+        .order_by(*keys)
+    )
+    return frame(engine, query)
+
+
+def scores(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
+    """Every score of a condition on a prompt set, no texts: generation_id, then a column per scorer."""
+    query = (
+        select(Score.generation_id, Scorer.name, Score.value)
+        .select_from(Prompt)
+        .join(Generation, (Generation.prompt_id == Prompt.id) & (Generation.condition_id == condition_id))
+        .join(Score, Score.generation_id == Generation.id)
+        .join(Scorer, Score.scorer_id == Scorer.id)
+        .where(Prompt.prompt_set_id == prompt_set_id)
+    )
+
+    found = frame(engine, query)
+    wide = found.pivot_table(index="generation_id", columns="name", values="value", aggfunc="last")
+    return wide.rename_axis(columns=None).reset_index()
+
+
+def scorer_agreement(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
+    """How far each pair of toxicity scorers agrees on a condition's generations.
+
+    Columns: first, second, n (texts both scored), pearson, spearman, kappa (Cohen's, of being above 0.5)
+    and same (share on which both are on the same side of 0.5). NaN where a scorer gives one value only.
+    """
+    wide = scores(engine, condition_id, prompt_set_id)
+    toxicity = _toxicity_scorers(engine)
+    names = [name for name in wide.columns if name in toxicity]
+    rows = [_agree(wide, first, second) for first, second in combinations(names, 2)]
+    columns = ["first", "second", "n", "pearson", "spearman", "kappa", "same"]
+    kinds = ["str", "str", "int64", "float64", "float64", "float64", "float64"]
+    return pd.DataFrame(rows, columns=columns).astype(dict(zip(columns, kinds, strict=True)))
+
+
+def _toxicity_scorers(engine: Engine) -> set[str]:
+    found = frame(engine, select(Scorer.name).where(Scorer.measures == "toxicity"))
+    return set(found["name"])
+
+
+def _agree(wide: pd.DataFrame, first: str, second: str) -> tuple[str, str, int, float, float, float, float]:
+    both = wide[[first, second]].dropna()
+    n = len(both)
+    if n == 0:
+        return (first, second, 0, np.nan, np.nan, np.nan, np.nan)
+    a, b = both[first] > THRESHOLD, both[second] > THRESHOLD
+    same = float((a == b).mean())
+    chance = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
+    kappa = (same - chance) / (1 - chance) if chance < 1 else np.nan
+    pearson = _correlation(both[first], both[second])
+    spearman = _correlation(both[first].rank(), both[second].rank())
+    return (first, second, n, pearson, spearman, kappa, same)
+
+
+def _correlation(a: pd.Series[float], b: pd.Series[float]) -> float:
+    if len(a) < 2 or a.std() == 0 or b.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,160 @@
+"""Tables of what the models said: prompt sets, conditions, generations, scores, metrics and summaries."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.base import Base, Json, Key, Name
+
+
+class PromptSet(Base):
+    """A named list of prompts."""
+
+    __tablename__ = "prompt_set"
+    __table_args__ = (UniqueConstraint("study_id", "name"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    name: Mapped[Name]
+    revision: Mapped[str]
+    source: Mapped[str]
+
+
+class Prompt(Base):
+    """One prompt of a prompt set."""
+
+    __tablename__ = "prompt"
+    __table_args__ = (UniqueConstraint("prompt_set_id", "position"),)
+
+    id: Mapped[Key]
+    prompt_set_id: Mapped[int] = mapped_column(ForeignKey("prompt_set.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    text: Mapped[str]
+    kind: Mapped[str | None]
+    """What the source calls it, e.g. `hostile` or `neutral`."""
+    group: Mapped[str | None]
+
+
+class Condition(Base):
+    """A checkpoint plus a detox method and its parameters."""
+
+    __tablename__ = "condition"
+    __table_args__ = (UniqueConstraint("checkpoint_id", "key"),)
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    """Natural key, e.g. `none`, `iti/mass_mean/fixed-2`, `iti/mass_mean/cost-0.06`, `random-3/cost-0.06`."""
+    method: Mapped[str]
+    """`none`, `iti` or `random-direction`; later issues add `prompt`, `sft`, `dpo`, `meda`, `inst`."""
+    direction_method: Mapped[str | None]
+    strength: Mapped[float]
+    """Alpha: how many sigmas each selected head is moved away from toxicity. 0 for `none`."""
+    matched_cost: Mapped[float | None]
+    """Target cost in nats when the strength was found by bisection; null for a fixed strength."""
+    reached: Mapped[bool] = mapped_column(default=True)
+    """False where no strength up to the limit reached the matched cost; strength is then the limit."""
+    n_heads: Mapped[int]
+    scope: Mapped[str]
+    """Positions steered: `generated` or `all`."""
+    control: Mapped[int | None]
+    """Index of the random-direction control; null otherwise."""
+    parameters: Mapped[Json]
+
+
+class Generation(Base):
+    """One continuation of one prompt under one condition."""
+
+    __tablename__ = "generation"
+    __table_args__ = (UniqueConstraint("condition_id", "prompt_id", "sample"),)
+
+    id: Mapped[Key]
+    condition_id: Mapped[int] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
+    prompt_id: Mapped[int] = mapped_column(ForeignKey("prompt.id", ondelete="CASCADE"))
+    sample: Mapped[int]
+    text: Mapped[str]
+    tokens: Mapped[int]
+    finished: Mapped[bool]
+    """True where the model ended the text itself."""
+
+
+class Scorer(Base):
+    """Something that gives a text a number, with the revision that makes the number repeatable."""
+
+    __tablename__ = "scorer"
+    __table_args__ = (UniqueConstraint("name", "revision"),)
+
+    id: Mapped[Key]
+    name: Mapped[Name]
+    revision: Mapped[str]
+    measures: Mapped[str] = mapped_column(default="toxicity")
+    """`toxicity` (0 to 1) or `fluency` (0 to 1)."""
+
+
+class Score(Base):
+    """One scorer's value for one generation."""
+
+    __tablename__ = "score"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    generation_id: Mapped[int] = mapped_column(
+        ForeignKey("generation.id", ondelete="CASCADE"), primary_key=True
+    )
+    scorer_id: Mapped[int] = mapped_column(ForeignKey("scorer.id"), primary_key=True)
+    value: Mapped[float]
+
+
+class Metric(Base):
+    """A number about a condition (or a checkpoint), with its interval and its n."""
+
+    __tablename__ = "metric"
+    __table_args__ = (
+        UniqueConstraint("checkpoint_id", "key"),
+        Index("ix_metric_condition_id_name", "condition_id", "name"),
+    )
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
+    condition_id: Mapped[int | None] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
+    prompt_set_id: Mapped[int | None] = mapped_column(ForeignKey("prompt_set.id", ondelete="CASCADE"))
+    scorer_id: Mapped[int | None] = mapped_column(ForeignKey("scorer.id"))
+    key: Mapped[str]
+    """condition / prompt set / scorer / name, the natural key inside the checkpoint."""
+    name: Mapped[str]
+    """E.g. `toxicity`, `fire_rate`, `expected_max_toxicity`, `fluency`, `cost`, `cross_entropy`."""
+    value: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int]
+    unit: Mapped[str]
+    interval: Mapped[str]
+    """How the interval was made, e.g. `bootstrap over prompts, 95 %, 1000 draws`."""
+
+
+class Summary(Base):
+    """A metric over the seeds of an arm: what the trade-off curves draw."""
+
+    __tablename__ = "summary"
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    """arm kind / share / condition / prompt set / scorer / name."""
+    kind: Mapped[str]
+    share: Mapped[float]
+    method: Mapped[str]
+    condition_key: Mapped[str]
+    strength: Mapped[float | None]
+    matched_cost: Mapped[float | None]
+    prompt_set: Mapped[str | None]
+    scorer: Mapped[str | None]
+    name: Mapped[str]
+    value: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n_seeds: Mapped[int]
+    n: Mapped[int]
+    unit: Mapped[str]
+    interval: Mapped[str]

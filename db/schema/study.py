@@ -1,0 +1,119 @@
+"""Tables of what was run: studies, arms, checkpoints, training curves and stage runs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.base import Base, Json, Key, Name, utc_now
+
+
+class Study(Base):
+    """One reproducible experiment, identified by the hash of its configuration."""
+
+    __tablename__ = "study"
+
+    id: Mapped[Key]
+    hash: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[Name]
+    scale: Mapped[str]
+    config: Mapped[Json]
+    data_revisions: Mapped[Json]
+    """Source name to revision (content hash, or generator version and seed)."""
+    created: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Arm(Base):
+    """One training mix of a study: `kind` is `toxic` or `clean-forum`; share = toxic tokens / all tokens."""
+
+    __tablename__ = "arm"
+    __table_args__ = (UniqueConstraint("study_id", "name"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    name: Mapped[Name]
+    """Natural key inside the study, e.g. `toxic-10-s0`, `clean-forum-25-s1`."""
+    kind: Mapped[str]
+    share: Mapped[float]
+    """Added tokens / all tokens, a fraction. In the control arm the added tokens are not toxic."""
+    seed: Mapped[int]
+    clean_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    added_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    repeats: Mapped[float] = mapped_column(default=1.0)
+    """How often the added text was gone through; above 1 only where the study allows repetition."""
+    composition: Mapped[Json]
+    """Source name to {documents, tokens} of what went into the mix."""
+
+
+class Checkpoint(Base):
+    """A model an arm produced, or an imported one (then `arm_id` is null)."""
+
+    __tablename__ = "checkpoint"
+    __table_args__ = (UniqueConstraint("study_id", "name"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    arm_id: Mapped[int | None] = mapped_column(ForeignKey("arm.id", ondelete="CASCADE"))
+    name: Mapped[Name]
+    path: Mapped[str]
+    """Folder or GGUF file, relative to the home where possible."""
+    architecture: Mapped[str]
+    n_layers: Mapped[int]
+    n_heads: Mapped[int]
+    head_dim: Mapped[int]
+    parameters: Mapped[int] = mapped_column(BigInteger)
+    tokens_seen: Mapped[int | None] = mapped_column(BigInteger)
+    weights_hash: Mapped[str]
+    details: Mapped[Json]
+    """Sites, dtype, tokenizer, training settings, packages."""
+
+
+class TrainPoint(Base):
+    """One point of an arm's training curve. Losses in nats per token."""
+
+    __tablename__ = "train_point"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    arm_id: Mapped[int] = mapped_column(ForeignKey("arm.id", ondelete="CASCADE"), primary_key=True)
+    step: Mapped[int] = mapped_column(primary_key=True)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+    loss: Mapped[float | None]
+    clean_loss: Mapped[float | None]
+    toxic_loss: Mapped[float | None]
+    learning_rate: Mapped[float | None]
+    tokens_per_second: Mapped[float | None]
+
+
+class StageRun(Base):
+    """State of one stage on one subject: what the live views and resuming read."""
+
+    __tablename__ = "stage_run"
+    __table_args__ = (
+        UniqueConstraint("study_id", "stage", "subject"),
+        Index("ix_stage_run_study_id_status", "study_id", "status"),
+    )
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    stage: Mapped[str]
+    subject: Mapped[str]
+    """Arm or checkpoint name, or `study`."""
+    input_hash: Mapped[str]
+    status: Mapped[str]
+    """`waiting`, `running`, `done`, `failed` or `stopped`."""
+    done: Mapped[float] = mapped_column(default=0.0)
+    total: Mapped[float] = mapped_column(default=0.0)
+    unit: Mapped[str] = mapped_column(default="")
+    message: Mapped[str] = mapped_column(default="")
+    error: Mapped[str | None]
+    started: Mapped[datetime | None]
+    heartbeat: Mapped[datetime | None]
+    finished: Mapped[datetime | None]
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    """Working seconds, summed over resumptions."""
+    host: Mapped[str] = mapped_column(default="")
+    pid: Mapped[int | None]
+    packages: Mapped[Json]
+    git_revision: Mapped[str | None]

@@ -1,0 +1,159 @@
+"""Writing rows so that a second run changes nothing: short sessions, upserts by natural key, id lookups.
+
+Knows how SQLite and PostgreSQL say `ON CONFLICT`, and a slower way for other databases; knows no table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from sqlalchemy import JSON, ColumnElement, Engine, Table, Text, and_, cast, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from db.problems import explain
+from db.schema import Base
+
+CHUNK = 5_000
+"""Rows handed to the driver at a time."""
+Row = Mapping[str, Any]
+Model = type[Base]
+
+
+@contextmanager
+def write_session(engine: Engine) -> Iterator[Session]:
+    """A short write transaction: committed at the end, rolled back on any exception.
+
+    Holds the only write lock (SQLite) while open, so compute first and open it last. Objects stay usable
+    after the commit. Raises DatabaseProblem where the disk is full, the database locked or not writable;
+    constraint violations stay SQLAlchemy's IntegrityError.
+    """
+    try:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            session.connection()
+            yield session
+    except DBAPIError as error:
+        if _is_mistake(error):
+            raise
+        raise explain(error, engine.url) from error
+
+
+@contextmanager
+def read_session(engine: Engine) -> Iterator[Session]:
+    """A transaction on the writer's engine that takes no write lock; for stages that look before they write.
+
+    Raises DatabaseProblem like `write_session`.
+    """
+    try:
+        with Session(engine.execution_options(deferred=True), expire_on_commit=False) as session:
+            yield session
+    except DBAPIError as error:
+        if _is_mistake(error):
+            raise
+        raise explain(error, engine.url) from error
+
+
+def _is_mistake(error: DBAPIError) -> bool:
+    """True for errors of the program, which need a traceback, not a sentence."""
+    return type(error).__name__ in ("IntegrityError", "ProgrammingError", "DataError", "InterfaceError")
+
+
+def upsert(session: Session, model: Model, rows: Sequence[Row], on: Sequence[str]) -> None:
+    """Insert rows, or update those whose natural key `on` (a unique constraint) exists already.
+
+    Every row has the same columns. Ids stay; columns not given stay; a row equal to what is stored is not
+    written at all. Where `rows` repeat a key, the last one counts. Raises ValueError for unequal columns.
+    """
+    _put(session, model, rows, tuple(on), replace=True)
+
+
+def insert_missing(session: Session, model: Model, rows: Sequence[Row], on: Sequence[str]) -> None:
+    """Insert the rows whose natural key `on` is not there yet; leave the others as they are.
+
+    Raises ValueError where rows have unequal columns.
+    """
+    _put(session, model, rows, tuple(on), replace=False)
+
+
+def ids(
+    session: Session, model: Model, *columns: str, where: Sequence[ColumnElement[bool]] = ()
+) -> dict[Any, int]:
+    """Map natural keys to ids: a value for one column, a tuple for several. `where` narrows the rows."""
+    table = _table(model)
+    query = select(table.c.id, *(table.c[name] for name in columns)).where(*where)
+    found = session.execute(query)
+    if len(columns) == 1:
+        return {row[1]: row[0] for row in found}
+    return {tuple(row[1:]): row[0] for row in found}
+
+
+def _put(session: Session, model: Model, rows: Sequence[Row], on: tuple[str, ...], *, replace: bool) -> None:
+    if not rows:
+        return
+    table = _table(model)
+    given = tuple(rows[0])
+    if any(len(row) != len(given) or row.keys() != rows[0].keys() for row in rows):
+        raise ValueError(f"rows for {table.name} must all have the same columns")
+    if missing := set(on) - set(given):
+        raise ValueError(f"rows for {table.name} lack the key column {', '.join(sorted(missing))}")
+    session.flush()
+    dialect = session.get_bind().dialect.name
+    others = tuple(name for name in given if name not in on)
+    for start in range(0, len(rows), CHUNK):
+        chunk = [{name: _plain(value) for name, value in row.items()} for row in rows[start : start + CHUNK]]
+        if dialect in ("sqlite", "postgresql"):
+            statement = _on_conflict(table, dialect, on, others if replace else ())
+            session.execute(statement, chunk)
+        else:
+            _one_by_one(session, table, chunk, on, others if replace else ())
+    # What the session has loaded may now be old.
+    session.expire_all()
+
+
+def _on_conflict(table: Table, dialect: str, on: tuple[str, ...], others: tuple[str, ...]) -> Any:
+    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = make(table)
+    if not others:
+        return statement.on_conflict_do_nothing(index_elements=list(on))
+    differs = or_(
+        *(
+            _comparable(table.c[name]).is_distinct_from(_comparable(statement.excluded[name]))
+            for name in others
+        )
+    )
+    values = {name: statement.excluded[name] for name in others}
+    return statement.on_conflict_do_update(index_elements=list(on), set_=values, where=differs)
+
+
+def _comparable(column: Any) -> Any:
+    """PostgreSQL has no equality for its json type; as text it does."""
+    return cast(column, Text) if isinstance(column.type, JSON) else column
+
+
+def _one_by_one(
+    session: Session, table: Table, rows: list[dict[str, Any]], on: tuple[str, ...], others: tuple[str, ...]
+) -> None:
+    for row in rows:
+        key = and_(*(table.c[name] == row[name] for name in on))
+        found = session.execute(select(*(table.c[name] for name in (*on, *others))).where(key)).first()
+        if found is None:
+            session.execute(table.insert(), row)
+            continue
+        changed = {name: row[name] for name in others if row[name] != found._mapping[name]}
+        if changed:
+            session.execute(update(table).where(key).values(changed))
+
+
+def _plain(value: Any) -> Any:
+    """Python numbers in place of numpy's, which sqlite3 would store as bytes without a word."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _table(model: Model) -> Table:
+    table = model.__table__
+    assert isinstance(table, Table)
+    return table
