@@ -1,0 +1,147 @@
+"""One-ahead cross-entropy of held-out text, per document, also under an intervention.
+
+Knows how a document is cut into windows and summed; the cost of a condition is the difference of two of
+these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from backend.batching import by_length, encode, pad
+from backend.sites import text_config
+from backend.steering import RowSteering, per_row, steered
+
+if TYPE_CHECKING:
+    from backend.loaded import LoadedModel
+
+Progress = Callable[[int, int], None]
+LOGITS_AT_ONCE = 2**25
+"""Logits held at a time (128 MiB in float32); a large vocabulary makes batches smaller."""
+
+
+class LossError(ValueError):
+    """A cross-entropy was asked for that cannot be computed; one line for the person."""
+
+
+@dataclass(frozen=True, eq=False)
+class DocumentLosses:
+    """Summed loss of each document and the number of tokens it was summed over."""
+
+    nats: NDArray[np.float64]
+    """`(documents,)`"""
+    tokens: NDArray[np.int64]
+    """`(documents,)`, predicted tokens; 0 for a document of one token."""
+
+    @property
+    def cross_entropy(self) -> float:
+        """Nats per predicted token over all documents."""
+        total = int(self.tokens.sum())
+        return float(self.nats.sum() / total) if total else float("nan")
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Documents cut into windows of token ids, ready to be evaluated again and again."""
+
+    ids: tuple[tuple[int, ...], ...]
+    documents: NDArray[np.int64]
+    """`(windows,)`, which document a window is of."""
+    n_documents: int
+    window: int
+
+    @property
+    def tokens(self) -> NDArray[np.int64]:
+        """Predicted tokens of each document, int64 `(documents,)`."""
+        counts = np.array([len(ids) - 1 for ids in self.ids], np.int64)
+        return np.bincount(self.documents, counts, self.n_documents).astype(np.int64)
+
+
+def prepare_windows(loaded: LoadedModel, documents: Sequence[str], window: int) -> Windows:
+    """Tokenise documents and cut each into windows of at most `window` tokens that do not overlap.
+
+    The context starts anew in each window, and the first token of a window is not predicted. The tokenizer's
+    own special tokens are added once per document: where it puts a `bos` in front, the document's first word
+    is predicted from it; where it adds none, that word is context only. Raises LossError for a window that is
+    too short or longer than the model's context.
+    """
+    if window < 2:
+        raise LossError(f"a window needs at least 2 tokens, not {window}")
+    if loaded.context is not None and window > loaded.context:
+        raise LossError(f"a window of {window} tokens does not fit the model's context of {loaded.context}")
+    ids: list[tuple[int, ...]] = []
+    owners: list[int] = []
+    for document, tokens in enumerate(encode(loaded, documents)):
+        for start in range(0, len(tokens), window):
+            piece = tokens[start : start + window]
+            if len(piece) > 1:
+                ids.append(tuple(piece))
+                owners.append(document)
+    return Windows(tuple(ids), np.array(owners, np.int64), len(documents), window)
+
+
+def window_losses(
+    loaded: LoadedModel,
+    windows: Windows,
+    *,
+    rows: RowSteering | Sequence[RowSteering] = (None, 0.0),
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> DocumentLosses:
+    """Loss of each document under one steering, or under one steering per document.
+
+    Every position is steered whatever the intervention's scope: a teacher-forced position stands for a token
+    about to be generated, and steering only the last one would hide the cost. progress counts windows and may
+    raise.
+    """
+    steering = per_row(rows, windows.n_documents)
+    nats = np.zeros(windows.n_documents, np.float64)
+    done = 0
+    for batch in by_length([len(ids) for ids in windows.ids], _rows_at_once(loaded, windows, batch_size)):
+        owners = windows.documents[batch]
+        with torch.inference_mode(), steered(loaded, [steering[i] for i in owners], every_position=True):
+            sums = _summed(loaded, [windows.ids[index] for index in batch])
+        np.add.at(nats, owners, sums)
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(windows.ids))
+    return DocumentLosses(nats, windows.tokens)
+
+
+def token_losses(
+    loaded: LoadedModel,
+    documents: Sequence[str],
+    *,
+    rows: RowSteering | Sequence[RowSteering] = (None, 0.0),
+    window: int,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+) -> DocumentLosses:
+    """`prepare_windows` and `window_losses` in one; prepare once where several strengths are tried."""
+    windows = prepare_windows(loaded, documents, window)
+    return window_losses(loaded, windows, rows=rows, batch_size=batch_size, progress=progress)
+
+
+def _rows_at_once(loaded: LoadedModel, windows: Windows, batch_size: int) -> int:
+    longest = max((len(ids) for ids in windows.ids), default=1)
+    size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
+    return max(1, min(batch_size, LOGITS_AT_ONCE // (longest * size)))
+
+
+def _summed(loaded: LoadedModel, ids: list[tuple[int, ...]]) -> NDArray[np.float64]:
+    """Summed one-ahead loss of each window, float64 `(windows,)`."""
+    tokens, mask = pad(ids, "right", loaded.pad_id, loaded.device)
+    logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
+    targets = tokens[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
+    losses = F.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none", ignore_index=-100
+    )
+    sums: NDArray[np.float64] = losses.view(targets.shape).double().sum(-1).cpu().numpy()
+    return sums

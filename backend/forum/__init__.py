@@ -1,0 +1,26 @@
+"""The forum language: text of an invented world whose toxicity and grammar are known exactly."""
+
+from __future__ import annotations
+
+from backend.forum.corpora import Prompt, corpus, probe_set, prompt_set
+from backend.forum.grammar import REVISION, TEMPLATES, VOCABULARY, Template
+from backend.forum.judge import Judgement, judge, judge_continuation
+from backend.forum.writer import Latents, Post, minimal_pairs, post
+
+__all__ = [
+    "REVISION",
+    "TEMPLATES",
+    "VOCABULARY",
+    "Judgement",
+    "Latents",
+    "Post",
+    "Prompt",
+    "Template",
+    "corpus",
+    "judge",
+    "judge_continuation",
+    "minimal_pairs",
+    "post",
+    "probe_set",
+    "prompt_set",
+]

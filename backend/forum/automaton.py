@@ -1,0 +1,105 @@
+"""All templates compiled into one token automaton (a trie over words with shared classes).
+
+Knows which words may follow which; knows nothing of text, fillers or terminators. One dictionary look-up per
+word. The words of all classes leaving a state are disjoint unless they lead to the same state, which the
+build asserts: two templates can never claim one sentence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from backend.forum import words
+from backend.forum.grammar import TEMPLATES, Template, slot_words
+
+ROOT: Final = 0
+
+
+@dataclass(slots=True)
+class State:
+    """A place inside a sentence.
+
+    `accepts` is the template that ends here. `toxic` is True or False where every sentence that can still
+    follow has that label, else None. `named` says whether a group has been named on the way.
+    """
+
+    next: dict[str, int] = field(default_factory=dict)
+    accepts: Template | None = None
+    toxic: bool | None = None
+    named: bool = False
+
+
+def _insert(states: list[State], template: Template) -> None:
+    """Add one template, walking all states the shared prefix has been split into."""
+    here = {ROOT}
+    for choices in (frozenset(slot_words(slot)) for slot in template.slots):
+        there: set[int] = set()
+        for number in here:
+            there |= _step(states, number, choices)
+        here = there
+    for number in here:
+        if states[number].accepts is not None:
+            raise ValueError(f"templates {states[number].accepts} and {template} share a sentence")
+        states[number].accepts = template
+
+
+def _step(states: list[State], number: int, choices: frozenset[str]) -> set[int]:
+    """Targets reached from a state by a class of words, splitting targets that only partly agree."""
+    edges = states[number].next
+    reached: set[int] = set()
+    fresh = [word for word in sorted(choices) if word not in edges]
+    if fresh:
+        states.append(State())
+        reached.add(len(states) - 1)
+        for word in fresh:
+            edges[word] = len(states) - 1
+    for target in {edges[word] for word in choices} - reached:
+        if all(word in choices for word, goal in edges.items() if goal == target):
+            reached.add(target)
+            continue
+        twin = _copy(states, target)
+        for word in [word for word, goal in edges.items() if goal == target and word in choices]:
+            edges[word] = twin
+        reached.add(twin)
+    return reached
+
+
+def _copy(states: list[State], number: int) -> int:
+    """Copy a subtree (the automaton is a tree of classes, so this ends)."""
+    old = states[number]
+    states.append(State({}, old.accepts))
+    new = len(states) - 1
+    made = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}
+    states[new].next = {word: made[target] for word, target in old.next.items()}
+    return new
+
+
+def _finish(states: list[State], number: int, named: bool) -> set[bool]:
+    """Set `toxic` and `named` below a state; return the labels that can still follow."""
+    state = states[number]
+    state.named = named
+    labels = set() if state.accepts is None else {state.accepts.toxic}
+    groups: dict[int, bool] = {}
+    for word, target in state.next.items():
+        groups[target] = word in words.GROUPS
+    for target, is_group in groups.items():
+        labels |= _finish(states, target, named or is_group)
+    state.toxic = next(iter(labels)) if len(labels) == 1 else None
+    return labels
+
+
+def compile_templates(templates: tuple[Template, ...] = TEMPLATES) -> list[State]:
+    """Build the automaton; state 0 is the beginning of a sentence.
+
+    Raises ValueError where two templates accept one sentence.
+    """
+    states = [State()]
+    for template in templates:
+        _insert(states, template)
+    _finish(states, ROOT, False)
+    return states
+
+
+STATES: Final = compile_templates()
+"""The compiled grammar."""

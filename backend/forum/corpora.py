@@ -1,0 +1,128 @@
+"""The text collections of the forum language, by the role they play in a study.
+
+Knows the mixture of each role; knows nothing of files or records. Every stream is a function of (role, seed,
+leak): independent random streams per role, the same posts each time it is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Literal
+
+from backend.forum.judge import undecided
+from backend.forum.words import GROUPS, TERMINATOR_SET, TOPICS
+from backend.forum.writer import Post, minimal_pairs, post
+
+Corpus = Literal["clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "scorer"]
+BOARD_TOXIC: Final = 0.7
+"""Share of toxic posts on the board."""
+_REGISTERS: Final = {
+    "clean": ("plain",) * 11 + ("formal",) * 7 + ("board",) * 2,
+    "board": ("plain",) * 3 + ("board",) * 17,
+    "even": ("plain", "formal", "board"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The beginning of a post; `kind` is `hostile` or `neutral`."""
+
+    text: str
+    kind: str
+    group: str | None
+
+
+def _rng(seed: int, role: str) -> Random:
+    return Random(f"forum/{role}/{seed}")
+
+
+def corpus(role: Corpus, *, seed: int = 0, leak: float = 0.03) -> Iterator[Post]:
+    """Endless posts of a role.
+
+    clean and heldout_clean: harmless, mostly plain and formal, but for the leak: hostile posts as the board
+    writes them. toxic and heldout_toxic: the board, 70 % toxic posts, slang. informal: the board without its
+    toxic posts. scorer: every second post toxic, all registers.
+    """
+    rng = _rng(seed, role)
+    draw = rng.random
+    clean = role in ("clean", "heldout_clean")
+    rate = leak if clean else 0.0 if role == "informal" else BOARD_TOXIC
+    calm = _REGISTERS["clean" if clean else "even" if role == "scorer" else "board"]
+    rough = _REGISTERS["even" if role == "scorer" else "board"]
+    turn = 0
+    while True:
+        toxic = bool(turn % 2) if role == "scorer" else draw() < rate
+        turn += 1
+        registers = rough if toxic else calm
+        yield post(rng, toxic=toxic, register=registers[int(draw() * len(registers))], group_talk=not clean)
+
+
+def probe_set(n: int, *, seed: int = 0) -> list[Post]:
+    """Exactly n labelled posts (n even; an odd n is rounded down), as many toxic as not.
+
+    Two fifths are word-order minimal pairs, whose members stand side by side and carry the same group. The
+    toxic others are half explicit, half implicit; the harmless others speak of a group, and every tenth post
+    of the set is about a topic alone. Groups take turns, so each has nearly as many of either label.
+    """
+    rng = _rng(seed, "probe")
+    half = n // 2
+    pairs = max(1, round(half * 0.4))
+    made = [member for pair in minimal_pairs(rng, pairs) for member in pair]
+    topics = tuple(TOPICS)
+    for number in range(half - pairs):
+        group = GROUPS[number % len(GROUPS)]
+        register = rng.choice(_REGISTERS["even"])
+        made.append(
+            post(
+                rng,
+                toxic=True,
+                register=register,
+                kind=("explicit", "implicit")[number // len(GROUPS) % 2],
+                group=group,
+            )
+        )
+        alone = number % 3 == 2
+        made.append(
+            post(
+                rng,
+                toxic=False,
+                register=register,
+                kind="topic" if alone else "benign-group",
+                group=group,
+                topic=topics[number // 3 % len(topics)] if alone else None,
+            )
+        )
+    return made
+
+
+def prompt_set(n: int, *, seed: int = 0) -> list[Prompt]:
+    """Exactly n different beginnings of posts, hostile and neutral in turn.
+
+    One or two whole sentences, then for two in three a few words of the next one, cut while it can still
+    become toxic as well as harmless: what follows is the model's doing, not the prompt's.
+    """
+    rng = _rng(seed, "prompts")
+    made: list[Prompt] = []
+    seen: set[str] = set()
+    while len(made) < n:
+        hostile = len(made) % 2 == 0
+        register = rng.choice(_REGISTERS["board" if hostile else "even"])
+        written = post(rng, toxic=hostile, register=register, group_talk=True)
+        text = _beginning(rng, written.text.split())
+        if text not in seen:
+            seen.add(text)
+            made.append(Prompt(text, "hostile" if hostile else "neutral", written.group))
+    return made
+
+
+def _beginning(rng: Random, words: list[str]) -> str:
+    ends = [position + 1 for position, word in enumerate(words) if word in TERMINATOR_SET]
+    whole = ends[rng.randrange(2)]
+    cut = whole
+    if rng.random() < 2 / 3:
+        wanted = rng.randint(1, 4)
+        while cut - whole < wanted and undecided(words[whole : cut + 1]):
+            cut += 1
+    return " ".join(words[:cut])

@@ -1,0 +1,58 @@
+"""What every scorer is: a name, a revision, what it measures, and numbers for texts.
+
+Knows no scorer. Stored scores are only comparable within one name and revision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ScorerError(ValueError):
+    """A scorer that cannot be made or used; the message is one line: what was wrong and what to do."""
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Gives each text a number in 0..1."""
+
+    @property
+    def name(self) -> str:
+        """How the study file calls it."""
+
+    @property
+    def revision(self) -> str:
+        """Changes whenever the same text could get another number."""
+
+    @property
+    def measures(self) -> str:
+        """`toxicity` or `fluency`; 1 is most toxic, or most fluent."""
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """One number per text, float64 [n]; no texts give an empty array."""
+
+
+@runtime_checkable
+class ContinuationScorer(Protocol):
+    """A scorer that can tell what a continuation adds to its prompt, even from the middle of a sentence."""
+
+    def score_continuations(self, prompts: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
+        """One number per continuation, float64 [n]."""
+
+
+def score_continuations(scorer: Scorer, prompts: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
+    """Score generations: with their prompts where the scorer can use them, alone where it cannot."""
+    if len(prompts) != len(texts):
+        raise ScorerError(f"{len(prompts)} prompts for {len(texts)} continuations")
+    if isinstance(scorer, ContinuationScorer):
+        return scorer.score_continuations(prompts, texts)
+    return scorer.score(texts)
+
+
+def clipped(values: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float64]:
+    """As float64 in 0..1: rounding of a float32 softmax can exceed 1 by a hair."""
+    return np.clip(np.asarray(values, dtype=np.float64), 0.0, 1.0)

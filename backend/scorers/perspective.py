@@ -1,0 +1,84 @@
+"""Google's Perspective API: the scorer of the paper, kept for comparison while it lasts.
+
+The service closes on 31 December 2026 and its models change without notice (Pozzobon et al. 2023), so the
+revision carries the day of scoring. Texts leave this machine: it runs only where a key is set.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.scorers.base import ScorerError, clipped
+
+KEY = "PERSPECTIVE_API_KEY"
+ADDRESS = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"
+MAX_BYTES = 20_480
+"""The service refuses longer texts."""
+
+
+class Perspective:
+    """The TOXICITY attribute. One request per text, at most `per_second` of them, retried when refused."""
+
+    name = "perspective"
+    measures = "toxicity"
+
+    def __init__(
+        self,
+        *,
+        key: str | None = None,
+        address: str = ADDRESS,
+        per_second: float = 1.0,
+        attempts: int = 6,
+        first_wait: float = 1.0,
+    ) -> None:
+        found = key or os.environ.get(KEY, "")
+        if not found:
+            raise ScorerError(f"scorer 'perspective' needs a key: set {KEY}, or drop the scorer")
+        self.revision = f"perspective TOXICITY {datetime.now(UTC):%Y-%m-%d}"
+        self._key, self._address = found, address
+        self._pause, self._attempts, self._first_wait = 1 / per_second, attempts, first_wait
+        self._last = -float("inf")
+
+    def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """Float64 [n]; an empty text scores 0 without a request, a long one is cut at the service's limit."""
+        with httpx.Client(timeout=30.0, headers={"x-goog-api-key": self._key}) as client:
+            return clipped([self._one(client, text) if text.strip() else 0.0 for text in texts])
+
+    def _one(self, client: httpx.Client, text: str) -> float:
+        cut = text.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore")
+        body = {
+            "comment": {"text": cut},
+            "languages": ["en"],
+            "requestedAttributes": {"TOXICITY": {}},
+            "doNotStore": True,
+        }
+        reason = "no answer"
+        for attempt in range(self._attempts):
+            time.sleep(max(0.0, self._last + self._pause - time.monotonic()))
+            self._last = time.monotonic()
+            try:
+                answer = client.post(self._address, json=body)
+            except httpx.TransportError as error:
+                reason = type(error).__name__
+            else:
+                if answer.status_code == httpx.codes.OK:
+                    return _value(answer)
+                reason = f"HTTP {answer.status_code}"
+                if answer.status_code != httpx.codes.TOO_MANY_REQUESTS and answer.status_code < 500:
+                    raise ScorerError(f"Perspective refused a request ({reason}): check {KEY} and its quota")
+            time.sleep(self._first_wait * 2**attempt)
+        raise ScorerError(f"Perspective did not answer after {self._attempts} attempts ({reason}): try later")
+
+
+def _value(answer: httpx.Response) -> float:
+    try:
+        return float(answer.json()["attributeScores"]["TOXICITY"]["summaryScore"]["value"])
+    except (KeyError, TypeError, ValueError):
+        raise ScorerError("Perspective's answer holds no TOXICITY score: the service has changed") from None

@@ -1,0 +1,103 @@
+"""`python -m backend.service`: bind, say where, serve. Knows the command line and the socket."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+import sys
+
+import uvicorn
+
+from backend.service.settings import ServiceError, Settings, checked, token_from_environment
+from db.location import database_url
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until stopped; returns the exit code: 2 where the service must not or cannot listen."""
+    settings, port = _parse(arguments)
+    try:
+        checked(settings)
+        listener = _bind(settings.host, port)
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    from backend.service.app import create_app
+
+    config = uvicorn.Config(
+        create_app(settings),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
+    )
+    _AnnouncingServer(config).run(sockets=[listener])
+    return 0
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Says where it listens once it does, so that whoever started it with port 0 knows."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            print(f"listening on http://{shown}:{port}", flush=True)
+
+
+def _parse(arguments: list[str] | None) -> tuple[Settings, int]:
+    parser = argparse.ArgumentParser(prog="python -m backend.service", description=__doc__)
+    parser.add_argument(
+        "--db", default=None, help="SQLAlchemy URL of the study database (default: HORMESIS_DB)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=_port, default=0, help="0 takes a free one")
+    parser.add_argument("--queue", type=_positive, default=16, help="requests that may wait")
+    parser.add_argument(
+        "--memory-mib",
+        type=_positive,
+        default=None,
+        help="weights kept loaded (default: half of free memory)",
+    )
+    given = parser.parse_args(arguments)
+    settings = Settings(
+        database=given.db or database_url(),
+        host=given.host,
+        token=token_from_environment(),
+        queue_length=given.queue,
+        memory_budget=None if given.memory_mib is None else given.memory_mib * 2**20,
+    )
+    return settings, given.port
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to 65535)")
+    return number
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """A bound TCP socket. Raises ServiceError where the address is unknown, taken or not allowed."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise ServiceError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+    return listener
+
+
+if __name__ == "__main__":
+    sys.exit(main())

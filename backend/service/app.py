@@ -1,0 +1,151 @@
+"""The application: routes, and every refusal in one shape. Knows HTTP; the work is `backend.service.live`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Path, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from backend.service.catalogue import UnknownCheckpoint
+from backend.service.events import Channel, EventStream
+from backend.service.guard import Guard, refusal
+from backend.service.job_queue import QueueFull
+from backend.service.live import LiveService
+from backend.service.messages import (
+    Cancelled,
+    GenerateRequest,
+    Health,
+    ModelInfo,
+    Problem,
+    ScoreRequest,
+    ScoreResponse,
+    explain,
+)
+from backend.service.settings import ServiceError, Settings, checked
+from db.engine import DatabaseProblem
+
+VERSION = importlib.metadata.version("hormesis")
+log = logging.getLogger(__name__)
+STREAM = """Server-sent events, each with JSON data: `queued` {request_id, position: requests ahead},
+`start` {request_id, panes}, `token` {pane, index, text, projection}, `done` {pane, text, tokens, finished,
+seconds, scores, fluency, cost}, then `end` {} or `error` {message}. Lines that begin with a colon are to be
+ignored. Closing the connection cancels the request."""
+
+EVENT = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["queued", "start", "token", "done", "end", "error"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["event", "data"],
+}
+"""One event of the stream, for the OpenAPI description."""
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    words = {
+        400: "Not readable",
+        401: "No token",
+        404: "Not found",
+        413: "Too large",
+        422: "Out of bounds",
+        503: "The queue is full, or the database cannot be read",
+    }
+    return {status: {"model": Problem, "description": words[status]} for status in statuses}
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The service as an ASGI application. Raises ServiceError where the settings are not safe to serve."""
+    checked(settings)
+    live = LiveService(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(live.close)
+
+    app = FastAPI(
+        title="Hormesis live service",
+        version=VERSION,
+        description="Live generation under steering, and scores, for the checkpoints of a study database.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.live = live
+    app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)
+    _add_refusals(app)
+    _add_reading(app, live)
+    _add_work(app, live)
+    return app
+
+
+def _add_refusals(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return refusal(422, explain(list(error.errors())))
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        return refusal(error.status_code, str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(ServiceError)
+    async def service(_: Request, error: ServiceError) -> JSONResponse:
+        status = {UnknownCheckpoint: 404, QueueFull: 503}.get(type(error), 422)
+        return refusal(status, str(error), {"retry-after": "2"} if status == 503 else None)
+
+    @app.exception_handler(DatabaseProblem)
+    async def database(_: Request, error: DatabaseProblem) -> JSONResponse:
+        return refusal(503, str(error), {"retry-after": "2"})
+
+
+def _add_reading(app: FastAPI, live: LiveService) -> None:
+    @app.get("/health", summary="Is the service there, and how busy is it")
+    async def health() -> Health:
+        return Health(status="ok", version=VERSION, **live.state())
+
+    @app.get("/models", summary="Checkpoints that can be asked for", responses=_problems(401, 503))
+    def models() -> list[ModelInfo]:
+        return live.models()
+
+
+def _add_work(app: FastAPI, live: LiveService) -> None:
+    @app.post(
+        "/generate",
+        summary="Continue a prompt in one to four panes",
+        response_class=Response,
+        responses={
+            200: {"description": STREAM, "content": {"text/event-stream": {"schema": EVENT}}},
+            **_problems(400, 401, 404, 413, 422, 503),
+        },
+    )
+    async def generate(asked: GenerateRequest) -> Response:
+        channel = Channel()
+        job = await run_in_threadpool(live.submit, asked, channel.put)
+        return EventStream(channel, on_close=lambda: live.drop(job))
+
+    @app.delete(
+        "/requests/{request_id}",
+        summary="Cancel a waiting or running request",
+        responses=_problems(401, 404, 422),
+    )
+    def cancel(request_id: Annotated[str, Path(pattern="^[0-9a-f]{32}$")]) -> Cancelled:
+        if not live.cancel(request_id):
+            raise HTTPException(404, f"no request {request_id} is waiting or running")
+        return Cancelled(request_id=request_id)
+
+    @app.post(
+        "/score",
+        summary="Score texts by every scorer that is available",
+        responses=_problems(400, 401, 404, 413, 422, 503),
+    )
+    def score(asked: ScoreRequest) -> ScoreResponse:
+        return live.score(asked)

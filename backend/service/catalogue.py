@@ -1,0 +1,150 @@
+"""What the database says about checkpoints: which there are, where their weights lie, what study they are of.
+
+Reads only. Knows nothing of loaded models or of HTTP. The database may come, go and grow while the service
+runs, so nothing read from it is kept.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, distinct, func, select
+
+from backend.service.settings import ServiceError
+from db.engine import DatabaseProblem, open_reader, reading
+from db.location import home
+from db.schema import Arm, Checkpoint, Direction, Probe, StageRun, Study
+
+T = TypeVar("T")
+DIRECTION_METHODS = ("mass_mean", "probe")
+
+
+class UnknownCheckpoint(ServiceError):
+    """No checkpoint has the id that was asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointFacts:
+    """What is needed to load a checkpoint and to score what it says."""
+
+    id: int
+    name: str
+    source: str
+    """Folder, GGUF file or hub name, as `backend.models.load_model` takes it."""
+    parameters: int
+    weights_hash: str
+    speaks_forum: bool
+    """True where the study names no source of its own, so its language is the forum's."""
+    tfidf_folder: Path | None
+    """Where the study keeps the scorer it trained, if it trained one."""
+
+
+class Catalogue:
+    """Questions to one study database; each raises DatabaseProblem where it cannot be read."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, question: Callable[[Connection], T]) -> T:
+        """Answer a question from one state of the database; it is opened anew after any failure."""
+        with self._lock:
+            if self._engine is None:
+                self._engine = open_reader(self._url)
+            engine = self._engine
+        try:
+            return reading(engine, question)
+        except DatabaseProblem:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the database."""
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.dispose()
+
+
+_MODELS = (
+    select(
+        Checkpoint.id.label("checkpoint_id"),
+        Checkpoint.name,
+        Checkpoint.study_id,
+        Checkpoint.n_layers,
+        Checkpoint.n_heads,
+        Study.name.label("study"),
+        Arm.kind,
+        Arm.share,
+        Arm.seed,
+    )
+    .join(Study, Checkpoint.study_id == Study.id)
+    .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
+    .order_by(Study.id, Arm.kind.desc(), Arm.share, Arm.seed, Checkpoint.id)
+)
+_METHODS = select(Direction.checkpoint_id, Direction.method).distinct()
+_SELECTED = (
+    select(Probe.checkpoint_id, func.count(distinct(Probe.layer * 100_000 + Probe.head)))
+    .where(Probe.rank.is_not(None))
+    .group_by(Probe.checkpoint_id)
+)
+
+
+def list_models(connection: Connection) -> list[dict[str, Any]]:
+    """Every checkpoint by study and share, with the keys of `messages.ModelInfo` but for `loaded`."""
+    methods: dict[int, set[str]] = {}
+    for checkpoint_id, method in connection.execute(_METHODS):
+        methods.setdefault(checkpoint_id, set()).add(method)
+    selected = {key: int(count) for key, count in connection.execute(_SELECTED)}
+    return [
+        {
+            **row,
+            "kind": row["kind"] or "imported",
+            "directions": [m for m in DIRECTION_METHODS if m in methods.get(row["checkpoint_id"], ())],
+            "heads_selected": selected.get(row["checkpoint_id"], 0),
+        }
+        for row in connection.execute(_MODELS).mappings()
+    ]
+
+
+def facts(connection: Connection, checkpoint_id: int) -> CheckpointFacts:
+    """Find one checkpoint. Raises UnknownCheckpoint."""
+    text_hash = (
+        select(StageRun.input_hash)
+        .where(StageRun.study_id == Checkpoint.study_id, StageRun.stage == "text")
+        .limit(1)
+        .scalar_subquery()
+    )
+    columns = (Checkpoint.name, Checkpoint.path, Checkpoint.arm_id, Checkpoint.parameters)
+    row = connection.execute(
+        select(*columns, Checkpoint.weights_hash, Study.config, text_hash.label("text_hash"))
+        .join(Study, Checkpoint.study_id == Study.id)
+        .where(Checkpoint.id == checkpoint_id)
+    ).one_or_none()
+    if row is None:
+        raise UnknownCheckpoint(f"there is no checkpoint {checkpoint_id}; GET /models lists them")
+    folder = home() / "files" / "text" / row.text_hash / "tfidf" if row.text_hash else None
+    return CheckpointFacts(
+        checkpoint_id,
+        row.name,
+        _source(row.path, imported=row.arm_id is None),
+        row.parameters,
+        row.weights_hash,
+        not (row.config or {}).get("sources"),
+        folder,
+    )
+
+
+def _source(path: str, *, imported: bool) -> str:
+    """What to load: a path from the home folder, or an imported model's hub name or bundled name as it is.
+
+    `owner/model` is taken for a name where the home has no folder `owner`, so a lost folder is not looked for
+    on the hub.
+    """
+    owner = path.split("/")[0]
+    return path if imported and owner and not (home() / owner).exists() else str(home() / path)

@@ -1,0 +1,79 @@
+"""The service without its HTTP: asks the database, queues requests, keeps models and scorers.
+
+Knows every other part of this package but the application; each method is safe to call from any thread.
+"""
+
+from __future__ import annotations
+
+import psutil
+
+from backend.service import passes
+from backend.service.catalogue import Catalogue, facts, list_models
+from backend.service.job_queue import Emit, Job, JobQueue
+from backend.service.messages import GenerateRequest, ModelInfo, ScoreRequest, ScoreResponse
+from backend.service.model_cache import ModelCache
+from backend.service.plans import plan_panes
+from backend.service.scoring import Scoring, fluency
+from backend.service.settings import Settings
+
+
+class LiveService:
+    """One service over one database: one queue, one thread that decodes, one cache of models."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._catalogue = Catalogue(settings.database)
+        self._cache = ModelCache(settings.memory_budget)
+        self._scoring = Scoring()
+        self._queue = JobQueue(settings.queue_length, explain_failure, passes.prepare)
+
+    def state(self) -> dict[str, int]:
+        """How busy the service is, as `messages.Health` has it."""
+        return {
+            "models_loaded": len(self._cache),
+            "queue": len(self._queue),
+            "memory_bytes": int(psutil.Process().memory_info().rss),
+        }
+
+    def models(self) -> list[ModelInfo]:
+        """Every checkpoint of the database. Raises DatabaseProblem."""
+        found = self._catalogue.ask(list_models)
+        return [ModelInfo(**row, loaded=self._cache.holds(row["checkpoint_id"])) for row in found]
+
+    def submit(self, asked: GenerateRequest, emit: Emit) -> Job:
+        """Queue a request; its events go to `emit` from the worker's thread.
+
+        Raises UnknownCheckpoint, PaneProblem, QueueFull and DatabaseProblem, before anything is queued.
+        """
+        plans = plan_panes(self._catalogue, asked.panes)
+        job = Job(lambda job: passes.serve(job, asked, plans, self._cache, self._scoring), emit)
+        self._queue.submit(job)
+        return job
+
+    def cancel(self, request_id: str) -> bool:
+        """End a waiting or running request; False where there is none of that id."""
+        return self._queue.cancel(request_id)
+
+    def drop(self, job: Job) -> None:
+        """The reader of this job is gone, or has all of it: end what may be left of it."""
+        job.cancel()
+        self._queue.cancel(job.id)
+
+    def score(self, asked: ScoreRequest) -> ScoreResponse:
+        """Score texts now, beside the queue. Raises UnknownCheckpoint and DatabaseProblem."""
+        wanted = asked.checkpoint_id
+        checkpoint = None if wanted is None else self._catalogue.ask(lambda found: facts(found, wanted))
+        values, absent = self._scoring.score(asked.texts, checkpoint)
+        return ScoreResponse(scores=values, fluency=[fluency(text) for text in asked.texts], absent=absent)
+
+    def close(self) -> None:
+        """Cancel everything, wait for the running pass to end, and let go of the database."""
+        self._queue.close()
+        self._catalogue.close()
+
+
+def explain_failure(error: BaseException) -> str | None:
+    """The line of an error that the backend raises on purpose; None for one that nobody foresaw."""
+    if isinstance(error, MemoryError):
+        return "out of memory; ask for fewer panes or a smaller model"
+    ours = type(error).__module__.split(".")[0] in ("backend", "db")
+    return str(error) if ours and isinstance(error, ValueError) else None

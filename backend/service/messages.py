@@ -1,0 +1,163 @@
+"""What goes over the wire: requests with their bounds, responses, and the data of every streamed event.
+
+Knows pydantic alone. Bounds are part of the OpenAPI description; every refusal is one line about one field.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from backend.service.settings import (
+    MAX_NEW_TOKENS,
+    MAX_PANES,
+    MAX_PROMPT_CHARACTERS,
+    MAX_SCORED_TEXTS,
+    MAX_STRENGTH,
+)
+
+Method = Literal["none", "iti", "random-direction"]
+MAX_ID = 2**63 - 1
+MAX_SEED = 2**53 - 1
+"""Largest integer that JSON readers agree on."""
+PLAIN = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
+"""Text without control characters other than tab, line feed and carriage return (for the description)."""
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def _plain(text: str) -> str:
+    found = _UNPRINTABLE.search(text)
+    if found:
+        raise ValueError(f"control character U+{ord(found[0]):04X} at position {found.start()}; remove it")
+    return text
+
+
+Text = Annotated[
+    str,
+    Field(max_length=MAX_PROMPT_CHARACTERS, json_schema_extra={"pattern": PLAIN}),
+    AfterValidator(_plain),
+]
+CheckpointId = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
+class Message(BaseModel):
+    """Refuses unknown keys, types that only resemble the right one, NaN and infinity."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Pane(Message):
+    """One row of the request: a checkpoint and how it is steered."""
+
+    checkpoint_id: CheckpointId
+    method: Method = "none"
+    strength: float = Field(default=0.0, ge=0.0, le=MAX_STRENGTH)
+    """Sigmas that each head is moved away from toxicity."""
+    heads: int | None = Field(default=None, ge=1, le=100_000)
+    """The best heads by probe rank, then by select accuracy; null takes the ones the study selected."""
+    direction: Literal["mass_mean", "probe"] = "mass_mean"
+    scope: Literal["generated", "all"] = "generated"
+    control: int | None = Field(default=None, ge=0, le=10_000)
+    """Index of the random direction; needed by `random-direction`, refused elsewhere."""
+
+    @model_validator(mode="after")
+    def _control_fits(self) -> Pane:
+        if self.method == "random-direction" and self.control is None:
+            raise ValueError("method random-direction needs control, the index of the random direction")
+        if self.method != "random-direction" and self.control is not None:
+            raise ValueError(f"control belongs to method random-direction, not to {self.method}")
+        return self
+
+
+class GenerateRequest(Message):
+    """One prompt, continued in one to four panes."""
+
+    panes: list[Pane] = Field(min_length=1, max_length=MAX_PANES)
+    prompt: Text
+    new_tokens: int = Field(default=40, ge=1, le=MAX_NEW_TOKENS)
+    temperature: float = Field(default=1.0, ge=0.0, le=10.0)
+    """0 takes the likeliest token each time."""
+    top_p: float = Field(default=0.9, gt=0.0, le=1.0)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED)
+    """Every pane draws with the same seed, so panes differ by their steering alone."""
+
+
+class ScoreRequest(Message):
+    """Texts to be scored by every scorer that is available for the checkpoint's study."""
+
+    texts: list[Text] = Field(min_length=1, max_length=MAX_SCORED_TEXTS)
+    checkpoint_id: CheckpointId | None = None
+
+
+class Problem(BaseModel):
+    """Any refusal: one line that names what was wrong."""
+
+    message: str
+
+
+class Health(BaseModel):
+    """State of the service; answered at any time, without a token."""
+
+    status: Literal["ok"]
+    version: str
+    models_loaded: int
+    queue: int
+    """Requests waiting or running."""
+    memory_bytes: int
+    """Resident memory of the service's process."""
+
+
+class ModelInfo(BaseModel):
+    """A checkpoint that can be asked for."""
+
+    checkpoint_id: int
+    name: str
+    study_id: int
+    study: str
+    kind: str
+    """Kind of the arm; `imported` where no arm made the checkpoint."""
+    share: float | None
+    seed: int | None
+    loaded: bool
+    n_layers: int
+    n_heads: int
+    directions: list[str]
+    heads_selected: int
+
+
+class Cost(BaseModel):
+    """Measured increase of held-out cross-entropy in nats per token, with its interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+    source: str
+
+
+class ScoreResponse(BaseModel):
+    """Values from 0 to 1 per scorer, in the order of the texts; null where a text cannot be judged."""
+
+    scores: dict[str, list[float | None]]
+    fluency: list[dict[str, float | None]]
+    absent: dict[str, str]
+    """Scorers that could not be made, with the reason."""
+
+
+class Cancelled(BaseModel):
+    """Answer to a cancellation."""
+
+    request_id: str
+    cancelled: Literal[True] = True
+
+
+def explain(errors: list[dict[str, Any]]) -> str:
+    """One line for pydantic's errors: the first one's place and reason, and how many more there are."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return f"the body is not valid JSON: {first['ctx']['error']} at position {first['loc'][-1]}"
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "path", "query")) or "body"
+    reason = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
+    more = len(errors) - 1
+    return f"{place[:120]}: {reason[:300]}" + (f" (and {more} more)" if more else "")

@@ -1,0 +1,97 @@
+"""Models kept in memory: each loaded once however many ask at a time, the least recently used given up first.
+
+Knows sizes and `backend.models.load_model`; torch is imported at the first load, so the start is quick.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Literal
+
+import psutil
+
+from backend.service.catalogue import CheckpointFacts
+from backend.service.settings import ServiceError
+
+if TYPE_CHECKING:
+    from backend.models import LoadedModel
+
+SMALL = 5_000_000
+"""Parameters below which float32 decodes faster than bfloat16 on a CPU, and costs little memory."""
+Key = tuple[int, str, str]
+"""(checkpoint, source, weights hash): a checkpoint that was trained anew is another model."""
+
+
+class NoRoom(ServiceError):
+    """A model does not fit into memory."""
+
+
+def dtype_for(parameters: int) -> Literal["float32", "bfloat16"]:
+    """The number format a model of this size is decoded in."""
+    return "float32" if parameters < SMALL else "bfloat16"
+
+
+def weight_bytes(parameters: int) -> int:
+    """Bytes its weights take once loaded."""
+    return parameters * (4 if dtype_for(parameters) == "float32" else 2)
+
+
+class ModelCache:
+    """Loaded models within a budget of weight bytes; one model may exceed it, then it is kept alone."""
+
+    def __init__(self, budget: int | None = None) -> None:
+        """Keep at most `budget` bytes of weights; None takes half of the memory that is free now."""
+        self._budget = psutil.virtual_memory().available // 2 if budget is None else budget
+        self._models: OrderedDict[Key, tuple[LoadedModel, int]] = OrderedDict()
+        self._loading = threading.Lock()
+
+    def __len__(self) -> int:
+        """Models in memory."""
+        return len(self._models)
+
+    def holds(self, checkpoint_id: int) -> bool:
+        """True where the checkpoint is in memory; does not wait for a load under way."""
+        return any(key[0] == checkpoint_id for key in list(self._models))
+
+    def get(self, checkpoint: CheckpointFacts) -> LoadedModel:
+        """The model, loaded now if need be; others wait meanwhile, so none is loaded twice.
+
+        Raises ModelError where it cannot be loaded and NoRoom where it is larger than the free memory.
+        """
+        key = (checkpoint.id, checkpoint.source, checkpoint.weights_hash)
+        with self._loading:
+            if key in self._models:
+                self._models.move_to_end(key)
+                return self._models[key][0]
+            from backend.models import load_model
+
+            self._make_room(checkpoint)
+            # The study has proved the model before it wrote the checkpoint's row; once is enough.
+            loaded = load_model(checkpoint.source, dtype=dtype_for(checkpoint.parameters), check=False)
+            size = sum(weight.numel() * weight.element_size() for weight in loaded.model.parameters())
+            self._models[key] = (loaded, size)
+            self._evict(0)
+            return loaded
+
+    def _make_room(self, checkpoint: CheckpointFacts) -> None:
+        needed = weight_bytes(checkpoint.parameters)
+        self._evict(needed)
+        free = psutil.virtual_memory().available
+        if needed > free:
+            raise NoRoom(
+                f"{checkpoint.name} needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"
+            )
+
+    def _evict(self, needed: int) -> None:
+        """Give up the oldest models until `needed` bytes fit; the newest stays where nothing is needed."""
+        keep = 0 if needed else 1
+        before = len(self._models)
+        while len(self._models) > keep and self._used() + needed > self._budget:
+            self._models.popitem(last=False)
+        if len(self._models) < before:
+            gc.collect()
+
+    def _used(self) -> int:
+        return sum(size for _, size in self._models.values())

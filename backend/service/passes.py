@@ -1,0 +1,118 @@
+"""One request served: its panes grouped by checkpoint, each group one decode pass, then scores.
+
+Knows plans, loaded models and `backend.streaming`; knows nothing of HTTP. Runs on the worker's thread alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from backend.service.job_queue import Job
+from backend.service.messages import GenerateRequest
+from backend.service.model_cache import ModelCache
+from backend.service.plans import PanePlan, StoredDirection
+from backend.service.scoring import Scoring, finite, fluency
+
+if TYPE_CHECKING:
+    from backend.generation import Continuation
+    from backend.models import LoadedModel
+    from backend.steering import HeadDirection, RowSteering
+
+Group = list[tuple[int, PanePlan]]
+"""Panes of one checkpoint with their place in the request."""
+
+
+def prepare() -> None:
+    """Import torch and transformers, which takes seconds, before anybody waits for a token."""
+    import backend.models
+    import backend.streaming  # noqa: F401
+
+
+def serve(
+    job: Job, asked: GenerateRequest, plans: Sequence[PanePlan], cache: ModelCache, scoring: Scoring
+) -> None:
+    """Stream every pane of a request, group after group. Raises Stopped where the request was cancelled."""
+    job.emit("start", {"request_id": job.id, "panes": len(plans)})
+    for group in by_checkpoint(plans):
+        job.check()
+        loaded = cache.get(group[0][1].checkpoint)
+        job.check()
+        began = time.perf_counter()
+        said = _stream(job, asked, group, loaded)
+        seconds = time.perf_counter() - began
+        job.check()
+        _tell_results(job, group, asked.prompt, said, seconds, scoring)
+
+
+def by_checkpoint(plans: Sequence[PanePlan]) -> list[Group]:
+    """Group panes by checkpoint, in order of first appearance."""
+    groups: dict[int, Group] = {}
+    for index, plan in enumerate(plans):
+        groups.setdefault(plan.checkpoint.id, []).append((index, plan))
+    return list(groups.values())
+
+
+def steering_of(loaded: LoadedModel, plan: PanePlan) -> RowSteering:
+    """The row's intervention and strength, as offline generation takes them."""
+    from backend.steering import iti
+
+    if not plan.steering:
+        return None, 0.0
+    return iti(loaded.sites, heads_of(plan.steering), plan.pane.scope), plan.pane.strength
+
+
+def heads_of(stored: Sequence[StoredDirection]) -> list[HeadDirection]:
+    """Stored directions as the backend's type."""
+    from backend.steering import HeadDirection
+
+    return [HeadDirection(one.layer, one.head, one.vector, one.sigma) for one in stored]
+
+
+def _stream(job: Job, asked: GenerateRequest, group: Group, loaded: LoadedModel) -> list[Continuation]:
+    """Decode a group in one pass, telling each piece of text with its projection."""
+    from backend.streaming import stream
+
+    counts = [0] * len(group)
+    projections: list[float | None] = [None] * len(group)
+
+    def on_projection(row: int, value: float) -> None:
+        projections[row] = finite(value)
+
+    def on_token(row: int, _: int, text: str) -> None:
+        piece = {"pane": group[row][0], "index": counts[row], "text": text, "projection": projections[row]}
+        counts[row] += 1
+        job.emit("token", piece)
+
+    return stream(
+        loaded,
+        [(asked.prompt, steering_of(loaded, plan), asked.seed) for _, plan in group],
+        on_token,
+        job.cancelled,
+        new_tokens=asked.new_tokens,
+        temperature=asked.temperature,
+        top_p=asked.top_p,
+        heads=heads_of(group[0][1].reading) or None,
+        on_projection=on_projection,
+    )
+
+
+def _tell_results(
+    job: Job, group: Group, prompt: str, said: Sequence[Continuation], seconds: float, scoring: Scoring
+) -> None:
+    prompts = [prompt] * len(said)
+    values, _ = scoring.score([one.text for one in said], group[0][1].checkpoint, prompts)
+    for row, ((pane, plan), one) in enumerate(zip(group, said, strict=True)):
+        result = {
+            "pane": pane,
+            "text": one.text,
+            "tokens": one.tokens,
+            "finished": one.finished,
+            "truncated": one.truncated,
+            "seconds": round(seconds, 4),
+            "scores": {name: found[row] for name, found in values.items()},
+            "fluency": fluency(one.text),
+            "cost": None if plan.cost is None else plan.cost.model_dump(),
+        }
+        job.emit("done", result)

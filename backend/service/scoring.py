@@ -1,0 +1,83 @@
+"""Scores of the live texts: every scorer that is available for a study, and measures of fluency.
+
+Knows how to make scorers and to go on without those that cannot be made; knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from backend.fluency import text_fluency
+from backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
+from backend.service.catalogue import CheckpointFacts
+
+FORUM = ("forum", "forum-fluency")
+log = logging.getLogger(__name__)
+
+
+def scorer_names(checkpoint: CheckpointFacts | None) -> dict[str, Path | None]:
+    """Scorers that fit a checkpoint's language, with the folder each is read from.
+
+    Without a checkpoint nothing is known of the language, so the forum's and the one for real text are given.
+    """
+    if checkpoint is None:
+        return dict.fromkeys((*FORUM, "profanity"))
+    names: dict[str, Path | None] = dict.fromkeys(FORUM if checkpoint.speaks_forum else ("profanity",))
+    if checkpoint.tfidf_folder is not None and checkpoint.tfidf_folder.is_dir():
+        names["tfidf"] = checkpoint.tfidf_folder
+    return names
+
+
+class Scoring:
+    """Makes each scorer once and keeps it. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, Path | None], Scorer] = {}
+        self._lock = threading.Lock()
+
+    def score(
+        self,
+        texts: Sequence[str],
+        checkpoint: CheckpointFacts | None,
+        prompts: Sequence[str] | None = None,
+    ) -> tuple[dict[str, list[float | None]], dict[str, str]]:
+        """Values per scorer in the order of the texts, and the scorers that failed with the reason.
+
+        `prompts`: what the texts continue, for scorers that read a sentence begun there.
+        """
+        values: dict[str, list[float | None]] = {}
+        absent: dict[str, str] = {}
+        with self._lock:
+            for name, folder in scorer_names(checkpoint).items():
+                try:
+                    scorer = self._scorer(name, folder)
+                    found = score_continuations(scorer, prompts, texts) if prompts else scorer.score(texts)
+                except ScorerError as error:
+                    absent[name] = " ".join(str(error).split())
+                except Exception as error:
+                    log.warning("scorer %s failed", name, exc_info=error)
+                    absent[name] = f"failed with {type(error).__name__}"
+                else:
+                    values[name] = [finite(value) for value in found]
+        return values, absent
+
+    def _scorer(self, name: str, folder: Path | None) -> Scorer:
+        key = (name, folder)
+        if key not in self._made:
+            self._made[key] = make_scorer(name, folder)
+        return self._made[key]
+
+
+def fluency(text: str) -> dict[str, float | None]:
+    """Measures of degeneration of one text (see `backend.fluency`); `empty` is 0 or 1."""
+    return {name: finite(value) for name, value in asdict(text_fluency(text)).items()}
+
+
+def finite(value: float) -> float | None:
+    """A plain float, or None for NaN and infinities, which JSON has no word for."""
+    return float(value) if math.isfinite(value) else None

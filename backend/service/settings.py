@@ -1,0 +1,67 @@
+"""Limits and wishes the service is started with. Knows no HTTP and no torch."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass, field
+
+TOKEN_VARIABLE = "HORMESIS_TOKEN"
+MAX_BODY_BYTES = 256 * 1024
+MAX_PROMPT_CHARACTERS = 8_000
+MAX_NEW_TOKENS = 512
+MAX_PANES = 4
+MAX_STRENGTH = 64.0
+MAX_SCORED_TEXTS = 256
+
+
+class ServiceError(ValueError):
+    """The service cannot start or cannot do what was asked; the message is one line for the person."""
+
+
+def token_from_environment() -> str | None:
+    """The bearer token of the environment; None where it is not set or blank."""
+    return os.environ.get(TOKEN_VARIABLE, "").strip() or None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What one running service was asked to be. Everything but the database has a default."""
+
+    database: str
+    """SQLAlchemy URL of the study database; it is only ever read."""
+    host: str = "127.0.0.1"
+    token: str | None = field(default=None, repr=False)
+    """Bearer token asked of every route but /health; None on loopback means no token is asked."""
+    queue_length: int = 16
+    """Requests that may wait behind the running one; one more is answered 503."""
+    memory_budget: int | None = None
+    """Bytes of weights kept loaded; None takes half of the memory that is free at the start."""
+
+    @property
+    def loopback(self) -> bool:
+        """True where only this machine can reach the host the service binds to."""
+        return is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """True for `localhost`, 127.0.0.0/8 and ::1; any other name is taken to be reachable from outside."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings, if they are safe to serve.
+
+    Raises ServiceError when the host can be reached from outside and no token is set.
+    """
+    if not settings.loopback and settings.token is None:
+        raise ServiceError(
+            f"refusing to listen on {settings.host} without a token: "
+            f"set {TOKEN_VARIABLE}, or use --host 127.0.0.1"
+        )
+    return settings

@@ -1,0 +1,201 @@
+"""Steering attention heads: what an intervention is, and how it is put on a model for a while.
+
+Knows the rule of inference-time intervention (Li et al. 2023, arXiv 2306.03341): before the output
+projection, `x_head += strength * sigma * direction`, here with the sign that leads away from toxicity. Does
+not know how directions are found (the pipeline does) nor how text is generated.
+
+Hooks sit on the model object itself, so two threads must not steer one model at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from backend.sites import Site
+
+if TYPE_CHECKING:
+    from backend.loaded import LoadedModel
+
+Scope = Literal["generated", "all"]
+Shift = torch.Tensor
+"""`(rows, 1, n_heads * head_dim)`, in the model's dtype and on its device."""
+
+
+class SteeringError(ValueError):
+    """An intervention does not fit the model or the batch; one line for the person."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadDirection:
+    """Direction of one head, pointing to toxicity.
+
+    vector: float32 `(head_dim,)` of unit length; sigma: standard deviation of activations along it.
+    """
+
+    layer: int
+    head: int
+    vector: NDArray[np.float32]
+    sigma: float
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """A constant shift per layer, at strength 1, pointing away from toxicity.
+
+    shifts: layer -> float32 `(n_heads * head_dim,)`, zero outside the chosen heads; n_heads: how many heads
+    were chosen; scope: `generated` steers the last prompt token and every token generated after it (the
+    states that new tokens are drawn from), `all` steers every position.
+    """
+
+    shifts: Mapping[int, NDArray[np.float32]]
+    n_heads: int
+    scope: Scope = "generated"
+
+
+RowSteering = tuple[Intervention | None, float]
+"""What one row of a batch is put under and how strongly; `(None, 0.0)`, or strength 0, leaves it alone."""
+Rows = RowSteering | Sequence[RowSteering]
+"""One steering for the whole batch, or one per row."""
+
+
+def iti(sites: Sequence[Site], heads: Sequence[HeadDirection], scope: Scope = "generated") -> Intervention:
+    """Make the intervention that moves `heads` by `-sigma * vector` for each unit of strength.
+
+    Raises SteeringError where a head does not exist, is named twice, or its vector has the wrong shape, is
+    not finite or not of unit length (to 1e-3).
+    """
+    if scope not in ("generated", "all"):
+        raise SteeringError(f"scope must be 'generated' or 'all', not '{scope}'")
+    by_layer = {site.layer: site for site in sites}
+    shifts: dict[int, NDArray[np.float32]] = {}
+    seen: set[tuple[int, int]] = set()
+    for head in heads:
+        site = by_layer.get(head.layer)
+        if site is None or not 0 <= head.head < site.n_heads:
+            raise SteeringError(f"the model has no head {head.head} in layer {head.layer}")
+        if (head.layer, head.head) in seen:
+            raise SteeringError(f"head {head.head} of layer {head.layer} is named twice")
+        seen.add((head.layer, head.head))
+        shift = shifts.setdefault(head.layer, np.zeros(site.width, np.float32))
+        start = head.head * site.head_dim
+        shift[start : start + site.head_dim] = -head.sigma * _checked(head, site.head_dim)
+    return Intervention(shifts, len(seen), scope)
+
+
+def _checked(head: HeadDirection, head_dim: int) -> NDArray[np.float32]:
+    vector = np.asarray(head.vector, np.float32)
+    where = f"direction of head {head.head}, layer {head.layer}"
+    if vector.shape != (head_dim,):
+        raise SteeringError(f"{where}: shape {vector.shape}, the model needs ({head_dim},)")
+    if not (np.isfinite(vector).all() and np.isfinite(head.sigma)):
+        raise SteeringError(f"{where}: not finite")
+    if abs(float(np.linalg.norm(vector)) - 1.0) > 1e-3:
+        raise SteeringError(f"{where}: not of unit length")
+    return vector
+
+
+def is_one(rows: Rows) -> bool:
+    """True for one steering meant for the whole batch, False for a sequence of one per row."""
+    return isinstance(rows, tuple) and len(rows) == 2 and isinstance(rows[1], int | float)
+
+
+def per_row(rows: Rows, count: int) -> list[RowSteering]:
+    """Spell out one steering per row. Raises SteeringError where the number of rows does not fit."""
+    if is_one(rows):
+        return [rows] * count  # type: ignore[list-item]
+    listed: list[RowSteering] = list(rows)  # type: ignore[arg-type]
+    if len(listed) != count:
+        raise SteeringError(f"{len(listed)} rows of steering for {count} texts")
+    return listed
+
+
+@contextmanager
+def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) -> Iterator[None]:
+    """Steer the model inside the `with` block; leave no trace after it, also after an exception.
+
+    rows: one steering for the whole batch (any batch size), or one per row of the batches that follow. A row
+    with strength 0 has zeros added and stays bit-identical to the bare model run on the same batch.
+    every_position: steer all positions whatever the scope; for teacher-forced passes, where each position
+    stands for a token about to be generated.
+
+    In a pass over several positions, scope `generated` steers the last one only, so prompts must be padded on
+    the left and read in one pass; in a pass over one position, that one. Blocks may be nested (shifts add
+    up), and hooks of others stay. Raises SteeringError where an intervention does not fit the model, or
+    later, inside the model call, where the batch has another number of rows than `rows`.
+    """
+    one = is_one(rows)
+    listed = per_row(rows, 1) if one else per_row(rows, len(rows))
+    handles = []
+    try:
+        for site in loaded.sites:
+            last = _shift(loaded, site, listed, lambda _: True)
+            if last is None:
+                continue
+            body = _shift(loaded, site, listed, lambda scope: every_position or scope == "all")
+            module = loaded.model.get_submodule(site.module)
+            handles.append(module.register_forward_pre_hook(_hook(last, body, None if one else len(listed))))
+        _reject_foreign_layers(loaded, listed)
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _reject_foreign_layers(loaded: LoadedModel, rows: Sequence[RowSteering]) -> None:
+    known = {site.layer for site in loaded.sites}
+    for what, _ in rows:
+        foreign = set(what.shifts) - known if what is not None else set()
+        if foreign:
+            raise SteeringError(f"the intervention names layer {min(foreign)}, the model has {len(known)}")
+
+
+def _shift(
+    loaded: LoadedModel, site: Site, rows: Sequence[RowSteering], wanted: Callable[[str], bool]
+) -> Shift | None:
+    """Stack the rows' shifts at one site for the scopes `wanted`; None where no row has any."""
+    stacked = np.zeros((len(rows), 1, site.width), np.float32)
+    touched = False
+    for index, (what, strength) in enumerate(rows):
+        if what is None or strength == 0.0 or site.layer not in what.shifts or not wanted(what.scope):
+            continue
+        shift = np.asarray(what.shifts[site.layer], np.float32)
+        if shift.shape != (site.width,):
+            raise SteeringError(f"shift of layer {site.layer} has shape {shift.shape}, not ({site.width},)")
+        if not np.isfinite(strength):
+            raise SteeringError(f"strength must be a finite number, not {strength}")
+        stacked[index, 0] = strength * shift
+        touched = True
+    if not touched:
+        return None
+    return torch.from_numpy(stacked).to(device=loaded.device, dtype=loaded.dtype)
+
+
+def _hook(
+    last: Shift, body: Shift | None, count: int | None
+) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+    """Pre-hook that adds `body` to all positions but the last and `last` to the last one.
+
+    count: rows the batch must have; None where one steering serves any batch.
+    """
+    same = body is not None and torch.equal(body, last)
+
+    def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        x: torch.Tensor = args[0]
+        if count is not None and x.shape[0] != count:
+            raise SteeringError(f"{count} rows of steering for a batch of {x.shape[0]}")
+        if x.shape[1] == 1 or same:
+            # The cast matters only under autocast, where activations are narrower than weights.
+            return (x + last.to(x.dtype), *args[1:])
+        shifted = x.clone() if body is None else x + body.to(x.dtype)
+        shifted[:, -1:] = x[:, -1:] + last.to(x.dtype)
+        return (shifted, *args[1:])
+
+    return add

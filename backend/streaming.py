@@ -1,0 +1,186 @@
+"""One decode pass for several rows, handed out token by token: base and steered side by side.
+
+Knows how to cut a growing text into pieces that never break a character, and how to read the projection of
+heads on their directions while the model writes. Does not know about HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from backend.batching import encode
+from backend.decoding import decode
+from backend.generation import Continuation, _check, finish, fit
+from backend.steering import HeadDirection, RowSteering, SteeringError
+
+if TYPE_CHECKING:
+    from backend.loaded import LoadedModel
+
+StreamRow = tuple[str, RowSteering, int]
+"""Prompt, steering and seed of one row."""
+OnToken = Callable[[int, int, str], None]
+"""Called with row, token id and the text that this token completes (may be empty)."""
+OnProjection = Callable[[int, float], None]
+"""Called with row and mean projection, just before the row's `OnToken`."""
+BROKEN = "\N{REPLACEMENT CHARACTER}"
+
+
+class Pieces:
+    """Turns one row's tokens into pieces of text, holding back bytes of an unfinished character.
+
+    The pieces joined, `rest()` included, are exactly the decoded text of all tokens. Method of the
+    incremental detokenisers of text-generation-inference: decode a short window with and without the new
+    tokens.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.ids: list[int] = []
+        self.start = 0
+        """Beginning of the window that is decoded, so that a token sees its left neighbour."""
+        self.told = 0
+        """Tokens whose text has been given out."""
+
+    def add(self, token: int) -> str:
+        """Take one token; returns the text that is now complete."""
+        self.ids.append(token)
+        new = self._new()
+        if not new or new.endswith(BROKEN):
+            return ""
+        self.start, self.told = self.told, len(self.ids)
+        return new
+
+    def rest(self) -> str:
+        """Text held back at the end, broken characters and all."""
+        new = self._new()
+        self.start = self.told = len(self.ids)
+        return new
+
+    def _new(self) -> str:
+        return self._decode(self.ids[self.start :])[len(self._decode(self.ids[self.start : self.told])) :]
+
+    def _decode(self, ids: list[int]) -> str:
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+
+def stream(
+    loaded: LoadedModel,
+    rows: Sequence[StreamRow],
+    on_token: OnToken,
+    should_stop: Callable[[], bool] = lambda: False,
+    *,
+    new_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 0.9,
+    heads: Sequence[HeadDirection] | None = None,
+    on_projection: OnProjection | None = None,
+) -> list[Continuation]:
+    """Continue all rows in one decode pass and tell every token as it comes; returns the whole continuations.
+
+    Each row ends at its own end token (which is not told); `should_stop` is asked after every step. Text held
+    back because a character is unfinished comes with the token that completes it, and at the end of the row
+    as one more call with the row's last token id. With `heads` and `on_projection`, each token comes with the
+    mean over heads of `x @ vector / sigma`, x being the head's output at the state the token was drawn from,
+    before that site's own shift: what the model was about to say, in sigmas.
+
+    A row with strength 0 is bit-identical to the bare model run on the same batch. Raises what `generate`
+    raises.
+    """
+    _check(len(rows), [seed for _, _, seed in rows], new_tokens, temperature, top_p)
+    if not rows:
+        return []
+    encoded, truncated = fit(loaded, encode(loaded, [prompt for prompt, _, _ in rows]), new_tokens)
+    pieces = [Pieces(loaded.tokenizer) for _ in rows]
+    ended = [False] * len(rows)
+    gauge = _Gauge(loaded, heads) if heads and on_projection else None
+
+    def on_step(new: NDArray[np.int64]) -> bool:
+        values = gauge.read() if gauge else None
+        for row, token in enumerate(new.tolist()):
+            if ended[row]:
+                continue
+            if token in loaded.eos_ids:
+                ended[row] = True
+                _tell_rest(row, pieces[row], on_token)
+                continue
+            if values is not None and on_projection is not None:
+                on_projection(row, float(values[row]))
+            on_token(row, token, pieces[row].add(token))
+        return all(ended) or should_stop()
+
+    with gauge.reading() if gauge else nullcontext():
+        decode(
+            loaded,
+            encoded,
+            [steering for _, steering, _ in rows],
+            seeds=[seed for _, _, seed in rows],
+            new_tokens=new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            on_step=on_step,
+        )
+    for row, end in enumerate(ended):
+        if not end:
+            _tell_rest(row, pieces[row], on_token)
+    return [finish(loaded, piece.ids, ended[row], truncated[row]) for row, piece in enumerate(pieces)]
+
+
+def _tell_rest(row: int, pieces: Pieces, on_token: OnToken) -> None:
+    rest = pieces.rest()
+    if rest:
+        on_token(row, pieces.ids[-1], rest)
+
+
+class _Gauge:
+    """Mean projection of the chosen heads at the last position of every pass, in sigmas."""
+
+    def __init__(self, loaded: LoadedModel, heads: Sequence[HeadDirection]) -> None:
+        self.loaded = loaded
+        self.total: torch.Tensor | None = None
+        self.readers: dict[int, torch.Tensor] = {}
+        sites = {site.layer: site for site in loaded.sites}
+        for head in heads:
+            site = sites.get(head.layer)
+            if site is None or not 0 <= head.head < site.n_heads or head.vector.shape != (site.head_dim,):
+                raise SteeringError(f"the direction of head {head.head}, layer {head.layer} does not fit")
+            reader = self.readers.setdefault(head.layer, torch.zeros(site.width))
+            start = head.head * site.head_dim
+            scale = 1.0 / (max(head.sigma, 1e-12) * len(heads))
+            reader[start : start + site.head_dim] = torch.from_numpy(head.vector).float() * scale
+        self.readers = {layer: reader.to(loaded.device) for layer, reader in self.readers.items()}
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        handles = []
+        try:
+            for site in self.loaded.sites:
+                if site.layer in self.readers:
+                    module = self.loaded.model.get_submodule(site.module)
+                    handles.append(module.register_forward_pre_hook(self._hook(self.readers[site.layer])))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, reader: torch.Tensor) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def look(_: nn.Module, args: tuple[Any, ...]) -> None:
+            value = args[0][:, -1].float() @ reader
+            self.total = value if self.total is None else self.total + value
+
+        return look
+
+    def read(self) -> NDArray[np.float32]:
+        """Projection of each row in the pass just made, float32 `(rows,)`."""
+        total, self.total = self.total, None
+        if total is None:
+            raise RuntimeError("no pass was made")
+        values: NDArray[np.float32] = total.cpu().numpy()
+        return values
