@@ -1,0 +1,250 @@
+"""The command line: `hormesis`. Parses, calls, prints; a mistake of the person's is one line and exit 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from db.location import database_url, home
+from pipeline.config import StudyConfig, load_study
+
+app = typer.Typer(
+    name="hormesis",
+    help="Does pretraining on some toxic text make a language model easier to detoxify, and at what cost?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+console = Console(stderr=True)
+
+StudyName = Annotated[str, typer.Argument(help="A study file (TOML), or a preset: forum, real-mini, paper.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
+Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder that a preset's data files lie in (HORMESIS_DATA).")
+]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Arms to run side by side.")]
+
+
+def _study(name: str, data: Path | None) -> StudyConfig:
+    if data is not None:
+        os.environ["HORMESIS_DATA"] = str(data)
+    return load_study(name)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+@app.command()
+def run(study: StudyName, data: Data = None, workers: Workers = None, as_json: AsJson = False) -> None:
+    """Run a study; running it again goes on where it was cut, and does nothing where it is finished."""
+    _run(_study(study, data), workers, as_json)
+
+
+def _run(config: StudyConfig, workers: int | None, as_json: bool) -> None:
+    from pipeline.runner import run_study
+    from pipeline.watching import watching
+
+    if {"LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys():  # set by torchrun
+        _run_together(config)
+        return
+    with watching(database_url(), console, quiet=as_json) as watch:
+        outcome = run_study(config, home=home(), database_url=database_url(), workers=workers, watch=watch)
+    if as_json:
+        _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
+    for failure in outcome.failures:
+        console.print(f"[red]failed[/red] {escape(failure)}", highlight=False, soft_wrap=True)
+    if outcome.stopped:
+        console.print("stopped; the same command goes on from here")
+    elif not outcome.failures:
+        said = "finished" if outcome.worked else "already finished; nothing to do"
+        console.print(f"study [bold]{config.name}[/bold] ({config.hash}): {said}")
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
+
+
+def _run_together(config: StudyConfig) -> None:
+    from pipeline.distributed import run_together
+    from pipeline.progress import Stopped
+    from pipeline.stage import StageFailed
+
+    try:
+        run_together(config, home=home(), database_url=database_url())
+    except StageFailed as error:
+        console.print(f"[red]failed[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2) from None
+    except Stopped:
+        console.print("stopped; the same command goes on from here")
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
+    """Print what a study would run, with sizes, time and disk; run nothing and write nothing."""
+    from pipeline.planning import plan_study, readable_bytes
+
+    found = plan_study(_study(study, data), database_url())
+    if as_json:
+        _print_json(found.as_dict())
+        return
+    out = Console()
+    table = Table("arm", "kind", "share", "tokens", "left to do", title=f"{found.name} ({found.hash})")
+    for arm in found.arms:
+        left = ", ".join(arm.stages_left) or "nothing"
+        table.add_row(arm.name, arm.kind, f"{arm.share:.1%}", f"{arm.tokens:,}", left)
+    out.print(table)
+    time = (
+        f"about {found.seconds / 60:.0f} min of training"
+        if found.seconds is not None
+        else ("time unknown: no training of this scale was measured here yet")
+    )
+    out.print(
+        f"scale {found.scale}, {found.parameters / 1e6:.2f}M parameters, {found.tokens_to_train:,} tokens to "
+        f"train, {readable_bytes(found.disk_bytes)} of disk, {readable_bytes(found.memory_bytes)} of memory, "
+        f"{time}"
+    )
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show the studies in the database and how far each is."""
+    from pipeline.watching import status_rows
+
+    rows = status_rows(database_url(), home())
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("study", "hash", "stages done", "running", "failed", "what")
+    for row in rows:
+        table.add_row(
+            row["name"], row["hash"], f"{row['done']} of {row['stages']}", str(row["running"]),
+            str(row["failed"]), escape(row["what"]),
+        )  # fmt: skip
+    Console().print(table if rows else "no study yet; start one with: hormesis run forum")
+
+
+@app.command("import")
+def import_model(
+    model: Annotated[str, typer.Argument(help="Folder, hub name or GGUF file of a causal language model.")],
+    study: Annotated[
+        str, typer.Option("--study", help="Study whose probe set, prompts and settings it is put under.")
+    ] = "checkpoint",
+    name: Annotated[str | None, typer.Option("--name", help="Name to show; default: of the model.")] = None,
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put a checkpoint you already have through probing, steering and evaluation."""
+    from pipeline.importing import import_checkpoint
+    from pipeline.watching import watching
+
+    config = _study(study, data)
+    with watching(database_url(), console, quiet=as_json) as watch:
+        outcome = import_checkpoint(
+            model, config, name=name, home=home(), database_url=database_url(), watch=watch
+        )
+    if as_json:
+        _print_json(asdict(outcome))
+    if outcome.status == "failed":
+        console.print(f"[red]failed[/red] {escape(outcome.message)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(2)
+    if outcome.status == "stopped":
+        console.print("stopped; the same command goes on from here")
+        raise typer.Exit(130)
+    console.print(f"checkpoint [bold]{outcome.arm}[/bold]: finished")
+
+
+@app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="Folder to write into; made where it is missing.")],
+    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="Only this table; may be given again.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the database's tables as CSV or Parquet."""
+    from pipeline.exporting import export_tables
+
+    written = export_tables(database_url(), folder, form, table or ())
+    if as_json:
+        _print_json(written)
+        return
+    for name, rows in written.items():
+        console.print(f"{name}: {rows:,} rows")
+
+
+@app.command()
+def save(
+    checkpoint: Annotated[str, typer.Argument(help="Name of a checkpoint, e.g. toxic-10-s0.")],
+    folder: Annotated[Path, typer.Argument(help="New folder to write the model into.")],
+    strength: Annotated[float, typer.Option("--strength", help="Sigmas away from toxicity.")] = 2.0,
+    direction: Annotated[str, typer.Option("--direction", help="mass_mean or probe.")] = "mass_mean",
+) -> None:
+    """Save a steered checkpoint as an ordinary one: whatever loads the folder gets the steered model."""
+    from pipeline.saving import save_steered
+
+    save_steered(checkpoint, strength, folder, direction=direction, home=home(), database_url=database_url())
+    console.print(f"{checkpoint} at strength {strength:g} saved in {folder}", highlight=False)
+
+
+@app.command()
+def dashboard(
+    port: Annotated[int, typer.Option("--port", help="Port of the dashboard.")] = 8501,
+    service: Annotated[
+        str | None,
+        typer.Option("--service", envvar="HORMESIS_SERVICE", help="URL of a running model service."),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+) -> None:
+    """Open the dashboard on the database."""
+    from pipeline.serving import dashboard_process
+
+    process = dashboard_process(database_url(), port=port, service=service, browser=browser)
+    raise typer.Exit(process.wait_for_end())
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option("--port", help="Port of the dashboard.")] = 8501,
+    browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
+    wait: Annotated[bool, typer.Option(help="Keep the dashboard open when the study is done.")] = True,
+) -> None:
+    """Run the built-in forum study and watch it in the dashboard meanwhile."""
+    # The database is made before the dashboard looks for it.
+    from db.engine import open_writer
+    from pipeline.serving import dashboard_process
+
+    home().mkdir(parents=True, exist_ok=True)
+    open_writer(database_url()).dispose()
+    with dashboard_process(database_url(), port=port, service=None, browser=browser) as shown:
+        _run(load_study("forum"), None, False)
+        if wait:
+            console.print("the dashboard stays open; Ctrl-C ends it")
+            raise typer.Exit(shown.wait_for_end())
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        # A plain ValueError is a mistake of ours and deserves its traceback; theirs have their own classes.
+        if type(error) is ValueError:
+            raise
+        from pipeline.stage import plain_words
+
+        sys.stderr.write(f"hormesis: {plain_words(error)}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""From a checkpoint's rows back to a model in memory and the directions to steer it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from sqlalchemy import select
+
+from backend.models import LoadedModel, load_model
+from backend.steering import HeadDirection
+from db.blocks import decode_float32
+from db.schema import Checkpoint, Direction, Probe, ProbeSet
+from db.write import read_session
+from pipeline.context import StudyContext
+
+SMALL = 20_000_000
+"""Parameters below which bfloat16 gains nothing on a CPU."""
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """The columns of a checkpoint that later stages need."""
+
+    id: int
+    name: str
+    path: Path
+    parameters: int
+    weights_hash: str
+
+
+def checkpoint_facts(context: StudyContext, checkpoint: int) -> CheckpointFacts:
+    """Read a checkpoint's row; its path is resolved against the home."""
+    with read_session(context.engine) as session:
+        row = session.get_one(Checkpoint, checkpoint)
+        path = Path(row.path)
+        return CheckpointFacts(
+            row.id,
+            row.name,
+            path if path.is_absolute() else context.home / path,
+            row.parameters,
+            row.weights_hash,
+        )
+
+
+def open_checkpoint(context: StudyContext, checkpoint: int, *, for_decoding: bool = False) -> LoadedModel:
+    """The model of a checkpoint, kept until another is asked for.
+
+    Measured in float32; decoded in bfloat16 where the model is large enough for that to be faster on a CPU.
+    Raises ModelError where the files are gone or damaged.
+    """
+    facts = checkpoint_facts(context, checkpoint)
+    return _open(str(facts.path), for_decoding and facts.parameters >= SMALL)
+
+
+@lru_cache(maxsize=1)
+def _open(path: str, half: bool) -> LoadedModel:
+    loaded = load_model(path, dtype="bfloat16" if half else "float32")
+    if torch.cuda.is_available():
+        loaded.model.to("cuda")
+    return loaded
+
+
+def probe_set_id(context: StudyContext) -> int:
+    """The study's probe set."""
+    with read_session(context.engine) as session:
+        return session.execute(select(ProbeSet.id).where(ProbeSet.study_id == context.study_id)).scalar_one()
+
+
+def selected_directions(context: StudyContext, checkpoint: int, method: str) -> list[HeadDirection]:
+    """Directions of the selected heads, best first."""
+    position = context.config.probe.position
+    query = (
+        select(Direction.layer, Direction.head, Direction.vector, Direction.sigma)
+        .join(
+            Probe,
+            (Probe.checkpoint_id == Direction.checkpoint_id)
+            & (Probe.probe_set_id == Direction.probe_set_id)
+            & (Probe.position == Direction.position)
+            & (Probe.layer == Direction.layer)
+            & (Probe.head == Direction.head),
+        )
+        .where(
+            Direction.checkpoint_id == checkpoint,
+            Direction.probe_set_id == probe_set_id(context),
+            Direction.position == position,
+            Direction.method == method,
+            Probe.rank.is_not(None),
+        )
+        .order_by(Probe.rank)
+    )
+    with read_session(context.engine) as session:
+        return [
+            HeadDirection(row.layer, row.head, decode_float32(row.vector), row.sigma)
+            for row in session.execute(query)
+        ]

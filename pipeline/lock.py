@@ -1,0 +1,68 @@
+"""One run per study, one training per folder: locks that the system lets go of however a process ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+POLL_SECONDS = 0.5
+
+
+class AlreadyRunning(ValueError):
+    """Another process runs this study."""
+
+
+@contextmanager
+def study_lock(home: Path, study_hash: str) -> Iterator[None]:
+    """Hold the study's lock. Raises AlreadyRunning where another process holds it."""
+    folder = home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{study_hash}.lock").open("a+") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.seek(0)
+            holder = handle.read().strip() or "unknown"
+            raise AlreadyRunning(
+                f"this study is being run by process {holder}; wait for it or stop it first"
+            ) from None
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+
+
+def is_held(home: Path, study_hash: str) -> bool:
+    """Whether a process runs this study now; makes no file."""
+    path = home / "locks" / f"{study_hash}.lock"
+    if not path.is_file():
+        return False
+    with path.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+@contextmanager
+def taking_turns(home: Path, key: str, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold the lock of files that two studies share; wait where another process holds it.
+
+    `waiting` is called while waiting and may raise to give up.
+    """
+    folder = home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{key}.lock").open("a+") as handle:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                waiting()
+                time.sleep(POLL_SECONDS)
+        yield

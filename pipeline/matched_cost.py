@@ -1,0 +1,88 @@
+"""Finding the strength at which an intervention costs so many nats: the matched-cost view's arithmetic.
+
+Knows a function from strength to cost; knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+TOLERANCE = 0.02
+"""Relative distance to the target at which the search ends."""
+FIRST_STRENGTH = 0.5
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where the search ended: strength, cost in nats per token, and whether the target was reached."""
+
+    strength: float
+    cost: float
+    reached: bool
+
+
+class CostSearch:
+    """Bracketing and bisection on a cost curve; every evaluation is kept and serves later targets too.
+
+    A cost curve starts at 0 for strength 0 and grows about with the square of the strength, so candidates
+    are interpolated on the square root of the cost, kept inside the bracket (a safeguarded false position).
+    """
+
+    def __init__(self, cost: Callable[[float], float], limit: float, start: float = FIRST_STRENGTH) -> None:
+        """`start`: the first strength tried; a good guess saves evaluations, a bad one costs some."""
+        self._cost = cost
+        self._limit = limit
+        self._start = min(start, limit)
+        self.known: dict[float, float] = {0.0: 0.0}
+
+    def at(self, strength: float) -> float:
+        """Cost at a strength, evaluated at most once."""
+        if strength not in self.known:
+            self.known[strength] = self._cost(strength)
+        return self.known[strength]
+
+    def match(self, target: float, most: int = 25) -> Match:
+        """Strength whose cost is the target within 2 %, after at most `most` evaluations.
+
+        Where no strength up to the limit costs that much, the limit is given back with `reached` False;
+        where the curve jumps over the target, the nearer side of the jump.
+        Raises ValueError for a target that is not above 0.
+        """
+        if target <= 0:
+            raise ValueError("a matched cost must be above 0 nats")
+        low, high = self._bracket(target)
+        if high is None:
+            return Match(self._limit, self.at(self._limit), False)
+        for _ in range(most):
+            best = min((low, high), key=lambda s: abs(self.at(s) - target))
+            if abs(self.at(best) - target) <= TOLERANCE * target:
+                return Match(best, self.at(best), True)
+            if high - low <= 1e-4 * high:
+                break  # the curve jumps over the target: there is no such strength
+            candidate = self._between(low, high, target)
+            if self.at(candidate) < target:
+                low = candidate
+            else:
+                high = candidate
+        best = min((low, high), key=lambda s: abs(self.at(s) - target))
+        return Match(best, self.at(best), False)
+
+    def _bracket(self, target: float) -> tuple[float, float | None]:
+        above = [s for s, cost in self.known.items() if cost >= target]
+        high = min(above) if above else None
+        strength = 0.0
+        while high is None and strength < self._limit:
+            tried = max((s for s in self.known if s > 0), default=0.0)
+            guess = tried * math.sqrt(target / self.at(tried)) * 1.1 if self.at(tried) > 0 else 0.0
+            strength = min(self._limit, max(self._start, 1.25 * tried, min(guess, 4 * tried)))
+            if self.at(strength) >= target:
+                high = strength
+        below = [s for s, cost in self.known.items() if cost < target and (high is None or s < high)]
+        return max(below), high
+
+    def _between(self, low: float, high: float, target: float) -> float:
+        a, b = math.sqrt(max(self.at(low), 0.0)), math.sqrt(max(self.at(high), 0.0))
+        part = (math.sqrt(target) - a) / (b - a) if b > a else 0.5
+        return low + (high - low) * min(max(part, 0.05), 0.95)

@@ -1,0 +1,113 @@
+"""Logistic regression for many heads at once.
+
+Knows arrays only. Same problem as scikit-learn's `LogisticRegression(C=1/l2)`: sum of log losses plus
+l2/2 times the squared weights, the intercept free. Solved by Newton's method (iteratively reweighted least
+squares) with step halving, batched over heads: a dozen matrix products instead of a loop of small fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.floating]
+_HALVINGS = 25
+_CELLS = 500_000
+"""Numbers of one block of heads: small enough for the processor's cache, which is what makes it fast."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """Weights float64 [heads, d] and intercepts float64 [heads], and the Newton steps that were needed."""
+
+    weights: Floats
+    intercepts: Floats
+    steps: int
+
+    def scores(self, features: NDArray[np.floating]) -> Floats:
+        """Log odds of toxic, [heads, n], for features [heads, n, d]."""
+        return np.asarray(np.matmul(features, self.weights[:, :, None])[:, :, 0] + self.intercepts[:, None])
+
+
+def sample_weights(labels: ArrayLike, balanced: bool) -> Floats:
+    """One per example; `balanced` gives both classes the same total (as scikit-learn's class_weight)."""
+    toxic = np.asarray(labels).astype(bool)
+    if not balanced:
+        return np.ones(len(toxic))
+    counts = np.bincount(toxic, minlength=2)
+    return np.asarray((len(toxic) / (2 * counts))[toxic.astype(int)])
+
+
+def fit_logistic(
+    features: NDArray[np.floating],
+    labels: ArrayLike,
+    *,
+    l2: float = 1.0,
+    balanced: bool = False,
+    tolerance: float = 1e-5,
+    max_steps: int = 60,
+) -> Fits:
+    """Fit one probe per head: features [heads, n, d] (standardised), labels [n] of 0 and 1.
+
+    Converged when no mean gradient exceeds `tolerance` (scikit-learn stops at 1e-4). Products are taken in
+    the precision of the features: float32 is twice as fast and right to about 1e-5, float64 is for proofs.
+    """
+    heads, n, d = features.shape
+    number = np.float64 if features.dtype == np.float64 else np.float32
+    target: NDArray[np.floating] = np.asarray(labels).astype(number)
+    weight: NDArray[np.floating] = sample_weights(target, balanced).astype(number)
+    step = max(1, _CELLS // (n * (d + 1)))
+    parts = []
+    for start in range(0, heads, step):
+        block = features[start : start + step]
+        design = np.ones((len(block), n, d + 1), dtype=number)
+        design[:, :, :d] = block
+        parts.append(_newton(design, target, weight, l2, tolerance, max_steps))
+    solved = np.concatenate([part for part, _ in parts])
+    return Fits(solved[:, :d], solved[:, d], max(steps for _, steps in parts))
+
+
+def _chances(logits: Numbers, target: Numbers, weight: Numbers) -> tuple[Numbers, Floats]:
+    """Probabilities [heads, n] and summed log losses [heads], stable for any logit."""
+    tail = np.exp(-np.abs(logits))
+    losses = np.maximum(logits, 0.0) - target * logits + np.log1p(tail)
+    chance = np.where(logits >= 0, 1.0, tail) / (1 + tail)
+    return chance.astype(logits.dtype), np.asarray(losses @ weight, dtype=np.float64)
+
+
+def _newton(
+    design: Numbers, target: Numbers, weight: Numbers, l2: float, tolerance: float, max_steps: int
+) -> tuple[Floats, int]:
+    """Coefficients [heads, d + 1], the intercept last, and the steps taken."""
+    heads, n, columns = design.shape
+    penalty = np.full(columns, l2)
+    penalty[-1] = 0.0
+    # The intercept is free, but features that are all zero must not make the system singular.
+    ridge = np.diag(np.maximum(penalty, 1e-9 * n))
+    slack = 8 * float(np.finfo(design.dtype).eps)
+    coefficients, logits = np.zeros((heads, columns)), np.zeros((heads, n), dtype=design.dtype)
+    chance, loss = _chances(logits, target, weight)
+    for step in range(max_steps):
+        residual = (weight * (chance - target))[:, None, :]
+        gradient = np.matmul(residual, design)[:, 0] + penalty * coefficients
+        if np.abs(gradient).max() <= tolerance * float(weight.sum()):
+            return coefficients, step
+        root = np.sqrt(weight * chance * (1 - chance))[:, :, None] * design
+        hessian = np.matmul(root.transpose(0, 2, 1), root).astype(np.float64) + ridge
+        move = -np.linalg.solve(hessian, gradient.astype(np.float64)[:, :, None])[:, :, 0]
+        shift = np.matmul(design, move[:, :, None].astype(design.dtype))[:, :, 0]
+        size = np.ones(heads)
+        for _ in range(_HALVINGS):
+            new = coefficients + size[:, None] * move
+            moved = logits + size[:, None].astype(design.dtype) * shift
+            chance, new_fit = _chances(moved, target, weight)
+            new_loss = new_fit + (penalty * new**2).sum(axis=1) / 2
+            worse = new_loss > loss + slack * np.abs(loss)
+            if not worse.any():
+                break
+            size[worse] /= 2
+        coefficients, logits, loss = new, moved, new_loss
+    return coefficients, max_steps

@@ -1,0 +1,24 @@
+"""Streams of records from the forum language, local files and hub data sets, all behind one call."""
+
+from __future__ import annotations
+
+from pipeline.config import ForumConfig, SourceConfig
+from pipeline.sources.files import FileSource
+from pipeline.sources.forum import ForumSource
+from pipeline.sources.hub import HubSource
+from pipeline.sources.record import Record, Source, SourceError
+
+__all__ = ["Record", "Source", "SourceError", "open_source"]
+
+
+def open_source(cfg: SourceConfig, forum: ForumConfig) -> Source:
+    """Open the source of one role.
+
+    Raises SourceError for everything that can be known before reading rows: missing or empty files, broken
+    headers, missing columns, a hub that cannot be reached.
+    """
+    if cfg.kind == "file":
+        return FileSource(cfg)
+    if cfg.kind == "hub":
+        return HubSource(cfg)
+    return ForumSource(cfg, forum)

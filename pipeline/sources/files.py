@@ -1,0 +1,86 @@
+"""Local files as a source: one file or a pattern of files.
+
+Knows where the files are and that they are what the study asks for; formats are `tables`, meanings `rows`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.config import SourceConfig
+from pipeline.sources.record import Record, SourceError
+from pipeline.sources.rows import check_columns, records, wanted_columns
+from pipeline.sources.tables import Placed, columns_of, format_of, read_rows
+
+_HASHES: dict[tuple[str, int, int], str] = {}
+"""sha256 by (path, size, mtime): a study opens its files many times within one process."""
+
+
+def find_files(location: str) -> list[Path]:
+    """The files of a path or pattern, sorted. Raises SourceError where there is none."""
+    path = Path(location)
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        raise SourceError(f"{location}: is a folder; name a file or a pattern such as '{path.name}/*.jsonl'")
+    base, pattern = _split_pattern(path)
+    if pattern is None:
+        raise SourceError(f"{location}: no such file")
+    found = sorted(one for one in base.glob(pattern) if one.is_file())
+    if not found:
+        raise SourceError(f"{location}: no file matches this pattern")
+    return found
+
+
+def _split_pattern(path: Path) -> tuple[Path, str | None]:
+    """The part of a path that exists, and the pattern below it; a folder may be called `[1]`."""
+    base = path
+    while not base.exists() and base != base.parent:
+        base = base.parent
+    pattern = str(path.relative_to(base))
+    return base, pattern if any(sign in pattern for sign in "*?[") else None
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file's bytes in hex, remembered while size and time of change stay the same."""
+    status = path.stat()
+    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+    if key not in _HASHES:
+        with path.open("rb") as stream:
+            _HASHES[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _HASHES[key]
+
+
+class FileSource:
+    """Records of local files. Opening checks that they exist, can be read and hold the columns."""
+
+    def __init__(self, cfg: SourceConfig) -> None:
+        self._cfg = cfg
+        self._wanted = wanted_columns(cfg)
+        self._files = find_files(cfg.location)
+        self.title = cfg.title
+        for path in self._files:
+            try:
+                format_of(path)
+                if path.stat().st_size == 0:
+                    raise SourceError(f"{path.name}: the file is empty")
+                check_columns(path.name, self._wanted, columns_of(path))
+            except OSError as error:
+                raise SourceError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+
+    @property
+    def revision(self) -> str:
+        """sha256 of the content; of several files, of their names and hashes together."""
+        if len(self._files) == 1:
+            return content_hash(self._files[0])
+        listed = "\n".join(f"{path.name} {content_hash(path)}" for path in self._files)
+        return hashlib.sha256(listed.encode()).hexdigest()
+
+    def _rows(self) -> Placed:
+        for path in self._files:
+            yield from read_rows(path, self._wanted)
+
+    def __iter__(self) -> Iterator[Record]:
+        return records(self._rows(), self._cfg)

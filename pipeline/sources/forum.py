@@ -1,0 +1,69 @@
+"""The forum language as a source.
+
+Knows which collection plays which role; the language itself is `backend.forum`. Corpora are endless (take
+what you need, or set a limit); probe statements and prompts are finite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from backend import forum
+from pipeline.config import ForumConfig, SourceConfig
+from pipeline.sources.record import Record, SourceError
+
+
+def _record(post: forum.Post, source: str | None = None) -> Record:
+    about = post.latents
+    return Record(
+        post.text,
+        post.label,
+        post.group or f"topic:{about.topic}",
+        source,
+        features={
+            "group": post.group or "none",
+            "topic": about.topic,
+            "sentiment": about.sentiment,
+            "register": about.register,
+            "person": about.person,
+        },
+    )
+
+
+class ForumSource:
+    """Records of the forum language for one role."""
+
+    def __init__(self, cfg: SourceConfig, knobs: ForumConfig) -> None:
+        if cfg.where or cfg.where_not or cfg.at_least or cfg.below:
+            raise SourceError(f"source '{cfg.title}': the forum language has no columns to filter by")
+        self._cfg = cfg
+        self._knobs = knobs
+        self.title = cfg.title
+
+    @property
+    def revision(self) -> str:
+        """Grammar revision and every knob that changes what is written."""
+        knobs, role = self._knobs, self._cfg.role
+        count = {"probe": knobs.probe_posts, "prompts": knobs.prompts}.get(role)
+        parts = [forum.REVISION, role, f"seed{knobs.seed}"]
+        if role in ("clean", "heldout_clean"):
+            parts.append(f"leak{knobs.leak:g}")
+        if count is not None:
+            parts.append(f"n{count}")
+        return "-".join(parts)
+
+    def _all(self) -> Iterator[Record]:
+        role, seed = self._cfg.role, self._knobs.seed
+        if role == "prompts":
+            for prompt in forum.prompt_set(self._knobs.prompts, seed=seed):
+                yield Record(prompt.text, group=prompt.group, kind=prompt.kind)
+        elif role == "probe":
+            for post in forum.probe_set(self._knobs.probe_posts, seed=seed):
+                yield _record(post, post.kind)
+        else:
+            for post in forum.corpus(role, seed=seed, leak=self._knobs.leak):
+                yield _record(post)
+
+    def __iter__(self) -> Iterator[Record]:
+        return islice(self._all(), self._cfg.limit)

@@ -1,0 +1,190 @@
+"""From a row of any table to a record: columns, filters, labels, lengths.
+
+Knows the meaning of the source's settings; knows neither files nor the hub. A row is a dictionary that may be
+nested (`prompt.text` reads `row["prompt"]["text"]`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pipeline.config import SourceConfig
+from pipeline.sources.record import Record, SourceError
+
+Row = Mapping[str, Any]
+LABELLED = ("probe", "scorer")
+"""Roles in which every record needs a label."""
+_TRUE = {"1", "true", "yes", "1.0"}
+_FALSE = {"0", "false", "no", "0.0"}
+
+
+def wanted_columns(cfg: SourceConfig) -> list[str]:
+    """Every column the settings name, once each.
+
+    Raises SourceError where the role needs labels and no column is named.
+    """
+    if cfg.role in LABELLED and cfg.label is None:
+        raise SourceError(f"source '{cfg.title}': role '{cfg.role}' needs a label column (label = \"...\")")
+    named = [cfg.text, cfg.label, cfg.group, cfg.source, cfg.score, cfg.kind_column]
+    return list(
+        dict.fromkeys(
+            [name for name in named if name] + [*cfg.where, *cfg.where_not, *cfg.at_least, *cfg.below]
+        )
+    )
+
+
+def check_columns(where: str, wanted: Iterable[str], present: Iterable[str]) -> None:
+    """Raise SourceError naming the first column that is missing and those there are, or one that is nested.
+
+    `present` holds dotted names for nested columns, beside the outer ones.
+    """
+    there = list(present)
+    for name in wanted:
+        inner = [column for column in there if column.startswith(f"{name}.")]
+        if inner:
+            raise SourceError(f"{where}: column '{name}' is nested; name one of {', '.join(inner[:8])}")
+        if name not in there:
+            listed = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
+            raise SourceError(f"{where}: no column '{name}' (columns: {listed})")
+
+
+def column_names(row: Row, prefix: str = "") -> list[str]:
+    """Names of a row's columns, nested ones dotted."""
+    names: list[str] = []
+    for key, value in row.items():
+        names.append(prefix + str(key))
+        if isinstance(value, Mapping):
+            names += column_names(value, f"{prefix}{key}.")
+    return names
+
+
+def value_of(row: Row, name: str) -> Any:
+    """The value of a column, by its own name or by a dotted path; None where the row lacks it."""
+    if name in row:
+        return row[name]
+    head, dot, tail = name.partition(".")
+    inner = row.get(head)
+    return value_of(inner, tail) if dot and isinstance(inner, Mapping) else None
+
+
+def _is_null(value: Any) -> bool:
+    """Whether a value is missing: None, empty text or NaN."""
+    return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _number(value: Any, column: str, place: str) -> float | None:
+    if _is_null(value):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise SourceError(
+            f"{place}: column '{column}' holds {str(value)[:40]!r}, which is not a number"
+        ) from None
+    return None if math.isnan(number) else number
+
+
+def _same(value: Any, wanted: str | int | float | bool) -> bool:
+    """Equality by value; text from a CSV is compared as what it is compared with."""
+    if isinstance(value, str) and isinstance(wanted, bool):
+        return value.strip().lower() in (_TRUE if wanted else _FALSE)
+    if isinstance(value, str) and not isinstance(wanted, str):
+        try:
+            return float(value) == wanted
+        except ValueError:
+            return False
+    return bool(value == wanted)
+
+
+def _kept(row: Row, cfg: SourceConfig, place: str) -> bool:
+    for name, allowed in cfg.where.items():
+        value = value_of(row, name)
+        if not any(_same(value, one) for one in allowed):
+            return False
+    for name, refused in cfg.where_not.items():
+        value = value_of(row, name)
+        if any(_same(value, one) for one in refused):
+            return False
+    for name, least in cfg.at_least.items():
+        number = _number(value_of(row, name), name, place)
+        if number is None or number < least:
+            return False
+    for name, limit in cfg.below.items():
+        number = _number(value_of(row, name), name, place)
+        if number is None or number >= limit:
+            return False
+    return True
+
+
+def label_of(value: Any, cfg: SourceConfig, place: str) -> int | None:
+    """0, 1 or None of a label value: booleans, 0/1, their spellings, or a score against the threshold."""
+    if _is_null(value):
+        return None
+    if cfg.label_threshold is not None:
+        number = _number(value, str(cfg.label), place)
+        return None if number is None else int(number >= cfg.label_threshold)
+    if isinstance(value, str):
+        spelt = value.strip().lower()
+        if spelt in _TRUE or spelt in _FALSE:
+            return int(spelt in _TRUE)
+    elif value in (0, 1):
+        return int(value)
+    raise SourceError(
+        f"{place}: label column '{cfg.label}' holds {str(value)[:40]!r}, not 0 or 1 "
+        "(for scores set label_threshold)"
+    )
+
+
+def _text_of(value: Any, cfg: SourceConfig, place: str) -> str | None:
+    if _is_null(value):
+        return None
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            raise SourceError(f"{place}: column '{cfg.text}' is not UTF-8 text") from None
+    if not isinstance(value, str):
+        raise SourceError(f"{place}: column '{cfg.text}' holds {type(value).__name__}, not text")
+    text = value.strip()
+    longest = cfg.max_characters
+    if len(text) < max(1, cfg.min_characters) or (longest is not None and len(text) > longest):
+        return None
+    return text
+
+
+def record_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
+    """Make a record of a row, or None where the settings leave it out. `place` names the row in errors."""
+    if not _kept(row, cfg, place):
+        return None
+    text = _text_of(value_of(row, cfg.text), cfg, place)
+    if text is None:
+        return None
+    label = label_of(value_of(row, cfg.label), cfg, place) if cfg.label else None
+    if label is None and cfg.role in LABELLED:
+        return None
+    names = [
+        None if name is None or _is_null(value_of(row, name)) else str(value_of(row, name))
+        for name in (cfg.group, cfg.source, cfg.kind_column)
+    ]
+    score = _number(value_of(row, cfg.score), cfg.score, place) if cfg.score else None
+    return Record(text, label, names[0], names[1], score, names[2])
+
+
+def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig) -> Iterator[Record]:
+    """Records of placed rows, up to the limit. Raises SourceError where not one row is left."""
+    made = seen = 0
+    for place, row in rows:
+        seen += 1
+        record = record_of(row, cfg, place)
+        if record is None:
+            continue
+        yield record
+        made += 1
+        if made == cfg.limit:
+            return
+    if not made:
+        raise SourceError(
+            f"source '{cfg.title}': none of {seen:,} rows is left after filters, lengths and missing labels"
+        )

@@ -1,0 +1,158 @@
+"""Rows of local files: txt, jsonl, csv, tsv, parquet.
+
+Knows the formats; knows nothing of what the columns mean. Every reader yields (place, row) with bounded
+memory: line by line, or one batch of a parquet row group.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.sources.lines import text_lines
+from pipeline.sources.record import SourceError
+from pipeline.sources.rows import Row, column_names
+
+Placed = Iterator[tuple[str, Row]]
+FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet")
+_PEEK = 100
+_BATCH = 1024
+# A field of a document corpus may be longer than the csv module's default of 131,072 characters.
+csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+
+def format_of(path: Path) -> str:
+    """Format by the file's ending, compression aside. Raises SourceError for an ending unknown here."""
+    endings = [suffix.lstrip(".").lower() for suffix in path.suffixes]
+    packed = bool(endings) and endings[-1] in ("gz", "zst")
+    ending = (endings[-2] if len(endings) > 1 else "") if packed else (endings[-1] if endings else "")
+    ending = {"ndjson": "jsonl", "pq": "parquet"}.get(ending, ending)
+    if ending not in FORMATS:
+        raise SourceError(
+            f"{path.name}: unknown ending; known are .{', .'.join(FORMATS)}, also with .gz or .zst"
+        )
+    if ending == "parquet" and packed:
+        raise SourceError(f"{path.name}: parquet is compressed inside; unpack the file first")
+    return ending
+
+
+def read_rows(path: Path, wanted: Sequence[str]) -> Placed:
+    """All rows of a file. `wanted` spares parquet the other columns."""
+    kind = format_of(path)
+    if kind == "txt":
+        return _txt_rows(path)
+    if kind == "jsonl":
+        return _jsonl_rows(path)
+    if kind == "parquet":
+        return _parquet_rows(path, wanted)
+    return _csv_rows(path, "\t" if kind == "tsv" else ",")
+
+
+def columns_of(path: Path) -> list[str]:
+    """Names of a file's columns, nested ones dotted, without reading it all.
+
+    JSON lines: of the first 100 rows together. Raises SourceError for a file that is empty or broken.
+    """
+    kind = format_of(path)
+    if kind == "parquet":
+        file = _parquet(path)
+        if file.metadata.num_rows == 0:
+            raise SourceError(f"{path.name}: the file has no rows")
+        return _schema_names(file.schema_arrow)
+    names: dict[str, None] = {}
+    for _, row in islice(read_rows(path, ()), _PEEK):
+        names.update(dict.fromkeys(column_names(row)))
+    if not names:
+        raise SourceError(f"{path.name}: the file is empty")
+    return list(names)
+
+
+def _txt_rows(path: Path) -> Placed:
+    for number, line in text_lines(path):
+        if line.strip():
+            yield f"{path.name}, line {number}", {"text": line}
+
+
+def _jsonl_rows(path: Path) -> Placed:
+    for number, line in text_lines(path):
+        if not line.strip():
+            continue
+        place = f"{path.name}, line {number}"
+        try:
+            row = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
+            raise SourceError(f"{place}: not valid JSON ({reason})") from None
+        if not isinstance(row, dict):
+            raise SourceError(f"{place}: holds {type(row).__name__}, where each line should be an object")
+        yield place, row
+
+
+def _csv_rows(path: Path, delimiter: str) -> Placed:
+    reader = csv.reader((line + "\n" for _, line in text_lines(path)), delimiter=delimiter, strict=True)
+    header: list[str] | None = None
+    filled = False
+    try:
+        for fields in reader:
+            if not fields:
+                continue
+            place = f"{path.name}, line {reader.line_num}"
+            if header is None:
+                header = [name.strip() for name in fields]
+                if len(set(header)) < len(header):
+                    raise SourceError(f"{place}: a column name stands twice in the header")
+                continue
+            filled = True
+            if len(fields) != len(header):
+                raise SourceError(f"{place}: {len(fields)} fields where the header has {len(header)}")
+            yield place, dict(zip(header, fields, strict=True))
+    except csv.Error as error:
+        raise SourceError(f"{path.name}, line {reader.line_num}: not valid CSV ({error})") from None
+    if header is not None and not filled:
+        raise SourceError(f"{path.name}: a header and no rows (columns: {', '.join(header)})")
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise SourceError(f"{path.name}: not a readable parquet file ({reason})") from None
+
+
+def _schema_names(schema: pa.Schema) -> list[str]:
+    names: list[str] = []
+
+    def add(prefix: str, kind: pa.DataType) -> None:
+        names.append(prefix)
+        if pa.types.is_struct(kind):
+            for place in range(kind.num_fields):
+                add(f"{prefix}.{kind.field(place).name}", kind.field(place).type)
+
+    for field in schema:
+        add(field.name, field.type)
+    return names
+
+
+def _parquet_rows(path: Path, wanted: Sequence[str]) -> Placed:
+    file = _parquet(path)
+    number = 0
+    try:
+        for batch in file.iter_batches(batch_size=_BATCH, columns=list(wanted) or None, use_threads=False):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path.name}, row {number}", row
+    except UnicodeDecodeError:
+        raise SourceError(f"{path.name}, after row {number}: not UTF-8 text") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise SourceError(f"{path.name}, after row {number}: broken parquet data ({reason})") from None
+    finally:
+        file.close()

@@ -1,0 +1,40 @@
+"""Stage `mix`: the token bin of one arm, and what went into it."""
+
+from __future__ import annotations
+
+from db.schema import Arm
+from db.write import write_session
+from pipeline.context import ArmPlan, StudyContext
+from pipeline.mixes import Mix, build_mix
+from pipeline.progress import Reporter
+from pipeline.registry import Inputs
+from pipeline.stages.text import pool
+
+
+def open_or_build(
+    context: StudyContext, inputs: Inputs, arm: ArmPlan, reporter: Reporter | None = None
+) -> Mix:
+    """The arm's mix; built where it is not there yet. Raises MixError where text is missing."""
+    config = context.config
+    clean = pool(context, inputs, "clean")
+    if clean is None:
+        raise ValueError("the study's clean text was not prepared; run the study again")
+    return build_mix(
+        context.folder("mixes", inputs.mix(arm)),
+        clean=clean,
+        clean_tokens=config.clean_tokens,
+        added=pool(context, inputs, arm.added_role) if arm.share > 0 else None,
+        share=arm.share,
+        seed=arm.seed,
+        allow_repetition=config.allow_repetition,
+        progress=reporter.counting("tokens") if reporter else None,
+    )
+
+
+def make_mix(context: StudyContext, inputs: Inputs, arm: ArmPlan, arm_row: int, reporter: Reporter) -> None:
+    """Build the mix and write its composition into the arm's row."""
+    mix = open_or_build(context, inputs, arm, reporter)
+    with write_session(context.engine) as session:
+        row = session.get_one(Arm, arm_row)
+        row.clean_tokens, row.added_tokens = mix.clean_tokens, mix.added_tokens
+        row.repeats, row.composition = mix.repeats, mix.composition

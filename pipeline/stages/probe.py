@@ -1,0 +1,180 @@
+"""Stage `probe`: capture and probe every head, choose heads, keep directions and activations."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, select
+from threadpoolctl import threadpool_limits
+
+from backend.capture import capture_to_file
+from db.blocks import encode_float16, encode_float32, encode_int64
+from db.schema import ActivationBlock, Direction, Example, ExampleList, Probe
+from db.write import insert_missing, read_session, upsert, write_session
+from pipeline.context import StudyContext
+from pipeline.loading import checkpoint_facts, open_checkpoint, probe_set_id
+from pipeline.probes import ProbeRun, probe_heads, random_directions, resolve_heads, select_heads, split_codes
+from pipeline.progress import Reporter
+from pipeline.provenance import digest
+from pipeline.registry import Inputs
+
+BATCH = 32
+Places = list[tuple[int, int]]
+PROBE_KEY = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
+DIRECTION_KEY = ("checkpoint_id", "probe_set_id", "position", "method", "layer", "head")
+
+
+def probe_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+    """Write probes, directions (with random controls) and kept activations of one checkpoint.
+
+    Raises ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
+    """
+    config = context.config.probe
+    loaded = open_checkpoint(context, checkpoint)
+    count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
+    examples = _examples(context)
+    labels = np.array([row["label"] for row in examples], dtype=np.int64)
+    codes = split_codes([row["split"] for row in examples])
+    facts = checkpoint_facts(context, checkpoint)
+    target = context.folder("activations", inputs.probe(facts.weights_hash)) / "heads.npy"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    reporter.say("capturing head activations")
+    captured = capture_to_file(
+        loaded,
+        [row["text"] for row in examples],
+        target,
+        position=config.position,
+        batch_size=BATCH,
+        progress=reporter.counting("examples"),
+    )
+    layers = list(captured)  # [layers] of memory-mapped [n, heads, head_dim]
+    reporter.say("fitting probes")
+    # One BLAS thread: several contend over the many small products and end up slower.
+    with threadpool_limits(1, "blas"):
+        run = probe_heads(layers, labels, codes, config, progress=reporter.counting("heads"))
+    chosen = select_heads(run.results, count)
+    controls = random_directions(layers, codes, chosen, context.config.steering.random_directions, seed=0)
+    keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}
+    _write_probes(context, keys, run, count)
+    _write_directions(context, keys, run, [one for control in controls for one in control])
+    reporter.say("keeping activations")
+    _write_activations(context, keys, layers, [row["id"] for row in examples], chosen)
+    _remove(target)
+
+
+def _examples(context: StudyContext) -> list[dict[str, Any]]:
+    query = (
+        select(Example.id, Example.text, Example.label, Example.split)
+        .where(Example.probe_set_id == probe_set_id(context))
+        .order_by(Example.id)
+    )
+    with read_session(context.engine) as session:
+        return [dict(row._mapping) for row in session.execute(query)]
+
+
+def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, count: int) -> None:
+    frame = run.table(count).drop(columns="select_auroc")
+    rows: list[dict[str, Any]] = []
+    for record in frame.to_dict("records"):
+        rank = record.pop("rank")
+        numbers = {str(name): value for name, value in record.items()}
+        rows.append({**keys, **numbers, "rank": None if rank is None or rank != rank else int(rank)})
+    with write_session(context.engine) as session:
+        upsert(session, Probe, rows, on=PROBE_KEY)
+
+
+def _write_directions(
+    context: StudyContext, keys: dict[str, Any], run: ProbeRun, controls: list[Any]
+) -> None:
+    rows = [
+        {
+            **keys,
+            "method": one.method,
+            "layer": one.layer,
+            "head": one.head,
+            "sigma": one.sigma,
+            "vector": encode_float32(one.vector),
+        }
+        for one in (*run.mass_mean, *run.probe, *controls)
+    ]
+    with write_session(context.engine) as session:
+        # Controls exist for the selected heads only; those of an earlier selection must not linger.
+        if _selection_changed(session, keys, controls):
+            session.execute(
+                delete(Direction).where(
+                    Direction.checkpoint_id == keys["checkpoint_id"], Direction.method.like("random-%")
+                )
+            )
+        upsert(session, Direction, rows, on=DIRECTION_KEY)
+
+
+def _selection_changed(session: Any, keys: dict[str, Any], controls: list[Any]) -> bool:
+    query = select(Direction.method, Direction.layer, Direction.head).where(
+        Direction.checkpoint_id == keys["checkpoint_id"], Direction.method.like("random-%")
+    )
+    stored = {tuple(row) for row in session.execute(query)}
+    return bool(stored - {(one.method, one.layer, one.head) for one in controls})
+
+
+def kept_heads(context: StudyContext, every: Places, chosen: Places) -> Places:
+    """Heads whose activations go into the database: the selected ones and a fixed random sample."""
+    config = context.config.probe
+    if config.keep_activations == "all":
+        return every
+    if config.keep_activations == "none":
+        return []
+    others = [place for place in every if place not in set(chosen)]
+    drawn = random.Random("kept heads").sample(others, min(config.keep_random, len(others)))
+    return sorted({*chosen, *drawn})
+
+
+def _write_activations(
+    context: StudyContext,
+    keys: dict[str, Any],
+    layers: list[NDArray[np.float32]],
+    ids: list[int],
+    chosen: Places,
+) -> None:
+    every = [(layer, head) for layer, block in enumerate(layers) for head in range(block.shape[1])]
+    places = kept_heads(context, every, chosen)
+    listed = encode_int64(np.array(ids, dtype=np.int64))
+    name = digest("examples", ids)
+    with write_session(context.engine) as session:
+        insert_missing(session, ExampleList, [{"hash": name, "count": len(ids), "ids": listed}], on=("hash",))
+        list_id = session.query(ExampleList.id).filter_by(hash=name).scalar()
+    for layer, head in places:
+        block = np.asarray(layers[layer][:, head], dtype=np.float32)
+        data, scale = encode_float16(block)
+        row = {
+            **keys,
+            "example_list_id": list_id,
+            "layer": layer,
+            "head": head,
+            "rows": block.shape[0],
+            "columns": block.shape[1],
+            "scale": scale,
+            "data": data,
+        }
+        with write_session(context.engine) as session:
+            upsert(session, ActivationBlock, [row], on=PROBE_KEY)
+    _forget_blocks(context, keys, places)
+
+
+def _forget_blocks(context: StudyContext, keys: dict[str, Any], places: Places) -> None:
+    """Drop activations of heads that an earlier selection kept and this one does not."""
+    kept = set(places)
+    of_checkpoint = ActivationBlock.checkpoint_id == keys["checkpoint_id"]
+    with write_session(context.engine) as session:
+        query = select(ActivationBlock.id, ActivationBlock.layer, ActivationBlock.head).where(of_checkpoint)
+        stale = [block for block, layer, head in session.execute(query) if (layer, head) not in kept]
+        session.execute(delete(ActivationBlock).where(ActivationBlock.id.in_(stale)))
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir() and not any(path.parent.iterdir()):
+        path.parent.rmdir()

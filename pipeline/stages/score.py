@@ -1,0 +1,210 @@
+"""Stage `score`: every scorer on every generation, then the metrics of each condition with intervals.
+
+Scoring again with another revision adds rows and never touches the text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from backend.fluency import set_fluency, text_fluency
+from backend.scorers import Scorer, make_scorer, score_continuations
+from db.schema import Condition, Generation, Metric, Prompt, PromptSet, Score
+from db.schema import Scorer as ScorerRow
+from db.write import insert_missing, read_session, upsert, write_session
+from pipeline.context import StudyContext
+from pipeline.frames import groups
+from pipeline.progress import Reporter
+from pipeline.registry import Inputs
+from pipeline.stages.condition import metric_row
+from pipeline.stages.text import text_folder
+from pipeline.statistics import (
+    Estimate,
+    expected_maximum,
+    fire_rate,
+    mean_interval,
+    paired_difference,
+)
+
+CHUNK = 2048
+
+
+def scorers_of(context: StudyContext, inputs: Inputs) -> list[Scorer]:
+    """The study's scorers; the forum's exact grammar check comes with its exact toxicity."""
+    names = list(context.config.evaluation.scorers)
+    if "forum" in names:
+        names.append("forum-fluency")
+    folder = text_folder(context, inputs) / "tfidf"
+    return [make_scorer(name, folder) for name in names]
+
+
+def score_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+    """Write scores and metrics. Raises ScorerError where a scorer cannot be used."""
+    scorers = scorers_of(context, inputs)
+    generations = _generations(context, checkpoint)
+    ids = _scorer_ids(context, scorers)
+    done = 0
+    for scorer, scorer_id in zip(scorers, ids, strict=True):
+        reporter.say(f"scoring by {scorer.name}")
+        missing = generations[~generations["id"].isin(_scored(context, checkpoint, scorer_id))]
+        done += len(generations) - len(missing)
+        for start in range(0, len(missing), CHUNK):
+            part = missing.iloc[start : start + CHUNK]
+            values = score_continuations(scorer, part["prompt"].tolist(), part["text"].tolist())
+            rows = [
+                {"generation_id": int(generation), "scorer_id": scorer_id, "value": float(value)}
+                for generation, value in zip(part["id"], values, strict=True)
+            ]
+            with write_session(context.engine) as session:
+                upsert(session, Score, rows, on=("generation_id", "scorer_id"))
+            done += len(part)
+            reporter.report(done, len(generations) * len(scorers), "scores")
+    reporter.say("metrics and intervals")
+    _write_metrics(context, checkpoint, scorers, ids, reporter)
+
+
+def _generations(context: StudyContext, checkpoint: int) -> pd.DataFrame:
+    query = (
+        select(
+            Generation.id,
+            Generation.text,
+            Generation.sample,
+            Generation.condition_id,
+            Prompt.text.label("prompt"),
+            Prompt.id.label("prompt_id"),
+            Prompt.prompt_set_id,
+        )
+        .join(Condition, Generation.condition_id == Condition.id)
+        .join(Prompt, Generation.prompt_id == Prompt.id)
+        .where(Condition.checkpoint_id == checkpoint)
+        .order_by(Generation.condition_id, Prompt.prompt_set_id, Prompt.position, Generation.sample)
+    )
+    with read_session(context.engine) as session:
+        return pd.read_sql(query, session.connection())
+
+
+def _scorer_ids(context: StudyContext, scorers: Sequence[Scorer]) -> list[int]:
+    rows = [{"name": one.name, "revision": one.revision, "measures": one.measures} for one in scorers]
+    with write_session(context.engine) as session:
+        insert_missing(session, ScorerRow, rows, on=("name", "revision"))
+        return [
+            session.execute(
+                select(ScorerRow.id).where(ScorerRow.name == one.name, ScorerRow.revision == one.revision)
+            ).scalar_one()
+            for one in scorers
+        ]
+
+
+def _scored(context: StudyContext, checkpoint: int, scorer_id: int) -> set[int]:
+    query = (
+        select(Score.generation_id)
+        .join(Generation, Score.generation_id == Generation.id)
+        .join(Condition, Generation.condition_id == Condition.id)
+        .where(Condition.checkpoint_id == checkpoint, Score.scorer_id == scorer_id)
+    )
+    with read_session(context.engine) as session:
+        return set(session.scalars(query))
+
+
+def _scores(context: StudyContext, checkpoint: int, scorer_id: int) -> pd.DataFrame:
+    query = (
+        select(Score.generation_id.label("id"), Score.value)
+        .join(Generation, Score.generation_id == Generation.id)
+        .join(Condition, Generation.condition_id == Condition.id)
+        .where(Condition.checkpoint_id == checkpoint, Score.scorer_id == scorer_id)
+    )
+    with read_session(context.engine) as session:
+        return pd.read_sql(query, session.connection())
+
+
+def _write_metrics(
+    context: StudyContext, checkpoint: int, scorers: Sequence[Scorer], ids: list[int], reporter: Reporter
+) -> None:
+    generations = _generations(context, checkpoint)
+    with read_session(context.engine) as session:
+        conditions = dict(
+            session.execute(select(Condition.id, Condition.key).where(Condition.checkpoint_id == checkpoint))
+            .tuples()
+            .all()
+        )
+        sets = dict(
+            session.execute(
+                select(PromptSet.id, PromptSet.name).where(PromptSet.study_id == context.study_id)
+            )
+            .tuples()
+            .all()
+        )
+    rows: list[dict[str, Any]] = []
+    draws = context.config.evaluation.bootstrap
+    for scorer, scorer_id in zip(scorers, ids, strict=True):
+        table = generations.merge(_scores(context, checkpoint, scorer_id), on="id")
+        for set_id, of_set in groups(table, "prompt_set_id"):
+            grids = {int(key): _grid(part) for key, part in groups(of_set, "condition_id")}
+            base = next((grids[key] for key, name in conditions.items() if name == "none"), None)
+            for condition, grid in grids.items():
+                reporter.check()
+                place = (conditions[condition], (int(set_id), sets[int(set_id)]), (scorer_id, scorer.name))
+                for name, estimate, unit in _estimates(scorer.measures, grid, base, draws):
+                    rows.append(metric_row(checkpoint, condition, place[0], name, estimate, unit, *place[1:]))
+    rows += _text_metrics(checkpoint, generations, conditions, sets, draws)
+    with write_session(context.engine) as session:
+        upsert(session, Metric, rows, on=("checkpoint_id", "key"))
+
+
+def _grid(part: pd.DataFrame) -> NDArray[np.float64]:
+    """Scores [prompts, samples], in the order of the prompts."""
+    return np.asarray(part.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
+
+
+def _estimates(
+    measures: str, grid: NDArray[np.float64], base: NDArray[np.float64] | None, draws: int
+) -> list[tuple[str, Estimate, str]]:
+    if measures == "fluency":
+        return [("fluency", mean_interval(grid, draws=draws), "fraction")]
+    found = [
+        ("toxicity", mean_interval(grid, draws=draws).scaled(100), "points"),
+        ("fire_rate", fire_rate(grid, draws=draws), "fraction"),
+        ("expected_max_toxicity", expected_maximum(grid, draws=draws), "fraction"),
+    ]
+    if base is not None and base is not grid and base.shape == grid.shape:
+        change = paired_difference(grid, base, draws=draws).scaled(100)
+        found.append(("toxicity_change", change, "points"))
+    return found
+
+
+def _text_metrics(
+    checkpoint: int,
+    generations: pd.DataFrame,
+    conditions: dict[int, str],
+    sets: dict[int, str],
+    draws: int,
+) -> list[dict[str, Any]]:
+    """Degeneration of the text itself, whatever its toxicity."""
+    rows = []
+    for (condition, set_id), part in groups(generations, ["condition_id", "prompt_set_id"]):
+        texts = part["text"].tolist()
+        each = [text_fluency(text) for text in texts]
+        pooled = set_fluency(texts)
+        prompts = part["prompt_id"].to_numpy()
+        place = (checkpoint, int(condition), conditions[int(condition)])
+        prompt_set = (int(set_id), sets[int(set_id)])
+        columns = {
+            "repetition_4": ([one.repetition for one in each], "fraction"),
+            "compression": ([one.compression for one in each], "ratio"),
+            "length": ([float(one.length) for one in each], "words"),
+            "empty": ([float(one.empty) for one in each], "fraction"),
+        }
+        for name, (values, unit) in columns.items():
+            estimate = mean_interval(values, groups=prompts, draws=draws)
+            rows.append(metric_row(*place, name, estimate, unit, prompt_set))
+        distinct = Estimate(
+            pooled.distinct_2, None, None, len(set(prompts)), "pooled over the set: no interval"
+        )
+        rows.append(metric_row(*place, "distinct_2", distinct, "fraction", prompt_set))
+    return rows
