@@ -1,0 +1,1 @@
+"""The Streamlit pages. Reads rows, talks to the service over HTTP, never imports torch."""

@@ -1,0 +1,130 @@
+"""The dashboard's entry: page frame, navigation, study picker, and the states that concern every page.
+
+Knows which pages there are. Heavy libraries stay out: no torch, no backend, no pipeline.
+"""
+
+from __future__ import annotations
+
+import time
+
+import streamlit as st
+
+from dashboard import context, rows, states
+from db.problems import DatabaseProblem
+
+# Least time between two redraws caused by a change of the database.
+REFRESH_SECONDS = 4.0
+
+st.set_page_config(
+    page_title="Hormesis",
+    page_icon=":material/science:",
+    layout="wide",
+    menu_items={"About": "Does pretraining on some toxic text make a language model easier to detoxify?"},
+)
+
+PAGES = [
+    st.Page(
+        "app_pages/overview.py",
+        title="Overview",
+        icon=":material/insights:",
+        default=True,
+        help="Does a dose of toxic text help? Dose-response, verdicts and live progress.",
+    ),
+    st.Page(
+        "app_pages/tradeoffs.py",
+        title="Trade-offs",
+        icon=":material/balance:",
+        help="What does detoxification cost? Toxicity against cost, and the texts behind every point.",
+    ),
+    st.Page(
+        "app_pages/geometry.py",
+        title="Geometry",
+        icon=":material/hub:",
+        help="Where does toxicity live? Maps of heads, directions and activations.",
+    ),
+    st.Page(
+        "app_pages/steer.py",
+        title="Steer live",
+        icon=":material/tune:",
+        help="Steer models yourself and read base and steered text side by side.",
+    ),
+    st.Page(
+        "app_pages/runs.py",
+        title="Runs",
+        icon=":material/monitoring:",
+        help="Stages, rates, errors, loss curves and where every number comes from.",
+    ),
+    st.Page(
+        "app_pages/data.py",
+        title="Data",
+        icon=":material/dataset:",
+        help="What went into each mix, labelled samples, scorers and their agreement.",
+    ),
+    st.Page(
+        "app_pages/definitions.py",
+        title="Definitions",
+        icon=":material/menu_book:",
+        help="Every term on these pages, its formula and its source.",
+    ),
+]
+ALWAYS_OPEN = {"Definitions"}
+# Pages that are not redrawn when rows change: the person is in the middle of something.
+KEEPS_STILL = {"Steer live", "Definitions"}
+
+
+@st.fragment(run_every=2.0)
+def pulse(seen: str, drawn: float, still: bool) -> None:
+    """Redraw the page when the database has changed since `seen`, at most every few seconds."""
+    if not still and time.monotonic() - drawn > REFRESH_SECONDS and context.fresh_token() != seen:
+        st.rerun()
+
+
+def toolbar(url: str, token: str) -> bool:
+    """Draw the study picker and the switch. Returns whether there is a study to show."""
+    studies = rows.studies(url, token)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="toolbar"):
+        if len(studies):
+            names = context.study_names(studies)
+            picked = st.selectbox("Study", names, key="study", bind="query-params", width=280)
+            found = context.choose(url, token, studies, names.index(picked) if picked in names else 0)
+            status_badge(found)
+        st.space("stretch")
+        st.toggle(
+            "Show all texts",
+            key="reveal_all",
+            persist_state="session",
+            help="Texts are blurred until you click them. This shows all of them for this session.",
+        )
+    return bool(len(studies))
+
+
+def status_badge(found: context.Context) -> None:
+    """One word on the study's state."""
+    progress = rows.study_progress(found)
+    if progress.active:
+        st.badge(f"Running, {progress.fraction:.0%}", icon=":material/play_circle:", color="blue")
+    elif progress.running:
+        st.badge("No sign of life", icon=":material/pause_circle:", color="orange")
+    elif progress.failed:
+        st.badge(f"{progress.failed} failed", icon=":material/error:", color="red")
+    elif progress.finished:
+        st.badge("Finished", icon=":material/check_circle:", color="green")
+    else:
+        st.badge("Not finished", icon=":material/pending:", color="gray")
+
+
+page = st.navigation(PAGES, position="top")
+url, token = context.address(), context.fresh_token()
+try:
+    ready = toolbar(url, token)
+    states.content_note()
+    if ready or page.title in ALWAYS_OPEN:
+        page.run()
+    else:
+        states.database_problem(DatabaseProblem("empty", "the database holds no study"))
+except DatabaseProblem as problem:
+    if page.title in ALWAYS_OPEN:
+        page.run()
+    else:
+        states.database_problem(problem)
+pulse(token, time.monotonic(), page.title in KEEPS_STILL and page.title != "Definitions")

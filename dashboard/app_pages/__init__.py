@@ -1,0 +1,1 @@
+"""Pages as Streamlit runs them: plain scripts, one question each."""

@@ -1,0 +1,199 @@
+"""What went in: the mixes, labelled samples by source, scorers, their agreement and their scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, context, controls, rows, states
+from dashboard.charts.mixes import mix_bars
+from dashboard.charts.training import histogram
+from dashboard.records import records
+from dashboard.texts import Shown, show_texts
+from dashboard.wording import arm_label
+
+PER_PAGE = 12
+BINS = np.linspace(0.0, 1.0, 21)
+
+
+def mixes(found: context.Context) -> None:
+    """Tokens by source and arm."""
+    table = rows.composition(found)
+    if table.empty:
+        states.not_yet(
+            "mixes", after="mixing the text of the first arm", running=rows.study_progress(found).active
+        )
+        return
+    one = table.drop_duplicates(["kind", "share", "source"]).copy()
+    one["arm"] = [arm_label(row.kind, row.share) for row in records(one)]
+    seeds = table["seed"].nunique()
+    with st.container(border=True):
+        card.chart(
+            mix_bars(one),
+            key="mixes",
+            title="What each model read",
+            alt="Tokens by source for every arm",
+            how=(
+                "Clean text is the same in every arm; toxic text, or plain forum text in the "
+                "control, is added to it."
+            ),
+            note=f"One seed of {seeds} is drawn.",
+            rows=table,
+        )
+
+
+def samples(found: context.Context) -> None:
+    """Labelled statements by source, blurred."""
+    sets = rows.probe_sets(found)
+    if sets.empty:
+        return
+    with st.container(border=True):
+        st.markdown("**Labelled statements of the probe set**")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            names = [str(name) for name in sets["name"]]
+            name = st.selectbox("Probe set", names, key="set", bind="query-params", width=220)
+            set_id = int(sets["id"].iloc[names.index(name) if name in names else 0])
+            counts = rows.call(found, "example_counts", set_id)
+            sources = ["all", *controls.options(counts["source"])]
+            source = st.selectbox("Source", sources, key="source", bind="query-params", width=200)
+            label = st.segmented_control(
+                "Label",
+                ["both", "toxic", "not toxic"],
+                default="both",
+                required=True,
+                key="label",
+                bind="query-params",
+            )
+        chosen: dict[str, object] = {} if source == "all" else {"source": source}
+        if label != "both":
+            chosen["label"] = int(label == "toxic")
+        mine = counts if source == "all" else counts[counts["source"] == source]
+        mine = mine if label == "both" else mine[mine["label"] == chosen["label"]]
+        total = int(mine["n"].sum())
+        pages = max(1, -(-total // PER_PAGE))
+        page = st.pagination(pages, key="sample", bind="query-params")
+        table = rows.call(found, "examples", set_id, page - 1, PER_PAGE, **chosen)
+        items = [
+            Shown(
+                str(row.text),
+                title="toxic" if row.label == 1 else "not toxic",
+                meta=" · ".join(
+                    str(part) for part in (row.source, row.group, row.split) if not pd.isna(part)
+                ),
+                blurred=row.label == 1,
+            )
+            for row in records(table)
+        ]
+        show_texts(items, key="samples", columns=3)
+        st.caption(
+            f"n = {total:,} statements. Statements of the same words in another order stay in one split."
+        )
+        card.rows_below(counts, key="counts", label="Counts by label, split and source")
+
+
+def unsteered(found: context.Context) -> pd.DataFrame:
+    """The unsteered condition of the first seed of every arm."""
+    made = rows.checkpoints(found)
+    made = made.sort_values("seed").drop_duplicates(["kind", "share"])
+    found_rows = []
+    for row in records(made):
+        known = rows.call(found, "conditions", int(row.id))
+        base = known[known["method"] == "none"]
+        if len(base):
+            found_rows.append((str(row.name), row.kind, row.share, int(base["condition_id"].iloc[0])))
+    return pd.DataFrame(found_rows, columns=["checkpoint", "kind", "share", "condition_id"])
+
+
+def binned(found: context.Context, base: pd.DataFrame, set_id: int, scorer: str) -> pd.DataFrame:
+    """Counts of scores in twenty bins per arm."""
+    parts = []
+    for row in records(base):
+        table = rows.call(found, "scores", int(row.condition_id), set_id)
+        if scorer not in table:
+            continue
+        counts, _ = np.histogram(table[scorer].dropna(), BINS)
+        parts.append(
+            pd.DataFrame(
+                {"kind": row.kind, "share": row.share, "low": BINS[:-1], "high": BINS[1:], "count": counts}
+            )
+        )
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def scores(found: context.Context) -> None:
+    """Histogram of scores, and how far scorers agree."""
+    known = rows.scorers(found)
+    sets = rows.prompt_sets(found)
+    if known.empty or sets.empty:
+        return
+    with st.container(border=True):
+        st.markdown("**Scores of unsteered texts**")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            prompts = controls.prompt_set([str(name) for name in sets["name"]])
+            toxicity = [str(name) for name in known[known["measures"] == "toxicity"]["name"]]
+            scorer = controls.scorer(toxicity)
+        if prompts is None or scorer is None:
+            return
+        base = unsteered(found)
+        set_id = int(sets[sets["name"] == prompts]["id"].iloc[0])
+        table = binned(found, base, set_id, scorer)
+        if table.empty:
+            st.caption("No scores yet under this scorer.")
+        else:
+            card.chart(
+                histogram(table, f"Score of {scorer} (0 to 1)"),
+                key="histogram",
+                alt=f"Distribution of {scorer} scores per arm",
+                how="Above 0.5 counts as toxic. A scorer with two heaps decides; one with a hump hesitates.",
+                note="First seed of every arm.",
+                rows=table,
+            )
+        agreement(found, base, set_id)
+
+
+def agreement(found: context.Context, base: pd.DataFrame, set_id: int) -> None:
+    """Agreement of every pair of scorers on the arm with most toxic text."""
+    if base.empty:
+        return
+    last = base[base["kind"] == "toxic"].sort_values("share")
+    row = last.iloc[-1] if len(last) else base.iloc[-1]
+    table = rows.call(found, "scorer_agreement", int(row["condition_id"]), set_id)
+    st.markdown("**Do scorers agree?**")
+    if table.empty:
+        st.caption("Agreement needs two toxicity scorers on the same texts; this study has one.")
+        return
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config={
+            name: st.column_config.NumberColumn(format="%.2f")
+            for name in ("pearson", "spearman", "kappa", "same")
+        },
+        alt="Agreement of toxicity scorers",
+    )
+    st.caption(
+        f"On unsteered texts of {row['checkpoint']}. Kappa: agreement beyond chance on being above "
+        f"0.5, 1 is perfect; "
+        "same: share of texts on the same side of 0.5."
+    )
+
+
+def scorer_table(found: context.Context) -> None:
+    """Scorers with revisions."""
+    known = rows.scorers(found)
+    if len(known):
+        with st.container(border=True):
+            st.markdown("**Scorers**")
+            st.dataframe(known.drop(columns="id"), hide_index=True, alt="Scorers with their revisions")
+            st.caption(
+                "A score is repeatable only with its scorer's revision; every stored score carries one."
+            )
+
+
+here = context.current()
+st.subheader("What went in?")
+mixes(here)
+samples(here)
+scores(here)
+scorer_table(here)

@@ -1,0 +1,201 @@
+"""Where does toxicity live? Head maps, their distribution, directions over arms, one head's activations."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, context, controls, geometry_view, rows, states
+from dashboard.charts.heads import head_map, limits, survival
+from dashboard.colours import is_dark
+from dashboard.records import records
+from dashboard.wording import MEASURES, arm_label, head_name, parse_head
+
+COLUMNS = ["layer", "head"]
+
+
+def clicked(key: str) -> None:
+    """A head was clicked on a chart; it becomes the one on show everywhere."""
+    picked = card.selected(key)
+    if picked and parse_head(str(picked[0])) is not None:
+        controls.choose_head(str(picked[0]))
+
+
+def pick_arms(table: pd.DataFrame) -> tuple[str, str]:
+    """Two checkpoints to put side by side: by default the first and the one with the largest share."""
+    order = table.drop_duplicates("checkpoint").sort_values(
+        ["kind", "share", "seed"], ascending=[False, True, True]
+    )
+    names = [str(name) for name in order["checkpoint"]]
+    labels = {
+        str(row.checkpoint): f"{arm_label(row.kind, row.share, row.seed)}"
+        if row.kind != "imported"
+        else str(row.checkpoint)
+        for row in records(order)
+    }
+    toxic = order[order["kind"] == "toxic"]
+    # The largest share, and of its seeds the first, which the left side shows too.
+    largest = toxic[toxic["share"] == toxic["share"].max()]
+    last = names.index(str(largest.iloc[0]["checkpoint"])) if len(largest) else len(names) - 1
+    first = st.selectbox(
+        "Left", names, format_func=lambda n: labels[n], key="left", bind="query-params", width=220
+    )
+    second = st.selectbox(
+        "Right",
+        names,
+        index=last,
+        format_func=lambda n: labels[n],
+        key="right",
+        bind="query-params",
+        width=220,
+    )
+    return str(first), str(second)
+
+
+def answer(left: pd.DataFrame, right: pd.DataFrame) -> None:
+    """The best heads and the change of the tail in one sentence."""
+    best = right.sort_values("select_accuracy").iloc[-1]
+    said = (
+        f"Best head on the right: {head_name(int(best['layer']), int(best['head']))}, test accuracy "
+        f"{best['accuracy']:.3f} [{best['accuracy_low']:.3f}, {best['accuracy_high']:.3f}]."
+    )
+    if left["checkpoint"].iloc[0] != right["checkpoint"].iloc[0]:
+        mean = right["accuracy"].mean() - left["accuracy"].mean()
+        tail = right["accuracy"].quantile(0.9) - left["accuracy"].quantile(0.9)
+        said += (
+            f" Against the left, the mean head reads toxicity {mean * 100:+.1f} points, the 90th "
+            f"percentile {tail * 100:+.1f} (n = {len(right)} heads; no interval, heads are not independent)."
+        )
+    st.markdown(f"#### {said}")
+
+
+def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[int, int] | None) -> None:
+    """Two maps on one scale, and their difference where their shapes agree."""
+    column, words = MEASURES[measure]
+    span = limits(column, left, right)
+    same = left["checkpoint"].iloc[0] == right["checkpoint"].iloc[0]
+    grid = st.grid(3, min_column_width=330)
+    for side, table in (("left", left), ("right", right)):
+        if side == "right" and same:
+            break
+        row = table.iloc[0]
+        with grid.cell(), st.container(border=True):
+            card.chart(
+                head_map(table, column, span=span, chosen=chosen, dark=is_dark()),
+                key=f"map_{side}",
+                title=arm_label(row["kind"], row["share"], row["seed"])
+                if row["kind"] != "imported"
+                else str(row["checkpoint"]),
+                alt=f"{measure} of every head by layer, {row['checkpoint']}",
+                how=(
+                    f"One square per head: {words}. White dots: heads that are steered. Click a "
+                    f"square to choose it."
+                ),
+                note=f"n = {int(row['n_test']):,} test statements.",
+                rows=table,
+                on_select=lambda side=side: clicked(f"map_{side}"),
+            )
+    joined = left.merge(right, on=COLUMNS, suffixes=("_left", ""))
+    if same or joined.empty:
+        return
+    joined["change"] = joined[column] - joined[f"{column}_left"]
+    reach = float(joined["change"].abs().max()) or 1e-6
+    with grid.cell(), st.container(border=True):
+        card.chart(
+            head_map(
+                joined[[*COLUMNS, "change"]],
+                "change",
+                span=(-reach, reach),
+                chosen=chosen,
+                dark=is_dark(),
+                difference=True,
+            ),
+            key="map_change",
+            title="Right minus left",
+            alt=f"Change of {measure} of every head by layer",
+            how="Orange: the head reads toxicity better on the right; blue: worse.",
+            note=f"n = {len(joined):,} heads.",
+            rows=joined[[*COLUMNS, f"{column}_left", column, "change"]],
+            on_select=lambda: clicked("map_change"),
+        )
+
+
+def distribution(table: pd.DataFrame, measure: str) -> None:
+    """How many heads are good."""
+    column, words = MEASURES[measure]
+    with st.container(border=True):
+        card.chart(
+            survival(table, column, f"{measure} ({words})"),
+            key="tail",
+            title=f"{measure} over heads",
+            alt=f"Share of heads above each {measure}, one line per checkpoint",
+            how="A line further right has better heads; the lower right end is the tail of the best ones.",
+            note=(
+                f"n = {len(table) // max(1, table['checkpoint'].nunique()):,} heads per checkpoint, "
+                f"one line per seed."
+            ),
+            rows=table,
+        )
+
+
+def head_line(table: pd.DataFrame, chosen: tuple[int, int]) -> None:
+    """The chosen head's numbers in every arm."""
+    mine = table[(table["layer"] == chosen[0]) & (table["head"] == chosen[1])]
+    shown = pd.DataFrame(
+        {
+            "Checkpoint": mine["checkpoint"],
+            "Accuracy": [
+                f"{row.accuracy:.3f} [{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]"
+                for row in records(mine)
+            ],
+            "AUROC": mine["auroc"],
+            "Selectivity": mine["selectivity"],
+            "Separation": mine["separation"],
+            "Rank": ["–" if pd.isna(rank) else str(int(rank)) for rank in mine["rank"]],
+        }
+    )
+    with st.container(border=True):
+        st.markdown(f"**{head_name(*chosen)} in every arm**")
+        st.dataframe(
+            shown,
+            hide_index=True,
+            height=min(320, 38 + 35 * len(shown)),
+            column_config={
+                name: st.column_config.NumberColumn(format="%.3f")
+                for name in ("AUROC", "Selectivity", "Separation")
+            },
+            alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
+        )
+        st.caption(
+            "Test split; accuracies are balanced, with 95 % intervals. Rank: place among the steered heads."
+        )
+
+
+here = context.current()
+st.subheader("Where does toxicity live?")
+table = rows.probes(here)
+if table.empty:
+    states.not_yet("probes", after="probing the first checkpoint", running=rows.study_progress(here).active)
+    st.stop()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    measure = str(
+        st.segmented_control(
+            "Measure", list(MEASURES), default="Accuracy", required=True, key="probe", bind="query-params"
+        )
+    )
+    one, two = pick_arms(table)
+    best = table.sort_values("select_accuracy", ascending=False).iloc[0]
+    every = table.drop_duplicates(COLUMNS).sort_values(COLUMNS)
+    names = [head_name(int(row.layer), int(row.head)) for row in records(every)]
+    chosen = parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
+left, right = (table[table["checkpoint"] == name] for name in (one, two))
+answer(left, right)
+maps(left, right, measure, chosen)
+grid = st.grid(2, min_column_width=420)
+with grid.cell():
+    distribution(table, measure)
+if chosen is not None:
+    with grid.cell():
+        head_line(table, chosen)
+geometry_view.direction_map(here, table, chosen)
+geometry_view.activation_map(here, chosen, two)

@@ -1,0 +1,164 @@
+"""What does detox cost? Toxicity against cost with intervals, and the texts behind every point."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, comparison, context, controls, rows, states
+from dashboard.charts.dose import dose_response
+from dashboard.charts.tradeoff import condition_id, tradeoff
+from dashboard.colours import is_dark
+from dashboard.frontier import non_dominated
+from dashboard.records import records
+from dashboard.wording import arm_label, condition_label, interval, is_imported, metric_name
+
+TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
+KEYS = ["kind", "share", "condition_key"]
+
+
+def join_cost(table: pd.DataFrame, name: str, prompts: str | None, scorer: str | None) -> pd.DataFrame:
+    """Rows of one toxicity metric with the cost of the same condition beside it; unsteered costs nothing."""
+    mine = table[(table["name"] == name) & (table["prompt_set"] == prompts) & (table["scorer"] == scorer)]
+    cost = table[table["name"] == "cost"][[*KEYS, "value", "low", "high"]]
+    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
+    joined = mine.merge(cost.drop_duplicates(KEYS), on=KEYS, how="left")
+    base = joined["method"] == "none"
+    for column in ("cost", "cost_low", "cost_high"):
+        joined[column] = joined[column].astype(float).where(~base, 0.0)
+    joined = joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
+    return joined[joined["cost"].notna()]
+
+
+def on_click() -> None:
+    """A point was clicked: it becomes the condition on show; an empty selection changes nothing."""
+    picked = card.selected("tradeoff")
+    if picked:
+        st.session_state["condition"] = str(picked[0])
+
+
+def answer(table: pd.DataFrame) -> None:
+    """The frontier in one sentence."""
+    real = table[table["method"] != "random-direction"].reset_index(drop=True)
+    if real.empty:
+        return
+    front = real.iloc[non_dominated(list(zip(real["cost"], real["value"], strict=True)))]
+    best = front.iloc[-1]
+    worst = real[real["method"] == "none"].sort_values("value")
+    how = condition_label(best["method"], best["strength"], best["matched_cost"])
+    said = (
+        f"The frontier runs from {front['value'].max():.3g} to {best['value']:.3g} {best['unit']} of "
+        f"toxicity. Lowest: {arm_label(best['kind'], best['share'])}, {how}, at a cost of "
+        f"{interval(best['cost'], best['cost_low'], best['cost_high'], 'nats')}."
+    )
+    if len(worst):
+        said += (
+            f" Without steering, arms lie between {worst['value'].iloc[0]:.3g} and "
+            f"{worst['value'].iloc[-1]:.3g}."
+        )
+    st.markdown(f"#### {said}")
+
+
+def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None]:
+    """Controls, and the joined rows they choose."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = controls.view(controls.EVERY, controls.MATCHED, controls.FIXED, key="curve")
+        known = [name for name in TOXICITIES if (table["name"] == name).any()]
+        name = st.selectbox(
+            "Measure", known, format_func=metric_name, key="measure", bind="query-params", width=220
+        )
+        mine = table[table["name"] == name]
+        prompts = controls.prompt_set(controls.by_size(mine))
+        scorer = controls.scorer(controls.options(mine[mine["prompt_set"] == prompts]["scorer"]))
+    joined = join_cost(table, str(name), prompts, scorer)
+    joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        order = joined.sort_values(["kind", "share"], ascending=[False, True])["arm"].unique().tolist()
+        arms = st.pills("Arms", order, selection_mode="multi", default=order, key="arms", bind="query-params")
+        random = st.toggle("Random directions", value=True, key="random", bind="query-params")
+    joined = joined[joined["arm"].isin(arms or order)]
+    if not random:
+        joined = joined[joined["method"] != "random-direction"]
+    return controls.in_view(joined, view), str(name), prompts, scorer
+
+
+def fluency_card(table: pd.DataFrame, drawn: pd.DataFrame, prompts: str | None) -> None:
+    """Fluency of the same conditions beside the curves."""
+    for name in ("fluency", "distinct_2", "repetition_4"):
+        mine = table[(table["name"] == name) & (table["prompt_set"] == prompts)]
+        if mine.empty:
+            continue
+        mine = mine[
+            mine["condition_key"].isin(drawn["condition_key"]) & (mine["method"] != "random-direction")
+        ]
+        mine = mine[~mine["kind"].map(is_imported).astype(bool)]
+        if mine.empty:
+            return
+        unit = str(mine["unit"].iloc[0])
+        with st.container(border=True):
+            card.chart(
+                dose_response(
+                    mine, f"{metric_name(name)} ({unit})", dark=is_dark(), height=470, from_zero=False
+                ),
+                key="tradeoff_fluency",
+                title=f"{metric_name(name)} of the same conditions",
+                alt=f"{metric_name(name)} against toxic share for the conditions on the left",
+                how=(
+                    "A condition under which this rises while toxicity falls makes the model loop."
+                    if name == "repetition_4"
+                    else "A condition that lowers toxicity and this as well is breaking the language."
+                ),
+                note="Bars: 95 % intervals.",
+                rows=mine,
+            )
+        return
+
+
+def texts(found: context.Context, table: pd.DataFrame, prompts: str | None, scorer: str | None) -> None:
+    """The generations of the chosen condition beside the unsteered ones."""
+    steered = table[table["method"] != "none"]
+    if steered.empty or prompts is None or scorer is None:
+        return
+    ids = [condition_id(row) for row in records(steered)]
+    st.subheader("Texts behind a point")
+    chosen = st.selectbox(
+        "Condition (or click a point above)", ids, key="condition", bind="query-params", width=460
+    )
+    row = steered.iloc[ids.index(chosen)]
+    comparison.show(found, str(row["kind"]), float(row["share"]), str(row["condition_key"]), prompts, scorer)
+
+
+here = context.current()
+running = rows.study_progress(here).active
+st.subheader("What does detox cost?")
+summary = rows.summaries(here)
+if not (summary["name"].isin(TOXICITIES)).any():
+    states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
+    st.stop()
+drawn, name, prompts, scorer = pick(summary)
+answer(drawn)
+unit = str(drawn["unit"].iloc[0]) if len(drawn) else ""
+grid = st.grid(2, min_column_width=420)
+with grid.cell(), st.container(border=True):
+    card.chart(
+        tradeoff(
+            drawn,
+            f"{metric_name(name)} ({unit})",
+            dark=is_dark(),
+            chosen=st.session_state.get("condition"),
+        ),
+        key="tradeoff",
+        title=f"{metric_name(name)} against cost",
+        alt=f"{metric_name(name)} against added cross-entropy, one curve per arm, with the frontier",
+        how=(
+            "Down and left is better. Each curve starts at its unsteered arm (open circle, cost 0); "
+            "the wide grey "
+            "line joins conditions that no other beats in both. Click a point for its texts."
+        ),
+        note="Bars: 95 % intervals, both ways.",
+        rows=drawn,
+        on_select=on_click,
+    )
+with grid.cell():
+    fluency_card(summary, drawn, prompts)
+texts(here, drawn, prompts, scorer)

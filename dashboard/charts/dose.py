@@ -1,0 +1,118 @@
+"""Dose-response: a metric against the toxic share, one line per condition, the control arm beside them.
+
+Knows the columns of summary rows; nothing of where they come from.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.frame import bars, figure
+from dashboard.colours import CONTROL, ink, ramp, share_colour
+from dashboard.records import records
+from dashboard.wording import condition_label, number, percent
+
+SYMBOLS = ("circle", "square", "triangle-up", "star", "pentagon")
+
+
+def _conditions(rows: pd.DataFrame) -> list[str]:
+    """Condition keys, unsteered first, then by rising cost or strength."""
+    order = rows.drop_duplicates("condition_key").copy()
+    order["_first"] = (order["method"] != "none").astype(int)
+    order["_size"] = order["matched_cost"].astype(float).fillna(order["strength"].astype(float)).fillna(0.0)
+    return [str(key) for key in order.sort_values(["_first", "_size"])["condition_key"]]
+
+
+def _hover(rows: pd.DataFrame, label: str) -> list[str]:
+    return [
+        f"{label}<br>{percent(row.share)} {'added, not toxic' if row.kind != 'toxic' else 'toxic'}<br>"
+        f"{number(row.value)} [{number(row.low)}, {number(row.high)}] {row.unit}<br>"
+        f"{row.n_seeds} seeds, n = {row.n:,}"
+        for row in records(rows)
+    ]
+
+
+def _control_line(
+    made: go.Figure, control: pd.DataFrame, base: pd.DataFrame, label: str, named: bool
+) -> None:
+    """The control arm as an open diamond, joined by dashes to the arm without added text."""
+    path = pd.concat([base[base["share"] == 0], control.sort_values("share")])
+    made.add_trace(
+        go.Scatter(
+            x=path["share"] * 100,
+            y=path["value"],
+            mode="lines",
+            line={"color": CONTROL, "dash": "dash", "width": 1.5},
+            hoverinfo="skip",
+            showlegend=False,
+            legendgroup="control",
+        )
+    )
+    made.add_trace(
+        go.Scatter(
+            x=control["share"] * 100,
+            y=control["value"],
+            error_y=bars(control) | {"color": CONTROL},
+            mode="markers",
+            marker={"symbol": "diamond-open", "size": 11, "color": CONTROL, "line": {"width": 2}},
+            name="Control: same amount of non-toxic forum text",
+            legendgroup="control",
+            showlegend=named,
+            hovertext=_hover(control, label),
+            hoverinfo="text",
+        )
+    )
+
+
+def dose_response(
+    rows: pd.DataFrame, y_title: str, *, dark: bool, height: int = 420, from_zero: bool = True
+) -> go.Figure:
+    """Summary rows of one metric, prompt set and scorer as lines over the share.
+
+    Columns used: kind, share, method, condition_key, strength, matched_cost, value, low, high, n, n_seeds,
+    unit. Arms that are missing are left out; a condition with one arm is drawn as a point.
+    """
+    made = figure("Toxic share of the training mix (%)", y_title, height)
+    toxic, control = rows[rows["kind"] == "toxic"], rows[rows["kind"] != "toxic"]
+    keys = _conditions(rows)
+    steered = {True: 0, False: 0}
+    for place, key in enumerate(keys):
+        mine = toxic[toxic["condition_key"] == key].sort_values("share")
+        other = control[control["condition_key"] == key]
+        first = (mine if len(mine) else other).iloc[0]
+        label = condition_label(first["method"], first["strength"], first["matched_cost"])
+        unsteered = first["method"] == "none"
+        matched = bool(pd.notna(first["matched_cost"]))
+        colour = ink(dark=dark) if unsteered else ramp(steered[matched], dark=dark)
+        steered[matched] += not unsteered
+        nudge = (place - (len(keys) - 1) / 2) * 0.22
+        if len(other):
+            _control_line(made, other.assign(share=other["share"]), mine, label, named=place == 0)
+        made.add_trace(
+            go.Scatter(
+                x=mine["share"] * 100 + nudge,
+                y=mine["value"],
+                error_y=bars(mine) | {"color": colour},
+                mode="lines+markers",
+                name=label,
+                line={
+                    "color": colour,
+                    "width": 2.6 if unsteered else 2,
+                    "dash": "solid" if unsteered or matched else "dot",
+                },
+                marker={
+                    "symbol": SYMBOLS[place % len(SYMBOLS)],
+                    "size": 11,
+                    "color": [share_colour(share) for share in mine["share"]],
+                    "line": {"color": colour, "width": 2},
+                },
+                hovertext=_hover(mine, label),
+                hoverinfo="text",
+            )
+        )
+    shares = sorted({round(share * 100, 6) for share in rows["share"]})
+    made.update_xaxes(tickvals=shares, ticktext=[f"{share:g}" for share in shares])
+    if from_zero:
+        made.update_yaxes(rangemode="tozero")
+    return made

@@ -1,0 +1,156 @@
+"""Layer by head maps and the distribution of a measure over heads. Knows the columns of probe rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.frame import figure
+from dashboard.colours import SEQUENTIAL, arm_colour, diverging
+from dashboard.records import arm_groups, groups, records
+from dashboard.wording import arm_label, head_name
+
+DETAILS = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "selectivity", "separation", "n_test")
+
+
+def _hover(row: Any) -> str:
+    chosen = "" if pd.isna(row.rank) else f"<br>selected, rank {row.rank:.0f}"
+    return (
+        f"<b>{head_name(row.layer, row.head)}</b><br>accuracy {row.accuracy:.3f} "
+        f"[{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]<br>AUROC {row.auroc:.3f}<br>"
+        f"selectivity {row.selectivity:+.3f}<br>separation {row.separation:.2f}<br>"
+        f"n = {row.n_test:,} test statements{chosen}"
+    )
+
+
+def limits(measure: str, *tables: pd.DataFrame) -> tuple[float, float]:
+    """One colour range for maps that stand side by side."""
+    values = np.concatenate([table[measure].to_numpy(dtype=float) for table in tables])
+    low = float(np.nanmin(values)) if len(values) else 0.0
+    high = float(np.nanmax(values)) if len(values) else 1.0
+    if measure in ("accuracy", "auroc"):
+        low = min(low, 0.5)
+    return low, high if high > low else low + 1e-6
+
+
+def head_map(
+    rows: pd.DataFrame,
+    measure: str,
+    *,
+    span: tuple[float, float],
+    chosen: tuple[int, int] | None,
+    dark: bool,
+    difference: bool = False,
+) -> go.Figure:
+    """A map of `measure` with layers upwards and heads across; squares can be clicked.
+
+    Columns: layer, head, the measure; without `difference` also those of the hover text. The clickable
+    layer is a trace of invisible points, because a heat map reports no clicks.
+    """
+    table = rows.pivot_table(index="layer", columns="head", values=measure, aggfunc="first")
+    made = figure("Head", "Layer", min(max(190, 34 * len(table.index) + 90), 620))
+    reach = max(abs(span[0]), abs(span[1]))
+    made.add_trace(
+        go.Heatmap(
+            x=table.columns,
+            y=table.index,
+            z=table.to_numpy(),
+            zmin=-reach if difference else span[0],
+            zmax=reach if difference else span[1],
+            colorscale=diverging(dark=dark) if difference else SEQUENTIAL,
+            xgap=1,
+            ygap=1,
+            hoverinfo="skip",
+            colorbar={"thickness": 10, "len": 0.95, "outlinewidth": 0, "tickformat": ".2f"},
+        )
+    )
+    if difference:
+        hover = [f"<b>{head_name(r.layer, r.head)}</b><br>{getattr(r, measure):+.3f}" for r in records(rows)]
+    else:
+        hover = [_hover(row) for row in records(rows)]
+    made.add_trace(
+        go.Scatter(
+            x=rows["head"],
+            y=rows["layer"],
+            mode="markers",
+            marker={"symbol": "square", "size": 22, "color": "rgba(0,0,0,0)"},
+            selected={"marker": {"opacity": 0}},
+            unselected={"marker": {"opacity": 0}},
+            customdata=[
+                head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)
+            ],
+            hovertext=hover,
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )
+    picked = rows[rows["rank"].notna()] if "rank" in rows else rows.iloc[:0]
+    if len(picked) and not difference:
+        made.add_trace(
+            go.Scatter(
+                x=picked["head"],
+                y=picked["layer"],
+                mode="markers",
+                marker={
+                    "symbol": "circle",
+                    "size": 5,
+                    "color": "#FFFFFF",
+                    "line": {"width": 1, "color": "#1B2530"},
+                },
+                hoverinfo="skip",
+                showlegend=False,
+            )
+        )
+    if chosen is not None:
+        layer, head = chosen
+        made.add_shape(
+            type="rect",
+            x0=head - 0.5,
+            x1=head + 0.5,
+            y0=layer - 0.5,
+            y1=layer + 0.5,
+            line={"color": "#E8590C", "width": 3},
+        )
+    for axis, values in ((made.update_xaxes, table.columns), (made.update_yaxes, table.index)):
+        edges = [float(values.min()) - 0.5, float(values.max()) + 0.5]
+        axis(range=edges, dtick=max(1, len(values) // 14), showgrid=False)
+    return made
+
+
+def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
+    """For each checkpoint, the share of heads above a value: the right tail is where the good heads are.
+
+    Columns: checkpoint, kind, share, seed and the measure.
+    """
+    made = figure(x_title, "Heads above this value (%)", 340)
+    shown: set[str] = set()
+    lines = [
+        (kind, share, mine)
+        for kind, share, seeds in arm_groups(rows)
+        for _, mine in groups(seeds, ["checkpoint"])
+    ]
+    for kind, share, mine in lines:
+        values = np.sort(mine[measure].to_numpy(dtype=float))
+        name = arm_label(kind, share)
+        made.add_trace(
+            go.Scatter(
+                x=values,
+                y=100 * (1 - np.arange(len(values)) / len(values)),
+                mode="lines",
+                line={
+                    "shape": "vh",
+                    "color": arm_colour(kind, share),
+                    "width": 1.8,
+                    "dash": "dash" if kind == "clean-forum" else "solid",
+                },
+                name=name,
+                legendgroup=name,
+                showlegend=name not in shown,
+                hovertemplate=f"{name}: %{{y:.0f}} % of heads above %{{x:.3f}}<extra></extra>",
+            )
+        )
+        shown.add(name)
+    return made

@@ -1,0 +1,124 @@
+"""Scatter charts of stored projections: directions over heads and arms, activations over examples.
+
+Knows the columns of projection points; computes no projection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.frame import figure
+from dashboard.colours import arm_colour, ink
+from dashboard.records import arm_groups, records
+from dashboard.wording import arm_label, head_name
+
+# Okabe and Ito's eight, without black: told apart with every common kind of colour vision.
+CATEGORIES: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
+OTHER: Final = "#8792A0"
+
+
+def _trace(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.Scatter3d:
+    size = options.pop("size", 6)
+    marker = {"size": size if flat else max(2, size - 3), "color": options.pop("color"), "opacity": 0.8}
+    if flat:
+        return go.Scattergl(x=rows["x"], y=rows["y"], mode="markers", marker=marker, **options)
+    return go.Scatter3d(x=rows["x"], y=rows["y"], z=rows["z"], mode="markers", marker=marker, **options)
+
+
+def _frame(method: str, flat: bool, height: int) -> go.Figure:
+    made = figure(f"{method} 1", f"{method} 2", height)
+    made.update_xaxes(showticklabels=False, showgrid=False)
+    made.update_yaxes(showticklabels=False, showgrid=False)
+    if not flat:
+        made.update_layout(
+            scene={name: {"showticklabels": False, "title": ""} for name in ("xaxis", "yaxis", "zaxis")}
+        )
+        made.update_layout(margin={"l": 0, "r": 0, "t": 12, "b": 0})
+    return made
+
+
+def directions(
+    rows: pd.DataFrame, method: str, *, chosen: tuple[int, int] | None, dark: bool, flat: bool = True
+) -> go.Figure:
+    """Toxicity directions, one point per head and checkpoint, coloured by arm, the chosen head ringed.
+
+    Columns: x, y, z, kind, share, checkpoint, layer, head, accuracy (may be missing).
+    """
+    made = _frame(method, flat, 440)
+    for kind, share, mine in arm_groups(rows):
+        made.add_trace(
+            _trace(
+                mine,
+                flat,
+                color=arm_colour(kind, share),
+                name=arm_label(kind, share),
+                customdata=[head_name(row.layer, row.head) for row in records(mine)],
+                hovertext=[
+                    f"<b>{head_name(row.layer, row.head)}</b> of {row.checkpoint}" for row in records(mine)
+                ],
+                hoverinfo="text",
+            )
+        )
+    if chosen is not None and flat:
+        ringed = rows[(rows["layer"] == chosen[0]) & (rows["head"] == chosen[1])]
+        made.add_trace(
+            go.Scattergl(
+                x=ringed["x"],
+                y=ringed["y"],
+                mode="markers",
+                marker={"symbol": "circle-open", "size": 15, "color": ink(dark=dark), "line": {"width": 2}},
+                name=f"{head_name(*chosen)} in every arm",
+                hoverinfo="skip",
+            )
+        )
+    return made
+
+
+def activations(
+    rows: pd.DataFrame, method: str, by: str, names: Sequence[str] | None = None, *, flat: bool = True
+) -> go.Figure:
+    """One head's activations, one point per example, coloured by a column; rare values are pooled as other.
+
+    Columns: x, y, z, example_id and `by`. Texts are not in the hover: they may hurt.
+    """
+    made = _frame(method, flat, 440)
+    if flat:
+        made.update_layout(dragmode="lasso")
+    if by == "score" and rows["score"].notna().any():
+        made.add_trace(
+            _trace(
+                rows,
+                flat,
+                color=rows["score"].tolist(),
+                name="score",
+                customdata=rows["example_id"].tolist(),
+                hovertext=[f"score {score:.2f}" for score in rows["score"]],
+                hoverinfo="text",
+                showlegend=False,
+            )
+        )
+        made.update_traces(marker={"colorscale": "Cividis", "showscale": True})
+        return made
+    values = rows[by].astype(object).where(rows[by].notna(), "none").astype(str)
+    order = list(names or [str(value) for value in values.value_counts().index])
+    kept = order[: len(CATEGORIES)]
+    for place, name in enumerate([*kept, "other"]):
+        mine = rows[values == name] if name in kept else rows[~values.isin(kept)]
+        if mine.empty:
+            continue
+        made.add_trace(
+            _trace(
+                mine,
+                flat,
+                color=CATEGORIES[place] if name in kept else OTHER,
+                name=f"{name} ({len(mine):,})",
+                customdata=mine["example_id"].tolist(),
+                hovertext=[name] * len(mine),
+                hoverinfo="text",
+            )
+        )
+    return made

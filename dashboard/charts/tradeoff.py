@@ -1,0 +1,124 @@
+"""Toxicity against cost: one curve per arm and method, the frontier, intervals in both directions.
+
+Knows the columns of joined summary rows; nothing of where they come from.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.frame import bars, figure
+from dashboard.colours import CONTROL, arm_colour, fade, ink
+from dashboard.frontier import non_dominated
+from dashboard.records import arm_groups, records
+from dashboard.wording import arm_label, condition_label, interval, method_label
+
+SYMBOLS = {"none": "circle-open", "iti": "circle", "random-direction": "x-thin-open"}
+
+
+def condition_id(row: Any) -> str:
+    """The name of a point in links, lists and selections: its arm and its condition in words."""
+    how = condition_label(row.method, row.strength, row.matched_cost)
+    return f"{arm_label(row.kind, row.share)}: {how}"
+
+
+def _hover(rows: pd.DataFrame) -> list[str]:
+    return [
+        f"<b>{arm_label(row.kind, row.share)}</b><br>"
+        f"{condition_label(row.method, row.strength, row.matched_cost)}<br>"
+        f"toxicity {interval(row.value, row.low, row.high, row.unit)}<br>"
+        f"cost {interval(row.cost, row.cost_low, row.cost_high, 'nats')}<br>"
+        f"{row.n_seeds} seeds, n = {row.n:,}"
+        for row in records(rows)
+    ]
+
+
+def _curve(rows: pd.DataFrame, kind: str, share: float, method: str) -> go.Scatter:
+    rows = rows.sort_values("cost")
+    colour = arm_colour(kind, share)
+    real = method != "random-direction"
+    name = arm_label(kind, share) + ("" if method in ("iti", "none") else f", {method_label(method)}")
+    return go.Scatter(
+        x=rows["cost"],
+        y=rows["value"],
+        error_x=bars(rows, "cost", "cost_low", "cost_high") | {"color": fade(colour, 0.55)},
+        error_y=bars(rows) | {"color": fade(colour, 0.55)},
+        mode="lines+markers" if real else "markers",
+        name=name,
+        legendgroup=f"{kind} {share}",
+        showlegend=real,
+        line={"color": colour, "width": 2, "dash": "dash" if kind == "clean-forum" else "solid"},
+        marker={
+            "color": colour,
+            "size": 10,
+            "symbol": [SYMBOLS.get(found, "square") for found in rows["method"]],
+            "line": {"width": 2, "color": colour},
+        },
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        customdata=[condition_id(row) for row in records(rows)],
+        hovertext=_hover(rows),
+        hoverinfo="text",
+    )
+
+
+def tradeoff(
+    rows: pd.DataFrame, y_title: str, *, dark: bool, chosen: str | None, logarithmic: bool = False
+) -> go.Figure:
+    """Curves over cost. Columns: kind, share, method, condition_key, strength, matched_cost, unit, n,
+    n_seeds, value, low, high (toxicity) and cost, cost_low, cost_high (nats per token).
+    """
+    made = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
+    points = rows[rows["method"] != "random-direction"].reset_index(drop=True)
+    front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
+    if len(front) > 1:
+        made.add_trace(
+            go.Scatter(
+                x=front["cost"],
+                y=front["value"],
+                mode="lines",
+                line={"shape": "hv", "color": fade(ink(dark=dark), 0.35), "width": 7},
+                name="Frontier",
+                hoverinfo="skip",
+            )
+        )
+    for kind, share, arm in arm_groups(rows):
+        base = arm[arm["method"] == "none"]
+        for method in [found for found in sorted(set(arm["method"])) if found != "none"] or ["none"]:
+            mine = arm[arm["method"] == method]
+            joined = mine if method in ("none", "random-direction") else pd.concat([base, mine])
+            made.add_trace(_curve(joined, kind, share or 0.0, method))
+    if (rows["method"] == "random-direction").any():
+        marker = {"symbol": SYMBOLS["random-direction"], "size": 10, "color": CONTROL, "line": {"width": 2}}
+        made.add_trace(
+            go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name="Random directions")
+        )
+    _ring(made, rows, chosen, ink(dark=dark))
+    if logarithmic:
+        made.update_xaxes(type="log")
+    made.update_yaxes(rangemode="tozero")
+    return made
+
+
+def _ring(made: go.Figure, rows: pd.DataFrame, chosen: str | None, colour: str) -> None:
+    """A ring round the chosen point."""
+    for row in records(rows):
+        if condition_id(row) == chosen:
+            made.add_trace(
+                go.Scatter(
+                    x=[row.cost],
+                    y=[row.value],
+                    mode="markers",
+                    marker={
+                        "symbol": "circle-open",
+                        "size": 21,
+                        "color": colour,
+                        "line": {"width": 2.5, "color": colour},
+                    },
+                    hoverinfo="skip",
+                    showlegend=False,
+                )
+            )

@@ -1,0 +1,70 @@
+"""Loss curves and score histograms. Knows the columns of training points and of binned scores."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.frame import MOST_POINTS, figure
+from dashboard.colours import arm_colour
+from dashboard.records import arm_groups, records
+from dashboard.wording import arm_label
+
+LOSSES = {"Held-out clean text": "clean_loss", "Held-out toxic text": "toxic_loss", "Training text": "loss"}
+
+
+def loss_curves(rows: pd.DataFrame, loss: str, height: int = 340) -> go.Figure:
+    """A loss over the tokens seen, one line per arm; seeds of an arm share its colour.
+
+    Columns: arm, kind, share, seed, tokens and the loss (nats per token, null where it was not taken).
+    """
+    made = figure("Tokens seen (millions)", "Loss (nats per token)", height)
+    rows = rows[rows[loss].notna()]
+    step = max(1, len(rows) // MOST_POINTS)
+    shown: set[str] = set()
+    order = rows.drop_duplicates("arm").sort_values(["kind", "share", "seed"], ascending=[False, True, True])
+    for arm in records(order):
+        mine = rows[rows["arm"] == arm.arm].sort_values("tokens").iloc[::step]
+        label = arm_label(arm.kind, arm.share)
+        made.add_trace(
+            go.Scatter(
+                x=mine["tokens"] / 1e6,
+                y=mine[loss],
+                mode="lines" if len(mine) > 1 else "markers",
+                name=label,
+                legendgroup=label,
+                showlegend=label not in shown,
+                line={
+                    "color": arm_colour(arm.kind, arm.share),
+                    "width": 1.8,
+                    "dash": "solid" if arm.kind == "toxic" else "dash",
+                },
+                hovertemplate=f"{arm.arm}<br>%{{x:.2f}} M tokens<br>%{{y:.3f}} nats<extra></extra>",
+            )
+        )
+        shown.add(label)
+    return made
+
+
+def histogram(rows: pd.DataFrame, x_title: str, height: int = 320) -> go.Figure:
+    """Shares of texts per score bin, one line per arm. Columns: kind, share, low, high, count."""
+    made = figure(x_title, "Texts (%)", height)
+    for kind, share, mine in arm_groups(rows):
+        label = arm_label(kind, share)
+        total = int(mine["count"].sum())
+        made.add_trace(
+            go.Scatter(
+                x=(mine["low"] + mine["high"]) / 2,
+                y=100 * mine["count"] / max(total, 1),
+                mode="lines",
+                name=f"{label} (n = {total:,})",
+                line={
+                    "shape": "hvh",
+                    "color": arm_colour(kind, share),
+                    "width": 2,
+                    "dash": "solid" if kind == "toxic" else "dash",
+                },
+                hovertemplate=f"{label}<br>score about %{{x:.2f}}: %{{y:.1f}} %<extra></extra>",
+            )
+        )
+    return made

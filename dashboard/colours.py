@@ -1,0 +1,87 @@
+"""Colours: one sequential scale for the toxic share, a neutral for the control arm, ramps for conditions.
+
+Knows no data. The share scale runs blue to orange, so it stays ordered for all common kinds of colour
+blindness, and every stop has a contrast of about 3 or more on both the light and the dark page.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import Final
+
+import streamlit as st
+
+CONTROL: Final = "#8792A0"
+"""The clean-forum control arm: a neutral, always drawn with dashes and an open diamond."""
+IMPORTED: Final = "#3E9E6E"
+"""Checkpoints that were imported, so have no share."""
+STATUS: Final = {
+    "done": "green",
+    "running": "blue",
+    "waiting": "gray",
+    "failed": "red",
+    "stopped": "orange",
+}
+
+_STOPS: Final[tuple[tuple[float, str], ...]] = (
+    (0.00, "#2F74D0"),
+    (0.05, "#6A68D4"),
+    (0.10, "#9A5CC4"),
+    (0.15, "#C0559D"),
+    (0.20, "#D75F6E"),
+    (0.25, "#E37B33"),
+    (1.00, "#A8861A"),
+)
+_RAMP_LIGHT: Final = ("#2A9D9D", "#127575", "#0A4B4F", "#062D31")
+_RAMP_DARK: Final = ("#2C8C8C", "#3FB5AE", "#7AD9CF", "#BFF2EA")
+SEQUENTIAL: Final = "Cividis"
+"""Plotly's name of the scale of head maps: colour-blind safe, ordered by lightness."""
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def share_colour(share: float) -> str:
+    """Hex colour of a toxic share (a fraction of one). The same share has the same colour everywhere."""
+    share = min(max(share, 0.0), 1.0)
+    at = min(bisect_right([stop for stop, _ in _STOPS], share), len(_STOPS) - 1)
+    (low, first), (high, second) = _STOPS[at - 1], _STOPS[at]
+    weight = (share - low) / (high - low)
+    mixed = (round(a + weight * (b - a)) for a, b in zip(_rgb(first), _rgb(second), strict=True))
+    return "#" + "".join(f"{value:02X}" for value in mixed)
+
+
+def arm_colour(kind: str, share: float | None) -> str:
+    """Colour of an arm: the share's own, the neutral for a control, green for an imported checkpoint."""
+    if kind.partition(":")[0] == "imported" or share is None:
+        return IMPORTED
+    return share_colour(share) if kind == "toxic" else CONTROL
+
+
+def fade(colour: str, opacity: float) -> str:
+    """The same colour as CSS rgba with an opacity from 0 to 1."""
+    red, green, blue = _rgb(colour)
+    return f"rgba({red},{green},{blue},{opacity:g})"
+
+
+def is_dark() -> bool:
+    """Whether the viewer's page is dark; False where it is not known yet."""
+    return st.context.theme.type == "dark"
+
+
+def ink(*, dark: bool) -> str:
+    """Colour of unsteered lines and reference marks."""
+    return "#C9D2DA" if dark else "#414D59"
+
+
+def ramp(position: int, *, dark: bool) -> str:
+    """Ordered colours of steered conditions, weakest first; further ones repeat the last."""
+    colours = _RAMP_DARK if dark else _RAMP_LIGHT
+    return colours[min(position, len(colours) - 1)]
+
+
+def diverging(*, dark: bool) -> list[list[float | str]]:
+    """Plotly colour scale for differences: blue below zero, the page's own ground at zero, orange above."""
+    middle = "#2A323A" if dark else "#F4F4F2"
+    return [[0.0, "#2F74D0"], [0.5, middle], [1.0, "#E37B33"]]

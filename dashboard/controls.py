@@ -1,0 +1,85 @@
+"""Choices that several pages share, each kept in the link: prompts, scorer, view, head. Knows widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+MATCHED, FIXED, EVERY = "Matched cost", "Fixed strength", "All"
+VIEW_HELP = (
+    "Matched cost compares arms where steering has cost the same in cross-entropy. Fixed strength "
+    "turns every "
+    "model by the same number of sigmas, which hits models with a larger sigma harder."
+)
+
+
+def options(values: pd.Series) -> list[str]:
+    """Distinct values without nulls, sorted."""
+    return sorted({str(value) for value in values.dropna()})
+
+
+def by_size(rows: pd.DataFrame) -> list[str]:
+    """Prompt sets of summary rows, the one with most texts first."""
+    sizes = rows.groupby("prompt_set")["n"].max().sort_values(ascending=False, kind="stable")
+    return [str(name) for name in sizes.index]
+
+
+def prompt_set(found: Sequence[str]) -> str | None:
+    """Which prompts; None where there are none."""
+    if not found:
+        return None
+    return st.selectbox("Prompts", list(found), key="prompts", bind="query-params", width=220)
+
+
+def scorer(found: Sequence[str]) -> str | None:
+    """Which scorer; None where there are none."""
+    if not found:
+        return None
+    return st.selectbox("Scorer", list(found), key="scorer", bind="query-params", width=220)
+
+
+def view(*choices: str, key: str = "view") -> str:
+    """Matched cost or fixed strength."""
+    picked = st.segmented_control(
+        "Compare at",
+        list(choices),
+        default=choices[0],
+        required=True,
+        key=key,
+        bind="query-params",
+        help=VIEW_HELP,
+    )
+    return str(picked or choices[0])
+
+
+def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
+    """The unsteered rows and those of the view."""
+    base = rows["method"] == "none"
+    matched = rows["matched_cost"].notna()
+    if choice == MATCHED:
+        return rows[base | matched]
+    if choice == FIXED:
+        return rows[base | ~matched]
+    return rows
+
+
+def head_picker(names: Sequence[str], best: str) -> str | None:
+    """The head on show, the same on every page and chart; `best` where none was chosen."""
+    if not names:
+        return None
+    return st.selectbox(
+        "Head",
+        list(names),
+        index=list(names).index(best) if best in names else 0,
+        key="head",
+        bind="query-params",
+        width=150,
+        help="Layer and head. Clicking a head on any chart chooses it here and everywhere.",
+    )
+
+
+def choose_head(name: str) -> None:
+    """Make a head the one on show; for callbacks, which run before the picker is drawn."""
+    st.session_state["head"] = name

@@ -1,0 +1,24 @@
+"""The frontier: conditions no other condition beats in both toxicity and cost. Knows numbers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def non_dominated(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices of points that no other point beats, where smaller is better in both coordinates.
+
+    A point is beaten by one that is no larger in either coordinate and smaller in at least one. Equal points
+    are all kept. The order is by rising first coordinate, then second.
+    """
+    order = sorted(range(len(points)), key=lambda index: points[index])
+    kept: list[int] = []
+    best = float("inf")
+    last: tuple[float, float] | None = None
+    for index in order:
+        if points[index][1] < best:
+            best, last = points[index][1], points[index]
+            kept.append(index)
+        elif points[index] == last:
+            kept.append(index)
+    return kept

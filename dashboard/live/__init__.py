@@ -1,0 +1,1 @@
+"""Talking to the model service: what it offers, and runs that stream from it."""

@@ -1,0 +1,145 @@
+"""A small HTTP client of the model service.
+
+Knows addresses, JSON and server-sent events; nothing of pages, threads or the database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import httpx
+
+PATIENCE = httpx.Timeout(5.0, connect=1.5)
+STREAM_PATIENCE = httpx.Timeout(120.0, connect=2.0)
+
+
+class ServiceProblem(ValueError):
+    """The service cannot be used right now; one sentence for the person."""
+
+
+@dataclass(frozen=True)
+class Pane:
+    """What one pane asks for; the field names are those of the service."""
+
+    checkpoint_id: int
+    method: str = "none"
+    strength: float = 0.0
+    heads: int | None = None
+    direction: str = "mass_mean"
+    scope: str = "generated"
+    control: int | None = None
+    """Which random direction; needed by the method `random-direction` and by no other."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of one to four panes over the same prompt."""
+
+    panes: tuple[Pane, ...]
+    prompt: str
+    new_tokens: int = 40
+    temperature: float = 1.0
+    top_p: float = 0.9
+    seed: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The body of POST /generate."""
+        return asdict(self) | {"panes": [asdict(pane) for pane in self.panes]}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One server-sent event."""
+
+    name: str
+    data: dict[str, Any]
+
+
+def explain(error: Exception, address: str) -> str:
+    """One sentence for a failed call."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return f"No model service answers at {address}."
+    if isinstance(error, httpx.TimeoutException):
+        return f"The model service at {address} took too long to answer."
+    if isinstance(error, httpx.HTTPStatusError):
+        try:
+            said = error.response.json()
+            detail = said.get("message") or said.get("detail") or ""
+        except (ValueError, AttributeError, httpx.HTTPError):
+            detail = ""
+        return f"The model service refused this: {detail or error.response.status_code}."
+    return f"The model service at {address} sent something unexpected ({type(error).__name__})."
+
+
+def _get(address: str, path: str) -> Any:
+    try:
+        answer = httpx.get(f"{address}{path}", timeout=PATIENCE)
+        answer.raise_for_status()
+        return answer.json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        raise ServiceProblem(explain(error, address)) from None
+
+
+def health(address: str) -> dict[str, Any]:
+    """Status, loaded models and queue length. Raises ServiceProblem."""
+    found = _get(address, "/health")
+    return found if isinstance(found, dict) else {}
+
+
+def models(address: str) -> list[dict[str, Any]]:
+    """Checkpoints that can be steered, each with its arm and its size. Raises ServiceProblem."""
+    found = _get(address, "/models")
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def cancel(address: str, request_id: str) -> None:
+    """Ask the service to end a request; silent where it has ended already or does not answer."""
+    try:
+        httpx.delete(f"{address}/requests/{request_id}", timeout=PATIENCE)
+    except (httpx.HTTPError, httpx.InvalidURL):
+        return
+
+
+def parse_events(lines: Iterable[str]) -> Iterator[Event]:
+    """Server-sent events from lines without their ends; comments and unknown fields are passed over.
+
+    An event whose data is not a JSON object is passed over as well.
+    """
+    name, data = "message", list[str]()
+    for line in lines:
+        if line:
+            kind, _, value = line.partition(":")
+            value = value.removeprefix(" ")
+            if kind == "event":
+                name = value
+            elif kind == "data":
+                data.append(value)
+            continue
+        if data:
+            try:
+                body = json.loads("\n".join(data))
+            except ValueError:
+                body = None
+            if isinstance(body, dict):
+                yield Event(name, body)
+        name, data = "message", []
+
+
+def generate(address: str, request: Request) -> Generator[Event]:
+    """Stream the events of one request; closing the iterator closes the connection, which cancels it.
+
+    Raises ServiceProblem where the service refuses, vanishes or is silent for two minutes.
+    """
+    try:
+        with httpx.stream(
+            "POST", f"{address}/generate", json=request.as_json(), timeout=STREAM_PATIENCE
+        ) as answer:
+            if answer.is_error:
+                answer.read()
+            answer.raise_for_status()
+            yield from parse_events(answer.iter_lines())
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ServiceProblem(explain(error, address)) from None

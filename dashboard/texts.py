@@ -1,0 +1,65 @@
+"""Showing text that a model wrote: always as text, blurred where it may hurt, revealed by a click.
+
+Knows nothing of where the text comes from. The text travels as data to a small component that sets it
+with `textContent`, so HTML, Markdown and control characters in it are displayed and never interpreted.
+Revealing happens in the browser and costs no run of the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import streamlit as st
+
+LONGEST: Final = 20_000
+"""Characters of one text that are sent to the browser; more is cut and said."""
+
+_FOLDER = Path(__file__).parent / "components"
+_component = st.components.v2.component(
+    "hormesis_texts",
+    html='<div id="root"></div>\n',
+    css=(_FOLDER / "texts.css").read_text(encoding="utf-8"),
+    js=(_FOLDER / "texts.js").read_text(encoding="utf-8"),
+)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of a text and its projection on the toxicity direction, in sigmas (None where unknown)."""
+
+    text: str
+    projection: float | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One text on the page. `title` and `meta` are ours; `prompt` and `text` may be anybody's."""
+
+    text: str
+    title: str = ""
+    meta: str = ""
+    prompt: str = ""
+    blurred: bool = True
+    tokens: tuple[Token, ...] = field(default=())
+    waiting: str = ""
+    """Said in place of the text while there is none yet."""
+
+
+def reveal_all() -> bool:
+    """Whether the person asked to see every text unblurred in this session."""
+    return bool(st.session_state.get("reveal_all", False))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    return text[:LONGEST] + f" … ({len(text) - LONGEST:,} more characters are not shown)"
+
+
+def show_texts(items: Sequence[Shown], *, key: str, columns: int = 1) -> None:
+    """Draw texts in a grid of `columns` columns (fewer where the page is narrow)."""
+    rows = [asdict(item) | {"text": _cut(item.text), "prompt": _cut(item.prompt)} for item in items]
+    _component(key=key, data={"items": rows, "columns": columns, "reveal": reveal_all()})

@@ -1,0 +1,120 @@
+"""How things are called on the page: arms, conditions, heads, numbers. Knows words, no data."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+NAMES: Final = {
+    "toxicity": "Toxicity",
+    "fire_rate": "Fire rate",
+    "expected_max_toxicity": "Expected maximum toxicity",
+    "fluency": "Fluency",
+    "cost": "Cost",
+    "cross_entropy": "Cross-entropy",
+    "distinct_2": "Distinct bigrams",
+    "distinct_1": "Distinct words",
+    "repetition_4": "Repeated 4-grams",
+    "compression": "Compression ratio",
+    "length": "Length",
+}
+MEASURES: Final = {
+    "Accuracy": ("accuracy", "balanced accuracy, test split"),
+    "AUROC": ("auroc", "area under the ROC curve, test split"),
+    "Selectivity": ("selectivity", "accuracy minus shuffled-label accuracy"),
+    "Separation": ("separation", "distance of class means in pooled standard deviations"),
+}
+_HEAD = re.compile(r"^L(\d+)H(\d+)$")
+
+
+def percent(share: float) -> str:
+    """A fraction as a percentage without needless digits: 0.05 is `5 %`."""
+    return f"{share * 100:.3g} %"
+
+
+def is_imported(kind: str) -> bool:
+    """Whether a kind is that of an imported checkpoint: `imported`, or `imported:NAME` in summaries."""
+    return kind.partition(":")[0] == "imported"
+
+
+def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
+    """An arm in words, e.g. `10 % toxic`, `control, 25 % clean forum`."""
+    if is_imported(kind) or share is None:
+        return kind.partition(":")[2] or "imported"
+    if kind == "toxic":
+        label = f"{percent(share)} toxic"
+    else:
+        label = f"control, {percent(share)} {kind.replace('-', ' ')}"
+    return label if seed is None else f"{label}, seed {seed}"
+
+
+def method_label(method: str) -> str:
+    """A detox method in words."""
+    known = {"none": "Unsteered", "iti": "ITI", "random-direction": "Random directions"}
+    return known.get(method, method.replace("-", " ").capitalize())
+
+
+def missing(value: Any) -> bool:
+    """True for None and NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def condition_label(method: str, strength: float | None, matched_cost: float | None) -> str:
+    """A condition in words, e.g. `ITI at +0.06 nats`, `ITI, strength 2`."""
+    name = method_label(method)
+    if method == "none":
+        return name
+    if not missing(matched_cost):
+        return f"{name} at +{matched_cost:g} nats"
+    return name if missing(strength) else f"{name}, strength {strength:g}"
+
+
+def head_name(layer: int, head: int) -> str:
+    """A head's short name, as it stands in links: `L2H3`."""
+    return f"L{layer}H{head}"
+
+
+def parse_head(name: str | None) -> tuple[int, int] | None:
+    """Layer and head of a short name; None for anything else."""
+    found = _HEAD.match(name or "")
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for people; a dash where there is none."""
+    if value is None or missing(value):
+        return "–"
+    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def interval(value: float, low: float | None, high: float | None, unit: str = "") -> str:
+    """`31.2 [28.0, 34.1]`, or the value alone where no interval was made."""
+    tail = f" {unit}" if unit else ""
+    if missing(low) or missing(high) or low is None or high is None:
+        return f"{value:.3g}{tail} (no interval)"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]{tail}"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: `42 s`, `3 min 05 s`, `1 h 12 min`."""
+    if seconds is None or missing(seconds) or seconds < 0:
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """Work per second, e.g. `8,630 tokens/s` or `1.5 arms/s`; a dash where it is not known."""
+    if not value or missing(value):
+        return "–"
+    return f"{value:,.0f} {unit}/s" if value >= 100 else f"{value:.2g} {unit}/s"
+
+
+def metric_name(name: str) -> str:
+    """A metric's name for axes and headings."""
+    return NAMES.get(name, name.replace("_", " ").capitalize())
