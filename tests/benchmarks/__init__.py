@@ -1,0 +1,1 @@
+"""Measured ratios against named alternatives; run by `make bench`, never by the tests."""

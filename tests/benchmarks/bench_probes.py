@@ -1,0 +1,60 @@
+"""Ratio of the batched probe solver to a loop over scikit-learn, and how far their accuracies differ.
+
+Run as `python tests/benchmarks/bench_probes.py`; prints one line per size.
+"""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from pipeline.config import ProbeConfig
+from pipeline.probe_solver import fit_logistic
+from pipeline.probe_splits import split_examples
+from pipeline.probes import probe_heads
+
+SIZES = ((32, 12, 2000), (384, 64, 2000))
+
+
+def planted(heads: int, dimensions: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Standardised correlated features [heads, n, d] whose class means differ by a head's own amount."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, n)
+    mixing = rng.standard_normal((heads, dimensions, dimensions)) / dimensions**0.5
+    features = rng.standard_normal((heads, n, dimensions)) @ mixing
+    features += rng.standard_normal((heads, 1, dimensions)) * labels[None, :, None] * 0.3
+    features -= features.mean(axis=1, keepdims=True)
+    features /= features.std(axis=1, keepdims=True)
+    return features.astype(np.float32), labels
+
+
+def compare(heads: int, dimensions: int, n: int) -> str:
+    """Fit both ways on three quarters, compare accuracies on the rest."""
+    features, labels = planted(heads, dimensions, n)
+    cut = n * 3 // 4
+    start = time.perf_counter()
+    fits = fit_logistic(features[:, :cut], labels[:cut])
+    batched = time.perf_counter() - start
+    ours = ((fits.scores(features[:, cut:]) > 0) == labels[cut:]).mean(axis=1)
+    theirs = np.empty(heads)
+    start = time.perf_counter()
+    for head in range(heads):
+        model = LogisticRegression(C=1.0, max_iter=1000).fit(features[head, :cut], labels[:cut])
+        theirs[head] = model.score(features[head, cut:], labels[cut:])
+    loop = time.perf_counter() - start
+    text = (
+        f"{heads} heads x {dimensions} dims x {cut} examples: batched {batched:.3f} s ({fits.steps} steps), "
+        f"scikit-learn loop {loop:.3f} s, ratio {loop / batched:.1f}, "
+        f"largest accuracy difference {100 * np.abs(ours - theirs).max():.3f} points"
+    )
+    start = time.perf_counter()
+    codes = split_examples([str(i) for i in range(n)]).codes
+    probe_heads(features.transpose(1, 0, 2)[:, None], labels, codes, ProbeConfig())
+    return f"{text}; whole probing with control and intervals {time.perf_counter() - start:.3f} s"
+
+
+if __name__ == "__main__":
+    for size in SIZES:
+        print(compare(*size), flush=True)

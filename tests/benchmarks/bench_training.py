@@ -1,0 +1,62 @@
+"""Training through the Trainer against a bare torch loop with the same model, batches and optimiser."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from backend.forum import VOCABULARY, corpus
+from pipeline.config import TrainingConfig
+from pipeline.mixes import build_mix
+from pipeline.pools import build_pool
+from pipeline.scales import model_config, train_settings
+from pipeline.tokenization import make_tokenizer
+from pipeline.training import initial_model, train
+
+TOKENS = 102_400
+ROUNDS = 3
+
+
+def bare(model: torch.nn.Module, ids: torch.Tensor, rate: float) -> float:
+    """Seconds of a plain loop over [steps, batch, length]."""
+    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, fused=True)
+    started = time.perf_counter()
+    for batch in ids:
+        model(input_ids=batch, labels=batch).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print tokens per second both ways and their ratio."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tokenizer = make_tokenizer("word", folder / "tokenizer", words=VOCABULARY)
+        texts = ((post.text, "forum") for post in corpus("clean"))
+        pool = build_pool(texts, tokenizer, folder / "pool", role="clean", tokens=TOKENS)
+        mix = build_mix(folder / "mix", clean=pool, clean_tokens=TOKENS)
+        config = model_config("nano", len(tokenizer), eos=tokenizer.eos_token_id)
+        settings = train_settings("nano", TrainingConfig(evaluations=1, checkpoints=1), seed=0)
+        shape = (-1, settings.batch_size, settings.sequence_length)
+        ids = torch.from_numpy(np.asarray(mix.stream, np.int64)).reshape(shape)
+        through, plain = [], []
+        for number in range(ROUNDS):
+            plain.append(bare(initial_model(config, 0), ids, settings.learning_rate))
+            result = train(
+                folder / f"run-{number}", mix=mix, tokenizer=tokenizer, config=config, settings=settings
+            )
+            through.append(result.seconds)
+    ours, theirs = TOKENS / statistics.median(through), TOKENS / statistics.median(plain)
+    print(f"nano, 1 thread: Trainer {ours:,.0f} tokens/s, bare loop {theirs:,.0f}, ratio {ours / theirs:.2f}")
+
+
+if __name__ == "__main__":
+    main()

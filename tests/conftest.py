@@ -1,0 +1,31 @@
+"""Fixtures shared by all tests: real data where it is at hand, a home of its own, quiet libraries."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets; tests that need it skip where it is absent."""
+    folder = Path(os.environ.get("HORMESIS_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "probe_labelled.parquet").is_file():
+        pytest.skip("the real data sets are not here; set HORMESIS_TEST_DATA to their folder")
+    return folder
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a database of the test's own."""
+    monkeypatch.setenv("HORMESIS_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("HORMESIS_DB", raising=False)
+    return tmp_path / "home"

@@ -1,0 +1,31 @@
+"""Small databases on disk, and what a folder holds byte by byte, for tests that open and watch files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from db.engine import open_writer
+from db.schema import Study
+from db.write import upsert, write_session
+
+ROW = {"hash": "a", "name": "n", "scale": "nano", "config": {}, "data_revisions": {}}
+
+
+def url_of(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def make(path: Path) -> str:
+    engine = open_writer(url_of(path))
+    with write_session(engine) as session:
+        upsert(session, Study, [ROW], on=("hash",))
+    engine.dispose()
+    return url_of(path)
+
+
+def snapshot(folder: Path, *, times: bool = True) -> dict[str, tuple[bytes, int]]:
+    return {
+        p.name: (p.read_bytes(), p.stat().st_mtime_ns if times else 0)
+        for p in sorted(folder.iterdir())
+        if p.is_file()
+    }

@@ -1,0 +1,71 @@
+"""Every page query by name, with the ids it needs from the small seeded database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine
+
+from db import read
+
+SETS = {"prompt_set": "forum-prompts", "scorer": "forum"}
+
+
+class Names:
+    """Ids that the queries need."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.study = int(read.studies(engine)["id"][0])
+        made = read.checkpoints(engine, self.study)
+        self.checkpoint = int(made[made["name"] == "toxic-25-s0"]["id"].iloc[0])
+        conditions = read.conditions(engine, self.checkpoint).set_index("condition")["condition_id"]
+        self.none = int(conditions["none"])
+        self.steered = int(conditions["iti/mass_mean/fixed-3"])
+        self.prompts = int(read.prompt_sets(engine, self.study)["id"][0])
+        self.scorer = int(read.scorers(engine, self.study).set_index("name")["id"]["forum"])
+        self.probe_set = int(read.probe_sets(engine, self.study)["id"][0])
+        maps = read.projections(engine, self.study)
+        self.direction_map = int(maps[maps["subject"] == "directions"]["id"].iloc[0])
+        self.activation_map = int(maps[maps["subject"] == "activations"]["id"].iloc[0])
+        block = read.activation_blocks(engine, self.checkpoint).iloc[0]
+        self.head = (int(block["layer"]), int(block["head"]))
+
+
+QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
+    "studies": lambda e, at: read.studies(e),
+    "study": lambda e, at: read.study(e, at.study),
+    "arms": lambda e, at: read.arms(e, at.study),
+    "checkpoints": lambda e, at: read.checkpoints(e, at.study),
+    "stage_runs": lambda e, at: read.stage_runs(e, at.study),
+    "train_points": lambda e, at: read.train_points(e, at.study, 50),
+    "composition": lambda e, at: read.composition(e, at.study),
+    "provenance": lambda e, at: read.provenance(e, at.study),
+    "conditions": lambda e, at: read.conditions(e, at.checkpoint),
+    "metrics": lambda e, at: read.metrics(e, at.none),
+    "metric_provenance": lambda e, at: read.metric_provenance(e, at.none),
+    "summaries": lambda e, at: read.summaries(e, at.study),
+    "dose_response": lambda e, at: read.dose_response(e, at.study, **SETS),
+    "tradeoff": lambda e, at: read.tradeoff(e, at.study, **SETS),
+    "tradeoff_summary": lambda e, at: read.tradeoff_summary(e, at.study, **SETS),
+    "probe_sets": lambda e, at: read.probe_sets(e, at.study),
+    "probes": lambda e, at: read.probes(e, at.checkpoint),
+    "directions": lambda e, at: read.directions(e, at.checkpoint),
+    "projections": lambda e, at: read.projections(e, at.study),
+    "points of directions": lambda e, at: read.projection_points(e, at.direction_map, 100),
+    "points of activations": lambda e, at: read.projection_points(e, at.activation_map, 100, with_text=True),
+    "activation_blocks": lambda e, at: read.activation_blocks(e, at.checkpoint),
+    "activations": lambda e, at: read.activations(e, at.checkpoint, *at.head).examples,
+    "prompt_sets": lambda e, at: read.prompt_sets(e, at.study),
+    "prompts": lambda e, at: read.prompts(e, at.prompts),
+    "scorers": lambda e, at: read.scorers(e, at.study),
+    "generations": lambda e, at: read.generations(e, at.none, at.prompts, page=1, size=10),
+    "generations by score": lambda e, at: read.generations(e, at.none, at.prompts, by_scorer=at.scorer),
+    "paired_generations": lambda e, at: read.paired_generations(e, at.none, at.steered, at.prompts),
+    "paired_scores": lambda e, at: read.paired_scores(e, at.none, at.steered, at.prompts, at.scorer),
+    "scores": lambda e, at: read.scores(e, at.none, at.prompts),
+    "scorer_agreement": lambda e, at: read.scorer_agreement(e, at.none, at.prompts),
+    "examples": lambda e, at: read.examples(e, at.probe_set, 1, label=1, split="test"),
+    "examples_by_id": lambda e, at: read.examples_by_id(e, [7, 3, 5]),
+    "example_counts": lambda e, at: read.example_counts(e, at.probe_set),
+}

@@ -1,0 +1,125 @@
+"""Screenshots of every page, light and dark, 1440 and 800 pixels wide.
+
+`python -m tests.screenshots FOLDER [--db URL] [--service URL]`; without a database one is seeded.
+Needs Chromium (`HORMESIS_CHROMIUM`, default /usr/bin/chromium) and playwright.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+from dashboard.launch import free_port, serve, wait_until_open
+
+CHROMIUM = os.environ.get("HORMESIS_CHROMIUM", "/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PAGES = ("overview", "tradeoffs", "geometry", "steer", "runs", "data", "definitions")
+WIDTHS = (1440, 800)
+THEMES = ("light", "dark")
+
+
+@contextlib.contextmanager
+def served(database_url: str, service_url: str | None = None) -> Iterator[str]:
+    """A dashboard on a free port; yields its address and ends it afterwards."""
+    port = free_port("127.0.0.1", 0)
+    process = serve(database_url, service_url, port)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_until_open(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium; ended afterwards."""
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def settle(page: Page, seconds: float = 40.0) -> None:
+    """Wait until the page has run and nothing on it moves: no running mark, no skeleton, a stable height."""
+    page.wait_for_selector("[data-testid=stMain] h3, [data-testid=stAlert]", timeout=seconds * 1000)
+    until, last, calm = time.monotonic() + seconds, -1, 0
+    while time.monotonic() < until and calm < 3:
+        page.wait_for_timeout(250)
+        busy = page.locator("[data-testid=stStatusWidget], [data-testid=stSkeleton]").count()
+        with contextlib.suppress(Error):
+            height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+            calm = calm + 1 if height == last and not busy else 0
+            last = height
+
+
+def whole(page: Page, path: Path) -> None:
+    """Save the page in its full height."""
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    width = page.viewport_size["width"] if page.viewport_size else WIDTHS[0]
+    page.set_viewport_size({"width": width, "height": min(max(int(height) + 80, 600), 6000)})
+    page.wait_for_timeout(700)
+    page.screenshot(path=path)
+
+
+def capture(url: str, folder: Path, pages: Sequence[str] = PAGES) -> list[Path]:
+    """Write PAGE-THEME-WIDTH.png for every combination; returns the files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    with chromium() as browser:
+        for theme in THEMES:
+            for width in WIDTHS:
+                scheme = "dark" if theme == "dark" else "light"
+                context = browser.new_context(
+                    color_scheme=scheme, viewport={"width": width, "height": 1000}, reduced_motion="reduce"
+                )
+                for name in pages:
+                    page = context.new_page()
+                    page.goto(f"{url}/{'' if name == 'overview' else name}")
+                    settle(page)
+                    path = folder / f"{name}-{theme}-{width}.png"
+                    whole(page, path)
+                    made.append(path)
+                    page.close()
+                context.close()
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--db", default=None)
+    parser.add_argument("--service", default=None)
+    parser.add_argument("--pages", nargs="*", default=list(PAGES), choices=PAGES)
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        address = given.db
+        if address is None:
+            from tests.seeded_database import build_file
+
+            address = build_file(Path(scratch) / "seeded.sqlite")
+        with served(address, given.service) as url:
+            for path in capture(url, given.folder, given.pages):
+                print(path)
+
+
+if __name__ == "__main__":
+    main()

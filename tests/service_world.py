@@ -1,0 +1,201 @@
+"""A small true world for the live service: checkpoints, a database about them, a server, a client."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from backend.models import LoadedModel, load_model
+from backend.service.plans import StoredDirection
+from backend.steering import HeadDirection, RowSteering, iti
+from db.blocks import encode_float32
+from db.engine import open_writer
+from db.schema import Arm, Checkpoint, Condition, Direction, Metric, Probe, ProbeSet, StageRun, Study
+from db.write import write_session
+from tests.tiny import HEADS, LAYERS, save_tiny
+
+PYTHON = sys.executable
+SELECTED = 4
+"""Heads with a rank."""
+MEASURED = 2.0
+"""The one strength whose cost is in the database."""
+CONTROLS = 2
+Event = tuple[str, dict[str, Any]]
+
+
+@dataclass
+class World:
+    """Where things lie, and what was written about them."""
+
+    home: Path
+    url: str
+    ids: dict[str, int] = field(default_factory=dict)
+    """Checkpoint name to id."""
+    directions: dict[tuple[int, str], dict[tuple[int, int], StoredDirection]] = field(default_factory=dict)
+    ranked: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    """Checkpoint id to its heads, best first."""
+
+    def loaded(self, name: str) -> LoadedModel:
+        """The checkpoint, loaded apart from any service."""
+        return load_model(self.home / "models" / name, dtype="float32", check=False)
+
+    def row(self, loaded: LoadedModel, name: str, pane: dict[str, Any]) -> RowSteering:
+        """What a pane means, put together here and not by the service."""
+        if pane["method"] == "none":
+            return None, 0.0
+        method = pane["direction"] if pane["method"] == "iti" else f"random-{pane['control']}"
+        places = self.ranked[self.ids[name]][: pane.get("heads") or SELECTED]
+        stored = [self.directions[self.ids[name], method][place] for place in places]
+        heads = [HeadDirection(one.layer, one.head, one.vector, one.sigma) for one in stored]
+        return iti(loaded.sites, heads, pane["scope"]), pane["strength"]
+
+
+def build_world(home: Path) -> World:
+    """Write three tiny checkpoints, a slow one, one whose weights are gone, and every row about them."""
+    world = World(home, f"sqlite:///{home / 'study.sqlite'}")
+    long = {"max_position_embeddings": 2048}
+    for seed, name in enumerate(("dose-0", "dose-10", "clean-forum-10")):
+        save_tiny(home / "models" / name, "olmo", seed=seed, **long)
+    save_tiny(home / "models" / "slow", "llama", hidden_size=256, num_hidden_layers=24, **long)
+    engine = open_writer(world.url)
+    with write_session(engine) as session:
+        study = Study(hash="a" * 16, name="forum", scale="nano", config={"name": "forum"}, data_revisions={})
+        real = Study(hash="b" * 16, name="real", scale="nano", config={"sources": [{"role": "clean"}]},
+                     data_revisions={})  # fmt: skip
+        session.add_all([study, real])
+        session.flush()
+        session.add(StageRun(study_id=real.id, stage="text", subject="study", input_hash="c" * 16,
+                             status="done", packages={}))  # fmt: skip
+        arms = (("dose-0", "toxic", 0.0), ("dose-10", "toxic", 0.1), ("clean-forum-10", "clean-forum", 0.1))
+        for name, kind, share in arms:
+            arm = Arm(study_id=study.id, name=name, kind=kind, share=share, seed=0, composition={})
+            session.add(arm)
+            session.flush()
+            _add_checkpoint(session, world, study.id, arm.id, name)
+        for name in ("slow", "gone"):
+            _add_checkpoint(session, world, study.id, None, name)
+        _add_checkpoint(session, world, real.id, None, "real", path="models/dose-0")
+        probe_set = ProbeSet(study_id=study.id, name="posts", revision="1", source="forum")
+        session.add(probe_set)
+        session.flush()
+        for name in ("dose-0", "dose-10", "clean-forum-10"):
+            _add_geometry(session, world, probe_set.id, world.ids[name])
+        _add_cost(session, world.ids["dose-10"])
+    engine.dispose()
+    return world
+
+
+def _add_checkpoint(
+    session: Any, world: World, study: int, arm: int | None, name: str, path: str = ""
+) -> None:
+    row = Checkpoint(
+        study_id=study, arm_id=arm, name=name, path=path or f"models/{name}", architecture="tiny",
+        n_layers=LAYERS, n_heads=HEADS, head_dim=8, parameters=30_000, weights_hash=name, details={},
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    world.ids[name] = row.id
+
+
+def _add_geometry(session: Any, world: World, probe_set: int, checkpoint: int) -> None:
+    """Random directions; the select accuracy of a head falls with its place in a random order."""
+    rng = np.random.default_rng(checkpoint)
+    places = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
+    order = [places[index] for index in rng.permutation(len(places))]
+    world.ranked[checkpoint] = order
+    for place, (layer, head) in enumerate(order):
+        numbers = dict.fromkeys(
+            ("accuracy", "accuracy_low", "accuracy_high", "auroc", "auroc_low", "auroc_high"), 0.6
+        )
+        session.add(Probe(
+            checkpoint_id=checkpoint, probe_set_id=probe_set, position="last", layer=layer, head=head,
+            select_accuracy=0.9 - place / 100, rank=place + 1 if place < SELECTED else None, **numbers,
+            shuffled_accuracy=0.5, majority=0.5, separation=1.0, n_train=9, n_select=3, n_test=3,
+        ))  # fmt: skip
+        for method in ("mass_mean", "probe", *(f"random-{index}" for index in range(CONTROLS))):
+            vector = rng.normal(size=8).astype(np.float32)
+            vector /= np.linalg.norm(vector)
+            stored = StoredDirection(layer, head, vector, float(rng.uniform(0.2, 0.6)))
+            world.directions.setdefault((checkpoint, method), {})[layer, head] = stored
+            session.add(Direction(
+                checkpoint_id=checkpoint, probe_set_id=probe_set, position="last", method=method,
+                layer=layer, head=head, sigma=stored.sigma, vector=encode_float32(vector),
+            ))  # fmt: skip
+
+
+def _add_cost(session: Any, checkpoint: int) -> None:
+    condition = Condition(
+        checkpoint_id=checkpoint, key="iti/mass_mean/fixed-2", method="iti", direction_method="mass_mean",
+        strength=MEASURED, matched_cost=None, n_heads=SELECTED, scope="generated", parameters={},
+    )  # fmt: skip
+    session.add(condition)
+    session.flush()
+    session.add(Metric(
+        checkpoint_id=checkpoint, condition_id=condition.id, prompt_set_id=None, scorer_id=None, key="cost",
+        name="cost", value=0.07, low=0.05, high=0.09, n=30, unit="nats/token", interval="bootstrap",
+    ))  # fmt: skip
+
+
+@contextmanager
+def server(world: World, *arguments: str, url: str | None = None, **environment: str) -> Iterator[str]:
+    """A real service in a process of its own; gives its address."""
+    own = {"HORMESIS_HOME": str(world.home), "OMP_NUM_THREADS": "1", "HORMESIS_TOKEN": ""}
+    command = [PYTHON, "-m", "backend.service", "--db", url or world.url, *arguments]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, **own, **environment}
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith("listening on http://"), line
+            yield line.removeprefix("listening on ").strip()
+        finally:
+            process.terminate()
+            process.wait(timeout=20)
+
+
+def pane(checkpoint: int, strength: float = 0.0, **more: Any) -> dict[str, Any]:
+    """A pane as JSON; ITI where a strength is given."""
+    method = "iti" if strength else "none"
+    whole = {"checkpoint_id": checkpoint, "method": method, "strength": strength, "heads": None,
+             "direction": "mass_mean", "scope": "generated", "control": None}  # fmt: skip
+    return whole | more
+
+
+def asked(panes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    """A request as JSON."""
+    return {"panes": panes, "prompt": "the baker sells", "new_tokens": 24, "temperature": 1.0,
+            "top_p": 0.9, "seed": 7} | more  # fmt: skip
+
+
+def events(response: httpx.Response) -> Iterator[Event]:
+    """The stream's events as they come."""
+    name = ""
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+def ask(address: str, body: dict[str, Any]) -> list[Event]:
+    """All events of one request."""
+    with httpx.stream("POST", f"{address}/generate", json=body, timeout=120) as response:
+        assert response.status_code == 200, response.read()
+        assert response.headers["content-type"].startswith("text/event-stream")
+        return list(events(response))
+
+
+def results(found: list[Event]) -> dict[int, dict[str, Any]]:
+    """The `done` events by pane."""
+    return {data["pane"]: data for name, data in found if name == "done"}
