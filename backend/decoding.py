@@ -2,8 +2,7 @@
 
 Knows how to feed a transformers model step by step. It does the same arithmetic as `model.generate` (a test
 holds them equal), at about the same cost, and hands every step to a callback: that is what streaming several
-rows at once and stopping in the middle need. Rows that begin alike read their prompt once. Does not know
-about texts: ids in, ids out.
+rows at once and stopping in the middle need. Does not know about texts: ids in, ids out.
 """
 
 from __future__ import annotations
@@ -17,9 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from backend.batching import pad
-from backend.few_rows import few_rows
 from backend.sampling import draw, uniforms
-from backend.steering import Rows, per_row, steered
+from backend.steering import Rows, steered
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
@@ -46,39 +44,14 @@ def decode(
     """
     noise = uniforms(seeds, new_tokens)
     ids, mask = pad(prompts, "left", loaded.pad_id, loaded.device)
-    with torch.inference_mode(), few_rows(loaded):
+    with torch.inference_mode(), steered(loaded, rows):
         feed = _Feed(loaded, mask, new_tokens)
-        if _begin_alike(prompts, rows):
-            feed.read_once(ids[:1, :-1], len(prompts))
-            ids = ids[:, -1:]
-        with steered(loaded, rows):
-            _steps(feed, ids, noise, temperature, top_p, on_step)
-
-
-def _steps(
-    feed: _Feed,
-    ids: torch.Tensor,
-    noise: NDArray[np.float64],
-    temperature: float,
-    top_p: float,
-    on_step: OnStep,
-) -> None:
-    for step in range(noise.shape[1]):
-        logits = feed(ids)
-        tokens = draw(logits, noise[:, step], temperature=temperature, top_p=top_p)
-        if on_step(tokens.cpu().numpy()):
-            return
-        ids = tokens.unsqueeze(1)
-
-
-def _begin_alike(prompts: Sequence[Sequence[int]], rows: Rows) -> bool:
-    """True where several rows have one prompt whose beginning no steering touches, so one reading serves."""
-    if len(prompts) < 2 or len(prompts[0]) < 2 or any(list(one) != list(prompts[0]) for one in prompts[1:]):
-        return False
-    return not any(
-        what is not None and strength != 0.0 and what.scope == "all"
-        for what, strength in per_row(rows, len(prompts))
-    )
+        for step in range(new_tokens):
+            logits = feed(ids)
+            tokens = draw(logits, noise[:, step], temperature=temperature, top_p=top_p)
+            if on_step(tokens.cpu().numpy()):
+                return
+            ids = tokens.unsqueeze(1)
 
 
 class _Feed:
@@ -94,11 +67,6 @@ class _Feed:
         self.positions = (grown.cumsum(-1) - 1).clamp(min=0) if padded else None
         self.cache: Any = None
         self.seen = 0
-
-    def read_once(self, ids: torch.Tensor, rows: int) -> None:
-        """Read the beginning that all rows share, `(1, tokens)`, and give each row its copy of the cache."""
-        self(ids)
-        self.cache.batch_repeat_interleave(rows)
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         start, self.seen = self.seen, self.seen + ids.shape[1]

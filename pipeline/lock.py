@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import fcntl
-import platform
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from db.holder import lock_note, lock_path
 
 POLL_SECONDS = 0.5
 
@@ -21,28 +19,26 @@ class AlreadyRunning(ValueError):
 @contextmanager
 def study_lock(home: Path, study_hash: str) -> Iterator[None]:
     """Hold the study's lock. Raises AlreadyRunning where another process holds it."""
-    path = lock_path(home, study_hash)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as handle:
+    folder = home / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{study_hash}.lock").open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            process, _, machine = handle.read().strip().partition(" ")
-            where = f" on {machine}" if machine and machine != platform.node() else ""
+            holder = handle.read().strip() or "unknown"
             raise AlreadyRunning(
-                f"this study is being run by process {process or 'unknown'}{where}; "
-                "wait for it or stop it first"
+                f"this study is being run by process {holder}; wait for it or stop it first"
             ) from None
         handle.truncate(0)
-        handle.write(lock_note())
+        handle.write(str(os.getpid()))
         handle.flush()
         yield
 
 
 def is_held(home: Path, study_hash: str) -> bool:
     """Whether a process runs this study now; makes no file."""
-    path = lock_path(home, study_hash)
+    path = home / "locks" / f"{study_hash}.lock"
     if not path.is_file():
         return False
     with path.open() as handle:

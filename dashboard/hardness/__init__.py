@@ -1,1 +1,0 @@
-"""The page on attacks and capability: its rows, its sections, its words."""

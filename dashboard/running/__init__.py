@@ -1,1 +1,0 @@
-"""Running studies from the dashboard: whether that is offered, the processes, and the views for it."""

@@ -1,1 +1,0 @@
-"""The toy experiment's page in parts: its rows, its words, and starting a run."""
