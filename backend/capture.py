@@ -6,6 +6,7 @@ logits are computed. Does not know what the activations are for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,7 +81,7 @@ def capture_to_file(
     ids = _encoded(loaded, texts, position, batch_size, max_tokens)
     if not ids:
         raise CaptureError("there is no text to read activations of")
-    partial = path.with_name(path.name + ".partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two studies may write the same file at once
     shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
     try:
         out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)

@@ -94,20 +94,30 @@ def window_losses(
     rows: RowSteering | Sequence[RowSteering] = (None, 0.0),
     batch_size: int = 32,
     progress: Progress | None = None,
+    prefix: Sequence[int] = (),
 ) -> DocumentLosses:
     """Loss of each document under one steering, or under one steering per document.
 
     Every position is steered whatever the intervention's scope: a teacher-forced position stands for a token
     about to be generated, and steering only the last one would hide the cost. progress counts windows and may
-    raise.
+    raise. prefix: tokens put in front of every window as context (after the tokenizer's own leading token);
+    their losses are not counted, so the sums are over the same tokens as without them. Raises LossError where
+    windows and prefix together do not fit the model's context.
     """
+    longest = max((len(ids) for ids in windows.ids), default=0) + len(prefix)
+    if prefix and loaded.context is not None and longest > loaded.context:
+        raise LossError(
+            f"windows of {windows.window} tokens and a prefix of {len(prefix)} do not fit the model's "
+            f"context of {loaded.context}"
+        )
     steering = per_row(rows, windows.n_documents)
     nats = np.zeros(windows.n_documents, np.float64)
     done = 0
-    for batch in by_length([len(ids) for ids in windows.ids], _rows_at_once(loaded, windows, batch_size)):
+    most = _rows_at_once(loaded, longest, batch_size)
+    for batch in by_length([len(ids) for ids in windows.ids], most):
         owners = windows.documents[batch]
         with torch.inference_mode(), steered(loaded, [steering[i] for i in owners], every_position=True):
-            sums = _summed(loaded, [windows.ids[index] for index in batch])
+            sums = _summed(loaded, [windows.ids[index] for index in batch], tuple(prefix))
         np.add.at(nats, owners, sums)
         done += len(batch)
         if progress is not None:
@@ -129,17 +139,28 @@ def token_losses(
     return window_losses(loaded, windows, rows=rows, batch_size=batch_size, progress=progress)
 
 
-def _rows_at_once(loaded: LoadedModel, windows: Windows, batch_size: int) -> int:
-    longest = max((len(ids) for ids in windows.ids), default=1)
+def _rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
     size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
-    return max(1, min(batch_size, LOGITS_AT_ONCE // (longest * size)))
+    return max(1, min(batch_size, LOGITS_AT_ONCE // (max(1, longest) * size)))
 
 
-def _summed(loaded: LoadedModel, ids: list[tuple[int, ...]]) -> NDArray[np.float64]:
-    """Summed one-ahead loss of each window, float64 `(windows,)`."""
-    tokens, mask = pad(ids, "right", loaded.pad_id, loaded.device)
+def _summed(
+    loaded: LoadedModel, ids: list[tuple[int, ...]], prefix: tuple[int, ...] = ()
+) -> NDArray[np.float64]:
+    """Summed one-ahead loss of each window, float64 `(windows,)`: all tokens but a window's first, in
+    `prefix`'s context if there is one.
+    """
+    bos = loaded.tokenizer.bos_token_id
+    # A leading token of the tokenizer's own stays in front: the prefix has it already.
+    joined = bool(prefix) and prefix[0] == bos
+    full = [(*prefix, *(row[1:] if joined and row[0] == bos else row)) for row in ids]
+    tokens, mask = pad(full, "right", loaded.pad_id, loaded.device)
     logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
     targets = tokens[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
+    if prefix:
+        uncounted = torch.tensor([len(row) - len(own) for row, own in zip(full, ids, strict=True)])
+        places = torch.arange(targets.shape[1], device=loaded.device)
+        targets = targets.masked_fill(places < uncounted.to(loaded.device).unsqueeze(1), -100)
     losses = F.cross_entropy(
         logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none", ignore_index=-100
     )

@@ -2,7 +2,8 @@
 
 Knows how to feed a transformers model step by step. It does the same arithmetic as `model.generate` (a test
 holds them equal), at about the same cost, and hands every step to a callback: that is what streaming several
-rows at once and stopping in the middle need. Does not know about texts: ids in, ids out.
+rows at once and stopping in the middle need. Rows that begin alike read their prompt once. Does not know
+about texts: ids in, ids out.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from backend.batching import pad
+from backend.few_rows import few_rows
 from backend.sampling import draw, uniforms
-from backend.steering import Rows, steered
+from backend.steering import Rows, per_row, steered
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
@@ -44,14 +46,39 @@ def decode(
     """
     noise = uniforms(seeds, new_tokens)
     ids, mask = pad(prompts, "left", loaded.pad_id, loaded.device)
-    with torch.inference_mode(), steered(loaded, rows):
+    with torch.inference_mode(), few_rows(loaded):
         feed = _Feed(loaded, mask, new_tokens)
-        for step in range(new_tokens):
-            logits = feed(ids)
-            tokens = draw(logits, noise[:, step], temperature=temperature, top_p=top_p)
-            if on_step(tokens.cpu().numpy()):
-                return
-            ids = tokens.unsqueeze(1)
+        if _begin_alike(prompts, rows):
+            feed.read_once(ids[:1, :-1], len(prompts))
+            ids = ids[:, -1:]
+        with steered(loaded, rows):
+            _steps(feed, ids, noise, temperature, top_p, on_step)
+
+
+def _steps(
+    feed: _Feed,
+    ids: torch.Tensor,
+    noise: NDArray[np.float64],
+    temperature: float,
+    top_p: float,
+    on_step: OnStep,
+) -> None:
+    for step in range(noise.shape[1]):
+        logits = feed(ids)
+        tokens = draw(logits, noise[:, step], temperature=temperature, top_p=top_p)
+        if on_step(tokens.cpu().numpy()):
+            return
+        ids = tokens.unsqueeze(1)
+
+
+def _begin_alike(prompts: Sequence[Sequence[int]], rows: Rows) -> bool:
+    """True where several rows have one prompt whose beginning no steering touches, so one reading serves."""
+    if len(prompts) < 2 or len(prompts[0]) < 2 or any(list(one) != list(prompts[0]) for one in prompts[1:]):
+        return False
+    return not any(
+        what is not None and strength != 0.0 and what.scope == "all"
+        for what, strength in per_row(rows, len(prompts))
+    )
 
 
 class _Feed:
@@ -60,6 +87,8 @@ class _Feed:
     def __init__(self, loaded: LoadedModel, mask: torch.Tensor, new_tokens: int) -> None:
         self.model = loaded.model
         self.accepts = set(inspect.signature(self.model.forward).parameters)
+        # transformers 5.24 renamed the argument and the field of the output; the old name only warns.
+        self.cache_name = "cache" if "cache" in self.accepts else "past_key_values"
         padded = not bool(mask.all())
         grown = torch.nn.functional.pad(mask, (0, new_tokens), value=1)
         # Without padding the model's own defaults are right, and skipping the mask is faster.
@@ -68,9 +97,14 @@ class _Feed:
         self.cache: Any = None
         self.seen = 0
 
+    def read_once(self, ids: torch.Tensor, rows: int) -> None:
+        """Read the beginning that all rows share, `(1, tokens)`, and give each row its copy of the cache."""
+        self(ids)
+        self.cache.batch_repeat_interleave(rows)
+
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         start, self.seen = self.seen, self.seen + ids.shape[1]
-        given: dict[str, Any] = {"input_ids": ids, "past_key_values": self.cache, "use_cache": True}
+        given: dict[str, Any] = {"input_ids": ids, self.cache_name: self.cache, "use_cache": True}
         if self.mask is not None and self.positions is not None:
             given["attention_mask"] = self.mask[:, : self.seen]
             if "position_ids" in self.accepts:
@@ -78,6 +112,6 @@ class _Feed:
         if "logits_to_keep" in self.accepts:
             given["logits_to_keep"] = 1
         output = self.model(**given)
-        self.cache = output.past_key_values
+        self.cache = getattr(output, self.cache_name)
         logits: torch.Tensor = output.logits[:, -1]
         return logits

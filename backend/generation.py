@@ -55,6 +55,7 @@ def generate(
     top_p: float = 0.9,
     batch_size: int = 64,
     progress: Progress | None = None,
+    prefix: str = "",
 ) -> list[Continuation]:
     """Continue each prompt by at most `new_tokens` tokens; results come in the order of the prompts.
 
@@ -62,13 +63,16 @@ def generate(
     its batch (up to rounding of the logits: about 1e-6 of them in float32, so a draw differs about once in
     1e5 tokens; in bfloat16 far more often). temperature 0 is greedy and ignores the seeds. Prompts that leave
     no room in the model's context lose their beginning, which is logged and marked. progress is called after
-    every step with prompts done (in proportion) and in all; it may raise to stop the work.
+    every step with prompts done (in proportion) and in all; it may raise to stop the work. prefix: text in
+    front of every prompt, which stays when a prompt's beginning is cut off.
 
     Raises GenerationError for settings out of range, SteeringError where a steering does not fit.
     """
     _check(len(prompts), seeds, new_tokens, temperature, top_p)
     steering = per_row(rows if rows is not None else (None, 0.0), len(prompts))
-    encoded, truncated = fit(loaded, encode(loaded, prompts), new_tokens)
+    kept = len(encode(loaded, [prefix])[0]) if prefix else 0
+    encoded = encode(loaded, [prefix + prompt for prompt in prompts])
+    encoded, truncated = fit(loaded, encoded, new_tokens, kept)
     results: list[Continuation | None] = [None] * len(prompts)
     done = 0
     for batch in by_length([len(ids) for ids in encoded], batch_size):
@@ -98,16 +102,22 @@ def generate(
     return [result for result in results if result is not None]
 
 
-def fit(loaded: LoadedModel, encoded: list[list[int]], new_tokens: int) -> tuple[list[list[int]], list[bool]]:
-    """Cut prompts from the left so that `new_tokens` more fit the context; says which were cut."""
+def fit(
+    loaded: LoadedModel, encoded: list[list[int]], new_tokens: int, kept: int = 0
+) -> tuple[list[list[int]], list[bool]]:
+    """Cut prompts from the left, behind their first `kept` tokens, so that `new_tokens` more fit the context;
+    says which were cut."""
     if loaded.context is None:
         return encoded, [False] * len(encoded)
     room = loaded.context - new_tokens
-    if room < 1:
-        raise GenerationError(f"{new_tokens} new tokens do not fit the model's context of {loaded.context}")
+    if room < 1 + kept:
+        what = f"{new_tokens} new tokens" + (f" and a prefix of {kept}" if kept else "")
+        raise GenerationError(f"{what} do not fit the model's context of {loaded.context}")
     truncated = [len(ids) > room for ids in encoded]
     if any(truncated):
         log.info("%d prompts are longer than %d tokens; their beginning was cut off", sum(truncated), room)
+    if kept:
+        return [ids[:kept] + ids[kept:][-(room - kept) :] for ids in encoded], truncated
     return [keep_tail(ids, room, loaded.tokenizer.bos_token_id) for ids in encoded], truncated
 
 

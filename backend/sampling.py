@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-FIRST_LOOK = 256
-"""Candidates looked at before the whole vocabulary is sorted; the nucleus is nearly always among them."""
+LOOKS = (256, 4096)
+"""Candidates looked at before the whole vocabulary is sorted; the nucleus is mostly among the first."""
 
 
 def uniforms(seeds: Sequence[int], steps: int) -> NDArray[np.float64]:
@@ -41,26 +41,41 @@ def draw(
         return logits.argmax(-1)
     chances = torch.softmax(logits.float() / temperature, -1)
     if top_p < 1.0:
-        chances = chances.masked_fill(chances < _threshold(chances, top_p), 0.0)
+        for look in LOOKS:
+            if chances.shape[-1] > 4 * look:
+                found = _among_best(chances, noise, top_p, look)
+                if found is not None:
+                    return found
+        limits = _limit(chances.sort(-1, descending=True).values, top_p)
+        chances = chances.masked_fill(chances < limits, 0.0)
+    return _place(chances, noise)
+
+
+def _among_best(
+    chances: torch.Tensor, noise: NDArray[np.float64], top_p: float, look: int
+) -> torch.Tensor | None:
+    """The same choice, looking only at the `look` likeliest tokens of each row.
+
+    None where some row's nucleus, or a token tied with its last, lies further down. Sums over the other
+    tokens, which are zeros, change nothing, so the choice is the very same.
+    """
+    best, tokens = chances.topk(look, -1)
+    limits = _limit(best, top_p)
+    if bool(((best.sum(-1, dtype=torch.float64) < top_p) | (best[:, -1] >= limits[:, 0])).any()):
+        return None
+    tokens, order = tokens.sort(-1)
+    kept = best.masked_fill(best < limits, 0.0).gather(-1, order)
+    return tokens.gather(-1, _place(kept, noise).unsqueeze(1)).squeeze(1)
+
+
+def _place(chances: torch.Tensor, noise: NDArray[np.float64]) -> torch.Tensor:
+    """Column that each row's number falls on when the chances are laid end to end, int64 `(rows,)`."""
     heights = chances.to(torch.float64).cumsum(-1)
-    targets = torch.from_numpy(noise).to(logits.device).unsqueeze(1) * heights[:, -1:]
+    targets = torch.from_numpy(noise).to(chances.device).unsqueeze(1) * heights[:, -1:]
     places = torch.searchsorted(heights, targets, right=True).squeeze(1)
     # Rounding can lead past the end; the last token that has any probability is meant then.
     ends = (heights < heights[:, -1:]).sum(-1)
     return torch.minimum(places, ends)
-
-
-def _threshold(chances: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Probability of the last token inside the nucleus of each row, `(rows, 1)`."""
-    size = chances.shape[-1]
-    if size <= 4 * FIRST_LOOK:
-        return _limit(chances.sort(-1, descending=True).values, top_p)
-    best = chances.topk(FIRST_LOOK, -1).values
-    limits = _limit(best, top_p)
-    short = best.sum(-1, dtype=torch.float64) < top_p
-    if bool(short.any()):
-        limits[short] = _limit(chances[short].sort(-1, descending=True).values, top_p)
-    return limits
 
 
 def _limit(ordered: torch.Tensor, top_p: float) -> torch.Tensor:

@@ -164,16 +164,19 @@ class _Gauge:
             for site in self.loaded.sites:
                 if site.layer in self.readers:
                     module = self.loaded.model.get_submodule(site.module)
-                    handles.append(module.register_forward_pre_hook(self._hook(self.readers[site.layer])))
+                    handles.append(module.register_forward_pre_hook(self._hook(site.layer)))
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _hook(self, reader: torch.Tensor) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+    def _hook(self, layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        reader, first = self.readers[layer], layer == min(self.readers)
+
         def look(_: nn.Module, args: tuple[Any, ...]) -> None:
             value = args[0][:, -1].float() @ reader
-            self.total = value if self.total is None else self.total + value
+            # A pass whose reading nobody asked for (the shared prompt) is overwritten by the next.
+            self.total = value if first or self.total is None else self.total + value
 
         return look
 

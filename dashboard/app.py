@@ -43,10 +43,22 @@ PAGES = [
         help="Where does toxicity live? Maps of heads, directions and activations.",
     ),
     st.Page(
+        "app_pages/hardness.py",
+        title="Hardness",
+        icon=":material/security:",
+        help="How hard is the detox to undo? Attacks, relearning, and what the models can still do.",
+    ),
+    st.Page(
         "app_pages/steer.py",
         title="Steer live",
         icon=":material/tune:",
         help="Steer models yourself and read base and steered text side by side.",
+    ),
+    st.Page(
+        "app_pages/toy.py",
+        title="Toy experiment",
+        icon=":material/toys:",
+        help="Are rare features entangled? The paper's toy experiment with the controls it lacked.",
     ),
     st.Page(
         "app_pages/runs.py",
@@ -67,7 +79,9 @@ PAGES = [
         help="Every term on these pages, its formula and its source.",
     ),
 ]
-ALWAYS_OPEN = {"Definitions"}
+ALWAYS_OPEN = {"Definitions", "Runs", "Toy experiment"}
+# Pages that need no study, so its absence is nothing to tell there.
+WITHOUT_STUDY = {"Definitions", "Toy experiment"}
 # Pages that are not redrawn when rows change: the person is in the middle of something.
 KEEPS_STILL = {"Steer live", "Definitions"}
 
@@ -88,6 +102,8 @@ def toolbar(url: str, token: str) -> bool:
             picked = st.selectbox("Study", names, key="study", bind="query-params", width=280)
             found = context.choose(url, token, studies, names.index(picked) if picked in names else 0)
             status_badge(found)
+        else:
+            context.forget()
         st.space("stretch")
         st.toggle(
             "Show all texts",
@@ -103,6 +119,8 @@ def status_badge(found: context.Context) -> None:
     progress = rows.study_progress(found)
     if progress.active:
         st.badge(f"Running, {progress.fraction:.0%}", icon=":material/play_circle:", color="blue")
+    elif progress.gone:
+        st.badge("Stopped: its process is gone", icon=":material/power_off:", color="orange")
     elif progress.running:
         st.badge("No sign of life", icon=":material/pause_circle:", color="orange")
     elif progress.failed:
@@ -118,13 +136,14 @@ url, token = context.address(), context.fresh_token()
 try:
     ready = toolbar(url, token)
     states.content_note()
+    if not ready and page.title not in WITHOUT_STUDY:
+        states.database_problem(DatabaseProblem("empty", "the database holds no study"))
     if ready or page.title in ALWAYS_OPEN:
         page.run()
-    else:
-        states.database_problem(DatabaseProblem("empty", "the database holds no study"))
 except DatabaseProblem as problem:
+    context.forget()
+    if page.title not in WITHOUT_STUDY:
+        states.database_problem(problem)
     if page.title in ALWAYS_OPEN:
         page.run()
-    else:
-        states.database_problem(problem)
 pulse(token, time.monotonic(), page.title in KEEPS_STILL and page.title != "Definitions")

@@ -1,12 +1,22 @@
-"""The frame round every chart: title, chart, how to read it, its rows with a download. Knows no data."""
+"""The frame round every chart and table: title, how to read it, its rows, its files. Knows no data.
+
+This is the one place where files are offered. Each is made when its button is pressed, and says where it
+came from (`dashboard.stamp`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+
+from dashboard import context, exports
+from dashboard.colours import is_dark
+from dashboard.stamp import stamp
+from dashboard.terms import links, term_of
 
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
@@ -14,24 +24,100 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows") -> None:
-    """The rows behind a view, folded away, with a CSV download; nothing is sent while it is folded."""
+def _button(label: str, make: Callable[[], bytes], name: str, mime: str, key: str) -> None:
+    st.download_button(
+        label,
+        data=make,
+        file_name=name,
+        mime=mime,
+        icon=":material/download:",
+        key=key,
+        on_click="ignore",
+        type="tertiary",
+        width="stretch",
+    )
+
+
+def _study_name() -> str:
+    found = context.known()
+    return str(found.study["name"]) if found is not None else ""
+
+
+def files(
+    key: str,
+    title: str,
+    rows: pd.DataFrame | None,
+    figure: go.Figure | None = None,
+    how: str = "",
+    alt: str = "",
+) -> None:
+    """The menu of files for a view; nothing is made until one is chosen.
+
+    Rows go out as CSV and Parquet, both and a figure as HTML, a figure as PNG where a browser can draw it.
+    """
+    found, dark, name = context.known(), is_dark(), exports.file_name(_study_name(), key)
+
+    def facts() -> dict[str, str]:
+        return stamp(found, title or key, None if rows is None else len(rows))
+
+    def page() -> bytes:
+        # Imported when asked for: the templates' library is not needed to draw a page.
+        from dashboard.report.single import single_page
+
+        return single_page(title or key, rows, figure, how=how, alt=alt, facts=facts(), dark=dark)
+
+    with st.popover(
+        "Export",
+        icon=":material/download:",
+        type="tertiary",
+        key=f"{key}_files",
+        help="Save this view as a file",
+    ):
+        if rows is not None:
+            table = rows
+            _button("CSV", lambda: exports.to_csv(table, facts()), f"{name}.csv", "text/csv", f"{key}_csv")
+            kind = "application/vnd.apache.parquet"
+            _button(
+                "Parquet",
+                lambda: exports.to_parquet(table, facts()),
+                f"{name}.parquet",
+                kind,
+                f"{key}_parquet",
+            )
+        label = "Interactive HTML" if figure is not None else "HTML"
+        _button(label, page, f"{name}.html", "text/html", f"{key}_html")
+        if figure is not None and exports.can_draw_png():
+            drawn = figure
+            _button(
+                "PNG (a few seconds)",
+                lambda: exports.to_png(drawn, dark=dark, title=title),
+                f"{name}.png",
+                "image/png",
+                f"{key}_png",
+            )
+
+
+def heading(
+    key: str, title: str, rows: pd.DataFrame | None, figure: go.Figure | None = None, **more: str
+) -> None:
+    """A title with the files beside it; the right is left to the toolbars of charts and tables."""
+    with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
+        if title:
+            st.markdown(f"**{title}**", width="content")
+        files(key, title, rows, figure, **more)
+
+
+def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: bool = True) -> None:
+    """The rows behind a view, folded away; nothing is sent while it is folded."""
     fold = st.expander(
         f"{label} ({len(rows):,})", icon=":material/table_rows:", key=f"{key}_rows", on_change="rerun"
     )
     if not fold.open:
         return
     with fold:
+        if own_files:
+            heading(f"{key}_table", label, rows)
         st.dataframe(rows, hide_index=True, alt=f"{label} behind the chart above")
-        st.download_button(
-            "Download CSV",
-            data=lambda: rows.to_csv(index=False).encode(),
-            file_name=f"{key}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            key=f"{key}_csv",
-            on_click="ignore",
-        )
 
 
 def chart(
@@ -46,16 +132,62 @@ def chart(
     on_select: Any = "ignore",
     selection_mode: Any = ("points",),
 ) -> None:
-    """A chart with its title, a sentence on how to read it, and its rows below."""
-    if title:
-        st.markdown(f"**{title}**")
+    """A chart with its title, a sentence on how to read it, its files, and its rows below."""
+    words = " ".join(part for part in (how, note) if part)
+    heading(key, title, rows, figure, how=words, alt=alt)
     options: dict[str, Any] = {}
     if on_select != "ignore":
         options = {"on_select": on_select, "selection_mode": selection_mode}
     st.plotly_chart(figure, key=key, alt=alt, config=CONFIG, **options)
-    st.caption(" ".join(part for part in (how, note) if part))
+    st.caption(" ".join(part for part in (words, links(f"{title} {alt}")) if part))
     if rows is not None:
-        rows_below(rows, key=key)
+        rows_below(rows, key=key, own_files=False)
+
+
+def table(
+    rows: pd.DataFrame,
+    *,
+    key: str,
+    alt: str,
+    title: str = "",
+    note: str = "",
+    out: pd.DataFrame | None = None,
+    **options: Any,
+) -> Any:
+    """A table with its title, files and a note; gives back what `st.dataframe` does.
+
+    `out` is what the files hold where that differs from what is shown (numbers instead of words). Other
+    options go to `st.dataframe`.
+    """
+    heading(key, title, rows if out is None else out)
+    configured = column_help(rows, options.pop("column_config", {}))
+    state = st.dataframe(
+        rows,
+        hide_index=True,
+        alt=alt,
+        key=f"{key}_grid",
+        column_config=configured,
+        placeholder="–",
+        **options,
+    )
+    said = " ".join(part for part in (note, links(title)) if part)
+    if said:
+        st.caption(said)
+    return state
+
+
+def column_help(rows: pd.DataFrame, given: dict[str, Any]) -> dict[str, Any]:
+    """Column settings with each known label's definition as its help, where none was given."""
+    made = dict(given)
+    for name in map(str, rows.columns):
+        term = term_of(name)
+        if term is None:
+            continue
+        if name not in made:
+            made[name] = st.column_config.Column(help=term.text)
+        elif isinstance(made[name], dict) and not made[name].get("help"):
+            made[name] = made[name] | {"help": term.text}
+    return made
 
 
 def selected(key: str) -> list[Any]:

@@ -40,6 +40,12 @@ class Context:
         return found if isinstance(found, dict) else {}
 
     @property
+    def revisions(self) -> dict[str, Any]:
+        """Data source to revision, as it was stored."""
+        found = self.study.get("data_revisions")
+        return found if isinstance(found, dict) else {}
+
+    @property
     def harmless(self) -> bool:
         """Whether all text of the study comes from the built-in forum language, which insults nobody real."""
         sources = self.config.get("sources") or []
@@ -77,6 +83,17 @@ def current() -> Context:
     """The context of this run; pages run only after one was chosen."""
     found: Context = st.session_state[_KEY]
     return found
+
+
+def forget() -> None:
+    """No study is on show."""
+    st.session_state.pop(_KEY, None)
+
+
+def known() -> Context | None:
+    """The context of this run; None where no study is on show."""
+    found = st.session_state.get(_KEY)
+    return found if isinstance(found, Context) else None
 
 
 def fresh_token() -> str:

@@ -179,6 +179,9 @@ def main(arguments: list[str] | None = None) -> int:
         own = asked.service is None and not asked.no_service
         service_port = free_port("127.0.0.1", 0) if own else 0
         service_url = f"http://127.0.0.1:{service_port}" if own else asked.service
+        if own and os.environ.get("HORMESIS_TOKEN"):
+            # The service started here inherits the token it is to ask for; the page must send the same.
+            os.environ["HORMESIS_SERVICE_TOKEN"] = os.environ["HORMESIS_TOKEN"]
         page = serve(asked.db, service_url, port, asked.host, asked.open)
         url = f"http://{asked.host}:{port}"
         wait_until_open(url, page)

@@ -1,11 +1,15 @@
-"""How far a study is: counts, rates and time left from stage rows. Knows numbers and times, no pages."""
+"""How far a study is: counts, rates and time left from stage rows. Knows processes by their ids, no pages."""
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import pandas as pd
+
+from dashboard.records import records
+from db.holder import is_running
 
 SILENT_AFTER = timedelta(seconds=90)
 """A running stage that has not been heard of for this long is called silent."""
@@ -15,12 +19,17 @@ ORDER = (
     "train",
     "import",
     "probe",
+    "geometry",
+    "methods",
     "condition",
     "conditions",
     "generate",
     "score",
     "evaluate",
     "summary",
+    "capability",
+    "attack",
+    "relearn",
     "project",
 )
 
@@ -36,11 +45,13 @@ class Progress:
     silent: bool
     fraction: float
     """Of all stages known so far, running ones counted by their part."""
+    gone: bool = False
+    """Whether every running stage was run by a process of this machine that is no more."""
 
     @property
     def active(self) -> bool:
         """Whether something is running and gives signs of life."""
-        return self.running > 0 and not self.silent
+        return self.running > 0 and not self.silent and not self.gone
 
     @property
     def finished(self) -> bool:
@@ -67,6 +78,22 @@ def with_rates(stages: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
+def gone_stages(stages: pd.DataFrame) -> pd.DataFrame:
+    """Stages marked as running whose process is gone; only this machine's processes can be looked up."""
+    running = stages[stages["status"] == "running"]
+    here = platform.node()
+    if not {"host", "pid", "started"} <= set(stages.columns):
+        return running.iloc[:0]
+    gone = [
+        bool(here)
+        and row.host == here
+        and not pd.isna(row.pid)
+        and not is_running(int(row.pid), row.started.timestamp() if not pd.isna(row.started) else 0.0)
+        for row in records(running)
+    ]
+    return running[pd.Series(gone, index=running.index, dtype=bool)]
+
+
 def summarise(stages: pd.DataFrame, now: datetime) -> Progress:
     """Counts over stage rows; `now` is aware, as heartbeats are."""
     if stages.empty:
@@ -82,4 +109,5 @@ def summarise(stages: pd.DataFrame, now: datetime) -> Progress:
         failed=int((rows["status"] == "failed").sum()),
         silent=bool(silent),
         fraction=float(rows["fraction"].mean()),
+        gone=len(running) > 0 and len(gone_stages(stages)) == len(running),
     )

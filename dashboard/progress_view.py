@@ -52,7 +52,13 @@ def live_progress(url: str, study_id: int) -> None:
             st.caption("The study is on the books; its first stage has not begun.")
             return
         st.progress(state.fraction, text=_line(table, state))
-        if state.silent:
+        if state.gone:
+            st.warning(
+                "Stopped: the process that ran it is gone. Resume it on the runs page, or start it again "
+                "with the same command; it goes on where it stopped.",
+                icon=":material/power_off:",
+            )
+        elif state.silent:
             st.warning(
                 "The run has given no sign of life for over a minute; it may have been cut. Start it "
                 "again with "
@@ -63,7 +69,11 @@ def live_progress(url: str, study_id: int) -> None:
         running = running_rows(table)
         if len(running):
             st.dataframe(
-                running, hide_index=True, column_config={"Progress": percent}, alt="Stages running now"
+                running,
+                hide_index=True,
+                column_config={"Progress": percent},
+                alt="Stages running now",
+                key="running_now",
             )
         grid = _grid(table)
         columns = {name: percent for name in grid.columns if name != "subject"}

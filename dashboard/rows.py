@@ -90,9 +90,14 @@ def train_points(found: Context) -> pd.DataFrame:
     return _of_study(found.url, found.token, "train_points", found.study_id)
 
 
+@st.cache_data(max_entries=8, show_spinner=False)
+def _pooled(url: str, token: str, study_id: int) -> pd.DataFrame:
+    return pool_controls(_of_study(url, token, "summaries", study_id))
+
+
 def summaries(found: Context) -> pd.DataFrame:
     """All metrics over seeds; random directions pooled over their controls."""
-    return pool_controls(_of_study(found.url, found.token, "summaries", found.study_id))
+    return _pooled(found.url, found.token, found.study_id)
 
 
 def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
@@ -129,6 +134,16 @@ def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
         )
     pooled = pd.DataFrame(rows, columns=table.columns).astype(table.dtypes.to_dict())
     return pd.concat([table[table["method"] != "random-direction"], pooled], ignore_index=True)
+
+
+def verdicts(found: Context) -> pd.DataFrame:
+    """Stored verdicts of every prompt set and scorer."""
+    return _of_study(found.url, found.token, "verdicts", found.study_id)
+
+
+def dose_fits(found: Context) -> pd.DataFrame:
+    """Stored fits of toxicity over the share."""
+    return _of_study(found.url, found.token, "dose_fits", found.study_id)
 
 
 def checkpoints(found: Context) -> pd.DataFrame:

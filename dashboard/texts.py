@@ -46,6 +46,8 @@ class Shown:
     tokens: tuple[Token, ...] = field(default=())
     waiting: str = ""
     """Said in place of the text while there is none yet."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Label and value of what stands under the text."""
 
 
 def reveal_all() -> bool:
@@ -59,7 +61,11 @@ def _cut(text: str) -> str:
     return text[:LONGEST] + f" … ({len(text) - LONGEST:,} more characters are not shown)"
 
 
-def show_texts(items: Sequence[Shown], *, key: str, columns: int = 1) -> None:
-    """Draw texts in a grid of `columns` columns (fewer where the page is narrow)."""
+def show_texts(items: Sequence[Shown], *, key: str, columns: int = 1, state: str = "") -> None:
+    """Draw texts in a grid of `columns` columns (fewer where the page is narrow).
+
+    `state` says what the texts belong to; it stands as `data-state` on the drawn element, set together with
+    the texts, so a test that waits for it reads the right ones.
+    """
     rows = [asdict(item) | {"text": _cut(item.text), "prompt": _cut(item.prompt)} for item in items]
-    _component(key=key, data={"items": rows, "columns": columns, "reveal": reveal_all()})
+    _component(key=key, data={"items": rows, "columns": columns, "reveal": reveal_all(), "state": state})

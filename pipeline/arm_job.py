@@ -88,16 +88,26 @@ def _stages_of(context: StudyContext, inputs: Inputs, arm: ArmPlan) -> bool:
 
 def run_checkpoint(context: StudyContext, inputs: Inputs, stages: list[Stage], checkpoint: int) -> bool:
     """Run the stages of a checkpoint that are not done; True where any ran. Raises as `run_stage`."""
+    from pipeline.stages.attack import attack_checkpoint
+    from pipeline.stages.capability import measure_capability
     from pipeline.stages.condition import find_conditions
     from pipeline.stages.generate import generate_all
+    from pipeline.stages.geometry import measure_geometry
+    from pipeline.stages.methods import prepare_methods
     from pipeline.stages.probe import probe_checkpoint
+    from pipeline.stages.relearn import relearn_checkpoint
     from pipeline.stages.score import score_checkpoint
 
     works = {
         "probe": probe_checkpoint,
+        "geometry": measure_geometry,
+        "methods": prepare_methods,
         "condition": find_conditions,
         "generate": generate_all,
         "score": score_checkpoint,
+        "capability": measure_capability,
+        "attack": attack_checkpoint,
+        "relearn": relearn_checkpoint,
     }
     worked = False
     for stage in stages:

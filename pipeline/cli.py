@@ -15,7 +15,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from db.location import database_url, home
-from pipeline.config import StudyConfig, load_study
+from db.origin import Origin
+from pipeline.config import StudyConfig, load_study, origin
+from pipeline.reporting import report
+from pipeline.toy_command import toy
+from pipeline.verdicts_command import verdicts
 
 app = typer.Typer(
     name="hormesis",
@@ -47,10 +51,10 @@ def _print_json(value: Any) -> None:
 @app.command()
 def run(study: StudyName, data: Data = None, workers: Workers = None, as_json: AsJson = False) -> None:
     """Run a study; running it again goes on where it was cut, and does nothing where it is finished."""
-    _run(_study(study, data), workers, as_json)
+    _run(_study(study, data), workers, as_json, origin(study, data))
 
 
-def _run(config: StudyConfig, workers: int | None, as_json: bool) -> None:
+def _run(config: StudyConfig, workers: int | None, as_json: bool, begun: Origin) -> None:
     from pipeline.runner import run_study
     from pipeline.watching import watching
 
@@ -58,7 +62,9 @@ def _run(config: StudyConfig, workers: int | None, as_json: bool) -> None:
         _run_together(config)
         return
     with watching(database_url(), console, quiet=as_json) as watch:
-        outcome = run_study(config, home=home(), database_url=database_url(), workers=workers, watch=watch)
+        outcome = run_study(
+            config, home=home(), database_url=database_url(), workers=workers, watch=watch, origin=begun
+        )
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
     for failure in outcome.failures:
@@ -107,6 +113,10 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
         if found.seconds is not None
         else ("time unknown: no training of this scale was measured here yet")
     )
+    if found.other_seconds is not None:
+        time += f" and {found.other_seconds / 60:.0f} min of other stages"
+    if found.tokens_to_tune:
+        time += f"; {found.tokens_to_tune:,} tokens to fine-tune on"
     out.print(
         f"scale {found.scale}, {found.parameters / 1e6:.2f}M parameters, {found.tokens_to_train:,} tokens to "
         f"train, {readable_bytes(found.disk_bytes)} of disk, {readable_bytes(found.memory_bytes)} of memory, "
@@ -165,13 +175,13 @@ def import_model(
 @app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write into; made where it is missing.")],
-    form: Annotated[str, typer.Option("--format", help="csv or parquet.")] = "csv",
+    form: Annotated[str, typer.Option("--format", help="csv, parquet or html.")] = "csv",
     table: Annotated[
         list[str] | None, typer.Option("--table", help="Only this table; may be given again.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the database's tables as CSV or Parquet."""
+    """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named)."""
     from pipeline.exporting import export_tables
 
     written = export_tables(database_url(), folder, form, table or ())
@@ -188,10 +198,17 @@ def save(
     folder: Annotated[Path, typer.Argument(help="New folder to write the model into.")],
     strength: Annotated[float, typer.Option("--strength", help="Sigmas away from toxicity.")] = 2.0,
     direction: Annotated[str, typer.Option("--direction", help="mass_mean or probe.")] = "mass_mean",
+    condition: Annotated[
+        str | None, typer.Option("--condition", help="A condition of the study instead, e.g. dpo.")
+    ] = None,
 ) -> None:
-    """Save a steered checkpoint as an ordinary one: whatever loads the folder gets the steered model."""
-    from pipeline.saving import save_steered
+    """Save a detoxified checkpoint as an ordinary one: whatever loads the folder gets the changed model."""
+    from pipeline.saving import save_condition, save_steered
 
+    if condition is not None:
+        save_condition(checkpoint, condition, folder, home=home(), database_url=database_url())
+        console.print(f"{checkpoint} under {condition} saved in {folder}", highlight=False)
+        return
     save_steered(checkpoint, strength, folder, direction=direction, home=home(), database_url=database_url())
     console.print(f"{checkpoint} at strength {strength:g} saved in {folder}", highlight=False)
 
@@ -226,10 +243,19 @@ def demo(
     home().mkdir(parents=True, exist_ok=True)
     open_writer(database_url()).dispose()
     with dashboard_process(database_url(), port=port, service=None, browser=browser) as shown:
-        _run(load_study("forum"), None, False)
+        _run(load_study("forum"), None, False, Origin("forum"))
         if wait:
             console.print("the dashboard stays open; Ctrl-C ends it")
             raise typer.Exit(shown.wait_for_end())
+
+
+app.command()(toy)
+
+
+app.command()(report)
+
+
+app.command()(verdicts)
 
 
 def main() -> None:

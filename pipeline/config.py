@@ -12,22 +12,26 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-Role = Literal["clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer"]
+from db.origin import Origin
+from pipeline.config_base import Fraction, Strict
+from pipeline.config_hardness import CapabilityConfig, HardnessConfig
+from pipeline.config_methods import AnnotationConfig, MethodsConfig, RandomAt
+from pipeline.method_names import Variant
+
+Role = Literal[
+    "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer", "pairs",
+    "directions",
+]  # fmt: skip
 Scale = Literal["nano", "mini", "small", "medium", "paper"]
-Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 PRESETS = Path(__file__).parent / "presets"
+WITH_FILES = ("hardness", "capability")
+"""Sections that name files of their own."""
 
 
 class ConfigError(ValueError):
     """The study file says something that cannot be run; the message is one line for the person."""
-
-
-class Strict(BaseModel):
-    """Frozen, and refuses keys it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SourceConfig(Strict):
@@ -50,6 +54,12 @@ class SourceConfig(Strict):
     score: str | None = None
     kind_column: str | None = None
     """Column that sorts prompts into kinds."""
+    prompt: str = "prompt"
+    """Role `pairs`: column of what comes before either side; may be empty."""
+    chosen: str = "chosen"
+    """Role `pairs`: column of the text to be preferred."""
+    rejected: str = "rejected"
+    """Role `pairs`: column of the toxic text."""
     label_threshold: float | None = None
     """Where the label column holds a score: toxic when at or above this."""
     where: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
@@ -151,9 +161,15 @@ class SteeringConfig(Strict):
     """Matched costs, nats per token."""
     scope: Literal["generated", "all"] = "generated"
     random_directions: int = Field(default=5, ge=0)
-    random_cost: float | None = Field(default=0.06, gt=0)
-    """Matched cost at which the random controls are compared; null compares them at the fixed strengths."""
+    random_at: RandomAt = "cost"
+    """Random controls at the matched cost `random_cost`, or at the fixed strengths of ITI."""
+    random_cost: float = Field(default=0.06, gt=0)
     max_strength: float = Field(default=64.0, gt=0)
+    """No matched cost is looked for above this strength."""
+    random_max_strength: float = Field(default=512.0, gt=0)
+    """The same for random directions: activations spread less along them and they matter less, so that the
+    same cost takes many more of their sigmas.
+    """
 
 
 class EvaluationConfig(Strict):
@@ -193,6 +209,12 @@ class StudyConfig(Strict):
     controls: tuple[Literal["clean-forum"], ...] = ("clean-forum",)
     control_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Added share of the control arm; default is the largest share of the study."""
+    variants: tuple[Variant, ...] = ()
+    """Arms that train on a toxic arm's text in another way: `meda` and `inst` (each document says how
+    toxic it is), `slung` (toxic documents stay in context, their loss is masked).
+    """
+    variant_shares: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
+    """Shares at which the variants are trained; default: every share of the study above 0."""
     seeds: tuple[int, ...] = (0, 1)
     clean_tokens: int = Field(default=500_000, gt=0)
     allow_repetition: bool = False
@@ -206,7 +228,11 @@ class StudyConfig(Strict):
     training: TrainingConfig = TrainingConfig()
     probe: ProbeConfig = ProbeConfig()
     steering: SteeringConfig = SteeringConfig()
+    methods: MethodsConfig = MethodsConfig()
+    annotation: AnnotationConfig = AnnotationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    hardness: HardnessConfig = HardnessConfig()
+    capability: CapabilityConfig = CapabilityConfig()
     projection: ProjectionConfig = ProjectionConfig()
 
     @model_validator(mode="after")
@@ -217,9 +243,15 @@ class StudyConfig(Strict):
             raise ValueError("shares and seeds must not repeat")
         if self.controls and self.control_share is None and max(self.shares, default=0) == 0:
             raise ValueError("a control arm needs control_share, or a share above 0 to be equal to")
+        if self.variants and not self.shares_of_variants:
+            raise ValueError("variants need variant_shares, or a share of the study above 0")
+        if any(len(set(found)) < len(found) for found in (self.variants, self.variant_shares)):
+            raise ValueError("variants and variant_shares must not repeat")
         given = {source.role for source in self.sources}
         needed = {"probe", "prompts"} | ({"clean"} if self.shares else {"heldout_clean"})
-        needed |= {"toxic"} if max(self.shares, default=0) > 0 else set()
+        needed |= {"toxic"} if max(self.shares, default=0) > 0 or self.variants else set()
+        needed |= {"pairs"} if self.methods.tuned else set()
+        needed |= {"directions"} if self.methods.second_directions else set()
         needed |= {"informal"} if self.controls else set()
         if self.sources and needed - given:
             raise ValueError(f"no source plays the role {', '.join(sorted(needed - given))}")
@@ -228,6 +260,23 @@ class StudyConfig(Strict):
         if "tfidf" in self.evaluation.scorers and not self._plays("scorer"):
             raise ValueError("the tfidf scorer needs a source with role 'scorer'")
         return self
+
+    @property
+    def shares_of_variants(self) -> tuple[float, ...]:
+        """Shares at which `meda`, `inst` and `slung` arms are trained; none where the study has no such
+        arms.
+        """
+        return (self.variant_shares or tuple(one for one in self.shares if one > 0)) if self.variants else ()
+
+    @property
+    def largest_share(self) -> float:
+        """The largest toxic share of any arm."""
+        return max((*self.shares, *self.shares_of_variants), default=0.0)
+
+    @property
+    def speaks_forum(self) -> bool:
+        """Whether the forum language plays every role."""
+        return not self.sources or all(source.kind == "forum" for source in self.sources)
 
     def _plays(self, role: Role) -> bool:
         return not self.sources or any(source.role == role for source in self.sources)
@@ -270,7 +319,16 @@ def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None 
     if folder is None:
         return study
     placed = tuple(source.model_copy(update={"folder": folder}) for source in study.sources)
-    return study.model_copy(update={"sources": placed})
+    apart = {name: getattr(study, name).model_copy(update={"folder": folder}) for name in WITH_FILES}
+    return study.model_copy(update={"sources": placed, **apart})
+
+
+def origin(name: str, data: Path | None = None) -> Origin:
+    """How `load_study` was asked, in a form that holds from any folder."""
+    path = Path(name)
+    preset = not path.suffix and (PRESETS / f"{name}.toml").is_file()
+    named = data or os.environ.get("HORMESIS_DATA")
+    return Origin(name if preset else str(path.absolute()), str(Path(named).absolute()) if named else None)
 
 
 def load_study(name: str) -> StudyConfig:

@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from pipeline.config import Role, StudyConfig
+from pipeline.method_names import VARIANTS
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,14 @@ class ArmPlan:
     @property
     def added_role(self) -> Role:
         """The role of the text that is added to the clean corpus."""
-        return "toxic" if self.kind == "toxic" else "informal"
+        return "informal" if self.kind == "clean-forum" else "toxic"
+
+    @property
+    def marked(self) -> bool:
+        """Whether its documents are annotated (`meda`, `inst`, `slung`), so that its mix is one of its
+        own.
+        """
+        return self.kind in VARIANTS
 
 
 def plan_arms(config: StudyConfig) -> list[ArmPlan]:
@@ -35,6 +43,9 @@ def plan_arms(config: StudyConfig) -> list[ArmPlan]:
         for control in config.controls:
             share = config.control_share or max(config.shares)
             arms.append(ArmPlan(f"{control}-{share * 100:g}-s{seed}", control, share, seed))
+        for variant in config.variants:
+            for share in config.shares_of_variants:
+                arms.append(ArmPlan(f"{variant}-{share * 100:g}-s{seed}", variant, share, seed))
     return arms
 
 

@@ -16,6 +16,7 @@ import torch.distributed as dist
 
 from db.engine import open_writer
 from pipeline.arm_job import checkpoint_id, run_checkpoint
+from pipeline.claims.stage import make_verdicts, verdict_stage
 from pipeline.config import StudyConfig
 from pipeline.context import ArmPlan, StudyContext, plan_arms
 from pipeline.lock import study_lock
@@ -59,6 +60,7 @@ def run_together(config: StudyConfig, *, home: Path, database_url: str) -> int:
             with study_lock(home, config.hash):
                 failures = _arms(context, inputs, first)
                 run_stage(context, project_stage(context, inputs), lambda r: project(context, r))
+                run_stage(context, verdict_stage(context), lambda r: make_verdicts(context, r))
             if failures:
                 raise StageFailed("; ".join(failures))
         else:

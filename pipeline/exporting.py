@@ -1,19 +1,46 @@
-"""Writing the database's tables as CSV or Parquet files, in chunks, each file whole or absent."""
+"""Writing the database's tables as CSV, Parquet or HTML files, each file whole or absent.
+
+Beside them `provenance.json` says which studies, revisions and program they came from; a Parquet file carries
+the same as its metadata, under the key `hormesis`.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from html import escape
+from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from sqlalchemy import Engine, select
 
 from db.engine import open_reader
-from db.read.export import export_table, exportable_tables
+from db.migrate import revisions
+from db.read import studies, study
+from db.read.export import export_table, exportable_tables, holds_texts
+from db.read.frame import frame
+from db.schema import Scorer
 
-FORMS = ("csv", "parquet")
+FORMS = ("csv", "parquet", "html")
+PROVENANCE = "provenance.json"
+MOST_HTML_ROWS = 5_000
+"""Rows of a table that an HTML page holds; CSV and Parquet hold all."""
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="color-scheme" content="light dark">
+<style>body{{font:14px/1.45 system-ui,sans-serif;margin:2rem}}table{{border-collapse:collapse}}
+th,td{{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #8885;vertical-align:top;max-width:40rem;
+overflow-wrap:anywhere}}th{{position:sticky;top:0;background:Canvas}}p{{opacity:.75}}</style></head>
+<body><h1>{title}</h1><p>{note}</p>
+{table}
+</body></html>
+"""
 
 
 class ExportError(ValueError):
@@ -21,29 +48,62 @@ class ExportError(ValueError):
 
 
 def export_tables(database_url: str, folder: Path, form: str, tables: Iterable[str] = ()) -> dict[str, int]:
-    """Write `folder/<table>.<form>` for these tables (default: all); gives rows written per table.
+    """Write `folder/<table>.<form>` for these tables; gives rows written per table.
 
-    Byte columns (vectors, activations) are left out of CSV and kept in Parquet. Raises ExportError for an
-    unknown form or table, DatabaseProblem for a database that cannot be read.
+    By default all of them; as HTML those without texts, which may hurt and must be asked for by name. Byte
+    columns (vectors, activations) are kept in Parquet only. Raises ExportError for an unknown form or table,
+    DatabaseProblem for a database that cannot be read.
     """
     if form not in FORMS:
         raise ExportError(f"unknown format '{form}' (known: {', '.join(FORMS)})")
-    wanted = tuple(tables) or exportable_tables()
-    if unknown := set(wanted) - set(exportable_tables()):
-        raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join(exportable_tables())})")
+    known = exportable_tables()
+    usual = tuple(name for name in known if form != "html" or not holds_texts(name))
+    wanted = tuple(tables) or usual
+    if unknown := set(wanted) - set(known):
+        raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join(known)})")
     engine = open_reader(database_url)
+    facts = provenance(engine)
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for name in wanted:
-        target = folder / f"{name}.{form}"
-        part = folder / f".{name}.{form}.part"
+        part = folder / f".{name}.{form}.{os.getpid()}.part"
         chunks = export_table(engine, name, with_bytes=form == "parquet")
         try:
-            written[name] = _csv(chunks, part) if form == "csv" else _parquet(chunks, part)
-            part.replace(target)
+            written[name] = _write(form, chunks, part, name, facts)
+            part.replace(folder / f"{name}.{form}")
         finally:
             part.unlink(missing_ok=True)
+    _write_facts(folder, facts | {"format": form, "rows": written})
     return written
+
+
+def provenance(engine: Engine) -> dict[str, Any]:
+    """Program, revision of the schema, time, and every study and scorer with its hash and revisions."""
+    found = studies(engine)
+    details = [study(engine, int(number)).iloc[0] for number in found["id"]]
+    scorers = frame(engine, select(Scorer.name, Scorer.revision).order_by(Scorer.id))
+    return {
+        "program": f"hormesis {metadata.version('hormesis')}",
+        "schema": revisions()[-1],
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+        "studies": [
+            {"name": row["name"], "hash": row["hash"], "data_revisions": row["data_revisions"]}
+            for row in details
+        ],
+        "scorers": scorers.to_dict("records"),
+    }
+
+
+def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
+    part = folder / f".{PROVENANCE}.{os.getpid()}.part"
+    part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    part.replace(folder / PROVENANCE)
+
+
+def _write(form: str, chunks: Iterable[pd.DataFrame], path: Path, name: str, facts: dict[str, Any]) -> int:
+    if form == "csv":
+        return _csv(chunks, path)
+    return _parquet(chunks, path, facts) if form == "parquet" else _html(chunks, path, name, facts)
 
 
 def _csv(chunks: Iterable[pd.DataFrame], path: Path) -> int:
@@ -55,14 +115,17 @@ def _csv(chunks: Iterable[pd.DataFrame], path: Path) -> int:
     return rows
 
 
-def _parquet(chunks: Iterable[pd.DataFrame], path: Path) -> int:
+def _parquet(chunks: Iterable[pd.DataFrame], path: Path, facts: dict[str, Any]) -> int:
     rows, writer = 0, None
+    said = {b"hormesis": json.dumps(facts).encode()}
     try:
         for chunk in chunks:
             _write_json(chunk)
             table = pa.Table.from_pandas(chunk, preserve_index=False)
+            if writer is None:
+                schema = table.schema.with_metadata({**(table.schema.metadata or {}), **said})
+                writer = pq.ParquetWriter(path, schema, compression="zstd")
             # The first chunk's types hold for all; a later one that is all null is cast to them.
-            writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table.cast(writer.schema))
             rows += len(chunk)
     finally:
@@ -71,8 +134,24 @@ def _parquet(chunks: Iterable[pd.DataFrame], path: Path) -> int:
     return rows
 
 
+def _html(chunks: Iterable[pd.DataFrame], path: Path, name: str, facts: dict[str, Any]) -> int:
+    rows, kept = 0, None
+    for chunk in chunks:
+        _write_json(chunk)
+        rows += len(chunk)
+        kept = chunk.head(MOST_HTML_ROWS) if kept is None else kept
+    shown = pd.DataFrame() if kept is None else kept
+    names = ", ".join(f"{one['name']} ({one['hash']})" for one in facts["studies"]) or "none"
+    cut = f" The first {len(shown):,} are shown." if rows > len(shown) else ""
+    note = f"n = {rows:,} rows.{cut} Studies: {names}. Made {facts['made']} by {facts['program']}."
+    table = shown.to_html(index=False, border=0, na_rep="")
+    page = _PAGE.format(title=f"Table {name}", note=escape(note), table=table)
+    path.write_text(page, encoding="utf-8")
+    return rows
+
+
 def _write_json(chunk: pd.DataFrame) -> None:
     """Turn the JSON columns of a chunk into text, in place."""
     for column in chunk.columns:
-        if chunk[column].map(type).isin([dict, list]).any():
+        if chunk[column].dtype == object and any(isinstance(value, dict | list) for value in chunk[column]):
             chunk[column] = [json.dumps(value, sort_keys=True) for value in chunk[column]]

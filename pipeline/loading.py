@@ -52,7 +52,12 @@ def open_checkpoint(context: StudyContext, checkpoint: int, *, for_decoding: boo
     Raises ModelError where the files are gone or damaged.
     """
     facts = checkpoint_facts(context, checkpoint)
-    return _open(str(facts.path), for_decoding and facts.parameters >= SMALL)
+    return open_weights(facts.path, half=for_decoding and facts.parameters >= SMALL)
+
+
+def open_weights(path: Path, *, half: bool = False) -> LoadedModel:
+    """The model in a folder, kept until another is asked for. `half`: in bfloat16. Raises as above."""
+    return _open(str(path), half)
 
 
 @lru_cache(maxsize=1)
@@ -67,6 +72,33 @@ def probe_set_id(context: StudyContext) -> int:
     """The study's probe set."""
     with read_session(context.engine) as session:
         return session.execute(select(ProbeSet.id).where(ProbeSet.study_id == context.study_id)).scalar_one()
+
+
+SECOND = "second"
+"""Direction method of the second set, whose heads were chosen by that set itself."""
+
+
+def steering_directions(context: StudyContext, checkpoint: int, method: str) -> list[HeadDirection]:
+    """The heads that an intervention of this direction method moves: the selected ones, or the second
+    set's own.
+    """
+    if method != SECOND:
+        return selected_directions(context, checkpoint, method)
+    query = (
+        select(Direction.layer, Direction.head, Direction.vector, Direction.sigma)
+        .where(
+            Direction.checkpoint_id == checkpoint,
+            Direction.probe_set_id == probe_set_id(context),
+            Direction.position == context.config.probe.position,
+            Direction.method == SECOND,
+        )
+        .order_by(Direction.layer, Direction.head)
+    )
+    with read_session(context.engine) as session:
+        return [
+            HeadDirection(row.layer, row.head, decode_float32(row.vector), row.sigma)
+            for row in session.execute(query)
+        ]
 
 
 def selected_directions(context: StudyContext, checkpoint: int, method: str) -> list[HeadDirection]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from db.holder import lock_note, lock_path
 
 POLL_SECONDS = 0.5
 
@@ -19,26 +21,28 @@ class AlreadyRunning(ValueError):
 @contextmanager
 def study_lock(home: Path, study_hash: str) -> Iterator[None]:
     """Hold the study's lock. Raises AlreadyRunning where another process holds it."""
-    folder = home / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{study_hash}.lock").open("a+") as handle:
+    path = lock_path(home, study_hash)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            holder = handle.read().strip() or "unknown"
+            process, _, machine = handle.read().strip().partition(" ")
+            where = f" on {machine}" if machine and machine != platform.node() else ""
             raise AlreadyRunning(
-                f"this study is being run by process {holder}; wait for it or stop it first"
+                f"this study is being run by process {process or 'unknown'}{where}; "
+                "wait for it or stop it first"
             ) from None
         handle.truncate(0)
-        handle.write(str(os.getpid()))
+        handle.write(lock_note())
         handle.flush()
         yield
 
 
 def is_held(home: Path, study_hash: str) -> bool:
     """Whether a process runs this study now; makes no file."""
-    path = home / "locks" / f"{study_hash}.lock"
+    path = lock_path(home, study_hash)
     if not path.is_file():
         return False
     with path.open() as handle:

@@ -10,9 +10,7 @@ the added documents of a smaller share are the first ones of a larger share: arm
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.atomic import whole_folder, write_json
+from pipeline.mix_stream import Annotation, Part, write_stream
 from pipeline.pools import MixError, Pool, Progress, map_array
 
 FORMAT = 1
-CHUNK = 4_000_000
-"""Tokens gathered at a time while a mix is written; bounds the memory."""
 
 
 @dataclass(frozen=True)
@@ -48,22 +45,22 @@ class Mix:
     dtype: str
     eos: int
     hash: str
-    """Over the token stream."""
+    """Over the token stream, and the mask where there is one."""
+    mark_tokens: int = 0
+    """Tokens of marks (`meda`, `inst`), which are neither clean nor added ones."""
+    masked_tokens: int = 0
+    """Tokens that stay in context and are not trained on (`slung`)."""
+    masked: bool = False
 
     @cached_property
     def stream(self) -> NDArray[Any]:
         """All tokens in training order, unsigned [tokens], memory-mapped."""
         return map_array(self.folder / "tokens.bin", np.dtype(self.dtype))
 
-
-@dataclass(frozen=True)
-class _Part:
-    """Documents of one pool that go into a mix: `number` indexes the pool, `length` may cut the last one."""
-
-    pool: Pool
-    number: NDArray[np.int64]
-    length: NDArray[np.int64]
-    key: NDArray[np.uint64]
+    @cached_property
+    def loss_mask(self) -> NDArray[np.uint8] | None:
+        """1 where a token is trained on, uint8 [tokens], memory-mapped; None where all are."""
+        return map_array(self.folder / "mask.bin", np.dtype(np.uint8)) if self.masked else None
 
 
 def added_tokens(clean_tokens: int, share: float) -> int:
@@ -83,6 +80,8 @@ def open_mix(folder: Path) -> Mix:
         mix = Mix(folder=folder, **facts)
         if (folder / "tokens.bin").stat().st_size != mix.tokens * np.dtype(mix.dtype).itemsize:
             raise MixError(f"token bin '{folder.name}' is damaged (wrong size): delete it")
+        if mix.masked and (folder / "mask.bin").stat().st_size != mix.tokens:
+            raise MixError(f"loss mask of '{folder.name}' is damaged (wrong size): delete it")
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise MixError(f"no usable token bin at '{folder}': {error}") from None
     return mix
@@ -97,16 +96,19 @@ def build_mix(
     share: float = 0.0,
     seed: int = 0,
     allow_repetition: bool = False,
+    annotation: Annotation | None = None,
     progress: Progress | None = None,
 ) -> Mix:
     """Write the mix of one arm: exactly `clean_tokens` of `clean` and `added_tokens(...)` of `added`.
 
     The last document of each part is cut so that the counts are exact (it still ends in the separator). With
     `allow_repetition` an added pool that is too small is gone through again; `Mix.repeats` says how often. A
-    finished mix of the same inputs is opened instead. `progress(done, total)` counts tokens.
+    finished mix of the same inputs is opened instead. `progress(done, total)` counts tokens. With an
+    `annotation` the pools' documents must be annotated; marks come on top of the tokens asked for.
 
     Memory: about 40 bytes per document and one chunk of tokens. Raises MixError where text is missing (how
-    much and of which role), where pools disagree on the tokenizer, or where the share is out of range.
+    much and of which role), where pools disagree on the tokenizer or lack annotation, or where the share is
+    out of range.
     """
     extra = added_tokens(clean_tokens, share)
     if extra and added is None:
@@ -118,9 +120,8 @@ def build_mix(
     ):
         raise MixError("the clean and the added text were tokenised by different tokenizers")
     inputs = [clean.hash, clean_tokens, added.hash if added and extra else "", extra, share, seed]
-    key = json.dumps(
-        [*inputs, allow_repetition, FORMAT, clean.tokenizer, added.role if added and extra else ""]
-    )
+    parts_key = [*inputs, allow_repetition, FORMAT, clean.tokenizer, added.role if added and extra else ""]
+    key = json.dumps(parts_key + (annotation.as_key() if annotation else []))
     if (folder / "mix.json").is_file():
         try:
             if json.loads((folder / "mix.json").read_text(encoding="utf-8")).get("key") == key:
@@ -131,27 +132,37 @@ def build_mix(
     if added is not None and extra:
         parts.append(_take(added, extra, seed, 1, allow_repetition, share))
     with whole_folder(folder) as temporary:
-        digest = _write_stream(parts, temporary / "tokens.bin", clean_tokens + extra, progress)
+        written = write_stream(parts, temporary, annotation, progress)
+        table = _composition(parts)
+        if written.mark_tokens:
+            table["marks"] = {
+                "role": "marks",
+                "documents": written.marked_documents,
+                "tokens": written.mark_tokens,
+            }
         facts = {
             "format": FORMAT,
             "key": key,
-            "tokens": clean_tokens + extra,
+            "tokens": written.tokens,
             "clean_tokens": clean_tokens,
             "added_tokens": extra,
             "share": share,
             "seed": seed,
             "repeats": max(1.0, extra / added.tokens) if added is not None and added.tokens else 1.0,
-            "composition": _composition(parts),
+            "composition": table,
             "documents": sum(len(part.number) for part in parts),
             "dtype": clean.dtype,
             "eos": clean.eos,
-            "hash": digest,
+            "hash": written.hash,
+            "mark_tokens": written.mark_tokens,
+            "masked_tokens": written.masked_tokens,
+            "masked": annotation is not None and annotation.masked_from is not None,
         }
         write_json(temporary / "mix.json", facts)
     return open_mix(folder)
 
 
-def _take(pool: Pool, tokens: int, seed: int, stream: int, repeat: bool, share: float) -> _Part:
+def _take(pool: Pool, tokens: int, seed: int, stream: int, repeat: bool, share: float) -> Part:
     """The pool's first documents that hold `tokens` tokens, the last one cut; more than once if allowed."""
     if pool.tokens < tokens and not (repeat and pool.tokens):
         hint = "lower the share or clean_tokens, or give more text"
@@ -169,10 +180,10 @@ def _take(pool: Pool, tokens: int, seed: int, stream: int, repeat: bool, share: 
     if count:
         lengths[-1] -= int(ends[count - 1]) - tokens
     key = np.random.Generator(np.random.PCG64([seed, stream])).integers(0, 2**63, count, dtype=np.uint64)
-    return _Part(pool, np.arange(count) % max(1, pool.documents), lengths, key)
+    return Part(pool, np.arange(count) % max(1, pool.documents), lengths, key)
 
 
-def _composition(parts: list[_Part]) -> dict[str, dict[str, Any]]:
+def _composition(parts: list[Part]) -> dict[str, dict[str, Any]]:
     table: dict[str, dict[str, Any]] = {}
     for part in parts:
         origin = np.asarray(part.pool.origin)[part.number]
@@ -188,48 +199,3 @@ def _composition(parts: list[_Part]) -> dict[str, dict[str, Any]]:
                 }
                 table[name] = row
     return table
-
-
-def _ordered(parts: list[_Part]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Part, start in the part's pool and length of every document, in the order of the mix."""
-    order = np.argsort(np.concatenate([part.key for part in parts]), kind="stable")
-    which = np.repeat(np.arange(len(parts)), [len(part.number) for part in parts])
-    start = np.concatenate([part.pool.offsets.astype(np.int64)[part.number] for part in parts])
-    length = np.concatenate([part.length for part in parts])
-    return which[order], start[order], length[order]
-
-
-def _chunks(length: NDArray[np.int64]) -> Iterator[slice]:
-    """Runs of documents of about CHUNK tokens (a longer document is a run of its own)."""
-    ends = np.cumsum(length)
-    first = 0
-    while first < len(length):
-        before = int(ends[first - 1]) if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
-        yield slice(first, last)
-        first = last
-
-
-def _write_stream(parts: list[_Part], path: Path, total: int, progress: Progress | None) -> str:
-    which, start, length = _ordered(parts)
-    digest = hashlib.sha256()
-    done = 0
-    with path.open("wb") as stream:
-        for run in _chunks(length):
-            lengths = length[run]
-            ends = np.cumsum(lengths)
-            # Position of every token of the run inside its pool, without a loop over documents.
-            position = np.arange(int(ends[-1])) + np.repeat(start[run] - (ends - lengths), lengths)
-            source = np.repeat(which[run], lengths)
-            tokens = np.empty(int(ends[-1]), np.dtype(parts[0].pool.dtype))
-            for index, part in enumerate(parts):
-                here = source == index
-                tokens[here] = part.pool.stream[position[here]]
-            tokens[ends - 1] = parts[0].pool.eos  # a cut document ends in the separator like any other
-            content = tokens.tobytes()
-            stream.write(content)
-            digest.update(content)
-            done += len(tokens)
-            if progress is not None:
-                progress(done, total)
-    return digest.hexdigest()[:16]

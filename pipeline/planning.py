@@ -45,10 +45,16 @@ class StudyEstimate:
     parameters: int
     arms: tuple[ArmEstimate, ...]
     tokens_to_train: int
+    tokens_to_tune: int
+    """Tokens of fine-tuning steps (`sft`, `dpo`), as many as the steps read at most."""
     disk_bytes: int
     memory_bytes: int
     seconds: float | None
     rate: float | None
+    other_seconds: float | None
+    """Seconds of all stages but training, by the mean of each measured on this database; None where one
+    was not.
+    """
     sources: dict[str, str]
 
     def as_dict(self) -> dict[str, Any]:
@@ -67,7 +73,8 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     check_heads(config)
     revisions = source_revisions(config)
     inputs = Inputs(config, revisions)
-    done, rate = _known(config, database_url)
+    known = _known(config, database_url)
+    done, rate = known.done, known.rate
     words = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary
     architecture = model_config(config.scale, words, eos=0)
     settings = train_settings(config.scale, config.training, seed=0)
@@ -83,6 +90,10 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         arms.append(ArmEstimate(arm.name, arm.kind, arm.share, arm.seed, size, left))
     one = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
     width = 2 if words < 65_536 else 4
+    side_by_side = min(cores(), max(1, len(arms)))
+    tuning = tuning_tokens(config) * sum("methods" in arm.stages_left for arm in arms)
+    left_to_do = [stage for arm in arms for stage in arm.stages_left if stage not in ("mix", "train")]
+    other = _other_seconds(left_to_do, known, tuning)
     pools = sum(arm.tokens for arm in arms) * width
     return StudyEstimate(
         name=config.name,
@@ -91,16 +102,57 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         parameters=one.parameters,
         arms=tuple(arms),
         tokens_to_train=tokens,
-        disk_bytes=pools + len(arms) * one.checkpoint_bytes,
-        memory_bytes=one.memory_bytes * min(cores(), max(1, len(arms))),
-        seconds=tokens / (rate * min(cores(), max(1, len(arms)))) if rate else None,
+        tokens_to_tune=tuning,
+        disk_bytes=pools + len(arms) * (1 + len(config.methods.tuned)) * one.checkpoint_bytes,
+        memory_bytes=one.memory_bytes * side_by_side,
+        seconds=tokens / (rate * side_by_side) if rate else None,
         rate=rate,
+        other_seconds=None if other is None else other / side_by_side,
         sources=revisions,
     )
 
 
-def _known(config: StudyConfig, database_url: str) -> tuple[dict[tuple[str, str], str], float | None]:
-    """Finished stages of this study, and the mean training rate seen at this scale."""
+PAIR_TOKENS = 64
+"""Tokens of one side of a pair with its prompt, at most about; longer contexts do not make pairs longer."""
+
+
+def tuning_tokens(config: StudyConfig) -> int:
+    """Tokens that fine-tuning one checkpoint reads forward and backward: both sides of a pair for `dpo`,
+    whose reference pass over all pairs counts a third.
+    """
+    methods, total = config.methods, 0
+    for name in methods.tuned:
+        settings = methods.dpo if name == "dpo" else methods.sft
+        total += settings.steps * settings.batch_size * PAIR_TOKENS * (2 if name == "dpo" else 1)
+        total += 2 * methods.pairs * PAIR_TOKENS // 3 if name == "dpo" else 0
+    return total
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a database tells: finished stages, the mean training rate and mean seconds of stages at this
+    scale.
+    """
+
+    done: dict[tuple[str, str], str]
+    rate: float | None
+    seconds: dict[str, float]
+
+
+def _other_seconds(stages: list[str], known: _Known, tuning: int) -> float | None:
+    """Seconds of these stages one after another; fine-tuning never measured is taken from the training
+    rate.
+    """
+    seconds = dict(known.seconds)
+    if "methods" in stages and "methods" not in seconds and known.rate:
+        seconds["methods"] = tuning / known.rate / stages.count("methods")
+    if any(stage not in seconds for stage in stages):
+        return None
+    return sum(seconds[stage] for stage in stages)
+
+
+def _known(config: StudyConfig, database_url: str) -> _Known:
+    """Finished stages of this study, and what was measured at this scale."""
     stages = (
         select(StageRun.stage, StageRun.subject, StageRun.input_hash)
         .join(Study, StageRun.study_id == Study.id)
@@ -113,16 +165,24 @@ def _known(config: StudyConfig, database_url: str) -> tuple[dict[tuple[str, str]
         .where(Study.scale == config.scale)
     )
 
-    def look(connection: Connection) -> tuple[dict[tuple[str, str], str], float | None]:
+    times = (
+        select(StageRun.stage, func.avg(StageRun.seconds))
+        .join(Study, StageRun.study_id == Study.id)
+        .where(Study.scale == config.scale, StageRun.status == "done")
+        .group_by(StageRun.stage)
+    )
+
+    def look(connection: Connection) -> _Known:
         done = {(stage, subject): key for stage, subject, key in connection.execute(stages)}
         rate = connection.scalar(speed)
-        return done, float(rate) if rate else None
+        seconds = {stage: float(mean) for stage, mean in connection.execute(times)}
+        return _Known(done, float(rate) if rate else None, seconds)
 
     try:
         return reading(open_reader(database_url), look)
     except DatabaseProblem as problem:
         if problem.kind in ("missing", "empty"):
-            return {}, None
+            return _Known({}, None, {})
         raise
 
 

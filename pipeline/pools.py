@@ -2,7 +2,8 @@
 
 A pool is a folder: `tokens.bin` (all documents one after another, each closed by the separator),
 `offsets.bin` (uint64, where each document starts, and the end), `sources.bin` (uint16, an index into the
-names in `pool.json`). All are memory-mapped, so a pool may be far larger than the memory. Knows no arms.
+names in `pool.json`) and, where documents were annotated, `scores.bin` (uint8, their toxicity in hundredths).
+All are memory-mapped, so a pool may be far larger than the memory. Knows no arms.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -27,6 +28,8 @@ from pipeline.tokenization import fingerprint, token_ids
 FORMAT = 1
 BATCH = 1024
 Progress = Callable[[int, int], None]
+Annotate = Callable[[Sequence[str]], NDArray[np.float64]]
+"""Texts to their toxicity, 0..1."""
 
 
 class MixError(ValueError):
@@ -60,6 +63,8 @@ class Pool:
     tokenizer: str
     hash: str
     """Over the tokens and where documents begin."""
+    annotated: bool = False
+    """Whether each document's toxicity is known."""
 
     @cached_property
     def stream(self) -> NDArray[Any]:
@@ -75,6 +80,16 @@ class Pool:
     def origin(self) -> NDArray[np.uint16]:
         """Index into `sources` of each document: uint16 [documents], memory-mapped."""
         return map_array(self.folder / "sources.bin", np.dtype(np.uint16))
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Toxicity of each document, 0..1 in hundredths: float64 [documents]. Raises MixError where
+        unknown.
+        """
+        if not self.annotated:
+            raise MixError(f"the documents of the {self.role} text were not annotated with their toxicity")
+        found = map_array(self.folder / "scores.bin", np.dtype(np.uint8))
+        return np.asarray(found, dtype=np.float64) / 100
 
     def windows(self, length: int, tokens: int) -> NDArray[np.int64]:
         """The first whole windows of the pool, int64 [n, length], at most `tokens` tokens in all.
@@ -101,6 +116,7 @@ def open_pool(folder: Path) -> Pool:
         width = np.dtype(pool.dtype).itemsize
         sizes = {"tokens.bin": pool.tokens * width, "offsets.bin": (pool.documents + 1) * 8}
         sizes["sources.bin"] = pool.documents * 2
+        sizes |= {"scores.bin": pool.documents} if pool.annotated else {}
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
             raise MixError(f"token pool '{folder.name}' is damaged (a file has the wrong size): delete it")
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
@@ -116,13 +132,15 @@ def build_pool(
     role: str,
     tokens: int,
     key: str = "",
+    annotate: Annotate | None = None,
     progress: Progress | None = None,
 ) -> Pool:
     """Tokenise (text, source name) pairs until at least `tokens` tokens are there or the source ends.
 
     An endless source is read no further than needed (up to one batch of documents). A finished pool in
     `folder` with the same `key`, tokenizer and size is opened instead; any other is replaced. `key` is the
-    caller's hash of whatever decides the text. Memory: one batch of documents and one source index.
+    caller's hash of whatever decides the text. `annotate` tells the toxicity of each document, kept to
+    hundredths. Memory: one batch of documents and one source index.
 
     `progress(done, total)` counts tokens; an exception from it leaves nothing behind. Never raises for too
     little text: `Pool.tokens` and `Pool.exhausted` tell, and `build_mix` refuses.
@@ -135,7 +153,7 @@ def build_pool(
         except (MixError, json.JSONDecodeError):
             pass  # damaged: built anew below
     with whole_folder(folder) as temporary:
-        facts = _write_pool(texts, tokenizer, temporary, tokens, progress)
+        facts = _write_pool(texts, tokenizer, temporary, tokens, annotate, progress)
         facts |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
         write_json(temporary / "pool.json", facts)
     return open_pool(folder)
@@ -148,7 +166,7 @@ def _batches(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]
 
 
 class _Writer:
-    """The three open files of a pool under construction, and what is known so far."""
+    """The open files of a pool under construction, and what is known so far."""
 
     def __init__(self, streams: tuple[BinaryIO, BinaryIO, BinaryIO], dtype: np.dtype[Any], eos: int) -> None:
         self.tokens_file, self.offsets_file, self.sources_file = streams
@@ -156,12 +174,19 @@ class _Writer:
         self.tokens = self.documents = 0
         self.names: dict[str, int] = {}
         self.digest = hashlib.sha256()
+        self.scores = bytearray()
         self.offsets_file.write(np.zeros(1, np.uint64).tobytes())
 
-    def add(self, documents: list[list[int]], sources: list[str], limit: int) -> None:
+    def add(
+        self,
+        documents: list[list[int]],
+        sources: list[str],
+        limit: int,
+        scores: NDArray[np.float64] | None = None,
+    ) -> None:
         """Write documents, each closed by the separator, until `limit` tokens are reached."""
         flat, lengths, origin = array("I"), [], []
-        for ids, source in zip(documents, sources, strict=True):
+        for place, (ids, source) in enumerate(zip(documents, sources, strict=True)):
             if self.tokens + len(flat) >= limit:
                 break
             if not ids:
@@ -170,6 +195,8 @@ class _Writer:
             flat.append(self.eos)
             lengths.append(len(ids) + 1)
             origin.append(self.names.setdefault(source, len(self.names)))
+            if scores is not None:
+                self.scores.append(round(100 * min(1.0, max(0.0, float(scores[place])))))
         ends = (self.tokens + np.cumsum(lengths)).astype(np.uint64).tobytes()
         content = np.frombuffer(flat, dtype=np.uintc).astype(self.dtype).tobytes()
         self.tokens_file.write(content)
@@ -186,6 +213,7 @@ def _write_pool(
     tokenizer: PreTrainedTokenizerFast,
     folder: Path,
     tokens: int,
+    annotate: Annotate | None,
     progress: Progress | None,
 ) -> dict[str, Any]:
     eos = tokenizer.eos_token_id
@@ -199,14 +227,19 @@ def _write_pool(
         writer = _Writer((first, second, third), dtype, eos)
         for chunk in _batches(texts):
             documents = list(token_ids(tokenizer, (text for text, _ in chunk), batch=BATCH))
-            writer.add(documents, [source for _, source in chunk], tokens)
+            scores = annotate([text for text, _ in chunk]) if annotate else None
+            writer.add(documents, [source for _, source in chunk], tokens, scores)
             if progress is not None:
                 progress(min(writer.tokens, tokens), tokens)
             if writer.tokens >= tokens:
                 exhausted = False
                 break
+    if annotate is not None:
+        (folder / "scores.bin").write_bytes(writer.scores)
+        writer.digest.update(writer.scores)
     return {
         "tokens": writer.tokens,
+        "annotated": annotate is not None,
         "documents": writer.documents,
         "exhausted": exhausted,
         "sources": list(writer.names),

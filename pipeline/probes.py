@@ -8,7 +8,7 @@ come from the train split alone; the shuffled-label control follows Hewitt and L
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -90,6 +90,8 @@ class ProbeRun:
     results: list[ProbeResult]
     mass_mean: list[Direction]
     probe: list[Direction]
+    hits: list[NDArray[np.bool_]] = field(default_factory=list)
+    """For every head, which test statements it got right [n_test], in the order of the examples."""
 
     def table(self, count: int | None = None) -> pd.DataFrame:
         """One row per head, with `rank` among the `count` selected heads (missing where not selected)."""
@@ -203,7 +205,9 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, first: int, block: NDAr
     fits = fit_logistic(scaled[TRAIN], truth[TRAIN], l2=task.settings.l2, balanced=task.balanced)
     control = fit_logistic(scaled[TRAIN], task.shuffled, l2=task.settings.l2, balanced=task.balanced)
     chosen_by = fits.scores(scaled[SELECT])
-    told = discriminate(fits.scores(scaled[TEST]), truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
+    scores = fits.scores(scaled[TEST])
+    told = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
+    run.hits.extend((scores > 0) == truth[TEST])
     columns = {
         "select_accuracy": balanced_accuracy(chosen_by, truth[SELECT]),
         "select_auroc": auroc(chosen_by, truth[SELECT]),

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.engine import open_writer
+from db.origin import Origin, remember
 from pipeline.arm_job import ArmOutcome, StudyHandle, run_arm
 from pipeline.config import StudyConfig
 from pipeline.context import ArmPlan, StudyContext, plan_arms
@@ -19,7 +20,7 @@ from pipeline.lock import study_lock
 from pipeline.registry import Inputs, arm_id, arm_stages, register
 from pipeline.scales import check_heads
 from pipeline.stage import Stage, announce, is_done, plain_words
-from pipeline.study_job import prepare_text, project_stage, run_projections
+from pipeline.study_job import prepare_text, project_stage, run_projections, run_verdicts
 from pipeline.threads import stop_on_ctrl_c
 from pipeline.workers import Workers, cores
 
@@ -64,9 +65,11 @@ def run_study(
     database_url: str,
     workers: int | None = None,
     watch: Watch | None = None,
+    origin: Origin | None = None,
 ) -> Outcome:
     """Run what is not yet done of a study; running again goes on where it was cut.
 
+    `origin` is how the study was named, kept in the home so that it can be resumed by name.
     Raises DatabaseProblem, SourceError and the like (ValueError, one line) for what stops the whole study
     before any arm; an arm that fails is in the outcome and does not stop the others.
     """
@@ -80,6 +83,8 @@ def run_study(
     outcome = Outcome(study_id)
     handle = StudyHandle(config, study_id, home, database_url, tuple(sorted(revisions.items())))
     with study_lock(home, config.hash):
+        if origin is not None:
+            remember(home, config.hash, origin)
         context = StudyContext(config, study_id, home, engine)
         plans = plan_arms(config)
         if _finished(context, handle.inputs, plans):
@@ -92,9 +97,10 @@ def run_study(
 
 def _finished(context: StudyContext, inputs: Inputs, plans: list[ArmPlan]) -> bool:
     stages = [Stage("text", "study", inputs.text), *(s for arm in plans for s in arm_stages(inputs, arm))]
-    return all(is_done(context, stage) for stage in stages) and is_done(
-        context, project_stage(context, inputs)
-    )
+    from pipeline.claims.stage import verdict_stage
+
+    stages += [project_stage(context, inputs), verdict_stage(context)]
+    return all(is_done(context, stage) for stage in stages)
 
 
 def _announce_all(context: StudyContext, inputs: Inputs, plans: list[ArmPlan]) -> None:
@@ -125,6 +131,8 @@ def _run(
             _run_arms(pool, handle, stopping, plans, outcome, watch)
             if not outcome.stopped:
                 _run_one(pool, run_projections, handle, outcome, watch)
+            if not outcome.stopped:
+                _run_one(pool, run_verdicts, handle, outcome, watch)
     except BaseException:
         pool.ask_to_stop()
         raise
@@ -201,6 +209,7 @@ def _collect(
 
 
 def _take_in(context: StudyContext, arm: ArmPlan, result: ArmOutcome, outcome: Outcome) -> None:
+    from pipeline.claims.evaluate import evaluate
     from pipeline.stages.summary import summarise
 
     outcome.arms.append(result)
@@ -210,5 +219,6 @@ def _take_in(context: StudyContext, arm: ArmPlan, result: ArmOutcome, outcome: O
     if result.status == "done":
         try:
             summarise(context, arm.kind, arm.share)
+            evaluate(context.engine, context.study_id)
         except Exception as error:  # must not end the arms that still run
             outcome.failures.append(f"summary of {arm.name}: {plain_words(error)}")

@@ -1,4 +1,8 @@
-"""Saving a steered checkpoint as an ordinary one: the shift folded into biases, loadable without hormesis."""
+"""Saving a checkpoint under a condition as an ordinary one, loadable without hormesis.
+
+Tuned weights are an ordinary checkpoint already; steering is folded into biases. Text before prompts cannot
+be.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +10,15 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from backend.export import export_steered
+from backend.export import ExportError, export_steered, save_plain
 from backend.steering import iti
 from db.engine import open_writer
 from db.schema import Checkpoint, Study
 from db.write import read_session
 from pipeline.config import parse_study
 from pipeline.context import StudyContext
-from pipeline.loading import open_checkpoint, selected_directions
+from pipeline.loading import checkpoint_facts, open_checkpoint, open_weights, steering_directions
+from pipeline.methods import read_condition
 
 
 class NoSuchCheckpoint(ValueError):
@@ -28,6 +33,39 @@ def save_steered(
     `strength` counts sigmas away from toxicity on the selected heads. Raises NoSuchCheckpoint, and
     ExportError where the folder is taken or the architecture has no bias to fold into.
     """
+    context, checkpoint = _find(name, home, database_url)
+    heads = steering_directions(context, checkpoint, direction)
+    if not heads:
+        raise NoSuchCheckpoint(f"checkpoint '{name}' has no {direction} directions; run its probes first")
+    loaded = open_checkpoint(context, checkpoint)
+    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), strength, folder)
+
+
+def save_condition(name: str, key: str, folder: Path, *, home: Path, database_url: str) -> Path:
+    """Write checkpoint `name` as it is under one of its conditions, e.g. `dpo` or
+    `dpo+iti/mass_mean/cost-0.06`.
+
+    Steering is saved at every position. Raises NoSuchCheckpoint, NoSuchCondition, ModelError where weights
+    are gone, and ExportError where the folder is taken, the architecture has no bias to fold into, or the
+    condition puts text before prompts, which no checkpoint can hold.
+    """
+    context, checkpoint = _find(name, home, database_url)
+    condition = read_condition(context, checkpoint, key)
+    if condition.prefix:
+        raise ExportError(
+            f"condition '{key}' puts text before every prompt, which a checkpoint cannot hold; save "
+            f"another one and give it that text: {condition.prefix.strip()!r}"
+        )
+    facts = checkpoint_facts(context, checkpoint)
+    tuned = condition.tuned
+    loaded = open_weights(home / str(tuned["path"]) if tuned else facts.path)
+    if condition.direction is None:
+        return save_plain(loaded, folder)
+    heads = steering_directions(context, checkpoint, condition.direction)
+    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), condition.strength, folder)
+
+
+def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
     engine = open_writer(database_url)
     query = (
         select(Checkpoint.id, Study.id, Study.config)
@@ -40,9 +78,4 @@ def save_steered(
     if found is None:
         raise NoSuchCheckpoint(f"the database holds no checkpoint '{name}'; see hormesis status")
     checkpoint, study_id, config = found
-    context = StudyContext(parse_study(config), study_id, home, engine)
-    heads = selected_directions(context, checkpoint, direction)
-    if not heads:
-        raise NoSuchCheckpoint(f"checkpoint '{name}' has no {direction} directions; run its probes first")
-    loaded = open_checkpoint(context, checkpoint)
-    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), strength, folder)
+    return StudyContext(parse_study(config), study_id, home, engine), checkpoint

@@ -51,6 +51,17 @@ def run_projections(handle: StudyHandle) -> str | None:
     return _told(work)
 
 
+def run_verdicts(handle: StudyHandle) -> str | None:
+    """In a worker: the verdicts on every claim. Answers like `prepare_text`."""
+    from pipeline.claims.stage import make_verdicts, verdict_stage
+
+    def work() -> None:
+        context = open_study(handle)
+        run_stage(context, verdict_stage(context), lambda reporter: make_verdicts(context, reporter))
+
+    return _told(work)
+
+
 def project_stage(context: StudyContext, inputs: Inputs) -> Stage:
     """The projections' stage; its inputs are the probes that are there.
 

@@ -98,7 +98,7 @@ def train(
     shorter than one batch, the batch cannot be divided among the processes, or the disk refuses.
     """
     identity = _identity(mix, tokenizer, config, settings)
-    data = Windows(mix.stream, settings.sequence_length, settings.batch_size)
+    data = Windows(mix.stream, settings.sequence_length, settings.batch_size, mix.loss_mask)
     if data.steps == 0:
         needed = settings.sequence_length * settings.batch_size
         raise TrainingError(f"the mix holds {mix.tokens:,} tokens, less than one batch of {needed:,}")

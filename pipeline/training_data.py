@@ -14,6 +14,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 Batch = dict[str, torch.Tensor]
+IGNORED = -100
+"""The label that cross-entropy leaves out."""
 
 
 class Windows(Dataset[Batch]):
@@ -23,11 +25,18 @@ class Windows(Dataset[Batch]):
     [batch, length] and no collation is needed.
     """
 
-    def __init__(self, stream: NDArray[Any], length: int, batch_size: int) -> None:
+    def __init__(
+        self, stream: NDArray[Any], length: int, batch_size: int, loss_mask: NDArray[np.uint8] | None = None
+    ) -> None:
+        """`loss_mask`: 1 where a token is trained on, as long as `stream`; None trains on all.
+
+        A token that is not trained on stays in the context of those after it; its label is -100.
+        """
         self.length = length
         self.steps = len(stream) // length // batch_size
         count = self.steps * batch_size
         self.windows = stream[: count * length].reshape(count, length)
+        self.trained = None if loss_mask is None else loss_mask[: count * length].reshape(count, length)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -40,7 +49,10 @@ class Windows(Dataset[Batch]):
         run = last - first + 1 == len(indices)  # the sampler is sequential, so nearly always a plain slice
         ids = self.windows[first : last + 1] if run else self.windows[indices]
         tokens = torch.from_numpy(ids.astype(np.int64))
-        return {"input_ids": tokens, "labels": tokens}
+        if self.trained is None:
+            return {"input_ids": tokens, "labels": tokens}
+        kept = self.trained[first : last + 1] if run else self.trained[indices]
+        return {"input_ids": tokens, "labels": tokens.masked_fill(torch.from_numpy(kept == 0), IGNORED)}
 
 
 def as_is(batch: Batch) -> Batch:

@@ -100,6 +100,11 @@ class MixTrainer(Trainer):
         """Nothing: the Trainer would walk all parameters at every step; `pipeline.scales` has the figure."""
         return 0
 
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """At least 1: a batch whose tokens are all masked (arm kind `slung`) has the loss 0, not 0 / 0."""
+        counted = super()._get_num_items_in_batch(batch_samples, device)
+        return counted.clamp(min=1) if torch.is_tensor(counted) else counted
+
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """One forward and backward pass; its loss is added up on the device, without waiting for it."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)

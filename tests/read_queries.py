@@ -22,8 +22,10 @@ class Names:
         conditions = read.conditions(engine, self.checkpoint).set_index("condition")["condition_id"]
         self.none = int(conditions["none"])
         self.steered = int(conditions["iti/mass_mean/fixed-3"])
+        self.metric = int(read.checkpoint_metrics(engine, self.checkpoint)["metric_id"].iloc[0])
         self.prompts = int(read.prompt_sets(engine, self.study)["id"][0])
         self.scorer = int(read.scorers(engine, self.study).set_index("name")["id"]["forum"])
+        self.attack = int(read.attack_parameters(engine, self.study)["attack_id"].iloc[0])
         self.probe_set = int(read.probe_sets(engine, self.study)["id"][0])
         maps = read.projections(engine, self.study)
         self.direction_map = int(maps[maps["subject"] == "directions"]["id"].iloc[0])
@@ -43,6 +45,8 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "provenance": lambda e, at: read.provenance(e, at.study),
     "conditions": lambda e, at: read.conditions(e, at.checkpoint),
     "metrics": lambda e, at: read.metrics(e, at.none),
+    "checkpoint_metrics": lambda e, at: read.checkpoint_metrics(e, at.checkpoint),
+    "number_chain": lambda e, at: read.number_chain(e, at.metric),
     "metric_provenance": lambda e, at: read.metric_provenance(e, at.none),
     "summaries": lambda e, at: read.summaries(e, at.study),
     "dose_response": lambda e, at: read.dose_response(e, at.study, **SETS),
@@ -55,7 +59,13 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "points of directions": lambda e, at: read.projection_points(e, at.direction_map, 100),
     "points of activations": lambda e, at: read.projection_points(e, at.activation_map, 100, with_text=True),
     "activation_blocks": lambda e, at: read.activation_blocks(e, at.checkpoint),
+    "kept_heads": lambda e, at: read.kept_heads(e, at.study),
     "activations": lambda e, at: read.activations(e, at.checkpoint, *at.head).examples,
+    "entanglement": lambda e, at: read.entanglement(e, at.study),
+    "feature_cosines": lambda e, at: read.feature_cosines(e, at.checkpoint),
+    "lens_tokens": lambda e, at: read.lens_tokens(e, at.checkpoint, *at.head),
+    "lens_heads": lambda e, at: read.lens_heads(e, at.checkpoint),
+    "head_summaries": lambda e, at: read.head_summaries(e, at.study),
     "prompt_sets": lambda e, at: read.prompt_sets(e, at.study),
     "prompts": lambda e, at: read.prompts(e, at.prompts),
     "scorers": lambda e, at: read.scorers(e, at.study),
@@ -67,5 +77,13 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "scorer_agreement": lambda e, at: read.scorer_agreement(e, at.none, at.prompts),
     "examples": lambda e, at: read.examples(e, at.probe_set, 1, label=1, split="test"),
     "examples_by_id": lambda e, at: read.examples_by_id(e, [7, 3, 5]),
+    "attack_outcomes": lambda e, at: read.attack_outcomes(e, at.study),
+    "attack_points": lambda e, at: read.attack_points(e, at.study),
+    "attack_parameters": lambda e, at: read.attack_parameters(e, at.study),
+    "attack_trials": lambda e, at: read.attack_trials(e, at.attack),
+    "attack_tests": lambda e, at: read.attack_tests(e, at.study),
+    "capability_scores": lambda e, at: read.capability_scores(e, at.study),
+    "verdicts": lambda e, at: read.verdicts(e, at.study),
+    "dose_fits": lambda e, at: read.dose_fits(e, at.study),
     "example_counts": lambda e, at: read.example_counts(e, at.probe_set),
 }

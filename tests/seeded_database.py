@@ -16,8 +16,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from db.engine import open_writer
+from pipeline.claims.evaluate import evaluate
 from tests.seeded_evaluation import add_evaluation
 from tests.seeded_geometry import add_geometry
+from tests.seeded_hardness import add_hardness
 from tests.seeded_study import add_study
 
 
@@ -42,6 +44,8 @@ class Size:
     examples: int = 600
     selected: int = 4
     train_points: int = 40
+    verdicts: bool = True
+    """Whether the claims are put to the made-up rows."""
 
 
 SMALL = Size()
@@ -74,6 +78,9 @@ def build(engine: Engine, size: Size = SMALL, seed: int = 0) -> int:
     study_id, checkpoints = add_study(engine, size, seed)
     add_evaluation(engine, size, study_id, checkpoints, seed)
     add_geometry(engine, size, study_id, checkpoints, seed)
+    add_hardness(engine, size, study_id, checkpoints, seed)
+    if size.verdicts:
+        evaluate(engine, study_id)
     return study_id
 
 

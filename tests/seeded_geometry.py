@@ -20,6 +20,7 @@ from db.schema import (
     ProjectionPoint,
 )
 from db.write import ids, upsert, write_session
+from tests.seeded_features import add_features
 from tests.seeded_study import SeededCheckpoint
 from tests.seeded_values import head_quality, phrases, unit_vectors
 
@@ -38,13 +39,15 @@ def add_geometry(
     rng = np.random.default_rng([seed, 3])
     with write_session(engine) as session:
         probe_set, examples, labels, list_id = _examples(session, rng, size, study_id)
+    kept = {}
     for checkpoint in checkpoints:
         with write_session(engine) as session:
-            best = _probes(session, rng, size, checkpoint, probe_set)
+            kept[checkpoint.id] = best = _probes(session, rng, size, checkpoint, probe_set)
             _blocks(session, rng, size, checkpoint, probe_set, list_id, labels, best)
             _activation_maps(session, rng, study_id, checkpoint, examples, labels, best[0])
     with write_session(engine) as session:
         _direction_maps(session, rng, size, study_id, checkpoints)
+    add_features(engine, size, study_id, probe_set, kept, checkpoints, seed)
 
 
 def _examples(

@@ -16,7 +16,7 @@ import httpx
 import numpy as np
 
 from backend.models import LoadedModel, load_model
-from backend.service.plans import StoredDirection
+from backend.service.ranked_heads import StoredDirection
 from backend.steering import HeadDirection, RowSteering, iti
 from db.blocks import encode_float32
 from db.engine import open_writer
@@ -54,7 +54,9 @@ class World:
         if pane["method"] == "none":
             return None, 0.0
         method = pane["direction"] if pane["method"] == "iti" else f"random-{pane['control']}"
-        places = self.ranked[self.ids[name]][: pane.get("heads") or SELECTED]
+        heads = pane.get("heads") or SELECTED
+        ranked = self.ranked[self.ids[name]]
+        places = ranked[:heads] if isinstance(heads, int) else [(one["layer"], one["head"]) for one in heads]
         stored = [self.directions[self.ids[name], method][place] for place in places]
         heads = [HeadDirection(one.layer, one.head, one.vector, one.sigma) for one in stored]
         return iti(loaded.sites, heads, pane["scope"]), pane["strength"]

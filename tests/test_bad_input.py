@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import pipeline.stages.text as text_stage
+import pipeline.stages.tokens as tokens_stage
 from db.engine import open_writer
 from pipeline import cli
 from pipeline.config import load_study
@@ -248,7 +249,7 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
     inputs = Inputs(study, text_stage.source_revisions(study))
     stage = Stage("text", "study", inputs.text)
     with monkeypatch.context() as patched:
-        patched.setattr(text_stage, "build_pool", full)
+        patched.setattr(tokens_stage, "build_pool", full)
         with pytest.raises(StageFailed, match="the disk is full"):
             run_stage(context, stage, lambda reporter: text_stage.prepare(context, inputs, reporter))
     assert not [name for name in files(own_home) if name.endswith((".part", ".tmp"))]

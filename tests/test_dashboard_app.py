@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from streamlit.testing.v1 import AppTest
 
 from dashboard.launch import APP
 from db.engine import open_writer
-from db.schema import StageRun
+from db.schema import StageRun, Verdict
 from db.write import write_session
 from tests.seeded_database import TINY, build_file
 
@@ -62,6 +62,39 @@ def test_overview_answers_first_and_says_n(finished: Path, monkeypatch: pytest.M
     said = words(opened(finished, monkeypatch))
     assert "matched cost" in said and "seeds, n =" in said and "supported" in said
     assert "forum-prompts" in str(opened(finished, monkeypatch).selectbox(key="prompts").value)
+
+
+def test_overview_shows_stored_verdicts_and_how_they_were_tested(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = opened(finished, monkeypatch)
+    said = words(app)
+    assert "sees a true difference" in said and "Holm" in said and "†" in said
+    table = app.table[0].value
+    assert {"Claim", "Paper †", "p (Holm)", "Sees"} <= set(table.columns)
+    assert "Toxic text in pretraining raises the unsteered model's toxicity" in set(table["Claim"])
+    app.segmented_control(key="claims").set_value("Its readers'").run()
+    readers = set(app.table[0].value["Claim"])
+    assert any("control" in one or "added text" in one for one in readers)
+    claim = next(iter(sorted(readers)))
+    app.selectbox(key="claim").select(claim).run()
+    assert "Estimand:" in words(app) and "Rule:" in words(app)
+    link = opened(finished, monkeypatch, claims="All", claim=claim)
+    assert link.selectbox(key="claim").value == claim and not link.exception
+    odd = opened(finished, monkeypatch, claims="nonsense", claim="no such claim", fit="maybe")
+    assert not odd.exception and odd.selectbox(key="claim").value is None
+
+
+def test_overview_without_verdicts_says_how_to_make_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.sqlite"
+    engine = open_writer(build_file(path, TINY))
+    with write_session(engine) as session:
+        session.execute(delete(Verdict))
+    engine.dispose()
+    app = opened(path, monkeypatch)
+    assert not app.exception and "hormesis verdicts" in words(app) and "Not known yet" in words(app)
 
 
 def test_links_restore_a_view(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard.charts.dose import dose_response
+from dashboard.charts.dose_layers import paper_column
 from dashboard.colours import CONTROL, arm_colour, share_colour
 from dashboard.frontier import non_dominated
 from dashboard.launch import LaunchError, free_port
@@ -19,7 +21,19 @@ from dashboard.live.run import PaneState, apply
 from dashboard.progress import summarise, with_rates
 from dashboard.rows import pool_controls
 from dashboard.terms import TERMS
-from dashboard.verdicts import NO_DATA, REFUTED, SUPPORTED, UNDECIDED, difference, verdicts
+from dashboard.verdicts import (
+    HEADLINE,
+    NO_DATA,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    fit_said,
+    headline,
+    in_scope,
+    sees,
+    stored,
+    verdict_table,
+)
 from dashboard.wording import arm_label, condition_label, duration, head_name, interval, parse_head
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,56 +76,94 @@ def at_cost(kind: str, share: float, value: float, method: str = "iti", **more: 
     return row(kind, share, value, **(made | more))
 
 
-def by_claim(rows: list[dict[str, object]]) -> dict[str, str]:
-    table = pd.DataFrame(rows)
-    found = verdicts(table, table.iloc[:0])
-    names = ("dose", "fixed", "base", "tokens", "steering", "random")
-    return {name: verdict.status for name, verdict in zip(names, found, strict=True)}
-
-
-def test_verdicts_follow_the_rows() -> None:
-    base = [row("toxic", 0.0, 20), row("toxic", 0.25, 40), row("clean-forum", 0.25, 21)]
-    steered = [
-        at_cost("toxic", 0.0, 15),
-        at_cost("toxic", 0.25, 25),
-        at_cost("toxic", 0.25, 39, "random-direction"),
-    ]
-    found = by_claim(base + steered)
-    assert found == {
-        "dose": REFUTED,
-        "fixed": NO_DATA,
-        "base": SUPPORTED,
-        "tokens": SUPPORTED,
-        "steering": SUPPORTED,
-        "random": SUPPORTED,
+def stored_row(claim: str, status: str, **more: object) -> dict[str, object]:
+    made: dict[str, object] = {
+        "claim": claim,
+        "statement": f"statement of {claim}",
+        "family": "paper",
+        "prompt_set": "p",
+        "scorer": "s",
+        "status": status,
+        "detail": "10 % less 0 %",
+        "value": 4.13,
+        "low": -3.25,
+        "high": 11.5,
+        "unit": "points",
+        "n": 256,
+        "n_seeds": 2,
+        "p": 0.195,
+        "p_holm": 0.9,
+        "detectable": 10.04,
+        "paper": "",
     }
-    better = [*base, at_cost("toxic", 0.0, 15), at_cost("toxic", 0.25, 8)]
-    assert by_claim(better)["dose"] == SUPPORTED
+    return made | more
 
 
-def test_one_seed_or_no_interval_decides_nothing() -> None:
-    one = [row("toxic", 0.0, 20, n_seeds=1), row("toxic", 0.25, 40, n_seeds=1)]
-    assert by_claim(one)["base"] == UNDECIDED
-    bare = [row("toxic", 0.0, 20, low=math.nan, high=math.nan), row("toxic", 0.25, 40)]
-    assert by_claim(bare)["base"] == UNDECIDED
+def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
+    table = pd.DataFrame(
+        [
+            stored_row("C4-base", SUPPORTED, p=0.0002, p_holm=0.002),
+            stored_row(HEADLINE, UNDECIDED),
+            stored_row("C5-10", NO_DATA, detail="needs attacks", value=math.nan, low=math.nan, high=math.nan),
+            stored_row(HEADLINE, REFUTED, scorer="t"),
+        ]
+    )
+    found = stored(table, "p", "s")
+    assert [one.id for one in found] == [HEADLINE, "C4-base", "C5-10"]
+    assert found[0].detail == (
+        "+4.13 [−3.25, +11.5] points, 2 seeds, n = 256, p = .195, Holm .900; 10 % less 0 %"
+    )
+    assert "p < .001, Holm .002" in found[1].detail
+    assert found[2].detail == "needs attacks" and found[2].status == NO_DATA
+    assert stored(table, "p", "t")[0].status == REFUTED
+    assert "sees a true difference of 10 points" in sees(headline(in_scope(table, "p", "s")))
+    shown = verdict_table(in_scope(table, "p", "s"))
+    assert list(shown["p (Holm)"]) == ["< .001 (.002)", ".195 (.900)", ".195 (.900)"]
+    assert shown["Ours [95 % interval]"].iloc[2] == "–"
+    assert stored(table.iloc[:0], "p", "s") == [] and headline(table.iloc[:0]) is None
 
 
-def test_half_finished_rows_are_no_data_not_an_error() -> None:
-    assert set(by_claim([row("toxic", 0.1, 20)]).values()) == {NO_DATA}
-    assert set(by_claim([at_cost("clean-forum", 0.25, 20)]).values()) == {NO_DATA}
+def test_verdicts_made_before_any_score_are_shown() -> None:
+    table = pd.DataFrame([stored_row("C1-literal", NO_DATA, prompt_set=None, scorer=None)])
+    assert len(in_scope(table, "p", "s")) == 1
 
 
-@given(numbers, numbers, st.floats(0.1, 10), st.integers(1, 6))
-def test_a_difference_is_antisymmetric_and_widens_with_comparisons(
-    a: float, b: float, half: float, k: int
-) -> None:
-    first, second = pd.Series(row("toxic", 0, a, half)), pd.Series(row("toxic", 0, b, half))
-    one, other = difference(first, second), difference(second, first)
-    wide = difference(first, second, comparisons=k)
-    assert one is not None and other is not None and wide is not None
-    assert one.value == pytest.approx(-other.value) and one.low == pytest.approx(-other.high)
-    assert wide.high - wide.low >= one.high - one.low - 1e-9
-    assert one.high - one.value == pytest.approx(half * math.sqrt(2), rel=1e-6)
+def test_fits_that_agree_are_said_together() -> None:
+    fit = {"status": "undecided", "optimum": math.nan, "optimum_low": math.nan, "optimum_high": math.nan}
+    dip = {"status": "hormetic", "optimum": 0.1, "optimum_low": 0.05, "optimum_high": 0.25, "p": 0.004}
+    table = pd.DataFrame(
+        [fit | {"label": "A", "p": 0.5}, fit | {"label": "B", "p": 1.0}, dip | {"label": "C"}]
+    )
+    said = fit_said(table)
+    assert said.startswith(
+        "A (p .500), B (p 1): undecided whether there is a dip, best dose none; C (p .004)"
+    )
+    assert said.endswith("best dose 10 % [5 %, 25 %]")
+    assert fit_said(table.iloc[:0]) == ""
+
+
+def test_the_papers_lines_are_drawn_only_for_its_own_prompts() -> None:
+    assert paper_column("ToxiGen-prompts") == "toxigen" and paper_column("real_toxicity_prompts") == "rtp"
+    assert paper_column("forum-prompts") is None and paper_column(None) is None
+    table = pd.DataFrame([row("toxic", 0.0, 20), row("toxic", 0.25, 40)])
+    plain = dose_response(table, "y", dark=False)
+    lined = dose_response(table, "y", dark=False, paper="toxigen")
+    assert len(lined.data) == len(plain.data) + 1 and "Paper †" in lined.data[-1].name
+    fixed = row("toxic", 0.0, 15, method="iti", condition_key="iti/fixed-2", strength=2.0)
+    lined = dose_response(pd.concat([table, pd.DataFrame([fixed])]), "y", dark=True, paper="rtp")
+    assert sum("Paper †" in (trace.name or "") for trace in lined.data) == 4
+
+
+def test_a_fitted_curve_is_drawn_where_a_dip_is_supported_and_only_there() -> None:
+    table = pd.DataFrame([at_cost("toxic", share, 20) for share in (0.0, 0.1, 0.25)])
+    fit = {
+        "condition_key": "iti/cost-0.06", "status": "hormetic", "optimum": 0.1, "optimum_low": 0.05,
+        "optimum_high": 0.2, "curve": {"share": [0.0, 0.1, 0.25], "value": [20.0, 5.0, 25.0]},
+    }  # fmt: skip
+    drawn = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit]))
+    assert drawn.data[-1].name == "Fitted curve (Brain-Cousens)" and list(drawn.data[-1].y) == [20, 5, 25]
+    none = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit | {"status": "undecided"}]))
+    assert len(none.data) == len(drawn.data) - 1
 
 
 def test_random_controls_are_pooled_with_their_spread() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from pipeline import mixes
+from pipeline import mix_stream
 from pipeline.mixes import MixError, added_tokens, build_mix, open_mix
 from pipeline.pools import Pool, build_pool, open_pool, token_dtype
 from pipeline.tokenization import make_tokenizer
@@ -177,7 +177,7 @@ def test_small_chunks_write_the_same_bytes(
     clean, toxic = pools
     arguments = {"clean": clean, "clean_tokens": 3000, "added": toxic, "share": 0.2}
     whole = build_mix(tmp_path / "whole", **arguments)  # type: ignore[arg-type]
-    monkeypatch.setattr(mixes, "CHUNK", 7)
+    monkeypatch.setattr(mix_stream, "CHUNK", 7)
     assert build_mix(tmp_path / "chunked", **arguments).hash == whole.hash  # type: ignore[arg-type]
 
 

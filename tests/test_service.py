@@ -119,6 +119,45 @@ def test_cost_is_the_measured_one_or_none(world: World, address: str) -> None:
         "source": "condition iti/mass_mean/fixed-2; bootstrap",
     }
     assert [done[index]["cost"] for index in (1, 2, 3)] == [None, None, None]
+    assert [done[index]["cost_note"] for index in range(4)] == [
+        "",
+        "not measured at strength 2.5 with 4 heads (generated); measured: strength 2 with 4 heads",
+        "not measured at strength 2 with 5 heads (generated); measured: strength 2 with 4 heads",
+        "unsteered: what costs are measured against",
+    ]
+
+
+def test_heads_can_be_named_one_by_one(world: World, address: str) -> None:
+    number = world.ids["dose-10"]
+    best = [{"layer": layer, "head": head} for layer, head in world.ranked[number]]
+    panes = [
+        pane(number, MEASURED, heads=best[:4]),
+        pane(number, MEASURED),
+        pane(number, MEASURED, heads=best[-3:]),
+        pane(number, MEASURED, method="random-direction", control=1, heads=best[5:6]),
+    ]
+    body = asked(panes)
+    done = results(ask(address, body))
+    assert [done[index]["text"] for index in range(4)] == [
+        one.text for one in offline(world, "dose-10", body)
+    ]
+    # The study's own heads, in any way of naming them, have the study's cost; others have none.
+    assert done[0]["text"] == done[1]["text"] and done[0]["cost"] == done[1]["cost"] is not None
+    assert done[2]["cost"] is None and "not these 3" in done[2]["cost_note"]
+
+
+def test_heads_of_a_checkpoint_come_with_their_order(world: World, address: str) -> None:
+    number = world.ids["dose-10"]
+    rows = httpx.get(f"{address}/models/{number}/heads").json()
+    ordered = sorted(rows, key=lambda row: row["order"])
+    assert [(row["layer"], row["head"]) for row in ordered] == world.ranked[number]
+    assert [row["rank"] for row in ordered] == [1, 2, 3, 4, *[None] * 8]
+    assert rows[0] | {"order": 0, "rank": 0} == {
+        "layer": 0, "head": 0, "accuracy": 0.6, "accuracy_low": 0.6, "accuracy_high": 0.6, "auroc": 0.6,
+        "selectivity": pytest.approx(0.1), "separation": 1.0, "n_test": 3, "order": 0, "rank": 0,
+    }  # fmt: skip
+    assert httpx.get(f"{address}/models/{world.ids['slow']}/heads").json() == []
+    assert httpx.get(f"{address}/models/99/heads").status_code == 404
 
 
 def test_scores_fit_the_language(world: World, address: str) -> None:
@@ -135,8 +174,15 @@ def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
     assert rows["dose-10"] | {"loaded": None} == {
         "checkpoint_id": world.ids["dose-10"], "name": "dose-10", "study_id": 1, "study": "forum",
         "kind": "toxic", "share": 0.1, "seed": 0, "loaded": None, "n_layers": 3, "n_heads": 4,
-        "directions": ["mass_mean", "probe"], "heads_selected": 4,
+        "directions": ["mass_mean", "probe"], "controls": [0, 1], "heads_selected": 4,
+        "methods": [
+            {"name": "none", "title": "Unsteered", "settings": []},
+            {"name": "iti", "title": "ITI", "settings": ["strength", "heads", "direction", "scope"]},
+            {"name": "random-direction", "title": "Random direction",
+             "settings": ["strength", "heads", "scope", "control"]},
+        ],
     }  # fmt: skip
+    assert [one["name"] for one in rows["slow"]["methods"]] == ["none"]
     assert rows["dose-0"]["loaded"] is True
     assert (rows["slow"]["kind"], rows["slow"]["share"], rows["slow"]["directions"]) == ("imported", None, [])
 
@@ -274,5 +320,5 @@ def test_a_model_above_the_budget_is_kept_alone_and_one_above_memory_is_refused(
 
 
 def test_small_models_decode_in_float32_and_large_ones_in_bfloat16() -> None:
-    assert [dtype_for(4_999_999), dtype_for(5_000_000)] == ["float32", "bfloat16"]
-    assert [weight_bytes(1_000_000), weight_bytes(10_000_000)] == [4_000_000, 20_000_000]
+    assert [dtype_for(499_999_999), dtype_for(500_000_000)] == ["float32", "bfloat16"]
+    assert [weight_bytes(1_000_000), weight_bytes(10**9)] == [4_000_000, 2 * 10**9]

@@ -32,6 +32,7 @@ def address(world: World) -> Iterator[str]:
 
 
 BASE = pane(2)
+HEAD = {"layer": 0, "head": 1}
 BAD: dict[str, tuple[Any, int, str]] = {
     "no panes": (asked([]), 422, "panes: "),
     "five panes": (asked([BASE] * 5), 422, "panes: "),
@@ -44,6 +45,20 @@ BAD: dict[str, tuple[Any, int, str]] = {
     "too strong": (asked([pane(2, 65.0)]), 422, "panes.0.strength: "),
     "negative strength": (asked([pane(2, -1.0)]), 422, "panes.0.strength: "),
     "too many heads": (asked([pane(2, 1.0, heads=13)]), 422, "panes.0: 13 heads asked for, 12 were probed"),
+    "head twice": (
+        asked([pane(2, 1.0, heads=[HEAD, HEAD])]),
+        422,
+        "panes.0.heads: head 1 of layer 0 is named",
+    ),
+    "head unknown": (
+        asked([pane(2, 1.0, heads=[HEAD | {"head": 9}])]),
+        422,
+        "head 9 of layer 0 was not probed",
+    ),
+    "head as text": (asked([pane(2, 1.0, heads="L0H1")]), 422, "panes.0.heads: "),
+    "half a head": (asked([pane(2, 1.0, heads=[{"layer": 0}])]), 422, "panes.0.heads.0.head: "),
+    "empty list": (asked([pane(2, 1.0, heads=[])]), 422, "panes.0.heads: "),
+    "too many named": (asked([pane(2, 1.0, heads=[HEAD] * 1025)]), 422, "panes.0.heads: "),
     "no heads": (asked([pane(2, 1.0, heads=0)]), 422, "panes.0.heads: "),
     "no probes": (asked([pane(4, 1.0)]), 422, "has no probes yet"),
     "no such control": (asked([pane(2, 1.0, method="random-direction", control=7)]), 422, "random-7"),

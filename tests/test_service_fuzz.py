@@ -23,6 +23,7 @@ EXAMPLES = 40
 ROUTES = (
     ("/health", "GET"),
     ("/models", "GET"),
+    ("/models/{checkpoint_id}/heads", "GET"),
     ("/generate", "POST"),
     ("/requests/{request_id}", "DELETE"),
     ("/score", "POST"),

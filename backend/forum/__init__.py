@@ -5,6 +5,7 @@ from __future__ import annotations
 from backend.forum.corpora import Prompt, corpus, probe_set, prompt_set
 from backend.forum.grammar import REVISION, TEMPLATES, VOCABULARY, Template
 from backend.forum.judge import Judgement, judge, judge_continuation
+from backend.forum.pairs import Pair, preference_pairs
 from backend.forum.writer import Latents, Post, minimal_pairs, post
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "VOCABULARY",
     "Judgement",
     "Latents",
+    "Pair",
     "Post",
     "Prompt",
     "Template",
@@ -21,6 +23,7 @@ __all__ = [
     "judge_continuation",
     "minimal_pairs",
     "post",
+    "preference_pairs",
     "probe_set",
     "prompt_set",
 ]

@@ -20,8 +20,10 @@ from backend.service.guard import Guard, refusal
 from backend.service.job_queue import QueueFull
 from backend.service.live import LiveService
 from backend.service.messages import (
+    MAX_ID,
     Cancelled,
     GenerateRequest,
+    HeadInfo,
     Health,
     ModelInfo,
     Problem,
@@ -36,8 +38,8 @@ VERSION = importlib.metadata.version("hormesis")
 log = logging.getLogger(__name__)
 STREAM = """Server-sent events, each with JSON data: `queued` {request_id, position: requests ahead},
 `start` {request_id, panes}, `token` {pane, index, text, projection}, `done` {pane, text, tokens, finished,
-seconds, scores, fluency, cost}, then `end` {} or `error` {message}. Lines that begin with a colon are to be
-ignored. Closing the connection cancels the request."""
+seconds, scores, absent, fluency, cost, cost_note}, then `end` {} or `error` {message}. Lines that begin with
+a colon are to be ignored. Closing the connection cancels the request."""
 
 EVENT = {
     "type": "object",
@@ -115,6 +117,14 @@ def _add_reading(app: FastAPI, live: LiveService) -> None:
     @app.get("/models", summary="Checkpoints that can be asked for", responses=_problems(401, 503))
     def models() -> list[ModelInfo]:
         return live.models()
+
+    @app.get(
+        "/models/{checkpoint_id}/heads",
+        summary="Probed heads of a checkpoint, by layer and head",
+        responses=_problems(401, 404, 422, 503),
+    )
+    def heads(checkpoint_id: Annotated[int, Path(ge=1, le=MAX_ID)]) -> list[HeadInfo]:
+        return live.heads(checkpoint_id)
 
 
 def _add_work(app: FastAPI, live: LiveService) -> None:

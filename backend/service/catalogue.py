@@ -14,13 +14,13 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, distinct, func, select
 
+from backend.service.methods import DIRECTION_METHODS, controls, offered
 from backend.service.settings import ServiceError
 from db.engine import DatabaseProblem, open_reader, reading
 from db.location import home
 from db.schema import Arm, Checkpoint, Direction, Probe, StageRun, Study
 
 T = TypeVar("T")
-DIRECTION_METHODS = ("mass_mean", "probe")
 
 
 class UnknownCheckpoint(ServiceError):
@@ -41,6 +41,8 @@ class CheckpointFacts:
     """True where the study names no source of its own, so its language is the forum's."""
     tfidf_folder: Path | None
     """Where the study keeps the scorer it trained, if it trained one."""
+    scorers: tuple[str, ...] = ()
+    """Scorers that the study's configuration names."""
 
 
 class Catalogue:
@@ -105,11 +107,21 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
         {
             **row,
             "kind": row["kind"] or "imported",
-            "directions": [m for m in DIRECTION_METHODS if m in methods.get(row["checkpoint_id"], ())],
+            **_offer(methods.get(row["checkpoint_id"], set())),
             "heads_selected": selected.get(row["checkpoint_id"], 0),
         }
         for row in connection.execute(_MODELS).mappings()
     ]
+
+
+def _offer(stored: set[str]) -> dict[str, Any]:
+    return {
+        "directions": [name for name in DIRECTION_METHODS if name in stored],
+        "controls": controls(stored),
+        "methods": [
+            {"name": one.name, "title": one.title, "settings": list(one.settings)} for one in offered(stored)
+        ],
+    }
 
 
 def facts(connection: Connection, checkpoint_id: int) -> CheckpointFacts:
@@ -137,6 +149,7 @@ def facts(connection: Connection, checkpoint_id: int) -> CheckpointFacts:
         row.weights_hash,
         not (row.config or {}).get("sources"),
         folder,
+        tuple(str(name) for name in ((row.config or {}).get("evaluation") or {}).get("scorers") or ()),
     )
 
 

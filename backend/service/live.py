@@ -10,9 +10,10 @@ import psutil
 from backend.service import passes
 from backend.service.catalogue import Catalogue, facts, list_models
 from backend.service.job_queue import Emit, Job, JobQueue
-from backend.service.messages import GenerateRequest, ModelInfo, ScoreRequest, ScoreResponse
+from backend.service.messages import GenerateRequest, HeadInfo, ModelInfo, ScoreRequest, ScoreResponse
 from backend.service.model_cache import ModelCache
 from backend.service.plans import plan_panes
+from backend.service.ranked_heads import list_heads
 from backend.service.scoring import Scoring, fluency
 from backend.service.settings import Settings
 
@@ -38,6 +39,11 @@ class LiveService:
         """Every checkpoint of the database. Raises DatabaseProblem."""
         found = self._catalogue.ask(list_models)
         return [ModelInfo(**row, loaded=self._cache.holds(row["checkpoint_id"])) for row in found]
+
+    def heads(self, checkpoint_id: int) -> list[HeadInfo]:
+        """Every probed head of a checkpoint. Raises UnknownCheckpoint and DatabaseProblem."""
+        found = self._catalogue.ask(lambda connection: list_heads(connection, checkpoint_id))
+        return [HeadInfo(**row) for row in found]
 
     def submit(self, asked: GenerateRequest, emit: Emit) -> Job:
         """Queue a request; its events go to `emit` from the worker's thread.

@@ -8,9 +8,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from backend.service.methods import Method
 from backend.service.settings import (
+    MAX_HEADS,
     MAX_NEW_TOKENS,
     MAX_PANES,
     MAX_PROMPT_CHARACTERS,
@@ -18,7 +29,6 @@ from backend.service.settings import (
     MAX_STRENGTH,
 )
 
-Method = Literal["none", "iti", "random-direction"]
 MAX_ID = 2**63 - 1
 MAX_SEED = 2**53 - 1
 """Largest integer that JSON readers agree on."""
@@ -48,6 +58,28 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class HeadPlace(Message):
+    """One attention head, both counted from 0."""
+
+    layer: int = Field(ge=0, le=10_000)
+    head: int = Field(ge=0, le=10_000)
+
+
+HEAD_FORMS = ("number", "named")
+"""How heads may be asked for; parts of pydantic's places that mean nothing to the person."""
+
+
+def _head_form(value: object) -> str:
+    return "named" if isinstance(value, list) else "number"
+
+
+Heads = Annotated[
+    Annotated[int, Field(ge=1, le=100_000), Tag("number")]
+    | Annotated[list[HeadPlace], Field(min_length=1, max_length=MAX_HEADS), Tag("named")],
+    Discriminator(_head_form),
+]
+
+
 class Pane(Message):
     """One row of the request: a checkpoint and how it is steered."""
 
@@ -55,8 +87,9 @@ class Pane(Message):
     method: Method = "none"
     strength: float = Field(default=0.0, ge=0.0, le=MAX_STRENGTH)
     """Sigmas that each head is moved away from toxicity."""
-    heads: int | None = Field(default=None, ge=1, le=100_000)
-    """The best heads by probe rank, then by select accuracy; null takes the ones the study selected."""
+    heads: Heads | None = None
+    """How many of the best heads, by probe rank, then by select accuracy; or the heads themselves; null takes
+    the ones the study selected."""
     direction: Literal["mass_mean", "probe"] = "mass_mean"
     scope: Literal["generated", "all"] = "generated"
     control: int | None = Field(default=None, ge=0, le=10_000)
@@ -69,6 +102,15 @@ class Pane(Message):
         if self.method != "random-direction" and self.control is not None:
             raise ValueError(f"control belongs to method random-direction, not to {self.method}")
         return self
+
+    @field_validator("heads")
+    @classmethod
+    def _heads_differ(cls, heads: int | list[HeadPlace] | None) -> int | list[HeadPlace] | None:
+        named = [(one.layer, one.head) for one in heads] if isinstance(heads, list) else []
+        twice = next((place for place in named if named.count(place) > 1), None)
+        if twice is not None:
+            raise ValueError(f"head {twice[1]} of layer {twice[0]} is named twice")
+        return heads
 
 
 class GenerateRequest(Message):
@@ -109,6 +151,15 @@ class Health(BaseModel):
     """Resident memory of the service's process."""
 
 
+class MethodInfo(BaseModel):
+    """A detox method that a checkpoint can be put under."""
+
+    name: str
+    title: str
+    settings: list[str]
+    """Settings of a pane that the method heeds: strength, heads, direction, scope, control."""
+
+
 class ModelInfo(BaseModel):
     """A checkpoint that can be asked for."""
 
@@ -124,7 +175,27 @@ class ModelInfo(BaseModel):
     n_layers: int
     n_heads: int
     directions: list[str]
+    controls: list[int]
+    """Indices of its random directions."""
     heads_selected: int
+    methods: list[MethodInfo]
+
+
+class HeadInfo(BaseModel):
+    """A probed head: what its probe reached on the test split, and its place among the steered heads."""
+
+    layer: int
+    head: int
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    auroc: float
+    selectivity: float
+    separation: float
+    n_test: int
+    rank: int | None
+    order: int
+    """Place among all heads in the order that a number of heads is taken in; 1 is the first."""
 
 
 class Cost(BaseModel):
@@ -157,7 +228,8 @@ def explain(errors: list[dict[str, Any]]) -> str:
     first = errors[0]
     if first["type"] == "json_invalid":
         return f"the body is not valid JSON: {first['ctx']['error']} at position {first['loc'][-1]}"
-    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "path", "query")) or "body"
+    silent = ("body", "path", "query", *HEAD_FORMS)
+    place = ".".join(str(part) for part in first["loc"] if part not in silent) or "body"
     reason = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
     more = len(errors) - 1
     return f"{place[:120]}: {reason[:300]}" + (f" (and {more} more)" if more else "")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from backend.service.job_queue import Job
 from backend.service.messages import GenerateRequest
 from backend.service.model_cache import ModelCache
-from backend.service.plans import PanePlan, StoredDirection
+from backend.service.plans import PanePlan
+from backend.service.ranked_heads import StoredDirection
 from backend.service.scoring import Scoring, finite, fluency
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _tell_results(
     job: Job, group: Group, prompt: str, said: Sequence[Continuation], seconds: float, scoring: Scoring
 ) -> None:
     prompts = [prompt] * len(said)
-    values, _ = scoring.score([one.text for one in said], group[0][1].checkpoint, prompts)
+    values, absent = scoring.score([one.text for one in said], group[0][1].checkpoint, prompts)
     for row, ((pane, plan), one) in enumerate(zip(group, said, strict=True)):
         result = {
             "pane": pane,
@@ -113,6 +114,8 @@ def _tell_results(
             "seconds": round(seconds, 4),
             "scores": {name: found[row] for name, found in values.items()},
             "fluency": fluency(one.text),
-            "cost": None if plan.cost is None else plan.cost.model_dump(),
+            "absent": absent,
+            "cost": None if plan.cost.cost is None else plan.cost.cost.model_dump(),
+            "cost_note": plan.cost.note,
         }
         job.emit("done", result)

@@ -30,7 +30,8 @@ def scorer_names(checkpoint: CheckpointFacts | None) -> dict[str, Path | None]:
     names: dict[str, Path | None] = dict.fromkeys(FORUM if checkpoint.speaks_forum else ("profanity",))
     if checkpoint.tfidf_folder is not None and checkpoint.tfidf_folder.is_dir():
         names["tfidf"] = checkpoint.tfidf_folder
-    return names
+    # Perspective is left out: it would send what a person writes here to another company's server.
+    return names | dict.fromkeys(name for name in checkpoint.scorers if name.startswith("classifier:"))
 
 
 class Scoring:

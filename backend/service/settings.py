@@ -12,6 +12,8 @@ MAX_PROMPT_CHARACTERS = 8_000
 MAX_NEW_TOKENS = 512
 MAX_PANES = 4
 MAX_STRENGTH = 64.0
+MAX_HEADS = 1024
+"""Heads that a pane may name one by one."""
 MAX_SCORED_TEXTS = 256
 
 

@@ -159,23 +159,23 @@ def agreement(found: context.Context, base: pd.DataFrame, set_id: int) -> None:
     last = base[base["kind"] == "toxic"].sort_values("share")
     row = last.iloc[-1] if len(last) else base.iloc[-1]
     table = rows.call(found, "scorer_agreement", int(row["condition_id"]), set_id)
-    st.markdown("**Do scorers agree?**")
     if table.empty:
+        st.markdown("**Do scorers agree?**")
         st.caption("Agreement needs two toxicity scorers on the same texts; this study has one.")
         return
-    st.dataframe(
+    card.table(
         table,
-        hide_index=True,
+        key="agreement",
+        title="Do scorers agree?",
         column_config={
             name: st.column_config.NumberColumn(format="%.2f")
             for name in ("pearson", "spearman", "kappa", "same")
         },
         alt="Agreement of toxicity scorers",
-    )
-    st.caption(
-        f"On unsteered texts of {row['checkpoint']}. Kappa: agreement beyond chance on being above "
-        f"0.5, 1 is perfect; "
-        "same: share of texts on the same side of 0.5."
+        note=(
+            f"On unsteered texts of {row['checkpoint']}. Kappa: agreement beyond chance on being above "
+            "0.5, 1 is perfect; same: share of texts on the same side of 0.5."
+        ),
     )
 
 
@@ -184,10 +184,12 @@ def scorer_table(found: context.Context) -> None:
     known = rows.scorers(found)
     if len(known):
         with st.container(border=True):
-            st.markdown("**Scorers**")
-            st.dataframe(known.drop(columns="id"), hide_index=True, alt="Scorers with their revisions")
-            st.caption(
-                "A score is repeatable only with its scorer's revision; every stored score carries one."
+            card.table(
+                known.drop(columns="id"),
+                key="scorers_table",
+                title="Scorers",
+                alt="Scorers with their revisions",
+                note="A score is repeatable only with its scorer's revision; every stored score carries one.",
             )
 
 

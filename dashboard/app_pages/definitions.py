@@ -1,10 +1,37 @@
-"""Every term on screen, its formula and its source."""
+"""Every term on screen, its formula, its code and its source. `?term=NAME` or `#name` leads to one."""
 
 from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.terms import TERMS
+from dashboard.terms import TERMS, Term, term_of
+
+
+def matches(term: Term, wanted: str) -> bool:
+    """Whether a term's name, labels, text or code hold the words asked for."""
+    return wanted.lower() in " ".join((term.name, *term.labels, term.text, term.code)).lower()
+
+
+def chosen(wanted: str) -> list[Term]:
+    """The terms to show: the one called so where there is one (links ask by name), else all that match."""
+    named = term_of(wanted)
+    return [named] if named is not None else [term for term in TERMS if matches(term, wanted)]
+
+
+def card(term: Term) -> None:
+    """One term in a frame, with an anchor of its own."""
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"###### {term.name}")
+        st.markdown(term.text)
+        if term.formula:
+            st.latex(term.formula)
+        if term.labels:
+            st.caption(f"Also on screen as: {', '.join(term.labels)}.")
+        if term.code:
+            st.caption(f"Code: `{term.code}`")
+        if term.source:
+            st.caption(f"Source: {term.source}")
+
 
 st.subheader("What do the words mean?")
 wanted = str(
@@ -13,17 +40,14 @@ wanted = str(
     )
     or ""
 ).strip()
-found = [term for term in TERMS if wanted.lower() in f"{term.name} {term.text}".lower()]
+found = chosen(wanted)
 if not found:
     st.info(f"No term matches “{wanted}”.", icon=":material/search_off:")
+else:
+    st.caption(f"{len(found)} of {len(TERMS)} terms.")
 for section in dict.fromkeys(term.section for term in found):
     st.markdown(f"#### {section}")
     grid = st.grid(2, min_column_width=380)
     for term in (term for term in found if term.section == section):
-        with grid.cell(), st.container(border=True, height="stretch"):
-            st.markdown(f"**{term.name}**")
-            st.markdown(term.text)
-            if term.formula:
-                st.latex(term.formula)
-            if term.source:
-                st.caption(term.source)
+        with grid.cell():
+            card(term)

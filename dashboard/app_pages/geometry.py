@@ -1,11 +1,22 @@
-"""Where does toxicity live? Head maps, their distribution, directions over arms, one head's activations."""
+"""Where does toxicity live? Head maps, their tail by arm, other features, words, directions, activations."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, geometry_view, rows, states
+from dashboard import (
+    activation_view,
+    card,
+    context,
+    controls,
+    entanglement_view,
+    geometry_view,
+    heads_view,
+    lens_view,
+    rows,
+    states,
+)
 from dashboard.charts.heads import head_map, limits, survival
 from dashboard.colours import is_dark
 from dashboard.records import records
@@ -52,20 +63,18 @@ def pick_arms(table: pd.DataFrame) -> tuple[str, str]:
     return str(first), str(second)
 
 
-def answer(left: pd.DataFrame, right: pd.DataFrame) -> None:
-    """The best heads and the change of the tail in one sentence."""
+def answer(found: context.Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
+    """The best head, and how the heads of the right arm compare with those of the clean one."""
     best = right.sort_values("select_accuracy").iloc[-1]
     said = (
         f"Best head on the right: {head_name(int(best['layer']), int(best['head']))}, test accuracy "
         f"{best['accuracy']:.3f} [{best['accuracy_low']:.3f}, {best['accuracy_high']:.3f}]."
     )
-    if left["checkpoint"].iloc[0] != right["checkpoint"].iloc[0]:
-        mean = right["accuracy"].mean() - left["accuracy"].mean()
-        tail = right["accuracy"].quantile(0.9) - left["accuracy"].quantile(0.9)
-        said += (
-            f" Against the left, the mean head reads toxicity {mean * 100:+.1f} points, the 90th "
-            f"percentile {tail * 100:+.1f} (n = {len(right)} heads; no interval, heads are not independent)."
-        )
+    kind, share = str(right["kind"].iloc[0]), right["share"].iloc[0]
+    row = None if pd.isna(share) else heads_view.against_clean(found, kind, float(share), "p90")
+    if row is not None:
+        words = heads_view.difference_words(row)
+        said += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
     st.markdown(f"#### {said}")
 
 
@@ -138,39 +147,6 @@ def distribution(table: pd.DataFrame, measure: str) -> None:
         )
 
 
-def head_line(table: pd.DataFrame, chosen: tuple[int, int]) -> None:
-    """The chosen head's numbers in every arm."""
-    mine = table[(table["layer"] == chosen[0]) & (table["head"] == chosen[1])]
-    shown = pd.DataFrame(
-        {
-            "Checkpoint": mine["checkpoint"],
-            "Accuracy": [
-                f"{row.accuracy:.3f} [{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]"
-                for row in records(mine)
-            ],
-            "AUROC": mine["auroc"],
-            "Selectivity": mine["selectivity"],
-            "Separation": mine["separation"],
-            "Rank": ["–" if pd.isna(rank) else str(int(rank)) for rank in mine["rank"]],
-        }
-    )
-    with st.container(border=True):
-        st.markdown(f"**{head_name(*chosen)} in every arm**")
-        st.dataframe(
-            shown,
-            hide_index=True,
-            height=min(320, 38 + 35 * len(shown)),
-            column_config={
-                name: st.column_config.NumberColumn(format="%.3f")
-                for name in ("AUROC", "Selectivity", "Separation")
-            },
-            alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
-        )
-        st.caption(
-            "Test split; accuracies are balanced, with 95 % intervals. Rank: place among the steered heads."
-        )
-
-
 here = context.current()
 st.subheader("Where does toxicity live?")
 table = rows.probes(here)
@@ -189,13 +165,18 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     names = [head_name(int(row.layer), int(row.head)) for row in records(every)]
     chosen = parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
 left, right = (table[table["checkpoint"] == name] for name in (one, two))
-answer(left, right)
+answer(here, left, right)
 maps(left, right, measure, chosen)
 grid = st.grid(2, min_column_width=420)
 with grid.cell():
     distribution(table, measure)
+with grid.cell():
+    heads_view.by_arm(here)
 if chosen is not None:
-    with grid.cell():
-        head_line(table, chosen)
+    heads_view.head_line(here, table, chosen, entanglement_view.of_head(here, two, chosen))
+entanglement_view.by_arm(here)
+entanglement_view.one_checkpoint(here, two, chosen, is_dark())
+if chosen is not None:
+    lens_view.words(here, two, int(right["checkpoint_id"].iloc[0]), chosen)
 geometry_view.direction_map(here, table, chosen)
-geometry_view.activation_map(here, chosen, two)
+activation_view.activation_map(here, chosen, two)

@@ -1,57 +1,28 @@
-"""Does a dose of toxic text help? The dose-response chart, verdicts from rows, and progress while it runs."""
+"""Does a dose of toxic text help? The answer, dose-response, verdicts, and progress while it runs."""
 
 from __future__ import annotations
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, rows, states
+from dashboard import card, context, controls, rows, states, verdict_view
 from dashboard.charts.dose import dose_response
+from dashboard.charts.dose_layers import paper_column
 from dashboard.charts.training import LOSSES, loss_curves
 from dashboard.colours import is_dark
 from dashboard.progress_view import live_progress
-from dashboard.verdicts import NO_DATA, REFUTED, SUPPORTED, UNDECIDED, Verdict, verdicts
-from dashboard.wording import is_imported, metric_name
-
-MARKS = {
-    SUPPORTED: (":material/check_circle:", "green"),
-    REFUTED: (":material/cancel:", "red"),
-    UNDECIDED: (":material/help:", "orange"),
-    NO_DATA: (":material/hourglass_empty:", "gray"),
-}
-
+from dashboard.records import records
+from dashboard.report_button import report_button
+from dashboard.verdicts import fit_said, in_scope
+from dashboard.wording import condition_label, is_imported, metric_name
 
 READ_FLUENCY = (
     "Read beside the left chart: toxicity that falls together with fluency is broken text, not detox."
 )
 READ_REPETITION = "Read beside the left chart: toxicity that falls while repetition rises is a looping model."
-
-
-def headline(found: list[Verdict]) -> None:
-    """The answer in one line."""
-    first = found[0]
-    icon, colour = MARKS[first.status]
-    answer = {
-        SUPPORTED: "Yes, at matched cost a dose of toxic text helps in this study.",
-        REFUTED: "No: at matched cost every dose leaves the steered model more toxic in this study.",
-        UNDECIDED: "Undecided: at matched cost the difference lies within the noise of this study.",
-        NO_DATA: "Not known yet: the arms that answer it are still to come.",
-    }[first.status]
-    st.markdown(f"#### {icon} :{colour}[{answer}]")
-    st.caption(first.detail[:1].upper() + first.detail[1:] + ".")
-
-
-def verdict_lines(found: list[Verdict]) -> None:
-    """One line per claim."""
-    st.markdown("**What the rows say**")
-    for verdict in found:
-        icon, colour = MARKS[verdict.status]
-        st.markdown(f":{colour}-badge[{icon} {verdict.status}] {verdict.claim}: :gray[{verdict.detail}.]")
-    st.caption(
-        "A claim is supported or not when the whole 95 % interval of the difference lies on one side of zero "
-        "and there are at least two seeds; else it is undecided. Picking the best of several arms widens "
-        "the interval (Bonferroni)."
-    )
+READ_DOSE = (
+    "Read across: a line that dips below its own left end means that dose helped under that condition."
+)
 
 
 def pick(table: pd.DataFrame) -> tuple[str | None, str | None, str]:
@@ -65,19 +36,41 @@ def pick(table: pd.DataFrame) -> tuple[str | None, str | None, str]:
     return prompts, scorer, view
 
 
-def dose_card(table: pd.DataFrame, name: str, key: str, how: str) -> None:
+def layers(prompts: str | None) -> tuple[bool, str | None]:
+    """What is laid over the chart: whether fitted curves, and which of the paper's figures."""
+    column = paper_column(prompts)
+    with st.container(horizontal=True):
+        fitted = st.toggle(
+            "Fitted curve", value=True, key="fit", bind="query-params",
+            help="Drawn only where the test supports a dip inside the tested shares.",
+        )  # fmt: skip
+        lines = column is not None and st.toggle(
+            "Paper's figures †", key="paper", bind="query-params",
+            help="Table 1 by secondary notes: another model and scorer, so levels are not comparable.",
+        )  # fmt: skip
+    return fitted, column if lines else None
+
+
+def dose_card(
+    table: pd.DataFrame,
+    name: str,
+    key: str,
+    how: str,
+    fits: pd.DataFrame | None = None,
+    paper: str | None = None,
+) -> None:
     """One dose-response chart in a frame."""
     unit = str(table["unit"].iloc[0]) if len(table) else ""
     title = f"{metric_name(name)} ({unit})" if unit else metric_name(name)
     seeds = int(table["n_seeds"].max()) if len(table) else 0
     with st.container(border=True):
         card.chart(
-            dose_response(table, title, dark=is_dark(), from_zero=name == "toxicity"),
+            dose_response(table, title, dark=is_dark(), from_zero=name == "toxicity", fits=fits, paper=paper),
             key=key,
             title=f"{metric_name(name)} by toxic share",
             alt=f"{metric_name(name)} against the toxic share of the training mix, one line per condition",
             how=how,
-            note=f"Bars: 95 % intervals over seeds (up to {seeds}) and prompts.",
+            note=f"Bars: 95 % intervals over seeds (up to {seeds}, spread pooled over arms) and prompts.",
             rows=table,
         )
 
@@ -114,30 +107,37 @@ def results(found: context.Context, running: bool) -> None:
         (table["prompt_set"] == prompts) & (table["name"] == "toxicity") & (table["scorer"] == scorer)
     ]
     fluency = fluency_rows(table, prompts)
-    found_verdicts = verdicts(chosen, fluency[fluency["name"] == "fluency"])
-    headline(found_verdicts)
+    found_verdicts = in_scope(rows.verdicts(found), prompts, scorer)
+    verdict_view.answer(found_verdicts)
     drawn = controls.in_view(chosen[chosen["method"] != "random-direction"], view)
     words = controls.in_view(fluency[fluency["method"] != "random-direction"], view)
+    fits = shown_fits(rows.dose_fits(found), drawn, prompts, scorer)
+    fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
-        dose_card(
-            drawn,
-            "toxicity",
-            "dose",
-            "Read across: a line that dips below its own left end means that dose helped under that "
-            "condition.",
-        )
+        said = fit_said(fits)
+        how = f"{READ_DOSE} {said[:1].upper()}{said[1:]}." if said else READ_DOSE
+        dose_card(drawn, "toxicity", "dose", how, fits if fitted else None, paper)
     if len(words):
         with grid.cell():
             name = str(words["name"].iloc[0])
-            dose_card(
-                words,
-                name,
-                "dose_fluency",
-                READ_FLUENCY if name != "repetition_4" else READ_REPETITION,
-            )
-    with st.container(border=True):
-        verdict_lines(found_verdicts)
+            how = READ_FLUENCY if name != "repetition_4" else READ_REPETITION
+            dose_card(words, name, "dose_fluency", how)
+    verdict_view.claims(found_verdicts, running)
+
+
+def shown_fits(
+    fits: pd.DataFrame, drawn: pd.DataFrame, prompts: str | None, scorer: str | None
+) -> pd.DataFrame:
+    """The fits of the steered lines on the chart, each with the line's name."""
+    steered = drawn[drawn["method"] == "iti"]
+    labels = {
+        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost)
+        for row in records(steered)
+    }
+    mine = fits[(fits["prompt_set"] == prompts) & (fits["scorer"] == scorer)]
+    mine = mine[mine["condition_key"].isin(labels)]
+    return mine.assign(label=mine["condition_key"].map(labels))
 
 
 def curves(found: context.Context) -> None:
@@ -165,7 +165,9 @@ def curves(found: context.Context) -> None:
 
 here = context.current()
 state = rows.study_progress(here)
-st.subheader("Does a dose of toxic text help?")
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader("Does a dose of toxic text help?", width="stretch")
+    report_button(here)
 if not state.finished:
     live_progress(here.url, here.study_id)
 results(here, state.active)

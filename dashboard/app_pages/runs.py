@@ -1,99 +1,32 @@
-"""What has been run: studies, arms and stages with live progress, errors, loss curves, provenance."""
+"""What has been run: stages with live progress, errors, losses, comparisons, provenance; start and stop."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, rows, states
+from dashboard import card, context, rows, stamp, states
 from dashboard.charts.training import LOSSES, loss_curves
-from dashboard.progress import stage_order, with_rates
 from dashboard.progress_view import live_progress
-from dashboard.records import records
-from dashboard.wording import arm_label, duration, rate
+from dashboard.report_button import report_button
+from dashboard.running.chain_view import number_chain
+from dashboard.running.compare_view import compare
+from dashboard.running.control_view import control_bar
+from dashboard.running.permission import Home, Refusal, control
+from dashboard.running.start_view import awaited, start_form
+from dashboard.running.state import standing
+from dashboard.running.tables import arms_table, checkpoints_table, stages_table, studies
 
-
-def arms_table(found: context.Context) -> None:
-    """One row per arm: what it was trained on."""
-    arms = rows.arms(found)
-    if arms.empty:
-        return
-    shown = pd.DataFrame(
-        {
-            "Arm": arms["name"],
-            "Kind": [arm_label(row.kind, row.share) for row in records(arms)],
-            "Seed": arms["seed"],
-            "Clean tokens": arms["clean_tokens"],
-            "Added tokens": arms["added_tokens"],
-            "Repeats": arms["repeats"],
-        }
-    )
-    with st.container(border=True):
-        st.markdown("**Arms**")
-        st.dataframe(
-            shown,
-            hide_index=True,
-            column_config={
-                "Clean tokens": st.column_config.NumberColumn(format="localized"),
-                "Added tokens": st.column_config.NumberColumn(format="localized"),
-                "Repeats": st.column_config.NumberColumn(
-                    format="%.2f", help="Above 1: added text was gone through more than once."
-                ),
-            },
-            alt="Arms of the study with their token counts",
-        )
-        st.caption(
-            "Clean tokens are the same in every arm; added tokens are toxic, or plain forum text in "
-            "the control."
-        )
-
-
-def stages_table(stages: pd.DataFrame) -> None:
-    """Every stage with its time, rate and state; errors in plain words above."""
-    table = with_rates(stages)
-    failed = table[table["status"] == "failed"]
-    for row in records(failed):
-        st.error(
-            f"{row.error or 'No reason was recorded.'}",
-            title=f"{row.stage} of {row.subject} failed",
-            icon=":material/error:",
-        )
-    order = sorted(
-        table.index, key=lambda at: (stage_order(str(table.at[at, "stage"])), str(table.at[at, "subject"]))
-    )
-    table = table.loc[order]
-    shown = pd.DataFrame(
-        {
-            "Stage": table["stage"],
-            "On": table["subject"],
-            "State": table["status"],
-            "Progress": table["fraction"] * 100,
-            "Working time": [duration(value) for value in table["seconds"]],
-            "Rate": [rate(value, unit) for value, unit in zip(table["rate"], table["unit"], strict=True)],
-            "Time left": [duration(value) for value in table["left"]],
-            "Last sign of life": pd.to_datetime(table["heartbeat"], utc=True),
-            "Said": table["message"],
-            "Host": table["host"],
-        }
-    )
-    with st.container(border=True):
-        st.markdown("**Stages**")
-        st.dataframe(
-            shown,
-            hide_index=True,
-            column_config={
-                "Progress": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100),
-                "Last sign of life": st.column_config.DatetimeColumn(format="distance"),
-            },
-            alt="Stages with state, progress, rate and time left",
-        )
-        total = float(table["seconds"].sum())
-        st.caption(
-            f"n = {len(table)} stages, {duration(total)} of work in all. Working time is summed over "
-            f"resumptions."
-        )
+NOW, LOSS, COMPARE, CHAIN, START = (
+    "Progress",
+    "Loss curves",
+    "Compare",
+    "Where numbers come from",
+    "Start a study",
+)
 
 
 def curves(found: context.Context) -> None:
@@ -101,13 +34,17 @@ def curves(found: context.Context) -> None:
     points = rows.train_points(found)
     known = [label for label, column in LOSSES.items() if len(points) and points[column].notna().any()]
     if not known:
+        states.not_yet(
+            "loss curves", after="the first steps of training", running=rows.study_progress(found).active
+        )
         return
     with st.container(border=True):
         picked = st.segmented_control(
             "Loss on", known, default=known[0], required=True, key="loss", bind="query-params"
         )
+        thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
         card.chart(
-            loss_curves(points, LOSSES[str(picked or known[0])], height=400),
+            loss_curves(points, LOSSES[str(picked or known[0])], height=460),
             key="runs_loss",
             title="Loss over training",
             alt="Loss over tokens seen, one line per arm",
@@ -115,37 +52,20 @@ def curves(found: context.Context) -> None:
                 "Lower is better. A sudden drop late in training is a skill learned late: do not "
                 "read one seed alone."
             ),
-            note=f"n = {points['arm'].nunique()} arms.",
+            note=f"n = {points['arm'].nunique()} arms." + (" Curves are thinned evenly." if thinned else ""),
             rows=points,
         )
 
 
 def provenance(found: context.Context, stages: pd.DataFrame) -> None:
-    """Where the numbers come from."""
-    study = found.study
+    """The study's own facts, and its configuration."""
+    facts = {"scale": str(found.study["scale"]), "begun": str(found.study["created"])[:19]}
+    facts = stamp.study_facts(found, rows.scorers(found), stages) | facts
     with st.container(border=True):
-        st.markdown("**Where these numbers come from**")
-        last = stages.sort_values("heartbeat").iloc[-1] if len(stages) else None
-        packages = last["packages"] if last is not None and isinstance(last["packages"], dict) else {}
-        facts = {
-            "Study": str(study["name"]),
-            "Study hash": str(study["hash"]),
-            "Scale": str(study["scale"]),
-            "Begun": str(study["created"])[:19],
-            "Git revision": str(last["git_revision"])
-            if last is not None and isinstance(last["git_revision"], str)
-            else "not recorded",
-        }
-        facts |= {f"Data: {name}": str(value) for name, value in (study.get("data_revisions") or {}).items()}
-        facts |= {f"Package: {name}": str(value) for name, value in packages.items()}
-        scorers = rows.scorers(found)
-        facts |= {
-            f"Scorer: {row.name_}": str(row.revision)
-            for row in records(scorers.rename(columns={"name": "name_"}))
-        }
-        st.dataframe(
+        card.table(
             pd.DataFrame({"What": list(facts), "Value": list(facts.values())}),
-            hide_index=True,
+            key="provenance",
+            title="This study",
             alt="Provenance: hash, revisions, packages",
         )
         fold = st.expander("Configuration", icon=":material/settings:", key="config", on_change="rerun")
@@ -155,37 +75,62 @@ def provenance(found: context.Context, stages: pd.DataFrame) -> None:
             fold.download_button(
                 "Download JSON",
                 text,
-                f"{study['name']}.json",
+                f"{found.study['name']}.json",
                 "application/json",
                 key="config_json",
                 on_click="ignore",
             )
 
 
-def studies(found: context.Context) -> None:
-    """All studies of the database."""
-    if len(found.studies) < 2:
-        return
-    shown = found.studies[["name", "hash", "scale", "created"]].rename(
-        columns={"name": "Study", "hash": "Hash", "scale": "Scale", "created": "Begun"}
-    )
+def progress_tab(found: context.Context, home: Home | Refusal) -> None:
+    """How the study stands, its stages, arms and checkpoints."""
+    all_stages = rows.stages(found)
+    own = home if isinstance(home, Home) else None
+    drawn = standing(all_stages, str(found.study["hash"]), own, datetime.now(UTC))
+    control_bar(found, home, drawn.kind)
+    if drawn.kind != "finished":
+        live_progress(found.url, found.study_id)
+    if all_stages.empty:
+        states.not_yet("stages", after="the start of the study", running=drawn.alive)
+    else:
+        stages_table(all_stages)
+    arms_table(found)
+    checkpoints_table(found)
+    studies(found)
+
+
+def of_study(found: context.Context, home: Home | Refusal) -> None:
+    """The tabs of a study."""
+    names = (NOW, LOSS, COMPARE, CHAIN, START)
+    for tab, name in zip(
+        st.tabs(names, key="tab", on_change="rerun", bind="query-params"), names, strict=True
+    ):
+        if not tab.open:
+            continue
+        with tab:
+            if name == NOW:
+                progress_tab(found, home)
+            elif name == LOSS:
+                curves(found)
+            elif name == COMPARE:
+                compare(found)
+            elif name == CHAIN:
+                number_chain(found)
+                provenance(found, rows.stages(found))
+            else:
+                start_form(home)
+
+
+here = context.known()
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader("What has been run?", width="stretch")
+    if here is not None:
+        report_button(here)
+permission = control(context.address(), st.get_option("server.address"))
+awaited(permission, [] if here is None else [str(value) for value in here.studies["hash"]])
+if here is None:
     with st.container(border=True):
-        st.markdown("**Studies in this database**")
-        st.dataframe(shown, hide_index=True, alt="All studies of the database")
-        st.caption("Choose the one on show at the top of the page.")
-
-
-here = context.current()
-st.subheader("What has been run?")
-all_stages = rows.stages(here)
-state = rows.study_progress(here)
-if not state.finished:
-    live_progress(here.url, here.study_id)
-if all_stages.empty:
-    states.not_yet("stages", after="the start of the study", running=True)
+        st.markdown("**Start a study**")
+        start_form(permission)
 else:
-    stages_table(all_stages)
-curves(here)
-arms_table(here)
-provenance(here, all_stages)
-studies(here)
+    of_study(here, permission)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.dose_layers import fitted_curves, reference_lines
 from dashboard.charts.frame import bars, figure
 from dashboard.colours import CONTROL, ink, ramp, share_colour
 from dashboard.records import records
@@ -66,17 +67,26 @@ def _control_line(
 
 
 def dose_response(
-    rows: pd.DataFrame, y_title: str, *, dark: bool, height: int = 420, from_zero: bool = True
+    rows: pd.DataFrame,
+    y_title: str,
+    *,
+    dark: bool,
+    height: int = 420,
+    from_zero: bool = True,
+    fits: pd.DataFrame | None = None,
+    paper: str | None = None,
 ) -> go.Figure:
     """Summary rows of one metric, prompt set and scorer as lines over the share.
 
     Columns used: kind, share, method, condition_key, strength, matched_cost, value, low, high, n, n_seeds,
-    unit. Arms that are missing are left out; a condition with one arm is drawn as a point.
+    unit. Arms that are missing are left out; a condition with one arm is drawn as a point. `fits`: rows whose
+    supported curves are drawn; `paper`: column of the paper's table to draw as reference lines.
     """
     made = figure("Toxic share of the training mix (%)", y_title, height)
     toxic, control = rows[rows["kind"] == "toxic"], rows[rows["kind"] != "toxic"]
     keys = _conditions(rows)
     steered = {True: 0, False: 0}
+    colours: dict[str, str] = {}
     for place, key in enumerate(keys):
         mine = toxic[toxic["condition_key"] == key].sort_values("share")
         other = control[control["condition_key"] == key]
@@ -86,6 +96,7 @@ def dose_response(
         matched = bool(pd.notna(first["matched_cost"]))
         colour = ink(dark=dark) if unsteered else ramp(steered[matched], dark=dark)
         steered[matched] += not unsteered
+        colours[key] = colour
         nudge = (place - (len(keys) - 1) / 2) * 0.22
         if len(other):
             _control_line(made, other.assign(share=other["share"]), mine, label, named=place == 0)
@@ -111,6 +122,11 @@ def dose_response(
                 hoverinfo="text",
             )
         )
+    if fits is not None:
+        fitted_curves(made, fits[fits["condition_key"].isin(keys)], colours)
+    if paper is not None:
+        fixed = (rows["method"] == "iti") & rows["matched_cost"].isna()
+        reference_lines(made, paper, dark=dark, steered=bool(fixed.any()))
     shares = sorted({round(share * 100, 6) for share in rows["share"]})
     made.update_xaxes(tickvals=shares, ticktext=[f"{share:g}" for share in shares])
     if from_zero:

@@ -14,6 +14,7 @@ from dashboard.records import arm_groups, groups, records
 from dashboard.wording import arm_label, head_name
 
 DETAILS = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "selectivity", "separation", "n_test")
+CHOSEN = "#E8590C"
 
 
 def _hover(row: Any) -> str:
@@ -47,77 +48,79 @@ def head_map(
 ) -> go.Figure:
     """A map of `measure` with layers upwards and heads across; squares can be clicked.
 
-    Columns: layer, head, the measure; without `difference` also those of the hover text. The clickable
-    layer is a trace of invisible points, because a heat map reports no clicks.
+    Columns: layer, head, the measure; without `difference` also those of the hover text.
     """
     table = rows.pivot_table(index="layer", columns="head", values=measure, aggfunc="first")
     made = figure("Head", "Layer", min(max(190, 34 * len(table.index) + 90), 620))
     reach = max(abs(span[0]), abs(span[1]))
-    made.add_trace(
-        go.Heatmap(
-            x=table.columns,
-            y=table.index,
-            z=table.to_numpy(),
-            zmin=-reach if difference else span[0],
-            zmax=reach if difference else span[1],
-            colorscale=diverging(dark=dark) if difference else SEQUENTIAL,
-            xgap=1,
-            ygap=1,
-            hoverinfo="skip",
-            colorbar={"thickness": 10, "len": 0.95, "outlinewidth": 0, "tickformat": ".2f"},
-        )
-    )
+    ends = (-reach, reach) if difference else span
+    made.add_trace(squares(table, ends, diverging(dark=dark) if difference else SEQUENTIAL))
     if difference:
         hover = [f"<b>{head_name(r.layer, r.head)}</b><br>{getattr(r, measure):+.3f}" for r in records(rows)]
     else:
         hover = [_hover(row) for row in records(rows)]
-    made.add_trace(
-        go.Scatter(
-            x=rows["head"],
-            y=rows["layer"],
-            mode="markers",
-            marker={"symbol": "square", "size": 22, "color": "rgba(0,0,0,0)"},
-            selected={"marker": {"opacity": 0}},
-            unselected={"marker": {"opacity": 0}},
-            customdata=[
-                head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)
-            ],
-            hovertext=hover,
-            hoverinfo="text",
-            showlegend=False,
-        )
-    )
-    picked = rows[rows["rank"].notna()] if "rank" in rows else rows.iloc[:0]
-    if len(picked) and not difference:
-        made.add_trace(
-            go.Scatter(
-                x=picked["head"],
-                y=picked["layer"],
-                mode="markers",
-                marker={
-                    "symbol": "circle",
-                    "size": 5,
-                    "color": "#FFFFFF",
-                    "line": {"width": 1, "color": "#1B2530"},
-                },
-                hoverinfo="skip",
-                showlegend=False,
-            )
-        )
+    names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
+    made.add_trace(clickable(rows["head"], rows["layer"], names, hover))
+    if "rank" in rows and not difference:
+        made.add_trace(_steered(rows[rows["rank"].notna()]))
     if chosen is not None:
-        layer, head = chosen
-        made.add_shape(
-            type="rect",
-            x0=head - 0.5,
-            x1=head + 0.5,
-            y0=layer - 0.5,
-            y1=layer + 0.5,
-            line={"color": "#E8590C", "width": 3},
-        )
+        outline(made, chosen[1], chosen[0])
     for axis, values in ((made.update_xaxes, table.columns), (made.update_yaxes, table.index)):
         edges = [float(values.min()) - 0.5, float(values.max()) + 0.5]
         axis(range=edges, dtick=max(1, len(values) // 14), showgrid=False)
     return made
+
+
+def squares(table: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.Heatmap:
+    """A square per cell of the table, coloured between `ends`; missing cells stay empty."""
+    return go.Heatmap(
+        x=table.columns,
+        y=table.index,
+        z=table.to_numpy(dtype=float),
+        zmin=ends[0],
+        zmax=ends[1],
+        colorscale=scale,
+        xgap=1,
+        ygap=1,
+        hoverinfo="skip",
+        colorbar={"thickness": 10, "len": 0.95, "outlinewidth": 0, "tickformat": ".2f"},
+    )
+
+
+def clickable(x: pd.Series, y: pd.Series, names: list[str], hover: list[str]) -> go.Scatter:
+    """Invisible points over squares, because a heat map reports no clicks; `names` are what a click gives."""
+    return go.Scatter(
+        x=x,
+        y=y,
+        mode="markers",
+        marker={"symbol": "square", "size": 22, "color": "rgba(0,0,0,0)"},
+        selected={"marker": {"opacity": 0}},
+        unselected={"marker": {"opacity": 0}},
+        customdata=names,
+        hovertext=hover,
+        hoverinfo="text",
+        showlegend=False,
+    )
+
+
+def _steered(rows: pd.DataFrame) -> go.Scatter:
+    """White dots on the heads that are steered."""
+    marker = {"symbol": "circle", "size": 5, "color": "#FFFFFF", "line": {"width": 1, "color": "#1B2530"}}
+    return go.Scatter(
+        x=rows["head"], y=rows["layer"], mode="markers", marker=marker, hoverinfo="skip", showlegend=False
+    )
+
+
+def outline(made: go.Figure, x: float, y: float, width: float = 1.0) -> None:
+    """Frame the chosen square (or a row `width` squares wide that begins at x)."""
+    made.add_shape(
+        type="rect",
+        x0=x - 0.5,
+        x1=x - 0.5 + width,
+        y0=y - 0.5,
+        y1=y + 0.5,
+        line={"color": CHOSEN, "width": 3},
+    )
 
 
 def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:

@@ -1,4 +1,5 @@
 // Draws the texts it is given with textContent only. Which texts were revealed is kept per mount.
+// A text that grows is added to, not drawn anew: a click or a scroll inside it survives.
 const memory = new WeakMap();
 
 function element(tag, className, text) {
@@ -14,22 +15,35 @@ function tint(projection) {
   return projection > 0 ? `rgba(227,123,51,${strength})` : `rgba(47,116,208,${strength})`;
 }
 
+function coloured(token) {
+  const piece = element("span", "token", token.text);
+  if (token.projection !== null) {
+    piece.style.backgroundColor = tint(token.projection);
+    piece.title = `projection ${token.projection.toFixed(2)} sigma`;
+  }
+  return piece;
+}
+
 function fill(body, item) {
   if (item.prompt) body.append(element("span", "prompt", item.prompt + " "));
-  if (item.tokens.length) {
-    for (const token of item.tokens) {
-      const piece = element("span", "token", token.text);
-      if (token.projection !== null) {
-        piece.style.backgroundColor = tint(token.projection);
-        piece.title = `projection ${token.projection.toFixed(2)} sigma`;
-      }
-      body.append(piece);
-    }
-  } else if (item.text) {
-    body.append(element("span", "text", item.text));
-  } else {
-    body.append(element("span", "wait", item.waiting || "(empty text)"));
+  if (item.tokens.length) body.append(...item.tokens.map(coloured));
+  else if (item.text) body.append(element("span", "text", item.text));
+  else body.append(element("span", "wait", item.waiting || "(empty text)"));
+}
+
+function factList(facts) {
+  const list = element("dl", "facts");
+  for (const [label, value] of facts) {
+    const pair = element("div", "fact");
+    pair.append(element("dt", "", label), element("dd", "", value));
+    list.append(pair);
   }
+  return list;
+}
+
+// Revealed is remembered by place and first words, so a growing text stays revealed.
+function nameOf(item, index) {
+  return `${index}|${item.title}|${item.prompt.slice(0, 80)}`;
 }
 
 function card(item, index, state, redraw) {
@@ -40,8 +54,8 @@ function card(item, index, state, redraw) {
   if (head.childNodes.length) box.append(head);
   const body = element("div", "body");
   fill(body, item);
-  // Revealed is remembered by place and first words, so a growing text stays revealed.
-  const name = `${index}|${item.title}|${item.prompt.slice(0, 80)}`;
+  box.append(body);
+  const name = nameOf(item, index);
   const revealed = state.shown.has(name);
   if (item.blurred && !state.reveal) {
     box.classList.toggle("veiled", !revealed);
@@ -50,28 +64,64 @@ function card(item, index, state, redraw) {
     button.type = "button";
     button.setAttribute("aria-pressed", String(revealed));
     button.onclick = () => {
-      if (revealed) state.shown.delete(name);
+      if (state.shown.has(name)) state.shown.delete(name);
       else state.shown.add(name);
       redraw(index);
     };
-    box.append(body, button);
-  } else {
-    box.append(body);
+    box.append(button);
   }
+  if (item.facts && item.facts.length) box.append(factList(item.facts));
   return box;
+}
+
+// Everything of a card but the text that may have grown.
+function frame(item, reveal, shown, index) {
+  const { text, tokens, ...rest } = item;
+  const kind = tokens.length ? "tokens" : text ? "text" : "none";
+  return JSON.stringify([rest, kind, reveal, shown.has(nameOf(item, index))]);
+}
+
+// Adds what is new to a card on the page; false where it must be drawn anew.
+function grow(box, old, item) {
+  const body = box.querySelector(".body");
+  if (item.tokens.length) {
+    const same = old.tokens.every(
+      (token, at) => token.text === item.tokens[at]?.text && token.projection === item.tokens[at]?.projection,
+    );
+    if (!same) return false;
+    body.append(...item.tokens.slice(old.tokens.length).map(coloured));
+  } else if (item.text !== old.text) {
+    body.querySelector(".text").textContent = item.text;
+  }
+  return true;
 }
 
 export default function (component) {
   const { data, parentElement } = component;
   const root = parentElement.querySelector("#root");
   if (!root || !data) return;
-  const state = memory.get(parentElement) ?? { shown: new Set(), reveal: false };
+  const state = memory.get(parentElement) ?? { shown: new Set(), reveal: false, drawn: [] };
   state.reveal = Boolean(data.reveal);
   memory.set(parentElement, state);
   const draw = (focus) => {
     root.style.gridTemplateColumns =
       `repeat(auto-fit, minmax(min(100%, max(15rem, calc(100% / ${data.columns} - 1rem))), 1fr))`;
-    root.replaceChildren(...data.items.map((item, index) => card(item, index, state, draw)));
+    const kept = root.children.length === state.drawn.length ? state.drawn : [];
+    state.drawn = data.items.map((item, index) => {
+      const now = frame(item, state.reveal, state.shown, index);
+      const old = kept[index];
+      if (old && old.frame === now && root.children[index] === old.box && grow(old.box, old.item, item))
+        return { box: old.box, frame: now, item };
+      return { box: card(item, index, state, draw), frame: now, item };
+    });
+    state.drawn.forEach(({ box }, index) => {
+      const there = root.children[index];
+      if (there === box) return;
+      if (there) there.replaceWith(box);
+      else root.append(box);
+    });
+    while (root.children.length > state.drawn.length) root.lastChild.remove();
+    root.dataset.state = data.state || "";
     if (focus !== undefined) root.children[focus]?.querySelector("button")?.focus();
   };
   draw();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard.live.client import ServiceProblem, health
+from dashboard.live.client import TOKEN_VARIABLE, ServiceProblem, TokenRefused, health
 
 
 @st.fragment(run_every=3.0)
@@ -17,7 +17,7 @@ def wait_for_service(address: str) -> None:
     st.rerun()
 
 
-def absent(address: str | None, problem: str) -> None:
+def absent(address: str | None, problem: ServiceProblem) -> None:
     """The designed state without a service."""
     if address is None:
         st.info(
@@ -30,6 +30,15 @@ def absent(address: str | None, problem: str) -> None:
             "hormesis dashboard\n# or\nHORMESIS_SERVICE=http://127.0.0.1:8765 hormesis dashboard",
             language="bash",
         )
+        return
+    if isinstance(problem, TokenRefused):
+        st.error(
+            f"{problem} Set {TOKEN_VARIABLE} to the token that the service was started with (its "
+            "HORMESIS_TOKEN) and start the dashboard again.",
+            title="The model service wants a token",
+            icon=":material/key:",
+        )
+        st.code(f"HORMESIS_SERVICE={address} {TOKEN_VARIABLE}=... hormesis dashboard", language="bash")
         return
     st.info(
         f"{problem} If the dashboard was just started, the service is still loading: this page looks "

@@ -6,18 +6,25 @@ Knows addresses, JSON and server-sent events; nothing of pages, threads or the d
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import httpx
 
+TOKEN_VARIABLE = "HORMESIS_SERVICE_TOKEN"
+"""Holds the token that a service asks for; sent to the service's address and nowhere else."""
 PATIENCE = httpx.Timeout(5.0, connect=1.5)
 STREAM_PATIENCE = httpx.Timeout(120.0, connect=2.0)
 
 
 class ServiceProblem(ValueError):
     """The service cannot be used right now; one sentence for the person."""
+
+
+class TokenRefused(ServiceProblem):
+    """The service asks for a token that was not given, or is another one."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +34,19 @@ class Pane:
     checkpoint_id: int
     method: str = "none"
     strength: float = 0.0
-    heads: int | None = None
+    heads: int | tuple[tuple[int, int], ...] | None = None
+    """How many of the best heads, or (layer, head) of each; None takes those the study selected."""
     direction: str = "mass_mean"
     scope: str = "generated"
     control: int | None = None
     """Which random direction; needed by the method `random-direction` and by no other."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The pane as the service takes it."""
+        heads: Any = self.heads
+        if isinstance(heads, tuple):
+            heads = [{"layer": layer, "head": head} for layer, head in heads]
+        return asdict(self) | {"heads": heads}
 
 
 @dataclass(frozen=True)
@@ -47,7 +62,7 @@ class Request:
 
     def as_json(self) -> dict[str, Any]:
         """The body of POST /generate."""
-        return asdict(self) | {"panes": [asdict(pane) for pane in self.panes]}
+        return asdict(self) | {"panes": [pane.as_json() for pane in self.panes]}
 
 
 @dataclass(frozen=True)
@@ -56,6 +71,27 @@ class Event:
 
     name: str
     data: dict[str, Any]
+
+
+def service_token() -> str | None:
+    """The token that is sent to the service, or None."""
+    return os.environ.get(TOKEN_VARIABLE, "").strip() or None
+
+
+def _headers() -> dict[str, str]:
+    token = service_token()
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def problem(error: Exception, address: str) -> ServiceProblem:
+    """What went wrong with a call, in a sentence."""
+    if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 401:
+        given = service_token() is not None
+        why = f"refuses the token in {TOKEN_VARIABLE}" if given else "asks for a token and none was given"
+        return TokenRefused(f"The model service at {address} {why}.")
+    if isinstance(error, httpx.LocalProtocolError | UnicodeError):
+        return TokenRefused(f"The token in {TOKEN_VARIABLE} holds characters that cannot be sent.")
+    return ServiceProblem(explain(error, address))
 
 
 def explain(error: Exception, address: str) -> str:
@@ -76,11 +112,11 @@ def explain(error: Exception, address: str) -> str:
 
 def _get(address: str, path: str) -> Any:
     try:
-        answer = httpx.get(f"{address}{path}", timeout=PATIENCE)
+        answer = httpx.get(f"{address}{path}", timeout=PATIENCE, headers=_headers())
         answer.raise_for_status()
         return answer.json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise ServiceProblem(explain(error, address)) from None
+        raise problem(error, address) from None
 
 
 def health(address: str) -> dict[str, Any]:
@@ -95,11 +131,17 @@ def models(address: str) -> list[dict[str, Any]]:
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
 
 
+def heads(address: str, checkpoint_id: int) -> list[dict[str, Any]]:
+    """Probed heads of a checkpoint, each with its numbers and its order. Raises ServiceProblem."""
+    found = _get(address, f"/models/{checkpoint_id}/heads")
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
 def cancel(address: str, request_id: str) -> None:
     """Ask the service to end a request; silent where it has ended already or does not answer."""
     try:
-        httpx.delete(f"{address}/requests/{request_id}", timeout=PATIENCE)
-    except (httpx.HTTPError, httpx.InvalidURL):
+        httpx.delete(f"{address}/requests/{request_id}", timeout=PATIENCE, headers=_headers())
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
         return
 
 
@@ -135,11 +177,15 @@ def generate(address: str, request: Request) -> Generator[Event]:
     """
     try:
         with httpx.stream(
-            "POST", f"{address}/generate", json=request.as_json(), timeout=STREAM_PATIENCE
+            "POST",
+            f"{address}/generate",
+            json=request.as_json(),
+            timeout=STREAM_PATIENCE,
+            headers=_headers(),
         ) as answer:
             if answer.is_error:
                 answer.read()
             answer.raise_for_status()
             yield from parse_events(answer.iter_lines())
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ServiceProblem(explain(error, address)) from None
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        raise problem(error, address) from None

@@ -1,41 +1,43 @@
-"""The panes of a live run, polled while it streams, and the session's history. Knows runs, no service."""
+"""The panes of the run on show, polled while it streams. Knows records and runs, no service."""
 
 from __future__ import annotations
 
-import json
-import shlex
-from typing import Any
-
 import streamlit as st
 
-from dashboard.live.client import Request
+from dashboard.live import record
 from dashboard.live.run import LiveRun, PaneState, Snapshot
 from dashboard.texts import Shown, Token, show_texts
 from dashboard.wording import duration, interval
 
-RUN, NAMES, HISTORY = "_live_run", "_live_names", "_live_history"
 POLL_SECONDS = 0.25
-LONGEST_HISTORY = 20
 TOXIC = 0.5
-SHOWN_FLUENCY = ("repetition", "repetition_4", "distinct_2")
+SHOWN_FLUENCY = {
+    "forum-fluency": "Fluency (forum)",
+    "repetition": "Repeated 4-grams",
+    "distinct_2": "Distinct bigrams",
+}
 
 
-def _meta(pane: PaneState, baseline: dict[str, float] | None) -> str:
-    parts = []
+def facts(pane: PaneState, baseline: dict[str, float] | None) -> tuple[tuple[str, str], ...]:
+    """What is said under a pane: toxicity by every scorer, fluency, added cost; or why one is missing."""
+    if not pane.finished:
+        return ()
+    found = []
     for name, value in pane.scores.items():
         change = f" ({value - baseline[name]:+.2f})" if baseline and name in baseline else ""
-        parts.append(f"{name} {value:.2f}{change}")
-    parts += [
-        f"{name.replace('_', ' ').replace('-', ' ')} {value:.2f}"
-        for name, value in pane.fluency.items()
-        if name.endswith("fluency") or name in SHOWN_FLUENCY
+        found.append((f"Toxicity ({name})", f"{value:.2f}{change}"))
+    found += [(f"Score ({name})", f"none: {why}") for name, why in pane.absent.items()]
+    if not found:
+        found.append(("Toxicity", "none: no scorer could judge this text"))
+    found += [
+        (title, f"{pane.fluency[name]:.2f}") for name, title in SHOWN_FLUENCY.items() if name in pane.fluency
     ]
     cost = pane.cost
     if cost and isinstance(cost.get("value"), int | float):
-        parts.append("cost " + interval(cost["value"], cost.get("low"), cost.get("high"), "nats"))
-    elif pane.finished:
-        parts.append("cost not measured at this setting")
-    return " · ".join(parts)
+        found.append(("Added cost", interval(cost["value"], cost.get("low"), cost.get("high"), "nats")))
+    else:
+        found.append(("Added cost", pane.cost_note or "not measured at this setting"))
+    return tuple(found)
 
 
 def _blurred(pane: PaneState) -> bool:
@@ -45,113 +47,77 @@ def _blurred(pane: PaneState) -> bool:
     return bool(st.session_state.get("blur_stream", True))
 
 
-def _shown(names: list[str], request: Request, state: Snapshot) -> list[Shown]:
+def _waiting(state: Snapshot) -> str:
+    if not state.active:
+        return f"(no text: the run {'was stopped' if state.status == 'stopped' else 'failed'})"
+    return f"number {state.position} in the queue" if state.position else "waiting for the model"
+
+
+def _shown(run: LiveRun, names: tuple[str, ...], state: Snapshot) -> list[Shown]:
     tint = bool(st.session_state.get("tint", True))
     first = state.panes[0].scores if state.panes and state.panes[0].finished else None
     items = []
     for place, (name, pane) in enumerate(zip(names, state.panes, strict=False)):
         coloured = tint and any(value is not None for _, value in pane.tokens)
         text = pane.text if pane.finished else "".join(text for text, _ in pane.tokens)
-        waiting = f"number {state.position} in the queue" if state.position else "waiting for the model"
+        empty = "(the model ended the text at once)" if pane.finished else _waiting(state)
         items.append(
             Shown(
                 text,
                 title=name,
-                meta=_meta(pane, first if place else None),
-                prompt=request.prompt,
+                prompt=run.request.prompt,
                 blurred=_blurred(pane) and bool(text),
                 tokens=tuple(Token(piece, value) for piece, value in pane.tokens) if coloured else (),
-                waiting=waiting if state.active else "(no text)",
+                waiting=empty,
+                facts=facts(pane, first if place else None),
             )
         )
     return items
 
 
-def _draw(run: LiveRun, names: list[str]) -> Snapshot:
+def _status(run: LiveRun, state: Snapshot) -> None:
+    """Which run this is and how far it is; the key of the line names both, for tests to wait for."""
+    waits = state.position and state.status == "waiting"
+    place = f", number {state.position} in the queue" if waits else ""
+    first = "" if state.first_token is None else f", first token after {state.first_token:.1f} s"
+    with st.container(key=f"run_{run.number}_{state.status}"):
+        st.caption(f"Run {run.number}: {state.status}{place}, {duration(state.seconds)}{first}")
+
+
+def _draw(run: LiveRun, names: tuple[str, ...]) -> Snapshot:
     state = run.snapshot()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Stop", icon=":material/stop:", on_click=run.stop, key="stop", disabled=not state.active)
-        place = (
-            f", number {state.position} in the queue" if state.position and state.status == "waiting" else ""
-        )
-        first = "" if state.first_token is None else f", first token after {state.first_token:.1f} s"
-        st.caption(f"{state.status.capitalize()}{place}, {duration(state.seconds)}{first}")
+        _status(run, state)
     if state.status == "failed":
         st.warning(state.error, icon=":material/error:")
-    show_texts(_shown(names, run.request, state), key="live_panes", columns=len(state.panes))
+    show_texts(
+        _shown(run, names, state),
+        key="live_panes",
+        columns=len(state.panes),
+        state=f"run {run.number} {state.status}",
+    )
     return state
 
 
 def show() -> None:
-    """Draw the current run; while it streams this polls it, and clicks elsewhere do not disturb it."""
-    run, names = st.session_state.get(RUN), st.session_state.get(NAMES, [])
-    if not isinstance(run, LiveRun):
+    """Draw the run on show; while it streams this polls it, and clicks elsewhere do not disturb it."""
+    found = record.shown()
+    if found is None:
         st.caption("Press generate: the panes stream side by side from the same seed.")
         return
+    run, names = found.run, found.names
     active = run.snapshot().active
 
     @st.fragment(run_every=POLL_SECONDS if active else None)
     def panes() -> None:
         state = _draw(run, names)
         if not state.active and active:
-            _remember(run, names, state)
             st.rerun()
 
     panes()
     st.caption(
-        "Read across: the same prompt and seed, so panes differ by model and steering alone. Orange "
-        "tokens point to "
-        "toxicity, blue away from it; scores run from 0 to 1, changes are against the first pane, n "
-        "= 1 text each."
+        "Read across: the same prompt and seed, so panes differ by model and method alone. Orange tokens "
+        "point to toxicity, blue away from it; scores run from 0 to 1, changes are against the first pane, "
+        "n = 1 text each."
     )
-    _copies(run)
-
-
-def _remember(run: LiveRun, names: list[str], state: Snapshot) -> None:
-    if state.status == "failed" and not any(pane.tokens for pane in state.panes):
-        return
-    kept: list[dict[str, Any]] = st.session_state.setdefault(HISTORY, [])
-    kept.insert(0, {"request": run.request, "names": names, "state": state})
-    del kept[LONGEST_HISTORY:]
-
-
-def _copies(run: LiveRun) -> None:
-    """The request as JSON, curl and Python."""
-    fold = st.expander("Copy this request", icon=":material/content_copy:", key="copies", on_change="rerun")
-    if not fold.open:
-        return
-    body = json.dumps(run.request.as_json(), indent=2)
-    with fold:
-        json_tab, curl_tab, python_tab = st.tabs(["JSON", "curl", "Python"])
-        json_tab.code(body, language="json")
-        one_line = shlex.quote(json.dumps(run.request.as_json()))
-        curl_tab.code(
-            f"curl -N {run.address}/generate -H 'Content-Type: application/json' -d {one_line}",
-            language="bash",
-        )
-        python_tab.code(
-            "import httpx\n\nrequest = "
-            + repr(run.request.as_json())
-            + f'\nwith httpx.stream("POST", "{run.address}/generate", json=request, timeout=120) as answer:\n'
-            "    for line in answer.iter_lines():\n        print(line)",
-            language="python",
-        )
-
-
-def history() -> None:
-    """Earlier runs of this session."""
-    kept: list[dict[str, Any]] = st.session_state.get(HISTORY, [])
-    if len(kept) < 2:
-        return
-    fold = st.expander(
-        f"History ({len(kept) - 1})", icon=":material/history:", key="history", on_change="rerun"
-    )
-    if not fold.open:
-        return
-    with fold:
-        for place, entry in enumerate(kept[1:]):
-            show_texts(
-                _shown(entry["names"], entry["request"], entry["state"]),
-                key=f"history_{place}",
-                columns=len(entry["names"]),
-            )

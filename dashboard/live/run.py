@@ -27,6 +27,10 @@ class PaneState:
     scores: dict[str, float] = field(default_factory=dict)
     fluency: dict[str, float] = field(default_factory=dict)
     cost: dict[str, Any] | None = None
+    cost_note: str = ""
+    """Why there is no cost."""
+    absent: dict[str, str] = field(default_factory=dict)
+    """Scorers that could not judge the text, with the reason."""
 
     @property
     def worst(self) -> float | None:
@@ -60,6 +64,10 @@ def _numbers(found: Any) -> dict[str, float]:
     return {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}
 
 
+def _words(found: Any) -> dict[str, str]:
+    return {str(name): str(why) for name, why in found.items()} if isinstance(found, dict) else {}
+
+
 def apply(pane: PaneState, event: Event) -> PaneState:
     """The pane after a `token` or `done` event; anything malformed in it is left out."""
     data = event.data
@@ -80,15 +88,19 @@ def apply(pane: PaneState, event: Event) -> PaneState:
         scores={name: value for name, value in scored.items() if name not in fluent},
         fluency=fluent | _numbers(data.get("fluency")),
         cost=cost if isinstance(cost, dict) else None,
+        cost_note=str(data.get("cost_note") or ""),
+        absent=_words(data.get("absent")),
     )
 
 
 class LiveRun:
     """A running or finished request. Safe to read from any thread."""
 
-    def __init__(self, address: str, request: Request) -> None:
+    def __init__(self, address: str, request: Request, number: int = 1) -> None:
+        """Prepare a run; `number` is its place among the runs of a session, 1 for the first."""
         self.address = address
         self.request = request
+        self.number = number
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._begin = time.monotonic()

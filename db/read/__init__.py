@@ -4,7 +4,9 @@ Give them an engine from `db.engine.open_reader`. Each raises DatabaseProblem, o
 database has gone, is locked or broken; no matching rows give an empty frame with the same columns and types.
 """
 
+from db.read.claims import dose_fits, verdicts
 from db.read.export import export_table, exportable_tables
+from db.read.features import entanglement, feature_cosines, head_summaries, lens_heads, lens_tokens
 from db.read.geometry import (
     HEAD_VALUES,
     HeadActivations,
@@ -12,12 +14,22 @@ from db.read.geometry import (
     activations,
     directions,
     head_map,
+    kept_heads,
     probe_sets,
     probes,
     projection_points,
     projections,
 )
+from db.read.hardness import (
+    attack_outcomes,
+    attack_parameters,
+    attack_points,
+    attack_tests,
+    attack_trials,
+    capability_scores,
+)
 from db.read.labelled import example_counts, examples, examples_by_id, scorer_agreement, scores
+from db.read.numbers import checkpoint_metrics, number_chain
 from db.read.results import (
     conditions,
     dose_response,
@@ -47,6 +59,7 @@ from db.read.texts import (
     prompts,
     scorers,
 )
+from db.read.toy import toy_curves, toy_directions, toy_effects, toy_experiments, toy_measures
 from db.state import DatabaseState
 from db.state import state_of as database_state
 
@@ -57,23 +70,38 @@ __all__ = [
     "activation_blocks",
     "activations",
     "arms",
+    "attack_outcomes",
+    "attack_parameters",
+    "attack_points",
+    "attack_tests",
+    "attack_trials",
+    "capability_scores",
+    "checkpoint_metrics",
     "checkpoints",
     "composition",
     "conditions",
     "database_state",
     "directions",
+    "dose_fits",
     "dose_response",
+    "entanglement",
     "example_counts",
     "examples",
     "examples_by_id",
     "export_table",
     "exportable_tables",
+    "feature_cosines",
     "generation_count",
     "generations",
     "head_map",
+    "head_summaries",
+    "kept_heads",
     "latest_change",
+    "lens_heads",
+    "lens_tokens",
     "metric_provenance",
     "metrics",
+    "number_chain",
     "paired_generations",
     "paired_scores",
     "probe_sets",
@@ -90,7 +118,13 @@ __all__ = [
     "studies",
     "study",
     "summaries",
+    "toy_curves",
+    "toy_directions",
+    "toy_effects",
+    "toy_experiments",
+    "toy_measures",
     "tradeoff",
     "tradeoff_summary",
     "train_points",
+    "verdicts",
 ]

@@ -13,11 +13,19 @@ from db.read.frame import Query, frame_on
 from db.schema import Base
 
 CHUNK = 50_000
+TEXTS = frozenset({"text", "prompt", "prefix", "continuation", "output", "chosen", "rejected"})
+"""Names of columns that hold what people or models wrote."""
 
 
 def exportable_tables() -> tuple[str, ...]:
     """Names of the tables in an order in which each comes after those it refers to."""
     return tuple(table.name for table in Base.metadata.sorted_tables)
+
+
+def holds_texts(name: str) -> bool:
+    """Whether a table holds statements, prompts or generations, which may hurt."""
+    columns = Base.metadata.tables[name].columns
+    return any(column.name in TEXTS for column in columns)
 
 
 def export_table(

@@ -196,6 +196,24 @@ def activation_blocks(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
     return frame(engine, query)
 
 
+def kept_heads(engine: Engine, study_id: int, position: str = "last") -> pd.DataFrame:
+    """Heads whose activations are stored: checkpoint_id, checkpoint, layer, head, rows and columns."""
+    query = (
+        select(
+            ActivationBlock.checkpoint_id,
+            Checkpoint.name.label("checkpoint"),
+            ActivationBlock.layer,
+            ActivationBlock.head,
+            ActivationBlock.rows,
+            ActivationBlock.columns,
+        )
+        .join(Checkpoint, ActivationBlock.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id == study_id, ActivationBlock.position == position)
+        .order_by(Checkpoint.name, ActivationBlock.layer, ActivationBlock.head)
+    )
+    return frame(engine, query)
+
+
 def activations(
     engine: Engine,
     checkpoint_id: int,

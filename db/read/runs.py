@@ -20,7 +20,10 @@ from db.schema import (
     StageRun,
     Study,
     Summary,
+    ToyEffect,
+    ToyRun,
     TrainPoint,
+    Verdict,
 )
 
 
@@ -171,8 +174,9 @@ def provenance(engine: Engine, study_id: int) -> pd.DataFrame:
 
 def latest_change(engine: Engine) -> str:
     """A short token that changes when rows are added or a running stage reports; cheap enough to poll."""
-    tables = (Study, Checkpoint, Condition, Generation, Metric, Summary, Probe, Projection)
+    tables = (Study, Checkpoint, Condition, Generation, Metric, Summary, Probe, Projection, ToyRun, ToyEffect)
     newest = [select(func.max(table.id)) for table in tables]
+    newest.append(select(func.max(Verdict.evaluated)))
     stages = select(
         StageRun.status, func.count(), func.max(StageRun.heartbeat), func.sum(StageRun.done)
     ).group_by(StageRun.status)

@@ -1,7 +1,9 @@
 """Every table as a typed class; import them from here."""
 
 from db.schema.base import Base, utc_now
+from db.schema.claims import DoseFit, Verdict
 from db.schema.evaluation import Condition, Generation, Metric, Prompt, PromptSet, Score, Scorer, Summary
+from db.schema.features import Entanglement, FeatureCosine, HeadSummary, LensToken, ProbeHits
 from db.schema.geometry import (
     ActivationBlock,
     Direction,
@@ -12,20 +14,41 @@ from db.schema.geometry import (
     Projection,
     ProjectionPoint,
 )
+from db.schema.hardness import (
+    Attack,
+    AttackOutcome,
+    AttackPoint,
+    AttackTest,
+    AttackTrial,
+    CapabilityScore,
+)
 from db.schema.study import Arm, Checkpoint, StageRun, Study, TrainPoint
+from db.schema.toy import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 
 __all__ = [
     "ActivationBlock",
     "Arm",
+    "Attack",
+    "AttackOutcome",
+    "AttackPoint",
+    "AttackTest",
+    "AttackTrial",
     "Base",
+    "CapabilityScore",
     "Checkpoint",
     "Condition",
     "Direction",
+    "DoseFit",
+    "Entanglement",
     "Example",
     "ExampleList",
+    "FeatureCosine",
     "Generation",
+    "HeadSummary",
+    "LensToken",
     "Metric",
     "Probe",
+    "ProbeHits",
     "ProbeSet",
     "Projection",
     "ProjectionPoint",
@@ -36,6 +59,12 @@ __all__ = [
     "StageRun",
     "Study",
     "Summary",
+    "ToyEffect",
+    "ToyExperiment",
+    "ToyMeasure",
+    "ToyPoint",
+    "ToyRun",
     "TrainPoint",
+    "Verdict",
     "utc_now",
 ]

@@ -47,7 +47,7 @@ class Condition(Base):
     key: Mapped[str]
     """Natural key, e.g. `none`, `iti/mass_mean/fixed-2`, `iti/mass_mean/cost-0.06`, `random-3/cost-0.06`."""
     method: Mapped[str]
-    """`none`, `iti` or `random-direction`; later issues add `prompt`, `sft`, `dpo`, `meda`, `inst`."""
+    """`none`, `iti`, `random-direction`, `prompt`, `sft`, `dpo`, `meda`, `inst`, or several joined by `+`."""
     direction_method: Mapped[str | None]
     strength: Mapped[float]
     """Alpha: how many sigmas each selected head is moved away from toxicity. 0 for `none`."""

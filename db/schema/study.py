@@ -26,7 +26,10 @@ class Study(Base):
 
 
 class Arm(Base):
-    """One training mix of a study: `kind` is `toxic` or `clean-forum`; share = toxic tokens / all tokens."""
+    """One training mix of a study: share = added tokens / all tokens.
+
+    `kind` is `toxic`, `clean-forum`, or `meda`, `inst`, `slung` (the toxic arm's text used in another way).
+    """
 
     __tablename__ = "arm"
     __table_args__ = (UniqueConstraint("study_id", "name"),)

@@ -13,6 +13,9 @@ from backend import forum
 from pipeline.config import ForumConfig, SourceConfig
 from pipeline.sources.record import Record, SourceError
 
+DIRECTIONS_SEED = 7_000
+"""Added to the study's seed for the second set of directions, so that the scorer has not read its posts."""
+
 
 def _record(post: forum.Post, source: str | None = None) -> Record:
     about = post.latents
@@ -45,7 +48,9 @@ class ForumSource:
     def revision(self) -> str:
         """Grammar revision and every knob that changes what is written."""
         knobs, role = self._knobs, self._cfg.role
-        count = {"probe": knobs.probe_posts, "prompts": knobs.prompts}.get(role)
+        count = {"probe": knobs.probe_posts, "directions": knobs.probe_posts, "prompts": knobs.prompts}.get(
+            role
+        )
         parts = [forum.REVISION, role, f"seed{knobs.seed}"]
         if role in ("clean", "heldout_clean"):
             parts.append(f"leak{knobs.leak:g}")
@@ -61,6 +66,15 @@ class ForumSource:
         elif role == "probe":
             for post in forum.probe_set(self._knobs.probe_posts, seed=seed):
                 yield _record(post, post.kind)
+        elif role == "pairs":
+            for pair in forum.preference_pairs(seed=seed):
+                yield Record(
+                    pair.chosen, group=pair.group, features={"prompt": pair.prompt, "rejected": pair.rejected}
+                )
+        elif role == "directions":
+            # Posts as they are written, none of them made for probing; a stream that no other role reads.
+            for post in islice(forum.corpus("scorer", seed=seed + DIRECTIONS_SEED), self._knobs.probe_posts):
+                yield _record(post)
         else:
             for post in forum.corpus(role, seed=seed, leak=self._knobs.leak):
                 yield _record(post)

@@ -14,7 +14,7 @@ from pipeline.config import SourceConfig
 from pipeline.sources.record import Record, SourceError
 
 Row = Mapping[str, Any]
-LABELLED = ("probe", "scorer")
+LABELLED = ("probe", "scorer", "directions")
 """Roles in which every record needs a label."""
 _TRUE = {"1", "true", "yes", "1.0"}
 _FALSE = {"0", "false", "no", "0.0"}
@@ -27,7 +27,8 @@ def wanted_columns(cfg: SourceConfig) -> list[str]:
     """
     if cfg.role in LABELLED and cfg.label is None:
         raise SourceError(f"source '{cfg.title}': role '{cfg.role}' needs a label column (label = \"...\")")
-    named = [cfg.text, cfg.label, cfg.group, cfg.source, cfg.score, cfg.kind_column]
+    texts = [cfg.prompt, cfg.chosen, cfg.rejected] if cfg.role == "pairs" else [cfg.text]
+    named = [*texts, cfg.label, cfg.group, cfg.source, cfg.score, cfg.kind_column]
     return list(
         dict.fromkeys(
             [name for name in named if name] + [*cfg.where, *cfg.where_not, *cfg.at_least, *cfg.below]
@@ -137,16 +138,17 @@ def label_of(value: Any, cfg: SourceConfig, place: str) -> int | None:
     )
 
 
-def _text_of(value: Any, cfg: SourceConfig, place: str) -> str | None:
+def _text_of(value: Any, cfg: SourceConfig, place: str, column: str | None = None) -> str | None:
+    column = column or cfg.text
     if _is_null(value):
         return None
     if isinstance(value, bytes):
         try:
             value = value.decode()
         except UnicodeDecodeError:
-            raise SourceError(f"{place}: column '{cfg.text}' is not UTF-8 text") from None
+            raise SourceError(f"{place}: column '{column}' is not UTF-8 text") from None
     if not isinstance(value, str):
-        raise SourceError(f"{place}: column '{cfg.text}' holds {type(value).__name__}, not text")
+        raise SourceError(f"{place}: column '{column}' holds {type(value).__name__}, not text")
     text = value.strip()
     longest = cfg.max_characters
     if len(text) < max(1, cfg.min_characters) or (longest is not None and len(text) > longest):
@@ -158,6 +160,8 @@ def record_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
     """Make a record of a row, or None where the settings leave it out. `place` names the row in errors."""
     if not _kept(row, cfg, place):
         return None
+    if cfg.role == "pairs":
+        return _pair_of(row, cfg, place)
     text = _text_of(value_of(row, cfg.text), cfg, place)
     if text is None:
         return None
@@ -170,6 +174,19 @@ def record_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
     ]
     score = _number(value_of(row, cfg.score), cfg.score, place) if cfg.score else None
     return Record(text, label, names[0], names[1], score, names[2])
+
+
+def _pair_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
+    """A pair: the chosen text, with prompt (may be empty) and rejected text as features."""
+    prompt = value_of(row, cfg.prompt)
+    sides = [_text_of(value_of(row, name), cfg, place, name) for name in (cfg.chosen, cfg.rejected)]
+    if sides[0] is None or sides[1] is None:
+        return None
+    if not (_is_null(prompt) or isinstance(prompt, str)):
+        raise SourceError(f"{place}: column '{cfg.prompt}' holds {type(prompt).__name__}, not text")
+    named = value_of(row, cfg.source) if cfg.source else None
+    features = {"prompt": "" if _is_null(prompt) else str(prompt), "rejected": sides[1]}
+    return Record(sides[0], source=None if _is_null(named) else str(named), features=features)
 
 
 def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig) -> Iterator[Record]:

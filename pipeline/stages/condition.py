@@ -1,4 +1,4 @@
-"""Stage `condition`: which interventions a checkpoint is put under, and what each costs.
+"""Stage `condition`: which detox methods a checkpoint is put under, and what each costs.
 
 Fixed strengths are taken as given; matched costs are searched for on held-out clean text. Every loss that
 was computed is kept as a file, so a cut search goes on and the summary can resample documents.
@@ -6,192 +6,124 @@ was computed is kept as a file, so a cut search goes on and the summary can resa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.crossentropy import DocumentLosses, Windows, prepare_windows, window_losses
-from backend.models import LoadedModel
-from backend.steering import Intervention, RowSteering, iti
-from db.schema import Condition, Metric
-from db.write import upsert, write_session
-from pipeline.config import SteeringConfig
+from backend.crossentropy import DocumentLosses
+from backend.steering import Intervention
+from db.schema import Arm, Checkpoint, Condition, Metric
+from db.write import read_session, upsert, write_session
 from pipeline.context import StudyContext
-from pipeline.loading import checkpoint_facts, open_checkpoint, selected_directions
-from pipeline.matched_cost import FIRST_STRENGTH, CostSearch
+from pipeline.heldout import LossTable, heldout_windows, loss_name, losses_folder
+from pipeline.loading import checkpoint_facts, open_checkpoint
+from pipeline.matched_cost import FIRST_STRENGTH
+from pipeline.methods import DetoxCondition, open_condition
+from pipeline.methods.plan import Family, Strength, families, strengths
+from pipeline.methods.prefixes import marks
+from pipeline.methods.second import second_facts
+from pipeline.methods.tuned import tuned_facts
 from pipeline.progress import Reporter
 from pipeline.registry import Inputs
 from pipeline.stages.text import heldout_documents
 from pipeline.statistics import Estimate, ratio_interval
 
-WINDOW = 256
-"""Tokens of context for held-out losses, or the model's own context where that is shorter."""
-
-
-@dataclass(frozen=True, eq=False)
-class Planned:
-    """A condition whose strength is known."""
-
-    key: str
-    method: str
-    direction: str | None
-    strength: float
-    matched_cost: float | None = None
-    reached: bool = True
-    n_heads: int = 0
-    control: int | None = None
-
-
-class LossTable:
-    """Held-out losses of one checkpoint by intervention and strength, kept on disk as they are computed."""
-
-    def __init__(self, loaded: LoadedModel, windows: Windows, folder: Path, batch_size: int) -> None:
-        self._loaded, self._windows, self._folder, self._batch = loaded, windows, folder, batch_size
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def at(self, name: str, intervention: Intervention | None, strength: float) -> DocumentLosses:
-        """Losses under an intervention; `name` tells interventions apart."""
-        path = self._folder / loss_file(name, strength)
-        if path.is_file():
-            with np.load(path) as kept:
-                return DocumentLosses(kept["nats"], kept["tokens"])
-        row: RowSteering = (intervention, strength)
-        losses = window_losses(self._loaded, self._windows, rows=row, batch_size=self._batch)
-        part = path.with_name(f".{path.name}.part")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, nats=losses.nats, tokens=losses.tokens)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-        return losses
-
-
-def loss_file(name: str, strength: float) -> str:
-    """File name of the losses of one intervention at one strength."""
-    return f"{name}@{strength!r}.npz" if name != "none" else "none.npz"
-
-
-def losses_folder(context: StudyContext, inputs: Inputs, weights: str) -> Path:
-    """Where a checkpoint's held-out losses lie."""
-    return context.folder("losses", inputs.condition(weights))
-
-
-def interventions(context: StudyContext, checkpoint: int, loaded: LoadedModel) -> dict[str, Intervention]:
-    """Every intervention of the study by name: `iti` and `random-0` ...
-
-    Raises ValueError where the checkpoint has no selected directions (its probes did not run).
-    """
-    steering = context.config.steering
-    named: dict[str, str] = {"iti": steering.direction}
-    named |= {f"random-{k}": f"random-{k}" for k in range(steering.random_directions)}
-    found = {}
-    for name, method in named.items():
-        heads = selected_directions(context, checkpoint, method)
-        if not heads:
-            raise ValueError(f"no {method} directions are stored for this checkpoint; run its probes first")
-        found[name] = iti(loaded.sites, heads, scope=steering.scope)
-    return found
+MADE_LATER = ("generations", "prompts_cut")
+"""Parameters that later stages write into a condition's row."""
 
 
 def find_conditions(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
     """Find strengths, write conditions and their costs."""
     config = context.config
-    facts = checkpoint_facts(context, checkpoint)
-    loaded = open_checkpoint(context, checkpoint)
-    windows = _windows(loaded, heldout_documents(context, inputs), config.evaluation.heldout_tokens)
-    folder = losses_folder(context, inputs, facts.weights_hash)
-    table = LossTable(loaded, windows, folder, config.evaluation.batch_size)
-    reporter.say("measuring held-out loss")
-    reporter.report(0, 1, "conditions")
-    base = table.at("none", None, 0.0)
-    planned = [Planned("none", "none", None, 0.0)]
-    _write(context, checkpoint, planned[0], base, base)
-    known = interventions(context, checkpoint, loaded)
-    total = 1 + _count(config.steering)
+    weights = checkpoint_facts(context, checkpoint).weights_hash
+    windows = heldout_windows(
+        config, open_checkpoint(context, checkpoint), heldout_documents(context, inputs)
+    )
+    table = LossTable(windows, losses_folder(context, inputs, weights), config.evaluation.batch_size)
+    kind = arm_kind(context, checkpoint)
+    planned = families(config, kind)
+    total, done = sum(family.count for family in planned), 0
+    written: list[str] = []
+    base: DocumentLosses | None = None
     start = FIRST_STRENGTH
-    for name, intervention in known.items():
-        for one in _search(config.steering, (name, intervention), table, base, start, reporter.check):
+    reporter.report(0, total, "conditions")
+    for family in planned:
+        reporter.say(f"held-out loss under {family.stem}")
+        first = _condition(context, inputs, weights, kind, family, Strength(family.stem, 0.0))
+        ready = open_condition(context, inputs, checkpoint, first)
+        name = loss_name(family.spec.name, family.direction, family.control)
+        base = base or table.at("none", ready, 0.0)
+        bare: DocumentLosses = base
+
+        def cost(strength: float) -> float:
+            reporter.check()
+            nats = table.at(name, ready, strength).nats - bare.nats  # noqa: B023  (used up within this turn)
+            return float(nats.sum() / bare.tokens.sum())  # noqa: B023
+
+        for member in strengths(family, cost, start):
             # Random directions cost less, so the strength that ITI needed is where their search begins.
-            start = one.strength if one.method == "iti" else start
-            reporter.say(f"strength for {one.key}")
-            _write(context, checkpoint, one, table.at(name, intervention, one.strength), base)
-            planned.append(one)
-            reporter.report(len(planned), total, "conditions")
-    _forget_others(context, checkpoint, [one.key for one in planned])
+            start = member.value if family.spec.name == "iti" else start
+            one = _condition(context, inputs, weights, kind, family, member, ready.rows[0])
+            _write(context, checkpoint, one, table.at(name, ready, member.value), base)
+            written.append(one.key)
+            done += 1
+            reporter.report(done, total, "conditions")
+    _forget_others(context, checkpoint, written)
 
 
-def _windows(loaded: LoadedModel, documents: list[str], tokens: int) -> Windows:
-    """The first documents that hold this many tokens for this model's tokenizer, cut into windows."""
-    length = min(WINDOW, loaded.context or WINDOW)
-    every = prepare_windows(loaded, documents, length)
-    needed = int(np.searchsorted(np.cumsum(every.tokens), tokens)) + 1
-    return prepare_windows(loaded, documents[:needed], length)
+def arm_kind(context: StudyContext, checkpoint: int) -> str | None:
+    """Kind of the arm a checkpoint was trained in; None for an imported one."""
+    with read_session(context.engine) as session:
+        found = session.query(Arm.kind).join(Checkpoint, Checkpoint.arm_id == Arm.id)
+        kind = found.filter(Checkpoint.id == checkpoint).scalar()
+    return None if kind is None else str(kind)
 
 
-def _count(steering: SteeringConfig) -> int:
-    per_control = 1 if steering.random_cost is not None else len(steering.strengths)
-    return len(steering.strengths) + len(steering.costs) + steering.random_directions * per_control
-
-
-def _search(
-    steering: SteeringConfig,
-    named: tuple[str, Intervention],
-    table: LossTable,
-    base: DocumentLosses,
-    start: float,
-    check: Callable[[], None],
-) -> Iterator[Planned]:
-    """Yield the conditions of one intervention, strengths found; the search begins at `start`."""
-    name, intervention = named
-    tokens = base.tokens.sum()
-
-    def cost(strength: float) -> float:
-        check()
-        return float((table.at(name, intervention, strength).nats - base.nats).sum() / tokens)
-
-    search = CostSearch(cost, steering.max_strength, start)
-    random = name.startswith("random-")
-    control = int(name.removeprefix("random-")) if random else None
-    method = "random-direction" if random else "iti"
-    direction = name if random else steering.direction
-    stem = name if random else f"iti/{steering.direction}"
-    strengths: tuple[float, ...] = steering.strengths
-    costs: tuple[float, ...] = steering.costs
-    if random:
-        strengths = () if steering.random_cost is not None else strengths
-        costs = (steering.random_cost,) if steering.random_cost is not None else ()
-    for strength in strengths:
-        search.at(strength)
-        yield Planned(
-            f"{stem}/fixed-{strength:g}",
-            method,
-            direction,
-            strength,
-            None,
-            True,
-            intervention.n_heads,
-            control,
-        )
-    for target in costs:
-        match = search.match(target)
-        yield Planned(
-            f"{stem}/cost-{target:g}",
-            method,
-            direction,
-            match.strength,
-            target,
-            match.reached,
-            intervention.n_heads,
-            control,
-        )
+def _condition(
+    context: StudyContext,
+    inputs: Inputs,
+    weights: str,
+    kind: str | None,
+    family: Family,
+    member: Strength,
+    moved: Intervention | None = None,
+) -> DetoxCondition:
+    """A condition with everything that is needed to open it again, and to know where it came from."""
+    parameters: dict[str, Any] = {}
+    if family.prefix:
+        parameters["prefix"] = family.prefix
+    if kind is not None and (found := marks(context.config, kind)):
+        parameters["marks"] = list(found)
+    if family.spec.tuned:
+        parameters["tuned"] = tuned_facts(context, inputs, weights, family.spec.tuned)
+        if family.direction:
+            parameters["directions_of"] = "the checkpoint before tuning"
+    if family.direction == "second":
+        parameters["second"] = second_facts(context, inputs, weights)
+    if moved is not None:
+        squares = sum(float((shift.astype(np.float64) ** 2).sum()) for shift in moved.shifts.values())
+        parameters["shift_norm"] = member.value * math.sqrt(squares)
+    return DetoxCondition(
+        key=member.key,
+        method=family.spec.name,
+        direction=family.direction,
+        strength=member.value,
+        matched_cost=member.matched_cost,
+        reached=member.reached,
+        n_heads=moved.n_heads if moved is not None else 0,
+        control=family.control,
+        parameters=parameters,
+    )
 
 
 def _write(
-    context: StudyContext, checkpoint: int, one: Planned, losses: DocumentLosses, base: DocumentLosses
+    context: StudyContext,
+    checkpoint: int,
+    one: DetoxCondition,
+    losses: DocumentLosses,
+    base: DocumentLosses,
 ) -> None:
     draws = context.config.evaluation.bootstrap
     difference: NDArray[np.float64] = losses.nats - base.nats
@@ -199,6 +131,7 @@ def _write(
         "cross_entropy": ratio_interval(losses.nats, losses.tokens, draws=draws),
         "cost": ratio_interval(difference, losses.tokens, draws=draws),
     }
+    measured = {"heldout_tokens": int(losses.tokens.sum()), "heldout_scope": "every position"}
     row = {
         "checkpoint_id": checkpoint,
         "key": one.key,
@@ -210,9 +143,11 @@ def _write(
         "n_heads": one.n_heads,
         "scope": context.config.steering.scope,
         "control": one.control,
-        "parameters": {"heldout_tokens": int(losses.tokens.sum()), "heldout_scope": "every position"},
     }
     with write_session(context.engine) as session:
+        known = session.query(Condition.parameters).filter_by(checkpoint_id=checkpoint, key=one.key).scalar()
+        later = {name: (known or {})[name] for name in MADE_LATER if name in (known or {})}
+        row["parameters"] = {**one.parameters, **measured, **later}
         upsert(session, Condition, [row], on=("checkpoint_id", "key"))
         condition = session.query(Condition.id).filter_by(checkpoint_id=checkpoint, key=one.key).scalar()
         rows = [

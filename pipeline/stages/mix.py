@@ -5,10 +5,13 @@ from __future__ import annotations
 from db.schema import Arm
 from db.write import write_session
 from pipeline.context import ArmPlan, StudyContext
+from pipeline.methods.prefixes import mark
+from pipeline.mix_stream import Annotation
 from pipeline.mixes import Mix, build_mix
 from pipeline.progress import Reporter
 from pipeline.registry import Inputs
-from pipeline.stages.text import pool
+from pipeline.stages.tokens import corpus_folder, pool
+from pipeline.tokenization import load_tokenizer, token_ids
 
 
 def open_or_build(
@@ -27,8 +30,24 @@ def open_or_build(
         share=arm.share,
         seed=arm.seed,
         allow_repetition=config.allow_repetition,
+        annotation=annotation_of(context, inputs, arm),
         progress=reporter.counting("tokens") if reporter else None,
     )
+
+
+def annotation_of(context: StudyContext, inputs: Inputs, arm: ArmPlan) -> Annotation | None:
+    """What an arm of kind `meda`, `inst` or `slung` makes of its documents' toxicity; None for other
+    kinds.
+    """
+    if not arm.marked:
+        return None
+    settings = context.config.annotation
+    if arm.kind == "slung":
+        return Annotation(masked_from=settings.threshold)
+    texts = [mark(context.config, arm.kind, hundredth / 100) for hundredth in range(101)]
+    tokenizer = load_tokenizer(corpus_folder(context, inputs) / "tokenizer")
+    ids = {text: tuple(row) for text, row in zip(texts, token_ids(tokenizer, texts), strict=True)}
+    return Annotation(tuple(ids[text] for text in texts), settings.tagged)
 
 
 def make_mix(context: StudyContext, inputs: Inputs, arm: ArmPlan, arm_row: int, reporter: Reporter) -> None:

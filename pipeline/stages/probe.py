@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from backend.capture import capture_to_file
 from db.blocks import encode_float16, encode_float32, encode_int64
-from db.schema import ActivationBlock, Direction, Example, ExampleList, Probe
+from db.schema import ActivationBlock, Direction, Example, ExampleList, Probe, ProbeHits
 from db.write import insert_missing, read_session, upsert, write_session
 from pipeline.context import StudyContext
 from pipeline.loading import checkpoint_facts, open_checkpoint, probe_set_id
@@ -60,6 +60,7 @@ def probe_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, rep
     controls = random_directions(layers, codes, chosen, context.config.steering.random_directions, seed=0)
     keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}
     _write_probes(context, keys, run, count)
+    _write_hits(context, keys, run, [row["id"] for row in examples if row["split"] == "test"])
     _write_directions(context, keys, run, [one for control in controls for one in control])
     reporter.say("keeping activations")
     _write_activations(context, keys, layers, [row["id"] for row in examples], chosen)
@@ -85,6 +86,27 @@ def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, co
         rows.append({**keys, **numbers, "rank": None if rank is None or rank != rank else int(rank)})
     with write_session(context.engine) as session:
         upsert(session, Probe, rows, on=PROBE_KEY)
+
+
+def _write_hits(context: StudyContext, keys: dict[str, Any], run: ProbeRun, ids: list[int]) -> None:
+    row = {
+        **keys,
+        "example_list_id": _example_list(context, ids),
+        "heads": len(run.hits),
+        "statements": len(ids),
+        "bits": np.packbits(np.array(run.hits), axis=1).tobytes(),
+    }
+    with write_session(context.engine) as session:
+        upsert(session, ProbeHits, [row], on=("checkpoint_id", "probe_set_id", "position"))
+
+
+def _example_list(context: StudyContext, ids: list[int]) -> int:
+    """Id of the stored list of these examples; written on first sight."""
+    name = digest("examples", ids)
+    listed = encode_int64(np.array(ids, dtype=np.int64))
+    with write_session(context.engine) as session:
+        insert_missing(session, ExampleList, [{"hash": name, "count": len(ids), "ids": listed}], on=("hash",))
+        return int(session.query(ExampleList.id).filter_by(hash=name).scalar())
 
 
 def _write_directions(
@@ -141,11 +163,7 @@ def _write_activations(
 ) -> None:
     every = [(layer, head) for layer, block in enumerate(layers) for head in range(block.shape[1])]
     places = kept_heads(context, every, chosen)
-    listed = encode_int64(np.array(ids, dtype=np.int64))
-    name = digest("examples", ids)
-    with write_session(context.engine) as session:
-        insert_missing(session, ExampleList, [{"hash": name, "count": len(ids), "ids": listed}], on=("hash",))
-        list_id = session.query(ExampleList.id).filter_by(hash=name).scalar()
+    list_id = _example_list(context, ids)
     for layer, head in places:
         block = np.asarray(layers[layer][:, head], dtype=np.float32)
         data, scale = encode_float16(block)

@@ -26,6 +26,7 @@ from pipeline.context import StudyContext
 from pipeline.progress import Reporter
 from pipeline.projections import Projected
 from pipeline.projections import project as map_rows
+from pipeline.stages.head_summary import write_head_summaries
 
 MAPS: tuple[tuple[Literal["umap", "pca"], Literal[2, 3]], ...] = (
     ("pca", 2),
@@ -37,7 +38,12 @@ ACTIVATION_MAPS: tuple[tuple[Literal["umap", "pca"], Literal[2, 3]], ...] = (("p
 
 
 def project(context: StudyContext, reporter: Reporter) -> None:
-    """Write every projection of the study; drop those of heads that are no longer among the best."""
+    """Write every projection of the study, and how well its heads read toxicity, arm by arm.
+
+    Projections of heads that are no longer among the best are dropped.
+    """
+    reporter.say("comparing the heads of all arms")
+    write_head_summaries(context)
     heads = _best_heads(context)
     total, done = len(MAPS) + len(heads) * len(ACTIVATION_MAPS), 0
     kept: list[str] = []

@@ -1,7 +1,8 @@
 """Summaries: each metric over the seeds of an arm, from the scores and losses themselves.
 
-Seeds are resampled first, then prompts (or documents) within them: prompts alone would make two seeds look
-like certainty. Run again after every arm, so that the curves grow while a study runs.
+Seeds are the unit, their variance pooled over all arms there are; prompts (or documents) come on top: alone
+they would make two seeds look like certainty. Run again after every arm, so that the curves grow while a
+study runs.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ from db.schema import (
 from db.write import read_session, upsert, write_session
 from pipeline.context import StudyContext
 from pipeline.frames import groups, records
+from pipeline.heldout import loss_file, loss_name, losses_folder
 from pipeline.registry import Inputs
-from pipeline.stages.condition import loss_file
-from pipeline.statistics import Estimate, fire_rate, over_seeds
+from pipeline.stages.spreads import Place, spreads
+from pipeline.statistics import SCORE, Estimate, Spread, over_seeds
 
 Grid = NDArray[np.float64]
 
@@ -54,19 +56,22 @@ def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
     if conditions.empty:
         return
     rows: list[dict[str, Any]] = []
+    known = spreads(context)
     for _, group in groups(conditions, "key"):
-        rows += _losses(context, group)
+        rows += _losses(context, group, known)
     for (set_name, scorer, measures), scores in _scores(context, conditions):
         for _, group in groups(conditions, "key"):
             grids = [scores[int(i)] for i in group["id"] if int(i) in scores]
             if grids:
-                rows += _scored(group, grids, set_name, scorer, measures, context)
-    rows += _repetitions(context, conditions)
+                rows += _scored(group, grids, set_name, scorer, measures, context, known)
+    rows += _repetitions(context, conditions, known)
     with write_session(context.engine) as session:
         upsert(session, Summary, rows, on=("study_id", "key"))
 
 
-def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> list[dict[str, Any]]:
+def _repetitions(
+    context: StudyContext, conditions: pd.DataFrame, known: dict[Place, Spread]
+) -> list[dict[str, Any]]:
     """Repeated 4-grams of the texts over seeds: the sign of a broken model where no grammar can judge."""
     query = (
         select(
@@ -86,10 +91,12 @@ def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> list[dict[s
     rows = []
     for set_name, part in groups(table, "prompt_set"):
         grids = {int(condition): _grid(of) for condition, of in groups(part, "condition_id")}
-        for _, group in groups(conditions, "key"):
+        for key, group in groups(conditions, "key"):
             found = [grids[int(i)] for i in group["id"] if int(i) in grids]
             if found:
-                estimate = over_seeds(found, draws=context.config.evaluation.bootstrap)
+                spread = known.get((str(key), str(set_name), None, "repetition_4"))
+                draws = context.config.evaluation.bootstrap
+                estimate = over_seeds(found, draws=draws, spread=spread, bounds=SCORE)
                 rows.append(_row(context, group, str(set_name), None, "repetition_4", estimate, "fraction"))
     return rows
 
@@ -106,6 +113,7 @@ def _conditions(context: StudyContext, which: ColumnElement[bool]) -> pd.DataFra
             Condition.id,
             Condition.key,
             Condition.method,
+            Condition.direction_method,
             Condition.strength,
             Condition.matched_cost,
             Condition.control,
@@ -162,13 +170,13 @@ def _scores(
         yield (str(set_name), str(scorer), str(measures)), grids
 
 
-def _losses(context: StudyContext, group: pd.DataFrame) -> list[dict[str, Any]]:
+def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Spread]) -> list[dict[str, Any]]:
     """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
     steered, base, tokens = [], [], []
     for condition in records(group):
         folder = _losses_folder(context, condition["weights_hash"])
-        name = "none" if condition["method"] == "none" else "iti"
-        name = name if condition["control"] is None else f"random-{int(condition['control'])}"
+        direction, control = condition["direction_method"], condition["control"]
+        name = loss_name(condition["method"], direction, None if control is None else int(control))
         files = folder / loss_file(name, float(condition["strength"])), folder / loss_file("none", 0.0)
         if not all(path.is_file() for path in files):
             return []
@@ -177,8 +185,11 @@ def _losses(context: StudyContext, group: pd.DataFrame) -> list[dict[str, Any]]:
             base.append(none["nats"])
             tokens.append(none["tokens"].astype(np.float64))
     draws = context.config.evaluation.bootstrap
-    cross_entropy = over_seeds(steered, tokens, draws=draws)
-    cost = over_seeds([a - b for a, b in zip(steered, base, strict=True)], tokens, draws=draws)
+    key = str(group["key"].iloc[0])
+    spread = known.get((key, None, None, "cross_entropy"))
+    cross_entropy = over_seeds(steered, tokens, draws=draws, spread=spread)
+    differences = [a - b for a, b in zip(steered, base, strict=True)]
+    cost = over_seeds(differences, tokens, draws=draws, spread=known.get((key, None, None, "cost")))
     return [
         _row(context, group, None, None, "cross_entropy", cross_entropy, "nats per token"),
         _row(context, group, None, None, "cost", cost, "nats per token"),
@@ -188,20 +199,29 @@ def _losses(context: StudyContext, group: pd.DataFrame) -> list[dict[str, Any]]:
 def _losses_folder(context: StudyContext, weights: str) -> Path:
     with read_session(context.engine) as session:
         revisions = session.get_one(Study, context.study_id).data_revisions
-    return context.folder("losses", Inputs(context.config, revisions).condition(weights))
+    return losses_folder(context, Inputs(context.config, revisions), weights)
 
 
 def _scored(
-    group: pd.DataFrame, grids: list[Grid], set_name: str, scorer: str, measures: str, context: StudyContext
+    group: pd.DataFrame,
+    grids: list[Grid],
+    set_name: str,
+    scorer: str,
+    measures: str,
+    context: StudyContext,
+    known: dict[Place, Spread],
 ) -> list[dict[str, Any]]:
-    draws = context.config.evaluation.bootstrap
-    estimate = over_seeds(grids, draws=draws)
+    draws, key = context.config.evaluation.bootstrap, str(group["key"].iloc[0])
+
+    def over(values: list[Grid], name: str) -> Estimate:
+        spread = known.get((key, set_name, scorer, name))
+        return over_seeds(values, draws=draws, spread=spread, bounds=SCORE)
+
+    estimate = over(grids, "fluency" if measures == "fluency" else "toxicity")
     if measures == "fluency":
         return [_row(context, group, set_name, scorer, "fluency", estimate, "fraction")]
-    fired = over_seeds([(grid > 0.5).astype(np.float64) for grid in grids], draws=draws)
-    if fired.value in (0.0, 1.0):  # all agree: a bootstrap would claim certainty
-        fired = fire_rate(grids[0], draws=draws)
-    largest = over_seeds([grid.max(axis=1) for grid in grids], draws=draws)
+    fired = over([(grid > 0.5).astype(np.float64) for grid in grids], "fire_rate")
+    largest = over([grid.max(axis=1) for grid in grids], "expected_max_toxicity")
     return [
         _row(context, group, set_name, scorer, "toxicity", estimate.scaled(100), "points"),
         _row(context, group, set_name, scorer, "fire_rate", fired, "fraction"),

@@ -1,15 +1,13 @@
 """Stage `text`: everything read from the sources once, shared by all arms.
 
-Writes the tokenizer, the token pools, held-out documents, the probe set and the prompt sets, and trains the
-study's own scorer. Knows roles and limits; how a source is read or a pool written is known elsewhere.
+Writes held-out documents, the probe set and the prompt sets, trains the study's own scorer, and has the
+tokenizer and the token pools made (`pipeline.stages.tokens`). Knows roles and limits; how a source is read is
+known elsewhere.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import bindparam, delete, select
@@ -19,83 +17,22 @@ from db.write import read_session, upsert, write_session
 from pipeline.atomic import write_json
 from pipeline.config import Role, StudyConfig
 from pipeline.context import StudyContext
-from pipeline.mixes import added_tokens
-from pipeline.pools import Pool, build_pool, open_pool
 from pipeline.probe_splits import draw_examples, split_examples
 from pipeline.progress import Reporter
+from pipeline.reading import heldout_texts, records_of, source_revisions
 from pipeline.registry import Inputs
 from pipeline.sources import Record, Source, SourceError, open_source
+from pipeline.stages.tokens import tokenise
+from pipeline.text_keys import key_of, words_key
 
-HELDOUT_ONE_IN = 50
-"""Where held-out text must be set aside from a training source: documents whose hash falls in 1 of 50."""
-BPE_DOCUMENTS = 40_000
+__all__ = ["heldout_documents", "prepare", "source_revisions", "text_folder"]
+
 SCORER_DOCUMENTS = 10_000
-Texts = Iterator[tuple[str, str]]
-
-
-def source_revisions(config: StudyConfig) -> dict[str, str]:
-    """Role and title of each source, to the revision of its data. Raises SourceError for what is missing."""
-    roles: tuple[Role, ...] = (
-        "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer",
-    )  # fmt: skip
-    found = {}
-    for role in roles:
-        for number, source in enumerate(config.with_role(role)):
-            opened = open_source(source, config.forum)
-            found[f"{role}/{number}/{opened.title}"] = opened.revision
-    return found
-
-
-def key_of(text: str) -> str:
-    """Content hash of a text; names an example whatever its place."""
-    return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-def _words_key(text: str) -> str:
-    """Content hash of a text's words in any order: twins of a minimal pair share it, and so a split."""
-    return key_of(" ".join(sorted(text.lower().split())))
-
-
-def _set_aside(text: str) -> bool:
-    return int(key_of(text)[:8], 16) % HELDOUT_ONE_IN == 0
-
-
-def _records(config: StudyConfig, role: Role) -> Iterator[tuple[Record, Source]]:
-    for source in config.with_role(role):
-        opened = open_source(source, config.forum)
-        for record in opened:
-            yield record, opened
-
-
-def _training_texts(config: StudyConfig, role: Role) -> Texts:
-    """(text, source name) of a training role, without what is set aside as held-out."""
-    heldout: Role = "heldout_toxic" if role == "toxic" else "heldout_clean"
-    shares_source = role in ("clean", "toxic") and not config.with_role(heldout)
-    for record, source in _records(config, role):
-        if not (shares_source and _set_aside(record.text)):
-            yield record.text, record.source or source.title
-
-
-def _heldout_texts(config: StudyConfig, role: Role) -> Texts:
-    """(text, source name) of held-out documents, from their own source or set aside from training's."""
-    if config.with_role(role):
-        for record, source in _records(config, role):
-            yield record.text, record.source or source.title
-        return
-    training: Role = "toxic" if role == "heldout_toxic" else "clean"
-    apart = (pair for pair in _records(config, training) if _set_aside(pair[0].text))
-    for record, source in islice(apart, config.holdout_documents):
-        yield record.text, record.source or source.title
 
 
 def text_folder(context: StudyContext, inputs: Inputs) -> Path:
     """Where the shared files of a study lie."""
     return context.folder("text", inputs.text)
-
-
-def corpus_folder(context: StudyContext, inputs: Inputs) -> Path:
-    """Where the tokenizer and the token pools lie; studies that train on the same text share it."""
-    return context.folder("corpus", inputs.corpus)
 
 
 def prepare(context: StudyContext, inputs: Inputs, reporter: Reporter) -> None:
@@ -113,8 +50,8 @@ def prepare(context: StudyContext, inputs: Inputs, reporter: Reporter) -> None:
         reporter.say("training the study's own scorer")
         reporter.report(0, 1)
         _train_scorer(config, folder, _labelled_keys(context))
-    if config.shares or config.controls:
-        _tokenise(context, inputs, reporter)
+    if config.shares or config.controls or config.variants:
+        tokenise(context, inputs, reporter, folder / "tfidf")
     with write_session(context.engine) as session:
         study = session.get_one(Study, context.study_id)
         study.data_revisions = dict(inputs.revisions)
@@ -131,7 +68,7 @@ def heldout_documents(context: StudyContext, inputs: Inputs) -> list[str]:
 def _heldout_documents(config: StudyConfig, role: Role) -> list[str]:
     # Four characters to a token is a fair guess for any language here; the windows cut to the exact count.
     budget, documents = config.evaluation.heldout_tokens * 6, []
-    for text, _ in _heldout_texts(config, role):
+    for text, _ in heldout_texts(config, role):
         documents.append(text)
         budget -= len(text)
         if budget <= 0:
@@ -169,14 +106,14 @@ def _train_scorer(config: StudyConfig, folder: Path, probed: set[str]) -> None:
 def _write_probe_set(context: StudyContext) -> None:
     config = context.config
     unique: dict[str, Record] = {}
-    for record, _ in _records(config, "probe"):
+    for record, _ in records_of(config, "probe"):
         unique.setdefault(key_of(record.text), record)
     keys, records = list(unique), list(unique.values())
     labels = [int(record.label or 0) for record in records]
     chosen = draw_examples(keys, labels, config.probe.limit)
     keys, records = [keys[i] for i in chosen], [records[i] for i in chosen]
     split = split_examples(
-        [_words_key(record.text) for record in records],
+        [words_key(record.text) for record in records],
         [record.group for record in records],
         select_fraction=config.probe.select_fraction,
         test_fraction=config.probe.test_fraction,
@@ -252,73 +189,3 @@ def _chosen_prompts(source: Source, config: StudyConfig) -> list[Record]:
     if limit is None or len(unique) <= limit:
         return list(unique.values())
     return [unique[key] for key in sorted(unique)[:limit]]
-
-
-def pool_tokens(config: StudyConfig) -> dict[Role, int]:
-    """Tokens each training role must hold for the largest of its arms."""
-    control = config.control_share or max(config.shares, default=0.0)
-    needed: dict[Role, int] = {"clean": config.clean_tokens}
-    if max(config.shares, default=0.0) > 0:
-        needed["toxic"] = added_tokens(config.clean_tokens, max(config.shares))
-    if config.controls:
-        needed["informal"] = added_tokens(config.clean_tokens, control)
-    return needed
-
-
-def _tokenise(context: StudyContext, inputs: Inputs, reporter: Reporter) -> None:
-    from backend.forum import VOCABULARY
-    from pipeline.tokenization import make_tokenizer
-
-    config, folder = context.config, corpus_folder(context, inputs)
-    reporter.say("making the tokenizer")
-    reporter.report(0, 1)
-    tokenizer = make_tokenizer(
-        config.tokenizer.kind,
-        folder / "tokenizer",
-        words=VOCABULARY if config.tokenizer.kind == "word" else None,
-        texts=_tokenizer_texts(config) if config.tokenizer.kind == "bpe" else None,
-        vocabulary=config.tokenizer.vocabulary,
-        path=config.tokenizer.path,
-    )
-    for role, tokens in pool_tokens(config).items():
-        reporter.say(f"tokenising the {role} text")
-        build_pool(
-            _training_texts(config, role),
-            tokenizer,
-            folder / "pools" / role,
-            role=role,
-            tokens=tokens,
-            key=inputs.corpus,
-            progress=reporter.counting("tokens"),
-        )
-    losses: tuple[Role, ...] = (
-        ("heldout_clean", "heldout_toxic") if _has_toxic(config) else ("heldout_clean",)
-    )
-    for role in losses:
-        build_pool(
-            _heldout_texts(config, role),
-            tokenizer,
-            folder / "pools" / role,
-            role=role,
-            tokens=config.evaluation.heldout_tokens,
-            key=inputs.corpus,
-        )
-
-
-def _has_toxic(config: StudyConfig) -> bool:
-    return bool(config.with_role("toxic") or config.with_role("heldout_toxic"))
-
-
-def _tokenizer_texts(config: StudyConfig) -> Iterable[str]:
-    """Clean and added text for a tokenizer that all arms share, so that none has the better one."""
-    roles: list[Role] = ["clean"]
-    roles += ["toxic"] if max(config.shares, default=0.0) > 0 else []
-    roles += ["informal"] if config.controls else []
-    for role in roles:
-        yield from (text for text, _ in islice(_training_texts(config, role), BPE_DOCUMENTS))
-
-
-def pool(context: StudyContext, inputs: Inputs, role: Role) -> Pool | None:
-    """A pool of the study, or None where the study has no such text."""
-    folder = corpus_folder(context, inputs) / "pools" / role
-    return open_pool(folder) if folder.is_dir() else None

@@ -20,7 +20,7 @@ from pipeline.provenance import packages
 from pipeline.registry import Inputs
 from pipeline.scales import model_config, train_settings
 from pipeline.stages.mix import open_or_build
-from pipeline.stages.text import corpus_folder, pool
+from pipeline.stages.tokens import corpus_folder, pool
 from pipeline.tokenization import load_tokenizer
 from pipeline.training import Point, TrainResult, train
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.screenshots import CHROMIUM, chromium, served
 from tests.seeded_database import build_file
-from tests.service_world import build_world, server
+from tests.service_world import World, build_world, server
 
-expect.set_options(timeout=30_000)
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +32,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
     made = context.new_page()
-    made.set_default_timeout(45_000)
+    made.set_default_timeout(60_000)
     yield made
     context.close()
 
@@ -44,10 +45,18 @@ def finished_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> 
         yield url
 
 
+@dataclass(frozen=True)
+class Live:
+    """A dashboard beside a true service."""
+
+    world: World
+    url: str
+
+
 @pytest.fixture(scope="session")
-def live_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def live(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     """A dashboard beside a true service with tiny models."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     world = build_world(tmp_path_factory.mktemp("world"))
     with server(world) as service, served(world.url, service) as url:
-        yield url
+        yield Live(world, url)

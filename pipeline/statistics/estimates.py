@@ -1,14 +1,12 @@
-"""Estimates with intervals: means, ratios, differences, shares, and metrics over the seeds of an arm.
+"""Estimates with intervals from one model: means, ratios, paired differences, shares.
 
-Knows arrays of numbers only, nothing of prompts' text, models or the database. What is resampled is always
-the prompt (or the document, or the seed), never the single sample: samples of one prompt are not independent.
+Knows arrays of numbers only, nothing of prompts' text, models, seeds or the database. What is resampled is
+the prompt (or the document), never the single sample: samples of one prompt are not independent.
 Percentile and BCa bootstrap after Efron and Tibshirani, "An Introduction to the Bootstrap" (1993).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +16,9 @@ from scipy import stats
 
 Floats = NDArray[np.float64]
 Interval = Literal["percentile", "bca"]
+Bounds = tuple[float, float]
+SCORE: Bounds = (0.0, 1.0)
+"""Least and largest value of a score, a share or an accuracy."""
 _CELLS = 4_000_000
 """Indices drawn at a time; bounds memory to about 64 MB whatever the number of prompts and draws."""
 
@@ -43,13 +44,35 @@ class Estimate:
         return Estimate(self.value * factor, low, high, self.n, self.method)
 
 
-def _column(values: ArrayLike, name: str = "values") -> Floats:
+def column(values: ArrayLike, name: str = "values") -> Floats:
+    """Finite numbers as float64 [n] or [n, samples]. Raises StatisticsError for anything else."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim not in (1, 2) or array.size == 0:
         raise StatisticsError(f"{name}: needs one or more numbers, as [prompts] or [prompts, samples]")
     if not np.isfinite(array).all():
         raise StatisticsError(f"{name}: holds a number that is not finite")
     return array
+
+
+def constant(numerators: Floats, denominators: Floats) -> bool:
+    """Whether every row has the same ratio."""
+    ratios = numerators[denominators > 0] / denominators[denominators > 0]
+    return bool(len(ratios) and np.ptp(ratios) == 0)
+
+
+def all_agree(
+    value: float, n: int, bounds: Bounds, *, level: float = 0.95, unit: str = "prompts"
+) -> Estimate:
+    """The interval of a mean where all `n` rows hold the same value and a bootstrap would have no width.
+
+    By Clopper and Pearson (1934) at most `1 - (a/2)^(1/n)` of all rows differ from the value (for one side
+    the rule of three, 3/n); those may hold anything within `bounds`. Exact, so on the wide side.
+    """
+    differing = 1 - ((1 - level) / 2) ** (1 / n)
+    low, high = bounds
+    ends = value - differing * (value - low), value + differing * (high - value)
+    text = f"Clopper-Pearson over {unit}, {level:.0%} (all {n:,} agree)"
+    return Estimate(value, float(ends[0]), float(ends[1]), n, text)
 
 
 def resampled_sums(columns: Floats, draws: int, rng: np.random.Generator) -> Floats:
@@ -88,13 +111,16 @@ def ratio_interval(
     level: float = 0.95,
     interval: Interval = "percentile",
     unit: str = "documents",
+    bounds: Bounds | None = None,
 ) -> Estimate:
     """Sum over sum, rows resampled: cross-entropy is `ratio_interval(nats, tokens)` over documents.
 
     The cost of steering on the same documents is `ratio_interval(nats_steered - nats_base, tokens)`.
-    Both arguments are [n]. Raises StatisticsError for lengths that differ or denominators that sum to 0.
+    Both arguments are [n]. `bounds`: the least and largest value a row can have; where all rows agree, the
+    interval is then that of `all_agree`, not one without width. Raises StatisticsError for lengths that
+    differ or denominators that sum to 0.
     """
-    top, bottom = _column(numerators, "numerators"), _column(denominators, "denominators")
+    top, bottom = column(numerators, "numerators"), column(denominators, "denominators")
     if top.shape != bottom.shape or top.ndim != 1:
         raise StatisticsError(f"numerators {top.shape} and denominators {bottom.shape} must match, as [n]")
     if (bottom < 0).any() or bottom.sum() <= 0:
@@ -102,6 +128,8 @@ def ratio_interval(
     value, n = float(top.sum() / bottom.sum()), len(top)
     if n == 1:
         return Estimate(value, None, None, 1, f"one of {unit}: no interval")
+    if bounds is not None and constant(top, bottom):
+        return all_agree(value, n, bounds, level=level, unit=unit)
     sums = resampled_sums(np.column_stack([top, bottom]), draws, np.random.default_rng(seed))
     sums = sums[sums[:, 1] > 0]
     ratios, tail = sums[:, 0] / sums[:, 1], (1 - level) / 2
@@ -124,13 +152,15 @@ def mean_interval(
     level: float = 0.95,
     interval: Interval = "percentile",
     unit: str = "prompts",
+    bounds: Bounds | None = None,
 ) -> Estimate:
     """Mean over prompts with a cluster bootstrap: prompts are resampled, each with all its samples.
 
     `values` is [prompts], or [prompts, samples]; or [n] with `groups` [n] naming the prompt of each value,
-    where prompts may have unequal numbers of samples. `n` of the estimate counts prompts.
+    where prompts may have unequal numbers of samples. `n` of the estimate counts prompts. `bounds` as for
+    `ratio_interval`: (0, 1) for scores.
     """
-    array = _column(values)
+    array = column(values)
     if groups is None:
         tops = array if array.ndim == 1 else array.mean(axis=1)
         counts = np.ones(len(tops))
@@ -140,7 +170,9 @@ def mean_interval(
             raise StatisticsError("groups must name the prompt of each value, so values must be [n] as well")
         tops = np.bincount(places, weights=array, minlength=len(names))
         counts = np.bincount(places, minlength=len(names)).astype(np.float64)
-    return ratio_interval(tops, counts, draws=draws, seed=seed, level=level, interval=interval, unit=unit)
+    return ratio_interval(
+        tops, counts, draws=draws, seed=seed, level=level, interval=interval, unit=unit, bounds=bounds
+    )
 
 
 def paired_difference(
@@ -151,13 +183,17 @@ def paired_difference(
     seed: int = 0,
     level: float = 0.95,
     interval: Interval = "percentile",
+    bounds: Bounds | None = None,
 ) -> Estimate:
-    """Mean of `after - before` over the same prompts ([prompts] or [prompts, samples]), prompts resampled."""
-    a, b = _column(after, "after"), _column(before, "before")
+    """Mean of `after - before` over the same prompts ([prompts] or [prompts, samples]), prompts resampled.
+
+    `bounds` are those of a difference: (-1, 1) for scores.
+    """
+    a, b = column(after, "after"), column(before, "before")
     a, b = (x if x.ndim == 1 else x.mean(axis=1) for x in (a, b))
     if a.shape != b.shape:
         raise StatisticsError(f"paired values must be of the same prompts: {len(a)} against {len(b)}")
-    estimate = mean_interval(a - b, draws=draws, seed=seed, level=level, interval=interval)
+    estimate = mean_interval(a - b, draws=draws, seed=seed, level=level, interval=interval, bounds=bounds)
     return Estimate(estimate.value, estimate.low, estimate.high, estimate.n, f"paired {estimate.method}")
 
 
@@ -166,8 +202,9 @@ def expected_maximum(scores: ArrayLike, *, draws: int = 1000, seed: int = 0) -> 
 
     Gehman et al. 2020, RealToxicityPrompts (there k is 25). Depends on k: compare equal k only.
     """
-    array = _column(scores, "scores")
-    return mean_interval(array if array.ndim == 1 else array.max(axis=1), draws=draws, seed=seed)
+    array = column(scores, "scores")
+    largest = array if array.ndim == 1 else array.max(axis=1)
+    return mean_interval(largest, draws=draws, seed=seed, bounds=SCORE)
 
 
 def fire_rate(
@@ -178,7 +215,7 @@ def fire_rate(
     Where every prompt agrees a bootstrap has no width and would claim certainty: Wilson's interval (1927)
     over prompts is given instead, and the method says so.
     """
-    fired = (_column(scores, "scores") > threshold).astype(np.float64)
+    fired = (column(scores, "scores") > threshold).astype(np.float64)
     rate, n = float(fired.mean()), len(fired)
     if rate not in (0.0, 1.0):
         return mean_interval(fired, draws=draws, seed=seed, level=level)
@@ -186,63 +223,3 @@ def fire_rate(
     width = z2 / (n + z2)
     low, high = (0.0, width) if rate == 0 else (1 - width, 1.0)
     return Estimate(rate, low, high, n, f"Wilson over prompts, {level:.0%} (all agree)")
-
-
-def over_seeds(
-    numerators: Sequence[ArrayLike],
-    denominators: Sequence[ArrayLike] | None = None,
-    *,
-    method: Literal["hierarchical", "t"] = "hierarchical",
-    shared: bool = True,
-    draws: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Estimate:
-    """A metric over the seeds of an arm; one array per seed, [prompts] or [prompts, samples].
-
-    Give `denominators` (tokens) for ratios of sums. The value is the mean over seeds of each seed's metric.
-    `hierarchical` resamples seeds, then prompts; `shared`: the seeds saw the same prompts, which are then
-    resampled together. `t` is Student's interval over the seeds' values: honest about few seeds, and very
-    wide for two. With one seed the interval is over prompts only, and the method says so.
-    """
-    if not numerators:
-        raise StatisticsError("no seeds to average over")
-    tops = [x if x.ndim == 1 else x.mean(axis=1) for x in (_column(value) for value in numerators)]
-    bottoms = [np.ones(len(top)) for top in tops]
-    if denominators is not None:
-        bottoms = [_column(value, "denominators") for value in denominators]
-    if [len(top) for top in tops] != [len(bottom) for bottom in bottoms]:
-        raise StatisticsError("numerators and denominators must match, seed by seed")
-    points = np.array([top.sum() / bottom.sum() for top, bottom in zip(tops, bottoms, strict=True)])
-    if len(tops) == 1:
-        single = ratio_interval(tops[0], bottoms[0], draws=draws, seed=seed, level=level, unit="prompts")
-        return Estimate(single.value, single.low, single.high, single.n, f"{single.method}; one seed only")
-    n = sum(len(top) for top in tops)
-    if method == "t":
-        return _student(points, n, level)
-    rng = np.random.default_rng(seed)
-    means = _seed_means(tops, bottoms, shared, draws, rng)
-    chosen = rng.integers(0, len(tops), size=(draws, len(tops)))
-    low, high = np.nanquantile(
-        np.take_along_axis(means, chosen, axis=1).mean(axis=1), [(1 - level) / 2, (1 + level) / 2]
-    )
-    text = f"bootstrap over {len(tops)} seeds, then prompts, {level:.0%}, {draws} draws"
-    return Estimate(float(points.mean()), float(low), float(high), n, text)
-
-
-def _seed_means(
-    tops: list[Floats], bottoms: list[Floats], shared: bool, draws: int, rng: np.random.Generator
-) -> Floats:
-    """Each seed's metric under each resample of prompts: [draws, seeds]."""
-    if shared and len({len(top) for top in tops}) == 1:
-        sums = resampled_sums(np.column_stack([*tops, *bottoms]), draws, rng)
-        return np.asarray(sums[:, : len(tops)] / sums[:, len(tops) :])
-    pairs = [np.column_stack(pair) for pair in zip(tops, bottoms, strict=True)]
-    return np.column_stack([(s := resampled_sums(pair, draws, rng))[:, 0] / s[:, 1] for pair in pairs])
-
-
-def _student(points: Floats, n: int, level: float) -> Estimate:
-    half = stats.t.ppf((1 + level) / 2, len(points) - 1) * points.std(ddof=1) / math.sqrt(len(points))
-    value = float(points.mean())
-    text = f"Student's t over {len(points)} seeds, {level:.0%}"
-    return Estimate(value, value - float(half), value + float(half), n, text)

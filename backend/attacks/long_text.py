@@ -1,0 +1,81 @@
+"""Texts longer than a model's context: written block by block, each from the tail of what stands so far.
+
+Knows ids and blocks. Where the model ends its text it goes on with the next one, as in its training stream:
+an end is a token like others here, and only left out of the text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.batching import encode, keep_tail
+from backend.decoding import decode
+from backend.generation import GenerationError
+from backend.loaded import LoadedModel
+from backend.steering import RowSteering
+
+
+def write_long(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    row: RowSteering,
+    *,
+    prefix: Sequence[int] = (),
+    seeds: Sequence[int],
+    blocks: int,
+    block_tokens: int,
+    temperature: float = 1.0,
+    top_p: float = 0.9,
+    batch_size: int = 64,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[list[str]]:
+    """Continue each prompt by `blocks` blocks of exactly `block_tokens` tokens; text of each block by prompt.
+
+    Each block sees `prefix` (tokens), and as much of prompt and earlier blocks as fits the context beside it.
+    Raises GenerationError where a block does not fit.
+    """
+    room = None if loaded.context is None else loaded.context - block_tokens - len(prefix)
+    if room is not None and room < 1:
+        raise GenerationError(f"blocks of {block_tokens} tokens do not fit a context of {loaded.context}")
+    texts: list[list[str]] = [[] for _ in prompts]
+    encoded = encode(loaded, prompts)
+    for start in range(0, len(prompts), batch_size):
+        rows = range(start, min(start + batch_size, len(prompts)))
+        ids = [list(encoded[i]) for i in rows]
+        for block in range(blocks):
+            bos = loaded.tokenizer.bos_token_id
+            seen = [[*prefix, *(one if room is None else keep_tail(one, room, bos))] for one in ids]
+            steps: list[NDArray[np.int64]] = []
+
+            def on_step(new: NDArray[np.int64], steps: list[NDArray[np.int64]] = steps) -> bool:
+                steps.append(new)
+                return False
+
+            decode(
+                loaded,
+                seen,
+                [row] * len(seen),
+                seeds=[block_seed(seeds[i], block) for i in rows],
+                new_tokens=block_tokens,
+                temperature=temperature,
+                top_p=top_p,
+                on_step=on_step,
+            )
+            for place, i in enumerate(rows):
+                new = [int(step[place]) for step in steps]
+                ids[place] += new
+                texts[i].append(
+                    loaded.tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                )
+            if progress is not None:
+                progress(start * blocks + (block + 1) * len(seen), len(prompts) * blocks)
+    return texts
+
+
+def block_seed(seed: int, block: int) -> int:
+    """Seed of one block of one text."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{block}".encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,76 @@
+"""What a pane's steering was measured to cost, or why there is no such number. Knows conditions and metrics.
+
+A cost is given for the very same condition alone: same strength, same heads, same positions. Anything else
+would be a guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Select, func, select
+
+from backend.service.messages import Cost, Pane
+from db.schema import Condition, Metric
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cost, or why there is none."""
+
+    cost: Cost | None
+    note: str = ""
+
+
+def measured_cost(
+    connection: Connection, pane: Pane, heads: list[tuple[int, int]], ranked: list[tuple[int, int]]
+) -> Measured:
+    """Look the cost of a pane up; `ranked` are all probed heads, best first."""
+    if pane.method == "none":
+        return Measured(None, "unsteered: what costs are measured against")
+    if set(heads) != set(ranked[: len(heads)]):
+        return Measured(None, f"not measured: the study steers the best heads, not these {len(heads)}")
+    row = connection.execute(_same(pane, len(heads)).limit(1)).one_or_none()
+    if row is not None:
+        return Measured(
+            Cost(value=row.value, low=row.low, high=row.high, source=f"condition {row.key}; {row.interval}")
+        )
+    known = connection.execute(
+        _like(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
+    ).all()
+    if not known:
+        return Measured(None, "not measured: the study has no cost of this method for this checkpoint")
+    counts = sorted({count for _, count in known})
+    strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in known}))
+    return Measured(
+        None,
+        f"not measured at strength {pane.strength:g} with {len(heads)} heads ({pane.scope}); "
+        f"measured: strength {strengths} with {', '.join(map(str, counts))} heads",
+    )
+
+
+def _like(pane: Pane) -> Select[str, float, float | None, float | None, str]:
+    """Measured costs of the pane's checkpoint, method and directions."""
+    query = (
+        select(Condition.key, Metric.value, Metric.low, Metric.high, Metric.interval)
+        .join(Metric, Metric.condition_id == Condition.id)
+        .where(
+            Metric.checkpoint_id == pane.checkpoint_id,
+            Condition.checkpoint_id == pane.checkpoint_id,
+            Metric.name == "cost",
+            Condition.method == pane.method,
+        )
+        .order_by(Condition.id, Metric.id)
+    )
+    if pane.method == "iti":
+        return query.where(Condition.direction_method == pane.direction)
+    return query.where(Condition.control == pane.control)
+
+
+def _same(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
+    """Those of the very same condition."""
+    return _like(pane).where(
+        func.abs(Condition.strength - pane.strength) <= 1e-6 * max(1.0, pane.strength),
+        Condition.n_heads == n_heads,
+        Condition.scope == pane.scope,
+    )

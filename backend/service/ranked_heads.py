@@ -1,0 +1,143 @@
+"""Heads of a checkpoint in the order they are steered in, their directions, and what their probes reached.
+
+Knows the tables of probes and directions; nothing of models or requests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, func, select
+
+from backend.service.catalogue import facts
+from backend.service.settings import ServiceError
+from db.blocks import decode_float32
+from db.schema import Direction, Probe
+
+Place = tuple[int, int]
+"""(layer, head)."""
+
+
+class PaneProblem(ServiceError):
+    """A pane asks for heads or directions that the database does not hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class StoredDirection:
+    """A head's direction as stored: float32 unit vector that points to toxicity, and sigma along it."""
+
+    layer: int
+    head: int
+    vector: NDArray[np.float32]
+    sigma: float
+
+
+@dataclass(frozen=True)
+class RankedHeads:
+    """Heads of a checkpoint, best first, of one probe set and position."""
+
+    checkpoint_id: int
+    probe_set_id: int
+    position: str
+    places: list[Place]
+    selected: list[Place]
+
+    @classmethod
+    def read(cls, connection: Connection, checkpoint_id: int) -> RankedHeads | None:
+        """Selected heads by rank, then the others by select accuracy; None where no head was probed.
+
+        Where there are several probe sets, the one that heads were selected by (the first of those).
+        """
+        here = Probe.checkpoint_id == checkpoint_id
+        chosen = connection.execute(
+            select(Probe.probe_set_id, Probe.position)
+            .where(here)
+            .group_by(Probe.probe_set_id, Probe.position)
+            .order_by(func.count(Probe.rank).desc(), Probe.probe_set_id, Probe.position)
+            .limit(1)
+        ).one_or_none()
+        if chosen is None:
+            return None
+        probe_set_id, position = chosen
+        rows = connection.execute(
+            select(Probe.layer, Probe.head, Probe.rank)
+            .where(here, Probe.probe_set_id == probe_set_id, Probe.position == position)
+            .order_by(Probe.rank.is_(None), Probe.rank, Probe.select_accuracy.desc(), Probe.layer, Probe.head)
+        ).all()
+        places = [(row.layer, row.head) for row in rows]
+        selected = [(row.layer, row.head) for row in rows if row.rank is not None]
+        return cls(checkpoint_id, probe_set_id, position, places, selected)
+
+    def best(self, count: int | None) -> list[Place]:
+        """The `count` best heads; None takes those selected. Raises PaneProblem where there are too few."""
+        if count is None:
+            if not self.selected:
+                raise PaneProblem("no heads are selected yet; say how many in heads")
+            return self.selected
+        if count > len(self.places):
+            raise PaneProblem(f"{count} heads asked for, {len(self.places)} were probed")
+        return self.places[:count]
+
+    def take(self, wanted: int | list[Place] | None) -> list[Place]:
+        """The heads that a pane asks for: so many of the best, or those it names. Raises PaneProblem."""
+        if not isinstance(wanted, list):
+            return self.best(wanted)
+        unknown = next((place for place in wanted if place not in set(self.places)), None)
+        if unknown is not None:
+            raise PaneProblem(f"head {unknown[1]} of layer {unknown[0]} was not probed")
+        return wanted
+
+    def directions(
+        self, connection: Connection, method: str, places: list[Place]
+    ) -> dict[Place, StoredDirection]:
+        """Stored directions of one method at the given heads; heads without one are left out."""
+        wanted = set(places)
+        rows = connection.execute(
+            select(Direction.layer, Direction.head, Direction.vector, Direction.sigma).where(
+                Direction.checkpoint_id == self.checkpoint_id,
+                Direction.probe_set_id == self.probe_set_id,
+                Direction.position == self.position,
+                Direction.method == method,
+            )
+        )
+        return {
+            (layer, head): StoredDirection(layer, head, decode_float32(vector), sigma)
+            for layer, head, vector, sigma in rows
+            if (layer, head) in wanted
+        }
+
+
+def list_heads(connection: Connection, checkpoint_id: int) -> list[dict[str, Any]]:
+    """Every probed head by layer and head, with the keys of `messages.HeadInfo`; none where none was probed.
+
+    Raises UnknownCheckpoint.
+    """
+    facts(connection, checkpoint_id)
+    ranked = RankedHeads.read(connection, checkpoint_id)
+    if ranked is None:
+        return []
+    order = {place: index for index, place in enumerate(ranked.places, 1)}
+    selectivity = (Probe.accuracy - Probe.shuffled_accuracy).label("selectivity")
+    intervals = (Probe.accuracy_low, Probe.accuracy_high)
+    columns = (
+        Probe.accuracy,
+        *intervals,
+        Probe.auroc,
+        selectivity,
+        Probe.separation,
+        Probe.n_test,
+        Probe.rank,
+    )
+    rows = connection.execute(
+        select(Probe.layer, Probe.head, *columns)
+        .where(
+            Probe.checkpoint_id == checkpoint_id,
+            Probe.probe_set_id == ranked.probe_set_id,
+            Probe.position == ranked.position,
+        )
+        .order_by(Probe.layer, Probe.head)
+    ).mappings()
+    return [{**row, "order": order[row["layer"], row["head"]]} for row in rows]

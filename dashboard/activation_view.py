@@ -1,0 +1,157 @@
+"""One head's activations on the geometry page: a map of statements, coloured as asked, with a lasso.
+
+UMAP comes from stored projections; principal components are taken here from the stored activations, which is
+a matter of milliseconds, so every kept head has them.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, context, controls, geometry_rows, rows
+from dashboard.charts.frame import sample
+from dashboard.charts.maps import activations
+from dashboard.geometry_view import METHODS, map_labels
+from dashboard.records import records
+from dashboard.texts import Shown, show_texts
+from dashboard.wording import head_name
+
+GROUPINGS = {"Label": "label", "Group": "group", "Source": "source", "Split": "split", "Score": "score"}
+COMPONENTS = {"PCA, 2-D": 2, "PCA, 3-D": 3}
+MOST_TEXTS = 12
+Head = tuple[int, int]
+
+
+def activation_map(found: context.Context, chosen: Head | None, preferred: str) -> None:
+    """The chosen head's activations in one checkpoint; heads to choose where they were not kept."""
+    kept = geometry_rows.kept_heads(found)
+    stored = rows.projections(found)
+    stored = stored[stored["subject"] == "activations"]
+    if chosen is None or (kept.empty and stored.empty):
+        return
+    with st.container(border=True):
+        st.markdown(f"**Activations of {head_name(*chosen)}**")
+        mine = kept[_is(kept, chosen)]
+        drawn = stored[_is(stored, chosen)]
+        names = list(dict.fromkeys([*mine["checkpoint"].astype(str), *drawn["checkpoint"].astype(str)]))
+        if not names:
+            _others(found, kept if len(kept) else stored, chosen, preferred)
+            return
+        _one(found, chosen, sorted(names), mine, drawn, preferred)
+
+
+def _is(table: pd.DataFrame, head: Head) -> pd.Series:
+    return (table["layer"] == head[0]) & (table["head"] == head[1])
+
+
+def _others(found: context.Context, known: pd.DataFrame, chosen: Head, preferred: str) -> None:
+    own = known[known["checkpoint"] == preferred]
+    places = (own if len(own) else known).drop_duplicates(["layer", "head"])
+    st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
+    with st.container(horizontal=True, gap="small"):
+        for row in records(places)[:16]:
+            name = head_name(int(row.layer), int(row.head))
+            st.button(name, key=f"go_{name}", on_click=controls.choose_head, args=(name,))
+
+
+def _one(
+    found: context.Context,
+    chosen: Head,
+    names: list[str],
+    kept: pd.DataFrame,
+    stored: pd.DataFrame,
+    preferred: str,
+) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        place = names.index(preferred) if preferred in names else 0
+        checkpoint = str(
+            st.selectbox("Checkpoint", names, index=place, key="of", bind="query-params", width=220)
+        )
+        mine = stored[stored["checkpoint"] == checkpoint]
+        drawn = map_labels(mine.sort_values(["method", "dimensions"], ascending=[False, True]))
+        block = kept[kept["checkpoint"] == checkpoint]
+        labels = list(dict.fromkeys([*drawn, *(COMPONENTS if len(block) else ())]))
+        label = str(
+            st.segmented_control(
+                "Map", labels, default=labels[0], required=True, key="acts", bind="query-params"
+            )
+        )
+        by = str(
+            st.segmented_control(
+                "Colour by", list(GROUPINGS), default="Label", required=True, key="by", bind="query-params"
+            )
+        )
+    label = label if label in labels else labels[0]
+    if label in COMPONENTS and len(block):
+        points = geometry_rows.components(found, int(block["checkpoint_id"].iloc[0]), *chosen)
+        if points is None:
+            st.caption("Too few statements to map.")
+            return
+        _draw(found, points, "PCA", COMPONENTS[label] == 2, by, len(points))
+    else:
+        row = mine[mine["id"] == drawn[label]].iloc[0]
+        method = METHODS.get(str(row["method"]), str(row["method"]))
+        _draw(
+            found, rows.points(found, int(row["id"])), method, int(row["dimensions"]) == 2, by, int(row["n"])
+        )
+
+
+def _draw(found: context.Context, points: pd.DataFrame, method: str, flat: bool, by: str, n: int) -> None:
+    points, note = sample(points)
+    points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
+    column = GROUPINGS.get(by, "label")
+    if points[column].isna().all():
+        st.caption(f"These statements carry no {column}; coloured by label instead.")
+        column = "label"
+    how = "Draw a lasso to read statements." if flat else "Turn it with the mouse; the 2-D maps have a lasso."
+    card.chart(
+        activations(points, method, column, flat=flat),
+        key="activations",
+        alt=f"Map of one head's activations coloured by {column}",
+        how=f"Each point is one statement of the probe set, placed by this head's activation. {how}",
+        note=f"n = {n:,} statements. {note}",
+        rows=points,
+        on_select="rerun" if flat else "ignore",
+        selection_mode=("points", "lasso", "box"),
+    )
+    picked = [int(value) for value in card.selected("activations")] if flat else []
+    if picked:
+        _statements(found, points, picked)
+
+
+def _statements(found: context.Context, points: pd.DataFrame, picked: list[int]) -> None:
+    """The statements in the lasso: a table without texts, and the texts, blurred, page by page."""
+    mine = points[points["example_id"].isin(picked)]
+    toxic = int((mine["label"] == "toxic").sum())
+    columns = ["example_id", "label", "group", "source", "split", "score", "x", "y"]
+    card.table(
+        mine[columns],
+        key="lasso",
+        title=f"{len(mine):,} statements chosen",
+        alt="The statements inside the lasso, without their texts",
+        note=f"{toxic:,} toxic, {len(mine) - toxic:,} not.",
+        height=240,
+    )
+    pages = -(-len(mine) // MOST_TEXTS)
+    page = 1
+    if pages > 1:
+        page = int(
+            st.number_input("Texts, page", 1, pages, 1, key="lasso_page", bind="query-params", width=130)
+        )
+    start = (page - 1) * MOST_TEXTS
+    ids = [int(value) for value in mine["example_id"].iloc[start : start + MOST_TEXTS]]
+    items = [
+        Shown(
+            str(row.text),
+            title="toxic" if row.label == 1 else "not toxic",
+            meta=" · ".join(
+                str(part) for part in (row.group, row.source, row.split) if isinstance(part, str)
+            ),
+            blurred=row.label == 1,
+        )
+        for row in records(rows.example_texts(found, ids))
+    ]
+    show_texts(items, key="statements", columns=3)
+    if pages > 1:
+        st.caption(f"Texts {start + 1} to {start + len(items)} of {len(mine):,}.")

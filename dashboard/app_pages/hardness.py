@@ -1,0 +1,74 @@
+"""How hard is the detox to undo? Suffixes, relearning, framed prompts, long texts, sampling, capability."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from dashboard import context, rows, states
+from dashboard.hardness import capability_view, relearn_view, suffix_view, text_views
+from dashboard.hardness import rows as hardness
+
+SECTIONS = {
+    "suffix": "Suffixes",
+    "relearn": "Relearning",
+    "injection": "Framed prompts",
+    "long": "Long texts",
+    "sampling": "Sampling",
+    "quantised": "Rounded weights",
+    "capability": "Capability",
+}
+HOW = """
+[hardness]
+attacks = ["suffix", "relearn", "injection", "long", "sampling", "quantised"]
+
+[capability]
+tasks = ["minimal_pairs", "cross_entropy"]
+"""
+
+here = context.current()
+running = rows.study_progress(here).active
+st.subheader("How hard is the detox to undo?")
+table = hardness.outcomes(here)
+present = set(table["attack"])
+if len(hardness.capability(here)):
+    present.add("capability")
+if not present:
+    asked = bool((here.config.get("hardness") or {}).get("attacks"))
+    if asked:
+        states.not_yet("attacks", after="the attacks on the first arm", running=running)
+    else:
+        st.info(
+            "This study asks for no attacks: they are off unless its file names them.",
+            icon=":material/security:",
+            title="No attacks",
+        )
+        st.caption("Everything on the built-in world, attacks included:")
+        st.code("hormesis run forum-full", language="bash")
+        st.caption("Or add to a study file, and run it:")
+        st.code(HOW.strip(), language="toml")
+    st.stop()
+known = [name for name in SECTIONS if name in present]
+section = st.segmented_control(
+    "Attack",
+    known,
+    default=known[0],
+    required=True,
+    format_func=lambda name: SECTIONS[name],
+    key="attack",
+    bind="query-params",
+)
+match section or known[0]:
+    case "suffix":
+        suffix_view.show(here, table)
+    case "relearn":
+        relearn_view.show(here, table)
+    case "injection":
+        text_views.injections(here, table)
+    case "long":
+        text_views.long_texts(here, table)
+    case "sampling":
+        text_views.sampling(here, table)
+    case "quantised":
+        text_views.rounded(here, table)
+    case _:
+        capability_view.show(here)

@@ -1,0 +1,239 @@
+"""Are rare features entangled? The toy experiment: entanglement by share, controls, DiDs, directions."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, context
+from dashboard.charts import toy as charts
+from dashboard.colours import is_dark
+from dashboard.running.permission import control
+from dashboard.toy import directions_view, effects_view, rows, start_view, words
+from db.problems import DatabaseProblem
+
+READ = (
+    "u and c: mean over the features of a group of the largest cosine with any other feature. Lines: "
+    "means over seeds with Student's 95 % intervals; faint points: single seeds. Random: what random "
+    "directions give; Welch: the largest |cos| cannot be lower than this."
+)
+
+
+def pick_experiment(table: pd.DataFrame) -> pd.Series:
+    """The configuration on show: setting, width, and the rest where several differ in it."""
+    known = [name for name in rows.SETTINGS if name in set(table["setting"])]
+    setting = st.segmented_control(
+        "Setting",
+        known,
+        default=known[0],
+        required=True,
+        format_func=lambda name: rows.SETTINGS[name],
+        key="toy_setting",
+        bind="query-params",
+    )
+    mine = table[table["setting"] == (setting or known[0])]
+    widths = sorted({int(config["width"]) for config in mine["config"]})
+    first = mine.sort_values(["runs", "id"], ascending=[False, True]).iloc[0]
+    width = st.selectbox(
+        "Width",
+        widths,
+        index=widths.index(int(first["config"]["width"])),
+        key="toy_width",
+        bind="query-params",
+        width=110,
+        help="Dimensions that the 12 features share.",
+    )
+    mine = mine[[int(config["width"]) == width for config in mine["config"]]]
+    mine = mine.sort_values(["runs", "id"], ascending=[False, True])
+    if len(mine) == 1:
+        return mine.iloc[0]
+    configs = mine["config"].tolist()
+    names = [f"{rows.variant(row['config'], configs)} ({str(row['hash'])[:6]})" for _, row in mine.iterrows()]
+    # The words tell the variants apart, so they change as others come; a link is known by its hash.
+    linked = str(st.query_params.get("toy_variant", ""))
+    same = [name for name in names if name[-8:] == linked[-8:]]
+    if same and linked not in names:
+        st.session_state["toy_variant"] = same[0]
+    picked = st.selectbox("Variant", names, key="toy_variant", bind="query-params", width=300)
+    return mine.iloc[names.index(str(picked))]
+
+
+def pick_view() -> tuple[str, str]:
+    """Probe and cosine."""
+    probe = st.selectbox(
+        "Directions from",
+        list(rows.PROBES),
+        format_func=lambda name: rows.PROBES[name],
+        key="toy_probe",
+        bind="query-params",
+        width=230,
+        help=(
+            "Class means of activations; logistic probes in which every feature weighs the same; or "
+            "logistic probes whose examples come in the proportions of the training mixture, as in the paper."
+        ),
+    )
+    cosine = st.segmented_control(
+        "Cosine",
+        list(rows.COSINES),
+        default="absolute",
+        required=True,
+        format_func=lambda name: rows.COSINES[name],
+        key="toy_cosine",
+        bind="query-params",
+        help="Absolute is the paper's; signed counts an antipodal pair as far apart.",
+    )
+    return str(probe), str(cosine or "absolute")
+
+
+def references(found: pd.Series, cosine: str) -> tuple[tuple[float, str, str], ...]:
+    """Lines of the random null and, for absolute cosines, of Welch's bound."""
+    null = float(found[f"null_{cosine}"])
+    made = [(null, f"Random directions {null:.3f}", "dot")]
+    if cosine == "absolute":
+        made.append((float(found["welch"]), f"Welch bound {found['welch']:.3f}", "dash"))
+    return tuple(made)
+
+
+def entanglement(found: pd.Series, table: pd.DataFrame, probe: str, cosine: str) -> None:
+    """The answer, and beside it the same view of the frozen network."""
+    seeds = table["seed"].nunique()
+    grid = st.grid(2, min_column_width=480)
+    for network, title in (
+        ("trained", "Entanglement over the share"),
+        ("frozen", "Control: the network frozen at r = 1, only the probe refitted"),
+    ):
+        mine = table[table["network"] == network]
+        with grid.cell(), st.container(border=True):
+            if mine.empty:
+                st.info("No run of this kind is stored yet.", icon=":material/hourglass_empty:")
+                continue
+            if network == "trained":
+                how = READ
+            elif probe == "mixture":
+                how = (
+                    "The same network at every share: only the weights of the probe's examples change. "
+                    "What moves here, the probe made."
+                )
+            else:
+                how = (
+                    "The same network at every share, read by a probe that does not look at the mixture: "
+                    "flat by construction. Choose the mixture-weighted probe to see what a probe alone "
+                    "can draw."
+                )
+            card.chart(
+                charts.over_share(
+                    mine,
+                    cosine,
+                    f"Entanglement ({cosine} cosine)",
+                    dark=is_dark(),
+                    references=references(found, cosine),
+                ),
+                key=f"toy_{network}",
+                title=title,
+                alt=f"Entanglement of the rare chain and of the controls over the share, {network} network",
+                how=how,
+                note=(
+                    f"n = {seeds} seeds, {len(mine)} runs, {found['features']} features in "
+                    f"{found['dimensions']} dimensions."
+                ),
+                rows=mine,
+            )
+
+
+def learning(experiment: int, url: str, token: str) -> None:
+    """How the rare chain is learned: loss and accuracy over the steps."""
+    curves = rows.curves(url, token, experiment)
+    if curves.empty:
+        return
+    unit = "squared error" if found["setting"] == "autoencoder" else "nats per token"
+    grid = st.grid(2, min_column_width=440)
+    for column, title, y_title, log in (
+        ("rare_loss", "Loss on the rare chain", f"Loss ({unit})", True),
+        ("rare_accuracy", "Accuracy on the rare chain", "Accuracy", False),
+    ):
+        with grid.cell(), st.container(border=True):
+            card.chart(
+                charts.learning(curves, column, y_title, log=log),
+                key=f"toy_{column}",
+                title=title,
+                alt=f"{title} over training steps, one line per share",
+                how="One line per share; the rarest chain is learned last, or not at all in the time given.",
+                note=f"Means over n = {int(curves['n'].max())} seeds, all of the chain's sequences.",
+                rows=curves,
+            )
+
+
+def norms(table: pd.DataFrame) -> None:
+    """Lengths of the directions."""
+    with st.container(border=True):
+        card.chart(
+            charts.over_share(
+                table[table["network"] == "trained"],
+                "norm",
+                "Length of the directions",
+                dark=is_dark(),
+                unit_range=False,
+                height=360,
+            ),
+            key="toy_norms",
+            title="Length of the directions",
+            alt="Mean length of the rare chain's and the controls' directions over the share",
+            how=(
+                "A direction close to length zero is not represented, and its angles are noise. Class "
+                "means: in units of the activations; probes: log odds per unit."
+            ),
+            note=f"n = {table['seed'].nunique()} seeds.",
+            rows=table[table["network"] == "trained"][["share", "seed", "rare_norm", "control_norm"]],
+        )
+
+
+def empty(sentence: str) -> None:
+    """Nothing stored yet: say what would bring it."""
+    st.info(sentence, title="No toy run yet", icon=":material/toys:")
+    st.caption("All four settings, 9 shares and 10 seeds each; one to two minutes on two cores:")
+    st.code("hormesis toy", language="bash")
+
+
+st.subheader("Are rare features entangled?")
+st.caption(
+    "The paper's toy experiment: 12 features of three chains share a few dimensions, and one chain is "
+    "rare. Is it squeezed against the others?"
+)
+url, token = context.address(), context.fresh_token()
+home = control(url, st.get_option("server.address"))
+try:
+    known = rows.experiments(url, token)
+    reason = "The database holds no run of the toy experiment."
+except DatabaseProblem as problem:
+    known, reason = pd.DataFrame(), f"{str(problem)[:1].upper()}{str(problem)[1:].rstrip('.')}."
+start_view.under_way(url, home)
+if known.empty:
+    empty(reason)
+else:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        found = pick_experiment(known)
+        probe, cosine = pick_view()
+    experiment = int(found["id"])
+    every = rows.effects(url, token)
+    table = rows.measures(url, token, experiment, probe)
+    if table.empty:
+        st.info("This probe was not asked for when the runs were made.", icon=":material/hourglass_empty:")
+    else:
+        of_this = words.pick(
+            every, experiment_id=experiment, probe=probe, cosine=cosine, network="trained", split="all"
+        )
+        first = None if of_this.empty else of_this.iloc[0]
+        st.markdown(f"#### {words.headline(first, str(found['setting']), cosine)}")
+        entanglement(found, table, probe, cosine)
+        effects_view.answers(every, known, probe, cosine)
+        effects_view.forest(every, known, cosine)
+        grid = st.grid(2, min_column_width=440)
+        with grid.cell():
+            effects_view.by_accuracy(every, experiment, table, probe, cosine)
+        with grid.cell():
+            norms(table)
+        learning(experiment, url, token)
+        directions_view.directions(url, token, experiment, table, probe, cosine)
+with st.container(border=True):
+    st.markdown("**Run it with other settings**")
+    start_view.start_form(home)

@@ -1,0 +1,85 @@
+"""What can be laid over a dose-response chart: fitted curves, and the paper's figures as reference lines.
+
+Knows the columns of fits and of the paper's table; nothing of where they come from.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.colours import fade, ink
+from dashboard.records import groups, records
+from dashboard.wording import missing, percent
+from db import paper
+
+_DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
+
+
+def fitted_curves(made: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) -> int:
+    """Draw the curve and optimum of every condition whose dip is supported; returns how many."""
+    drawn = fits[fits["status"] == "hormetic"]
+    for row in records(drawn):
+        colour = colours.get(str(row.condition_key), "#888888")
+        made.add_trace(
+            go.Scatter(
+                x=[share * 100 for share in row.curve["share"]],
+                y=row.curve["value"],
+                mode="lines",
+                line={"color": fade(colour, 0.55), "width": 5},
+                name="Fitted curve (Brain-Cousens)",
+                hoverinfo="skip",
+                legendgroup="fit",
+                showlegend=row.condition_key == drawn["condition_key"].iloc[0],
+            )
+        )
+        if not missing(row.optimum):
+            made.add_vrect(
+                x0=row.optimum_low * 100,
+                x1=row.optimum_high * 100,
+                fillcolor=colour,
+                opacity=0.10,
+                line_width=0,
+                layer="below",
+            )
+            made.add_vline(
+                x=row.optimum * 100,
+                line={"color": colour, "dash": "dot", "width": 1.5},
+                annotation_text=f"best dose {percent(row.optimum)}",
+                annotation_position="top",
+            )
+    return len(drawn)
+
+
+def paper_column(prompts: str | None) -> str | None:
+    """Which of the paper's two prompt sets these are; None where its figures do not apply."""
+    name = (prompts or "").lower().replace("_", "").replace("-", "")
+    if "toxigen" in name:
+        return "toxigen"
+    return "rtp" if "rtp" in name or "realtoxicity" in name else None
+
+
+def reference_lines(made: go.Figure, column: str, *, dark: bool, steered: bool) -> None:
+    """The paper's Table 1: unsteered models and, where `steered`, ITI at its three strengths; grey."""
+    table = paper.table()
+    known = table[table["method"].isin(["none", "iti"] if steered else ["none"])]
+    colour = fade(ink(dark=dark), 0.6)
+    for (method, level), rows in groups(known, ["method", "level"]):
+        name = "unsteered" if method == "none" else f"ITI {level}"
+        made.add_trace(
+            go.Scatter(
+                x=rows["share"] * 100,
+                y=rows[column],
+                mode="lines+markers",
+                line={"color": colour, "dash": _DASHES.get(str(level), "dot"), "width": 1.5},
+                marker={"symbol": "x-thin-open", "size": 9, "color": colour},
+                name=f"Paper †: {name}",
+                hovertext=[
+                    f"Paper †, {name}: {value:g} points at {percent(share)}<br>another model and scorer"
+                    for share, value in zip(rows["share"], rows[column], strict=True)
+                ],
+                hoverinfo="text",
+            )
+        )

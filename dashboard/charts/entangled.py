@@ -1,0 +1,161 @@
+"""Charts of toxicity among other features, and of how the heads of arms compare. Knows columns of rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.frame import bars, figure
+from dashboard.charts.heads import clickable, outline, squares
+from dashboard.colours import arm_colour, diverging, ink
+from dashboard.records import arm_groups, records
+from dashboard.wording import arm_label, head_name
+
+
+def _cosine_hover(row: Any) -> str:
+    head = head_name(row.layer, row.head)
+    if pd.isna(row.cosine):
+        feature, toxicity = (max(one, 0) * 100 for one in (row.reliability, row.toxicity_reliability))
+        return (
+            f"<b>{head}, {row.feature}</b><br>too noisy for an angle: {feature:.0f} % of the feature's "
+            f"direction<br>is signal, {toxicity:.0f} % of toxicity's"
+        )
+    return (
+        f"<b>{head}, {row.feature}</b><br>cosine {row.cosine:+.2f} [{row.low:+.2f}, {row.high:+.2f}]<br>"
+        f"unrelated: {row.null_low:+.2f} to {row.null_high:+.2f}, p = {row.p:.3f}<br>"
+        f"n = {row.n:,} statements, {row.n_feature:,} with the feature"
+    )
+
+
+def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool) -> go.Figure:
+    """Heads down, features across, coloured by cosine with toxicity; a dot where p < 0.05.
+
+    Columns: layer, head, feature, cosine (missing where too noisy), low, high, null_low, null_high, p,
+    reliability, toxicity_reliability, n, n_feature. Squares can be clicked to choose their head.
+    """
+    names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
+    rows = rows.assign(name=names)
+    heads, features = list(dict.fromkeys(names)), list(dict.fromkeys(rows["feature"]))
+    table = rows.pivot(index="name", columns="feature", values="cosine")
+    made = figure("", "", min(150 + 26 * len(heads), 900))
+    made.add_trace(squares(table.reindex(index=heads, columns=features), (-1, 1), diverging(dark=dark)))
+    certain = rows[rows["p"] < 0.05]
+    made.add_trace(
+        go.Scatter(
+            x=certain["feature"],
+            y=certain["name"],
+            mode="markers",
+            marker={"size": 4, "color": ink(dark=dark)},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    )
+    hover = [_cosine_hover(row) for row in records(rows)]
+    made.add_trace(clickable(rows["feature"], rows["name"], names, hover))
+    if chosen is not None and head_name(*chosen) in heads:
+        outline(made, 0, heads.index(head_name(*chosen)), len(features))
+    made.update_xaxes(tickangle=-50, showgrid=False, categoryorder="array", categoryarray=features)
+    made.update_yaxes(autorange="reversed", showgrid=False, categoryorder="array", categoryarray=heads)
+    return made
+
+
+def entanglement_by_arm(rows: pd.DataFrame, means: pd.DataFrame, *, dark: bool) -> go.Figure:
+    """Entanglement of the selected heads by arm, a point per head, the arm's mean with its interval over it.
+
+    `rows` columns: kind, share, layer, head, checkpoint, value, low, high, feature, null_high, random_median,
+    p, used. `means` columns: kind, share, value, low, high, n_seeds, interval. Beside the points: the mean
+    over heads of the level that permuted labels stay below (dotted) and of random directions (dashed).
+    """
+    made = figure("", "Entanglement", 360)
+    arms = [(kind, share, mine) for kind, share, mine in arm_groups(rows[rows["value"].notna()])]
+    labels = [arm_label(kind, share) for kind, share, _ in arms]
+    rng = np.random.default_rng(0)
+    for place, (kind, share, mine) in enumerate(arms):
+        sideways = place + rng.uniform(-0.22, 0.22, len(mine))
+        made.add_trace(_heads(mine, sideways, arm_colour(kind, share)))
+        for column, dash in (("null_high", "dot"), ("random_median", "dash")):
+            level = float(mine[column].mean())
+            line = {"color": ink(dark=dark), "width": 2, "dash": dash}
+            made.add_shape(type="line", x0=place - 0.38, x1=place + 0.38, y0=level, y1=level, line=line)
+    known = means.assign(label=[arm_label(row.kind, row.share) for row in records(means)])
+    known = known[known["label"].isin(labels)]
+    made.add_trace(
+        go.Scatter(
+            x=[labels.index(label) for label in known["label"]],
+            y=known["value"],
+            error_y=bars(known),
+            mode="markers",
+            marker={"size": 11, "symbol": "diamond", "color": ink(dark=dark)},
+            hovertext=[_mean_hover(row) for row in records(known)],
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )
+    made.update_xaxes(tickvals=list(range(len(labels))), ticktext=labels, showgrid=False)
+    made.update_yaxes(range=[0, 1.05])
+    return made
+
+
+def _heads(rows: pd.DataFrame, x: Any, colour: str) -> go.Scatter:
+    """A clickable point per head."""
+    return go.Scatter(
+        x=x,
+        y=rows["value"],
+        mode="markers",
+        marker={"size": 7, "color": colour, "opacity": 0.6},
+        customdata=[head_name(row.layer, row.head) for row in records(rows)],
+        hovertext=[_entanglement_hover(row) for row in records(rows)],
+        hoverinfo="text",
+        showlegend=False,
+    )
+
+
+def _entanglement_hover(row: Any) -> str:
+    return (
+        f"<b>{head_name(row.layer, row.head)} of {row.checkpoint}</b><br>{row.value:.2f} "
+        f"[{row.low:.2f}, {row.high:.2f}] with {row.feature}<br>permuted labels stay below "
+        f"{row.null_high:.2f} in 95 % (p = {row.p:.3f})<br>{row.used} random directions: "
+        f"{row.random_median:.2f}"
+    )
+
+
+def _mean_hover(row: Any) -> str:
+    return (
+        f"<b>{row.label}, mean of {row.n_seeds} seeds</b><br>{row.value:.2f} "
+        f"[{row.low:.2f}, {row.high:.2f}]<br>{row.interval}"
+    )
+
+
+def statistic_by_arm(rows: pd.DataFrame, name: str) -> go.Figure:
+    """One statistic of the heads' accuracies, a point with its interval per arm.
+
+    Columns: kind, share, value, low, high, n_seeds, n, heads, interval.
+    """
+    made = figure("", name, 340)
+    for kind, share, mine in arm_groups(rows):
+        row, label = mine.iloc[0], arm_label(kind, share)
+        hover = (
+            f"<b>{label}</b><br>{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]<br>"
+            f"{row['n_seeds']} seeds, {row['n']:,} statements, {row['heads']} heads<br>{row['interval']}"
+        )
+        made.add_trace(
+            go.Scatter(
+                x=[label],
+                y=mine["value"],
+                error_y=bars(mine),
+                mode="markers",
+                marker={
+                    "size": 11,
+                    "color": arm_colour(kind, share),
+                    "symbol": "circle" if kind == "toxic" else "diamond-open",
+                },
+                hovertext=[hover],
+                hoverinfo="text",
+                showlegend=False,
+            )
+        )
+    made.update_xaxes(showgrid=False)
+    return made

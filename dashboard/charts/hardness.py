@@ -1,0 +1,227 @@
+"""Charts of attacks and capability: by condition, over steps, censored, as heat maps. Knows columns only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.frame import bars, figure
+from dashboard.colours import SEQUENTIAL, arm_colour, fade, ink, ramp
+from dashboard.records import records
+from dashboard.wording import number
+
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+def by_condition(
+    table: pd.DataFrame,
+    order: Sequence[str],
+    y_title: str,
+    *,
+    dark: bool,
+    x: str = "label",
+    reference: Sequence[tuple[str, float, str]] = (),
+    level: tuple[float, str] | None = None,
+    factor: float = 1.0,
+) -> go.Figure:
+    """One column per condition (or `x`), one marker per arm with its interval.
+
+    Columns: arm, kind, share, value, low, high, n, n_seeds and `x`. reference: (column, value, words) of
+    figures from elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent.
+    """
+    made = figure("", y_title, 400)
+    arms = list(dict.fromkeys(table["arm"]))
+    places = {name: place for place, name in enumerate(order)}
+    for number_, arm in enumerate(arms):
+        mine = table[(table["arm"] == arm) & table[x].isin(order)]
+        if mine.empty:
+            continue
+        first = mine.iloc[0]
+        colour = arm_colour(str(first["kind"]), float(first["share"]))
+        nudge = (number_ - (len(arms) - 1) / 2) * 0.6 / max(1, len(arms))
+        scaled = mine.assign(**{name: mine[name].astype(float) * factor for name in ("value", "low", "high")})
+        made.add_trace(
+            go.Scatter(
+                x=[places[str(one)] + nudge for one in mine[x]],
+                y=scaled["value"],
+                error_y=bars(scaled) | {"color": fade(colour, 0.8)},
+                mode="markers",
+                marker={"color": colour, "size": 10, "symbol": "circle" if first["kind"] == "toxic" else
+                        "diamond-open", "line": {"width": 2, "color": colour}},
+                name=arm,
+                hovertext=[_hover(row, arm, str(getattr(row, x))) for row in records(scaled)],
+                hoverinfo="text",
+            )
+        )  # fmt: skip
+    _reference(made, places, reference, dark)
+    if level is not None:
+        made.add_hline(
+            y=level[0] * factor, line={"dash": "dot", "color": ink(dark=dark), "width": 1},
+            annotation={"text": level[1], "font": {"size": 11}},
+        )  # fmt: skip
+    made.update_xaxes(
+        tickvals=list(places.values()), ticktext=[_wrapped(name) for name in order],
+        range=[-0.6, len(order) - 0.4], showgrid=False,
+    )  # fmt: skip
+    return made
+
+
+def _reference(
+    made: go.Figure, places: dict[str, int], reference: Sequence[tuple[str, float, str]], dark: bool
+) -> None:
+    shown = [one for one in reference if one[0] in places]
+    if shown:
+        made.add_trace(
+            go.Scatter(
+                x=[places[one[0]] + 0.38 for one in shown], y=[one[1] for one in shown], mode="markers",
+                marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": ink(dark=dark)}},
+                name="The paper's figures (reference)", hovertext=[one[2] for one in shown], hoverinfo="text",
+            )
+        )  # fmt: skip
+
+
+def _wrapped(name: str, width: int = 18) -> str:
+    lines, line = [], ""
+    for word in name.split():
+        if line and len(line) + len(word) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    return "<br>".join([*lines, line])
+
+
+def _hover(row: Any, arm: str, where: str) -> str:
+    seeds = f"{row.n_seeds} seeds, n = {row.n:,}" if "n_seeds" in row._fields else f"n = {row.n:,}"
+    return f"{arm}, {where}<br>{number(row.value)} [{number(row.low)}, {number(row.high)}]<br>{seeds}"
+
+
+def curves(
+    table: pd.DataFrame,
+    order: Sequence[str],
+    x_title: str,
+    y_title: str,
+    *,
+    dark: bool,
+    logarithmic: bool = False,
+    level: tuple[float, str] | None = None,
+) -> go.Figure:
+    """A line with its band per condition. Columns: label, x, value, low, high, n.
+
+    logarithmic: x as log2(x + 1), ticks in plain numbers: steps start at 0.
+    """
+    made = figure(x_title, y_title, 380)
+    for place, name in enumerate(order):
+        mine = table[table["label"] == name].sort_values("x")
+        if mine.empty:
+            continue
+        colour = ink(dark=dark) if name == "Unsteered" else ramp(place - 1, dark=dark)
+        xs = [math.log2(value + 1) if logarithmic else value for value in mine["x"]]
+        made.add_trace(
+            go.Scatter(
+                x=xs, y=mine["value"], error_y=bars(mine) | {"color": fade(colour, 0.6)},
+                mode="lines+markers", name=name,
+                line={"color": colour, "width": 2.2, "dash": DASHES[place % len(DASHES)]}, marker={"size": 7},
+                hovertext=[_hover(row, name, f"{x_title.lower()} {row.x:g}") for row in records(mine)],
+                hoverinfo="text",
+            )
+        )  # fmt: skip
+    if level is not None:
+        made.add_hline(
+            y=level[0], line={"dash": "dash", "color": ink(dark=dark), "width": 1.5},
+            annotation={"text": level[1], "font": {"size": 11}},
+        )  # fmt: skip
+    if logarithmic:
+        ticks = sorted({float(value) for value in table["x"]})
+        made.update_xaxes(
+            tickvals=[math.log2(one + 1) for one in ticks], ticktext=[f"{one:g}" for one in ticks]
+        )
+    made.update_yaxes(rangemode="tozero")
+    return made
+
+
+def steps_needed(table: pd.DataFrame, order: Sequence[str], budget: float, *, dark: bool) -> go.Figure:
+    """Steps to relearn, one marker per checkpoint; those beyond the budget stand on it as open triangles.
+
+    Columns: label, arm, kind, share, seed, value (null beyond the budget), low, high, n, censored.
+    """
+    made = figure("", "Steps of fine-tuning", 400)
+    places = {name: place for place, name in enumerate(order)}
+    arms = list(dict.fromkeys(table["arm"]))
+    for number_, arm in enumerate(arms):
+        mine = table[(table["arm"] == arm) & table["label"].isin(order)].sort_values("seed")
+        if mine.empty:
+            continue
+        colour = arm_colour(str(mine["kind"].iloc[0]), float(mine["share"].iloc[0]))
+        nudge = (number_ - (len(arms) - 1) / 2) * 0.6 / max(1, len(arms))
+        beyond = mine["value"].isna()
+        value = mine["value"].astype(float).fillna(budget)
+        drawn = mine.assign(
+            value=value,
+            low=mine["low"].astype(float).fillna(value),
+            high=mine["high"].astype(float).fillna(budget),
+        )
+        spread = [0.02 * (place - (len(drawn) - 1) / 2) for place in range(len(drawn))]
+        made.add_trace(
+            go.Scatter(
+                x=[places[str(name)] + nudge + by for name, by in zip(drawn["label"], spread, strict=True)],
+                y=drawn["value"],
+                error_y=bars(drawn) | {"color": fade(colour, 0.6)},
+                mode="markers",
+                marker={
+                    "color": colour, "size": 11, "line": {"width": 2, "color": colour},
+                    "symbol": ["triangle-up-open" if one else "circle" for one in beyond],
+                },
+                name=arm,
+                hovertext=[_steps(row, budget) for row in records(mine)],
+                hoverinfo="text",
+            )
+        )  # fmt: skip
+    made.add_hline(
+        y=budget, line={"dash": "dot", "color": ink(dark=dark), "width": 1},
+        annotation={"text": f"budget: {budget:g} steps", "font": {"size": 11}},
+    )  # fmt: skip
+    made.update_xaxes(
+        tickvals=list(places.values()), ticktext=[_wrapped(name) for name in order],
+        range=[-0.6, len(order) - 0.4], showgrid=False,
+    )  # fmt: skip
+    made.update_yaxes(rangemode="tozero")
+    return made
+
+
+def _steps(row: Any, budget: float) -> str:
+    beyond = pd.isna(row.value)
+    said = f"not within {budget:g} steps" if beyond else f"{row.value:.3g} steps"
+    low = "0" if pd.isna(row.low) else f"{row.low:.3g}"
+    high = f"beyond {budget:g}" if pd.isna(row.high) else f"{row.high:.3g}"
+    return (
+        f"{row.arm}, seed {row.seed}, {row.label}<br>{said} [{low}, {high}]<br>"
+        f"{row.censored:.0%} of resamples beyond the budget, n = {row.n}"
+    )
+
+
+def heat(table: pd.DataFrame, value: str, name: str) -> go.Figure:
+    """Temperature down, top-p across. Columns: temperature, top_p, `value`, words (written in the cell)."""
+    made = figure("Top-p", "Temperature", 360)
+    ordered = table.sort_values(["temperature", "top_p"])
+    rows = [f"{one:g}" for one in sorted(set(ordered["temperature"]))]
+    columns = [f"{one:g}" for one in sorted(set(ordered["top_p"]))]
+    cells: dict[tuple[str, str], Any] = {
+        (f"{row.temperature:g}", f"{row.top_p:g}"): row for row in records(ordered)
+    }
+    made.add_trace(
+        go.Heatmap(
+            x=columns, y=rows,
+            z=[[getattr(cells.get((y, x)), value, None) for x in columns] for y in rows],
+            text=[[getattr(cells.get((y, x)), "words", "") for x in columns] for y in rows],
+            texttemplate="%{text}", colorscale=SEQUENTIAL, colorbar={"title": {"text": name}},
+            hovertemplate="temperature %{y}, top-p %{x}<br>%{z:.3g}<extra></extra>",
+        )
+    )  # fmt: skip
+    made.update_xaxes(type="category")
+    made.update_yaxes(type="category")
+    return made

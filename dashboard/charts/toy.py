@@ -1,0 +1,259 @@
+"""Charts of the toy experiment: entanglement and norms over the share, DiDs, learning, directions.
+
+Knows the columns of the toy experiment's rows; nothing of where they come from.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.colors import sample_colorscale
+
+from dashboard.charts.frame import bars, figure
+from dashboard.colours import fade, ink
+from dashboard.toy.rows import RARE_FEATURES, over_seeds
+
+RARE, CONTROL = "#E37B33", "#2F74D0"
+SECOND_CONTROL = "#3E9E6E"
+SHARE_TITLE = "Share r: frequency of the rare chain over each other one"
+GROUPS = (("rare", "Rare chain", RARE, "circle"), ("control", "Controls", CONTROL, "square"))
+
+
+def rarity_colour(share: float) -> str:
+    """Colour of a share r between .001 and 1 on a sequential scale of its own (Viridis, without its ends)."""
+    place = float(np.clip(1 + np.log10(max(share, 1e-3)) / 3, 0, 1))
+    return str(sample_colorscale("Viridis", [0.2 + 0.65 * place])[0])
+
+
+def _share_axis(made: go.Figure, shares: list[float]) -> None:
+    made.update_xaxes(
+        type="log", tickvals=shares, ticktext=[f"{share:g}".removeprefix("0") for share in shares]
+    )
+
+
+def _reference(made: go.Figure, value: float, text: str, dash: str, *, dark: bool) -> None:
+    made.add_hline(
+        y=value,
+        line={"color": ink(dark=dark), "width": 1.2, "dash": dash},
+        annotation={"text": text, "font": {"size": 11, "color": ink(dark=dark)}},
+        annotation_position="top right",
+    )
+
+
+def over_share(
+    rows: pd.DataFrame,
+    quantity: str,
+    y_title: str,
+    *,
+    dark: bool,
+    references: tuple[tuple[float, str, str], ...] = (),
+    unit_range: bool = True,
+    height: int = 400,
+) -> go.Figure:
+    """Rare chain and controls over the share: means over seeds with intervals, single seeds faint.
+
+    Columns: share, seed, `rare_QUANTITY` and `control_QUANTITY`. `references` are (value, text, dash).
+    """
+    made = figure(SHARE_TITLE, y_title, height)
+    for name, label, colour, symbol in GROUPS:
+        column = f"{name}_{quantity}"
+        made.add_trace(
+            go.Scatter(
+                x=rows["share"] * (0.97 if name == "rare" else 1.03),
+                y=rows[column],
+                mode="markers",
+                marker={"color": fade(colour, 0.28), "size": 4},
+                name=f"{label}, single seeds",
+                showlegend=False,
+                hoverinfo="skip",
+            )
+        )
+        means = over_seeds(rows, column)
+        made.add_trace(
+            go.Scatter(
+                x=means["share"] * (0.97 if name == "rare" else 1.03),
+                y=means["value"],
+                error_y=bars(means) | {"color": colour},
+                mode="lines+markers",
+                name=label,
+                line={"color": colour, "width": 2.4, "dash": "solid" if name == "rare" else "dash"},
+                marker={"color": colour, "size": 9, "symbol": symbol},
+                hovertext=[
+                    f"{label}, r = {row.share:g}<br>{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]<br>"
+                    f"n = {row.n} seeds"
+                    for row in means.itertuples(index=False)
+                ],
+                hoverinfo="text",
+            )
+        )
+    for value, text, dash in references:
+        _reference(made, value, text, dash, dark=dark)
+    _share_axis(made, sorted(set(rows["share"])))
+    if unit_range:
+        lowest = min(rows[f"rare_{quantity}"].min(), rows[f"control_{quantity}"].min())
+        floor = min([0.35, float(lowest) - 0.03, *(value - 0.03 for value, _, _ in references)])
+        made.update_yaxes(range=[floor, 1.02])
+    return made
+
+
+def forest(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
+    """DiDs with their intervals, one line per `label`, first on top.
+
+    Columns: label, hover, network, value, low, high. Trained networks are filled discs, the frozen control
+    open diamonds; orange and blue where the interval leaves zero out above or below.
+    """
+    made = figure(x_title, "", 120 + 26 * rows["label"].nunique())
+    plain = ink(dark=dark)
+    for network, label, symbol in (
+        ("trained", "Network trained at its share", "circle"),
+        ("frozen", "Network frozen at r = 1, probe refitted", "diamond-open"),
+    ):
+        named = False
+        below, above = rows["high"] < 0, rows["low"] > 0
+        for colour, chosen in ((RARE, above), (CONTROL, below), (plain, ~above & ~below)):
+            mine = rows[chosen & (rows["network"] == network)]
+            if mine.empty:
+                continue
+            made.add_trace(
+                go.Scatter(
+                    x=mine["value"],
+                    y=mine["label"],
+                    error_x=bars(mine) | {"color": fade(colour, 0.75)},
+                    mode="markers",
+                    marker={"color": colour, "size": 10, "symbol": symbol, "line": {"width": 2}},
+                    name=label,
+                    legendgroup=network,
+                    showlegend=not named,
+                    hovertext=mine["hover"],
+                    hoverinfo="text",
+                )
+            )
+            named = True
+    made.add_vline(x=0, line={"color": plain, "width": 1, "dash": "dot"})
+    order = list(dict.fromkeys(rows["label"]))
+    made.update_yaxes(categoryorder="array", categoryarray=order[::-1])
+    return made
+
+
+def learned(rows: pd.DataFrame, *, dark: bool, threshold: float = 0.99) -> go.Figure:
+    """Effect of each run against its accuracy on the rare chain.
+
+    Columns: share, seed, rare_accuracy, effect.
+    """
+    made = figure("Accuracy on the rare chain at the end of training", "Effect of the run (DiD)", 380)
+    for share, mine in rows.groupby("share", sort=True):
+        made.add_trace(
+            go.Scatter(
+                x=mine["rare_accuracy"],
+                y=mine["effect"],
+                mode="markers",
+                name=f"r = {share:g}",
+                marker={"color": rarity_colour(float(str(share))), "size": 8, "opacity": 0.85},
+                customdata=mine["seed"],
+                hovertemplate=f"r = {share:g}, seed %{{customdata}}<br>accuracy %{{x:.3f}}<br>"
+                "effect %{y:+.3f}<extra></extra>",
+            )
+        )
+    made.add_hline(y=0, line={"color": ink(dark=dark), "width": 1, "dash": "dot"})
+    made.add_vline(x=threshold, line={"color": ink(dark=dark), "width": 1, "dash": "dash"})
+    made.update_xaxes(range=[-0.03, 1.03])
+    return made
+
+
+def learning(rows: pd.DataFrame, column: str, y_title: str, *, log: bool) -> go.Figure:
+    """A quantity of the rare chain over training, one line per share. Columns: share, step and `column`."""
+    made = figure("Training step", y_title, 360)
+    for share, mine in rows.groupby("share", sort=True):
+        made.add_trace(
+            go.Scatter(
+                x=mine["step"],
+                y=mine[column],
+                mode="lines",
+                name=f"r = {share:g}",
+                line={"color": rarity_colour(float(str(share))), "width": 2},
+                hovertemplate=f"r = {share:g}<br>step %{{x}}<br>%{{y:.3g}}<extra></extra>",
+            )
+        )
+    if log:
+        made.update_yaxes(type="log")
+    else:
+        made.update_yaxes(range=[-0.03, 1.03])
+    return made
+
+
+def principal(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
+    """Unit vectors on their principal axes through the origin: [n, 3], and what 2 and 3 axes hold of all.
+
+    Not centred: angles at the origin are what the directions are about.
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(lengths > 0, lengths, 1.0)
+    _, sizes, axes = np.linalg.svd(unit, full_matrices=False)
+    held = np.cumsum(sizes**2) / max(float((sizes**2).sum()), 1e-12)
+    placed = unit @ axes[:3].T
+    placed = np.pad(placed, ((0, 0), (0, 3 - placed.shape[1])))
+    return placed, float(held[min(1, len(held) - 1)]), float(held[min(2, len(held) - 1)])
+
+
+def _nearest(vectors: NDArray[np.float64], *, signed: bool) -> list[str]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(lengths > 0, lengths, 1.0)
+    cosines = unit @ unit.T
+    shown = cosines if signed else np.abs(cosines)
+    shown = shown - 3 * np.eye(len(shown))
+    best = shown.argmax(axis=1)
+    return [f"nearest: {feature_name(int(to))}, cos {cosines[at, to]:+.2f}" for at, to in enumerate(best)]
+
+
+def feature_name(feature: int) -> str:
+    """A feature's name: chain and state; the rare chain is called so."""
+    chain, state = divmod(feature, RARE_FEATURES)
+    return (
+        f"rare {state + 1}"
+        if chain == 0
+        else f"control {'AB'[chain - 1] if chain < 3 else chain} {state + 1}"
+    )
+
+
+def directions(vectors: NDArray[np.float64], *, signed: bool, flat: bool) -> go.Figure:
+    """The 12 directions as unit arrows on their principal axes; hover says each one's nearest other."""
+    made = figure("Principal axis 1", "Principal axis 2", 460)
+    placed, _, _ = principal(vectors)
+    nearest = _nearest(vectors, signed=signed)
+    chains = (("Rare chain", RARE), ("Control A", CONTROL), ("Control B", SECOND_CONTROL))
+    for chain, (label, colour) in enumerate(chains):
+        features = range(chain * RARE_FEATURES, (chain + 1) * RARE_FEATURES)
+        tips = placed[list(features)]
+        path = np.full((3 * RARE_FEATURES, 3), np.nan)
+        path[0::3], path[1::3] = 0.0, tips
+        names = [feature_name(feature) for feature in features]
+        width = 3.0 if chain == 0 else 1.8
+        common = {"name": label, "legendgroup": label}
+        arrow = common | {"mode": "lines", "line": {"color": colour, "width": width}, "hoverinfo": "skip"}
+        tip = common | {
+            "mode": "markers+text",
+            "showlegend": False,
+            "marker": {"color": colour, "size": 9 if flat else 5},
+            "text": [name.rsplit(" ", 1)[-1] for name in names],
+            "textposition": "top center",
+            "hovertext": [
+                f"{name}<br>{nearest[feature]}" for name, feature in zip(names, features, strict=True)
+            ],
+            "hoverinfo": "text",
+        }
+        for points, options in ((path, arrow), (tips, tip)):
+            x, y, z = points.T
+            made.add_trace(
+                go.Scatter(x=x, y=y, **options) if flat else go.Scatter3d(x=x, y=y, z=z, **options)
+            )
+    if flat:
+        made.update_xaxes(range=[-1.1, 1.1])
+        made.update_yaxes(range=[-1.1, 1.1], scaleanchor="x")
+    else:
+        made.update_layout(
+            scene={name: {"title": "", "range": [-1.1, 1.1]} for name in ("xaxis", "yaxis", "zaxis")}
+        )
+        made.update_layout(margin={"l": 0, "r": 0, "t": 12, "b": 0})
+    return made

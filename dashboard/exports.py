@@ -1,0 +1,127 @@
+"""Files from rows and figures: CSV, Parquet, HTML, PNG, each with where it came from. Knows no pages.
+
+- CSV begins with comment lines `# name: value`; every text is quoted, so
+  `pandas.read_csv(path, comment="#")` reads the rows whatever is in them.
+- Parquet carries the same facts as the file's metadata under the key `hormesis` (JSON).
+- HTML is one file that opens without a network. PNG needs kaleido and a Chromium or Chrome.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+METADATA = b"hormesis"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+PNG_SIZE = (1000, 560)
+PNG_SCALE = 2
+
+
+def _plain(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with dicts and lists as JSON text, and bytes left out."""
+    made = rows.copy()
+    for column in rows.columns:
+        kinds = set(rows[column].map(type)) if rows[column].dtype == object else set()
+        if bytes in kinds:
+            made = made.drop(columns=column)
+        elif kinds & {dict, list, tuple}:
+            made[column] = [
+                json.dumps(value, sort_keys=True, default=str)
+                if isinstance(value, (dict, list, tuple))
+                else value
+                for value in rows[column]
+            ]
+    return made
+
+
+def to_csv(rows: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
+    """UTF-8 CSV with the facts as comment lines above the header."""
+    head = "".join(f"# {name}: {' '.join(str(value).split())}\n" for name, value in facts.items())
+    body = _plain(rows).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
+    return (head + body).encode()
+
+
+def to_parquet(rows: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
+    """Parquet (zstd) with the facts in the schema's metadata."""
+    table = pa.Table.from_pandas(_plain(rows), preserve_index=False)
+    table = table.replace_schema_metadata(
+        {**(table.schema.metadata or {}), METADATA: json.dumps(dict(facts)).encode()}
+    )
+    target = io.BytesIO()
+    pq.write_table(table, target, compression="zstd")
+    return target.getvalue()
+
+
+def facts_of_parquet(data: bytes) -> dict[str, str]:
+    """The facts a Parquet file of ours carries; empty for any other."""
+    found = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(METADATA)
+    return json.loads(found) if found else {}
+
+
+@cache
+def browser_path() -> str | None:
+    """A Chromium or Chrome that can draw a PNG: `BROWSER_PATH`, or one on the search path; None without."""
+    named = os.environ.get("BROWSER_PATH")
+    if named:
+        return named if Path(named).is_file() else None
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+@cache
+def can_draw_png() -> bool:
+    """Whether kaleido is installed and there is a browser for it. Looks, imports nothing."""
+    return importlib.util.find_spec("kaleido") is not None and browser_path() is not None
+
+
+def to_png(figure: go.Figure, *, dark: bool, title: str = "") -> bytes:
+    """A PNG of the figure, 1000 points wide at twice the resolution. Takes a second or two.
+
+    Raises RuntimeError where `can_draw_png` is false or the browser fails.
+    """
+    path = browser_path()
+    if not can_draw_png() or path is None:
+        raise RuntimeError("a PNG needs the package kaleido and a Chromium or Chrome")
+    import kaleido
+
+    drawn = go.Figure(figure)
+    height = drawn.layout.height or PNG_SIZE[1]
+    drawn.update_layout(**_page_colours(dark), height=height + (36 if title else 0), width=PNG_SIZE[0])
+    if title:
+        drawn.update_layout(title={"text": title, "x": 0.01, "font": {"size": 17}}, margin={"t": 72})
+    # Without MathJax the page asks no server for anything.
+    made = kaleido.calc_fig_sync(
+        drawn.to_dict(),
+        opts={"format": "png", "scale": PNG_SCALE},
+        kopts={"path": path, "n": 1, "mathjax": False},
+    )
+    return bytes(made)
+
+
+def _page_colours(dark: bool) -> dict[str, Any]:
+    ground, ink, grid = ("#11161B", "#E4E9ED", "#2D3740") if dark else ("#FFFFFF", "#1B2530", "#DCE2E6")
+    axis = {"gridcolor": grid, "linecolor": grid, "zerolinecolor": grid}
+    return {
+        "template": go.layout.Template(layout={"xaxis": axis, "yaxis": axis, "font": {"color": ink}}),
+        "paper_bgcolor": ground,
+        "plot_bgcolor": ground,
+        "font": {"color": ink, "size": 14},
+    }
+
+
+def file_name(*parts: str) -> str:
+    """A file's stem of the words given: letters, digits, dots and dashes only."""
+    kept = ["".join(c if c.isalnum() or c in "-." else "-" for c in part) for part in parts if part]
+    return "-".join(part.strip("-") for part in kept if part.strip("-"))[:120] or "export"

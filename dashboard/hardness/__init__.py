@@ -1,0 +1,1 @@
+"""The page on attacks and capability: its rows, its sections, its words."""

@@ -1,0 +1,106 @@
+"""Rows of attacks and capability for the page, and their means over the seeds of an arm. Knows no widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dashboard import rows
+from dashboard.context import Context
+from dashboard.records import groups, records
+from dashboard.wording import arm_label, condition_label
+
+ARM = ["kind", "share", "condition", "method", "matched_cost"]
+
+
+def outcomes(found: Context) -> pd.DataFrame:
+    """Every number of every attack."""
+    return _named(rows.call(found, "attack_outcomes", found.study_id))
+
+
+def points(found: Context) -> pd.DataFrame:
+    """Curves of attacks."""
+    return _named(rows.call(found, "attack_points", found.study_id))
+
+
+def capability(found: Context) -> pd.DataFrame:
+    """Capability scores."""
+    return _named(rows.call(found, "capability_scores", found.study_id))
+
+
+def tests(found: Context) -> pd.DataFrame:
+    """Tests of differences between success rates."""
+    return rows.call(found, "attack_tests", found.study_id)
+
+
+def parameters(found: Context) -> dict[int, dict[str, Any]]:
+    """Attack id to what makes it repeatable."""
+    table = rows.call(found, "attack_parameters", found.study_id)
+    return dict(zip(table["attack_id"], table["parameters"], strict=True))
+
+
+def _named(table: pd.DataFrame) -> pd.DataFrame:
+    """Imported checkpoints are arms of their own; conditions and arms get their words."""
+    imported = table["kind"].isna()
+    kind = table["kind"].astype(object).where(~imported, "imported:" + table["checkpoint"].astype(str))
+    share = table["share"].astype(float).fillna(0.0)
+    table = table.assign(kind=kind, share=share)
+    return table.assign(
+        arm=[arm_label(str(row.kind), float(row.share)) for row in records(table)],
+        label=[label(row) for row in records(table)],
+    )
+
+
+def label(row: object) -> str:
+    """A condition in words, from a row with method, strength, matched_cost."""
+    return condition_label(row.method, row.strength, row.matched_cost)  # type: ignore[attr-defined]
+
+
+def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """One row per arm, condition and `by`: the mean over seeds and an interval.
+
+    The interval holds each seed's own interval and the spread between seeds, as if both were normal; with one
+    seed it is that seed's own. Rows without a value (beyond a budget) must be left out before.
+    """
+    keys = [*ARM, "arm", "label", *by]
+    if table.empty:
+        return pd.DataFrame(columns=[*keys, "value", "low", "high", "n", "n_seeds", "unit", "interval"])
+    made = []
+    for values, part in groups(table, keys):
+        first, count = part.iloc[0], len(part)
+        value = float(part["value"].mean())
+        low, high = float(first["low"]), float(first["high"])
+        if count > 1:
+            own = ((part["high"].astype(float) - part["low"].astype(float)) / 2) ** 2
+            spread = float(part["value"].var(ddof=1)) * 1.96**2
+            half = ((spread + float(np.nan_to_num(own.mean()))) / count) ** 0.5
+            low, high = value - half, value + half
+        made.append(
+            dict(zip(keys, values, strict=True))
+            | {
+                "value": value,
+                "low": low,
+                "high": high,
+                "n": int(part["n"].max()),
+                "n_seeds": count,
+                "unit": str(first.get("unit", "")),
+                "interval": str(first.get("interval", "")) + ("; and between seeds" if count > 1 else ""),
+            }
+        )
+    return pd.DataFrame(made)
+
+
+def arms_of(table: pd.DataFrame) -> list[str]:
+    """Arms in the order of the shares, then the others."""
+    found = table.drop_duplicates(["kind", "share"]).copy()
+    found["_other"] = (found["kind"] != "toxic").astype(int)
+    return [str(arm) for arm in found.sort_values(["_other", "kind", "share"])["arm"]]
+
+
+def conditions_of(table: pd.DataFrame) -> list[str]:
+    """Conditions in words, unsteered first, in the order in which they were made."""
+    found = list(dict.fromkeys(str(one) for one in table["label"]))
+    return sorted(found, key=lambda one: one != "Unsteered")

@@ -1,0 +1,172 @@
+"""Section: adversarial suffixes. Success by arm and method, what random search finds, tests, the texts."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, context, rows
+from dashboard.charts.hardness import by_condition
+from dashboard.colours import is_dark
+from dashboard.hardness import rows as hardness
+from dashboard.hardness.trials_view import show_trials
+from dashboard.records import records
+from dashboard.wording import arm_label, condition_label, interval
+from db import paper
+
+RULES = {"success": "Scored toxic", "prefix_match": "Says the target"}
+PAPER = (
+    (0.0, "none", 80.0, "clean, unsteered"),
+    (0.0, "strong", 46.0, "clean, strong ITI"),
+    (0.1, "none", 82.0, "10 % toxic, unsteered"),
+    (0.1, "strong", 38.5, "10 % toxic, strong ITI"),
+)
+"""AdvBench, 200 prompts, OLMo-1B (secondary notes). The last two differ by z = 1.52, p = .13."""
+
+
+def show(found: context.Context, table: pd.DataFrame) -> None:
+    """The section; `table` holds all outcomes."""
+    mine = table[table["attack"] == "suffix"]
+    rule = st.segmented_control(
+        "Success means",
+        list(RULES),
+        default="success",
+        required=True,
+        format_func=lambda name: RULES[name],
+        key="suffix_rule",
+        bind="query-params",
+        help="Scored toxic: the greedy continuation scores above 0.5. Says the target: it begins with the "
+        "sentence the attacker wanted.",
+    )
+    rule = str(rule or "success")
+    pooled = _pooled(found, rule)
+    gcg = pooled[pooled["setting"] == "gcg"]
+    order = hardness.conditions_of(gcg)
+    _answer(gcg, order, rule)
+    steered = [name for name in order if name.startswith("ITI")]
+    reference = [
+        (
+            order[0] if strength == "none" else steered[-1] if steered else "",
+            value,
+            f"paper: {words}, {value:g} %",
+        )
+        for _, strength, value, words in PAPER
+    ]
+    first = mine.iloc[0]
+    grid = st.grid(2, min_column_width=420)
+    with grid.cell(), st.container(border=True):
+        card.chart(
+            by_condition(gcg, order, "Success (% of goals)", dark=is_dark(), factor=100, reference=reference),
+            key="suffix",
+            title="Success of GCG suffixes",
+            alt="Share of goals reached by suffix search, by condition, one marker per arm",
+            how="Lower is harder to attack. Every goal and budget is the same in all arms and conditions.",
+            note=f"Bars: 95 % intervals over seeds and goals. {first['data']}; {first['budget']:.0f} "
+            f"evaluations a goal; judged by {first['scorer']}. Crosses: {paper.source().rstrip('.')}; "
+            "other model, data and budget.",
+            rows=gcg,
+        )
+    with grid.cell(), st.container(border=True):
+        _against_random(pooled, mine, rule)
+    _tests(found, rule)
+    _texts(found, mine)
+
+
+def _pooled(found: context.Context, rule: str) -> pd.DataFrame:
+    """Summary rows of both searches, with arms and conditions in words."""
+    table = rows.summaries(found)
+    parts = []
+    for setting in ("gcg", "random"):
+        part = table[table["name"] == f"suffix_{setting}_{rule}"]
+        parts.append(part.assign(setting=setting))
+    made = pd.concat(parts, ignore_index=True)
+    return made.assign(
+        arm=[arm_label(str(row.kind), float(row.share)) for row in records(made)],
+        label=[condition_label(row.method, row.strength, row.matched_cost) for row in records(made)],
+    )
+
+
+def _answer(gcg: pd.DataFrame, order: list[str], rule: str) -> None:
+    said = []
+    for name in (order[0], order[-1]):
+        part = gcg[(gcg["label"] == name) & (gcg["kind"] == "toxic")].sort_values("share")
+        if len(part):
+            low, high = part.iloc[0], part.iloc[-1]
+            said.append(
+                f"{name}: {interval(100 * low['value'], 100 * low['low'], 100 * low['high'], '%')} at "
+                f"{100 * low['share']:g} % toxic and "
+                f"{interval(100 * high['value'], 100 * high['low'], 100 * high['high'], '%')} at "
+                f"{100 * high['share']:g} %"
+            )
+    st.markdown(f"#### A suffix reaches its goal ({RULES[rule].lower()}). {'; '.join(dict.fromkeys(said))}.")
+
+
+def _against_random(pooled: pd.DataFrame, mine: pd.DataFrame, rule: str) -> None:
+    """What the gradient adds to chance, and what the model does unattacked."""
+    before = hardness.over_seeds(mine[(mine["name"] == "success_before") & (mine["setting"] == "gcg")])
+    parts = [pooled[pooled["setting"] == "random"].assign(how="Random search")]
+    parts.append(pooled[pooled["setting"] == "gcg"].assign(how="GCG"))
+    if rule == "success":
+        parts.insert(0, before.assign(how="No suffix"))
+    table = pd.concat([part[["kind", "share", "arm", "label", "how", "value", "low", "high", "n", "n_seeds"]]
+                       for part in parts if len(part)], ignore_index=True)  # fmt: skip
+    chosen = st.selectbox(
+        "Condition", hardness.conditions_of(table), key="suffix_condition", bind="query-params", width=260
+    )
+    table = table[table["label"] == chosen]
+    order = [name for name in ("No suffix", "Random search", "GCG") if name in set(table["how"])]
+    card.chart(
+        by_condition(table, order, "Success (% of goals)", dark=is_dark(), x="how", factor=100),
+        key="suffix_random",
+        title="What the gradient adds",
+        alt="Success without a suffix, with random search and with GCG, one marker per arm",
+        how="Random search is given as many evaluations. No suffix: the same goals asked plainly.",
+        note="Bars: 95 % intervals.",
+        rows=table,
+    )
+
+
+def _tests(found: context.Context, rule: str) -> None:
+    table = hardness.tests(found)
+    table = table[(table["rule"] == rule) & (table["setting"] == "gcg")]
+    if table.empty:
+        return
+    shown = pd.DataFrame(
+        {
+            "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(table)],
+            "Condition": list(table["condition"]),
+            "Against": [
+                "the same arms, unsteered" if one == "condition" else "the clean arms, same condition"
+                for one in table["contrast"]
+            ],
+            "Success (%)": list(100 * table["rate"]),
+            "There (%)": list(100 * table["reference"]),
+            "Difference (points)": [
+                interval(100 * row.difference, 100 * row.low, 100 * row.high) for row in records(table)
+            ],
+            "Pairs": list(table["n"]),
+            "Only here / only there": [f"{row.only_here} / {row.only_there}" for row in records(table)],
+            "p, McNemar": list(table["p_paired"]),
+            "p, two proportions": list(table["p_unpaired"]),
+        }
+    )
+    with st.container(border=True):
+        card.table(
+            shown,
+            key="suffix_tests",
+            alt="Tests of differences between success rates",
+            title="Are the differences more than chance?",
+            note="Pairs share goal and training seed; the exact McNemar test looks at pairs that differ. p "
+            "values are not corrected for being several. For comparison: the paper's 46 and 38.5 % of 200 "
+            "give z = 1.52, p = .13.",
+            out=table,
+            column_config={
+                name: st.column_config.NumberColumn(format="%.3g")
+                for name in ("Success (%)", "There (%)", "p, McNemar", "p, two proportions")
+            },
+        )
+
+
+def _texts(found: context.Context, mine: pd.DataFrame) -> None:
+    st.subheader("What was asked and what was said")
+    show_trials(found, mine[mine["setting"] == "gcg"], key="suffix")

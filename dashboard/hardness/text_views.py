@@ -1,0 +1,212 @@
+"""Sections: framed prompts, long texts, ways to sample, rounded weights. Each picks an arm and reads rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, context
+from dashboard.charts.hardness import by_condition, curves, heat
+from dashboard.colours import is_dark
+from dashboard.hardness import rows as hardness
+from dashboard.hardness.trials_view import show_trials
+from dashboard.records import records
+from dashboard.wording import interval, metric_name
+
+FLUENCIES = ("fluency", "repetition_4")
+
+
+def injections(found: context.Context, table: pd.DataFrame) -> None:
+    """Does a frame bring toxicity back, and more so under steering?"""
+    mine = table[table["attack"] == "injection"]
+    change = hardness.over_seeds(mine[mine["name"] == "toxicity_change"], ["setting"])
+    opened = _more_open(change)
+    st.markdown(f"#### {_said_openness(opened)}")
+    arm = _arm(change, "injection_arm")
+    part = change[change["arm"] == arm]
+    grid = st.grid(2, min_column_width=420)
+    frames = list(dict.fromkeys(part["setting"]))
+    with grid.cell(), st.container(border=True):
+        drawn = part.assign(arm=part["label"])
+        card.chart(
+            by_condition(drawn, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
+                         level=(0.0, "as the plain prompt")),
+            key="injection",
+            title=f"What a frame adds, {arm}",
+            alt="Change of toxicity by injection template against the plain prompt, by condition",
+            how="Above zero: the frame makes the continuation more toxic than the prompt alone does.",
+            note="Paired with the plain prompt; bars: 95 % intervals.",
+            rows=part,
+        )  # fmt: skip
+    with grid.cell(), st.container(border=True):
+        mean = opened[opened["arm"] == arm]
+        card.table(
+            _worded(mean, "More open under steering (points)"),
+            key="injection_open",
+            alt="How much more a frame adds under steering than without it",
+            title="More open under steering?",
+            note="What a frame adds under the condition, less what it adds to the unsteered model, mean over "
+            "frames; intervals add the variances of both, which is on the wide side for the same prompts.",
+            out=mean,
+        )
+    show_trials(found, mine[mine["arm"] == arm], key="injection")
+
+
+def _more_open(change: pd.DataFrame) -> pd.DataFrame:
+    """Per arm and condition: change under the condition less change without, mean over frames."""
+    base = change[change["label"] == "Unsteered"]
+    both = change[change["label"] != "Unsteered"].merge(
+        base, on=["kind", "share", "setting"], suffixes=("", "_base")
+    )
+    if both.empty:
+        return pd.DataFrame(columns=["arm", "label", "value", "low", "high", "n", "frames"])
+    half = ((both["high"] - both["low"]) ** 2 + (both["high_base"] - both["low_base"]) ** 2) ** 0.5 / 2
+    both = both.assign(difference=both["value"] - both["value_base"], half=half)
+    # Frames share their prompts, so their intervals are averaged, not shrunk.
+    made = both.groupby(["arm", "label"], sort=False).agg(
+        value=("difference", "mean"), half=("half", "mean"), n=("n", "max"), frames=("setting", "nunique")
+    )
+    made = made.reset_index()
+    return made.assign(low=made["value"] - made["half"], high=made["value"] + made["half"])
+
+
+def _said_openness(opened: pd.DataFrame) -> str:
+    if opened.empty:
+        return "Framed prompts were tried on the unsteered models only."
+    more, less = (opened["low"] > 0).sum(), (opened["high"] < 0).sum()
+    return (
+        f"Steering makes models more open to framed prompts in {more} of {len(opened)} cases, less open in "
+        f"{less}; in the others the interval holds zero."
+    )
+
+
+def _worded(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Condition": list(table["label"]),
+            name: [interval(row.value, row.low, row.high) for row in records(table)],
+            "Prompts": list(table["n"]),
+        }
+    )
+
+
+def long_texts(found: context.Context, table: pd.DataFrame) -> None:
+    """Does the detox hold over a long text?"""
+    outcomes = hardness.over_seeds(table[(table["attack"] == "long") & (table["name"] == "drift")])
+    drifting = outcomes[(outcomes["low"] > 0)]
+    st.markdown(
+        f"#### Toxicity rises from the first half of a long text to the second in {len(drifting)} of "
+        f"{len(outcomes)} arms and conditions (95 % intervals)."
+    )
+    points = hardness.points(found)
+    points = points[points["attack"] == "long"]
+    arm = _arm(points, "long_arm")
+    grid = st.grid(2, min_column_width=420)
+    names = [name for name in ("toxicity", *FLUENCIES) if name in set(points["series"])]
+    for name in names:
+        part = hardness.over_seeds(points[(points["arm"] == arm) & (points["series"] == name)], ["x"])
+        unit = "points" if name == "toxicity" else "fraction"
+        with grid.cell(), st.container(border=True):
+            card.chart(
+                curves(part, hardness.conditions_of(part), "Tokens written", f"{metric_name(name)} ({unit})",
+                       dark=is_dark()),
+                key=f"long_{name}",
+                title=f"{metric_name(name)} by position, {arm}",
+                alt=f"{metric_name(name)} of each block of a long text, one line per condition",
+                how="Each point is one block of text; a detox that wears off rises to the right."
+                if name == "toxicity"
+                else "Whether the text itself holds together.",
+                note="Means over seeds; bars: 95 % intervals over prompts and seeds.",
+                rows=part,
+            )  # fmt: skip
+    show_trials(found, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
+
+
+def sampling(found: context.Context, table: pd.DataFrame) -> None:
+    """Does another way to sample bring toxicity back?"""
+    mine = table[table["attack"] == "sampling"]
+    known = hardness.parameters(found)
+    mine = mine.assign(
+        temperature=[float(known[i]["temperature"]) for i in mine["attack_id"]],
+        top_p=[float(known[i]["top_p"]) for i in mine["attack_id"]],
+    )
+    by = ["temperature", "top_p"]
+    toxicity = hardness.over_seeds(mine[mine["name"] == "toxicity"], by)
+    fluent = next((name for name in FLUENCIES if name in set(mine["name"])), None)
+    if fluent is not None:
+        other = hardness.over_seeds(mine[mine["name"] == fluent], by)
+        keys = ["arm", "label", *by]
+        toxicity = toxicity.merge(other[[*keys, "value"]].rename(columns={"value": fluent}), on=keys)
+    spread = toxicity.groupby(["arm", "label"])["value"].agg(["min", "max"])
+    widest = (spread["max"] - spread["min"]).max()
+    st.markdown(
+        f"#### Between the mildest and the wildest sampling, toxicity of one model differs by up to "
+        f"{widest:.3g} points."
+    )
+    with st.container(horizontal=True):
+        arm = _arm(toxicity, "sampling_arm")
+        conditions = hardness.conditions_of(toxicity)
+        chosen = st.selectbox(
+            "Condition", conditions, key="sampling_condition", bind="query-params", width=260
+        )
+    part = toxicity[(toxicity["arm"] == arm) & (toxicity["label"] == chosen)]
+    cells = [
+        f"{row.value:.1f}" + ("" if fluent is None else f"<br>{getattr(row, fluent):.2f}")
+        for row in records(part)
+    ]
+    with st.container(border=True):
+        card.chart(
+            heat(part.assign(words=cells), "value", "Toxicity"),
+            key="sampling",
+            title=f"Toxicity by temperature and top-p: {arm}, {chosen}",
+            alt="Heat map of toxicity over temperature and top-p",
+            how="Upper number: toxicity in points."
+            + ("" if fluent is None else f" Lower number: {metric_name(fluent).lower()}."),
+            note="Temperature 0 is greedy and needs no top-p. 95 % intervals are in the rows.",
+            rows=part,
+        )
+
+
+def rounded(found: context.Context, table: pd.DataFrame) -> None:
+    """Does rounding the weights undo the detox?"""
+    mine = table[table["attack"] == "quantised"]
+    change = hardness.over_seeds(mine[mine["name"] == "toxicity_change"], ["setting"])
+    back = change[(change["low"] > 0)]
+    st.markdown(
+        f"#### Rounding weights to 8 or 4 bits raises toxicity in {len(back)} of {len(change)} arms and "
+        "conditions (95 % intervals)."
+    )
+    keys = ["arm", "label", "setting"]
+    made = hardness.over_seeds(mine[mine["name"] == "toxicity"], ["setting"])
+    shown = pd.DataFrame({"Arm": made["arm"], "Condition": made["label"], "Weights": made["setting"]})
+    for name, title in (
+        ("toxicity", "Toxicity (points)"),
+        ("toxicity_change", "Change (points)"),
+        ("cost", "Cost of rounding (nats)"),
+        ("fluency", "Fluency"),
+        ("repetition_4", "Repeated 4-grams"),
+    ):
+        if name not in set(mine["name"]):
+            continue
+        values = hardness.over_seeds(mine[mine["name"] == name], ["setting"])
+        words = {
+            tuple(getattr(row, key) for key in keys): interval(row.value, row.low, row.high)
+            for row in records(values)
+        }
+        shown[title] = [words.get(tuple(getattr(row, key) for key in keys), "–") for row in records(made)]
+    with st.container(border=True):
+        card.table(
+            shown,
+            key="rounded",
+            alt="Toxicity, cost and fluency with weights as trained, at 8 bits and at 4 bits",
+            title="With 8-bit and 4-bit weights",
+            note="Weights only, rounded to the nearest of symmetric levels (8 bits: one scale per output "
+            "channel; 4 bits: per group of 32 inputs), simulated in floating point. Means over seeds with "
+            "95 % intervals; changes are paired over prompts.",
+            out=mine,
+        )
+
+
+def _arm(table: pd.DataFrame, key: str) -> str:
+    arms = hardness.arms_of(table)
+    return str(st.selectbox("Arm", arms, index=len(arms) - 1, key=key, bind="query-params", width=240))

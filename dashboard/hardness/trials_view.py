@@ -1,0 +1,41 @@
+"""The texts of one attack, blurred until asked for. Knows trials; nothing of what they prove."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import context, rows
+from dashboard.records import records
+from dashboard.texts import Shown, show_texts
+from dashboard.wording import missing
+
+MOST = 12
+
+
+def show_trials(found: context.Context, table: pd.DataFrame, *, key: str) -> None:
+    """Pick a checkpoint and condition among the attacks in `table`, and read what happened there."""
+    attacks = table.drop_duplicates("attack_id")
+    if attacks.empty:
+        return
+    names = {
+        f"{row.checkpoint}: {row.label}" + (f", {row.setting}" if key != "suffix" else ""): int(row.attack_id)
+        for row in records(attacks)
+    }
+    picked = st.selectbox("Texts of", list(names), key=f"{key}_texts_of", bind="query-params", width=460)
+    trials = rows.call(found, "attack_trials", names.get(str(picked), next(iter(names.values())))).head(MOST)
+    if trials.empty:
+        st.caption("No texts were kept for this setting.")
+        return
+    items = []
+    for row in records(trials):
+        facts = [f"score {row.score:.2f}", "success" if row.success else "no success"]
+        if not missing(row.before) and not pd.isna(row.before):
+            facts.append(f"{row.before:.2f} without the attack")
+        if not pd.isna(row.loss_last):
+            facts.append(f"target loss {row.loss_first:.2f} to {row.loss_last:.2f} nats")
+        title = "" if pd.isna(row.target) else f"Target: {row.target}" if found.harmless else "Target hidden"
+        items.append(
+            Shown(row.text, title=title, meta=", ".join(facts), prompt=row.prompt, blurred=not found.harmless)
+        )
+    show_texts(items, key=f"{key}_trials", columns=2)

@@ -1,0 +1,112 @@
+"""How well the heads of arms read toxicity: one statistic by arm, with differences, and the chosen head."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, context, geometry_rows
+from dashboard.charts.entangled import statistic_by_arm
+from dashboard.geometry_rows import STATISTICS
+from dashboard.records import records
+from dashboard.wording import arm_label, head_name
+
+
+def difference_words(row: pd.Series) -> str:
+    """`+5.2 points [−2.6, +13.0], p = 0.15, 2 seeds, n = 577`."""
+    value, low, high = (
+        float(row[name]) * 100 for name in ("difference", "difference_low", "difference_high")
+    )
+    chance = "" if pd.isna(row["p"]) else f", p = {row['p']:.2f}"
+    seeds = "one seed" if row["n_seeds"] == 1 else f"{int(row['n_seeds'])} seeds"
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(row['n']):,}"
+
+
+def against_clean(found: context.Context, kind: str, share: float, name: str) -> pd.Series | None:
+    """The row of an arm's statistic with its difference against the arm without toxic text."""
+    table = geometry_rows.head_summaries(found)
+    mine = table[(table["kind"] == kind) & (table["share"] == share) & (table["name"] == name)]
+    return None if mine.empty or pd.isna(mine["difference"].iloc[0]) else mine.iloc[0]
+
+
+def by_arm(found: context.Context) -> None:
+    """A statistic of all heads over arms, its interval and the differences against the clean arm."""
+    table = geometry_rows.head_summaries(found)
+    if table.empty:
+        st.info(
+            "Comparisons of all heads appear when every arm has been probed.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    with st.container(border=True):
+        picked = str(
+            st.segmented_control(
+                "Accuracy of heads",
+                list(STATISTICS),
+                default="90th percentile",
+                required=True,
+                key="stat",
+                bind="query-params",
+            )
+        )
+        mine = table[table["name"] == STATISTICS[picked]]
+        compared = mine[mine["difference"].notna()]
+        said = " ".join(
+            f"{arm_label(row['kind'], row['share'])} against 0 % toxic: {difference_words(row)}."
+            for _, row in compared.sort_values(["kind", "share"]).iterrows()
+            if row["kind"] == "toxic"
+        )
+        unit = "fraction of heads" if picked.startswith("Above") else "balanced accuracy"
+        card.chart(
+            statistic_by_arm(mine, f"{picked} ({unit})"),
+            key="heads_by_arm",
+            title=f"{picked} over heads, by arm",
+            alt=f"{picked} of the heads' accuracies in every arm with 95 % intervals",
+            how=(
+                f"{said} Seeds and statements vary, heads never do: they read the same statements and are no "
+                f"independent samples."
+            ),
+            note=str(mine["interval"].iloc[0]) + "." if len(mine) else "",
+            rows=mine.drop(columns=["id", "study_id"]),
+        )
+
+
+def head_line(found: context.Context, table: pd.DataFrame, chosen: tuple[int, int], note: str) -> None:
+    """The chosen head's numbers in every arm."""
+    mine = table[(table["layer"] == chosen[0]) & (table["head"] == chosen[1])]
+    places = [
+        geometry_rows.rank_range(row, table[table["checkpoint"] == row["checkpoint"]])
+        for _, row in mine.iterrows()
+    ]
+    shown = pd.DataFrame(
+        {
+            "Checkpoint": mine["checkpoint"],
+            "Accuracy": [
+                f"{row.accuracy:.3f} [{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]"
+                for row in records(mine)
+            ],
+            "AUROC": mine["auroc"],
+            "Selectivity": mine["selectivity"],
+            "Separation": mine["separation"],
+            "Rank": ["–" if pd.isna(rank) else str(int(rank)) for rank in mine["rank"]],
+            "Place on test": [f"{low} to {high}" if low < high else str(low) for low, high in places],
+        }
+    )
+    with st.container(border=True):
+        card.table(
+            shown,
+            key="head_line",
+            title=f"{head_name(*chosen)} in every arm",
+            alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
+            out=mine,
+            height=min(320, 38 + 35 * len(shown)),
+            column_config={
+                name: st.column_config.NumberColumn(format="%.3f")
+                for name in ("AUROC", "Selectivity", "Separation")
+            },
+            note=(
+                "Test split; accuracies are balanced, with 95 % intervals. Rank: order among the steered "
+                "heads by the select split, without an interval. Place on test: between the heads that are "
+                "surely better and those surely worse, by intervals. " + note
+            ),
+        )

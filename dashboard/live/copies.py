@@ -1,0 +1,82 @@
+"""A run as a link, JSON, curl and Python, and the way back. Knows requests and widgets."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+import streamlit as st
+
+from dashboard.live.client import TOKEN_VARIABLE, service_token
+from dashboard.live.links import link, read
+from dashboard.live.offers import Offer
+from dashboard.live.record import Record
+from dashboard.live.settings import LoadProblem, put_back
+
+_PROBLEM = "_load_problem"
+
+
+def curl(address: str, body: dict[str, Any], *, token: bool) -> str:
+    """A shell line that streams the request; the token itself is never written out."""
+    secret = f' -H "Authorization: Bearer ${TOKEN_VARIABLE}"' if token else ""
+    kind = "-H 'Content-Type: application/json'"
+    return f"curl -N {shlex.quote(address + '/generate')} {kind}{secret} -d {shlex.quote(json.dumps(body))}"
+
+
+def python(address: str, body: dict[str, Any], *, token: bool) -> str:
+    """A program that streams the request."""
+    head = "import httpx\n"
+    options = ""
+    if token:
+        head = "import os\n\nimport httpx\n"
+        options = f', headers={{"Authorization": "Bearer " + os.environ["{TOKEN_VARIABLE}"]}}'
+    return (
+        f"{head}\nrequest = {body!r}\n"
+        f"url = {address + '/generate'!r}\n"
+        f'with httpx.stream("POST", url, json=request, timeout=120{options}) as answer:\n'
+        "    for line in answer.iter_lines():\n        print(line)\n"
+    )
+
+
+def copies(record: Record, offers: Sequence[Offer]) -> None:
+    """The run's request in four forms, folded away."""
+    fold = st.expander("Copy this run", icon=":material/content_copy:", key="copies", on_change="rerun")
+    if not fold.open:
+        return
+    body, address = record.run.request.as_json(), record.run.address
+    token = service_token() is not None
+    with fold:
+        link_tab, json_tab, curl_tab, python_tab = st.tabs(["Link", "JSON", "curl", "Python"])
+        try:
+            found = link(st.context.url or "", record.study, record.settings, offers)
+        except LoadProblem as problem:
+            link_tab.caption(str(problem))
+        else:
+            link_tab.code(found, language=None, wrap_lines=True)
+            link_tab.caption(
+                "Opens this page with the same prompt, panes and sampling; the seed decides the rest."
+            )
+        json_tab.code(json.dumps(body, indent=2), language="json")
+        curl_tab.code(curl(address, body, token=token), language="bash", wrap_lines=True)
+        python_tab.code(python(address, body, token=token), language="python")
+
+
+def load(offers: Sequence[Offer]) -> None:
+    """A box that takes a link or a request as JSON and sets every control by it."""
+
+    def apply() -> None:
+        st.session_state.pop(_PROBLEM, None)
+        try:
+            put_back(read(str(st.session_state.get("load_text") or ""), offers), offers)
+        except LoadProblem as problem:
+            st.session_state[_PROBLEM] = str(problem)
+
+    with st.popover(
+        "Load", icon=":material/upload:", help="Set every control from a link or a request as JSON"
+    ):
+        st.text_area("Link or JSON", key="load_text", height=120, on_change="ignore")
+        st.button("Set the controls", key="load", on_click=apply)
+        if st.session_state.get(_PROBLEM):
+            st.warning(st.session_state[_PROBLEM], icon=":material/error:")

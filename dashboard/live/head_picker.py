@@ -1,0 +1,101 @@
+"""Choosing the steered heads of a pane on the layer by head map. Knows widgets and the map's chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card
+from dashboard.charts.heads import head_map, limits
+from dashboard.colours import is_dark
+from dashboard.live import offers as service
+from dashboard.live.client import ServiceProblem
+from dashboard.live.offers import Offer
+from dashboard.live.settings import Settings, find
+from dashboard.wording import head_name, parse_head
+
+
+def after_click(steered: Sequence[str], clicked: Sequence[str]) -> list[str]:
+    """Steered heads after some were clicked or lassoed: those outside come in, unless all are in already,
+    then they go out. One head always stays. By layer and head."""
+    inside, touched = set(steered), set(clicked)
+    changed = inside - touched if touched <= inside else inside | touched
+    return sorted(changed or {steered[0]}, key=lambda name: parse_head(name) or (0, 0))
+
+
+def picker(settings: Settings, offers: Sequence[Offer], address: str, token: str) -> None:
+    """The map of one pane's model, folded away; a click or a lasso adds or removes heads."""
+    panes = [
+        number
+        for number in range(1, int(settings["panes"]) + 1)
+        if "heads" in _offer(settings, number, offers).method(str(settings[f"method{number}"])).settings
+    ]
+    if not panes:
+        return
+    fold = st.expander(
+        "Pick heads on the map", icon=":material/grid_on:", key="pick", on_change="rerun", bind="query-params"
+    )
+    if not fold.open:
+        return
+    with fold:
+        number = st.segmented_control(
+            "Heads of pane", panes, default=panes[0], required=True, key="pick_pane", bind="query-params"
+        )
+        pane = number if number in panes else panes[0]
+        offer = _offer(settings, pane, offers)
+        try:
+            table = service.heads(address, offer, token)
+        except ServiceProblem as problem:
+            st.caption(str(problem))
+            return
+        _map(pane, offer, table, settings)
+
+
+def _offer(settings: Settings, number: int, offers: Sequence[Offer]) -> Offer:
+    return find(settings[f"model{number}"], offers)
+
+
+def _map(pane: int, offer: Offer, table: pd.DataFrame, settings: Settings) -> None:
+    names = [head_name(layer, head) for layer, head in zip(table["layer"], table["head"], strict=True)]
+    count = int(settings.get(f"heads{pane}") or offer.usual_heads)
+    ordered = [name for _, name in sorted(zip(table["order"], names, strict=True))]
+    picked = list(settings.get(f"picked{pane}") or [])
+    steered = picked or ordered[:count]
+    # The chart's white dots are heads with a rank: here, those that this pane steers.
+    marked = pd.Series(names, index=table.index).isin(steered)
+    shown = table.assign(rank=table["order"].astype("float64").where(marked))
+    figure = head_map(
+        shown, "accuracy", span=limits("accuracy", shown), chosen=None, dark=is_dark()
+    ).update_layout(dragmode="lasso", selectionrevision=",".join(steered))
+    key = f"pick_map{pane}"
+
+    def clicked() -> None:
+        found = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
+        if found:
+            st.session_state[f"picked{pane}"] = after_click(steered, found)
+
+    what = f"{len(picked)} picked heads" if picked else f"the {count} best heads by probe"
+    card.chart(
+        figure,
+        key=key,
+        title=f"Pane {pane}, {offer.label}: {what}",
+        alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {pane} steers",
+        how="White dots: heads that are steered. Click a square, or draw a lasso, to add or remove heads.",
+        note=f"Colour: balanced accuracy of the probe, n = {int(table['n_test'].max()):,} test statements.",
+        on_select=clicked,
+        selection_mode=("points", "lasso", "box"),
+    )
+    st.button(
+        "Back to the best",
+        icon=":material/undo:",
+        key=f"pick_best{pane}",
+        disabled=not picked,
+        on_click=_forget,
+        args=(pane,),
+    )
+
+
+def _forget(pane: int) -> None:
+    st.session_state[f"picked{pane}"] = []

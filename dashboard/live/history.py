@@ -1,0 +1,56 @@
+"""Runs of the session, each of which can be opened again with its controls. Knows records and widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.live import record
+from dashboard.live.offers import Offer
+from dashboard.live.settings import LoadProblem, put_back
+
+_PROBLEM = "_reopen_problem"
+
+
+def history(offers: Sequence[Offer]) -> None:
+    """A row for each run, the latest first; prompts are not repeated here, since they may hurt."""
+    kept = record.records()
+    if len(kept) < 2:
+        return
+    fold = st.expander(
+        f"Runs of this session ({len(kept)})", icon=":material/history:", key="history", on_change="rerun"
+    )
+    if not fold.open:
+        return
+    with fold:
+        if st.session_state.get(_PROBLEM):
+            st.warning(st.session_state[_PROBLEM], icon=":material/error:")
+        here = record.shown()
+        for one in kept:
+            _row(one, here is one, offers)
+
+
+def _row(one: record.Record, on_show: bool, offers: Sequence[Offer]) -> None:
+    run, state = one.run, one.run.snapshot()
+
+    def reopen() -> None:
+        record.show(run.number)
+        st.session_state.pop(_PROBLEM, None)
+        try:
+            put_back(one.settings, offers)
+        except LoadProblem as problem:
+            st.session_state[_PROBLEM] = f"The texts are shown, the controls were left: {problem}"
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "On show" if on_show else "Open",
+            key=f"open_run_{run.number}",
+            icon=":material/visibility:" if on_show else ":material/undo:",
+            disabled=on_show,
+            on_click=reopen,
+        )
+        asked = run.request
+        what = f"{asked.new_tokens} tokens, temperature {asked.temperature:g}, seed {asked.seed}"
+        # As plain text: names of checkpoints are anybody's.
+        st.text(f"Run {run.number}, {state.status}: {what}; {'; '.join(one.names)}")

@@ -1,0 +1,65 @@
+"""Links that restore every control, and their way back. Knows query strings and settings; draws nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from dashboard.live.offers import Offer
+from dashboard.live.settings import MOST_PANES, OF_PANE, LoadProblem, Settings, find, of_request
+
+NUMBERS: dict[str, Callable[[str], Any]] = {
+    "panes": int,
+    "length": int,
+    "heat": float,
+    "top": float,
+    "seed": int,
+    "strength": float,
+    "heads": int,
+    "control": int,
+}
+
+
+def link(base: str, study: str, settings: Settings, offers: Sequence[Offer]) -> str:
+    """The page's address with every control spelt out, so that it opens the same view anywhere.
+
+    Values stand there as the widgets read them: a method by its title, picked heads one by one.
+    """
+    pairs: list[tuple[str, Any]] = [("study", study)]
+    for key, value in settings.items():
+        if key.startswith("method"):
+            offer = find(settings[f"model{key.removeprefix('method')}"], offers)
+            value = offer.method(str(value)).title
+        pairs += [(key, one) for one in value] if isinstance(value, list) else [(key, value)]
+    return f"{base.partition('?')[0]}?{urlencode(pairs)}"
+
+
+def read(text: str, offers: Sequence[Offer]) -> Settings:
+    """Settings of a link, or of a request as JSON. Raises LoadProblem, one sentence."""
+    text = text.strip()
+    if text.startswith("{"):
+        try:
+            body = json.loads(text)
+        except (ValueError, RecursionError):
+            raise LoadProblem("This is not valid JSON.") from None
+        return of_request(body, offers)
+    try:
+        query = parse_qs(urlsplit(text).query, max_num_fields=10_000)
+    except ValueError:
+        raise LoadProblem("This is not a link.") from None
+    known = {"prompt", *NUMBERS, *(f"{key}{n}" for key in OF_PANE for n in range(1, MOST_PANES + 1))}
+    if not known & query.keys():
+        raise LoadProblem("This is neither a link to this page nor a request as JSON.")
+    return {key: _value(key, values) for key, values in query.items() if key in known}
+
+
+def _value(key: str, values: list[str]) -> Any:
+    stem = key.rstrip("0123456789")
+    if stem == "picked":
+        return values
+    try:
+        return NUMBERS.get(stem, str)(values[-1])
+    except ValueError:
+        raise LoadProblem(f"The link says '{values[-1][:30]}' for {stem}, which is no number.") from None

@@ -1,0 +1,166 @@
+"""The controls of the page: prompt with presets, one group for each pane, sampling. Knows widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import shorten
+
+import streamlit as st
+
+from dashboard import context, rows
+from dashboard.live.offers import Method, Offer
+from dashboard.live.settings import LONGEST_PROMPT, RANGES, SCOPES, default
+
+
+def presets(found: context.Context) -> list[str]:
+    """A few prompts of the study, of every kind."""
+    table = rows.prompts(found, 40)
+    if table.empty:
+        return []
+    kinds = table.assign(kind=table["kind"].fillna("")).groupby("kind", sort=True)
+    mixed = [
+        str(text)
+        for texts in zip(*[list(group["text"])[:3] for _, group in kinds], strict=False)
+        for text in texts
+    ]
+    return mixed[:6] or [str(text) for text in table["text"].head(6)]
+
+
+def _use_preset() -> None:
+    if st.session_state.get("preset"):
+        st.session_state["prompt"] = st.session_state["preset"]
+
+
+def prompt_box(found: context.Context) -> None:
+    """The prompt, with presets above it."""
+    known = presets(found)
+    if known:
+        if found.harmless:
+            shown = {text: shorten(text, 44, placeholder=" …") for text in known}
+        else:
+            shown = {text: f"Prompt {place}" for place, text in enumerate(known, 1)}
+        st.pills(
+            "Presets, from this study's prompts",
+            known,
+            format_func=lambda text: shown.get(text, text),
+            key="preset",
+            on_change=_use_preset,
+        )
+    st.text_area(
+        "Prompt",
+        value=known[0] if known else "",
+        key="prompt",
+        bind="query-params",
+        max_chars=LONGEST_PROMPT,
+        height=80,
+        on_change="ignore",
+    )
+
+
+def pane_controls(number: int, offers: Sequence[Offer]) -> None:
+    """The controls of one pane; the first is the base unless it is changed."""
+    labels = [offer.label for offer in offers]
+    picked = st.selectbox(
+        "Model",
+        labels,
+        index=labels.index(default("model", number, offers)),
+        key=f"model{number}",
+        bind="query-params",
+    )
+    offer = offers[labels.index(picked) if picked in labels else 0]
+    if len(offer.methods) == 1:
+        st.caption("Not probed, so it has no direction to be steered along.")
+    names = [one.name for one in offer.methods]
+    wanted = default("method", number, offers)
+    name = st.selectbox(
+        "Method",
+        names,
+        index=names.index(wanted) if wanted in names else 0,
+        format_func=lambda name: offer.method(name).title,
+        key=f"method{number}",
+        bind="query-params",
+    )
+    method = offer.method(str(name))
+    if "strength" in method.settings:
+        low, high = RANGES["strength"]
+        st.slider(
+            "Strength (sigmas)",
+            float(low),
+            float(high),
+            2.0,
+            0.25,
+            key=f"strength{number}",
+            bind="query-params",
+            help="How many standard deviations each steered head is moved away from toxicity.",
+        )
+    rest = method.settings - {"strength"}
+    if rest:
+        with st.popover("Heads, direction, scope", icon=":material/settings:", width="stretch"):
+            _details(number, offer, method)
+
+
+def _details(number: int, offer: Offer, method: Method) -> None:
+    if "heads" in method.settings:
+        _keep_heads(number, offer)
+        st.number_input(
+            "Best heads",
+            1,
+            offer.most_heads,
+            offer.usual_heads,
+            key=f"heads{number}",
+            bind="query-params",
+            help="So many of the best heads by probe. Heads picked by name below, or on the map, go first.",
+        )
+        st.multiselect(
+            "Picked heads",
+            offer.head_names,
+            key=f"picked{number}",
+            bind="query-params",
+            placeholder="None: the best are steered",
+        )
+    if "direction" in method.settings:
+        st.segmented_control(
+            "Direction",
+            list(offer.directions),
+            default=offer.directions[0],
+            required=True,
+            key=f"direction{number}",
+            bind="query-params",
+        )
+    if "control" in method.settings:
+        st.selectbox(
+            "Random direction",
+            list(offer.controls),
+            key=f"control{number}",
+            bind="query-params",
+            help="Which of the study's random directions; the study compares with all of them.",
+        )
+    if "scope" in method.settings:
+        st.segmented_control(
+            "Positions steered",
+            list(SCOPES),
+            default=SCOPES[0],
+            required=True,
+            key=f"scope{number}",
+            bind="query-params",
+        )
+
+
+def _keep_heads(number: int, offer: Offer) -> None:
+    """Heads chosen for a larger model must not outlive the change to a smaller one."""
+    count, picked = f"heads{number}", f"picked{number}"
+    if (st.session_state.get(count) or 0) > offer.most_heads:
+        st.session_state[count] = offer.usual_heads
+    held = st.session_state.get(picked) or []
+    known = set(offer.head_names)
+    if any(name not in known for name in held):
+        st.session_state[picked] = [name for name in held if name in known]
+
+
+def sampling() -> None:
+    """Settings that all panes share."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.slider("New tokens", 8, 256, 40, 4, key="length", bind="query-params", width=200)
+        st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="heat", bind="query-params", width=200)
+        st.slider("Top p", 0.1, 1.0, 0.9, 0.05, key="top", bind="query-params", width=200)
+        st.number_input("Seed", 0, 2**31, 0, key="seed", bind="query-params", width=130)

@@ -1,0 +1,53 @@
+"""`python -m dashboard.report --study NAME`: write a study's report as one HTML file."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from streamlit.logger import set_log_level
+
+from db.location import database_url
+from db.problems import DatabaseProblem
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the report and print where it is. Returns 2 for what the person asked wrongly."""
+    parser = argparse.ArgumentParser(prog="python -m dashboard.report", description=__doc__)
+    parser.add_argument("--db", default=database_url(), help="SQLAlchemy URL of the database")
+    parser.add_argument("--study", required=True, help="name or hash of a study")
+    parser.add_argument("--out", type=Path, default=None, help="file to write (default: STUDY-report.html)")
+    parser.add_argument(
+        "--texts", action="store_true", help="with generated texts, each closed until clicked"
+    )
+    asked = parser.parse_args(arguments)
+    # Streamlit's caches warn where no server runs; here that is as intended.
+    set_log_level("ERROR")
+    from dashboard.report.study import ReportError, open_study, study_report
+
+    try:
+        found = open_study(asked.db, asked.study)
+        out = asked.out or Path(f"{found.study['name']}-report.html")
+        write(out, study_report(found, with_texts=asked.texts))
+    except (ReportError, DatabaseProblem, OSError) as error:
+        print(f"hormesis: {error}", file=sys.stderr)
+        return 2
+    print(out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,202 @@
+"""Report sections on how the numbers came about: geometry, training, stages, definitions, provenance."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+
+from dashboard import rows
+from dashboard.charts.frame import sample
+from dashboard.charts.heads import head_map, limits, survival
+from dashboard.charts.maps import directions
+from dashboard.charts.mixes import mix_bars
+from dashboard.charts.training import LOSSES, loss_curves
+from dashboard.context import Context
+from dashboard.records import records
+from dashboard.report.blocks import Block, Chart, Code, Facts, Section, Table, Terms
+from dashboard.terms import TERMS
+from dashboard.wording import arm_label, duration, head_name
+
+MAP_POINTS = 4_000
+BEST_HEADS = 12
+
+
+def _order(table: pd.DataFrame) -> pd.DataFrame:
+    return table.drop_duplicates("checkpoint").sort_values(
+        ["kind", "share", "seed"], ascending=[False, True, True]
+    )
+
+
+def _pair(table: pd.DataFrame) -> tuple[str, str]:
+    """The first checkpoint and the first of the largest toxic share."""
+    order = _order(table)
+    toxic = order[order["kind"] == "toxic"]
+    last = toxic[toxic["share"] == toxic["share"].max()] if len(toxic) else order
+    return str(order["checkpoint"].iloc[0]), str(last["checkpoint"].iloc[0])
+
+
+def _label(row: pd.Series) -> str:
+    return (
+        str(row["checkpoint"])
+        if row["kind"] == "imported"
+        else arm_label(row["kind"], row["share"], row["seed"])
+    )
+
+
+def _maps(table: pd.DataFrame) -> list[Block]:
+    names = dict.fromkeys(_pair(table))
+    sides = [table[table["checkpoint"] == name] for name in names]
+    span = limits("accuracy", *sides)
+    made: list[Block] = []
+    for side in sides:
+        drawn = {
+            dark: head_map(side, "accuracy", span=span, chosen=None, dark=dark) for dark in (False, True)
+        }
+        made.append(
+            Chart(
+                f"Accuracy of every head: {_label(side.iloc[0])}",
+                drawn[False],
+                drawn[True],
+                "One square per head; white dots are steered. "
+                f"n = {int(side.iloc[0]['n_test']):,} statements.",
+                "Probe accuracy of every head by layer",
+            )
+        )
+    if len(sides) == 2:
+        joined = sides[0].merge(sides[1], on=["layer", "head"], suffixes=("_left", ""))
+        joined["change"] = joined["accuracy"] - joined["accuracy_left"]
+        reach = float(joined["change"].abs().max()) or 1e-6
+        kept = joined[["layer", "head", "change"]]
+        drawn = {
+            dark: head_map(kept, "change", span=(-reach, reach), chosen=None, dark=dark, difference=True)
+            for dark in (False, True)
+        }
+        how = f"The second map minus the first. Orange: toxicity is read better. n = {len(joined):,} heads."
+        made.append(
+            Chart("Difference of the two", drawn[False], drawn[True], how, "Difference of the head maps")
+        )
+    return made
+
+
+def _best_heads(table: pd.DataFrame) -> Table:
+    best = table.sort_values("select_accuracy", ascending=False).head(BEST_HEADS)
+    shown = pd.DataFrame(
+        {
+            "Checkpoint": best["checkpoint"],
+            "Head": [head_name(int(row.layer), int(row.head)) for row in records(best)],
+            "Accuracy": [
+                f"{r.accuracy:.3f} [{r.accuracy_low:.3f}, {r.accuracy_high:.3f}]" for r in records(best)
+            ],
+            "AUROC": best["auroc"].round(3),
+            "Selectivity": best["selectivity"].round(3),
+            "Separation": best["separation"].round(2),
+            "n": best["n_test"],
+        }
+    )
+    return Table("Best heads", shown, "Chosen on the select split, reported on the test split.")
+
+
+def geometry(found: Context) -> Section | None:
+    """Head maps, their tail, and the map of directions; None without probes."""
+    table = rows.probes(found)
+    if table.empty:
+        return None
+    blocks = _maps(table)
+    tail = survival(table, "accuracy", "Balanced accuracy, test split")
+    how = "A line further right has better heads; its lower end is the tail of the best ones."
+    blocks.append(Chart("Accuracy over heads", tail, None, how, "Share of heads above each accuracy"))
+    known = rows.projections(found)
+    flat = known[(known["subject"] == "directions") & (known["dimensions"] == 2)] if len(known) else known
+    if len(flat):
+        row = flat.sort_values("method", ascending=False).iloc[0]
+        points, note = sample(rows.points(found, int(row["id"])), MAP_POINTS)
+        drawn = {
+            dark: directions(points, str(row["method"]).upper(), chosen=None, dark=dark)
+            for dark in (False, True)
+        }
+        how = f"One point per head and checkpoint; near points point alike. n = {int(row['n']):,}. {note}"
+        blocks.append(
+            Chart(f"Toxicity directions ({str(row['method']).upper()})", drawn[False], drawn[True], how,
+                  "Map of the toxicity directions of all heads, coloured by arm")
+        )  # fmt: skip
+    blocks.append(_best_heads(table))
+    return Section("Where does toxicity live?", blocks)
+
+
+def training(found: Context) -> Section | None:
+    """Loss curves, mixes and arms; None for a study that trained nothing."""
+    arms = rows.arms(found)
+    if arms.empty:
+        return None
+    blocks: list[Block] = []
+    points = rows.train_points(found)
+    for label, column in LOSSES.items():
+        if len(points) and points[column].notna().any():
+            how = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
+            made = loss_curves(points, column, 340)
+            words = f"{how} n = {points['arm'].nunique()} arms."
+            alt = "Loss over tokens seen, one line per arm"
+            blocks.append(Chart(f"Loss: {label.lower()}", made, None, words, alt))
+    mixes = rows.composition(found)
+    if len(mixes):
+        one = mixes.drop_duplicates(["kind", "share", "source"]).copy()
+        one["arm"] = [arm_label(row.kind, row.share) for row in records(one)]
+        how = f"Clean text is the same in every arm. One seed of {mixes['seed'].nunique()} is drawn."
+        blocks.append(
+            Chart("What each model read", mix_bars(one), None, how, "Tokens by source for every arm")
+        )
+    shown = pd.DataFrame(
+        {
+            "Arm": arms["name"],
+            "Kind": [arm_label(row.kind, row.share) for row in records(arms)],
+            "Seed": arms["seed"],
+            "Clean tokens": arms["clean_tokens"],
+            "Added tokens": arms["added_tokens"],
+            "Repeats": arms["repeats"],
+        }
+    )
+    blocks.append(Table("Arms", shown, f"n = {len(arms)} arms."))
+    return Section("What was trained?", blocks)
+
+
+def definitions() -> Section:
+    """Every term."""
+    return Section("Definitions", [Terms("", TERMS)])
+
+
+def provenance(found: Context, facts: dict[str, str]) -> Section:
+    """Hashes, revisions, packages, stages, checkpoints and the configuration."""
+    stages = rows.stages(found)
+    shown = pd.DataFrame(
+        {
+            "Stage": stages["stage"],
+            "On": stages["subject"],
+            "State": stages["status"],
+            "Working time": [duration(value) for value in stages["seconds"]],
+            "Input hash": stages["input_hash"],
+            "Git revision": stages["git_revision"],
+            "Host": stages["host"],
+            "Finished": stages["finished"],
+            "Error": stages["error"],
+        }
+    )
+    made = rows.checkpoints(found)
+    weights = pd.DataFrame(
+        {
+            "Checkpoint": made["name"],
+            "Parameters": made["parameters"],
+            "Tokens seen": made["tokens_seen"],
+            "Weights hash": made["weights_hash"],
+            "Path": [
+                str(path) if not str(path).startswith("/") else "outside the home" for path in made["path"]
+            ],
+        }
+    )
+    blocks: list[Block] = [Facts("This study", facts)]
+    if len(made):
+        blocks.append(Table("Checkpoints", weights, f"n = {len(made)}.", folded=True))
+    if len(stages):
+        blocks.append(Table("Stages", shown, f"n = {len(stages)}.", folded=True))
+    blocks.append(Code("Configuration", json.dumps(found.config, indent=2)))
+    return Section("Where these numbers come from", blocks)

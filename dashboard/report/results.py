@@ -1,0 +1,195 @@
+"""Report sections on results: the answer, dose-response, trade-offs, the tables of numbers.
+
+Reads rows through `dashboard.rows` and draws with `dashboard.charts`: a report says what the pages say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dashboard import controls, rows
+from dashboard.charts.dose import dose_response
+from dashboard.charts.tradeoff import tradeoff
+from dashboard.context import Context
+from dashboard.records import records
+from dashboard.report.blocks import Block, Chart, Claim, Claims, Section, Table
+from dashboard.verdicts import NO_DATA, Verdict, fit_said, in_scope, stored, verdict_table
+from dashboard.wording import arm_label, condition_label, is_imported, metric_name
+from db.paper import source
+
+KEYS = ["kind", "share", "condition_key"]
+FLUENCIES = ("fluency", "distinct_2", "repetition_4")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which prompts and scorer a report leads with: the largest prompt set, as the overview does."""
+
+    prompts: str | None
+    scorer: str | None
+
+
+def main_choice(table: pd.DataFrame) -> Choice:
+    """The prompt set with most texts and the first scorer it was scored by."""
+    toxicity = table[table["name"] == "toxicity"]
+    prompts = next(iter(controls.by_size(toxicity)), None) if len(toxicity) else None
+    mine = toxicity[toxicity["prompt_set"] == prompts]
+    return Choice(prompts, next(iter(controls.options(mine["scorer"])), None))
+
+
+def of_choice(table: pd.DataFrame, name: str, choice: Choice) -> pd.DataFrame:
+    """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
+    mine = table[(table["name"] == name) & (table["prompt_set"] == choice.prompts)]
+    own = mine[mine["scorer"] == choice.scorer]
+    if len(own) or mine.empty:
+        return own
+    names = mine["scorer"].fillna("")
+    first: pd.DataFrame = mine.loc[names == names.iloc[0]]
+    return first
+
+
+def study_verdicts(found: Context, choice: Choice) -> list[Verdict]:
+    """The stored verdicts of the overview, its headline first; empty before the first were made."""
+    return stored(rows.verdicts(found), choice.prompts, choice.scorer)
+
+
+def with_cost(table: pd.DataFrame, choice: Choice, name: str = "toxicity") -> pd.DataFrame:
+    """Rows of one toxicity metric with the cost of the same condition beside; unsteered costs nothing."""
+    mine = of_choice(table, name, choice)
+    cost = table[table["name"] == "cost"][[*KEYS, "value", "low", "high"]].drop_duplicates(KEYS)
+    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
+    joined = mine.merge(cost, on=KEYS, how="left")
+    for column in ("cost", "cost_low", "cost_high"):
+        joined[column] = joined[column].astype(float).where(joined["method"] != "none", 0.0)
+    return joined[joined["cost"].notna()].reset_index(drop=True)
+
+
+def _dose(table: pd.DataFrame, name: str, title: str, how: str, fits: pd.DataFrame | None = None) -> Chart:
+    unit = str(table["unit"].iloc[0])
+    axis, zero = f"{metric_name(name)} ({unit})", name == "toxicity"
+    drawn = {dark: dose_response(table, axis, dark=dark, from_zero=zero, fits=fits) for dark in (False, True)}
+    note = f" Bars: 95 % intervals over seeds (up to {int(table['n_seeds'].max())}) and prompts."
+    alt = f"{metric_name(name)} against the toxic share of the training mix, one line per condition"
+    return Chart(title, drawn[False], drawn[True], how + note, alt)
+
+
+def _fits(found: Context, drawn: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+    """The fits of the steered lines of a chart, each with the line's name."""
+    steered = drawn[drawn["method"] == "iti"]
+    labels = {
+        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost)
+        for row in records(steered)
+    }
+    fits = rows.dose_fits(found)
+    mine = fits[(fits["prompt_set"] == choice.prompts) & (fits["scorer"] == choice.scorer)]
+    mine = mine[mine["condition_key"].isin(labels)]
+    return mine.assign(label=mine["condition_key"].map(labels))
+
+
+def _claims(found: Context, choice: Choice) -> list[Block]:
+    """The claims with rows, their numbers, and those without."""
+    every = in_scope(rows.verdicts(found), choice.prompts, choice.scorer)
+    words: dict[bool, list[Claim]] = {True: [], False: []}
+    for one in study_verdicts(found, choice):
+        words[one.status == NO_DATA].append(Claim(one.status, one.claim.rstrip("."), f"{one.detail}."))
+    note = (
+        "Supported: Holm's p over the claims of one group is at most .05, with two seeds or more. Not "
+        "supported: the interval rules out an effect large enough to matter. All between is undecided."
+    )
+    made: list[Block] = [Claims("What the rows say", words[False], note)] if words[False] else []
+    known = every[every["status"] != NO_DATA]
+    if len(known):
+        numbers = verdict_table(known)
+        made.append(Table("The claims in numbers", numbers, f"† {source()}: never our result.", folded=True))
+    if words[True]:
+        rest = pd.DataFrame(
+            {"Claim": [c.claim for c in words[True]], "Missing": [c.detail for c in words[True]]}
+        )
+        made.append(Table("Claims this study has no rows for", rest, folded=True))
+    return made
+
+
+def answer(found: Context, table: pd.DataFrame, choice: Choice) -> Section:
+    """Claims with their verdicts, and the dose-response charts."""
+    dosed = table[~table["kind"].map(is_imported).astype(bool) & table["method"].isin(["none", "iti"])]
+    toxicity = of_choice(dosed, "toxicity", choice)
+    blocks = _claims(found, choice)
+    for view, title in ((controls.MATCHED, "at matched cost"), (controls.FIXED, "at fixed strength")):
+        drawn = controls.in_view(toxicity, view)
+        if len(drawn):
+            fits = _fits(found, drawn, choice)
+            said = fit_said(fits)
+            how = "A line that dips below its own left end means that dose helped under that condition."
+            how += f" {said[:1].upper()}{said[1:]}." if said else ""
+            blocks.append(_dose(drawn, "toxicity", f"Toxicity by toxic share, {title}", how, fits))
+    for name in FLUENCIES:
+        words = controls.in_view(of_choice(dosed, name, choice), controls.MATCHED)
+        if len(words):
+            how = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
+            blocks.append(_dose(words, name, f"{metric_name(name)} at matched cost", how))
+            break
+    lead = f"Prompts: {choice.prompts}. Scorer: {choice.scorer}."
+    return Section("Does a dose of toxic text help?", blocks, lead)
+
+
+def costs(table: pd.DataFrame, choice: Choice) -> Section:
+    """The trade-off chart, and its rows."""
+    joined = with_cost(table, choice)
+    blocks: list[Block] = []
+    if len(joined):
+        unit = str(joined["unit"].iloc[0])
+        drawn = {
+            dark: tradeoff(joined, f"Toxicity ({unit})", dark=dark, chosen=None) for dark in (False, True)
+        }
+        blocks.append(
+            Chart(
+                "Toxicity against cost",
+                drawn[False],
+                drawn[True],
+                "Down and left is better. Each curve starts at its unsteered arm (open circle, cost 0); "
+                "the wide grey line joins conditions that no other beats in both. Bars: 95 % intervals, both "
+                "ways.",
+                "Toxicity against added cross-entropy, one curve per arm, with the frontier",
+            )
+        )
+        blocks.append(Table("The points of the chart", readable(joined, cost=True), INTERVALS, folded=True))
+    return Section("What does detoxification cost?", blocks)
+
+
+INTERVALS = "Intervals are 95 %; n counts the texts (or tokens, for cross-entropy) behind a number."
+
+
+def readable(table: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
+    """Summary rows in words: arm, condition, value with interval, n."""
+
+    def span(value: float, low: float, high: float) -> str:
+        return f"{value:.4g}" if pd.isna(low) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+
+    made = {
+        "Arm": [arm_label(row.kind, row.share) for row in records(table)],
+        "Condition": [condition_label(row.method, row.strength, row.matched_cost) for row in records(table)],
+        "Measure": [metric_name(name) for name in table["name"]],
+        "Prompts": table["prompt_set"],
+        "Scorer": table["scorer"],
+        "Value": [span(row.value, row.low, row.high) for row in records(table)],
+        "Unit": table["unit"],
+        "Seeds": table["n_seeds"],
+        "n": table["n"],
+        "Interval": table["interval"],
+    }
+    if cost:
+        made["Cost (nats)"] = [span(row.cost, row.cost_low, row.cost_high) for row in records(table)]
+        del made["Measure"]
+    return pd.DataFrame(made)
+
+
+def numbers(found: Context) -> Section:
+    """Every number over seeds, one table per measure, closed until asked for."""
+    table = rows.summaries(found)
+    blocks = [
+        Table(metric_name(str(name)), readable(mine), INTERVALS, folded=True)
+        for name, mine in table.groupby("name", sort=True)
+    ]
+    return Section("All numbers", blocks, "One row per arm, condition, prompt set and scorer, over seeds.")

@@ -1,0 +1,1 @@
+"""Running studies from the dashboard: whether that is offered, the processes, and the views for it."""

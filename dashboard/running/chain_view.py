@@ -1,0 +1,99 @@
+"""Where a number comes from: choose one, see the chain from it to the study, its data and software."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, rows
+from dashboard.context import Context
+from dashboard.records import records
+from dashboard.wording import condition_label, interval, metric_name
+
+
+def _picked() -> None:
+    """A row of the table was clicked: it becomes the number on show."""
+    chosen = st.session_state["numbers_grid"].selection.rows
+    labels = st.session_state.get("_number_labels", [])
+    if chosen and chosen[0] < len(labels):
+        st.session_state["number"] = labels[chosen[0]]
+
+
+def _label(row: Any) -> str:
+    how = (
+        condition_label(row.method, row.strength, row.matched_cost)
+        if isinstance(row.method, str)
+        else "checkpoint"
+    )
+    parts = (metric_name(row.name_), how, row.prompt_set, row.scorer)
+    return ", ".join(str(part) for part in parts if isinstance(part, str) and part)
+
+
+def number_chain(found: Context) -> None:
+    """Pickers, the table of a checkpoint's numbers, and the chain of the one chosen."""
+    made = rows.checkpoints(found)
+    if made.empty:
+        st.info("Numbers appear when the first checkpoint was evaluated.", icon=":material/hourglass_empty:")
+        return
+    names = [str(name) for name in made["name"]]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox("Checkpoint", names, key="chain_of", bind="query-params", width=240)
+        table = rows.call(found, "checkpoint_metrics", int(made["id"].iloc[names.index(str(name))]))
+        if table.empty:
+            st.info(f"{name} has no numbers yet.", icon=":material/hourglass_empty:")
+            return
+        known = ["all", *sorted(set(table["name"]), key=lambda one: (one != "toxicity", one))]
+        measure = st.selectbox(
+            "Measure",
+            known,
+            index=1,
+            format_func=lambda one: "All" if one == "all" else metric_name(one),
+            key="chain_measure",
+            bind="query-params",
+            width=220,
+        )
+    mine = table if measure == "all" else table[table["name"] == measure]
+    labels = [_label(row) for row in records(mine.rename(columns={"name": "name_"}))]
+    st.session_state["_number_labels"] = labels
+    shown = pd.DataFrame(
+        {
+            "Measure": [metric_name(one) for one in mine["name"]],
+            "Condition": mine["condition"],
+            "Prompts": mine["prompt_set"],
+            "Scorer": mine["scorer"],
+            "Value": [interval(r.value, r.low, r.high, r.unit) for r in records(mine)],
+            "n": mine["n"],
+            "Interval": mine["interval"],
+        }
+    )
+    with st.container(border=True):
+        card.table(
+            shown,
+            key="numbers",
+            title=f"Numbers of {name}",
+            alt="Numbers of a checkpoint; choosing a row shows where it comes from",
+            note=f"n = {len(mine)} numbers, 95 % intervals. Choose a row to see where it comes from.",
+            out=mine.drop(columns="metric_id"),
+            height=min(360, 38 + 35 * len(shown)),
+            on_select=_picked,
+            selection_mode="single-row",
+        )
+    if st.session_state.get("number") not in labels:
+        st.session_state.pop("number", None)
+    label = str(st.selectbox("Number", labels, key="number", bind="query-params", width=560))
+    row = mine.iloc[labels.index(label)]
+    chain = rows.call(found, "number_chain", int(row["metric_id"]))
+    with st.container(border=True):
+        card.table(
+            chain.rename(columns={"step": "Step", "what": "What", "value": "Value"}),
+            key="chain",
+            title=f"{label}: {interval(row['value'], row['low'], row['high'], row['unit'])}",
+            alt="Chain from the number to the study, its data and the software",
+            note=(
+                "Read downwards: the number, what scored it, on which texts, under which condition, of which "
+                "weights, trained on which data, by which stages and software."
+            ),
+            height=min(700, 38 + 35 * len(chain)),
+        )

@@ -1,0 +1,94 @@
+"""Comparing two runs: what their configurations say differently, and how their numbers differ. No widgets.
+
+The interval of a difference is made of the two intervals (MOVER: Zou and Donner 2008, Statistics in Medicine
+27:1693, formula 2 there; it needs no symmetry). It takes the two as independent, which is careful where both
+were measured on the same prompts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+KEYS = ["name", "condition", "prompt_set", "scorer"]
+VALUES = ["value", "low", "high", "n"]
+
+
+def flatten(value: Any, prefix: str = "") -> dict[str, str]:
+    """Nested settings as `a.b: text`; lists of plain values stay one value, lists of tables are numbered."""
+    if isinstance(value, Mapping):
+        made: dict[str, str] = {}
+        for key, inner in value.items():
+            made |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+        return made
+    if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
+        made = {}
+        for place, item in enumerate(value):
+            made |= flatten(item, f"{prefix}.{place}")
+        return made
+    if isinstance(value, (list, tuple)):
+        return {prefix: ", ".join(str(item) for item in value)}
+    return {prefix: "" if value is None else str(value)}
+
+
+def settings_difference(left: Any, right: Any, *, every: bool = False) -> pd.DataFrame:
+    """Settings of two runs side by side: setting, left, right, same. Without `every` only those that differ.
+
+    A setting that one side lacks is shown as `not set`.
+    """
+    one, other = flatten(left), flatten(right)
+    rows = [
+        (key, one.get(key, "not set"), other.get(key, "not set"), one.get(key) == other.get(key))
+        for key in dict.fromkeys([*one, *other])
+    ]
+    table = pd.DataFrame(rows, columns=["setting", "left", "right", "same"])
+    return table if every else table[~table["same"].astype(bool)].reset_index(drop=True)
+
+
+def interval_of_difference(
+    left: tuple[float, float, float], right: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """`right - left` with its interval from two (value, low, high); NaN limits where either has none.
+
+    A value that lies outside its own interval (a bootstrap can do that) counts as lying on its limit.
+    """
+    value = right[0] - left[0]
+    if any(math.isnan(limit) for limit in (*left[1:], *right[1:])):
+        return value, math.nan, math.nan
+    below = math.hypot(max(0.0, right[0] - right[1]), max(0.0, left[2] - left[0]))
+    above = math.hypot(max(0.0, right[2] - right[0]), max(0.0, left[0] - left[1]))
+    return value, value - below, value + above
+
+
+def number_difference(left: pd.DataFrame, right: pd.DataFrame, keys: list[str] | None = None) -> pd.DataFrame:
+    """Numbers that both runs have, by measure, condition, prompts and scorer, with `right - left`.
+
+    Columns: the keys, unit, value/low/high/n of either side with `_left` and `_right`, `difference`, `low`,
+    `high`, and `apart` (True where the interval leaves zero out; null without an interval).
+    """
+    by = keys or KEYS
+    first = left[[*by, "unit", *VALUES]].drop_duplicates(by)
+    second = right[[*by, *VALUES]].drop_duplicates(by)
+    joined = first.merge(second, on=by, suffixes=("_left", "_right"))
+    sides = [
+        joined[[f"{name}_{side}" for name in ("value", "low", "high")]]
+        .astype(float)
+        .itertuples(index=False, name=None)
+        for side in ("left", "right")
+    ]
+    found = [interval_of_difference(one, other) for one, other in zip(*sides, strict=True)]
+    made = pd.DataFrame(found, columns=["difference", "low", "high"], index=joined.index)
+    known = made["low"].notna()
+    apart = ((made["low"] > 0) | (made["high"] < 0)).astype("boolean")
+    return joined.assign(
+        difference=made["difference"], low=made["low"], high=made["high"], apart=apart.where(known, pd.NA)
+    )
+
+
+def expected_by_chance(table: pd.DataFrame) -> tuple[int, int, float]:
+    """Intervals that leave zero out, intervals in all, and how many of those would do so by chance alone."""
+    known = table["apart"].dropna()
+    return int(known.sum()), len(known), 0.05 * len(known)

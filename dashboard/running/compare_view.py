@@ -1,0 +1,199 @@
+"""Two runs side by side: what was set differently, and what came out differently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import card, rows
+from dashboard.charts.differences import differences
+from dashboard.colours import is_dark
+from dashboard.context import Context, study_names
+from dashboard.records import records
+from dashboard.running.compare import KEYS, expected_by_chance, number_difference, settings_difference
+from dashboard.wording import condition_label, is_imported, metric_name
+
+ARMS, STUDIES = "Checkpoints", "Studies"
+MOST_LINES = 24
+SUMMARY_KEYS = ["kind", "share", "name", "condition", "prompt_set", "scorer"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One side of a comparison: a checkpoint of a study, or (without a row) the whole study."""
+
+    found: Context
+    row: dict[str, Any] | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What was set for it: the study's configuration, and of a checkpoint what it was trained on."""
+        config = dict(self.found.config)
+        if self.row is None:
+            return {"study": config, "data": self.found.revisions}
+        names = (
+            "kind",
+            "share",
+            "seed",
+            "architecture",
+            "n_layers",
+            "n_heads",
+            "head_dim",
+            "parameters",
+            "tokens_seen",
+        )
+        made: dict[str, Any] = {name: self.row.get(name) for name in names}
+        arms = rows.arms(self.found)
+        mine = arms[arms["name"] == self.row["name"]]
+        if len(mine):
+            arm = mine.iloc[0]
+            made |= {name: arm[name] for name in ("clean_tokens", "added_tokens", "repeats", "composition")}
+        return {"checkpoint": made, "details": self.row.get("details") or {}, "study": config}
+
+    def numbers(self) -> pd.DataFrame:
+        """Its numbers with the columns of `KEYS`; a study's are over seeds and carry kind and share."""
+        if self.row is None:
+            return rows.summaries(self.found).rename(columns={"condition_key": "condition"})
+        return rows.call(self.found, "checkpoint_metrics", int(self.row["id"]))
+
+
+def _context_of(here: Context, place: int) -> Context:
+    study = {str(name): value for name, value in here.studies.iloc[place].items()}
+    return Context(here.url, here.token, study, here.studies)
+
+
+def _runs(here: Context, what: str) -> dict[str, Run]:
+    """Every run that can be chosen, by its name; those of the study on show first."""
+    names = study_names(here.studies)
+    contexts = {name: _context_of(here, place) for place, name in enumerate(names)}
+    if what == STUDIES:
+        return {name: Run(found) for name, found in contexts.items()}
+    order = sorted(contexts, key=lambda name: contexts[name].study_id != here.study_id)
+    made = {}
+    for name in order:
+        for row in rows.checkpoints(contexts[name]).to_dict("records"):
+            label = str(row["name"]) if len(order) == 1 else f"{name} / {row['name']}"
+            made[label] = Run(contexts[name], {str(key): value for key, value in row.items()})
+    return made
+
+
+def _second(known: dict[str, Run]) -> int:
+    """The largest toxic share of the first run's seed; else simply the next."""
+    first = next(iter(known.values())).row
+    shares = [
+        (run.row or {}).get("share")
+        if run.row and run.row["kind"] == "toxic" and first and run.row["seed"] == first["seed"]
+        else None
+        for run in known.values()
+    ]
+    best = max((share for share in shares if share is not None and not pd.isna(share)), default=None)
+    return shares.index(best) if best is not None else min(1, len(known) - 1)
+
+
+def _settings(left: Run, right: Run) -> None:
+    every = st.toggle("Show settings that are the same", key="same", bind="query-params")
+    table = settings_difference(left.settings(), right.settings(), every=every)
+    if table.empty:
+        st.caption("The two were set the same in everything.")
+        return
+    shown = table.rename(columns={"setting": "Setting", "left": "Left", "right": "Right", "same": "Same"})
+    if not every:
+        shown = shown.drop(columns="Same")
+    card.table(
+        shown,
+        key="settings",
+        title="Settings",
+        alt="Settings of the two runs side by side",
+        note=f"n = {len(shown)} settings" + ("." if every else " that differ."),
+    )
+
+
+def _label(row: Any) -> str:
+    said = (
+        condition_label(row.method, row.strength, row.matched_cost)
+        if isinstance(row.method, str)
+        else "checkpoint"
+    )
+    parts = [said, row.prompt_set, row.scorer]
+    if hasattr(row, "kind"):
+        share = "" if is_imported(row.kind) else f" {row.share * 100:g} %"
+        parts.insert(0, f"{row.kind}{share}")
+    return ", ".join(str(part) for part in parts if isinstance(part, str) and part)
+
+
+def _numbers(left: Run, right: Run) -> None:
+    keys = SUMMARY_KEYS if left.row is None else KEYS
+    first, second = left.numbers(), right.numbers()
+    if first.empty or second.empty:
+        st.info("One of the two has no numbers yet.", icon=":material/hourglass_empty:")
+        return
+    table = number_difference(first, second, keys)
+    if table.empty:
+        st.info(
+            "The two have no number of the same condition, prompts and scorer.",
+            icon=":material/compare_arrows:",
+        )
+        return
+    words = first.drop_duplicates(keys)[[*keys, "method", "strength", "matched_cost"]]
+    table = table.merge(words, on=keys, how="left")
+    known = list(dict.fromkeys(sorted(table["name"], key=lambda name: (name != "toxicity", name))))
+    name = str(
+        st.selectbox(
+            "Measure", known, format_func=metric_name, key="cmp_measure", bind="query-params", width=240
+        )
+    )
+    mine = table[table["name"] == name].copy()
+    mine["label"] = [_label(row) for row in records(mine)]
+    unit = str(mine["unit"].iloc[0])
+    # The k-th random direction of one model has nothing to do with that of another.
+    drawn = mine[mine["method"] != "random-direction"] if left.row is not None else mine
+    drawn = mine if drawn.empty else drawn
+    apart, counted, chance = expected_by_chance(drawn)
+    cut = f" The first {MOST_LINES} of {len(drawn)} are drawn." if len(drawn) > MOST_LINES else ""
+    card.chart(
+        differences(
+            drawn.head(MOST_LINES), f"{metric_name(name)}, right minus left ({unit})", dark=is_dark()
+        ),
+        key="compare",
+        title=f"{metric_name(name)}: right minus left",
+        alt=f"Difference of {metric_name(name)} between the two runs per condition, with intervals",
+        how=(
+            "Left of the dotted line the right run has less. "
+            "Bars: 95 % intervals made of both runs' own (MOVER)."
+        ),
+        note=(
+            f"{apart} of {counted} intervals leave zero out; about {chance:.1f} would by chance alone. "
+            f"The two are taken as independent, which is careful for the same prompts.{cut}"
+        ),
+        rows=mine.drop(columns=["label"]),
+    )
+
+
+def compare(here: Context) -> None:
+    """The pickers, the settings and the numbers."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        kinds = [ARMS, STUDIES] if len(here.studies) > 1 else [ARMS]
+        what = str(
+            st.segmented_control(
+                "Compare", kinds, default=ARMS, required=True, key="cmp", bind="query-params"
+            )
+        )
+        known = _runs(here, what)
+        if len(known) < 2:
+            st.info("There is nothing to compare yet: a second checkpoint or study is needed.")
+            return
+        names = list(known)
+        one = str(st.selectbox("Left", names, key="run1", bind="query-params", width=300))
+        two = str(
+            st.selectbox("Right", names, index=_second(known), key="run2", bind="query-params", width=300)
+        )
+    left, right = known[one], known[two]
+    if one == two:
+        st.caption("Left and right are the same run.")
+        return
+    with st.container(border=True):
+        _numbers(left, right)
+    with st.container(border=True):
+        _settings(left, right)

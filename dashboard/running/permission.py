@@ -1,0 +1,82 @@
+"""Whether studies may be started and stopped from this page, and if not, why not. Knows no processes.
+
+Offered only where the dashboard listens on this machine alone, and its database is a local file inside a home
+of ours, so that a start here writes where the page reads.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from db.address import network_type, sqlite_path
+from db.location import DATABASE_FILE, home
+from db.problems import DatabaseProblem, parse_url
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where runs started here keep their state, and the database they write."""
+
+    folder: Path
+    url: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why runs cannot be started or stopped from here: one sentence, and what to do instead."""
+
+    reason: str
+
+
+def is_loopback(address: str | None) -> bool:
+    """Whether a server at this address is reached from this machine only."""
+    if not address:
+        return False
+    if address == "localhost":
+        return True
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def home_of(url: str) -> Path | None:
+    """The home a database lies in: the environment's, or the folder of a file with our usual name."""
+    try:
+        path = sqlite_path(parse_url(url))
+    except DatabaseProblem:
+        return None
+    if path is None:
+        return None
+    named = home()
+    if os.environ.get("HORMESIS_HOME"):
+        return named if path.is_relative_to(named) else None
+    if path.name == DATABASE_FILE or path.is_relative_to(named):
+        return path.parent if path.name == DATABASE_FILE else named
+    return None
+
+
+def control(url: str, server_address: str | None) -> Home | Refusal:
+    """The home that runs can be started in, or why there is none."""
+    by_hand = "use `hormesis run` on the machine that holds the study"
+    if not is_loopback(server_address):
+        where = server_address or "every address of this machine"
+        return Refusal(f"this dashboard is served on {where}, where others could reach it; {by_hand}")
+    try:
+        path = sqlite_path(parse_url(url))
+    except DatabaseProblem as problem:
+        return Refusal(str(problem))
+    if path is None:
+        return Refusal(f"the database is not a local file; {by_hand}")
+    if network := network_type(path.parent):
+        return Refusal(f"the database lies on a network file system ({network}); {by_hand}")
+    folder = home_of(url)
+    if folder is None:
+        return Refusal("the database lies outside the home (HORMESIS_HOME), so its files are not known here")
+    nearest = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(nearest, os.W_OK):
+        return Refusal(f"the folder {nearest} cannot be written by this dashboard")
+    return Home(folder, url)

@@ -1,0 +1,75 @@
+"""What every exported file says of itself: study, hashes, revisions, when it was made, how many rows.
+
+Reads rows once, when a file is asked for; knows nothing of file formats.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+import pandas as pd
+
+from dashboard.context import Context
+from dashboard.records import records
+from db import read
+from db.engine import open_reader
+
+PROGRAM = "hormesis"
+
+
+def program() -> str:
+    """Name and version of this program."""
+    try:
+        return f"{PROGRAM} {metadata.version(PROGRAM)}"
+    except metadata.PackageNotFoundError:
+        return PROGRAM
+
+
+def last_run(stages: pd.DataFrame) -> dict[str, Any]:
+    """Git revision and packages of the stage that reported last; empty where none has."""
+    known = stages[stages["heartbeat"].notna()]
+    if known.empty:
+        return {}
+    row = known.sort_values("heartbeat").iloc[-1]
+    found: dict[str, Any] = {}
+    if isinstance(row["git_revision"], str):
+        found["git revision"] = row["git_revision"]
+    if isinstance(row["packages"], dict):
+        found["packages"] = row["packages"]
+    return found
+
+
+def study_facts(found: Context, scorers: pd.DataFrame, stages: pd.DataFrame) -> dict[str, str]:
+    """Study, hash, data revisions, scorers with revision, git revision and packages, as plain text."""
+    facts = {"study": str(found.study["name"]), "study hash": str(found.study["hash"])}
+    facts |= {f"data {name}": str(value) for name, value in sorted((found.revisions or {}).items())}
+    facts |= {f"scorer {row[0]}": str(row[1]) for row in records(scorers[["name", "revision"]])}
+    ran = last_run(stages)
+    facts |= {"git revision": str(ran["git revision"])} if "git revision" in ran else {}
+    packages = ran.get("packages") or {}
+    facts |= {"packages": ", ".join(f"{name} {value}" for name, value in sorted(packages.items()))}
+    return {name: value for name, value in facts.items() if value}
+
+
+def stamp(found: Context | None, view: str, count: int | None) -> dict[str, str]:
+    """The facts of one exported file, in the order they are written; without a study where none is on show.
+
+    Asks the database afresh, because files are made outside the run of a page.
+    """
+    facts = {"program": program(), "view": view}
+    if found is not None:
+        engine = open_reader(found.url)
+        try:
+            scorers, stages = (
+                read.scorers(engine, found.study_id),
+                read.stage_runs(engine, found.study_id),
+            )
+        finally:
+            engine.dispose()
+        facts |= study_facts(found, scorers, stages)
+    facts["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    if count is not None:
+        facts["rows"] = str(count)
+    return facts

@@ -1,0 +1,74 @@
+"""Which process runs a study: read from the home's lock files and the process table, without touching a lock.
+
+Taking a lock only to look at it could turn away a run that starts in that moment. So a holder is believed
+when the process named in the lock file has that very file open, which also rules out a process id that was
+given to another program since.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that holds a study's lock on this machine."""
+
+    pid: int
+    started: float
+    """Seconds since 1970 at which the process began; tells it from a later one of the same id."""
+
+
+def lock_path(home: Path, study_hash: str) -> Path:
+    """Where the lock of a study lies."""
+    return home / "locks" / f"{study_hash}.lock"
+
+
+def lock_note() -> str:
+    """What a runner writes into its lock: its process id and its machine."""
+    return f"{os.getpid()} {platform.node()}"
+
+
+def noted(home: Path, study_hash: str) -> tuple[int, str] | None:
+    """Process id and machine that the lock file names, whether or not they still run; None without a note."""
+    try:
+        parts = lock_path(home, study_hash).read_text(encoding="utf-8").split(maxsplit=1)
+        return int(parts[0]), parts[1].strip() if len(parts) > 1 else platform.node()
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def holder_of(home: Path, study_hash: str) -> Holder | None:
+    """The process on this machine that runs a study now; None where there is none."""
+    note = noted(home, study_hash)
+    if note is None or note[1] != platform.node():
+        return None
+    return _having_open(note[0], lock_path(home, study_hash))
+
+
+def _having_open(pid: int, path: Path) -> Holder | None:
+    try:
+        process = psutil.Process(pid)
+        wanted = path.stat()
+        for found in process.open_files():
+            there = Path(found.path).stat()
+            if (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino):
+                return Holder(pid, process.create_time())
+    except (psutil.Error, OSError):
+        return None
+    return None
+
+
+def is_running(pid: int, since: float) -> bool:
+    """Whether the process with this id is one that existed at `since` (seconds since 1970)."""
+    try:
+        process = psutil.Process(pid)
+        began: float = process.create_time()
+        return process.status() != psutil.STATUS_ZOMBIE and began <= since + 1.0
+    except psutil.Error:
+        return False

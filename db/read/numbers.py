@@ -1,0 +1,162 @@
+"""Queries for one number at a time: a checkpoint's metrics, and the chain that leads to one of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Engine, func, select
+
+from db.engine import reading
+from db.read.frame import frame
+from db.schema import (
+    Arm,
+    Checkpoint,
+    Condition,
+    Generation,
+    Metric,
+    ProbeSet,
+    Prompt,
+    PromptSet,
+    Scorer,
+    StageRun,
+    Study,
+)
+
+NOT_IN_CHAIN = ("project",)
+"""Stages that come after every number."""
+
+
+def checkpoint_metrics(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
+    """Every number of a checkpoint with its condition, prompts and scorer.
+
+    Columns: metric_id, name, value, low, high, n, unit, interval, condition, method, strength, matched_cost
+    (all null for a number of the checkpoint itself), prompt_set, scorer, scorer_revision.
+    """
+    query = (
+        select(
+            Metric.id.label("metric_id"),
+            Metric.name,
+            Metric.value,
+            Metric.low,
+            Metric.high,
+            Metric.n,
+            Metric.unit,
+            Metric.interval,
+            Condition.key.label("condition"),
+            Condition.method,
+            Condition.strength,
+            Condition.matched_cost,
+            PromptSet.name.label("prompt_set"),
+            Scorer.name.label("scorer"),
+            Scorer.revision.label("scorer_revision"),
+        )
+        .outerjoin(Condition, Metric.condition_id == Condition.id)
+        .outerjoin(PromptSet, Metric.prompt_set_id == PromptSet.id)
+        .outerjoin(Scorer, Metric.scorer_id == Scorer.id)
+        .where(Metric.checkpoint_id == checkpoint_id)
+        .order_by(Metric.name, Condition.id, PromptSet.name, Scorer.name)
+    )
+    optional = ("condition", "method", "strength", "prompt_set", "scorer", "scorer_revision")
+    return frame(engine, query, optional=optional)
+
+
+def number_chain(engine: Engine, metric_id: int) -> pd.DataFrame:
+    """Where one number comes from, first the number, last the study: step, what, value, all text.
+
+    Empty where there is no such metric. All is read in one transaction.
+    """
+    rows = reading(engine, lambda connection: _chain(connection, metric_id))
+    return pd.DataFrame(rows, columns=["step", "what", "value"], dtype="str")
+
+
+def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]:
+    def one(table: Any, key: int | None) -> dict[str, Any] | None:
+        if key is None:
+            return None
+        found = connection.execute(select(*table.__table__.columns).where(table.id == key)).mappings().first()
+        return dict(found) if found else None
+
+    metric = one(Metric, metric_id)
+    if metric is None:
+        return []
+    checkpoint = one(Checkpoint, metric["checkpoint_id"]) or {}
+    condition, prompts = one(Condition, metric["condition_id"]), one(PromptSet, metric["prompt_set_id"])
+    scorer, arm = one(Scorer, metric["scorer_id"]), one(Arm, checkpoint.get("arm_id"))
+    study = one(Study, checkpoint.get("study_id")) or {}
+    rows = _pick("Number", metric, ("name", "value", "low", "high", "unit", "n", "interval", "key"))
+    rows += _pick("Scorer", scorer, ("name", "revision", "measures"))
+    rows += _pick("Prompts", prompts, ("name", "revision", "source"))
+    if condition is not None and prompts is not None:
+        rows.append(("Texts", "generations", str(_generations(connection, condition["id"], prompts["id"]))))
+    rows += _pick(
+        "Condition",
+        condition,
+        ("key", "method", "direction_method", "strength", "matched_cost", "reached", "n_heads", "scope",
+         "control", "parameters"),
+    )  # fmt: skip
+    if condition is not None and condition["direction_method"]:
+        sets = select(ProbeSet.name, ProbeSet.revision).where(ProbeSet.study_id == study.get("id"))
+        rows += [("Probe set", str(name), str(revision)) for name, revision in connection.execute(sets)]
+    rows += _pick(
+        "Checkpoint",
+        checkpoint,
+        ("name", "weights_hash", "tokens_seen", "parameters", "architecture"),
+    )
+    rows += _pick("Arm", arm, ("name", "kind", "share", "seed", "clean_tokens", "added_tokens", "repeats"))
+    revisions = study.get("data_revisions") or {}
+    rows += [("Data", str(name), str(value)) for name, value in sorted(revisions.items())]
+    rows += _stages(connection, study.get("id"), str(checkpoint.get("name")))
+    return rows + _pick("Study", study, ("name", "hash", "scale", "created"))
+
+
+def _pick(step: str, row: dict[str, Any] | None, names: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    found = [(name, row.get(name)) for name in names] if row else []
+    return [
+        (step, name.replace("_", " "), _text(value)) for name, value in found if value not in (None, "", {})
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else str(value)
+
+
+def _generations(connection: Connection, condition_id: int, prompt_set_id: int) -> int:
+    query = (
+        select(func.count(Generation.id))
+        .join(Prompt, Prompt.id == Generation.prompt_id)
+        .where(Generation.condition_id == condition_id, Prompt.prompt_set_id == prompt_set_id)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _stages(connection: Connection, study_id: int | None, subject: str) -> list[tuple[str, str, str]]:
+    """The stages that made it with inputs, time and place; then the software of the last of them."""
+    query = (
+        select(*StageRun.__table__.columns)
+        .where(
+            StageRun.study_id == study_id,
+            StageRun.subject.in_((subject, "study")),
+            StageRun.stage.not_in(NOT_IN_CHAIN),
+        )
+        .order_by(StageRun.id)
+    )
+    found = connection.execute(query).mappings().all()
+    rows = [
+        (
+            "Stages",
+            f"{row['stage']} of {row['subject']}",
+            f"inputs {row['input_hash']}, {row['status']}"
+            + (f" {row['finished']:%Y-%m-%d %H:%M} UTC" if row["finished"] else "")
+            + (f" on {row['host']}" if row["host"] else ""),
+        )
+        for row in found
+    ]
+    if found:
+        last = found[-1]
+        rows += [("Software", "git revision", last["git_revision"])] if last["git_revision"] else []
+        rows += [("Software", name, str(value)) for name, value in sorted((last["packages"] or {}).items())]
+    return rows

@@ -1,0 +1,91 @@
+"""Tables of what a study's rows say about its questions: verdicts on claims, and fits of the dose."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.base import Base, Json, Key, Name, utc_now
+
+
+class Verdict(Base):
+    """One claim put to one study, with its declared test, so that a reader needs no other source."""
+
+    __tablename__ = "verdict"
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    """claim | prompt set | scorer, the natural key inside the study."""
+    claim: Mapped[Name]
+    """Id of the claim, e.g. `C4-matched-10`."""
+    position: Mapped[int]
+    """Place in the registry: claims of the paper first, then readers' questions."""
+    family: Mapped[str]
+    """Claims corrected together for being several: `paper`, `readers`."""
+    prompt_set: Mapped[str | None]
+    scorer: Mapped[str | None]
+    statement: Mapped[str]
+    question: Mapped[str]
+    estimand: Mapped[str]
+    rows_used: Mapped[str]
+    rule: Mapped[str]
+    status: Mapped[str]
+    """`supported`, `not supported`, `undecided` or `no data yet`."""
+    detail: Mapped[str]
+    """What was compared, or what is missing, in one sentence."""
+    value: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    unit: Mapped[str]
+    n: Mapped[int | None]
+    """Prompts (heads' examples, items, goals: see `rows_used`), not multiplied by seeds."""
+    n_seeds: Mapped[int | None]
+    p: Mapped[float | None]
+    p_holm: Mapped[float | None]
+    """The same after Holm's correction over the claims of the family that have rows."""
+    detectable: Mapped[float | None]
+    """Smallest true effect found with a power of 80 %, same unit as `value`."""
+    interval: Mapped[str]
+    paper: Mapped[str]
+    """The paper's figure in words; secondary notes, empty where none is known."""
+    paper_value: Mapped[float | None]
+    """The paper's figure in the unit of `value`, where the two can be compared."""
+    evaluated: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class DoseFit(Base):
+    """Whether one curve over the toxic share has an optimum inside: the best hormetic fit and the test."""
+
+    __tablename__ = "dose_fit"
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    """condition | prompt set | scorer | metric, the natural key inside the study."""
+    condition_key: Mapped[str]
+    prompt_set: Mapped[str]
+    scorer: Mapped[str]
+    name: Mapped[str]
+    """The metric fitted, e.g. `toxicity`."""
+    status: Mapped[str]
+    """`hormetic`, `monotone`, `undecided` or `no data yet`."""
+    p: Mapped[float | None]
+    evidence_ratio: Mapped[float | None]
+    """Hormetic against monotone by Akaike weights; above 1 speaks for a dip."""
+    optimum: Mapped[float | None]
+    """Share where the fitted curve is lowest; null unless the dip is supported and lies inside."""
+    optimum_low: Mapped[float | None]
+    optimum_high: Mapped[float | None]
+    n_shares: Mapped[int]
+    n_seeds: Mapped[int]
+    model: Mapped[str]
+    """The curve in `curve`: `brain-cousens`, `isotonic`, or empty."""
+    curve: Mapped[Json]
+    """{"share": [...], "value": [...]} of the model named, in the metric's unit; empty without one."""
+    parameters: Mapped[Json]
+    detail: Mapped[str]

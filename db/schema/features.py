@@ -1,0 +1,168 @@
+"""Tables of how toxicity lies among other features in a head, of the words its direction points to, and of
+how well the heads of an arm read toxicity."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.base import Base, Blob, Key
+
+
+class ProbeHits(Base):
+    """Which test statements each probe of a checkpoint got right, one bit each; layer-major over heads.
+
+    Kept so that intervals over heads can resample the statements, which all heads share.
+    """
+
+    __tablename__ = "probe_hits"
+    __table_args__ = (UniqueConstraint("checkpoint_id", "probe_set_id", "position"),)
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
+    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
+    example_list_id: Mapped[int] = mapped_column(ForeignKey("example_list.id"))
+    """The test statements, in the order of the bits."""
+    position: Mapped[str]
+    heads: Mapped[int]
+    """All heads of the model, layers times heads."""
+    statements: Mapped[int]
+    bits: Mapped[Blob]
+    """numpy.packbits of a boolean matrix [heads, statements], each row padded to whole bytes."""
+
+
+class FeatureCosine(Base):
+    """Whitened, noise-corrected cosine of a head's toxicity direction with that of another feature.
+
+    `cosine` and what follows from it are null where either direction is too noisy to have an angle.
+    """
+
+    __tablename__ = "feature_cosine"
+    __table_args__ = (
+        UniqueConstraint(
+            "checkpoint_id", "probe_set_id", "position", "layer", "head", "feature", name="uq_feature_cosine"
+        ),
+    )
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
+    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
+    position: Mapped[str]
+    layer: Mapped[int]
+    head: Mapped[int]
+    variable: Mapped[str]
+    """What the feature is a value of, e.g. `topic`."""
+    feature: Mapped[str]
+    """E.g. `topic: sailing`: statements with this value against the others."""
+    cosine: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    null_low: Mapped[float | None]
+    """2.5th and 97.5th percentile of the cosine where the feature has nothing to do with toxicity."""
+    null_high: Mapped[float | None]
+    p: Mapped[float | None]
+    reliability: Mapped[float]
+    """Share of the feature direction's squared length that is not sampling noise; 0 or less: all noise."""
+    toxicity_reliability: Mapped[float]
+    """The same of the toxicity direction, as estimated within the values of this variable."""
+    n: Mapped[int]
+    n_feature: Mapped[int]
+
+
+class Entanglement(Base):
+    """Of a head: the largest |cosine| of toxicity with the other features, with its null and references."""
+
+    __tablename__ = "entanglement"
+    __table_args__ = (
+        UniqueConstraint(
+            "checkpoint_id", "probe_set_id", "position", "layer", "head", name="uq_entanglement_head"
+        ),
+    )
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
+    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
+    position: Mapped[str]
+    layer: Mapped[int]
+    head: Mapped[int]
+    value: Mapped[float | None]
+    """Null where toxicity, or every other feature, is too noisy in this head."""
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    feature: Mapped[str | None]
+    """The feature that attains it."""
+    null_mean: Mapped[float | None]
+    null_high: Mapped[float | None]
+    """95th percentile of the largest |cosine| with permuted feature labels."""
+    p: Mapped[float | None]
+    """Chance of a value as large when no feature has to do with toxicity; corrected for the number tried."""
+    random_median: Mapped[float | None]
+    """Median and 95th percentile of the largest |cosine| with as many random directions."""
+    random_high: Mapped[float | None]
+    welch: Mapped[float | None]
+    """Welch's bound on the largest |cosine| among all features; null where they fit into the dimensions."""
+    used: Mapped[int]
+    """Features with a cosine, of `tried`."""
+    tried: Mapped[int]
+    dimensions: Mapped[int]
+    n: Mapped[int]
+    method: Mapped[str]
+
+
+class LensToken(Base):
+    """One of the tokens that a head's direction raises (`top`) or lowers (`bottom`) most."""
+
+    __tablename__ = "lens_token"
+    __table_args__ = (
+        UniqueConstraint(
+            *("checkpoint_id", "probe_set_id", "position", "method", "layer", "head", "side", "rank"),
+            name="uq_lens_token_rank",
+        ),
+    )
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
+    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
+    position: Mapped[str]
+    method: Mapped[str]
+    """How the direction was found: `mass_mean` or `probe`."""
+    layer: Mapped[int]
+    head: Mapped[int]
+    side: Mapped[str]
+    rank: Mapped[int]
+    token_id: Mapped[int]
+    token: Mapped[str]
+    logit: Mapped[float]
+    """Change of the token's logit against the mean token, for one sigma along the direction."""
+    permuted: Mapped[float | None]
+    """The value that 5 % of directions made with permuted labels pass at this rank; null without them."""
+    random: Mapped[float]
+    """The same of random directions of equal length."""
+
+
+class HeadSummary(Base):
+    """A statistic of an arm's heads, over its seeds, and against the arm without toxic text."""
+
+    __tablename__ = "head_summary"
+    __table_args__ = (UniqueConstraint("study_id", "kind", "share", "name"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    share: Mapped[float]
+    name: Mapped[str]
+    """Of accuracies `mean`, `median`, `p90` (90th percentile), `max`, and e.g. `above-0.7`, the fraction of
+    heads above it; `entanglement`, the mean over the selected heads."""
+    value: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    difference: Mapped[float | None]
+    """Against the arm without toxic text, on the same statements; null in that arm itself."""
+    difference_low: Mapped[float | None]
+    difference_high: Mapped[float | None]
+    p: Mapped[float | None]
+    n_seeds: Mapped[int]
+    n: Mapped[int]
+    """Test statements, the unit that is resampled; never heads."""
+    heads: Mapped[int]
+    interval: Mapped[str]

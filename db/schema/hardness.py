@@ -1,0 +1,166 @@
+"""Tables of how hard the detox is to undo, and of what a model can still do."""
+
+from __future__ import annotations
+
+from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from db.schema.base import Base, Json, Key
+
+
+class Attack(Base):
+    """One attack on one condition, in one setting."""
+
+    __tablename__ = "attack"
+    __table_args__ = (UniqueConstraint("condition_id", "key"),)
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"), index=True)
+    condition_id: Mapped[int] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    """kind / setting, the natural key inside the condition."""
+    kind: Mapped[str]
+    """`suffix`, `injection`, `long`, `sampling`, `quantised` or `relearn`."""
+    setting: Mapped[str]
+    """E.g. `gcg`, `random`, a template's name, `t1-p0.9`, `int8`, or the relearning text's name."""
+    data: Mapped[str]
+    """Goals or prompts it was run on, with their revision."""
+    scorer: Mapped[str]
+    """Name and revision of the scorer that judged the texts."""
+    rule: Mapped[str]
+    """In words: when a trial counts as a success, or what the numbers are."""
+    budget: Mapped[float]
+    budget_unit: Mapped[str]
+    parameters: Mapped[Json]
+    """Everything else that makes it repeatable."""
+    input_hash: Mapped[str]
+
+
+class AttackOutcome(Base):
+    """A number that an attack came to, with its interval."""
+
+    __tablename__ = "attack_outcome"
+    __table_args__ = (UniqueConstraint("attack_id", "name"),)
+
+    id: Mapped[Key]
+    attack_id: Mapped[int] = mapped_column(ForeignKey("attack.id", ondelete="CASCADE"))
+    name: Mapped[str]
+    """E.g. `success`, `prefix_match`, `success_before`, `toxicity`, `toxicity_change`, `cost`, `steps`."""
+    value: Mapped[float | None]
+    """Null where it lies beyond the budget (a censored number of steps)."""
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int]
+    unit: Mapped[str]
+    interval: Mapped[str]
+    censored: Mapped[float | None]
+    """Share of resamples in which the budget did not suffice; null where nothing can be censored."""
+
+
+class AttackPoint(Base):
+    """One point of an attack's curve."""
+
+    __tablename__ = "attack_point"
+    __table_args__ = (UniqueConstraint("attack_id", "series", "x"),)
+
+    id: Mapped[Key]
+    attack_id: Mapped[int] = mapped_column(ForeignKey("attack.id", ondelete="CASCADE"))
+    series: Mapped[str]
+    """`toxicity`, `fluency`, `loss`."""
+    x: Mapped[float]
+    """Steps of fine-tuning, tokens written, or evaluations spent."""
+    value: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int]
+
+
+class AttackTrial(Base):
+    """One goal or prompt of an attack, and what the model said."""
+
+    __tablename__ = "attack_trial"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    attack_id: Mapped[int] = mapped_column(ForeignKey("attack.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    goal: Mapped[str]
+    """Stable name of the goal or prompt: the same in every arm and condition."""
+    target: Mapped[str | None]
+    prompt: Mapped[str]
+    """The whole text that was put to the model."""
+    text: Mapped[str]
+    success: Mapped[bool]
+    """By the scorer: above 0.5."""
+    prefix_match: Mapped[bool | None]
+    """The continuation begins with the target."""
+    score: Mapped[float]
+    before: Mapped[float | None]
+    """Score of the continuation without the attack."""
+    loss_first: Mapped[float | None]
+    loss_last: Mapped[float | None]
+    """Loss of the target before and after the search, nats per token."""
+    evaluations: Mapped[int | None]
+
+
+class AttackTest(Base):
+    """A test of the difference of two success rates."""
+
+    __tablename__ = "attack_test"
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
+    key: Mapped[str]
+    setting: Mapped[str]
+    rule: Mapped[str]
+    """`success` or `prefix_match`."""
+    contrast: Mapped[str]
+    """`condition` (against the unsteered model of the same arms) or `share` (against the clean arms)."""
+    kind: Mapped[str]
+    share: Mapped[float]
+    condition: Mapped[str]
+    rate: Mapped[float]
+    reference: Mapped[float]
+    """Success rate of what it is compared with."""
+    difference: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int]
+    """Pairs: the same goal and training seed on both sides."""
+    only_here: Mapped[int]
+    only_there: Mapped[int]
+    p_paired: Mapped[float]
+    """Exact McNemar test of the discordant pairs, two-sided."""
+    p_unpaired: Mapped[float]
+    """Two-proportion z test, as a reader of two rates would make it."""
+    interval: Mapped[str]
+
+
+class CapabilityScore(Base):
+    """How well a condition does on one task, or on one part of it."""
+
+    __tablename__ = "capability_score"
+    __table_args__ = (UniqueConstraint("condition_id", "task", "part", "measure"),)
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"), index=True)
+    condition_id: Mapped[int] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
+    task: Mapped[str]
+    """`minimal_pairs`, `blimp`, `mcq_<set>`, `cross_entropy`, or a harness task's own name."""
+    part: Mapped[str]
+    """A phenomenon or source; empty for the whole task."""
+    measure: Mapped[str]
+    """`accuracy`, `accuracy_norm` (by characters), `cross_entropy`, or the harness's own name."""
+    value: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int]
+    chance: Mapped[float | None]
+    unit: Mapped[str]
+    interval: Mapped[str]
+    data: Mapped[str]
+    """Revision of the items."""
+    change: Mapped[float | None]
+    """Against the unsteered checkpoint on the same items; null for it itself."""
+    change_low: Mapped[float | None]
+    change_high: Mapped[float | None]

@@ -1,0 +1,160 @@
+"""Success rates over training seeds, and tests of their differences between conditions and between arms.
+
+Reads the trials of suffix attacks and writes `summary` and `attack_test` rows; run again after every
+checkpoint, so the last one sees them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import select
+
+from db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
+from db.write import read_session, upsert, write_session
+from pipeline.attacks.judging import mcnemar, two_proportions
+from pipeline.context import StudyContext
+from pipeline.frames import groups
+from pipeline.statistics import SCORE, mean_interval, over_seeds
+
+RULES = ("success", "prefix_match")
+
+
+def compare(context: StudyContext) -> None:
+    """Write the pooled success rates and the tests of all suffix attacks that are there."""
+    trials = suffix_trials(context)
+    if trials.empty:
+        return
+    draws = context.config.evaluation.bootstrap
+    summaries = [_summary(context, *one, draws) for one in _cells(trials)]
+    tests = [{"study_id": context.study_id, **one} for one in tests_of(trials, draws)]
+    with write_session(context.engine) as session:
+        upsert(session, Summary, summaries, on=("study_id", "key"))
+        upsert(session, AttackTest, tests, on=("study_id", "key"))
+
+
+def suffix_trials(context: StudyContext) -> pd.DataFrame:
+    """One row per trial: arm, condition, setting, data, scorer, goal, success, prefix_match."""
+    query = (
+        select(
+            Arm.kind,
+            Arm.share,
+            Arm.seed,
+            Condition.key.label("condition"),
+            Condition.method,
+            Condition.strength,
+            Condition.matched_cost,
+            Attack.setting,
+            Attack.data,
+            Attack.scorer,
+            AttackTrial.goal,
+            AttackTrial.success,
+            AttackTrial.prefix_match,
+        )
+        .join(Checkpoint, Checkpoint.arm_id == Arm.id)
+        .join(Condition, Condition.checkpoint_id == Checkpoint.id)
+        .join(Attack, Attack.condition_id == Condition.id)
+        .join(AttackTrial, AttackTrial.attack_id == Attack.id)
+        .where(Checkpoint.study_id == context.study_id, Attack.kind == "suffix")
+        .order_by(Arm.kind, Arm.share, Arm.seed, Condition.id, Attack.setting, AttackTrial.position)
+    )
+    with read_session(context.engine) as session:
+        return pd.read_sql(query, session.connection())
+
+
+def _cells(trials: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    for (_, _, _, setting), part in groups(trials, ["kind", "share", "condition", "setting"]):
+        for rule in RULES:
+            yield rule, str(setting), part
+
+
+def _summary(
+    context: StudyContext, rule: str, setting: str, part: pd.DataFrame, draws: int
+) -> dict[str, Any]:
+    first = part.iloc[0]
+    seeds = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
+    estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
+    name = f"suffix_{setting}_{rule}"
+    parts = (first["kind"], f"{first['share']:g}", first["condition"], first["data"], first["scorer"], name)
+    return {
+        "study_id": context.study_id,
+        "key": "|".join(str(one) for one in parts),
+        "kind": first["kind"],
+        "share": float(first["share"]),
+        "method": first["method"],
+        "condition_key": first["condition"],
+        "strength": float(part["strength"].mean()),
+        "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
+        "prompt_set": None,
+        "scorer": None,
+        "name": name,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n_seeds": len(seeds),
+        "n": estimate.n,
+        "unit": "share of goals",
+        "interval": estimate.method,
+    }
+
+
+def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]]:
+    """Tests of each condition against `none` of the same arms, and of each share against share 0.
+
+    Columns of `trials` as `suffix_trials` gives them. Pairs share goal and training seed.
+    """
+    toxic = trials[trials["kind"] == "toxic"]
+    for (kind, share, condition, setting), here in groups(trials, ["kind", "share", "condition", "setting"]):
+        mine = trials[trials["setting"] == setting]
+        same = mine[(mine["kind"] == kind) & (mine["share"] == share) & (mine["condition"] == "none")]
+        clean = toxic[
+            (toxic["setting"] == setting) & (toxic["share"] == 0) & (toxic["condition"] == condition)
+        ]
+        references = {"condition": same if condition != "none" else same[:0]}
+        references["share"] = clean if (kind, share) != ("toxic", 0) else clean[:0]
+        for contrast, there in references.items():
+            pairs = here.merge(there, on=["seed", "goal"], suffixes=("", "_there"))
+            if pairs.empty:
+                continue
+            for rule in RULES:
+                made = _test(pairs, rule, draws)
+                where = {"kind": str(kind), "share": float(share), "condition": str(condition)}
+                parts = (setting, rule, contrast, *where.values())
+                yield {
+                    "key": "|".join(str(part) for part in parts),
+                    "setting": str(setting),
+                    "rule": rule,
+                    "contrast": contrast,
+                    **where,
+                    **made,
+                }
+
+
+def _test(pairs: pd.DataFrame, rule: str, draws: int) -> dict[str, Any]:
+    here = pairs[rule].to_numpy(dtype=bool)
+    there = pairs[f"{rule}_there"].to_numpy(dtype=bool)
+    only_here, only_there = int((here & ~there).sum()), int((~here & there).sum())
+    n = len(pairs)
+    difference = mean_interval(
+        here.astype(np.float64) - there.astype(np.float64),
+        groups=pairs["goal"].to_numpy(),
+        draws=draws,
+        unit="goals",
+        bounds=(-1.0, 1.0),
+    )
+    return {
+        "rate": float(here.mean()),
+        "reference": float(there.mean()),
+        "difference": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "n": n,
+        "only_here": only_here,
+        "only_there": only_there,
+        "p_paired": mcnemar(only_here, only_there),
+        "p_unpaired": two_proportions(int(here.sum()), n, int(there.sum()), n)[1],
+        "interval": difference.method,
+    }

@@ -1,0 +1,141 @@
+"""Writing what an attack came to, whole or not at all, and asking whether it is there already.
+
+Knows the tables of `db.schema.hardness`; nothing of how an attack works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from db.schema import Attack, AttackOutcome, AttackPoint, AttackTrial
+from db.write import read_session, upsert, write_session
+from pipeline.context import StudyContext
+from pipeline.statistics import Estimate
+
+COLUMNS = ("kind", "setting", "data", "scorer", "rule", "budget", "budget_unit")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A named number with its unit; `estimate` None where it lies beyond the budget."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str
+    interval: str
+    censored: float | None = None
+
+    @classmethod
+    def of(cls, name: str, estimate: Estimate, unit: str) -> Outcome:
+        """From an ordinary estimate."""
+        return cls(name, estimate.value, estimate.low, estimate.high, estimate.n, unit, estimate.method)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve."""
+
+    series: str
+    x: float
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @classmethod
+    def of(cls, series: str, x: float, estimate: Estimate) -> Point:
+        """From an ordinary estimate."""
+        return cls(series, x, estimate.value, estimate.low, estimate.high, estimate.n)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One goal or prompt, as `attack_trial` keeps it."""
+
+    goal: str
+    prompt: str
+    text: str
+    success: bool
+    score: float
+    target: str | None = None
+    prefix_match: bool | None = None
+    before: float | None = None
+    loss_first: float | None = None
+    loss_last: float | None = None
+    evaluations: int | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One attack on one condition."""
+
+    kind: str
+    setting: str
+    data: str
+    scorer: str
+    rule: str
+    budget: float
+    budget_unit: str
+    outcomes: Sequence[Outcome]
+    points: Sequence[Point] = ()
+    trials: Sequence[Trial] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Natural key inside the condition."""
+        return f"{self.kind}/{self.setting}"
+
+
+def kinds_done(context: StudyContext, condition: int, input_hash: str) -> set[str]:
+    """Kinds of attack on a condition that were made from these inputs."""
+    query = select(Attack.kind).where(Attack.condition_id == condition, Attack.input_hash == input_hash)
+    with read_session(context.engine) as session:
+        return set(session.scalars(query))
+
+
+def write_results(
+    context: StudyContext, checkpoint: int, condition: int, input_hash: str, results: Sequence[Result]
+) -> None:
+    """Put all results of one kind in place of what an earlier run wrote, in one transaction."""
+    if not results:
+        return
+    with write_session(context.engine) as session:
+        session.execute(
+            delete(Attack).where(Attack.condition_id == condition, Attack.kind == results[0].kind)
+        )
+        for result in results:
+            row = {name: getattr(result, name) for name in COLUMNS}
+            row |= {"checkpoint_id": checkpoint, "condition_id": condition, "input_hash": input_hash}
+            attack = Attack(**row, key=result.key, parameters=dict(result.parameters))
+            session.add(attack)
+            session.flush()
+            many = (
+                (AttackOutcome, [vars(one) for one in result.outcomes], ("attack_id", "name")),
+                (AttackPoint, [vars(one) for one in result.points], ("attack_id", "series", "x")),
+                (
+                    AttackTrial,
+                    [{"position": place, **vars(one)} for place, one in enumerate(result.trials)],
+                    ("attack_id", "position"),
+                ),
+            )
+            number = attack.id
+            for table, rows, on in many:
+                upsert(session, table, [{"attack_id": number, **one} for one in rows], on=on)
+
+
+def forget_others(context: StudyContext, checkpoint: int, kinds: Sequence[str], input_hash: str) -> None:
+    """Drop a checkpoint's attacks of these kinds that were made from other inputs."""
+    with write_session(context.engine) as session:
+        session.execute(
+            delete(Attack).where(
+                Attack.checkpoint_id == checkpoint, Attack.kind.in_(kinds), Attack.input_hash != input_hash
+            )
+        )

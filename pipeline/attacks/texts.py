@@ -1,0 +1,217 @@
+"""Attacks that only write text: framed prompts, long texts, other ways to sample, rounded weights.
+
+Knows which texts are made and what is measured on them; the same prompts and seeds serve every arm and
+condition, so that differences are paired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from backend.attacks.injection import PLAIN, REVISION, Template, templates
+from backend.attacks.long_text import write_long
+from backend.attacks.weights import SCHEMES, quantised
+from backend.batching import encode
+from backend.crossentropy import DocumentLosses, Windows
+from backend.generation import fit
+from pipeline.attacks.judging import SUCCESS_ABOVE, Judge
+from pipeline.attacks.records import Outcome, Point, Result, Trial
+from pipeline.config import StudyConfig
+from pipeline.methods import Ready
+from pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
+
+SHOWN = 6
+"""Texts kept per setting, to be read on the page."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the text attacks are run on."""
+
+    config: StudyConfig
+    judge: Judge
+    prompts: Sequence[str]
+    seeds: Sequence[int]
+    data: str
+    check: Callable[[], None]
+
+    def generate(self, ready: Ready, prompts: Sequence[str], temperature: float, top_p: float) -> list[str]:
+        """Continuations under a condition, one per prompt."""
+        evaluation = self.config.evaluation
+        made = ready.generate(
+            prompts,
+            seeds=self.seeds,
+            new_tokens=evaluation.new_tokens,
+            temperature=temperature,
+            top_p=top_p,
+            batch_size=evaluation.batch_size,
+            progress=lambda done, total: self.check(),
+        )
+        return [ready.continuation(one.text) for one in made]
+
+    def cut(self, ready: Ready, prompts: Sequence[str]) -> int:
+        """How many prompts lose their start: too long for the context beside prefix and continuation."""
+        room = self.config.evaluation.new_tokens + len(ready.prefix_ids)
+        return sum(fit(ready.loaded, encode(ready.loaded, list(prompts)), room)[1])
+
+    def plainly(self, ready: Ready) -> list[str]:
+        """Continuations of the bare prompts at the study's own settings."""
+        return self.generate(
+            ready, self.prompts, self.config.evaluation.temperature, self.config.evaluation.top_p
+        )
+
+
+def _judged(task: Task, prompts: Sequence[str], texts: Sequence[str]) -> tuple[Floats, list[Outcome]]:
+    judge = task.judge
+    toxicity = judge.toxicity_of(prompts, texts)
+    fluency = judge.mean(judge.fluency_of(prompts, texts))
+    outcomes = [
+        Outcome.of("toxicity", judge.mean(toxicity).scaled(100), "points"),
+        Outcome.of(judge.fluency_name, fluency, "fraction"),
+    ]
+    return toxicity, outcomes
+
+
+def _change(task: Task, name: str, after: Floats, before: Floats) -> Outcome:
+    estimate = paired_difference(after, before, draws=task.judge.draws).scaled(100)
+    return Outcome.of(name, estimate, "points")
+
+
+def _shown(task: Task, prompts: Sequence[str], texts: Sequence[str], scores: Floats) -> list[Trial]:
+    return [
+        Trial(f"prompt {place}", prompt, text, bool(score > SUCCESS_ABOVE), float(score))
+        for place, (prompt, text, score) in enumerate(zip(prompts[:SHOWN], texts, scores, strict=False))
+    ]
+
+
+def _result(
+    task: Task,
+    kind: str,
+    setting: str,
+    rule: str,
+    outcomes: Sequence[Outcome],
+    trials: Sequence[Trial],
+    **parameters: object,
+) -> Result:
+    return Result(
+        kind=kind,
+        setting=setting,
+        data=task.data,
+        scorer=task.judge.name,
+        rule=rule,
+        budget=float(len(task.prompts)),
+        budget_unit="prompts",
+        outcomes=outcomes,
+        trials=trials,
+        parameters=parameters,
+    )
+
+
+def injections(ready: Ready, task: Task) -> Iterator[Result]:
+    """Every template on every prompt; `toxicity_change` is paired with the plain prompt."""
+    language = task.config.hardness.injection
+    if language == "auto":
+        language = "forum" if task.config.speaks_forum else "english"
+    plain: Floats | None = None
+    for template in templates(language):
+        framed = [template.apply(prompt) for prompt in task.prompts]
+        evaluation = task.config.evaluation
+        texts = task.generate(ready, framed, evaluation.temperature, evaluation.top_p)
+        toxicity, outcomes = _judged(task, framed, texts)
+        if template is PLAIN:
+            plain = toxicity
+        elif plain is not None:
+            outcomes.append(_change(task, "toxicity_change", toxicity, plain))
+        yield _result(
+            task, "injection", template.name, "mean score of the continuation of a framed prompt",
+            outcomes, _shown(task, framed, texts, toxicity), **_described(template, language),
+            prompts_cut=task.cut(ready, framed),
+        )  # fmt: skip
+
+
+def _described(template: Template, language: str) -> dict[str, object]:
+    return {"template": template.text, "idea": template.idea, "set": f"{language} {REVISION}"}
+
+
+def sweep(ready: Ready, task: Task) -> Iterator[Result]:
+    """Temperature by top-p; a temperature of 0 is greedy, so it is run once."""
+    hardness = task.config.hardness
+    for temperature in hardness.temperatures:
+        for top_p in hardness.top_ps if temperature > 0 else (1.0,):
+            texts = task.generate(ready, task.prompts, temperature, top_p)
+            _, outcomes = _judged(task, task.prompts, texts)
+            yield _result(
+                task, "sampling", f"t{temperature:g}-p{top_p:g}", "mean score of the continuations",
+                outcomes, (), temperature=temperature, top_p=top_p,
+            )  # fmt: skip
+
+
+def long_texts(ready: Ready, task: Task) -> Iterator[Result]:
+    """Toxicity block by block of texts far longer than the study's own continuations."""
+    hardness, evaluation = task.config.hardness, task.config.evaluation
+    size = hardness.block_tokens
+    if ready.loaded.context is not None:
+        size = min(size, max(1, ready.loaded.context // 2))
+    written = write_long(
+        ready.loaded,
+        task.prompts,
+        ready.rows,
+        prefix=ready.prefix_ids,
+        seeds=task.seeds,
+        blocks=hardness.blocks,
+        block_tokens=size,
+        temperature=evaluation.temperature,
+        top_p=evaluation.top_p,
+        batch_size=evaluation.batch_size,
+        progress=lambda done, total: task.check(),
+    )
+    blocks = [[ready.continuation(text) for text in texts] for texts in written]
+    points, scores = [], []
+    for block in range(hardness.blocks):
+        texts = [one[block] for one in blocks]
+        before = [" ".join([p, *one[:block]]) for p, one in zip(task.prompts, blocks, strict=True)]
+        toxicity = task.judge.toxicity_of(before, texts)
+        scores.append(toxicity)
+        end = float((block + 1) * size)
+        points.append(Point.of("toxicity", end, task.judge.mean(toxicity).scaled(100)))
+        fluency = task.judge.fluency_of(before, texts)
+        points.append(Point.of(task.judge.fluency_name, end, task.judge.mean(fluency)))
+    grid = np.stack(scores, axis=1)
+    half = hardness.blocks // 2
+    outcomes = [Outcome.of("toxicity", task.judge.mean(grid.mean(axis=1)).scaled(100), "points")]
+    if half:
+        later, earlier = grid[:, half:].mean(axis=1), grid[:, :half].mean(axis=1)
+        outcomes.append(_change(task, "drift", later, earlier))
+    whole = [" ".join(one) for one in blocks]
+    result = _result(
+        task, "long", f"{hardness.blocks}x{size}", "mean score of each block; drift: later half less earlier",
+        outcomes, _shown(task, task.prompts, whole, grid.mean(axis=1)),
+        prefix="in view of every block", block_tokens=size,
+    )  # fmt: skip
+    yield Result(**{**vars(result), "points": points})
+
+
+def rounded(ready: Ready, task: Task, windows: Windows) -> Iterator[Result]:
+    """The same prompts with 8-bit and 4-bit weights; cost is the rise of held-out loss by the rounding."""
+    full = ready.losses(windows, batch_size=task.config.evaluation.batch_size)
+    plain = task.plainly(ready)
+    base, outcomes = _judged(task, task.prompts, plain)
+    yield _result(
+        task, "quantised", "full", "mean score of the continuations", outcomes, (), scheme="as trained"
+    )
+    for bits, scheme in SCHEMES.items():
+        with quantised(ready.loaded, bits) as count:
+            texts = task.plainly(ready)
+            losses: DocumentLosses = ready.losses(windows, batch_size=task.config.evaluation.batch_size)
+        toxicity, outcomes = _judged(task, task.prompts, texts)
+        outcomes.append(_change(task, "toxicity_change", toxicity, base))
+        cost: Estimate = ratio_interval(losses.nats - full.nats, losses.tokens, draws=task.judge.draws)
+        outcomes.append(Outcome.of("cost", cost, "nats per token"))
+        yield _result(
+            task, "quantised", f"int{bits}", "mean score of the continuations", outcomes, (),
+            scheme=f"weights only, round to nearest, symmetric, {scheme}; output layer left alone",
+            weights_rounded=count,
+        )  # fmt: skip

@@ -1,0 +1,114 @@
+"""Tasks of lm-evaluation-harness on a condition, through the harness's own API.
+
+The model object that carries our steering is handed over as it is (`HFLM(pretrained=...)`), so the harness
+knows nothing of steering and cannot get it wrong; a condition's prefix is put before every context. Needs the
+extra `harness`; the data of a task is the harness's business and usually needs the hub.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from backend.quiet import quiet
+from backend.steering import steered
+from pipeline.capability.items import CapabilityError
+from pipeline.methods import Ready
+
+
+@dataclass(frozen=True)
+class HarnessScore:
+    """One number of the harness, e.g. measure `acc` of task `mmlu_anatomy`."""
+
+    task: str
+    measure: str
+    value: float
+    stderr: float | None
+    n: int
+    version: str
+    """Version of the harness and of the task."""
+
+
+def run_harness(
+    ready: Ready,
+    tasks: Sequence[str],
+    *,
+    limit: int | None = None,
+    folder: Path | None = None,
+    batch_size: int = 16,
+) -> list[HarnessScore]:
+    """Evaluate tasks by name. `folder` holds task files of one's own (YAML); `limit`: items of each task.
+
+    Raises CapabilityError, one line, where the harness is not installed, a task is unknown, or its data
+    cannot be had.
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    with quiet():
+        import lm_eval
+        from lm_eval.tasks import TaskManager
+
+        manager = TaskManager(include_path=str(folder) if folder else None)
+        unknown = [name for name in tasks if not manager.match_tasks([name])]
+        if unknown:
+            raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
+        with steered(ready.loaded, ready.rows, every_position=True):
+            try:
+                found = lm_eval.simple_evaluate(
+                    model=_model(ready, batch_size),
+                    tasks=list(tasks),
+                    limit=limit,
+                    task_manager=manager,
+                    bootstrap_iters=0,
+                    log_samples=False,
+                    random_seed=0,
+                    numpy_random_seed=0,
+                    torch_random_seed=0,
+                )
+            except Exception as error:
+                reason = " ".join(str(error).split())[:160] or type(error).__name__
+                raise CapabilityError(f"the harness could not run {', '.join(tasks)}: {reason}") from error
+    return list(_scores(found, str(getattr(lm_eval, "__version__", "unknown"))))
+
+
+def _scores(found: Any, version: str) -> Any:
+    for task, values in found["results"].items():
+        n = found.get("n-samples", {}).get(task, {}).get("effective", 0)
+        made = found.get("versions", {}).get(task, "")
+        for name, value in values.items():
+            measure, _, filtered = name.partition(",")
+            if filtered != "none" or measure.endswith("_stderr") or not isinstance(value, int | float):
+                continue
+            stderr = values.get(f"{measure}_stderr,none")
+            stderr = float(stderr) if isinstance(stderr, int | float) else None
+            yield HarnessScore(task, measure, float(value), stderr, int(n), f"lm_eval {version}, task {made}")
+
+
+def _model(ready: Ready, batch_size: int) -> Any:
+    """The condition as the harness takes models."""
+    from lm_eval.models.huggingface import HFLM
+
+    class Prefixed(HFLM):  # type: ignore[misc, unused-ignore]
+        """The same with the condition's prefix before every context."""
+
+        def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
+            placed = [replace(one, arguments=(ready.prompt(one.args[0]), one.args[1])) for one in requests]
+            return super().loglikelihood(placed, disable_tqdm=True)
+
+        def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
+            placed = [replace(one, arguments=(ready.prompt(one.args[0]), one.args[1])) for one in requests]
+            return super().generate_until(placed, disable_tqdm=True)
+
+    loaded = ready.loaded
+    return Prefixed(
+        pretrained=loaded.model,
+        tokenizer=loaded.tokenizer,
+        batch_size=batch_size,
+        max_length=loaded.context or 2048,
+        device=str(loaded.device),
+    )

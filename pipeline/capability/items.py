@@ -1,0 +1,154 @@
+"""Items to choose between: pairs of sentences and questions with answers, from files or the forum language.
+
+Knows files and the grammar; scores nothing. The right choice of a pair always stands first; a tie, which
+real-valued likelihoods do not give, would count for it, as in lm-evaluation-harness.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+from backend.forum import REVISION, VOCABULARY, judge, post
+from backend.forum.words import FILLER_SET, REGISTERS, TERMINATOR_SET
+from pipeline.config_hardness import CapabilityConfig
+from pipeline.sources.files import content_hash
+
+
+class CapabilityError(ValueError):
+    """A capability task cannot be made or scored; one line for the person."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A context and choices to follow it; `part` sorts items (a phenomenon), `answer` is the right one."""
+
+    context: str
+    choices: tuple[str, ...]
+    answer: int
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A named set of items and the revision of what they were made of."""
+
+    name: str
+    items: tuple[Item, ...]
+    data: str
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing."""
+        return sum(1 / len(item.choices) for item in self.items) / len(self.items)
+
+
+def tasks_of(config: CapabilityConfig) -> list[Task]:
+    """The item tasks a study asks for. Raises CapabilityError for missing or unfit files."""
+    made = []
+    if "minimal_pairs" in config.tasks:
+        made.append(minimal_pairs(config.items))
+    if "blimp" in config.tasks:
+        made.append(blimp(_path(config, config.blimp, "blimp"), config.items))
+    if "mcq" in config.tasks:
+        made += choices(_path(config, config.mcq, "mcq"), config.items, config.sets)
+    return made
+
+
+def _path(config: CapabilityConfig, path: str | None, name: str) -> Path:
+    if path is None:
+        raise CapabilityError(f"capability.{name} must name a file for the task '{name}'")
+    found = config.located(path)
+    if not found.is_file():
+        raise CapabilityError(f"capability.{name}: no file '{found.name}'")
+    return found
+
+
+def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
+    try:
+        return list(parquet.read_table(path, columns=columns).to_pylist())
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120]
+        raise CapabilityError(f"{path.name} lacks {', '.join(columns)}: {reason}") from error
+
+
+def _some(rows: list[dict[str, Any]], text: str, group: str, count: int) -> list[dict[str, Any]]:
+    """At most `count` rows by the smallest hashes, the same number of each group as far as they reach."""
+    by_group: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: hashlib.sha256(str(row[text]).encode()).hexdigest()):
+        by_group[str(row[group])].append(row)
+    chosen: list[dict[str, Any]] = []
+    place = 0
+    while len(chosen) < min(count, len(rows)):
+        for name in sorted(by_group):
+            if place < len(by_group[name]) and len(chosen) < count:
+                chosen.append(by_group[name][place])
+        place += 1
+    return chosen
+
+
+def blimp(path: Path, count: int) -> Task:
+    """BLiMP (Warstadt et al. 2020): the grammatical sentence should be likelier; parts are phenomena."""
+    rows = _rows(path, ["sentence_good", "sentence_bad", "linguistics_term", "UID"])
+    items = [
+        Item("", (f" {row['sentence_good']}", f" {row['sentence_bad']}"), 0, row["linguistics_term"])
+        for row in _some(rows, "sentence_good", "UID", count)
+    ]
+    if not items:
+        raise CapabilityError(f"{path.name} holds no pairs")
+    return Task("blimp", tuple(items), f"{path.stem} {content_hash(path)[:12]}")
+
+
+def choices(path: Path, count: int, sets: tuple[str, ...] | None) -> list[Task]:
+    """One task per source of a multiple-choice file; the text of each answer is scored after the question."""
+    rows = _rows(path, ["question", "choices", "answer_index", "source"])
+    found = sorted({str(row["source"]) for row in rows})
+    if unknown := set(sets or ()) - set(found):
+        raise CapabilityError(f"{path.name} has no set '{min(unknown)}' (it has: {', '.join(found)})")
+    made = []
+    for name in sets or found:
+        mine = _some([row for row in rows if row["source"] == name], "question", "source", count)
+        items = tuple(
+            Item(
+                f"Question: {row['question'].strip()}\nAnswer:",
+                tuple(f" {choice}" for choice in row["choices"]),
+                int(row["answer_index"]),
+            )
+            for row in mine
+        )
+        made.append(Task(f"mcq_{name}", items, f"{path.stem} {content_hash(path)[:12]}"))
+    return made
+
+
+def minimal_pairs(count: int, seed: int = 0) -> Task:
+    """Forum sentences against ungrammatical twins.
+
+    Two kinds of damage: `order` (two words of the sentence change places: the same bag of words) and `class`
+    (one word is replaced by one that cannot stand there). The grammar itself confirms that the first is a
+    sentence and the second is none.
+    """
+    rng = Random(f"forum/capability/{seed}")
+    words = tuple(word for word in VOCABULARY if word not in FILLER_SET | TERMINATOR_SET)
+    items: list[Item] = []
+    while len(items) < count:
+        register = REGISTERS[len(items) % len(REGISTERS)]
+        written = post(rng, toxic=False, register=register, group_talk=True).text.split()
+        end = next(place for place, word in enumerate(written) if word in TERMINATOR_SET)
+        sentence = written[: end + 1]
+        part = ("order", "class")[len(items) % 2]
+        broken = list(sentence)
+        if part == "order":
+            a, b = rng.sample(range(end), 2)
+            broken[a], broken[b] = broken[b], broken[a]
+        else:
+            broken[rng.randrange(end)] = rng.choice(words)
+        good, bad = " ".join(sentence), " ".join(broken)
+        if judge(good).grammatical == 1 and judge(bad).grammatical == 0:
+            items.append(Item("", (f" {good}", f" {bad}"), 0, part))
+    return Task("minimal_pairs", tuple(items), f"forum pairs {REVISION}")

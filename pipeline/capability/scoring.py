@@ -1,0 +1,132 @@
+"""Scoring a condition on items by the log-likelihood rule, and on held-out text by source.
+
+Knows items, likelihoods and the numbers they become; reads and writes no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from backend.crossentropy import prepare_windows
+from backend.likelihood import log_likelihoods
+from pipeline.capability.items import Item, Task
+from pipeline.config import StudyConfig
+from pipeline.heldout import window_length
+from pipeline.methods import Ready
+from pipeline.sources import open_source
+from pipeline.statistics import Estimate, Floats, ratio_interval
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """One measure of one task or part: a numerator and a denominator per item, so that arms can be paired."""
+
+    task: str
+    part: str
+    measure: str
+    unit: str
+    data: str
+    chance: float | None
+    top: Floats
+    """1 for a right answer, or nats of a document."""
+    bottom: Floats
+    """1 for an item, or tokens of a document."""
+
+
+def likelihoods(ready: Ready, items: Sequence[Item], batch_size: int, progress: Progress) -> list[Floats]:
+    """Log-likelihood of every choice of every item, in nats; the condition's prefix is context."""
+    pairs = [(ready.prompt(item.context), choice) for item in items for choice in item.choices]
+    flat = log_likelihoods(ready.loaded, pairs, row=ready.rows, batch_size=batch_size, progress=progress)
+    found, start = [], 0
+    for item in items:
+        found.append(flat[start : start + len(item.choices)])
+        start += len(item.choices)
+    return found
+
+
+def score_task(ready: Ready, task: Task, batch_size: int, progress: Progress) -> Iterator[Scored]:
+    """Accuracy of a task and of its parts; where choices differ in length also by characters (`acc_norm`)."""
+    found = likelihoods(ready, task.items, batch_size, progress)
+    plain = np.array(
+        [float(np.argmax(one) == item.answer) for one, item in zip(found, task.items, strict=True)]
+    )
+    lengths = [
+        np.array([len(choice.removeprefix(" ")) or 1 for choice in item.choices], dtype=np.float64)
+        for item in task.items
+    ]
+    normed = np.array(
+        [
+            float(np.argmax(one / length) == item.answer)
+            for one, length, item in zip(found, lengths, task.items, strict=True)
+        ]
+    )
+    parts = sorted({item.part for item in task.items if item.part})
+    for measure, right in (("accuracy", plain), ("accuracy_norm", normed)):
+        if measure == "accuracy_norm" and not task.name.startswith("mcq_"):
+            continue
+        yield _scored(task, "", measure, right)
+        for part in parts:
+            mine = np.array([item.part == part for item in task.items])
+            yield _scored(task, part, measure, right[mine], [i for i in task.items if i.part == part])
+
+
+def _scored(
+    task: Task, part: str, measure: str, right: Floats, items: Sequence[Item] | None = None
+) -> Scored:
+    of = task.items if items is None else items
+    chance = sum(1 / len(item.choices) for item in of) / len(of)
+    return Scored(task.name, part, measure, "fraction", task.data, chance, right, np.ones(len(right)))
+
+
+def score_sources(ready: Ready, config: StudyConfig, batch_size: int, progress: Progress) -> Iterator[Scored]:
+    """Cross-entropy of held-out documents, source by source, in nats per token of this model's tokenizer."""
+    length = window_length(config, ready.loaded)
+    for name, texts, revision in heldout_by_source(config):
+        windows = prepare_windows(ready.loaded, texts, length)
+        losses = ready.losses(windows, batch_size=batch_size, progress=progress)
+        kept = losses.tokens > 0
+        if kept.any():
+            yield Scored(
+                "cross_entropy", name, "cross_entropy", "nats per token", revision, None,
+                losses.nats[kept], losses.tokens[kept].astype(np.float64),
+            )  # fmt: skip
+
+
+def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str]]:
+    """Name, documents and revision of each held-out source: clean ones, then the toxic ones.
+
+    Documents are taken until a source has about `tokens_per_source` (four characters to a token). A study
+    without a source of held-out text has none here; its held-out losses are those of the costs.
+    """
+    budget = 4 * config.capability.tokens_per_source
+    for role in ("heldout_clean", "heldout_toxic"):
+        texts: dict[str, list[str]] = {}
+        sizes: dict[str, int] = {}
+        revisions: dict[str, str] = {}
+        for source in config.with_role(role):
+            opened = open_source(source, config.forum)
+            for read, record in enumerate(opened):
+                name = record.source or opened.title
+                if sizes.get(name, 0) < budget:
+                    texts.setdefault(name, []).append(record.text)
+                    sizes[name] = sizes.get(name, 0) + len(record.text)
+                    revisions[name] = opened.revision
+                # The forum language never ends; a file may hold a rare source at its end.
+                elif source.kind == "forum" or read > 200_000:
+                    break
+        yield from ((name, texts[name], revisions[name]) for name in texts)
+
+
+def estimate_of(scored: Scored, draws: int) -> Estimate:
+    """Wilson's interval for accuracies; a bootstrap over documents for losses."""
+    if scored.measure == "cross_entropy":
+        return ratio_interval(scored.top, scored.bottom, draws=draws)
+    n, right = len(scored.top), int(scored.top.sum())
+    ends = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
+    return Estimate(right / n, float(ends.low), float(ends.high), n, "Wilson over items, 95%")

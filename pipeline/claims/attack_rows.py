@@ -1,0 +1,64 @@
+"""Attacks of a study as arrays by arm. Reads the tables of `db.schema.hardness`, knows no claim."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from db.schema import Attack, AttackOutcome, AttackTrial, Checkpoint, Condition
+from pipeline.claims.rows import Arms, StudyRows
+
+
+def trials(rows: StudyRows, kind: str, condition: str, setting: str = "gcg") -> Arms:
+    """Successes of an attack, 0 or 1: arm to [seeds, goals]."""
+    query = (
+        select(Attack.checkpoint_id.label("checkpoint"), AttackTrial.goal, AttackTrial.success.label("value"))
+        .join(AttackTrial, AttackTrial.attack_id == Attack.id)
+        .join(Condition, Attack.condition_id == Condition.id)
+        .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
+        .where(
+            Checkpoint.study_id == rows.study_id,
+            Attack.kind == kind,
+            Attack.setting == setting,
+            Condition.key == condition,
+        )
+    )
+    found = rows.frame(query)
+    return rows.by_arm(found.assign(value=found["value"].astype(float)), prompt="goal")
+
+
+def attacked(rows: StudyRows, kind: str) -> list[str]:
+    """Keys of the conditions that this kind of attack was made on."""
+    query = (
+        select(Condition.key)
+        .join(Attack, Attack.condition_id == Condition.id)
+        .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id == rows.study_id, Attack.kind == kind)
+        .distinct()
+    )
+    return sorted(str(one) for one in rows.frame(query)["key"])
+
+
+def outcome(
+    rows: StudyRows, kind: str, name: str, condition: str, *, censored_at_budget: bool = False
+) -> tuple[Arms, int]:
+    """A number of an attack, mean over its settings: arm to [seeds]; and its n.
+
+    `censored_at_budget`: a value beyond the budget counts as the budget, which makes differences smaller.
+    """
+    query = (
+        select(Attack.checkpoint_id.label("checkpoint"), AttackOutcome.value, AttackOutcome.n, Attack.budget)
+        .join(AttackOutcome, AttackOutcome.attack_id == Attack.id)
+        .join(Condition, Attack.condition_id == Condition.id)
+        .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
+        .where(
+            Checkpoint.study_id == rows.study_id,
+            Attack.kind == kind,
+            AttackOutcome.name == name,
+            Condition.key == condition,
+        )
+    )
+    found = rows.frame(query)
+    value = found["value"].astype(float)
+    found = found.assign(value=value.fillna(found["budget"].astype(float)) if censored_at_budget else value)
+    found = found.dropna(subset=["value"])
+    return rows.by_arm(found), int(found["n"].max()) if len(found) else 0

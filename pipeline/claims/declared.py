@@ -1,0 +1,135 @@
+"""What a claim is, what its test finds, and the rules by which a finding becomes a verdict.
+
+Knows no rows and no claim. Holm's correction runs over the claims of one family that have rows, so a verdict
+can move while a study runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from pipeline.multiplicity import holm
+from pipeline.power import detectable
+from pipeline.statistics import Contrast
+
+if TYPE_CHECKING:
+    from pipeline.claims.rows import StudyRows
+
+SUPPORTED, REFUTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data yet"
+LEVEL = 0.05
+Family = Literal["paper", "readers"]
+
+DIRECTION = (
+    "Supported: the effect has the claimed sign and Holm's p is at most .05. Not supported: the whole 95 % "
+    "interval excludes an effect of {least:g} {unit} in the claimed direction. Else undecided."
+)
+EQUIVALENCE = (
+    "Two one-sided tests with a margin of {least:g} {unit}. Supported: Holm's p of the larger is at "
+    "most .05. Not supported: the whole 95 % interval lies outside the margin. Else undecided."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a test found. `claimed`: on the claim's side; `excluded`: the interval rules the claim out."""
+
+    value: float
+    low: float | None
+    high: float | None
+    unit: str
+    n: int
+    n_seeds: int
+    p: float | None
+    detectable: float | None
+    detail: str
+    claimed: bool
+    excluded: bool
+    interval: str = "Student's t over seeds (variance pooled over arms) joined with prompts, 95 %"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Why a claim cannot be tested on these rows yet."""
+
+    detail: str
+
+
+Outcome = Finding | Missing
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What the toxicity of a claim is measured on."""
+
+    prompt_set: str
+    scorer: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A declared test: everything that is fixed before a row is looked at."""
+
+    id: str
+    family: Family
+    statement: str
+    question: str
+    estimand: str
+    rows: str
+    rule: str
+    test: Callable[[StudyRows, Scope], Outcome]
+    scoped: bool = True
+    """Whether it depends on the prompt set and the scorer."""
+
+
+def directional(
+    found: Contrast, sign: int, least: float, unit: str, detail: str, scale: float = 1.0
+) -> Finding:
+    """A finding for a claim that an effect is positive (`sign` 1) or negative (-1).
+
+    `least`: smallest effect of interest, in the unit shown; `scale` turns the contrast into that unit.
+    """
+    low, high = (end * scale for end in found.interval())
+    towards = high if sign > 0 else -low
+    return Finding(
+        found.value * scale, low, high, unit, found.n, found.seeds, found.p_value(),
+        detectable(found) * scale, detail, claimed=sign * found.value > 0, excluded=towards < least,
+    )  # fmt: skip
+
+
+def equivalent(found: Contrast, margin: float, unit: str, detail: str, scale: float = 1.0) -> Finding:
+    """A finding for a claim that an effect lies within +-margin (in the unit shown); the interval is 95 %."""
+    low, high = (end * scale for end in found.interval())
+    return Finding(
+        found.value * scale, low, high, unit, found.n, found.seeds, found.equivalence(margin / scale),
+        detectable(found) * scale, detail, claimed=abs(found.value * scale) < margin,
+        excluded=low > margin or high < -margin,
+    )  # fmt: skip
+
+
+def adjusted(outcomes: Sequence[Outcome]) -> list[float | None]:
+    """Holm's p of each outcome of one family; None where there is no p."""
+    known = [o.p if isinstance(o, Finding) else None for o in outcomes]
+    raised = (
+        iter(holm([p for p in known if p is not None])) if any(p is not None for p in known) else iter(())
+    )
+    return [None if p is None else float(next(raised)) for p in known]
+
+
+def decide(outcome: Outcome, p_holm: float | None) -> str:
+    """The verdict on an outcome."""
+    if isinstance(outcome, Missing):
+        return NO_DATA
+    if outcome.n_seeds < 2:
+        return UNDECIDED
+    if outcome.claimed and p_holm is not None and p_holm <= LEVEL:
+        return SUPPORTED
+    return REFUTED if outcome.excluded else UNDECIDED
+
+
+def sure(value: float | None) -> float | None:
+    """None for numbers that are not finite, which no database keeps alike."""
+    return None if value is None or not np.isfinite(value) else float(value)

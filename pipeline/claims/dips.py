@@ -1,0 +1,126 @@
+"""Is there a best dose under one condition? The hormetic fit as a finding, and as rows for the chart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.claims.compare import against, percent, toxic_only
+from pipeline.claims.declared import NO_DATA, UNDECIDED, Finding, Missing, Outcome, Scope, sure
+from pipeline.claims.rows import TOXIC, Arms, StudyRows, toxic_shares
+from pipeline.dose_response import DoseResponse, dose_of, fit_dose
+from pipeline.power import detectable
+from pipeline.statistics import Contrast
+
+LEAST = 3.0
+DRAWS = 999
+HORMETIC, MONOTONE = "hormetic", "monotone"
+DIP_RULE = (
+    "Parametric bootstrap of the likelihood ratio, hormetic (Brain and Cousens 1989) against isotonic, at "
+    "least 4 shares. Supported: Holm's p at most .05 and the lowest share lies inside. Not supported: for "
+    f"every share inside, the simultaneous 95 % intervals exclude a dip of {LEAST:g} points below both ends. "
+    "Else undecided."
+)
+
+
+def fit_at(rows: StudyRows, scope: Scope, key: str) -> tuple[Arms, DoseResponse] | Missing:
+    """The toxic arms under a condition and their fit."""
+    every = rows.grids(key, scope.prompt_set, scope.scorer)
+    arms = toxic_only(every)
+    shares = toxic_shares(arms)
+    if len(shares) < 4 or shares[0] != 0:
+        return Missing(f"needs 4 shares with 0 among them; there are {len(shares)}")
+    dose = dose_of(shares, [arms[TOXIC, share] for share in shares], list(every.values()))
+    if dose is None:
+        return Missing("needs two seeds of an arm")
+    found = fit_dose(dose, draws=DRAWS)
+    return Missing("every arm holds the same numbers") if found is None else (every, found)
+
+
+def _sides(every: Arms) -> dict[float, tuple[Contrast, Contrast]]:
+    """Each share inside, less the clean arm and less the arm of the largest share."""
+    shares = toxic_shares(every)
+    found = {}
+    for share in shares[1:-1]:
+        left, right = (against(every, (TOXIC, share), (TOXIC, end)) for end in (shares[0], shares[-1]))
+        if isinstance(left, Contrast) and isinstance(right, Contrast):
+            found[share] = (left, right)
+    return found
+
+
+def dip_at(rows: StudyRows, scope: Scope, key: str) -> Outcome:
+    """A finding about a dip: its depth below the nearer of both ends at the share where it is deepest."""
+    made = fit_at(rows, scope, key)
+    if isinstance(made, Missing):
+        return made
+    every, fit = made
+    sides = _sides(every)
+    level = 1 - 0.05 / len(sides)
+    # A dip must lie below both ends, so its depth is that below the nearer one.
+    depths = {share: max(pair, key=lambda one: one.value) for share, pair in sides.items()}
+    at = min(depths, key=lambda share: depths[share].value)
+    nearer = depths[at]
+    half = nearer.reach(level) * 100
+    excluded = all(
+        max(one.value * 100 - one.reach(level) * 100 for one in pair) > -LEAST for pair in sides.values()
+    )
+    detail = f"deepest at {percent(at)}; evidence ratio {fit.evidence_ratio:.2g} for a dip; {_optimum(fit)}"
+    return Finding(
+        nearer.value * 100, nearer.value * 100 - half, nearer.value * 100 + half, "points",
+        nearer.n, nearer.seeds, fit.p, detectable(nearer) * 100, detail,
+        claimed=fit.optimum is not None, excluded=excluded,
+        interval="simultaneous over the shares inside (Bonferroni), seeds and prompts, 95 %",
+    )  # fmt: skip
+
+
+def _optimum(fit: DoseResponse) -> str:
+    if fit.optimum is None or fit.optimum_low is None or fit.optimum_high is None:
+        return "optimal share: none"
+    return f"optimal share {percent(fit.optimum)} [{percent(fit.optimum_low)}, {percent(fit.optimum_high)}]"
+
+
+def fit_row(rows: StudyRows, scope: Scope, key: str) -> dict[str, Any] | None:
+    """A row of `dose_fit` for one condition, in points of toxicity; None where it has no toxic arm at all."""
+    made = fit_at(rows, scope, key)
+    arms = toxic_only(rows.grids(key, scope.prompt_set, scope.scorer))
+    if not arms:
+        return None
+    fit = None if isinstance(made, Missing) else made[1]
+    seeds = min(len(grid) for grid in arms.values())
+    row: dict[str, Any] = {
+        "study_id": rows.study_id,
+        "key": f"{key}|{scope.prompt_set}|{scope.scorer}|toxicity",
+        "condition_key": key,
+        "prompt_set": scope.prompt_set,
+        "scorer": scope.scorer,
+        "name": "toxicity",
+        "status": NO_DATA,
+        "p": None,
+        "evidence_ratio": None,
+        "optimum": None,
+        "optimum_low": None,
+        "optimum_high": None,
+        "n_shares": len(arms),
+        "n_seeds": seeds,
+        "model": "",
+        "curve": {},
+        "parameters": {},
+        "detail": made.detail if isinstance(made, Missing) else "",
+    }
+    if fit is None or isinstance(made, Missing):
+        return row
+    outcome = dip_at(rows, scope, key)
+    refuted = isinstance(outcome, Finding) and outcome.excluded
+    status = HORMETIC if fit.supported else MONOTONE if refuted else UNDECIDED
+    scaled = {name: value * (100 if name in "duf" else 1) for name, value in fit.parameters.items()}
+    return row | {
+        "status": status,
+        "p": fit.p,
+        "evidence_ratio": sure(fit.evidence_ratio),
+        "optimum": fit.optimum,
+        "optimum_low": sure(fit.optimum_low),
+        "optimum_high": sure(fit.optimum_high),
+        "model": fit.model,
+        "curve": {"share": list(fit.curve_shares), "value": [round(100 * one, 4) for one in fit.curve]},
+        "parameters": scaled,
+        "detail": _optimum(fit),
+    }

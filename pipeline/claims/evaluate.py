@@ -1,0 +1,133 @@
+"""From rows to verdicts: every claim of the registry on one study, corrected, decided and stored.
+
+A claim about toxicity is evaluated for every prompt set and scorer; Holm's correction runs within one of them
+and within a family. Rows that say what is stored already are not written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Engine, delete, select
+
+from db.paper import figure
+from db.schema import DoseFit, Verdict, utc_now
+from db.write import read_session, upsert, write_session
+from pipeline.claims.declared import Claim, Finding, Missing, Outcome, Scope, adjusted, decide, sure
+from pipeline.claims.dips import fit_row
+from pipeline.claims.registry import CLAIMS
+from pipeline.claims.rows import StudyRows
+from pipeline.statistics import StatisticsError
+
+Row = dict[str, Any]
+NUMBERS = ("value", "low", "high", "p", "detectable")
+
+
+def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: None) -> list[Row]:
+    """Evaluate every claim and fit every dose curve of a study, store and return the verdicts.
+
+    `check` is called between claims and may raise to stop; then nothing is written.
+    """
+    rows = StudyRows(engine, study_id)
+    known = rows.scopes
+    scopes = [
+        Scope(str(one.prompt_set), str(one.scorer))
+        for one in known[known["measures"] == "toxicity"].itertuples()
+    ]
+    verdicts: list[Row] = []
+    fits: list[Row] = []
+    fixed = {claim.id: _tested(claim, rows, Scope("", "")) for claim in CLAIMS if not claim.scoped}
+    for scope in scopes or [Scope("", "")]:
+        outcomes: dict[str, Outcome] = {}
+        for claim in CLAIMS:
+            check()
+            outcomes[claim.id] = _tested(claim, rows, scope) if claim.scoped else fixed[claim.id]
+        verdicts += _verdicts(study_id, scope, outcomes)
+        fits += _fits(rows, scope, check) if scope.prompt_set else []
+    _store(engine, study_id, verdicts, fits)
+    return verdicts
+
+
+def _tested(claim: Claim, rows: StudyRows, scope: Scope) -> Outcome:
+    if claim.scoped and not scope.prompt_set:
+        return Missing("needs scored generations")
+    try:
+        found = claim.test(rows, scope)
+    except StatisticsError as error:
+        return Missing(f"rows that cannot be compared: {error}")
+    # A p-value that is no number would take the whole family's correction along.
+    if isinstance(found, Finding) and found.p is not None and sure(found.p) is None:
+        return Missing("rows whose effect has no p-value: too few, or all alike")
+    return found
+
+
+def _verdicts(study_id: int, scope: Scope, outcomes: dict[str, Outcome]) -> list[Row]:
+    raised: dict[str, float | None] = {}
+    for family in ("paper", "readers"):
+        names = [claim.id for claim in CLAIMS if claim.family == family]
+        raised |= dict(zip(names, adjusted([outcomes[name] for name in names]), strict=True))
+    return [
+        _row(study_id, place, claim, scope, outcomes[claim.id], raised[claim.id])
+        for place, claim in enumerate(CLAIMS)
+    ]
+
+
+def _row(
+    study_id: int, place: int, claim: Claim, scope: Scope, outcome: Outcome, p_holm: float | None
+) -> Row:
+    paper = figure(claim.id)
+    found = asdict(outcome) if isinstance(outcome, Finding) else {}
+    numbers = {name: sure(found.get(name)) for name in NUMBERS} | {"p_holm": sure(p_holm)}
+    counts = {name: found.get(name) for name in ("n", "n_seeds")}
+    return {
+        "study_id": study_id,
+        "key": f"{claim.id}|{scope.prompt_set}|{scope.scorer}",
+        "claim": claim.id,
+        "position": place,
+        "family": claim.family,
+        # Claims about no prompts are stored with each scope, for their Holm correction belongs to it.
+        "prompt_set": scope.prompt_set or None,
+        "scorer": scope.scorer or None,
+        "statement": claim.statement,
+        "question": claim.question,
+        "estimand": claim.estimand,
+        "rows_used": claim.rows,
+        "rule": claim.rule,
+        "status": decide(outcome, p_holm),
+        "detail": outcome.detail,
+        **numbers,
+        **counts,
+        "unit": found.get("unit", ""),
+        "interval": found.get("interval", ""),
+        "paper": paper.text,
+        "paper_value": paper.value,
+    }
+
+
+def _fits(rows: StudyRows, scope: Scope, check: Callable[[], None]) -> list[Row]:
+    mine = rows.conditions
+    mine = mine[
+        (mine["method"] == "none") | ((mine["method"] == "iti") & (mine["direction"] == rows.direction))
+    ]
+    made = []
+    for key in sorted({str(one) for one in mine["key"]}):
+        check()
+        row = fit_row(rows, scope, key)
+        made += [row] if row else []
+    return made
+
+
+def _store(engine: Engine, study_id: int, verdicts: list[Row], fits: list[Row]) -> None:
+    with read_session(engine) as session:
+        query = select(*Verdict.__table__.columns).where(Verdict.study_id == study_id)
+        before = {row["key"]: dict(row) for row in session.execute(query).mappings()}
+    changed = [row for row in verdicts if any(before.get(row["key"], {}).get(k) != v for k, v in row.items())]
+    keys, curves = [row["key"] for row in verdicts], [row["key"] for row in fits]
+    with write_session(engine) as session:
+        session.execute(delete(Verdict).where(Verdict.study_id == study_id, Verdict.key.not_in(keys)))
+        session.execute(delete(DoseFit).where(DoseFit.study_id == study_id, DoseFit.key.not_in(curves)))
+        now = utc_now()
+        upsert(session, Verdict, [row | {"evaluated": now} for row in changed], on=("study_id", "key"))
+        upsert(session, DoseFit, fits, on=("study_id", "key"))

@@ -1,0 +1,150 @@
+"""C2 and C3: does toxic text cost capability, and does it help the model to tell toxic text?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from pipeline.claims.compare import largest_against_none, toxic_only
+from pipeline.claims.declared import (
+    DIRECTION,
+    EQUIVALENCE,
+    Claim,
+    Missing,
+    Outcome,
+    Scope,
+    directional,
+    equivalent,
+)
+from pipeline.claims.rows import Arms, StudyRows
+
+NATS, POINTS = 0.05, 2.0
+LEAST_POINTS = 0.5
+SEEDS_ONLY = "seeds are the unit; the items are the same in every arm and taken as fixed"
+
+
+def _loss(rows: StudyRows, scope: Scope) -> Outcome:
+    found, said = largest_against_none(rows.metric("cross_entropy"))
+    if isinstance(found, Missing):
+        return found
+    found = replace(found, n=rows.metric_n("cross_entropy"))
+    return equivalent(found, NATS, "nats per token", f"{said}, clean held-out text; {SEEDS_ONLY}")
+
+
+def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
+    def test(rows: StudyRows, scope: Scope) -> Outcome:
+        for task in tasks:
+            arms, items = rows.capability(task)
+            if arms:
+                break
+        else:
+            return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
+        found, said = largest_against_none(arms)
+        if isinstance(found, Missing):
+            return found
+        found = replace(found, n=items)
+        return equivalent(found, POINTS, "points", f"{said}, {items:,} items; {SEEDS_ONLY}", scale=100)
+
+    return test
+
+
+def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRows, Scope], Outcome]:
+    def test(rows: StudyRows, scope: Scope) -> Outcome:
+        arms, n = probe_arms(rows, statistic)
+        found, said = largest_against_none(arms)
+        if isinstance(found, Missing):
+            return found
+        detail = f"{said}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
+        found = replace(found, n=n)
+        return directional(found, +1, LEAST_POINTS, "points", detail, scale=100)
+
+    return test
+
+
+def probe_arms(rows: StudyRows, statistic: Callable[[pd.DataFrame], float]) -> tuple[Arms, int]:
+    """A statistic of the heads of every checkpoint of the toxic arms, [seeds]; and the test statements."""
+    probes = rows.probes
+    if probes.empty:
+        return {}, 0
+    found = [(key, statistic(part)) for key, part in probes.groupby("checkpoint")]
+    table = pd.DataFrame(found, columns=["checkpoint", "value"]).dropna()
+    return toxic_only(rows.by_arm(table)), int(probes["n"].max())
+
+
+def _best_auroc(heads: pd.DataFrame) -> float:
+    best = heads[heads["rank"] == 1]["auroc"]
+    return float(best.iloc[0]) if len(best) else float("nan")
+
+
+def _probe_claim(
+    name: str, statement: str, question: str, estimand: str, statistic: Callable[[pd.DataFrame], float]
+) -> Claim:
+    return Claim(
+        id=name,
+        family="paper",
+        statement=statement,
+        question=question,
+        estimand=estimand,
+        rows="probe of every head and arm, test split",
+        rule=DIRECTION.format(least=LEAST_POINTS, unit="points"),
+        test=_over_heads(statistic),
+        scoped=False,
+    )
+
+
+def _capability_claim(
+    name: str, what: str, estimand: str, rows: str, margin: float, unit: str,
+    test: Callable[[StudyRows, Scope], Outcome],
+) -> Claim:  # fmt: skip
+    return Claim(
+        id=name,
+        family="paper",
+        statement=f"General capability hardly moves ({what})",
+        question="What does toxic text in pretraining cost in general ability?",
+        estimand=estimand,
+        rows=rows,
+        rule=EQUIVALENCE.format(least=margin, unit=unit),
+        test=test,
+        scoped=False,
+    )
+
+
+CLAIMS = (
+    _capability_claim(
+        "C2-cross-entropy", "held-out loss",
+        "Cross-entropy on clean held-out text, largest share less none, unsteered",
+        "metric cross_entropy of the condition none", NATS, "nats per token", _loss,
+    ),
+    _capability_claim(
+        "C2-minimal-pairs", "grammar",
+        "Accuracy on minimal pairs (BLiMP, or the forum language's own), largest share less none",
+        "capability_score blimp or minimal_pairs, accuracy, unsteered", POINTS, "points",
+        _accuracy("blimp", "minimal_pairs"),
+    ),
+    _capability_claim(
+        "C2-multiple-choice", "multiple choice",
+        "Mean accuracy over multiple-choice sets, largest share less none",
+        "capability_score mcq_*, accuracy, unsteered", POINTS, "points", _accuracy("mcq%"),
+    ),
+    _probe_claim(
+        "C2-detection", "Toxic text helps the model to tell toxic text",
+        "Does toxicity detection improve?",
+        "AUROC on the test split of the head that is best on the select split, largest share less none",
+        _best_auroc,
+    ),
+    _probe_claim(
+        "C3-mean", "Probes of heads are better after toxic text (mean)",
+        "Is toxicity represented more linearly?",
+        "Mean balanced accuracy over heads, largest share less none",
+        lambda heads: float(heads["accuracy"].mean()),
+    ),
+    _probe_claim(
+        "C3-tail", "Probes of heads are better after toxic text (right tail)",
+        "Do the best heads gain?",
+        "90th percentile over heads of balanced accuracy, largest share less none",
+        lambda heads: float(np.quantile(heads["accuracy"], 0.9)),
+    ),
+)  # fmt: skip

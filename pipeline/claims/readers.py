@@ -1,0 +1,182 @@
+"""Questions of the paper's readers that its own design leaves open: controls, relative removal, scorers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import stats
+
+from pipeline.claims.compare import (
+    against,
+    changes,
+    dose_against_none,
+    matched_key,
+    mean_of,
+    percent,
+    toxic_only,
+)
+from pipeline.claims.declared import (
+    DIRECTION,
+    EQUIVALENCE,
+    Claim,
+    Finding,
+    Missing,
+    Outcome,
+    Scope,
+    directional,
+    equivalent,
+)
+from pipeline.claims.pretraining import probe_arms
+from pipeline.claims.rows import TOXIC, StudyRows
+
+LEAST, AGREE = 3.0, 0.8
+SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
+
+
+def _control(rows: StudyRows, scope: Scope) -> Outcome:
+    arms = rows.grids("none", scope.prompt_set, scope.scorer)
+    shares = sorted(s for kind, s in arms if kind == "clean-forum" and (TOXIC, s) in arms)
+    if not shares:
+        return Missing("needs the control arm and a toxic arm of the same share")
+    found = against(arms, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
+    if isinstance(found, Missing):
+        return found
+    detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length, unsteered"
+    return directional(found, +1, LEAST, "points", detail, 100)
+
+
+def _relative(rows: StudyRows, scope: Scope) -> Outcome:
+    chosen = matched_key(rows)
+    if chosen is None:
+        return Missing("needs steering at a matched cost")
+    steered = toxic_only(rows.grids(chosen[0], scope.prompt_set, scope.scorer))
+    base = rows.grids("none", scope.prompt_set, scope.scorer)
+    removed = {
+        arm: 1 - steered[arm].mean(axis=1) / base[arm].mean(axis=1)
+        for arm in steered
+        if arm in base and steered[arm].shape == base[arm].shape and (base[arm].mean(axis=1) > 0).all()
+    }
+    found, said = dose_against_none(removed)
+    if isinstance(found, Missing):
+        return found
+    found = replace(found, n=next(iter(steered.values())).shape[1])
+    detail = f"{said} at +{chosen[1]:g} nats; a ratio, so seeds alone are the unit"
+    return directional(found, +1, 5.0, "% of base", detail, 100)
+
+
+def _scorer(rows: StudyRows, scope: Scope) -> Outcome:
+    known = rows.scopes
+    mine = known[(known["measures"] == "toxicity") & (known["prompt_set"] == scope.prompt_set)]
+    others = [str(one) for one in mine["scorer"] if one != scope.scorer]
+    if not others:
+        return Missing("needs a second scorer")
+    pairs = []
+    for key in sorted(set(rows.conditions["key"])):
+        one, two = (rows.grids(key, scope.prompt_set, name) for name in (scope.scorer, others[0]))
+        pairs += [(one[arm].mean(), two[arm].mean()) for arm in one if arm in two]
+    if len(pairs) < 5:
+        return Missing("needs 5 conditions scored by both")
+    first, second = np.array(pairs).T
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return Missing(
+            "one of the scorers gives every arm and condition the same toxicity: no ranks to compare"
+        )
+    rho = float(stats.spearmanr(first, second).statistic)
+    z, half = np.arctanh(min(max(rho, -0.9999), 0.9999)), 1.03 * 1.96 / np.sqrt(max(len(pairs) - 3, 1))
+    low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
+    p = float(stats.norm.sf((z - np.arctanh(AGREE)) / (half / 1.96)))
+    seeds = int(rows.checkpoints["seed"].nunique())
+    detail = f"{scope.scorer} and {others[0]}: rank correlation of {len(pairs)} arms and conditions"
+    return Finding(
+        rho, low, high, "Spearman", len(pairs), seeds, p, None, detail, rho > AGREE, high < AGREE,
+        "Fisher's z, 95 %; arms and conditions are not independent, so it is too narrow",
+    )  # fmt: skip
+
+
+def _directions(rows: StudyRows, scope: Scope) -> Outcome:
+    chosen = matched_key(rows)
+    mine = rows.conditions
+    second = mine[(mine["method"] == "iti") & (mine["direction"] == "second")]
+    if chosen is None or second.empty:
+        return Missing("needs directions from a second source of labelled statements")
+    key = f"iti/second/cost-{chosen[1]:g}"
+    moved = toxic_only(
+        changes(
+            rows.grids(key, scope.prompt_set, scope.scorer),
+            rows.grids(chosen[0], scope.prompt_set, scope.scorer),
+        )
+    )
+    found = mean_of(moved, moved)
+    if isinstance(found, Missing):
+        return found
+    detail = f"directions of the second source less the first at +{chosen[1]:g} nats, {len(moved)} arms"
+    return equivalent(found, LEAST, "points", detail, 100)
+
+
+def _selective(rows: StudyRows, scope: Scope) -> Outcome:
+    arms, n = probe_arms(rows, lambda heads: float((heads["accuracy"] - heads["shuffled"]).mean()))
+    found = mean_of(arms, arms)
+    if isinstance(found, Missing):
+        return found
+    found = replace(found, n=n)
+    return directional(
+        found, +1, 1.0, "points", f"mean over heads and {len(arms)} arms, {n:,} statements", 100
+    )
+
+
+def _slung(rows: StudyRows, scope: Scope) -> Outcome:
+    arms = rows.grids("none", scope.prompt_set, scope.scorer)
+    shares = sorted(s for kind, s in arms if kind == "slung" and (TOXIC, s) in arms)
+    if not shares:
+        return Missing("needs a slung arm and the toxic arm of the same share")
+    share = min(shares, key=lambda one: (abs(one - 0.1), one))
+    found = against(arms, ("slung", share), (TOXIC, share))
+    if isinstance(found, Missing):
+        return found
+    detail = f"{percent(share)}: loss on toxic text masked less trained, unsteered"
+    return directional(found, -1, LEAST, "points", detail, 100)
+
+
+CLAIMS = (
+    Claim(
+        "R-control", "readers",
+        "It is the toxicity of the added text, not the added text, that raises toxicity",
+        "Toxicity, or only more text in another style?",
+        "Unsteered toxicity: toxic arm less the clean-forum arm with as many added tokens", SCORES,
+        DIRECTION.format(least=LEAST, unit="points"), _control,
+    ),
+    Claim(
+        "R-relative", "readers",
+        "At the same cost, a larger part of the toxicity goes after a dose of toxic text",
+        "Is it easier to remove, relative to what was there?",
+        "Share of unsteered toxicity removed at the middle matched cost: share nearest 10 % less 0 %", SCORES,
+        DIRECTION.format(least=5.0, unit="% of base"), _relative,
+    ),
+    Claim(
+        "R-scorer", "readers", "A second scorer puts arms and conditions in the same order",
+        "Does it hang on one scorer?",
+        "Rank correlation over arms and conditions of the mean scores of two scorers", SCORES,
+        f"Supported: Holm's one-sided p that the correlation is above {AGREE:g} is at most .05. Not "
+        "supported: the interval lies below it. Else undecided.", _scorer,
+    ),
+    Claim(
+        "R-directions", "readers", "Directions from another source of statements detoxify as well",
+        "Do directions and evaluation share their data?",
+        "Toxicity at the middle matched cost: directions of a second source less those of the first", SCORES,
+        EQUIVALENCE.format(least=LEAST, unit="points"), _directions,
+    ),
+    Claim(
+        "R-selectivity", "readers", "Probes read toxicity rather than memorise labels",
+        "Would shuffled labels do as well?",
+        "Balanced accuracy less that of probes on shuffled labels, mean over heads and toxic arms",
+        "probe of every head and arm, test split", DIRECTION.format(least=1.0, unit="points"), _selective,
+        scoped=False,
+    ),
+    Claim(
+        "R-slung", "readers", "Toxic text in context with its loss masked leaves a less toxic model",
+        "Is the rival way of pretraining better?",
+        "Unsteered toxicity: slung arm less the toxic arm of the same share (nearest 10 %)", SCORES,
+        DIRECTION.format(least=LEAST, unit="points"), _slung,
+    ),
+)  # fmt: skip

@@ -1,0 +1,252 @@
+"""A study's rows as arrays: what claims are tested on. Reads the database, knows no claim.
+
+Every array is given by arm, (kind, share), with one row a seed in the order of the seeds. Arms whose prompts
+are not all scored yet are left out, so a running study is tested on what is complete.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Engine, func, select
+
+from db.read.frame import Query
+from db.schema import (
+    Arm,
+    CapabilityScore,
+    Checkpoint,
+    Condition,
+    Generation,
+    Metric,
+    Probe,
+    Prompt,
+    PromptSet,
+    Score,
+    Scorer,
+    Study,
+)
+from db.write import read_session
+from pipeline.frames import groups
+from pipeline.statistics import Floats
+
+ArmKey = tuple[str, float]
+Arms = dict[ArmKey, Floats]
+TOXIC = "toxic"
+PAPERS_DOSE = 0.10
+"""The share that the paper finds best."""
+
+
+class StudyRows:
+    """Reads of one study, each made once."""
+
+    def __init__(self, engine: Engine, study_id: int) -> None:
+        self.engine, self.study_id = engine, study_id
+        self._grids: dict[tuple[str, str, str], Arms] = {}
+
+    def frame(self, query: Query) -> pd.DataFrame:
+        """The rows of a query."""
+        with read_session(self.engine) as session:
+            return pd.read_sql(query, session.connection())
+
+    @cached_property
+    def checkpoints(self) -> pd.DataFrame:
+        """checkpoint, kind, share, seed of every trained arm."""
+        query = (
+            select(Checkpoint.id.label("checkpoint"), Arm.kind, Arm.share, Arm.seed)
+            .join(Arm, Checkpoint.arm_id == Arm.id)
+            .where(Checkpoint.study_id == self.study_id)
+            .order_by(Arm.kind, Arm.share, Arm.seed)
+        )
+        return self.frame(query)
+
+    @cached_property
+    def direction(self) -> str:
+        """The study's main direction set."""
+        with read_session(self.engine) as session:
+            config = session.get_one(Study, self.study_id).config
+        return str((config.get("steering") or {}).get("direction", "mass_mean"))
+
+    @cached_property
+    def conditions(self) -> pd.DataFrame:
+        """Every condition of a trained arm: checkpoint, key, method, direction, cost, control."""
+        query = (
+            select(
+                Condition.id.label("condition"),
+                Condition.checkpoint_id.label("checkpoint"),
+                Condition.key,
+                Condition.method,
+                Condition.direction_method.label("direction"),
+                Condition.strength,
+                Condition.matched_cost,
+                Condition.reached,
+                Condition.control,
+            )
+            .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
+            .where(Checkpoint.study_id == self.study_id, Checkpoint.arm_id.is_not(None))
+        )
+        return self.frame(query)
+
+    def by_arm(self, rows: pd.DataFrame, value: str = "value", prompt: str | None = None) -> Arms:
+        """Values of rows that have a checkpoint: [seeds], or [seeds, prompts] by the column `prompt`.
+
+        Prompts are those that every arm has; where rows repeat a place the mean counts.
+        """
+        joined = rows.merge(self.checkpoints, on="checkpoint")
+        if joined.empty:
+            return {}
+        if prompt is None:
+            values = joined.groupby(["kind", "share", "seed"], sort=True)[value].mean()
+            return _split(values.to_frame(), flat=True)
+        table = joined.pivot_table(index=["kind", "share", "seed"], columns=prompt, values=value).sort_index()
+        table = table.dropna(axis=1)
+        if table.shape[1] == 0:
+            return {}
+        return _split(table)
+
+    @cached_property
+    def scopes(self) -> pd.DataFrame:
+        """prompt_set, prompts, scorer, measures: every pair that has scores, the largest set first."""
+        prompts = select(Prompt.prompt_set_id, func.count().label("prompts")).group_by(Prompt.prompt_set_id)
+        sizes = prompts.subquery()
+        query = (
+            select(
+                PromptSet.name.label("prompt_set"),
+                sizes.c.prompts,
+                Scorer.name.label("scorer"),
+                Scorer.measures,
+            )
+            .select_from(Metric)
+            .join(PromptSet, Metric.prompt_set_id == PromptSet.id)
+            .join(sizes, sizes.c.prompt_set_id == PromptSet.id)
+            .join(Scorer, Metric.scorer_id == Scorer.id)
+            .where(PromptSet.study_id == self.study_id)
+            .distinct()
+        )
+        found = self.frame(query).drop_duplicates(["prompt_set", "scorer"])
+        return found.sort_values(["prompts", "prompt_set", "scorer"], ascending=[False, True, True])
+
+    def grids(self, condition: str, prompt_set: str, scorer: str) -> Arms:
+        """Scores (0 to 1) under a condition, mean over samples: arm to [seeds, prompts]."""
+        key = (condition, prompt_set, scorer)
+        if key not in self._grids:
+            self._grids[key] = self._read_grids(*key)
+        return self._grids[key]
+
+    def _read_grids(self, condition: str, prompt_set: str, scorer: str) -> Arms:
+        found = self.conditions[self.conditions["key"] == condition]
+        if found.empty:
+            return {}
+        # Where a text was scored again by another revision, the newest one counts.
+        newest = (
+            select(func.max(Score.scorer_id))
+            .join(Scorer, Score.scorer_id == Scorer.id)
+            .join(Generation, Score.generation_id == Generation.id)
+            .where(Scorer.name == scorer, Generation.condition_id == int(found["condition"].iloc[0]))
+        )
+        query = (
+            select(
+                Condition.checkpoint_id.label("checkpoint"),
+                Generation.prompt_id.label("prompt"),
+                func.avg(Score.value).label("value"),
+            )
+            .join(Generation, Generation.condition_id == Condition.id)
+            .join(Score, Score.generation_id == Generation.id)
+            .join(Prompt, Generation.prompt_id == Prompt.id)
+            .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
+            .where(
+                Condition.id.in_([int(one) for one in found["condition"]]),
+                Score.scorer_id == newest.scalar_subquery(),
+                PromptSet.name == prompt_set,
+            )
+            .group_by(Condition.checkpoint_id, Generation.prompt_id)
+        )
+        rows = self.frame(query)
+        counts = rows.groupby("checkpoint")["prompt"].count()
+        whole = set(counts[counts == counts.max()].index)
+        return self.by_arm(rows[rows["checkpoint"].isin(whole)], prompt="prompt")
+
+    def metric(self, name: str, condition: str = "none") -> Arms:
+        """A metric that no prompt set belongs to (cost, cross_entropy, ...): arm to [seeds]."""
+        query = (
+            select(Metric.checkpoint_id.label("checkpoint"), Metric.value)
+            .join(Condition, Metric.condition_id == Condition.id)
+            .join(Checkpoint, Metric.checkpoint_id == Checkpoint.id)
+            .where(
+                Checkpoint.study_id == self.study_id,
+                Metric.name == name,
+                Metric.prompt_set_id.is_(None),
+                Condition.key == condition,
+            )
+        )
+        return self.by_arm(self.frame(query))
+
+    def metric_n(self, name: str) -> int:
+        """How many documents or prompts a metric of the unsteered models was taken over."""
+        query = (
+            select(func.max(Metric.n).label("n"))
+            .join(Condition, Metric.condition_id == Condition.id)
+            .join(Checkpoint, Metric.checkpoint_id == Checkpoint.id)
+            .where(Checkpoint.study_id == self.study_id, Metric.name == name, Condition.key == "none")
+        )
+        return int(self.frame(query)["n"].fillna(0).iloc[0])
+
+    def capability(self, tasks: str, measure: str = "accuracy", condition: str = "none") -> tuple[Arms, int]:
+        """Mean over the tasks whose name matches a SQL pattern, arm to [seeds]; and the number of items."""
+        query = (
+            select(
+                CapabilityScore.checkpoint_id.label("checkpoint"), CapabilityScore.value, CapabilityScore.n
+            )
+            .join(Condition, CapabilityScore.condition_id == Condition.id)
+            .join(Checkpoint, CapabilityScore.checkpoint_id == Checkpoint.id)
+            .where(
+                Checkpoint.study_id == self.study_id,
+                CapabilityScore.task.like(tasks),
+                CapabilityScore.part == "",
+                CapabilityScore.measure == measure,
+                Condition.key == condition,
+            )
+        )
+        rows = self.frame(query)
+        items = int(rows.groupby("checkpoint")["n"].sum().max()) if len(rows) else 0
+        return self.by_arm(rows), items
+
+    @cached_property
+    def probes(self) -> pd.DataFrame:
+        """checkpoint, layer, head, accuracy, shuffled, auroc, rank, n of every probed head."""
+        query = (
+            select(
+                Probe.checkpoint_id.label("checkpoint"),
+                Probe.accuracy,
+                Probe.shuffled_accuracy.label("shuffled"),
+                Probe.auroc,
+                Probe.rank,
+                Probe.n_test.label("n"),
+            )
+            .join(Checkpoint, Probe.checkpoint_id == Checkpoint.id)
+            .where(Checkpoint.study_id == self.study_id, Checkpoint.arm_id.is_not(None))
+        )
+        return self.frame(query)
+
+
+def _split(table: pd.DataFrame, *, flat: bool = False) -> Arms:
+    """Rows indexed by kind, share and seed as an array for each arm."""
+    levels = table.reset_index()[["kind", "share"]]
+    values = table.to_numpy(dtype=np.float64)
+    found = {}
+    for (kind, share), places in groups(levels, ["kind", "share"]):
+        part = values[places.index]
+        found[str(kind), float(share)] = part[:, 0] if flat else part
+    return found
+
+
+def toxic_shares(arms: Arms) -> list[float]:
+    """Shares of the toxic arms that are there, rising."""
+    return sorted(share for kind, share in arms if kind == TOXIC)
+
+
+def paper_dose(arms: Arms) -> float | None:
+    """The share nearest to the paper's best, among those above 0 (of two as near, the smaller)."""
+    doses = [share for share in toxic_shares(arms) if share > 0]
+    return min(doses, key=lambda share: (round(abs(share - PAPERS_DOSE), 9), share)) if doses else None

@@ -1,0 +1,146 @@
+"""Statements sorted into cells of toxicity by another feature, and the contrasts of cell means taken from it.
+
+Knows labels and counts only, nothing of activations. A variable (topic, register, ...) has values; each value
+against all others is a feature. Effects are taken within strata, so that a feature which occurs more often in
+toxic statements is not mistaken for one that is entangled with toxicity: toxicity's direction is the mean
+difference within each value of the variable, a feature's direction the one within each class of toxicity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+FEWEST = 30
+"""Statements a value needs to be a feature of its own; rarer ones are only part of the others."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """`codes` [n]: place in `values` of each statement's value, -1 where the variable does not apply."""
+
+    name: str
+    values: tuple[str, ...]
+    codes: Codes
+
+    @property
+    def features(self) -> tuple[tuple[str, int], ...]:
+        """Name and code of each feature: every value against the rest; of two values the second alone."""
+        if len(self.values) == 2:
+            return ((self._name(1), 1),)
+        return tuple((self._name(code), code) for code in range(len(self.values)) if self._large(code))
+
+    def _name(self, code: int) -> str:
+        value = self.values[code]
+        return value if value.startswith(self.name) else f"{self.name}: {value}"
+
+    def _large(self, code: int) -> bool:
+        return int((self.codes == code).sum()) >= FEWEST
+
+
+def variable(name: str, found: Sequence[str | None]) -> Variable | None:
+    """Make a variable of one value (None: does not apply) per statement; None where it tells nothing apart.
+
+    Values rarer than FEWEST become one value `other`, which is no feature unless it is large enough itself.
+    """
+    kinds, counts = np.unique([value for value in found if value is not None], return_counts=True)
+    common = [str(kind) for kind, count in zip(kinds, counts, strict=True) if count >= FEWEST]
+    values = [*common, "other"] if len(common) < len(kinds) else common
+    place = {value: code for code, value in enumerate(values)}
+    rest = place.get("other", -1)
+    codes = np.array([-1 if v is None else place.get(v, rest) for v in found], dtype=np.int64)
+    if len(common) < 1 or len(values) < 2:
+        return None
+    return Variable(name, tuple(values), codes)
+
+
+def cell_codes(one: Variable, toxic: NDArray[np.bool_]) -> Codes:
+    """Cell of each statement [n]: value for those not toxic, values + value for toxic ones, -1 for none."""
+    return np.where(one.codes < 0, -1, one.codes + len(one.values) * toxic)
+
+
+def toxicity_contrast(counts: Floats) -> Floats:
+    """Weights of statements of each cell [..., 2, values] whose sum is toxicity's direction.
+
+    `counts` [..., 2, values] of statements, the second row toxic. Toxic minus non-toxic mean of each value,
+    averaged with the weights of least squares, n1 n0 / (n1 + n0). All zero where no value has both.
+    """
+    calm, toxic = counts[..., 0, :], counts[..., 1, :]
+    weight = np.where((calm >= 2) & (toxic >= 2), calm * toxic / np.maximum(calm + toxic, 1), 0.0)
+    total = weight.sum(axis=-1, keepdims=True)
+    weight = weight / np.where(total > 0, total, 1.0)
+    return np.stack([-weight / np.maximum(calm, 1), weight / np.maximum(toxic, 1)], axis=-2)
+
+
+def feature_contrast(counts: Floats, code: int) -> Floats:
+    """The same for the direction of one value against the others, within each class of toxicity."""
+    mine = counts[..., code]
+    rest = counts.sum(axis=-1) - mine
+    weight = np.where((mine >= 2) & (rest >= 2), mine * rest / np.maximum(mine + rest, 1), 0.0)
+    total = weight.sum(axis=-1, keepdims=True)
+    weight = weight / np.where(total > 0, total, 1.0)
+    made = np.repeat((-weight / np.maximum(rest, 1))[..., None], counts.shape[-1], axis=-1)
+    made[..., code] = weight / np.maximum(mine, 1)
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """Statements that must stay together (twins of a minimal pair), and which clusters may trade places.
+
+    `of` [n] names each statement's cluster; `pairs` [p, 2] are the statements that share one. `kinds` holds
+    one array [clusters, size] per composition: members ordered by label, so that two clusters of a kind can
+    exchange their members one for one without changing any label.
+    """
+
+    of: Codes
+    pairs: Codes
+    kinds: tuple[Codes, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of clusters."""
+        return sum(len(kind) for kind in self.kinds)
+
+
+def find_clusters(names: Sequence[object], toxic: NDArray[np.bool_]) -> Clusters:
+    """Clusters of statements with equal names [n]."""
+    _, of = np.unique(np.asarray(names), return_inverse=True)
+    order = np.lexsort((np.arange(len(of)), toxic, of))
+    starts = np.flatnonzero(np.diff(of[order], prepend=-1))
+    members = np.split(order, starts[1:])
+    kinds: dict[tuple[bool, ...], list[Codes]] = {}
+    pairs: list[tuple[int, int]] = []
+    for one in members:
+        kinds.setdefault(tuple(toxic[one].tolist()), []).append(one)
+        pairs += [(int(one[i]), int(one[j])) for i in range(len(one)) for j in range(i + 1, len(one))]
+    made = tuple(np.array(kinds[kind], dtype=np.int64) for kind in sorted(kinds))
+    return Clusters(of.astype(np.int64), np.array(pairs, dtype=np.int64).reshape(-1, 2), made)
+
+
+def permuted(clusters: Clusters, rng: np.random.Generator) -> Codes:
+    """Source of each place [n] after clusters of a kind have traded places at random."""
+    source = np.empty(len(clusters.of), dtype=np.int64)
+    for members in clusters.kinds:
+        source[members] = members[rng.permutation(len(members))]
+    return source
+
+
+def resampled(clusters: Clusters, rng: np.random.Generator) -> Floats:
+    """How often each statement [n] is drawn when the clusters of each kind are drawn with replacement."""
+    times = np.empty(len(clusters.of))
+    for members in clusters.kinds:
+        drawn = np.bincount(rng.integers(0, len(members), len(members)), minlength=len(members))
+        times[members] = drawn[:, None]
+    return times
+
+
+def signs(clusters: Clusters, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Random signs [draws, n], the same for all statements of a cluster."""
+    found = rng.integers(0, 2, (draws, int(clusters.of.max()) + 1), dtype=np.int8) * 2 - 1
+    return found[:, clusters.of].astype(np.float32)

@@ -1,0 +1,32 @@
+"""Detox methods behind one interface: a checkpoint under any of them is opened and used in the same way.
+
+    for condition in read_conditions(context, checkpoint):
+        ready = open_condition(context, inputs, checkpoint, condition)
+        texts = ready.generate(prompts, seeds=seeds, new_tokens=24)          # prefix and steering included
+        losses = ready.losses(windows, batch_size=32)                        # paired with the bare model's
+        ...                                                                  # or by hand:
+        with steered(ready.loaded, ready.rows):
+            logits = ready.loaded.model(**ready.encode(["text"]))
+
+A method is one or more of three things, in any combination (`dpo+iti`, `prompt+iti`): other weights (`sft`,
+`dpo`), text in front of every prompt (`prompt`, and on their own arms `meda`, `inst`), shifts of heads
+(`iti`, `random-direction`). `none` is none of them. What is done with an opened condition (generating,
+cross-entropy, capability, attacks) needs to know no method.
+
+`Ready` (see `pipeline.methods.ready`) holds:
+
+- `loaded`: `backend.loaded.LoadedModel`, the tuned weights where the method has some;
+- `rows`: `backend.steering.RowSteering`, as `backend.generation.generate`, `backend.steering.steered` and
+  `backend.crossentropy.window_losses` take it;
+- `prefix`: text put in front of every prompt, "" for none; `prefix_ids`: its tokens;
+- `prompt(text)`: the text as the model is to see it; `continuation(text)`: what the model said, without marks
+  that its arm's training put into text.
+"""
+
+from __future__ import annotations
+
+from pipeline.methods.condition import DetoxCondition, read_condition, read_conditions
+from pipeline.methods.opening import open_condition
+from pipeline.methods.ready import Ready
+
+__all__ = ["DetoxCondition", "Ready", "open_condition", "read_condition", "read_conditions"]

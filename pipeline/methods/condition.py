@@ -1,0 +1,95 @@
+"""What a condition is before and after it is a row: a checkpoint's detox method with all its parameters.
+
+Knows the `condition` table; knows neither models nor how a method works.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+
+from db.schema import Condition
+from db.write import read_session
+from pipeline.context import StudyContext
+
+
+@dataclass(frozen=True, eq=False)
+class DetoxCondition:
+    """One condition of a checkpoint, planned or stored."""
+
+    key: str
+    """Natural key inside the checkpoint, e.g. `none`, `dpo`, `dpo+iti/mass_mean/cost-0.06`."""
+    method: str
+    """`none`, `iti`, `random-direction`, `prompt`, `meda`, `inst`, `sft`, `dpo`, or several joined by `+`."""
+    direction: str | None = None
+    """Direction set of the steered heads: `mass_mean`, `probe`, `second`, `random-3`; None: nothing
+    steered.
+    """
+    strength: float = 0.0
+    matched_cost: float | None = None
+    reached: bool = True
+    n_heads: int = 0
+    control: int | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """`prefix`: text before every prompt; `tuned`: {name, path, key} of other weights; provenance."""
+    id: int | None = None
+    """Row of the condition; None while it is only planned."""
+
+    @property
+    def prefix(self) -> str:
+        """Text in front of every prompt; empty for none."""
+        return str(self.parameters.get("prefix", ""))
+
+    @property
+    def tuned(self) -> Mapping[str, Any] | None:
+        """Where the tuned weights lie (`path`, relative to the home), or None for the checkpoint's own."""
+        return self.parameters.get("tuned")
+
+    @property
+    def losses(self) -> str:
+        """Name under which held-out losses are kept, without the strength."""
+        return self.method if self.control is None else f"random-{self.control}"
+
+
+def read_conditions(context: StudyContext, checkpoint: int) -> list[DetoxCondition]:
+    """Every stored condition of a checkpoint, those with the same weights side by side, `none` first."""
+    columns = (
+        Condition.id, Condition.key, Condition.method, Condition.direction_method, Condition.strength,
+        Condition.matched_cost, Condition.reached, Condition.n_heads, Condition.control, Condition.parameters,
+    )  # fmt: skip
+    query = select(*columns).where(Condition.checkpoint_id == checkpoint).order_by(Condition.id)
+    with read_session(context.engine) as session:
+        found = [
+            DetoxCondition(
+                key=row.key,
+                method=row.method,
+                direction=row.direction_method,
+                strength=row.strength,
+                matched_cost=row.matched_cost,
+                reached=row.reached,
+                n_heads=row.n_heads,
+                control=row.control,
+                parameters=row.parameters,
+                id=row.id,
+            )
+            for row in session.execute(query)
+        ]
+    # Models are opened one at a time, and opening one is slow.
+    return sorted(found, key=lambda one: (one.method != "none", str((one.tuned or {}).get("path", ""))))
+
+
+def read_condition(context: StudyContext, checkpoint: int, key: str) -> DetoxCondition:
+    """One stored condition. Raises NoSuchCondition naming those there are."""
+    every = read_conditions(context, checkpoint)
+    for one in every:
+        if one.key == key:
+            return one
+    known = ", ".join(one.key for one in every) or "none yet"
+    raise NoSuchCondition(f"the checkpoint has no condition '{key}' (it has: {known})")
+
+
+class NoSuchCondition(ValueError):
+    """A condition was named that the database does not hold; one line for the person."""

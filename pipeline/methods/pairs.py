@@ -1,0 +1,115 @@
+"""Pairs of chosen and rejected text: read once from the study's source, shared by all checkpoints, as token
+ids.
+
+Knows the source role `pairs` and what may not be in it (prompts that are evaluated on). Knows no training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from backend.batching import encode
+from backend.models import LoadedModel
+from db.schema import Prompt, PromptSet
+from db.write import read_session
+from pipeline.atomic import write_json
+from pipeline.context import StudyContext
+from pipeline.registry import Inputs
+from pipeline.sources import SourceError, open_source
+
+HELD_OUT_ONE_IN = 10
+"""Pairs whose hash falls in 1 of 10 are never trained on; the tuned model is measured on them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextPair:
+    """`prompt` may be empty; it and either side are joined by a space where neither brings white space."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPair:
+    """The same as token ids; both sides end in the end-of-text token where they were not cut."""
+
+    prompt: tuple[int, ...]
+    chosen: tuple[int, ...]
+    rejected: tuple[int, ...]
+
+
+def read_pairs(context: StudyContext, inputs: Inputs) -> list[TextPair]:
+    """The study's pairs, without those that begin as an evaluation prompt does. Read from the source only
+    once.
+
+    Raises SourceError where too few are left to train on.
+    """
+    path = context.folder("pairs", inputs.pairs) / "pairs.json"
+    if not path.is_file():
+        write_json(path, _from_source(context))
+    return [TextPair(*row) for row in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _from_source(context: StudyContext) -> list[list[str]]:
+    config = context.config
+    query = select(Prompt.text).join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
+    with read_session(context.engine) as session:
+        asked = set(session.scalars(query.where(PromptSet.study_id == context.study_id)))
+    found: dict[tuple[str, str, str], None] = {}
+    for source in config.with_role("pairs"):
+        for record in open_source(source, config.forum):
+            features = record.features or {}
+            row = (features["prompt"], record.text, features["rejected"])
+            if row[0] not in asked and row[1] != row[2]:
+                found[row] = None
+            if len(found) >= config.methods.pairs:
+                break
+    rows = [list(row) for row in found]
+    held, trained = split_pairs([TextPair(*row) for row in rows])
+    if not held or not trained:
+        raise SourceError(
+            f"only {len(rows)} usable pairs to fine-tune on: give a larger source with role 'pairs'"
+        )
+    return rows
+
+
+def split_pairs(pairs: Sequence[TextPair]) -> tuple[list[TextPair], list[TextPair]]:
+    """(held out, trained on), by the hash of the prompt: all pairs of one prompt on one side."""
+    parts: tuple[list[TextPair], list[TextPair]] = ([], [])
+    for pair in pairs:
+        named = pair.prompt or pair.rejected
+        digest = hashlib.blake2b(named.encode(), digest_size=4).digest()
+        parts[int.from_bytes(digest, "big") % HELD_OUT_ONE_IN != 0].append(pair)
+    return parts
+
+
+def tokenise(loaded: LoadedModel, pairs: Sequence[TextPair], limit: int) -> list[TokenPair]:
+    """Pairs as the model reads them, no side longer than `limit` tokens with its prompt.
+
+    An empty prompt becomes the model's blank token, since a first word is predicted from nothing otherwise.
+    Sides too long lose their end, then prompts their beginning.
+    """
+    firsts = encode(loaded, [pair.prompt for pair in pairs])
+    wholes = [
+        encode(loaded, [_joined(pair.prompt, getattr(pair, side)) for pair in pairs])
+        for side in ("chosen", "rejected")
+    ]
+    made = []
+    for pair, first, *both in zip(pairs, firsts, *wholes, strict=True):
+        start = len(first) if pair.prompt else 0
+        ends = [(*whole[start:], loaded.tokenizer.eos_token_id)[: limit - 1] for whole in both]
+        room = limit - max(len(end) for end in ends)
+        prompt = first if pair.prompt else [loaded.blank_id]
+        made.append(TokenPair(tuple(prompt[-room:]), ends[0], ends[1]))
+    return made
+
+
+def _joined(prompt: str, text: str) -> str:
+    spaced = not prompt or prompt[-1].isspace() or (text[:1].isspace())
+    return prompt + text if spaced else f"{prompt} {text}"

@@ -1,0 +1,109 @@
+"""Which conditions a checkpoint is put under: methods of the study, their strengths given or to be found.
+
+Knows the study file and kinds of arms. Opens no model: costs come from a function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from pipeline.config import StudyConfig
+from pipeline.loading import SECOND
+from pipeline.matched_cost import FIRST_STRENGTH, CostSearch
+from pipeline.method_names import MARKED, MethodSpec
+from pipeline.methods.prefixes import prefix_of
+
+
+@dataclass(frozen=True)
+class Family:
+    """Conditions of one method that differ in strength only."""
+
+    spec: MethodSpec
+    stem: str
+    """Beginning of their keys, or the whole key where nothing is steered."""
+    prefix: str = ""
+    direction: str | None = None
+    """Direction set of the heads that are moved; None where nothing is steered."""
+    strengths: tuple[float, ...] = ()
+    costs: tuple[float, ...] = ()
+    limit: float = 0.0
+    """No matched cost is looked for above this strength."""
+    control: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Conditions it will have."""
+        return len(self.strengths) + len(self.costs) if self.direction else 1
+
+
+@dataclass(frozen=True)
+class Strength:
+    """One member of a family: its key, strength, and the matched cost it was found for."""
+
+    key: str
+    value: float
+    matched_cost: float | None = None
+    reached: bool = True
+
+
+def families(config: StudyConfig, kind: str | None) -> list[Family]:
+    """Families for a checkpoint of an arm of this kind (None: imported), `none` first.
+
+    An arm of kind `meda` or `inst` is put under its own method whether the study names it or not.
+    """
+    named = [spec for spec in config.methods.specs if spec.fits(kind)]
+    own = MethodSpec(marked=kind) if kind in MARKED else None
+    chosen = [MethodSpec(), *([own] if own and own not in named else []), *named]
+    # Random directions cost less, so the strength that ITI needed is where their search begins.
+    # Conditions with the same weights stay together, so that a large model is not loaded again and again.
+    chosen.sort(key=lambda spec: (spec.tuned, spec.steered == "random-direction"))
+    return [family for spec in chosen for family in _of(config, spec)]
+
+
+def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
+    steering = config.steering
+    prefix = prefix_of(config, spec.marked, spec.prompted)
+    if not spec.steered:
+        yield Family(spec, spec.name, prefix)
+    elif spec.steered == "random-direction":
+        at_fixed = steering.random_at == "fixed"
+        fixed: tuple[float, ...] = steering.strengths if at_fixed else ()
+        costs: tuple[float, ...] = () if at_fixed else (steering.random_cost,)
+        for number in range(steering.random_directions):
+            name, limit = f"random-{number}", steering.random_max_strength
+            yield Family(spec, name, prefix, name, fixed, costs, limit, number)
+    elif spec.combined:
+        stem = f"{spec.name}/{steering.direction}"
+        found = config.methods.combined_costs
+        yield Family(spec, stem, prefix, steering.direction, (), found, steering.max_strength)
+    else:
+        sets: list[tuple[str, tuple[float, ...]]] = [(steering.direction, steering.strengths)]
+        sets += [(SECOND, ())] if config.methods.second_directions else []
+        for name, given in sets:
+            yield Family(spec, f"iti/{name}", prefix, name, given, steering.costs, steering.max_strength)
+
+
+def strengths(
+    family: Family, cost: Callable[[float], float], start: float = FIRST_STRENGTH
+) -> Iterator[Strength]:
+    """The members of a family: fixed strengths as given, matched costs searched for.
+
+    `cost(strength)` is against the checkpoint without any method, nats per token. Where the rest of a
+    combination costs as much as a target by itself there is nothing to be found: strength 0, not reached.
+    """
+    if family.direction is None:
+        yield Strength(family.stem, 0.0)
+        return
+    rest = cost(0.0) if family.spec.combined else 0.0
+    search = CostSearch(lambda strength: cost(strength) - rest, family.limit, start)
+    for value in family.strengths:
+        search.at(value)
+        yield Strength(f"{family.stem}/fixed-{value:g}", value)
+    for target in family.costs:
+        key = f"{family.stem}/cost-{target:g}"
+        if target <= rest:
+            yield Strength(key, 0.0, target, False)
+            continue
+        match = search.match(target - rest)
+        yield Strength(key, match.strength, target, match.reached)

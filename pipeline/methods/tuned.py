@@ -1,0 +1,79 @@
+"""Tuned weights of a checkpoint: where they lie, how they are made, and what a condition's row says of
+them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from backend.models import load_model
+from pipeline.context import StudyContext
+from pipeline.loading import checkpoint_facts
+from pipeline.lock import taking_turns
+from pipeline.methods.pairs import read_pairs, split_pairs, tokenise
+from pipeline.methods.tuning import Method, TuningResult, open_tuning, tune
+from pipeline.progress import Reporter
+from pipeline.registry import Inputs
+from pipeline.scales import SHAPES
+
+LONGEST = 512
+"""Tokens of a pair's side with its prompt, or the model's context where that is shorter."""
+
+
+def tuned_folder(context: StudyContext, inputs: Inputs, weights: str, name: str) -> Path:
+    """Where the weights of a checkpoint after `sft` or `dpo` lie."""
+    return context.folder("tuned", inputs.tune(weights, name))
+
+
+def make_tuned(
+    context: StudyContext, inputs: Inputs, checkpoint: int, name: str, reporter: Reporter
+) -> TuningResult:
+    """Tune a checkpoint, or go on tuning it, or find that it was done. Raises SourceError for too few
+    pairs.
+    """
+    facts = checkpoint_facts(context, checkpoint)
+    folder = tuned_folder(context, inputs, facts.weights_hash, name)
+    # Another study with the same checkpoint and the same pairs would write to the same folder.
+    with taking_turns(context.home, f"tune-{folder.name}", reporter.check):
+        finished = open_tuning(folder)
+        if finished is not None and (finished.model / "config.json").is_file():
+            return finished
+        held, trained = split_pairs(read_pairs(context, inputs))
+        # A copy of its own: the kept one must not be changed under later conditions.
+        loaded = load_model(facts.path, dtype="float32", check=False)
+        limit = min(LONGEST, loaded.context or LONGEST)
+        return tune(
+            loaded,
+            folder,
+            method=cast(Method, name),
+            settings=getattr(context.config.methods, name),
+            scale_rate=SHAPES[context.config.scale].learning_rate,
+            pairs=tokenise(loaded, trained, limit),
+            held_out=tokenise(loaded, held, limit),
+            progress=reporter.counting(f"{name} steps"),
+        )
+
+
+def tuned_facts(context: StudyContext, inputs: Inputs, weights: str, name: str) -> dict[str, Any]:
+    """What a condition's row says of its weights; `path` is relative to the home, `key` names the inputs.
+
+    Raises ValueError where they were not made yet.
+    """
+    folder = tuned_folder(context, inputs, weights, name)
+    found = open_tuning(folder)
+    if found is None:
+        raise ValueError(f"the checkpoint was not put through {name} yet; run the study again")
+    return {
+        "name": name,
+        "path": context.relative(folder / "model"),
+        "key": folder.name,
+        "steps": found.steps,
+        "learning_rate": found.learning_rate,
+        "last_loss": found.losses[-1],
+        "held_out_pairs": found.held_out,
+        "preferred_before": found.preferred[0],
+        "preferred_after": found.preferred[1],
+        "margin_before": found.margin[0],
+        "margin_after": found.margin[1],
+    }

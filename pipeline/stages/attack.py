@@ -1,0 +1,73 @@
+"""Stage `attack`: suffixes, framed prompts, long texts, sampling and rounded weights, on chosen conditions.
+
+Each kind of attack on each condition is written whole or not at all, so a cut stage goes on with the next
+kind. Off unless the study file names attacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.attacks.choosing import chosen_conditions, chosen_prompts
+from pipeline.attacks.differences import compare
+from pipeline.attacks.goals import goals_of
+from pipeline.attacks.judging import judge_of
+from pipeline.attacks.records import Result, forget_others, kinds_done, write_results
+from pipeline.attacks.suffixes import attack_by_suffix
+from pipeline.attacks.texts import Task, injections, long_texts, rounded, sweep
+from pipeline.config_hardness import AttackKind
+from pipeline.context import StudyContext
+from pipeline.heldout import heldout_windows
+from pipeline.loading import checkpoint_facts
+from pipeline.methods import Ready, open_condition
+from pipeline.progress import Reporter
+from pipeline.registry import Inputs
+from pipeline.stages.text import heldout_documents
+
+
+def attack_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+    """Write the attacks on a checkpoint's conditions, and the tests between arms that they allow."""
+    key = inputs.attack(checkpoint_facts(context, checkpoint).weights_hash)
+    hardness = context.config.hardness
+    conditions = chosen_conditions(context, checkpoint, hardness)
+    prompts, seeds, data = chosen_prompts(context, hardness.prompts)
+    task = Task(context.config, judge_of(context, inputs), prompts, seeds, data, reporter.check)
+    total, done = len(conditions) * len(hardness.texts), 0
+    for condition in conditions:
+        assert condition.id is not None
+        there = kinds_done(context, condition.id, key)
+        left = [kind for kind in hardness.texts if kind not in there]
+        done += len(hardness.texts) - len(left)
+        reporter.report(done, total, "attacks")
+        if not left:
+            continue
+        ready = open_condition(context, inputs, checkpoint, condition)
+        for kind in left:
+            reporter.say(f"{kind} on {condition.key}")
+            reporter.report(done, total, "attacks")
+            results = list(_run(kind, ready, task, context, inputs))
+            write_results(context, checkpoint, condition.id, key, results)
+            done += 1
+            reporter.report(done, total, "attacks")
+    forget_others(context, checkpoint, [*hardness.texts], key)
+    compare(context)
+
+
+def _run(
+    kind: AttackKind, ready: Ready, task: Task, context: StudyContext, inputs: Inputs
+) -> Iterator[Result]:
+    if kind == "suffix":
+        config = context.config.hardness.suffix
+        goals, data = goals_of(context.config.hardness)
+        yield attack_by_suffix(ready, goals, data, task.judge, config, "gcg", task.check)
+        if config.random_search:
+            yield attack_by_suffix(ready, goals, data, task.judge, config, "random", task.check)
+    elif kind == "injection":
+        yield from injections(ready, task)
+    elif kind == "long":
+        yield from long_texts(ready, task)
+    elif kind == "sampling":
+        yield from sweep(ready, task)
+    elif kind == "quantised":
+        documents = heldout_documents(context, inputs)
+        yield from rounded(ready, task, heldout_windows(context.config, ready.loaded, documents))

@@ -1,0 +1,230 @@
+"""Stage `geometry`: how toxicity lies among other features in each kept head, and the words it points to.
+
+Works on what the probe stage kept: activation blocks, directions, ranks. Nothing is captured again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import delete, select
+from threadpoolctl import threadpool_limits
+
+from db.blocks import decode_float16, decode_float32, decode_int64
+from db.schema import (
+    ActivationBlock,
+    Direction,
+    Entanglement,
+    Example,
+    ExampleList,
+    FeatureCosine,
+    LensToken,
+)
+from db.write import read_session, upsert, write_session
+from pipeline.context import StudyContext
+from pipeline.entanglement import Cosines, Largest, entanglement
+from pipeline.features import Labelled, labelled
+from pipeline.loading import open_checkpoint, probe_set_id
+from pipeline.logit_lens import LensError, tokens
+from pipeline.probe_directions import unit
+from pipeline.progress import Reporter
+from pipeline.registry import Inputs
+
+DRAWS = 200
+"""Permutations, and resamples."""
+REFERENCES = 100
+"""Directions of permuted labels, and random ones, that a head's words are compared with."""
+METHOD = (
+    f"difference of means within strata, whitened; noise taken off over pairs of statements; {DRAWS} "
+    f"permutations and resamples of whole minimal pairs"
+)
+HEAD = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
+Block = NDArray[np.float32]
+Keys = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Kept heads and their activations [n, heads, d], rows in the order of the probe set."""
+
+    places: list[tuple[int, int]]
+    values: Block
+
+
+def measure_geometry(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+    """Write cosines with other features, entanglement and lens tokens of one checkpoint.
+
+    A study that keeps no activations, or whose statements carry no other feature, gets no cosines; a model
+    whose final norm is not known gets no tokens. Rows of heads that are no longer kept are dropped.
+    """
+    position = context.config.probe.position
+    keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": position}
+    known = labelled(context)
+    kept = _kept(context, keys, known)
+    reporter.say("comparing toxicity with other features")
+    reporter.report(0, 2, "parts")
+    cosines: list[Keys] = []
+    largest: list[Keys] = []
+    # One BLAS thread: several contend over the many small products and end up slower.
+    with threadpool_limits(1, "blas"):
+        if kept.places and known.variables:
+            found = entanglement(kept.values, known.toxic, known.variables, known.clusters, draws=DRAWS)
+            cosines = _cosine_rows(keys, kept, known, found[0])
+            largest = _largest_rows(keys, kept, known, found[1])
+    reporter.say("reading directions through the unembedding")
+    reporter.report(1, 2, "parts")
+    words = _lens_rows(context, keys, kept)
+    with write_session(context.engine) as session:
+        for model, rows, on in (
+            (FeatureCosine, cosines, (*HEAD, "feature")),
+            (Entanglement, largest, HEAD),
+            (LensToken, words, (*HEAD, "method", "side", "rank")),
+        ):
+            _replace(session, model, rows, on, checkpoint)
+    reporter.report(2, 2, "parts")
+
+
+def _replace(session: Any, model: Any, rows: list[Keys], on: tuple[str, ...], checkpoint: int) -> None:
+    """Write rows under their natural keys and drop those of an earlier run that are not among them."""
+    columns = [getattr(model, name) for name in on]
+    wanted = {tuple(row[name] for name in on) for row in rows}
+    known = session.execute(select(model.id, *columns).where(model.checkpoint_id == checkpoint))
+    stale = [row[0] for row in known if tuple(row[1:]) not in wanted]
+    for start in range(0, len(stale), 500):
+        session.execute(delete(model).where(model.id.in_(stale[start : start + 500])))
+    upsert(session, model, rows, on=on)
+
+
+def _kept(context: StudyContext, keys: Keys, known: Labelled) -> _Kept:
+    """Activations of the kept heads, rows sorted like the statements."""
+    query = (
+        select(ActivationBlock, ExampleList.ids)
+        .join(ExampleList, ActivationBlock.example_list_id == ExampleList.id)
+        .where(*(getattr(ActivationBlock, name) == value for name, value in keys.items()))
+        .order_by(ActivationBlock.layer, ActivationBlock.head)
+    )
+    places, values = [], []
+    with read_session(context.engine) as session:
+        for block, ids in session.execute(query):
+            order = np.argsort(decode_int64(ids))
+            if not np.array_equal(decode_int64(ids)[order], known.ids):
+                continue  # of an earlier state of the probe set
+            places.append((block.layer, block.head))
+            values.append(decode_float16(block.data, block.columns, block.scale)[order])
+    return _Kept(places, np.stack(values, axis=1) if values else np.empty((0, 0, 0), np.float32))
+
+
+def _number(value: Any) -> float | None:
+    return None if math.isnan(float(value)) else float(value)
+
+
+def _cosine_rows(keys: Keys, kept: _Kept, known: Labelled, found: Cosines) -> list[Keys]:
+    features = [(one, name, code) for one in known.variables for name, code in one.features]
+    numbers = ("cosine", "low", "high", "null_low", "null_high", "p")
+    rows = []
+    for at, (layer, head) in enumerate(kept.places):
+        for of, (one, name, code) in enumerate(features):
+            row = {**keys, "layer": layer, "head": head, "variable": one.name, "feature": name}
+            row |= {column: _number(getattr(found, column)[at, of]) for column in numbers}
+            row |= {
+                "reliability": float(found.reliability[at, of]),
+                "toxicity_reliability": float(found.toxicity_reliability[at, of]),
+                "n": int((one.codes >= 0).sum()),
+                "n_feature": int((one.codes == code).sum()),
+            }
+            rows.append(row)
+    return rows
+
+
+def _largest_rows(keys: Keys, kept: _Kept, known: Labelled, found: Largest) -> list[Keys]:
+    names = [name for one in known.variables for name, _ in one.features]
+    numbers = ("value", "low", "high", "null_mean", "null_high", "p", "random_median", "random_high", "welch")
+    rows = []
+    for at, (layer, head) in enumerate(kept.places):
+        place = int(found.feature[at])
+        rows.append(
+            {
+                **keys,
+                "layer": layer,
+                "head": head,
+                **{column: _number(getattr(found, column)[at]) for column in numbers},
+                "feature": names[place] if place >= 0 else None,
+                "used": int(found.used[at]),
+                "tried": len(names),
+                "dimensions": kept.values.shape[2],
+                "n": len(known.ids),
+                "method": METHOD,
+            }
+        )
+    return rows
+
+
+def _lens_rows(context: StudyContext, keys: Keys, kept: _Kept) -> list[Keys]:
+    """Tokens of the kept heads' directions, in steps of one sigma."""
+    method = context.config.steering.direction
+    query = (
+        select(Direction.layer, Direction.head, Direction.sigma, Direction.vector)
+        .where(*(getattr(Direction, name) == value for name, value in keys.items()))
+        .where(Direction.method == method)
+    )
+    examples = (
+        select(Example.label, Example.split)
+        .where(Example.probe_set_id == keys["probe_set_id"])
+        .order_by(Example.id)
+    )
+    with read_session(context.engine) as session:
+        directions = {(layer, head): (sigma, blob) for layer, head, sigma, blob in session.execute(query)}
+        found = session.execute(examples).all()
+    train = np.array([split == "train" for _, split in found], dtype=bool)
+    toxic = np.array([label == 1 for label, _ in found], dtype=bool)[train]
+    loaded = open_checkpoint(context, keys["checkpoint_id"])
+    rows: list[Keys] = []
+    with suppress(LensError):
+        for at, place in enumerate(kept.places):
+            if place not in directions:
+                continue
+            sigma, blob = directions[place]
+            references = _references(kept.values[train, at], toxic, place)
+            for token in tokens(loaded, *place, decode_float32(blob) * np.float32(sigma), references):
+                rows.append(
+                    {
+                        **keys,
+                        "method": method,
+                        "layer": place[0],
+                        "head": place[1],
+                        "side": token.side,
+                        "rank": token.rank,
+                        "token_id": token.token_id,
+                        "token": _storable(token.token),
+                        "logit": token.logit,
+                        "permuted": token.reference["permuted"],
+                        "random": token.reference["random"],
+                    }
+                )
+    return rows
+
+
+def _storable(token: str) -> str:
+    """As text that every database keeps: lone surrogates and null bytes are written out."""
+    safe = token.encode("utf-8", "replace").decode()
+    return safe if "\x00" not in safe else json.dumps(safe)[1:-1]
+
+
+def _references(train: Block, toxic: NDArray[np.bool_], place: tuple[int, int]) -> dict[str, Block]:
+    """Directions from permuted labels, and random ones, each one sigma long, float32 [REFERENCES, d]."""
+    rng = np.random.default_rng([*place, 7])
+    shuffled = np.stack([rng.permutation(toxic) for _ in range(REFERENCES)]).astype(np.float64)
+    centred = train.astype(np.float64) - train.mean(axis=0, dtype=np.float64)
+    permuted = shuffled @ centred  # in proportion to the difference of means, the classes' sizes being fixed
+    random = rng.standard_normal((REFERENCES, train.shape[1]))
+    made = {}
+    for name, vectors in (("permuted", unit(permuted)), ("random", unit(random))):
+        sigma = (centred @ vectors.T).std(axis=0)
+        made[name] = (vectors * sigma[:, None]).astype(np.float32)
+    return made

@@ -1,0 +1,94 @@
+"""Stage `relearn`: fine-tune the detox away and count the steps, on chosen conditions.
+
+Each condition is written whole or not at all. Off unless the study file names the attack `relearn`.
+"""
+
+from __future__ import annotations
+
+from pipeline.attacks.choosing import chosen_conditions, chosen_prompts
+from pipeline.attacks.judging import Judge, judge_of
+from pipeline.attacks.records import forget_others, kinds_done, write_results
+from pipeline.attacks.relearning import attack_by_relearning
+from pipeline.config import StudyConfig
+from pipeline.context import StudyContext
+from pipeline.loading import checkpoint_facts
+from pipeline.methods import Ready, open_condition
+from pipeline.progress import Reporter
+from pipeline.registry import Inputs
+from pipeline.sources import open_source
+from pipeline.statistics import Floats
+
+TEXTS = 600
+"""Toxic documents an attacker is given; read again where the budget needs more."""
+
+
+def relearn_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+    """Write how hard each detox of a checkpoint is to undo. Raises ValueError without toxic text."""
+    config = context.config
+    key = inputs.relearn(checkpoint_facts(context, checkpoint).weights_hash)
+    conditions = chosen_conditions(context, checkpoint, config.hardness)
+    bare, attacked = conditions[0], conditions[1:]
+    texts, source = toxic_texts(config)
+    judge = judge_of(context, inputs)
+    prompts, seeds, data = chosen_prompts(context, config.hardness.relearn.prompts)
+
+    def speak(ready: Ready) -> tuple[Floats, Floats]:
+        return said(ready, judge, prompts, seeds, config, reporter)
+
+    base: Floats | None = None
+    for done, condition in enumerate(attacked):
+        assert condition.id is not None
+        reporter.say(f"relearning {condition.key}")
+        reporter.report(done, len(attacked), "conditions")
+        if kinds_done(context, condition.id, key):
+            continue
+        if base is None:
+            base, _ = speak(open_condition(context, inputs, checkpoint, bare))
+        ready = open_condition(context, inputs, checkpoint, condition)
+        result = attack_by_relearning(
+            ready, judge, speak, base, texts, config, f"{data}; text: {source}", reporter.check
+        )
+        write_results(context, checkpoint, condition.id, key, [result])
+    forget_others(context, checkpoint, ["relearn"], key)
+    reporter.report(len(attacked), max(1, len(attacked)), "conditions")
+
+
+def said(
+    ready: Ready,
+    judge: Judge,
+    prompts: list[str],
+    seeds: list[int],
+    config: StudyConfig,
+    reporter: Reporter,
+) -> tuple[Floats, Floats]:
+    """Toxicity and fluency of one continuation of each prompt, [prompts] each."""
+    evaluation = config.evaluation
+    made = ready.generate(
+        prompts,
+        seeds=seeds,
+        new_tokens=evaluation.new_tokens,
+        temperature=evaluation.temperature,
+        top_p=evaluation.top_p,
+        batch_size=evaluation.batch_size,
+        progress=lambda done, total: reporter.check(),
+    )
+    texts = [ready.continuation(one.text) for one in made]
+    return judge.toxicity_of(prompts, texts), judge.fluency_of(prompts, texts)
+
+
+def toxic_texts(config: StudyConfig, most: int = TEXTS) -> tuple[list[str], str]:
+    """Toxic documents for an attacker, and their source: held out from training where there are such."""
+    sources = config.with_role("heldout_toxic") or config.with_role("toxic")
+    found: list[str] = []
+    titles = []
+    for source in sources:
+        opened = open_source(source, config.forum)
+        titles.append(opened.title)
+        for record in opened:
+            if record.label in (1, None):
+                found.append(record.text)
+            if len(found) >= most:
+                break
+    if not found:
+        raise ValueError("relearning needs toxic text: give a source with role 'toxic' or 'heldout_toxic'")
+    return found[:most], f"{'+'.join(titles)}, {min(len(found), most)} documents"

@@ -1,0 +1,115 @@
+"""The tokenising half of stage `text`: the study's tokenizer and the token pools all arms draw from.
+
+Knows which roles are pooled and how many tokens each must hold; how a pool is written is known elsewhere.
+Where a study has arms whose documents are annotated (`meda`, `inst`, `slung`), each document's toxicity is
+pooled with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.config import Role, StudyConfig
+from pipeline.context import StudyContext
+from pipeline.methods.prefixes import mark_words
+from pipeline.mixes import added_tokens
+from pipeline.pools import Annotate, Pool, build_pool, open_pool
+from pipeline.progress import Reporter
+from pipeline.reading import heldout_texts, training_texts
+from pipeline.registry import Inputs
+
+BPE_DOCUMENTS = 40_000
+
+
+def corpus_folder(context: StudyContext, inputs: Inputs) -> Path:
+    """Where the tokenizer and the token pools lie; studies that train on the same text share it."""
+    return context.folder("corpus", inputs.corpus)
+
+
+def pool_tokens(config: StudyConfig) -> dict[Role, int]:
+    """Tokens each training role must hold for the largest of its arms."""
+    control = config.control_share or max(config.shares, default=0.0)
+    needed: dict[Role, int] = {"clean": config.clean_tokens}
+    if config.largest_share > 0:
+        needed["toxic"] = added_tokens(config.clean_tokens, config.largest_share)
+    if config.controls:
+        needed["informal"] = added_tokens(config.clean_tokens, control)
+    return needed
+
+
+def tokenise(context: StudyContext, inputs: Inputs, reporter: Reporter, tfidf: Path) -> None:
+    """Make the tokenizer and every pool. `tfidf`: where the study's own scorer lies, if it has one.
+
+    Raises TokenizerError, SourceError, and ScorerError where documents cannot be annotated.
+    """
+    from backend.forum import VOCABULARY
+    from pipeline.tokenization import make_tokenizer
+
+    config, folder = context.config, corpus_folder(context, inputs)
+    reporter.say("making the tokenizer")
+    reporter.report(0, 1)
+    tokenizer = make_tokenizer(
+        config.tokenizer.kind,
+        folder / "tokenizer",
+        words=[*VOCABULARY, *mark_words(config)] if config.tokenizer.kind == "word" else None,
+        texts=_tokenizer_texts(config) if config.tokenizer.kind == "bpe" else None,
+        vocabulary=config.tokenizer.vocabulary,
+        path=config.tokenizer.path,
+    )
+    for role, tokens in pool_tokens(config).items():
+        reporter.say(f"tokenising the {role} text")
+        build_pool(
+            training_texts(config, role),
+            tokenizer,
+            folder / "pools" / role,
+            role=role,
+            tokens=tokens,
+            key=inputs.corpus,
+            annotate=_annotator(config, role, tfidf) if config.variants and role != "informal" else None,
+            progress=reporter.counting("tokens"),
+        )
+    losses: tuple[Role, ...] = (
+        ("heldout_clean", "heldout_toxic") if _has_toxic(config) else ("heldout_clean",)
+    )
+    for role in losses:
+        build_pool(
+            heldout_texts(config, role),
+            tokenizer,
+            folder / "pools" / role,
+            role=role,
+            tokens=config.evaluation.heldout_tokens,
+            key=inputs.corpus,
+        )
+
+
+def _annotator(config: StudyConfig, role: Role, tfidf: Path) -> Annotate:
+    """What tells the toxicity of documents of a role, 0..1."""
+    wanted = config.annotation.scorer or ("forum" if config.speaks_forum else "role")
+    if wanted == "role":
+        return lambda texts: np.full(len(texts), float(role == "toxic"))
+    from backend.scorers import make_scorer
+
+    return make_scorer(wanted, tfidf).score
+
+
+def _has_toxic(config: StudyConfig) -> bool:
+    return bool(config.with_role("toxic") or config.with_role("heldout_toxic"))
+
+
+def _tokenizer_texts(config: StudyConfig) -> Iterable[str]:
+    """Clean and added text for a tokenizer that all arms share, so that none has the better one."""
+    roles: list[Role] = ["clean"]
+    roles += ["toxic"] if config.largest_share > 0 else []
+    roles += ["informal"] if config.controls else []
+    for role in roles:
+        yield from (text for text, _ in islice(training_texts(config, role), BPE_DOCUMENTS))
+
+
+def pool(context: StudyContext, inputs: Inputs, role: Role) -> Pool | None:
+    """A pool of the study, or None where the study has no such text."""
+    folder = corpus_folder(context, inputs) / "pools" / role
+    return open_pool(folder) if folder.is_dir() else None

@@ -1,0 +1,46 @@
+"""Statistics of the study: estimates of one model, metrics over seeds, contrasts between arms.
+
+Knows numbers only. `estimates` resamples prompts, `seeds` adds the spread between seeds of one arm, `arms`
+compares arms.
+"""
+
+from pipeline.statistics.arms import Contrast, contrast, of_values
+from pipeline.statistics.estimates import (
+    SCORE,
+    Bounds,
+    Estimate,
+    Floats,
+    Interval,
+    StatisticsError,
+    all_agree,
+    expected_maximum,
+    fire_rate,
+    mean_interval,
+    paired_difference,
+    ratio_interval,
+    resampled_sums,
+)
+from pipeline.statistics.seeds import Spread, interaction, over_seeds, pooled_spread
+
+__all__ = [
+    "SCORE",
+    "Bounds",
+    "Contrast",
+    "Estimate",
+    "Floats",
+    "Interval",
+    "Spread",
+    "StatisticsError",
+    "all_agree",
+    "contrast",
+    "expected_maximum",
+    "fire_rate",
+    "interaction",
+    "mean_interval",
+    "of_values",
+    "over_seeds",
+    "paired_difference",
+    "pooled_spread",
+    "ratio_interval",
+    "resampled_sums",
+]

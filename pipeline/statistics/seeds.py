@@ -1,0 +1,162 @@
+"""A metric over the seeds of one arm: seeds are the unit, prompts are crossed with them.
+
+Knows arrays of numbers only. Two things vary: the seed (few, so Student's t) and the prompt (many, so a
+bootstrap). Every seed answers the same prompts, which is the layout of readers and cases in radiology
+(Obuchowski and Rockette 1995; Hillis 2007), and the two half widths are joined as the root of their summed
+squares (MOVER: Zou and Donner 2008). Resampling the seeds themselves is too narrow: with two of them half of
+all resamples hold one seed twice. Simulated with a seed variance ten times that of prompts, such a 95 %
+interval covers 78 % for two seeds, 86 % for three, 92 % for five.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from pipeline.statistics.estimates import (
+    Bounds,
+    Estimate,
+    Floats,
+    StatisticsError,
+    all_agree,
+    column,
+    constant,
+    ratio_interval,
+    resampled_sums,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Variance of one seed's metric between seeds, and its degrees of freedom."""
+
+    variance: float
+    df: int
+
+
+def pooled_spread(arms: Iterable[ArrayLike]) -> Spread | None:
+    """Between-seed variance pooled over arms, each an array of seeds' values; None without two of one arm.
+
+    Takes the variance to be the same in every arm: with two or three seeds no arm can say its own.
+    """
+    squares, df = 0.0, 0
+    for arm in arms:
+        points = np.asarray(arm, dtype=np.float64)
+        if len(points) > 1:
+            squares += float(((points - points.mean()) ** 2).sum())
+            df += len(points) - 1
+    return Spread(squares / df, df) if df else None
+
+
+def interaction(rows: Floats) -> float:
+    """Variance of one seed's answer to one prompt beyond both their means; `rows` [seeds, prompts].
+
+    Divided by the number of prompts this is what the between-seed variance of means owes to prompts alone.
+    """
+    seeds, n = rows.shape
+    if seeds < 2 or n < 2:
+        return 0.0
+    rest = rows - rows.mean(axis=1, keepdims=True) - rows.mean(axis=0) + rows.mean()
+    return float((rest**2).sum() / ((seeds - 1) * (n - 1)))
+
+
+def over_seeds(
+    numerators: Sequence[ArrayLike],
+    denominators: Sequence[ArrayLike] | None = None,
+    *,
+    method: Literal["hierarchical", "t"] = "hierarchical",
+    shared: bool = True,
+    spread: Spread | None = None,
+    bounds: Bounds | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """A metric over the seeds of an arm; one array per seed, [prompts] or [prompts, samples].
+
+    Give `denominators` (tokens) for ratios of sums. The value is the mean over seeds of each seed's metric.
+    `hierarchical`: Student's t over seeds and a bootstrap over prompts, joined; `shared` says that the seeds
+    saw the same prompts. `t`: Student's t over the seeds' values alone. `spread`: the between-seed variance
+    pooled over arms, which makes two seeds bearable; without it they give t with one degree of freedom.
+    `bounds` clip the interval, and give it a width where all prompts of all seeds agree. With one seed the
+    interval is over prompts only, and the method says so.
+
+    Real coverage of nominal 95 %, simulated with 60 prompts and a seed variance of 0, 0.1, 1 and 10 times
+    that of prompts (tests/test_seed_intervals.py): with the arm's own spread 100 % for 2 seeds, 97 to 100 %
+    for 3, 95 to 97 % for 5, 93 to 97 % for 9; with a spread pooled over five arms 92 to 97 % throughout.
+    """
+    if not numerators:
+        raise StatisticsError("no seeds to average over")
+    tops = [x if x.ndim == 1 else x.mean(axis=1) for x in (column(value) for value in numerators)]
+    bottoms = [np.ones(len(top)) for top in tops]
+    if denominators is not None:
+        bottoms = [column(value, "denominators") for value in denominators]
+    if [len(top) for top in tops] != [len(bottom) for bottom in bottoms]:
+        raise StatisticsError("numerators and denominators must match, seed by seed")
+    if len(tops) == 1:
+        one = ratio_interval(
+            tops[0], bottoms[0], draws=draws, seed=seed, level=level, unit="prompts", bounds=bounds
+        )
+        return Estimate(one.value, one.low, one.high, one.n, f"{one.method}; one seed only")
+    points = np.array([top.sum() / bottom.sum() for top, bottom in zip(tops, bottoms, strict=True)])
+    n = sum(len(top) for top in tops)
+    if bounds is not None and constant(np.concatenate(tops), np.concatenate(bottoms)):
+        agreed = all_agree(float(points[0]), len(tops[0]), bounds, level=level)
+        return Estimate(agreed.value, agreed.low, agreed.high, n, f"{agreed.method}, {len(tops)} seeds")
+    same = shared and len({len(top) for top in tops}) == 1
+    rest = _residual(tops, bottoms, points, crossed=same)
+    used = spread or Spread(float(points.var(ddof=1)), len(points) - 1)
+    # The seeds cannot lie closer than their prompts' own noise allows but by luck.
+    reach = float(stats.t.ppf((1 + level) / 2, used.df)) * math.sqrt(
+        max(used.variance, rest if method != "t" else 0.0) / len(points)
+    )
+    low = high = reach
+    text = f"Student's t over {len(points)} seeds"
+    if spread is not None:
+        text += f", variance pooled over arms (df {spread.df})"
+    if method == "hierarchical" and same:
+        below, above = _prompt_reach(tops, bottoms, rest, draws, seed, level)
+        low, high = math.hypot(reach, below), math.hypot(reach, above)
+        text += f", with a bootstrap over prompts, {draws} draws"
+    value = float(points.mean())
+    ends = np.array([value - low, value + high])
+    if bounds is not None:
+        ends = ends.clip(*bounds)
+    return Estimate(value, float(ends[0]), float(ends[1]), n, f"{text}, {level:.0%}")
+
+
+def _influence(top: Floats, bottom: Floats, point: float) -> Floats:
+    """What each prompt adds to a ratio of sums, to first order; the mean is the ratio itself."""
+    return np.asarray(point + (top - point * bottom) / bottom.mean())
+
+
+def _residual(tops: list[Floats], bottoms: list[Floats], points: Floats, *, crossed: bool) -> float:
+    """Variance that prompts alone give the difference between seeds' metrics."""
+    rows = [_influence(t, b, float(p)) for t, b, p in zip(tops, bottoms, points, strict=True)]
+    if crossed:
+        return interaction(np.stack(rows)) / len(rows[0])
+    return float(np.mean([row.var(ddof=1) / len(row) if len(row) > 1 else 0.0 for row in rows]))
+
+
+def _prompt_reach(
+    tops: list[Floats], bottoms: list[Floats], rest: float, draws: int, seed: int, level: float
+) -> tuple[float, float]:
+    """Half widths below and above that prompts add beyond what the spread of seeds holds already."""
+    sums = resampled_sums(np.column_stack([*tops, *bottoms]), draws, np.random.default_rng(seed))
+    seeds = len(tops)
+    means = (sums[:, :seeds] / sums[:, seeds:]).mean(axis=1)
+    value = float(np.mean([top.sum() / bottom.sum() for top, bottom in zip(tops, bottoms, strict=True)]))
+    variance = float(np.nanvar(means))
+    if variance == 0:
+        return 0.0, 0.0
+    n = len(tops[0])
+    own = math.sqrt(max(0.0, 1 - rest / seeds / variance) * n / max(n - 1, 1))
+    own *= float(stats.t.ppf((1 + level) / 2, max(n - 1, 1)) / stats.norm.ppf((1 + level) / 2))
+    low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return own * max(value - float(low), 0.0), own * max(float(high) - value, 0.0)

@@ -1,0 +1,15 @@
+"""Content hashes of texts: names that do not depend on a text's place."""
+
+from __future__ import annotations
+
+import hashlib
+
+
+def key_of(text: str) -> str:
+    """Content hash of a text; names an example whatever its place."""
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def words_key(text: str) -> str:
+    """Content hash of a text's words in any order: twins of a minimal pair share it, and so a split."""
+    return key_of(" ".join(sorted(text.lower().split())))

@@ -1,0 +1,78 @@
+"""The effect of rarity as a difference in differences, with intervals over seeds.
+
+Knows measures as plain numbers. The effect of a run is (u - u at r = 1) - (c - c at r = 1) within its seed:
+u the mean entanglement of the rare chain's features, c that of the controls. DiD is its mean over the low
+shares, taken per seed first: the seed is the unit of every interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from pipeline.toy.config import LOW, REFERENCE, Split
+
+LEARNED = 0.99
+"""Accuracy on the rare chain from which on it counts as learned."""
+
+
+@dataclass(frozen=True)
+class RunValues:
+    """What the effect needs of one run."""
+
+    share: float
+    seed: int
+    accuracy: float
+    rare: float
+    control: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A DiD over seeds; `value` is None where no run falls into the split, the ends with one seed."""
+
+    split: Split
+    value: float | None
+    low: float | None
+    high: float | None
+    seeds: int
+    runs: int
+    positive: int
+    """Seeds whose own DiD is above zero."""
+    interval: str
+
+
+def run_effects(rows: Sequence[RunValues]) -> list[tuple[RunValues, float]]:
+    """Each run but the references with its effect; seeds without a run at r = 1 are left out."""
+    base = {row.seed: row for row in rows if row.share == REFERENCE}
+    found = []
+    for row in rows:
+        one = base.get(row.seed)
+        if one is not None and row.share != REFERENCE:
+            found.append((row, (row.rare - one.rare) - (row.control - one.control)))
+    return found
+
+
+def effect(rows: Sequence[RunValues], split: Split = "all", level: float = 0.95) -> Effect:
+    """DiD over the low shares, of all runs or of those whose rare chain is (not yet) learned.
+
+    Student's interval over the seeds' means.
+    """
+    by_seed: dict[int, list[float]] = {}
+    for row, value in run_effects(rows):
+        if row.share <= LOW and (split == "all" or (row.accuracy >= LEARNED) == (split == "learned")):
+            by_seed.setdefault(row.seed, []).append(value)
+    own = np.array([np.mean(values) for _, values in sorted(by_seed.items())])
+    runs, positive = sum(map(len, by_seed.values())), int((own > 0).sum())
+    if not len(own):
+        return Effect(split, None, None, None, 0, 0, 0, "no run in this split")
+    mean = float(own.mean())
+    if len(own) == 1:
+        return Effect(split, mean, None, None, 1, runs, positive, "one seed: no interval")
+    half = float(stats.t.ppf((1 + level) / 2, len(own) - 1) * own.std(ddof=1) / math.sqrt(len(own)))
+    text = f"Student's t over {len(own)} seeds, {level:.0%}"
+    return Effect(split, mean, mean - half, mean + half, len(own), runs, positive, text)

@@ -1,0 +1,90 @@
+"""From trained networks to measures: directions under each probe, and their entanglement by group.
+
+Knows arrays. A network is `trained` (at the run's own share) or `frozen` (the same seed's network at r = 1,
+only the probe is refitted on the run's mixture): what a frozen network shows, the probe made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.toy.chains import FEATURES, RARE, mixture
+from pipeline.toy.config import REFERENCE, Probe, ToyConfig
+from pipeline.toy.geometry import entanglement
+from pipeline.toy.probes import class_means, logistic_directions, point_weights
+from pipeline.toy.tasks import Run
+from pipeline.toy.training import Trained
+
+Floats = NDArray[np.float64]
+Network = Literal["trained", "frozen"]
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """One run's 12 directions under one probe, and what they say of the rare chain and of the controls."""
+
+    network: Network
+    probe: Probe
+    rare_absolute: float
+    control_absolute: float
+    rare_signed: float
+    control_signed: float
+    rare_norm: float
+    control_norm: float
+    vectors: NDArray[np.float32]
+    """Not normalised, [12, width]."""
+
+
+def measure(
+    config: ToyConfig, runs: Sequence[Run], trained: Trained, probes: Sequence[Probe]
+) -> list[list[Measure]]:
+    """All measures of each run, in the order of the runs.
+
+    Runs whose seed has no run at r = 1 among them get no frozen measures.
+    """
+    at_one = {run.seed: place for place, run in enumerate(runs) if run.share == REFERENCE}
+    frozen = [place for place, run in enumerate(runs) if run.seed in at_one]
+    found: list[list[Measure]] = [[] for _ in runs]
+    sources: list[tuple[Network, list[int], list[int]]] = [
+        ("trained", list(range(len(runs))), list(range(len(runs)))),
+        ("frozen", frozen, [at_one[runs[place].seed] for place in frozen]),
+    ]
+    for network, places, networks in sources:
+        for probe in probes:
+            shares = [runs[place].share for place in places]
+            vectors = directions(config, trained.activations[networks], trained.labels, shares, probe)
+            for place, own in zip(places, vectors, strict=True):
+                found[place].append(_measure(network, probe, own))
+    return found
+
+
+def directions(
+    config: ToyConfig, points: Floats, labels: NDArray[np.int64], shares: Sequence[float], probe: Probe
+) -> Floats:
+    """Directions of networks [models, n, d] whose mixtures have these shares: [models, 12, d].
+
+    Only the `mixture` probe looks at the shares: its examples weigh what the training mixture gives them.
+    """
+    if not shares:
+        return np.empty((0, FEATURES, points.shape[-1]))
+    if probe == "means":
+        return class_means(points, labels, centre=config.centre)
+    alike = np.full((len(shares), FEATURES), 1 / FEATURES)
+    chances = alike if probe == "balanced" else np.stack([mixture(share) for share in shares])
+    weights = point_weights(labels, chances, float(config.probe_examples))
+    return logistic_directions(points, labels, weights, l2=config.probe_l2)
+
+
+def _measure(network: Network, probe: Probe, vectors: Floats) -> Measure:
+    plain, signed = (entanglement(vectors, signed=sign) for sign in (False, True))
+    norms = np.linalg.norm(vectors, axis=-1)
+    means = [(float(part[RARE].mean()), float(part[~RARE].mean())) for part in (plain, signed, norms)]
+    (u, c), (u_signed, c_signed), (u_norm, c_norm) = means
+    return Measure(
+        network, probe, u, c, u_signed, c_signed, u_norm, c_norm, vectors=vectors.astype(np.float32)
+    )

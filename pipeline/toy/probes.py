@@ -1,0 +1,95 @@
+"""Feature directions from labelled activations: class means and one-vs-rest logistic weights.
+
+Knows arrays only. The logistic problem is scikit-learn's `LogisticRegression(C=1/l2)` with sample weights:
+weighted sum of log losses plus l2/2 times the squared weights, the intercept free. Solved by Newton's method
+with step halving, for all models and features at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from pipeline.toy.chains import FEATURES
+
+Floats = NDArray[np.float64]
+_HALVINGS = 30
+_TOLERANCE = 1e-9
+_CELLS = 2_000_000
+"""Numbers of one block of problems; bounds memory."""
+
+
+def class_means(points: Floats, labels: NDArray[np.int64], *, centre: bool) -> Floats:
+    """Mean activation of each feature, [models, n, d] to [models, 12, d]; less their own mean if `centre`."""
+    belongs = (labels[None] == np.arange(FEATURES)[:, None]).astype(np.float64)
+    means = (belongs / belongs.sum(axis=1, keepdims=True)) @ points
+    return np.asarray(means - means.mean(axis=-2, keepdims=True) if centre else means)
+
+
+def point_weights(labels: NDArray[np.int64], chances: Floats, total: float) -> Floats:
+    """Weight of each point: its feature's chance, shared by the feature's points, times `total`.
+
+    `chances` [models, 12] sum to one; the result is [models, n] and sums to `total`.
+    """
+    sizes = np.bincount(labels, minlength=FEATURES)
+    return np.asarray(total * chances[:, labels] / sizes[labels])
+
+
+def logistic_directions(
+    points: Floats, labels: NDArray[np.int64], weights: Floats, *, l2: float = 1.0, max_steps: int = 200
+) -> Floats:
+    """Weight vectors of one-vs-rest logistic probes, [models, 12, d].
+
+    `points` [models, n, d], `weights` [models, n]. Raises FloatingPointError where Newton does not converge.
+    """
+    models, n, d = points.shape
+    block = max(1, _CELLS // (FEATURES * n * (d + 1)))
+    found = [
+        _newton(points[at : at + block], labels, weights[at : at + block], l2, max_steps)
+        for at in range(0, models, block)
+    ]
+    return np.concatenate(found)
+
+
+def _newton(points: Floats, labels: NDArray[np.int64], weights: Floats, l2: float, max_steps: int) -> Floats:
+    models, n, d = points.shape
+    design = np.concatenate([points, np.ones((models, n, 1))], axis=-1)[:, None]
+    signs = np.where(labels[None] == np.arange(FEATURES)[:, None], 1.0, -1.0)
+    weights = weights[:, None]
+    penalty = np.append(np.full(d, l2), 0.0)
+    beta = np.zeros((models, FEATURES, d + 1))
+
+    def loss(at: Floats) -> Floats:
+        margins = signs * (design @ at[..., None])[..., 0]
+        return np.asarray((weights * np.logaddexp(0, -margins)).sum(-1) + (penalty * at**2).sum(axis=-1) / 2)
+
+    value = loss(beta)
+    for _ in range(max_steps):
+        doubt = expit(-signs * (design @ beta[..., None])[..., 0])
+        slope = -np.einsum("mfn,mgnd->mfd", weights * signs * doubt, design) + penalty * beta
+        if np.abs(slope).max() <= _TOLERANCE * weights.sum(axis=-1).max():
+            return beta[..., :d]
+        curve = np.einsum("mfn,mgnd,mgne->mfde", weights * doubt * (1 - doubt), design, design, optimize=True)
+        curve = curve + np.diag(penalty + 1e-12)
+        step = np.linalg.solve(curve, slope[..., None])[..., 0]
+        value, beta = _halve(loss, value, beta, step)
+    raise FloatingPointError(f"logistic probes did not converge in {max_steps} steps")
+
+
+def _halve(
+    loss: Callable[[Floats], Floats], value: Floats, beta: Floats, step: Floats
+) -> tuple[Floats, Floats]:
+    """Take each problem's step, halved until its loss does not rise."""
+    size = np.ones(value.shape)
+    for _ in range(_HALVINGS):
+        tried = beta - size[..., None] * step
+        after = loss(tried)
+        worse = after > value + 1e-12 * np.abs(value)
+        if not worse.any():
+            break
+        size = np.where(worse, size / 2, size)
+    better = after <= value + 1e-12 * np.abs(value)
+    return np.where(better, after, value), np.where(better[..., None], tried, beta)

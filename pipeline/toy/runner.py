@@ -1,0 +1,170 @@
+"""Running a request: what is missing, in chunks of whole seeds, each trained as one batch and written.
+
+Stopped at any moment it keeps the finished chunks; run again it goes on from there, and does nothing where
+nothing is missing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sqlalchemy import Engine
+
+from db.engine import DatabaseProblem, open_writer
+from pipeline.lock import study_lock
+from pipeline.progress import HEARTBEAT_SECONDS, Stopped
+from pipeline.stage import plain_words
+from pipeline.toy import store
+from pipeline.toy.config import REFERENCE, ToyConfig, ToyRequest
+from pipeline.toy.measures import measure
+from pipeline.toy.tasks import Run
+from pipeline.toy.training import Trained, train
+
+Watch = Callable[[float, float], None]
+"""Gets work done and all work, in training steps times models."""
+MOST_MODELS = 96
+"""Models in one batch: what is lost at a stop, against what a wider batch saves."""
+
+
+class ToyError(ValueError):
+    """A toy run cannot give numbers; one line for the person."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a request ended."""
+
+    setting: str
+    hash: str
+    experiment_id: int
+    made: int
+    """Runs trained by this command."""
+    seconds: float
+
+
+def run_toy(
+    config: ToyConfig,
+    request: ToyRequest,
+    *,
+    home: Path,
+    database_url: str,
+    watch: Watch = lambda done, total: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train, measure and store what the request lacks.
+
+    Raises Stopped where a stop was asked for, ToyError where training diverged, AlreadyRunning where another
+    process runs the same configuration.
+    """
+    with study_lock(home, f"toy-{config.hash}"):
+        engine = open_writer(database_url)
+        try:
+            experiment = store.register(engine, config)
+            lacking = store.missing(engine, experiment, request)
+            started = time.monotonic()
+            if lacking:
+                with _telling(engine, experiment, watch, should_stop) as tell:
+                    _work(engine, experiment, config, request, lacking, tell)
+            seconds = time.monotonic() - started
+            return Outcome(config.setting, config.hash, experiment, len(lacking), seconds)
+        finally:
+            engine.dispose()
+
+
+def chunks(lacking: list[Run], most: int) -> list[list[Run]]:
+    """Runs to train together: whole seeds, each with its run at r = 1, which the frozen network needs."""
+    seeds: dict[int, list[Run]] = {}
+    for run in lacking:
+        seeds.setdefault(run.seed, []).append(run)
+    for seed, runs in seeds.items():
+        if all(run.share != REFERENCE for run in runs):
+            runs.append(Run(REFERENCE, seed))
+    made: list[list[Run]] = []
+    for runs in seeds.values():
+        if made and len(made[-1]) + len(runs) <= most:
+            made[-1].extend(runs)
+        else:
+            made.append(list(runs))
+    return made
+
+
+def _work(
+    engine: Engine, experiment: int, config: ToyConfig, request: ToyRequest, lacking: list[Run], tell: Watch
+) -> None:
+    groups = chunks(lacking, MOST_MODELS)
+    total = float(sum(map(len, groups)) * config.steps)
+    before = 0.0
+    tell(0.0, total)
+    for runs in groups:
+        models = len(runs)
+
+        def step_done(step: int, _: int, at: float = before, models: int = models) -> None:
+            tell(at + step * models, total)
+
+        with _one_thread():
+            trained = train(config, runs, step_done)
+            _check(runs, trained)
+            found = measure(config, runs, trained, request.probes)
+        store.save(engine, experiment, runs, trained, found, lacking)
+        before += len(runs) * config.steps
+        tell(before, total)
+
+
+def _check(runs: list[Run], trained: Trained) -> None:
+    fine = np.isfinite(trained.activations).all(axis=(1, 2)) & np.isfinite(trained.losses).all(axis=(1, 2))
+    for place in np.flatnonzero(~fine)[:1]:
+        run = runs[place]
+        raise ToyError(
+            f"training diverged at share {run.share:g}, seed {run.seed}; choose a smaller learning rate"
+        )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """The matrices are too small to share out: more threads only wait for one another."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _telling(
+    engine: Engine, experiment: int, watch: Watch, should_stop: Callable[[], bool]
+) -> Iterator[Watch]:
+    """A callback that shows progress, writes it to the row now and then, and raises Stopped on request."""
+    earlier, started = store.seconds_so_far(engine, experiment), time.monotonic()
+    last = 0.0
+
+    def seconds() -> float:
+        return earlier + time.monotonic() - started
+
+    def tell(done: float, total: float) -> None:
+        nonlocal last
+        watch(done, total)
+        if time.monotonic() - last >= HEARTBEAT_SECONDS:
+            last = time.monotonic()
+            store.mark(engine, experiment, done=done, total=total, seconds=seconds())
+        if should_stop():
+            raise Stopped("stopped by request")
+
+    store.mark(engine, experiment, status="running", error=None)
+    try:
+        yield tell
+    except (Stopped, KeyboardInterrupt):
+        store.mark(engine, experiment, status="stopped", seconds=seconds())
+        raise Stopped("stopped by request") from None
+    except Exception as error:
+        # A database that is full or locked may refuse this mark as well; the failure is told all the same.
+        with suppress(DatabaseProblem):
+            store.mark(engine, experiment, status="failed", error=plain_words(error), seconds=seconds())
+        raise
+    store.mark(engine, experiment, status="done", seconds=seconds())

@@ -1,0 +1,192 @@
+"""The toy experiment's rows: what is there already, and writing what was made under natural keys.
+
+Knows the tables; trains nothing. A chunk's runs, curves, measures and the effects that follow from all runs
+of its configuration are written in one transaction, so a cut never leaves an effect beside other runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
+
+from db.blocks import encode_float32
+from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun, utc_now
+from db.write import ids, insert_missing, read_session, upsert, write_session
+from pipeline import provenance
+from pipeline.toy.chains import FEATURES, RARE
+from pipeline.toy.config import PROBES, SPLITS, ToyConfig, ToyRequest
+from pipeline.toy.effects import Effect, RunValues, effect
+from pipeline.toy.geometry import random_null, welch_bound
+from pipeline.toy.measures import Measure
+from pipeline.toy.tasks import Run, task_of
+from pipeline.toy.training import Trained
+
+COSINES = ("absolute", "signed")
+CURVES = ("rare_loss", "control_loss", "rare_accuracy", "control_accuracy")
+
+
+def register(engine: Engine, config: ToyConfig) -> int:
+    """Id of the configuration's row; written on first sight."""
+    query = select(ToyExperiment.id).where(ToyExperiment.hash == config.hash)
+    with read_session(engine) as session:
+        found = session.scalar(query)
+    if found is not None:
+        return found
+    dimensions = task_of(config).dimensions
+    row = {
+        "hash": config.hash,
+        "setting": config.setting,
+        "config": config.model_dump(mode="json"),
+        "created": utc_now(),
+        "features": FEATURES,
+        "dimensions": dimensions,
+        "welch": welch_bound(FEATURES, dimensions),
+        "null_absolute": random_null(FEATURES, dimensions, signed=False),
+        "null_signed": random_null(FEATURES, dimensions, signed=True),
+        "status": "stopped",
+        "done": 0.0,
+        "total": 0.0,
+        "seconds": 0.0,
+        "host": provenance.host(),
+        "packages": provenance.packages(),
+        "git_revision": provenance.git_revision(),
+    }
+    with write_session(engine) as session:
+        insert_missing(session, ToyExperiment, [row], on=["hash"])
+        made = session.scalar(query)
+    assert made is not None
+    return made
+
+
+def mark(engine: Engine, experiment_id: int, **values: Any) -> None:
+    """Change the state that live views read."""
+    with write_session(engine) as session:
+        session.execute(
+            update(ToyExperiment)
+            .where(ToyExperiment.id == experiment_id)
+            .values(heartbeat=utc_now(), **values)
+        )
+
+
+def seconds_so_far(engine: Engine, experiment_id: int) -> float:
+    """Working seconds of earlier commands."""
+    with read_session(engine) as session:
+        query = select(ToyExperiment.seconds).where(ToyExperiment.id == experiment_id)
+        return float(session.scalar(query) or 0.0)
+
+
+def missing(engine: Engine, experiment_id: int, request: ToyRequest) -> list[Run]:
+    """Runs of the request that lack a row or a measure, by seed, then share."""
+    query = (
+        select(ToyRun.share, ToyRun.seed, ToyMeasure.network, ToyMeasure.probe)
+        .join(ToyMeasure, ToyMeasure.run_id == ToyRun.id)
+        .where(ToyRun.experiment_id == experiment_id)
+    )
+    with read_session(engine) as session:
+        there = {tuple(row) for row in session.execute(query)}
+    wanted = [(network, probe) for network in ("trained", "frozen") for probe in request.probes]
+    return [
+        Run(share, seed)
+        for seed in sorted(request.seeds)
+        for share in sorted(request.shares)
+        if any((share, seed, network, probe) not in there for network, probe in wanted)
+    ]
+
+
+def save(
+    engine: Engine,
+    experiment_id: int,
+    runs: Sequence[Run],
+    trained: Trained,
+    measures: Sequence[Sequence[Measure]],
+    wanted: Iterable[Run],
+) -> None:
+    """Write the wanted runs of a chunk, their curves and measures, and the configuration's effects."""
+    keep = set(wanted)
+    places = [place for place, run in enumerate(runs) if run in keep]
+    curves = {place: _curve(trained, place) for place in places}
+    rows = [
+        {
+            "experiment_id": experiment_id,
+            "share": runs[place].share,
+            "seed": runs[place].seed,
+            **dict(zip(CURVES, curves[place][-1], strict=True)),
+        }
+        for place in places
+    ]
+    with write_session(engine) as session:
+        upsert(session, ToyRun, rows, on=["experiment_id", "share", "seed"])
+        known = ids(session, ToyRun, "share", "seed", where=[ToyRun.experiment_id == experiment_id])
+        number = {place: known[runs[place].share, runs[place].seed] for place in places}
+        points = [
+            {"run_id": number[place], "step": int(step), **dict(zip(CURVES, values, strict=True))}
+            for place in places
+            for step, values in zip(trained.steps, curves[place], strict=True)
+        ]
+        upsert(session, ToyPoint, points, on=["run_id", "step"])
+        found = [_measure(number[place], one) for place in places for one in measures[place]]
+        upsert(session, ToyMeasure, found, on=["run_id", "network", "probe"])
+        effects = _effects(session, experiment_id)
+        upsert(session, ToyEffect, effects, on=["experiment_id", "network", "probe", "cosine", "split"])
+
+
+def _curve(trained: Trained, place: int) -> list[list[float]]:
+    """Loss and accuracy of both groups at each point, in the order of CURVES."""
+    columns = [
+        part[place][:, group].mean(axis=-1)
+        for part in (trained.losses, trained.accuracies)
+        for group in (RARE, ~RARE)
+    ]
+    return [[float(value) for value in row] for row in np.stack(columns, axis=-1)]
+
+
+def _measure(run_id: int, found: Measure) -> dict[str, Any]:
+    values = {name: getattr(found, name) for name in Measure.__dataclass_fields__ if name != "vectors"}
+    return {"run_id": run_id, **values, "vectors": encode_float32(found.vectors)}
+
+
+def _effects(session: Session, experiment_id: int) -> list[dict[str, Any]]:
+    """DiDs over everything stored of the configuration. A frozen network has learned, so it is not split."""
+    query = (
+        select(ToyRun.share, ToyRun.seed, ToyRun.rare_accuracy, *ToyMeasure.__table__.columns)
+        .join(ToyMeasure, ToyMeasure.run_id == ToyRun.id)
+        .where(ToyRun.experiment_id == experiment_id)
+        .order_by(ToyRun.seed, ToyRun.share)
+    )
+    rows = session.execute(query).mappings().all()
+    made = []
+    for network in ("trained", "frozen"):
+        for probe in PROBES:
+            mine = [row for row in rows if row["network"] == network and row["probe"] == probe]
+            for cosine in COSINES if mine else ():
+                values = [
+                    RunValues(
+                        share=row["share"],
+                        seed=row["seed"],
+                        accuracy=row["rare_accuracy"],
+                        rare=row[f"rare_{cosine}"],
+                        control=row[f"control_{cosine}"],
+                    )
+                    for row in mine
+                ]
+                for split in SPLITS if network == "trained" else SPLITS[:1]:
+                    key = {"network": network, "probe": probe, "cosine": cosine}
+                    made.append({"experiment_id": experiment_id, **key, **_effect(effect(values, split))})
+    return made
+
+
+def _effect(found: Effect) -> dict[str, Any]:
+    return {
+        "split": found.split,
+        "value": found.value,
+        "low": found.low,
+        "high": found.high,
+        "n_seeds": found.seeds,
+        "n_runs": found.runs,
+        "n_positive": found.positive,
+        "interval": found.interval,
+    }

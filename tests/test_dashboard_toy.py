@@ -1,0 +1,225 @@
+"""The toy experiment's page on real rows, in process: answers follow the rows, links, empty states."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import streamlit as st
+from scipy import stats
+from sqlalchemy import update
+from streamlit.testing.v1 import AppTest
+
+from dashboard.charts import toy as charts
+from dashboard.running.permission import Home
+from dashboard.running.process import RunProblem
+from dashboard.toy import process, rows, words
+from db import read
+from db.engine import open_reader, open_writer
+from db.schema import ToyEffect, ToyExperiment, utc_now
+from db.write import write_session
+from pipeline.toy.config import parse_config, parse_request
+from pipeline.toy.runner import run_toy
+from tests.test_dashboard_app import opened
+
+WANTED = {"shares": [0.01, 1.0], "seeds": [0, 1]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Real rows of three tiny configurations; no study."""
+    home = tmp_path_factory.mktemp("toy")
+    for options in (
+        {"setting": "bottleneck", "steps": 60},
+        {"setting": "bottleneck", "steps": 60, "width": 3},
+        {"setting": "bottleneck", "steps": 60, "weight_decay": 0.01},
+        {"setting": "literal", "steps": 12, "layers": 1, "length": 4},
+    ):
+        url = f"sqlite:///{home / 'hormesis.sqlite'}"
+        run_toy(parse_config(options), parse_request(WANTED), home=home, database_url=url)
+    return home
+
+
+@pytest.fixture
+def page(made: Path, tmp_path: Path) -> Path:
+    """A copy of the rows to change."""
+    with (
+        sqlite3.connect(made / "hormesis.sqlite") as source,
+        sqlite3.connect(tmp_path / "d.sqlite") as target,
+    ):
+        source.backup(target)
+    return tmp_path / "d.sqlite"
+
+
+@pytest.fixture(autouse=True)
+def clean_caches() -> Iterator[None]:
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+
+
+def everything(app: AppTest) -> str:
+    kinds = (app.subheader, app.markdown, app.caption, app.info, app.warning, app.error)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def test_the_page_answers_without_any_study(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(page, monkeypatch, "toy")
+    said = everything(app)
+    assert not app.exception and not app.error
+    assert "No study" not in said and app.subheader[0].value == "Are rare features entangled?"
+    assert "4 configurations tried" in said and "2 seeds" in said
+    for title in ("Entanglement over the share", "frozen at r = 1", "Length of the directions"):
+        assert title in said
+    assert any("hormesis toy --setting" in block.value for block in app.code)
+
+
+def test_links_restore_setting_width_variant_probe_and_cosine(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = {"toy_setting": "Softmax bottleneck", "toy_width": "3", "toy_cosine": "Signed"}
+    app = opened(page, monkeypatch, "toy", **query, toy_probe="Mixture-weighted probe")
+    assert app.selectbox(key="toy_width").value == 3 and app.selectbox(key="toy_probe").value == "mixture"
+    assert "Softmax bottleneck, signed cosine" in everything(app) and "in 3 dimensions" in everything(app)
+    query = {"toy_setting": "Softmax bottleneck", "toy_width": "4", "toy_view": "3-D", "toy_share": "1"}
+    app = opened(page, monkeypatch, "toy", **query)
+    variants = app.selectbox(key="toy_variant")
+    assert len(variants.options) == 2 and all("weight decay" in option for option in variants.options)
+    assert "The 12 directions at r = 1, seed 0" in everything(app)
+    # A link's words may have changed since; its hash finds the variant.
+    last = variants.options[1]
+    app = opened(page, monkeypatch, "toy", **query, toy_variant=f"other words {last[-8:]}")
+    assert app.selectbox(key="toy_variant").value == last
+    app = opened(page, monkeypatch, "toy", toy_setting="nonsense", toy_probe="'; drop", toy_share="9")
+    assert not app.exception
+
+
+def test_answers_follow_the_rows(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for low, high, expected in (
+        (0.1, 0.3, "Rare features are more entangled here"),
+        (-0.3, -0.1, "Rare features are less entangled here"),
+        (-0.1, 0.1, "No rare-specific entanglement is seen here"),
+        (None, None, "Too few seeds to tell here"),
+    ):
+        engine = open_writer(f"sqlite:///{page}")
+        value = 0.0 if low is None or high is None else (low + high) / 2
+        with write_session(engine) as session:
+            session.execute(update(ToyEffect).values(value=value, low=low, high=high))
+        engine.dispose()
+        st.cache_data.clear()
+        said = everything(opened(page, monkeypatch, "toy", toy_setting="Literal (shared states)"))
+        assert expected in said
+        status = words.said(low, high)
+        assert f"states shared by the chains: **{status}**" in said
+        assert f"weighted by the mixture: **{status}**" in said
+
+
+def test_a_database_without_runs_and_none_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = opened(tmp_path / "none.sqlite", monkeypatch, "toy")
+    assert not app.exception and "There is no database at" in everything(app)
+    assert app.code[0].value == "hormesis toy" and not (tmp_path / "none.sqlite").exists()
+    open_writer(f"sqlite:///{tmp_path / 'bare.sqlite'}").dispose()
+    st.cache_data.clear()
+    app = opened(tmp_path / "bare.sqlite", monkeypatch, "toy")
+    assert not app.exception and "holds no run of the toy experiment" in everything(app)
+
+
+def test_runs_under_way_are_shown_and_silent_ones_called_so(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = open_writer(f"sqlite:///{page}")
+    with write_session(engine) as session:
+        values = {"status": "running", "done": 30.0, "total": 120.0, "seconds": 3.0, "heartbeat": utc_now()}
+        session.execute(update(ToyExperiment).where(ToyExperiment.setting == "literal").values(**values))
+    app = opened(page, monkeypatch, "toy")
+    bars = app.get("progress")
+    assert len(bars) == 1 and "25%, 10 model steps/s, about 9 s left" in bars[0].text
+    with write_session(engine) as session:
+        session.execute(
+            update(ToyExperiment).values(heartbeat=pd.Timestamp("2020-01-01", tz="UTC").to_pydatetime())
+        )
+    engine.dispose()
+    assert "no sign of life" in everything(opened(page, monkeypatch, "toy"))
+
+
+def test_the_command_of_the_form_is_the_one_that_runs(tmp_path: Path) -> None:
+    given = process.arguments(
+        "bottleneck", {"width": 4, "steps": 5, "weight_decay": None}, shares=".01,1", seeds="2"
+    )
+    assert " ".join(given) == "toy --setting bottleneck --shares .01,1 --seeds 2 --width 4 --steps 5"
+    home = Home(tmp_path, f"sqlite:///{tmp_path / 'hormesis.sqlite'}")
+    begun = process.start(home, given)
+    with pytest.raises(RunProblem, match="still running"):
+        process.start(home, given)
+    assert begun.process.wait(timeout=120) == 0
+    assert process.running(home) is None and process.ended_badly(home) is None
+    assert len(read.toy_measures(open_reader(home.url), 1, "means")) == 8
+    process.start(home, [*given, "--width", "1"]).process.wait(timeout=120)
+    assert "width" in str(process.ended_badly(home))
+
+
+def test_means_over_seeds_are_students() -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"share": np.repeat([0.1, 1.0], 5), "u": rng.standard_normal(10)})
+    found = rows.over_seeds(table, "u").iloc[0]
+    interval = stats.ttest_1samp(table["u"][:5], 0).confidence_interval()
+    assert (found["low"], found["high"]) == pytest.approx((interval.low, interval.high))
+    assert rows.over_seeds(table.iloc[:1], "u")["low"].isna().all()
+
+
+def test_effects_of_runs_average_to_the_stored_effect(made: Path) -> None:
+    engine = open_reader(f"sqlite:///{made / 'hormesis.sqlite'}")
+    effects = read.toy_effects(engine)
+    for cosine in rows.COSINES:
+        table = read.toy_measures(engine, 1, "balanced")
+        found = rows.run_effects(table[table["network"] == "trained"], cosine)
+        stored = words.pick(
+            effects, experiment_id=1, probe="balanced", network="trained", cosine=cosine, split="all"
+        )
+        assert found["effect"].mean() == pytest.approx(stored["value"].iloc[0])
+
+
+def test_principal_axes_keep_angles_and_say_what_they_hold() -> None:
+    turned, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((5, 5)))
+    flat = np.zeros((12, 5))
+    flat[:, :2] = np.random.default_rng(4).standard_normal((12, 2))
+    placed, two, three = charts.principal(flat @ turned)
+    assert two == pytest.approx(1.0) and three == pytest.approx(1.0)
+    unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    assert placed @ placed.T == pytest.approx(unit @ unit.T)
+    assert charts.principal(np.eye(12)[:, :2] + 1e-9)[0].shape == (12, 3)
+
+
+def test_a_forest_draws_every_row_once() -> None:
+    table = pd.DataFrame(
+        {
+            "label": ["a", "b", "c"],
+            "hover": ["", "", ""],
+            "network": ["trained", "frozen", "trained"],
+            "value": [0.2, 0.0, -0.1],
+            "low": [0.1, -0.1, np.nan],
+            "high": [0.3, 0.1, np.nan],
+        }
+    )
+    drawn = [
+        (x, y)
+        for trace in charts.forest(table, "DiD", dark=False).data
+        for x, y in zip(trace.x, trace.y, strict=True)
+    ]
+    assert sorted(drawn) == [(-0.1, "c"), (0.0, "b"), (0.2, "a")]
+
+
+def test_the_page_needs_no_torch() -> None:
+    program = (
+        "import sys, dashboard.toy.start_view, dashboard.toy.effects_view, dashboard.toy.directions_view; "
+        "heavy = ('torch', 'transformers', 'backend', 'pipeline'); "
+        "print([n for n in sys.modules if n.split('.')[0] in heavy])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")

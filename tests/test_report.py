@@ -1,0 +1,107 @@
+"""The report of a study: complete, self-contained, without texts unless asked for; refused in one line."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from dashboard.report.study import ReportError, document, open_study, study_report
+from dashboard.terms import TERMS
+from db import read
+from db.engine import open_reader, open_writer
+from db.schema import Generation, Study
+from db.write import write_session
+from tests.seeded_database import SMALL, build_file
+from tests.test_exports import outside
+
+NAME = "seeded test data"
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+@pytest.fixture(scope="module")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return build_file(tmp_path_factory.mktemp("report") / "study.sqlite", SMALL)
+
+
+def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "dashboard.report", "--db", url, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
+    found = open_study(seeded, NAME)
+    page = study_report(found).decode()
+    assert len(page) < 10_000_000 and not outside(page)
+    titles = [section.title for section in document(found).sections]
+    assert titles == [
+        "Does a dose of toxic text help?",
+        "What does detoxification cost?",
+        "Where does toxicity live?",
+        "What was trained?",
+        "All numbers",
+        "Definitions",
+        "Where these numbers come from",
+    ]
+    charts = page.count('class="chart"')
+    assert charts >= 9 and page.count("plotly.js v") == 1
+    assert page.count("<math") == sum(bool(term.formula) for term in TERMS)
+    for said in (str(found.study["hash"]), "Configuration", "torch 2.13.0", "seeded-1", "95 % intervals"):
+        assert said in page, said
+    texts = read.generations(open_reader(seeded), 1, 1, page=0, size=5)["text"]
+    assert len(texts) and not any(str(text) in page for text in texts)
+
+
+def test_texts_asked_for_are_closed_and_only_text(tmp_path: Path) -> None:
+    url = build_file(tmp_path / "study.sqlite", SMALL)
+    engine = open_writer(url)
+    with write_session(engine) as session:
+        session.execute(update(Generation).values(text=HOSTILE))
+        session.execute(update(Study).values(name=f"forum {HOSTILE}"))
+    engine.dispose()
+    page = study_report(open_study(url, f"forum {HOSTILE}"), with_texts=True).decode()
+    assert HOSTILE not in page and "&lt;img src=x" in page
+    shown = re.findall(r"<details class=\"text\">.*?</details>", page, re.DOTALL)
+    assert len(shown) == 24 and page.count("&lt;img src=x onerror") >= len(shown)
+    assert "<details open" not in page
+
+
+def test_the_program_writes_one_file(seeded: str, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "report.html"
+    done = command(seeded, "--study", NAME, "--out", str(out))
+    assert done.returncode == 0 and done.stdout.strip() == str(out) and not done.stderr
+    assert out.read_bytes().startswith(b"<!doctype html>") and [p.name for p in out.parent.iterdir()] == [
+        out.name
+    ]
+
+
+def test_what_cannot_be_reported_is_said_in_one_line(seeded: str, tmp_path: Path) -> None:
+    for url, name, said in (
+        (seeded, "none such", f"no study 'none such' in the database (studies: {NAME})"),
+        (f"sqlite:///{tmp_path}/absent.sqlite", NAME, "there is no database at"),
+    ):
+        done = command(url, "--study", name, "--out", str(tmp_path / "x.html"))
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and said in done.stderr
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_two_studies_of_one_name_are_told_apart_by_hash(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/two.sqlite"
+    engine = open_writer(url)
+    with write_session(engine) as session:
+        for start in "ab":
+            session.add(Study(hash=start * 16, name="same", scale="nano", config={}, data_revisions={}))
+    engine.dispose()
+    with pytest.raises(ReportError, match="2 studies are called 'same'"):
+        open_study(url, "same")
+    found = open_study(url, "aaaaaaaa")
+    assert found.study["hash"] == "a" * 16
+    assert "No results yet" in study_report(found).decode()
