@@ -21,6 +21,7 @@ from tests.seeded_evaluation import add_evaluation
 from tests.seeded_geometry import add_geometry
 from tests.seeded_hardness import add_hardness
 from tests.seeded_study import add_study
+from tests.seeded_toy import add_toy
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def build(engine: Engine, size: Size = SMALL, seed: int = 0) -> int:
     add_evaluation(engine, size, study_id, checkpoints, seed)
     add_geometry(engine, size, study_id, checkpoints, seed)
     add_hardness(engine, size, study_id, checkpoints, seed)
+    add_toy(engine, seed)
     if size.verdicts:
         evaluate(engine, study_id)
     return study_id

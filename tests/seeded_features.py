@@ -1,4 +1,4 @@
-"""The seeded database's cosines with other features, entanglement, lens tokens and head summaries."""
+"""The seeded database's cosines with other features, entanglement, lens tokens, hits and head summaries."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
-from db.schema import Entanglement, FeatureCosine, HeadSummary, LensToken
-from db.write import upsert, write_session
+from db.blocks import encode_int64
+from db.schema import Entanglement, ExampleList, FeatureCosine, HeadSummary, LensToken, ProbeHits
+from db.write import ids, upsert, write_session
 from tests.seeded_study import SeededCheckpoint
-from tests.seeded_values import phrases
+from tests.seeded_values import head_quality, phrases
 
 if TYPE_CHECKING:
     from tests.seeded_database import Size
@@ -57,6 +59,27 @@ def add_features(
         upsert(
             session, HeadSummary, _summaries(rng, size, study_id), on=("study_id", "kind", "share", "name")
         )
+
+
+def add_hits(
+    session: Session, size: Size, checkpoint: SeededCheckpoint, probe_set: int, test: list[int], seed: int
+) -> None:
+    """Which head told which test statement (ids) right, with the list of these statements."""
+    block = {"hash": f"seeded-test-{probe_set}", "count": len(test), "ids": encode_int64(test)}
+    upsert(session, ExampleList, [block], on=("hash",))
+    rng = np.random.default_rng([seed, 9, checkpoint.id])
+    chance = 0.5 + 0.4 * head_quality(size.layers, size.heads).reshape(-1, 1)
+    right = rng.random((size.layers * size.heads, len(test))) < chance
+    row = {
+        "checkpoint_id": checkpoint.id,
+        "probe_set_id": probe_set,
+        "position": "last",
+        "example_list_id": ids(session, ExampleList, "hash")[block["hash"]],
+        "heads": len(right),
+        "statements": len(test),
+        "bits": np.packbits(right, axis=1).tobytes(),
+    }
+    upsert(session, ProbeHits, [row], on=("checkpoint_id", "probe_set_id", "position"))
 
 
 def _cosine(rng: np.random.Generator, key: Row, variable: str, feature: str, size: Size) -> Row:

@@ -20,7 +20,7 @@ from db.schema import (
     ProjectionPoint,
 )
 from db.write import ids, upsert, write_session
-from tests.seeded_features import add_features
+from tests.seeded_features import add_features, add_hits
 from tests.seeded_study import SeededCheckpoint
 from tests.seeded_values import head_quality, phrases, unit_vectors
 
@@ -40,8 +40,10 @@ def add_geometry(
     with write_session(engine) as session:
         probe_set, examples, labels, list_id = _examples(session, rng, size, study_id)
     kept = {}
+    test = [one for place, one in enumerate(examples) if _split(place) == "test"]
     for checkpoint in checkpoints:
         with write_session(engine) as session:
+            add_hits(session, size, checkpoint, probe_set, test, seed)
             kept[checkpoint.id] = best = _probes(session, rng, size, checkpoint, probe_set)
             _blocks(session, rng, size, checkpoint, probe_set, list_id, labels, best)
             _activation_maps(session, rng, study_id, checkpoint, examples, labels, best[0])
@@ -57,7 +59,6 @@ def _examples(
     upsert(session, ProbeSet, [row], on=("study_id", "name"))
     number = ids(session, ProbeSet, "name", where=[ProbeSet.study_id == study_id])["forum-probe"]
     labels = np.arange(size.examples) % 2
-    splits = ("train", "train", "train", "select", "test")
     rows = [
         {
             "probe_set_id": number,
@@ -67,7 +68,7 @@ def _examples(
             "group": ("velmar", "sorrel", "dunlin")[i % 3],
             "source": ("board", "square")[i % 5 // 3],
             "score": float(np.clip(rng.normal(0.2 + 0.6 * labels[i], 0.1), 0, 1)),
-            "split": splits[(i // 2) % 5],
+            "split": _split(i),
         }
         for i, text in enumerate(phrases(rng, size.examples))
     ]
@@ -77,6 +78,11 @@ def _examples(
     block = {"hash": f"seeded-{number}", "count": len(examples), "ids": encode_int64(examples)}
     upsert(session, ExampleList, [block], on=("hash",))
     return number, examples, labels, ids(session, ExampleList, "hash")[block["hash"]]
+
+
+def _split(place: int) -> str:
+    """Pairs of statements, one of each label, stay together."""
+    return ("train", "train", "train", "select", "test")[(place // 2) % 5]
 
 
 def _probes(

@@ -163,22 +163,21 @@ def test_a_planted_dip_is_supported_and_its_place_told(tmp_path: Path) -> None:
 
 
 def test_toy_rows_are_tested_by_seed(tmp_path: Path) -> None:
-    made = open_writer(build_file(tmp_path / "toy.db", TINY))
+    made = emptied(tmp_path / "toy.db")
     rng = np.random.default_rng(0)
     excess = {(share, seed): rng.normal(0.15 if share < 0.1 else 0.02, 0.02) for share in (0.003, 0.01, 1.0)
               for seed in range(6)}  # fmt: skip
     with write_session(made) as session:
-        session.add(
-            ToyExperiment(
-                hash="t", setting="disjoint", config={}, features=12, dimensions=4, welch=0.4,
-                null_absolute=0.84, null_signed=0.7, packages={},
-            )
+        experiment = ToyExperiment(
+            hash="t", setting="disjoint", config={}, features=12, dimensions=4, welch=0.4,
+            null_absolute=0.84, null_signed=0.7, packages={},
         )  # fmt: skip
+        session.add(experiment)
         session.flush()
         for (share, seed), value in excess.items():
             run = ToyRun(
-                experiment_id=1, share=share, seed=seed, rare_loss=1, control_loss=1, rare_accuracy=0.5,
-                control_accuracy=1,
+                experiment_id=experiment.id, share=share, seed=seed, rare_loss=1, control_loss=1,
+                rare_accuracy=0.5, control_accuracy=1,
             )  # fmt: skip
             session.add(run)
             session.flush()
