@@ -19,6 +19,15 @@ NAMES: Final = {
     "compression": "Compression ratio",
     "length": "Length",
 }
+METHODS: Final = {
+    "none": "Unsteered",
+    "iti": "ITI",
+    "random-direction": "Random directions",
+    "sft": "SFT",
+    "dpo": "DPO",
+    "meda": "MEDA",
+    "inst": "INST",
+}
 MEASURES: Final = {
     "Accuracy": ("accuracy", "balanced accuracy, test split"),
     "AUROC": ("auroc", "area under the ROC curve, test split"),
@@ -50,9 +59,20 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
 
 
 def method_label(method: str) -> str:
-    """A detox method in words."""
-    known = {"none": "Unsteered", "iti": "ITI", "random-direction": "Random directions"}
-    return known.get(method, method.replace("-", " ").capitalize())
+    """A detox method in words; the parts of a combination keep their own names: `DPO + ITI`."""
+    if "+" in method:
+        return " + ".join(method_label(part) for part in method.split("+"))
+    return METHODS.get(method, method.replace("-", " ").capitalize())
+
+
+def is_steered(method: str) -> bool:
+    """Whether a method moves heads, so that it has a strength."""
+    return method == "random-direction" or "iti" in method.split("+")
+
+
+def is_second(key: str) -> bool:
+    """Whether a condition steers along directions from the second source of labelled statements."""
+    return "second" in key.split("/")
 
 
 def missing(value: Any) -> bool:
@@ -60,10 +80,13 @@ def missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def condition_label(method: str, strength: float | None, matched_cost: float | None) -> str:
-    """A condition in words, e.g. `ITI at +0.06 nats`, `ITI, strength 2`."""
-    name = method_label(method)
-    if method == "none":
+def condition_label(method: str, strength: float | None, matched_cost: float | None, key: str = "") -> str:
+    """A condition in words, e.g. `ITI at +0.06 nats`, `ITI, strength 2`, `DPO`.
+
+    `key` tells direction sets apart: `ITI (second directions) at +0.06 nats`.
+    """
+    name = method_label(method) + (" (second directions)" if is_second(key) else "")
+    if not is_steered(method):
         return name
     if not missing(matched_cost):
         return f"{name} at +{matched_cost:g} nats"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +36,17 @@ from pipeline.claims.declared import (
     UNDECIDED,
     Finding,
     Missing,
+    Outcome,
+    Scope,
     adjusted,
     decide,
+    equivalent,
 )
-from pipeline.claims.evaluate import evaluate
+from pipeline.claims.evaluate import _tested, evaluate
 from pipeline.claims.registry import CLAIMS
 from pipeline.claims.rows import StudyRows, paper_dose
 from pipeline.multiplicity import holm
+from pipeline.statistics import contrast
 from pipeline.verdicts_command import UnknownStudy, study_of
 from tests.seeded_database import SMALL, TINY, build_file
 from tests.tiny_study import command, environment
@@ -308,3 +313,15 @@ def test_the_papers_table_is_complete() -> None:
     table = paper.table()
     assert len(table) == 18 and table[["toxigen", "rtp", "cross_entropy"]].notna().all().all()
     assert "†" in paper.source() and SMALL.verdicts
+
+
+def test_where_nothing_varies_nothing_is_decided(engine: Engine) -> None:
+    """An attack that never succeeds and a task that all solve have intervals without width."""
+
+    def test(rows: StudyRows, scope: Scope) -> Outcome:
+        return equivalent(contrast([np.full(3, 0.5), np.full(3, 0.5)], [1.0, -1.0]), 0.1, "points", "alike")
+
+    rows = StudyRows(engine, 1)
+    told = _tested(replace(CLAIMS[0], test=test), rows, Scope("forum-prompts", "forum"))
+    assert isinstance(told, Finding) and told.low == told.high == 0 and told.p is None
+    assert decide(told, None) == UNDECIDED and "cannot tell" in told.detail

@@ -8,13 +8,14 @@ import streamlit as st
 from dashboard import card, context, controls, rows, states, verdict_view
 from dashboard.charts.dose import dose_response
 from dashboard.charts.dose_layers import paper_column
+from dashboard.charts.drawn import drawn
 from dashboard.charts.training import LOSSES, loss_curves
 from dashboard.colours import is_dark
 from dashboard.progress_view import live_progress
 from dashboard.records import records
 from dashboard.report_button import report_button
 from dashboard.verdicts import fit_said, in_scope
-from dashboard.wording import condition_label, is_imported, metric_name
+from dashboard.wording import condition_label, is_imported, is_second, metric_name
 
 READ_FLUENCY = (
     "Read beside the left chart: toxicity that falls together with fluency is broken text, not detox."
@@ -65,7 +66,15 @@ def dose_card(
     seeds = int(table["n_seeds"].max()) if len(table) else 0
     with st.container(border=True):
         card.chart(
-            dose_response(table, title, dark=is_dark(), from_zero=name == "toxicity", fits=fits, paper=paper),
+            drawn(
+                dose_response,
+                table,
+                title,
+                dark=is_dark(),
+                from_zero=name == "toxicity",
+                fits=fits,
+                paper=paper,
+            ),
             key=key,
             title=f"{metric_name(name)} by toxic share",
             alt=f"{metric_name(name)} against the toxic share of the training mix, one line per condition",
@@ -98,7 +107,9 @@ def results(found: context.Context, running: bool) -> None:
         )
         return
     table = table[~imported]
+    # The second set of directions is a control; it has its line on the trade-offs page.
     table = table[table["method"].isin(["none", "iti"]) | (table["method"] == "random-direction")]
+    table = table[~table["condition_key"].map(is_second).astype(bool)]
     if table[table["name"] == "toxicity"].empty:
         states.not_yet("results", after="the evaluation of the first arm", running=running)
         return
@@ -109,15 +120,15 @@ def results(found: context.Context, running: bool) -> None:
     fluency = fluency_rows(table, prompts)
     found_verdicts = in_scope(rows.verdicts(found), prompts, scorer)
     verdict_view.answer(found_verdicts)
-    drawn = controls.in_view(chosen[chosen["method"] != "random-direction"], view)
+    shown = controls.in_view(chosen[chosen["method"] != "random-direction"], view)
     words = controls.in_view(fluency[fluency["method"] != "random-direction"], view)
-    fits = shown_fits(rows.dose_fits(found), drawn, prompts, scorer)
+    fits = shown_fits(rows.dose_fits(found), shown, prompts, scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
         said = fit_said(fits)
         how = f"{READ_DOSE} {said[:1].upper()}{said[1:]}." if said else READ_DOSE
-        dose_card(drawn, "toxicity", "dose", how, fits if fitted else None, paper)
+        dose_card(shown, "toxicity", "dose", how, fits if fitted else None, paper)
     if len(words):
         with grid.cell():
             name = str(words["name"].iloc[0])
@@ -127,12 +138,12 @@ def results(found: context.Context, running: bool) -> None:
 
 
 def shown_fits(
-    fits: pd.DataFrame, drawn: pd.DataFrame, prompts: str | None, scorer: str | None
+    fits: pd.DataFrame, shown: pd.DataFrame, prompts: str | None, scorer: str | None
 ) -> pd.DataFrame:
     """The fits of the steered lines on the chart, each with the line's name."""
-    steered = drawn[drawn["method"] == "iti"]
+    steered = shown[shown["method"] == "iti"]
     labels = {
-        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost)
+        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
         for row in records(steered)
     }
     mine = fits[(fits["prompt_set"] == prompts) & (fits["scorer"] == scorer)]
@@ -153,7 +164,7 @@ def curves(found: context.Context) -> None:
             "Loss on", known, default=known[0], required=True, key="loss", bind="query-params"
         )
         card.chart(
-            loss_curves(points, LOSSES[str(picked or known[0])]),
+            drawn(loss_curves, points, LOSSES[str(picked or known[0])]),
             key="overview_loss",
             title="Training",
             alt="Loss over tokens seen, one line per arm",

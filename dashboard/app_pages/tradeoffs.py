@@ -7,11 +7,20 @@ import streamlit as st
 
 from dashboard import card, comparison, context, controls, rows, states
 from dashboard.charts.dose import dose_response
+from dashboard.charts.drawn import drawn
 from dashboard.charts.tradeoff import condition_id, tradeoff
 from dashboard.colours import is_dark
 from dashboard.frontier import non_dominated
 from dashboard.records import records
-from dashboard.wording import arm_label, condition_label, interval, is_imported, metric_name
+from dashboard.wording import (
+    arm_label,
+    condition_label,
+    interval,
+    is_imported,
+    is_second,
+    method_label,
+    metric_name,
+)
 
 TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
 KEYS = ["kind", "share", "condition_key"]
@@ -45,7 +54,7 @@ def answer(table: pd.DataFrame) -> None:
     front = real.iloc[non_dominated(list(zip(real["cost"], real["value"], strict=True)))]
     best = front.iloc[-1]
     worst = real[real["method"] == "none"].sort_values("value")
-    how = condition_label(best["method"], best["strength"], best["matched_cost"])
+    how = condition_label(best["method"], best["strength"], best["matched_cost"], best["condition_key"])
     said = (
         f"The frontier runs from {front['value'].max():.3g} to {best['value']:.3g} {best['unit']} of "
         f"toxicity. Lowest: {arm_label(best['kind'], best['share'])}, {how}, at a cost of "
@@ -59,7 +68,19 @@ def answer(table: pd.DataFrame) -> None:
     st.markdown(f"#### {said}")
 
 
-def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None]:
+def family(table: pd.DataFrame) -> pd.Series:
+    """What the method switch calls each row: its method, or `second` for the second set of directions."""
+    return table["method"].where(~table["condition_key"].map(is_second).astype(bool), "second")
+
+
+def method_order(table: pd.DataFrame) -> list[str]:
+    """Methods other than none: steering first, then the others, combinations last."""
+    first = ("iti", "second", "random-direction", "prompt", "sft", "dpo", "meda", "inst")
+    known = [str(one) for one in family(table).unique() if one != "none"]
+    return sorted(known, key=lambda one: (first.index(one) if one in first else len(first), one))
+
+
+def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None, bool]:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(controls.EVERY, controls.MATCHED, controls.FIXED, key="curve")
@@ -76,20 +97,37 @@ def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None
         order = joined.sort_values(["kind", "share"], ascending=[False, True])["arm"].unique().tolist()
         arms = st.pills("Arms", order, selection_mode="multi", default=order, key="arms", bind="query-params")
         random = st.toggle("Random directions", value=True, key="random", bind="query-params")
+        known = [one for one in method_order(joined) if one != "random-direction"]
+        methods = st.pills(
+            "Methods",
+            known,
+            selection_mode="multi",
+            default=[one for one in known if "+" not in one and one != "second"],
+            format_func=lambda one: "ITI, second directions" if one == "second" else method_label(one),
+            key="methods",
+            bind="query-params",
+            help="Second directions come from another source of labelled statements than the first.",
+        )
+        scale = st.segmented_control(
+            "Cost axis", ["Linear", "Log"], default="Linear", required=True, key="scale", bind="query-params",
+            help="A logarithmic axis leaves out conditions that cost nothing or less.",
+        )  # fmt: skip
     joined = joined[joined["arm"].isin(arms or order)]
+    kept = [*(methods or known), "none", "random-direction"]
+    joined = joined[family(joined).isin(kept)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
-    return controls.in_view(joined, view), str(name), prompts, scorer
+    return controls.in_view(joined, view), str(name), prompts, scorer, scale == "Log"
 
 
-def fluency_card(table: pd.DataFrame, drawn: pd.DataFrame, prompts: str | None) -> None:
+def fluency_card(table: pd.DataFrame, shown: pd.DataFrame, prompts: str | None) -> None:
     """Fluency of the same conditions beside the curves."""
     for name in ("fluency", "distinct_2", "repetition_4"):
         mine = table[(table["name"] == name) & (table["prompt_set"] == prompts)]
         if mine.empty:
             continue
         mine = mine[
-            mine["condition_key"].isin(drawn["condition_key"]) & (mine["method"] != "random-direction")
+            mine["condition_key"].isin(shown["condition_key"]) & (mine["method"] != "random-direction")
         ]
         mine = mine[~mine["kind"].map(is_imported).astype(bool)]
         if mine.empty:
@@ -97,8 +135,13 @@ def fluency_card(table: pd.DataFrame, drawn: pd.DataFrame, prompts: str | None) 
         unit = str(mine["unit"].iloc[0])
         with st.container(border=True):
             card.chart(
-                dose_response(
-                    mine, f"{metric_name(name)} ({unit})", dark=is_dark(), height=470, from_zero=False
+                drawn(
+                    dose_response,
+                    mine,
+                    f"{metric_name(name)} ({unit})",
+                    dark=is_dark(),
+                    height=470,
+                    from_zero=False,
                 ),
                 key="tradeoff_fluency",
                 title=f"{metric_name(name)} of the same conditions",
@@ -135,30 +178,32 @@ summary = rows.summaries(here)
 if not (summary["name"].isin(TOXICITIES)).any():
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     st.stop()
-drawn, name, prompts, scorer = pick(summary)
-answer(drawn)
-unit = str(drawn["unit"].iloc[0]) if len(drawn) else ""
+shown, name, prompts, scorer, logarithmic = pick(summary)
+answer(shown)
+unit = str(shown["unit"].iloc[0]) if len(shown) else ""
 grid = st.grid(2, min_column_width=420)
 with grid.cell(), st.container(border=True):
     card.chart(
-        tradeoff(
-            drawn,
+        drawn(
+            tradeoff,
+            shown,
             f"{metric_name(name)} ({unit})",
             dark=is_dark(),
             chosen=st.session_state.get("condition"),
+            logarithmic=logarithmic,
         ),
         key="tradeoff",
         title=f"{metric_name(name)} against cost",
-        alt=f"{metric_name(name)} against added cross-entropy, one curve per arm, with the frontier",
+        alt=f"{metric_name(name)} against added cross-entropy, one curve per arm and method, with the frontier",
         how=(
-            "Down and left is better. Each curve starts at its unsteered arm (open circle, cost 0); "
-            "the wide grey "
-            "line joins conditions that no other beats in both. Click a point for its texts."
+            "Down and left is better. Colour tells the arm, the marker the method. Each curve starts at "
+            "its unsteered arm (open circle, cost 0); the wide grey line joins conditions that no other "
+            "beats in both. Click a point for its texts."
         ),
         note="Bars: 95 % intervals, both ways.",
-        rows=drawn,
+        rows=shown,
         on_select=on_click,
     )
 with grid.cell():
-    fluency_card(summary, drawn, prompts)
-texts(here, drawn, prompts, scorer)
+    fluency_card(summary, shown, prompts)
+texts(here, shown, prompts, scorer)

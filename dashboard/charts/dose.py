@@ -91,7 +91,7 @@ def dose_response(
         mine = toxic[toxic["condition_key"] == key].sort_values("share")
         other = control[control["condition_key"] == key]
         first = (mine if len(mine) else other).iloc[0]
-        label = condition_label(first["method"], first["strength"], first["matched_cost"])
+        label = condition_label(first["method"], first["strength"], first["matched_cost"], key)
         unsteered = first["method"] == "none"
         matched = bool(pd.notna(first["matched_cost"]))
         colour = ink(dark=dark) if unsteered else ramp(steered[matched], dark=dark)

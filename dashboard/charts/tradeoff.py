@@ -14,21 +14,37 @@ from dashboard.charts.frame import bars, figure
 from dashboard.colours import CONTROL, arm_colour, fade, ink
 from dashboard.frontier import non_dominated
 from dashboard.records import arm_groups, records
-from dashboard.wording import arm_label, condition_label, interval, method_label
+from dashboard.wording import arm_label, condition_label, interval, is_second, method_label
 
-SYMBOLS = {"none": "circle-open", "iti": "circle", "random-direction": "x-thin-open"}
+SYMBOLS = {
+    "none": "circle-open",
+    "iti": "circle",
+    "random-direction": "x-thin-open",
+    "prompt": "diamond",
+    "sft": "square",
+    "dpo": "triangle-up",
+    "meda": "pentagon",
+    "inst": "hexagon",
+}
+
+
+def symbol(method: str) -> str:
+    """The marker of a method; a combination with ITI has that of its other part, with a dot in it."""
+    if "+" in method:
+        return f"{symbol(method.split('+')[0])}-dot"
+    return SYMBOLS.get(method, "star")
 
 
 def condition_id(row: Any) -> str:
     """The name of a point in links, lists and selections: its arm and its condition in words."""
-    how = condition_label(row.method, row.strength, row.matched_cost)
+    how = condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
     return f"{arm_label(row.kind, row.share)}: {how}"
 
 
 def _hover(rows: pd.DataFrame) -> list[str]:
     return [
         f"<b>{arm_label(row.kind, row.share)}</b><br>"
-        f"{condition_label(row.method, row.strength, row.matched_cost)}<br>"
+        f"{condition_label(row.method, row.strength, row.matched_cost, row.condition_key)}<br>"
         f"toxicity {interval(row.value, row.low, row.high, row.unit)}<br>"
         f"cost {interval(row.cost, row.cost_low, row.cost_high, 'nats')}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
@@ -40,21 +56,20 @@ def _curve(rows: pd.DataFrame, kind: str, share: float, method: str) -> go.Scatt
     rows = rows.sort_values("cost")
     colour = arm_colour(kind, share)
     real = method != "random-direction"
-    name = arm_label(kind, share) + ("" if method in ("iti", "none") else f", {method_label(method)}")
     return go.Scatter(
         x=rows["cost"],
         y=rows["value"],
         error_x=bars(rows, "cost", "cost_low", "cost_high") | {"color": fade(colour, 0.55)},
         error_y=bars(rows) | {"color": fade(colour, 0.55)},
         mode="lines+markers" if real else "markers",
-        name=name,
+        name=f"{arm_label(kind, share)}, {method_label(method)}",
         legendgroup=f"{kind} {share}",
-        showlegend=real,
+        showlegend=False,
         line={"color": colour, "width": 2, "dash": "dash" if kind == "clean-forum" else "solid"},
         marker={
             "color": colour,
             "size": 10,
-            "symbol": [SYMBOLS.get(found, "square") for found in rows["method"]],
+            "symbol": [symbol(found) for found in rows["method"]],
             "line": {"width": 2, "color": colour},
         },
         selected={"marker": {"opacity": 1}},
@@ -62,6 +77,19 @@ def _curve(rows: pd.DataFrame, kind: str, share: float, method: str) -> go.Scatt
         customdata=[condition_id(row) for row in records(rows)],
         hovertext=_hover(rows),
         hoverinfo="text",
+    )
+
+
+def _key(name: str, marker: str, colour: str, group: str | None) -> go.Scatter:
+    """A line of the legend: an arm's colour or a method's marker. A click on an arm hides its curves."""
+    return go.Scatter(
+        x=[None],
+        y=[None],
+        mode="markers",
+        marker={"symbol": marker, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
+        name=name,
+        legendgroup=group,
+        hoverinfo="skip",
     )
 
 
@@ -87,15 +115,17 @@ def tradeoff(
         )
     for kind, share, arm in arm_groups(rows):
         base = arm[arm["method"] == "none"]
-        for method in [found for found in sorted(set(arm["method"])) if found != "none"] or ["none"]:
-            mine = arm[arm["method"] == method]
-            joined = mine if method in ("none", "random-direction") else pd.concat([base, mine])
-            made.add_trace(_curve(joined, kind, share or 0.0, method))
-    if (rows["method"] == "random-direction").any():
-        marker = {"symbol": SYMBOLS["random-direction"], "size": 10, "color": CONTROL, "line": {"width": 2}}
         made.add_trace(
-            go.Scatter(x=[None], y=[None], mode="markers", marker=marker, name="Random directions")
+            _key(arm_label(kind, share), "circle", arm_colour(kind, share or 0.0), f"{kind} {share}")
         )
+        second = arm["condition_key"].map(is_second).astype(bool)
+        for method in [found for found in sorted(set(arm["method"])) if found != "none"] or ["none"]:
+            for mine in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
+                if len(mine):
+                    joined = mine if method in ("none", "random-direction") else pd.concat([base, mine])
+                    made.add_trace(_curve(joined, kind, share or 0.0, method))
+    for method in sorted(set(rows["method"])):
+        made.add_trace(_key(method_label(method), symbol(method), CONTROL, None))
     _ring(made, rows, chosen, ink(dark=dark))
     if logarithmic:
         made.update_xaxes(type="log")

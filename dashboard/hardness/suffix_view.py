@@ -82,7 +82,10 @@ def _pooled(found: context.Context, rule: str) -> pd.DataFrame:
     made = pd.concat(parts, ignore_index=True)
     return made.assign(
         arm=[arm_label(str(row.kind), float(row.share)) for row in records(made)],
-        label=[condition_label(row.method, row.strength, row.matched_cost) for row in records(made)],
+        label=[
+            condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+            for row in records(made)
+        ],
     )
 
 

@@ -79,7 +79,7 @@ def _fits(found: Context, drawn: pd.DataFrame, choice: Choice) -> pd.DataFrame:
     """The fits of the steered lines of a chart, each with the line's name."""
     steered = drawn[drawn["method"] == "iti"]
     labels = {
-        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost)
+        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
         for row in records(steered)
     }
     fits = rows.dose_fits(found)
@@ -169,7 +169,10 @@ def readable(table: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
 
     made = {
         "Arm": [arm_label(row.kind, row.share) for row in records(table)],
-        "Condition": [condition_label(row.method, row.strength, row.matched_cost) for row in records(table)],
+        "Condition": [
+            condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+            for row in records(table)
+        ],
         "Measure": [metric_name(name) for name in table["name"]],
         "Prompts": table["prompt_set"],
         "Scorer": table["scorer"],

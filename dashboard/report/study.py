@@ -70,7 +70,7 @@ def texts(found: Context, choice: results.Choice) -> Section | None:
             ("Steered", one.text, one.score),
         ):
             items.append(Text(title, str(one.prompt), str(text), f"{choice.scorer} {score:.2f}"))
-    how = condition_label(row["method"], row["strength"], row["matched_cost"])
+    how = condition_label(row["method"], row["strength"], row["matched_cost"], row["condition_key"])
     note = (
         f"{pair['checkpoint']} ({arm_label(row['kind'], row['share'])}), {how}: the {len(shown)} prompts "
         "whose score fell most, so not a fair sample. Each text opens by a click."

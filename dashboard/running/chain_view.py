@@ -23,7 +23,7 @@ def _picked() -> None:
 
 def _label(row: Any) -> str:
     how = (
-        condition_label(row.method, row.strength, row.matched_cost)
+        condition_label(row.method, row.strength, row.matched_cost, row.condition)
         if isinstance(row.method, str)
         else "checkpoint"
     )

@@ -112,7 +112,7 @@ def _settings(left: Run, right: Run) -> None:
 
 def _label(row: Any) -> str:
     said = (
-        condition_label(row.method, row.strength, row.matched_cost)
+        condition_label(row.method, row.strength, row.matched_cost, row.condition)
         if isinstance(row.method, str)
         else "checkpoint"
     )

@@ -50,6 +50,13 @@ class Finding:
     excluded: bool
     interval: str = "Student's t over seeds (variance pooled over arms) joined with prompts, 95 %"
 
+    @property
+    def alike(self) -> bool:
+        """Whether nothing varied, so that the interval has no width: a task too easy or too hard for all arms
+        and seeds (an attack that never succeeds, items that are all solved) tells nothing about a difference.
+        """
+        return self.low is not None and self.low == self.high
+
 
 @dataclass(frozen=True)
 class Missing:

@@ -7,7 +7,7 @@ and within a family. Rows that say what is stored already are not written again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sqlalchemy import Engine, delete, select
@@ -22,6 +22,7 @@ from pipeline.claims.rows import StudyRows
 from pipeline.statistics import StatisticsError
 
 Row = dict[str, Any]
+ALIKE = "; the same value in every arm and seed, so these rows cannot tell"
 NUMBERS = ("value", "low", "high", "p", "detectable")
 
 
@@ -57,6 +58,10 @@ def _tested(claim: Claim, rows: StudyRows, scope: Scope) -> Outcome:
         found = claim.test(rows, scope)
     except StatisticsError as error:
         return Missing(f"rows that cannot be compared: {error}")
+    if isinstance(found, Finding) and found.alike:
+        return replace(
+            found, p=None, detectable=None, detail=found.detail + ALIKE, claimed=False, excluded=False
+        )
     # A p-value that is no number would take the whole family's correction along.
     if isinstance(found, Finding) and found.p is not None and sure(found.p) is None:
         return Missing("rows whose effect has no p-value: too few, or all alike")
