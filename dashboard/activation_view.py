@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, context, controls, geometry_rows, rows
+from dashboard.charts.drawn import drawn
 from dashboard.charts.frame import sample
 from dashboard.charts.maps import activations
 from dashboard.geometry_view import METHODS, map_labels
@@ -33,12 +34,12 @@ def activation_map(found: context.Context, chosen: Head | None, preferred: str) 
     with st.container(border=True):
         st.markdown(f"**Activations of {head_name(*chosen)}**")
         mine = kept[_is(kept, chosen)]
-        drawn = stored[_is(stored, chosen)]
-        names = list(dict.fromkeys([*mine["checkpoint"].astype(str), *drawn["checkpoint"].astype(str)]))
+        found_maps = stored[_is(stored, chosen)]
+        names = list(dict.fromkeys([*mine["checkpoint"].astype(str), *found_maps["checkpoint"].astype(str)]))
         if not names:
             _others(found, kept if len(kept) else stored, chosen, preferred)
             return
-        _one(found, chosen, sorted(names), mine, drawn, preferred)
+        _one(found, chosen, sorted(names), mine, found_maps, preferred)
 
 
 def _is(table: pd.DataFrame, head: Head) -> pd.Series:
@@ -69,9 +70,9 @@ def _one(
             st.selectbox("Checkpoint", names, index=place, key="of", bind="query-params", width=220)
         )
         mine = stored[stored["checkpoint"] == checkpoint]
-        drawn = map_labels(mine.sort_values(["method", "dimensions"], ascending=[False, True]))
+        maps = map_labels(mine.sort_values(["method", "dimensions"], ascending=[False, True]))
         block = kept[kept["checkpoint"] == checkpoint]
-        labels = list(dict.fromkeys([*drawn, *(COMPONENTS if len(block) else ())]))
+        labels = list(dict.fromkeys([*maps, *(COMPONENTS if len(block) else ())]))
         label = str(
             st.segmented_control(
                 "Map", labels, default=labels[0], required=True, key="acts", bind="query-params"
@@ -90,7 +91,7 @@ def _one(
             return
         _draw(found, points, "PCA", COMPONENTS[label] == 2, by, len(points))
     else:
-        row = mine[mine["id"] == drawn[label]].iloc[0]
+        row = mine[mine["id"] == maps[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
         _draw(
             found, rows.points(found, int(row["id"])), method, int(row["dimensions"]) == 2, by, int(row["n"])
@@ -106,7 +107,7 @@ def _draw(found: context.Context, points: pd.DataFrame, method: str, flat: bool,
         column = "label"
     how = "Draw a lasso to read statements." if flat else "Turn it with the mouse; the 2-D maps have a lasso."
     card.chart(
-        activations(points, method, column, flat=flat),
+        drawn(activations, points, method, column, flat=flat),
         key="activations",
         alt=f"Map of one head's activations coloured by {column}",
         how=f"Each point is one statement of the probe set, placed by this head's activation. {how}",

@@ -7,17 +7,19 @@ came from (`dashboard.stamp`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import context, exports
+from dashboard.charts.drawn import Drawn
 from dashboard.colours import is_dark
 from dashboard.stamp import stamp
 from dashboard.terms import links, term_of
 
+Figure: TypeAlias = go.Figure | Drawn
 CONFIG: dict[str, Any] = {
     "displaylogo": False,
     "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "toggleSpikelines"],
@@ -43,11 +45,15 @@ def _study_name() -> str:
     return str(found.study["name"]) if found is not None else ""
 
 
+def _whole(figure: Figure) -> go.Figure:
+    return figure.figure if isinstance(figure, Drawn) else figure
+
+
 def files(
     key: str,
     title: str,
     rows: pd.DataFrame | None,
-    figure: go.Figure | None = None,
+    figure: Figure | None = None,
     how: str = "",
     alt: str = "",
 ) -> None:
@@ -64,7 +70,8 @@ def files(
         # Imported when asked for: the templates' library is not needed to draw a page.
         from dashboard.report.single import single_page
 
-        return single_page(title or key, rows, figure, how=how, alt=alt, facts=facts(), dark=dark)
+        whole = None if figure is None else _whole(figure)
+        return single_page(title or key, rows, whole, how=how, alt=alt, facts=facts(), dark=dark)
 
     with st.popover(
         "Export",
@@ -90,7 +97,7 @@ def files(
             drawn = figure
             _button(
                 "PNG (a few seconds)",
-                lambda: exports.to_png(drawn, dark=dark, title=title),
+                lambda: exports.to_png(_whole(drawn), dark=dark, title=title),
                 f"{name}.png",
                 "image/png",
                 f"{key}_png",
@@ -98,7 +105,7 @@ def files(
 
 
 def heading(
-    key: str, title: str, rows: pd.DataFrame | None, figure: go.Figure | None = None, **more: str
+    key: str, title: str, rows: pd.DataFrame | None, figure: Figure | None = None, **more: str
 ) -> None:
     """A title with the files beside it; the right is left to the toolbars of charts and tables."""
     with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
@@ -121,7 +128,7 @@ def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: 
 
 
 def chart(
-    figure: go.Figure,
+    figure: Figure,
     *,
     key: str,
     alt: str,

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, context, controls, geometry_rows
+from dashboard.charts.drawn import drawn
 from dashboard.charts.entangled import cosine_map, entanglement_by_arm
 from dashboard.colours import is_dark
 from dashboard.records import records
@@ -52,7 +53,7 @@ def by_arm(found: context.Context) -> None:
     given = int(table["value"].notna().sum())
     with st.container(border=True):
         card.chart(
-            entanglement_by_arm(table, means, dark=is_dark()),
+            drawn(entanglement_by_arm, table, means, dark=is_dark()),
             key="entangled",
             title="Is toxicity entangled with other features?",
             alt="Entanglement of the steered heads by arm, with permuted labels and random directions",
@@ -90,7 +91,7 @@ def one_checkpoint(
     given = int(cosines["cosine"].notna().sum())
     with st.container(border=True):
         card.chart(
-            cosine_map(cosines, chosen=chosen, dark=dark),
+            drawn(cosine_map, cosines, chosen=chosen, dark=dark),
             key="cosines",
             title=f"Toxicity and the other features, {checkpoint}",
             alt=f"Cosine of toxicity with each other feature in every kept head of {checkpoint}",

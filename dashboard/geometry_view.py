@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, context, controls, rows
+from dashboard.charts.drawn import drawn
 from dashboard.charts.frame import sample
 from dashboard.charts.maps import directions
 from dashboard.colours import is_dark
@@ -52,8 +53,13 @@ def direction_map(found: context.Context, probes: pd.DataFrame, chosen: tuple[in
         points, note = sample(rows.points(found, int(row["id"])))
         flat = int(row["dimensions"]) == 2
         card.chart(
-            directions(
-                points, METHODS.get(row["method"], row["method"]), chosen=chosen, dark=is_dark(), flat=flat
+            drawn(
+                directions,
+                points,
+                METHODS.get(row["method"], row["method"]),
+                chosen=chosen,
+                dark=is_dark(),
+                flat=flat,
             ),
             key="directions",
             title="Toxicity directions over heads and arms",

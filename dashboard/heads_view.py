@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, context, geometry_rows
+from dashboard.charts.drawn import drawn
 from dashboard.charts.entangled import statistic_by_arm
 from dashboard.geometry_rows import STATISTICS
 from dashboard.records import records
@@ -58,7 +59,7 @@ def by_arm(found: context.Context) -> None:
         )
         unit = "fraction of heads" if picked.startswith("Above") else "balanced accuracy"
         card.chart(
-            statistic_by_arm(mine, f"{picked} ({unit})"),
+            drawn(statistic_by_arm, mine, f"{picked} ({unit})"),
             key="heads_by_arm",
             title=f"{picked} over heads, by arm",
             alt=f"{picked} of the heads' accuracies in every arm with 95 % intervals",

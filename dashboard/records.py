@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
 
 
+@lru_cache(maxsize=256)
+def _row_type(columns: tuple[str, ...]) -> Any:
+    # Making the class anew for every table took longer than filling it.
+    return namedtuple("Row", columns, rename=True)
+
+
 def records(table: pd.DataFrame) -> list[Any]:
-    """The rows in order; a column that is no identifier is renamed by pandas to its place."""
-    return list(table.itertuples(index=False))
+    """The rows in order; a column that is no identifier is renamed to its place, as `_3`."""
+    if not len(table.columns):
+        return [()] * len(table)
+    made = _row_type(tuple(map(str, table.columns)))
+    columns = [column.tolist() for _, column in table.items()]
+    return list(map(made._make, zip(*columns, strict=True)))
 
 
 def groups(table: pd.DataFrame, keys: list[str]) -> list[tuple[Any, pd.DataFrame]]:

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, context, controls, rows, states
+from dashboard.charts.drawn import drawn
 from dashboard.charts.mixes import mix_bars
 from dashboard.charts.training import histogram
 from dashboard.records import records
@@ -30,7 +31,7 @@ def mixes(found: context.Context) -> None:
     seeds = table["seed"].nunique()
     with st.container(border=True):
         card.chart(
-            mix_bars(one),
+            drawn(mix_bars, one),
             key="mixes",
             title="What each model read",
             alt="Tokens by source for every arm",
@@ -142,7 +143,7 @@ def scores(found: context.Context) -> None:
             st.caption("No scores yet under this scorer.")
         else:
             card.chart(
-                histogram(table, f"Score of {scorer} (0 to 1)"),
+                drawn(histogram, table, f"Score of {scorer} (0 to 1)"),
                 key="histogram",
                 alt=f"Distribution of {scorer} scores per arm",
                 how="Above 0.5 counts as toxic. A scorer with two heaps decides; one with a hump hesitates.",

@@ -17,6 +17,7 @@ from dashboard import (
     rows,
     states,
 )
+from dashboard.charts.drawn import drawn
 from dashboard.charts.heads import head_map, limits, survival
 from dashboard.colours import is_dark
 from dashboard.records import records
@@ -90,7 +91,7 @@ def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[in
         row = table.iloc[0]
         with grid.cell(), st.container(border=True):
             card.chart(
-                head_map(table, column, span=span, chosen=chosen, dark=is_dark()),
+                drawn(head_map, table, column, span=span, chosen=chosen, dark=is_dark()),
                 key=f"map_{side}",
                 title=arm_label(row["kind"], row["share"], row["seed"])
                 if row["kind"] != "imported"
@@ -111,7 +112,8 @@ def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[in
     reach = float(joined["change"].abs().max()) or 1e-6
     with grid.cell(), st.container(border=True):
         card.chart(
-            head_map(
+            drawn(
+                head_map,
                 joined[[*COLUMNS, "change"]],
                 "change",
                 span=(-reach, reach),
@@ -134,7 +136,7 @@ def distribution(table: pd.DataFrame, measure: str) -> None:
     column, words = MEASURES[measure]
     with st.container(border=True):
         card.chart(
-            survival(table, column, f"{measure} ({words})"),
+            drawn(survival, table, column, f"{measure} ({words})"),
             key="tail",
             title=f"{measure} over heads",
             alt=f"Share of heads above each {measure}, one line per checkpoint",
