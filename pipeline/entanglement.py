@@ -83,9 +83,16 @@ def entanglement(
     against the feature's; the first alone would be too narrow where a feature is stronger than toxicity. The
     interval of a cosine is a percentile bootstrap; that of the largest is from the greatest lower end, at a
     level divided by the number of features, to the greatest upper end, so it holds although the largest was
-    picked. Raises ValueError for shapes that do not match, values that are not finite, or no variable.
+    picked. Raises ValueError for shapes that do not match, values that are not finite, no variable, or draws
+    too few for any direction to stand out from noise at SIGNAL_P.
+
+    Simulated (tests/test_geometry.py; 600 statements in minimal pairs, 12 dimensions): right angles are found
+    oblique at 5 % in 3 to 5 % of heads, also where the feature goes along with the label; a planted cosine of
+    .3 is found in 68 % (96 % with 1,500 statements), one of .6 in all; the intervals cover 94 to 96 %.
     """
     n = len(activations)
+    if 1 + draws < 1 / SIGNAL_P:
+        raise ValueError(f"{draws} draws cannot tell a direction from noise at {SIGNAL_P}; at least 99 can")
     if not variables:
         raise ValueError("no feature other than toxicity to compare with")
     if activations.ndim != 3 or toxic.shape != (n,) or any(len(one.codes) != n for one in variables):

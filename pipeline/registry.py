@@ -20,7 +20,7 @@ TUNING_VERSION = 1
 TEXT_VERSION = 1
 """Raised whenever the making of text, mixes or weights changes, so that old files are not taken for new."""
 PROBE_VERSION = 2
-GEOMETRY_VERSION = 1
+GEOMETRY_VERSION = 2
 EVALUATION_VERSION = 1
 HARDNESS_VERSION = 1
 
