@@ -82,6 +82,7 @@ def stream(
     top_p: float = 0.9,
     heads: Sequence[HeadDirection] | None = None,
     on_projection: OnProjection | None = None,
+    prefixes: Sequence[str] | None = None,
 ) -> list[Continuation]:
     """Continue all rows in one decode pass and tell every token as it comes; returns the whole continuations.
 
@@ -89,7 +90,8 @@ def stream(
     back because a character is unfinished comes with the token that completes it, and at the end of the row
     as one more call with the row's last token id. With `heads` and `on_projection`, each token comes with the
     mean over heads of `x @ vector / sigma`, x being the head's output at the state the token was drawn from,
-    before that site's own shift: what the model was about to say, in sigmas.
+    before that site's own shift: what the model was about to say, in sigmas. prefixes: for each row a text in
+    front of its prompt, which stays when the prompt's beginning is cut off (as `generate`'s `prefix`).
 
     A row with strength 0 is bit-identical to the bare model run on the same batch. Raises what `generate`
     raises.
@@ -97,7 +99,7 @@ def stream(
     _check(len(rows), [seed for _, _, seed in rows], new_tokens, temperature, top_p)
     if not rows:
         return []
-    encoded, truncated = fit(loaded, encode(loaded, [prompt for prompt, _, _ in rows]), new_tokens)
+    encoded, truncated = _encoded(loaded, [prompt for prompt, _, _ in rows], prefixes, new_tokens)
     pieces = [Pieces(loaded.tokenizer) for _ in rows]
     ended = [False] * len(rows)
     gauge = _Gauge(loaded, heads) if heads and on_projection else None
@@ -131,6 +133,19 @@ def stream(
         if not end:
             _tell_rest(row, pieces[row], on_token)
     return [finish(loaded, piece.ids, ended[row], truncated[row]) for row, piece in enumerate(pieces)]
+
+
+def _encoded(
+    loaded: LoadedModel, prompts: Sequence[str], prefixes: Sequence[str] | None, new_tokens: int
+) -> tuple[list[list[int]], list[bool]]:
+    """Token ids of each prompt behind its prefix, cut where they leave no room, and which were cut."""
+    encoded, truncated = list[list[int]](), list[bool]()
+    for prompt, prefix in zip(prompts, prefixes or [""] * len(prompts), strict=True):
+        kept = len(encode(loaded, [prefix])[0]) if prefix else 0
+        ids, cut = fit(loaded, encode(loaded, [prefix + prompt]), new_tokens, kept)
+        encoded += ids
+        truncated += cut
+    return encoded, truncated
 
 
 def _tell_rest(row: int, pieces: Pieces, on_token: OnToken) -> None:

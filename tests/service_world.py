@@ -30,6 +30,10 @@ SELECTED = 4
 MEASURED = 2.0
 """The one strength whose cost is in the database."""
 CONTROLS = 2
+PREFIX = "zorbs are kind ;\n"
+"""What the study puts before the prompt under the method `prompt`."""
+TUNED = "dose-10 after dpo"
+"""Folder of the weights that the study made of dose-10 by the method `dpo`."""
 Event = tuple[str, dict[str, Any]]
 
 
@@ -51,9 +55,10 @@ class World:
 
     def row(self, loaded: LoadedModel, name: str, pane: dict[str, Any]) -> RowSteering:
         """What a pane means, put together here and not by the service."""
-        if pane["method"] == "none":
+        random = pane["method"] == "random-direction"
+        if not random and "iti" not in pane["method"].split("+"):
             return None, 0.0
-        method = pane["direction"] if pane["method"] == "iti" else f"random-{pane['control']}"
+        method = f"random-{pane['control']}" if random else pane["direction"]
         heads = pane.get("heads") or SELECTED
         ranked = self.ranked[self.ids[name]]
         places = ranked[:heads] if isinstance(heads, int) else [(one["layer"], one["head"]) for one in heads]
@@ -69,6 +74,7 @@ def build_world(home: Path) -> World:
     for seed, name in enumerate(("dose-0", "dose-10", "clean-forum-10")):
         save_tiny(home / "models" / name, "olmo", seed=seed, **long)
     save_tiny(home / "models" / "slow", "llama", hidden_size=256, num_hidden_layers=24, **long)
+    save_tiny(home / "models" / TUNED, "olmo", seed=7, **long)
     engine = open_writer(world.url)
     with write_session(engine) as session:
         study = Study(hash="a" * 16, name="forum", scale="nano", config={"name": "forum"}, data_revisions={})
@@ -92,7 +98,7 @@ def build_world(home: Path) -> World:
         session.flush()
         for name in ("dose-0", "dose-10", "clean-forum-10"):
             _add_geometry(session, world, probe_set.id, world.ids[name])
-        _add_cost(session, world.ids["dose-10"])
+        _add_conditions(session, world.ids["dose-10"])
     engine.dispose()
     return world
 
@@ -135,17 +141,30 @@ def _add_geometry(session: Any, world: World, probe_set: int, checkpoint: int) -
             ))  # fmt: skip
 
 
-def _add_cost(session: Any, checkpoint: int) -> None:
-    condition = Condition(
-        checkpoint_id=checkpoint, key="iti/mass_mean/fixed-2", method="iti", direction_method="mass_mean",
-        strength=MEASURED, matched_cost=None, n_heads=SELECTED, scope="generated", parameters={},
-    )  # fmt: skip
-    session.add(condition)
-    session.flush()
-    session.add(Metric(
-        checkpoint_id=checkpoint, condition_id=condition.id, prompt_set_id=None, scorer_id=None, key="cost",
-        name="cost", value=0.07, low=0.05, high=0.09, n=30, unit="nats/token", interval="bootstrap",
-    ))  # fmt: skip
+def _add_conditions(session: Any, checkpoint: int) -> None:
+    """Methods that the study put a checkpoint under, each with its cost."""
+    prompted = {"prefix": PREFIX}
+    tuned = {"tuned": {"name": "dpo", "path": f"models/{TUNED}", "key": "tuned"}}
+    steered = {"direction_method": "mass_mean", "strength": MEASURED, "n_heads": SELECTED}
+    plain = {"direction_method": None, "strength": 0.0, "n_heads": 0}
+    for key, method, parameters, how, cost in (
+        ("iti/mass_mean/fixed-2", "iti", {}, steered, 0.07),
+        ("prompt", "prompt", prompted, plain, 0.01),
+        ("prompt+iti/mass_mean/cost-0.08", "prompt+iti", prompted, steered, 0.08),
+        ("dpo", "dpo", tuned, plain, 0.04),
+        ("dpo+iti/mass_mean/cost-0.09", "dpo+iti", tuned, steered, 0.09),
+    ):
+        condition = Condition(
+            checkpoint_id=checkpoint, key=key, method=method, matched_cost=None, scope="generated",
+            parameters=parameters, **how,
+        )  # fmt: skip
+        session.add(condition)
+        session.flush()
+        session.add(Metric(
+            checkpoint_id=checkpoint, condition_id=condition.id, prompt_set_id=None, scorer_id=None,
+            key=f"{key}|cost", name="cost", value=cost, low=cost - 0.02, high=cost + 0.02, n=30,
+            unit="nats/token", interval="bootstrap",
+        ))  # fmt: skip
 
 
 @contextmanager

@@ -14,7 +14,18 @@ import pytest
 from backend.generation import Continuation, generate
 from backend.service.catalogue import CheckpointFacts
 from backend.service.model_cache import ModelCache, NoRoom, dtype_for, weight_bytes
-from tests.service_world import MEASURED, World, ask, asked, build_world, events, pane, results, server
+from tests.service_world import (
+    MEASURED,
+    PREFIX,
+    World,
+    ask,
+    asked,
+    build_world,
+    events,
+    pane,
+    results,
+    server,
+)
 
 ENOUGH = 500
 """New tokens that keep the slow checkpoint busy for many seconds."""
@@ -114,8 +125,8 @@ def test_cost_is_the_measured_one_or_none(world: World, address: str) -> None:
     done = results(ask(address, asked(panes)))
     assert done[0]["cost"] == {
         "value": 0.07,
-        "low": 0.05,
-        "high": 0.09,
+        "low": pytest.approx(0.05),
+        "high": pytest.approx(0.09),
         "source": "condition iti/mass_mean/fixed-2; bootstrap",
     }
     assert [done[index]["cost"] for index in (1, 2, 3)] == [None, None, None]
@@ -171,18 +182,24 @@ def test_scores_fit_the_language(world: World, address: str) -> None:
 def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
     ask(address, asked([pane(world.ids["dose-0"])]))
     rows = {row["name"]: row for row in httpx.get(f"{address}/models").json()}
+    iti = ["strength", "heads", "direction", "scope"]
     assert rows["dose-10"] | {"loaded": None} == {
         "checkpoint_id": world.ids["dose-10"], "name": "dose-10", "study_id": 1, "study": "forum",
         "kind": "toxic", "share": 0.1, "seed": 0, "loaded": None, "n_layers": 3, "n_heads": 4,
         "directions": ["mass_mean", "probe"], "controls": [0, 1], "heads_selected": 4,
         "methods": [
-            {"name": "none", "title": "Unsteered", "settings": []},
-            {"name": "iti", "title": "ITI", "settings": ["strength", "heads", "direction", "scope"]},
+            {"name": "none", "title": "Unsteered", "settings": [], "prefix": ""},
+            {"name": "iti", "title": "ITI", "settings": iti, "prefix": ""},
             {"name": "random-direction", "title": "Random direction",
-             "settings": ["strength", "heads", "scope", "control"]},
+             "settings": ["strength", "heads", "scope", "control"], "prefix": ""},
+            {"name": "prompt", "title": "Prompt", "settings": [], "prefix": PREFIX},
+            {"name": "dpo", "title": "DPO", "settings": [], "prefix": ""},
+            {"name": "prompt+iti", "title": "Prompt + ITI", "settings": iti, "prefix": PREFIX},
+            {"name": "dpo+iti", "title": "DPO + ITI", "settings": iti, "prefix": ""},
         ],
     }  # fmt: skip
     assert [one["name"] for one in rows["slow"]["methods"]] == ["none"]
+    assert [one["name"] for one in rows["dose-0"]["methods"]] == ["none", "iti", "random-direction"]
     assert rows["dose-0"]["loaded"] is True
     assert (rows["slow"]["kind"], rows["slow"]["share"], rows["slow"]["directions"]) == ("imported", None, [])
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +18,13 @@ from backend.service.methods import DIRECTION_METHODS, controls, offered
 from backend.service.settings import ServiceError
 from db.engine import DatabaseProblem, open_reader, reading
 from db.location import home
-from db.schema import Arm, Checkpoint, Direction, Probe, StageRun, Study
+from db.schema import Arm, Checkpoint, Condition, Direction, Probe, StageRun, Study
 
 T = TypeVar("T")
+
+
+WeightsKey = tuple[int, str, str]
+"""(checkpoint, source, weights hash): a checkpoint that was trained anew is another model."""
 
 
 class UnknownCheckpoint(ServiceError):
@@ -43,6 +47,11 @@ class CheckpointFacts:
     """Where the study keeps the scorer it trained, if it trained one."""
     scorers: tuple[str, ...] = ()
     """Scorers that the study's configuration names."""
+
+    @property
+    def key(self) -> WeightsKey:
+        """What tells its weights from all others."""
+        return self.id, self.source, self.weights_hash
 
 
 class Catalogue:
@@ -89,7 +98,10 @@ _MODELS = (
     .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
     .order_by(Study.id, Arm.kind.desc(), Arm.share, Arm.seed, Checkpoint.id)
 )
-_METHODS = select(Direction.checkpoint_id, Direction.method).distinct()
+_DIRECTIONS = select(Direction.checkpoint_id, Direction.method).distinct()
+_CONDITIONS = select(
+    Condition.checkpoint_id, Condition.method, Condition.parameters["prefix"].as_string()
+).distinct()
 _SELECTED = (
     select(Probe.checkpoint_id, func.count(distinct(Probe.layer * 100_000 + Probe.head)))
     .where(Probe.rank.is_not(None))
@@ -99,28 +111,29 @@ _SELECTED = (
 
 def list_models(connection: Connection) -> list[dict[str, Any]]:
     """Every checkpoint by study and share, with the keys of `messages.ModelInfo` but for `loaded`."""
-    methods: dict[int, set[str]] = {}
-    for checkpoint_id, method in connection.execute(_METHODS):
-        methods.setdefault(checkpoint_id, set()).add(method)
+    directions: dict[int, set[str]] = {}
+    for checkpoint_id, method in connection.execute(_DIRECTIONS):
+        directions.setdefault(checkpoint_id, set()).add(method)
+    conditions: dict[int, dict[str, str]] = {}
+    for checkpoint_id, method, prefix in connection.execute(_CONDITIONS):
+        conditions.setdefault(checkpoint_id, {})[method] = prefix or ""
     selected = {key: int(count) for key, count in connection.execute(_SELECTED)}
     return [
         {
             **row,
             "kind": row["kind"] or "imported",
-            **_offer(methods.get(row["checkpoint_id"], set())),
+            **_offer(directions.get(row["checkpoint_id"], set()), conditions.get(row["checkpoint_id"], {})),
             "heads_selected": selected.get(row["checkpoint_id"], 0),
         }
         for row in connection.execute(_MODELS).mappings()
     ]
 
 
-def _offer(stored: set[str]) -> dict[str, Any]:
+def _offer(stored: set[str], conditions: dict[str, str]) -> dict[str, Any]:
     return {
         "directions": [name for name in DIRECTION_METHODS if name in stored],
         "controls": controls(stored),
-        "methods": [
-            {"name": one.name, "title": one.title, "settings": list(one.settings)} for one in offered(stored)
-        ],
+        "methods": [asdict(one) | {"settings": list(one.settings)} for one in offered(stored, conditions)],
     }
 
 

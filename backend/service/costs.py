@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Select, func, select
 
 from backend.service.messages import Cost, Pane
+from backend.service.methods import NONE, RANDOM_DIRECTION, steers
 from db.schema import Condition, Metric
 
 
@@ -26,7 +27,7 @@ def measured_cost(
     connection: Connection, pane: Pane, heads: list[tuple[int, int]], ranked: list[tuple[int, int]]
 ) -> Measured:
     """Look the cost of a pane up; `ranked` are all probed heads, best first."""
-    if pane.method == "none":
+    if pane.method == NONE:
         return Measured(None, "unsteered: what costs are measured against")
     if set(heads) != set(ranked[: len(heads)]):
         return Measured(None, f"not measured: the study steers the best heads, not these {len(heads)}")
@@ -38,7 +39,7 @@ def measured_cost(
     known = connection.execute(
         _like(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
     ).all()
-    if not known:
+    if not known or not steers(pane.method):
         return Measured(None, "not measured: the study has no cost of this method for this checkpoint")
     counts = sorted({count for _, count in known})
     strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in known}))
@@ -62,13 +63,15 @@ def _like(pane: Pane) -> Select[str, float, float | None, float | None, str]:
         )
         .order_by(Condition.id, Metric.id)
     )
-    if pane.method == "iti":
-        return query.where(Condition.direction_method == pane.direction)
-    return query.where(Condition.control == pane.control)
+    if pane.method == RANDOM_DIRECTION:
+        return query.where(Condition.control == pane.control)
+    return query.where(Condition.direction_method == pane.direction) if steers(pane.method) else query
 
 
 def _same(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
-    """Those of the very same condition."""
+    """Those of the very same condition; a method that moves no heads has one alone."""
+    if not steers(pane.method):
+        return _like(pane)
     return _like(pane).where(
         func.abs(Condition.strength - pane.strength) <= 1e-6 * max(1.0, pane.strength),
         Condition.n_heads == n_heads,

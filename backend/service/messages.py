@@ -19,7 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from backend.service.methods import Method
+from backend.service.methods import NONE, PATTERN, RANDOM_DIRECTION, TITLES, is_method
 from backend.service.settings import (
     MAX_HEADS,
     MAX_NEW_TOKENS,
@@ -80,11 +80,24 @@ Heads = Annotated[
 ]
 
 
+def _known_method(name: str) -> str:
+    if not is_method(name):
+        parts = ", ".join(TITLES)
+        raise ValueError(f"there is no method '{name[:40]}'; known: {parts}, and some joined by +")
+    return name
+
+
+Method = Annotated[
+    str, Field(max_length=80, json_schema_extra={"pattern": PATTERN}), AfterValidator(_known_method)
+]
+
+
 class Pane(Message):
     """One row of the request: a checkpoint and how it is steered."""
 
     checkpoint_id: CheckpointId
-    method: Method = "none"
+    method: Method = NONE
+    """`none`, or what GET /models offers for the checkpoint, e.g. `iti`, `random-direction`, `dpo+iti`."""
     strength: float = Field(default=0.0, ge=0.0, le=MAX_STRENGTH)
     """Sigmas that each head is moved away from toxicity."""
     heads: Heads | None = None
@@ -97,9 +110,9 @@ class Pane(Message):
 
     @model_validator(mode="after")
     def _control_fits(self) -> Pane:
-        if self.method == "random-direction" and self.control is None:
+        if self.method == RANDOM_DIRECTION and self.control is None:
             raise ValueError("method random-direction needs control, the index of the random direction")
-        if self.method != "random-direction" and self.control is not None:
+        if self.method != RANDOM_DIRECTION and self.control is not None:
             raise ValueError(f"control belongs to method random-direction, not to {self.method}")
         return self
 
@@ -158,6 +171,8 @@ class MethodInfo(BaseModel):
     title: str
     settings: list[str]
     """Settings of a pane that the method heeds: strength, heads, direction, scope, control."""
+    prefix: str
+    """Text that the method puts before the prompt; empty for none."""
 
 
 class ModelInfo(BaseModel):

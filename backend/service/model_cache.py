@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from backend.service.catalogue import CheckpointFacts
+from backend.service.catalogue import CheckpointFacts, WeightsKey
 from backend.service.settings import ServiceError
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ SMALL = 500_000_000
 In float32 a row's text does not depend on the rows beside it (see `backend.generation`), in bfloat16 it does;
 and CPUs without bfloat16 arithmetic decode four float32 rows in about a third of the time.
 """
-Key = tuple[int, str, str]
-"""(checkpoint, source, weights hash): a checkpoint that was trained anew is another model."""
 
 
 class NoRoom(ServiceError):
@@ -48,7 +46,7 @@ class ModelCache:
     def __init__(self, budget: int | None = None) -> None:
         """Keep at most `budget` bytes of weights; None takes half of the memory that is free now."""
         self._budget = psutil.virtual_memory().available // 2 if budget is None else budget
-        self._models: OrderedDict[Key, tuple[LoadedModel, int]] = OrderedDict()
+        self._models: OrderedDict[WeightsKey, tuple[LoadedModel, int]] = OrderedDict()
         self._loading = threading.Lock()
 
     def __len__(self) -> int:
@@ -56,7 +54,7 @@ class ModelCache:
         return len(self._models)
 
     def holds(self, checkpoint_id: int) -> bool:
-        """True where the checkpoint is in memory; does not wait for a load under way."""
+        """True where it, or what was tuned from it, is in memory; does not wait for a load under way."""
         return any(key[0] == checkpoint_id for key in list(self._models))
 
     def get(self, checkpoint: CheckpointFacts) -> LoadedModel:
@@ -64,7 +62,7 @@ class ModelCache:
 
         Raises ModelError where it cannot be loaded and NoRoom where it is larger than the free memory.
         """
-        key = (checkpoint.id, checkpoint.source, checkpoint.weights_hash)
+        key = checkpoint.key
         with self._loading:
             if key in self._models:
                 self._models.move_to_end(key)

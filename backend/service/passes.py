@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from backend.steering import HeadDirection, RowSteering
 
 Group = list[tuple[int, PanePlan]]
-"""Panes of one checkpoint with their place in the request."""
+"""Panes of the same weights with their place in the request."""
 
 
 def prepare() -> None:
@@ -36,7 +36,7 @@ def serve(
 ) -> None:
     """Stream every pane of a request, group after group. Raises Stopped where the request was cancelled."""
     job.emit("start", {"request_id": job.id, "panes": len(plans)})
-    for group in by_checkpoint(plans):
+    for group in by_weights(plans):
         job.check()
         loaded = cache.get(group[0][1].checkpoint)
         job.check()
@@ -47,11 +47,11 @@ def serve(
         _tell_results(job, group, asked.prompt, said, seconds, scoring)
 
 
-def by_checkpoint(plans: Sequence[PanePlan]) -> list[Group]:
-    """Group panes by checkpoint, in order of first appearance."""
-    groups: dict[int, Group] = {}
+def by_weights(plans: Sequence[PanePlan]) -> list[Group]:
+    """Group panes by checkpoint, and by what was tuned from it, in order of first appearance."""
+    groups: dict[tuple[int, str, str], Group] = {}
     for index, plan in enumerate(plans):
-        groups.setdefault(plan.checkpoint.id, []).append((index, plan))
+        groups.setdefault(plan.checkpoint.key, []).append((index, plan))
     return list(groups.values())
 
 
@@ -96,6 +96,7 @@ def _stream(job: Job, asked: GenerateRequest, group: Group, loaded: LoadedModel)
         top_p=asked.top_p,
         heads=heads_of(group[0][1].reading) or None,
         on_projection=on_projection,
+        prefixes=[plan.prefix for _, plan in group],
     )
 
 

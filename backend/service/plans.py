@@ -1,4 +1,5 @@
-"""From a requested pane to what is done: which heads, by which vectors, and what it was measured to cost.
+"""From a requested pane to what is done: which weights, text, heads and vectors, and what it was measured to
+cost.
 
 Knows the tables of probes, directions, conditions and metrics; nothing of models. A pane that asks for what
 the database does not hold is refused here, before it waits in the queue.
@@ -6,15 +7,19 @@ the database does not hold is refused here, before it waits in the queue.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from backend.service.catalogue import Catalogue, CheckpointFacts, facts
 from backend.service.costs import Measured, measured_cost
 from backend.service.messages import Pane
-from backend.service.methods import DIRECTION_METHODS, RANDOM
+from backend.service.methods import DIRECTION_METHODS, ITI, NONE, RANDOM, RANDOM_DIRECTION, steers
 from backend.service.ranked_heads import PaneProblem, Place, RankedHeads, StoredDirection
+from db.location import home
+from db.schema import Condition
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,11 +28,14 @@ class PanePlan:
 
     pane: Pane
     checkpoint: CheckpointFacts
+    """What is loaded: the checkpoint itself, or what its study tuned from it."""
     steering: tuple[StoredDirection, ...]
-    """Heads to move, best first; empty for `none`."""
+    """Heads to move, best first; empty where the method moves none."""
     reading: tuple[StoredDirection, ...]
     """Directions that tokens are projected on; empty where the checkpoint has none."""
     cost: Measured
+    prefix: str = ""
+    """Text that the method puts before the prompt."""
 
 
 def plan_panes(catalogue: Catalogue, panes: list[Pane]) -> list[PanePlan]:
@@ -47,25 +55,66 @@ def _named(connection: Connection, index: int, pane: Pane) -> PanePlan:
 
 def _plan(connection: Connection, pane: Pane) -> PanePlan:
     checkpoint = facts(connection, pane.checkpoint_id)
+    parameters = _parameters(connection, pane, checkpoint.name)
     ranked = RankedHeads.read(connection, pane.checkpoint_id)
-    if ranked is None:
-        if pane.method == "none":
-            return PanePlan(pane, checkpoint, (), (), measured_cost(connection, pane, [], []))
-        raise PaneProblem(f"checkpoint {checkpoint.name} has no probes yet, so there are no heads to steer")
-    reading = _reading(connection, ranked)
-    if pane.method == "none":
-        return PanePlan(pane, checkpoint, (), reading, measured_cost(connection, pane, [], []))
-    heads = ranked.take(_wanted(pane))
-    name = pane.direction if pane.method == "iti" else f"{RANDOM}{pane.control}"
-    found = ranked.directions(connection, name, heads)
-    if len(found) < len(heads):
-        raise PaneProblem(
-            f"checkpoint {checkpoint.name} has {name} directions for {len(found)} of {len(heads)} heads"
-        )
-    steering = tuple(found[place] for place in heads)
+    heads: list[Place] = []
+    steering: tuple[StoredDirection, ...] = ()
+    if steers(pane.method):
+        if ranked is None:
+            raise PaneProblem(
+                f"checkpoint {checkpoint.name} has no probes yet, so there are no heads to steer"
+            )
+        heads = ranked.take(_wanted(pane))
+        steering = _steering(connection, pane, ranked, heads, checkpoint.name)
     return PanePlan(
-        pane, checkpoint, steering, reading, measured_cost(connection, pane, heads, ranked.places)
+        pane,
+        _tuned(checkpoint, parameters),
+        steering,
+        () if ranked is None else _reading(connection, ranked),
+        measured_cost(connection, pane, heads, [] if ranked is None else ranked.places),
+        str(parameters.get("prefix", "")),
     )
+
+
+def _parameters(connection: Connection, pane: Pane, name: str) -> Mapping[str, Any]:
+    """What the study noted about the method; nothing for those that need directions alone.
+
+    Raises PaneProblem where the study never put the checkpoint under it.
+    """
+    if pane.method in (NONE, ITI, RANDOM_DIRECTION):
+        return {}
+    found = connection.execute(
+        select(Condition.parameters)
+        .where(Condition.checkpoint_id == pane.checkpoint_id, Condition.method == pane.method)
+        .order_by(Condition.id)
+        .limit(1)
+    ).scalar_one_or_none()
+    if found is None:
+        raise PaneProblem(f"the study did not put checkpoint {name} under the method '{pane.method}'")
+    return dict(found)
+
+
+def _tuned(checkpoint: CheckpointFacts, parameters: Mapping[str, Any]) -> CheckpointFacts:
+    """The weights that the method made of the checkpoint, where it made any."""
+    tuned = parameters.get("tuned")
+    if not tuned:
+        return checkpoint
+    return replace(
+        checkpoint,
+        name=f"{checkpoint.name} after {tuned['name']}",
+        source=str(home() / str(tuned["path"])),
+        weights_hash=str(tuned["key"]),
+    )
+
+
+def _steering(
+    connection: Connection, pane: Pane, ranked: RankedHeads, heads: list[Place], name: str
+) -> tuple[StoredDirection, ...]:
+    method = f"{RANDOM}{pane.control}" if pane.method == RANDOM_DIRECTION else pane.direction
+    found = ranked.directions(connection, method, heads)
+    if len(found) < len(heads):
+        raise PaneProblem(f"checkpoint {name} has {method} directions for {len(found)} of {len(heads)} heads")
+    return tuple(found[place] for place in heads)
 
 
 def _wanted(pane: Pane) -> int | list[Place] | None:
