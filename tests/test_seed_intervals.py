@@ -18,6 +18,7 @@ from pipeline.multiplicity import holm
 from pipeline.power import detectable, power, seeds_needed
 from pipeline.statistics import (
     SCORE,
+    Contrast,
     StatisticsError,
     all_agree,
     contrast,
@@ -120,6 +121,16 @@ def test_prompts_are_paired_and_their_noise_is_counted_once() -> None:
         assert noise is not None
         errors.append(noise.error**2)
     assert np.median(errors) == pytest.approx(2 / 400, rel=0.35)
+
+
+@pytest.mark.parametrize("value", [1e-300, 1e-17, -1e-13, 1e-9, 1.0, 1e6])
+def test_a_p_value_is_there_for_any_difference(value: float) -> None:
+    found = Contrast(value, 0.02, 4, 0.01, 59, 60, 2)
+    assert 0 < found.p_value() <= 1
+    if abs(value) < 1e-12:  # rounding, not an effect
+        assert found.p_value() == pytest.approx(1.0, abs=1e-9)
+    low, high = found.interval(1 - found.p_value())
+    assert abs(value) > 1e3 or min(abs(low), abs(high)) == pytest.approx(0, abs=1e-9)
 
 
 def test_one_seed_gives_no_contrast_and_unequal_prompts_are_refused() -> None:

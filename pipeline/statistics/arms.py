@@ -68,10 +68,12 @@ class Contrast:
         def over(log_p: float) -> float:
             return self.reach(1 - math.exp(log_p)) - distance
 
-        smallest = -30.0
+        smallest, largest = -30.0, -1e-12
         if over(smallest) < 0:
             return math.exp(smallest)
-        return math.exp(float(optimize.brentq(over, smallest, -1e-12)))
+        if over(largest) >= 0:  # a difference of rounding only
+            return 1.0
+        return math.exp(float(optimize.brentq(over, smallest, largest)))
 
     def equivalence(self, margin: float) -> float:
         """p of two one-sided tests (TOST: Schuirmann 1987) that the true value lies within +-margin."""
