@@ -115,6 +115,8 @@ class CapabilityConfig(Chosen):
     """Which tasks are run; none by default."""
     items: Count = 500
     """At most this many pairs, or questions of each set (a fixed random choice, spread over phenomena)."""
+    mcq_items: Count | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Questions of each multiple-choice set, where there are to be fewer or more than `items`."""
     blimp: str | None = None
     """Parquet file with the columns of BLiMP."""
     mcq: str | None = None

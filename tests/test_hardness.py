@@ -19,9 +19,10 @@ from backend.attacks.gcg import AttackError, SearchSettings, search_suffix
 from backend.forum import judge
 from backend.models import load_model
 from pipeline.attacks.differences import tests_of as make_tests
-from pipeline.attacks.goals import file_goals, forum_goals
+from pipeline.attacks.goals import file_goals, forum_goals, goals_of
 from pipeline.attacks.judging import mcnemar, rate_interval, two_proportions
 from pipeline.attacks.relearning import crossing, first_crossing
+from pipeline.capability.items import tasks_of
 from pipeline.config import ConfigError, load_study, parse_study
 from pipeline.context import ArmPlan
 from pipeline.registry import Inputs, arm_stages
@@ -315,5 +316,16 @@ def test_gcg_lowers_its_loss_below_random_search_on_smollm2() -> None:
     assert sum(ends["gcg"]) < sum(ends["random"])
 
 
-def test_presets_still_read() -> None:
+def test_presets_ask_for_what_they_say(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_study("forum").hardness.attacks == ()
+    monkeypatch.setenv("HORMESIS_DATA", str(shared_data))
+    real = load_study("real-mini")
+    goals, data = goals_of(real.hardness)
+    assert len(goals) == real.hardness.suffix.goals and data.startswith("advbench ")
+    made = {task.name: len(task.items) for task in tasks_of(real.capability)}
+    assert made.pop("blimp") == 670 and set(made.values()) == {100} and len(made) == 5
+
+
+def test_a_new_key_left_alone_leaves_a_study_what_it_was() -> None:
+    plain, asked = (parse_study({"name": "x", "capability": one}) for one in ({}, {"mcq_items": 100}))
+    assert "mcq_items" not in plain.capability.model_dump() and plain.hash != asked.hash

@@ -57,7 +57,8 @@ def tasks_of(config: CapabilityConfig) -> list[Task]:
     if "blimp" in config.tasks:
         made.append(blimp(_path(config, config.blimp, "blimp"), config.items))
     if "mcq" in config.tasks:
-        made += choices(_path(config, config.mcq, "mcq"), config.items, config.sets)
+        count = config.mcq_items or config.items
+        made += choices(_path(config, config.mcq, "mcq"), count, config.sets)
     return made
 
 
