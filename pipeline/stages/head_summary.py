@@ -89,7 +89,7 @@ def _hits(context: StudyContext) -> tuple[dict[Place, list[Hits]], list[int]]:
         .order_by(Arm.kind, Arm.share, Arm.seed, Checkpoint.name)
     )
     with read_session(context.engine) as session:
-        rows = session.execute(query).tuples().all()
+        rows = session.execute(query).all()
     if not rows:
         return {}, []
     common, _ = Counter(ids for *_, ids in rows).most_common(1)[0]

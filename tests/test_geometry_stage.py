@@ -1,0 +1,284 @@
+"""The geometry stage and summaries of heads on a small study: from what was kept, cut and run again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, delete, select, text
+
+from db.blocks import decode_float16, decode_float32, decode_int64
+from db.engine import open_writer
+from db.schema import (
+    ActivationBlock,
+    Direction,
+    Entanglement,
+    ExampleList,
+    FeatureCosine,
+    HeadSummary,
+    LensToken,
+    Probe,
+)
+from db.write import read_session, write_session
+from pipeline.config import load_study
+from pipeline.context import StudyContext
+from pipeline.entanglement import entanglement
+from pipeline.features import labelled
+from pipeline.loading import open_checkpoint
+from pipeline.logit_lens import decode
+from pipeline.progress import Reporter, Stopped, silent
+from pipeline.registry import Inputs
+from pipeline.stages.geometry import DRAWS, measure_geometry
+from pipeline.stages.head_summary import write_head_summaries
+from pipeline.stages.spreads import spreads
+from tests.tiny_study import run, write_study
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("geometry")]
+TABLES = (FeatureCosine, Entanglement, LensToken)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StudyContext, Inputs]]:
+    """A study of two arms with two seeds, run to its end."""
+    from pipeline.stages.text import source_revisions
+
+    folder = tmp_path_factory.mktemp("geometry")
+    changes = {'controls = ["clean-forum"]': "controls = []", "seeds = [0]": "seeds = [0, 1]"}
+    changes |= {"probe_posts = 300": "probe_posts = 600", "random_directions = 2": "random_directions = 0"}
+    file = write_study(folder, changes | {"prompts = 24": "prompts = 12"})
+    done = run(folder / "home", "run", str(file))
+    assert done.returncode == 0, done.stderr
+    config = load_study(str(file))
+    engine = open_writer(f"sqlite:///{folder / 'home' / 'hormesis.sqlite'}")
+    yield StudyContext(config, 1, folder / "home", engine), Inputs(config, source_revisions(config))
+    engine.dispose()
+
+
+def rows(engine: Engine, model: Any) -> list[tuple[Any, ...]]:
+    with read_session(engine) as session:
+        columns = [one for one in model.__table__.columns if one.name != "id"]
+        found = session.execute(select(*columns))
+        return sorted((tuple(row) for row in found), key=repr)
+
+
+def everything(context: StudyContext) -> dict[str, list[tuple[Any, ...]]]:
+    return {model.__tablename__: rows(context.engine, model) for model in TABLES}
+
+
+def kept(context: StudyContext, checkpoint: int) -> tuple[list[tuple[int, int]], np.ndarray[Any, Any]]:
+    """Kept heads and their activations by example id, read plainly."""
+    query = (
+        select(ActivationBlock, ExampleList.ids)
+        .join(ExampleList, ActivationBlock.example_list_id == ExampleList.id)
+        .where(ActivationBlock.checkpoint_id == checkpoint)
+        .order_by(ActivationBlock.layer, ActivationBlock.head)
+    )
+    places, values = [], []
+    with read_session(context.engine) as session:
+        for block, ids in session.execute(query):
+            table = pd.DataFrame(
+                decode_float16(block.data, block.columns, block.scale), index=decode_int64(ids)
+            )
+            places.append((block.layer, block.head))
+            values.append(table.sort_index().to_numpy())
+    return places, np.stack(values, axis=1)
+
+
+def test_rows_are_what_the_kept_activations_say(study: tuple[StudyContext, Inputs]) -> None:
+    context, _ = study
+    known = labelled(context)
+    assert len(known.ids) == 600 and {one.name for one in known.variables} >= {"topic", "sentiment"}
+    for checkpoint in (1, 4):
+        places, values = kept(context, checkpoint)
+        cosines, largest = entanglement(values, known.toxic, known.variables, known.clusters, draws=DRAWS)
+        names = [name for one in known.variables for name, _ in one.features]
+        with read_session(context.engine) as session:
+            stored = {
+                (row.layer, row.head, row.feature): row
+                for row in session.scalars(
+                    select(FeatureCosine).where(FeatureCosine.checkpoint_id == checkpoint)
+                )
+            }
+            heads = {
+                (row.layer, row.head): row
+                for row in session.scalars(
+                    select(Entanglement).where(Entanglement.checkpoint_id == checkpoint)
+                )
+            }
+            assert len(stored) == len(places) * len(names) and len(heads) == len(places)
+            for at, place in enumerate(places):
+                for of, name in enumerate(names):
+                    found, expected = stored[*place, name].cosine, cosines.cosine[at, of]
+                    assert found == pytest.approx(expected, abs=1e-6) or (
+                        found is None and np.isnan(expected)
+                    )
+                one = heads[place]
+                assert one.used == largest.used[at] and one.tried == len(names) and one.n == 600
+                if one.used:
+                    assert one.value == pytest.approx(largest.value[at]) and one.low <= one.value <= one.high
+                    assert one.feature == names[largest.feature[at]]
+
+
+def test_words_are_those_of_the_stored_directions(study: tuple[StudyContext, Inputs]) -> None:
+    context, _ = study
+    loaded = open_checkpoint(context, 4)
+    with read_session(context.engine) as session:
+        words = session.scalars(
+            select(LensToken).where(LensToken.checkpoint_id == 4, LensToken.rank == 1)
+        ).all()
+        assert {one.side for one in words} == {"top", "bottom"}
+        for one in words:
+            direction = session.scalars(
+                select(Direction).where(
+                    Direction.checkpoint_id == 4,
+                    Direction.layer == one.layer,
+                    Direction.head == one.head,
+                    Direction.method == one.method,
+                )
+            ).one()
+            step = decode_float32(direction.vector)[None] * np.float32(direction.sigma)
+            logits = decode(loaded, one.layer, one.head, step)[0]
+            best = logits.argmax() if one.side == "top" else logits.argmin()
+            assert int(best) == one.token_id and float(logits[best]) == pytest.approx(one.logit, abs=1e-5)
+
+
+def test_running_again_changes_nothing_and_drops_heads_no_longer_kept(
+    study: tuple[StudyContext, Inputs],
+) -> None:
+    context, inputs = study
+    before = everything(context)
+    assert all(before.values())
+    with write_session(context.engine) as session:
+        old = session.scalars(select(Entanglement).where(Entanglement.checkpoint_id == 1)).first()
+        assert old is not None
+        copied = {one.name: getattr(old, one.name) for one in Entanglement.__table__.columns}
+        session.add(Entanglement(**copied | {"id": None, "layer": 99}))
+    measure_geometry(context, inputs, 1, silent())
+    assert everything(context) == before
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_cut_at_any_place_and_run_again_gives_the_same_rows(
+    study: tuple[StudyContext, Inputs], after: int
+) -> None:
+    context, inputs = study
+    before = everything(context)
+    with write_session(context.engine) as session:
+        for model in TABLES:
+            session.execute(delete(model).where(model.checkpoint_id == 2))
+    reports = 0
+
+    def stop() -> bool:
+        nonlocal reports
+        reports += 1
+        return reports > after
+
+    cut = Reporter(lambda done, total, unit, message: None, stop)
+    with pytest.raises(Stopped):
+        measure_geometry(context, inputs, 2, cut)
+    there = {name: len(found) for name, found in everything(context).items()}
+    # Written in one go: all of a checkpoint's rows, or none.
+    whole = {name: len(found) for name, found in before.items()}
+    assert there == whole or all(there[name] < whole[name] for name in whole)
+    measure_geometry(context, inputs, 2, silent())
+    assert everything(context) == before
+
+
+def test_summaries_of_heads_are_means_of_the_probes(study: tuple[StudyContext, Inputs]) -> None:
+    context, _ = study
+    before = rows(context.engine, HeadSummary)
+    write_head_summaries(context)
+    assert rows(context.engine, HeadSummary) == before
+    with context.engine.connect() as connection:
+        probes = pd.read_sql(
+            text(
+                "SELECT a.share, a.seed, p.accuracy FROM probe p JOIN checkpoint c ON c.id = p.checkpoint_id"
+                " JOIN arm a ON a.id = c.arm_id"
+            ),
+            connection,
+        )
+    found = {row.name: row for row in _summaries(context) if row.share == 0.25}
+    mine, clean = (probes[probes["share"] == share] for share in (0.25, 0.0))
+    assert found["mean"].value == pytest.approx(mine["accuracy"].mean(), abs=1e-6)
+    expected = mine["accuracy"].mean() - clean["accuracy"].mean()
+    assert found["mean"].difference == pytest.approx(expected, abs=1e-6)
+    best = mine.groupby("seed")["accuracy"].max().mean()
+    assert found["max"].value == pytest.approx(best, abs=1e-6)
+    assert found["mean"].n_seeds == 2 and found["mean"].low < found["mean"].value < found["mean"].high
+    assert 0 < found["mean"].p <= 1
+
+
+def _summaries(context: StudyContext) -> list[HeadSummary]:
+    with read_session(context.engine) as session:
+        return list(session.scalars(select(HeadSummary)))
+
+
+def test_entanglement_of_an_arm_is_that_of_its_selected_heads(study: tuple[StudyContext, Inputs]) -> None:
+    context, _ = study
+    query = (
+        select(Entanglement.checkpoint_id, Entanglement.value)
+        .join(
+            Probe,
+            (Probe.checkpoint_id == Entanglement.checkpoint_id)
+            & (Probe.layer == Entanglement.layer)
+            & (Probe.head == Entanglement.head),
+        )
+        .where(Probe.rank.is_not(None), Entanglement.value.is_not(None))
+    )
+    with context.engine.connect() as connection:
+        table = pd.read_sql(query, connection)
+        arms = pd.read_sql(
+            text("SELECT c.id AS checkpoint_id, a.share FROM checkpoint c JOIN arm a ON a.id = c.arm_id"),
+            connection,
+        )
+    means = table.groupby("checkpoint_id")["value"].mean().reset_index().merge(arms)
+    stored = {row.share: row.value for row in _summaries(context) if row.name == "entanglement"}
+    for share, value in stored.items():
+        assert value == pytest.approx(means[means["share"] == share]["value"].mean())
+    assert stored
+
+
+def test_spreads_of_seeds_are_pooled_variances(study: tuple[StudyContext, Inputs]) -> None:
+    context, _ = study
+    with context.engine.connect() as connection:
+        table = pd.read_sql(
+            text(
+                "SELECT k.key, a.share, m.name, m.value, m.unit FROM metric m JOIN condition k"
+                " ON k.id = m.condition_id JOIN checkpoint c ON c.id = m.checkpoint_id"
+                " JOIN arm a ON a.id = c.arm_id WHERE m.prompt_set_id IS NULL"
+            ),
+            connection,
+        )
+    found = spreads(context)
+    checked = 0
+    for (key, name), part in table.groupby(["key", "name"]):
+        scale = 0.01 if part["unit"].iloc[0] == "points" else 1.0
+        counts = part.groupby("share")["value"].agg(["var", "count"])
+        counts = counts[counts["count"] > 1]
+        spread = found[str(key), None, None, str(name)]
+        assert spread.df == int((counts["count"] - 1).sum())
+        assert spread.variance == pytest.approx(counts["var"].mean() * scale**2)
+        checked += 1
+    assert checked > 3
+
+
+def test_a_study_that_kept_nothing_has_no_cosines(study: tuple[StudyContext, Inputs], tmp_path: Path) -> None:
+    import shutil
+
+    context, inputs = study
+    shutil.copytree(context.home, tmp_path / "home")
+    engine = open_writer(f"sqlite:///{tmp_path / 'home' / 'hormesis.sqlite'}")
+    bare = StudyContext(context.config, 1, tmp_path / "home", engine)
+    with write_session(engine) as session:
+        session.execute(delete(ActivationBlock).where(ActivationBlock.checkpoint_id == 3))
+    measure_geometry(bare, inputs, 3, silent())
+    for model in TABLES:
+        with read_session(engine) as session:
+            mine = session.scalars(select(model).where(model.checkpoint_id == 3)).all()
+            others = session.scalars(select(model).where(model.checkpoint_id == 1)).all()
+        assert not mine and others
+    engine.dispose()
