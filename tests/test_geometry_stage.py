@@ -37,7 +37,7 @@ from pipeline.stages.head_summary import write_head_summaries
 from pipeline.stages.spreads import spreads
 from tests.tiny_study import run, write_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("geometry")]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("geometry"), pytest.mark.timeout(1800)]
 TABLES = (FeatureCosine, Entanglement, LensToken)
 
 
@@ -49,8 +49,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StudyConte
     folder = tmp_path_factory.mktemp("geometry")
     changes = {'controls = ["clean-forum"]': "controls = []", "seeds = [0]": "seeds = [0, 1]"}
     changes |= {"probe_posts = 300": "probe_posts = 600", "random_directions = 2": "random_directions = 0"}
-    file = write_study(folder, changes | {"prompts = 24": "prompts = 12"})
-    done = run(folder / "home", "run", str(file))
+    file = write_study(folder, changes | {"prompts = 24": "prompts = 12", "24_000": "16_000"})
+    done = run(folder / "home", "run", str(file), timeout=1700)
     assert done.returncode == 0, done.stderr
     config = load_study(str(file))
     engine = open_writer(f"sqlite:///{folder / 'home' / 'hormesis.sqlite'}")
