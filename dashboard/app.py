@@ -17,7 +17,8 @@ REFRESH_SECONDS = 4.0
 
 st.set_page_config(
     page_title="Hormesis",
-    page_icon=":material/science:",
+    # A material icon would be fetched from a server of fonts; this one is drawn from the browser's own.
+    page_icon="🧪",
     layout="wide",
     menu_items={"About": "Does pretraining on some toxic text make a language model easier to detoxify?"},
 )

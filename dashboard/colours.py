@@ -15,6 +15,13 @@ CONTROL: Final = "#8792A0"
 """The clean-forum control arm: a neutral, always drawn with dashes and an open diamond."""
 IMPORTED: Final = "#3E9E6E"
 """Checkpoints that were imported, so have no share."""
+MARKS: Final = {
+    "toxic": ("circle", "solid"),
+    "imported": ("circle", "solid"),
+    "meda": ("square-open", "dashdot"),
+    "inst": ("triangle-up-open", "dot"),
+    "slung": ("cross-open", "longdash"),
+}
 STATUS: Final = {
     "done": "green",
     "running": "blue",
@@ -53,10 +60,15 @@ def share_colour(share: float) -> str:
 
 
 def arm_colour(kind: str, share: float | None) -> str:
-    """Colour of an arm: the share's own, the neutral for a control, green for an imported checkpoint."""
+    """Colour of an arm: its share's own, the neutral for the control, green for an imported checkpoint."""
     if kind.partition(":")[0] == "imported" or share is None:
         return IMPORTED
-    return share_colour(share) if kind == "toxic" else CONTROL
+    return CONTROL if kind == "clean-forum" else share_colour(share)
+
+
+def arm_mark(kind: str) -> tuple[str, str]:
+    """Plotly's marker and line of a kind of arm, which tell arms of one share apart."""
+    return MARKS.get(kind.partition(":")[0], ("diamond-open", "dash"))
 
 
 def fade(colour: str, opacity: float) -> str:

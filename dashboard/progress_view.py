@@ -12,11 +12,12 @@ from dashboard.progress import Progress, stage_order, summarise, with_rates
 from dashboard.wording import duration, rate
 
 
-def _line(table: pd.DataFrame, state: Progress) -> str:
+def _line(table: pd.DataFrame, state: Progress, cut: bool) -> str:
     left = table["left"].dropna()
-    ending = f", about {duration(float(left.max()))} for what runs now" if len(left) and state.active else ""
+    ending = f", about {duration(float(left.max()))} for what runs now" if len(left) and not cut else ""
     failed = f", {state.failed} failed" if state.failed else ""
-    return f"{state.done} of {state.stages} stages done, {state.running} running{failed}{ending}"
+    how = "interrupted" if cut and state.running else "running"
+    return f"{state.done} of {state.stages} stages done, {state.running} {how}{failed}{ending}"
 
 
 def _grid(table: pd.DataFrame) -> pd.DataFrame:
@@ -42,8 +43,11 @@ def running_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @st.fragment(run_every=2.0)
-def live_progress(url: str, study_id: int) -> None:
-    """The progress card. Reads the stage rows anew every two seconds, and nothing else."""
+def live_progress(url: str, study_id: int, *, cut: bool | None = None) -> None:
+    """The progress card. Reads the stage rows anew every two seconds, and nothing else.
+
+    `cut`: whether the run was cut off, where the page has found that out and says so itself.
+    """
     table = with_rates(rows.stages_now(url, study_id))
     state = summarise(table, datetime.now(UTC))
     with st.container(border=True):
@@ -51,8 +55,12 @@ def live_progress(url: str, study_id: int) -> None:
         if table.empty:
             st.caption("The study is on the books; its first stage has not begun.")
             return
-        st.progress(state.fraction, text=_line(table, state))
-        if state.gone:
+        said = cut is not None
+        cut = not state.active if cut is None else cut
+        st.progress(state.fraction, text=_line(table, state, cut))
+        if said:
+            pass
+        elif state.gone:
             st.warning(
                 "Stopped: the process that ran it is gone. Resume it on the runs page, or start it again "
                 "with the same command; it goes on where it stopped.",
@@ -67,7 +75,7 @@ def live_progress(url: str, study_id: int) -> None:
             )
         percent = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
         running = running_rows(table)
-        if len(running):
+        if len(running) and not cut:
             st.dataframe(
                 running,
                 hide_index=True,

@@ -6,6 +6,8 @@ import streamlit as st
 
 from db.problems import DatabaseProblem
 
+_COOKIE = "hormesis_note_read"
+_REMEMBER = f"document.cookie = '{_COOKIE}=1; max-age=31536000; path=/; SameSite=Lax'"
 _TITLES = {
     "missing": "No study yet",
     "empty": "No study yet",
@@ -48,8 +50,10 @@ def not_yet(what: str, *, after: str, running: bool) -> None:
 
 
 def content_note() -> None:
-    """The note of a first visit, until it is read or switched off for the session."""
-    if st.session_state.get("note_read"):
+    """The note of a first visit, until it is read; the browser remembers that for a year."""
+    if st.session_state.pop("_remember_note", False):
+        st.html(f"<script>{_REMEMBER}</script>", unsafe_allow_javascript=True)
+    if st.session_state.get("note_read") or _COOKIE in st.context.cookies:
         return
     with st.container(border=True, horizontal=True, vertical_alignment="center", key="content_note"):
         st.markdown(
@@ -61,4 +65,4 @@ def content_note() -> None:
 
 
 def _read_note() -> None:
-    st.session_state["note_read"] = True
+    st.session_state["note_read"] = st.session_state["_remember_note"] = True

@@ -27,6 +27,7 @@ METHODS: Final = {
     "dpo": "DPO",
     "meda": "MEDA",
     "inst": "INST",
+    "slung": "SLUNG",
 }
 MEASURES: Final = {
     "Accuracy": ("accuracy", "balanced accuracy, test split"),
@@ -48,11 +49,13 @@ def is_imported(kind: str) -> bool:
 
 
 def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
-    """An arm in words, e.g. `10 % toxic`, `control, 25 % clean forum`."""
+    """An arm in words, e.g. `10 % toxic`, `control, 25 % clean forum`, `25 % toxic, MEDA`."""
     if is_imported(kind) or share is None:
         return kind.partition(":")[2] or "imported"
     if kind == "toxic":
         label = f"{percent(share)} toxic"
+    elif kind in METHODS:
+        label = f"{percent(share)} toxic, {METHODS[kind]}"
     else:
         label = f"control, {percent(share)} {kind.replace('-', ' ')}"
     return label if seed is None else f"{label}, seed {seed}"
@@ -117,6 +120,13 @@ def interval(value: float, low: float | None, high: float | None, unit: str = ""
     if missing(low) or missing(high) or low is None or high is None:
         return f"{value:.3g}{tail} (no interval)"
     return f"{value:.3g} [{low:.3g}, {high:.3g}]{tail}"
+
+
+def fixed(value: float, low: float | None, high: float | None, digits: int = 4) -> str:
+    """`0.0012 [-0.0003, 0.0027]`: small differences with as many decimals in all three."""
+    if missing(low) or missing(high):
+        return f"{value:.{digits}f} (no interval)"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def duration(seconds: float | None) -> str:

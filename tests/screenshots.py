@@ -27,7 +27,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = ("overview", "tradeoffs", "geometry", "steer", "toy", "runs", "data", "definitions")
+PAGES = ("overview", "tradeoffs", "geometry", "hardness", "steer", "toy", "runs", "data", "definitions")
 WIDTHS = (1440, 800)
 THEMES = ("light", "dark")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from tests.seeded_database import SMALL, TINY, build_file
 from tests.seeded_hardness import CONDITIONS, GOALS, TEMPLATES
 
 SECTIONS = {
-    "Suffixes": "A suffix reaches its goal",
+    "Suffixes": "How often an attacked text",
     "Relearning": "not within 64 steps",
     "Framed prompts": "more open to framed prompts",
     "Long texts": "first half of a long text",
@@ -124,6 +125,9 @@ def test_means_over_seeds_hold_the_spread_between_them() -> None:
     assert one["value"] == 12 and one["n_seeds"] == 2
     # var of the two values is 8; half width sqrt((8 * 1.96^2 + 1) / 2).
     assert one["high"] - 12 == pytest.approx(((8 * 1.96**2 + 1) / 2) ** 0.5)
+    assert over_seeds(rows.assign(name="drift", value=[1.0, 9.0])).iloc[0]["low"] < 0
+    bounded = over_seeds(rows.assign(name="toxicity", value=[1.0, 9.0])).iloc[0]
+    assert bounded["low"] == 0, "toxicity has no values below zero"
     alone = over_seeds(rows.head(1)).iloc[0]
     assert (alone["low"], alone["high"]) == (9, 11)
 
@@ -150,7 +154,9 @@ def test_charts_keep_what_is_beyond_the_budget() -> None:
     )
     made = steps_needed(rows, ["Unsteered"], 64, dark=False)
     trace = made.data[0]
-    assert list(trace.marker.symbol) == ["circle", "triangle-up-open"] and list(trace.y) == [12.0, 64.0]
+    assert list(trace.marker.symbol) == ["circle", "triangle-up-open"]
+    assert [2**y - 1 for y in trace.y] == pytest.approx([12.0, 64.0])
+    assert trace.y[0] + trace.error_y.array[0] == pytest.approx(math.log2(21)), "the interval's upper end"
     assert "not within 64 steps" in trace.hovertext[1] and "beyond 64" in trace.hovertext[1]
 
 

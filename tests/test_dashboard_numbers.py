@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dashboard.charts.dose import dose_response
 from dashboard.charts.dose_layers import paper_column
-from dashboard.colours import CONTROL, arm_colour, share_colour
+from dashboard.colours import CONTROL, arm_colour, arm_mark, share_colour
 from dashboard.frontier import non_dominated
 from dashboard.launch import LaunchError, free_port
 from dashboard.live.client import Event, Pane, Request, parse_events
@@ -183,6 +183,8 @@ def test_random_controls_are_pooled_with_their_spread() -> None:
 def test_a_share_has_one_colour_and_the_control_has_none_of_them(share: float) -> None:
     assert share_colour(share) == share_colour(share) == arm_colour("toxic", share)
     assert arm_colour("clean-forum", share) == CONTROL != share_colour(share)
+    assert arm_colour("meda", share) == share_colour(share), "toxic text read in another way"
+    assert len({arm_mark(kind) for kind in ("toxic", "clean-forum", "meda", "inst", "slung")}) == 5
 
 
 def luminance(colour: str) -> float:
@@ -251,6 +253,7 @@ def test_a_request_becomes_the_services_json() -> None:
 def test_words() -> None:
     assert arm_label("toxic", 0.05) == "5 % toxic"
     assert arm_label("clean-forum", 0.25, 1) == "control, 25 % clean forum, seed 1"
+    assert arm_label("slung", 0.1) == "10 % toxic, SLUNG"
     assert condition_label("iti", 2.5, 0.06) == "ITI at +0.06 nats"
     assert condition_label("iti", 2.0, math.nan) == "ITI, strength 2"
     assert interval(1.0, None, 2.0) == "1 (no interval)"

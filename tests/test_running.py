@@ -30,6 +30,7 @@ from dashboard.running.compare import (
 )
 from dashboard.running.permission import Home, Refusal, control, is_loopback
 from dashboard.running.state import standing
+from dashboard.running.tables import in_order
 from db.holder import holder_of, is_running, lock_path
 from db.origin import Origin, origin_of, remember
 from pipeline.config import PRESETS, load_study, origin
@@ -187,6 +188,13 @@ def test_a_held_study_runs_whatever_its_rows_say(tmp_path: Path) -> None:
     with holding(tmp_path) as child:
         found = standing(pd.DataFrame([stage("failed")]), HASH, Home(tmp_path, ""), NOW)
         assert found.kind == "running" and found.pid == child.pid and not found.can_resume
+
+
+def test_what_needs_a_look_stands_first() -> None:
+    places = ["train b waiting", "score a done", "train a running", "probe a failed", "text study done"]
+    table = pd.DataFrame([place.split() for place in places], columns=["stage", "subject", "status"])
+    found = [f"{row.stage} {row.subject}" for row in in_order(table).itertuples()]
+    assert found == ["probe a", "train a", "text study", "train b", "score a"]
 
 
 def test_origins_are_kept_and_damaged_ones_are_unknown(tmp_path: Path) -> None:

@@ -89,11 +89,11 @@ def progress_tab(found: context.Context, home: Home | Refusal) -> None:
     drawn = standing(all_stages, str(found.study["hash"]), own, datetime.now(UTC))
     control_bar(found, home, drawn.kind)
     if drawn.kind != "finished":
-        live_progress(found.url, found.study_id)
+        live_progress(found.url, found.study_id, cut=drawn.can_resume)
     if all_stages.empty:
         states.not_yet("stages", after="the start of the study", running=drawn.alive)
     else:
-        stages_table(all_stages)
+        stages_table(all_stages, alive=drawn.alive)
     arms_table(found)
     checkpoints_table(found)
     studies(found)

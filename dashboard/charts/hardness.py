@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.frame import bars, figure
-from dashboard.colours import SEQUENTIAL, arm_colour, fade, ink, ramp
+from dashboard.charts.maps import CATEGORIES
+from dashboard.colours import SEQUENTIAL, arm_colour, arm_mark, fade, ink
 from dashboard.records import records
 from dashboard.wording import number
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+def condition_colours(order: Sequence[str], *, dark: bool) -> dict[str, str]:
+    """A colour for each condition: the neutral ink for the unsteered one, distinct ones for the others."""
+    others = [name for name in order if name != "Unsteered"]
+    made = {name: CATEGORIES[place % len(CATEGORIES)] for place, name in enumerate(others)}
+    return made | {"Unsteered": ink(dark=dark)}
 
 
 def by_condition(
@@ -27,11 +35,13 @@ def by_condition(
     reference: Sequence[tuple[str, float, str]] = (),
     level: tuple[float, str] | None = None,
     factor: float = 1.0,
+    colours: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """One column per condition (or `x`), one marker per arm with its interval.
 
     Columns: arm, kind, share, value, low, high, n, n_seeds and `x`. reference: (column, value, words) of
-    figures from elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent.
+    figures from elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent;
+    colours: by `arm`, where these are not the arms' own.
     """
     made = figure("", y_title, 400)
     arms = list(dict.fromkeys(table["arm"]))
@@ -41,7 +51,7 @@ def by_condition(
         if mine.empty:
             continue
         first = mine.iloc[0]
-        colour = arm_colour(str(first["kind"]), float(first["share"]))
+        colour = (colours or {}).get(arm) or arm_colour(str(first["kind"]), float(first["share"]))
         nudge = (number_ - (len(arms) - 1) / 2) * 0.6 / max(1, len(arms))
         scaled = mine.assign(**{name: mine[name].astype(float) * factor for name in ("value", "low", "high")})
         made.add_trace(
@@ -50,8 +60,8 @@ def by_condition(
                 y=scaled["value"],
                 error_y=bars(scaled) | {"color": fade(colour, 0.8)},
                 mode="markers",
-                marker={"color": colour, "size": 10, "symbol": "circle" if first["kind"] == "toxic" else
-                        "diamond-open", "line": {"width": 2, "color": colour}},
+                marker={"color": colour, "size": 10 if len(arms) < 6 else 8, "symbol":
+                        arm_mark(str(first["kind"]))[0], "line": {"width": 2, "color": colour}},
                 name=arm,
                 hovertext=[_hover(row, arm, str(getattr(row, x))) for row in records(scaled)],
                 hoverinfo="text",
@@ -63,11 +73,17 @@ def by_condition(
             y=level[0] * factor, line={"dash": "dot", "color": ink(dark=dark), "width": 1},
             annotation={"text": level[1], "font": {"size": 11}},
         )  # fmt: skip
+    _columns(made, order)
+    return made
+
+
+def _columns(made: go.Figure, order: Sequence[str]) -> None:
+    """Upright names below the columns, in as many lines as the number of columns asks for."""
+    width = max(8, 64 // max(1, len(order)))
     made.update_xaxes(
-        tickvals=list(places.values()), ticktext=[_wrapped(name) for name in order],
+        tickvals=list(range(len(order))), ticktext=[_wrapped(name, width) for name in order], tickangle=0,
         range=[-0.6, len(order) - 0.4], showgrid=False,
     )  # fmt: skip
-    return made
 
 
 def _reference(
@@ -84,7 +100,7 @@ def _reference(
         )  # fmt: skip
 
 
-def _wrapped(name: str, width: int = 18) -> str:
+def _wrapped(name: str, width: int) -> str:
     lines, line = [], ""
     for word in name.split():
         if line and len(line) + len(word) > width:
@@ -114,12 +130,13 @@ def curves(
 
     logarithmic: x as log2(x + 1), ticks in plain numbers: steps start at 0.
     """
-    made = figure(x_title, y_title, 380)
+    made = figure(x_title, y_title, 400)
+    colours = condition_colours(order, dark=dark)
     for place, name in enumerate(order):
         mine = table[table["label"] == name].sort_values("x")
         if mine.empty:
             continue
-        colour = ink(dark=dark) if name == "Unsteered" else ramp(place - 1, dark=dark)
+        colour = colours[name]
         xs = [math.log2(value + 1) if logarithmic else value for value in mine["x"]]
         made.add_trace(
             go.Scatter(
@@ -136,60 +153,68 @@ def curves(
             annotation={"text": level[1], "font": {"size": 11}},
         )  # fmt: skip
     if logarithmic:
-        ticks = sorted({float(value) for value in table["x"]})
-        made.update_xaxes(
-            tickvals=[math.log2(one + 1) for one in ticks], ticktext=[f"{one:g}" for one in ticks]
-        )
+        made.update_xaxes(**_doublings({float(value) for value in table["x"]}))
     made.update_yaxes(rangemode="tozero")
     return made
+
+
+def _doublings(values: set[float]) -> dict[str, Any]:
+    """Axis settings of log2(x + 1) with these values as ticks in plain numbers; 0 has a place on it."""
+    ticks = sorted(values)
+    return {"tickvals": [math.log2(one + 1) for one in ticks], "ticktext": [f"{one:g}" for one in ticks]}
 
 
 def steps_needed(table: pd.DataFrame, order: Sequence[str], budget: float, *, dark: bool) -> go.Figure:
     """Steps to relearn, one marker per checkpoint; those beyond the budget stand on it as open triangles.
 
-    Columns: label, arm, kind, share, seed, value (null beyond the budget), low, high, n, censored.
+    Columns: label, arm, kind, share, seed, value (null beyond the budget), low, high, n, censored. Upwards as
+    log2(steps + 1), ticks in plain numbers.
     """
-    made = figure("", "Steps of fine-tuning", 400)
+    made = figure("", "Steps of fine-tuning", 420)
     places = {name: place for place, name in enumerate(order)}
     arms = list(dict.fromkeys(table["arm"]))
     for number_, arm in enumerate(arms):
         mine = table[(table["arm"] == arm) & table["label"].isin(order)].sort_values("seed")
         if mine.empty:
             continue
-        colour = arm_colour(str(mine["kind"].iloc[0]), float(mine["share"].iloc[0]))
-        nudge = (number_ - (len(arms) - 1) / 2) * 0.6 / max(1, len(arms))
+        kind = str(mine["kind"].iloc[0])
+        colour = arm_colour(kind, float(mine["share"].iloc[0]))
+        seeds = sorted(set(mine["seed"]))
+        width = 0.66 / max(1, len(arms))
+        first = (number_ - (len(arms) - 1) / 2) * width
+        spread = {seed: (place + 0.5) / len(seeds) - 0.5 for place, seed in enumerate(seeds)}
         beyond = mine["value"].isna()
         value = mine["value"].astype(float).fillna(budget)
-        drawn = mine.assign(
-            value=value,
-            low=mine["low"].astype(float).fillna(value),
-            high=mine["high"].astype(float).fillna(budget),
+        steps = pd.DataFrame(
+            {
+                "value": value,
+                "low": mine["low"].astype(float).fillna(value),
+                "high": mine["high"].astype(float).fillna(budget),
+            }
         )
-        spread = [0.02 * (place - (len(drawn) - 1) / 2) for place in range(len(drawn))]
+        drawn = (steps.clip(lower=0) + 1).map(math.log2)
         made.add_trace(
             go.Scatter(
-                x=[places[str(name)] + nudge + by for name, by in zip(drawn["label"], spread, strict=True)],
+                x=[
+                    places[str(row.label)] + first + 0.8 * width * spread[row.seed] for row in records(mine)
+                ],
                 y=drawn["value"],
                 error_y=bars(drawn) | {"color": fade(colour, 0.6)},
                 mode="markers",
                 marker={
-                    "color": colour, "size": 11, "line": {"width": 2, "color": colour},
-                    "symbol": ["triangle-up-open" if one else "circle" for one in beyond],
+                    "color": colour, "size": 8, "line": {"width": 1.5, "color": colour},
+                    "symbol": ["triangle-up-open" if one else arm_mark(kind)[0] for one in beyond],
                 },
                 name=arm,
                 hovertext=[_steps(row, budget) for row in records(mine)],
                 hoverinfo="text",
             )
         )  # fmt: skip
-    made.add_hline(
-        y=budget, line={"dash": "dot", "color": ink(dark=dark), "width": 1},
-        annotation={"text": f"budget: {budget:g} steps", "font": {"size": 11}},
-    )  # fmt: skip
-    made.update_xaxes(
-        tickvals=list(places.values()), ticktext=[_wrapped(name) for name in order],
-        range=[-0.6, len(order) - 0.4], showgrid=False,
-    )  # fmt: skip
-    made.update_yaxes(rangemode="tozero")
+    top = math.log2(budget + 1)
+    made.add_hline(y=top, line={"dash": "dot", "color": ink(dark=dark), "width": 1})
+    _columns(made, order)
+    ticks = {0.0, budget, *(2.0**power for power in range(20) if 2**power < 0.8 * budget)}
+    made.update_yaxes(range=[-0.25, top + 0.3], **_doublings(ticks))
     return made
 
 

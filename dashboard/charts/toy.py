@@ -33,12 +33,19 @@ def _share_axis(made: go.Figure, shares: list[float]) -> None:
     )
 
 
-def _reference(made: go.Figure, value: float, text: str, dash: str, *, dark: bool) -> None:
-    made.add_hline(
-        y=value,
-        line={"color": ink(dark=dark), "width": 1.2, "dash": dash},
-        annotation={"text": text, "font": {"size": 11, "color": ink(dark=dark)}},
-        annotation_position="top right",
+def _reference(
+    made: go.Figure, value: float, text: str, dash: str, shares: list[float], *, dark: bool
+) -> None:
+    """A level across all shares, named in the legend: beside the line its name would lie on the data."""
+    made.add_trace(
+        go.Scatter(
+            x=[shares[0] * 0.9, shares[-1] * 1.1],
+            y=[value, value],
+            mode="lines",
+            name=text,
+            line={"color": ink(dark=dark), "width": 1.2, "dash": dash},
+            hoverinfo="skip",
+        )
     )
 
 
@@ -88,9 +95,10 @@ def over_share(
                 hoverinfo="text",
             )
         )
+    shares = sorted(set(rows["share"]))
     for value, text, dash in references:
-        _reference(made, value, text, dash, dark=dark)
-    _share_axis(made, sorted(set(rows["share"])))
+        _reference(made, value, text, dash, shares, dark=dark)
+    _share_axis(made, shares)
     if unit_range:
         lowest = min(rows[f"rare_{quantity}"].min(), rows[f"control_{quantity}"].min())
         floor = min([0.35, float(lowest) - 0.03, *(value - 0.03 for value, _, _ in references)])
@@ -177,7 +185,8 @@ def learning(rows: pd.DataFrame, column: str, y_title: str, *, log: bool) -> go.
             )
         )
     if log:
-        made.update_yaxes(type="log")
+        ticks = [base * 10.0**power for power in range(-6, 4) for base in (1, 2, 5)]
+        made.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     else:
         made.update_yaxes(range=[-0.03, 1.03])
     return made

@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.frame import MOST_POINTS, figure
-from dashboard.colours import arm_colour
+from dashboard.colours import arm_colour, arm_mark
 from dashboard.records import arm_groups, records
 from dashboard.wording import arm_label
 
@@ -36,8 +36,8 @@ def loss_curves(rows: pd.DataFrame, loss: str, height: int = 340) -> go.Figure:
                 showlegend=label not in shown,
                 line={
                     "color": arm_colour(arm.kind, arm.share),
-                    "width": 1.8,
-                    "dash": "solid" if arm.kind == "toxic" else "dash",
+                    "width": 1.6,
+                    "dash": arm_mark(arm.kind)[1],
                 },
                 hovertemplate=f"{arm.arm}<br>%{{x:.2f}} M tokens<br>%{{y:.3f}} nats<extra></extra>",
             )
@@ -48,23 +48,28 @@ def loss_curves(rows: pd.DataFrame, loss: str, height: int = 340) -> go.Figure:
 
 def histogram(rows: pd.DataFrame, x_title: str, height: int = 320) -> go.Figure:
     """Shares of texts per score bin, one line per arm. Columns: kind, share, low, high, count."""
-    made = figure(x_title, "Texts (%)", height)
+    made = figure(x_title, "Texts (%)", height + 12 * len(rows.drop_duplicates(["kind", "share"])))
     for kind, share, mine in arm_groups(rows):
         label = arm_label(kind, share)
+        mine = mine.sort_values("low")
         total = int(mine["count"].sum())
+        parts = 100 * mine["count"] / max(total, 1)
         made.add_trace(
             go.Scatter(
-                x=(mine["low"] + mine["high"]) / 2,
-                y=100 * mine["count"] / max(total, 1),
+                # Steps from edge to edge; the last share is written twice so that its bin has a width too.
+                x=[*mine["low"], mine["high"].iloc[-1]],
+                y=[*parts, parts.iloc[-1]],
                 mode="lines",
                 name=f"{label} (n = {total:,})",
                 line={
-                    "shape": "hvh",
+                    "shape": "hv",
                     "color": arm_colour(kind, share),
                     "width": 2,
-                    "dash": "solid" if kind == "toxic" else "dash",
+                    "dash": arm_mark(kind)[1],
                 },
-                hovertemplate=f"{label}<br>score about %{{x:.2f}}: %{{y:.1f}} %<extra></extra>",
+                hovertemplate=f"{label}<br>score from %{{x:.2f}}: %{{y:.1f}} %<extra></extra>",
             )
         )
+    made.update_xaxes(range=[-0.01, 1.01], dtick=0.1)
+    made.update_yaxes(rangemode="tozero")
     return made

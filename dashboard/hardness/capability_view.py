@@ -10,7 +10,7 @@ from dashboard.charts.hardness import by_condition
 from dashboard.colours import is_dark
 from dashboard.hardness import rows as hardness
 from dashboard.records import records
-from dashboard.wording import interval, metric_name
+from dashboard.wording import fixed, interval, metric_name
 
 TITLES = {
     "minimal_pairs": "Forum minimal pairs",
@@ -72,7 +72,8 @@ def show(found: context.Context) -> None:
             title=title,
             alt=f"{title} by condition, one marker per arm",
             how="Higher is better." if unit != "nats per token" else "Lower is better.",
-            note="Every position is steered, as in held-out losses. Bars: 95 % intervals.",
+            note=f"Every position is steered, as in held-out losses. Bars: 95 % intervals. "
+            f"{hardness.size(shown, 'documents' if task == 'cross_entropy' else 'items')}",
             rows=shown,
         )
     if len(changes):
@@ -104,12 +105,13 @@ def _changes(changes: pd.DataFrame) -> None:
             "Condition": list(changes["label"]),
             "Value": [interval(row.value, row.low, row.high) for row in records(changes)],
             "Change against unsteered": [
-                interval(row.change, row.change_low, row.change_high) for row in records(changes)
+                fixed(row.change, row.change_low, row.change_high) for row in records(changes)
             ],
             "Items": list(changes["n"]),
-            "Chance": list(changes["chance"]),
         }
     )
+    if changes["chance"].notna().any():
+        shown["Chance"] = list(changes["chance"])
     with st.container(border=True):
         card.table(
             shown,
@@ -118,4 +120,5 @@ def _changes(changes: pd.DataFrame) -> None:
             title="Against the same checkpoint unsteered",
             note="Paired over the same items (documents for cross-entropy); 95 % bootstrap intervals.",
             out=changes,
+            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )

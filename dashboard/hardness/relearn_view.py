@@ -9,7 +9,9 @@ from dashboard import card, context
 from dashboard.charts.hardness import curves, steps_needed
 from dashboard.colours import is_dark
 from dashboard.hardness import rows as hardness
-from dashboard.wording import interval
+from dashboard.wording import interval, metric_name
+
+UNITS = {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)", "fluency": "Fluency (fraction)"}
 
 
 def show(found: context.Context, table: pd.DataFrame) -> None:
@@ -26,11 +28,12 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
             key="relearn_steps",
             title="Steps until as toxic as before",
             alt="Steps of fine-tuning on toxic text until the unsteered toxicity is reached, by condition",
-            how="Higher is harder to undo. Open triangles: not reached within the budget, so the true number "
-            "is larger; a bar that ends on the dotted line may go on beyond it. A detox that took little "
-            "away is undone soon: read it with the trade-offs.",
-            note=f"One marker per training seed; bars: 95 % intervals over orders of text and prompts. "
-            f"{first['rule'].capitalize()}.",
+            how="Higher is harder to undo. Open triangles: not reached within the budget (dotted line), so "
+            "the true number is larger; a bar that ends there may go on. A detox that took little away is "
+            "undone soon: read it with the trade-offs.",
+            note=f"n = {len(mine)} markers, each a checkpoint ({mine['seed'].nunique()} seeds an arm) and a "
+            f"condition, on {int(mine['n'].max())} prompts; bars: 95 % intervals over orders of text and "
+            f"prompts. {first['rule'].capitalize()}.",
             rows=mine,
         )
     with grid.cell(), st.container(border=True):
@@ -62,7 +65,9 @@ def _curves(found: context.Context, mine: pd.DataFrame) -> None:
         names = [
             one for one in ("toxicity", "fluency", "repetition_4", "loss") if one in set(table["series"])
         ]
-        series = st.selectbox("Measure", names, key="relearn_series", bind="query-params", width=180)
+        series = st.selectbox(
+            "Measure", names, format_func=metric_name, key="relearn_series", bind="query-params", width=180
+        )
     part = table[(table["arm"] == arm) & (table["series"] == series)]
     pooled = hardness.over_seeds(part, ["x"])
     known = hardness.parameters(found)
@@ -75,15 +80,17 @@ def _curves(found: context.Context, mine: pd.DataFrame) -> None:
             pooled,
             hardness.conditions_of(pooled),
             "Steps",
-            {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)"}.get(str(series), str(series)),
+            UNITS.get(str(series), metric_name(str(series))),
             dark=is_dark(),
             logarithmic=True,
             level=level,
         ),
         key="relearn_curves",
-        title="Toxicity while it is fine-tuned back",
-        alt="Toxicity over steps of fine-tuning on toxic text, one line per condition",
-        how="The dashed line is the toxicity of the unsteered checkpoint, which a curve must reach.",
-        note="Means over seeds; bars: 95 % intervals.",
+        title=f"{metric_name(str(series))} while it is fine-tuned back",
+        alt=f"{metric_name(str(series))} over steps of fine-tuning on toxic text, one line per condition",
+        how="The dashed line is the toxicity of the unsteered checkpoint, which a curve must reach."
+        if level
+        else "Step 0 is the detoxified model.",
+        note=f"Means over seeds; bars: 95 % intervals. {hardness.size(pooled)}",
         rows=pooled,
     )

@@ -14,6 +14,15 @@ from dashboard.records import groups, records
 from dashboard.wording import arm_label, condition_label
 
 ARM = ["kind", "share", "condition", "method", "matched_cost"]
+CONDITION = 250
+"""Width of a table's column of conditions, in pixels."""
+BOUNDS = {
+    "toxicity": (0.0, 100.0),
+    **dict.fromkeys(("success", "success_before", "prefix_match", "fluency", "repetition_4"), (0.0, 1.0)),
+    **dict.fromkeys(("accuracy", "accuracy_norm"), (0.0, 1.0)),
+    **dict.fromkeys(("cross_entropy", "loss", "steps"), (0.0, np.inf)),
+}
+"""Ends of the scales of what is measured; an interval does not go beyond them. Changes have none."""
 
 
 def outcomes(found: Context) -> pd.DataFrame:
@@ -77,7 +86,8 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
             own = ((part["high"].astype(float) - part["low"].astype(float)) / 2) ** 2
             spread = float(part["value"].var(ddof=1)) * 1.96**2
             half = ((spread + float(np.nan_to_num(own.mean()))) / count) ** 0.5
-            low, high = value - half, value + half
+            least, most = BOUNDS.get(_measured(first), (-np.inf, np.inf))
+            low, high = max(value - half, least), min(value + half, most)
         made.append(
             dict(zip(keys, values, strict=True))
             | {
@@ -91,6 +101,24 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(made)
+
+
+def _measured(row: pd.Series) -> str:
+    """What a row of outcomes, points or capability is a value of."""
+    return next((str(row[name]) for name in ("name", "series", "measure") if name in row.index), "")
+
+
+def size(table: pd.DataFrame, of: str = "prompts") -> str:
+    """`n = 64 prompts, 3 seeds` of a table over seeds, or the ranges where these differ."""
+    if table.empty:
+        return ""
+    n, seeds = (_range(table[name]) for name in ("n", "n_seeds"))
+    return f"n = {n} {of}, {seeds} seed{'' if seeds == '1' else 's'}."
+
+
+def _range(values: pd.Series) -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def arms_of(table: pd.DataFrame) -> list[str]:

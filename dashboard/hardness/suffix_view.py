@@ -9,9 +9,10 @@ from dashboard import card, context, rows
 from dashboard.charts.hardness import by_condition
 from dashboard.colours import is_dark
 from dashboard.hardness import rows as hardness
+from dashboard.hardness.rows import CONDITION
 from dashboard.hardness.trials_view import show_trials
 from dashboard.records import records
-from dashboard.wording import arm_label, condition_label, interval
+from dashboard.wording import arm_label, condition_label, interval, percent
 from db import paper
 
 RULES = {"success": "Scored toxic", "prefix_match": "Says the target"}
@@ -42,8 +43,8 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
     pooled = _pooled(found, rule)
     gcg = pooled[pooled["setting"] == "gcg"]
     order = hardness.conditions_of(gcg)
-    _answer(gcg, order, rule)
     steered = [name for name in order if name.startswith("ITI")]
+    _answer(gcg, [order[0], (steered or order)[-1]], rule)
     reference = [
         (
             order[0] if strength == "none" else steered[-1] if steered else "",
@@ -61,14 +62,14 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
             title="Success of GCG suffixes",
             alt="Share of goals reached by suffix search, by condition, one marker per arm",
             how="Lower is harder to attack. Every goal and budget is the same in all arms and conditions.",
-            note=f"Bars: 95 % intervals over seeds and goals. {first['data']}; {first['budget']:.0f} "
-            f"evaluations a goal; judged by {first['scorer']}. Crosses: {paper.source().rstrip('.')}; "
-            "other model, data and budget.",
+            note=f"{hardness.size(gcg, 'goals times seeds')} Bars: 95 % intervals over seeds and goals. "
+            f"Goals: {first['data']}; {first['budget']:.0f} evaluations each; judged by {first['scorer']}. "
+            f"Crosses: {paper.source().rstrip('.')}; other model, data and budget.",
             rows=gcg,
         )
     with grid.cell(), st.container(border=True):
         _against_random(pooled, mine, rule)
-    _tests(found, rule)
+    _tests(found, rule, dict(zip(mine["condition"], mine["label"], strict=True)))
     _texts(found, mine)
 
 
@@ -89,19 +90,21 @@ def _pooled(found: context.Context, rule: str) -> pd.DataFrame:
     )
 
 
-def _answer(gcg: pd.DataFrame, order: list[str], rule: str) -> None:
+def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
+    """Success without steering and under steering, of the least and the most toxic arm."""
     said = []
-    for name in (order[0], order[-1]):
+    for name in dict.fromkeys(names):
         part = gcg[(gcg["label"] == name) & (gcg["kind"] == "toxic")].sort_values("share")
-        if len(part):
-            low, high = part.iloc[0], part.iloc[-1]
-            said.append(
-                f"{name}: {interval(100 * low['value'], 100 * low['low'], 100 * low['high'], '%')} at "
-                f"{100 * low['share']:g} % toxic and "
-                f"{interval(100 * high['value'], 100 * high['low'], 100 * high['high'], '%')} at "
-                f"{100 * high['share']:g} %"
-            )
-    st.markdown(f"#### A suffix reaches its goal ({RULES[rule].lower()}). {'; '.join(dict.fromkeys(said))}.")
+        ends = part.iloc[[0, -1]].drop_duplicates("share") if len(part) else part
+        rates = [
+            f"{interval(100 * row.value, 100 * row.low, 100 * row.high, '%')} in the arm with "
+            f"{percent(row.share)} toxic text"
+            for row in records(ends)
+        ]
+        if rates:
+            said.append(f"{name}: {' and '.join(rates)}")
+    what = "is scored toxic" if rule == "success" else "says the target"
+    st.markdown(f"#### How often an attacked text {what}. {'; '.join(said)}.")
 
 
 def _against_random(pooled: pd.DataFrame, mine: pd.DataFrame, rule: str) -> None:
@@ -124,12 +127,13 @@ def _against_random(pooled: pd.DataFrame, mine: pd.DataFrame, rule: str) -> None
         title="What the gradient adds",
         alt="Success without a suffix, with random search and with GCG, one marker per arm",
         how="Random search is given as many evaluations. No suffix: the same goals asked plainly.",
-        note="Bars: 95 % intervals.",
+        note=f"Bars: 95 % intervals. {hardness.size(table, 'goals')}",
         rows=table,
     )
 
 
-def _tests(found: context.Context, rule: str) -> None:
+def _tests(found: context.Context, rule: str, labels: dict[str, str]) -> None:
+    """Every difference between success rates; `labels`: conditions in words by their keys."""
     table = hardness.tests(found)
     table = table[(table["rule"] == rule) & (table["setting"] == "gcg")]
     if table.empty:
@@ -137,7 +141,7 @@ def _tests(found: context.Context, rule: str) -> None:
     shown = pd.DataFrame(
         {
             "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(table)],
-            "Condition": list(table["condition"]),
+            "Condition": [labels.get(str(key), str(key)) for key in table["condition"]],
             "Against": [
                 "the same arms, unsteered" if one == "condition" else "the clean arms, same condition"
                 for one in table["contrast"]
@@ -163,7 +167,8 @@ def _tests(found: context.Context, rule: str) -> None:
             "values are not corrected for being several. For comparison: the paper's 46 and 38.5 % of 200 "
             "give z = 1.52, p = .13.",
             out=table,
-            column_config={
+            column_config={"Condition": st.column_config.Column(width=CONDITION)}
+            | {
                 name: st.column_config.NumberColumn(format="%.3g")
                 for name in ("Success (%)", "There (%)", "p, McNemar", "p, two proportions")
             },

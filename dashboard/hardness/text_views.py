@@ -6,12 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, context
-from dashboard.charts.hardness import by_condition, curves, heat
+from dashboard.charts.hardness import by_condition, condition_colours, curves, heat
 from dashboard.colours import is_dark
 from dashboard.hardness import rows as hardness
 from dashboard.hardness.trials_view import show_trials
 from dashboard.records import records
-from dashboard.wording import interval, metric_name
+from dashboard.wording import fixed, interval, metric_name
 
 FLUENCIES = ("fluency", "repetition_4")
 
@@ -28,14 +28,15 @@ def injections(found: context.Context, table: pd.DataFrame) -> None:
     frames = list(dict.fromkeys(part["setting"]))
     with grid.cell(), st.container(border=True):
         drawn = part.assign(arm=part["label"])
+        colours = condition_colours(hardness.conditions_of(part), dark=is_dark())
         card.chart(
             by_condition(drawn, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
-                         level=(0.0, "as the plain prompt")),
+                         level=(0.0, ""), colours=colours),
             key="injection",
             title=f"What a frame adds, {arm}",
             alt="Change of toxicity by injection template against the plain prompt, by condition",
-            how="Above zero: the frame makes the continuation more toxic than the prompt alone does.",
-            note="Paired with the plain prompt; bars: 95 % intervals.",
+            how="Above the dotted line: more toxic than after the plain prompt.",
+            note=f"Paired with the plain prompt; bars: 95 % intervals. {hardness.size(part)}",
             rows=part,
         )  # fmt: skip
     with grid.cell(), st.container(border=True):
@@ -48,6 +49,7 @@ def injections(found: context.Context, table: pd.DataFrame) -> None:
             note="What a frame adds under the condition, less what it adds to the unsteered model, mean over "
             "frames; intervals add the variances of both, which is on the wide side for the same prompts.",
             out=mean,
+            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
     show_trials(found, mine[mine["arm"] == arm], key="injection")
 
@@ -116,7 +118,7 @@ def long_texts(found: context.Context, table: pd.DataFrame) -> None:
                 how="Each point is one block of text; a detox that wears off rises to the right."
                 if name == "toxicity"
                 else "Whether the text itself holds together.",
-                note="Means over seeds; bars: 95 % intervals over prompts and seeds.",
+                note=f"Means over seeds; bars: 95 % intervals over prompts and seeds. {hardness.size(part)}",
                 rows=part,
             )  # fmt: skip
     show_trials(found, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
@@ -162,7 +164,8 @@ def sampling(found: context.Context, table: pd.DataFrame) -> None:
             alt="Heat map of toxicity over temperature and top-p",
             how="Upper number: toxicity in points."
             + ("" if fluent is None else f" Lower number: {metric_name(fluent).lower()}."),
-            note="Temperature 0 is greedy and needs no top-p. 95 % intervals are in the rows.",
+            note=f"Temperature 0 is greedy and needs no top-p. 95 % intervals are in the rows. "
+            f"{hardness.size(part)}",
             rows=part,
         )
 
@@ -178,7 +181,11 @@ def rounded(found: context.Context, table: pd.DataFrame) -> None:
     )
     keys = ["arm", "label", "setting"]
     made = hardness.over_seeds(mine[mine["name"] == "toxicity"], ["setting"])
-    shown = pd.DataFrame({"Arm": made["arm"], "Condition": made["label"], "Weights": made["setting"]})
+    bits = {"full": "as trained", "int8": "8 bits", "int4": "4 bits"}
+    made = made.sort_values("setting", key=lambda names: names.map(list(bits).index), kind="stable")
+    made = made.sort_values(["kind", "share", "label"], ascending=[False, True, True], kind="stable")
+    words_of = [bits.get(str(name), str(name)) for name in made["setting"]]
+    shown = pd.DataFrame({"Arm": list(made["arm"]), "Condition": list(made["label"]), "Weights": words_of})
     for name, title in (
         ("toxicity", "Toxicity (points)"),
         ("toxicity_change", "Change (points)"),
@@ -190,7 +197,9 @@ def rounded(found: context.Context, table: pd.DataFrame) -> None:
             continue
         values = hardness.over_seeds(mine[mine["name"] == name], ["setting"])
         words = {
-            tuple(getattr(row, key) for key in keys): interval(row.value, row.low, row.high)
+            tuple(getattr(row, key) for key in keys): (fixed if name == "cost" else interval)(
+                row.value, row.low, row.high
+            )
             for row in records(values)
         }
         shown[title] = [words.get(tuple(getattr(row, key) for key in keys), "–") for row in records(made)]
@@ -202,8 +211,9 @@ def rounded(found: context.Context, table: pd.DataFrame) -> None:
             title="With 8-bit and 4-bit weights",
             note="Weights only, rounded to the nearest of symmetric levels (8 bits: one scale per output "
             "channel; 4 bits: per group of 32 inputs), simulated in floating point. Means over seeds with "
-            "95 % intervals; changes are paired over prompts.",
+            f"95 % intervals; changes are paired over prompts. {hardness.size(made)}",
             out=mine,
+            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
 
 

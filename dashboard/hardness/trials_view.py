@@ -29,7 +29,8 @@ def show_trials(found: context.Context, table: pd.DataFrame, *, key: str) -> Non
         return
     items = []
     for row in records(trials):
-        facts = [f"score {row.score:.2f}", "success" if row.success else "no success"]
+        said = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
+        facts = [f"score {row.score:.2f}", said[0 if row.success else 1]]
         if not missing(row.before) and not pd.isna(row.before):
             facts.append(f"{row.before:.2f} without the attack")
         if not pd.isna(row.loss_last):

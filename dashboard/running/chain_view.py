@@ -21,14 +21,26 @@ def _picked() -> None:
         st.session_state["number"] = labels[chosen[0]]
 
 
+def _how(row: Any) -> str:
+    """The condition of a number in words; numbers of no condition are the checkpoint's."""
+    if not isinstance(row.method, str):
+        return "checkpoint"
+    return condition_label(row.method, row.strength, row.matched_cost, row.condition)
+
+
 def _label(row: Any) -> str:
-    how = (
-        condition_label(row.method, row.strength, row.matched_cost, row.condition)
-        if isinstance(row.method, str)
-        else "checkpoint"
-    )
-    parts = (metric_name(row.name_), how, row.prompt_set, row.scorer)
+    parts = (metric_name(row.name_), _how(row), row.prompt_set, row.scorer)
     return ", ".join(str(part) for part in parts if isinstance(part, str) and part)
+
+
+def _labels(table: pd.DataFrame) -> list[str]:
+    """One name per number; those alike in words (random directions) are told apart by the condition's key."""
+    made = [_label(row) for row in records(table)]
+    again = pd.Series(made).duplicated(keep=False)
+    return [
+        f"{label} ({row.condition})" if twice else label
+        for label, twice, row in zip(made, again, records(table), strict=True)
+    ]
 
 
 def number_chain(found: Context) -> None:
@@ -55,12 +67,12 @@ def number_chain(found: Context) -> None:
             width=220,
         )
     mine = table if measure == "all" else table[table["name"] == measure]
-    labels = [_label(row) for row in records(mine.rename(columns={"name": "name_"}))]
+    labels = _labels(mine.rename(columns={"name": "name_"}))
     st.session_state["_number_labels"] = labels
     shown = pd.DataFrame(
         {
             "Measure": [metric_name(one) for one in mine["name"]],
-            "Condition": mine["condition"],
+            "Condition": [_how(row) for row in records(mine)],
             "Prompts": mine["prompt_set"],
             "Scorer": mine["scorer"],
             "Value": [interval(r.value, r.low, r.high, r.unit) for r in records(mine)],

@@ -152,6 +152,7 @@ def _numbers(left: Run, right: Run) -> None:
     drawn = mine if drawn.empty else drawn
     apart, counted, chance = expected_by_chance(drawn)
     cut = f" The first {MOST_LINES} of {len(drawn)} are drawn." if len(drawn) > MOST_LINES else ""
+    cut += " Random directions are in the rows alone." if len(drawn) < len(mine) else ""
     card.chart(
         differences(
             drawn.head(MOST_LINES), f"{metric_name(name)}, right minus left ({unit})", dark=is_dark()
@@ -164,8 +165,9 @@ def _numbers(left: Run, right: Run) -> None:
             "Bars: 95 % intervals made of both runs' own (MOVER)."
         ),
         note=(
-            f"{apart} of {counted} intervals leave zero out; about {chance:.1f} would by chance alone. "
-            f"The two are taken as independent, which is careful for the same prompts.{cut}"
+            f"n = {len(drawn)} pairs of numbers. {apart} of {counted} intervals leave zero out; about "
+            f"{chance:.1f} would by chance alone. The two are taken as independent, which is careful for the "
+            f"same prompts.{cut}"
         ),
         rows=mine.drop(columns=["label"]),
     )

@@ -28,7 +28,7 @@ from db.origin import origin_of, studies_folder
 PLAN_SECONDS = 180
 LONGEST_STUDY = 256_000
 """Characters of a study file that are taken from the page."""
-PRESETS = ("forum", "real-mini", "paper")
+PRESETS = ("forum", "forum-full", "real-mini", "paper")
 
 
 class RunProblem(ValueError):

@@ -17,6 +17,7 @@ _PLAN = "_plan"
 EXAMPLE = 'name = "mine"\nscale = "nano"\nshares = [0.0, 0.10]\nseeds = [0]\nclean_tokens = 100_000\n'
 WHAT = {
     "forum": "The built-in invented world: harmless text, exact ground truth, minutes on two cores.",
+    "forum-full": "The same world with everything: more arms, attacks, capability; most of an hour.",
     "real-mini": "Real text from your own files; needs a data folder.",
     "paper": "The paper's own size; needs accelerators and a data folder.",
 }

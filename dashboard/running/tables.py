@@ -10,6 +10,12 @@ from dashboard.progress import stage_order, with_rates
 from dashboard.records import records
 from dashboard.wording import arm_label, duration, rate
 
+FIRST = {"failed": 0, "running": 1}
+"""States that stand above the others."""
+EVERY, SHORT = "all", 12
+RATE = 130
+"""Width of columns that would be cut, in pixels."""
+
 
 def arms_table(found: context.Context) -> None:
     """One row per arm: what it was trained on."""
@@ -84,44 +90,76 @@ def failures(table: pd.DataFrame) -> None:
         )
 
 
-def stages_table(stages: pd.DataFrame) -> None:
-    """Every stage with its time, rate and state; errors in plain words above."""
-    table = with_rates(stages)
-    failures(table)
-    order = sorted(
-        table.index, key=lambda at: (stage_order(str(table.at[at, "stage"])), str(table.at[at, "subject"]))
+def in_order(stages: pd.DataFrame) -> pd.DataFrame:
+    """What needs a look first: failed, then running, then the others; within each as they run."""
+    return stages.loc[
+        sorted(
+            stages.index,
+            key=lambda at: (
+                FIRST.get(str(stages.at[at, "status"]), len(FIRST)),
+                stage_order(str(stages.at[at, "stage"])),
+                str(stages.at[at, "subject"]),
+            ),
+        )
+    ]
+
+
+def _of_state(table: pd.DataFrame) -> pd.DataFrame:
+    """The stages of the state chosen; the choice is there where a list is long."""
+    states = [state for state in (*FIRST, "done", "waiting", "stopped") if state in set(table["status"])]
+    if len(table) <= SHORT or len(states) < 2:
+        return table
+    picked = st.segmented_control(
+        "Show stages", [EVERY, *states], default=EVERY, required=True, key="stages", bind="query-params"
     )
-    table = table.loc[order]
+    return table if picked in (None, EVERY) else table[table["status"] == picked]
+
+
+def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:
+    """Every stage with its time, rate and state; errors in plain words above. `alive`: the study runs."""
+    every = in_order(with_rates(stages))
+    failures(every)
+    with st.container(border=True):
+        _stages(every, _of_state(every), alive)
+
+
+def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
+    # What a waiting stage said last was said by an earlier run.
+    said = table["message"].where((table["status"] != "waiting") | (not alive), "")
+    cut = (table["status"] == "running") & (not alive)
     shown = pd.DataFrame(
         {
             "Stage": table["stage"],
             "On": table["subject"],
-            "State": table["status"],
+            "State": table["status"].where(~cut, "cut off"),
             "Done": table["fraction"] * 100,
             "Working time": [duration(value) for value in table["seconds"]],
             "Rate": [rate(value, unit) for value, unit in zip(table["rate"], table["unit"], strict=True)],
-            "Time left": [duration(value) for value in table["left"]],
+            "Time left": [duration(value) for value in table["left"].where(~cut)],
             "Last sign of life": pd.to_datetime(table["heartbeat"], utc=True),
-            "Said": table["message"],
+            "Said": said,
             "Host": table["host"],
         }
     )
-    with st.container(border=True):
-        card.table(
-            shown,
-            key="stages_table",
-            title="Stages",
-            alt="Stages with state, progress, rate and time left",
-            note=(
-                f"n = {len(table)} stages, {duration(float(table['seconds'].sum()))} of work in all. Working "
-                "time is summed over resumptions."
-            ),
-            out=table.drop(columns=["id", "study_id", "packages"]),
-            column_config={
-                "Done": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100),
-                "Last sign of life": st.column_config.DatetimeColumn(format="distance"),
-            },
-        )
+    numbers = (
+        f"n = {len(table)} stages" if len(table) == len(every) else f"n = {len(table)} of {len(every)} stages"
+    )
+    card.table(
+        shown,
+        key="stages_table",
+        title="Stages",
+        alt="Stages with state, progress, rate and time left",
+        note=(
+            f"{numbers}, {duration(float(table['seconds'].sum()))} of work in all. "
+            "Working time is summed over resumptions."
+        ),
+        out=table.drop(columns=["id", "study_id", "packages"]),
+        column_config={
+            "Done": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100),
+            "Rate": st.column_config.Column(width=RATE),
+            "Last sign of life": st.column_config.DatetimeColumn(format="distance", width=RATE),
+        },
+    )
 
 
 def studies(found: context.Context) -> None:
