@@ -60,7 +60,7 @@ def show(
         )
         order = st.segmented_control(
             "Order",
-            ["Largest fall", "Largest rise", "As asked"],
+            list(pair_rows.ORDERS),
             default="Largest fall",
             required=True,
             key="order",
@@ -76,9 +76,7 @@ def show(
         return
     pages = max(1, math.ceil(total / PER_PAGE))
     page = st.pagination(pages, key="page", bind="query-params")
-    table = pair_rows.paired_texts(
-        found, base, steered, prompts, scorer, str(order), PER_PAGE, (page - 1) * PER_PAGE
-    )
+    table = pair_rows.paired_texts(found, base, steered, prompts, scorer, str(order), PER_PAGE, page - 1)
     items: list[Shown] = []
     for row in records(table):
         for title, text, score in (

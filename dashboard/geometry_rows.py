@@ -54,7 +54,7 @@ def head_summaries(found: Context) -> pd.DataFrame:
     return rows.call(found, "head_summaries", found.study_id)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _components(
     url: str, token: str, checkpoint_id: int, layer: int, head: int, at: str
 ) -> pd.DataFrame | None:
@@ -72,7 +72,9 @@ def _components(
 
 def components(found: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame | None:
     """First three principal components of a head's activations, a row per statement; None if not kept."""
-    return _components(found.url, found.token, checkpoint_id, layer, head, position(found))
+    token = read.changed_part(found.token)
+    made = _components(found.url, token, checkpoint_id, layer, head, position(found))
+    return None if made is None else made.copy(deep=False)
 
 
 def kept_heads(found: Context) -> pd.DataFrame:

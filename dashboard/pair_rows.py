@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import pandas as pd
-import streamlit as st
 
 from dashboard import rows
 from dashboard.context import Context
 from dashboard.records import records
 from dashboard.wording import is_imported
-from db import read
-from db.read.pairs import pair_texts
 
 SAME = 0.05
 """A score that moves by at most this counts as about the same."""
+ORDERS = {"Largest fall": "fall", "Largest rise": "rise", "As asked": "asked"}
 
 
 def _id_of(table: pd.DataFrame, name: str) -> int:
@@ -43,33 +41,26 @@ def condition_pairs(found: Context, kind: str, share: float, condition_key: str)
     return pd.DataFrame(pairs, columns=["checkpoint", "base_id", "condition_id"])
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
-def _changes(url: str, token: str, base: int, steered: int, prompt_set: int, scorer: int) -> pd.DataFrame:
-    return read.paired_scores(rows.engine(url), base, steered, prompt_set, scorer)
-
-
-def _paired(found: Context, base: int, steered: int, prompts: str, scorer: str) -> pd.DataFrame:
-    set_id, scorer_id = _id_of(rows.prompt_sets(found), prompts), _id_of(rows.scorers(found), scorer)
-    return _changes(found.url, found.token, base, steered, set_id, scorer_id)
+def _ids(found: Context, base: int, steered: int, prompts: str, scorer: str) -> tuple[int, int, int, int]:
+    return base, steered, _id_of(rows.prompt_sets(found), prompts), _id_of(rows.scorers(found), scorer)
 
 
 def change_counts(found: Context, base: int, steered: int, prompts: str, scorer: str) -> dict[str, int]:
     """How many texts became less toxic, more toxic or stayed about the same under one scorer."""
-    change = _paired(found, base, steered, prompts, scorer)["change"]
-    better, worse = int((change < -SAME).sum()), int((change > SAME).sum())
-    return {"pairs": len(change), "better": better, "worse": worse, "same": len(change) - better - worse}
+    ids = _ids(found, base, steered, prompts, scorer)
+    table = rows.call(found, "change_counts", *ids, same=SAME)
+    counts = {str(name): int(table[name].sum()) for name in table.columns}
+    return counts | {"same": counts["pairs"] - counts["better"] - counts["worse"]}
 
 
 def paired_texts(
-    found: Context, base: int, steered: int, prompts: str, scorer: str, order: str, most: int, start: int
+    found: Context, base: int, steered: int, prompts: str, scorer: str, order: str, most: int, page: int
 ) -> pd.DataFrame:
-    """One page of pairs: prompt, base_text, text, base_score, score, ordered by change or as asked."""
-    table = _paired(found, base, steered, prompts, scorer)
-    if order != "As asked":
-        table = table.sort_values("change", ascending=order == "Largest fall", kind="stable")
-    table = table.iloc[start : start + most]
-    keys = [(int(row.prompt_id), int(row.sample)) for row in records(table)]
-    texts = pair_texts(rows.engine(found.url), base, steered, keys)
+    """One page (from 0) of `most` pairs: prompt, base_text, text, base_score, score, by ORDERS."""
+    ids = _ids(found, base, steered, prompts, scorer)
+    table = rows.call(found, "changed_pairs", *ids, page, most, order=ORDERS.get(order, "asked"))
+    keys = tuple((int(row.prompt_id), int(row.sample)) for row in records(table))
+    texts = rows.call(found, "pair_texts", base, steered, chosen=keys)
     joined = table.merge(texts, on=["prompt_id", "sample"], how="inner")
     # `before` and `after` are scores on the left and texts on the right of this merge.
     names = {"before_x": "base_score", "after_x": "score", "before_y": "base_text", "after_y": "text"}

@@ -1,13 +1,16 @@
-"""Rows for the pages: the queries of `db.read`, cached until the database changes.
+"""Rows for the pages: the queries of `db.read`, cached until what they read changes.
 
-Every cached function takes the database's URL and its change token, so an unchanged database is not asked
-twice and a changed one is never shown stale. Problems come out as DatabaseProblem, one sentence.
+Every cached function takes the database's URL and the part of its change token that concerns it, so rows that
+did not change are not read twice and those that did are never shown stale. What is read once serves every
+viewer. Problems come out as DatabaseProblem, one sentence.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pandas as pd
 import streamlit as st
@@ -22,8 +25,31 @@ from db.problems import DatabaseProblem
 if TYPE_CHECKING:
     from dashboard.context import Context
 
+P = ParamSpec("P")
 PATIENCE = 3.0
 """Seconds a page waits for a busy database before it says so."""
+_PROGRESS = {"train_points", "scores", "score_counts", "scorer_agreement", "change_counts", "paired_scores"}
+_PROGRESS |= {"generation_count", "generations", "paired_generations", "changed_pairs", "pair_texts"}
+"""Queries whose rows also come while a stage runs; those of all others come when one ends."""
+
+
+def kept(most: int) -> Callable[[Callable[P, pd.DataFrame]], Callable[P, pd.DataFrame]]:
+    """Keep the frames a function gave, the last `most`, by its arguments, for all viewers.
+
+    Each call gets a copy of its own that shares the memory until something is written to it, so a page may
+    add columns; dicts within cells are shared and must not be changed.
+    """
+
+    def wrap(function: Callable[P, pd.DataFrame]) -> Callable[P, pd.DataFrame]:
+        found = st.cache_resource(max_entries=most, show_spinner=False)(function)
+
+        @wraps(function)
+        def own(*args: P.args, **options: P.kwargs) -> pd.DataFrame:
+            return found(*args, **options).copy(deep=False)
+
+        return own
+
+    return wrap
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -42,9 +68,13 @@ def change_token(url: str) -> str:
         return f"problem {problem.kind}"
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
 def studies(url: str, token: str) -> pd.DataFrame:
     """Every study, newest first, with config and data_revisions as dicts."""
+    return _studies(url, read.changed_part(token))
+
+
+@kept(16)
+def _studies(url: str, token: str) -> pd.DataFrame:
     found = read.studies(engine(url))
     details = [read.study(engine(url), int(number)).iloc[0] for number in found["id"]]
     return found.assign(
@@ -53,11 +83,11 @@ def studies(url: str, token: str) -> pd.DataFrame:
 
 
 def stages_now(url: str, study_id: int) -> pd.DataFrame:
-    """Stage rows as they are this moment; for the live progress alone."""
-    return read.stage_runs(engine(url), study_id)
+    """Stage rows as they are now, at most a second old; for what redraws itself between runs of the page."""
+    return _of_study(url, change_token(url), "stage_runs", study_id)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@kept(64)
 def _of_study(url: str, token: str, query: str, study_id: int) -> pd.DataFrame:
     found: pd.DataFrame = getattr(read, query)(engine(url), study_id)
     return _named(found)
@@ -70,34 +100,45 @@ def _named(found: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
+def _ours(found: Context, query: str) -> pd.DataFrame:
+    """A query that takes the study's id alone."""
+    token = read.changed_part(found.token, progress=query in _PROGRESS)
+    return _of_study(found.url, token, query, found.study_id)
+
+
 def stages(found: Context) -> pd.DataFrame:
     """All stage rows of the study on show."""
     return _of_study(found.url, found.token, "stage_runs", found.study_id)
 
 
+@st.cache_resource(ttl=2.0, max_entries=64, show_spinner=False)
+def _progress(url: str, token: str, study_id: int) -> Progress:
+    return summarise(_of_study(url, token, "stage_runs", study_id), datetime.now(UTC))
+
+
 def study_progress(found: Context) -> Progress:
-    """How far the study is."""
-    return summarise(stages(found), datetime.now(UTC))
+    """How far the study is; a silence is noticed within two seconds."""
+    return _progress(found.url, found.token, found.study_id)
 
 
 def arms(found: Context) -> pd.DataFrame:
     """Arms with their token counts."""
-    return _of_study(found.url, found.token, "arms", found.study_id)
+    return _ours(found, "arms")
 
 
 def train_points(found: Context) -> pd.DataFrame:
     """Training curves of every arm, thinned."""
-    return _of_study(found.url, found.token, "train_points", found.study_id)
+    return _ours(found, "train_points")
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@kept(8)
 def _pooled(url: str, token: str, study_id: int) -> pd.DataFrame:
     return pool_controls(_of_study(url, token, "summaries", study_id))
 
 
 def summaries(found: Context) -> pd.DataFrame:
     """All metrics over seeds; random directions pooled over their controls."""
-    return _pooled(found.url, found.token, found.study_id)
+    return _pooled(found.url, read.changed_part(found.token), found.study_id)
 
 
 def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
@@ -138,21 +179,21 @@ def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
 
 def verdicts(found: Context) -> pd.DataFrame:
     """Stored verdicts of every prompt set and scorer."""
-    return _of_study(found.url, found.token, "verdicts", found.study_id)
+    return _ours(found, "verdicts")
 
 
 def dose_fits(found: Context) -> pd.DataFrame:
     """Stored fits of toxicity over the share."""
-    return _of_study(found.url, found.token, "dose_fits", found.study_id)
+    return _ours(found, "dose_fits")
 
 
 def checkpoints(found: Context) -> pd.DataFrame:
     """Checkpoints with kind, share and seed of their arm."""
-    table = _of_study(found.url, found.token, "checkpoints", found.study_id)
+    table = _ours(found, "checkpoints")
     return table.assign(kind=table["kind"].astype(object).where(table["kind"].notna(), "imported"))
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
+@kept(8)
 def _probes(url: str, token: str, study_id: int, position: str) -> pd.DataFrame:
     made = read.checkpoints(engine(url), study_id)
     tables = []
@@ -169,65 +210,66 @@ def _probes(url: str, token: str, study_id: int, position: str) -> pd.DataFrame:
 def probes(found: Context) -> pd.DataFrame:
     """One row per head and checkpoint, with selectivity; the study's own probing position."""
     position = str((found.config.get("probe") or {}).get("position", "last"))
-    return _probes(found.url, found.token, found.study_id, position)
+    return _probes(found.url, read.changed_part(found.token), found.study_id, position)
 
 
 def projections(found: Context) -> pd.DataFrame:
     """Stored projections."""
-    return _of_study(found.url, found.token, "projections", found.study_id)
+    return _ours(found, "projections")
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept(16)
 def _points(url: str, token: str, projection_id: int) -> pd.DataFrame:
     return _named(read.projection_points(engine(url), projection_id))
 
 
 def points(found: Context, projection_id: int) -> pd.DataFrame:
     """Points of one projection, at most 15,000."""
-    return _points(found.url, found.token, projection_id)
+    return _points(found.url, read.changed_part(found.token), projection_id)
 
 
-@st.cache_data(max_entries=16, show_spinner=False)
+@kept(16)
 def _example_texts(url: str, token: str, ids: tuple[int, ...]) -> pd.DataFrame:
     return read.examples_by_id(engine(url), list(ids))
 
 
 def example_texts(found: Context, ids: list[int]) -> pd.DataFrame:
     """Statements of the probe set by id, in that order."""
-    return _example_texts(found.url, found.token, tuple(ids))
+    return _example_texts(found.url, read.changed_part(found.token), tuple(ids))
 
 
 def prompt_sets(found: Context) -> pd.DataFrame:
     """Prompt sets with their sizes."""
-    return _of_study(found.url, found.token, "prompt_sets", found.study_id)
+    return _ours(found, "prompt_sets")
 
 
 def probe_sets(found: Context) -> pd.DataFrame:
     """Probe sets with their sizes."""
-    return _of_study(found.url, found.token, "probe_sets", found.study_id)
+    return _ours(found, "probe_sets")
 
 
 def scorers(found: Context) -> pd.DataFrame:
     """Scorers the study used, with revisions."""
-    return _of_study(found.url, found.token, "scorers", found.study_id)
+    return _ours(found, "scorers")
 
 
 def composition(found: Context) -> pd.DataFrame:
     """Sources of every mix."""
-    return _of_study(found.url, found.token, "composition", found.study_id)
+    return _ours(found, "composition")
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@kept(128)
 def _call(
     url: str, token: str, query: str, numbers: tuple[int, ...], options: tuple[tuple[str, Any], ...]
-) -> Any:
-    return getattr(read, query)(engine(url), *numbers, **dict(options))
+) -> pd.DataFrame:
+    found: pd.DataFrame = getattr(read, query)(engine(url), *numbers, **dict(options))
+    return found
 
 
 def call(found: Context, query: str, *numbers: int, **options: Any) -> pd.DataFrame:
     """Any query of `db.read` by name, cached; numbers are ids, page and size."""
-    table: pd.DataFrame = _call(found.url, found.token, query, numbers, tuple(sorted(options.items())))
-    return table
+    token = read.changed_part(found.token, progress=query in _PROGRESS)
+    return _call(found.url, token, query, numbers, tuple(sorted(options.items())))
 
 
 def prompts(found: Context, most: int) -> pd.DataFrame:

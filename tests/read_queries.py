@@ -73,7 +73,13 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "generations by score": lambda e, at: read.generations(e, at.none, at.prompts, by_scorer=at.scorer),
     "paired_generations": lambda e, at: read.paired_generations(e, at.none, at.steered, at.prompts),
     "paired_scores": lambda e, at: read.paired_scores(e, at.none, at.steered, at.prompts, at.scorer),
+    "change_counts": lambda e, at: read.change_counts(e, at.none, at.steered, at.prompts, at.scorer),
+    "changed_pairs": lambda e, at: read.changed_pairs(
+        e, at.none, at.steered, at.prompts, at.scorer, 1, 5, order="fall"
+    ),
+    "pair_texts": lambda e, at: read.pair_texts(e, at.none, at.steered, [(1, 0), (2, 0)]),
     "scores": lambda e, at: read.scores(e, at.none, at.prompts),
+    "score_counts": lambda e, at: read.score_counts(e, at.none, at.prompts, scorer="forum"),
     "scorer_agreement": lambda e, at: read.scorer_agreement(e, at.none, at.prompts),
     "examples": lambda e, at: read.examples(e, at.probe_set, 1, label=1, split="test"),
     "examples_by_id": lambda e, at: read.examples_by_id(e, [7, 3, 5]),

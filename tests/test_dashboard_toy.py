@@ -113,6 +113,7 @@ def test_answers_follow_the_rows(page: Path, monkeypatch: pytest.MonkeyPatch) ->
             session.execute(update(ToyEffect).values(value=value, low=low, high=high))
         engine.dispose()
         st.cache_data.clear()
+        st.cache_resource.clear()
         said = everything(opened(page, monkeypatch, "toy", toy_setting="Literal (shared states)"))
         assert expected in said
         status = words.said(low, high)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from sqlalchemy import Engine, text
 
 from db import read
 from db.engine import open_reader, open_writer, reading
-from db.schema import Base, Metric, StageRun
+from db.schema import Base, Generation, Metric, StageRun
 from db.write import write_session
 from tests.read_queries import SETS, Names
 from tests.seeded_database import SMALL, build_file
@@ -156,6 +157,37 @@ def test_pairs_are_of_one_prompt(engine: Engine, at: Names) -> None:
     assert list(pairs["after"]) == list(first["text"])
 
 
+def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at: Names) -> None:
+    ids = (at.none, at.steered, at.prompts, at.scorer)
+    every = read.paired_scores(engine, *ids)
+    for same in (0.05, 0.3):
+        row = read.change_counts(engine, *ids, same=same).iloc[0]
+        change = every["change"]
+        assert list(row) == [len(every), int((change < -same).sum()), int((change > same).sum())]
+    assert read.change_counts(engine, at.none, 10**9, at.prompts, at.scorer).empty
+    columns = ["prompt_id", "sample", "before", "after", "change"]
+    expected = {
+        "asked": every,
+        "fall": every.sort_values("change", kind="stable"),
+        "rise": every.sort_values("change", kind="stable", ascending=False),
+    }
+    for order, rows in expected.items():
+        pages = [read.changed_pairs(engine, *ids, page, 25, order=order) for page in range(4)]
+        assert [len(page) for page in pages] == [25, 25, 14, 0]
+        pd.testing.assert_frame_equal(pd.concat(pages, ignore_index=True)[columns],
+                                      rows[columns].reset_index(drop=True))  # fmt: skip
+
+
+@pytest.mark.parametrize("bins", [1, 7, 20])
+def test_score_counts_are_numpys_histogram(engine: Engine, at: Names, bins: int) -> None:
+    for scorer in ("forum", "tfidf"):
+        values = read.scores(engine, at.none, at.prompts)[scorer].dropna()
+        found = read.score_counts(engine, at.none, at.prompts, scorer=scorer, bins=bins).set_index("bin")["n"]
+        expected, _ = np.histogram(values, np.linspace(0, 1, bins + 1))
+        assert list(found.reindex(range(bins), fill_value=0)) == list(expected)
+    assert read.score_counts(engine, at.none, at.prompts, scorer="none such").empty
+
+
 def test_agreement_equals_sklearn(engine: Engine, at: Names) -> None:
     from scipy.stats import pearsonr, spearmanr
     from sklearn.metrics import cohen_kappa_score
@@ -186,7 +218,7 @@ def test_export_streams_every_row(engine: Engine) -> None:
         next(read.export_table(engine, "nothing"))
 
 
-def test_the_change_token_follows_rows_and_heartbeats(tmp_path: Path) -> None:
+def test_the_change_token_follows_rows_progress_and_heartbeats(tmp_path: Path) -> None:
     from datetime import UTC, datetime
 
     from tests.seeded_database import TINY
@@ -195,14 +227,38 @@ def test_the_change_token_follows_rows_and_heartbeats(tmp_path: Path) -> None:
     reader, writer = open_reader(url), open_writer(url)
     tokens = [read.latest_change(reader), read.latest_change(reader)]
     assert tokens[0] == tokens[1]
-    with write_session(writer) as session:
-        run = session.get(StageRun, 1)
-        assert run is not None
-        run.heartbeat = datetime(2027, 1, 1, tzinfo=UTC)
-    tokens.append(read.latest_change(reader))
-    with write_session(writer) as session:
-        fields = {"low": None, "high": None, "n": 1, "unit": "", "interval": ""}
-        session.add(Metric(checkpoint_id=1, key="new", name="x", value=1.0, **fields))
-    tokens.append(read.latest_change(reader))
+
+    def after(model: Any, **values: object) -> str:
+        with write_session(writer) as session:
+            if model is StageRun:
+                found = session.get(StageRun, 1)
+                assert found is not None
+                for name, value in values.items():
+                    setattr(found, name, value)
+            else:
+                session.add(model(**values))
+        tokens.append(read.latest_change(reader))
+        return tokens[-1]
+
+    def parts(token: str) -> tuple[str, str, str]:
+        return (
+            read.changed_part(token),
+            read.changed_part(token, progress=True),
+            read.changed_part(token, beat=True),
+        )
+
+    begun = parts(tokens[0])
+    beaten = parts(after(StageRun, heartbeat=datetime(2027, 1, 1, tzinfo=UTC)))
+    assert beaten[:2] == begun[:2] and beaten[2] != begun[2]
+    worked = parts(after(StageRun, done=10**6))
+    assert worked[0] == beaten[0] and worked[1] != beaten[1]
+    text = {"condition_id": 1, "prompt_id": 1, "sample": 99, "text": "", "tokens": 0, "finished": True}
+    written = parts(after(Generation, **text))
+    assert written[0] == worked[0] and written[1] != worked[1]
+    fields = {"low": None, "high": None, "n": 1, "unit": "", "interval": ""}
+    added = parts(after(Metric, checkpoint_id=1, key="new", name="x", value=1.0, **fields))
+    ended = parts(after(StageRun, status="failed", finished=datetime(2027, 1, 2, tzinfo=UTC)))
+    assert len({written[0], added[0], ended[0]}) == 3
     writer.dispose()
-    assert len(set(tokens)) == 3
+    assert len(set(tokens)) == len(tokens) - 1
+    assert read.changed_part("problem locked") == "problem locked"

@@ -13,7 +13,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from dashboard.rows import engine
+from dashboard.rows import engine, kept
 from db import read
 
 SETTINGS = {
@@ -37,9 +37,13 @@ OPTIONS = {
 }
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
 def experiments(url: str, token: str) -> pd.DataFrame:
     """Every configuration that has runs, with `label`: what it is, told apart from its like."""
+    return _experiments(url, read.changed_part(token))
+
+
+@kept(8)
+def _experiments(url: str, token: str) -> pd.DataFrame:
     found = read.toy_experiments(engine(url))
     found = found[found["runs"] > 0].reset_index(drop=True)
     return found.assign(label=[_label(found, place) for place in range(len(found))])
@@ -68,21 +72,33 @@ def _label(found: pd.DataFrame, place: int) -> str:
     return f"{name}, {words}" if words else name
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
 def measures(url: str, token: str, experiment: int, probe: str) -> pd.DataFrame:
     """Runs by network, share and seed under one probe."""
+    return _measures(url, read.changed_part(token), experiment, probe)
+
+
+@kept(64)
+def _measures(url: str, token: str, experiment: int, probe: str) -> pd.DataFrame:
     return read.toy_measures(engine(url), experiment, probe)
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
 def curves(url: str, token: str, experiment: int) -> pd.DataFrame:
     """Learning curves, means over seeds."""
+    return _curves(url, read.changed_part(token), experiment)
+
+
+@kept(32)
+def _curves(url: str, token: str, experiment: int) -> pd.DataFrame:
     return read.toy_curves(engine(url), experiment)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
 def effects(url: str, token: str) -> pd.DataFrame:
     """Every stored DiD."""
+    return _effects(url, read.changed_part(token))
+
+
+@kept(8)
+def _effects(url: str, token: str) -> pd.DataFrame:
     return read.toy_effects(engine(url))
 
 

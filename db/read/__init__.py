@@ -28,8 +28,16 @@ from db.read.hardness import (
     attack_trials,
     capability_scores,
 )
-from db.read.labelled import example_counts, examples, examples_by_id, scorer_agreement, scores
+from db.read.labelled import (
+    example_counts,
+    examples,
+    examples_by_id,
+    score_counts,
+    scorer_agreement,
+    scores,
+)
 from db.read.numbers import checkpoint_metrics, number_chain
+from db.read.pairs import change_counts, changed_pairs, pair_texts
 from db.read.results import (
     conditions,
     dose_response,
@@ -41,6 +49,7 @@ from db.read.results import (
 )
 from db.read.runs import (
     arms,
+    changed_part,
     checkpoints,
     composition,
     latest_change,
@@ -76,6 +85,9 @@ __all__ = [
     "attack_tests",
     "attack_trials",
     "capability_scores",
+    "change_counts",
+    "changed_pairs",
+    "changed_part",
     "checkpoint_metrics",
     "checkpoints",
     "composition",
@@ -102,6 +114,7 @@ __all__ = [
     "metric_provenance",
     "metrics",
     "number_chain",
+    "pair_texts",
     "paired_generations",
     "paired_scores",
     "probe_sets",
@@ -111,6 +124,7 @@ __all__ = [
     "prompt_sets",
     "prompts",
     "provenance",
+    "score_counts",
     "scorer_agreement",
     "scorers",
     "scores",

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, case, func, literal, select
 
 from db.read.frame import frame
 from db.schema import Example, Generation, Prompt, Score, Scorer
@@ -80,6 +80,29 @@ def scores(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFram
     found = frame(engine, query)
     wide = found.pivot_table(index="generation_id", columns="name", values="value", aggfunc="last")
     return wide.rename_axis(columns=None).reset_index()
+
+
+def score_counts(
+    engine: Engine, condition_id: int, prompt_set_id: int, *, scorer: str, bins: int = 20
+) -> pd.DataFrame:
+    """How many scores of a condition lie in each of `bins` equal parts of 0 to 1: bin (from 0), n.
+
+    A bin holds its lower end, the last one both; empty bins have no row; other values are not counted.
+    """
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    below = [(Score.value < float(edge), place) for place, edge in enumerate(edges[1:-1])]
+    place = case(*below, else_=bins - 1) if below else literal(0)
+    query = (
+        select(place.label("bin"), func.count().label("n"))
+        .select_from(Prompt)
+        .join(Generation, (Generation.prompt_id == Prompt.id) & (Generation.condition_id == condition_id))
+        .join(Score, Score.generation_id == Generation.id)
+        .join(Scorer, Score.scorer_id == Scorer.id)
+        .where(Prompt.prompt_set_id == prompt_set_id, Scorer.name == scorer, Score.value.between(0.0, 1.0))
+        .group_by("bin")
+        .order_by("bin")
+    )
+    return frame(engine, query).astype("int64")
 
 
 def scorer_agreement(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:

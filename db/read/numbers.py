@@ -24,8 +24,8 @@ from db.schema import (
     Study,
 )
 
-NOT_IN_CHAIN = ("project",)
-"""Stages that come after every number."""
+NOT_IN_CHAIN = ("project", "toy", "verdicts")
+"""Stages that no number of a checkpoint comes from."""
 
 
 def checkpoint_metrics(engine: Engine, checkpoint_id: int) -> pd.DataFrame:

@@ -1,15 +1,85 @@
-"""Texts of chosen prompts under two conditions, for a page that orders pairs by how much they changed."""
+"""The same prompts under two conditions: how many changed which way, and one page of them, texts included."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Integer, func, select
 from sqlalchemy.orm import aliased
 
-from db.read.frame import frame
-from db.schema import Generation, Prompt
+from db.read.frame import Query, frame
+from db.schema import Generation, Prompt, Score
+
+Order = Literal["asked", "fall", "rise"]
+
+
+def _scored(before_id: int, after_id: int, prompt_set_id: int, scorer_id: int) -> Query:
+    """Pairs that both have a score: prompt_id, sample, before, after, change, position."""
+    one, two = aliased(Generation), aliased(Generation)
+    first, second = aliased(Score), aliased(Score)
+    return (
+        select(
+            one.prompt_id,
+            one.sample,
+            first.value.label("before"),
+            second.value.label("after"),
+            (second.value - first.value).label("change"),
+            Prompt.position,
+        )
+        .select_from(Prompt)
+        .join(one, (one.prompt_id == Prompt.id) & (one.condition_id == before_id))
+        .join(two, (two.prompt_id == Prompt.id) & (two.condition_id == after_id) & (two.sample == one.sample))
+        .join(first, (first.generation_id == one.id) & (first.scorer_id == scorer_id))
+        .join(second, (second.generation_id == two.id) & (second.scorer_id == scorer_id))
+        .where(Prompt.prompt_set_id == prompt_set_id)
+    )
+
+
+def change_counts(
+    engine: Engine, before_id: int, after_id: int, prompt_set_id: int, scorer_id: int, same: float = 0.05
+) -> pd.DataFrame:
+    """How scores of the same prompts moved, one row: pairs, better (fell by more than `same`), worse.
+
+    No row where there are no pairs.
+    """
+    found = _scored(before_id, after_id, prompt_set_id, scorer_id).subquery()
+
+    def many(condition: Any) -> Any:
+        return func.coalesce(func.sum(condition.cast(Integer)), 0, type_=Integer)
+
+    query: Query = select(
+        func.count().label("pairs"),
+        many(found.c.change < -same).label("better"),
+        many(found.c.change > same).label("worse"),
+    )
+    query = query.select_from(found).having(func.count() > 0)
+    return frame(engine, query).astype("int64")
+
+
+def changed_pairs(
+    engine: Engine,
+    before_id: int,
+    after_id: int,
+    prompt_set_id: int,
+    scorer_id: int,
+    page: int = 0,
+    size: int = 50,
+    *,
+    order: Order = "asked",
+) -> pd.DataFrame:
+    """One page of pairs that both have a score, no texts: prompt_id, sample, before, after, change.
+
+    In the order of the prompts and samples, or the largest fall or rise of the score first.
+    """
+    scored = _scored(before_id, after_id, prompt_set_id, scorer_id).subquery()
+    columns = [scored.c[name] for name in ("prompt_id", "sample", "before", "after", "change")]
+    query: Query = select(*columns)
+    if order != "asked":
+        query = query.order_by(scored.c.change.asc() if order == "fall" else scored.c.change.desc())
+    query = query.order_by(scored.c.position, scored.c.sample).limit(size).offset(page * size)
+    return frame(engine, query)
 
 
 def pair_texts(

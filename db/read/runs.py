@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
 from db.engine import reading
-from db.read.frame import frame
+from db.read.frame import Query, frame
 from db.schema import (
     Arm,
+    Base,
     Checkpoint,
-    Condition,
     Generation,
-    Metric,
-    Probe,
-    Projection,
     StageRun,
     Study,
-    Summary,
-    ToyEffect,
-    ToyRun,
     TrainPoint,
     Verdict,
 )
@@ -173,17 +168,63 @@ def provenance(engine: Engine, study_id: int) -> pd.DataFrame:
 
 
 def latest_change(engine: Engine) -> str:
-    """A short token that changes when rows are added or a running stage reports; cheap enough to poll."""
-    tables = (Study, Checkpoint, Condition, Generation, Metric, Summary, Probe, Projection, ToyRun, ToyEffect)
-    newest = [select(func.max(table.id)) for table in tables]
-    newest.append(select(func.max(Verdict.evaluated)))
-    stages = select(
-        StageRun.status, func.count(), func.max(StageRun.heartbeat), func.sum(StageRun.done)
-    ).group_by(StageRun.status)
+    """A short token `ROWS-PROGRESS-BEAT` that changes when the database does; cheap enough to poll.
+
+    ROWS changes when rows of results, models or texts are added and when a stage begins or ends; PROGRESS
+    also when a running stage reports new work, generations or training steps; BEAT with every sign of life.
+    See `changed_part`.
+    """
+    newest_query, stages_query = _change_queries()
 
     def read(connection: Connection) -> str:
-        found: list[object] = [connection.execute(query).scalar() for query in newest]
-        found.extend(connection.execute(stages).all())
-        return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+        newest = [*connection.execute(newest_query).one()]
+        found = connection.execute(stages_query).all()
+        rows = (newest[1:], [tuple(row[:4]) for row in found])
+        progress = (newest[0], [row[4] for row in found])
+        return "-".join(map(_short, (rows, progress, [row[5] for row in found])))
 
     return reading(engine, read)
+
+
+@cache
+def _change_queries() -> tuple[Query, Query]:
+    """Newest rows (the generation first, then of every table that numbers its rows), and stages by state."""
+    tables = [
+        table
+        for table in Base.metadata.sorted_tables
+        if "id" in table.columns and table.name not in (Generation.__tablename__, StageRun.__tablename__)
+    ]
+    columns = [
+        func.max(Generation.id),
+        *(func.max(table.c.id) for table in tables),
+        func.max(Verdict.evaluated),
+    ]
+    newest = select(*(select(one).scalar_subquery().label(f"c{place}") for place, one in enumerate(columns)))
+    stages = (
+        select(
+            StageRun.stage,
+            StageRun.status,
+            func.count(),
+            func.max(StageRun.finished),
+            func.sum(StageRun.done),
+            func.max(StageRun.heartbeat),
+        )
+        .group_by(StageRun.stage, StageRun.status)
+        .order_by(StageRun.stage, StageRun.status)
+    )
+    return newest, stages
+
+
+def _short(values: object) -> str:
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:12]
+
+
+def changed_part(token: str, *, progress: bool = False, beat: bool = False) -> str:
+    """The part of a change token that matters: always ROWS; PROGRESS and BEAT where asked for.
+
+    Anything else than such a token is given back whole.
+    """
+    parts = token.split("-")
+    if len(parts) != 3:
+        return token
+    return "-".join(parts[: 3 if beat else 2 if progress else 1])
