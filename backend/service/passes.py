@@ -15,6 +15,7 @@ from backend.service.model_cache import ModelCache
 from backend.service.plans import PanePlan
 from backend.service.ranked_heads import StoredDirection
 from backend.service.scoring import Scoring, finite, fluency
+from backend.service.threads import threads_for
 
 if TYPE_CHECKING:
     from backend.generation import Continuation
@@ -41,7 +42,8 @@ def serve(
         loaded = cache.get(group[0][1].checkpoint)
         job.check()
         began = time.perf_counter()
-        said = _stream(job, asked, group, loaded)
+        with threads_for(group[0][1].checkpoint.parameters):
+            said = _stream(job, asked, group, loaded)
         seconds = time.perf_counter() - began
         job.check()
         _tell_results(job, group, asked.prompt, said, seconds, scoring)

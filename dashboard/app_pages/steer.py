@@ -14,7 +14,15 @@ from dashboard.live.head_picker import picker
 from dashboard.live.history import history
 from dashboard.live.offers import Offer, offers
 from dashboard.live.pane_controls import pane_controls, prompt_box, sampling
-from dashboard.live.settings import MOST_PANES, LoadProblem, Settings, now, pane_name, request_of
+from dashboard.live.settings import (
+    LONGEST_PROMPT,
+    MOST_PANES,
+    LoadProblem,
+    Settings,
+    now,
+    pane_name,
+    request_of,
+)
 
 
 def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
@@ -31,9 +39,9 @@ def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
         )
         load(found)
     count = int(count or 2)
-    grid = st.grid(count, min_column_width=230)
+    grid = st.grid(count, min_column_width=265)
     for number in range(1, count + 1):
-        with grid.cell(), st.container(border=True):
+        with grid.cell(), st.container(border=True, height="stretch"):
             pane_controls(number, found)
     sampling()
     return now(count)
@@ -62,8 +70,16 @@ def switches(here: context.Context) -> bool:
 
 def generate(address: str, settings: Settings, found: Sequence[Offer], study: str) -> None:
     """Begin the run that the controls describe."""
-    if not str(settings["prompt"]).strip():
+    prompt = str(settings["prompt"])
+    if not prompt.strip():
         st.warning("Write a prompt first.", icon=":material/edit:")
+        return
+    if len(prompt) > LONGEST_PROMPT:
+        st.warning(
+            f"The prompt has {len(prompt):,} characters; this page takes at most {LONGEST_PROMPT:,}. "
+            "Nothing was generated.",
+            icon=":material/content_cut:",
+        )
         return
     names = tuple(pane_name(settings, number, found) for number in range(1, int(settings["panes"]) + 1))
     record.start(address, request_of(settings, found), names, settings, study)

@@ -104,8 +104,10 @@ export default function (component) {
   state.reveal = Boolean(data.reveal);
   memory.set(parentElement, state);
   const draw = (focus) => {
-    root.style.gridTemplateColumns =
-      `repeat(auto-fit, minmax(min(100%, max(15rem, calc(100% / ${data.columns} - 1rem))), 1fr))`;
+    // All columns where each has 15rem, else two (four texts stand two by two), else one.
+    const all = `calc(100% / ${data.columns} - 1rem)`;
+    const two = `min(calc(50% - 1rem), (${data.columns} * 15rem - 100%) * 999)`;
+    root.style.gridTemplateColumns = `repeat(auto-fit, minmax(min(100%, max(15rem, ${all}, ${two})), 1fr))`;
     const kept = root.children.length === state.drawn.length ? state.drawn : [];
     state.drawn = data.items.map((item, index) => {
       const now = frame(item, state.reveal, state.shown, index);

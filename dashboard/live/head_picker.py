@@ -66,9 +66,11 @@ def _map(pane: int, offer: Offer, table: pd.DataFrame, settings: Settings) -> No
     # The chart's white dots are heads with a rank: here, those that this pane steers.
     marked = pd.Series(names, index=table.index).isin(steered)
     shown = table.assign(rank=table["order"].astype("float64").where(marked))
+    # No drag mode of our own: under a lasso, streamlit lets no single click through.
     figure = head_map(
         shown, "accuracy", span=limits("accuracy", shown), chosen=None, dark=is_dark()
-    ).update_layout(dragmode="lasso", selectionrevision=",".join(steered))
+    ).update_layout(selectionrevision=",".join(steered))
+    figure.update_xaxes(fixedrange=True).update_yaxes(fixedrange=True)
     key = f"pick_map{pane}"
 
     def clicked() -> None:
@@ -82,7 +84,8 @@ def _map(pane: int, offer: Offer, table: pd.DataFrame, settings: Settings) -> No
         key=key,
         title=f"Pane {pane}, {offer.label}: {what}",
         alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {pane} steers",
-        how="White dots: heads that are steered. Click a square, or draw a lasso, to add or remove heads.",
+        how="White dots: heads that are steered. Click a square to add or remove its head; for several at "
+        "once take the lasso or the box from the chart's toolbar.",
         note=f"Colour: balanced accuracy of the probe, n = {int(table['n_test'].max()):,} test statements.",
         on_select=clicked,
         selection_mode=("points", "lasso", "box"),

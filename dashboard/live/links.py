@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from dashboard.live.offers import Offer
-from dashboard.live.settings import MOST_PANES, OF_PANE, LoadProblem, Settings, find, of_request
+from dashboard.live.settings import MOST_PANES, OF_PANE, LoadProblem, Settings, find, in_words, of_request
 
 NUMBERS: dict[str, Callable[[str], Any]] = {
     "panes": int,
@@ -29,9 +29,9 @@ def link(base: str, study: str, settings: Settings, offers: Sequence[Offer]) -> 
     """
     pairs: list[tuple[str, Any]] = [("study", study)]
     for key, value in settings.items():
-        if key.startswith("method"):
-            offer = find(settings[f"model{key.removeprefix('method')}"], offers)
-            value = offer.method(str(value)).title
+        stem = key.rstrip("0123456789")
+        if stem in OF_PANE and stem != "model":
+            value = in_words(stem, value, find(settings[f"model{key.removeprefix(stem)}"], offers))
         pairs += [(key, one) for one in value] if isinstance(value, list) else [(key, value)]
     return f"{base.partition('?')[0]}?{urlencode(pairs)}"
 

@@ -22,6 +22,8 @@ class Method:
     name: str
     title: str
     settings: frozenset[str]
+    prefix: str = ""
+    """Text that it puts before the prompt."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,15 @@ class Offer:
     directions: tuple[str, ...]
     controls: tuple[int, ...]
     methods: tuple[Method, ...]
+    own: bool = True
+    """Whether it is of the study on show."""
+    kind: str = "toxic"
+    share: float = 0.0
+
+    @property
+    def steerable(self) -> bool:
+        """Whether there is a method beside leaving it alone."""
+        return len(self.methods) > 1
 
     @property
     def most_heads(self) -> int:
@@ -82,7 +93,11 @@ def offers(address: str, study_id: int) -> list[Offer]:
     often = Counter(labels)
     try:
         return [
-            _offer(row, label if often[label] == 1 else f"{label} (checkpoint {row['checkpoint_id']})")
+            _offer(
+                row,
+                label if often[label] == 1 else f"{label} (checkpoint {row['checkpoint_id']})",
+                study_id,
+            )
             for row, label in zip(found, labels, strict=True)
         ]
     except (KeyError, TypeError):
@@ -106,9 +121,10 @@ def _label(row: dict[str, Any], study_id: int) -> str:
     return name if row.get("study_id") == study_id else f"{row.get('study', 'other study')}: {name}"
 
 
-def _offer(row: dict[str, Any], label: str) -> Offer:
+def _offer(row: dict[str, Any], label: str, study_id: int) -> Offer:
     methods = tuple(
-        Method(str(one["name"]), str(one["title"]), frozenset(one["settings"])) for one in row["methods"]
+        Method(str(one["name"]), str(one["title"]), frozenset(one["settings"]), str(one.get("prefix") or ""))
+        for one in row["methods"]
     )
     return Offer(
         int(row["checkpoint_id"]),
@@ -119,4 +135,7 @@ def _offer(row: dict[str, Any], label: str) -> Offer:
         tuple(str(name) for name in row["directions"]),
         tuple(int(index) for index in row["controls"]),
         methods or (Method(NONE, "Unsteered", frozenset()),),
+        row.get("study_id") == study_id,
+        str(row.get("kind")),
+        float(row.get("share") or 0.0),
     )

@@ -9,7 +9,14 @@ import streamlit as st
 
 from dashboard import context, rows
 from dashboard.live.offers import Method, Offer
-from dashboard.live.settings import LONGEST_PROMPT, RANGES, SCOPES, default
+from dashboard.live.settings import (
+    DIRECTIONS,
+    LONGEST_PROMPT,
+    RANGES,
+    SCOPES,
+    default_method,
+    default_offer,
+)
 
 
 def presets(found: context.Context) -> list[str]:
@@ -32,8 +39,16 @@ def _use_preset() -> None:
 
 
 def prompt_box(found: context.Context) -> None:
-    """The prompt, with presets above it."""
+    """The prompt, with presets above it.
+
+    It is kept in the link by hand and not bound to it: a bound box either drops a long text that was pasted
+    without a word, or makes a link that no server takes.
+    """
     known = presets(found)
+    # What may hurt is not shown before somebody asks for it.
+    first = known[0] if known and found.harmless else ""
+    if "prompt" not in st.session_state:
+        st.session_state["prompt"] = st.query_params.get("prompt", first)
     if known:
         if found.harmless:
             shown = {text: shorten(text, 44, placeholder=" …") for text in known}
@@ -46,24 +61,22 @@ def prompt_box(found: context.Context) -> None:
             key="preset",
             on_change=_use_preset,
         )
-    st.text_area(
-        "Prompt",
-        value=known[0] if known else "",
-        key="prompt",
-        bind="query-params",
-        max_chars=LONGEST_PROMPT,
-        height=80,
-        on_change="ignore",
-    )
+    said = str(st.text_area("Prompt", key="prompt", persist_state="session", height=80, on_change="ignore"))
+    linked = said if said != first and len(said) <= LONGEST_PROMPT else None
+    if linked is None:
+        st.query_params.pop("prompt", None)
+    elif st.query_params.get("prompt") != linked:
+        st.query_params["prompt"] = linked
 
 
 def pane_controls(number: int, offers: Sequence[Offer]) -> None:
-    """The controls of one pane; the first is the base unless it is changed."""
+    """The controls of one pane; panes left alone and steered ones take turns unless it is changed."""
+    st.caption(f"Pane {number}")
     labels = [offer.label for offer in offers]
     picked = st.selectbox(
         "Model",
         labels,
-        index=labels.index(default("model", number, offers)),
+        index=labels.index(default_offer(number, offers).label),
         key=f"model{number}",
         bind="query-params",
     )
@@ -71,7 +84,7 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     if len(offer.methods) == 1:
         st.caption("Not probed, so it has no direction to be steered along.")
     names = [one.name for one in offer.methods]
-    wanted = default("method", number, offers)
+    wanted = default_method(number, offer)
     name = st.selectbox(
         "Method",
         names,
@@ -93,6 +106,10 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
             bind="query-params",
             help="How many standard deviations each steered head is moved away from toxicity.",
         )
+    if method.prefix:
+        st.caption("Put before the prompt:")
+        # As code: it is the study's own text, and Markdown in it must stay text.
+        st.code(method.prefix.strip(), language=None, wrap_lines=True)
     rest = method.settings - {"strength"}
     if rest:
         with st.popover("Heads, direction, scope", icon=":material/settings:", width="stretch"):
@@ -123,6 +140,7 @@ def _details(number: int, offer: Offer, method: Method) -> None:
             "Direction",
             list(offer.directions),
             default=offer.directions[0],
+            format_func=lambda name: DIRECTIONS.get(name, name),
             required=True,
             key=f"direction{number}",
             bind="query-params",
@@ -139,7 +157,8 @@ def _details(number: int, offer: Offer, method: Method) -> None:
         st.segmented_control(
             "Positions steered",
             list(SCOPES),
-            default=SCOPES[0],
+            default="generated",
+            format_func=lambda name: SCOPES[name],
             required=True,
             key=f"scope{number}",
             bind="query-params",

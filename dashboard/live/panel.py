@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from dashboard.live import record
 from dashboard.live.run import LiveRun, PaneState, Snapshot
 from dashboard.texts import Shown, Token, show_texts
-from dashboard.wording import duration, interval
+from dashboard.wording import duration
 
 POLL_SECONDS = 0.25
 TOXIC = 0.5
@@ -32,12 +34,20 @@ def facts(pane: PaneState, baseline: dict[str, float] | None) -> tuple[tuple[str
     found += [
         (title, f"{pane.fluency[name]:.2f}") for name, title in SHOWN_FLUENCY.items() if name in pane.fluency
     ]
-    cost = pane.cost
-    if cost and isinstance(cost.get("value"), int | float):
-        found.append(("Added cost", interval(cost["value"], cost.get("low"), cost.get("high"), "nats")))
-    else:
-        found.append(("Added cost", pane.cost_note or "not measured at this setting"))
+    found.append(("Added cost", _nats(pane.cost) or pane.cost_note or "not measured at this setting"))
+    if pane.truncated:
+        found.append(("Prompt", "too long for this model: its beginning was cut off"))
     return tuple(found)
+
+
+def _nats(cost: dict[str, Any] | None) -> str:
+    """A measured cost with its interval, to a ten thousandth of a nat; empty where there is none."""
+    value, low, high = (cost or {}).get("value"), (cost or {}).get("low"), (cost or {}).get("high")
+    if not isinstance(value, int | float):
+        return ""
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return f"{value:+.4f} nats (no interval)"
+    return f"{value:+.4f} [{low:+.4f}, {high:+.4f}] nats"
 
 
 def _blurred(pane: PaneState) -> bool:

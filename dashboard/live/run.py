@@ -29,6 +29,8 @@ class PaneState:
     cost: dict[str, Any] | None = None
     cost_note: str = ""
     """Why there is no cost."""
+    truncated: bool = False
+    """Whether the prompt was too long for the model, so that its beginning was cut off."""
     absent: dict[str, str] = field(default_factory=dict)
     """Scorers that could not judge the text, with the reason."""
 
@@ -89,6 +91,7 @@ def apply(pane: PaneState, event: Event) -> PaneState:
         fluency=fluent | _numbers(data.get("fluency")),
         cost=cost if isinstance(cost, dict) else None,
         cost_note=str(data.get("cost_note") or ""),
+        truncated=data.get("truncated") is True,
         absent=_words(data.get("absent")),
     )
 

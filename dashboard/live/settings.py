@@ -5,7 +5,7 @@ The keys are those of the widgets and of the link. Knows session state and offer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import streamlit as st
@@ -20,7 +20,7 @@ LONGEST_PROMPT: Final = 2000
 SHARED: Final = ("prompt", "panes", "length", "heat", "top", "seed")
 OF_PANE: Final = ("model", "method", "strength", "heads", "picked", "direction", "scope", "control")
 RANGES: Final[dict[str, tuple[float, float]]] = {
-    "strength": (0.0, 16.0),
+    "strength": (0.0, 32.0),
     "length": (8, 256),
     "heat": (0.0, 2.0),
     "top": (0.1, 1.0),
@@ -36,22 +36,34 @@ NAMES: Final = {
     "seed": "seed",
 }
 """The service's words to our keys."""
-SCOPES: Final = ("generated", "all")
+SCOPES: Final = {"generated": "Generated tokens", "all": "All positions"}
+"""Positions that are steered, as the page calls them."""
+DIRECTIONS: Final = {"mass_mean": "Difference of means", "probe": "Probe weights"}
+"""Kinds of directions, as the page calls them."""
 
 
 class LoadProblem(ValueError):
     """Settings cannot be put on this page; one sentence for the person."""
 
 
-def default(key: str, number: int, offers: Sequence[Offer]) -> Any:
-    """What a pane's control says where nobody chose; `offers` are those of the page."""
-    offer = offers[-1 if number > 2 else 0]
-    steering = next((one.name for one in offer.methods if one.name != NONE), NONE)
-    known: Settings = {
-        "model": offer.label,
-        "method": NONE if number == 1 else steering,
-    }
-    return known[key]
+def default_offer(number: int, offers: Sequence[Offer]) -> Offer:
+    """A pane's model where nobody chose: the study's most toxic arm in the first two, its cleanest below."""
+    ours = [offer for offer in offers if offer.steerable and offer.own and offer.kind == "toxic"]
+    found = ours or [offer for offer in offers if offer.steerable] or list(offers)
+    return max(found, key=lambda offer: offer.share) if number <= 2 else found[0]
+
+
+def default_method(number: int, offer: Offer) -> str:
+    """The method of a pane with that model where nobody chose: left alone and steered take turns."""
+    return NONE if number % 2 else next((one.name for one in offer.methods if one.name != NONE), NONE)
+
+
+def in_words(key: str, value: Any, offer: Offer) -> Any:
+    """A value as the widget of that key shows it, which is how links have it."""
+    if key == "method":
+        return offer.method(str(value)).title
+    words = {"scope": SCOPES, "direction": DIRECTIONS}.get(key)
+    return words.get(str(value), value) if words else value
 
 
 def now(count: int) -> Settings:
@@ -79,7 +91,7 @@ def pane_of(settings: Settings, number: int, offers: Sequence[Offer]) -> Pane:
         float(said("strength", 0.0)),
         heads,
         str(said("direction", "mass_mean")),
-        str(said("scope", SCOPES[0])),
+        str(said("scope", "generated")),
         said("control", None),
     )
 
@@ -136,13 +148,14 @@ def put_back(settings: Settings, offers: Sequence[Offer]) -> None:
 
 
 def _checked_pane(settings: Settings, number: int, offers: Sequence[Offer]) -> Settings:
-    offer = find(str(settings.get(f"model{number}", default("model", number, offers))), offers)
+    label = settings.get(f"model{number}")
+    offer = default_offer(number, offers) if label is None else find(str(label), offers)
 
     def said(key: str, otherwise: Any) -> Any:
         found = settings.get(f"{key}{number}")
         return otherwise if found is None else found
 
-    method = str(said("method", default("method", number, offers)))
+    method = str(said("method", default_method(number, offer)))
     found = next((one for one in offer.methods if method in (one.name, one.title)), None)
     if found is None:
         raise LoadProblem(f"Pane {number}: {offer.label} cannot be put under the method '{method[:40]}'.")
@@ -153,9 +166,13 @@ def _checked_pane(settings: Settings, number: int, offers: Sequence[Offer]) -> S
     unknown = next((name for name in picked if name not in set(offer.head_names)), None)
     if unknown is not None:
         raise LoadProblem(f"Pane {number}: {offer.label} has no head {unknown[:20]}.")
-    choices = {
-        "direction": (said("direction", next(iter(offer.directions), "mass_mean")), offer.directions),
-        "scope": (said("scope", SCOPES[0]), SCOPES),
+    direction, scope = (
+        said("direction", next(iter(offer.directions), "mass_mean")),
+        said("scope", "generated"),
+    )
+    choices: dict[str, tuple[Any, Collection[Any]]] = {
+        "direction": (_named(direction, DIRECTIONS), offer.directions),
+        "scope": (_named(scope, SCOPES), SCOPES),
         "control": (said("control", next(iter(offer.controls), 0)), offer.controls),
     }
     for key, (value, allowed) in choices.items():
@@ -165,6 +182,11 @@ def _checked_pane(settings: Settings, number: int, offers: Sequence[Offer]) -> S
     checked = {"model": offer.label, "method": found.name, "strength": strength, "heads": heads}
     checked |= {"picked": picked} | {key: value for key, (value, _) in choices.items()}
     return {f"{key}{number}": value for key, value in checked.items()}
+
+
+def _named(value: Any, words: Mapping[str, str]) -> Any:
+    """A value from its words on the page; anything else is given back."""
+    return next((name for name, word in words.items() if word == value), value)
 
 
 def _in_range(key: str, value: Any, *, whole: bool = False) -> Any:

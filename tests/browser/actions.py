@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
-from playwright.sync_api import Error, Locator, Page, expect
+from playwright.sync_api import Error, Locator, Page
 
 from tests.screenshots import settle
 
@@ -36,6 +37,15 @@ def click_on_chart(page: Page, chart: Locator, place: Callable[[], tuple[float, 
     page.mouse.click(x, y)
 
 
+def choose(page: Page, box: str | re.Pattern[str], option: str | re.Pattern[str]) -> None:
+    """Pick an option of a select box by keyboard.
+
+    Not by a click: the list closes where the page scrolls, which a click on a box out of sight makes it do.
+    """
+    page.get_by_role("combobox", name=box).press("ArrowDown")
+    page.get_by_role("option", name=option).click()
+
+
 def prompt_box(page: Page) -> Locator:
     """Where the prompt is written."""
     return page.get_by_role("textbox", name="Prompt", exact=True)
@@ -49,7 +59,8 @@ def generate(page: Page) -> None:
 def panes_of(page: Page, run: int, status: str) -> Locator:
     """Cards of the run of that number, once it is in that state; the texts are those of this very run."""
     drawn = page.locator(f'.st-key-live_panes [data-state="run {run} {status}"]')
-    expect(drawn).to_have_count(1)
+    # Looks at every frame, where an expectation looks once a second: a state may be over before that.
+    drawn.wait_for(state="attached")
     return drawn.locator(".card")
 
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import click_on_chart, opened
+from tests.browser.actions import choose, click_on_chart, opened
 from tests.screenshots import served, settle
 from tests.seeded_database import TINY, build_file
 
@@ -45,8 +45,7 @@ def test_a_claim_opens_its_test_and_the_link_keeps_it(page: Page, finished_url: 
     expect(page.get_by_text("What the rows say")).to_be_visible()
     page.get_by_role("radio", name="Its readers'").click()
     expect(page.get_by_text("It is the toxicity of the added text").first).to_be_visible()
-    page.get_by_role("combobox", name=re.compile("How was it tested")).click()
-    page.get_by_role("option", name=re.compile("It is the toxicity of the added text")).click()
+    choose(page, re.compile("How was it tested"), re.compile("It is the toxicity of the added text"))
     expect(page.get_by_text("Toxicity, or only more text in another style?")).to_be_visible()
     expect(page).to_have_url(re.compile("claims=.*claim=|claim=.*claims="))
     other = page.context.new_page()
@@ -62,7 +61,7 @@ def test_clicking_a_point_shows_its_texts(page: Page, finished_url: str) -> None
     def place() -> tuple[float, float]:
         x, y = chart.evaluate(
             """plot => {
-                const at = plot.data.findIndex(found => found.name === "25 % toxic");
+                const at = plot.data.findIndex(found => found.name === "25 % toxic, ITI");
                 const point = plot.calcdata[at].at(-1), box = plot.getBoundingClientRect();
                 const {xaxis, yaxis} = plot._fullLayout;
                 const x = box.x + xaxis._offset + xaxis.c2p(point.x);
