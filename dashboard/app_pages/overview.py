@@ -107,7 +107,9 @@ def results(found: context.Context, running: bool) -> None:
         )
         return
     table = table[~imported]
-    # The second set of directions is a control; it has its line on the trade-offs page.
+    # Arms that train on toxic text in another way, and the second set of directions, are on the trade-offs
+    # page: this chart is about the dose.
+    table = table[table["kind"].isin(["toxic", "clean-forum"])]
     table = table[table["method"].isin(["none", "iti"]) | (table["method"] == "random-direction")]
     table = table[~table["condition_key"].map(is_second).astype(bool)]
     if table[table["name"] == "toxicity"].empty:

@@ -6,7 +6,6 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, comparison, context, controls, rows, states
-from dashboard.charts.dose import dose_response
 from dashboard.charts.drawn import drawn
 from dashboard.charts.tradeoff import condition_id, tradeoff
 from dashboard.colours import is_dark
@@ -16,7 +15,6 @@ from dashboard.wording import (
     arm_label,
     condition_label,
     interval,
-    is_imported,
     is_second,
     method_label,
     metric_name,
@@ -28,7 +26,8 @@ KEYS = ["kind", "share", "condition_key"]
 
 def join_cost(table: pd.DataFrame, name: str, prompts: str | None, scorer: str | None) -> pd.DataFrame:
     """Rows of one toxicity metric with the cost of the same condition beside it; unsteered costs nothing."""
-    mine = table[(table["name"] == name) & (table["prompt_set"] == prompts) & (table["scorer"] == scorer)]
+    mine = table[(table["name"] == name) & (table["prompt_set"] == prompts)]
+    mine = mine[mine["scorer"].isna()] if scorer is None else mine[mine["scorer"] == scorer]
     cost = table[table["name"] == "cost"][[*KEYS, "value", "low", "high"]]
     cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
     joined = mine.merge(cost.drop_duplicates(KEYS), on=KEYS, how="left")
@@ -80,6 +79,18 @@ def method_order(table: pd.DataFrame) -> list[str]:
     return sorted(known, key=lambda one: (first.index(one) if one in first else len(first), one))
 
 
+def pick_arms(joined: pd.DataFrame) -> list[str]:
+    """Which arms; at first those of the dose and its control, and imported checkpoints."""
+    order = joined.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
+    order = order.assign(apart=order["kind"].isin(["meda", "inst", "slung"])).sort_values(
+        "apart", kind="stable"
+    )
+    names = [str(name) for name in order["arm"]]
+    first = [str(name) for name in order[~order["apart"]]["arm"]] or names
+    picked = st.pills("Arms", names, selection_mode="multi", default=first, key="arms", bind="query-params")
+    return [str(name) for name in picked or names]
+
+
 def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None, bool]:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -93,26 +104,25 @@ def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None
         scorer = controls.scorer(controls.options(mine[mine["prompt_set"] == prompts]["scorer"]))
     joined = join_cost(table, str(name), prompts, scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
+    arms = pick_arms(joined)
+    known = [one for one in method_order(joined) if one != "random-direction"]
+    methods = st.pills(
+        "Methods",
+        known,
+        selection_mode="multi",
+        default=[one for one in known if "+" not in one and one != "second"],
+        format_func=lambda one: "ITI, second directions" if one == "second" else method_label(one),
+        key="methods",
+        bind="query-params",
+        help="Second directions come from another source of labelled statements than the first.",
+    )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        order = joined.sort_values(["kind", "share"], ascending=[False, True])["arm"].unique().tolist()
-        arms = st.pills("Arms", order, selection_mode="multi", default=order, key="arms", bind="query-params")
-        random = st.toggle("Random directions", value=True, key="random", bind="query-params")
-        known = [one for one in method_order(joined) if one != "random-direction"]
-        methods = st.pills(
-            "Methods",
-            known,
-            selection_mode="multi",
-            default=[one for one in known if "+" not in one and one != "second"],
-            format_func=lambda one: "ITI, second directions" if one == "second" else method_label(one),
-            key="methods",
-            bind="query-params",
-            help="Second directions come from another source of labelled statements than the first.",
-        )
         scale = st.segmented_control(
             "Cost axis", ["Linear", "Log"], default="Linear", required=True, key="scale", bind="query-params",
             help="A logarithmic axis leaves out conditions that cost nothing or less.",
         )  # fmt: skip
-    joined = joined[joined["arm"].isin(arms or order)]
+        random = st.toggle("Random directions", value=True, key="random", bind="query-params")
+    joined = joined[joined["arm"].isin(arms)]
     kept = [*(methods or known), "none", "random-direction"]
     joined = joined[family(joined).isin(kept)]
     if not random:
@@ -120,38 +130,39 @@ def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None
     return controls.in_view(joined, view), str(name), prompts, scorer, scale == "Log"
 
 
-def fluency_card(table: pd.DataFrame, shown: pd.DataFrame, prompts: str | None) -> None:
-    """Fluency of the same conditions beside the curves."""
+def fluency_card(table: pd.DataFrame, shown: pd.DataFrame, prompts: str | None, logarithmic: bool) -> None:
+    """Fluency of the same conditions on the same axis."""
     for name in ("fluency", "distinct_2", "repetition_4"):
         mine = table[(table["name"] == name) & (table["prompt_set"] == prompts)]
         if mine.empty:
             continue
-        mine = mine[
-            mine["condition_key"].isin(shown["condition_key"]) & (mine["method"] != "random-direction")
-        ]
-        mine = mine[~mine["kind"].map(is_imported).astype(bool)]
+        scorers = controls.options(mine["scorer"])
+        joined = (
+            join_cost(table, name, prompts, scorers[0]) if scorers else join_cost(table, name, prompts, None)
+        )
+        mine = joined.merge(shown[KEYS].drop_duplicates(), on=KEYS)
         if mine.empty:
             return
-        unit = str(mine["unit"].iloc[0])
         with st.container(border=True):
             card.chart(
                 drawn(
-                    dose_response,
+                    tradeoff,
                     mine,
-                    f"{metric_name(name)} ({unit})",
+                    f"{metric_name(name)} ({mine['unit'].iloc[0]})",
                     dark=is_dark(),
-                    height=470,
-                    from_zero=False,
+                    chosen=st.session_state.get("condition"),
+                    logarithmic=logarithmic,
+                    frontier=False,
                 ),
                 key="tradeoff_fluency",
                 title=f"{metric_name(name)} of the same conditions",
-                alt=f"{metric_name(name)} against toxic share for the conditions on the left",
+                alt=f"{metric_name(name)} against added cross-entropy for the conditions on the left",
                 how=(
                     "A condition under which this rises while toxicity falls makes the model loop."
                     if name == "repetition_4"
                     else "A condition that lowers toxicity and this as well is breaking the language."
                 ),
-                note="Bars: 95 % intervals.",
+                note="Bars: 95 % intervals, both ways.",
                 rows=mine,
             )
         return
@@ -205,5 +216,5 @@ with grid.cell(), st.container(border=True):
         on_select=on_click,
     )
 with grid.cell():
-    fluency_card(summary, shown, prompts)
+    fluency_card(summary, shown, prompts, logarithmic)
 texts(here, shown, prompts, scorer)

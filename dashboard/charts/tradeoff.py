@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.frame import bars, figure
-from dashboard.colours import CONTROL, arm_colour, fade, ink
+from dashboard.colours import CONTROL, arm_colour, arm_mark, fade, ink
 from dashboard.frontier import non_dominated
 from dashboard.records import arm_groups, records
 from dashboard.wording import arm_label, condition_label, interval, is_second, method_label
@@ -41,18 +41,18 @@ def condition_id(row: Any) -> str:
     return f"{arm_label(row.kind, row.share)}: {how}"
 
 
-def _hover(rows: pd.DataFrame) -> list[str]:
+def _hover(rows: pd.DataFrame, word: str) -> list[str]:
     return [
         f"<b>{arm_label(row.kind, row.share)}</b><br>"
         f"{condition_label(row.method, row.strength, row.matched_cost, row.condition_key)}<br>"
-        f"toxicity {interval(row.value, row.low, row.high, row.unit)}<br>"
+        f"{word} {interval(row.value, row.low, row.high, row.unit)}<br>"
         f"cost {interval(row.cost, row.cost_low, row.cost_high, 'nats')}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
         for row in records(rows)
     ]
 
 
-def _curve(rows: pd.DataFrame, kind: str, share: float, method: str) -> go.Scatter:
+def _curve(rows: pd.DataFrame, kind: str, share: float, method: str, word: str) -> go.Scatter:
     rows = rows.sort_values("cost")
     colour = arm_colour(kind, share)
     real = method != "random-direction"
@@ -65,7 +65,7 @@ def _curve(rows: pd.DataFrame, kind: str, share: float, method: str) -> go.Scatt
         name=f"{arm_label(kind, share)}, {method_label(method)}",
         legendgroup=f"{kind} {share}",
         showlegend=False,
-        line={"color": colour, "width": 2, "dash": "dash" if kind == "clean-forum" else "solid"},
+        line={"color": colour, "width": 2, "dash": arm_mark(kind)[1]},
         marker={
             "color": colour,
             "size": 10,
@@ -75,34 +75,41 @@ def _curve(rows: pd.DataFrame, kind: str, share: float, method: str) -> go.Scatt
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
         customdata=[condition_id(row) for row in records(rows)],
-        hovertext=_hover(rows),
+        hovertext=_hover(rows, word),
         hoverinfo="text",
     )
 
 
-def _key(name: str, marker: str, colour: str, group: str | None) -> go.Scatter:
-    """A line of the legend: an arm's colour or a method's marker. A click on an arm hides its curves."""
+def _key(name: str, marker: str) -> go.Scatter:
+    """A line of the legend for a method: its marker, in no arm's colour."""
     return go.Scatter(
         x=[None],
         y=[None],
         mode="markers",
-        marker={"symbol": marker, "size": 10, "color": colour, "line": {"width": 2, "color": colour}},
+        marker={"symbol": marker, "size": 10, "color": CONTROL, "line": {"width": 2, "color": CONTROL}},
         name=name,
-        legendgroup=group,
         hoverinfo="skip",
     )
 
 
 def tradeoff(
-    rows: pd.DataFrame, y_title: str, *, dark: bool, chosen: str | None, logarithmic: bool = False
+    rows: pd.DataFrame,
+    y_title: str,
+    *,
+    dark: bool,
+    chosen: str | None,
+    logarithmic: bool = False,
+    frontier: bool = True,
 ) -> go.Figure:
     """Curves over cost. Columns: kind, share, method, condition_key, strength, matched_cost, unit, n,
-    n_seeds, value, low, high (toxicity) and cost, cost_low, cost_high (nats per token).
+    n_seeds, value, low, high (toxicity, or another metric without its `frontier`) and cost, cost_low,
+    cost_high (nats per token).
     """
     made = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
     points = rows[rows["method"] != "random-direction"].reset_index(drop=True)
     front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
-    if len(front) > 1:
+    word = y_title.partition(" (")[0].lower()
+    if frontier and len(front) > 1:
         made.add_trace(
             go.Scatter(
                 x=front["cost"],
@@ -116,20 +123,29 @@ def tradeoff(
     for kind, share, arm in arm_groups(rows):
         base = arm[arm["method"] == "none"]
         made.add_trace(
-            _key(arm_label(kind, share), "circle", arm_colour(kind, share or 0.0), f"{kind} {share}")
+            go.Scatter(
+                x=[None],
+                y=[None],
+                mode="lines",
+                line={"color": arm_colour(kind, share or 0.0), "width": 4, "dash": arm_mark(kind)[1]},
+                name=arm_label(kind, share),
+                legendgroup=f"{kind} {share}",
+                hoverinfo="skip",
+            )
         )
         second = arm["condition_key"].map(is_second).astype(bool)
         for method in [found for found in sorted(set(arm["method"])) if found != "none"] or ["none"]:
             for mine in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
                 if len(mine):
                     joined = mine if method in ("none", "random-direction") else pd.concat([base, mine])
-                    made.add_trace(_curve(joined, kind, share or 0.0, method))
+                    made.add_trace(_curve(joined, kind, share or 0.0, method, word))
     for method in sorted(set(rows["method"])):
-        made.add_trace(_key(method_label(method), symbol(method), CONTROL, None))
+        made.add_trace(_key(method_label(method), symbol(method)))
     _ring(made, rows, chosen, ink(dark=dark))
     if logarithmic:
         made.update_xaxes(type="log")
-    made.update_yaxes(rangemode="tozero")
+    if frontier:
+        made.update_yaxes(rangemode="tozero")
     return made
 
 
