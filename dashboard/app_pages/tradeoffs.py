@@ -205,7 +205,7 @@ with grid.cell(), st.container(border=True):
         ),
         key="tradeoff",
         title=f"{metric_name(name)} against cost",
-        alt=f"{metric_name(name)} against added cross-entropy, one curve per arm and method, with the frontier",
+        alt=f"{metric_name(name)} against added cross-entropy by arm and method, with the frontier",
         how=(
             "Down and left is better. Colour tells the arm, the marker the method. Each curve starts at "
             "its unsteered arm (open circle, cost 0); the wide grey line joins conditions that no other "
