@@ -30,7 +30,9 @@ app = typer.Typer(
 )
 console = Console(stderr=True)
 
-StudyName = Annotated[str, typer.Argument(help="A study file (TOML), or a preset: forum, real-mini, paper.")]
+StudyName = Annotated[
+    str, typer.Argument(help="A study file (TOML), or a preset: forum, forum-full, real-mini, paper.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Data = Annotated[
     Path | None, typer.Option("--data", help="Folder that a preset's data files lie in (HORMESIS_DATA).")
@@ -117,6 +119,8 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
         time += f" and {found.other_seconds / 60:.0f} min of other stages"
     if found.tokens_to_tune:
         time += f"; {found.tokens_to_tune:,} tokens to fine-tune on"
+    if found.toy_models:
+        time += f"; {found.toy_models:,} toy models"
     out.print(
         f"scale {found.scale}, {found.parameters / 1e6:.2f}M parameters, {found.tokens_to_train:,} tokens to "
         f"train, {readable_bytes(found.disk_bytes)} of disk, {readable_bytes(found.memory_bytes)} of memory, "

@@ -18,6 +18,7 @@ from db.origin import Origin
 from pipeline.config_base import Fraction, Strict
 from pipeline.config_hardness import CapabilityConfig, HardnessConfig
 from pipeline.config_methods import AnnotationConfig, MethodsConfig, RandomAt
+from pipeline.config_toy import ToySection
 from pipeline.method_names import Variant
 
 Role = Literal[
@@ -234,6 +235,8 @@ class StudyConfig(Strict):
     hardness: HardnessConfig = HardnessConfig()
     capability: CapabilityConfig = CapabilityConfig()
     projection: ProjectionConfig = ProjectionConfig()
+    toy: ToySection = ToySection()
+    """The toy experiment, run beside the arms; none by default."""
 
     @model_validator(mode="after")
     def _consistent(self) -> StudyConfig:
@@ -283,8 +286,10 @@ class StudyConfig(Strict):
 
     @property
     def hash(self) -> str:
-        """Sixteen hex digits over the whole configuration; two studies with one hash are one study."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True)
+        """Sixteen hex digits over all but the toy section, whose runs have hashes of their own; two studies
+        with one hash are one study.
+        """
+        text = json.dumps(self.model_dump(mode="json", exclude={"toy"}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def with_role(self, role: Role) -> tuple[SourceConfig, ...]:

@@ -29,6 +29,7 @@ from pipeline.stages.summary import summarise
 from pipeline.stages.text import prepare, source_revisions
 from pipeline.stages.train import run_training, train_arm
 from pipeline.study_job import project_stage
+from pipeline.toy.stage import make_toys, toy_stage
 from pipeline.workers import cores, limit_threads
 
 LONGEST_WAIT = timedelta(days=7)
@@ -60,6 +61,9 @@ def run_together(config: StudyConfig, *, home: Path, database_url: str) -> int:
             with study_lock(home, config.hash):
                 failures = _arms(context, inputs, first)
                 run_stage(context, project_stage(context, inputs), lambda r: project(context, r))
+                toys = toy_stage(config)
+                if toys is not None:
+                    run_stage(context, toys, lambda r: make_toys(context, r))
                 run_stage(context, verdict_stage(context), lambda r: make_verdicts(context, r))
             if failures:
                 raise StageFailed("; ".join(failures))

@@ -20,8 +20,9 @@ from pipeline.lock import study_lock
 from pipeline.registry import Inputs, arm_id, arm_stages, register
 from pipeline.scales import check_heads
 from pipeline.stage import Stage, announce, is_done, plain_words
-from pipeline.study_job import prepare_text, project_stage, run_projections, run_verdicts
+from pipeline.study_job import prepare_text, project_stage, run_projections, run_toys, run_verdicts
 from pipeline.threads import stop_on_ctrl_c
+from pipeline.toy.stage import toy_stage
 from pipeline.workers import Workers, cores
 
 Watch = Callable[[int], None]
@@ -99,7 +100,8 @@ def _finished(context: StudyContext, inputs: Inputs, plans: list[ArmPlan]) -> bo
     stages = [Stage("text", "study", inputs.text), *(s for arm in plans for s in arm_stages(inputs, arm))]
     from pipeline.claims.stage import verdict_stage
 
-    stages += [project_stage(context, inputs), verdict_stage(context)]
+    toys = toy_stage(context.config)
+    stages += [project_stage(context, inputs), *([toys] if toys else []), verdict_stage(context)]
     return all(is_done(context, stage) for stage in stages)
 
 
@@ -109,6 +111,9 @@ def _announce_all(context: StudyContext, inputs: Inputs, plans: list[ArmPlan]) -
         arm_id(context.engine, context.study_id, arm)
         for stage in arm_stages(inputs, arm):
             announce(context, stage)
+    toys = toy_stage(context.config)
+    if toys is not None:
+        announce(context, toys)
 
 
 def _run(
@@ -129,10 +134,9 @@ def _run(
             if not _run_one(pool, prepare_text, handle, outcome, watch):
                 return
             _run_arms(pool, handle, stopping, plans, outcome, watch)
-            if not outcome.stopped:
-                _run_one(pool, run_projections, handle, outcome, watch)
-            if not outcome.stopped:
-                _run_one(pool, run_verdicts, handle, outcome, watch)
+            for work in (run_projections, run_toys, run_verdicts):
+                if not outcome.stopped:
+                    _run_one(pool, work, handle, outcome, watch)
     except BaseException:
         pool.ask_to_stop()
         raise

@@ -51,6 +51,18 @@ def run_projections(handle: StudyHandle) -> str | None:
     return _told(work)
 
 
+def run_toys(handle: StudyHandle) -> str | None:
+    """In a worker: the toy experiment, where the study asks for it. Answers like `prepare_text`."""
+    from pipeline.toy.stage import make_toys, toy_stage
+
+    def work() -> None:
+        context, stage = open_study(handle), toy_stage(handle.config)
+        if stage is not None:
+            run_stage(context, stage, lambda reporter: make_toys(context, reporter))
+
+    return _told(work)
+
+
 def run_verdicts(handle: StudyHandle) -> str | None:
     """In a worker: the verdicts on every claim. Answers like `prepare_text`."""
     from pipeline.claims.stage import make_verdicts, verdict_stage

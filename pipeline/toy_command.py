@@ -17,9 +17,9 @@ from rich.table import Table
 
 from db.location import database_url, home
 from pipeline.config import ConfigError
+from pipeline.config_toy import SETTINGS
 from pipeline.toy.config import (
     PROBES,
-    SETTINGS,
     SHARES,
     SPLITS,
     ToyConfig,

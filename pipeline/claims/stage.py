@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
 from db.schema import Arm, StageRun
 from db.write import read_session
@@ -15,11 +15,12 @@ from pipeline.stage import Stage
 
 
 def verdict_stage(context: StudyContext) -> Stage:
-    """The stage; its inputs are all finished stages of the study's own arms."""
-    query = (
-        select(StageRun.input_hash)
-        .join(Arm, (Arm.study_id == StageRun.study_id) & (Arm.name == StageRun.subject))
-        .where(StageRun.study_id == context.study_id, StageRun.status == "done")
+    """The stage; its inputs are all finished stages of the study's own arms, and its toy experiment."""
+    of_arms = select(Arm.name).where(Arm.study_id == context.study_id)
+    query = select(StageRun.input_hash).where(
+        StageRun.study_id == context.study_id,
+        StageRun.status == "done",
+        or_(StageRun.subject.in_(of_arms), StageRun.stage == "toy"),
     )
     with read_session(context.engine) as session:
         done = sorted(session.scalars(query))

@@ -14,11 +14,10 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.config import ConfigError
 from pipeline.config_base import Positive, Strict
+from pipeline.config_toy import SETTINGS
 
-Setting = Literal["literal", "disjoint", "autoencoder", "bottleneck"]
 Probe = Literal["means", "balanced", "mixture"]
 Count = Annotated[int, Field(ge=1)]
-SETTINGS: tuple[Setting, ...] = get_args(Setting)
 PROBES: tuple[Probe, ...] = get_args(Probe)
 Split = Literal["all", "under-learned", "learned"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -1,0 +1,147 @@
+"""The toy experiment as part of a study: asked for, run once, stopped and resumed, told by the verdicts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import func, select
+
+from db.engine import open_reader, open_writer
+from db.read import toy_experiments, verdicts
+from db.schema import StageRun, ToyRun
+from db.write import read_session, write_session
+from pipeline.claims.stage import verdict_stage
+from pipeline.config import ConfigError, StudyConfig, load_study, parse_study
+from pipeline.context import StudyContext
+from pipeline.planning import plan_study
+from pipeline.progress import Stopped
+from pipeline.registry import register
+from pipeline.stage import run_stage
+from pipeline.toy import runner
+from pipeline.toy.runner import run_toy
+from pipeline.toy.stage import asked, make_toys, models, toy_stage
+from tests.tiny_study import run, write_study
+
+TOY = {"settings": ["bottleneck"], "seeds": 2}
+
+
+def asking(**section: object) -> StudyConfig:
+    return parse_study({"name": "toys", "toy": section or TOY})
+
+
+def opened(config: StudyConfig, home: Path) -> StudyContext:
+    home.mkdir(exist_ok=True)
+    engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
+    return StudyContext(config, register(engine, config), home, engine)
+
+
+def work(context: StudyContext) -> bool:
+    stage = toy_stage(context.config)
+    assert stage is not None
+    return run_stage(context, stage, lambda reporter: make_toys(context, reporter))
+
+
+def runs(context: StudyContext) -> int:
+    with read_session(context.engine) as session:
+        return session.scalar(select(func.count(ToyRun.id))) or 0
+
+
+def test_asking_for_it_makes_no_other_study() -> None:
+    assert asking().hash == parse_study({"name": "toys"}).hash
+    assert toy_stage(parse_study({"name": "toys"})) is None
+    hashes = {
+        toy_stage(asking(**section)).input_hash  # type: ignore[union-attr]
+        for section in (TOY, TOY | {"seeds": 3}, {"settings": ["literal"]}, {"settings": ["disjoint"]})
+    }
+    assert len(hashes) == 4
+    assert models(load_study("forum-full")) == 4 * 10 * 9
+    configs, request = asked(asking())
+    assert [one.setting for one in configs] == ["bottleneck"] and request.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"settings": ["nonsense"]}, "toy.settings"),
+        ({"settings": ["literal", "literal"]}, "names a setting twice"),
+        ({"settings": ["literal"], "seeds": 0}, "toy.seeds"),
+        ({"steps": 3}, "unknown key 'toy.steps'"),
+    ],
+)
+def test_mistakes_are_one_line(section: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as error:
+        asking(**section)
+    assert "\n" not in str(error.value)
+
+
+def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
+    context = opened(asking(), tmp_path / "home")
+    url = context.engine.url.render_as_string(hide_password=False)
+    assert plan_study(context.config, url).toy_models == 18
+    before = verdict_stage(context).input_hash
+    assert verdict_stage(opened(parse_study({"name": "toys"}), tmp_path / "home")).input_hash == before
+    assert work(context) and runs(context) == 18
+    assert not work(context)
+    assert verdict_stage(context).input_hash != before
+    assert plan_study(context.config, url).toy_models == 0
+    # A study that asks for more trains only what is lacking, and one that asks for the same nothing.
+    other = opened(parse_study({"name": "others", "toy": TOY}), tmp_path / "home")
+    configs, request = asked(other.config)
+    assert run_toy(configs[0], request, home=other.home, database_url=url).made == 0
+    assert work(other) and runs(other) == 18
+    more = opened(asking(settings=["bottleneck"], seeds=3), tmp_path / "home")
+    assert more.study_id == context.study_id and work(more) and runs(more) == 27
+
+
+def test_a_stop_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "MOST_MODELS", 9)
+    context = opened(asking(), tmp_path / "home")
+    stopping = StudyContext(
+        context.config, context.study_id, context.home, context.engine, lambda: runs(context) >= 9
+    )
+    with pytest.raises(Stopped):
+        work(stopping)
+    assert runs(context) == 9
+    with read_session(context.engine) as session:
+        stage = session.scalars(select(StageRun).where(StageRun.stage == "toy")).one()
+        assert stage.status == "stopped" and stage.total == 1 and 0 < stage.done < 1
+        assert stage.unit == "settings" and stage.message.startswith("stopped")
+    assert work(context) and runs(context) == 18
+    with write_session(context.engine) as session:
+        session.execute(StageRun.__table__.delete())
+    assert work(context) and runs(context) == 18  # told anew, trained never
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_study_ends_with_it_and_its_verdict(tmp_path: Path) -> None:
+    study = write_study(
+        tmp_path,
+        {
+            "shares = [0.0, 0.25]": "shares = [0.0]",
+            'controls = ["clean-forum"]': "controls = []",
+            "24_000": "8_000",
+            "random_directions = 2": "random_directions = 0",
+        },
+    )
+    plain = run(tmp_path / "home", "run", str(study), timeout=1700)
+    assert plain.returncode == 0, plain.stderr
+    text = study.read_text(encoding="utf-8")
+    study.write_text(text + '\n[toy]\nsettings = ["disjoint"]\nseeds = 2\n', encoding="utf-8")
+    made = run(tmp_path / "home", "run", str(study), "--json", timeout=1700)
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["study_id"] == 1
+    engine = open_reader(f"sqlite:///{tmp_path / 'home' / 'hormesis.sqlite'}")
+    assert toy_experiments(engine)["runs"].tolist() == [18]
+    with read_session(engine) as session:
+        stages = session.scalars(select(StageRun).order_by(StageRun.id)).all()
+        assert {one.status for one in stages} == {"done"}
+        trained = next(one for one in stages if one.stage == "train")
+        toys = next(one for one in stages if one.stage == "toy")
+        assert trained.finished < toys.started  # the arm was not trained again
+    table = verdicts(engine, 1).set_index("claim")
+    assert table.loc["C1-disjoint", "n_seeds"].max() == 2
+    again = run(tmp_path / "home", "run", str(study), timeout=1700)
+    assert again.returncode == 0 and "nothing to do" in again.stderr
