@@ -9,11 +9,9 @@ import time
 
 import streamlit as st
 
-from dashboard import context, rows, states
+from dashboard import context, pace, rows, states
 from db.problems import DatabaseProblem
-
-# Least time between two redraws caused by a change of the database.
-REFRESH_SECONDS = 4.0
+from db.read import changed_part
 
 st.set_page_config(
     page_title="Hormesis",
@@ -83,14 +81,21 @@ PAGES = [
 ALWAYS_OPEN = {"Definitions", "Runs", "Toy experiment"}
 # Pages that need no study, so its absence is nothing to tell there.
 WITHOUT_STUDY = {"Definitions", "Toy experiment"}
-# Pages that are not redrawn when rows change: the person is in the middle of something.
-KEEPS_STILL = {"Steer live", "Definitions"}
+# Not redrawn when rows change: the person is in the middle of something.
+KEEPS_STILL = {"Steer live"}
+# Redrawn also while a stage goes on; the others when one has ended.
+FOLLOWS_WORK = {"Overview", "Trade-offs", "Runs", "Data"}
 
 
-@st.fragment(run_every=2.0)
-def pulse(seen: str, drawn: float, still: bool) -> None:
-    """Redraw the page when the database has changed since `seen`, at most every few seconds."""
-    if not still and time.monotonic() - drawn > REFRESH_SECONDS and context.fresh_token() != seen:
+@pace.ticking
+def pulse(seen: str, drawn: float, every: float, follows_work: bool) -> None:
+    """Redraw the page where what it shows has changed since `seen`, or where its pace has changed."""
+    pause = pace.PACE.look_every()
+    changed = time.monotonic() - drawn > pace.PACE.redraw_every() and (
+        changed_part(context.fresh_token(), progress=follows_work)
+        != changed_part(seen, progress=follows_work)
+    )
+    if changed or not every / 2 <= pause <= every * 2:
         st.rerun()
 
 
@@ -132,19 +137,30 @@ def status_badge(found: context.Context) -> None:
         st.badge("Not finished", icon=":material/pending:", color="gray")
 
 
+def draw(page: st.Page, url: str, token: str) -> None:
+    """The page in its frame, or what is wrong with the database."""
+    try:
+        ready = toolbar(url, token)
+        states.content_note()
+        if not ready and page.title not in WITHOUT_STUDY:
+            states.database_problem(DatabaseProblem("empty", "the database holds no study"))
+        if ready or page.title in ALWAYS_OPEN:
+            page.run()
+    except DatabaseProblem as problem:
+        context.forget()
+        if page.title not in WITHOUT_STUDY:
+            states.database_problem(problem)
+        if page.title in ALWAYS_OPEN:
+            page.run()
+
+
 page = st.navigation(PAGES, position="top")
-url, token = context.address(), context.fresh_token()
+token = context.fresh_token()
 try:
-    ready = toolbar(url, token)
-    states.content_note()
-    if not ready and page.title not in WITHOUT_STUDY:
-        states.database_problem(DatabaseProblem("empty", "the database holds no study"))
-    if ready or page.title in ALWAYS_OPEN:
-        page.run()
-except DatabaseProblem as problem:
-    context.forget()
-    if page.title not in WITHOUT_STUDY:
-        states.database_problem(problem)
-    if page.title in ALWAYS_OPEN:
-        page.run()
-pulse(token, time.monotonic(), page.title in KEEPS_STILL and page.title != "Definitions")
+    with pace.whole_page():
+        draw(page, context.address(), token)
+finally:
+    # Also where a page has stopped early because it has nothing to show yet.
+    if page.title not in KEEPS_STILL:
+        every = pace.PACE.look_every()
+        pulse(token, time.monotonic(), every, page.title in FOLLOWS_WORK)

@@ -1,24 +1,28 @@
-"""Starting the dashboard, and the model service beside it, as processes of their own.
+"""Starting the dashboard, and the model service beside it.
 
-Knows ports and processes, nothing of pages or models. `python -m dashboard.launch --db URL` serves until it
-is interrupted or one of its children ends, then ends the other.
+Knows ports and processes, nothing of pages or models. `python -m dashboard.launch --db URL` serves the pages
+in this very process until it is interrupted, and ends the service that it started. While the browser loads
+the frame of the page, the libraries that draw it are loaded here.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
+import importlib
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from db.location import database_url
 
@@ -26,6 +30,16 @@ APP = Path(__file__).parent / "app.py"
 LAST_PORT = 65_535
 HEAD_START = 4.0
 """Seconds the first page has for itself before the service begins to load its libraries."""
+LIBRARIES = (
+    "dashboard.rows",
+    "dashboard.card",
+    "dashboard.charts.dose",
+    "dashboard.verdict_view",
+    "dashboard.texts",
+    "dashboard.comparison",
+    "dashboard.geometry_view",
+)
+"""What pages need, the first page first."""
 
 
 class LaunchError(ValueError):
@@ -54,29 +68,50 @@ def free_port(host: str, wanted: int) -> int:
     raise LaunchError(f"no free port from {wanted} to {wanted + 20} on {host}; choose another with --port")
 
 
+def _options(port: int, host: str, open_browser: bool) -> dict[str, Any]:
+    """Streamlit's options that are not in the file beside the page."""
+    return {
+        "server.port": port,
+        "server.address": host,
+        "server.headless": not open_browser,
+        "server.fileWatcherType": "none",
+        "server.scriptHealthCheckEnabled": True,
+        "browser.gatherUsageStats": False,
+        "browser.serverAddress": host,
+        "logger.hideWelcomeMessage": True,
+        "logger.level": "warning",
+    }
+
+
 def serve(
     database_url: str, service_url: str | None, port: int, host: str = "127.0.0.1", open_browser: bool = False
 ) -> subprocess.Popen[bytes]:
-    """Start Streamlit on a port that is free. Returns its process at once; the page opens within seconds.
+    """Start a process that serves the pages, without a service of its own. The page opens within seconds.
 
-    `service_url` is where the model service answers, or will answer; None shows live steering as absent.
+    `service_url` is where a model service answers, or will answer; None shows live steering as absent.
     """
-    environment = dict(os.environ, HORMESIS_DB=database_url)
-    environment.pop("HORMESIS_SERVICE", None)
-    if service_url:
-        environment["HORMESIS_SERVICE"] = service_url
-    options = {
-        "server.port": str(port),
-        "server.address": host,
-        "server.headless": "false" if open_browser else "true",
-        "server.fileWatcherType": "none",
-        "server.scriptHealthCheckEnabled": "true",
-        "browser.gatherUsageStats": "false",
-        "browser.serverAddress": host,
-    }
-    arguments = [f"--{name}={value}" for name, value in options.items()]
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "dashboard.launch", "--db", database_url, "--port", str(port)]
+    command += ["--host", host, "--service", service_url] if service_url else ["--host", host, "--no-service"]
+    command += ["--open"] if open_browser else []
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+
+
+def _serve_here(options: dict[str, Any]) -> None:
+    """Serve the pages in this process until it is told to end, as `streamlit run` does."""
+    # Imported here: the ports and processes of this module are also used where no page is served.
+    from streamlit import config
+    from streamlit.web import bootstrap
+
+    config._main_script_path = str(APP)
+    bootstrap.load_config_options(flag_options=options)
+    bootstrap.run(str(APP), is_hello=False, args=[], flag_options=options)
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(urllib.error.URLError, OSError):
+        urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
+        return True
+    return False
 
 
 def wait_until_open(url: str, process: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
@@ -85,17 +120,10 @@ def wait_until_open(url: str, process: subprocess.Popen[bytes], seconds: float =
     while time.monotonic() < until:
         if process.poll() is not None:
             raise LaunchError(f"the dashboard ended with code {process.returncode} before it answered")
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(f"{url}/_stcore/health", timeout=2).close()
+        if _answers(url):
             return
         time.sleep(0.1)
     raise LaunchError(f"the dashboard did not answer at {url} within {seconds:.0f} seconds")
-
-
-def warm(url: str) -> None:
-    """Have the page run once, so that its libraries are loaded before the first visitor comes."""
-    with contextlib.suppress(urllib.error.URLError, OSError):
-        urllib.request.urlopen(f"{url}/_stcore/script-health-check", timeout=20).close()
 
 
 def start_service(database_url: str, port: int) -> subprocess.Popen[bytes]:
@@ -136,23 +164,49 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _watch(page: subprocess.Popen[bytes], service: tuple[str, int] | None, parent: int | None) -> int:
-    """Hold until the page ends; start the service after the head start; say once if it ends early."""
-    running = [page]
-    begin = time.monotonic()
-    try:
-        while page.poll() is None and _parent_alive(parent):
-            if service and len(running) == 1 and time.monotonic() - begin > HEAD_START:
-                running.append(start_service(*service))
-            if service and len(running) == 2 and running[1].poll() is not None:
+class _Beside:
+    """What goes on beside the pages: loading their libraries, the service, and a look at the parent."""
+
+    def __init__(self, url: str, service: tuple[str, int] | None, parent: int | None) -> None:
+        self._url, self._service, self._parent = url, service, parent
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="beside the pages", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join(timeout=10)
+        _end(self._children)
+
+    def _run(self) -> None:
+        while not _answers(self._url):
+            if self._over.wait(0.05):
+                return
+        print(f"dashboard on {self._url}", flush=True)
+        begin = time.monotonic()
+        for name in LIBRARIES:
+            importlib.import_module(name)
+        # What is loaded now stays, so the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        self._over.wait(HEAD_START - (time.monotonic() - begin))
+        self._hold()
+
+    def _hold(self) -> None:
+        """Start the service, say once if it ends early, and end with the parent."""
+        warned = self._service is None
+        if self._service is not None and not self._over.is_set():
+            self._children.append(start_service(*self._service))
+        while not self._over.wait(0.3):
+            if not warned and self._children[0].poll() is not None:
                 print("the model service ended; everything but live steering goes on", file=sys.stderr)
-                service = None
-            time.sleep(0.3)
-    except KeyboardInterrupt:
-        return 0
-    finally:
-        _end(running)
-    return page.returncode or 0
+                warned = True
+            if not _parent_alive(self._parent):
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -171,7 +225,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--parent", type=int, default=None, help="end when the process of this id ends")
     asked = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
-    page: subprocess.Popen[bytes] | None = None
     try:
         port = free_port(asked.host, asked.port)
         if asked.port and port != asked.port:
@@ -179,22 +232,27 @@ def main(arguments: list[str] | None = None) -> int:
         own = asked.service is None and not asked.no_service
         service_port = free_port("127.0.0.1", 0) if own else 0
         service_url = f"http://127.0.0.1:{service_port}" if own else asked.service
-        if own and os.environ.get("HORMESIS_TOKEN"):
-            # The service started here inherits the token it is to ask for; the page must send the same.
-            os.environ["HORMESIS_SERVICE_TOKEN"] = os.environ["HORMESIS_TOKEN"]
-        page = serve(asked.db, service_url, port, asked.host, asked.open)
-        url = f"http://{asked.host}:{port}"
-        wait_until_open(url, page)
-    except (LaunchError, KeyboardInterrupt) as error:
-        if page is not None:
-            _end([page])
-        if isinstance(error, KeyboardInterrupt):
-            return 0
+        _tell_pages(asked.db, None if asked.no_service else service_url, own)
+        service = (asked.db, service_port) if own else None
+        with _Beside(f"http://{asked.host}:{port}", service, asked.parent):
+            _serve_here(_options(port, asked.host, asked.open))
+    except LaunchError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"dashboard on {url}", flush=True)
-    warm(url)
-    return _watch(page, (asked.db, service_port) if own else None, asked.parent)
+    except KeyboardInterrupt:
+        return 0
+    return 0
+
+
+def _tell_pages(database_url: str, service_url: str | None, own: bool) -> None:
+    """Set what the pages read from the environment."""
+    os.environ["HORMESIS_DB"] = database_url
+    os.environ.pop("HORMESIS_SERVICE", None)
+    if service_url:
+        os.environ["HORMESIS_SERVICE"] = service_url
+    if own and os.environ.get("HORMESIS_TOKEN"):
+        # The service started here inherits the token it is to ask for; the page must send the same.
+        os.environ["HORMESIS_SERVICE_TOKEN"] = os.environ["HORMESIS_TOKEN"]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import rows
+from dashboard.pace import ticking
 from dashboard.progress import Progress, stage_order, summarise, with_rates
 from dashboard.wording import duration, rate
 
@@ -42,7 +43,7 @@ def running_rows(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-@st.fragment(run_every=2.0)
+@ticking
 def live_progress(url: str, study_id: int, *, cut: bool | None = None) -> None:
     """The progress card. Reads the stage rows anew every two seconds, and nothing else.
 

@@ -7,15 +7,18 @@ viewer. Problems come out as DatabaseProblem, one sentence.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import wraps
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 import pandas as pd
 import streamlit as st
 from sqlalchemy import Engine
 
+from dashboard.pace import PACE
 from dashboard.progress import Progress, summarise
 from dashboard.records import records
 from db import read
@@ -58,9 +61,27 @@ def engine(url: str) -> Engine:
     return open_reader(url, wait=PATIENCE)
 
 
-@st.cache_data(ttl=1.0, max_entries=8, show_spinner=False)
 def change_token(url: str) -> str:
-    """Changes whenever rows do; names the problem where the database cannot be read. Never raises."""
+    """Changes whenever rows do; names the problem where the database cannot be read. Never raises.
+
+    A second old at most; older where many look, so that pages drawn one after the other share their rows.
+    """
+    hold = PACE.redraw_every() / 4
+    if hold <= 1.0:
+        return _change_token(url)
+    with _HELD_LOCK:
+        taken, token = _HELD.get(url, (-hold, ""))
+        if time.monotonic() - taken >= hold:
+            taken, token = _HELD[url] = (time.monotonic(), _change_token(url))
+    return token
+
+
+_HELD: dict[str, tuple[float, str]] = {}
+_HELD_LOCK = Lock()
+
+
+@st.cache_data(ttl=1.0, max_entries=8, show_spinner=False)
+def _change_token(url: str) -> str:
     try:
         return read.latest_change(engine(url))
     except DatabaseProblem as problem:

@@ -39,7 +39,12 @@ def mixes(found: context.Context) -> None:
                 "Clean text is the same in every arm; toxic text, or plain forum text in the "
                 "control, is added to it."
             ),
-            note=f"One seed of {seeds} is drawn.",
+            note=f"n = {len(one['arm'].unique())} arms"
+            + (
+                f"; the first of {seeds} seeds is drawn, the others differ in their text alone."
+                if seeds > 1
+                else "."
+            ),
             rows=table,
         )
 
@@ -110,10 +115,12 @@ def binned(found: context.Context, base: pd.DataFrame, set_id: int, scorer: str)
     """Counts of scores in twenty bins per arm."""
     parts = []
     for row in records(base):
-        table = rows.call(found, "scores", int(row.condition_id), set_id)
-        if scorer not in table:
+        table = rows.call(
+            found, "score_counts", int(row.condition_id), set_id, scorer=scorer, bins=len(BINS) - 1
+        )
+        if table.empty:
             continue
-        counts, _ = np.histogram(table[scorer].dropna(), BINS)
+        counts = table.set_index("bin")["n"].reindex(range(len(BINS) - 1), fill_value=0).to_numpy()
         parts.append(
             pd.DataFrame(
                 {"kind": row.kind, "share": row.share, "low": BINS[:-1], "high": BINS[1:], "count": counts}
@@ -145,6 +152,7 @@ def scores(found: context.Context) -> None:
             card.chart(
                 drawn(histogram, table, f"Score of {scorer} (0 to 1)"),
                 key="histogram",
+                title="Distribution of scores",
                 alt=f"Distribution of {scorer} scores per arm",
                 how="Above 0.5 counts as toxic. A scorer with two heaps decides; one with a hump hesitates.",
                 note="First seed of every arm.",
@@ -164,18 +172,28 @@ def agreement(found: context.Context, base: pd.DataFrame, set_id: int) -> None:
         st.markdown("**Do scorers agree?**")
         st.caption("Agreement needs two toxicity scorers on the same texts; this study has one.")
         return
+    names = {
+        "first": "First scorer",
+        "second": "Second scorer",
+        "n": "n",
+        "pearson": "Pearson",
+        "spearman": "Spearman",
+        "kappa": "Kappa",
+        "same": "Same side of 0.5",
+    }
     card.table(
-        table,
+        table[list(names)].rename(columns=names),
         key="agreement",
         title="Do scorers agree?",
+        out=table,
         column_config={
             name: st.column_config.NumberColumn(format="%.2f")
-            for name in ("pearson", "spearman", "kappa", "same")
+            for name in ("Pearson", "Spearman", "Kappa", "Same side of 0.5")
         },
         alt="Agreement of toxicity scorers",
         note=(
             f"On unsteered texts of {row['checkpoint']}. Kappa: agreement beyond chance on being above "
-            "0.5, 1 is perfect; same: share of texts on the same side of 0.5."
+            "0.5, 1 is perfect."
         ),
     )
 
@@ -186,11 +204,14 @@ def scorer_table(found: context.Context) -> None:
     if len(known):
         with st.container(border=True):
             card.table(
-                known.drop(columns="id"),
+                known[["name", "revision", "measures"]].rename(
+                    columns={"name": "Scorer", "revision": "Revision", "measures": "Measures"}
+                ),
                 key="scorers_table",
                 title="Scorers",
                 alt="Scorers with their revisions",
                 note="A score is repeatable only with its scorer's revision; every stored score carries one.",
+                out=known.drop(columns="id"),
             )
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 import streamlit as st
 
 from dashboard import context, rows
+from dashboard.pace import ticking
 from dashboard.running import process
 from dashboard.running.permission import Home, Refusal
 from dashboard.running.state import Standing, standing
@@ -74,7 +75,7 @@ def _problems(home: Home, study_hash: str, found: Standing) -> None:
         st.error(f"{ended}.", title="The run that was started here ended", icon=":material/error:")
 
 
-@st.fragment(run_every=2.0)
+@ticking
 def control_bar(found: context.Context, home: Home | Refusal, drawn: str) -> None:
     """How the study stands now; the whole page is redrawn when that is no longer what it was drawn with."""
     own = home if isinstance(home, Home) else None
