@@ -299,9 +299,11 @@ def test_stopping_the_service_ends_a_running_stream(world: World) -> None:
             ),
             stream=True,
         )
-        assert any(name == "token" for name, _ in events(response))
+        stream = events(response)
+        assert any(name == "token" for name, _ in stream)
         began = time.perf_counter()
     assert time.perf_counter() - began < 8
+    assert list(stream)[-1] == ("error", {"message": "the service is stopping"})
 
 
 def checkpoint_facts(world: World, name: str, parameters: int = 30_000) -> CheckpointFacts:

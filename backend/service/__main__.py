@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Callable
 
 import uvicorn
 
@@ -25,20 +27,25 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     from backend.service.app import create_app
 
+    app = create_app(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
-    _AnnouncingServer(config).run(sockets=[listener])
+    _Server(config, app.state.live.close).run(sockets=[listener])
     return 0
 
 
-class _AnnouncingServer(uvicorn.Server):
-    """Says where it listens once it does, so that whoever started it with port 0 knows."""
+class _Server(uvicorn.Server):
+    """Says where it listens once it does, for whoever started it with port 0; ends in good order."""
+
+    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._close = close
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -46,6 +53,11 @@ class _AnnouncingServer(uvicorn.Server):
             host, port = listener.getsockname()[:2]
             shown = f"[{host}]" if ":" in host else host
             print(f"listening on http://{shown}:{port}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # First, so that readers of running streams are told why they end; uvicorn itself would cut them off.
+        await asyncio.to_thread(self._close)
+        await super().shutdown(sockets)
 
 
 def _parse(arguments: list[str] | None) -> tuple[Settings, int]:

@@ -94,6 +94,8 @@ try:
     known = offers(address, here.study_id)
 except ServiceProblem as problem:
     absence.absent(address, problem)
+    if record.shown() is not None:
+        panel.show()
     st.stop()
 if not known:
     st.info(

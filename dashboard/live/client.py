@@ -100,6 +100,8 @@ def explain(error: Exception, address: str) -> str:
         return f"No model service answers at {address}."
     if isinstance(error, httpx.TimeoutException):
         return f"The model service at {address} took too long to answer."
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
+        return f"The model service at {address} broke off."
     if isinstance(error, httpx.HTTPStatusError):
         try:
             said = error.response.json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from pprint import pformat
 from typing import Any
 
 import streamlit as st
@@ -25,18 +26,39 @@ def curl(address: str, body: dict[str, Any], *, token: bool) -> str:
     return f"curl -N {shlex.quote(address + '/generate')} {kind}{secret} -d {shlex.quote(json.dumps(body))}"
 
 
+_PROGRAM = """\
+import json
+{imports}
+import httpx
+
+url = {url!r}
+request = {request}
+
+with httpx.stream("POST", url, json=request, timeout=120{options}) as answer:
+    if answer.is_error:
+        raise SystemExit(answer.read().decode())
+    event = ""
+    for line in answer.iter_lines():
+        if line.startswith("event: "):
+            event = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            data = json.loads(line.removeprefix("data: "))
+            if event == "done":  # one pane; "token" events carry its pieces as they come
+                print("pane", data["pane"], data["scores"], data["cost"])
+                print(data["text"])
+            elif event == "error":
+                raise SystemExit(data["message"])
+"""
+
+
 def python(address: str, body: dict[str, Any], *, token: bool) -> str:
-    """A program that streams the request."""
-    head = "import httpx\n"
-    options = ""
-    if token:
-        head = "import os\n\nimport httpx\n"
-        options = f', headers={{"Authorization": "Bearer " + os.environ["{TOKEN_VARIABLE}"]}}'
-    return (
-        f"{head}\nrequest = {body!r}\n"
-        f"url = {address + '/generate'!r}\n"
-        f'with httpx.stream("POST", url, json=request, timeout=120{options}) as answer:\n'
-        "    for line in answer.iter_lines():\n        print(line)\n"
+    """A program that sends the request and prints every pane's scores, cost and text."""
+    options = f', headers={{"Authorization": "Bearer " + os.environ["{TOKEN_VARIABLE}"]}}' if token else ""
+    return _PROGRAM.format(
+        imports="import os\n" if token else "",
+        url=f"{address}/generate",
+        request=pformat(body, sort_dicts=False, width=88),
+        options=options,
     )
 
 

@@ -71,10 +71,9 @@ def prompt_box(found: context.Context) -> None:
 
 def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     """The controls of one pane; panes left alone and steered ones take turns unless it is changed."""
-    st.caption(f"Pane {number}")
     labels = [offer.label for offer in offers]
     picked = st.selectbox(
-        "Model",
+        f"Pane {number}: model",
         labels,
         index=labels.index(default_offer(number, offers).label),
         key=f"model{number}",
@@ -86,7 +85,7 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     names = [one.name for one in offer.methods]
     wanted = default_method(number, offer)
     name = st.selectbox(
-        "Method",
+        f"Pane {number}: method",
         names,
         index=names.index(wanted) if wanted in names else 0,
         format_func=lambda name: offer.method(name).title,
@@ -97,7 +96,7 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     if "strength" in method.settings:
         low, high = RANGES["strength"]
         st.slider(
-            "Strength (sigmas)",
+            f"Pane {number}: strength (sigmas)",
             float(low),
             float(high),
             2.0,

@@ -1,0 +1,103 @@
+"""The page's own reader of streams, against true services that refuse, stop and die."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import psutil
+import pytest
+
+from dashboard.live.client import Pane, Request
+from dashboard.live.run import LiveRun, Snapshot
+from tests.service_world import World, build_world, server
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return build_world(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def address(world: World) -> Iterator[str]:
+    with server(world) as found:
+        yield found
+
+
+def long(world: World) -> Request:
+    """A request that streams for many seconds."""
+    return Request((Pane(world.ids["slow"]),), "the baker", new_tokens=500)
+
+
+def until(run: LiveRun, holds: Callable[[Snapshot], bool]) -> Snapshot:
+    """The first picture of a run for which something holds."""
+    end = time.monotonic() + 60
+    while not holds(state := run.snapshot()):
+        assert time.monotonic() < end, state
+        time.sleep(0.01)
+    return state
+
+
+def killed(address: str) -> None:
+    """Kill the service that listens there, without a word to anybody."""
+    port = int(address.rsplit(":", 1)[1])
+    listening = [
+        one.pid
+        for one in psutil.net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port
+    ]
+    psutil.Process(listening[0]).kill()
+
+
+def test_a_service_that_is_killed_ends_the_run_in_one_line(world: World, address: str) -> None:
+    run = LiveRun(address, long(world)).start()
+    until(run, lambda state: len(state.panes[0].tokens) > 3)
+    killed(address)
+    run.join(30)
+    state = run.snapshot()
+    assert (state.status, state.error) == ("failed", f"The model service at {address} broke off.")
+    assert len(state.panes[0].tokens) > 3
+
+
+def test_stop_keeps_what_has_come_and_frees_the_service(world: World, address: str) -> None:
+    run = LiveRun(address, long(world)).start()
+    until(run, lambda state: len(state.panes[0].tokens) > 3)
+    run.stop()
+    state = run.snapshot()
+    assert state.status == "stopped" and len(state.panes[0].tokens) > 3
+    run.join(30)
+    end = time.monotonic() + 30
+    while httpx.get(f"{address}/health").json()["queue"]:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_waiting_run_knows_its_place_and_stops_before_it_began(world: World, address: str) -> None:
+    first = LiveRun(address, long(world)).start()
+    until(first, lambda state: state.status == "streaming")
+    second = LiveRun(address, long(world)).start()
+    assert until(second, lambda state: state.position is not None).position == 1
+    second.stop()
+    second.join(30)
+    state = second.snapshot()
+    assert (state.status, state.first_token) == ("stopped", None)
+    assert first.snapshot().status == "streaming"
+    first.stop()
+
+
+def test_refusals_are_one_line(world: World, address: str) -> None:
+    number = world.ids["dose-10"]
+    for request, part in (
+        (Request((Pane(number),), "x" * 8001), "at most 8000 characters"),
+        (Request((Pane(number),), "a\x07"), "control character U+0007"),
+        (Request((Pane(number, "sft"),), "a"), "did not put checkpoint dose-10 under the method 'sft'"),
+        (Request((Pane(999),), "a"), "no checkpoint 999"),
+    ):
+        run = LiveRun(address, request).start()
+        run.join(60)
+        state = run.snapshot()
+        assert state.status == "failed" and part in state.error and "\n" not in state.error
+    run = LiveRun("http://127.0.0.1:9", long(world)).start()
+    run.join(60)
+    assert run.snapshot().error == "No model service answers at http://127.0.0.1:9."
