@@ -9,11 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
-from sqlalchemy import select
 
-from db.engine import DatabaseProblem, open_reader, open_writer, reading
 from db.location import database_url
-from db.schema import Study
 
 COLOURS = {"supported": "green", "not supported": "red", "undecided": "yellow", "no data yet": "dim"}
 
@@ -27,6 +24,12 @@ def study_of(url: str, name: str | None) -> tuple[int, str]:
 
     Raises UnknownStudy, and DatabaseProblem where there is no readable database.
     """
+    # Imported here, or every command would wait for the database's library.
+    from sqlalchemy import select
+
+    from db.engine import DatabaseProblem, open_reader, reading
+    from db.schema import Study
+
     query = select(Study.id, Study.name, Study.hash).order_by(Study.created.desc(), Study.id.desc())
     try:
         found = reading(open_reader(url), lambda connection: connection.execute(query).all())
@@ -49,6 +52,7 @@ def verdicts(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
 ) -> None:
     """Put every declared claim to a study's rows, store the verdicts and print them."""
+    from db.engine import open_writer
     from pipeline.claims.evaluate import evaluate
 
     url = database_url()
