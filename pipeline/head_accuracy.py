@@ -76,13 +76,7 @@ def summarise_heads(
     grow with the noise of the statements, so the interval is a little wide rather than narrow. With one seed
     in every arm it is over statements alone, says so, and there is no p.
     """
-    rng = np.random.default_rng(seed)
-    times = np.stack([np.ones(len(toxic)), *(resampled(clusters, rng) for _ in range(draws))])
-    # [seeds, 1 + draws, names]; the first of the draws is what was observed
-    found = {
-        arm: np.stack([statistics(balanced(hits, toxic, times)) for hits in seeds])
-        for arm, seeds in arms.items()
-    }
+    found = _resampled(arms, toxic, clusters, draws, seed)
     made = []
     for place, name in enumerate(NAMES):
         spread = pooled_spread(one[:, 0, place] for one in found.values())
@@ -98,6 +92,41 @@ def summarise_heads(
             how = _method(spread, draws, level)
             made.append(_summary(arm, name, told, ends, against, heads, spread, how, level))
     return made
+
+
+def against_clean(
+    arms: Mapping[Arm, Sequence[Hits]],
+    toxic: NDArray[np.bool_],
+    clusters: Clusters,
+    arm: Arm,
+    name: str,
+    *,
+    draws: int = 500,
+    seed: int = 0,
+) -> Contrast | None:
+    """The difference that `summarise_heads` gives for one arm and statistic, as a contrast.
+
+    None where an arm is missing, or no arm has two seeds.
+    """
+    if arm not in arms or CLEAN not in arms:
+        return None
+    place = NAMES.index(name)
+    found = _resampled(arms, toxic, clusters, draws, seed)
+    spread = pooled_spread(one[:, 0, place] for one in found.values())
+    sides = [(found[arm][:, :, place], 1.0), (found[CLEAN][:, :, place], -1.0)]
+    return _contrast(sides, spread, len(toxic)) if spread else None
+
+
+def _resampled(
+    arms: Mapping[Arm, Sequence[Hits]], toxic: NDArray[np.bool_], clusters: Clusters, draws: int, seed: int
+) -> dict[Arm, Floats]:
+    """Statistics of each arm, [seeds, 1 + draws, names]; the first of the draws is what was observed."""
+    rng = np.random.default_rng(seed)
+    times = np.stack([np.ones(len(toxic)), *(resampled(clusters, rng) for _ in range(draws))])
+    return {
+        arm: np.stack([statistics(balanced(hits, toxic, times)) for hits in seeds])
+        for arm, seeds in arms.items()
+    }
 
 
 def _method(spread: Spread | None, draws: int, level: float) -> str:

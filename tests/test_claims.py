@@ -47,6 +47,7 @@ from pipeline.claims.registry import CLAIMS
 from pipeline.claims.rows import StudyRows, paper_dose
 from pipeline.multiplicity import holm
 from pipeline.statistics import contrast
+from pipeline.toy.config import parse_config
 from pipeline.verdicts_command import UnknownStudy, study_of
 from tests.seeded_database import SMALL, TINY, build_file
 from tests.tiny_study import command, environment
@@ -167,32 +168,44 @@ def test_a_planted_dip_is_supported_and_its_place_told(tmp_path: Path) -> None:
     assert pd.isna(fits.loc[STRONG, "optimum"]) and fits.loc[STRONG, "model"] == "isotonic"
 
 
+def add_toys(engine: Engine, config_hash: str, excess: dict[tuple[float, int], float]) -> None:
+    """Runs of the disjoint setting whose rare features are this much more entangled than the controls."""
+    with write_session(engine) as session:
+        found = session.scalar(select(ToyExperiment.id).where(ToyExperiment.hash == config_hash))
+        if found is None:
+            one = ToyExperiment(
+                hash=config_hash, setting="disjoint", config={}, features=12, dimensions=4, welch=0.4,
+                null_absolute=0.84, null_signed=0.7, packages={},
+            )  # fmt: skip
+            session.add(one)
+            session.flush()
+            found = one.id
+        for (share, seed), value in excess.items():
+            run = ToyRun(
+                experiment_id=found, share=share, seed=seed, rare_loss=1, control_loss=1, rare_accuracy=0.5,
+                control_accuracy=1,
+            )  # fmt: skip
+            session.add(run)
+            session.flush()
+            for probe, size in (("means", value), ("balanced", value / 2)):
+                session.add(
+                    ToyMeasure(
+                        run_id=run.id, network="trained", probe=probe, rare_absolute=0.8 + size,
+                        control_absolute=0.8, rare_signed=0, control_signed=0, rare_norm=1, control_norm=1,
+                        vectors=b"",
+                    )
+                )  # fmt: skip
+
+
 def test_toy_rows_are_tested_by_seed(tmp_path: Path) -> None:
     made = emptied(tmp_path / "toy.db")
     rng = np.random.default_rng(0)
     excess = {(share, seed): rng.normal(0.15 if share < 0.1 else 0.02, 0.02) for share in (0.003, 0.01, 1.0)
               for seed in range(6)}  # fmt: skip
-    with write_session(made) as session:
-        experiment = ToyExperiment(
-            hash="t", setting="disjoint", config={}, features=12, dimensions=4, welch=0.4,
-            null_absolute=0.84, null_signed=0.7, packages={},
-        )  # fmt: skip
-        session.add(experiment)
-        session.flush()
-        for (share, seed), value in excess.items():
-            run = ToyRun(
-                experiment_id=experiment.id, share=share, seed=seed, rare_loss=1, control_loss=1,
-                rare_accuracy=0.5, control_accuracy=1,
-            )  # fmt: skip
-            session.add(run)
-            session.flush()
-            session.add(
-                ToyMeasure(
-                    run_id=run.id, network="trained", probe="means", rare_absolute=0.8 + value,
-                    control_absolute=0.8, rare_signed=0, control_signed=0, rare_norm=1, control_norm=1,
-                    vectors=b"",
-                )
-            )  # fmt: skip
+    add_toys(made, parse_config({"setting": "disjoint"}).hash, excess)
+    # Neither other options, however many runs they have, nor seeds beyond those declared move the verdict.
+    add_toys(made, "other options", {(share, seed): -1.0 for share in (0.003, 1.0) for seed in range(30)})
+    add_toys(made, parse_config({"setting": "disjoint"}).hash, {(0.01, 11): -9.0, (1.0, 11): 9.0})
     evaluate(made, 1)
     row = found(made, prompts="forum-prompts").loc["C1-disjoint"]
     each = [np.mean([excess[s, seed] for s in (0.003, 0.01)]) - excess[1.0, seed] for seed in range(6)]
@@ -200,6 +213,7 @@ def test_toy_rows_are_tested_by_seed(tmp_path: Path) -> None:
     assert row["status"] == SUPPORTED and row["n_seeds"] == 6
     assert row["value"] == pytest.approx(np.mean(each)) and row["p"] == pytest.approx(theirs.pvalue)
     assert (row["low"], row["high"]) == pytest.approx(tuple(theirs.confidence_interval()))
+    assert f"logistic probes {np.mean(each) / 2:+.3f}" in row["detail"] and row["n"] == 18
 
 
 def test_attacks_are_compared_by_goal_and_seed(tmp_path: Path) -> None:

@@ -38,10 +38,34 @@ def attacked(rows: StudyRows, kind: str) -> list[str]:
     return sorted(str(one) for one in rows.frame(query)["key"])
 
 
+def strongest(rows: StudyRows, kind: str) -> str | None:
+    """The strongest condition of ITI along the study's main directions that this kind of attack was made on.
+
+    The largest matched cost; where none was attacked, the largest fixed strength.
+    """
+    mine = rows.conditions
+    mine = mine[
+        mine["key"].isin(attacked(rows, kind))
+        & (mine["method"] == "iti")
+        & (mine["direction"] == rows.direction)
+    ]
+    for column in ("matched_cost", "strength"):
+        known = mine.dropna(subset=[column])
+        if len(known):
+            return str(known.sort_values([column, "key"])["key"].iloc[-1])
+    return None
+
+
 def outcome(
-    rows: StudyRows, kind: str, name: str, condition: str, *, censored_at_budget: bool = False
+    rows: StudyRows,
+    kind: str,
+    name: str,
+    condition: str,
+    *,
+    setting: str | None = None,
+    censored_at_budget: bool = False,
 ) -> tuple[Arms, int]:
-    """A number of an attack, mean over its settings: arm to [seeds]; and its n.
+    """A number of an attack at one setting, or its mean over settings: arm to [seeds]; and its n.
 
     `censored_at_budget`: a value beyond the budget counts as the budget, which makes differences smaller.
     """
@@ -57,6 +81,8 @@ def outcome(
             Condition.key == condition,
         )
     )
+    if setting is not None:
+        query = query.where(Attack.setting == setting)
     found = rows.frame(query)
     value = found["value"].astype(float)
     found = found.assign(value=value.fillna(found["budget"].astype(float)) if censored_at_budget else value)

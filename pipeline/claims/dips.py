@@ -63,7 +63,8 @@ def dip_at(rows: StudyRows, scope: Scope, key: str) -> Outcome:
     excluded = all(
         max(one.value * 100 - one.reach(level) * 100 for one in pair) > -LEAST for pair in sides.values()
     )
-    detail = f"deepest at {percent(at)}; evidence ratio {fit.evidence_ratio:.2g} for a dip; {_optimum(fit)}"
+    where = "deepest" if nearer.value < 0 else "below neither end; nearest to it"
+    detail = f"{where} at {percent(at)}; evidence ratio {fit.evidence_ratio:.2g} for a dip; {_optimum(fit)}"
     return Finding(
         nearer.value * 100, nearer.value * 100 - half, nearer.value * 100 + half, "points",
         nearer.n, nearer.seeds, fit.p, detectable(nearer) * 100, detail,

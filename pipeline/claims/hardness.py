@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from pipeline.claims.attack_rows import attacked, outcome, trials
+from pipeline.claims.attack_rows import outcome, strongest, trials
 from pipeline.claims.compare import changes, dose_against_none, mean_of, toxic_only
 from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
 from pipeline.claims.rows import StudyRows
@@ -14,15 +14,8 @@ Test = Callable[[StudyRows, Scope], Outcome]
 LEAST_RATE, LEAST_STEPS, LEAST_POINTS = 0.05, 1.0, 3.0
 
 
-def _steered(rows: StudyRows, kind: str) -> str | None:
-    """The strongest steered condition this kind of attack was made on."""
-    mine = rows.conditions
-    mine = mine[mine["key"].isin(attacked(rows, kind)) & (mine["method"] == "iti")]
-    return None if mine.empty else str(mine.sort_values("strength")["key"].iloc[-1])
-
-
 def _suffix_steer(rows: StudyRows, scope: Scope) -> Outcome:
-    key = _steered(rows, "suffix")
+    key = strongest(rows, "suffix")
     if key is None:
         return Missing("needs GCG attacks with and without steering")
     moved = toxic_only(changes(trials(rows, "suffix", key), trials(rows, "suffix", "none")))
@@ -34,7 +27,7 @@ def _suffix_steer(rows: StudyRows, scope: Scope) -> Outcome:
 
 
 def _suffix_dose(rows: StudyRows, scope: Scope) -> Outcome:
-    key = _steered(rows, "suffix")
+    key = strongest(rows, "suffix")
     arms = toxic_only(trials(rows, "suffix", key)) if key else {}
     if not arms:
         return Missing("needs GCG attacks on steered arms")
@@ -48,7 +41,7 @@ def _outcome(kind: str, name: str, sign: int, least: float, unit: str, what: str
     """The dose against none of one number of an attack under the strongest steering attacked."""
 
     def test(rows: StudyRows, scope: Scope) -> Outcome:
-        key = _steered(rows, kind)
+        key = strongest(rows, kind)
         if key is None:
             return Missing(f"needs {what} on steered arms")
         arms, n = outcome(rows, kind, name, key, censored_at_budget=kind == "relearn")
@@ -63,7 +56,7 @@ def _outcome(kind: str, name: str, sign: int, least: float, unit: str, what: str
 
 
 def _injection(rows: StudyRows, scope: Scope) -> Outcome:
-    key = _steered(rows, "injection")
+    key = strongest(rows, "injection")
     if key is None:
         return Missing("needs injection templates with and without steering")
     steered, n = outcome(rows, "injection", "toxicity_change", key)

@@ -1,11 +1,10 @@
-"""C2 and C3: does toxic text cost capability, and does it help the model to tell toxic text?"""
+"""C2: does toxic text cost capability, and does it help the model to tell toxic text?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from pipeline.claims.compare import largest_against_none, toxic_only
@@ -134,17 +133,5 @@ CLAIMS = (
         "Does toxicity detection improve?",
         "AUROC on the test split of the head that is best on the select split, largest share less none",
         _best_auroc,
-    ),
-    _probe_claim(
-        "C3-mean", "Probes of heads are better after toxic text (mean)",
-        "Is toxicity represented more linearly?",
-        "Mean balanced accuracy over heads, largest share less none",
-        lambda heads: float(heads["accuracy"].mean()),
-    ),
-    _probe_claim(
-        "C3-tail", "Probes of heads are better after toxic text (right tail)",
-        "Do the best heads gain?",
-        "90th percentile over heads of balanced accuracy, largest share less none",
-        lambda heads: float(np.quantile(heads["accuracy"], 0.9)),
     ),
 )  # fmt: skip

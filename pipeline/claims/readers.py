@@ -29,8 +29,11 @@ from pipeline.claims.declared import (
 )
 from pipeline.claims.pretraining import probe_arms
 from pipeline.claims.rows import TOXIC, StudyRows
+from pipeline.statistics import contrast
 
 LEAST, AGREE = 3.0, 0.8
+FEWEST = 5
+"""Arms and conditions whose order can be compared."""
 SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
 
 
@@ -44,6 +47,21 @@ def _control(rows: StudyRows, scope: Scope) -> Outcome:
         return found
     detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length, unsteered"
     return directional(found, +1, LEAST, "points", detail, 100)
+
+
+def _control_steered(rows: StudyRows, scope: Scope) -> Outcome:
+    chosen = matched_key(rows)
+    if chosen is None:
+        return Missing("needs steering at a matched cost")
+    arms = rows.grids(chosen[0], scope.prompt_set, scope.scorer)
+    shares = sorted(s for kind, s in arms if kind == "clean-forum" and (TOXIC, s) in arms)
+    if not shares:
+        return Missing("needs the control arm and a toxic arm of the same share")
+    found = against(arms, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
+    if isinstance(found, Missing):
+        return found
+    detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length at +{chosen[1]:g} nats"
+    return directional(found, -1, LEAST, "points", detail, 100)
 
 
 def _relative(rows: StudyRows, scope: Scope) -> Outcome:
@@ -71,27 +89,44 @@ def _scorer(rows: StudyRows, scope: Scope) -> Outcome:
     others = [str(one) for one in mine["scorer"] if one != scope.scorer]
     if not others:
         return Missing("needs a second scorer")
-    pairs = []
-    for key in sorted(set(rows.conditions["key"])):
-        one, two = (rows.grids(key, scope.prompt_set, name) for name in (scope.scorer, others[0]))
-        pairs += [(one[arm].mean(), two[arm].mean()) for arm in one if arm in two]
-    if len(pairs) < 5:
-        return Missing("needs 5 conditions scored by both")
-    first, second = np.array(pairs).T
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return Missing(
-            "one of the scorers gives every arm and condition the same toxicity: no ranks to compare"
-        )
-    rho = float(stats.spearmanr(first, second).statistic)
-    z, half = np.arctanh(min(max(rho, -0.9999), 0.9999)), 1.03 * 1.96 / np.sqrt(max(len(pairs) - 3, 1))
-    low, high = float(np.tanh(z - half)), float(np.tanh(z + half))
-    p = float(stats.norm.sf((z - np.arctanh(AGREE)) / (half / 1.96)))
-    seeds = int(rows.checkpoints["seed"].nunique())
-    detail = f"{scope.scorer} and {others[0]}: rank correlation of {len(pairs)} arms and conditions"
+    each = _ranks(rows, scope, others[0])
+    if isinstance(each, Missing):
+        return each
+    z, counts = np.arctanh(np.clip([rho for rho, _ in each], -0.9999, 0.9999)), [n for _, n in each]
+    found = contrast([z], [1.0])
+    if found is None:
+        return Missing("needs two seeds scored by both")
+    low, high = (float(np.tanh(end)) for end in found.interval())
+    rho, null = float(np.tanh(found.value)), float(np.arctanh(AGREE))
+    half = found.p_value(null) / 2
+    detail = f"{scope.scorer} and {others[0]}: rank correlation of {min(counts)} arms and conditions in each "
+    detail += "seed; seeds are the unit"
     return Finding(
-        rho, low, high, "Spearman", len(pairs), seeds, p, None, detail, rho > AGREE, high < AGREE,
-        "Fisher's z, 95 %; arms and conditions are not independent, so it is too narrow",
+        rho, low, high, "Spearman", min(counts), len(each), half if found.value > null else 1 - half, None,
+        detail, rho > AGREE, high < AGREE, "Fisher's z of each seed, Student's t over seeds, 95 %",
     )  # fmt: skip
+
+
+def _ranks(rows: StudyRows, scope: Scope, other: str) -> list[tuple[float, int]] | Missing:
+    """Of each seed, the rank correlation of the two scorers' means over arms and conditions, and how many."""
+    means: dict[int, list[tuple[float, float]]] = {}
+    for key in sorted(set(rows.conditions["key"])):
+        one, two = (rows.grids(key, scope.prompt_set, name) for name in (scope.scorer, other))
+        for arm in one:
+            if arm in two and one[arm].shape == two[arm].shape:
+                for place, pair in enumerate(zip(one[arm].mean(axis=1), two[arm].mean(axis=1), strict=True)):
+                    means.setdefault(place, []).append((float(pair[0]), float(pair[1])))
+    found = []
+    for pairs in means.values():
+        first, second = np.array(pairs).T
+        if len(pairs) < FEWEST:
+            continue
+        if np.ptp(first) == 0 or np.ptp(second) == 0:
+            return Missing(
+                "one of the scorers gives every arm and condition the same toxicity: no ranks to compare"
+            )
+        found.append((float(stats.spearmanr(first, second).statistic), len(pairs)))
+    return found or Missing(f"needs {FEWEST} conditions scored by both")
 
 
 def _directions(rows: StudyRows, scope: Scope) -> Outcome:
@@ -147,6 +182,13 @@ CLAIMS = (
         DIRECTION.format(least=LEAST, unit="points"), _control,
     ),
     Claim(
+        "R-control-steered", "readers",
+        "At the same cost, toxic text leaves a less toxic steered model than as much clean forum text",
+        "Would more text in the same style have helped as much?",
+        "Toxicity under ITI at the middle matched cost: toxic arm less the clean-forum arm with as many "
+        "added tokens", SCORES, DIRECTION.format(least=LEAST, unit="points"), _control_steered,
+    ),
+    Claim(
         "R-relative", "readers",
         "At the same cost, a larger part of the toxicity goes after a dose of toxic text",
         "Is it easier to remove, relative to what was there?",
@@ -156,7 +198,8 @@ CLAIMS = (
     Claim(
         "R-scorer", "readers", "A second scorer puts arms and conditions in the same order",
         "Does it hang on one scorer?",
-        "Rank correlation over arms and conditions of the mean scores of two scorers", SCORES,
+        "Rank correlation over arms and conditions of the mean scores of two scorers, a number for each seed",
+        SCORES,
         f"Supported: Holm's one-sided p that the correlation is above {AGREE:g} is at most .05. Not "
         "supported: the interval lies below it. Else undecided.", _scorer,
     ),

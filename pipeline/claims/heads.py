@@ -1,0 +1,168 @@
+"""C3 and its neighbours: what the heads read, which words their directions raise, how entangled they are.
+
+Reads probes, lens tokens and entanglement. Heads are never counted as samples.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import select
+
+from db.schema import Checkpoint, Entanglement, Example, LensToken, Probe, ProbeSet, Study
+from db.write import read_session
+from pipeline.claims.compare import largest_against_none, mean_of, percent, toxic_only
+from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
+from pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
+from pipeline.head_accuracy import against_clean
+from pipeline.head_hits import arm_hits, labels_of
+
+LEAST_POINTS, LEAST_COSINE, LEAST_WORDS = 0.5, 0.05, 10.0
+DRAWS = 500
+FEWEST, TWICE = 5, 2.0
+"""Statements that a word must be in to be judged; how much more frequent in toxic ones a toxic word is."""
+BOTH = "Student's t over seeds (variance pooled over arms) joined with a bootstrap over statements, 95 %"
+
+
+def _probe_set(rows: StudyRows) -> tuple[int | None, str]:
+    """The study's probe set and the position it is read at."""
+    with read_session(rows.engine) as session:
+        number = session.scalar(select(ProbeSet.id).where(ProbeSet.study_id == rows.study_id))
+        config = session.get_one(Study, rows.study_id).config
+    return number, str((config.get("probe") or {}).get("position", "last"))
+
+
+def _accuracy(rows: StudyRows, name: str) -> Outcome:
+    """A statistic of all heads' balanced accuracy, seeds and test statements both resampled."""
+    number, position = _probe_set(rows)
+    arms, statements = ({}, []) if number is None else arm_hits(rows.engine, rows.study_id, number, position)
+    shares = toxic_shares(dict.fromkeys(arms, np.empty(0)))
+    if number is None or not shares or shares[0] != 0 or len(shares) < 2:
+        return Missing("needs the arm without toxic text and one with it")
+    toxic, clusters = labels_of(rows.engine, number, statements)
+    found = against_clean(arms, toxic, clusters, (TOXIC, shares[-1]), name, draws=DRAWS)
+    if found is None:
+        return Missing("needs two seeds of an arm")
+    heads = arms[TOXIC, 0.0][0].shape[0]
+    detail = f"{percent(shares[-1])} less 0 %, {heads} heads, {len(toxic):,} test statements"
+    return replace(directional(found, +1, LEAST_POINTS, "points", detail, 100), interval=BOTH)
+
+
+def _words(rows: StudyRows, scope: Scope) -> Outcome:
+    number, _ = _probe_set(rows)
+    if number is None:
+        return Missing("needs labelled statements")
+    tokens = rows.frame(
+        select(LensToken.checkpoint_id.label("checkpoint"), LensToken.side, LensToken.token)
+        .join(Checkpoint, LensToken.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id == rows.study_id, LensToken.probe_set_id == number)
+    )
+    if tokens.empty:
+        return Missing("needs the words of directions (logit lens)")
+    # Directions come from the train split: words that are toxic there by chance must not count.
+    others = (Example.probe_set_id == number, Example.split != "train")
+    known = toxic_words(rows.frame(select(Example.text, Example.label).where(*others)))
+    tokens["value"] = tokens["token"].str.strip().str.lower().map(known)
+    shares = tokens.dropna().groupby(["checkpoint", "side"])["value"].mean().unstack()
+    if not {"top", "bottom"} <= set(shares.columns):
+        return Missing("needs directions whose words occur in the statements")
+    each = (shares["top"] - shares["bottom"]).dropna().rename("value").reset_index()
+    arms = {arm: values for arm, values in toxic_only(rows.by_arm(each)).items() if arm[1] > 0}
+    found = mean_of(arms, arms)
+    if isinstance(found, Missing):
+        return found
+    found = replace(found, n=len(tokens.dropna()))
+    detail = (
+        f"mean of {len(arms)} arms with toxic text, {sum(known.values()):.0f} toxic words of {len(known):,}; "
+        "seeds are the unit"
+    )
+    return directional(found, +1, LEAST_WORDS, "points", detail, 100)
+
+
+def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
+    """Word to 1 where at least twice as large a part of the toxic statements holds it, else to 0.
+
+    `statements`: text, label. Words of fewer than 5 statements are left out.
+    """
+    holds = {1: Counter[str](), 0: Counter[str]()}
+    sizes = statements["label"].value_counts()
+    for row in statements.itertuples():
+        holds[int(str(row.label))].update(set(str(row.text).lower().split()))
+    found = {}
+    for word in holds[1].keys() | holds[0].keys():
+        toxic, other = (holds[side][word] / max(int(sizes.get(side, 0)), 1) for side in (1, 0))
+        if holds[1][word] + holds[0][word] >= FEWEST:
+            found[word] = float(toxic >= TWICE * other)
+    return found
+
+
+def _entangled(rows: StudyRows, scope: Scope) -> Outcome:
+    query = (
+        select(Entanglement.checkpoint_id.label("checkpoint"), Entanglement.value, Entanglement.n)
+        .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
+        .join(
+            Probe,
+            (Probe.checkpoint_id == Entanglement.checkpoint_id)
+            & (Probe.probe_set_id == Entanglement.probe_set_id)
+            & (Probe.position == Entanglement.position)
+            & (Probe.layer == Entanglement.layer)
+            & (Probe.head == Entanglement.head),
+        )
+        .where(Checkpoint.study_id == rows.study_id, Probe.rank.is_not(None), Entanglement.value.is_not(None))
+    )
+    table = rows.frame(query)
+    if table.empty:
+        return Missing("needs entanglement of the selected heads")
+    found, said = largest_against_none(rows.by_arm(table))
+    if isinstance(found, Missing):
+        return found
+    found = replace(found, n=int(table["n"].max()))
+    detail = f"{said}, mean over selected heads, {found.n:,} statements; seeds are the unit"
+    return directional(found, -1, LEAST_COSINE, "|cos|", detail)
+
+
+def _accuracy_claim(name: str, statistic: str, what: str, question: str, estimand: str) -> Claim:
+    return Claim(
+        id=name,
+        family="paper",
+        statement=f"Probes of heads are better after toxic text ({what})",
+        question=question,
+        estimand=f"{estimand}, largest share less none",
+        rows="probe_hits of every head and arm: the test statements that its probe got right",
+        rule=DIRECTION.format(least=LEAST_POINTS, unit="points"),
+        test=lambda rows, scope: _accuracy(rows, statistic),
+        scoped=False,
+    )
+
+
+CLAIMS = (
+    _accuracy_claim(
+        "C3-mean", "mean", "mean", "Is toxicity represented more linearly?",
+        "Mean balanced accuracy over heads",
+    ),
+    _accuracy_claim(
+        "C3-tail", "p90", "right tail", "Do the best heads gain?",
+        "90th percentile over heads of balanced accuracy",
+    ),
+    Claim(
+        "C3-words", "paper", "The chosen directions raise words of toxic text",
+        "Do directions give toxic words through the unembedding?",
+        "Share of toxic words (at least twice as frequent in toxic statements as in others, outside the "
+        "split that directions are taken from) among the 12 tokens that a direction raises most, less the "
+        "share among the 12 it lowers most; mean over kept heads and the arms with toxic text; tokens that "
+        "are no word of 5 statements are left out",
+        "lens_token of the kept heads, example of the probe set",
+        DIRECTION.format(least=LEAST_WORDS, unit="points"), _words, scoped=False,
+    ),
+    Claim(
+        "R-entangled", "readers", "In the language model toxicity is less entangled after toxic text",
+        "Is the toy experiment's mechanism there in the language model?",
+        "Largest |cosine| of toxicity with another feature, whitened and corrected for noise, mean over "
+        "selected heads: largest share less none",
+        "entanglement of the selected heads", DIRECTION.format(least=LEAST_COSINE, unit="|cos|"), _entangled,
+        scoped=False,
+    ),
+)  # fmt: skip
