@@ -38,11 +38,11 @@ def click_on_chart(page: Page, chart: Locator, place: Callable[[], tuple[float, 
 
 
 def choose(page: Page, box: str | re.Pattern[str], option: str | re.Pattern[str]) -> None:
-    """Pick an option of a select box by keyboard.
+    """Pick an option of a select box by typing it, since a long list holds only the options in sight.
 
     Not by a click: the list closes where the page scrolls, which a click on a box out of sight makes it do.
     """
-    page.get_by_role("combobox", name=box).press("ArrowDown")
+    page.get_by_role("combobox", name=box).fill(option if isinstance(option, str) else option.pattern)
     page.get_by_role("option", name=option).click()
 
 

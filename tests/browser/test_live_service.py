@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from dashboard.launch import free_port
 from tests.browser.actions import generate, opened, panes_of, prompt_box, texts
@@ -55,25 +55,6 @@ def test_a_dashboard_points_to_a_service_on_another_address(
             page.get_by_role("tab", name="curl").click()
             expect(page.locator(".st-key-copies code:visible").first).to_contain_text(address)
             assert SECRET not in page.content()
-
-
-def test_the_place_in_the_queue_is_shown(page: Page, live: Live, browser: Browser) -> None:
-    """Each waits behind whoever came first, is told so, and comes next when that one stops."""
-    opened(page, steer(live, prompt="the baker", **SLOW))
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    try:
-        other = context.new_page()
-        opened(other, steer(live, prompt="rain falls", model1=TEN, panes=1, method1="Unsteered"))
-        generate(page)
-        panes_of(page, 1, "streaming")
-        generate(other)
-        other.get_by_text("number 1 in the queue").first.wait_for(state="attached")
-        page.get_by_role("button", name="Stop", exact=True).click()
-        assert texts(panes_of(other, 1, "done")) == said(
-            live, [pane(live.world.ids["dose-10"])], "rain falls"
-        )
-    finally:
-        context.close()
 
 
 def test_a_service_that_ends_is_said_and_comes_back_by_itself(page: Page, live: Live) -> None:
