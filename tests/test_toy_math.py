@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -16,7 +17,7 @@ from pipeline.toy.config import parse_config
 from pipeline.toy.effects import RunValues, effect, run_effects
 from pipeline.toy.geometry import entanglement, random_null, welch_bound
 from pipeline.toy.measures import directions
-from pipeline.toy.probes import class_means, logistic_directions, point_weights
+from pipeline.toy.probes import STOPPED, class_means, logistic_directions, point_weights, stopped_directions
 
 
 def test_welch_bound_of_known_frames() -> None:
@@ -115,6 +116,44 @@ def test_probes_equal_scikit_learns(share: float) -> None:
             theirs = LogisticRegression(C=1 / 0.7, tol=1e-10, max_iter=10_000)
             theirs.fit(points[model], labels == feature, sample_weight=weights[model])
             assert ours[model, feature] == pytest.approx(theirs.coef_[0], abs=2e-4)
+
+
+def test_the_stopped_probe_is_torchs_adam() -> None:
+    rng = np.random.default_rng(4)
+    labels = np.repeat(np.arange(12), 3)
+    points = rng.standard_normal((2, 36, 4)) + rng.standard_normal(4)
+    weights = point_weights(labels, np.stack([chains.mixture(share) for share in (0.003, 1.0)]), 1.0)
+    found = stopped_directions(points, labels, weights)
+    for model, feature in ((0, 0), (0, 7), (1, 3)):
+        weight = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+        threshold = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+        adam = torch.optim.Adam([weight, threshold], lr=0.01)
+        for _ in range(STOPPED):
+            adam.zero_grad()
+            logits = torch.from_numpy(points[model]) @ weight + threshold
+            torch.nn.functional.binary_cross_entropy_with_logits(
+                logits, torch.from_numpy(labels == feature).double(), torch.from_numpy(weights[model]),
+                reduction="sum",
+            ).backward()  # fmt: skip
+            adam.step()
+        assert found[model, feature] == pytest.approx(weight.detach().numpy(), abs=1e-6)
+
+
+def test_a_probe_stopped_early_turns_all_rare_directions_the_same_way() -> None:
+    """Fixed activations, whose features keep their places: only the probe can move anything."""
+    rng = np.random.default_rng(6)
+    labels = np.repeat(np.arange(12), 8)
+    own = rng.standard_normal((20, 12, 4))[:, labels]
+    points = own + 0.3 * rng.standard_normal((20, 96, 4)) + rng.standard_normal((20, 1, 4))
+    config = parse_config({"setting": "disjoint"})
+    rare: dict[tuple[str, float], float] = {}
+    for probe in ("stopped", "mixture"):
+        for share in (0.003, 1.0):
+            found = directions(config, points, labels, [share] * 20, probe)
+            rare[probe, share] = float(entanglement(found, signed=False)[:, :4].mean())
+    assert rare["stopped", 0.003] > 0.98
+    assert rare["stopped", 0.003] - rare["stopped", 1.0] > 0.08
+    assert rare["mixture", 0.003] - rare["mixture", 1.0] < 0.06
 
 
 def test_class_means() -> None:

@@ -61,7 +61,7 @@ def test_end_to_end_and_a_second_run_does_nothing(
         (cosine, split) for cosine in ("absolute", "signed") for split in ("all", "under-learned", "learned")
     }
     rows = counted(own_home)
-    assert rows["toy_run"] == 6 and rows["toy_measure"] == 6 * 2 * 3 and rows["toy_effect"] == 24
+    assert rows["toy_run"] == 6 and rows["toy_measure"] == 6 * 2 * 4 and rows["toy_effect"] == 32
     before = dump(own_home)
     assert run([*TINY, "--json"], monkeypatch) == 0
     assert json.loads(capsys.readouterr().out)[0]["made"] == 0
@@ -194,7 +194,7 @@ def test_training_that_diverges_is_one_line_and_leaves_no_run(
         (["--setting", "disjoint", "--width", "5"], "width 5 cannot be split over 2 heads"),
         (["--steps", "0"], "steps"),
         (["--learning-rate", "nan"], "learning_rate"),
-        (["--probe", "psychic"], "'means', 'balanced' or 'mixture'"),
+        (["--probe", "psychic"], "'means', 'balanced', 'mixture' or 'stopped'"),
         (["--setting", "bottleneck", "--set", "layers=2"], "there is no option 'layers'"),
         (["--set", "layers"], "NAME=VALUE"),
     ],

@@ -126,19 +126,22 @@ def test_the_autoencoder_is_the_papers() -> None:
 def test_a_frozen_network_shows_no_effect_under_balanced_probes_but_under_weighted_ones() -> None:
     config = parse_config({"setting": "bottleneck", "steps": 400})
     runs = [Run(share, seed) for seed in range(3) for share in (0.003, 1.0)]
-    found = measure(config, runs, train(config, runs), ("means", "balanced", "mixture"))
+    found = measure(config, runs, train(config, runs), ("means", "balanced", "mixture", "stopped"))
 
-    def did(network: str, probe: str) -> list[float]:
+    def did(network: str, probe: str, cosine: str = "signed") -> list[float]:
         gaps = {}
         for run, measures in zip(runs, found, strict=True):
             one = next(m for m in measures if (m.network, m.probe) == (network, probe))
-            gaps[run] = one.rare_signed - one.control_signed
+            gaps[run] = getattr(one, f"rare_{cosine}") - getattr(one, f"control_{cosine}")
         return [gaps[Run(0.003, seed)] - gaps[Run(1.0, seed)] for seed in range(3)]
 
     assert did("frozen", "means") == pytest.approx([0, 0, 0], abs=1e-9)
     assert did("frozen", "balanced") == pytest.approx([0, 0, 0], abs=1e-6)
     assert np.mean(did("frozen", "mixture")) > 0.05
     assert np.mean(did("trained", "means")) > 0.3
+    # The published quantity, |cos|, hardly moves with the weights alone, and much where the probe is cut short.
+    assert abs(np.mean(did("frozen", "mixture", "absolute"))) < 0.06
+    assert np.mean(did("frozen", "stopped", "absolute")) > 0.1
 
 
 def test_curves_keep_both_ends() -> None:

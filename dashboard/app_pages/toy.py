@@ -69,7 +69,8 @@ def pick_view() -> tuple[str, str]:
         width=230,
         help=(
             "Class means of activations; logistic probes in which every feature weighs the same; or "
-            "logistic probes whose examples come in the proportions of the training mixture, as in the paper."
+            "logistic probes whose examples come in the proportions of the training mixture, trained to the "
+            "end or stopped early."
         ),
     )
     cosine = st.segmented_control(
@@ -109,7 +110,7 @@ def entanglement(found: pd.Series, table: pd.DataFrame, probe: str, cosine: str)
                 continue
             if network == "trained":
                 how = READ
-            elif probe == "mixture":
+            elif probe in rows.WEIGHTED:
                 how = (
                     "The same network at every share: only the weights of the probe's examples change. "
                     "What moves here, the probe made."

@@ -21,10 +21,12 @@ def answers(every: pd.DataFrame, known: pd.DataFrame, probe: str, cosine: str) -
             details = "; ".join(line.details)
             st.markdown(f"- {line.question}: **{line.answer}**" + (f". {details}." if details else "."))
         st.caption(
-            f"{words.tried(every)} Directions: {rows.PROBES[probe].lower()}; the last line is always of the "
-            "mixture-weighted probe. Of each setting the configuration with most runs. An effect is said "
-            "to be there where its whole 95 % interval (Student's t over seeds) lies on one side of zero; "
-            "no correction for the number of intervals."
+            f"{words.tried(every)} Directions: {rows.PROBES[probe].lower()}; the last two lines are always "
+            "of the probe they name. What moves there, the probe made: while it has not converged, its "
+            "threshold cannot deny a rare feature, so its weights do, those of all rare features alike. Of "
+            "each setting the configuration with most runs. An effect is said to be there where its whole "
+            "95 % interval (Student's t over seeds) lies on one side of zero; no correction for the number "
+            "of intervals."
         )
 
 
@@ -32,7 +34,7 @@ def forest(every: pd.DataFrame, known: pd.DataFrame, cosine: str) -> None:
     """DiD of every configuration and probe, trained and frozen."""
     table = words.pick(every, cosine=cosine, split="all")
     # Frozen networks under probes that do not look at the mixture are zero by construction.
-    table = table[(table["network"] == "trained") | (table["probe"] == "mixture")]
+    table = table[(table["network"] == "trained") | (table["probe"].isin(rows.WEIGHTED))]
     if table.empty:
         return
     labels = known.set_index("id")["label"]

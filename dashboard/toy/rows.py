@@ -22,7 +22,14 @@ SETTINGS = {
     "autoencoder": "ReLU autoencoder",
     "bottleneck": "Softmax bottleneck",
 }
-PROBES = {"means": "Class means", "balanced": "Balanced probe", "mixture": "Mixture-weighted probe"}
+PROBES = {
+    "means": "Class means",
+    "balanced": "Balanced probe",
+    "mixture": "Mixture-weighted probe",
+    "stopped": "Mixture-weighted probe, stopped early",
+}
+WEIGHTED = ("mixture", "stopped")
+"""Probes that look at the training mixture."""
 COSINES = {"absolute": "Absolute", "signed": "Signed"}
 RARE_FEATURES = 4
 """The rare chain's features are the first ones."""

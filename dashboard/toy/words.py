@@ -88,12 +88,13 @@ def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, cosine: 
     chosen = pick(mine, probe=probe, network="trained")
     own = chosen[chosen["setting"] != "literal"]
     literal = chosen[(chosen["setting"] == "literal") & (chosen["split"] == "all")]
-    frozen = pick(mine, probe="mixture", network="frozen")
+    frozen, stopped = (pick(mine, probe=name, network="frozen") for name in ("mixture", "stopped"))
     return [
         _line("While the rare chain is under-learned (accuracy below .99)", pick(own, split="under-learned")),
         _line("Once it is learned (accuracy .99 or more)", pick(own, split="learned")),
         _line("The literal setting, states shared by the chains", literal),
         _line("The network frozen at r = 1, only the probe weighted by the mixture", frozen),
+        _line("The same frozen network, that probe stopped before it has converged", stopped),
     ]
 
 

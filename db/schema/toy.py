@@ -89,7 +89,9 @@ class ToyMeasure(Base):
     network: Mapped[str]
     """`trained`, or `frozen`: the seed's network at r = 1, probed with this run's mixture."""
     probe: Mapped[str]
-    """`means` (class means), `balanced` or `mixture` (logistic, one feature against the rest)."""
+    """`means` (class means); `balanced`, `mixture` or `stopped` (logistic, one feature against the rest; the
+    last is `mixture` trained for too short).
+    """
     rare_absolute: Mapped[float]
     control_absolute: Mapped[float]
     rare_signed: Mapped[float]

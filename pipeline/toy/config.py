@@ -16,9 +16,10 @@ from pipeline.config import ConfigError
 from pipeline.config_base import Positive, Strict
 from pipeline.config_toy import SETTINGS
 
-Probe = Literal["means", "balanced", "mixture"]
+Probe = Literal["means", "balanced", "mixture", "stopped"]
 Count = Annotated[int, Field(ge=1)]
 PROBES: tuple[Probe, ...] = get_args(Probe)
+"""Class means; logistic probes of equal classes; of the training mixture's; the last stopped early."""
 Split = Literal["all", "under-learned", "learned"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 VERSION = 1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.toy.chains import FEATURES, RARE, mixture
 from pipeline.toy.config import REFERENCE, Probe, ToyConfig
 from pipeline.toy.geometry import entanglement
-from pipeline.toy.probes import class_means, logistic_directions, point_weights
+from pipeline.toy.probes import class_means, logistic_directions, point_weights, stopped_directions
 from pipeline.toy.tasks import Run
 from pipeline.toy.training import Trained
 
@@ -68,7 +68,7 @@ def directions(
 ) -> Floats:
     """Directions of networks [models, n, d] whose mixtures have these shares: [models, 12, d].
 
-    Only the `mixture` probe looks at the shares: its examples weigh what the training mixture gives them.
+    Only `mixture` and `stopped` look at the shares: their examples weigh what the training mixture gives.
     """
     if not shares:
         return np.empty((0, FEATURES, points.shape[-1]))
@@ -77,6 +77,8 @@ def directions(
     alike = np.full((len(shares), FEATURES), 1 / FEATURES)
     chances = alike if probe == "balanced" else np.stack([mixture(share) for share in shares])
     weights = point_weights(labels, chances, float(config.probe_examples))
+    if probe == "stopped":
+        return stopped_directions(points, labels, weights)
     return logistic_directions(points, labels, weights, l2=config.probe_l2)
 
 

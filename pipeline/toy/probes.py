@@ -2,7 +2,18 @@
 
 Knows arrays only. The logistic problem is scikit-learn's `LogisticRegression(C=1/l2)` with sample weights:
 weighted sum of log losses plus l2/2 times the squared weights, the intercept free. Solved by Newton's method
-with step halving, for all models and features at once.
+with step halving, for all models and features at once. `stopped_directions` is the same problem trained by
+a few hundred steps of Adam, as probes often are.
+
+Why both (10 seeds, network frozen at r = 1, so that nothing but the probe can move; DiD of |cos|, +- the half
+width of its 95 % interval). Weighing the examples by the training mixture does little by itself: +.048 +-
+.036 with chains of their own tokens, -.027 +- .046 with shared ones. What draws a curve like the published
+one is a probe whose threshold has not found its place. A rare class has to be denied almost everywhere;
+while the intercept cannot do that, the weights do, and those of all rare features turn the same way, from
+the mean of the activations. Stopped after 300 steps: +.217 +- .051 and +.190 +- .051, the rare features' |cos| 1.00 to
+.88 in the shared setting, no less than in networks trained at each share (+.165 +- .059). With the intercept
+penalised like the weights +.148 +- .060 and +.064 +- .059, without any +.136 +- .073 and +.058 +- .034. With
+a free intercept, whatever the penalty, standardised or RMS-normed: between -.03 and +.05.
 """
 
 from __future__ import annotations
@@ -18,6 +29,8 @@ from pipeline.toy.chains import FEATURES
 Floats = NDArray[np.float64]
 _HALVINGS = 30
 _TOLERANCE = 1e-9
+STOPPED, RATE = 300, 0.01
+"""Steps and rate of the probe that is stopped before it has converged."""
 _CELLS = 2_000_000
 """Numbers of one block of problems; bounds memory."""
 
@@ -52,6 +65,27 @@ def logistic_directions(
         for at in range(0, models, block)
     ]
     return np.concatenate(found)
+
+
+def stopped_directions(points: Floats, labels: NDArray[np.int64], weights: Floats) -> Floats:
+    """Weight vectors [models, 12, d] of logistic probes after STOPPED steps of Adam from zero, no penalty.
+
+    Kingma and Ba 2015 with their own constants, rate RATE, mean loss over weighted examples, full batches.
+    """
+    models, n, d = points.shape
+    design = np.concatenate([points, np.ones((models, n, 1))], axis=-1)
+    signs = np.where(labels[None] == np.arange(FEATURES)[:, None], 1.0, -1.0)
+    share = (weights / weights.sum(axis=-1, keepdims=True))[:, None]
+    beta = np.zeros((models, FEATURES, d + 1))
+    first, second = np.zeros_like(beta), np.zeros_like(beta)
+    across = np.swapaxes(design, -1, -2)
+    for step in range(1, STOPPED + 1):
+        slope = -(share * signs * expit(-signs * (beta @ across))) @ design
+        first = 0.9 * first + 0.1 * slope
+        second = 0.999 * second + 0.001 * slope**2
+        size = np.sqrt(second / (1 - 0.999**step)) + 1e-8
+        beta = beta - RATE * first / (1 - 0.9**step) / size
+    return beta[..., :d]
 
 
 def _newton(points: Floats, labels: NDArray[np.int64], weights: Floats, l2: float, max_steps: int) -> Floats:
