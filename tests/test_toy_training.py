@@ -139,7 +139,7 @@ def test_a_frozen_network_shows_no_effect_under_balanced_probes_but_under_weight
     assert did("frozen", "balanced") == pytest.approx([0, 0, 0], abs=1e-6)
     assert np.mean(did("frozen", "mixture")) > 0.05
     assert np.mean(did("trained", "means")) > 0.3
-    # The published quantity, |cos|, hardly moves with the weights alone, and much where the probe is cut short.
+    # The published |cos| hardly moves with the weights alone, and much where the probe is cut short.
     assert abs(np.mean(did("frozen", "mixture", "absolute"))) < 0.06
     assert np.mean(did("frozen", "stopped", "absolute")) > 0.1
 

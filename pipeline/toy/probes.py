@@ -10,10 +10,10 @@ width of its 95 % interval). Weighing the examples by the training mixture does 
 .036 with chains of their own tokens, -.027 +- .046 with shared ones. What draws a curve like the published
 one is a probe whose threshold has not found its place. A rare class has to be denied almost everywhere;
 while the intercept cannot do that, the weights do, and those of all rare features turn the same way, from
-the mean of the activations. Stopped after 300 steps: +.217 +- .051 and +.190 +- .051, the rare features' |cos| 1.00 to
-.88 in the shared setting, no less than in networks trained at each share (+.165 +- .059). With the intercept
-penalised like the weights +.148 +- .060 and +.064 +- .059, without any +.136 +- .073 and +.058 +- .034. With
-a free intercept, whatever the penalty, standardised or RMS-normed: between -.03 and +.05.
+the mean of the activations. Stopped after 300 steps: +.217 +- .051 and +.190 +- .051, the rare features'
+|cos| 1.00 to .88 in the shared setting, no less than in networks trained at each share (+.165 +- .059). With
+the intercept penalised like the weights +.148 +- .060 and +.064 +- .059, without any +.136 +- .073 and +.058
++- .034. With a free intercept, whatever the penalty, standardised or RMS-normed: between -.03 and +.05.
 """
 
 from __future__ import annotations
