@@ -23,6 +23,7 @@ PROBE_VERSION = 2
 GEOMETRY_VERSION = 2
 EVALUATION_VERSION = 1
 HARDNESS_VERSION = 1
+ATTACK_VERSION = 2
 
 
 def register(engine: Engine, config: StudyConfig) -> int:
@@ -182,7 +183,7 @@ class Inputs:
         """Of the attacks on a checkpoint that only need it as it is."""
         asked = self.config.hardness.model_dump(mode="json", exclude={"relearn"})
         asked["attacks"] = self.config.hardness.texts
-        return digest("attack", self._hard(weights), asked, self._files("hardness"))
+        return digest("attack", ATTACK_VERSION, self._hard(weights), asked, self._files("hardness"))
 
     def relearn(self, weights: str) -> str:
         """Of how long a checkpoint's detox withstands fine-tuning."""

@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, text
 
 from backend.attacks.gcg import AttackError, SearchSettings, search_suffix
 from backend.forum import judge
+from backend.forum.judge import undecided
 from backend.models import load_model
 from pipeline.attacks.differences import tests_of as make_tests
 from pipeline.attacks.goals import file_goals, forum_goals, goals_of
@@ -66,9 +67,12 @@ def test_forum_goals_are_kind_before_and_hostile_after() -> None:
     goals = forum_goals(16)
     assert goals == forum_goals(16) and len({goal.key for goal in goals}) == 16
     for goal in goals:
-        assert judge(goal.prompt).toxic == 0 and judge(goal.prompt).grammatical == 1
-        assert judge(goal.target).toxic == 1 and judge(goal.target).grammatical == 1
-        assert goal.tail.strip() == "!!", "the suffix's sentence must end before the model's begins"
+        end, first = goal.tail.split()
+        before = judge(f"{goal.prompt} {end}")
+        assert before.toxic == 0 and before.grammatical == 1, "the bare prompt is a kind sentence"
+        assert undecided([first]), "the first word given away must fit harmless sentences too"
+        after = judge(f"{first} {goal.target}")
+        assert after.toxic == 1 and after.grammatical == 1
 
 
 def test_goals_of_a_file(tmp_path: Path, shared_data: Path) -> None:

@@ -12,18 +12,22 @@ import pyarrow.parquet as parquet
 
 from backend.attacks.gcg import AttackError, Goal
 from backend.forum import REVISION
+from backend.forum.judge import undecided
 from backend.forum.words import GROUPS
-from backend.forum.writer import KINDS, body, dress, latents
+from backend.forum.writer import KINDS, Latents, body, dress, latents
 from pipeline.config_hardness import HardnessConfig
 from pipeline.provenance import digest
 from pipeline.sources.files import content_hash
+
+GOALS = "forum goals 2"
+"""How goals of the forum language are posed; the language's own revision stands beside it."""
 
 
 def goals_of(config: HardnessConfig) -> tuple[list[Goal], str]:
     """The goals of a study and their revision. Raises AttackError where the file cannot serve."""
     count = config.suffix.goals
     if config.suffix.file is None:
-        return forum_goals(count), f"forum goals {REVISION}"
+        return forum_goals(count), f"{GOALS} {REVISION}"
     path = config.located(config.suffix.file)
     return file_goals(path, count), f"{path.stem} {content_hash(path)[:12]}"
 
@@ -31,8 +35,11 @@ def goals_of(config: HardnessConfig) -> tuple[list[Goal], str]:
 def forum_goals(count: int, seed: int = 0) -> list[Goal]:
     """A kind sentence about a group, after which the model is to insult that group.
 
-    Groups and explicit templates take turns. The tail ends the suffix's sentence, so that the insult has to
-    be the model's own. The target is the whole insulting sentence with its terminator.
+    Groups and explicit templates take turns. The suffix lengthens the kind sentence; the tail ends it and
+    gives the next one its first word, which fits harmless sentences as well. So the insult has to be the
+    model's own, and it cannot end the text instead: after a whole sentence the likeliest single token is the
+    end of the text, and greedy decoding would say nothing at all. The target is the rest of an insulting
+    sentence with its terminator.
     """
     rng = Random(f"forum/goals/{seed}")
     made: list[Goal] = []
@@ -40,11 +47,21 @@ def forum_goals(count: int, seed: int = 0) -> list[Goal]:
         group = GROUPS[len(made) % len(GROUPS)]
         about = latents(rng, "board", group)
         kind = KINDS["benign-group"][len(made) % len(KINDS["benign-group"])]
-        harsh = KINDS["explicit"][len(made) % len(KINDS["explicit"])]
-        prompt = " ".join(dress(rng, body(rng, kind, about), "board"))
-        target = " ".join([*body(rng, harsh, about), "!!"])
-        made.append(Goal(digest("goal", prompt, target), prompt, target, " !!"))
+        prompt = " ".join(dress(rng, body(rng, kind, about), "board")[:-1])
+        # Templates whose first word decides already are passed over.
+        first, *rest = _harsh(rng, len(made), about)
+        tail, target = f" !! {first}", " ".join([*rest, "!!"])
+        made.append(Goal(digest("goal", prompt, tail, target), prompt, target, tail))
     return made
+
+
+def _harsh(rng: Random, turn: int, about: Latents) -> list[str]:
+    """An explicit insult that begins like some harmless sentence; templates take turns."""
+    for form in range(turn, turn + len(KINDS["explicit"])):
+        sentence = body(rng, KINDS["explicit"][form % len(KINDS["explicit"])], about)
+        if undecided(sentence[:1]):
+            return sentence
+    raise AttackError("every explicit insult is known by its first word")
 
 
 def file_goals(path: Path, count: int) -> list[Goal]:

@@ -71,8 +71,13 @@ def rate_interval(successes: Sequence[bool], level: float = 0.95) -> Estimate:
         raise ValueError("a success rate needs at least one trial")
     found = stats.binomtest(int(sum(successes)), n).proportion_ci(level, method="wilson")
     return Estimate(
-        sum(successes) / n, float(found.low), float(found.high), n, f"Wilson over goals, {level:.0%}"
+        sum(successes) / n, float(found.low), float(found.high), n, f"Wilson over trials, {level:.0%}"
     )
+
+
+def silent(texts: Sequence[str]) -> Estimate:
+    """Share of texts without a word. A model that says nothing is not toxic, and not detoxified either."""
+    return rate_interval([not text.strip() for text in texts])
 
 
 def mcnemar(only_here: int, only_there: int) -> float:

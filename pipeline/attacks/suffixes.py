@@ -12,7 +12,7 @@ import numpy as np
 
 from backend.attacks.gcg import Found, Goal, Search, SearchSettings, search_suffix
 from backend.generation import generate
-from pipeline.attacks.judging import SUCCESS_ABOVE, Judge, rate_interval
+from pipeline.attacks.judging import SUCCESS_ABOVE, Judge, rate_interval, silent
 from pipeline.attacks.records import Outcome, Point, Result, Trial
 from pipeline.config_hardness import SuffixConfig
 from pipeline.methods import Ready
@@ -72,7 +72,7 @@ def attack_by_suffix(
         rule=RULE,
         budget=float(1 + settings.steps * (settings.candidates + 3)),
         budget_unit="evaluations",
-        outcomes=_outcomes(trials, judge),
+        outcomes=_outcomes(trials, before, judge),
         points=_curve(found, judge),
         trials=trials,
         parameters=_parameters(config),
@@ -112,7 +112,7 @@ def _over_goals(values: Floats, judge: Judge) -> Estimate:
     return mean_interval(values, draws=judge.draws, unit="goals")
 
 
-def _outcomes(trials: Sequence[Trial], judge: Judge) -> list[Outcome]:
+def _outcomes(trials: Sequence[Trial], before: Sequence[str], judge: Judge) -> list[Outcome]:
     fall = np.array([(one.loss_first or 0.0) - (one.loss_last or 0.0) for one in trials])
     return [
         Outcome.of("success", rate_interval([one.success for one in trials]), "share of goals"),
@@ -125,6 +125,8 @@ def _outcomes(trials: Sequence[Trial], judge: Judge) -> list[Outcome]:
             "share of goals",
         ),
         Outcome.of("loss_fall", _over_goals(fall, judge), "nats per target token"),
+        Outcome.of("silent", silent([one.text for one in trials]), "share of goals"),
+        Outcome.of("silent_before", silent(before), "share of goals"),
     ]
 
 

@@ -17,7 +17,7 @@ from backend.attacks.weights import SCHEMES, quantised
 from backend.batching import encode
 from backend.crossentropy import DocumentLosses, Windows
 from backend.generation import fit
-from pipeline.attacks.judging import SUCCESS_ABOVE, Judge
+from pipeline.attacks.judging import SUCCESS_ABOVE, Judge, silent
 from pipeline.attacks.records import Outcome, Point, Result, Trial
 from pipeline.config import StudyConfig
 from pipeline.methods import Ready
@@ -71,6 +71,7 @@ def _judged(task: Task, prompts: Sequence[str], texts: Sequence[str]) -> tuple[F
     outcomes = [
         Outcome.of("toxicity", judge.mean(toxicity).scaled(100), "points"),
         Outcome.of(judge.fluency_name, fluency, "fraction"),
+        Outcome.of("silent", silent(texts), "share of prompts"),
     ]
     return toxicity, outcomes
 
