@@ -108,7 +108,7 @@ def _state_of_file(path: Path, url: URL) -> DatabaseState:
         except sqlite3.Error as error:
             # A writer that came or went while the file was opened; anything else would fail again.
             if last or has_log(path) == log:
-                problem = explain(error, url)
+                problem = explain(error, url, _PROBE_SECONDS)
                 return DatabaseState(problem.kind, str(problem))
     raise AssertionError("unreachable")
 

@@ -29,6 +29,7 @@ FLAGS = [
 ]
 PAGES = ("overview", "tradeoffs", "geometry", "hardness", "steer", "toy", "runs", "data", "definitions")
 WIDTHS = (1440, 800)
+BUSY = "[data-testid=stApp]:not([data-test-script-state=notRunning]), [data-testid=stSkeleton]"
 THEMES = ("light", "dark")
 
 
@@ -58,12 +59,12 @@ def chromium() -> Iterator[Browser]:
 
 
 def settle(page: Page, seconds: float = 40.0) -> None:
-    """Wait until the page has run and nothing on it moves: no running mark, no skeleton, a stable height."""
+    """Wait until the page has run and nothing on it moves: no script at work, no skeleton, a stable height."""
     page.wait_for_selector("[data-testid=stMain] h3, [data-testid=stAlert]", timeout=seconds * 1000)
     until, last, calm = time.monotonic() + seconds, -1, 0
     while time.monotonic() < until and calm < 3:
         page.wait_for_timeout(250)
-        busy = page.locator("[data-testid=stStatusWidget], [data-testid=stSkeleton]").count()
+        busy = page.locator(BUSY).count()
         with contextlib.suppress(Error):
             height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
             calm = calm + 1 if height == last and not busy else 0

@@ -1,0 +1,162 @@
+"""What stands on a page as a person finds it: tables, exports, the state of every control, complaints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Download, Locator, Page
+
+from tests.screenshots import settle
+
+PAGES = ("", "tradeoffs", "geometry", "hardness", "steer", "toy", "runs", "data", "definitions")
+ATTACKS = ("Suffixes", "Relearning", "Framed prompts", "Long texts", "Sampling", "Rounded weights")
+TABS = ("Progress", "Loss curves", "Compare", "Where numbers come from", "Start a study")
+
+
+class Complaints:
+    """Errors in a page's console, failed scripts and requests to anywhere but the dashboard."""
+
+    def __init__(self, page: Page) -> None:
+        self.found: list[str] = []
+        page.on("pageerror", lambda error: self.found.append(f"script: {error}"))
+        page.on("console", lambda message: self._console(message.type, message.text, message.location))
+        page.on("request", lambda request: self._request(request.url))
+
+    def _console(self, kind: str, text: str, location: object) -> None:
+        # On a page's own address Streamlit first asks for its health below that address, then at the root.
+        expected = re.search(r"/_stcore/(health|host-config)", str(location))
+        if kind == "error" and not expected:
+            self.found.append(f"console: {text}")
+
+    def _request(self, url: str) -> None:
+        if urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname != "127.0.0.1":
+            self.found.append(f"request: {url}")
+
+
+def no_exception(page: Page) -> None:
+    """No box with a traceback stands on the page."""
+    boxes = page.locator("[data-testid=stException]")
+    assert boxes.count() == 0, boxes.first.inner_text()
+
+
+def table(page: Page, alt: str | re.Pattern[str]) -> Locator:
+    """The rows of a table that a screen reader is given; those out of sight are counted, not there."""
+    region = page.get_by_role("region", name=alt).first
+    region.scroll_into_view_if_needed()
+    return region.locator("table[role=grid]")
+
+
+def cells(grid: Locator) -> list[str]:
+    """Every cell in sight, row by row."""
+    return [text.strip() for text in grid.locator("[role=gridcell]").all_text_contents()]
+
+
+def row_count(grid: Locator) -> int:
+    """Rows of a table, in sight or not, without its header."""
+    return int(grid.get_attribute("aria-rowcount") or 0) - 1
+
+
+def views(page: Page) -> list[str]:
+    """Keys of everything on the page that offers files."""
+    found = page.locator('[class*="_files"][class*="st-key-"]')
+    names = [re.search(r"st-key-(\S+)_files", str(one.get_attribute("class"))) for one in found.all()]
+    return [name[1] for name in names if name]
+
+
+def exports(page: Page, key: str) -> Locator:
+    """The opened menu of files of a view."""
+    page.locator(f".st-key-{key}_files").get_by_role("button").click()
+    return page.locator("[data-testid=stPopoverBody]")
+
+
+def fetched(page: Page, key: str, form: str, folder: Path) -> Path:
+    """Press one button of an opened menu; gives the file."""
+    with page.expect_download() as waiting:
+        page.locator(f".st-key-{key}_{form} button").click()
+    return saved(waiting.value, folder)
+
+
+def saved(download: Download, folder: Path) -> Path:
+    """A download under the name that was offered."""
+    path = folder / download.suggested_filename
+    download.save_as(path)
+    return path
+
+
+def controls(page: Page) -> dict[str, str]:
+    """The state of every control on the page, by its key: what is chosen, written or switched on."""
+    settle(page)
+    found: dict[str, str] = page.evaluate(
+        """() => {
+            const found = {};
+            for (const box of document.querySelectorAll("[data-testid=stMain] [class*='st-key-']")) {
+                const key = [...box.classList].find(name => name.startsWith("st-key-")).slice(7);
+                if (box.querySelector("[class*='st-key-']")) continue;
+                const parts = [];
+                const inner = "input, [role=radio], [role=slider], [aria-current]";
+                for (const one of box.querySelectorAll(inner)) {
+                    const role = one.getAttribute("role");
+                    if (role === "radio") parts.push(one.getAttribute("aria-checked") ?? one.checked);
+                    else if (role === "slider") parts.push(one.getAttribute("aria-valuenow"));
+                    else if (one.matches("[aria-current]")) parts.push(one.innerText);
+                    else if (one.type === "checkbox" || one.type === "radio") parts.push(one.checked);
+                    else parts.push(one.value);
+                }
+                if (parts.length) found[key] = parts.join("|");
+            }
+            const tabs = [...document.querySelectorAll("[role=tab][aria-selected=true]")];
+            return {...found, tabs: tabs.map(tab => tab.innerText).join("|")};
+        }"""
+    )
+    return found
+
+
+FREE = ("study", "reveal_all")
+"""Controls that are set for every page at once; texts are never revealed by a link."""
+
+
+def change_every_control(page: Page) -> list[str]:
+    """Set every control of the page to something else where there is a choice; gives their keys."""
+    changed = []
+    for key in [key for key in controls(page) if key not in (*FREE, "tabs")]:
+        box = page.locator(f".st-key-{key}")
+        if box.count() == 0:
+            continue  # an earlier choice took it away
+        before = controls(page)
+        _change(page, box)
+        settle(page)
+        if controls(page).get(key) != before.get(key):
+            changed.append(key)
+    return changed
+
+
+def _change(page: Page, box: Locator) -> None:
+    """One other choice in a control, whatever its kind; nothing where there is no other."""
+    if box.get_by_role("combobox").count():
+        box.get_by_role("combobox").press("ArrowDown")
+        options = page.get_by_role("option")
+        options.first.wait_for()
+        others = page.locator("[role=option]:not([aria-selected=true])")
+        if others.count():
+            others.last.click()
+        else:
+            page.keyboard.press("Escape")
+    elif box.get_by_role("radio").count():
+        others = box.locator("[role=radio]:not([aria-checked=true])")
+        if others.count():
+            others.last.click()
+    elif box.get_by_role("slider").count():
+        box.get_by_role("slider").first.press("ArrowRight")
+    elif box.get_by_role("switch").or_(box.get_by_role("checkbox")).count():
+        box.locator("label").first.click()
+    elif box.get_by_role("spinbutton").count():
+        box.get_by_role("spinbutton").press("ArrowUp")
+        box.get_by_role("spinbutton").press("Enter")
+    elif box.get_by_role("textbox").count():
+        text = box.get_by_role("textbox")
+        text.fill(f"{text.input_value()},.9".lstrip(","))
+        text.press("Enter")
+    elif box.get_by_role("button", name="2", exact=True).count():
+        box.get_by_role("button", name="2", exact=True).click()
