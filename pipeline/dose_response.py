@@ -100,11 +100,11 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
     reaches at least to the neighbouring shares. An optimum at an end is never reported: the lowest tested
     share of the curve must lie inside.
 
-    Simulated (300 data sets each, as in tests/test_dose_response.py) at nominal 5 %, 4 or 6 shares, 2 or 5
-    seeds: false dips in 0 to 2 % of flat, linear, saturating and falling truths, in 2 to 7 % of those that
-    are flat and then rise. A dip of 2.7 standard deviations of a seed is found in 48 to 54 % (2 seeds) and
-    97 % (5 seeds) of studies, one of 4.5 in 88 to 95 % and 100 %; the optimum's interval then covers the
-    planted one in 92 to 99 % (taken before the rule for 4 and 5 shares, which only widens the interval).
+    Simulated (200 data sets each, as in tests/test_dose_response.py) at nominal 5 %, 4 or 6 shares, 2, 3 or
+    5 seeds: false dips in 0 to 4 % of flat, linear, saturating and falling truths, in 1 to 5 % of those that
+    are flat and then rise. A dip of 2.7 standard deviations of a seed is found in 51 to 56 % (2 seeds), 82 to
+    85 % (3) and 97 % (5) of studies, one of 4.5 in 87 to 94 %, 100 % and 100 %. With 6 shares the optimum's
+    interval covers the planted one in 94 to 98 %; with 4 it spans the neighbouring shares and always did.
     """
     if len(dose.shares) < 4 or (dose.variances <= 0).any():
         return None

@@ -4,7 +4,7 @@ Knows numbers only. `estimates` resamples prompts, `seeds` adds the spread betwe
 compares arms.
 """
 
-from pipeline.statistics.arms import Contrast, contrast, of_values
+from pipeline.statistics.arms import Contrast, contrast
 from pipeline.statistics.estimates import (
     SCORE,
     Bounds,
@@ -37,7 +37,6 @@ __all__ = [
     "fire_rate",
     "interaction",
     "mean_interval",
-    "of_values",
     "over_seeds",
     "paired_difference",
     "pooled_spread",

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
 from pipeline.statistics.estimates import Floats, StatisticsError
-from pipeline.statistics.seeds import Spread, interaction, pooled_spread
+from pipeline.statistics.seeds import interaction, pooled_spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,6 @@ def contrast(
         # What single answers' noise adds to the prompts' variance is in the seeds' variance already.
         prompts = max(0.0, float(per_prompt.var(ddof=1)) / n - share * floor)
     return Contrast(value, max(spread.variance, floor) * share, spread.df, prompts, max(n - 1, 1), n, seeds)
-
-
-def of_values(value: float, spread: Spread, weight: float, *, n: int, seeds: int) -> Contrast:
-    """A contrast already computed, from a between-seed variance and the sum of squared weights over seeds."""
-    return Contrast(value, spread.variance * weight, spread.df, 0.0, 1, n, seeds)
 
 
 def _grid(values: ArrayLike) -> Floats:
