@@ -39,9 +39,9 @@ def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
         )
         load(found)
     count = int(count or 2)
-    grid = st.grid(count, min_column_width=265)
+    grid = st.grid(count, min_column_width=265, border=True)
     for number in range(1, count + 1):
-        with grid.cell(), st.container(border=True, height="stretch"):
+        with grid.cell():
             pane_controls(number, found)
     sampling()
     return now(count)
