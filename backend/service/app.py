@@ -38,8 +38,8 @@ VERSION = importlib.metadata.version("hormesis")
 log = logging.getLogger(__name__)
 STREAM = """Server-sent events, each with JSON data: `queued` {request_id, position: requests ahead},
 `start` {request_id, panes}, `token` {pane, index, text, projection}, `done` {pane, text, tokens, finished,
-seconds, scores, absent, fluency, cost, cost_note}, then `end` {} or `error` {message}. Lines that begin with
-a colon are to be ignored. Closing the connection cancels the request."""
+truncated, seconds, scores, absent, fluency, cost, cost_note}, then `end` {} or `error` {message}. Lines that
+begin with a colon are to be ignored. Closing the connection cancels the request."""
 
 EVENT = {
     "type": "object",
