@@ -7,8 +7,10 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -27,6 +29,9 @@ from pipeline.toy.config import (
     parse_config,
     parse_request,
 )
+
+if TYPE_CHECKING:
+    from pipeline.toy.runner import Outcome
 
 MOST_SEEDS = 10_000
 CAPTION = (
@@ -100,42 +105,90 @@ def toy(
 def _run_all(configs: list[ToyConfig], request: ToyRequest, as_json: bool) -> None:
     from pipeline.progress import Stopped
     from pipeline.threads import stop_on_ctrl_c
-    from pipeline.toy.runner import run_toy
+    from pipeline.workers import cores
 
     console = Console(stderr=True)
     stop = threading.Event()
-    told: list[dict[str, Any]] = []
+    many = min(cores(), len(configs))
     with stop_on_ctrl_c(stop.set), _bar(console, quiet=as_json) as bar:
-        for config in configs:
-            task = bar.add_task(config.setting, total=None, speed="")
-            began = time.monotonic()
-
-            def watch(done: float, total: float, task: TaskID = task, began: float = began) -> None:
-                rate = done / max(time.monotonic() - began, 1e-9)
-                bar.update(task, completed=done, total=total, speed=f"{rate:,.0f} model steps/s")
-
-            try:
-                outcome = run_toy(
-                    config,
-                    request,
-                    home=home(),
-                    database_url=database_url(),
-                    watch=watch,
-                    should_stop=stop.is_set,
-                )
-            except Stopped:
-                bar.stop()
-                console.print("stopped; the same command goes on from here")
-                raise typer.Exit(130) from None
-            told.append({**asdict(outcome), "effects": _effects(outcome.experiment_id)})
-            bar.remove_task(task)
-            said = f"{outcome.made} runs in {outcome.seconds:.1f} s" if outcome.made else "nothing to do"
-            if not as_json:
-                console.print(f"{config.setting} ({config.hash}): {said}", highlight=False)
+        shown = _Shown(configs, bar, console, quiet=as_json)
+        try:
+            outcomes = (_several if many > 1 else _in_turn)(configs, request, shown, stop.is_set, many)
+        except Stopped:
+            bar.stop()
+            console.print("stopped; the same command goes on from here")
+            raise typer.Exit(130) from None
+    told = [{**asdict(outcome), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
     if as_json:
         sys.stdout.write(json.dumps(told, indent=1, default=str) + "\n")
     else:
         Console().print(_table(told))
+
+
+class _Shown:
+    """A bar for each configuration, taken away when it has ended."""
+
+    def __init__(self, configs: list[ToyConfig], bar: Progress, console: Console, *, quiet: bool) -> None:
+        self._configs, self._bar, self._console, self._quiet = configs, bar, console, quiet
+        self._tasks: dict[int, tuple[TaskID, float]] = {}
+
+    def watch(self, place: int, done: float, total: float) -> None:
+        """Move a configuration's bar."""
+        if place not in self._tasks:
+            task = self._bar.add_task(self._configs[place].setting, total=None, speed="")
+            self._tasks[place] = task, time.monotonic()
+        task, began = self._tasks[place]
+        rate = done / max(time.monotonic() - began, 1e-9)
+        self._bar.update(task, completed=done, total=total, speed=f"{rate:,.0f} model steps/s")
+
+    def ended(self, place: int, outcome: Outcome) -> None:
+        """Take the bar away and say what was done."""
+        if place in self._tasks:
+            self._bar.remove_task(self._tasks.pop(place)[0])
+        said = f"{outcome.made} runs in {outcome.seconds:.1f} s" if outcome.made else "nothing to do"
+        if not self._quiet:
+            self._console.print(f"{outcome.setting} ({outcome.hash}): {said}", highlight=False)
+
+
+Stop = Callable[[], bool]
+
+
+def _in_turn(
+    configs: list[ToyConfig], request: ToyRequest, shown: _Shown, should_stop: Stop, many: int
+) -> list[Outcome]:
+    from pipeline.toy.runner import run_toy
+
+    outcomes = []
+    for place, config in enumerate(configs):
+        outcomes.append(
+            run_toy(
+                config,
+                request,
+                home=home(),
+                database_url=database_url(),
+                watch=partial(shown.watch, place),
+                should_stop=should_stop,
+            )
+        )
+        shown.ended(place, outcomes[-1])
+    return outcomes
+
+
+def _several(
+    configs: list[ToyConfig], request: ToyRequest, shown: _Shown, should_stop: Stop, many: int
+) -> list[Outcome]:
+    from pipeline.toy.side_by_side import run_side_by_side
+
+    return run_side_by_side(
+        configs,
+        request,
+        home=home(),
+        database_url=database_url(),
+        count=many,
+        watch=shown.watch,
+        ended=shown.ended,
+        should_stop=should_stop,
+    )
 
 
 def _bar(console: Console, *, quiet: bool) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,14 @@ from db import read
 from db.engine import open_reader, open_writer
 from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 from db.write import read_session
-from pipeline import cli
+from pipeline import cli, workers
+from pipeline.lock import study_lock
 from pipeline.progress import Stopped
 from pipeline.toy import runner
 from pipeline.toy.config import parse_config, parse_request
 from pipeline.toy.geometry import entanglement
+from pipeline.toy.runner import Outcome
+from pipeline.toy.side_by_side import run_side_by_side
 from pipeline.toy.tasks import Run
 
 TINY = ["toy", "--setting", "bottleneck", "--shares", ".01,.1,1", "--seeds", "2", "--steps", "40"]
@@ -151,6 +155,73 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
     assert outcome.made == 4 and counted(own_home)["toy_run"] == 6
     assert seen == sorted(seen) and seen[0] == 0.0
     assert runner.run_toy(config, request, home=own_home, database_url=url).made == 0
+
+
+def test_settings_side_by_side_are_what_they_are_in_turn(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = [
+        "toy",
+        "--setting",
+        "bottleneck",
+        "--setting",
+        "autoencoder",
+        "--steps",
+        "40",
+        "--shares",
+        ".01,1",
+    ]
+    homes = (own_home, own_home.parent / "other")
+    for home, cores in zip(homes, (2, 1), strict=True):
+        monkeypatch.setenv("HORMESIS_HOME", str(home))
+        monkeypatch.setattr(workers, "cores", lambda cores=cores: cores)
+        assert run([*asked, "--seeds", "2", "--json"], monkeypatch) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert [one["setting"] for one in told] == ["bottleneck", "autoencoder"]
+        assert [one["made"] for one in told] == [4, 4]
+    tables = []
+    for home in homes:
+        engine = open_reader(f"sqlite:///{home / 'hormesis.sqlite'}")
+        known = read.toy_experiments(engine).set_index("setting")["id"]
+        found = [
+            read.toy_measures(engine, int(known[name]), "means") for name in ("bottleneck", "autoencoder")
+        ]
+        tables.append(pd.concat(found).sort_values(["network", "share", "seed", "rare_norm"]))
+        assert set(read.toy_experiments(engine)["status"]) == {"done"}
+    columns = ["share", "seed", "rare_absolute", "control_signed", "rare_norm", "rare_loss"]
+    one, other = (table[columns].to_numpy(dtype=float) for table in tables)
+    assert one == pytest.approx(other, abs=1e-6)
+
+
+def side_by_side(
+    home: Path, settings: list[str], steps: int, should_stop: Callable[[], bool]
+) -> list[Outcome]:
+    return run_side_by_side(
+        [parse_config({"setting": name, "steps": steps}) for name in settings],
+        parse_request({"shares": [0.01, 1.0], "seeds": [0]}),
+        home=home,
+        database_url=f"sqlite:///{home / 'hormesis.sqlite'}",
+        count=2,
+        watch=lambda place, done, total: None,
+        ended=lambda place, outcome: None,
+        should_stop=should_stop,
+    )
+
+
+def test_a_stop_reaches_all_that_run_side_by_side(own_home: Path) -> None:
+    own_home.mkdir()
+    with pytest.raises(Stopped):
+        side_by_side(own_home, ["bottleneck", "autoencoder", "disjoint"], 200_000, lambda: True)
+    found = read.toy_experiments(open_reader(f"sqlite:///{own_home / 'hormesis.sqlite'}"))
+    assert set(found["status"]) == {"stopped"} and (found["runs"] == 0).all()
+
+
+def test_one_that_fails_side_by_side_is_told_in_one_line(own_home: Path) -> None:
+    own_home.mkdir()
+    busy = parse_config({"setting": "bottleneck", "steps": 20})
+    with study_lock(own_home, f"toy-{busy.hash}"), pytest.raises(runner.ToyError) as error:
+        side_by_side(own_home, ["bottleneck", "autoencoder"], 20, lambda: False)
+    assert "\n" not in str(error.value) and "is being run" in str(error.value)
 
 
 def test_chunks_are_whole_seeds_with_their_reference() -> None:
