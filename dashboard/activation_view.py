@@ -99,7 +99,7 @@ def _one(
 
 
 def _draw(found: context.Context, points: pd.DataFrame, method: str, flat: bool, by: str, n: int) -> None:
-    points, note = sample(points)
+    points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
     column = GROUPINGS.get(by, "label")
     if points[column].isna().all():

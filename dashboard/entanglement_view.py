@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import card, context, controls, geometry_rows
 from dashboard.charts.drawn import drawn
-from dashboard.charts.entangled import cosine_map, entanglement_by_arm
+from dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from dashboard.colours import is_dark
 from dashboard.records import records
 from dashboard.wording import arm_label, head_name, parse_head
@@ -91,7 +91,7 @@ def one_checkpoint(
     given = int(cosines["cosine"].notna().sum())
     with st.container(border=True):
         card.chart(
-            drawn(cosine_map, cosines, chosen=chosen, dark=dark),
+            drawn(cosine_map, cosines, chosen=None, dark=dark).plus(shapes=chosen_row(cosines, chosen)),
             key="cosines",
             title=f"Toxicity and the other features, {checkpoint}",
             alt=f"Cosine of toxicity with each other feature in every kept head of {checkpoint}",

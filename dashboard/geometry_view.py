@@ -8,12 +8,14 @@ import streamlit as st
 from dashboard import card, context, controls, rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.frame import sample
-from dashboard.charts.maps import directions
+from dashboard.charts.maps import directions, ring
 from dashboard.colours import is_dark
 from dashboard.records import records
 from dashboard.wording import parse_head
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
+DRAWN = ["x", "y", "z", "kind", "share", "checkpoint", "layer", "head"]
+"""The columns that the map is drawn from."""
 
 
 def _clicked() -> None:
@@ -50,17 +52,13 @@ def direction_map(found: context.Context, probes: pd.DataFrame, chosen: tuple[in
             bind="query-params",
         )
         row = known[known["id"] == labels[str(name)]].iloc[0]
-        points, note = sample(rows.points(found, int(row["id"])))
-        flat = int(row["dimensions"]) == 2
+        points, note = sample(rows.points(found, int(row["id"])), total=int(row["n"]))
+        flat, method = int(row["dimensions"]) == 2, METHODS.get(row["method"], row["method"])
+        figure = drawn(directions, points[DRAWN], method, chosen=None, dark=is_dark(), flat=flat)
+        if chosen is not None and flat:
+            figure = figure.plus(traces=[ring(points, chosen, dark=is_dark())])
         card.chart(
-            drawn(
-                directions,
-                points,
-                METHODS.get(row["method"], row["method"]),
-                chosen=chosen,
-                dark=is_dark(),
-                flat=flat,
-            ),
+            figure,
             key="directions",
             title="Toxicity directions over heads and arms",
             alt="Map of the toxicity directions of all heads, coloured by arm",

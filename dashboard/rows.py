@@ -20,7 +20,6 @@ from sqlalchemy import Engine
 
 from dashboard.pace import PACE
 from dashboard.progress import Progress, summarise
-from dashboard.records import records
 from db import read
 from db.engine import open_reader
 from db.problems import DatabaseProblem
@@ -216,16 +215,7 @@ def checkpoints(found: Context) -> pd.DataFrame:
 
 @kept(8)
 def _probes(url: str, token: str, study_id: int, position: str) -> pd.DataFrame:
-    made = read.checkpoints(engine(url), study_id)
-    tables = []
-    for row in records(made):
-        table = read.probes(engine(url), int(row.id), position)
-        if table.empty:
-            continue
-        table = table[table["probe_set_id"] == table["probe_set_id"].iloc[0]]
-        kind = "imported" if pd.isna(row.kind) else str(row.kind)
-        tables.append(table.assign(checkpoint=str(row.name), kind=kind, share=row.share, seed=row.seed))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    return _named(read.study_probes(engine(url), study_id, position))
 
 
 def probes(found: Context) -> pd.DataFrame:

@@ -54,6 +54,7 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "tradeoff_summary": lambda e, at: read.tradeoff_summary(e, at.study, **SETS),
     "probe_sets": lambda e, at: read.probe_sets(e, at.study),
     "probes": lambda e, at: read.probes(e, at.checkpoint),
+    "study_probes": lambda e, at: read.study_probes(e, at.study),
     "directions": lambda e, at: read.directions(e, at.checkpoint),
     "projections": lambda e, at: read.projections(e, at.study),
     "points of directions": lambda e, at: read.projection_points(e, at.direction_map, 100),

@@ -18,7 +18,7 @@ from dashboard import (
     states,
 )
 from dashboard.charts.drawn import drawn
-from dashboard.charts.heads import head_map, limits, survival
+from dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
 from dashboard.colours import is_dark
 from dashboard.records import records
 from dashboard.wording import MEASURES, arm_label, head_name, parse_head
@@ -83,6 +83,7 @@ def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[in
     """Two maps on one scale, and their difference where their shapes agree."""
     column, words = MEASURES[measure]
     span = limits(column, left, right)
+    mark = [] if chosen is None else [outline(chosen[1], chosen[0])]
     same = left["checkpoint"].iloc[0] == right["checkpoint"].iloc[0]
     grid = st.grid(3, min_column_width=330)
     for side, table in (("left", left), ("right", right)):
@@ -91,7 +92,7 @@ def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[in
         row = table.iloc[0]
         with grid.cell(), st.container(border=True):
             card.chart(
-                drawn(head_map, table, column, span=span, chosen=chosen, dark=is_dark()),
+                drawn(head_map, table, column, span=span, chosen=None, dark=is_dark()).plus(shapes=mark),
                 key=f"map_{side}",
                 title=arm_label(row["kind"], row["share"], row["seed"])
                 if row["kind"] != "imported"
@@ -117,10 +118,10 @@ def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[in
                 joined[[*COLUMNS, "change"]],
                 "change",
                 span=(-reach, reach),
-                chosen=chosen,
+                chosen=None,
                 dark=is_dark(),
                 difference=True,
-            ),
+            ).plus(shapes=mark),
             key="map_change",
             title="Right minus left",
             alt=f"Change of {measure} of every head by layer",
@@ -134,6 +135,9 @@ def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[in
 def distribution(table: pd.DataFrame, measure: str) -> None:
     """How many heads are good."""
     column, words = MEASURES[measure]
+    lines = max(1, table["checkpoint"].nunique())
+    heads, most = len(table) // lines, most_per_line(lines)
+    thinned = f" Lines are thinned to {most:,} of {heads:,} heads." if heads > most else ""
     with st.container(border=True):
         card.chart(
             drawn(survival, table, column, f"{measure} ({words})"),
@@ -141,10 +145,7 @@ def distribution(table: pd.DataFrame, measure: str) -> None:
             title=f"{measure} over heads",
             alt=f"Share of heads above each {measure}, one line per checkpoint",
             how="A line further right has better heads; the lower right end is the tail of the best ones.",
-            note=(
-                f"n = {len(table) // max(1, table['checkpoint'].nunique()):,} heads per checkpoint, "
-                f"one line per seed."
-            ),
+            note=f"n = {heads:,} heads per checkpoint, one line per seed.{thinned}",
             rows=table,
         )
 

@@ -165,13 +165,14 @@ def curves(found: context.Context) -> None:
         picked = st.segmented_control(
             "Loss on", known, default=known[0], required=True, key="loss", bind="query-params"
         )
+        thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
         card.chart(
             drawn(loss_curves, points, LOSSES[str(picked or known[0])]),
             key="overview_loss",
             title="Training",
             alt="Loss over tokens seen, one line per arm",
             how="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
-            note=f"n = {points['arm'].nunique()} arms.",
+            note=f"n = {points['arm'].nunique()} arms." + (" Curves are thinned evenly." if thinned else ""),
             rows=points,
         )
 

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, comparison, context, controls, rows, states
-from dashboard.charts.drawn import drawn
-from dashboard.charts.tradeoff import condition_id, tradeoff
+from dashboard.charts.drawn import Drawn, drawn
+from dashboard.charts.tradeoff import condition_id, ring, tradeoff
 from dashboard.colours import is_dark
 from dashboard.frontier import non_dominated
 from dashboard.records import records
@@ -130,6 +130,13 @@ def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None
     return controls.in_view(joined, view), str(name), prompts, scorer, scale == "Log"
 
 
+def curves(table: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
+    """The curves with a ring round the condition on show."""
+    dark, chosen = is_dark(), st.session_state.get("condition")
+    made = drawn(tradeoff, table, y_title, dark=dark, chosen=None, logarithmic=logarithmic, frontier=frontier)
+    return made.plus(traces=ring(table, chosen, dark=dark))
+
+
 def fluency_card(table: pd.DataFrame, shown: pd.DataFrame, prompts: str | None, logarithmic: bool) -> None:
     """Fluency of the same conditions on the same axis."""
     for name in ("fluency", "distinct_2", "repetition_4"):
@@ -145,12 +152,9 @@ def fluency_card(table: pd.DataFrame, shown: pd.DataFrame, prompts: str | None, 
             return
         with st.container(border=True):
             card.chart(
-                drawn(
-                    tradeoff,
+                curves(
                     mine,
                     f"{metric_name(name)} ({mine['unit'].iloc[0]})",
-                    dark=is_dark(),
-                    chosen=st.session_state.get("condition"),
                     logarithmic=logarithmic,
                     frontier=False,
                 ),
@@ -195,14 +199,7 @@ unit = str(shown["unit"].iloc[0]) if len(shown) else ""
 grid = st.grid(2, min_column_width=420)
 with grid.cell(), st.container(border=True):
     card.chart(
-        drawn(
-            tradeoff,
-            shown,
-            f"{metric_name(name)} ({unit})",
-            dark=is_dark(),
-            chosen=st.session_state.get("condition"),
-            logarithmic=logarithmic,
-        ),
+        curves(shown, f"{metric_name(name)} ({unit})", logarithmic=logarithmic),
         key="tradeoff",
         title=f"{metric_name(name)} against cost",
         alt=f"{metric_name(name)} against added cross-entropy by arm and method, with the frontier",

@@ -11,7 +11,7 @@ import hashlib
 import math
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from threading import Lock
 from typing import Any, ParamSpec
@@ -19,7 +19,7 @@ from typing import Any, ParamSpec
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.basedatatypes import BaseFigure
+from plotly.basedatatypes import BaseFigure, BaseTraceType
 
 P = ParamSpec("P")
 KEPT_BYTES = 64_000_000
@@ -40,6 +40,18 @@ class Drawn(BaseFigure):  # type: ignore[misc]
         """`{data, layout}` of plain lists, numbers and words; typed arrays as base64 text."""
         sent: dict[str, Any] = self.__dict__["_sent"]
         return {**sent}
+
+    def plus(self, *, traces: Sequence[BaseTraceType] = (), shapes: Sequence[dict[str, Any]] = ()) -> Drawn:
+        """This figure with marks on top, as for what is chosen: what is below them is not drawn again."""
+        sent = self.to_dict()
+        layout = sent["layout"]
+        return Drawn(
+            {
+                **sent,
+                "data": [*sent["data"], *(_plain(trace.to_plotly_json()) for trace in traces)],
+                "layout": {**layout, "shapes": [*layout.get("shapes", ()), *shapes]} if shapes else layout,
+            }
+        )
 
     @cached_property
     def figure(self) -> go.Figure:

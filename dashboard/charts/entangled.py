@@ -55,11 +55,17 @@ def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool
     )
     hover = [_cosine_hover(row) for row in records(rows)]
     made.add_trace(clickable(rows["feature"], rows["name"], names, hover))
-    if chosen is not None and head_name(*chosen) in heads:
-        outline(made, 0, heads.index(head_name(*chosen)), len(features))
+    for shape in chosen_row(rows, chosen):
+        made.add_shape(**shape)
     made.update_xaxes(tickangle=-50, showgrid=False, categoryorder="array", categoryarray=features)
     made.update_yaxes(autorange="reversed", showgrid=False, categoryorder="array", categoryarray=heads)
     return made
+
+
+def chosen_row(rows: pd.DataFrame, chosen: tuple[int, int] | None) -> list[dict[str, Any]]:
+    """The shape round the chosen head's row of the cosine map; none where it is not among `rows`."""
+    places = list(dict.fromkeys(zip(rows["layer"].tolist(), rows["head"].tolist(), strict=True)))
+    return [outline(0, places.index(chosen), rows["feature"].nunique())] if chosen in places else []
 
 
 def entanglement_by_arm(rows: pd.DataFrame, means: pd.DataFrame, *, dark: bool) -> go.Figure:

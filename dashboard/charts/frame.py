@@ -22,18 +22,17 @@ MOST_POINTS: Final = 15_000
 
 def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Figure:
     """An empty figure with our margins, a legend above it and titled axes."""
-    made = go.Figure()
-    made.update_layout(
-        height=height,
-        margin={"l": 56, "r": 16, "t": 12, "b": 48},
-        legend=LEGEND,
-        hovermode="closest",
-        hoverlabel={"align": "left"},
-        xaxis={"title": {"text": x_title}, "automargin": True, "zeroline": False},
-        yaxis={"title": {"text": y_title}, "automargin": True, "zeroline": False},
-        **axes,
-    )
-    return made
+    # Given at once: an update of a figure that is there takes Plotly several times as long.
+    layout = {
+        "height": height,
+        "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+        "legend": LEGEND,
+        "hovermode": "closest",
+        "hoverlabel": {"align": "left"},
+        "xaxis": {"title": {"text": x_title}, "automargin": True, "zeroline": False},
+        "yaxis": {"title": {"text": y_title}, "automargin": True, "zeroline": False},
+    }
+    return go.Figure(layout=layout | axes)
 
 
 def bars(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> dict[str, Any]:
@@ -50,8 +49,24 @@ def bars(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str =
     }
 
 
-def sample(rows: pd.DataFrame, most: int = MOST_POINTS) -> tuple[pd.DataFrame, str]:
-    """At most `most` rows, drawn evenly with a fixed seed, and what to say about it (empty when all)."""
-    if len(rows) <= most:
+def sample(
+    rows: pd.DataFrame, most: int = MOST_POINTS, *, total: int | None = None
+) -> tuple[pd.DataFrame, str]:
+    """At most `most` rows, drawn evenly with a fixed seed, and what to say about it (empty when all).
+
+    `total`: how many there are where the rows are a sample already.
+    """
+    total = max(len(rows), total or 0)
+    if len(rows) > most:
+        rows = rows.sample(most, random_state=0).sort_index()
+    if len(rows) == total:
         return rows, ""
-    return rows.sample(most, random_state=0).sort_index(), f"A random {most:,} of {len(rows):,} points."
+    return rows, f"A sample: {len(rows):,} of {total:,} points are drawn."
+
+
+def evenly(number: int, most: int) -> list[int]:
+    """Places of at most `most` of `number` ordered points, evenly spaced, both ends kept."""
+    if number <= most:
+        return list(range(number))
+    most = max(most, 2)
+    return [round(place * (number - 1) / (most - 1)) for place in range(most)]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import figure
+from dashboard.charts.frame import MOST_POINTS, evenly, figure
 from dashboard.colours import SEQUENTIAL, arm_colour, diverging
 from dashboard.records import arm_groups, groups, records
 from dashboard.wording import arm_label, head_name
@@ -64,7 +64,7 @@ def head_map(
     if "rank" in rows and not difference:
         made.add_trace(_steered(rows[rows["rank"].notna()]))
     if chosen is not None:
-        outline(made, chosen[1], chosen[0])
+        made.add_shape(**outline(chosen[1], chosen[0]))
     for axis, values in ((made.update_xaxes, table.columns), (made.update_yaxes, table.index)):
         edges = [float(values.min()) - 0.5, float(values.max()) + 0.5]
         axis(range=edges, dtick=max(1, len(values) // 14), showgrid=False)
@@ -111,22 +111,27 @@ def _steered(rows: pd.DataFrame) -> go.Scatter:
     )
 
 
-def outline(made: go.Figure, x: float, y: float, width: float = 1.0) -> None:
-    """Frame the chosen square (or a row `width` squares wide that begins at x)."""
-    made.add_shape(
-        type="rect",
-        x0=x - 0.5,
-        x1=x - 0.5 + width,
-        y0=y - 0.5,
-        y1=y + 0.5,
-        line={"color": CHOSEN, "width": 3},
-    )
+def outline(x: float, y: float, width: float = 1.0) -> dict[str, Any]:
+    """A shape round the chosen square (or a row `width` squares wide that begins at x)."""
+    return {
+        "type": "rect",
+        "x0": x - 0.5,
+        "x1": x - 0.5 + width,
+        "y0": y - 0.5,
+        "y1": y + 0.5,
+        "line": {"color": CHOSEN, "width": 3},
+    }
+
+
+def most_per_line(lines: int) -> int:
+    """Points that each of so many lines may have for a chart to stay within its number."""
+    return MOST_POINTS // max(lines, 1)
 
 
 def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
     """For each checkpoint, the share of heads above a value: the right tail is where the good heads are.
 
-    Columns: checkpoint, kind, share, seed and the measure.
+    Columns: checkpoint, kind, share, seed and the measure. Lines are thinned evenly, see `most_per_line`.
     """
     made = figure(x_title, "Heads above this value (%)", 340)
     shown: set[str] = set()
@@ -135,13 +140,16 @@ def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
         for kind, share, seeds in arm_groups(rows)
         for _, mine in groups(seeds, ["checkpoint"])
     ]
+    most = most_per_line(len(lines))
     for kind, share, mine in lines:
         values = np.sort(mine[measure].to_numpy(dtype=float))
+        kept = evenly(len(values), most)
+        above = 100 * (1 - np.arange(len(values)) / len(values))
         name = arm_label(kind, share)
         made.add_trace(
             go.Scatter(
-                x=values,
-                y=100 * (1 - np.arange(len(values)) / len(values)),
+                x=values[kept],
+                y=above[kept],
                 mode="lines",
                 line={
                     "shape": "vh",

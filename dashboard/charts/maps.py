@@ -64,18 +64,21 @@ def directions(
             )
         )
     if chosen is not None and flat:
-        ringed = rows[(rows["layer"] == chosen[0]) & (rows["head"] == chosen[1])]
-        made.add_trace(
-            go.Scattergl(
-                x=ringed["x"],
-                y=ringed["y"],
-                mode="markers",
-                marker={"symbol": "circle-open", "size": 15, "color": ink(dark=dark), "line": {"width": 2}},
-                name=f"{head_name(*chosen)} in every arm",
-                hoverinfo="skip",
-            )
-        )
+        made.add_trace(ring(rows, chosen, dark=dark))
     return made
+
+
+def ring(rows: pd.DataFrame, chosen: tuple[int, int], *, dark: bool) -> go.Scattergl:
+    """Rings round the points of one head in every checkpoint, for the flat map of directions."""
+    ringed = rows[(rows["layer"] == chosen[0]) & (rows["head"] == chosen[1])]
+    return go.Scattergl(
+        x=ringed["x"],
+        y=ringed["y"],
+        mode="markers",
+        marker={"symbol": "circle-open", "size": 15, "color": ink(dark=dark), "line": {"width": 2}},
+        name=f"{head_name(*chosen)} in every arm",
+        hoverinfo="skip",
+    )
 
 
 def activations(

@@ -141,7 +141,7 @@ def tradeoff(
                     made.add_trace(_curve(joined, kind, share or 0.0, method, word))
     for method in sorted(set(rows["method"])):
         made.add_trace(_key(method_label(method), symbol(method)))
-    _ring(made, rows, chosen, ink(dark=dark))
+    made.add_traces(ring(rows, chosen, dark=dark))
     if logarithmic:
         made.update_xaxes(type="log")
     if frontier:
@@ -149,22 +149,23 @@ def tradeoff(
     return made
 
 
-def _ring(made: go.Figure, rows: pd.DataFrame, chosen: str | None, colour: str) -> None:
-    """A ring round the chosen point."""
-    for row in records(rows):
-        if condition_id(row) == chosen:
-            made.add_trace(
-                go.Scatter(
-                    x=[row.cost],
-                    y=[row.value],
-                    mode="markers",
-                    marker={
-                        "symbol": "circle-open",
-                        "size": 21,
-                        "color": colour,
-                        "line": {"width": 2.5, "color": colour},
-                    },
-                    hoverinfo="skip",
-                    showlegend=False,
-                )
-            )
+def ring(rows: pd.DataFrame, chosen: str | None, *, dark: bool) -> list[go.Scatter]:
+    """A ring round the chosen point; none where it is not among `rows`."""
+    colour = ink(dark=dark)
+    return [
+        go.Scatter(
+            x=[row.cost],
+            y=[row.value],
+            mode="markers",
+            marker={
+                "symbol": "circle-open",
+                "size": 21,
+                "color": colour,
+                "line": {"width": 2.5, "color": colour},
+            },
+            hoverinfo="skip",
+            showlegend=False,
+        )
+        for row in (records(rows) if chosen else [])
+        if condition_id(row) == chosen
+    ]

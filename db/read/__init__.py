@@ -19,6 +19,7 @@ from db.read.geometry import (
     probes,
     projection_points,
     projections,
+    study_probes,
 )
 from db.read.hardness import (
     attack_outcomes,
@@ -131,6 +132,7 @@ __all__ = [
     "stage_runs",
     "studies",
     "study",
+    "study_probes",
     "summaries",
     "toy_curves",
     "toy_directions",

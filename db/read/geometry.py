@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.orm import aliased
 
 from db.blocks import decode_float16, decode_float32, decode_int64
 from db.engine import reading
@@ -53,6 +54,36 @@ def probes(
     if probe_set_id is not None:
         query = query.where(Probe.probe_set_id == probe_set_id)
     return frame(engine, query)
+
+
+def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.DataFrame:
+    """Probes of every checkpoint of a study, with checkpoint (name), kind, share and seed of its arm.
+
+    Checkpoints come in the order of `checkpoints`, heads by layer and head; imported ones have no kind,
+    share and seed. Where a checkpoint was probed on several sets, the first one counts.
+    """
+    other = aliased(Probe)
+    first = (
+        select(func.min(other.probe_set_id))
+        .where(other.checkpoint_id == Checkpoint.id, other.position == position)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            *Probe.__table__.columns,
+            (Probe.accuracy - Probe.shuffled_accuracy).label("selectivity"),
+            Checkpoint.name.label("checkpoint"),
+            Arm.kind,
+            Arm.share,
+            Arm.seed,
+        )
+        .select_from(Checkpoint)
+        .join(Probe, (Probe.checkpoint_id == Checkpoint.id) & (Probe.position == position))
+        .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
+        .where(Checkpoint.study_id == study_id, Probe.probe_set_id == first)
+        .order_by(Arm.kind.desc(), Arm.share, Arm.seed, Checkpoint.name, Probe.layer, Probe.head)
+    )
+    return frame(engine, query, optional=("kind", "share", "seed"))
 
 
 def head_map(
