@@ -93,7 +93,9 @@ def files(
             )
         label = "Interactive HTML" if figure is not None else "HTML"
         _button(label, page, f"{name}.html", "text/html", f"{key}_html")
-        if figure is not None and exports.can_draw_png():
+        if figure is None:
+            return
+        if exports.can_draw_png():
             drawn = figure
             _button(
                 "PNG (a few seconds)",
@@ -102,6 +104,7 @@ def files(
                 "image/png",
                 f"{key}_png",
             )
+        st.caption("The camera above the chart saves it as you see it, as a PNG from your own browser.")
 
 
 def heading(
@@ -145,7 +148,9 @@ def chart(
     options: dict[str, Any] = {}
     if on_select != "ignore":
         options = {"on_select": on_select, "selection_mode": selection_mode}
-    st.plotly_chart(figure, key=key, alt=alt, config=CONFIG, **options)
+    # The camera of the toolbar needs nothing but the person's own browser.
+    camera = {"toImageButtonOptions": {"filename": key, "scale": exports.PNG_SCALE}}
+    st.plotly_chart(figure, key=key, alt=alt, config=CONFIG | camera, **options)
     st.caption(" ".join(part for part in (words, links(f"{title} {alt}")) if part))
     if rows is not None:
         rows_below(rows, key=key, own_files=False)
@@ -177,7 +182,7 @@ def table(
         placeholder="–",
         **options,
     )
-    said = " ".join(part for part in (note, links(title)) if part)
+    said = " ".join(part for part in (note, links(f"{title} {alt}")) if part)
     if said:
         st.caption(said)
     return state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,18 +47,19 @@ def load_terms(path: Path = Path(__file__).parent / "terms.toml") -> tuple[Term,
     return tuple(Term(**(entry | {"labels": tuple(entry.get("labels", ()))})) for entry in entries)
 
 
+@lru_cache(maxsize=2048)
 def term_of(label: str) -> Term | None:
     """The term a label on a page means; None where there is no definition of it."""
     return next((term for term in TERMS if term.called(label)), None)
 
 
 def mentioned(words: str, most: int = 4) -> list[Term]:
-    """The terms whose names stand in a sentence as whole words, in the order of the sentence."""
+    """The terms whose names stand in a sentence as whole words, also in the plural, in its order."""
     found: list[tuple[int, Term]] = []
     taken: list[tuple[int, int]] = []
     for term in sorted(TERMS, key=lambda one: -len(one.name)):
         hit = re.search(
-            rf"(?<!\w){re.escape(term.name)}(?!\w)", words, re.IGNORECASE if len(term.name) > 3 else 0
+            rf"(?<!\w){re.escape(term.name)}s?(?!\w)", words, re.IGNORECASE if len(term.name) > 1 else 0
         )
         if hit and not any(start < hit.end() and hit.start() < end for start, end in taken):
             taken.append(hit.span())
@@ -65,6 +67,7 @@ def mentioned(words: str, most: int = 4) -> list[Term]:
     return [term for _, term in sorted(found, key=lambda pair: pair[0])][:most]
 
 
+@lru_cache(maxsize=2048)
 def links(words: str) -> str:
     """Markdown links to the definitions of the terms in a sentence; empty where there are none."""
     found = [f"[{term.name}](definitions?term={quote(term.name)})" for term in mentioned(words)]

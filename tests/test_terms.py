@@ -79,7 +79,7 @@ def test_words_link_to_their_definitions() -> None:
     assert "[Matched cost](definitions?term=Matched%20cost)" in said and "[Toxicity]" in said
     assert "[Cost]" not in said, "a longer term takes the place of a shorter one inside it"
     assert links("nothing of the kind here") == ""
-    assert [term.name for term in mentioned("n of heads, AUROC")] == ["n", "AUROC"]
+    assert [term.name for term in mentioned("n of heads, AUROC")] == ["n", "Head", "AUROC"]
     assert term_of("balanced ACCURACY") is term_of("Accuracy") is not None
 
 

@@ -14,6 +14,15 @@ from dashboard.records import records
 from dashboard.wording import fixed, interval, metric_name
 
 FLUENCIES = ("fluency", "repetition_4")
+BITS = {"full": "as trained", "int8": "8 bits", "int4": "4 bits"}
+ROUNDED = {
+    "toxicity": "Toxicity (points)",
+    "toxicity_change": "Change (points)",
+    "cost": "Cost of rounding (nats)",
+    "fluency": "Fluency",
+    "repetition_4": "Repeated 4-grams",
+}
+"""Measures of models with rounded weights and their columns."""
 
 
 def injections(found: context.Context, table: pd.DataFrame) -> None:
@@ -179,30 +188,10 @@ def rounded(found: context.Context, table: pd.DataFrame) -> None:
         f"#### Rounding weights to 8 or 4 bits raises toxicity in {len(back)} of {len(change)} arms and "
         "conditions (95 % intervals)."
     )
-    keys = ["arm", "label", "setting"]
     made = hardness.over_seeds(mine[mine["name"] == "toxicity"], ["setting"])
-    bits = {"full": "as trained", "int8": "8 bits", "int4": "4 bits"}
-    made = made.sort_values("setting", key=lambda names: names.map(list(bits).index), kind="stable")
+    made = made.sort_values("setting", key=lambda names: names.map(list(BITS).index), kind="stable")
     made = made.sort_values(["kind", "share", "label"], ascending=[False, True, True], kind="stable")
-    words_of = [bits.get(str(name), str(name)) for name in made["setting"]]
-    shown = pd.DataFrame({"Arm": list(made["arm"]), "Condition": list(made["label"]), "Weights": words_of})
-    for name, title in (
-        ("toxicity", "Toxicity (points)"),
-        ("toxicity_change", "Change (points)"),
-        ("cost", "Cost of rounding (nats)"),
-        ("fluency", "Fluency"),
-        ("repetition_4", "Repeated 4-grams"),
-    ):
-        if name not in set(mine["name"]):
-            continue
-        values = hardness.over_seeds(mine[mine["name"] == name], ["setting"])
-        words = {
-            tuple(getattr(row, key) for key in keys): (fixed if name == "cost" else interval)(
-                row.value, row.low, row.high
-            )
-            for row in records(values)
-        }
-        shown[title] = [words.get(tuple(getattr(row, key) for key in keys), "–") for row in records(made)]
+    shown, numbers = _beside(mine, made.reset_index(drop=True))
     with st.container(border=True):
         card.table(
             shown,
@@ -212,9 +201,30 @@ def rounded(found: context.Context, table: pd.DataFrame) -> None:
             note="Weights only, rounded to the nearest of symmetric levels (8 bits: one scale per output "
             "channel; 4 bits: per group of 32 inputs), simulated in floating point. Means over seeds with "
             f"95 % intervals; changes are paired over prompts. {hardness.size(made)}",
-            out=mine,
+            out=numbers,
             column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
+
+
+def _beside(mine: pd.DataFrame, made: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was measured for each row of `made`, side by side: in words for the page, as numbers for files."""
+    keys = ["kind", "share", "condition", "setting"]
+    shown = pd.DataFrame(
+        {"Arm": made["arm"], "Condition": made["label"], "Weights": made["setting"].map(BITS)}
+    )
+    numbers = made[[*keys, "arm", "label", "n", "n_seeds"]]
+    for name, title in ROUNDED.items():
+        if name not in set(mine["name"]):
+            continue
+        values = hardness.over_seeds(mine[mine["name"] == name], ["setting"])[[*keys, "value", "low", "high"]]
+        found = made[keys].merge(values, on=keys, how="left")
+        word = fixed if name == "cost" else interval
+        shown[title] = [
+            "–" if pd.isna(row.value) else word(row.value, row.low, row.high) for row in records(found)
+        ]
+        ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+        numbers = numbers.assign(**{new: found[old] for old, new in ends.items()})
+    return shown, numbers
 
 
 def _arm(table: pd.DataFrame, key: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Download, Locator, Page
+from playwright.sync_api import Download, Error, Locator, Page, expect
 
-from tests.screenshots import settle
+from tests.screenshots import BUSY, settle
 
 PAGES = ("", "tradeoffs", "geometry", "hardness", "steer", "toy", "runs", "data", "definitions")
 ATTACKS = ("Suffixes", "Relearning", "Framed prompts", "Long texts", "Sampling", "Rounded weights")
@@ -86,8 +88,13 @@ def saved(download: Download, folder: Path) -> Path:
 
 
 def controls(page: Page) -> dict[str, str]:
-    """The state of every control on the page, by its key: what is chosen, written or switched on."""
+    """The state of every control once the page is calm, by its key: chosen, written or switched on."""
     settle(page)
+    return states(page)
+
+
+def states(page: Page) -> dict[str, str]:
+    """The state of every control as it is this moment."""
     found: dict[str, str] = page.evaluate(
         """() => {
             const found = {};
@@ -113,50 +120,73 @@ def controls(page: Page) -> dict[str, str]:
     return found
 
 
+PATIENCE = 3_000
+"""Milliseconds for one step of a change; then it is tried again."""
 FREE = ("study", "reveal_all")
 """Controls that are set for every page at once; texts are never revealed by a link."""
+
+
+def quiet(page: Page) -> None:
+    """Wait until no script is at work, and still none a moment later."""
+    for _ in range(2):
+        page.wait_for_timeout(120)
+        expect(page.locator(BUSY)).to_have_count(0)
 
 
 def change_every_control(page: Page) -> list[str]:
     """Set every control of the page to something else where there is a choice; gives their keys."""
     changed = []
     for key in [key for key in controls(page) if key not in (*FREE, "tabs")]:
-        box = page.locator(f".st-key-{key}")
-        if box.count() == 0:
-            continue  # an earlier choice took it away
-        before = controls(page)
-        _change(page, box)
-        settle(page)
-        if controls(page).get(key) != before.get(key):
+        before = states(page).get(key)
+        if before is not None and _changed(page, key, before):
             changed.append(key)
     return changed
 
 
-def _change(page: Page, box: Locator) -> None:
-    """One other choice in a control, whatever its kind; nothing where there is no other."""
+def _changed(page: Page, key: str, before: str) -> bool:
+    """Change a control and wait until it shows that; where a redraw came in between, do it again."""
+    until = time.monotonic() + 60
+    while True:
+        quiet(page)
+        box = page.locator(f".st-key-{key}")
+        with contextlib.suppress(Error):
+            if box.count() == 0 or not _change(page, box):
+                return False
+            quiet(page)
+        if states(page).get(key) != before:
+            return True
+        assert time.monotonic() < until, f"{key} stays as it is"
+
+
+def _change(page: Page, box: Locator) -> bool:
+    """One other choice in a control, whatever its kind; False where there is no other."""
     if box.get_by_role("combobox").count():
-        box.get_by_role("combobox").press("ArrowDown")
-        options = page.get_by_role("option")
-        options.first.wait_for()
+        box.get_by_role("combobox").press("ArrowDown", timeout=PATIENCE)
+        page.get_by_role("option").first.wait_for(timeout=PATIENCE)
         others = page.locator("[role=option]:not([aria-selected=true])")
-        if others.count():
-            others.last.click()
-        else:
+        if others.count() == 0:
             page.keyboard.press("Escape")
+            return False
+        others.last.click(timeout=PATIENCE)
     elif box.get_by_role("radio").count():
         others = box.locator("[role=radio]:not([aria-checked=true])")
-        if others.count():
-            others.last.click()
+        if others.count() == 0:
+            return False
+        others.last.click(timeout=PATIENCE)
     elif box.get_by_role("slider").count():
         box.get_by_role("slider").first.press("ArrowRight")
     elif box.get_by_role("switch").or_(box.get_by_role("checkbox")).count():
         box.locator("label").first.click()
     elif box.get_by_role("spinbutton").count():
-        box.get_by_role("spinbutton").press("ArrowUp")
-        box.get_by_role("spinbutton").press("Enter")
+        number = box.get_by_role("spinbutton")
+        number.fill(str(int(number.input_value() or 4) + 1))
+        number.press("Enter")
     elif box.get_by_role("textbox").count():
         text = box.get_by_role("textbox")
         text.fill(f"{text.input_value()},.9".lstrip(","))
         text.press("Enter")
     elif box.get_by_role("button", name="2", exact=True).count():
         box.get_by_role("button", name="2", exact=True).click()
+    else:
+        return False
+    return True

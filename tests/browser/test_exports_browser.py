@@ -1,0 +1,200 @@
+"""Files from the pages in a browser: every chart's and table's download opens and holds the rows shown."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from dashboard import exports as files
+from tests.browser.views import ATTACKS, Complaints, exports, fetched, row_count, saved, views
+from tests.screenshots import served, settle
+from tests.seeded_database import TINY, build_file
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+SHOWN = (
+    "",
+    "tradeoffs",
+    "geometry",
+    *(f"hardness?attack={attack}" for attack in (*ATTACKS, "Capability")),
+    "toy",
+    "runs",
+    "runs?tab=Loss+curves",
+    "runs?tab=Compare",
+    "runs?tab=Where+numbers+come+from",
+    "data",
+)
+
+
+@pytest.fixture(scope="module")
+def small_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A dashboard on a small seeded study."""
+    with served(build_file(tmp_path_factory.mktemp("small") / "study.sqlite", TINY)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def offline(browser: Browser) -> Iterator[Page]:
+    """A page of a browser without a network."""
+    context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(60_000)
+    yield context.new_page()
+    context.close()
+
+
+def rows_shown(page: Page, key: str) -> int | None:
+    """How many rows a view says that it is made of: its folded rows, or its table; None for a plain one."""
+    fold = page.locator(f".st-key-{key}_rows")
+    if fold.count():
+        said = re.search(r"\(([\d,]+)\)", fold.inner_text())
+        assert said is not None
+        return int(said[1].replace(",", ""))
+    # The table drawn in the same frame as the button.
+    frame = page.locator(f"[data-testid=stVerticalBlock]:has(> * .st-key-{key}_head)").last
+    frame.scroll_into_view_if_needed()
+    drawn = frame.locator("[data-testid=stDataFrame]")
+    return row_count(drawn.last.locator("table[role=grid]")) if drawn.count() else None
+
+
+def comments(path: Path) -> dict[str, str]:
+    """What a CSV file says of itself above its header."""
+    lines = [line[2:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
+    return dict(line.split(": ", 1) for line in lines)
+
+
+def assert_same(written: pd.DataFrame, typed: pd.DataFrame) -> None:
+    """A CSV file, read as text, holds the same rows as a Parquet file."""
+    assert list(written.columns) == list(typed.columns) and len(written) == len(typed)
+    for name in typed.columns:
+        if pd.api.types.is_bool_dtype(typed[name]):
+            assert written[name].tolist() == typed[name].astype(str).tolist(), name
+        elif pd.api.types.is_numeric_dtype(typed[name]):
+            numbers, wanted = pd.to_numeric(written[name]), typed[name].astype(float)
+            pd.testing.assert_series_equal(numbers.astype(float), wanted, check_names=False, rtol=1e-12)
+        elif pd.api.types.is_string_dtype(typed[name]):
+            assert written[name].tolist() == typed[name].fillna("").tolist(), name
+
+
+def opened_file(offline: Page, path: Path, complaints: Complaints) -> None:
+    """A downloaded page opens without a network and without a complaint."""
+    offline.goto(path.as_uri())
+    expect(offline.locator("h1").first).to_be_visible()
+    assert not complaints.found, (path.name, complaints.found)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_file_opens_and_holds_the_rows_shown(
+    page: Page, offline: Page, small_url: str, tmp_path: Path, name: str
+) -> None:
+    page.goto(f"{small_url}/{name}")
+    settle(page)
+    keys = views(page)
+    assert keys
+    complaints = Complaints(offline)
+    for key in keys:
+        count = rows_shown(page, key)
+        exports(page, key)
+        table = fetched(page, key, "csv", tmp_path)
+        parquet = fetched(page, key, "parquet", tmp_path)
+        whole = fetched(page, key, "html", tmp_path)
+        page.keyboard.press("Escape")
+        facts = comments(table)
+        rows = pd.read_csv(table, comment="#", dtype=str, keep_default_na=False)
+        assert len(rows) == int(facts["rows"]) and count in (None, len(rows)), key
+        assert files.facts_of_parquet(parquet.read_bytes()).keys() == facts.keys()
+        assert_same(rows, pd.read_parquet(parquet))
+        if not name.startswith("toy"):
+            assert facts["study hash"] == "0" * 16 and "forum-1" in facts["data forum-clean"], key
+        opened_file(offline, whole, complaints)
+        if page.locator(f".st-key-{key} .js-plotly-plot").count():
+            expect(offline.locator(".js-plotly-plot .main-svg").first).to_be_attached()
+        assert offline.locator("tbody tr").count() >= min(len(rows), 500), key
+
+
+def test_a_tables_file_holds_what_the_table_says(page: Page, small_url: str, tmp_path: Path) -> None:
+    page.goto(f"{small_url}/data")
+    settle(page)
+    grid = page.get_by_role("region", name="Scorers with their revisions").locator("table[role=grid]")
+    exports(page, "scorers_table")
+    lines = fetched(page, "scorers_table", "csv", tmp_path).read_text(encoding="utf-8").splitlines()
+    body = list(csv.reader(io.StringIO("\n".join(line for line in lines if not line.startswith("# ")))))
+    assert [cell for row in body[1:] for cell in row] == grid.locator("[role=gridcell]").all_text_contents()
+
+
+def test_a_picture_is_made_by_the_server(page: Page, small_url: str, tmp_path: Path) -> None:
+    if not files.can_draw_png():
+        pytest.skip("the package kaleido or a browser is missing: pip install 'hormesis[png]'")
+    page.goto(f"{small_url}/runs?tab=Loss+curves")
+    settle(page)
+    exports(page, "runs_loss")
+    picture = Image.open(fetched(page, "runs_loss", "png", tmp_path))
+    assert (
+        picture.format == "PNG" and picture.width == 2000 and len(picture.convert("RGB").getcolors(10**6)) > 5
+    )
+
+
+def test_a_picture_is_made_in_the_persons_own_browser(page: Page, small_url: str, tmp_path: Path) -> None:
+    page.goto(f"{small_url}/runs?tab=Loss+curves")
+    settle(page)
+    exports(page, "runs_loss")
+    expect(page.get_by_text("The camera above the chart")).to_be_visible()
+    page.keyboard.press("Escape")
+    chart = page.locator(".st-key-runs_loss .js-plotly-plot")
+    width = chart.evaluate("plot => plot.clientWidth")
+    chart.hover()
+    with page.expect_download() as waiting:
+        chart.locator('.modebar-btn[data-title*="PNG"], .modebar-btn[data-title*="png"]').click()
+    picture = Image.open(saved(waiting.value, tmp_path))
+    assert picture.format == "PNG" and abs(picture.width - 2 * width) <= 2
+    assert waiting.value.suggested_filename == "runs_loss.png"
+
+
+def test_the_report_of_a_study_opens_without_a_network(
+    page: Page, offline: Page, small_url: str, tmp_path: Path
+) -> None:
+    page.goto(f"{small_url}/runs")
+    settle(page)
+    with page.expect_download(timeout=120_000) as waiting:
+        page.get_by_role("button", name="Report (HTML)").click()
+    report = saved(waiting.value, tmp_path)
+    complaints = Complaints(offline)
+    offline.goto(report.as_uri())
+    charts = offline.locator(".chart")
+    assert charts.count() >= 9
+    expect(
+        offline.locator(".chart.js-plotly-plot .main-svg, .chart .js-plotly-plot .main-svg").last
+    ).to_be_attached()
+    drawn = offline.locator(".js-plotly-plot")
+    expect(drawn).to_have_count(charts.count())
+    for said in ("0" * 16, "seeded-1", "torch 2.13.0", "95 % intervals"):
+        expect(offline.get_by_text(said).first).to_be_attached()
+    assert offline.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    offline.emulate_media(color_scheme="dark")
+    ground = offline.evaluate("getComputedStyle(document.body).backgroundColor")
+    offline.emulate_media(color_scheme="light")
+    assert ground != offline.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert not complaints.found
+
+
+def test_texts_in_a_report_stay_closed_until_they_are_opened(offline: Page, tmp_path: Path) -> None:
+    url = build_file(tmp_path / "study.sqlite", TINY)
+    out = tmp_path / "report.html"
+    command = [sys.executable, "-m", "dashboard.report", "--db", url, "--study", "seeded test data"]
+    subprocess.run([*command, "--out", str(out), "--texts"], check=True, capture_output=True)
+    offline.goto(out.as_uri())
+    closed = offline.locator("details.text")
+    assert closed.count() > 0
+    body = closed.first.locator("> :not(summary)").first
+    expect(body).not_to_be_visible()
+    closed.first.locator("summary").click()
+    expect(body).to_be_visible()
+    expect(closed.nth(1).locator("> :not(summary)").first).not_to_be_visible()

@@ -1,0 +1,204 @@
+"""Every page in a browser: sound in light and dark at every width, every control in the link, keys, terms."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from dashboard.terms import TERMS
+from tests.browser.views import ATTACKS, PAGES, TABS, Complaints, change_every_control, controls, no_exception
+from tests.screenshots import settle
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+WIDTHS = (1440, 1920, 800)
+LEAST_CONTRAST = 3.0
+"""Of the smallest text of a chart against the page."""
+FITS = """() => {
+    const main = document.querySelector("[data-testid=stMain]");
+    return main.scrollWidth <= main.clientWidth && document.documentElement.scrollWidth <= window.innerWidth;
+}"""
+CONTRASTS = """() => {
+    const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([red, green, blue]) => [red, green, blue].map(value => value / 255)
+        .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, value, at) => sum + value * [0.2126, 0.7152, 0.0722][at], 0);
+    const app = document.querySelector("[data-testid=stApp]");
+    const ground = light(numbers(getComputedStyle(app).backgroundColor));
+    const small = document.querySelectorAll(".js-plotly-plot .xtick text, .js-plotly-plot .legendtext");
+    return [...small].map(text => {
+        const ink = light(numbers(getComputedStyle(text).fill));
+        return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+    });
+}"""
+
+
+@pytest.fixture(scope="module", params=["light", "dark"])
+def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
+    made = browser.new_context(
+        color_scheme=request.param, viewport={"width": WIDTHS[0], "height": 1000}, reduced_motion="reduce"
+    )
+    made.set_default_timeout(60_000)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "overview")
+def test_a_page_is_sound_at_every_width(context: BrowserContext, finished_url: str, name: str) -> None:
+    page = context.new_page()
+    complaints = Complaints(page)
+    page.goto(f"{finished_url}/{name}")
+    settle(page)
+    light = page.evaluate("matchMedia('(prefers-color-scheme: light)').matches")
+    expect(page.get_by_role("heading", level=3).first).to_be_visible()
+    no_exception(page)
+    for width in WIDTHS if light else WIDTHS[:1]:
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.wait_for_function(FITS)
+    charts = page.locator(".js-plotly-plot")
+    figures = page.locator("[role=figure]:has(.js-plotly-plot)")
+    assert figures.count() == charts.count()
+    assert all(len(str(one.get_attribute("aria-label"))) > 15 for one in figures.all())
+    contrasts = page.evaluate(CONTRASTS)
+    assert all(contrast >= LEAST_CONTRAST for contrast in contrasts), min(contrasts)
+    assert not complaints.found
+    page.close()
+
+
+LINKED = (
+    *(f"runs?tab={tab}" for tab in TABS[1:4]),
+    *(f"hardness?attack={attack}" for attack in (*ATTACKS, "Capability")),
+    "data",
+    "toy",
+)
+
+
+@pytest.fixture(scope="module")
+def elsewhere(browser: Browser) -> Iterator[Page]:
+    """Another person's browser."""
+    made = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+    yield made.new_page()
+    made.close()
+
+
+@pytest.mark.parametrize("name", LINKED)
+def test_every_control_lives_in_the_link(page: Page, elsewhere: Page, finished_url: str, name: str) -> None:
+    page.goto(f"{finished_url}/{name}")
+    changed = change_every_control(page)
+    assert changed, "the page has nothing to choose"
+    here = controls(page)
+    elsewhere.goto(page.url)
+    assert controls(elsewhere) == here
+    no_exception(elsewhere)
+
+
+def test_the_note_is_read_once_and_the_browser_remembers(page: Page, finished_url: str) -> None:
+    page.goto(f"{finished_url}/definitions")
+    note = page.get_by_text("Some texts here were written by models trained on toxic text")
+    expect(note).to_be_visible()
+    page.get_by_role("button", name="Understood").click()
+    expect(note).to_have_count(0)
+    page.wait_for_function("document.cookie.includes('hormesis_note_read=1')")
+    again = page.context.new_page()
+    again.goto(f"{finished_url}/definitions")
+    expect(again.get_by_role("heading", name="What do the words mean?")).to_be_visible()
+    settle(again)
+    expect(again.get_by_text("Some texts here were written")).to_have_count(0)
+
+
+def focused(page: Page) -> str:
+    """What the keyboard is on: its role and its name."""
+    return str(
+        page.evaluate(
+            """() => {
+                const at = document.activeElement;
+                const name = at.getAttribute("aria-label") || at.closest("label")?.innerText || at.innerText
+                    || document.querySelector(`label[for="${at.id}"]`)?.innerText || "";
+                return `${at.getAttribute("role") || at.tagName.toLowerCase()} ${name.trim()}`;
+            }"""
+        )
+    )
+
+
+def tab_to(page: Page, wanted: str, most: int = 80) -> None:
+    """Press Tab until something is focused that is called so."""
+    seen = []
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        seen.append(focused(page))
+        if re.search(wanted, seen[-1], re.IGNORECASE):
+            return
+    raise AssertionError(f"Tab never comes to {wanted!r}: {seen}")
+
+
+def test_everything_is_reached_and_used_by_keyboard(page: Page, finished_url: str) -> None:
+    page.goto(f"{finished_url}/data")
+    settle(page)
+    tab_to(page, "trade-offs")
+    tab_to(page, "runs")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="What has been run?")).to_be_visible()
+    settle(page)
+    tab_to(page, "study")
+    tab_to(page, "show all texts")
+    tab_to(page, "understood")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Understood")).to_have_count(0)
+    tab_to(page, "report")
+    tab_to(page, "tab progress")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"tab=Loss"))
+    settle(page)
+    tab_to(page, "held-out clean|radio")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(page).to_have_url(re.compile(r"loss=Held-out\+toxic"))
+    settle(page)
+    tab_to(page, "export")
+    page.keyboard.press("Enter")
+    tab_to(page, "csv")
+    with page.expect_download() as waiting:
+        page.keyboard.press("Enter")
+    assert waiting.value.suggested_filename.endswith("runs-loss.csv")
+
+
+def test_every_term_has_its_formula_drawn_its_code_and_source(page: Page, finished_url: str) -> None:
+    page.goto(f"{finished_url}/definitions")
+    settle(page)
+    assert page.locator("h6").count() == len(TERMS)
+    drawn = page.locator(".katex-display, [data-testid=stMarkdownContainer] .katex-html")
+    expect(page.locator(".katex-error")).to_have_count(0)
+    assert drawn.count() >= sum(bool(term.formula) for term in TERMS)
+    said = page.locator("[data-testid=stMain]").inner_text()
+    for term in TERMS:
+        assert term.code in said and (not term.source or term.source in said), term.name
+    box = page.get_by_role("textbox", name="Find a term")
+    box.fill("kappa")
+    expect(page.locator("h6")).to_have_count(1)
+    expect(page).to_have_url(re.compile("term=kappa"))
+    box.fill("no such word")
+    expect(page.get_by_text("No term matches")).to_be_visible()
+
+
+def test_terms_elsewhere_lead_to_their_definition(page: Page, finished_url: str) -> None:
+    names = {term.name for term in TERMS}
+    linked: set[str] = set()
+    for name in ("", "tradeoffs", "geometry", "hardness", "toy", "runs?tab=Compare", "data"):
+        page.goto(f"{finished_url}/{name}")
+        settle(page)
+        hrefs = page.locator('a[href*="definitions?term="]').evaluate_all("all => all.map(a => a.href)")
+        found = {unquote(href.split("term=")[1]) for href in hrefs}
+        assert found and found <= names, name
+        linked |= found
+    assert {"Toxicity", "Cost", "Condition", "Entanglement", "GCG"} <= linked
+    page.goto(f"{finished_url}/tradeoffs")
+    settle(page)
+    with page.context.expect_page() as opening:
+        page.get_by_role("link", name="Cost", exact=True).first.click()
+    definition = opening.value
+    expect(definition.get_by_role("heading", name="Cost", exact=True)).to_be_visible()
+    expect(definition.locator("h6")).to_have_count(1)
