@@ -23,13 +23,14 @@ def click_on_chart(page: Page, chart: Locator, place: Callable[[], tuple[float, 
     Plotly answers a click only where it has seen the pointer hover, so the pointer moves until the label
     is there.
     """
-    chart.scroll_into_view_if_needed()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while True:
-        x, y = place()
-        page.mouse.move(x + 3, y + 2)
-        page.mouse.move(x, y, steps=3)
         try:
+            # Inside the loop, since a chart may be drawn anew at any moment.
+            chart.scroll_into_view_if_needed()
+            x, y = place()
+            page.mouse.move(x + 3, y + 2)
+            page.mouse.move(x, y, steps=3)
             chart.locator(".hoverlayer .hovertext").first.wait_for(state="visible", timeout=2_000)
             break
         except Error:
@@ -40,10 +41,20 @@ def click_on_chart(page: Page, chart: Locator, place: Callable[[], tuple[float, 
 def choose(page: Page, box: str | re.Pattern[str], option: str | re.Pattern[str]) -> None:
     """Pick an option of a select box by typing it, since a long list holds only the options in sight.
 
-    Not by a click: the list closes where the page scrolls, which a click on a box out of sight makes it do.
+    The list closes where the page scrolls, also where it scrolls to bring the box into sight; so the text is
+    typed again until the option is there.
     """
-    page.get_by_role("combobox", name=box).fill(option if isinstance(option, str) else option.pattern)
-    page.get_by_role("option", name=option).click()
+    typed, wanted = page.get_by_role("combobox", name=box), page.get_by_role("option", name=option)
+    until = time.monotonic() + 60
+    while True:
+        typed.scroll_into_view_if_needed()
+        typed.fill("")
+        typed.fill(option if isinstance(option, str) else option.pattern)
+        try:
+            wanted.click(timeout=3_000)
+            return
+        except Error:
+            assert time.monotonic() < until, f"the list never offered {option}"
 
 
 def prompt_box(page: Page) -> Locator:

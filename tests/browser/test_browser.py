@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.actions import click_on_chart, opened
+from tests.browser.actions import choose, click_on_chart, opened
 from tests.screenshots import served, settle
 from tests.seeded_database import TINY, build_file
 
@@ -38,6 +38,19 @@ def test_a_control_writes_the_link_and_the_link_restores_it(page: Page, finished
     other = page.context.new_page()
     opened(other, link)
     expect(other.get_by_text("ITI, strength 2").first).to_be_visible()
+
+
+def test_a_claim_opens_its_test_and_the_link_keeps_it(page: Page, finished_url: str) -> None:
+    opened(page, finished_url)
+    expect(page.get_by_text("What the rows say")).to_be_visible()
+    page.get_by_role("radio", name="Its readers'").click()
+    expect(page.get_by_text("It is the toxicity of the added text").first).to_be_visible()
+    choose(page, re.compile("How was it tested"), re.compile("It is the toxicity of the added text"))
+    expect(page.get_by_text("Toxicity, or only more text in another style?")).to_be_visible()
+    expect(page).to_have_url(re.compile("claims=.*claim=|claim=.*claims="))
+    other = page.context.new_page()
+    opened(other, page.url)
+    expect(other.get_by_text("Toxicity, or only more text in another style?")).to_be_visible()
 
 
 def test_clicking_a_point_shows_its_texts(page: Page, finished_url: str) -> None:

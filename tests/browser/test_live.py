@@ -90,6 +90,8 @@ def test_a_text_can_be_revealed_while_it_streams(page: Page, live: Live) -> None
     shown = page.locator('.st-key-live_panes [data-state^="run 1 "] .card')
     expect(shown.first.get_by_role("button", name="Blur again")).to_be_visible()
     expect(shown.nth(1).get_by_role("button", name="Show text")).to_be_visible()
+    # Once it is scored it stays readable: revealed, or found harmless.
+    expect(panes_of(page, 1, "done").first).not_to_have_class(re.compile("veiled"))
 
 
 def test_stop_ends_a_long_stream_and_frees_the_model(page: Page, live: Live) -> None:

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -55,6 +56,22 @@ def test_a_dashboard_points_to_a_service_on_another_address(
             page.get_by_role("tab", name="curl").click()
             expect(page.locator(".st-key-copies code:visible").first).to_contain_text(address)
             assert SECRET not in page.content()
+
+
+def test_the_place_in_the_queue_is_shown(page: Page, live: Live) -> None:
+    """Behind two that stream for long, the page says so; when they go, it comes next and is right."""
+    number = live.world.ids["slow"]
+    long = {"panes": [pane(number)] * 4, "prompt": "the baker", "new_tokens": 512}
+    with server(live.world) as address, served(live.world.url, address) as url:
+        there = Live(live.world, url)
+        opened(page, steer(there, prompt="rain falls", model1=TEN, panes=1, method1="Unsteered"))
+        with httpx.Client(timeout=120) as others, ExitStack() as before:
+            for _ in range(2):
+                before.enter_context(others.stream("POST", f"{address}/generate", json=long))
+            generate(page)
+            expect(page.get_by_text("number 2 in the queue").first).to_be_visible()
+        wanted = said(there, [pane(live.world.ids["dose-10"])], "rain falls")
+        assert texts(panes_of(page, 1, "done")) == wanted
 
 
 def test_a_service_that_ends_is_said_and_comes_back_by_itself(page: Page, live: Live) -> None:
