@@ -87,6 +87,10 @@ KEEPS_STILL = {"Steer live"}
 FOLLOWS_WORK = {"Overview", "Trade-offs", "Runs", "Data"}
 
 
+# How much the pace may change before a page is drawn anew for nothing but to take it on.
+ADOPT = 4
+
+
 @pace.ticking
 def pulse(seen: str, drawn: float, every: float, follows_work: bool) -> None:
     """Redraw the page where what it shows has changed since `seen`, or where its pace has changed."""
@@ -95,7 +99,7 @@ def pulse(seen: str, drawn: float, every: float, follows_work: bool) -> None:
         changed_part(context.fresh_token(), progress=follows_work)
         != changed_part(seen, progress=follows_work)
     )
-    if changed or not every / 2 <= pause <= every * 2:
+    if changed or not every / ADOPT <= pause <= every * ADOPT:
         st.rerun()
 
 

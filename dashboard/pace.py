@@ -20,7 +20,7 @@ from typing import ParamSpec
 import streamlit as st
 
 P = ParamSpec("P")
-SHARE = 0.03
+SHARE = 0.02
 """Of all processors, for everything that happens unasked."""
 LOOK, REDRAW = 2.0, 4.0
 """Seconds between two looks at the database and between two redraws, at least."""

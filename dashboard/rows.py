@@ -7,85 +7,24 @@ viewer. Problems come out as DatabaseProblem, one sentence.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import wraps
-from threading import Lock
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import streamlit as st
-from sqlalchemy import Engine
 
-from dashboard.pace import PACE
 from dashboard.progress import Progress, summarise
+from dashboard.reading import change_token as change_token
+from dashboard.reading import engine as engine
+from dashboard.reading import kept as kept
 from db import read
-from db.engine import open_reader
-from db.problems import DatabaseProblem
 
 if TYPE_CHECKING:
     from dashboard.context import Context
 
-P = ParamSpec("P")
-PATIENCE = 3.0
-"""Seconds a page waits for a busy database before it says so."""
 _PROGRESS = {"train_points", "scores", "score_counts", "scorer_agreement", "change_counts", "paired_scores"}
 _PROGRESS |= {"generation_count", "generations", "paired_generations", "changed_pairs", "pair_texts"}
 """Queries whose rows also come while a stage runs; those of all others come when one ends."""
-
-
-def kept(most: int) -> Callable[[Callable[P, pd.DataFrame]], Callable[P, pd.DataFrame]]:
-    """Keep the frames a function gave, the last `most`, by its arguments, for all viewers.
-
-    Each call gets a copy of its own that shares the memory until something is written to it, so a page may
-    add columns; dicts within cells are shared and must not be changed.
-    """
-
-    def wrap(function: Callable[P, pd.DataFrame]) -> Callable[P, pd.DataFrame]:
-        found = st.cache_resource(max_entries=most, show_spinner=False)(function)
-
-        @wraps(function)
-        def own(*args: P.args, **options: P.kwargs) -> pd.DataFrame:
-            return found(*args, **options).copy(deep=False)
-
-        return own
-
-    return wrap
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def engine(url: str) -> Engine:
-    """The reading engine of a database, checked once; dropped by `change_token` when a problem shows."""
-    return open_reader(url, wait=PATIENCE)
-
-
-def change_token(url: str) -> str:
-    """Changes whenever rows do; names the problem where the database cannot be read. Never raises.
-
-    A second old at most; older where many look, so that pages drawn one after the other share their rows.
-    """
-    hold = PACE.redraw_every() / 4
-    if hold <= 1.0:
-        return _change_token(url)
-    with _HELD_LOCK:
-        taken, token = _HELD.get(url, (-hold, ""))
-        if time.monotonic() - taken >= hold:
-            taken, token = _HELD[url] = (time.monotonic(), _change_token(url))
-    return token
-
-
-_HELD: dict[str, tuple[float, str]] = {}
-_HELD_LOCK = Lock()
-
-
-@st.cache_data(ttl=1.0, max_entries=8, show_spinner=False)
-def _change_token(url: str) -> str:
-    try:
-        return read.latest_change(engine(url))
-    except DatabaseProblem as problem:
-        engine.clear()
-        return f"problem {problem.kind}"
 
 
 def studies(url: str, token: str) -> pd.DataFrame:
@@ -151,14 +90,24 @@ def train_points(found: Context) -> pd.DataFrame:
     return _ours(found, "train_points")
 
 
-@kept(8)
-def _pooled(url: str, token: str, study_id: int) -> pd.DataFrame:
-    return pool_controls(_of_study(url, token, "summaries", study_id))
+@kept(32)
+def _pooled(
+    url: str, token: str, study_id: int, name: str | None, prompts: str | None, scorer: str | None
+) -> pd.DataFrame:
+    found = read.summaries(engine(url), study_id, name=name, prompt_set=prompts, scorer=scorer)
+    return pool_controls(found)
 
 
-def summaries(found: Context) -> pd.DataFrame:
-    """All metrics over seeds; random directions pooled over their controls."""
-    return _pooled(found.url, read.changed_part(found.token), found.study_id)
+def summaries(
+    found: Context, *, name: str | None = None, prompts: str | None = None, scorer: str | None = None
+) -> pd.DataFrame:
+    """Metrics over seeds, or one of them for one prompt set and scorer; random directions are pooled."""
+    return _pooled(found.url, read.changed_part(found.token), found.study_id, name, prompts, scorer)
+
+
+def summary_choices(found: Context) -> pd.DataFrame:
+    """What there are metrics of: name, prompt_set, scorer, kind and n."""
+    return _ours(found, "summary_choices")
 
 
 def pool_controls(table: pd.DataFrame) -> pd.DataFrame:

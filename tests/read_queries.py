@@ -49,6 +49,7 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "number_chain": lambda e, at: read.number_chain(e, at.metric),
     "metric_provenance": lambda e, at: read.metric_provenance(e, at.none),
     "summaries": lambda e, at: read.summaries(e, at.study),
+    "summary_choices": lambda e, at: read.summary_choices(e, at.study),
     "dose_response": lambda e, at: read.dose_response(e, at.study, **SETS),
     "tradeoff": lambda e, at: read.tradeoff(e, at.study, **SETS),
     "tradeoff_summary": lambda e, at: read.tradeoff_summary(e, at.study, **SETS),

@@ -30,7 +30,7 @@ def settle(pace: Pace, name: str, seconds: float) -> None:
 def test_one_viewer_is_served_at_the_shortest_pauses() -> None:
     pace = Pace(2)
     crowd(pace, 1, "pulse", "progress")
-    settle(pace, "page", 0.1)
+    settle(pace, "page", 0.05)
     assert pace.look_every() == LOOK and pace.redraw_every() == REDRAW
 
 

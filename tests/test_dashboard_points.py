@@ -1,4 +1,4 @@
-"""Charts are sent about 15,000 points at most, and say when they show a sample."""
+"""Charts are sent about 15,000 points at most and say when they sample; pages read the rows they show."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.charts.frame import MOST_POINTS, evenly, sample
 from dashboard.charts.heads import most_per_line, survival
 from dashboard.launch import APP
+from db import read
 from db.engine import open_writer
 from db.schema import Arm, Checkpoint, Projection, ProjectionPoint, StageRun, Study, TrainPoint
 from db.write import upsert, write_session
@@ -108,6 +110,35 @@ def test_long_training_curves_are_thinned_and_say_so(crowded: Path, page: str) -
     key = "overview_loss" if page == "overview" else "runs_loss"
     assert MOST_POINTS / 3 < charts(app)[key] <= MOST_POINTS
     assert "Curves are thinned evenly." in captions(app)
+
+
+@pytest.mark.parametrize("page", ["overview", "tradeoffs"])
+def test_pages_read_the_summaries_they_show_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    monkeypatch.setenv("HORMESIS_DB", build_file(tmp_path / "study.sqlite"))
+    seen: list[pd.DataFrame] = []
+    real = read.summaries
+
+    def noted(*args: Any, **options: Any) -> pd.DataFrame:
+        seen.append(real(*args, **options))
+        return seen[-1]
+
+    monkeypatch.setattr(read, "summaries", noted)
+    app = AppTest.from_file(str(APP), default_timeout=120).run()
+    app = app.switch_page(f"app_pages/{page}.py").run()
+    assert not app.exception and app.selectbox(key="prompts").value == "forum-prompts"
+
+    def read_so_far() -> set[tuple[str, ...]]:
+        columns = ["name", "prompt_set", "scorer"]
+        return {tuple(one) for table in seen for one in table[columns].fillna("").to_numpy()}
+
+    shown = {("toxicity", "forum-prompts", "forum"), ("fluency", "forum-prompts", "forum-fluency")}
+    shown |= {("cost", "", "")} if page == "tradeoffs" else set()
+    assert read_so_far() == shown
+    app.selectbox(key="prompts").select("forum-greetings").run()
+    assert not app.exception
+    assert read_so_far() == shown | {(name, "forum-greetings", by) for name, of, by in shown if of}
 
 
 def test_a_sample_says_of_how_many() -> None:

@@ -45,6 +45,8 @@ class Run:
     charts: dict[str, str] = field(default_factory=dict)
     """Plotly specifications by widget or element id."""
     errors: list[str] = field(default_factory=list)
+    alerts: list[str] = field(default_factory=list)
+    """Titles and texts of notes on the page: warnings, problems, states."""
 
     def points(self) -> dict[str, int]:
         """Number of points of every chart: the longest coordinate of each trace, summed."""
@@ -89,6 +91,9 @@ class Viewer:
                 self.page_hash = message.new_session.page_script_hash
                 if not message.metadata.run.fragment_ids:
                     self.ticking.clear()
+            elif kind == "navigation":
+                # A session begins with the address's page; which one is drawn in the end is said here.
+                self.page_hash = message.navigation.page_script_hash
             elif kind == "auto_rerun":
                 self.ticking[message.auto_rerun.fragment_id] = message.auto_rerun.interval
             elif kind == "delta" and message.delta.HasField("new_element"):
@@ -105,6 +110,8 @@ class Viewer:
         found = getattr(element, kind)
         if kind == "exception":
             run.errors.append(f"{found.type}: {found.message}")
+        if kind == "alert":
+            run.alerts.append(f"{found.title} {found.body}".strip())
         name = str(getattr(found, "id", ""))
         if kind == "plotly_chart":
             run.charts[name or str(len(run.charts))] = found.spec
@@ -149,6 +156,11 @@ class Viewer:
         self._values[name] = (VALUES[kind], value)
         await self._send(ClientState())
         return await self._finished(seconds)
+
+    def forget(self) -> None:
+        """Forget values and widgets, as a page opened anew does."""
+        self._values.clear()
+        self.widgets.clear()
 
     async def tick(self, fragment: str, seconds: float = 60.0) -> Run:
         """Let one of the ticking fragments run."""

@@ -84,46 +84,49 @@ def dose_card(
         )
 
 
-def fluency_rows(table: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
+def of_dose(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows this page is about: arms of the dose and their control, under ITI and without steering.
+
+    Arms that train on toxic text in another way, imported checkpoints, other methods and the second set of
+    directions are on the trade-offs page.
+    """
+    table = table[table["kind"].isin(["toxic", "clean-forum"])]
+    table = table[table["method"].isin(["none", "iti"])]
+    return table[~table["condition_key"].map(is_second).astype(bool)]
+
+
+def fluency_rows(found: context.Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
     """The first fluency metric the study has, for these prompts."""
     for name in ("fluency", "distinct_2", "repetition_4"):
-        mine = table[(table["name"] == name) & (table["prompt_set"] == prompts)]
-        if len(mine):
-            names = mine["scorer"].fillna("")
-            first: pd.DataFrame = mine.loc[names == names.iloc[0]]
-            return first
-    return table.iloc[:0]
+        known = choices[(choices["name"] == name) & (choices["prompt_set"] == prompts)]
+        if len(known):
+            scorers = controls.options(known["scorer"])
+            scorer = scorers[0] if scorers else None
+            return of_dose(rows.summaries(found, name=name, prompts=prompts, scorer=scorer))
+    return pd.DataFrame()
 
 
 def results(found: context.Context, running: bool) -> None:
     """Charts and verdicts, or what is still to come."""
-    table = rows.summaries(found)
+    choices = rows.summary_choices(found)
     # An imported checkpoint has no share: it belongs on the trade-offs, not on a dose axis.
-    imported = table["kind"].map(is_imported).astype(bool)
-    if len(table) and imported.all():
+    if len(choices) and choices["kind"].map(is_imported).astype(bool).all():
         st.info(
             "This study holds imported checkpoints only, so there is no dose to compare. What steering "
             "them costs is on the trade-offs page."
         )
         return
-    table = table[~imported]
-    # Arms that train on toxic text in another way, and the second set of directions, are on the trade-offs
-    # page: this chart is about the dose.
-    table = table[table["kind"].isin(["toxic", "clean-forum"])]
-    table = table[table["method"].isin(["none", "iti"]) | (table["method"] == "random-direction")]
-    table = table[~table["condition_key"].map(is_second).astype(bool)]
-    if table[table["name"] == "toxicity"].empty:
+    choices = choices[choices["kind"].isin(["toxic", "clean-forum"])]
+    if choices[choices["name"] == "toxicity"].empty:
         states.not_yet("results", after="the evaluation of the first arm", running=running)
         return
-    prompts, scorer, view = pick(table)
-    chosen = table[
-        (table["prompt_set"] == prompts) & (table["name"] == "toxicity") & (table["scorer"] == scorer)
-    ]
-    fluency = fluency_rows(table, prompts)
+    prompts, scorer, view = pick(choices)
+    chosen = of_dose(rows.summaries(found, name="toxicity", prompts=prompts, scorer=scorer))
+    fluency = fluency_rows(found, choices, prompts)
     found_verdicts = in_scope(rows.verdicts(found), prompts, scorer)
     verdict_view.answer(found_verdicts)
-    shown = controls.in_view(chosen[chosen["method"] != "random-direction"], view)
-    words = controls.in_view(fluency[fluency["method"] != "random-direction"], view)
+    shown = controls.in_view(chosen, view)
+    words = controls.in_view(fluency, view) if len(fluency) else fluency
     fits = shown_fits(rows.dose_fits(found), shown, prompts, scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)

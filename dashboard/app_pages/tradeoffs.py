@@ -24,11 +24,10 @@ TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
 KEYS = ["kind", "share", "condition_key"]
 
 
-def join_cost(table: pd.DataFrame, name: str, prompts: str | None, scorer: str | None) -> pd.DataFrame:
-    """Rows of one toxicity metric with the cost of the same condition beside it; unsteered costs nothing."""
-    mine = table[(table["name"] == name) & (table["prompt_set"] == prompts)]
-    mine = mine[mine["scorer"].isna()] if scorer is None else mine[mine["scorer"] == scorer]
-    cost = table[table["name"] == "cost"][[*KEYS, "value", "low", "high"]]
+def join_cost(found: context.Context, name: str, prompts: str | None, scorer: str | None) -> pd.DataFrame:
+    """Rows of one metric with the cost of the same condition beside it; unsteered costs nothing."""
+    mine = rows.summaries(found, name=name, prompts=prompts, scorer=scorer)
+    cost = rows.summaries(found, name="cost")[[*KEYS, "value", "low", "high"]]
     cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
     joined = mine.merge(cost.drop_duplicates(KEYS), on=KEYS, how="left")
     base = joined["method"] == "none"
@@ -91,18 +90,20 @@ def pick_arms(joined: pd.DataFrame) -> list[str]:
     return [str(name) for name in picked or names]
 
 
-def pick(table: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None, bool]:
+def pick(
+    found: context.Context, choices: pd.DataFrame
+) -> tuple[pd.DataFrame, str, str | None, str | None, bool]:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(controls.EVERY, controls.MATCHED, controls.FIXED, key="curve")
-        known = [name for name in TOXICITIES if (table["name"] == name).any()]
+        known = [name for name in TOXICITIES if (choices["name"] == name).any()]
         name = st.selectbox(
             "Measure", known, format_func=metric_name, key="measure", bind="query-params", width=220
         )
-        mine = table[table["name"] == name]
+        mine = choices[choices["name"] == name]
         prompts = controls.prompt_set(controls.by_size(mine))
         scorer = controls.scorer(controls.options(mine[mine["prompt_set"] == prompts]["scorer"]))
-    joined = join_cost(table, str(name), prompts, scorer)
+    joined = join_cost(found, str(name), prompts, scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
     known = [one for one in method_order(joined) if one != "random-direction"]
@@ -137,16 +138,20 @@ def curves(table: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bo
     return made.plus(traces=ring(table, chosen, dark=dark))
 
 
-def fluency_card(table: pd.DataFrame, shown: pd.DataFrame, prompts: str | None, logarithmic: bool) -> None:
+def fluency_card(
+    found: context.Context,
+    choices: pd.DataFrame,
+    shown: pd.DataFrame,
+    prompts: str | None,
+    logarithmic: bool,
+) -> None:
     """Fluency of the same conditions on the same axis."""
     for name in ("fluency", "distinct_2", "repetition_4"):
-        mine = table[(table["name"] == name) & (table["prompt_set"] == prompts)]
-        if mine.empty:
+        known = choices[(choices["name"] == name) & (choices["prompt_set"] == prompts)]
+        if known.empty:
             continue
-        scorers = controls.options(mine["scorer"])
-        joined = (
-            join_cost(table, name, prompts, scorers[0]) if scorers else join_cost(table, name, prompts, None)
-        )
+        scorers = controls.options(known["scorer"])
+        joined = join_cost(found, name, prompts, scorers[0] if scorers else None)
         mine = joined.merge(shown[KEYS].drop_duplicates(), on=KEYS)
         if mine.empty:
             return
@@ -189,11 +194,11 @@ def texts(found: context.Context, table: pd.DataFrame, prompts: str | None, scor
 here = context.current()
 running = rows.study_progress(here).active
 st.subheader("What does detox cost?")
-summary = rows.summaries(here)
-if not (summary["name"].isin(TOXICITIES)).any():
+choices = rows.summary_choices(here)
+if not (choices["name"].isin(TOXICITIES)).any():
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     st.stop()
-shown, name, prompts, scorer, logarithmic = pick(summary)
+shown, name, prompts, scorer, logarithmic = pick(here, choices)
 answer(shown)
 unit = str(shown["unit"].iloc[0]) if len(shown) else ""
 grid = st.grid(2, min_column_width=420)
@@ -213,5 +218,5 @@ with grid.cell(), st.container(border=True):
         on_select=on_click,
     )
 with grid.cell():
-    fluency_card(summary, shown, prompts, logarithmic)
+    fluency_card(here, choices, shown, prompts, logarithmic)
 texts(here, shown, prompts, scorer)

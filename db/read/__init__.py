@@ -45,6 +45,7 @@ from db.read.results import (
     metric_provenance,
     metrics,
     summaries,
+    summary_choices,
     tradeoff,
     tradeoff_summary,
 )
@@ -134,6 +135,7 @@ __all__ = [
     "study",
     "study_probes",
     "summaries",
+    "summary_choices",
     "toy_curves",
     "toy_directions",
     "toy_effects",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import Engine, and_, or_, select
+from sqlalchemy import Engine, and_, func, or_, select
 
 from db.read.frame import Query, frame
 from db.schema import Arm, Checkpoint, Condition, Metric, PromptSet, Scorer, Study, Summary
@@ -101,6 +101,18 @@ def summaries(
         query = query.where(or_(Summary.prompt_set == prompt_set, Summary.prompt_set.is_(None)))
     if scorer is not None:
         query = query.where(or_(Summary.scorer == scorer, Summary.scorer.is_(None)))
+    return frame(engine, query)
+
+
+def summary_choices(engine: Engine, study_id: int) -> pd.DataFrame:
+    """What there are summaries of: name, prompt_set, scorer, kind, and n, the largest number of texts."""
+    keys = (Summary.name, Summary.prompt_set, Summary.scorer, Summary.kind)
+    query = (
+        select(*keys, func.max(Summary.n).label("n"))
+        .where(Summary.study_id == study_id)
+        .group_by(*keys)
+        .order_by(*keys)
+    )
     return frame(engine, query)
 
 

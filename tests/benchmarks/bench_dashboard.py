@@ -1,0 +1,283 @@
+"""The dashboard on a big database: process start to first chart, and server time of all that a person does.
+
+`python -m tests.benchmarks.bench_dashboard [--big PATH] [--only start|pages]`. The named alternative for the
+start is `streamlit run` on the smallest app there is: one Plotly line, no database. Starts of both take turns
+in one browser that is open already. Server times are taken over Streamlit's own websocket, from the request
+to the last message of the run; processor time is that of the serving process. The database is built where
+PATH does not exist: 12 checkpoints of 384 heads, a million generations with two scores each, 100,000 points
+of projections. "After a change" means that a stage of the study has ended in between, so every row is read
+anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import Engine, update
+
+from dashboard.launch import free_port, serve, wait_until_open
+from db.engine import open_writer
+from db.schema import StageRun
+from db.write import write_session
+from tests.seeded_database import BIG, build_file
+from tests.viewer import Run, Viewer, viewing
+
+STARTS = 5
+ROUNDS = 3
+MOST_POINTS = 15_000
+SMALLEST = """
+import plotly.graph_objects as go
+import streamlit as st
+st.plotly_chart(go.Figure(go.Scatter(x=[1, 2, 3], y=[1, 3, 2])))
+"""
+
+Step = tuple[str, object]
+STEPS: dict[str, list[Step]] = {
+    "overview": [
+        ("view", ["Fixed strength"]), ("view", ["Matched cost"]), ("prompts", "forum-greetings"),
+        ("prompts", "forum-prompts"), ("scorer", "tfidf"), ("scorer", "forum"), ("fit", False), ("fit", True),
+        ("claims", ["Its readers'"]), ("claims", ["All"]), ("claims", ["The paper's"]),
+    ],
+    "tradeoffs": [
+        ("curve", ["Matched cost"]), ("curve", ["Fixed strength"]), ("curve", ["All"]), ("scorer", "tfidf"),
+        ("measure", "Fire rate"), ("measure", "Toxicity"), ("prompts", "forum-greetings"),
+        ("prompts", "forum-prompts"), ("arms", ["0 % toxic", "25 % toxic"]),
+        ("arms", ["0 % toxic", "10 % toxic", "25 % toxic"]), ("condition", "25 % toxic: ITI at +0.06 nats"),
+        ("condition", "10 % toxic: ITI at +0.15 nats"), ("order", ["Largest rise"]), ("order", ["As asked"]),
+        ("page", 7), ("page", 300),
+    ],
+    "geometry": [
+        ("probe", ["AUROC"]), ("probe", ["Selectivity"]), ("probe", ["Accuracy"]),
+        ("left", "5 % toxic, seed 0"), ("left", "10 % toxic, seed 1"), ("right", "10 % toxic, seed 0"),
+        ("right", "0 % toxic, seed 1"), ("head", "L3H7"), ("head", "L10H2"), ("head", "L14H0"),
+        ("head", "L20H1"), ("stat", ["Mean"]), ("stat", ["Above 0.8"]), ("dirs", ["PCA, 2-D"]),
+        ("dirs", ["UMAP, 3-D"]), ("dirs", ["UMAP, 2-D"]), ("head", "L10H2"), ("by", ["Group"]),
+        ("by", ["Score"]),
+    ],
+    "data": [
+        ("label", ["toxic"]), ("label", ["both"]), ("source", "board"), ("source", "all"), ("sample", 9),
+        ("sample", 200), ("prompts", "forum-greetings"), ("prompts", "forum-prompts"), ("scorer", "tfidf"),
+        ("scorer", "forum"),
+    ],
+    "hardness": [
+        ("attack", ["Relearning"]), ("attack", ["Framed prompts"]), ("attack", ["Long texts"]),
+        ("attack", ["Sampling"]), ("attack", ["Capability"]), ("attack", ["Suffixes"]),
+    ],
+    "toy": [("toy_probe", "Class means"), ("toy_probe", "Balanced probe")],
+    "runs": [],
+    "steer": [],
+    "definitions": [("term", "cost"), ("term", "")],
+}  # fmt: skip
+"""Page to what a person does on it, in order: a widget's key and its new value."""
+
+
+@dataclass
+class Taken:
+    """Seconds of the runs of one page."""
+
+    wall: list[float] = field(default_factory=list)
+    processor: list[float] = field(default_factory=list)
+    points: int = 0
+
+    def line(self, name: str) -> str:
+        numbers = [
+            f"{statistics.median(values):5.3f} / {percentile(values, 0.95):5.3f}"
+            for values in (self.wall, self.processor)
+        ]
+        return f"{name:<12} {len(self.wall):>4}   {numbers[0]}   {numbers[1]}   {self.points:>7,}"
+
+
+def percentile(values: Sequence[float], part: float) -> float:
+    """The smallest value that at least `part` of the values do not exceed."""
+    return sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+def processor_seconds(pid: int) -> float:
+    """User and system time of a process, by its clock; to the nanosecond on Linux."""
+    return time.clock_gettime((~pid << 3) | 2)
+
+
+class Session:
+    """A viewer and the process that serves it."""
+
+    def __init__(self, viewer: Viewer, pid: int, changes: Engine | None) -> None:
+        self.viewer, self._pid, self._changes = viewer, pid, changes
+        self.taken: dict[str, Taken] = {}
+
+    async def measured(self, page: str, step: Step | None) -> Run:
+        """Do one thing and note what it took."""
+        if self._changes is not None:
+            touch(self._changes)
+            await asyncio.sleep(1.1)  # the change token is read once a second
+        begun = processor_seconds(self._pid)
+        if step is None:
+            run = await self.viewer.open("" if page == "overview" else page)
+        else:
+            here = self.viewer.page_hash
+            run = await self.viewer.choose(*step)
+            if self.viewer.page_hash != here:
+                raise RuntimeError(f"{page}, {step}: another page was drawn")
+        if run.errors:
+            raise RuntimeError(f"{page}, {step}: {run.errors}")
+        kept = self.taken.setdefault(page, Taken())
+        kept.wall.append(run.seconds)
+        kept.processor.append(processor_seconds(self._pid) - begun)
+        kept.points = max(kept.points, *run.points().values(), 0)
+        return run
+
+
+def touch(changes: Engine) -> None:
+    """End a stage of the study anew, as a study does that goes on."""
+    with write_session(changes) as session:
+        session.execute(update(StageRun).where(StageRun.id == 1).values(finished=datetime.now(UTC)))
+
+
+@contextmanager
+def dashboard(database: str) -> Iterator[tuple[str, int]]:
+    """A dashboard without a service: its address and its process."""
+    port = free_port("127.0.0.1", 0)
+    process = serve(database, None, port)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_open(url, process)
+        yield url, process.pid
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+async def walk(url: str, pid: int, rounds: int, changes: Engine | None) -> dict[str, Taken]:
+    """Every page and everything on it, in turn; the very first drawing of the process is left out."""
+    async with viewing(url) as viewer:
+        await viewer.open("")
+        session = Session(viewer, pid, changes)
+        for _ in range(rounds):
+            for page, steps in STEPS.items():
+                viewer.forget()
+                await session.measured(page, None)
+                for step in steps:
+                    if step[0] in viewer.widgets:
+                        await session.measured(page, step)
+                    else:
+                        raise RuntimeError(f"{page} has no control '{step[0]}': {sorted(viewer.widgets)}")
+        return session.taken
+
+
+def show(title: str, taken: dict[str, Taken]) -> None:
+    """Print a table; seconds of the whole walk last."""
+    print(f"\n{title}\n{'page':<12} runs   wall p50 / p95   processor      points of the largest chart")
+    every = Taken()
+    for page, kept in taken.items():
+        print(kept.line(page))
+        every.wall += kept.wall
+        every.processor += kept.processor
+        every.points = max(every.points, kept.points)
+    print(every.line("all"))
+    if every.points > MOST_POINTS:
+        raise RuntimeError(f"a chart was sent {every.points:,} points, more than {MOST_POINTS:,}")
+
+
+def first_chart(
+    command: list[str], url: str, page: object, environment: dict[str, str]
+) -> tuple[float, float]:
+    """Seconds from the start of a process to its first chart in the browser, and its processor time then."""
+    from playwright.sync_api import Error
+
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        while True:
+            try:
+                page.goto(url, wait_until="commit")  # type: ignore[attr-defined]
+                break
+            except Error:
+                time.sleep(0.02)
+        page.locator(".js-plotly-plot .main-svg").first.wait_for(state="visible", timeout=90_000)  # type: ignore[attr-defined]
+        return time.perf_counter() - begun, processor_seconds(process.pid)
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def starts(database: str, scratch: Path) -> None:
+    """Starts of the dashboard and of the smallest app, in turn, in one open browser."""
+    from tests.screenshots import chromium
+
+    smallest = scratch / "smallest.py"
+    smallest.write_text(SMALLEST, encoding="utf-8")
+    environment = dict(os.environ, HORMESIS_DB=database)
+    taken: dict[str, list[tuple[float, float]]] = {}
+    with chromium() as browser:
+        for turn in range(STARTS + 1):
+            port = free_port("127.0.0.1", 0)
+            url = f"http://127.0.0.1:{port}"
+            ours = [sys.executable, "-m", "pipeline.cli", "dashboard", "--port", str(port), "--no-browser"]
+            launcher = [sys.executable, "-m", "dashboard.launch", "--db", database, "--port", str(port)]
+            plain = [sys.executable, "-m", "streamlit", "run", str(smallest), "--server.port", str(port)]
+            plain += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
+            for name, command in (
+                ("hormesis dashboard", ours),
+                ("dashboard.launch", launcher),
+                ("smallest app", plain),
+            ):
+                context = browser.new_context(viewport={"width": 1440, "height": 1000})
+                found = first_chart(command, url, context.new_page(), environment)
+                context.close()
+                if turn:  # the first turn warms the disk's cache
+                    taken.setdefault(name, []).append(found)
+    print(f"\nprocess start to first chart in Chromium, median of {STARTS} (least to most); processor time")
+    middle = {name: statistics.median(wall for wall, _ in found) for name, found in taken.items()}
+    for name, found in taken.items():
+        walls = [wall for wall, _ in found]
+        used = statistics.median(used for _, used in found)
+        print(
+            f"{name:<20} {middle[name]:5.2f} s ({min(walls):.2f} to {max(walls):.2f}); {used:4.2f} s; "
+            f"{middle[name] / middle['smallest app']:.2f} x the smallest app"
+        )
+
+
+def pages(database: str) -> None:
+    """Server time of everything on every page, unchanged and after a change each time."""
+    with dashboard(database) as (url, pid):
+        show("nothing changed", asyncio.run(walk(url, pid, ROUNDS, None)))
+    changes = open_writer(database)
+    try:
+        with dashboard(database) as (url, pid):
+            show("after a change each time", asyncio.run(walk(url, pid, 1, changes)))
+    finally:
+        changes.dispose()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--big", type=Path, default=None, help="the big database, built here where it is not")
+    parser.add_argument("--only", choices=("start", "pages"), default=None)
+    given = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = given.big or Path(scratch) / "big.sqlite"
+        database = f"sqlite:///{path.absolute()}" if path.exists() else build_file(path, BIG)
+        if given.only != "pages":
+            starts(database, Path(scratch))
+        if given.only != "start":
+            pages(database)
+
+
+if __name__ == "__main__":
+    main()
