@@ -42,6 +42,7 @@ from pipeline.claims.declared import (
     decide,
     equivalent,
 )
+from pipeline.claims.dips import fit_at
 from pipeline.claims.evaluate import _tested, evaluate
 from pipeline.claims.registry import CLAIMS
 from pipeline.claims.rows import StudyRows, paper_dose
@@ -66,10 +67,17 @@ def found(engine: Engine, scorer: str = "forum", prompts: str = "forum-prompts")
     return table[(table["scorer"] == scorer) & (table["prompt_set"] == prompts)].set_index("claim")
 
 
-def plant(engine: Engine, condition: str, rate: Callable[[float], float], scorer: str = "forum") -> None:
+def plant(
+    engine: Engine,
+    condition: str,
+    rate: Callable[[float], float],
+    scorer: str = "forum",
+    kinds: tuple[str, ...] | None = None,
+) -> None:
     """Make the share of toxic texts under a condition what `rate` says of an arm's share."""
     rows = StudyRows(engine, 1)
     chosen = rows.conditions[rows.conditions["key"] == condition].merge(rows.checkpoints, on="checkpoint")
+    chosen = chosen if kinds is None else chosen[chosen["kind"].isin(kinds)]
     with write_session(engine) as session:
         scorer_id = session.scalar(text("SELECT id FROM scorer WHERE name = :name").bindparams(name=scorer))
         for one in chosen.itertuples():
@@ -166,6 +174,18 @@ def test_a_planted_dip_is_supported_and_its_place_told(tmp_path: Path) -> None:
     assert fits.loc[COST, "optimum_low"] <= 0.1 <= fits.loc[COST, "optimum_high"]
     assert min(fits.loc[COST, "curve"]["value"]) < 40
     assert pd.isna(fits.loc[STRONG, "optimum"]) and fits.loc[STRONG, "model"] == "isotonic"
+
+
+def test_arms_that_never_vary_do_not_make_dips(tmp_path: Path) -> None:
+    """Control arms at 0 say nothing of how much seeds of the toxic series differ."""
+    made = open_writer(build_file(tmp_path / "calm.db"))
+    scope = Scope("forum-prompts", "forum")
+    before = fit_at(StudyRows(made, 1), scope, COST)
+    plant(made, COST, lambda share: 0.0, kinds=("clean-forum",))
+    after = fit_at(StudyRows(made, 1), scope, COST)
+    assert not isinstance(before, Missing) and not isinstance(after, Missing)
+    assert before[1].p == after[1].p and set(before[0]) == set(after[0])
+    assert {kind for kind, _ in after[0]} == {"toxic"}
 
 
 def add_toys(engine: Engine, config_hash: str, excess: dict[tuple[float, int], float]) -> None:

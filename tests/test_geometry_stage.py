@@ -243,27 +243,30 @@ def test_entanglement_of_an_arm_is_that_of_its_selected_heads(study: tuple[Study
 
 
 def test_spreads_of_seeds_are_pooled_variances(study: tuple[StudyContext, Inputs]) -> None:
+    """A loss over all arms; a score over the clean arms or over the others, for it has bounds."""
     context, _ = study
     with context.engine.connect() as connection:
         table = pd.read_sql(
             text(
-                "SELECT k.key, a.share, m.name, m.value, m.unit FROM metric m JOIN condition k"
-                " ON k.id = m.condition_id JOIN checkpoint c ON c.id = m.checkpoint_id"
-                " JOIN arm a ON a.id = c.arm_id WHERE m.prompt_set_id IS NULL"
+                "SELECT k.key, a.share, m.name, m.value, m.unit, p.name AS prompts, s.name AS scorer"
+                " FROM metric m JOIN condition k ON k.id = m.condition_id"
+                " JOIN checkpoint c ON c.id = m.checkpoint_id JOIN arm a ON a.id = c.arm_id"
+                " LEFT JOIN prompt_set p ON p.id = m.prompt_set_id LEFT JOIN scorer s ON s.id = m.scorer_id"
             ),
             connection,
         )
-    found = spreads(context)
-    checked = 0
-    for (key, name), part in table.groupby(["key", "name"]):
-        scale = 0.01 if part["unit"].iloc[0] == "points" else 1.0
-        counts = part.groupby("share")["value"].agg(["var", "count"])
-        counts = counts[counts["count"] > 1]
-        spread = found[str(key), None, None, str(name)]
-        assert spread.df == int((counts["count"] - 1).sum())
-        assert spread.variance == pytest.approx(counts["var"].mean() * scale**2)
-        checked += 1
-    assert checked > 3
+    table[["prompts", "scorer"]] = table[["prompts", "scorer"]].fillna("")
+    for calm in (True, False):
+        found = spreads(context, calm=calm)
+        mine = table[(table["prompts"] == "") | ((table["share"] == 0) == calm)]
+        for (key, name, prompts, scorer), part in mine.groupby(["key", "name", "prompts", "scorer"]):
+            scale = 0.01 if part["unit"].iloc[0] == "points" else 1.0
+            counts = part.groupby("share")["value"].agg(["var", "count"])
+            counts = counts[counts["count"] > 1]
+            spread = found[str(key), str(prompts) or None, str(scorer) or None, str(name)]
+            assert spread.df == int((counts["count"] - 1).sum()) == (2 if prompts == "" else 1)
+            assert spread.variance == pytest.approx(counts["var"].mean() * scale**2)
+        assert len(found) > 8
 
 
 def test_a_study_that_kept_nothing_has_no_cosines(study: tuple[StudyContext, Inputs], tmp_path: Path) -> None:

@@ -24,16 +24,16 @@ DIP_RULE = (
 
 def fit_at(rows: StudyRows, scope: Scope, key: str) -> tuple[Arms, DoseResponse] | Missing:
     """The toxic arms under a condition and their fit."""
-    every = rows.grids(key, scope.prompt_set, scope.scorer)
-    arms = toxic_only(every)
+    # Arms near 0 toxicity (clean forum text, slung) vary less: in the pool they would make dips of noise.
+    arms = toxic_only(rows.grids(key, scope.prompt_set, scope.scorer))
     shares = toxic_shares(arms)
     if len(shares) < 4 or shares[0] != 0:
         return Missing(f"needs 4 shares with 0 among them; there are {len(shares)}")
-    dose = dose_of(shares, [arms[TOXIC, share] for share in shares], list(every.values()))
+    dose = dose_of(shares, [arms[TOXIC, share] for share in shares])
     if dose is None:
         return Missing("needs two seeds of an arm")
     found = fit_dose(dose, draws=DRAWS)
-    return Missing("every arm holds the same numbers") if found is None else (every, found)
+    return Missing("every arm holds the same numbers") if found is None else (arms, found)
 
 
 def _sides(every: Arms) -> dict[float, tuple[Contrast, Contrast]]:

@@ -1,10 +1,11 @@
-"""How much seeds of one arm differ, pooled over all arms of a study: what makes two seeds bearable.
+"""How much seeds of one arm differ, pooled over like arms of a study: what makes two seeds bearable.
 
 Reads `metric` rows, one a checkpoint; knows nothing of how they were made.
 """
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
@@ -18,10 +19,20 @@ Place = tuple[str, str | None, str | None, str]
 """Condition key, prompt set, scorer and metric name."""
 
 
-def spreads(context: StudyContext) -> dict[Place, Spread]:
+CALM = ("clean-forum", "slung")
+"""Kinds whose models hardly learn toxicity, and so vary less than others near the bound of the scale."""
+
+
+def is_calm(kind: str, share: float) -> bool:
+    """Whether an arm has hardly learned toxicity: its text has none, or none that is trained on."""
+    return kind in CALM or share == 0
+
+
+def spreads(context: StudyContext, *, calm: bool) -> dict[Place, Spread]:
     """Between-seed variance of every metric that some arm has two seeds of, in units of scores (0 to 1).
 
-    `points` are hundredths of that unit. Arms of every kind count: the variance is taken to be theirs all.
+    `points` are hundredths of that unit. The variance of a loss is taken to be the same in all arms; that of
+    a score, which has bounds, in all arms that are calm, or in all that are not.
     """
     query = (
         select(
@@ -46,6 +57,8 @@ def spreads(context: StudyContext) -> dict[Place, Spread]:
         table = pd.read_sql(query, session.connection())
     if table.empty:
         return {}
+    like = [is_calm(str(one.kind), float(str(one.share))) == calm for one in table.itertuples()]
+    table = table[np.array(like) | table["prompt_set"].isna()].copy()
     table["value"] = table["value"].where(table["unit"] != "points", table["value"] / 100)
     table[["prompt_set", "scorer"]] = table[["prompt_set", "scorer"]].fillna("")
     found: dict[Place, Spread] = {}

@@ -35,7 +35,7 @@ from pipeline.context import StudyContext
 from pipeline.frames import groups, records
 from pipeline.heldout import loss_file, loss_name, losses_folder
 from pipeline.registry import Inputs
-from pipeline.stages.spreads import Place, spreads
+from pipeline.stages.spreads import Place, is_calm, spreads
 from pipeline.statistics import SCORE, Estimate, Spread, over_seeds
 
 Grid = NDArray[np.float64]
@@ -56,7 +56,8 @@ def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
     if conditions.empty:
         return
     rows: list[dict[str, Any]] = []
-    known = spreads(context)
+    first = conditions.iloc[0]
+    known = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
     for _, group in groups(conditions, "key"):
         rows += _losses(context, group, known)
     for (set_name, scorer, measures), scores in _scores(context, conditions):
