@@ -59,7 +59,7 @@ def chromium() -> Iterator[Browser]:
 
 
 def settle(page: Page, seconds: float = 40.0) -> None:
-    """Wait until the page has run and nothing on it moves: no script at work, no skeleton, a stable height."""
+    """Wait until the page has run and nothing moves: no script at work, no skeleton, a stable height."""
     page.wait_for_selector("[data-testid=stMain] h3, [data-testid=stAlert]", timeout=seconds * 1000)
     until, last, calm = time.monotonic() + seconds, -1, 0
     while time.monotonic() < until and calm < 3:
