@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ def shared_data() -> Path:
     if not (folder / "probe_labelled.parquet").is_file():
         pytest.skip("the real data sets are not here; set HORMESIS_TEST_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def own_main() -> Iterator[None]:
+    """Streamlit's AppTest leaves a page as `__main__`, which processes started later would run again."""
+    before = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = before
 
 
 @pytest.fixture
