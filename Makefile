@@ -17,7 +17,8 @@ demo: $(STAMP)
 	$(BIN)/hormesis demo
 
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not quiet"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m quiet
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -104,7 +104,9 @@ def _summary(
 def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]]:
     """Tests of each condition against `none` of the same arms, and of each share against share 0.
 
-    Columns of `trials` as `suffix_trials` gives them. Pairs share goal and training seed.
+    Columns of `trials` as `suffix_trials` gives them. Pairs share goal and training seed. The tests are about
+    the checkpoints at hand: that arms differ from seed to seed by themselves is not allowed for, so a claim
+    over arms must take seeds as the unit.
     """
     toxic = trials[trials["kind"] == "toxic"]
     for (kind, share, condition, setting), here in groups(trials, ["kind", "share", "condition", "setting"]):

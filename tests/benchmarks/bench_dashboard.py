@@ -34,7 +34,6 @@ from db.write import write_session
 from tests.seeded_database import BIG, build_file
 from tests.viewer import Run, Viewer, viewing
 
-STARTS = 5
 ROUNDS = 3
 MOST_POINTS = 15_000
 SMALLEST = """
@@ -213,7 +212,7 @@ def first_chart(
         process.wait(timeout=60)
 
 
-def starts(database: str, scratch: Path) -> None:
+def starts(database: str, scratch: Path, number: int) -> None:
     """Starts of the dashboard and of the smallest app, in turn, in one open browser."""
     from tests.screenshots import chromium
 
@@ -222,7 +221,7 @@ def starts(database: str, scratch: Path) -> None:
     environment = dict(os.environ, HORMESIS_DB=database)
     taken: dict[str, list[tuple[float, float]]] = {}
     with chromium() as browser:
-        for turn in range(STARTS + 1):
+        for turn in range(number + 1):
             port = free_port("127.0.0.1", 0)
             url = f"http://127.0.0.1:{port}"
             ours = [sys.executable, "-m", "pipeline.cli", "dashboard", "--port", str(port), "--no-browser"]
@@ -239,7 +238,7 @@ def starts(database: str, scratch: Path) -> None:
                 context.close()
                 if turn:  # the first turn warms the disk's cache
                     taken.setdefault(name, []).append(found)
-    print(f"\nprocess start to first chart in Chromium, median of {STARTS} (least to most); processor time")
+    print(f"\nprocess start to first chart in Chromium, median of {number} (least to most); processor time")
     middle = {name: statistics.median(wall for wall, _ in found) for name, found in taken.items()}
     for name, found in taken.items():
         walls = [wall for wall, _ in found]
@@ -269,12 +268,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--big", type=Path, default=None, help="the big database, built here where it is not")
     parser.add_argument("--only", choices=("start", "pages"), default=None)
+    parser.add_argument("--starts", type=int, default=5, help="how many starts the median is of")
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
         path = given.big or Path(scratch) / "big.sqlite"
         database = f"sqlite:///{path.absolute()}" if path.exists() else build_file(path, BIG)
         if given.only != "pages":
-            starts(database, Path(scratch))
+            starts(database, Path(scratch), given.starts)
         if given.only != "start":
             pages(database)
 

@@ -16,7 +16,7 @@ from tests.browser.conftest import Live
 from tests.screenshots import settle
 from tests.service_world import pane
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
 HOSTILE = (
     '<img src=x onerror="window.__hit=1"><script>window.__hit=1</script> '
     "**bold** [x](javascript:1) $x^2$ :red[no] \u202eabc \u05d0\u05d1 \u0627\u0628 😀"

@@ -20,7 +20,7 @@ from tests.browser.test_live import TEN, said, steer
 from tests.screenshots import served
 from tests.service_world import pane, server
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
 SECRET = "correct horse battery staple"
 SLOW: dict[str, Any] = {"model1": "slow", "panes": 1, "length": 256}
 

@@ -47,6 +47,7 @@ def table(page: Page, alt: str | re.Pattern[str]) -> Locator:
     """The rows of a table that a screen reader is given; those out of sight are counted, not there."""
     region = page.get_by_role("region", name=alt).first
     region.scroll_into_view_if_needed()
+    region.locator("[role=gridcell]").first.wait_for(state="attached")
     return region.locator("table[role=grid]")
 
 
