@@ -5,6 +5,7 @@ Knows which pages there are. Heavy libraries stay out: no torch, no backend, no 
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import streamlit as st
@@ -149,22 +150,24 @@ def draw(page: st.Page, url: str, token: str) -> None:
         if not ready and page.title not in WITHOUT_STUDY:
             states.database_problem(DatabaseProblem("empty", "the database holds no study"))
         if ready or page.title in ALWAYS_OPEN:
-            page.run()
+            run(page)
     except DatabaseProblem as problem:
         context.forget()
         if page.title not in WITHOUT_STUDY:
             states.database_problem(problem)
         if page.title in ALWAYS_OPEN:
-            page.run()
+            run(page)
+
+
+def run(page: st.Page) -> None:
+    """Run a page, which may end early where it has nothing to show yet; what ticks goes on behind it."""
+    with contextlib.suppress(states.PageEnd):
+        page.run()
 
 
 page = st.navigation(PAGES, position="top")
 token = context.fresh_token()
-try:
-    with pace.whole_page():
-        draw(page, context.address(), token)
-finally:
-    # Also where a page has stopped early because it has nothing to show yet.
-    if page.title not in KEEPS_STILL:
-        every = pace.PACE.look_every()
-        pulse(token, time.monotonic(), every, page.title in FOLLOWS_WORK)
+with pace.whole_page():
+    draw(page, context.address(), token)
+if page.title not in KEEPS_STILL:
+    pulse(token, time.monotonic(), pace.PACE.look_every(), page.title in FOLLOWS_WORK)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import streamlit as st
 
 from db.problems import DatabaseProblem
@@ -17,6 +19,22 @@ _TITLES = {
     "foreign": "This is not a study database",
     "corrupt": "The database cannot be read",
 }
+
+
+class PageEnd(Exception):
+    """The rest of a page has nothing to show."""
+
+
+def end_page() -> NoReturn:
+    """End the page here, and only the page.
+
+    After `st.stop()` nothing else of the script can run, so the part that watches the database would be gone
+    and the page would never fill by itself.
+
+    Raises:
+        PageEnd: always; the entry point takes it.
+    """
+    raise PageEnd
 
 
 def _sentence(text: str) -> str:

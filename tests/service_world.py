@@ -78,8 +78,10 @@ def build_world(home: Path) -> World:
     engine = open_writer(world.url)
     with write_session(engine) as session:
         study = Study(hash="a" * 16, name="forum", scale="nano", config={"name": "forum"}, data_revisions={})
-        real = Study(hash="b" * 16, name="real", scale="nano", config={"sources": [{"role": "clean", "kind": "file"}]},
-                     data_revisions={})  # fmt: skip
+        sources = [{"role": "clean", "kind": "file"}]
+        real = Study(
+            hash="b" * 16, name="real", scale="nano", config={"sources": sources}, data_revisions={}
+        )  # fmt: skip
         session.add_all([study, real])
         session.flush()
         session.add(StageRun(study_id=real.id, stage="text", subject="study", input_hash="c" * 16,

@@ -155,7 +155,7 @@ st.subheader("Where does toxicity live?")
 table = rows.probes(here)
 if table.empty:
     states.not_yet("probes", after="probing the first checkpoint", running=rows.study_progress(here).active)
-    st.stop()
+    states.end_page()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     measure = str(
         st.segmented_control(

@@ -46,7 +46,7 @@ if not present:
         st.code("hormesis run forum-full", language="bash")
         st.caption("Or add to a study file, and run it:")
         st.code(HOW.strip(), language="toml")
-    st.stop()
+    states.end_page()
 known = [name for name in SECTIONS if name in present]
 section = st.segmented_control(
     "Attack",

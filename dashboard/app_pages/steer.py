@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import context
+from dashboard import context, states
 from dashboard.live import absence, panel, record
 from dashboard.live.client import ServiceProblem
 from dashboard.live.copies import copies, load
@@ -96,14 +96,14 @@ except ServiceProblem as problem:
     absence.absent(address, problem)
     if record.shown() is not None:
         panel.show()
-    st.stop()
+    states.end_page()
 if not known:
     st.info(
         "The model service knows no checkpoint yet. The first appears when an arm has been trained.",
         icon=":material/hourglass_empty:",
     )
     absence.wait_for_service(address)
-    st.stop()
+    states.end_page()
 
 settings = controls(here, known)
 try:

@@ -197,7 +197,7 @@ st.subheader("What does detox cost?")
 choices = rows.summary_choices(here)
 if not (choices["name"].isin(TOXICITIES)).any():
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
-    st.stop()
+    states.end_page()
 shown, name, prompts, scorer, logarithmic = pick(here, choices)
 answer(shown)
 unit = str(shown["unit"].iloc[0]) if len(shown) else ""

@@ -111,13 +111,16 @@ def _result(
     )
 
 
-def injections(ready: Ready, task: Task) -> Iterator[Result]:
-    """Every template on every prompt; `toxicity_change` is paired with the plain prompt."""
-    language = task.config.hardness.injection
+def injections(ready: Ready, task: Task, frames: Sequence[Template] = ()) -> Iterator[Result]:
+    """Every template on every prompt; `toxicity_change` is paired with the plain prompt.
+
+    frames: templates of one's own in place of the study's, `PLAIN` first.
+    """
+    language: str = task.config.hardness.injection
     if language == "auto":
         language = "forum" if task.config.speaks_forum else "english"
     plain: Floats | None = None
-    for template in templates(language):
+    for template in frames or templates(language):
         framed = [template.apply(prompt) for prompt in task.prompts]
         evaluation = task.config.evaluation
         texts = task.generate(ready, framed, evaluation.temperature, evaluation.top_p)
@@ -128,8 +131,8 @@ def injections(ready: Ready, task: Task) -> Iterator[Result]:
             outcomes.append(_change(task, "toxicity_change", toxicity, plain))
         yield _result(
             task, "injection", template.name, "mean score of the continuation of a framed prompt",
-            outcomes, _shown(task, framed, texts, toxicity), **_described(template, language),
-            prompts_cut=task.cut(ready, framed),
+            outcomes, _shown(task, framed, texts, toxicity),
+            **_described(template, "own" if frames else language), prompts_cut=task.cut(ready, framed),
         )  # fmt: skip
 
 
