@@ -110,6 +110,9 @@ def toolbar(url: str, token: str) -> bool:
     with st.container(horizontal=True, vertical_alignment="bottom", key="toolbar"):
         if len(studies):
             names = context.study_names(studies)
+            if page.title == "Runs" and (place := context.arrived(studies)) is not None:
+                st.session_state["study"] = names[place]
+                st.session_state["tab"] = "Progress"
             picked = st.selectbox("Study", names, key="study", bind="query-params", width=280)
             found = context.choose(url, token, studies, names.index(picked) if picked in names else 0)
             status_badge(found)

@@ -17,6 +17,7 @@ from dashboard.records import records
 from db.location import database_url
 
 _KEY = "_context"
+_AWAITED = "_awaited"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,27 @@ def study_names(studies: pd.DataFrame) -> list[str]:
         f"{row.name_} ({row.hash[:6]})" if again else str(row.name_)
         for row, again in zip(records(studies.rename(columns={"name": "name_"})), twice, strict=True)
     ]
+
+
+def await_study(name: str, study_hash: str) -> None:
+    """A study was started from here: show it as soon as the database knows it."""
+    st.session_state[_AWAITED] = (name, study_hash)
+
+
+def awaited() -> tuple[str, str] | None:
+    """Name and hash of the study that was started from here and is not in the database yet."""
+    waiting: tuple[str, str] | None = st.session_state.get(_AWAITED)
+    return waiting
+
+
+def arrived(studies: pd.DataFrame) -> int | None:
+    """The place of the awaited study once it is there; it is no longer awaited then."""
+    waiting = awaited()
+    hashes = [str(value) for value in studies["hash"]]
+    if waiting is None or waiting[1] not in hashes:
+        return None
+    del st.session_state[_AWAITED]
+    return hashes.index(waiting[1])
 
 
 def choose(url: str, token: str, studies: pd.DataFrame, place: int) -> Context:

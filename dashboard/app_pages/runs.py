@@ -127,7 +127,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     if here is not None:
         report_button(here)
 permission = control(context.address(), st.get_option("server.address"))
-awaited(permission, [] if here is None else [str(value) for value in here.studies["hash"]])
+awaited(permission)
 if here is None:
     with st.container(border=True):
         st.markdown("**Start a study**")

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import card
+from dashboard import card, context
 from dashboard.running import process
 from dashboard.running.permission import Home, Refusal
 from dashboard.wording import arm_label, duration
@@ -111,7 +111,7 @@ def _begin(home: Home, known: dict[str, Any]) -> None:
         st.session_state["_start_problem"] = str(problem)
         return
     st.session_state.pop(_PLAN, None)
-    st.session_state["_awaited"] = (plan["name"], plan["hash"])
+    context.await_study(plan["name"], plan["hash"])
 
 
 def start_form(home: Home | Refusal) -> None:
@@ -147,16 +147,11 @@ def start_form(home: Home | Refusal) -> None:
     )
 
 
-def awaited(home: Home | Refusal, known: list[str]) -> None:
-    """Say that a study was started while its rows are not there yet; show it once they are."""
-    waiting = st.session_state.get("_awaited")
-    if waiting is None or isinstance(home, Refusal):
-        return
-    name, study_hash = waiting
-    if study_hash in known:
-        del st.session_state["_awaited"]
-        return
-    _await(home, name, study_hash)
+def awaited(home: Home | Refusal) -> None:
+    """Say that a study was started while its rows are not there yet; the page shows it once they are."""
+    waiting = context.awaited()
+    if waiting is not None and not isinstance(home, Refusal):
+        _await(home, *waiting)
 
 
 @st.fragment(run_every=1.0)
