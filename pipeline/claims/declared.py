@@ -76,6 +76,11 @@ class Scope:
     scorer: str
 
 
+LATER = (
+    "Written after a first look at results of forum-full: exploratory there, declared before anywhere else."
+)
+
+
 @dataclass(frozen=True)
 class Claim:
     """A declared test: everything that is fixed before a row is looked at."""
@@ -90,6 +95,13 @@ class Claim:
     test: Callable[[StudyRows, Scope], Outcome]
     scoped: bool = True
     """Whether it depends on the prompt set and the scorer."""
+    later: bool = False
+    """Whether it was written when results of `forum-full` had been seen; for that study it is exploratory."""
+
+    @property
+    def stated_rule(self) -> str:
+        """The rule, and whether it was written after a look at results."""
+        return f"{self.rule} {LATER}" if self.later else self.rule
 
 
 def directional(

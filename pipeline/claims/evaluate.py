@@ -99,7 +99,7 @@ def _row(
         "question": claim.question,
         "estimand": claim.estimand,
         "rows_used": claim.rows,
-        "rule": claim.rule,
+        "rule": claim.stated_rule,
         "status": decide(outcome, p_holm),
         "detail": outcome.detail,
         **numbers,

@@ -156,6 +156,7 @@ CLAIMS = (
         "are no word of 5 statements are left out",
         "lens_token of the kept heads, example of the probe set",
         DIRECTION.format(least=LEAST_WORDS, unit="points"), _words, scoped=False,
+        later=True,
     ),
     Claim(
         "R-entangled", "readers", "In the language model toxicity is less entangled after toxic text",
@@ -163,6 +164,6 @@ CLAIMS = (
         "Largest |cosine| of toxicity with another feature, whitened and corrected for noise, mean over "
         "selected heads: largest share less none",
         "entanglement of the selected heads", DIRECTION.format(least=LEAST_COSINE, unit="|cos|"), _entangled,
-        scoped=False,
+        scoped=False, later=True,
     ),
 )  # fmt: skip

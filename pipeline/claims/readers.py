@@ -187,6 +187,7 @@ CLAIMS = (
         "Would more text in the same style have helped as much?",
         "Toxicity under ITI at the middle matched cost: toxic arm less the clean-forum arm with as many "
         "added tokens", SCORES, DIRECTION.format(least=LEAST, unit="points"), _control_steered,
+        later=True,
     ),
     Claim(
         "R-relative", "readers",

@@ -103,6 +103,7 @@ CLAIMS = (
         "Toxicity of the later half less the earlier half of long texts, strongest steering attacked less "
         "unsteered, mean of the toxic series",
         "attack_outcome drift of long", DIRECTION.format(least=LEAST, unit="points"), _drift, scoped=False,
+        later=True,
     ),
     Claim(
         "R-sampling", "readers", "Steering lowers toxicity at every temperature and top-p tried",
@@ -112,7 +113,7 @@ CLAIMS = (
         "attack_outcome toxicity of sampling",
         DIRECTION.format(least=LEAST, unit="points")
         + " p is the largest over the settings; one setting that is not supported decides.",
-        _sampling, scoped=False,
+        _sampling, scoped=False, later=True,
     ),
     Claim(
         "R-rounding", "readers", "Weights rounded to 4 bits leave the steered model's toxicity as it is",
@@ -120,6 +121,6 @@ CLAIMS = (
         "Toxicity with int4 weights less that with full weights under the strongest steering attacked, mean "
         "of the toxic series",
         "attack_outcome toxicity_change of quantised, setting int4",
-        EQUIVALENCE.format(least=LEAST, unit="points"), _rounding, scoped=False,
+        EQUIVALENCE.format(least=LEAST, unit="points"), _rounding, scoped=False, later=True,
     ),
 )  # fmt: skip
