@@ -222,17 +222,18 @@ def starts(database: str, scratch: Path, number: int) -> None:
     taken: dict[str, list[tuple[float, float]]] = {}
     with chromium() as browser:
         for turn in range(number + 1):
-            port = free_port("127.0.0.1", 0)
-            url = f"http://127.0.0.1:{port}"
-            ours = [sys.executable, "-m", "pipeline.cli", "dashboard", "--port", str(port), "--no-browser"]
-            launcher = [sys.executable, "-m", "dashboard.launch", "--db", database, "--port", str(port)]
-            plain = [sys.executable, "-m", "streamlit", "run", str(smallest), "--server.port", str(port)]
-            plain += ["--server.headless", "true", "--browser.gatherUsageStats", "false"]
-            for name, command in (
+            ours = ["pipeline.cli", "dashboard", "--no-browser", "--port"]
+            launcher = ["dashboard.launch", "--db", database, "--port"]
+            plain = ["streamlit", "run", str(smallest), "--server.headless", "true"]
+            plain += ["--browser.gatherUsageStats", "false", "--server.port"]
+            for name, module in (
                 ("hormesis dashboard", ours),
                 ("dashboard.launch", launcher),
                 ("smallest app", plain),
             ):
+                # A port of its own: the server before it may take a moment longer to end.
+                port = free_port("127.0.0.1", 0)
+                url, command = f"http://127.0.0.1:{port}", [sys.executable, "-m", *module, str(port)]
                 context = browser.new_context(viewport={"width": 1440, "height": 1000})
                 found = first_chart(command, url, context.new_page(), environment)
                 context.close()
