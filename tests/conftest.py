@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from dashboard import pace
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -31,6 +33,12 @@ def own_main() -> Iterator[None]:
     before = sys.modules["__main__"]
     yield
     sys.modules["__main__"] = before
+
+
+@pytest.fixture(autouse=True)
+def no_browser_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages drawn without a browser need not wait for one; those of the browser tests are other processes."""
+    monkeypatch.setattr(pace, "ANSWER_FIRST", 0.0)
 
 
 @pytest.fixture

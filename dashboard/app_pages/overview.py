@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, rows, states, verdict_view
+from dashboard import card, context, controls, pace, rows, states, verdict_view
 from dashboard.charts.dose import dose_response
 from dashboard.charts.dose_layers import paper_column
 from dashboard.charts.drawn import drawn
@@ -134,6 +134,7 @@ def results(found: context.Context, running: bool) -> None:
         said = fit_said(fits)
         how = f"{READ_DOSE} {said[:1].upper()}{said[1:]}." if said else READ_DOSE
         dose_card(shown, "toxicity", "dose", how, fits if fitted else None, paper)
+    pace.answer_first()
     if len(words):
         with grid.cell():
             name = str(words["name"].iloc[0])
