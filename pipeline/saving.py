@@ -14,6 +14,7 @@ from backend.export import ExportError, export_steered, save_plain
 from backend.steering import iti
 from db.engine import open_writer
 from db.schema import Checkpoint, Study
+from db.state import state_of
 from db.write import read_session
 from pipeline.config import parse_study
 from pipeline.context import StudyContext
@@ -66,6 +67,10 @@ def save_condition(name: str, key: str, folder: Path, *, home: Path, database_ur
 
 
 def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
+    # A database is looked into, never made: opening a writer would leave an empty file behind.
+    state = state_of(database_url)
+    if state.kind in ("missing", "empty"):
+        raise NoSuchCheckpoint(state.sentence)
     engine = open_writer(database_url)
     query = (
         select(Checkpoint.id, Study.id, Study.config)

@@ -208,6 +208,21 @@ def test_a_wrong_database_is_named_and_left_alone(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("command", [["save", "toxic-0-s0"], ["report", "forum"], ["verdicts"], ["export"]])
+def test_without_a_database_none_is_made(
+    command: list[str],
+    tmp_path: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = [str(tmp_path / "out")] if command[0] in ("save", "export") else []
+    code, line = said([*command, *folder], monkeypatch, capsys)
+    assert code == 2
+    assert "run a study to make one" in line and "\n" not in line
+    assert not own_home.exists() or files(own_home) == []
+
+
 def test_models_that_cannot_be_trusted_or_loaded(
     tmp_path: Path,
     real_study: Path,

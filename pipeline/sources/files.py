@@ -27,7 +27,10 @@ def find_files(location: str) -> list[Path]:
         raise SourceError(f"{location}: is a folder; name a file or a pattern such as '{path.name}/*.jsonl'")
     base, pattern = _split_pattern(path)
     if pattern is None:
-        raise SourceError(f"{location}: no such file")
+        raise SourceError(
+            f"{location}: no such file; relative paths start at the data folder (--data, HORMESIS_DATA) or, "
+            "in a study file of your own, at its folder"
+        )
     found = sorted(one for one in base.glob(pattern) if one.is_file())
     if not found:
         raise SourceError(f"{location}: no file matches this pattern")
