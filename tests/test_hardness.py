@@ -14,19 +14,23 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 from scipy import stats
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
 from backend.attacks.gcg import AttackError, SearchSettings, search_suffix
 from backend.forum import judge
 from backend.forum.judge import undecided
 from backend.models import load_model
+from db.engine import open_writer
+from db.schema import Study
+from db.write import write_session
+from pipeline.attacks.differences import compare
 from pipeline.attacks.differences import tests_of as make_tests
 from pipeline.attacks.goals import file_goals, forum_goals, goals_of
 from pipeline.attacks.judging import mcnemar, rate_interval, two_proportions
 from pipeline.attacks.relearning import crossing, first_crossing
 from pipeline.capability.items import minimal_pairs, tasks_of
 from pipeline.config import ConfigError, load_study, parse_study
-from pipeline.context import ArmPlan
+from pipeline.context import ArmPlan, StudyContext
 from pipeline.registry import Inputs, arm_stages
 from pipeline.sources import SourceError
 from pipeline.stages.text import source_revisions
@@ -266,6 +270,24 @@ def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path
     again = run(home, "run", str(study))
     assert "nothing to do" in again.stderr, again.stderr
     pd.testing.assert_frame_equal(outcomes, table(home, OUTCOMES))
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("runner")
+def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None:
+    _, home = finished
+    rates = "SELECT key, value FROM summary WHERE name LIKE 'suffix%' ORDER BY key"
+    before = table(home, rates)
+    assert len(before)
+    engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
+    with write_session(engine) as session:
+        session.execute(text("UPDATE summary SET key = 'earlier|' || key WHERE name LIKE 'suffix%'"))
+        session.execute(text("UPDATE attack_test SET key = 'earlier|' || key"))
+        study_id, config = session.execute(select(Study.id, Study.config)).one()
+    compare(StudyContext(parse_study(config), study_id, home, engine))
+    engine.dispose()
+    pd.testing.assert_frame_equal(table(home, rates), before)
+    assert not table(home, "SELECT key FROM attack_test WHERE key LIKE 'earlier|%'").size
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
 from db.write import read_session, upsert, write_session
@@ -25,13 +25,27 @@ RULES = ("success", "prefix_match")
 
 def compare(context: StudyContext) -> None:
     """Write the pooled success rates and the tests of all suffix attacks that are there."""
-    trials = suffix_trials(context)
-    if trials.empty:
-        return
-    draws = context.config.evaluation.bootstrap
-    summaries = [_summary(context, *one, draws) for one in _cells(trials)]
-    tests = [{"study_id": context.study_id, **one} for one in tests_of(trials, draws)]
+    # One transaction round all of it: of arms that end together, none writes what it saw before the other.
     with write_session(context.engine) as session:
+        trials = suffix_trials(context)
+        draws = context.config.evaluation.bootstrap
+        summaries = [_summary(context, *one, draws) for one in _cells(trials)]
+        tests = (
+            [{"study_id": context.study_id, **one} for one in tests_of(trials, draws)] if len(trials) else []
+        )
+        # What was made of other goals or of conditions that are gone.
+        session.execute(
+            delete(Summary).where(
+                Summary.study_id == context.study_id,
+                Summary.name.startswith("suffix_", autoescape=True),
+                Summary.key.not_in([one["key"] for one in summaries]),
+            )
+        )
+        session.execute(
+            delete(AttackTest).where(
+                AttackTest.study_id == context.study_id, AttackTest.key.not_in([one["key"] for one in tests])
+            )
+        )
         upsert(session, Summary, summaries, on=("study_id", "key"))
         upsert(session, AttackTest, tests, on=("study_id", "key"))
 
