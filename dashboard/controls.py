@@ -15,6 +15,10 @@ VIEW_HELP = (
 )
 
 
+FLUENCIES = ("fluency", "distinct_2", "repetition_4")
+"""Metrics of how whole the language is; the first that a study has stands beside toxicity."""
+
+
 def options(values: pd.Series) -> list[str]:
     """Distinct values without nulls, sorted."""
     return sorted({str(value) for value in values.dropna()})
@@ -38,6 +42,16 @@ def scorer(found: Sequence[str]) -> str | None:
     if not found:
         return None
     return st.selectbox("Scorer", list(found), key="scorer", bind="query-params", width=220)
+
+
+def fluency(choices: pd.DataFrame, prompts: str | None) -> tuple[str, str | None] | None:
+    """The first fluency metric there is for these prompts, with its scorer; None where there is none."""
+    mine = choices[choices["prompt_set"] == prompts]
+    for name in FLUENCIES:
+        known = mine[mine["name"] == name]
+        if len(known):
+            return name, next(iter(options(known["scorer"])), None)
+    return None
 
 
 def view(*choices: str, key: str = "view") -> str:

@@ -97,13 +97,11 @@ def of_dose(table: pd.DataFrame) -> pd.DataFrame:
 
 def fluency_rows(found: context.Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
     """The first fluency metric the study has, for these prompts."""
-    for name in ("fluency", "distinct_2", "repetition_4"):
-        known = choices[(choices["name"] == name) & (choices["prompt_set"] == prompts)]
-        if len(known):
-            scorers = controls.options(known["scorer"])
-            scorer = scorers[0] if scorers else None
-            return of_dose(rows.summaries(found, name=name, prompts=prompts, scorer=scorer))
-    return pd.DataFrame()
+    known = controls.fluency(choices, prompts)
+    if known is None:
+        return pd.DataFrame()
+    name, scorer = known
+    return of_dose(rows.summaries(found, name=name, prompts=prompts, scorer=scorer))
 
 
 def results(found: context.Context, running: bool) -> None:

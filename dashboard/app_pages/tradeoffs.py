@@ -146,35 +146,33 @@ def fluency_card(
     logarithmic: bool,
 ) -> None:
     """Fluency of the same conditions on the same axis."""
-    for name in ("fluency", "distinct_2", "repetition_4"):
-        known = choices[(choices["name"] == name) & (choices["prompt_set"] == prompts)]
-        if known.empty:
-            continue
-        scorers = controls.options(known["scorer"])
-        joined = join_cost(found, name, prompts, scorers[0] if scorers else None)
-        mine = joined.merge(shown[KEYS].drop_duplicates(), on=KEYS)
-        if mine.empty:
-            return
-        with st.container(border=True):
-            card.chart(
-                curves(
-                    mine,
-                    f"{metric_name(name)} ({mine['unit'].iloc[0]})",
-                    logarithmic=logarithmic,
-                    frontier=False,
-                ),
-                key="tradeoff_fluency",
-                title=f"{metric_name(name)} of the same conditions",
-                alt=f"{metric_name(name)} against added cross-entropy for the conditions on the left",
-                how=(
-                    "A condition under which this rises while toxicity falls makes the model loop."
-                    if name == "repetition_4"
-                    else "A condition that lowers toxicity and this as well is breaking the language."
-                ),
-                note="Bars: 95 % intervals, both ways.",
-                rows=mine,
-            )
+    known = controls.fluency(choices, prompts)
+    if known is None:
         return
+    name, scorer = known
+    joined = join_cost(found, name, prompts, scorer)
+    mine = joined.merge(shown[KEYS].drop_duplicates(), on=KEYS)
+    if mine.empty:
+        return
+    with st.container(border=True):
+        card.chart(
+            curves(
+                mine,
+                f"{metric_name(name)} ({mine['unit'].iloc[0]})",
+                logarithmic=logarithmic,
+                frontier=False,
+            ),
+            key="tradeoff_fluency",
+            title=f"{metric_name(name)} of the same conditions",
+            alt=f"{metric_name(name)} against added cross-entropy for the conditions on the left",
+            how=(
+                "A condition under which this rises while toxicity falls makes the model loop."
+                if name == "repetition_4"
+                else "A condition that lowers toxicity and this as well is breaking the language."
+            ),
+            note="Bars: 95 % intervals, both ways.",
+            rows=mine,
+        )
 
 
 def texts(found: context.Context, table: pd.DataFrame, prompts: str | None, scorer: str | None) -> None:

@@ -20,7 +20,6 @@ from dashboard.wording import arm_label, condition_label, is_imported, metric_na
 from db.paper import source
 
 KEYS = ["kind", "share", "condition_key"]
-FLUENCIES = ("fluency", "distinct_2", "repetition_4")
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def answer(found: Context, table: pd.DataFrame, choice: Choice) -> Section:
             how = "A line that dips below its own left end means that dose helped under that condition."
             how += f" {said[:1].upper()}{said[1:]}." if said else ""
             blocks.append(_dose(drawn, "toxicity", f"Toxicity by toxic share, {title}", how, fits))
-    for name in FLUENCIES:
+    for name in controls.FLUENCIES:
         words = controls.in_view(of_choice(dosed, name, choice), controls.MATCHED)
         if len(words):
             how = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
