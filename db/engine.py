@@ -61,13 +61,14 @@ def open_writer(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
 def _make_current(connection: Connection, url: URL) -> None:
     """Create or upgrade the tables inside the open transaction; two writers take turns here."""
     state = inspect(connection, url)
-    if state.kind in ("ok", "older", "empty"):
-        if state.kind != "ok":
-            migrate.upgrade(connection)
-            if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
-        return
-    raise DatabaseProblem(state.kind, state.sentence)
+    if state.kind == "empty":
+        migrate.create(connection)
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+    elif state.kind == "older":
+        migrate.upgrade(connection)
+    elif state.kind != "ok":
+        raise DatabaseProblem(state.kind, state.sentence)
 
 
 def _prepare(path: Path, url: URL) -> None:

@@ -1,12 +1,13 @@
-"""Brings a database to the newest revision by Alembic, and writes new revisions from the schema.
+"""Makes a database's tables, brings an older one to the newest revision by Alembic, and writes new revisions.
 
-Knows the revisions in `db/migrations/versions`; file names start with the revision, e.g. `0001_first.py`.
-`python -m db.migrate new "what changed"` writes the next revision, `python -m db.migrate first` writes the
-first one anew (only while no database is in use anywhere).
+The revisions lie in `db/migrations/versions`; file names start with the revision, e.g. `0002_first_tables.py`.
+`python -m db.migrate "what changed" OLD.sqlite` writes the next one: what leads from a SQLite file made by
+the version before to the schema of today.
 """
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 from functools import cache
@@ -32,6 +33,16 @@ def head() -> str:
     return revisions()[-1]
 
 
+def create(connection: Connection) -> None:
+    """Make every table of the schema and mark the newest revision, inside the caller's transaction."""
+    from alembic import command
+
+    from db.schema import Base
+
+    Base.metadata.create_all(connection)
+    command.stamp(_config(connection), "head")
+
+
 def upgrade(connection: Connection) -> None:
     """Run every missing revision on an open connection, inside the caller's transaction."""
     from alembic import command
@@ -39,30 +50,23 @@ def upgrade(connection: Connection) -> None:
     command.upgrade(_config(connection), "head")
 
 
-def differences(connection: Connection) -> list[object]:
-    """What Alembic would change to make the connection's tables equal the schema; empty when equal."""
-    from alembic.autogenerate import compare_metadata
-    from alembic.migration import MigrationContext
+def write_revision(message: str, old: Path) -> Path:
+    """Write the revision that leads from the SQLite file `old`, which stays as it is, to the schema.
 
-    from db.schema import Base
-
-    context = MigrationContext.configure(connection, opts={"compare_type": True})
-    return list(compare_metadata(context, Base.metadata))
-
-
-def write_revision(message: str, number: str | None = None) -> Path:
-    """Write the revision that leads from the newest one to the schema; returns the file."""
+    Returns the new file.
+    """
     from alembic import command
 
-    known = revisions()
-    number = number or f"{int(known[-1]) + 1 if known else 1:04d}"
+    number = f"{int(head()) + 1:04d}"
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
-        if known:
-            upgrade(connection)
-        made = command.revision(_config(connection), message, autogenerate=True, rev_id=number)
+        source = sqlite3.connect(f"{old.absolute().as_uri()}?mode=ro", uri=True)
+        source.backup(connection.connection.driver_connection)  # type: ignore[arg-type]
+        source.close()
+        upgrade(connection)
+        scripts = command.revision(_config(connection), message, autogenerate=True, rev_id=number)
     revisions.cache_clear()
-    script = made[0] if isinstance(made, list) else made
+    script = scripts[0] if isinstance(scripts, list) else scripts
     if script is None:
         raise ValueError("alembic wrote no revision")
     path = Path(script.path)
@@ -84,12 +88,6 @@ def _config(connection: Connection) -> Config:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["first"]:
-        for old in (FOLDER / "versions").glob("[0-9]*.py"):
-            old.unlink()
-        revisions.cache_clear()
-        print(write_revision("first tables", "0001"))
-    elif len(sys.argv) == 3 and sys.argv[1] == "new":
-        print(write_revision(sys.argv[2]))
-    else:
-        sys.exit('usage: python -m db.migrate first | new "what changed"')
+    if len(sys.argv) != 3:
+        sys.exit('usage: python -m db.migrate "what changed" OLD.sqlite')
+    print(write_revision(sys.argv[1], Path(sys.argv[2])))

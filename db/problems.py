@@ -72,11 +72,7 @@ _SENTENCES: tuple[tuple[str, Kind, str], ...] = (
     ("readonly", "permission", "{name} cannot be written: no permission for the file or its folder"),
     ("read-only", "permission", "{name} cannot be written: no permission for the file or its folder"),
     ("unable to open", "permission", "{name} cannot be opened: no permission for the file or its folder"),
-    (
-        "no such table",
-        "older",
-        "{name} lacks a table this version needs; run `hormesis status` once to upgrade",
-    ),
+    ("no such table", "older", "{name} lacks a table this version needs; run: hormesis upgrade"),
 )
 
 

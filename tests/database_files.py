@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 from db.engine import open_writer
@@ -21,6 +22,22 @@ def make(path: Path) -> str:
         upsert(session, Study, [ROW], on=("hash",))
     engine.dispose()
     return url_of(path)
+
+
+def make_old(path: Path) -> str:
+    """A file as the first version (revision 0002) made and filled it."""
+    script = Path(__file__).parent / "fixtures" / "database_0002.sql"
+    connection = sqlite3.connect(path)
+    connection.executescript(script.read_text(encoding="utf-8"))
+    connection.close()
+    return url_of(path)
+
+
+def stamp_revision(path: Path, revision: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
+    connection.commit()
+    connection.close()
 
 
 def snapshot(folder: Path, *, times: bool = True) -> dict[str, tuple[bytes, int]]:

@@ -15,7 +15,7 @@ from db.read import database_state, studies
 from db.schema import Study
 from db.state import describe
 from db.write import read_session, upsert, write_session
-from tests.database_files import ROW, make, snapshot, url_of
+from tests.database_files import ROW, make, snapshot, stamp_revision, url_of
 
 
 def test_location(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -77,10 +77,7 @@ def _foreign_sqlite(path: Path) -> None:
 
 def _revision(path: Path, revision: str) -> None:
     make(path)
-    connection = sqlite3.connect(path)
-    connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
-    connection.commit()
-    connection.close()
+    stamp_revision(path, revision)
 
 
 def _truncated(path: Path, keep: int) -> None:
@@ -92,6 +89,11 @@ BROKEN = {
     "text": (lambda p: p.write_text("name,age\n" * 200), "foreign", "is not a SQLite database"),
     "other program": (_foreign_sqlite, "foreign", "database of another program"),
     "folder": (lambda p: p.mkdir(), "foreign", "is a folder"),
+    "before the first version": (
+        lambda p: _revision(p, "0001"),
+        "failed",
+        "cannot be upgraded; move it away",
+    ),
     "newer": (lambda p: _revision(p, "9999"), "newer", "newer version .* update hormesis"),
     "half": (lambda p: _truncated(p, 40_960), "corrupt", "truncated or corrupt"),
     "stub": (lambda p: _truncated(p, 700), "corrupt", "truncated or corrupt"),
@@ -153,7 +155,7 @@ def test_older_is_refused_by_the_reader_and_upgraded_by_the_writer(
     known = (*migrate.revisions(), "9000")
     with monkeypatch.context() as patch:
         patch.setattr(migrate, "revisions", lambda: known)
-        with pytest.raises(DatabaseProblem, match=r"older version .* once to upgrade"):
+        with pytest.raises(DatabaseProblem, match=r"older version .* run: hormesis upgrade"):
             open_reader(url)
         assert database_state(url).kind == "older"
     open_reader(url)

@@ -1,46 +1,164 @@
-"""Revisions and schema say the same, and names fit every database."""
+"""A new database, and one made by the first version, hold the very tables of the schema, now and later."""
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
+from alembic.autogenerate import compare_metadata
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, inspect, text
 
 from db import migrate
+from db.engine import DatabaseProblem, open_reader, open_writer, reading
+from db.read import database_state, studies
 from db.schema import Base
+from tests.database_files import make, make_old, snapshot, url_of
 
 
-def test_migrations_and_schema_are_equal() -> None:
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
-        migrate.upgrade(connection)
-        assert migrate.differences(connection) == []
+def differences(connection: Connection) -> list[Any]:
+    """What Alembic would change to make the connection's tables equal the schema."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, Base.metadata))
 
 
-def test_the_comparison_would_notice() -> None:
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
-        migrate.upgrade(connection)
+def words(path: Path) -> dict[str, list[str]]:
+    """SQLite's own words for every table and index, in any order: also what a reflection skips (rowid)."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {name: sorted(part.strip(" ,") for part in sql.splitlines()) for name, sql in rows}
+
+
+def reflected(connection: Connection) -> dict[str, Any]:
+    """Columns, keys, indexes and constraints of every table."""
+    inspector = inspect(connection)
+
+    def of(table: str) -> dict[str, list[str]]:
+        details = {
+            "columns": [column | {"type": repr(column["type"])} for column in inspector.get_columns(table)],
+            "primary key": [inspector.get_pk_constraint(table)],
+            "foreign keys": inspector.get_foreign_keys(table),
+            "indexes": inspector.get_indexes(table),
+            "unique": inspector.get_unique_constraints(table),
+        }
+        return {kind: sorted(map(repr, found)) for kind, found in details.items()}
+
+    return {table: of(table) for table in inspector.get_table_names()}
+
+
+def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    connection = sqlite3.connect(path)
+    rows = {
+        name: connection.execute(f'SELECT * FROM "{name}"').fetchall()
+        for name in (*(table.name for table in Base.metadata.sorted_tables), "alembic_version")
+    }
+    connection.close()
+    return rows
+
+
+def test_a_database_of_the_first_version_opens_unchanged(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.sqlite", tmp_path / "new.sqlite"
+    make_old(old)
+    rows, before = contents(old), words(old)
+    assert all(rows.values())
+    at_rest = snapshot(tmp_path)
+    assert len(studies(open_reader(url_of(old)))) == 1
+    assert snapshot(tmp_path) == at_rest
+    engine = open_writer(url_of(old))
+    fresh = open_writer(url_of(new))
+    with engine.connect() as left, fresh.connect() as right:
+        assert reflected(left) == reflected(right)
+        assert len(reflected(left)) == len(Base.metadata.tables) + 1
+        assert differences(left) == differences(right) == []
+    for opened in (engine, fresh):
+        opened.dispose()
+    assert contents(old) == rows
+    assert words(old) == before == words(new)
+
+
+def test_the_comparisons_would_notice(tmp_path: Path) -> None:
+    make_old(tmp_path / "a.sqlite")
+    make(tmp_path / "b.sqlite")
+    with create_engine(url_of(tmp_path / "a.sqlite")).begin() as connection:
         connection.execute(text("ALTER TABLE study DROP COLUMN scale"))
-        assert migrate.differences(connection)
+        assert differences(connection)
+        with create_engine(url_of(tmp_path / "b.sqlite")).connect() as other:
+            assert reflected(connection) != reflected(other)
 
 
-def test_migrations_make_the_very_tables_of_the_schema() -> None:
-    """SQLite's own words are equal too, so nothing that the comparison skips is lost (e.g. rowid)."""
-    migrated, direct = create_engine("sqlite://"), create_engine("sqlite://")
-    with migrated.begin() as connection:
-        migrate.upgrade(connection)
-    Base.metadata.create_all(direct)
-    tables = []
-    for engine in (migrated, direct):
-        with engine.connect() as connection:
-            rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")).all()
-        found = {name: sorted(part.strip(" ,") for part in sql.splitlines()) for name, sql in rows}
-        found.pop("alembic_version", None)
-        tables.append(found)
-    assert tables[0] == tables[1]
+@pytest.fixture
+def own_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the revisions, to which a test may add."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(migrate, "FOLDER", folder)
+    yield folder / "versions"
+    migrate.revisions.cache_clear()
+
+
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade():
+    op.add_column("study", sa.Column("note", sa.String()))
+"""
+
+
+def test_a_later_revision_reaches_fresh_and_old_files(tmp_path: Path, own_revisions: Path) -> None:
+    fresh, old, after = (tmp_path / f"{name}.sqlite" for name in ("fresh", "old", "after"))
+    make(fresh)
+    make_old(old)
+    rows = {path: contents(path) for path in (fresh, old)}
+    (own_revisions / "0003_note.py").write_text(LATER, encoding="utf-8")
+    migrate.revisions.cache_clear()
+    for path in (fresh, old):
+        with pytest.raises(DatabaseProblem, match=r"older version .* run: hormesis upgrade"):
+            open_reader(url_of(path))
+        assert database_state(url_of(path)).kind == "older"
+        open_writer(url_of(path)).dispose()
+        assert database_state(url_of(path)).revision == "0003"
+        reader = open_reader(url_of(path))
+        assert reading(reader, lambda c: c.execute(text("SELECT note FROM study")).all()) == [(None,)]
+        expected = rows[path] | {
+            "study": [(*row, None) for row in rows[path]["study"]],
+            "alembic_version": [("0003",)],
+        }
+        assert contents(path) == expected
+    open_writer(url_of(after)).dispose()
+    assert database_state(url_of(after)).revision == "0003"
+
+
+def test_a_written_revision_leads_from_an_older_file_to_the_schema(
+    tmp_path: Path, own_revisions: Path
+) -> None:
+    old = tmp_path / "old.sqlite"
+    make_old(old)
+    connection = sqlite3.connect(old)
+    connection.execute("ALTER TABLE stage_run DROP COLUMN pid")
+    connection.execute("DROP TABLE attack_point")
+    connection.commit()
+    connection.close()
+    before = old.read_bytes()
+    path = migrate.write_revision("a process and points", old)
+    assert path.parent == own_revisions
+    assert path.name == "0003_a_process_and_points.py"
+    assert old.read_bytes() == before
+    engine = open_writer(url_of(old))
+    with engine.connect() as connection:
+        assert differences(connection) == []
+    engine.dispose()
 
 
 def test_cheap_revisions_are_alembics() -> None:
@@ -49,16 +167,6 @@ def test_cheap_revisions_are_alembics() -> None:
     script = ScriptDirectory.from_config(config)
     assert tuple(reversed([r.revision for r in script.walk_revisions()])) == migrate.revisions()
     assert script.get_heads() == [migrate.head()]
-
-
-def test_every_revision_can_be_undone() -> None:
-    from alembic import command
-
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
-        migrate.upgrade(connection)
-        command.downgrade(migrate._config(connection), "base")
-        assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
 
 
 def test_names_fit_postgresql() -> None:
