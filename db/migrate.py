@@ -1,6 +1,6 @@
-"""Makes a database's tables, brings an older one to the newest revision by Alembic, and writes new revisions.
+"""Makes a database's tables, brings an older one to the newest revision by Alembic, writes new revisions.
 
-The revisions lie in `db/migrations/versions`; file names start with the revision, e.g. `0002_first_tables.py`.
+Revisions lie in `db/migrations/versions`; file names start with the revision, e.g. `0002_first_tables.py`.
 `python -m db.migrate "what changed" OLD.sqlite` writes the next one: what leads from a SQLite file made by
 the version before to the schema of today.
 """

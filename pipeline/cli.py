@@ -146,6 +146,20 @@ def status(as_json: AsJson = False) -> None:
     Console().print(table if rows else "no study yet; start one with: hormesis run forum")
 
 
+@app.command()
+def upgrade() -> None:
+    """Bring a database that an older version made to the tables of this one; its rows stay."""
+    from db.engine import DatabaseProblem, open_writer
+    from db.state import describe, state_of
+
+    state = state_of(database_url())
+    if state.kind == "older":
+        open_writer(database_url()).dispose()
+    elif state.kind != "ok":
+        raise DatabaseProblem(state.kind, state.sentence)
+    console.print(describe(database_url()), highlight=False, soft_wrap=True)
+
+
 @app.command("import")
 def import_model(
     model: Annotated[str, typer.Argument(help="Folder, hub name or GGUF file of a causal language model.")],

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, select
 
 from db.engine import open_writer
 from db.schema import StageRun
@@ -40,7 +40,7 @@ class StageLine:
     seconds: float
 
 
-def stage_lines(engine: Engine, study_id: int) -> list[StageLine]:
+def stage_lines(connection: Connection, study_id: int) -> list[StageLine]:
     """All stages of a study, in the order they were announced."""
     columns = (
         StageRun.stage,
@@ -53,9 +53,8 @@ def stage_lines(engine: Engine, study_id: int) -> list[StageLine]:
         StageRun.error,
         StageRun.seconds,
     )
-    with read_session(engine) as session:
-        rows = session.execute(select(*columns).where(StageRun.study_id == study_id).order_by(StageRun.id))
-        return [StageLine(*row) for row in rows]
+    rows = connection.execute(select(*columns).where(StageRun.study_id == study_id).order_by(StageRun.id))
+    return [StageLine(*row) for row in rows]
 
 
 class _Rate(ProgressColumn):
@@ -101,7 +100,8 @@ class StudyDisplay:
 
     def watch(self, study_id: int) -> None:
         """Take a look at the rows and redraw."""
-        lines = stage_lines(self._engine, study_id)
+        with read_session(self._engine) as session:
+            lines = stage_lines(session.connection(), study_id)
         finished = sum(line.status == "done" for line in lines)
         if self._overall is None:
             self._overall = self._progress.add_task("[bold]stages", total=len(lines), unit="")

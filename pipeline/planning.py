@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from db.address import sqlite_path
 from db.engine import DatabaseProblem, open_reader, reading
-from db.problems import parse_url
 from db.schema import Arm, StageRun, Study, TrainPoint
 from pipeline.config import StudyConfig
 from pipeline.context import plan_arms
@@ -202,8 +199,3 @@ def readable_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def database_file(url: str) -> Path | None:
-    """The SQLite file of a URL, or None for other databases. Raises DatabaseProblem for what is no URL."""
-    return sqlite_path(parse_url(url))

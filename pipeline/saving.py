@@ -12,9 +12,8 @@ from sqlalchemy import select
 
 from backend.export import ExportError, export_steered, save_plain
 from backend.steering import iti
-from db.engine import open_writer
+from db.engine import open_reader
 from db.schema import Checkpoint, Study
-from db.state import state_of
 from db.write import read_session
 from pipeline.config import parse_study
 from pipeline.context import StudyContext
@@ -31,8 +30,8 @@ def save_steered(
 ) -> Path:
     """Write checkpoint `name` (of the newest study that has it), steered at every position, to a new folder.
 
-    `strength` counts sigmas away from toxicity on the selected heads. Raises NoSuchCheckpoint, and
-    ExportError where the folder is taken or the architecture has no bias to fold into.
+    `strength` counts sigmas away from toxicity on the selected heads. Raises NoSuchCheckpoint,
+    DatabaseProblem, and ExportError where the folder is taken or the architecture has no bias to fold into.
     """
     context, checkpoint = _find(name, home, database_url)
     heads = steering_directions(context, checkpoint, direction)
@@ -67,11 +66,7 @@ def save_condition(name: str, key: str, folder: Path, *, home: Path, database_ur
 
 
 def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
-    # A database is looked into, never made: opening a writer would leave an empty file behind.
-    state = state_of(database_url)
-    if state.kind in ("missing", "empty"):
-        raise NoSuchCheckpoint(state.sentence)
-    engine = open_writer(database_url)
+    engine = open_reader(database_url)
     query = (
         select(Checkpoint.id, Study.id, Study.config)
         .join(Study, Checkpoint.study_id == Study.id)

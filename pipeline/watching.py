@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
-from db.engine import open_writer
+from db.engine import DatabaseProblem, open_reader, reading
 from db.schema import Study
-from db.write import read_session
-from pipeline.display import StudyDisplay, stage_lines
+from pipeline.display import StageLine, StudyDisplay, stage_lines
 from pipeline.lock import is_held
-from pipeline.planning import database_file
 
 
 @contextmanager
@@ -45,17 +43,23 @@ def watching(database_url: str, console: Console, quiet: bool = False) -> Iterat
 def status_rows(database_url: str, home: Path) -> list[dict[str, Any]]:
     """One row per study: how many stages are done, what runs, what failed. Empty without a database.
 
-    A stage that is marked as running while no process holds its study was cut (killed, a power cut).
+    A stage that is marked as running while no process holds its study was cut (killed, a power cut). Raises
+    DatabaseProblem for a database that cannot be read.
     """
-    path = database_file(database_url)
-    if path is not None and not path.is_file():
-        return []
-    engine = open_writer(database_url)
-    with read_session(engine) as session:
-        studies = session.execute(select(Study.id, Study.name, Study.hash).order_by(Study.id)).all()
+    query = select(Study.id, Study.name, Study.hash).order_by(Study.id)
+
+    def look(connection: Connection) -> list[tuple[str, str, list[StageLine]]]:
+        studies = connection.execute(query).all()
+        return [(name, study_hash, stage_lines(connection, number)) for number, name, study_hash in studies]
+
+    try:
+        studies = reading(open_reader(database_url), look)
+    except DatabaseProblem as problem:
+        if problem.kind in ("missing", "empty"):
+            return []
+        raise
     rows = []
-    for study_id, name, study_hash in studies:
-        lines = stage_lines(engine, study_id)
+    for name, study_hash, lines in studies:
         open_ones = [line for line in lines if line.status == "running"]
         held = is_held(home, study_hash)
         running = open_ones if held else []

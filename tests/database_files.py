@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+from functools import cache
 from pathlib import Path
 
+import pytest
+
+from db import migrate
 from db.engine import open_writer
 from db.schema import Study
 from db.write import upsert, write_session
@@ -29,6 +34,7 @@ def make_old(path: Path) -> str:
     script = Path(__file__).parent / "fixtures" / "database_0002.sql"
     connection = sqlite3.connect(path)
     connection.executescript(script.read_text(encoding="utf-8"))
+    connection.execute("PRAGMA journal_mode = WAL")  # as its file was; a dump does not keep it
     connection.close()
     return url_of(path)
 
@@ -38,6 +44,29 @@ def stamp_revision(path: Path, revision: str) -> None:
     connection.execute("UPDATE alembic_version SET version_num = ?", (revision,))
     connection.commit()
     connection.close()
+
+
+LATER = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade():
+    op.add_column("study", sa.Column("note", sa.String()))
+"""
+
+
+def own_revisions(folder: Path, monkeypatch: pytest.MonkeyPatch, later: str = "") -> Path:
+    """Copy the revisions into `folder` and have this process use the copy, with a `later` one if given."""
+    shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    if later:
+        (folder / "versions" / "0003_later.py").write_text(later, encoding="utf-8")
+    monkeypatch.setattr(migrate, "FOLDER", folder)
+    monkeypatch.setattr(migrate, "revisions", cache(migrate.revisions.__wrapped__))
+    return folder / "versions"
 
 
 def snapshot(folder: Path, *, times: bool = True) -> dict[str, tuple[bytes, int]]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from db import migrate
 from db.engine import DatabaseProblem, open_reader, open_writer, reading
 from db.read import database_state, studies
 from db.schema import Base
-from tests.database_files import make, make_old, snapshot, url_of
+from tests.database_files import LATER, make, make_old, own_revisions, snapshot, url_of
 
 
 def differences(connection: Connection) -> list[Any]:
@@ -93,36 +91,14 @@ def test_the_comparisons_would_notice(tmp_path: Path) -> None:
             assert reflected(connection) != reflected(other)
 
 
-@pytest.fixture
-def own_revisions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the revisions, to which a test may add."""
-    folder = tmp_path / "migrations"
-    shutil.copytree(migrate.FOLDER, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(migrate, "FOLDER", folder)
-    yield folder / "versions"
-    migrate.revisions.cache_clear()
-
-
-LATER = """
-import sqlalchemy as sa
-from alembic import op
-
-revision = "0003"
-down_revision = "0002"
-
-
-def upgrade():
-    op.add_column("study", sa.Column("note", sa.String()))
-"""
-
-
-def test_a_later_revision_reaches_fresh_and_old_files(tmp_path: Path, own_revisions: Path) -> None:
+def test_a_later_revision_reaches_fresh_and_old_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fresh, old, after = (tmp_path / f"{name}.sqlite" for name in ("fresh", "old", "after"))
     make(fresh)
     make_old(old)
     rows = {path: contents(path) for path in (fresh, old)}
-    (own_revisions / "0003_note.py").write_text(LATER, encoding="utf-8")
-    migrate.revisions.cache_clear()
+    own_revisions(tmp_path / "migrations", monkeypatch, LATER)
     for path in (fresh, old):
         with pytest.raises(DatabaseProblem, match=r"older version .* run: hormesis upgrade"):
             open_reader(url_of(path))
@@ -141,8 +117,9 @@ def test_a_later_revision_reaches_fresh_and_old_files(tmp_path: Path, own_revisi
 
 
 def test_a_written_revision_leads_from_an_older_file_to_the_schema(
-    tmp_path: Path, own_revisions: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    versions = own_revisions(tmp_path / "migrations", monkeypatch)
     old = tmp_path / "old.sqlite"
     make_old(old)
     connection = sqlite3.connect(old)
@@ -152,7 +129,7 @@ def test_a_written_revision_leads_from_an_older_file_to_the_schema(
     connection.close()
     before = old.read_bytes()
     path = migrate.write_revision("a process and points", old)
-    assert path.parent == own_revisions
+    assert path.parent == versions
     assert path.name == "0003_a_process_and_points.py"
     assert old.read_bytes() == before
     engine = open_writer(url_of(old))
