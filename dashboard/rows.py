@@ -22,8 +22,8 @@ from db import read
 if TYPE_CHECKING:
     from dashboard.context import Context
 
-_PROGRESS = {"train_points", "scores", "score_counts", "scorer_agreement", "change_counts", "paired_scores"}
-_PROGRESS |= {"generation_count", "generations", "paired_generations", "changed_pairs", "pair_texts"}
+_PROGRESS = {"train_points", "score_counts", "scorer_agreement"}
+_PROGRESS |= {"change_counts", "changed_pairs", "pair_texts"}
 """Queries whose rows also come while a stage runs; those of all others come when one ends."""
 
 

@@ -1,13 +1,15 @@
-"""Every page query by name, with the ids it needs from the small seeded database."""
+"""Every page query by name, with the ids it needs from the seeded database; and plain SQL to check them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Engine
+import pandas as pd
+from sqlalchemy import Engine, text
 
 from db import read
+from db.engine import reading
 
 SETS = {"prompt_set": "forum-prompts", "scorer": "forum"}
 
@@ -30,7 +32,8 @@ class Names:
         maps = read.projections(engine, self.study)
         self.direction_map = int(maps[maps["subject"] == "directions"]["id"].iloc[0])
         self.activation_map = int(maps[maps["subject"] == "activations"]["id"].iloc[0])
-        block = read.activation_blocks(engine, self.checkpoint).iloc[0]
+        blocks = read.kept_heads(engine, self.study)
+        block = blocks[blocks["checkpoint_id"] == self.checkpoint].iloc[0]
         self.head = (int(block["layer"]), int(block["head"]))
 
 
@@ -42,25 +45,16 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "stage_runs": lambda e, at: read.stage_runs(e, at.study),
     "train_points": lambda e, at: read.train_points(e, at.study, 50),
     "composition": lambda e, at: read.composition(e, at.study),
-    "provenance": lambda e, at: read.provenance(e, at.study),
     "conditions": lambda e, at: read.conditions(e, at.checkpoint),
-    "metrics": lambda e, at: read.metrics(e, at.none),
     "checkpoint_metrics": lambda e, at: read.checkpoint_metrics(e, at.checkpoint),
     "number_chain": lambda e, at: read.number_chain(e, at.metric),
-    "metric_provenance": lambda e, at: read.metric_provenance(e, at.none),
     "summaries": lambda e, at: read.summaries(e, at.study),
     "summary_choices": lambda e, at: read.summary_choices(e, at.study),
-    "dose_response": lambda e, at: read.dose_response(e, at.study, **SETS),
-    "tradeoff": lambda e, at: read.tradeoff(e, at.study, **SETS),
-    "tradeoff_summary": lambda e, at: read.tradeoff_summary(e, at.study, **SETS),
     "probe_sets": lambda e, at: read.probe_sets(e, at.study),
-    "probes": lambda e, at: read.probes(e, at.checkpoint),
     "study_probes": lambda e, at: read.study_probes(e, at.study),
-    "directions": lambda e, at: read.directions(e, at.checkpoint),
     "projections": lambda e, at: read.projections(e, at.study),
     "points of directions": lambda e, at: read.projection_points(e, at.direction_map, 100),
     "points of activations": lambda e, at: read.projection_points(e, at.activation_map, 100, with_text=True),
-    "activation_blocks": lambda e, at: read.activation_blocks(e, at.checkpoint),
     "kept_heads": lambda e, at: read.kept_heads(e, at.study),
     "activations": lambda e, at: read.activations(e, at.checkpoint, *at.head).examples,
     "entanglement": lambda e, at: read.entanglement(e, at.study),
@@ -71,16 +65,11 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "prompt_sets": lambda e, at: read.prompt_sets(e, at.study),
     "prompts": lambda e, at: read.prompts(e, at.prompts),
     "scorers": lambda e, at: read.scorers(e, at.study),
-    "generations": lambda e, at: read.generations(e, at.none, at.prompts, page=1, size=10),
-    "generations by score": lambda e, at: read.generations(e, at.none, at.prompts, by_scorer=at.scorer),
-    "paired_generations": lambda e, at: read.paired_generations(e, at.none, at.steered, at.prompts),
-    "paired_scores": lambda e, at: read.paired_scores(e, at.none, at.steered, at.prompts, at.scorer),
     "change_counts": lambda e, at: read.change_counts(e, at.none, at.steered, at.prompts, at.scorer),
     "changed_pairs": lambda e, at: read.changed_pairs(
         e, at.none, at.steered, at.prompts, at.scorer, 1, 5, order="fall"
     ),
     "pair_texts": lambda e, at: read.pair_texts(e, at.none, at.steered, [(1, 0), (2, 0)]),
-    "scores": lambda e, at: read.scores(e, at.none, at.prompts),
     "score_counts": lambda e, at: read.score_counts(e, at.none, at.prompts, scorer="forum"),
     "scorer_agreement": lambda e, at: read.scorer_agreement(e, at.none, at.prompts),
     "examples": lambda e, at: read.examples(e, at.probe_set, 1, label=1, split="test"),
@@ -95,3 +84,38 @@ QUERIES: dict[str, Callable[[Engine, Names], Any]] = {
     "dose_fits": lambda e, at: read.dose_fits(e, at.study),
     "example_counts": lambda e, at: read.example_counts(e, at.probe_set),
 }
+
+
+def tradeoff(engine: Engine, name: str = "toxicity", *, prompt_set: str, scorer: str) -> pd.DataFrame:
+    """One stored metric of every checkpoint and condition, with the arm; the value in a column `name`."""
+    query = """
+        SELECT c.id AS checkpoint_id, k.id AS condition_id, k.key AS condition,
+        a.kind, a.share, a.seed, m.value
+        FROM metric m JOIN condition k ON k.id = m.condition_id JOIN checkpoint c ON c.id = k.checkpoint_id
+        LEFT JOIN arm a ON a.id = c.arm_id LEFT JOIN prompt_set p ON p.id = m.prompt_set_id
+        LEFT JOIN scorer s ON s.id = m.scorer_id
+        WHERE m.name = :name AND coalesce(p.name, :prompt_set) = :prompt_set
+        AND coalesce(s.name, :scorer) = :scorer
+    """
+    values = {"name": name, "prompt_set": prompt_set, "scorer": scorer}
+    rows = reading(engine, lambda c: pd.read_sql(text(query), c, params=values))
+    return rows.rename(columns={"value": name})
+
+
+def scored_texts(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
+    """Generations of a condition in the order of prompts and samples, with a column of scores per scorer."""
+    query = """
+        SELECT g.prompt_id, p.position, g.sample, g.text, s.name AS scorer, v.value
+        FROM generation g JOIN prompt p ON p.id = g.prompt_id JOIN score v ON v.generation_id = g.id
+        JOIN scorer s ON s.id = v.scorer_id
+        WHERE g.condition_id = :condition_id AND p.prompt_set_id = :prompt_set_id
+    """
+    values = {"condition_id": condition_id, "prompt_set_id": prompt_set_id}
+    rows = reading(engine, lambda c: pd.read_sql(text(query), c, params=values))
+    keys = ["position", "sample", "prompt_id", "text"]
+    return (
+        rows.pivot(index=keys, columns="scorer", values="value")
+        .sort_index()
+        .reset_index()
+        .rename_axis(columns=None)
+    )

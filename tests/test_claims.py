@@ -51,6 +51,7 @@ from pipeline.multiplicity import holm
 from pipeline.statistics import contrast
 from pipeline.toy.config import parse_config
 from pipeline.verdicts_command import UnknownStudy, study_of
+from tests.read_queries import tradeoff
 from tests.seeded_database import SMALL, TINY, build_file
 from tests.tiny_study import command, environment
 
@@ -130,7 +131,7 @@ def test_every_claim_has_a_row_and_what_lacks_rows_says_what_it_needs(tmp_path: 
 
 def test_a_value_is_the_difference_of_the_scores(engine: Engine) -> None:
     row = found(engine).loc["C4-base"]
-    trade = read.tradeoff(engine, 1, prompt_set="forum-prompts", scorer="forum")
+    trade = tradeoff(engine, prompt_set="forum-prompts", scorer="forum")
     none = trade[(trade["condition"] == "none") & (trade["kind"] == "toxic")]
     means = none.groupby("share")["toxicity"].mean()
     assert row["value"] == pytest.approx(means[0.25] - means[0.0])

@@ -33,6 +33,7 @@ from pipeline.claims.registry import CLAIMS
 from pipeline.claims.rows import StudyRows
 from pipeline.head_accuracy import summarise_heads
 from pipeline.head_hits import arm_hits, labels_of
+from tests.read_queries import tradeoff
 from tests.seeded_database import TINY, build_file
 
 SCOPE = Scope("forum-prompts", "forum")
@@ -201,7 +202,7 @@ def test_an_intersection_union_is_no_easier_than_its_hardest_setting(bare: Engin
 def test_scorers_are_compared_in_each_seed(engine: Engine) -> None:
     found = finding(engine, "R-scorer")
     trade = {
-        name: read.tradeoff(engine, 1, prompt_set="forum-prompts", scorer=name)
+        name: tradeoff(engine, prompt_set="forum-prompts", scorer=name)
         for name in ("forum", found.detail.split(" and ")[1].split(":")[0])
     }
     merged = pd.merge(*trade.values(), on=["checkpoint_id", "condition_id"], suffixes=("", "_other"))

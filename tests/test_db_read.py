@@ -14,7 +14,7 @@ from db import read
 from db.engine import open_reader, open_writer, reading
 from db.schema import Base, Generation, Metric, StageRun
 from db.write import write_session
-from tests.read_queries import SETS, Names
+from tests.read_queries import SETS, Names, scored_texts, tradeoff
 from tests.seeded_database import SMALL, build_file
 
 N_CHECKPOINTS = len(SMALL.arms) * len(SMALL.seeds)
@@ -56,59 +56,34 @@ def test_training_curves_are_thinned_and_keep_their_ends(engine: Engine, at: Nam
     assert (last == full["step"].max()).all()
 
 
-def test_tradeoff_joins_the_metrics_of_each_condition(engine: Engine, at: Names) -> None:
-    found = read.tradeoff(engine, at.study, **SETS)
-    assert len(found) == N_CHECKPOINTS * N_CONDITIONS
-    row = found[found["condition_id"] == at.steered].iloc[0]
-    stored = read.metrics(engine, at.steered)
-    one = stored[(stored["name"] == "toxicity") & (stored["scorer"] == "forum")]
-    one = one[one["prompt_set"] == "forum-prompts"].iloc[0]
-    for name in ("value", "low", "high", "n", "unit"):
-        assert row["toxicity" + ("" if name == "value" else f"_{name}")] == one[name]
-    cost = stored[stored["name"] == "cost"].iloc[0]
-    assert (row["cost"], row["cost_low"], row["cost_n"]) == (cost["value"], cost["low"], cost["n"])
-    assert row["fluency_unit"] == "share"
-    assert found[["toxicity", "cost", "fluency"]].notna().all().all()
-    assert (found["arm"] == found["checkpoint"]).all()
-
-
 def test_toxicity_equals_the_mean_of_the_scores(engine: Engine, at: Names) -> None:
-    found = read.tradeoff(engine, at.study, **SETS).set_index("condition_id")
-    values = read.scores(engine, at.none, at.prompts)
-    assert found.loc[at.none, "toxicity"] == pytest.approx(100 * values["forum"].mean())
+    stored = tradeoff(engine, **SETS)
+    assert len(stored) == N_CHECKPOINTS * N_CONDITIONS
+    values = scored_texts(engine, at.none, at.prompts)
+    toxicity = stored.set_index("condition_id").loc[at.none, "toxicity"]
+    assert toxicity == pytest.approx(100 * values["forum"].mean())
+    listed = read.checkpoint_metrics(engine, at.checkpoint)
+    same = ["toxicity", "none", "forum-prompts", "forum"]
+    listed = listed[(listed[["name", "condition", "prompt_set", "scorer"]] == same).all(axis=1)]
+    assert list(listed["value"]) == [toxicity]
 
 
 def test_summaries_are_means_over_seeds(engine: Engine, at: Names) -> None:
-    each = read.tradeoff(engine, at.study, **SETS)
-    over = read.tradeoff_summary(engine, at.study, **SETS)
-    assert len(over) == len(SMALL.arms) * N_CONDITIONS
-    means = each.groupby(["kind", "share", "condition"])[["toxicity", "cost", "fluency"]].mean()
-    joined = over.set_index(["kind", "share", "condition"])
-    np.testing.assert_allclose(joined.loc[means.index, ["toxicity", "cost", "fluency"]], means)
-    dose = read.dose_response(engine, at.study, **SETS)
-    assert len(dose) == len(over)
-    assert len(
-        read.dose_response(engine, at.study, prompt_set="forum-prompts", scorer=None, name="length")
-    ) == len(over)
-    assert set(read.summaries(engine, at.study, name="cost", **SETS)["name"]) == {"cost"}
+    for name in ("toxicity", "cost"):
+        means = tradeoff(engine, name, **SETS).groupby(["kind", "share", "condition"])[name].mean()
+        over = read.summaries(engine, at.study, name=name, **SETS)
+        assert set(over["name"]) == {name} and len(over) == len(SMALL.arms) * N_CONDITIONS
+        values = over.set_index(["kind", "share", "condition_key"])["value"]
+        np.testing.assert_allclose(values.loc[means.index], means)
 
 
-def test_head_maps(engine: Engine, at: Names) -> None:
-    grid = read.head_map(engine, at.checkpoint, "selectivity")
-    assert grid.shape == (SMALL.layers, SMALL.heads)
-    rows = read.probes(engine, at.checkpoint)
-    one = rows[(rows["layer"] == 2) & (rows["head"] == 3)].iloc[0]
-    assert grid.loc[2, 3] == pytest.approx(one["accuracy"] - one["shuffled_accuracy"])
+def test_selectivity_is_what_accuracy_has_over_shuffled_labels(engine: Engine, at: Names) -> None:
+    rows = read.study_probes(engine, at.study)
+    rows = rows[rows["checkpoint"] == "toxic-25-s0"]
+    assert len(rows) == SMALL.layers * SMALL.heads
+    row = rows[(rows["layer"] == 2) & (rows["head"] == 3)].iloc[0]
+    assert row["selectivity"] == pytest.approx(row["accuracy"] - row["shuffled_accuracy"])
     assert rows["rank"].notna().sum() == SMALL.selected
-    with pytest.raises(ValueError, match="a head map shows one of"):
-        read.head_map(engine, at.checkpoint, "colour")
-
-
-def test_directions_are_unit_vectors(engine: Engine, at: Names) -> None:
-    vectors = np.stack(list(read.directions(engine, at.checkpoint)["vector"]))
-    assert vectors.shape == (SMALL.layers * SMALL.heads, SMALL.head_dim)
-    assert vectors.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
 
 
 def test_activations_come_with_their_examples_in_order(engine: Engine, at: Names) -> None:
@@ -135,41 +110,37 @@ def test_projection_points_carry_what_they_stand_for(engine: Engine, at: Names) 
     assert texts[["label", "split", "text"]].notna().all().all()
 
 
-def test_pages_of_generations_hold_every_row_once(engine: Engine, at: Names) -> None:
-    total = read.generation_count(engine, at.none, at.prompts)
-    pages = [read.generations(engine, at.none, at.prompts, page=i, size=10) for i in range(8)]
-    whole = pd.concat(pages)
-    assert total == len(whole) == whole["generation_id"].nunique() == 64
-    assert whole["position"].is_monotonic_increasing
-    assert {"score:forum", "score:tfidf", "score:forum-fluency"} <= set(whole.columns)
-    worst = read.generations(engine, at.none, at.prompts, size=64, by_scorer=at.scorer)
-    assert worst["score:forum"].is_monotonic_decreasing
-    assert sorted(worst["generation_id"]) == sorted(whole["generation_id"])
+def paired(engine: Engine, at: Names) -> pd.DataFrame:
+    """The same prompts and samples under two conditions, by other means than the queries."""
+    keys = ["prompt_id", "position", "sample"]
+    before, after = (scored_texts(engine, number, at.prompts) for number in (at.none, at.steered))
+    rows = before.merge(after, on=keys, suffixes=(" before", " after"))
+    rows = rows.rename(columns={"forum before": "before", "forum after": "after"})
+    return rows.assign(change=rows["after"] - rows["before"])
 
 
-def test_pairs_are_of_one_prompt(engine: Engine, at: Names) -> None:
-    pairs = read.paired_generations(engine, at.none, at.steered, at.prompts, size=100)
-    changes = read.paired_scores(engine, at.none, at.steered, at.prompts, at.scorer)
-    assert len(pairs) == len(changes) == 64
-    np.testing.assert_allclose(pairs["before:forum"], changes["before"])
-    np.testing.assert_allclose(pairs["after:forum"] - pairs["before:forum"], changes["change"])
-    first = read.generations(engine, at.steered, at.prompts, size=100)
-    assert list(pairs["after"]) == list(first["text"])
+def test_texts_of_pairs_are_of_one_prompt(engine: Engine, at: Names) -> None:
+    rows = paired(engine, at).iloc[[7, 3, 5]]
+    chosen = list(zip(rows["prompt_id"], rows["sample"], strict=True))
+    texts = read.pair_texts(engine, at.none, at.steered, chosen)
+    assert list(texts["before"]) == list(rows["text before"])
+    assert list(texts["after"]) == list(rows["text after"])
 
 
 def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at: Names) -> None:
     ids = (at.none, at.steered, at.prompts, at.scorer)
-    every = read.paired_scores(engine, *ids)
+    pairs = paired(engine, at)
+    assert len(pairs) == 64
     for same in (0.05, 0.3):
         row = read.change_counts(engine, *ids, same=same).iloc[0]
-        change = every["change"]
-        assert list(row) == [len(every), int((change < -same).sum()), int((change > same).sum())]
+        change = pairs["change"]
+        assert list(row) == [len(pairs), int((change < -same).sum()), int((change > same).sum())]
     assert read.change_counts(engine, at.none, 10**9, at.prompts, at.scorer).empty
     columns = ["prompt_id", "sample", "before", "after", "change"]
     expected = {
-        "asked": every,
-        "fall": every.sort_values("change", kind="stable"),
-        "rise": every.sort_values("change", kind="stable", ascending=False),
+        "asked": pairs,
+        "fall": pairs.sort_values("change", kind="stable"),
+        "rise": pairs.sort_values("change", kind="stable", ascending=False),
     }
     for order, rows in expected.items():
         pages = [read.changed_pairs(engine, *ids, page, 25, order=order) for page in range(4)]
@@ -181,7 +152,7 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
 @pytest.mark.parametrize("bins", [1, 7, 20])
 def test_score_counts_are_numpys_histogram(engine: Engine, at: Names, bins: int) -> None:
     for scorer in ("forum", "tfidf"):
-        values = read.scores(engine, at.none, at.prompts)[scorer].dropna()
+        values = scored_texts(engine, at.none, at.prompts)[scorer].dropna()
         found = read.score_counts(engine, at.none, at.prompts, scorer=scorer, bins=bins).set_index("bin")["n"]
         expected, _ = np.histogram(values, np.linspace(0, 1, bins + 1))
         assert list(found.reindex(range(bins), fill_value=0)) == list(expected)
@@ -192,7 +163,7 @@ def test_agreement_equals_sklearn(engine: Engine, at: Names) -> None:
     from scipy.stats import pearsonr, spearmanr
     from sklearn.metrics import cohen_kappa_score
 
-    values = read.scores(engine, at.none, at.prompts)
+    values = scored_texts(engine, at.none, at.prompts)
     row = read.scorer_agreement(engine, at.none, at.prompts).iloc[0]
     assert (row["first"], row["second"], row["n"]) == ("forum", "tfidf", 64)
     assert row["kappa"] == pytest.approx(cohen_kappa_score(values["forum"] > 0.5, values["tfidf"] > 0.5))

@@ -12,10 +12,10 @@ from sqlalchemy import update
 
 from dashboard.report.study import ReportError, document, open_study, study_report
 from dashboard.terms import TERMS
-from db import read
 from db.engine import open_reader, open_writer
 from db.schema import Generation, Study
 from db.write import write_session
+from tests.read_queries import scored_texts
 from tests.seeded_database import SMALL, build_file
 from tests.test_exports import outside
 
@@ -56,7 +56,7 @@ def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
     assert page.count("<math") == sum(bool(term.formula) for term in TERMS)
     for said in (str(found.study["hash"]), "Configuration", "torch 2.13.0", "seeded-1", "95 % intervals"):
         assert said in page, said
-    texts = read.generations(open_reader(seeded), 1, 1, page=0, size=5)["text"]
+    texts = scored_texts(open_reader(seeded), 1, 1)["text"].head(5)
     assert len(texts) and not any(str(text) in page for text in texts)
 
 

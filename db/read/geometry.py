@@ -1,4 +1,4 @@
-"""Queries about the inside of models: probes, head maps, directions, activations and projections."""
+"""Queries about the inside of models: probes, activations and projections."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.orm import aliased
 
-from db.blocks import decode_float16, decode_float32, decode_int64
+from db.blocks import decode_float16, decode_int64
 from db.engine import reading
 from db.read.frame import frame, frame_on
 from db.schema import (
     ActivationBlock,
     Arm,
     Checkpoint,
-    Direction,
     Example,
     ExampleList,
     Probe,
@@ -26,7 +25,6 @@ from db.schema import (
     ProjectionPoint,
 )
 
-HEAD_VALUES = ("accuracy", "auroc", "selectivity", "separation", "select_accuracy", "shuffled_accuracy")
 _CHUNK = 5_000
 
 
@@ -37,23 +35,6 @@ def probe_sets(engine: Engine, study_id: int) -> pd.DataFrame:
         ProbeSet.id, ProbeSet.name, ProbeSet.revision, ProbeSet.source, count.label("examples")
     ).where(ProbeSet.study_id == study_id)
     return frame(engine, query.order_by(ProbeSet.id))
-
-
-def probes(
-    engine: Engine, checkpoint_id: int, position: str = "last", probe_set_id: int | None = None
-) -> pd.DataFrame:
-    """One row per head by layer and head: all columns of `probe`, and selectivity. Accuracies are balanced.
-
-    Where a checkpoint was probed on several sets, `probe_set_id` chooses.
-    """
-    query = (
-        select(*Probe.__table__.columns, (Probe.accuracy - Probe.shuffled_accuracy).label("selectivity"))
-        .where(Probe.checkpoint_id == checkpoint_id, Probe.position == position)
-        .order_by(Probe.probe_set_id, Probe.layer, Probe.head)
-    )
-    if probe_set_id is not None:
-        query = query.where(Probe.probe_set_id == probe_set_id)
-    return frame(engine, query)
 
 
 def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.DataFrame:
@@ -84,56 +65,6 @@ def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.Da
         .order_by(Arm.kind.desc(), Arm.share, Arm.seed, Checkpoint.name, Probe.layer, Probe.head)
     )
     return frame(engine, query, optional=("kind", "share", "seed"))
-
-
-def head_map(
-    engine: Engine,
-    checkpoint_id: int,
-    value: str = "accuracy",
-    position: str = "last",
-    probe_set_id: int | None = None,
-) -> pd.DataFrame:
-    """A value per head: rows are layers, columns heads (both named), float64. See HEAD_VALUES.
-
-    Raises ValueError for a value that is not one of them.
-    """
-    if value not in HEAD_VALUES:
-        raise ValueError(f"a head map shows one of {', '.join(HEAD_VALUES)}, not '{value}'")
-    found = probes(engine, checkpoint_id, position, probe_set_id)
-    if probe_set_id is None and len(found):
-        found = found[found["probe_set_id"] == found["probe_set_id"].iloc[0]]
-    return found.pivot(index="layer", columns="head", values=value)
-
-
-def directions(
-    engine: Engine,
-    checkpoint_id: int,
-    method: str = "mass_mean",
-    position: str = "last",
-    probe_set_id: int | None = None,
-) -> pd.DataFrame:
-    """One row per head: probe_set_id, layer, head, method, sigma and vector (float32 array [head_dim])."""
-    query = (
-        select(
-            Direction.probe_set_id,
-            Direction.layer,
-            Direction.head,
-            Direction.method,
-            Direction.sigma,
-            Direction.vector,
-        )
-        .where(
-            Direction.checkpoint_id == checkpoint_id,
-            Direction.position == position,
-            Direction.method == method,
-        )
-        .order_by(Direction.probe_set_id, Direction.layer, Direction.head)
-    )
-    if probe_set_id is not None:
-        query = query.where(Direction.probe_set_id == probe_set_id)
-    found = frame(engine, query)
-    found["vector"] = pd.Series([decode_float32(data) for data in found["vector"]], dtype="object")
-    return found
 
 
 def projections(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -202,29 +133,6 @@ class HeadActivations:
 
     values: NDArray[np.float32]
     examples: pd.DataFrame
-
-
-def activation_blocks(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
-    """Which heads have stored activations: id, probe_set_id, position, layer, head, rows, columns."""
-    query = (
-        select(
-            ActivationBlock.id,
-            ActivationBlock.probe_set_id,
-            ActivationBlock.position,
-            ActivationBlock.layer,
-            ActivationBlock.head,
-            ActivationBlock.rows,
-            ActivationBlock.columns,
-        )
-        .where(ActivationBlock.checkpoint_id == checkpoint_id)
-        .order_by(
-            ActivationBlock.probe_set_id,
-            ActivationBlock.position,
-            ActivationBlock.layer,
-            ActivationBlock.head,
-        )
-    )
-    return frame(engine, query)
 
 
 def kept_heads(engine: Engine, study_id: int, position: str = "last") -> pd.DataFrame:

@@ -66,7 +66,7 @@ def example_counts(engine: Engine, probe_set_id: int) -> pd.DataFrame:
     return frame(engine, query)
 
 
-def scores(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
+def _wide_scores(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
     """Every score of a condition on a prompt set, no texts: generation_id, then a column per scorer."""
     query = (
         select(Score.generation_id, Scorer.name, Score.value)
@@ -111,7 +111,7 @@ def scorer_agreement(engine: Engine, condition_id: int, prompt_set_id: int) -> p
     Columns: first, second, n (texts both scored), pearson, spearman, kappa (Cohen's, of being above 0.5)
     and same (share on which both are on the same side of 0.5). NaN where a scorer gives one value only.
     """
-    wide = scores(engine, condition_id, prompt_set_id)
+    wide = _wide_scores(engine, condition_id, prompt_set_id)
     toxicity = _toxicity_scorers(engine)
     names = [name for name in wide.columns if name in toxicity]
     rows = [_agree(wide, first, second) for first, second in combinations(names, 2)]

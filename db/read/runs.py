@@ -146,27 +146,6 @@ def composition(engine: Engine, study_id: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(names)).astype(dict(zip(names, kinds, strict=True)))
 
 
-def provenance(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Where numbers come from, one row per stage run: study hash, data revisions, packages, git revision."""
-    query = (
-        select(
-            Study.hash.label("study_hash"),
-            Study.data_revisions,
-            StageRun.stage,
-            StageRun.subject,
-            StageRun.input_hash,
-            StageRun.finished,
-            StageRun.host,
-            StageRun.packages,
-            StageRun.git_revision,
-        )
-        .join(StageRun, StageRun.study_id == Study.id)
-        .where(Study.id == study_id)
-        .order_by(StageRun.id)
-    )
-    return frame(engine, query)
-
-
 def latest_change(engine: Engine) -> str:
     """A short token `ROWS-PROGRESS-BEAT` that changes when the database does; cheap enough to poll.
 
