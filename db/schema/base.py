@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from sqlalchemy import JSON, DateTime, Dialect, LargeBinary, MetaData, String, TypeDecorator
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, LargeBinary, MetaData, String, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -40,7 +40,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
-Key = Annotated[int, mapped_column(primary_key=True)]
+# Columns that several tables inherit would come last; a negative place keeps them in front.
+Key = Annotated[int, mapped_column(primary_key=True, sort_order=-2)]
 Name = Annotated[str, mapped_column(String(200))]
 Json = Annotated[dict[str, Any], mapped_column(JSON)]
 Blob = Annotated[bytes, mapped_column(LargeBinary)]
@@ -51,3 +52,33 @@ class Base(DeclarativeBase):
 
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012  (SQLAlchemy reads it as declared)
+
+
+class StudyRow(Base):
+    """A row that belongs to one study."""
+
+    __abstract__ = True
+
+    id: Mapped[Key]
+    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"), sort_order=-2)
+
+
+class ProbeSetRow(Base):
+    """A row about a checkpoint as a probe set shows it."""
+
+    __abstract__ = True
+
+    id: Mapped[Key]
+    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"), sort_order=-2)
+    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"), sort_order=-2)
+
+
+class HeadRow(ProbeSetRow):
+    """A row about one head of a checkpoint, as a probe set shows it at one position of the text."""
+
+    __abstract__ = True
+
+    position: Mapped[str] = mapped_column(sort_order=-1)
+    """`last` token or `mean` over tokens."""
+    layer: Mapped[int] = mapped_column(sort_order=-1)
+    head: Mapped[int] = mapped_column(sort_order=-1)

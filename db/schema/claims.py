@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ForeignKey, UniqueConstraint
+from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Json, Key, Name, utc_now
+from db.schema.base import Json, Name, StudyRow, utc_now
 
 
-class Verdict(Base):
+class Verdict(StudyRow):
     """One claim put to one study, with its declared test, so that a reader needs no other source."""
 
     __tablename__ = "verdict"
     __table_args__ = (UniqueConstraint("study_id", "key"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     key: Mapped[str]
     """claim | prompt set | scorer, the natural key inside the study."""
     claim: Mapped[Name]
@@ -57,14 +55,12 @@ class Verdict(Base):
     evaluated: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class DoseFit(Base):
+class DoseFit(StudyRow):
     """Whether one curve over the toxic share has an optimum inside: the best hormetic fit and the test."""
 
     __tablename__ = "dose_fit"
     __table_args__ = (UniqueConstraint("study_id", "key"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     key: Mapped[str]
     """condition | prompt set | scorer | metric, the natural key inside the study."""
     condition_key: Mapped[str]

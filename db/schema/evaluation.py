@@ -5,17 +5,15 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Json, Key, Name
+from db.schema.base import Base, Json, Key, Name, StudyRow
 
 
-class PromptSet(Base):
+class PromptSet(StudyRow):
     """A named list of prompts."""
 
     __tablename__ = "prompt_set"
     __table_args__ = (UniqueConstraint("study_id", "name"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     name: Mapped[Name]
     revision: Mapped[str]
     source: Mapped[str]
@@ -132,14 +130,12 @@ class Metric(Base):
     """How the interval was made, e.g. `bootstrap over prompts, 95 %, 1000 draws`."""
 
 
-class Summary(Base):
+class Summary(StudyRow):
     """A metric over the seeds of an arm: what the trade-off curves draw."""
 
     __tablename__ = "summary"
     __table_args__ = (UniqueConstraint("study_id", "key"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     key: Mapped[str]
     """arm kind / share / condition / prompt set / scorer / name."""
     kind: Mapped[str]

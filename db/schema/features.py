@@ -6,10 +6,10 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Blob, Key
+from db.schema.base import Blob, HeadRow, ProbeSetRow, StudyRow
 
 
-class ProbeHits(Base):
+class ProbeHits(ProbeSetRow):
     """Which test statements each probe of a checkpoint got right, one bit each; layer-major over heads.
 
     Kept so that intervals over heads can resample the statements, which all heads share.
@@ -18,9 +18,6 @@ class ProbeHits(Base):
     __tablename__ = "probe_hits"
     __table_args__ = (UniqueConstraint("checkpoint_id", "probe_set_id", "position"),)
 
-    id: Mapped[Key]
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
     example_list_id: Mapped[int] = mapped_column(ForeignKey("example_list.id"))
     """The test statements, in the order of the bits."""
     position: Mapped[str]
@@ -31,7 +28,7 @@ class ProbeHits(Base):
     """numpy.packbits of a boolean matrix [heads, statements], each row padded to whole bytes."""
 
 
-class FeatureCosine(Base):
+class FeatureCosine(HeadRow):
     """Whitened, noise-corrected cosine of a head's toxicity direction with that of another feature.
 
     `cosine` and what follows from it are null where either direction is too noisy to have an angle.
@@ -44,12 +41,6 @@ class FeatureCosine(Base):
         ),
     )
 
-    id: Mapped[Key]
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
-    position: Mapped[str]
-    layer: Mapped[int]
-    head: Mapped[int]
     variable: Mapped[str]
     """What the feature is a value of, e.g. `topic`."""
     feature: Mapped[str]
@@ -69,7 +60,7 @@ class FeatureCosine(Base):
     n_feature: Mapped[int]
 
 
-class Entanglement(Base):
+class Entanglement(HeadRow):
     """Of a head: the largest |cosine| of toxicity with the other features, with its null and references."""
 
     __tablename__ = "entanglement"
@@ -79,12 +70,6 @@ class Entanglement(Base):
         ),
     )
 
-    id: Mapped[Key]
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
-    position: Mapped[str]
-    layer: Mapped[int]
-    head: Mapped[int]
     value: Mapped[float | None]
     """Null where toxicity, or every other feature, is too noisy in this head."""
     low: Mapped[float | None]
@@ -109,7 +94,7 @@ class Entanglement(Base):
     method: Mapped[str]
 
 
-class LensToken(Base):
+class LensToken(ProbeSetRow):
     """One of the tokens that a head's direction raises (`top`) or lowers (`bottom`) most."""
 
     __tablename__ = "lens_token"
@@ -120,9 +105,6 @@ class LensToken(Base):
         ),
     )
 
-    id: Mapped[Key]
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
     position: Mapped[str]
     method: Mapped[str]
     """How the direction was found: `mass_mean` or `probe`."""
@@ -140,14 +122,12 @@ class LensToken(Base):
     """The same of random directions of equal length."""
 
 
-class HeadSummary(Base):
+class HeadSummary(StudyRow):
     """A statistic of an arm's heads, over its seeds, and against the arm without toxic text."""
 
     __tablename__ = "head_summary"
     __table_args__ = (UniqueConstraint("study_id", "kind", "share", "name"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     kind: Mapped[str]
     share: Mapped[float]
     name: Mapped[str]

@@ -5,17 +5,15 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Blob, Json, Key, Name
+from db.schema.base import Base, Blob, HeadRow, Json, Key, Name, ProbeSetRow, StudyRow
 
 
-class ProbeSet(Base):
+class ProbeSet(StudyRow):
     """Labelled statements with fixed train / select / test splits by group."""
 
     __tablename__ = "probe_set"
     __table_args__ = (UniqueConstraint("study_id", "name"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     name: Mapped[Name]
     revision: Mapped[str]
     source: Mapped[str]
@@ -41,19 +39,12 @@ class Example(Base):
     """`train`, `select` or `test`."""
 
 
-class Probe(Base):
+class Probe(HeadRow):
     """A linear classifier on one head. Accuracies are balanced accuracies, fractions of one."""
 
     __tablename__ = "probe"
     __table_args__ = (UniqueConstraint("checkpoint_id", "probe_set_id", "position", "layer", "head"),)
 
-    id: Mapped[Key]
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
-    position: Mapped[str]
-    """`last` token or `mean` over tokens."""
-    layer: Mapped[int]
-    head: Mapped[int]
     select_accuracy: Mapped[float]
     accuracy: Mapped[float]
     accuracy_low: Mapped[float]
@@ -74,7 +65,7 @@ class Probe(Base):
     n_test: Mapped[int]
 
 
-class Direction(Base):
+class Direction(ProbeSetRow):
     """Unit vector of a head that points to toxicity, and sigma, the spread of activations along it."""
 
     __tablename__ = "direction"
@@ -84,9 +75,6 @@ class Direction(Base):
         ),
     )
 
-    id: Mapped[Key]
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
     position: Mapped[str]
     method: Mapped[str]
     """`mass_mean` or `probe`."""
@@ -109,7 +97,7 @@ class ExampleList(Base):
     """int64, little endian."""
 
 
-class ActivationBlock(Base):
+class ActivationBlock(ProbeSetRow):
     """Activations of one head: a float16 matrix, examples by head_dim."""
 
     __tablename__ = "activation_block"
@@ -119,9 +107,6 @@ class ActivationBlock(Base):
         ),
     )
 
-    id: Mapped[Key]
-    checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
     example_list_id: Mapped[int] = mapped_column(ForeignKey("example_list.id"))
     position: Mapped[str]
     layer: Mapped[int]
@@ -133,14 +118,12 @@ class ActivationBlock(Base):
     data: Mapped[Blob]
 
 
-class Projection(Base):
+class Projection(StudyRow):
     """Coordinates computed once: of directions over heads and arms, or of one head's activations."""
 
     __tablename__ = "projection"
     __table_args__ = (UniqueConstraint("study_id", "key"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
     key: Mapped[str]
     """Natural key, e.g. `directions/umap-2` or `toxic-10-s0/L2H3/pca-3`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Json, Key
+from db.schema.base import Base, Json, Key, StudyRow
 
 
 class Attack(Base):
@@ -102,14 +102,12 @@ class AttackTrial(Base):
     evaluations: Mapped[int | None]
 
 
-class AttackTest(Base):
+class AttackTest(StudyRow):
     """A test of the difference of two success rates."""
 
     __tablename__ = "attack_test"
     __table_args__ = (UniqueConstraint("study_id", "key"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     key: Mapped[str]
     setting: Mapped[str]
     rule: Mapped[str]

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Json, Key, Name, utc_now
+from db.schema.base import Base, Json, Key, Name, StudyRow, utc_now
 
 
 class Study(Base):
@@ -25,7 +25,7 @@ class Study(Base):
     created: Mapped[datetime] = mapped_column(default=utc_now)
 
 
-class Arm(Base):
+class Arm(StudyRow):
     """One training mix of a study: share = added tokens / all tokens.
 
     `kind` is `toxic`, `clean-forum`, or `meda`, `inst`, `slung` (the toxic arm's text used in another way).
@@ -34,8 +34,6 @@ class Arm(Base):
     __tablename__ = "arm"
     __table_args__ = (UniqueConstraint("study_id", "name"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     name: Mapped[Name]
     """Natural key inside the study, e.g. `toxic-10-s0`, `clean-forum-25-s1`."""
     kind: Mapped[str]
@@ -50,14 +48,12 @@ class Arm(Base):
     """Source name to {documents, tokens} of what went into the mix."""
 
 
-class Checkpoint(Base):
+class Checkpoint(StudyRow):
     """A model an arm produced, or an imported one (then `arm_id` is null)."""
 
     __tablename__ = "checkpoint"
     __table_args__ = (UniqueConstraint("study_id", "name"),)
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     arm_id: Mapped[int | None] = mapped_column(ForeignKey("arm.id", ondelete="CASCADE"))
     name: Mapped[Name]
     path: Mapped[str]
@@ -89,7 +85,7 @@ class TrainPoint(Base):
     tokens_per_second: Mapped[float | None]
 
 
-class StageRun(Base):
+class StageRun(StudyRow):
     """State of one stage on one subject: what the live views and resuming read."""
 
     __tablename__ = "stage_run"
@@ -98,8 +94,6 @@ class StageRun(Base):
         Index("ix_stage_run_study_id_status", "study_id", "status"),
     )
 
-    id: Mapped[Key]
-    study_id: Mapped[int] = mapped_column(ForeignKey("study.id", ondelete="CASCADE"))
     stage: Mapped[str]
     subject: Mapped[str]
     """Arm or checkpoint name, or `study`."""
