@@ -44,10 +44,10 @@ def has_log(path: Path) -> bool:
 def signature(path: Path) -> Signature:
     """Changes when the file is written or replaced, or when a log appears beside it."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return (0, 0, 0, int(has_log(path)))
-    return (found.st_ino, found.st_size, found.st_mtime_ns, int(has_log(path)))
+    return (status.st_ino, status.st_size, status.st_mtime_ns, int(has_log(path)))
 
 
 def network_type(path: Path, mounts: str | None = None) -> str | None:

@@ -164,10 +164,10 @@ def reading_engine(url: URL, path: Path | None, wait: float = BUSY_SECONDS) -> E
     def connect() -> sqlite3.Connection:
         before = signature(file)
         uri = readonly_uri(file, immutable=not has_log(file))
-        made = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, factory=_Remembering)
-        made.before = before
-        made.execute("PRAGMA query_only = ON")
-        return made
+        connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, factory=_Remembering)
+        connection.before = before
+        connection.execute("PRAGMA query_only = ON")
+        return connection
 
     engine = create_engine(url, creator=connect, poolclass=NullPool)
 

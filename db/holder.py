@@ -54,10 +54,10 @@ def holder_of(home: Path, study_hash: str) -> Holder | None:
 def _having_open(pid: int, path: Path) -> Holder | None:
     try:
         process = psutil.Process(pid)
-        wanted = path.stat()
-        for found in process.open_files():
-            there = Path(found.path).stat()
-            if (there.st_dev, there.st_ino) == (wanted.st_dev, wanted.st_ino):
+        lock = path.stat()
+        for handle in process.open_files():
+            status = Path(handle.path).stat()
+            if (status.st_dev, status.st_ino) == (lock.st_dev, lock.st_ino):
                 return Holder(pid, process.create_time())
     except (psutil.Error, OSError):
         return None

@@ -21,8 +21,8 @@ def database_url() -> str:
 
     A value of `HORMESIS_DB` without `://` is taken as the path of a SQLite file.
     """
-    given = os.environ.get("HORMESIS_DB", "").strip()
-    if "://" in given:
-        return given
-    path = Path(given).expanduser().absolute() if given else home() / DATABASE_FILE
+    address = os.environ.get("HORMESIS_DB", "").strip()
+    if "://" in address:
+        return address
+    path = Path(address).expanduser().absolute() if address else home() / DATABASE_FILE
     return f"sqlite:///{path}"

@@ -36,7 +36,7 @@ def remember(home: Path, study_hash: str, origin: Origin) -> None:
 def origin_of(home: Path, study_hash: str) -> Origin | None:
     """How a study was started; None where that is not known."""
     try:
-        found = json.loads((studies_folder(home) / f"{study_hash}.json").read_text(encoding="utf-8"))
-        return Origin(str(found["study"]), None if found.get("data") is None else str(found["data"]))
+        entry = json.loads((studies_folder(home) / f"{study_hash}.json").read_text(encoding="utf-8"))
+        return Origin(str(entry["study"]), None if entry.get("data") is None else str(entry["data"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -40,5 +40,5 @@ def figure(claim: str) -> Figure:
 
 def table() -> pd.DataFrame:
     """Table 1: arm, share, method, level (`weak`, `mid`, `strong` or empty), toxigen, rtp, cross_entropy."""
-    found = pd.DataFrame(_file()["table"])
-    return found.assign(level=found["level"].fillna(""))
+    rows = pd.DataFrame(_file()["table"])
+    return rows.assign(level=rows["level"].fillna(""))

@@ -82,13 +82,13 @@ def _judge(name: str, tables: set[str], mark: int, revision: str | None) -> Data
     if mark != APPLICATION_ID or revision is None:
         sentence = f"{name} is a database of another program; set HORMESIS_DB to another file"
         return DatabaseState("foreign", sentence)
-    known = migrate.revisions()
-    if revision == known[-1]:
+    revisions = migrate.revisions()
+    if revision == revisions[-1]:
         return DatabaseState("ok", "", revision)
-    if revision in known:
+    if revision in revisions:
         sentence = f"{name} was made by an older version (revision {revision}); run: hormesis upgrade"
         return DatabaseState("older", sentence, revision)
-    if revision < known[0]:
+    if revision < revisions[0]:
         what = f"{name} was made before the first version (revision {revision}) and cannot be upgraded"
         return DatabaseState("failed", f"{what}; move it away and run the study again", revision)
     sentence = f"{name} was made by a newer version (revision {revision}); update hormesis to open it"

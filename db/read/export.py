@@ -47,12 +47,12 @@ def export_table(
         def read(connection: Connection, query: Query = query) -> pd.DataFrame:
             return frame_on(connection, query)
 
-        found = reading(engine, read)
-        if len(found) or last is None:
-            yield found
-        if len(found) < chunk:
+        rows = reading(engine, read)
+        if len(rows) or last is None:
+            yield rows
+        if len(rows) < chunk:
             return
-        last = tuple(found[key].iloc[-1].item() for key in keys)
+        last = tuple(rows[key].iloc[-1].item() for key in keys)
 
 
 def _after(table: Table, last: tuple[Any, ...] | None, chunk: int, *, with_bytes: bool) -> Query:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, select
 
+from db.read.columns import ARM, ARM_NAMES
 from db.read.frame import Query, frame
 from db.schema import Arm, Checkpoint, Entanglement, FeatureCosine, HeadSummary, LensToken, Probe
 
@@ -17,23 +18,21 @@ def entanglement(engine: Engine, study_id: int, position: str = "last") -> pd.Da
     Adds checkpoint, kind, share, seed (missing for imported checkpoints) and rank (missing where the head is
     not steered). By checkpoint, layer and head.
     """
-    same = [getattr(Probe, name) == getattr(Entanglement, name) for name in _HEAD]
+    same = and_(*(getattr(Probe, name) == getattr(Entanglement, name) for name in _HEAD))
     query = (
         select(
             *Entanglement.__table__.columns,
             Checkpoint.name.label("checkpoint"),
-            Arm.kind,
-            Arm.share,
-            Arm.seed,
+            *ARM,
             Probe.rank,
         )
         .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
-        .outerjoin(Probe, same[0] & same[1] & same[2] & same[3] & same[4])
+        .outerjoin(Probe, same)
         .where(Checkpoint.study_id == study_id, Entanglement.position == position)
         .order_by(Checkpoint.name, Entanglement.layer, Entanglement.head)
     )
-    return frame(engine, query, optional=("kind", "share", "seed", "rank"))
+    return frame(engine, query, optional=(*ARM_NAMES, "rank"))
 
 
 def feature_cosines(engine: Engine, checkpoint_id: int, position: str = "last") -> pd.DataFrame:

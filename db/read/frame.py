@@ -60,8 +60,8 @@ def typed(columns: list[tuple[Any, ...]], kinds: dict[str, str]) -> pd.DataFrame
     # Arrays, not Series: joining the indexes of many Series took longer than most queries.
     return pd.DataFrame(
         {
-            name: pd.Series(list(found), dtype=kind).array
-            for (name, kind), found in zip(kinds.items(), values, strict=True)
+            name: pd.Series(list(column), dtype=kind).array
+            for (name, kind), column in zip(kinds.items(), values, strict=True)
         }
     )
 

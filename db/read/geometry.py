@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from db.blocks import decode_float16, decode_int64
 from db.engine import reading
+from db.read.columns import ARM, ARM_NAMES, BY_ARM, EXAMPLE, sets_with_counts
 from db.read.frame import frame, frame_on
 from db.schema import (
     ActivationBlock,
@@ -30,11 +31,7 @@ _CHUNK = 5_000
 
 def probe_sets(engine: Engine, study_id: int) -> pd.DataFrame:
     """Probe sets with the number of their examples: id, name, revision, source, examples."""
-    count = select(func.count()).where(Example.probe_set_id == ProbeSet.id).scalar_subquery()
-    query = select(
-        ProbeSet.id, ProbeSet.name, ProbeSet.revision, ProbeSet.source, count.label("examples")
-    ).where(ProbeSet.study_id == study_id)
-    return frame(engine, query.order_by(ProbeSet.id))
+    return sets_with_counts(engine, ProbeSet, study_id, member=Example.probe_set_id, name="examples")
 
 
 def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.DataFrame:
@@ -54,17 +51,15 @@ def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.Da
             *Probe.__table__.columns,
             (Probe.accuracy - Probe.shuffled_accuracy).label("selectivity"),
             Checkpoint.name.label("checkpoint"),
-            Arm.kind,
-            Arm.share,
-            Arm.seed,
+            *ARM,
         )
         .select_from(Checkpoint)
         .join(Probe, (Probe.checkpoint_id == Checkpoint.id) & (Probe.position == position))
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
         .where(Checkpoint.study_id == study_id, Probe.probe_set_id == first)
-        .order_by(Arm.kind.desc(), Arm.share, Arm.seed, Checkpoint.name, Probe.layer, Probe.head)
+        .order_by(*BY_ARM, Checkpoint.name, Probe.layer, Probe.head)
     )
-    return frame(engine, query, optional=("kind", "share", "seed"))
+    return frame(engine, query, optional=ARM_NAMES)
 
 
 def projections(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -98,17 +93,11 @@ def projection_points(
             ProjectionPoint.z,
             ProjectionPoint.checkpoint_id,
             Checkpoint.name.label("checkpoint"),
-            Arm.kind,
-            Arm.share,
-            Arm.seed,
+            *ARM,
             ProjectionPoint.layer,
             ProjectionPoint.head,
             ProjectionPoint.example_id,
-            Example.label,
-            Example.group,
-            Example.source,
-            Example.score,
-            Example.split,
+            *EXAMPLE,
             *([Example.text] if with_text else []),
         ]
         query = (
@@ -181,24 +170,22 @@ def activations(
         query = query.where(ActivationBlock.probe_set_id == probe_set_id)
 
     def read(connection: Connection) -> HeadActivations | None:
-        found = connection.execute(query).first()
-        if found is None:
+        row = connection.execute(query).first()
+        if row is None:
             return None
-        columns, scale, data, listed = found
+        columns, scale, data, example_ids = row
         return HeadActivations(
-            decode_float16(data, columns, scale), _examples(connection, decode_int64(listed))
+            decode_float16(data, columns, scale), _examples(connection, decode_int64(example_ids))
         )
 
     return reading(engine, read)
 
 
-def _examples(connection: Connection, wanted: NDArray[np.int64]) -> pd.DataFrame:
+def _examples(connection: Connection, example_ids: NDArray[np.int64]) -> pd.DataFrame:
     """Examples in the order of their ids, without their text."""
     parts = []
-    for start in range(0, max(len(wanted), 1), _CHUNK):
-        some = wanted[start : start + _CHUNK].tolist()
-        query = select(
-            Example.id, Example.label, Example.group, Example.source, Example.score, Example.split
-        ).where(Example.id.in_(some))
+    for start in range(0, max(len(example_ids), 1), _CHUNK):
+        chunk = example_ids[start : start + _CHUNK].tolist()
+        query = select(Example.id, *EXAMPLE).where(Example.id.in_(chunk))
         parts.append(frame_on(connection, query))
-    return pd.concat(parts).set_index("id").reindex(wanted).rename_axis("id").reset_index()
+    return pd.concat(parts).set_index("id").reindex(example_ids).rename_axis("id").reset_index()

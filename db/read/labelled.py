@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, case, func, literal, select
 
-from db.read.frame import frame
+from db.read.columns import EXAMPLE
+from db.read.frame import Query, frame
 from db.schema import Example, Generation, Prompt, Score, Scorer
 
 THRESHOLD = 0.5
@@ -28,30 +30,19 @@ def examples(
 
     `label`, `split` and `source` narrow the rows.
     """
-    query = select(
-        Example.id,
-        Example.key,
-        Example.text,
-        Example.label,
-        Example.group,
-        Example.source,
-        Example.score,
-        Example.split,
-    ).where(Example.probe_set_id == probe_set_id)
-    for column, wanted in ((Example.label, label), (Example.split, split), (Example.source, source)):
-        if wanted is not None:
-            query = query.where(column == wanted)
+    query: Query = select(Example.id, Example.key, Example.text, *EXAMPLE)
+    query = query.where(Example.probe_set_id == probe_set_id)
+    for column, value in ((Example.label, label), (Example.split, split), (Example.source, source)):
+        if value is not None:
+            query = query.where(column == value)
     return frame(engine, query.order_by(Example.key).limit(size).offset(page * size))
 
 
 def examples_by_id(engine: Engine, example_ids: list[int]) -> pd.DataFrame:
     """Examples with their text, in the order asked for; for a selection on a chart."""
-    query = select(
-        Example.id, Example.text, Example.label, Example.group, Example.source, Example.score, Example.split
-    ).where(Example.id.in_(example_ids))
-    found = frame(engine, query)
+    rows = frame(engine, select(Example.id, Example.text, *EXAMPLE).where(Example.id.in_(example_ids)))
     place = {number: index for index, number in enumerate(example_ids)}
-    return found.sort_values("id", key=lambda column: column.map(place)).reset_index(drop=True)
+    return rows.sort_values("id", key=lambda column: column.map(place)).reset_index(drop=True)
 
 
 def example_counts(engine: Engine, probe_set_id: int) -> pd.DataFrame:
@@ -66,19 +57,23 @@ def example_counts(engine: Engine, probe_set_id: int) -> pd.DataFrame:
     return frame(engine, query)
 
 
-def _wide_scores(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
-    """Every score of a condition on a prompt set, no texts: generation_id, then a column per scorer."""
-    query = (
-        select(Score.generation_id, Scorer.name, Score.value)
-        .select_from(Prompt)
+def _scores(condition_id: int, prompt_set_id: int, *columns: Any) -> Query:
+    """Columns of all scores of a condition on a prompt set."""
+    query: Query = select(*columns)
+    return (
+        query.select_from(Prompt)
         .join(Generation, (Generation.prompt_id == Prompt.id) & (Generation.condition_id == condition_id))
         .join(Score, Score.generation_id == Generation.id)
         .join(Scorer, Score.scorer_id == Scorer.id)
         .where(Prompt.prompt_set_id == prompt_set_id)
     )
 
-    found = frame(engine, query)
-    wide = found.pivot_table(index="generation_id", columns="name", values="value", aggfunc="last")
+
+def _wide_scores(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
+    """Every score of a condition on a prompt set, no texts: generation_id, then a column per scorer."""
+    columns = (Score.generation_id, Scorer.name, Score.value)
+    rows = frame(engine, _scores(condition_id, prompt_set_id, *columns))
+    wide = rows.pivot_table(index="generation_id", columns="name", values="value", aggfunc="last")
     return wide.rename_axis(columns=None).reset_index()
 
 
@@ -92,17 +87,9 @@ def score_counts(
     edges = np.linspace(0.0, 1.0, bins + 1)
     below = [(Score.value < float(edge), place) for place, edge in enumerate(edges[1:-1])]
     place = case(*below, else_=bins - 1) if below else literal(0)
-    query = (
-        select(place.label("bin"), func.count().label("n"))
-        .select_from(Prompt)
-        .join(Generation, (Generation.prompt_id == Prompt.id) & (Generation.condition_id == condition_id))
-        .join(Score, Score.generation_id == Generation.id)
-        .join(Scorer, Score.scorer_id == Scorer.id)
-        .where(Prompt.prompt_set_id == prompt_set_id, Scorer.name == scorer, Score.value.between(0.0, 1.0))
-        .group_by("bin")
-        .order_by("bin")
-    )
-    return frame(engine, query).astype("int64")
+    query = _scores(condition_id, prompt_set_id, place.label("bin"), func.count().label("n"))
+    query = query.where(Scorer.name == scorer, Score.value.between(0.0, 1.0))
+    return frame(engine, query.group_by("bin").order_by("bin")).astype("int64")
 
 
 def scorer_agreement(engine: Engine, condition_id: int, prompt_set_id: int) -> pd.DataFrame:
@@ -121,8 +108,7 @@ def scorer_agreement(engine: Engine, condition_id: int, prompt_set_id: int) -> p
 
 
 def _toxicity_scorers(engine: Engine) -> set[str]:
-    found = frame(engine, select(Scorer.name).where(Scorer.measures == "toxicity"))
-    return set(found["name"])
+    return set(frame(engine, select(Scorer.name).where(Scorer.measures == "toxicity"))["name"])
 
 
 def _agree(wide: pd.DataFrame, first: str, second: str) -> tuple[str, str, int, float, float, float, float]:

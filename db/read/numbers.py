@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
 from db.engine import reading
+from db.read.columns import CONDITION
 from db.read.frame import frame
 from db.schema import (
     Arm,
@@ -44,10 +45,7 @@ def checkpoint_metrics(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
             Metric.n,
             Metric.unit,
             Metric.interval,
-            Condition.key.label("condition"),
-            Condition.method,
-            Condition.strength,
-            Condition.matched_cost,
+            *CONDITION,
             PromptSet.name.label("prompt_set"),
             Scorer.name.label("scorer"),
             Scorer.revision.label("scorer_revision"),
@@ -72,19 +70,21 @@ def number_chain(engine: Engine, metric_id: int) -> pd.DataFrame:
 
 
 def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]:
-    def one(table: Any, key: int | None) -> dict[str, Any] | None:
+    def row(table: Any, key: int | None) -> dict[str, Any] | None:
         if key is None:
             return None
-        found = connection.execute(select(*table.__table__.columns).where(table.id == key)).mappings().first()
-        return dict(found) if found else None
+        values = (
+            connection.execute(select(*table.__table__.columns).where(table.id == key)).mappings().first()
+        )
+        return dict(values) if values else None
 
-    metric = one(Metric, metric_id)
+    metric = row(Metric, metric_id)
     if metric is None:
         return []
-    checkpoint = one(Checkpoint, metric["checkpoint_id"]) or {}
-    condition, prompts = one(Condition, metric["condition_id"]), one(PromptSet, metric["prompt_set_id"])
-    scorer, arm = one(Scorer, metric["scorer_id"]), one(Arm, checkpoint.get("arm_id"))
-    study = one(Study, checkpoint.get("study_id")) or {}
+    checkpoint = row(Checkpoint, metric["checkpoint_id"]) or {}
+    condition, prompts = row(Condition, metric["condition_id"]), row(PromptSet, metric["prompt_set_id"])
+    scorer, arm = row(Scorer, metric["scorer_id"]), row(Arm, checkpoint.get("arm_id"))
+    study = row(Study, checkpoint.get("study_id")) or {}
     rows = _pick("Number", metric, ("name", "value", "low", "high", "unit", "n", "interval", "key"))
     rows += _pick("Scorer", scorer, ("name", "revision", "measures"))
     rows += _pick("Prompts", prompts, ("name", "revision", "source"))
@@ -112,9 +112,9 @@ def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]
 
 
 def _pick(step: str, row: dict[str, Any] | None, names: tuple[str, ...]) -> list[tuple[str, str, str]]:
-    found = [(name, row.get(name)) for name in names] if row else []
+    entries = [(name, row.get(name)) for name in names] if row else []
     return [
-        (step, name.replace("_", " "), _text(value)) for name, value in found if value not in (None, "", {})
+        (step, name.replace("_", " "), _text(value)) for name, value in entries if value not in (None, "", {})
     ]
 
 
@@ -144,7 +144,7 @@ def _stages(connection: Connection, study_id: int | None, subject: str) -> list[
         )
         .order_by(StageRun.id)
     )
-    found = connection.execute(query).mappings().all()
+    stages = connection.execute(query).mappings().all()
     rows = [
         (
             "Stages",
@@ -153,10 +153,10 @@ def _stages(connection: Connection, study_id: int | None, subject: str) -> list[
             + (f" {row['finished']:%Y-%m-%d %H:%M} UTC" if row["finished"] else "")
             + (f" on {row['host']}" if row["host"] else ""),
         )
-        for row in found
+        for row in stages
     ]
-    if found:
-        last = found[-1]
+    if stages:
+        last = stages[-1]
         rows += [("Software", "git revision", last["git_revision"])] if last["git_revision"] else []
         rows += [("Software", name, str(value)) for name, value in sorted((last["packages"] or {}).items())]
     return rows

@@ -15,24 +15,39 @@ from db.schema import Generation, Prompt, Score
 Order = Literal["asked", "fall", "rise"]
 
 
+BEFORE, AFTER = aliased(Generation), aliased(Generation)
+
+
+def _pairs(before_id: int, after_id: int, *columns: Any) -> Query:
+    """Columns of the same prompts and samples under two conditions."""
+    query: Query = select(*columns)
+    return (
+        query.select_from(Prompt)
+        .join(BEFORE, (BEFORE.prompt_id == Prompt.id) & (BEFORE.condition_id == before_id))
+        .join(
+            AFTER,
+            (AFTER.prompt_id == Prompt.id)
+            & (AFTER.condition_id == after_id)
+            & (AFTER.sample == BEFORE.sample),
+        )
+    )
+
+
 def _scored(before_id: int, after_id: int, prompt_set_id: int, scorer_id: int) -> Query:
     """Pairs that both have a score: prompt_id, sample, before, after, change, position."""
-    one, two = aliased(Generation), aliased(Generation)
     first, second = aliased(Score), aliased(Score)
+    columns = (
+        BEFORE.prompt_id,
+        BEFORE.sample,
+        first.value.label("before"),
+        second.value.label("after"),
+        (second.value - first.value).label("change"),
+        Prompt.position,
+    )
     return (
-        select(
-            one.prompt_id,
-            one.sample,
-            first.value.label("before"),
-            second.value.label("after"),
-            (second.value - first.value).label("change"),
-            Prompt.position,
-        )
-        .select_from(Prompt)
-        .join(one, (one.prompt_id == Prompt.id) & (one.condition_id == before_id))
-        .join(two, (two.prompt_id == Prompt.id) & (two.condition_id == after_id) & (two.sample == one.sample))
-        .join(first, (first.generation_id == one.id) & (first.scorer_id == scorer_id))
-        .join(second, (second.generation_id == two.id) & (second.scorer_id == scorer_id))
+        _pairs(before_id, after_id, *columns)
+        .join(first, (first.generation_id == BEFORE.id) & (first.scorer_id == scorer_id))
+        .join(second, (second.generation_id == AFTER.id) & (second.scorer_id == scorer_id))
         .where(Prompt.prompt_set_id == prompt_set_id)
     )
 
@@ -44,17 +59,17 @@ def change_counts(
 
     No row where there are no pairs.
     """
-    found = _scored(before_id, after_id, prompt_set_id, scorer_id).subquery()
+    scored = _scored(before_id, after_id, prompt_set_id, scorer_id).subquery()
 
     def many(condition: Any) -> Any:
         return func.coalesce(func.sum(condition.cast(Integer)), 0, type_=Integer)
 
     query: Query = select(
         func.count().label("pairs"),
-        many(found.c.change < -same).label("better"),
-        many(found.c.change > same).label("worse"),
+        many(scored.c.change < -same).label("better"),
+        many(scored.c.change > same).label("worse"),
     )
-    query = query.select_from(found).having(func.count() > 0)
+    query = query.select_from(scored).having(func.count() > 0)
     return frame(engine, query).astype("int64")
 
 
@@ -89,30 +104,18 @@ def pair_texts(
 
     Columns: prompt_id, sample, prompt, kind, before, after. Pairs that only one condition has are left out.
     """
-    before, after = aliased(Generation), aliased(Generation)
-    prompts = sorted({prompt for prompt, _ in chosen})
-    query = (
-        select(
-            Prompt.id.label("prompt_id"),
-            before.sample,
-            Prompt.text.label("prompt"),
-            Prompt.kind,
-            before.text.label("before"),
-            after.text.label("after"),
-        )
-        .select_from(Prompt)
-        .join(before, (before.prompt_id == Prompt.id) & (before.condition_id == before_id))
-        .join(
-            after,
-            (after.prompt_id == Prompt.id)
-            & (after.condition_id == after_id)
-            & (after.sample == before.sample),
-        )
-        .where(Prompt.id.in_(prompts))
+    columns = (
+        Prompt.id.label("prompt_id"),
+        BEFORE.sample,
+        Prompt.text.label("prompt"),
+        Prompt.kind,
+        BEFORE.text.label("before"),
+        AFTER.text.label("after"),
     )
-    found = frame(engine, query)
+    prompts = sorted({prompt for prompt, _ in chosen})
+    rows = frame(engine, _pairs(before_id, after_id, *columns).where(Prompt.id.in_(prompts)))
     place = {key: index for index, key in enumerate(chosen)}
-    order = [place.get(key, len(place)) for key in zip(found["prompt_id"], found["sample"], strict=True)]
-    found = found.assign(_place=order)
-    found = found[found["_place"] < len(place)].sort_values("_place")
-    return found.drop(columns="_place").reset_index(drop=True)
+    order = [place.get(key, len(place)) for key in zip(rows["prompt_id"], rows["sample"], strict=True)]
+    rows = rows.assign(_place=order)
+    rows = rows[rows["_place"] < len(place)].sort_values("_place")
+    return rows.drop(columns="_place").reset_index(drop=True)

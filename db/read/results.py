@@ -5,26 +5,27 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, func, or_, select
 
-from db.read.frame import Query, frame
+from db.read.columns import study_rows
+from db.read.frame import frame
 from db.schema import Condition, Summary
-
-CONDITION = (
-    Condition.id.label("condition_id"),
-    Condition.key.label("condition"),
-    Condition.method,
-    Condition.direction_method,
-    Condition.strength,
-    Condition.matched_cost,
-    Condition.reached,
-    Condition.scope,
-    Condition.control,
-)
 
 
 def conditions(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
     """Conditions of a checkpoint, `none` first, with n_heads and parameters (dict)."""
     query = (
-        select(*CONDITION, Condition.n_heads, Condition.parameters)
+        select(
+            Condition.id.label("condition_id"),
+            Condition.key.label("condition"),
+            Condition.method,
+            Condition.direction_method,
+            Condition.strength,
+            Condition.matched_cost,
+            Condition.reached,
+            Condition.scope,
+            Condition.control,
+            Condition.n_heads,
+            Condition.parameters,
+        )
         .where(Condition.checkpoint_id == checkpoint_id)
         .order_by((Condition.method != "none"), Condition.method, Condition.id)
     )
@@ -43,7 +44,14 @@ def summaries(
 
     `prompt_set` and `scorer` also let rows through that have none (cost, cross_entropy).
     """
-    query = _summary_query(study_id)
+    query = study_rows(Summary, study_id).order_by(
+        Summary.kind.desc(),
+        Summary.share,
+        Summary.method,
+        Summary.strength,
+        Summary.condition_key,
+        Summary.id,
+    )
     if name is not None:
         query = query.where(Summary.name == name)
     if prompt_set is not None:
@@ -63,19 +71,3 @@ def summary_choices(engine: Engine, study_id: int) -> pd.DataFrame:
         .order_by(*keys)
     )
     return frame(engine, query)
-
-
-def _summary_query(study_id: int) -> Query:
-    columns = [c for c in Summary.__table__.columns if c.name not in ("id", "study_id", "key")]
-    return (
-        select(*columns)
-        .where(Summary.study_id == study_id)
-        .order_by(
-            Summary.kind.desc(),
-            Summary.share,
-            Summary.method,
-            Summary.strength,
-            Summary.condition_key,
-            Summary.id,
-        )
-    )

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
 from db.engine import reading
+from db.read.columns import ARM, ARM_NAMES, BY_ARM, columns_of
 from db.read.frame import Query, frame
 from db.schema import (
     Arm,
@@ -25,7 +26,7 @@ from db.schema import (
 def studies(engine: Engine) -> pd.DataFrame:
     """Every study, newest first: id, hash, name, scale, created, arms, checkpoints."""
     arms = select(func.count()).where(Arm.study_id == Study.id).scalar_subquery()
-    made = select(func.count()).where(Checkpoint.study_id == Study.id).scalar_subquery()
+    models = select(func.count()).where(Checkpoint.study_id == Study.id).scalar_subquery()
     query = select(
         Study.id,
         Study.hash,
@@ -33,7 +34,7 @@ def studies(engine: Engine) -> pd.DataFrame:
         Study.scale,
         Study.created,
         func.coalesce(arms, 0).label("arms"),
-        func.coalesce(made, 0).label("checkpoints"),
+        func.coalesce(models, 0).label("checkpoints"),
     ).order_by(Study.created.desc(), Study.id.desc())
     return frame(engine, query)
 
@@ -49,7 +50,7 @@ def arms(engine: Engine, study_id: int) -> pd.DataFrame:
         select(*Arm.__table__.columns, Checkpoint.id.label("checkpoint_id"))
         .outerjoin(Checkpoint, Checkpoint.arm_id == Arm.id)
         .where(Arm.study_id == study_id)
-        .order_by(Arm.kind.desc(), Arm.share, Arm.seed)
+        .order_by(*BY_ARM)
     )
     return frame(engine, query, optional=("checkpoint_id",))
 
@@ -57,12 +58,12 @@ def arms(engine: Engine, study_id: int) -> pd.DataFrame:
 def checkpoints(engine: Engine, study_id: int) -> pd.DataFrame:
     """The study's checkpoints with their arm's kind, share and seed (empty for imported ones)."""
     query = (
-        select(*Checkpoint.__table__.columns, Arm.kind, Arm.share, Arm.seed)
+        select(*Checkpoint.__table__.columns, *ARM)
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
         .where(Checkpoint.study_id == study_id)
-        .order_by(Arm.kind.desc(), Arm.share, Arm.seed, Checkpoint.name)
+        .order_by(*BY_ARM, Checkpoint.name)
     )
-    return frame(engine, query, optional=("kind", "share", "seed"))
+    return frame(engine, query, optional=ARM_NAMES)
 
 
 def stage_runs(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -95,17 +96,15 @@ def train_points(engine: Engine, study_id: int, max_points: int = 15_000) -> pd.
         select(
             Arm.id.label("arm_id"),
             Arm.name.label("arm"),
-            Arm.kind,
-            Arm.share,
-            Arm.seed,
-            *(column for column in TrainPoint.__table__.columns if column.name != "arm_id"),
+            *ARM,
+            *columns_of(TrainPoint, "arm_id"),
             numbered.c.step_count,
         )
         .select_from(numbered)
         .join(Arm, Arm.id == numbered.c.arm_id)
         .join(TrainPoint, (TrainPoint.arm_id == numbered.c.arm_id) & (TrainPoint.step == numbered.c.step))
         .where((numbered.c.place % stride == 0) | (numbered.c.place == numbered.c.step_count))
-        .order_by(Arm.kind.desc(), Arm.share, Arm.seed, TrainPoint.step)
+        .order_by(*BY_ARM, TrainPoint.step)
     )
     return frame(engine, query)
 
@@ -125,9 +124,9 @@ def composition(engine: Engine, study_id: int) -> pd.DataFrame:
     query = (
         select(Arm.name.label("arm"), Arm.kind, Arm.share, Arm.seed, Arm.composition)
         .where(Arm.study_id == study_id)
-        .order_by(Arm.kind.desc(), Arm.share, Arm.seed)
+        .order_by(*BY_ARM)
     )
-    found = frame(engine, query)
+    mixes = frame(engine, query)
     rows = [
         (
             row["arm"],
@@ -138,7 +137,7 @@ def composition(engine: Engine, study_id: int) -> pd.DataFrame:
             part.get("documents"),
             part.get("tokens"),
         )
-        for row in found.to_dict("records")
+        for row in mixes.to_dict("records")
         for source, part in sorted(row["composition"].items())
     ]
     names = ("arm", "kind", "share", "seed", "source", "documents", "tokens")
@@ -157,10 +156,10 @@ def latest_change(engine: Engine) -> str:
 
     def read(connection: Connection) -> str:
         newest = [*connection.execute(newest_query).one()]
-        found = connection.execute(stages_query).all()
-        rows = (newest[1:], [tuple(row[:4]) for row in found])
-        progress = (newest[0], [row[4] for row in found])
-        return "-".join(map(_short, (rows, progress, [row[5] for row in found])))
+        stages = connection.execute(stages_query).all()
+        rows = (newest[1:], [tuple(row[:4]) for row in stages])
+        progress = (newest[0], [row[4] for row in stages])
+        return "-".join(map(_short, (rows, progress, [row[5] for row in stages])))
 
     return reading(engine, read)
 
@@ -178,7 +177,9 @@ def _change_queries() -> tuple[Query, Query]:
         *(func.max(table.c.id) for table in tables),
         func.max(Verdict.evaluated),
     ]
-    newest = select(*(select(one).scalar_subquery().label(f"c{place}") for place, one in enumerate(columns)))
+    newest = select(
+        *(select(column).scalar_subquery().label(f"c{place}") for place, column in enumerate(columns))
+    )
     stages = (
         select(
             StageRun.stage,

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, select
 
+from db.read.columns import sets_with_counts
 from db.read.frame import frame
 from db.schema import Checkpoint, Metric, Prompt, PromptSet, Scorer
 
 
 def prompt_sets(engine: Engine, study_id: int) -> pd.DataFrame:
     """Prompt sets with the number of their prompts: id, name, revision, source, prompts."""
-    count = select(func.count()).where(Prompt.prompt_set_id == PromptSet.id).scalar_subquery()
-    query = select(
-        PromptSet.id, PromptSet.name, PromptSet.revision, PromptSet.source, count.label("prompts")
-    ).where(PromptSet.study_id == study_id)
-    return frame(engine, query.order_by(PromptSet.id))
+    return sets_with_counts(engine, PromptSet, study_id, member=Prompt.prompt_set_id, name="prompts")
 
 
 def prompts(engine: Engine, prompt_set_id: int, page: int = 0, size: int = 200) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import pandas as pd
 from sqlalchemy import Engine, func, select
 
 from db.blocks import decode_float32
+from db.read.columns import columns_of
 from db.read.frame import frame
 from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 
@@ -23,11 +24,6 @@ def toy_measures(engine: Engine, experiment_id: int, probe: str) -> pd.DataFrame
     Columns: run_id, share, seed, losses and accuracies of the run (rare_loss, control_loss, rare_accuracy,
     control_accuracy), network, and all of `toy_measure` but its vectors.
     """
-    measured = [
-        column
-        for column in ToyMeasure.__table__.columns
-        if column.name not in ("id", "run_id", "probe", "vectors")
-    ]
     query = (
         select(
             ToyRun.id.label("run_id"),
@@ -37,7 +33,7 @@ def toy_measures(engine: Engine, experiment_id: int, probe: str) -> pd.DataFrame
             ToyRun.control_loss,
             ToyRun.rare_accuracy,
             ToyRun.control_accuracy,
-            *measured,
+            *columns_of(ToyMeasure, "id", "run_id", "probe", "vectors"),
         )
         .join(ToyMeasure, ToyMeasure.run_id == ToyRun.id)
         .where(ToyRun.experiment_id == experiment_id, ToyMeasure.probe == probe)
@@ -82,11 +78,11 @@ def toy_directions(
             ToyMeasure.probe == probe,
         )
     )
-    found = frame(engine, query)
+    rows = frame(engine, query)
     size = frame(engine, select(ToyExperiment.features).where(ToyExperiment.id == experiment_id))
     vectors = [
         vector
-        for data in found["vectors"]
+        for data in rows["vectors"]
         for vector in decode_float32(data).reshape(int(size["features"].iloc[0]), -1)
     ]
     return pd.DataFrame(
@@ -99,9 +95,8 @@ def toy_directions(
 
 def toy_effects(engine: Engine) -> pd.DataFrame:
     """DiD of every configuration, network, probe, cosine and split; with hash, setting and config (dict)."""
-    effect = [column for column in ToyEffect.__table__.columns if column.name != "id"]
     query = (
-        select(ToyExperiment.hash, ToyExperiment.setting, ToyExperiment.config, *effect)
+        select(ToyExperiment.hash, ToyExperiment.setting, ToyExperiment.config, *columns_of(ToyEffect, "id"))
         .join(ToyExperiment, ToyExperiment.id == ToyEffect.experiment_id)
         .order_by(ToyExperiment.id, ToyEffect.id)
     )
