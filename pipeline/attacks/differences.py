@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
-from db.write import read_session, upsert, write_session
+from db.write import read_session, replace_rows, write_session
 from pipeline.attacks.judging import mcnemar, two_proportions
 from pipeline.context import StudyContext
 from pipeline.frames import groups
@@ -34,20 +34,10 @@ def compare(context: StudyContext) -> None:
             [{"study_id": context.study_id, **one} for one in tests_of(trials, draws)] if len(trials) else []
         )
         # What was made of other goals or of conditions that are gone.
-        session.execute(
-            delete(Summary).where(
-                Summary.study_id == context.study_id,
-                Summary.name.startswith("suffix_", autoescape=True),
-                Summary.key.not_in([one["key"] for one in summaries]),
-            )
-        )
-        session.execute(
-            delete(AttackTest).where(
-                AttackTest.study_id == context.study_id, AttackTest.key.not_in([one["key"] for one in tests])
-            )
-        )
-        upsert(session, Summary, summaries, on=("study_id", "key"))
-        upsert(session, AttackTest, tests, on=("study_id", "key"))
+        rates = [Summary.study_id == context.study_id, Summary.name.startswith("suffix_", autoescape=True)]
+        replace_rows(session, Summary, summaries, on=("study_id", "key"), within=rates)
+        of_study = [AttackTest.study_id == context.study_id]
+        replace_rows(session, AttackTest, tests, on=("study_id", "key"), within=of_study)
 
 
 def suffix_trials(context: StudyContext) -> pd.DataFrame:

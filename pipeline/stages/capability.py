@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete
 
 from db.schema import CapabilityScore, Metric
-from db.write import upsert, write_session
+from db.write import delete_others, upsert, write_session
 from pipeline.attacks.choosing import chosen_conditions
 from pipeline.capability.harness import run_harness
 from pipeline.capability.items import Task, tasks_of
@@ -206,9 +205,6 @@ def _write_harness(
 
 
 def _forget_others(context: StudyContext, checkpoint: int, kept: Sequence[int]) -> None:
+    of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint]
     with write_session(context.engine) as session:
-        session.execute(
-            delete(CapabilityScore).where(
-                CapabilityScore.checkpoint_id == checkpoint, CapabilityScore.condition_id.not_in(kept)
-            )
-        )
+        delete_others(session, CapabilityScore, kept, on=("condition_id",), within=of_checkpoint)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from db.schema import Arm, Checkpoint, Entanglement, HeadSummary, Probe
-from db.write import read_session, upsert, write_session
+from db.write import read_session, replace_rows, write_session
 from pipeline.context import StudyContext
 from pipeline.head_accuracy import Arm as Place
 from pipeline.head_accuracy import Summary, summarise_heads, summarise_means
@@ -52,15 +52,8 @@ def write_head_summaries(context: StudyContext) -> None:
             for one in found
         ]
     with write_session(context.engine) as session:
-        wanted = {(row["kind"], row["share"], row["name"]) for row in rows}
-        known = session.execute(
-            select(HeadSummary.id, HeadSummary.kind, HeadSummary.share, HeadSummary.name).where(
-                HeadSummary.study_id == context.study_id
-            )
-        )
-        stale = [row[0] for row in known if tuple(row[1:]) not in wanted]
-        session.execute(delete(HeadSummary).where(HeadSummary.id.in_(stale)))
-        upsert(session, HeadSummary, rows, on=("study_id", "kind", "share", "name"))
+        on, within = ("study_id", "kind", "share", "name"), [HeadSummary.study_id == context.study_id]
+        replace_rows(session, HeadSummary, rows, on=on, within=within)
 
 
 def _entanglement(context: StudyContext) -> list[Summary]:
