@@ -17,9 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from backend.capture import iter_head_activations
 from db.blocks import encode_float32
+from db.files import write_json
 from db.schema import Direction, Example
 from db.write import read_session, replace_rows, write_session
-from pipeline.atomic import write_json
 from pipeline.context import StudyContext
 from pipeline.loading import SECOND, checkpoint_facts, open_checkpoint, probe_set_id
 from pipeline.probe_splits import ProbeError, draw_examples, split_examples

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from db.files import atomic_file
 from db.schema import CapabilityScore, Metric
 from db.write import delete_others, upsert, write_session
 from pipeline.attacks.choosing import chosen_conditions
@@ -78,19 +79,13 @@ def _steps(
 
 def _keep(path: Path, scores: Sequence[Scored]) -> None:
     """Items' outcomes of one condition, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     arrays: dict[str, Any] = {}
     for place, one in enumerate(scores):
         arrays[f"top{place}"], arrays[f"bottom{place}"] = one.top, one.bottom
         chance = "" if one.chance is None else repr(one.chance)
         arrays[f"name{place}"] = np.array([one.task, one.part, one.measure, one.unit, one.data, chance])
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _kept(path: Path) -> list[Scored] | None:

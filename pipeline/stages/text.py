@@ -12,9 +12,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from db.files import write_json
 from db.schema import Example, ProbeSet, Prompt, PromptSet, Study
 from db.write import read_session, replace_rows, upsert, write_session
-from pipeline.atomic import write_json
 from pipeline.config import Role, StudyConfig
 from pipeline.context import StudyContext
 from pipeline.probe_splits import draw_examples, split_examples
