@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine, and_, select
+from sqlalchemy import Engine, select
 
 from db.blocks import decode_int64
 from db.read.frame import Query
@@ -17,6 +17,7 @@ from pipeline.feature_cells import Clusters, find_clusters
 from pipeline.features import word_bag
 from pipeline.head_accuracy import Arm as Place
 from pipeline.head_accuracy import Hits
+from pipeline.loading import same_head
 
 
 def arm_hits(
@@ -63,12 +64,10 @@ def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[ND
 
 def selected_entanglement(study_id: int, *columns: Any) -> Query:
     """A query over the entanglement of the selected heads of a study's checkpoints."""
-    heads = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
-    same = and_(*(getattr(Probe, name) == getattr(Entanglement, name) for name in heads))
     return (
         select(*columns)
         .select_from(Entanglement)
         .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
-        .join(Probe, same)
+        .join(Probe, same_head(Probe, Entanglement))
         .where(Checkpoint.study_id == study_id, Probe.rank.is_not(None), Entanglement.value.is_not(None))
     )
