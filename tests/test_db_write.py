@@ -247,7 +247,7 @@ def test_replacing_rows_of_a_table_without_an_id(engine: Engine, states: list[di
 
 
 def test_deleting_others_takes_along_what_hangs_on_them(engine: Engine) -> None:
-    arms = [
+    arms: list[dict[str, object]] = [
         {"study_id": 1, "name": name, "kind": "toxic", "share": 0.1, "seed": 0, "composition": {}}
         for name in ("y", "z")
     ]
