@@ -6,7 +6,6 @@ logits are computed. Does not know what the activations are for.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from backend.batching import by_length, encode, keep_tail, pad
+from db.files import atomic_file
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
@@ -81,10 +81,9 @@ def capture_to_file(
     ids = _encoded(loaded, texts, position, batch_size, max_tokens)
     if not ids:
         raise CaptureError("there is no text to read activations of")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # two studies may write the same file at once
     shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
-    try:
-        out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
+    with atomic_file(path) as temporary:  # two studies may write the same file at once
+        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
         done = 0
         for batch in by_length([len(row) for row in ids], batch_size):
             out[:, batch] = _pooled(loaded, [ids[index] for index in batch], position)
@@ -93,9 +92,6 @@ def capture_to_file(
                 progress(done, len(ids))
         out.flush()
         del out
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     written: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return written
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +18,7 @@ import torch
 from backend.quiet import quiet
 from backend.sites import output_weight
 from backend.steering import Intervention, SteeringError
+from db.files import atomic_folder
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
@@ -54,21 +53,20 @@ def save_plain(loaded: LoadedModel, folder: Path) -> Path:
 
 
 def _write(model: Any, tokenizer: Any, folder: Path, note: dict[str, Any] | None) -> Path:
+    _refuse_existing(folder)
+    with atomic_folder(folder) as temporary:
+        with quiet():
+            model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        if note is not None:
+            (temporary / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        _refuse_existing(folder)
+    return folder
+
+
+def _refuse_existing(folder: Path) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} exists already; name a new folder")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        with quiet():
-            model.save_pretrained(partial)
-        tokenizer.save_pretrained(partial)
-        if note is not None:
-            (partial / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
 
 
 def _note(loaded: LoadedModel, intervention: Intervention, strength: float) -> dict[str, Any]:

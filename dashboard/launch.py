@@ -25,6 +25,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from db.location import database_url
+from db.processes import is_running
 
 APP = Path(__file__).parent / "app.py"
 LAST_PORT = 65_535
@@ -148,18 +149,6 @@ def _end(processes: list[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def _parent_alive(parent: int | None) -> bool:
-    if parent is None:
-        return True
-    try:
-        os.kill(parent, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -204,7 +193,7 @@ class _Beside:
             if not warned and self._children[0].poll() is not None:
                 print("the model service ended; everything but live steering goes on", file=sys.stderr)
                 warned = True
-            if not _parent_alive(self._parent):
+            if self._parent is not None and not is_running(self._parent):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pandas as pd
 
 from dashboard.records import records
-from db.holder import is_running
+from db.processes import is_running
 
 SILENT_AFTER = timedelta(seconds=90)
 """A running stage that has not been heard of for this long is called silent."""

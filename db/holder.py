@@ -62,13 +62,3 @@ def _having_open(pid: int, path: Path) -> Holder | None:
     except (psutil.Error, OSError):
         return None
     return None
-
-
-def is_running(pid: int, since: float) -> bool:
-    """Whether the process with this id is one that existed at `since` (seconds since 1970)."""
-    try:
-        process = psutil.Process(pid)
-        began: float = process.create_time()
-        return process.status() != psutil.STATUS_ZOMBIE and began <= since + 1.0
-    except psutil.Error:
-        return False

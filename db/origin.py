@@ -6,9 +6,10 @@ A small JSON file per study, `studies/<hash>.json`. The runner writes it; the da
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from db.files import write_json
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,7 @@ def studies_folder(home: Path) -> Path:
 
 def remember(home: Path, study_hash: str, origin: Origin) -> None:
     """Write it, whole or not at all; the last start counts."""
-    folder = studies_folder(home)
-    folder.mkdir(parents=True, exist_ok=True)
-    part = folder / f".{study_hash}.{os.getpid()}.part"
-    part.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-    part.replace(folder / f"{study_hash}.json")
+    write_json(studies_folder(home) / f"{study_hash}.json", asdict(origin))
 
 
 def origin_of(home: Path, study_hash: str) -> Origin | None:

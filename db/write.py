@@ -5,12 +5,25 @@ Knows how SQLite and PostgreSQL say `ON CONFLICT`, and a slower way for other da
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from sqlalchemy import JSON, ColumnElement, Engine, Table, Text, and_, cast, or_, select, update
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Engine,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -79,6 +92,46 @@ def insert_missing(session: Session, model: Model, rows: Sequence[Row], on: Sequ
     _put(session, model, rows, tuple(on), replace=False)
 
 
+def replace_rows(
+    session: Session,
+    model: Model,
+    rows: Sequence[Row],
+    *,
+    on: Sequence[str],
+    within: Sequence[ColumnElement[bool]],
+) -> None:
+    """Upsert `rows` by their natural key `on`, and delete the other rows that meet all conditions `within`.
+
+    Ids of rows that stay do not change. Raises ValueError as `upsert` does.
+    """
+    delete_others(session, model, [_key(row, on) for row in rows], on=on, within=within)
+    upsert(session, model, rows, on)
+
+
+def delete_others(
+    session: Session,
+    model: Model,
+    keys: Collection[Any],
+    *,
+    on: Sequence[str],
+    within: Sequence[ColumnElement[bool]],
+) -> None:
+    """Delete the rows that meet all conditions `within` and whose columns `on` are not among `keys`.
+
+    A key is a value for one column, a tuple for several, as in `ids`.
+    """
+    table, kept = _table(model), set(keys)
+    session.flush()
+    primary = {f"primary_{column.name}": column for column in table.primary_key}
+    query = select(*(table.c[name] for name in on), *(primary[name].label(name) for name in primary))
+    stored = session.execute(query.where(*within)).mappings()
+    others = [{name: row[name] for name in primary} for row in stored if _key(row, on) not in kept]
+    if others:
+        same = and_(*(column == bindparam(name) for name, column in primary.items()))
+        session.connection().execute(delete(table).where(same), others)
+        session.expire_all()
+
+
 def ids(
     session: Session, model: Model, *columns: str, where: Sequence[ColumnElement[bool]] = ()
 ) -> dict[Any, int]:
@@ -89,6 +142,10 @@ def ids(
     if len(columns) == 1:
         return {row[1]: row[0] for row in found}
     return {tuple(row[1:]): row[0] for row in found}
+
+
+def _key(row: Mapping[Any, Any], on: Sequence[str]) -> Any:
+    return row[on[0]] if len(on) == 1 else tuple(row[name] for name in on)
 
 
 def _put(session: Session, model: Model, rows: Sequence[Row], on: tuple[str, ...], *, replace: bool) -> None:

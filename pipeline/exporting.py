@@ -7,7 +7,6 @@ the same as its metadata, under the key `hormesis`.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
@@ -21,6 +20,7 @@ import pyarrow.parquet as pq
 from sqlalchemy import Engine, select
 
 from db.engine import open_reader
+from db.files import atomic_file
 from db.migrate import revisions
 from db.read import studies, study
 from db.read.export import export_table, exportable_tables, holds_texts
@@ -66,14 +66,12 @@ def export_tables(database_url: str, folder: Path, form: str, tables: Iterable[s
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for name in wanted:
-        part = folder / f".{name}.{form}.{os.getpid()}.part"
         chunks = export_table(engine, name, with_bytes=form == "parquet")
-        try:
-            written[name] = _write(form, chunks, part, name, facts)
-            part.replace(folder / f"{name}.{form}")
-        finally:
-            part.unlink(missing_ok=True)
-    _write_facts(folder, facts | {"format": form, "rows": written})
+        with atomic_file(folder / f"{name}.{form}") as temporary:
+            written[name] = _write(form, chunks, temporary, name, facts)
+    about = json.dumps(facts | {"format": form, "rows": written}, indent=1)
+    with atomic_file(folder / PROVENANCE) as temporary:
+        temporary.write_text(about + "\n", encoding="utf-8")
     return written
 
 
@@ -92,12 +90,6 @@ def provenance(engine: Engine) -> dict[str, Any]:
         ],
         "scorers": scorers.to_dict("records"),
     }
-
-
-def _write_facts(folder: Path, facts: dict[str, Any]) -> None:
-    part = folder / f".{PROVENANCE}.{os.getpid()}.part"
-    part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    part.replace(folder / PROVENANCE)
 
 
 def _write(form: str, chunks: Iterable[pd.DataFrame], path: Path, name: str, facts: dict[str, Any]) -> int:

@@ -1,4 +1,4 @@
-"""Typed doors to pandas, whose own annotations leave group keys open."""
+"""DataFrames: groups with typed keys, and the row of `summary` that a group of one arm's conditions makes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,42 @@ from typing import Any, cast
 
 import pandas as pd
 
+from pipeline.statistics import Estimate
+
 
 def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Each key (a tuple for several columns) and its rows, keys ascending."""
     return iter(cast(Any, frame.groupby(by)))
 
 
-def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as dictionaries, missing values as None."""
-    return [
-        {str(name): None if _missing(value) else value for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
+def summary_row(
+    study_id: int,
+    group: pd.DataFrame,
+    place: tuple[str, str, str],
+    name: str,
+    estimate: Estimate,
+    *,
+    unit: str,
+) -> dict[str, Any]:
+    """A row of `summary` without prompt set, scorer and seeds.
 
-
-def _missing(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+    `place`: the condition's key, what was measured on, and the scorer; with arm and name it is the row's key.
+    """
+    first = group.iloc[0]
+    return {
+        "study_id": study_id,
+        "key": "|".join([first["kind"], f"{first['share']:g}", *map(str, place), name]),
+        "kind": first["kind"],
+        "share": float(first["share"]),
+        "method": first["method"],
+        "condition_key": place[0],
+        "strength": float(group["strength"].mean()),
+        "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
+        "name": name,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n": estimate.n,
+        "unit": unit,
+        "interval": estimate.method,
+    }

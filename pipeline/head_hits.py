@@ -1,20 +1,23 @@
-"""Which test statements the heads of every arm got right, and the statements' labels. Reads rows only."""
+"""Rows of heads: hits on the test statements, the statements' labels, entanglement of selected heads."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, select
 
 from db.blocks import decode_int64
-from db.schema import Arm, Checkpoint, Example, ExampleList, ProbeHits
+from db.read.frame import Query
+from db.schema import Arm, Checkpoint, Entanglement, Example, ExampleList, Probe, ProbeHits
 from db.write import read_session
 from pipeline.feature_cells import Clusters, find_clusters
 from pipeline.features import word_bag
 from pipeline.head_accuracy import Arm as Place
 from pipeline.head_accuracy import Hits
+from pipeline.loading import same_head
 
 
 def arm_hits(
@@ -57,3 +60,14 @@ def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[ND
     rows = [known[one] for one in statements]
     toxic = np.array([row.label == 1 for row in rows], dtype=bool)
     return toxic, find_clusters([word_bag(row.text) for row in rows], toxic)
+
+
+def selected_entanglement(study_id: int, *columns: Any) -> Query:
+    """A query over the entanglement of the selected heads of a study's checkpoints."""
+    return (
+        select(*columns)
+        .select_from(Entanglement)
+        .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
+        .join(Probe, same_head(Probe, Entanglement))
+        .where(Checkpoint.study_id == study_id, Probe.rank.is_not(None), Entanglement.value.is_not(None))
+    )

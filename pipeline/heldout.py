@@ -6,7 +6,6 @@ room for the longest prefix any of its methods puts in front. Does not know how 
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from backend.batching import encode
 from backend.crossentropy import DocumentLosses, Windows, prepare_windows
 from backend.models import LoadedModel
+from db.files import atomic_file
 from pipeline.config import ConfigError, StudyConfig
 from pipeline.context import StudyContext
 from pipeline.methods.prefixes import prefixes
@@ -85,11 +85,6 @@ class LossTable:
         moved = replace(ready, rows=(ready.rows[0], strength))
         losses = moved.losses(self._windows, batch_size=self._batch)
         # Two studies with equal hashes may compute the same file at the same time.
-        part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            with part.open("wb") as file:
-                np.savez(file, nats=losses.nats, tokens=losses.tokens)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, nats=losses.nats, tokens=losses.tokens)
         return losses

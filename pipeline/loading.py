@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import torch
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select
 
 from backend.models import LoadedModel, load_model
 from backend.steering import HeadDirection
@@ -74,57 +75,33 @@ def probe_set_id(context: StudyContext) -> int:
         return session.execute(select(ProbeSet.id).where(ProbeSet.study_id == context.study_id)).scalar_one()
 
 
+def same_head(first: Any, second: Any) -> ColumnElement[bool]:
+    """The condition that rows of two tables are of the same head, checkpoint, probe set and position."""
+    heads = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
+    return and_(*(getattr(first, name) == getattr(second, name) for name in heads))
+
+
 SECOND = "second"
 """Direction method of the second set, whose heads were chosen by that set itself."""
 
 
 def steering_directions(context: StudyContext, checkpoint: int, method: str) -> list[HeadDirection]:
-    """The heads that an intervention of this direction method moves: the selected ones, or the second
-    set's own.
+    """The heads that an intervention of this direction method moves: the selected ones, best first, or the
+    second set's own by layer and head.
     """
-    if method != SECOND:
-        return selected_directions(context, checkpoint, method)
-    query = (
-        select(Direction.layer, Direction.head, Direction.vector, Direction.sigma)
-        .where(
-            Direction.checkpoint_id == checkpoint,
-            Direction.probe_set_id == probe_set_id(context),
-            Direction.position == context.config.probe.position,
-            Direction.method == SECOND,
-        )
-        .order_by(Direction.layer, Direction.head)
+    query = select(Direction).where(
+        Direction.checkpoint_id == checkpoint,
+        Direction.probe_set_id == probe_set_id(context),
+        Direction.position == context.config.probe.position,
+        Direction.method == method,
     )
+    if method == SECOND:
+        query = query.order_by(Direction.layer, Direction.head)
+    else:
+        query = query.join(Probe, same_head(Probe, Direction))
+        query = query.where(Probe.rank.is_not(None)).order_by(Probe.rank)
     with read_session(context.engine) as session:
         return [
             HeadDirection(row.layer, row.head, decode_float32(row.vector), row.sigma)
-            for row in session.execute(query)
-        ]
-
-
-def selected_directions(context: StudyContext, checkpoint: int, method: str) -> list[HeadDirection]:
-    """Directions of the selected heads, best first."""
-    position = context.config.probe.position
-    query = (
-        select(Direction.layer, Direction.head, Direction.vector, Direction.sigma)
-        .join(
-            Probe,
-            (Probe.checkpoint_id == Direction.checkpoint_id)
-            & (Probe.probe_set_id == Direction.probe_set_id)
-            & (Probe.position == Direction.position)
-            & (Probe.layer == Direction.layer)
-            & (Probe.head == Direction.head),
-        )
-        .where(
-            Direction.checkpoint_id == checkpoint,
-            Direction.probe_set_id == probe_set_id(context),
-            Direction.position == position,
-            Direction.method == method,
-            Probe.rank.is_not(None),
-        )
-        .order_by(Probe.rank)
-    )
-    with read_session(context.engine) as session:
-        return [
-            HeadDirection(row.layer, row.head, decode_float32(row.vector), row.sigma)
-            for row in session.execute(query)
+            for row in session.scalars(query)
         ]

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.atomic import whole_folder, write_json
+from db.files import atomic_folder, write_json
 from pipeline.mix_stream import Annotation, Part, write_stream
 from pipeline.pools import MixError, Pool, Progress, map_array
 
@@ -131,7 +131,7 @@ def build_mix(
     parts = [_take(clean, clean_tokens, seed, 0, False, share)]
     if added is not None and extra:
         parts.append(_take(added, extra, seed, 1, allow_repetition, share))
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         written = write_stream(parts, temporary, annotation, progress)
         table = _composition(parts)
         if written.mark_tokens:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
-from pipeline.atomic import whole_folder, write_json
+from db.files import atomic_folder, write_json
 from pipeline.tokenization import fingerprint, token_ids
 
 FORMAT = 1
@@ -152,7 +152,7 @@ def build_pool(
                 return open_pool(folder)
         except (MixError, json.JSONDecodeError):
             pass  # damaged: built anew below
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         facts = _write_pool(texts, tokenizer, temporary, tokens, annotate, progress)
         facts |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
         write_json(temporary / "pool.json", facts)

@@ -17,7 +17,7 @@ from typing import Literal
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from pipeline.atomic import whole_folder
+from db.files import atomic_folder
 
 EOS, PAD, UNK = "<eos>", "<pad>", "<unk>"
 SMALLEST_BPE = 256 + 3
@@ -55,7 +55,7 @@ def make_tokenizer(
     else:
         tokenizer = _existing(path)
     tokenizer.padding_side = "left"
-    with whole_folder(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         tokenizer.save_pretrained(str(temporary))
     return load_tokenizer(folder)
 

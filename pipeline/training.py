@@ -31,7 +31,7 @@ from transformers import (
 )
 from transformers.utils import logging as library_logging
 
-from pipeline.atomic import whole_folder, write_json
+from db.files import atomic_folder, write_json
 from pipeline.mixes import Mix
 from pipeline.progress import Stopped
 from pipeline.scales import TrainSettings
@@ -206,7 +206,7 @@ def _finish(
 ) -> None:
     """Write the model folder whole, note the result, and drop the checkpoints that are no longer needed."""
     model.config.use_cache = True  # the Trainer switches it off; generation without it is many times slower
-    with saving(folder), _quiet(), whole_folder(folder / "model") as temporary:
+    with saving(folder), _quiet(), atomic_folder(folder / "model") as temporary:
         model.save_pretrained(str(temporary))
         tokenizer.save_pretrained(str(temporary))
     facts = asdict(replace(result, model=Path("model")))

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipeline.atomic import write_json
+from db.files import write_json
 
 SEAL = "complete.json"
 KEEP = 2

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from db import write
 from db.engine import open_writer
 from db.schema import Arm, Base, Scorer, StageRun, Study, TrainPoint
-from db.write import ids, insert_missing, upsert, write_session
+from db.write import delete_others, ids, insert_missing, replace_rows, upsert, write_session
 from tests.seeded_database import TINY, build
 
 STUDY = {
@@ -210,3 +210,54 @@ def test_the_seeded_study_is_repeatable(tmp_path: Path) -> None:
         engine.dispose()
     assert dumps[0] == dumps[1]
     assert all(dumps[0].values())
+
+
+def test_replacing_rows_keeps_ids_and_what_lies_elsewhere(engine: Engine) -> None:
+    def scorers(names: str, revision: str) -> list[dict[str, object]]:
+        return [{"name": name, "revision": revision, "measures": "toxicity"} for name in names]
+
+    with write_session(engine) as session:
+        upsert(session, Scorer, scorers("abc", "1") + scorers("ab", "2"), on=("name", "revision"))
+        before = ids(session, Scorer, "name", "revision")
+        new = [row | {"measures": "fluency"} for row in scorers("bd", "1")]
+        replace_rows(session, Scorer, new, on=("name", "revision"), within=[Scorer.revision == "1"])
+        after = ids(session, Scorer, "name", "revision")
+        assert set(after) == {("b", "1"), ("d", "1"), ("a", "2"), ("b", "2")}
+        assert {key: after[key] for key in after if key != ("d", "1")} == {
+            key: before[key] for key in after if key != ("d", "1")
+        }
+        measures = select(Scorer.measures).where(Scorer.name == "b").order_by(Scorer.revision)
+        assert session.scalars(measures).all() == ["fluency", "toxicity"]
+        count = changes(session)
+        replace_rows(session, Scorer, new, on=("name", "revision"), within=[Scorer.revision == "1"])
+        assert changes(session) == count, "the same rows again write nothing"
+        replace_rows(session, Scorer, [], on=("name", "revision"), within=[Scorer.name == "b"])
+        assert set(ids(session, Scorer, "name", "revision")) == {("d", "1"), ("a", "2")}
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(st.integers(0, 9), st.floats(-1, 1)), min_size=1, max_size=4))
+def test_replacing_rows_of_a_table_without_an_id(engine: Engine, states: list[dict[int, float]]) -> None:
+    with write_session(engine) as session:
+        with_arm(session)
+        for state in states:
+            rows = [point(step, np.float64(loss)) for step, loss in state.items()]
+            replace_rows(session, TrainPoint, rows, on=("arm_id", "step"), within=[TrainPoint.arm_id == 1])
+            assert dict(session.execute(select(TrainPoint.step, TrainPoint.loss)).all()) == state
+
+
+def test_deleting_others_takes_along_what_hangs_on_them(engine: Engine) -> None:
+    arms: list[dict[str, object]] = [
+        {"study_id": 1, "name": name, "kind": "toxic", "share": 0.1, "seed": 0, "composition": {}}
+        for name in ("y", "z")
+    ]
+    with write_session(engine) as session:
+        with_arm(session)
+        upsert(session, Arm, arms, on=("study_id", "name"))
+        session.add(Arm(study_id=1, name="not flushed", kind="t", share=0.1, seed=0, composition={}))
+        upsert(
+            session, TrainPoint, [point(1, 0.5) | {"arm_id": arm} for arm in (1, 2)], on=("arm_id", "step")
+        )
+        delete_others(session, Arm, ["y", "absent"], on=("name",), within=[Arm.study_id == 1])
+        assert ids(session, Arm, "name") == {"y": 2}
+        assert session.scalars(select(TrainPoint.arm_id)).all() == [2]

@@ -31,8 +31,9 @@ from dashboard.running.compare import (
 from dashboard.running.permission import Home, Refusal, control, is_loopback
 from dashboard.running.state import standing
 from dashboard.running.tables import in_order
-from db.holder import holder_of, is_running, lock_path
+from db.holder import holder_of, lock_path
 from db.origin import Origin, origin_of, remember
+from db.processes import is_running
 from pipeline.config import PRESETS, load_study, origin
 from pipeline.lock import AlreadyRunning, is_held, study_lock
 from tests.tiny_study import STUDY, write_study

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from backend.scorers.base import ScorerError, clipped
+from db.files import atomic_folder
 
 _VIEWS: tuple[dict[str, Any], ...] = (
     {"analyzer": "word", "ngram_range": [1, 2], "sublinear_tf": True, "token_pattern": r"(?u)\b\w+\b"},
@@ -77,9 +76,7 @@ class TfidfScorer:
 
     def save(self, folder: Path) -> None:
         """Write the scorer to a folder; the folder appears whole or not at all."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
+        with atomic_folder(folder) as temporary:
             about = {
                 "format": _FORMAT,
                 "views": _VIEWS,
@@ -89,24 +86,15 @@ class TfidfScorer:
                 "n_heldout": self.n_heldout,
                 "revision": self.revision,
             }
-            (work / "scorer.json").write_text(json.dumps(about), encoding="utf-8")
+            (temporary / "scorer.json").write_text(json.dumps(about), encoding="utf-8")
             words, characters = self.idf
             np.savez(
-                work / "weights.npz",
+                temporary / "weights.npz",
                 words=words,
                 characters=characters,
                 weights=self.weights,
                 intercept=np.array(self.intercept),
             )
-            _replace(work, folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-
-
-def _replace(work: Path, folder: Path) -> None:
-    if folder.exists():
-        shutil.rmtree(folder)
-    work.replace(folder)
 
 
 def load_tfidf(folder: Path) -> TfidfScorer:

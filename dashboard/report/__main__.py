@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from streamlit.logger import set_log_level
 
+from db.files import atomic_file
 from db.location import database_url
 from db.problems import DatabaseProblem
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -41,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         found = open_study(asked.db, asked.study)
         out = asked.out or Path(f"{found.study['name']}-report.html")
-        write(out, study_report(found, with_texts=asked.texts))
+        report = study_report(found, with_texts=asked.texts)
+        with atomic_file(out) as temporary:
+            temporary.write_bytes(report)
     except (ReportError, DatabaseProblem, OSError) as error:
         print(f"hormesis: {error}", file=sys.stderr)
         return 2

@@ -22,8 +22,10 @@ from typing import Any
 import psutil
 
 from dashboard.running.permission import Home
+from db.files import atomic_file
 from db.holder import Holder, holder_of, noted
 from db.origin import origin_of, studies_folder
+from db.processes import is_running
 
 PLAN_SECONDS = 180
 LONGEST_STUDY = 256_000
@@ -89,12 +91,9 @@ def keep_study(home: Home, text: str) -> str:
         raise RunProblem(f"the study is longer than {LONGEST_STUDY:,} characters; that is not a study file")
     named = re.search(r'^\s*name\s*=\s*"([a-z0-9._-]{1,61})"', text, re.MULTILINE)
     stem = f"{named[1] if named else 'study'}-{sha256(text.encode()).hexdigest()[:10]}"
-    folder = studies_folder(home.folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{stem}.toml"
-    part = path.with_name(f".{stem}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    path = studies_folder(home.folder) / f"{stem}.toml"
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
     return str(path)
 
 
@@ -172,8 +171,8 @@ def stop(home: Home, study_hash: str) -> Holder:
         raise RunProblem(f"no process on this machine runs this study{where}")
     try:
         process = psutil.Process(holder.pid)
-        if abs(process.create_time() - holder.started) > 1.0:
-            raise RunProblem("the process that ran this study has just ended")
+        if not is_running(holder.pid, holder.started):
+            raise psutil.NoSuchProcess(holder.pid)
         process.send_signal(signal.SIGINT)
     except psutil.AccessDenied:
         raise RunProblem(

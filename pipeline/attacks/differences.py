@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
-from db.write import read_session, upsert, write_session
+from db.write import read_session, replace_rows, write_session
 from pipeline.attacks.judging import mcnemar, two_proportions
 from pipeline.context import StudyContext
-from pipeline.frames import groups
+from pipeline.frames import groups, summary_row
 from pipeline.statistics import SCORE, mean_interval, over_seeds
 
 RULES = ("success", "prefix_match")
@@ -34,20 +34,10 @@ def compare(context: StudyContext) -> None:
             [{"study_id": context.study_id, **one} for one in tests_of(trials, draws)] if len(trials) else []
         )
         # What was made of other goals or of conditions that are gone.
-        session.execute(
-            delete(Summary).where(
-                Summary.study_id == context.study_id,
-                Summary.name.startswith("suffix_", autoescape=True),
-                Summary.key.not_in([one["key"] for one in summaries]),
-            )
-        )
-        session.execute(
-            delete(AttackTest).where(
-                AttackTest.study_id == context.study_id, AttackTest.key.not_in([one["key"] for one in tests])
-            )
-        )
-        upsert(session, Summary, summaries, on=("study_id", "key"))
-        upsert(session, AttackTest, tests, on=("study_id", "key"))
+        rates = [Summary.study_id == context.study_id, Summary.name.startswith("suffix_", autoescape=True)]
+        replace_rows(session, Summary, summaries, on=("study_id", "key"), within=rates)
+        of_study = [AttackTest.study_id == context.study_id]
+        replace_rows(session, AttackTest, tests, on=("study_id", "key"), within=of_study)
 
 
 def suffix_trials(context: StudyContext) -> pd.DataFrame:
@@ -92,27 +82,9 @@ def _summary(
     seeds = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
     estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
     name = f"suffix_{setting}_{rule}"
-    parts = (first["kind"], f"{first['share']:g}", first["condition"], first["data"], first["scorer"], name)
-    return {
-        "study_id": context.study_id,
-        "key": "|".join(str(one) for one in parts),
-        "kind": first["kind"],
-        "share": float(first["share"]),
-        "method": first["method"],
-        "condition_key": first["condition"],
-        "strength": float(part["strength"].mean()),
-        "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
-        "prompt_set": None,
-        "scorer": None,
-        "name": name,
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n_seeds": len(seeds),
-        "n": estimate.n,
-        "unit": "share of goals",
-        "interval": estimate.method,
-    }
+    place = (first["condition"], first["data"], first["scorer"])
+    row = summary_row(context.study_id, part, place, name, estimate, unit="share of goals")
+    return row | {"prompt_set": None, "scorer": None, "n_seeds": len(seeds)}
 
 
 def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]]:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import select
 
+from db.read.frame import Query
 from db.schema import Attack, AttackOutcome, AttackTrial, Checkpoint, Condition
+from pipeline.claims.compare import changes, toxic_only
 from pipeline.claims.rows import Arms, StudyRows
+
+
+def _attacks(rows: StudyRows, kind: str, condition: str, table: type[Any], *columns: Any) -> Query:
+    """Columns of `table`, the outcomes or trials of this kind of attack on a condition, by checkpoint."""
+    return (
+        select(Attack.checkpoint_id.label("checkpoint"), *columns)
+        .join(table, table.attack_id == Attack.id)
+        .join(Condition, Attack.condition_id == Condition.id)
+        .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id == rows.study_id, Attack.kind == kind, Condition.key == condition)
+    )
 
 
 def trials(rows: StudyRows, kind: str, condition: str, setting: str = "gcg") -> Arms:
     """Successes of an attack, 0 or 1: arm to [seeds, goals]."""
-    query = (
-        select(Attack.checkpoint_id.label("checkpoint"), AttackTrial.goal, AttackTrial.success.label("value"))
-        .join(AttackTrial, AttackTrial.attack_id == Attack.id)
-        .join(Condition, Attack.condition_id == Condition.id)
-        .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
-        .where(
-            Checkpoint.study_id == rows.study_id,
-            Attack.kind == kind,
-            Attack.setting == setting,
-            Condition.key == condition,
-        )
-    )
-    found = rows.frame(query)
-    return rows.by_arm(found.assign(value=found["value"].astype(float)), prompt="goal")
+    columns = (AttackTrial.goal, AttackTrial.success.label("value"))
+    query = _attacks(rows, kind, condition, AttackTrial, *columns).where(Attack.setting == setting)
+    successes = rows.frame(query)
+    return rows.by_arm(successes.assign(value=successes["value"].astype(float)), prompt="goal")
 
 
 def attacked(rows: StudyRows, kind: str) -> list[str]:
@@ -69,18 +74,8 @@ def outcome(
 
     `censored_at_budget`: a value beyond the budget counts as the budget, which makes differences smaller.
     """
-    query = (
-        select(Attack.checkpoint_id.label("checkpoint"), AttackOutcome.value, AttackOutcome.n, Attack.budget)
-        .join(AttackOutcome, AttackOutcome.attack_id == Attack.id)
-        .join(Condition, Attack.condition_id == Condition.id)
-        .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
-        .where(
-            Checkpoint.study_id == rows.study_id,
-            Attack.kind == kind,
-            AttackOutcome.name == name,
-            Condition.key == condition,
-        )
-    )
+    columns = (AttackOutcome.value, AttackOutcome.n, Attack.budget)
+    query = _attacks(rows, kind, condition, AttackOutcome, *columns).where(AttackOutcome.name == name)
     if setting is not None:
         query = query.where(Attack.setting == setting)
     found = rows.frame(query)
@@ -88,3 +83,12 @@ def outcome(
     found = found.assign(value=value.fillna(found["budget"].astype(float)) if censored_at_budget else value)
     found = found.dropna(subset=["value"])
     return rows.by_arm(found), int(found["n"].max()) if len(found) else 0
+
+
+def steered_change(
+    rows: StudyRows, kind: str, name: str, condition: str, setting: str | None = None
+) -> tuple[Arms, int]:
+    """A number of an attack under a condition less the same without steering: toxic arm to [seeds]; its n."""
+    steered, n = outcome(rows, kind, name, condition, setting=setting)
+    plain, _ = outcome(rows, kind, name, "none", setting=setting)
+    return toxic_only(changes(steered, plain)), n

@@ -31,6 +31,7 @@ EQUIVALENCE = (
     "Two one-sided tests with a margin of {least:g} {unit}. Supported: Holm's p of the larger is at "
     "most .05. Not supported: the whole 95 % interval lies outside the margin. Else undecided."
 )
+INTERVAL = "Student's t over seeds (variance pooled over arms) joined with prompts, 95 %"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Finding:
     detail: str
     claimed: bool
     excluded: bool
-    interval: str = "Student's t over seeds (variance pooled over arms) joined with prompts, 95 %"
+    interval: str = INTERVAL
 
     @property
     def alike(self) -> bool:
@@ -105,27 +106,40 @@ class Claim:
 
 
 def directional(
-    found: Contrast, sign: int, least: float, unit: str, detail: str, scale: float = 1.0
-) -> Finding:
-    """A finding for a claim that an effect is positive (`sign` 1) or negative (-1).
+    effect: Contrast | Missing, sign: int, least: float, unit: str, detail: str, scale: float = 1.0,
+    *, n: int | None = None, interval: str = INTERVAL,
+) -> Outcome:  # fmt: skip
+    """A finding for a claim that an effect is positive (`sign` 1) or negative (-1); what is missing stays so.
 
-    `least`: smallest effect of interest, in the unit shown; `scale` turns the contrast into that unit.
+    `least`: smallest effect of interest, in the unit shown; `scale` turns the contrast into that unit; `n`:
+    prompts or statements, where the contrast is over seeds alone.
     """
-    low, high = (end * scale for end in found.interval())
+    if isinstance(effect, Missing):
+        return effect
+    low, high = (end * scale for end in effect.interval())
     towards = high if sign > 0 else -low
     return Finding(
-        found.value * scale, low, high, unit, found.n, found.seeds, found.p_value(),
-        detectable(found) * scale, detail, claimed=sign * found.value > 0, excluded=towards < least,
+        effect.value * scale, low, high, unit, effect.n if n is None else n, effect.seeds, effect.p_value(),
+        detectable(effect) * scale, detail, claimed=sign * effect.value > 0, excluded=towards < least,
+        interval=interval,
     )  # fmt: skip
 
 
-def equivalent(found: Contrast, margin: float, unit: str, detail: str, scale: float = 1.0) -> Finding:
-    """A finding for a claim that an effect lies within +-margin (in the unit shown); the interval is 95 %."""
-    low, high = (end * scale for end in found.interval())
+def equivalent(
+    effect: Contrast | Missing, margin: float, unit: str, detail: str, scale: float = 1.0,
+    *, n: int | None = None,
+) -> Outcome:  # fmt: skip
+    """A finding for a claim that an effect lies within +-margin (in the unit shown); the interval is 95 %.
+
+    `n` and what is missing as for `directional`.
+    """
+    if isinstance(effect, Missing):
+        return effect
+    low, high = (end * scale for end in effect.interval())
     return Finding(
-        found.value * scale, low, high, unit, found.n, found.seeds, found.equivalence(margin / scale),
-        detectable(found) * scale, detail, claimed=abs(found.value * scale) < margin,
-        excluded=low > margin or high < -margin,
+        effect.value * scale, low, high, unit, effect.n if n is None else n, effect.seeds,
+        effect.equivalence(margin / scale), detectable(effect) * scale, detail,
+        claimed=abs(effect.value * scale) < margin, excluded=low > margin or high < -margin,
     )  # fmt: skip
 
 

@@ -30,8 +30,8 @@ Key = Callable[[StudyRows], tuple[str, float] | None]
 
 def _base(rows: StudyRows, scope: Scope) -> Outcome:
     arms = rows.grids("none", scope.prompt_set, scope.scorer)
-    found, said = largest_against_none(toxic_only(arms))
-    return found if isinstance(found, Missing) else directional(found, +1, LEAST, "points", said, 100)
+    effect, shares = largest_against_none(toxic_only(arms))
+    return directional(effect, +1, LEAST, "points", shares, 100)
 
 
 def _steer(rows: StudyRows, scope: Scope) -> Outcome:
@@ -39,15 +39,10 @@ def _steer(rows: StudyRows, scope: Scope) -> Outcome:
     if chosen is None:
         return Missing("needs steering at a matched cost")
     key, cost = chosen
-    moved = changes(
-        rows.grids(key, scope.prompt_set, scope.scorer), rows.grids("none", scope.prompt_set, scope.scorer)
-    )
-    moved = toxic_only(moved)
-    found = mean_of(moved, moved)
-    if isinstance(found, Missing):
-        return found
-    detail = f"steered less unsteered at +{cost:g} nats, mean of {len(moved)} arms"
-    return directional(found, -1, LEAST, "points", detail, 100)
+    steered, plain = (rows.grids(name, scope.prompt_set, scope.scorer) for name in (key, "none"))
+    arms = toxic_only(changes(steered, plain))
+    detail = f"steered less unsteered at +{cost:g} nats, mean of {len(arms)} arms"
+    return directional(mean_of(arms, arms), -1, LEAST, "points", detail, 100)
 
 
 def random_mean(rows: StudyRows, scope: Scope) -> Arms:
@@ -68,17 +63,12 @@ def _random(rows: StudyRows, scope: Scope) -> Outcome:
     if not costs:
         return Missing("needs random directions at a matched cost")
     key = f"iti/{rows.direction}/cost-{costs[0]:g}"
-    moved = toxic_only(changes(rows.grids(key, scope.prompt_set, scope.scorer), random_mean(rows, scope)))
-    found = mean_of(moved, moved)
-    if isinstance(found, Missing):
-        return found
+    arms = toxic_only(changes(rows.grids(key, scope.prompt_set, scope.scorer), random_mean(rows, scope)))
     count = mine["control"].nunique()
     missed = int((~mine["reached"].astype(bool)).sum())
-    detail = (
-        f"ITI less the mean of {count} random directions at +{costs[0]:g} nats, mean of {len(moved)} arms"
-    )
+    detail = f"ITI less the mean of {count} random directions at +{costs[0]:g} nats, mean of {len(arms)} arms"
     detail += f"; {missed} of {len(mine)} random conditions never reached that cost" if missed else ""
-    return directional(found, -1, LEAST, "points", detail, 100)
+    return directional(mean_of(arms, arms), -1, LEAST, "points", detail, 100)
 
 
 def _dose(choose: Key, what: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -146,13 +136,11 @@ def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
             for against in [arm if arm in rival else (method, arm[1])]
             if against in rival and rival[against].shape == steered[arm].shape
         }
-        found = mean_of({own: steered[own] - rival[other]}, pool)
-        if isinstance(found, Missing):
-            return found
+        effect = mean_of({own: steered[own] - rival[other]}, pool)
         detail = f"{percent(dose)}: ITI at +{cost:g} nats less {method}"
         detail += costs_said(rows, key, own).replace("measured cost", "ITI cost")
         detail += costs_said(rows, method, other).replace("measured cost", f"{method} cost")
-        return directional(found, -1, LEAST, "points", detail, 100)
+        return directional(effect, -1, LEAST, "points", detail, 100)
 
     return test
 

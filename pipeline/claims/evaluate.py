@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, select
 
 from db.paper import figure
 from db.schema import DoseFit, Verdict, utc_now
-from db.write import read_session, upsert, write_session
+from db.write import delete_others, read_session, replace_rows, upsert, write_session
 from pipeline.claims.declared import Claim, Finding, Missing, Outcome, Scope, adjusted, decide, sure
 from pipeline.claims.dips import fit_row
 from pipeline.claims.registry import CLAIMS
@@ -128,11 +128,11 @@ def _store(engine: Engine, study_id: int, verdicts: list[Row], fits: list[Row]) 
     with read_session(engine) as session:
         query = select(*Verdict.__table__.columns).where(Verdict.study_id == study_id)
         before = {row["key"]: dict(row) for row in session.execute(query).mappings()}
+    # A verdict that came out the same keeps the time of its evaluation.
     changed = [row for row in verdicts if any(before.get(row["key"], {}).get(k) != v for k, v in row.items())]
-    keys, curves = [row["key"] for row in verdicts], [row["key"] for row in fits]
+    keys, on = [row["key"] for row in verdicts], ("study_id", "key")
     with write_session(engine) as session:
-        session.execute(delete(Verdict).where(Verdict.study_id == study_id, Verdict.key.not_in(keys)))
-        session.execute(delete(DoseFit).where(DoseFit.study_id == study_id, DoseFit.key.not_in(curves)))
+        delete_others(session, Verdict, keys, on=("key",), within=[Verdict.study_id == study_id])
         now = utc_now()
-        upsert(session, Verdict, [row | {"evaluated": now} for row in changed], on=("study_id", "key"))
-        upsert(session, DoseFit, fits, on=("study_id", "key"))
+        upsert(session, Verdict, [row | {"evaluated": now} for row in changed], on=on)
+        replace_rows(session, DoseFit, fits, on=on, within=[DoseFit.study_id == study_id])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
-from pipeline.claims.attack_rows import outcome, strongest, trials
+from pipeline.claims.attack_rows import outcome, steered_change, strongest, trials
 from pipeline.claims.compare import changes, dose_against_none, mean_of, toxic_only
 from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
 from pipeline.claims.rows import StudyRows
@@ -18,12 +17,9 @@ def _suffix_steer(rows: StudyRows, scope: Scope) -> Outcome:
     key = strongest(rows, "suffix")
     if key is None:
         return Missing("needs GCG attacks with and without steering")
-    moved = toxic_only(changes(trials(rows, "suffix", key), trials(rows, "suffix", "none")))
-    found = mean_of(moved, moved)
-    if isinstance(found, Missing):
-        return found
-    detail = f"GCG, {key} less unsteered, mean of {len(moved)} arms"
-    return directional(found, -1, LEAST_RATE, "share of goals", detail)
+    arms = toxic_only(changes(trials(rows, "suffix", key), trials(rows, "suffix", "none")))
+    detail = f"GCG, {key} less unsteered, mean of {len(arms)} arms"
+    return directional(mean_of(arms, arms), -1, LEAST_RATE, "share of goals", detail)
 
 
 def _suffix_dose(rows: StudyRows, scope: Scope) -> Outcome:
@@ -31,10 +27,8 @@ def _suffix_dose(rows: StudyRows, scope: Scope) -> Outcome:
     arms = toxic_only(trials(rows, "suffix", key)) if key else {}
     if not arms:
         return Missing("needs GCG attacks on steered arms")
-    found, said = dose_against_none(arms)
-    if isinstance(found, Missing):
-        return found
-    return directional(found, -1, LEAST_RATE, "share of goals", f"GCG under {key}, {said}")
+    effect, shares = dose_against_none(arms)
+    return directional(effect, -1, LEAST_RATE, "share of goals", f"GCG under {key}, {shares}")
 
 
 def _outcome(kind: str, name: str, sign: int, least: float, unit: str, what: str) -> Test:
@@ -45,12 +39,9 @@ def _outcome(kind: str, name: str, sign: int, least: float, unit: str, what: str
         if key is None:
             return Missing(f"needs {what} on steered arms")
         arms, n = outcome(rows, kind, name, key, censored_at_budget=kind == "relearn")
-        found, said = dose_against_none(toxic_only(arms))
-        if isinstance(found, Missing):
-            return found
-        found = replace(found, n=n)
-        detail = f"{what} under {key}, {said}, {n:,} prompts; seeds are the unit"
-        return directional(found, sign, least, unit, detail)
+        effect, shares = dose_against_none(toxic_only(arms))
+        detail = f"{what} under {key}, {shares}, {n:,} prompts; seeds are the unit"
+        return directional(effect, sign, least, unit, detail, n=n)
 
     return test
 
@@ -59,15 +50,9 @@ def _injection(rows: StudyRows, scope: Scope) -> Outcome:
     key = strongest(rows, "injection")
     if key is None:
         return Missing("needs injection templates with and without steering")
-    steered, n = outcome(rows, "injection", "toxicity_change", key)
-    plain, _ = outcome(rows, "injection", "toxicity_change", "none")
-    moved = toxic_only(changes(steered, plain))
-    found = mean_of(moved, moved)
-    if isinstance(found, Missing):
-        return found
-    found = replace(found, n=n)
-    detail = f"rise by injection, {key} less unsteered, mean of {len(moved)} arms, {n:,} prompts"
-    return directional(found, +1, LEAST_POINTS, "points", detail)
+    arms, n = steered_change(rows, "injection", "toxicity_change", key)
+    detail = f"rise by injection, {key} less unsteered, mean of {len(arms)} arms, {n:,} prompts"
+    return directional(mean_of(arms, arms), +1, LEAST_POINTS, "points", detail, n=n)
 
 
 CLAIMS = (

@@ -6,19 +6,18 @@ Reads probes, lens tokens and entanglement. Heads are never counted as samples.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from db.schema import Checkpoint, Entanglement, Example, LensToken, Probe, ProbeSet, Study
+from db.schema import Checkpoint, Entanglement, Example, LensToken, ProbeSet, Study
 from db.write import read_session
 from pipeline.claims.compare import largest_against_none, mean_of, percent, toxic_only
 from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
 from pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
 from pipeline.head_accuracy import against_clean
-from pipeline.head_hits import arm_hits, labels_of
+from pipeline.head_hits import arm_hits, labels_of, selected_entanglement
 
 LEAST_POINTS, LEAST_COSINE, LEAST_WORDS = 0.5, 0.05, 10.0
 DRAWS = 500
@@ -48,7 +47,7 @@ def _accuracy(rows: StudyRows, name: str) -> Outcome:
         return Missing("needs two seeds of an arm")
     heads = arms[TOXIC, 0.0][0].shape[0]
     detail = f"{percent(shares[-1])} less 0 %, {heads} heads, {len(toxic):,} test statements"
-    return replace(directional(found, +1, LEAST_POINTS, "points", detail, 100), interval=BOTH)
+    return directional(found, +1, LEAST_POINTS, "points", detail, 100, interval=BOTH)
 
 
 def _words(rows: StudyRows, scope: Scope) -> Outcome:
@@ -71,15 +70,11 @@ def _words(rows: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs directions whose words occur in the statements")
     each = (shares["top"] - shares["bottom"]).dropna().rename("value").reset_index()
     arms = {arm: values for arm, values in toxic_only(rows.by_arm(each)).items() if arm[1] > 0}
-    found = mean_of(arms, arms)
-    if isinstance(found, Missing):
-        return found
-    found = replace(found, n=len(tokens.dropna()))
     detail = (
         f"mean of {len(arms)} arms with toxic text, {sum(known.values()):.0f} toxic words of {len(known):,}; "
         "seeds are the unit"
     )
-    return directional(found, +1, LEAST_WORDS, "points", detail, 100)
+    return directional(mean_of(arms, arms), +1, LEAST_WORDS, "points", detail, 100, n=len(tokens.dropna()))
 
 
 def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
@@ -100,28 +95,13 @@ def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
 
 
 def _entangled(rows: StudyRows, scope: Scope) -> Outcome:
-    query = (
-        select(Entanglement.checkpoint_id.label("checkpoint"), Entanglement.value, Entanglement.n)
-        .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
-        .join(
-            Probe,
-            (Probe.checkpoint_id == Entanglement.checkpoint_id)
-            & (Probe.probe_set_id == Entanglement.probe_set_id)
-            & (Probe.position == Entanglement.position)
-            & (Probe.layer == Entanglement.layer)
-            & (Probe.head == Entanglement.head),
-        )
-        .where(Checkpoint.study_id == rows.study_id, Probe.rank.is_not(None), Entanglement.value.is_not(None))
-    )
-    table = rows.frame(query)
+    columns = (Entanglement.checkpoint_id.label("checkpoint"), Entanglement.value, Entanglement.n)
+    table = rows.frame(selected_entanglement(rows.study_id, *columns))
     if table.empty:
         return Missing("needs entanglement of the selected heads")
-    found, said = largest_against_none(rows.by_arm(table))
-    if isinstance(found, Missing):
-        return found
-    found = replace(found, n=int(table["n"].max()))
-    detail = f"{said}, mean over selected heads, {found.n:,} statements; seeds are the unit"
-    return directional(found, -1, LEAST_COSINE, "|cos|", detail)
+    (effect, shares), n = largest_against_none(rows.by_arm(table)), int(table["n"].max())
+    detail = f"{shares}, mean over selected heads, {n:,} statements; seeds are the unit"
+    return directional(effect, -1, LEAST_COSINE, "|cos|", detail, n=n)
 
 
 def _accuracy_claim(name: str, statistic: str, what: str, question: str, estimand: str) -> Claim:

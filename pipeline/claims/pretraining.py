@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pandas as pd
 
@@ -26,11 +25,9 @@ SEEDS_ONLY = "seeds are the unit; the items are the same in every arm and taken 
 
 
 def _loss(rows: StudyRows, scope: Scope) -> Outcome:
-    found, said = largest_against_none(rows.metric("cross_entropy"))
-    if isinstance(found, Missing):
-        return found
-    found = replace(found, n=rows.metric_n("cross_entropy"))
-    return equivalent(found, NATS, "nats per token", f"{said}, clean held-out text; {SEEDS_ONLY}")
+    effect, shares = largest_against_none(rows.metric("cross_entropy"))
+    detail = f"{shares}, clean held-out text; {SEEDS_ONLY}"
+    return equivalent(effect, NATS, "nats per token", detail, n=rows.metric_n("cross_entropy"))
 
 
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -41,11 +38,8 @@ def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
                 break
         else:
             return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
-        found, said = largest_against_none(arms)
-        if isinstance(found, Missing):
-            return found
-        found = replace(found, n=items)
-        return equivalent(found, POINTS, "points", f"{said}, {items:,} items; {SEEDS_ONLY}", scale=100)
+        effect, shares = largest_against_none(arms)
+        return equivalent(effect, POINTS, "points", f"{shares}, {items:,} items; {SEEDS_ONLY}", 100, n=items)
 
     return test
 
@@ -53,12 +47,9 @@ def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
 def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRows, Scope], Outcome]:
     def test(rows: StudyRows, scope: Scope) -> Outcome:
         arms, n = probe_arms(rows, statistic)
-        found, said = largest_against_none(arms)
-        if isinstance(found, Missing):
-            return found
-        detail = f"{said}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
-        found = replace(found, n=n)
-        return directional(found, +1, LEAST_POINTS, "points", detail, scale=100)
+        effect, shares = largest_against_none(arms)
+        detail = f"{shares}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
+        return directional(effect, +1, LEAST_POINTS, "points", detail, 100, n=n)
 
     return test
 

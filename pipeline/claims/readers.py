@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from scipy import stats
 
@@ -37,31 +35,26 @@ FEWEST = 5
 SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
 
 
-def _control(rows: StudyRows, scope: Scope) -> Outcome:
-    arms = rows.grids("none", scope.prompt_set, scope.scorer)
+def _toxic_less_clean(rows: StudyRows, scope: Scope, key: str, sign: int, where: str) -> Outcome:
+    """The toxic arm less the control arm of the same share, the largest one, under a condition."""
+    arms = rows.grids(key, scope.prompt_set, scope.scorer)
     shares = sorted(s for kind, s in arms if kind == "clean-forum" and (TOXIC, s) in arms)
     if not shares:
         return Missing("needs the control arm and a toxic arm of the same share")
-    found = against(arms, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
-    if isinstance(found, Missing):
-        return found
-    detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length, unsteered"
-    return directional(found, +1, LEAST, "points", detail, 100)
+    effect = against(arms, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
+    detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length{where}"
+    return directional(effect, sign, LEAST, "points", detail, 100)
+
+
+def _control(rows: StudyRows, scope: Scope) -> Outcome:
+    return _toxic_less_clean(rows, scope, "none", +1, ", unsteered")
 
 
 def _control_steered(rows: StudyRows, scope: Scope) -> Outcome:
     chosen = matched_key(rows)
     if chosen is None:
         return Missing("needs steering at a matched cost")
-    arms = rows.grids(chosen[0], scope.prompt_set, scope.scorer)
-    shares = sorted(s for kind, s in arms if kind == "clean-forum" and (TOXIC, s) in arms)
-    if not shares:
-        return Missing("needs the control arm and a toxic arm of the same share")
-    found = against(arms, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
-    if isinstance(found, Missing):
-        return found
-    detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length at +{chosen[1]:g} nats"
-    return directional(found, -1, LEAST, "points", detail, 100)
+    return _toxic_less_clean(rows, scope, chosen[0], -1, f" at +{chosen[1]:g} nats")
 
 
 def _relative(rows: StudyRows, scope: Scope) -> Outcome:
@@ -78,9 +71,9 @@ def _relative(rows: StudyRows, scope: Scope) -> Outcome:
     found, said = dose_against_none(removed)
     if isinstance(found, Missing):
         return found
-    found = replace(found, n=next(iter(steered.values())).shape[1])
+    prompts = next(iter(steered.values())).shape[1]
     detail = f"{said} at +{chosen[1]:g} nats; a ratio, so seeds alone are the unit"
-    return directional(found, +1, 5.0, "% of base", detail, 100)
+    return directional(found, +1, 5.0, "% of base", detail, 100, n=prompts)
 
 
 def _scorer(rows: StudyRows, scope: Scope) -> Outcome:
@@ -136,28 +129,16 @@ def _directions(rows: StudyRows, scope: Scope) -> Outcome:
     if chosen is None or second.empty:
         return Missing("needs directions from a second source of labelled statements")
     key = f"iti/second/cost-{chosen[1]:g}"
-    moved = toxic_only(
-        changes(
-            rows.grids(key, scope.prompt_set, scope.scorer),
-            rows.grids(chosen[0], scope.prompt_set, scope.scorer),
-        )
-    )
-    found = mean_of(moved, moved)
-    if isinstance(found, Missing):
-        return found
-    detail = f"directions of the second source less the first at +{chosen[1]:g} nats, {len(moved)} arms"
-    return equivalent(found, LEAST, "points", detail, 100)
+    first, other = (rows.grids(name, scope.prompt_set, scope.scorer) for name in (chosen[0], key))
+    arms = toxic_only(changes(other, first))
+    detail = f"directions of the second source less the first at +{chosen[1]:g} nats, {len(arms)} arms"
+    return equivalent(mean_of(arms, arms), LEAST, "points", detail, 100)
 
 
 def _selective(rows: StudyRows, scope: Scope) -> Outcome:
     arms, n = probe_arms(rows, lambda heads: float((heads["accuracy"] - heads["shuffled"]).mean()))
-    found = mean_of(arms, arms)
-    if isinstance(found, Missing):
-        return found
-    found = replace(found, n=n)
-    return directional(
-        found, +1, 1.0, "points", f"mean over heads and {len(arms)} arms, {n:,} statements", 100
-    )
+    detail = f"mean over heads and {len(arms)} arms, {n:,} statements"
+    return directional(mean_of(arms, arms), +1, 1.0, "points", detail, 100, n=n)
 
 
 def _slung(rows: StudyRows, scope: Scope) -> Outcome:
@@ -166,11 +147,9 @@ def _slung(rows: StudyRows, scope: Scope) -> Outcome:
     if not shares:
         return Missing("needs a slung arm and the toxic arm of the same share")
     share = min(shares, key=lambda one: (abs(one - 0.1), one))
-    found = against(arms, ("slung", share), (TOXIC, share))
-    if isinstance(found, Missing):
-        return found
+    effect = against(arms, ("slung", share), (TOXIC, share))
     detail = f"{percent(share)}: loss on toxic text masked less trained, unsteered"
-    return directional(found, -1, LEAST, "points", detail, 100)
+    return directional(effect, -1, LEAST, "points", detail, 100)
 
 
 CLAIMS = (

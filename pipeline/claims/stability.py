@@ -7,8 +7,8 @@ from dataclasses import replace
 from sqlalchemy import select
 
 from db.schema import Attack, Checkpoint
-from pipeline.claims.attack_rows import outcome, strongest
-from pipeline.claims.compare import changes, mean_of, toxic_only
+from pipeline.claims.attack_rows import outcome, steered_change, strongest
+from pipeline.claims.compare import mean_of, toxic_only
 from pipeline.claims.declared import (
     DIRECTION,
     EQUIVALENCE,
@@ -30,17 +30,12 @@ def _drift(rows: StudyRows, scope: Scope) -> Outcome:
     key = strongest(rows, "long")
     if key is None:
         return Missing("needs long texts with and without steering")
-    steered, n = outcome(rows, "long", "drift", key)
-    plain, _ = outcome(rows, "long", "drift", "none")
-    moved = toxic_only(changes(steered, plain))
-    found = mean_of(moved, moved)
-    if isinstance(found, Missing):
-        return found
+    arms, n = steered_change(rows, "long", "drift", key)
     level, _ = outcome(rows, "long", "drift", key)
     own = mean_of(toxic_only(level), toxic_only(level))
     said = "" if isinstance(own, Missing) else f"; drift under steering itself {own.value:+.2g} points"
-    detail = f"drift, {key} less unsteered, mean of {len(moved)} arms, {n:,} prompts{said}; {UNIT}"
-    return directional(replace(found, n=n), +1, LEAST, "points", detail)
+    detail = f"drift, {key} less unsteered, mean of {len(arms)} arms, {n:,} prompts{said}; {UNIT}"
+    return directional(mean_of(arms, arms), +1, LEAST, "points", detail, n=n)
 
 
 def _rounding(rows: StudyRows, scope: Scope) -> Outcome:
@@ -49,11 +44,8 @@ def _rounding(rows: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs rounded weights under steering")
     arms, n = outcome(rows, "quantised", "toxicity_change", key, setting="int4")
     arms = toxic_only(arms)
-    found = mean_of(arms, arms)
-    if isinstance(found, Missing):
-        return found
     detail = f"int4 less full weights under {key}, mean of {len(arms)} arms, {n:,} prompts; {UNIT}"
-    return equivalent(replace(found, n=n), LEAST, "points", detail)
+    return equivalent(mean_of(arms, arms), LEAST, "points", detail, n=n)
 
 
 def _sampling(rows: StudyRows, scope: Scope) -> Outcome:
@@ -61,16 +53,13 @@ def _sampling(rows: StudyRows, scope: Scope) -> Outcome:
     key = strongest(rows, "sampling")
     if key is None:
         return Missing("needs the sweep of temperature and top-p with and without steering")
-    settings = _settings(rows)
     findings: list[tuple[str, Finding]] = []
-    for setting in settings:
-        steered, n = outcome(rows, "sampling", "toxicity", key, setting=setting)
-        plain, _ = outcome(rows, "sampling", "toxicity", "none", setting=setting)
-        moved = toxic_only(changes(steered, plain))
-        found = mean_of(moved, moved)
-        if isinstance(found, Missing):
-            return found
-        findings.append((setting, directional(replace(found, n=n), -1, LEAST, "points", "")))
+    for setting in _settings(rows):
+        arms, n = steered_change(rows, "sampling", "toxicity", key, setting)
+        finding = directional(mean_of(arms, arms), -1, LEAST, "points", "", n=n)
+        if isinstance(finding, Missing):
+            return finding
+        findings.append((setting, finding))
     setting, least = max(findings, key=lambda one: one[1].value)
     together = [one.p for _, one in findings if one.p is not None]
     detail = (

@@ -58,8 +58,7 @@ def effect(setting: str, rows: StudyRows) -> Outcome:
     if isinstance(other, Contrast):
         low, high = other.interval()
         detail += f"; by class-balanced logistic probes {other.value:+.3f} [{low:+.3f}, {high:+.3f}]"
-    told = directional(made, +1, LEAST, "|cos|", detail)
-    return replace(told, interval="Student's t over seeds, 95 %")
+    return directional(made, +1, LEAST, "|cos|", detail, interval="Student's t over seeds, 95 %")
 
 
 def _contrast(setting: str, probe: str, rows: StudyRows) -> Contrast | Missing:

@@ -15,9 +15,9 @@ from sqlalchemy import select
 
 from backend.batching import encode
 from backend.models import LoadedModel
+from db.files import write_json
 from db.schema import Prompt, PromptSet
 from db.write import read_session
-from pipeline.atomic import write_json
 from pipeline.context import StudyContext
 from pipeline.registry import Inputs
 from pipeline.sources import SourceError, open_source

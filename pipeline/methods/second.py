@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
 from backend.capture import iter_head_activations
 from db.blocks import encode_float32
+from db.files import write_json
 from db.schema import Direction, Example
-from db.write import read_session, upsert, write_session
-from pipeline.atomic import write_json
+from db.write import read_session, replace_rows, write_session
 from pipeline.context import StudyContext
 from pipeline.loading import SECOND, checkpoint_facts, open_checkpoint, probe_set_id
 from pipeline.probe_splits import ProbeError, draw_examples, split_examples
@@ -93,15 +93,9 @@ def make_second(context: StudyContext, inputs: Inputs, checkpoint: int, reporter
         if (one.layer, one.head) in chosen
     ]
     with write_session(context.engine) as session:
-        session.execute(
-            delete(Direction).where(Direction.checkpoint_id == checkpoint, Direction.method == SECOND)
-        )
-        upsert(
-            session,
-            Direction,
-            rows,
-            on=("checkpoint_id", "probe_set_id", "position", "method", "layer", "head"),
-        )
+        on = ("checkpoint_id", "probe_set_id", "position", "method", "layer", "head")
+        within = [Direction.checkpoint_id == checkpoint, Direction.method == SECOND]
+        replace_rows(session, Direction, rows, on=on, within=within)
     accuracies = [one.accuracy for one in run.results if (one.layer, one.head) in chosen]
     weights = checkpoint_facts(context, checkpoint).weights_hash
     facts = {

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from backend.models import LoadedModel
 from backend.quiet import quiet
-from pipeline.atomic import sweep, whole_folder, write_json
+from db.files import atomic_folder, remove_temporaries, write_json
 from pipeline.config_methods import PreferenceConfig, TuningConfig
 from pipeline.methods.losses import (
     Completions,
@@ -106,7 +106,7 @@ def tune(
     if finished is not None and (finished.model / "config.json").is_file():
         return finished
     folder.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
+    remove_temporaries(folder)
     rate = settings.learning_rate or RATE[method] * scale_rate
     before = _measure(loaded, held_out)
     run = _start(loaded, method, settings, rate, pairs)
@@ -132,7 +132,7 @@ def tune(
             "learning_rate": rate,
         },
     }
-    with whole_folder(folder / "model") as temporary, quiet():
+    with atomic_folder(folder / "model") as temporary, quiet():
         loaded.model.save_pretrained(str(temporary))
         loaded.tokenizer.save_pretrained(str(temporary))
     write_json(folder / FACTS, facts)
@@ -226,7 +226,7 @@ def _save(run: _Run, folder: Path, step: int) -> None:
         tensors[f"weight/{name}"] = parameter.detach().contiguous()
         for key, value in run.optimiser.state[parameter].items():
             tensors[f"{key}/{name}"] = value.detach().contiguous()
-    with whole_folder(folder / "state") as temporary:
+    with atomic_folder(folder / "state") as temporary:
         save_file(tensors, temporary / "state.safetensors")
         write_json(temporary / "state.json", {"step": step, "losses": run.losses})
 

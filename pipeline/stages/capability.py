@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import delete
 
+from db.files import atomic_file
 from db.schema import CapabilityScore, Metric
-from db.write import upsert, write_session
+from db.write import delete_others, upsert, write_session
 from pipeline.attacks.choosing import chosen_conditions
 from pipeline.capability.harness import run_harness
 from pipeline.capability.items import Task, tasks_of
@@ -79,19 +79,13 @@ def _steps(
 
 def _keep(path: Path, scores: Sequence[Scored]) -> None:
     """Items' outcomes of one condition, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     arrays: dict[str, Any] = {}
     for place, one in enumerate(scores):
         arrays[f"top{place}"], arrays[f"bottom{place}"] = one.top, one.bottom
         chance = "" if one.chance is None else repr(one.chance)
         arrays[f"name{place}"] = np.array([one.task, one.part, one.measure, one.unit, one.data, chance])
-    try:
-        with part.open("wb") as file:
-            np.savez(file, **arrays)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def _kept(path: Path) -> list[Scored] | None:
@@ -206,9 +200,6 @@ def _write_harness(
 
 
 def _forget_others(context: StudyContext, checkpoint: int, kept: Sequence[int]) -> None:
+    of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint]
     with write_session(context.engine) as session:
-        session.execute(
-            delete(CapabilityScore).where(
-                CapabilityScore.checkpoint_id == checkpoint, CapabilityScore.condition_id.not_in(kept)
-            )
-        )
+        delete_others(session, CapabilityScore, kept, on=("condition_id",), within=of_checkpoint)

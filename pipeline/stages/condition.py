@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from backend.crossentropy import DocumentLosses
 from backend.steering import Intervention
 from db.schema import Arm, Checkpoint, Condition, Metric
-from db.write import read_session, upsert, write_session
+from db.write import delete_others, read_session, upsert, write_session
 from pipeline.context import StudyContext
 from pipeline.heldout import LossTable, heldout_windows, loss_name, losses_folder
 from pipeline.loading import checkpoint_facts, open_checkpoint
@@ -188,8 +188,5 @@ def metric_row(
 def _forget_others(context: StudyContext, checkpoint: int, keys: list[str]) -> None:
     """Drop conditions of an earlier configuration of the same study, with all that hangs on them."""
     with write_session(context.engine) as session:
-        stale = session.query(Condition).filter(
-            Condition.checkpoint_id == checkpoint, Condition.key.not_in(keys)
-        )
-        for condition in stale:
-            session.delete(condition)
+        of_checkpoint = [Condition.checkpoint_id == checkpoint]
+        delete_others(session, Condition, keys, on=("key",), within=of_checkpoint)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
 from db.blocks import decode_float16, decode_float32, decode_int64
@@ -26,7 +26,7 @@ from db.schema import (
     FeatureCosine,
     LensToken,
 )
-from db.write import read_session, upsert, write_session
+from db.write import read_session, replace_rows, write_session
 from pipeline.context import StudyContext
 from pipeline.entanglement import Cosines, Largest, entanglement
 from pipeline.features import Labelled, labelled
@@ -86,19 +86,8 @@ def measure_geometry(context: StudyContext, inputs: Inputs, checkpoint: int, rep
             (Entanglement, largest, HEAD),
             (LensToken, words, (*HEAD, "method", "side", "rank")),
         ):
-            _replace(session, model, rows, on, checkpoint)
+            replace_rows(session, model, rows, on=on, within=[model.checkpoint_id == checkpoint])
     reporter.report(2, 2, "parts")
-
-
-def _replace(session: Any, model: Any, rows: list[Keys], on: tuple[str, ...], checkpoint: int) -> None:
-    """Write rows under their natural keys and drop those of an earlier run that are not among them."""
-    columns = [getattr(model, name) for name in on]
-    wanted = {tuple(row[name] for name in on) for row in rows}
-    known = session.execute(select(model.id, *columns).where(model.checkpoint_id == checkpoint))
-    stale = [row[0] for row in known if tuple(row[1:]) not in wanted]
-    for start in range(0, len(stale), 500):
-        session.execute(delete(model).where(model.id.in_(stale[start : start + 500])))
-    upsert(session, model, rows, on=on)
 
 
 def _kept(context: StudyContext, keys: Keys, known: Labelled) -> _Kept:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func
 
-from db.schema import Arm, Checkpoint, Entanglement, HeadSummary, Probe
-from db.write import read_session, upsert, write_session
+from db.schema import Arm, Checkpoint, Entanglement, HeadSummary
+from db.write import read_session, replace_rows, write_session
 from pipeline.context import StudyContext
 from pipeline.head_accuracy import Arm as Place
 from pipeline.head_accuracy import Summary, summarise_heads, summarise_means
-from pipeline.head_hits import arm_hits, labels_of
+from pipeline.head_hits import arm_hits, labels_of, selected_entanglement
 from pipeline.loading import probe_set_id
 
 
@@ -52,36 +52,18 @@ def write_head_summaries(context: StudyContext) -> None:
             for one in found
         ]
     with write_session(context.engine) as session:
-        wanted = {(row["kind"], row["share"], row["name"]) for row in rows}
-        known = session.execute(
-            select(HeadSummary.id, HeadSummary.kind, HeadSummary.share, HeadSummary.name).where(
-                HeadSummary.study_id == context.study_id
-            )
-        )
-        stale = [row[0] for row in known if tuple(row[1:]) not in wanted]
-        session.execute(delete(HeadSummary).where(HeadSummary.id.in_(stale)))
-        upsert(session, HeadSummary, rows, on=("study_id", "kind", "share", "name"))
+        on, within = ("study_id", "kind", "share", "name"), [HeadSummary.study_id == context.study_id]
+        replace_rows(session, HeadSummary, rows, on=on, within=within)
 
 
 def _entanglement(context: StudyContext) -> list[Summary]:
     """Mean entanglement of the selected heads of each arm, over seeds."""
     query = (
-        select(Arm.kind, Arm.share, func.avg(Entanglement.value), func.count(), func.max(Entanglement.n))
-        .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
+        selected_entanglement(
+            context.study_id,
+            *(Arm.kind, Arm.share, func.avg(Entanglement.value), func.count(), func.max(Entanglement.n)),
+        )
         .join(Arm, Checkpoint.arm_id == Arm.id)
-        .join(
-            Probe,
-            (Probe.checkpoint_id == Entanglement.checkpoint_id)
-            & (Probe.probe_set_id == Entanglement.probe_set_id)
-            & (Probe.position == Entanglement.position)
-            & (Probe.layer == Entanglement.layer)
-            & (Probe.head == Entanglement.head),
-        )
-        .where(
-            Checkpoint.study_id == context.study_id,
-            Probe.rank.is_not(None),
-            Entanglement.value.is_not(None),
-        )
         .group_by(Arm.kind, Arm.share, Arm.seed, Checkpoint.id)
         .order_by(Arm.kind, Arm.share, Arm.seed)
     )

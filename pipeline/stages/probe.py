@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
 from backend.capture import capture_to_file
 from db.blocks import encode_float16, encode_float32, encode_int64
 from db.schema import ActivationBlock, Direction, Example, ExampleList, Probe, ProbeHits
-from db.write import insert_missing, read_session, upsert, write_session
+from db.write import delete_others, insert_missing, read_session, replace_rows, upsert, write_session
 from pipeline.context import StudyContext
 from pipeline.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from pipeline.probes import ProbeRun, probe_heads, random_directions, resolve_heads, select_heads, split_codes
@@ -125,21 +125,8 @@ def _write_directions(
     ]
     with write_session(context.engine) as session:
         # Controls exist for the selected heads only; those of an earlier selection must not linger.
-        if _selection_changed(session, keys, controls):
-            session.execute(
-                delete(Direction).where(
-                    Direction.checkpoint_id == keys["checkpoint_id"], Direction.method.like("random-%")
-                )
-            )
-        upsert(session, Direction, rows, on=DIRECTION_KEY)
-
-
-def _selection_changed(session: Any, keys: dict[str, Any], controls: list[Any]) -> bool:
-    query = select(Direction.method, Direction.layer, Direction.head).where(
-        Direction.checkpoint_id == keys["checkpoint_id"], Direction.method.like("random-%")
-    )
-    stored = {tuple(row) for row in session.execute(query)}
-    return bool(stored - {(one.method, one.layer, one.head) for one in controls})
+        controlled = [Direction.checkpoint_id == keys["checkpoint_id"], Direction.method.like("random-%")]
+        replace_rows(session, Direction, rows, on=DIRECTION_KEY, within=controlled)
 
 
 def kept_heads(context: StudyContext, every: Places, chosen: Places) -> Places:
@@ -179,17 +166,10 @@ def _write_activations(
         }
         with write_session(context.engine) as session:
             upsert(session, ActivationBlock, [row], on=PROBE_KEY)
-    _forget_blocks(context, keys, places)
-
-
-def _forget_blocks(context: StudyContext, keys: dict[str, Any], places: Places) -> None:
-    """Drop activations of heads that an earlier selection kept and this one does not."""
-    kept = set(places)
-    of_checkpoint = ActivationBlock.checkpoint_id == keys["checkpoint_id"]
+    # Activations of heads that an earlier selection kept and this one does not.
+    of_checkpoint = [ActivationBlock.checkpoint_id == keys["checkpoint_id"]]
     with write_session(context.engine) as session:
-        query = select(ActivationBlock.id, ActivationBlock.layer, ActivationBlock.head).where(of_checkpoint)
-        stale = [block for block, layer, head in session.execute(query) if (layer, head) not in kept]
-        session.execute(delete(ActivationBlock).where(ActivationBlock.id.in_(stale)))
+        delete_others(session, ActivationBlock, places, on=("layer", "head"), within=of_checkpoint)
 
 
 def _remove(path: Path) -> None:

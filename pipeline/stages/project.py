@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import delete, select
+from sqlalchemy import select
 
 from db.blocks import decode_float16, decode_float32, decode_int64
 from db.schema import (
@@ -21,7 +21,7 @@ from db.schema import (
     Projection,
     ProjectionPoint,
 )
-from db.write import read_session, upsert, write_session
+from db.write import delete_others, read_session, replace_rows, upsert, write_session
 from pipeline.context import StudyContext
 from pipeline.progress import Reporter
 from pipeline.projections import Projected
@@ -66,8 +66,8 @@ def project(context: StudyContext, reporter: Reporter) -> None:
             kept.append(_project_head(context, (checkpoint, name, layer, head), method, dimensions))
             done += 1
     with write_session(context.engine) as session:
-        stale = Projection.key.not_in(kept)
-        session.execute(delete(Projection).where(Projection.study_id == context.study_id, stale))
+        of_study = [Projection.study_id == context.study_id]
+        delete_others(session, Projection, kept, on=("key",), within=of_study)
     reporter.report(total, total, "maps")
 
 
@@ -209,9 +209,5 @@ def _write(
                     "z": float(place[2]) if dimensions == 3 else None,
                 }
             )
-        session.execute(
-            delete(ProjectionPoint).where(
-                ProjectionPoint.projection_id == projection, ProjectionPoint.position >= len(rows)
-            )
-        )
-        upsert(session, ProjectionPoint, rows, on=("projection_id", "position"))
+        on, within = ("projection_id", "position"), [ProjectionPoint.projection_id == projection]
+        replace_rows(session, ProjectionPoint, rows, on=on, within=within)

@@ -32,7 +32,7 @@ from db.schema import (
 )
 from db.write import read_session, upsert, write_session
 from pipeline.context import StudyContext
-from pipeline.frames import groups, records
+from pipeline.frames import groups, summary_row
 from pipeline.heldout import loss_file, loss_name, losses_folder
 from pipeline.registry import Inputs
 from pipeline.stages.spreads import Place, is_calm, spreads
@@ -174,7 +174,7 @@ def _scores(
 def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Spread]) -> list[dict[str, Any]]:
     """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
     steered, base, tokens = [], [], []
-    for condition in records(group):
+    for condition in group.astype(object).where(group.notna(), None).to_dict("records"):
         folder = _losses_folder(context, condition["weights_hash"])
         direction, control = condition["direction_method"], condition["control"]
         name = loss_name(condition["method"], direction, None if control is None else int(control))
@@ -239,25 +239,6 @@ def _row(
     estimate: Estimate,
     unit: str,
 ) -> dict[str, Any]:
-    first = group.iloc[0]
-    parts = (first["kind"], f"{first['share']:g}", first["key"], set_name or "", scorer or "", name)
-    return {
-        "study_id": context.study_id,
-        "key": "|".join(str(part) for part in parts),
-        "kind": first["kind"],
-        "share": float(first["share"]),
-        "method": first["method"],
-        "condition_key": first["key"],
-        "strength": float(group["strength"].mean()),
-        "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
-        "prompt_set": set_name,
-        "scorer": scorer,
-        "name": name,
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n_seeds": len(group),
-        "n": estimate.n,
-        "unit": unit,
-        "interval": estimate.method,
-    }
+    place = (str(group["key"].iloc[0]), set_name or "", scorer or "")
+    row = summary_row(context.study_id, group, place, name, estimate, unit=unit)
+    return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(group)}

@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import select
 
+from db.files import write_json
 from db.schema import Example, ProbeSet, Prompt, PromptSet, Study
-from db.write import read_session, upsert, write_session
-from pipeline.atomic import write_json
+from db.write import read_session, replace_rows, upsert, write_session
 from pipeline.config import Role, StudyConfig
 from pipeline.context import StudyContext
 from pipeline.probe_splits import draw_examples, split_examples
@@ -141,14 +141,9 @@ def _write_probe_set(context: StudyContext) -> None:
             }
             for key, record, part in zip(keys, records, split.names, strict=True)
         ]
-        upsert(session, Example, rows, on=("probe_set_id", "key"))
         # Examples of an earlier state of the data would be captured and probed along with the present ones.
-        known = session.execute(select(Example.id, Example.key).where(Example.probe_set_id == set_id))
-        present = set(keys)
-        gone = [{"gone": example} for example, key in known if key not in present]
-        if gone:
-            statement = delete(Example.__table__).where(Example.__table__.c.id == bindparam("gone"))  # type: ignore[arg-type]
-            session.connection().execute(statement, gone)
+        within = [Example.probe_set_id == set_id]
+        replace_rows(session, Example, rows, on=("probe_set_id", "key"), within=within)
 
 
 def _write_prompt_sets(context: StudyContext) -> None:
@@ -176,10 +171,8 @@ def _write_prompt_sets(context: StudyContext) -> None:
                 }
                 for position, record in enumerate(records)
             ]
-            upsert(session, Prompt, rows, on=("prompt_set_id", "position"))
-            session.execute(
-                delete(Prompt).where(Prompt.prompt_set_id == set_id, Prompt.position >= len(rows))
-            )
+            within = [Prompt.prompt_set_id == set_id]
+            replace_rows(session, Prompt, rows, on=("prompt_set_id", "position"), within=within)
 
 
 def _chosen_prompts(source: Source, config: StudyConfig) -> list[Record]:

@@ -1,0 +1,90 @@
+"""Atomic writes of files and folders: written under a temporary name, then renamed; whole or not there.
+
+A process killed while writing leaves a `.NAME.PID.tmp` behind and never a half-written result under the
+final name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from db.processes import is_running
+
+
+def _temporary(target: Path) -> Path:
+    return target.parent / f".{target.name}.{os.getpid()}.tmp"
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """An empty temporary folder that replaces `target` when the block ends without an exception.
+
+    On an exception the temporary folder is removed. Raises OSError where the disk refuses.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(target)
+    _remove(temporary)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if target.exists():
+            old = target.parent / f".{target.name}.{os.getpid()}.old.tmp"
+            _remove(old)
+            target.rename(old)
+            temporary.rename(target)
+            _remove(old)
+        else:
+            temporary.rename(target)
+    finally:
+        _remove(temporary)
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """A temporary path to write to, whose file replaces `target` when the block ends without an exception.
+
+    Its name ends in `.tmp`, and other processes may write the same target meanwhile. On an exception the
+    temporary file is removed. Raises OSError where the disk refuses.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(target)
+    try:
+        yield temporary
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Write `value` as JSON with sorted keys so that `target` holds either the old or the new text.
+
+    The bytes are flushed to the disk before the rename: a machine that dies keeps one of the two.
+    """
+    with atomic_file(target) as temporary, temporary.open("w", encoding="utf-8") as stream:
+        json.dump(value, stream, indent=1, sort_keys=True)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed processes left under temporary names directly in `folder`.
+
+    Leaves alone what belongs to another process that still runs on this machine.
+    """
+    for path in folder.glob(".*.tmp"):
+        owner = int(next((part for part in reversed(path.name.split(".")) if part.isdigit()), "0"))
+        if owner in (0, os.getpid()) or not is_running(owner):
+            _remove(path)
