@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
+from db.contract.attacks import ATTACK_TITLES, AttackKind
 from db.contract.stages import STAGES, Level, stage_order, stage_title, stages_after_arms
 from db.engine import open_writer
 from pipeline.claims.stage import verdict_stage
@@ -38,6 +40,10 @@ def test_unknown_stages_sort_last_and_keep_their_name() -> None:
     names = ["zeta", "verdicts", "alpha", "train", "text"]
     assert sorted(names, key=stage_order) == ["text", "train", "verdicts", "alpha", "zeta"]
     assert stage_title("relearn") == "Relearning" and stage_title("alpha") == "alpha"
+
+
+def test_every_kind_of_attack_has_a_title() -> None:
+    assert set(ATTACK_TITLES) == set(get_args(AttackKind))
 
 
 def test_the_contract_opens_no_heavy_package() -> None:

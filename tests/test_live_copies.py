@@ -112,7 +112,7 @@ def test_copies_name_the_token_and_never_hold_it(world: World, monkeypatch: pyte
 
 
 def test_a_refused_request_says_why(world: World, address: str) -> None:
-    body = asked(world, "bell \x07").model_dump()
+    body = asked(world, "bell").model_dump() | {"prompt": "bell \x07"}
     done = run_program(python(address, body, token=False))
     assert done.returncode == 1 and "control character U+0007" in done.stderr
     assert "Traceback" not in done.stderr
