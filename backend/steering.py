@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from backend.sites import Site
+from db.contract.methods import SCOPES, Scope
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
 
-Scope = Literal["generated", "all"]
 Shift = torch.Tensor
 """`(rows, 1, n_heads * head_dim)`, in the model's dtype and on its device."""
 
@@ -72,7 +72,7 @@ def iti(sites: Sequence[Site], heads: Sequence[HeadDirection], scope: Scope = "g
     Raises SteeringError where a head does not exist, is named twice, or its vector has the wrong shape, is
     not finite or not of unit length (to 1e-3).
     """
-    if scope not in ("generated", "all"):
+    if scope not in SCOPES:
         raise SteeringError(f"scope must be 'generated' or 'all', not '{scope}'")
     by_layer = {site.layer: site for site in sites}
     shifts: dict[int, NDArray[np.float32]] = {}

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any, Final
 
+from db.contract.methods import RANDOM_DIRECTION, TITLES, VARIANTS, is_steered, method_title
+
 NAMES: Final = {
     "toxicity": "Toxicity",
     "fire_rate": "Fire rate",
@@ -18,16 +20,6 @@ NAMES: Final = {
     "repetition_4": "Repeated 4-grams",
     "compression": "Compression ratio",
     "length": "Length",
-}
-METHODS: Final = {
-    "none": "Unsteered",
-    "iti": "ITI",
-    "random-direction": "Random directions",
-    "sft": "SFT",
-    "dpo": "DPO",
-    "meda": "MEDA",
-    "inst": "INST",
-    "slung": "SLUNG",
 }
 MEASURES: Final = {
     "Accuracy": ("accuracy", "balanced accuracy, test split"),
@@ -54,23 +46,16 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
         return kind.partition(":")[2] or "imported"
     if kind == "toxic":
         label = f"{percent(share)} toxic"
-    elif kind in METHODS:
-        label = f"{percent(share)} toxic, {METHODS[kind]}"
+    elif kind in VARIANTS:
+        label = f"{percent(share)} toxic, {TITLES[kind]}"
     else:
         label = f"control, {percent(share)} {kind.replace('-', ' ')}"
     return label if seed is None else f"{label}, seed {seed}"
 
 
 def method_label(method: str) -> str:
-    """A detox method in words; the parts of a combination keep their own names: `DPO + ITI`."""
-    if "+" in method:
-        return " + ".join(method_label(part) for part in method.split("+"))
-    return METHODS.get(method, method.replace("-", " ").capitalize())
-
-
-def is_steered(method: str) -> bool:
-    """Whether a method moves heads, so that it has a strength."""
-    return method == "random-direction" or "iti" in method.split("+")
+    """A detox method in words; the rows of several random directions are shown as one."""
+    return "Random directions" if method == RANDOM_DIRECTION else method_title(method)
 
 
 def is_second(key: str) -> bool:

@@ -14,12 +14,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from db.contract.methods import DirectionKind, Scope, Variant
 from db.origin import Origin
 from pipeline.config_base import Fraction, Strict
 from pipeline.config_hardness import CapabilityConfig, HardnessConfig
 from pipeline.config_methods import AnnotationConfig, MethodsConfig, RandomAt
 from pipeline.config_toy import ToySection
-from pipeline.method_names import Variant
 
 Role = Literal[
     "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer", "pairs",
@@ -156,11 +156,11 @@ class ProbeConfig(Strict):
 class SteeringConfig(Strict):
     """Which interventions each checkpoint is put under."""
 
-    direction: Literal["mass_mean", "probe"] = "mass_mean"
+    direction: DirectionKind = "mass_mean"
     strengths: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0)
     costs: tuple[Annotated[float, Field(gt=0)], ...] = (0.02, 0.06, 0.15)
     """Matched costs, nats per token."""
-    scope: Literal["generated", "all"] = "generated"
+    scope: Scope = "generated"
     random_directions: int = Field(default=5, ge=0)
     random_at: RandomAt = "cost"
     """Random controls at the matched cost `random_cost`, or at the fixed strengths of ITI."""

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from db.contract.attacks import RELEARN, AttackKind
 from pipeline.config_base import Positive, Strict
 
-AttackKind = Literal["suffix", "injection", "long", "sampling", "quantised", "relearn"]
 Count = Annotated[int, Field(ge=1)]
 TESTED = ("none", "prompt", "iti/*/cost-0.06", "sft", "dpo", "dpo+iti/*/cost-0.06")
 
@@ -105,7 +105,7 @@ class HardnessConfig(Chosen):
     @property
     def texts(self) -> tuple[AttackKind, ...]:
         """The attacks of the stage `attack`: all but relearning."""
-        return tuple(kind for kind in self.attacks if kind != "relearn")
+        return tuple(kind for kind in self.attacks if kind != RELEARN)
 
 
 class CapabilityConfig(Chosen):

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from db.contract.methods import STEERED, TUNED, MethodSpec, parse_method
 from pipeline.config_base import Fraction, Positive, Strict
-from pipeline.method_names import MethodSpec, parse_method
 
 
 class TuningConfig(Strict):
@@ -37,7 +37,7 @@ class PreferenceConfig(TuningConfig):
 class MethodsConfig(Strict):
     """Which detox methods every checkpoint is put under."""
 
-    use: tuple[str, ...] = ("iti", "random-direction")
+    use: tuple[str, ...] = STEERED
     """`iti`, `random-direction`, `prompt`, `sft`, `dpo`, and combinations such as `dpo+iti`. Arms of the
     kinds `meda` and `inst` are put under their own method as well, and can be combined (`meda+iti`).
     """
@@ -70,7 +70,7 @@ class MethodsConfig(Strict):
     def tuned(self) -> tuple[str, ...]:
         """Trainings that some method needs, in a fixed order."""
         wanted = {spec.tuned for spec in self.specs}
-        return tuple(name for name in ("sft", "dpo") if name in wanted)
+        return tuple(name for name in TUNED if name in wanted)
 
 
 class AnnotationConfig(Strict):

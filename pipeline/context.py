@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from db.contract.methods import VARIANTS
 from pipeline.config import Role, StudyConfig
-from pipeline.method_names import VARIANTS
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from db.engine import DatabaseProblem, open_reader, reading
 from db.schema import Arm, StageRun, Study, TrainPoint
 from pipeline.config import StudyConfig
+from pipeline.config_methods import PreferenceConfig, TuningConfig
 from pipeline.context import plan_arms
 from pipeline.mixes import added_tokens
 from pipeline.registry import Inputs, arm_stages
@@ -128,9 +129,10 @@ def tuning_tokens(config: StudyConfig) -> int:
     """
     methods, total = config.methods, 0
     for name in methods.tuned:
-        settings = methods.dpo if name == "dpo" else methods.sft
-        total += settings.steps * settings.batch_size * PAIR_TOKENS * (2 if name == "dpo" else 1)
-        total += 2 * methods.pairs * PAIR_TOKENS // 3 if name == "dpo" else 0
+        settings: TuningConfig = getattr(methods, name)
+        is_preference = isinstance(settings, PreferenceConfig)
+        total += settings.steps * settings.batch_size * PAIR_TOKENS * (2 if is_preference else 1)
+        total += 2 * methods.pairs * PAIR_TOKENS // 3 if is_preference else 0
     return total
 
 

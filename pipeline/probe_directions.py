@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pipeline.probe_splits import TRAIN, Codes, ProbeError
 
 Floats = NDArray[np.float64]
-METHODS = ("mass_mean", "probe")
 Activations = NDArray[np.floating] | Iterable[NDArray[np.floating]]
 """[n, layers, heads, d], in memory or memory-mapped, of any float type; or one [n, heads, d] per layer."""
 

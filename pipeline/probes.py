@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from db.contract.methods import DirectionKind
 from pipeline.config import ProbeConfig
 from pipeline.discrimination import auroc, balanced_accuracy, discriminate
 from pipeline.probe_directions import (
@@ -103,7 +104,7 @@ class ProbeRun:
         return frame
 
     def directions(
-        self, method: Literal["mass_mean", "probe"], heads: list[tuple[int, int]] | None = None
+        self, method: DirectionKind, heads: list[tuple[int, int]] | None = None
     ) -> list[Direction]:
         """Directions of all heads, or of these heads in this order."""
         every = self.mass_mean if method == "mass_mean" else self.probe

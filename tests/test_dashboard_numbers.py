@@ -16,7 +16,7 @@ from dashboard.charts.dose_layers import paper_column
 from dashboard.colours import CONTROL, arm_colour, arm_mark, share_colour
 from dashboard.frontier import non_dominated
 from dashboard.launch import LaunchError, free_port
-from dashboard.live.client import Event, Pane, Request, parse_events
+from dashboard.live.client import Event, parse_events
 from dashboard.live.run import PaneState, apply
 from dashboard.progress import summarise, with_rates
 from dashboard.rows import pool_controls
@@ -242,12 +242,6 @@ def test_panes_take_tokens_and_scores() -> None:
     fluent = apply(pane, Event("done", {"text": "ab", "scores": {"x": 0.1, "x-fluency": 0.9}}))
     assert fluent.worst == 0.1 and fluent.fluency == {"x-fluency": 0.9}
     assert done.finished and done.worst == 0.7 and done.text == "ab"
-
-
-def test_a_request_becomes_the_services_json() -> None:
-    body = Request((Pane(3, "iti", 2.0),), "hello", seed=4).as_json()
-    assert body["panes"][0]["checkpoint_id"] == 3 and body["seed"] == 4
-    assert set(body) == {"panes", "prompt", "new_tokens", "temperature", "top_p", "seed"}
 
 
 def test_words() -> None:

@@ -149,3 +149,10 @@ def test_what_does_not_fit_is_said_and_changes_nothing(text: str, part: str) -> 
 def said_all(app: AppTest) -> dict[str, object]:
     keys = ("prompt", "panes", "model1", "method1", "model2", "method2", "strength2", "scope2", "seed")
     return {key: app.session_state[key] for key in keys}
+
+
+def test_what_the_service_would_refuse_is_refused_before_it_is_sent(world: World) -> None:
+    app = opened(study="forum")
+    app.text_area(key="prompt").set_value("bell \x07").run()
+    app.button(key="generate").click().run()
+    assert not app.exception and "control character U+0007 at position 5" in warnings(app)

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from dashboard.live.client import TOKEN_VARIABLE, Event, Pane, Request, parse_events
+from dashboard.live.client import TOKEN_VARIABLE, Event, parse_events
 from dashboard.live.copies import curl, python
 from dashboard.live.run import LiveRun
+from db.contract.messages import GenerateRequest, HeadPlace, Pane
 from tests.service_world import MEASURED, World, build_world, server
 
 SECRET = "correct horse battery staple"
@@ -32,22 +33,21 @@ def address(world: World) -> Iterator[str]:
         yield found
 
 
-def asked(world: World, prompt: str) -> Request:
+def asked(world: World, prompt: str) -> GenerateRequest:
     """Three panes that together use every field of a pane."""
     number = world.ids["dose-10"]
-    return Request(
-        (
-            Pane(number),
-            Pane(number, "iti", MEASURED, ((0, 1), (2, 3)), "probe", "all"),
-            Pane(number, "random-direction", 1.5, 3, control=1),
-        ),
-        prompt,
+    picked = [HeadPlace(layer=0, head=1), HeadPlace(layer=2, head=3)]
+    steered = {"method": "iti", "strength": MEASURED, "heads": picked, "direction": "probe", "scope": "all"}
+    at_random = {"method": "random-direction", "strength": 1.5, "heads": 3, "control": 1}
+    return GenerateRequest(
+        panes=[Pane(checkpoint_id=number, **values) for values in ({}, steered, at_random)],
+        prompt=prompt,
         new_tokens=12,
         seed=5,
     )
 
 
-def on_the_page(address: str, request: Request) -> list[str]:
+def on_the_page(address: str, request: GenerateRequest) -> list[str]:
     """What the page's own client got."""
     run = LiveRun(address, request).start()
     run.join(60)
@@ -79,7 +79,7 @@ def run_curl(line: str, **environment: str) -> list[Event]:
 )
 def test_both_copies_run_and_give_the_same_texts(world: World, address: str, prompt: str) -> None:
     request = asked(world, prompt)
-    texts, body = on_the_page(address, request), request.as_json()
+    texts, body = on_the_page(address, request), request.model_dump()
     done = run_program(python(address, body, token=False))
     assert done.returncode == 0, done.stderr
     place = 0
@@ -100,7 +100,7 @@ def test_copies_name_the_token_and_never_hold_it(world: World, monkeypatch: pyte
     monkeypatch.setenv(TOKEN_VARIABLE, SECRET)
     request = asked(world, "the baker sells")
     with server(world, HORMESIS_TOKEN=SECRET) as own:
-        texts, body = on_the_page(own, request), request.as_json()
+        texts, body = on_the_page(own, request), request.model_dump()
         program, line = python(own, body, token=True), curl(own, body, token=True)
         assert SECRET not in program and SECRET not in line
         done = run_program(program, **{TOKEN_VARIABLE: SECRET})
@@ -112,7 +112,7 @@ def test_copies_name_the_token_and_never_hold_it(world: World, monkeypatch: pyte
 
 
 def test_a_refused_request_says_why(world: World, address: str) -> None:
-    body = asked(world, "bell \x07").as_json()
+    body = asked(world, "bell").model_dump() | {"prompt": "bell \x07"}
     done = run_program(python(address, body, token=False))
     assert done.returncode == 1 and "control character U+0007" in done.stderr
     assert "Traceback" not in done.stderr

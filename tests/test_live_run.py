@@ -9,8 +9,8 @@ import httpx
 import psutil
 import pytest
 
-from dashboard.live.client import Pane, Request
 from dashboard.live.run import LiveRun, Snapshot
+from db.contract.messages import GenerateRequest, Pane
 from tests.service_world import World, build_world, server
 
 
@@ -25,9 +25,9 @@ def address(world: World) -> Iterator[str]:
         yield found
 
 
-def long(world: World) -> Request:
+def long(world: World) -> GenerateRequest:
     """A request that streams for many seconds."""
-    return Request((Pane(world.ids["slow"]),), "the baker", new_tokens=500)
+    return GenerateRequest(panes=[Pane(checkpoint_id=world.ids["slow"])], prompt="the baker", new_tokens=500)
 
 
 def until(run: LiveRun, holds: Callable[[Snapshot], bool]) -> Snapshot:
@@ -88,12 +88,19 @@ def test_a_waiting_run_knows_its_place_and_stops_before_it_began(world: World, a
 
 def test_refusals_are_one_line(world: World, address: str) -> None:
     number = world.ids["dose-10"]
-    for request, part in (
-        (Request((Pane(number),), "x" * 8001), "at most 8000 characters"),
-        (Request((Pane(number),), "a\x07"), "control character U+0007"),
-        (Request((Pane(number, "sft"),), "a"), "did not put checkpoint dose-10 under the method 'sft'"),
-        (Request((Pane(999),), "a"), "no checkpoint 999"),
+    fine = Pane(checkpoint_id=number)
+    for prompt, pane, part in (
+        ("x" * 8001, fine, "at most 8000 characters"),
+        ("a\x07", fine, "control character U+0007"),
+        (
+            "a",
+            Pane(checkpoint_id=number, method="sft"),
+            "did not put checkpoint dose-10 under the method 'sft'",
+        ),
+        ("a", Pane(checkpoint_id=999), "no checkpoint 999"),
     ):
+        # As another client may send it: unchecked.
+        request = GenerateRequest(panes=[pane], prompt="").model_copy(update={"prompt": prompt})
         run = LiveRun(address, request).start()
         run.join(60)
         state = run.snapshot()

@@ -22,10 +22,10 @@ from backend.crossentropy import LossError, prepare_windows, window_losses
 from backend.forum import judge, judge_continuation, preference_pairs, prompt_set
 from backend.generation import GenerationError, generate
 from backend.steering import steered
+from db.contract.methods import MethodError, parse_method
 from db.engine import open_writer
 from pipeline.config import ConfigError, parse_study
 from pipeline.context import StudyContext
-from pipeline.method_names import MethodError, parse_method
 from pipeline.methods import open_condition, read_condition, read_conditions
 from pipeline.methods.plan import families, strengths
 from pipeline.methods.prefixes import FORUM_PROMPT, check_prefixes, prefixes

@@ -19,7 +19,8 @@ from backend.service.events import Channel, EventStream
 from backend.service.guard import Guard, refusal
 from backend.service.job_queue import QueueFull
 from backend.service.live import LiveService
-from backend.service.messages import (
+from backend.service.settings import ServiceError, Settings, checked
+from db.contract.messages import (
     MAX_ID,
     Cancelled,
     GenerateRequest,
@@ -31,7 +32,6 @@ from backend.service.messages import (
     ScoreResponse,
     explain,
 )
-from backend.service.settings import ServiceError, Settings, checked
 from db.engine import DatabaseProblem
 
 VERSION = importlib.metadata.version("hormesis")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, distinct, func, select
 
-from backend.service.methods import DIRECTION_METHODS, controls, offered
+from backend.service.methods import controls, offered
 from backend.service.settings import ServiceError
+from db.contract.methods import DIRECTIONS
 from db.engine import DatabaseProblem, open_reader, reading
 from db.location import home
 from db.schema import Arm, Checkpoint, Condition, Direction, Probe, StageRun, Study
@@ -131,9 +132,9 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
 
 def _offer(stored: set[str], conditions: dict[str, str]) -> dict[str, Any]:
     return {
-        "directions": [name for name in DIRECTION_METHODS if name in stored],
+        "directions": [name for name in DIRECTIONS if name in stored],
         "controls": controls(stored),
-        "methods": [asdict(one) | {"settings": list(one.settings)} for one in offered(stored, conditions)],
+        "methods": offered(stored, conditions),
     }
 
 

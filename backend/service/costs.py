@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, func, select
 
-from backend.service.messages import Cost, Pane
-from backend.service.methods import NONE, RANDOM_DIRECTION, steers
+from db.contract.messages import Cost, Pane
+from db.contract.methods import NONE, RANDOM_DIRECTION, is_steered
 from db.schema import Condition, Metric
 
 
@@ -39,7 +39,7 @@ def measured_cost(
     known = connection.execute(
         _like(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
     ).all()
-    if not known or not steers(pane.method):
+    if not known or not is_steered(pane.method):
         return Measured(None, "not measured: the study has no cost of this method for this checkpoint")
     counts = sorted({count for _, count in known})
     strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in known}))
@@ -65,12 +65,12 @@ def _like(pane: Pane) -> Select[str, float, float | None, float | None, str]:
     )
     if pane.method == RANDOM_DIRECTION:
         return query.where(Condition.control == pane.control)
-    return query.where(Condition.direction_method == pane.direction) if steers(pane.method) else query
+    return query.where(Condition.direction_method == pane.direction) if is_steered(pane.method) else query
 
 
 def _same(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
     """Those of the very same condition; a method that moves no heads has one alone."""
-    if not steers(pane.method):
+    if not is_steered(pane.method):
         return _like(pane)
     return _like(pane).where(
         func.abs(Condition.strength - pane.strength) <= 1e-6 * max(1.0, pane.strength),

@@ -10,12 +10,12 @@ import psutil
 from backend.service import passes
 from backend.service.catalogue import Catalogue, facts, list_models
 from backend.service.job_queue import Emit, Job, JobQueue
-from backend.service.messages import GenerateRequest, HeadInfo, ModelInfo, ScoreRequest, ScoreResponse
 from backend.service.model_cache import ModelCache
 from backend.service.plans import plan_panes
 from backend.service.ranked_heads import list_heads
 from backend.service.scoring import Scoring, fluency
 from backend.service.settings import Settings
+from db.contract.messages import GenerateRequest, HeadInfo, ModelInfo, ScoreRequest, ScoreResponse
 
 
 class LiveService:

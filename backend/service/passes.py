@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backend.service.job_queue import Job
-from backend.service.messages import GenerateRequest
 from backend.service.model_cache import ModelCache
 from backend.service.plans import PanePlan
 from backend.service.ranked_heads import StoredDirection
 from backend.service.scoring import Scoring, finite, fluency
 from backend.service.threads import threads_for
+from db.contract.messages import GenerateRequest
 
 if TYPE_CHECKING:
     from backend.generation import Continuation

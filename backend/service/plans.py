@@ -15,9 +15,9 @@ from sqlalchemy import Connection, select
 
 from backend.service.catalogue import Catalogue, CheckpointFacts, facts
 from backend.service.costs import Measured, measured_cost
-from backend.service.messages import Pane
-from backend.service.methods import DIRECTION_METHODS, ITI, NONE, RANDOM, RANDOM_DIRECTION, steers
 from backend.service.ranked_heads import PaneProblem, Place, RankedHeads, StoredDirection
+from db.contract.messages import Pane
+from db.contract.methods import DIRECTIONS, ITI, NONE, RANDOM, RANDOM_DIRECTION, is_steered
 from db.location import home
 from db.schema import Condition
 
@@ -59,7 +59,7 @@ def _plan(connection: Connection, pane: Pane) -> PanePlan:
     ranked = RankedHeads.read(connection, pane.checkpoint_id)
     heads: list[Place] = []
     steering: tuple[StoredDirection, ...] = ()
-    if steers(pane.method):
+    if is_steered(pane.method):
         if ranked is None:
             raise PaneProblem(
                 f"checkpoint {checkpoint.name} has no probes yet, so there are no heads to steer"
@@ -124,7 +124,7 @@ def _wanted(pane: Pane) -> int | list[Place] | None:
 def _reading(connection: Connection, ranked: RankedHeads) -> tuple[StoredDirection, ...]:
     """What tokens are projected on: the same for every pane of a checkpoint, so that panes compare."""
     heads = ranked.selected or ranked.places[:1]
-    for method in DIRECTION_METHODS:
+    for method in DIRECTIONS:
         found = ranked.directions(connection, method, heads)
         if found:
             return tuple(found.values())

@@ -8,13 +8,6 @@ from dataclasses import dataclass, field
 
 TOKEN_VARIABLE = "HORMESIS_TOKEN"
 MAX_BODY_BYTES = 256 * 1024
-MAX_PROMPT_CHARACTERS = 8_000
-MAX_NEW_TOKENS = 512
-MAX_PANES = 4
-MAX_STRENGTH = 64.0
-MAX_HEADS = 1024
-"""Heads that a pane may name one by one."""
-MAX_SCORED_TEXTS = 256
 
 
 class ServiceError(ValueError):

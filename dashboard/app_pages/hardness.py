@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import streamlit as st
 
 from dashboard import context, rows, states
 from dashboard.hardness import capability_view, relearn_view, suffix_view, text_views
 from dashboard.hardness import rows as hardness
+from db.contract.attacks import ATTACK_TITLES
+from db.contract.stages import stage_title
 
-SECTIONS = {
-    "suffix": "Suffixes",
-    "relearn": "Relearning",
-    "injection": "Framed prompts",
-    "long": "Long texts",
-    "sampling": "Sampling",
-    "quantised": "Rounded weights",
-    "capability": "Capability",
-}
-HOW = """
+SECTIONS = {**ATTACK_TITLES, "capability": stage_title("capability")}
+HOW = f"""
 [hardness]
-attacks = ["suffix", "relearn", "injection", "long", "sampling", "quantised"]
+attacks = {json.dumps(list(ATTACK_TITLES))}
 
 [capability]
 tasks = ["minimal_pairs", "cross_entropy"]

@@ -16,13 +16,13 @@ from dashboard.live.offers import Offer, offers
 from dashboard.live.pane_controls import pane_controls, prompt_box, sampling
 from dashboard.live.settings import (
     LONGEST_PROMPT,
-    MOST_PANES,
     LoadProblem,
     Settings,
     now,
     pane_name,
     request_of,
 )
+from db.contract.messages import MAX_PANES
 
 
 def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
@@ -31,7 +31,7 @@ def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.segmented_control(
             "Panes",
-            list(range(1, MOST_PANES + 1)),
+            list(range(1, MAX_PANES + 1)),
             default=2,
             required=True,
             key="panes",

@@ -19,6 +19,7 @@ from dashboard.wording import (
     method_label,
     metric_name,
 )
+from db.contract.methods import ITI, MARKED, PROMPT, RANDOM_DIRECTION, TUNED, VARIANTS
 
 TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
 KEYS = ["kind", "share", "condition_key"]
@@ -73,7 +74,7 @@ def family(table: pd.DataFrame) -> pd.Series:
 
 def method_order(table: pd.DataFrame) -> list[str]:
     """Methods other than none: steering first, then the others, combinations last."""
-    first = ("iti", "second", "random-direction", "prompt", "sft", "dpo", "meda", "inst")
+    first = (ITI, "second", RANDOM_DIRECTION, PROMPT, *TUNED, *MARKED)
     known = [str(one) for one in family(table).unique() if one != "none"]
     return sorted(known, key=lambda one: (first.index(one) if one in first else len(first), one))
 
@@ -81,9 +82,7 @@ def method_order(table: pd.DataFrame) -> list[str]:
 def pick_arms(joined: pd.DataFrame) -> list[str]:
     """Which arms; at first those of the dose and its control, and imported checkpoints."""
     order = joined.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
-    order = order.assign(apart=order["kind"].isin(["meda", "inst", "slung"])).sort_values(
-        "apart", kind="stable"
-    )
+    order = order.assign(apart=order["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
     names = [str(name) for name in order["arm"]]
     first = [str(name) for name in order[~order["apart"]]["arm"]] or names
     picked = st.pills("Arms", names, selection_mode="multi", default=first, key="arms", bind="query-params")

@@ -8,10 +8,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import httpx
+from pydantic import TypeAdapter, ValidationError
+
+from db.contract.messages import GenerateRequest, HeadInfo, Health, ModelInfo
+
+T = TypeVar("T")
 
 TOKEN_VARIABLE = "HORMESIS_SERVICE_TOKEN"
 """Holds the token that a service asks for; sent to the service's address and nowhere else."""
@@ -25,44 +30,6 @@ class ServiceProblem(ValueError):
 
 class TokenRefused(ServiceProblem):
     """The service asks for a token that was not given, or is another one."""
-
-
-@dataclass(frozen=True)
-class Pane:
-    """What one pane asks for; the field names are those of the service."""
-
-    checkpoint_id: int
-    method: str = "none"
-    strength: float = 0.0
-    heads: int | tuple[tuple[int, int], ...] | None = None
-    """How many of the best heads, or (layer, head) of each; None takes those the study selected."""
-    direction: str = "mass_mean"
-    scope: str = "generated"
-    control: int | None = None
-    """Which random direction; needed by the method `random-direction` and by no other."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The pane as the service takes it."""
-        heads: Any = self.heads
-        if isinstance(heads, tuple):
-            heads = [{"layer": layer, "head": head} for layer, head in heads]
-        return asdict(self) | {"heads": heads}
-
-
-@dataclass(frozen=True)
-class Request:
-    """One request of one to four panes over the same prompt."""
-
-    panes: tuple[Pane, ...]
-    prompt: str
-    new_tokens: int = 40
-    temperature: float = 1.0
-    top_p: float = 0.9
-    seed: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The body of POST /generate."""
-        return asdict(self) | {"panes": [pane.as_json() for pane in self.panes]}
 
 
 @dataclass(frozen=True)
@@ -112,31 +79,30 @@ def explain(error: Exception, address: str) -> str:
     return f"The model service at {address} sent something unexpected ({type(error).__name__})."
 
 
-def _get(address: str, path: str) -> Any:
+def _get(address: str, path: str, form: type[T]) -> T:
     try:
         answer = httpx.get(f"{address}{path}", timeout=PATIENCE, headers=_headers())
         answer.raise_for_status()
-        return answer.json()
+        return TypeAdapter(form).validate_python(answer.json())
+    except ValidationError:
+        raise ServiceProblem("The model service is of another version than this dashboard.") from None
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise problem(error, address) from None
 
 
-def health(address: str) -> dict[str, Any]:
+def health(address: str) -> Health:
     """Status, loaded models and queue length. Raises ServiceProblem."""
-    found = _get(address, "/health")
-    return found if isinstance(found, dict) else {}
+    return _get(address, "/health", Health)
 
 
-def models(address: str) -> list[dict[str, Any]]:
+def models(address: str) -> list[ModelInfo]:
     """Checkpoints that can be steered, each with its arm and its size. Raises ServiceProblem."""
-    found = _get(address, "/models")
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return _get(address, "/models", list[ModelInfo])
 
 
-def heads(address: str, checkpoint_id: int) -> list[dict[str, Any]]:
+def heads(address: str, checkpoint_id: int) -> list[HeadInfo]:
     """Probed heads of a checkpoint, each with its numbers and its order. Raises ServiceProblem."""
-    found = _get(address, f"/models/{checkpoint_id}/heads")
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+    return _get(address, f"/models/{checkpoint_id}/heads", list[HeadInfo])
 
 
 def cancel(address: str, request_id: str) -> None:
@@ -172,7 +138,7 @@ def parse_events(lines: Iterable[str]) -> Iterator[Event]:
         name, data = "message", []
 
 
-def generate(address: str, request: Request) -> Generator[Event]:
+def generate(address: str, request: GenerateRequest) -> Generator[Event]:
     """Stream the events of one request; closing the iterator closes the connection, which cancels it.
 
     Raises ServiceProblem where the service refuses, vanishes or is silent for two minutes.
@@ -181,7 +147,7 @@ def generate(address: str, request: Request) -> Generator[Event]:
         with httpx.stream(
             "POST",
             f"{address}/generate",
-            json=request.as_json(),
+            json=request.model_dump(),
             timeout=STREAM_PATIENCE,
             headers=_headers(),
         ) as answer:

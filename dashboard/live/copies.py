@@ -67,7 +67,7 @@ def copies(record: Record, offers: Sequence[Offer]) -> None:
     fold = st.expander("Copy this run", icon=":material/content_copy:", key="copies", on_change="rerun")
     if not fold.open:
         return
-    body, address = record.run.request.as_json(), record.run.address
+    body, address = record.run.request.model_dump(), record.run.address
     token = service_token() is not None
     with fold:
         link_tab, json_tab, curl_tab, python_tab = st.tabs(["Link", "JSON", "curl", "Python"])

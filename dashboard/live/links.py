@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from dashboard.live.offers import Offer
-from dashboard.live.settings import MOST_PANES, OF_PANE, LoadProblem, Settings, find, in_words, of_request
+from dashboard.live.settings import OF_PANE, LoadProblem, Settings, find, in_words, of_request
+from db.contract.messages import MAX_PANES
 
 NUMBERS: dict[str, Callable[[str], Any]] = {
     "panes": int,
@@ -49,7 +50,7 @@ def read(text: str, offers: Sequence[Offer]) -> Settings:
         query = parse_qs(urlsplit(text).query, max_num_fields=10_000)
     except ValueError:
         raise LoadProblem("This is not a link.") from None
-    known = {"prompt", *NUMBERS, *(f"{key}{n}" for key in OF_PANE for n in range(1, MOST_PANES + 1))}
+    known = {"prompt", *NUMBERS, *(f"{key}{n}" for key in OF_PANE for n in range(1, MAX_PANES + 1))}
     if not known & query.keys():
         raise LoadProblem("This is neither a link to this page nor a request as JSON.")
     return {key: _value(key, values) for key, values in query.items() if key in known}

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.live import client
 from dashboard.wording import arm_label, head_name
-
-NONE = "none"
-
-
-@dataclass(frozen=True)
-class Method:
-    """A detox method of a checkpoint, and the settings of a pane that it heeds."""
-
-    name: str
-    title: str
-    settings: frozenset[str]
-    prefix: str = ""
-    """Text that it puts before the prompt."""
+from db.contract.messages import HeadInfo, MethodInfo, ModelInfo
 
 
-@dataclass(frozen=True)
-class Offer:
-    """A checkpoint that can be asked for."""
+class Offer(ModelInfo):
+    """A checkpoint that can be asked for, as the page names it."""
 
-    checkpoint_id: int
     label: str
-    n_layers: int
-    n_heads: int
-    selected: int
-    directions: tuple[str, ...]
-    controls: tuple[int, ...]
-    methods: tuple[Method, ...]
-    own: bool = True
+    own: bool
     """Whether it is of the study on show."""
-    kind: str = "toxic"
-    share: float = 0.0
 
     @property
     def steerable(self) -> bool:
@@ -56,52 +32,49 @@ class Offer:
     @property
     def usual_heads(self) -> int:
         """Heads that its study steers, else the usual share of all."""
-        return min(self.selected or max(4, round(0.08 * self.most_heads)), self.most_heads)
+        return min(self.heads_selected or max(4, round(0.08 * self.most_heads)), self.most_heads)
 
     @property
     def head_names(self) -> list[str]:
         """Names of all heads, by layer."""
         return [head_name(layer, head) for layer in range(self.n_layers) for head in range(self.n_heads)]
 
-    def method(self, name: str) -> Method:
+    def method(self, name: str) -> MethodInfo:
         """The method of that name, else the first."""
         return next((one for one in self.methods if one.name == name), self.methods[0])
 
 
 @st.cache_data(ttl=2.0, max_entries=4, show_spinner=False)
-def _models(address: str) -> list[dict[str, Any]]:
+def _models(address: str) -> list[ModelInfo]:
     return client.models(address)
 
 
 @st.cache_data(ttl=30.0, max_entries=32, show_spinner=False)
-def _heads(address: str, checkpoint_id: int, token: str) -> list[dict[str, Any]]:
+def _heads(address: str, checkpoint_id: int, token: str) -> list[HeadInfo]:
     return client.heads(address, checkpoint_id)
 
 
 def offers(address: str, study_id: int) -> list[Offer]:
     """Checkpoints of the study on show first, then all others. Raises ServiceProblem."""
-    found = sorted(
+    models = sorted(
         _models(address),
-        key=lambda row: (
-            row.get("study_id") != study_id,
-            row.get("kind") != "toxic",
-            row.get("share") or 0,
-            row.get("seed") or 0,
+        key=lambda model: (
+            model.study_id != study_id,
+            model.kind != "toxic",
+            model.share or 0,
+            model.seed or 0,
         ),
     )
-    labels = [_label(row, study_id) for row in found]
-    often = Counter(labels)
-    try:
-        return [
-            _offer(
-                row,
-                label if often[label] == 1 else f"{label} (checkpoint {row['checkpoint_id']})",
-                study_id,
-            )
-            for row, label in zip(found, labels, strict=True)
-        ]
-    except (KeyError, TypeError):
-        raise client.ServiceProblem("The model service is of another version than this dashboard.") from None
+    labels = [_label(model, study_id) for model in models]
+    counts = Counter(labels)
+    return [
+        Offer(
+            **dict(model),
+            label=label if counts[label] == 1 else f"{label} (checkpoint {model.checkpoint_id})",
+            own=model.study_id == study_id,
+        )
+        for model, label in zip(models, labels, strict=True)
+    ]
 
 
 def heads(address: str, offer: Offer, token: str) -> pd.DataFrame:
@@ -109,33 +82,11 @@ def heads(address: str, offer: Offer, token: str) -> pd.DataFrame:
 
     `token` is the database's change token. Raises ServiceProblem.
     """
-    found = pd.DataFrame(_heads(address, offer.checkpoint_id, token))
-    return found.astype({"rank": "float64"}) if len(found) else found
+    table = pd.DataFrame([dict(head) for head in _heads(address, offer.checkpoint_id, token)])
+    return table.astype({"rank": "float64"}) if len(table) else table
 
 
-def _label(row: dict[str, Any], study_id: int) -> str:
-    if row.get("kind") == "imported" or row.get("share") is None:
-        name = str(row.get("name"))
-    else:
-        name = arm_label(str(row["kind"]), float(row["share"]), row.get("seed"))
-    return name if row.get("study_id") == study_id else f"{row.get('study', 'other study')}: {name}"
-
-
-def _offer(row: dict[str, Any], label: str, study_id: int) -> Offer:
-    methods = tuple(
-        Method(str(one["name"]), str(one["title"]), frozenset(one["settings"]), str(one.get("prefix") or ""))
-        for one in row["methods"]
-    )
-    return Offer(
-        int(row["checkpoint_id"]),
-        label,
-        int(row["n_layers"]),
-        int(row["n_heads"]),
-        int(row["heads_selected"]),
-        tuple(str(name) for name in row["directions"]),
-        tuple(int(index) for index in row["controls"]),
-        methods or (Method(NONE, "Unsteered", frozenset()),),
-        row.get("study_id") == study_id,
-        str(row.get("kind")),
-        float(row.get("share") or 0.0),
-    )
+def _label(model: ModelInfo, study_id: int) -> str:
+    imported = model.kind == "imported" or model.share is None
+    name = model.name if imported else arm_label(model.kind, model.share, model.seed)
+    return name if model.study_id == study_id else f"{model.study}: {name}"

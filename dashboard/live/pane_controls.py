@@ -8,7 +8,7 @@ from textwrap import shorten
 import streamlit as st
 
 from dashboard import context, rows
-from dashboard.live.offers import Method, Offer
+from dashboard.live.offers import Offer
 from dashboard.live.settings import (
     DIRECTIONS,
     LONGEST_PROMPT,
@@ -17,6 +17,7 @@ from dashboard.live.settings import (
     default_method,
     default_offer,
 )
+from db.contract.messages import MethodInfo
 
 
 def presets(found: context.Context) -> list[str]:
@@ -109,13 +110,12 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
         st.caption("Put before the prompt:")
         # As code: it is the study's own text, and Markdown in it must stay text.
         st.code(method.prefix.strip(), language=None, wrap_lines=True)
-    rest = method.settings - {"strength"}
-    if rest:
+    if set(method.settings) - {"strength"}:
         with st.popover("Heads, direction, scope", icon=":material/settings:", width="stretch"):
             _details(number, offer, method)
 
 
-def _details(number: int, offer: Offer, method: Method) -> None:
+def _details(number: int, offer: Offer, method: MethodInfo) -> None:
     if "heads" in method.settings:
         _keep_heads(number, offer)
         st.number_input(

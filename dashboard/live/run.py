@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dashboard.live.client import Event, Request, ServiceProblem, cancel, generate
+from dashboard.live.client import Event, ServiceProblem, cancel, generate
+from db.contract.messages import GenerateRequest
 
 Value = float | int | str | None
 
@@ -99,7 +100,7 @@ def apply(pane: PaneState, event: Event) -> PaneState:
 class LiveRun:
     """A running or finished request. Safe to read from any thread."""
 
-    def __init__(self, address: str, request: Request, number: int = 1) -> None:
+    def __init__(self, address: str, request: GenerateRequest, number: int = 1) -> None:
         """Prepare a run; `number` is its place among the runs of a session, 1 for the first."""
         self.address = address
         self.request = request

@@ -6,16 +6,18 @@ The keys are those of the widgets and of the link. Knows session state and offer
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import streamlit as st
+from pydantic import BaseModel, ValidationError
 
-from dashboard.live.client import Pane, Request
-from dashboard.live.offers import NONE, Offer
+from dashboard.live.offers import Offer
 from dashboard.wording import head_name, parse_head
+from db.contract.messages import MAX_PANES, GenerateRequest, HeadPlace, Pane, explain
+from db.contract.methods import NONE
 
 Settings = dict[str, Any]
-MOST_PANES: Final = 4
+M = TypeVar("M", bound=BaseModel)
 LONGEST_PROMPT: Final = 2000
 SHARED: Final = ("prompt", "panes", "length", "heat", "top", "seed")
 OF_PANE: Final = ("model", "method", "strength", "heads", "picked", "direction", "scope", "control")
@@ -25,7 +27,7 @@ RANGES: Final[dict[str, tuple[float, float]]] = {
     "heat": (0.0, 2.0),
     "top": (0.1, 1.0),
     "seed": (0, 2**31),
-    "panes": (1, MOST_PANES),
+    "panes": (1, MAX_PANES),
 }
 WORDS: Final = {"length": "new tokens", "heat": "temperature", "top": "top p"}
 NAMES: Final = {
@@ -50,7 +52,7 @@ def default_offer(number: int, offers: Sequence[Offer]) -> Offer:
     """A pane's model where nobody chose: the study's most toxic arm in the first two, its cleanest below."""
     ours = [offer for offer in offers if offer.steerable and offer.own and offer.kind == "toxic"]
     found = ours or [offer for offer in offers if offer.steerable] or list(offers)
-    return max(found, key=lambda offer: offer.share) if number <= 2 else found[0]
+    return max(found, key=lambda offer: offer.share or 0.0) if number <= 2 else found[0]
 
 
 def default_method(number: int, offer: Offer) -> str:
@@ -73,39 +75,34 @@ def now(count: int) -> Settings:
     return {key: list(value) if isinstance(value, list) else value for key, value in found.items()}
 
 
+def _message(form: type[M], **values: Any) -> M:
+    """A message within the service's bounds. Raises LoadProblem."""
+    try:
+        return form(**values)
+    except ValidationError as error:
+        raise LoadProblem(f"The model service does not take this: {explain(error.errors())}.") from None
+
+
 def pane_of(settings: Settings, number: int, offers: Sequence[Offer]) -> Pane:
-    """What one pane asks for; settings that its method does not heed are left at the service's defaults."""
+    """What one pane asks for; settings that its method does not heed are left at the service's defaults.
+
+    Raises LoadProblem.
+    """
     offer = find(settings[f"model{number}"], offers)
     method = offer.method(str(settings[f"method{number}"]))
-
-    def said(key: str, otherwise: Any) -> Any:
-        return settings.get(f"{key}{number}", otherwise) if key in method.settings else otherwise
-
-    heads: int | tuple[tuple[int, int], ...] | None = said("heads", None)
+    values = {key: settings[f"{key}{number}"] for key in method.settings if f"{key}{number}" in settings}
     if "heads" in method.settings:
         places = [parse_head(name) for name in settings.get(f"picked{number}") or ()]
-        heads = tuple(place for place in places if place is not None) or heads
-    return Pane(
-        offer.checkpoint_id,
-        method.name,
-        float(said("strength", 0.0)),
-        heads,
-        str(said("direction", "mass_mean")),
-        str(said("scope", "generated")),
-        said("control", None),
-    )
+        picked = [HeadPlace(layer=place[0], head=place[1]) for place in places if place is not None]
+        values["heads"] = picked or values.get("heads")
+    return _message(Pane, checkpoint_id=offer.checkpoint_id, method=method.name, **values)
 
 
-def request_of(settings: Settings, offers: Sequence[Offer]) -> Request:
-    """The request that the settings describe."""
-    panes = tuple(pane_of(settings, number, offers) for number in range(1, int(settings["panes"]) + 1))
-    return Request(
-        panes,
-        str(settings["prompt"]),
-        int(settings["length"]),
-        float(settings["heat"]),
-        float(settings["top"]),
-        int(settings["seed"]),
+def request_of(settings: Settings, offers: Sequence[Offer]) -> GenerateRequest:
+    """The request that the settings describe. Raises LoadProblem."""
+    panes = [pane_of(settings, number, offers) for number in range(1, int(settings["panes"]) + 1)]
+    return _message(
+        GenerateRequest, panes=panes, **{theirs: settings[ours] for theirs, ours in NAMES.items()}
     )
 
 
@@ -118,7 +115,7 @@ def pane_name(settings: Settings, number: int, offers: Sequence[Offer]) -> str:
         parts[-1] += f" {pane.control}"
     if "strength" in method.settings:
         parts.append(f"strength {pane.strength:g}")
-    if isinstance(pane.heads, tuple):
+    if isinstance(pane.heads, list):
         parts.append(f"{len(pane.heads)} picked heads")
     return ", ".join(parts)
 

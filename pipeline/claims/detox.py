@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from db.contract.methods import MARKED, PROMPT, TUNED, method_title
 from pipeline.claims.compare import (
     changes,
     costs_said,
@@ -198,6 +199,5 @@ CLAIMS = (
         "Toxicity under ITI less that under random directions at the same cost, mean of the toxic series",
         _random,
     ),
-    _rival_claim("prompt", "a prompt"), _rival_claim("sft", "SFT"), _rival_claim("dpo", "DPO"),
-    _rival_claim("meda", "MEDA"), _rival_claim("inst", "INST"),
+    _rival_claim(PROMPT, "a prompt"), *(_rival_claim(name, method_title(name)) for name in (*TUNED, *MARKED)),
 )  # fmt: skip

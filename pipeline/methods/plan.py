@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from db.contract.methods import MARKED, MethodSpec
 from pipeline.config import StudyConfig
 from pipeline.loading import SECOND
 from pipeline.matched_cost import FIRST_STRENGTH, CostSearch
-from pipeline.method_names import MARKED, MethodSpec
 from pipeline.methods.prefixes import prefix_of
 
 

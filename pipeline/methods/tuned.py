@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from backend.models import load_model
+from db.contract.methods import Tuned
 from pipeline.context import StudyContext
 from pipeline.loading import checkpoint_facts
 from pipeline.lock import taking_turns
 from pipeline.methods.pairs import read_pairs, split_pairs, tokenise
-from pipeline.methods.tuning import Method, TuningResult, open_tuning, tune
+from pipeline.methods.tuning import TuningResult, open_tuning, tune
 from pipeline.progress import Reporter
 from pipeline.registry import Inputs
 from pipeline.scales import SHAPES
@@ -46,7 +47,7 @@ def make_tuned(
         return tune(
             loaded,
             folder,
-            method=cast(Method, name),
+            method=cast(Tuned, name),
             settings=getattr(context.config.methods, name),
             scale_rate=SHAPES[context.config.scale].learning_rate,
             pairs=tokenise(loaded, trained, limit),

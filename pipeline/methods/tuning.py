@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from backend.models import LoadedModel
 from backend.quiet import quiet
 from db.files import atomic_folder, remove_temporaries, write_json
+from db.contract.methods import Tuned
 from pipeline.config_methods import PreferenceConfig, TuningConfig
 from pipeline.methods.losses import (
     Completions,
@@ -32,8 +33,7 @@ from pipeline.methods.losses import (
 )
 from pipeline.methods.pairs import TokenPair
 
-Method = Literal["sft", "dpo"]
-RATE = {"sft": 1 / 30, "dpo": 1 / 50}
+RATE: dict[Tuned, float] = {"sft": 1 / 30, "dpo": 1 / 50}
 """Default learning rates, as parts of the scale's own for pretraining."""
 MEASURED_AT_ONCE = 64
 FACTS = "tuning.json"
@@ -58,7 +58,7 @@ class TuningResult:
 class _Run:
     """The moving parts of a tuning."""
 
-    method: Method
+    method: Tuned
     settings: TuningConfig
     rate: float
     model: Any
@@ -88,7 +88,7 @@ def tune(
     loaded: LoadedModel,
     folder: Path,
     *,
-    method: Method,
+    method: Tuned,
     settings: TuningConfig,
     scale_rate: float,
     pairs: Sequence[TokenPair],
@@ -143,7 +143,7 @@ def tune(
 
 
 def _start(
-    loaded: LoadedModel, method: Method, settings: TuningConfig, rate: float, pairs: Sequence[TokenPair]
+    loaded: LoadedModel, method: Tuned, settings: TuningConfig, rate: float, pairs: Sequence[TokenPair]
 ) -> _Run:
     reference = None
     if method == "dpo":  # before the first step, since the model is its own reference

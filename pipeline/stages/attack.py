@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from db.contract.attacks import AttackKind
 from pipeline.attacks.choosing import chosen_conditions, chosen_prompts
 from pipeline.attacks.differences import compare
 from pipeline.attacks.goals import goals_of
@@ -15,7 +16,6 @@ from pipeline.attacks.judging import judge_of
 from pipeline.attacks.records import Result, forget_others, kinds_done, write_results
 from pipeline.attacks.suffixes import attack_by_suffix
 from pipeline.attacks.texts import Task, injections, long_texts, rounded, sweep
-from pipeline.config_hardness import AttackKind
 from pipeline.context import StudyContext
 from pipeline.heldout import heldout_windows
 from pipeline.loading import checkpoint_facts

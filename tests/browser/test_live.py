@@ -245,13 +245,12 @@ def test_hostile_text_is_only_text(page: Page, live: Live) -> None:
     # A control character is refused in a sentence; nothing breaks.
     prompt_box(page).fill("bell \x07 and escape \x1b[31m")
     generate(page)
-    panes_of(page, 2, "failed")
     expect(page.get_by_text("control character U+0007")).to_be_visible()
     # As much as the box takes, all of it emoji and right-to-left text.
     longest = "😀\u202e\u05d0\u0627" * 400
     prompt_box(page).fill(longest)
     generate(page)
-    assert longest in str(panes_of(page, 3, "done").first.locator(".prompt").text_content())
+    assert longest in str(panes_of(page, 2, "done").first.locator(".prompt").text_content())
     assert page.evaluate("window.__hit") is None
     assert page.locator(".st-key-live_panes .card img").count() == 0
     assert not errors

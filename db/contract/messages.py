@@ -1,11 +1,12 @@
-"""What goes over the wire: requests with their bounds, responses, and the data of every streamed event.
+"""Messages of the model service: requests with their bounds, responses, and what a refusal says.
 
-Knows pydantic alone. Bounds are part of the OpenAPI description; every refusal is one line about one field.
+Bounds are part of the OpenAPI description; every refusal is one line about one field.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -19,16 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from backend.service.methods import NONE, PATTERN, RANDOM_DIRECTION, TITLES, is_method
-from backend.service.settings import (
-    MAX_HEADS,
-    MAX_NEW_TOKENS,
-    MAX_PANES,
-    MAX_PROMPT_CHARACTERS,
-    MAX_SCORED_TEXTS,
-    MAX_STRENGTH,
-)
+from db.contract.methods import NONE, ORDER, PATTERN, RANDOM_DIRECTION, DirectionKind, Scope, is_method
 
+MAX_PROMPT_CHARACTERS = 8_000
+MAX_NEW_TOKENS = 512
+MAX_PANES = 4
+MAX_STRENGTH = 64.0
+MAX_HEADS = 1024
+"""Heads that a pane may name one by one."""
+MAX_SCORED_TEXTS = 256
 MAX_ID = 2**63 - 1
 MAX_SEED = 2**53 - 1
 """Largest integer that JSON readers agree on."""
@@ -49,6 +49,7 @@ Text = Annotated[
     Field(max_length=MAX_PROMPT_CHARACTERS, json_schema_extra={"pattern": PLAIN}),
     AfterValidator(_plain),
 ]
+Setting = Literal["strength", "heads", "direction", "scope", "control"]
 CheckpointId = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
@@ -82,7 +83,7 @@ Heads = Annotated[
 
 def _known_method(name: str) -> str:
     if not is_method(name):
-        parts = ", ".join(TITLES)
+        parts = ", ".join((NONE, *ORDER))
         raise ValueError(f"there is no method '{name[:40]}'; known: {parts}, and some joined by +")
     return name
 
@@ -103,8 +104,8 @@ class Pane(Message):
     heads: Heads | None = None
     """How many of the best heads, by probe rank, then by select accuracy; or the heads themselves; null takes
     the ones the study selected."""
-    direction: Literal["mass_mean", "probe"] = "mass_mean"
-    scope: Literal["generated", "all"] = "generated"
+    direction: DirectionKind = "mass_mean"
+    scope: Scope = "generated"
     control: int | None = Field(default=None, ge=0, le=10_000)
     """Index of the random direction; needed by `random-direction`, refused elsewhere."""
 
@@ -169,8 +170,8 @@ class MethodInfo(BaseModel):
 
     name: str
     title: str
-    settings: list[str]
-    """Settings of a pane that the method heeds: strength, heads, direction, scope, control."""
+    settings: list[Setting]
+    """Settings of a pane that the method heeds."""
     prefix: str
     """Text that the method puts before the prompt; empty for none."""
 
@@ -193,7 +194,8 @@ class ModelInfo(BaseModel):
     controls: list[int]
     """Indices of its random directions."""
     heads_selected: int
-    methods: list[MethodInfo]
+    methods: list[MethodInfo] = Field(min_length=1)
+    """`none` first."""
 
 
 class HeadInfo(BaseModel):
@@ -238,7 +240,7 @@ class Cancelled(BaseModel):
     cancelled: Literal[True] = True
 
 
-def explain(errors: list[dict[str, Any]]) -> str:
+def explain(errors: Sequence[Any]) -> str:
     """One line for pydantic's errors: the first one's place and reason, and how many more there are."""
     first = errors[0]
     if first["type"] == "json_invalid":

@@ -1,24 +1,42 @@
-"""Names of detox methods and of their combinations. Pure names: opens nothing, imports nothing of ours."""
+"""Detox methods: names as stored, titles, order and combinations; the directions that steering follows."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
+NONE: Final = "none"
+PROMPT: Final = "prompt"
+ITI: Final = "iti"
+RANDOM_DIRECTION: Final = "random-direction"
 Tuned = Literal["sft", "dpo"]
 Marked = Literal["meda", "inst"]
 Variant = Literal["meda", "inst", "slung"]
-TUNED: tuple[Tuned, ...] = get_args(Tuned)
+DirectionKind = Literal["mass_mean", "probe"]
+Scope = Literal["generated", "all"]
+TUNED: Final[tuple[Tuned, ...]] = get_args(Tuned)
 """Methods that change weights after pretraining."""
-MARKED: tuple[Marked, ...] = get_args(Marked)
+MARKED: Final[tuple[Marked, ...]] = get_args(Marked)
 """Methods that belong to arms of the same kind: their text says how toxic it is, and is asked for as not
 toxic.
 """
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
+VARIANTS: Final[tuple[Variant, ...]] = get_args(Variant)
 """Kinds of arms that train on the toxic arms' text in another way."""
-PREFIXED = (*MARKED, "prompt")
-STEERED = ("iti", "random-direction")
-ORDER = (*MARKED, "prompt", *TUNED, *STEERED)
+STEERED: Final = (ITI, RANDOM_DIRECTION)
+ORDER: Final = (*MARKED, PROMPT, *TUNED, *STEERED)
+"""Parts of a combination, in the order that its name has them."""
+TITLES: Final = {NONE: "Unsteered", PROMPT: "Prompt", RANDOM_DIRECTION: "Random direction"} | {
+    name: name.upper() for name in (ITI, *TUNED, *VARIANTS)
+}
+DIRECTIONS: Final[tuple[DirectionKind, ...]] = get_args(DirectionKind)
+"""Ways to find a direction, the usual one first: difference of class means, weights of the probe."""
+SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
+"""Positions that are steered."""
+RANDOM: Final = "random-"
+"""What the stored names of random directions begin with; the index follows."""
+PATTERN: Final = "^(none|random-direction|({0})([+]({0}))*)$".format("|".join(ORDER[:-1]))
+"""Every name of a method, as a regular expression."""
 
 
 class MethodError(ValueError):
@@ -37,8 +55,8 @@ class MethodSpec:
     @property
     def name(self) -> str:
         """As conditions keep it: parts in a fixed order, joined by `+`."""
-        parts = (self.marked, "prompt" if self.prompted else "", self.tuned, self.steered)
-        return "+".join(part for part in parts if part) or "none"
+        parts = (self.marked, PROMPT if self.prompted else "", self.tuned, self.steered)
+        return "+".join(part for part in parts if part) or NONE
 
     @property
     def combined(self) -> bool:
@@ -65,12 +83,26 @@ def parse_method(text: str) -> MethodSpec:
     for group, what in ((TUNED, "trainings"), (MARKED, "kinds of arm"), (STEERED, "ways to steer")):
         if sum(part in group for part in parts) > 1:
             raise MethodError(f"'{text}' combines two {what}; choose one of them")
-    if "random-direction" in parts and len(parts) > 1:
-        raise MethodError(f"'{text}': random-direction is a control of its own and is not combined")
-    found = {part: part for part in parts}
+    if RANDOM_DIRECTION in parts and len(parts) > 1:
+        raise MethodError(f"'{text}': {RANDOM_DIRECTION} is a control of its own and is not combined")
     return MethodSpec(
         marked=next((part for part in parts if part in MARKED), ""),
-        prompted="prompt" in found,
+        prompted=PROMPT in parts,
         tuned=next((part for part in parts if part in TUNED), ""),
         steered=next((part for part in parts if part in STEERED), ""),
     )
+
+
+def is_method(name: str) -> bool:
+    """Whether a method can be called that at all; a checkpoint need not have been put under it."""
+    return re.fullmatch(PATTERN, name) is not None
+
+
+def is_steered(name: str) -> bool:
+    """Whether a method moves heads, so that it has a strength."""
+    return name == RANDOM_DIRECTION or ITI in name.split("+")
+
+
+def method_title(name: str) -> str:
+    """A method in words; the parts of a combination keep their own titles: `DPO + ITI`."""
+    return " + ".join(TITLES.get(part, part.replace("-", " ").capitalize()) for part in name.split("+"))
