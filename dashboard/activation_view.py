@@ -9,10 +9,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, geometry_rows, rows
+from dashboard import card, controls, geometry_rows, rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.frame import sample
 from dashboard.charts.maps import activations
+from dashboard.context import Context
 from dashboard.geometry_view import METHODS, map_labels
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
@@ -24,10 +25,10 @@ MOST_TEXTS = 12
 Head = tuple[int, int]
 
 
-def activation_map(found: context.Context, chosen: Head | None, preferred: str) -> None:
+def activation_map(context: Context, chosen: Head | None, preferred: str) -> None:
     """The chosen head's activations in one checkpoint; heads to choose where they were not kept."""
-    kept = geometry_rows.kept_heads(found)
-    stored = rows.projections(found)
+    kept = geometry_rows.kept_heads(context)
+    stored = rows.projections(context)
     stored = stored[stored["subject"] == "activations"]
     if chosen is None or (kept.empty and stored.empty):
         return
@@ -37,16 +38,16 @@ def activation_map(found: context.Context, chosen: Head | None, preferred: str) 
         found_maps = stored[_is(stored, chosen)]
         names = list(dict.fromkeys([*mine["checkpoint"].astype(str), *found_maps["checkpoint"].astype(str)]))
         if not names:
-            _others(found, kept if len(kept) else stored, chosen, preferred)
+            _others(context, kept if len(kept) else stored, chosen, preferred)
             return
-        _one(found, chosen, sorted(names), mine, found_maps, preferred)
+        _one(context, chosen, sorted(names), mine, found_maps, preferred)
 
 
 def _is(table: pd.DataFrame, head: Head) -> pd.Series:
     return (table["layer"] == head[0]) & (table["head"] == head[1])
 
 
-def _others(found: context.Context, known: pd.DataFrame, chosen: Head, preferred: str) -> None:
+def _others(context: Context, known: pd.DataFrame, chosen: Head, preferred: str) -> None:
     own = known[known["checkpoint"] == preferred]
     places = (own if len(own) else known).drop_duplicates(["layer", "head"])
     st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
@@ -57,7 +58,7 @@ def _others(found: context.Context, known: pd.DataFrame, chosen: Head, preferred
 
 
 def _one(
-    found: context.Context,
+    context: Context,
     chosen: Head,
     names: list[str],
     kept: pd.DataFrame,
@@ -85,20 +86,25 @@ def _one(
         )
     label = label if label in labels else labels[0]
     if label in COMPONENTS and len(block):
-        points = geometry_rows.components(found, int(block["checkpoint_id"].iloc[0]), *chosen)
-        if points is None:
+        points = geometry_rows.principal_components(context, int(block["checkpoint_id"].iloc[0]), *chosen)
+        if points.empty:
             st.caption("Too few statements to map.")
             return
-        _draw(found, points, "PCA", COMPONENTS[label] == 2, by, len(points))
+        _draw(context, points, "PCA", COMPONENTS[label] == 2, by, len(points))
     else:
         row = mine[mine["id"] == maps[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
         _draw(
-            found, rows.points(found, int(row["id"])), method, int(row["dimensions"]) == 2, by, int(row["n"])
+            context,
+            rows.projection_points(context, int(row["id"])),
+            method,
+            int(row["dimensions"]) == 2,
+            by,
+            int(row["n"]),
         )
 
 
-def _draw(found: context.Context, points: pd.DataFrame, method: str, flat: bool, by: str, n: int) -> None:
+def _draw(context: Context, points: pd.DataFrame, method: str, flat: bool, by: str, n: int) -> None:
     points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
     column = GROUPINGS.get(by, "label")
@@ -118,10 +124,10 @@ def _draw(found: context.Context, points: pd.DataFrame, method: str, flat: bool,
     )
     picked = [int(value) for value in card.selected("activations")] if flat else []
     if picked:
-        _statements(found, points, picked)
+        _statements(context, points, picked)
 
 
-def _statements(found: context.Context, points: pd.DataFrame, picked: list[int]) -> None:
+def _statements(context: Context, points: pd.DataFrame, picked: list[int]) -> None:
     """The statements in the lasso: a table without texts, and the texts, blurred, page by page."""
     mine = points[points["example_id"].isin(picked)]
     toxic = int((mine["label"] == "toxic").sum())
@@ -151,7 +157,7 @@ def _statements(found: context.Context, points: pd.DataFrame, picked: list[int])
             ),
             blurred=row.label == 1,
         )
-        for row in records(rows.example_texts(found, ids))
+        for row in records(rows.examples_by_id(context, tuple(ids)))
     ]
     show_texts(items, key="statements", columns=3)
     if pages > 1:

@@ -10,7 +10,9 @@ import time
 
 import streamlit as st
 
-from dashboard import context, pace, rows, states
+from dashboard import pace, rows, states
+from dashboard.context import Context, arrived, choose, database_now, forget, study_names
+from dashboard.reading import Database
 from db.problems import DatabaseProblem
 from db.read import changed_part
 
@@ -97,27 +99,26 @@ def pulse(seen: str, drawn: float, every: float, follows_work: bool) -> None:
     """Redraw the page where what it shows has changed since `seen`, or where its pace has changed."""
     pause = pace.PACE.look_every()
     changed = time.monotonic() - drawn > pace.PACE.redraw_every() and (
-        changed_part(context.fresh_token(), progress=follows_work)
-        != changed_part(seen, progress=follows_work)
+        changed_part(database_now().token, progress=follows_work) != changed_part(seen, progress=follows_work)
     )
     if changed or not every / ADOPT <= pause <= every * ADOPT:
         st.rerun()
 
 
-def toolbar(url: str, token: str) -> bool:
+def toolbar(database: Database) -> bool:
     """Draw the study picker and the switch. Returns whether there is a study to show."""
-    studies = rows.studies(url, token)
+    studies = rows.studies(database)
     with st.container(horizontal=True, vertical_alignment="bottom", key="toolbar"):
         if len(studies):
-            names = context.study_names(studies)
-            if page.title == "Runs" and (place := context.arrived(studies)) is not None:
+            names = study_names(studies)
+            if page.title == "Runs" and (place := arrived(studies)) is not None:
                 st.session_state["study"] = names[place]
                 st.session_state["tab"] = "Progress"
             picked = st.selectbox("Study", names, key="study", bind="query-params", width=280)
-            found = context.choose(url, token, studies, names.index(picked) if picked in names else 0)
+            found = choose(database, studies, names.index(picked) if picked in names else 0)
             status_badge(found)
         else:
-            context.forget()
+            forget()
         st.space("stretch")
         st.toggle(
             "Show all texts",
@@ -128,9 +129,9 @@ def toolbar(url: str, token: str) -> bool:
     return bool(len(studies))
 
 
-def status_badge(found: context.Context) -> None:
+def status_badge(context: Context) -> None:
     """One word on the study's state."""
-    progress = rows.study_progress(found)
+    progress = rows.study_progress(context)
     if progress.active:
         st.badge(f"Running, {progress.fraction:.0%}", icon=":material/play_circle:", color="blue")
     elif progress.gone:
@@ -145,17 +146,17 @@ def status_badge(found: context.Context) -> None:
         st.badge("Not finished", icon=":material/pending:", color="gray")
 
 
-def draw(page: st.Page, url: str, token: str) -> None:
+def draw(page: st.Page, database: Database) -> None:
     """The page in its frame, or what is wrong with the database."""
     try:
-        ready = toolbar(url, token)
+        ready = toolbar(database)
         states.content_note()
         if not ready and page.title not in WITHOUT_STUDY:
             states.database_problem(DatabaseProblem("empty", "the database holds no study"))
         if ready or page.title in ALWAYS_OPEN:
             run(page)
     except DatabaseProblem as problem:
-        context.forget()
+        forget()
         if page.title not in WITHOUT_STUDY:
             states.database_problem(problem)
         if page.title in ALWAYS_OPEN:
@@ -169,8 +170,8 @@ def run(page: st.Page) -> None:
 
 
 page = st.navigation(PAGES, position="top")
-token = context.fresh_token()
+database = database_now()
 with pace.whole_page():
-    draw(page, context.address(), token)
+    draw(page, database)
 if page.title not in KEEPS_STILL:
-    pulse(token, time.monotonic(), pace.PACE.look_every(), page.title in FOLLOWS_WORK)
+    pulse(database.token, time.monotonic(), pace.PACE.look_every(), page.title in FOLLOWS_WORK)

@@ -13,9 +13,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import context, exports
+from dashboard import exports
 from dashboard.charts.drawn import Drawn
 from dashboard.colours import is_dark
+from dashboard.context import current_or_none
 from dashboard.stamp import stamp
 from dashboard.terms import links, term_of
 
@@ -41,7 +42,7 @@ def _button(label: str, make: Callable[[], bytes], name: str, mime: str, key: st
 
 
 def _study_name() -> str:
-    found = context.known()
+    found = current_or_none()
     return str(found.study["name"]) if found is not None else ""
 
 
@@ -61,7 +62,7 @@ def files(
 
     Rows go out as CSV and Parquet, both and a figure as HTML, a figure as PNG where a browser can draw it.
     """
-    found, dark, name = context.known(), is_dark(), exports.file_name(_study_name(), key)
+    found, dark, name = current_or_none(), is_dark(), exports.file_name(_study_name(), key)
 
     def facts() -> dict[str, str]:
         return stamp(found, title or key, None if rows is None else len(rows))

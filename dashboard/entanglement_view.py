@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, geometry_rows
+from dashboard import card, controls, geometry_rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.records import records
 from dashboard.wording import arm_label, head_name, parse_head
 
@@ -38,9 +39,9 @@ def _said(means: pd.DataFrame) -> str:
     )
 
 
-def by_arm(found: context.Context) -> None:
+def by_arm(context: Context) -> None:
     """Entanglement of the steered heads over arms."""
-    table = geometry_rows.entangled(found)
+    table = geometry_rows.entanglement(context)
     table = table[table["rank"].notna()]
     if table["value"].notna().sum() == 0:
         st.info(
@@ -48,7 +49,7 @@ def by_arm(found: context.Context) -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    means = geometry_rows.head_summaries(found)
+    means = geometry_rows.head_summaries(context)
     means = means[means["name"] == "entanglement"]
     given = int(table["value"].notna().sum())
     with st.container(border=True):
@@ -73,15 +74,13 @@ def by_arm(found: context.Context) -> None:
         )
 
 
-def one_checkpoint(
-    found: context.Context, checkpoint: str, chosen: tuple[int, int] | None, dark: bool
-) -> None:
+def one_checkpoint(context: Context, checkpoint: str, chosen: tuple[int, int] | None, dark: bool) -> None:
     """The cosine map of a checkpoint's kept heads."""
-    table = geometry_rows.entangled(found)
+    table = geometry_rows.entanglement(context)
     mine = table[table["checkpoint"] == checkpoint]
     if mine.empty:
         return
-    cosines = geometry_rows.cosines(found, int(mine["checkpoint_id"].iloc[0]))
+    cosines = geometry_rows.feature_cosines(context, int(mine["checkpoint_id"].iloc[0]))
     kept = mine.sort_values("rank", na_position="last").head(MOST_HEADS)
     order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(kept))}
     places = [order.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
@@ -111,9 +110,9 @@ def _left_out(mine: pd.DataFrame) -> str:
     return f" The first {MOST_HEADS} of {len(mine):,} heads." if len(mine) > MOST_HEADS else ""
 
 
-def of_head(found: context.Context, checkpoint: str, chosen: tuple[int, int]) -> str:
+def of_head(context: Context, checkpoint: str, chosen: tuple[int, int]) -> str:
     """One sentence on the chosen head's entanglement; empty where it was not measured."""
-    table = geometry_rows.entangled(found)
+    table = geometry_rows.entanglement(context)
     mine = table[
         (table["checkpoint"] == checkpoint) & (table["layer"] == chosen[0]) & (table["head"] == chosen[1])
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, rows
+from dashboard import card, controls, rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.frame import sample
 from dashboard.charts.maps import directions, ring
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.records import records
 from dashboard.wording import parse_head
 
@@ -32,9 +33,9 @@ def map_labels(found: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def direction_map(found: context.Context, probes: pd.DataFrame, chosen: tuple[int, int] | None) -> None:
+def direction_map(context: Context, probes: pd.DataFrame, chosen: tuple[int, int] | None) -> None:
     """Toxicity directions of all heads and arms."""
-    known = rows.projections(found)
+    known = rows.projections(context)
     known = known[known["subject"] == "directions"]
     if known.empty:
         st.info(
@@ -52,7 +53,7 @@ def direction_map(found: context.Context, probes: pd.DataFrame, chosen: tuple[in
             bind="query-params",
         )
         row = known[known["id"] == labels[str(name)]].iloc[0]
-        points, note = sample(rows.points(found, int(row["id"])), total=int(row["n"]))
+        points, note = sample(rows.projection_points(context, int(row["id"])), total=int(row["n"]))
         flat, method = int(row["dimensions"]) == 2, METHODS.get(row["method"], row["method"])
         figure = drawn(directions, points[DRAWN], method, chosen=None, dark=is_dark(), flat=flat)
         if chosen is not None and flat:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, geometry_rows
+from dashboard import card, geometry_rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.entangled import statistic_by_arm
+from dashboard.context import Context
 from dashboard.geometry_rows import STATISTICS
 from dashboard.records import records
 from dashboard.wording import arm_label, head_name
@@ -23,16 +24,16 @@ def difference_words(row: pd.Series) -> str:
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(row['n']):,}"
 
 
-def against_clean(found: context.Context, kind: str, share: float, name: str) -> pd.Series | None:
+def against_clean(context: Context, kind: str, share: float, name: str) -> pd.Series | None:
     """The row of an arm's statistic with its difference against the arm without toxic text."""
-    table = geometry_rows.head_summaries(found)
+    table = geometry_rows.head_summaries(context)
     mine = table[(table["kind"] == kind) & (table["share"] == share) & (table["name"] == name)]
     return None if mine.empty or pd.isna(mine["difference"].iloc[0]) else mine.iloc[0]
 
 
-def by_arm(found: context.Context) -> None:
+def by_arm(context: Context) -> None:
     """A statistic of all heads over arms, its interval and the differences against the clean arm."""
-    table = geometry_rows.head_summaries(found)
+    table = geometry_rows.head_summaries(context)
     if table.empty:
         st.info(
             "Comparisons of all heads appear when every arm has been probed.",
@@ -72,11 +73,11 @@ def by_arm(found: context.Context) -> None:
         )
 
 
-def head_line(found: context.Context, table: pd.DataFrame, chosen: tuple[int, int], note: str) -> None:
+def head_line(context: Context, table: pd.DataFrame, chosen: tuple[int, int], note: str) -> None:
     """The chosen head's numbers in every arm."""
     mine = table[(table["layer"] == chosen[0]) & (table["head"] == chosen[1])]
     places = [
-        geometry_rows.rank_range(row, table[table["checkpoint"] == row["checkpoint"]])
+        geometry_rows.rank_interval(row, table[table["checkpoint"] == row["checkpoint"]])
         for _, row in mine.iterrows()
     ]
     shown = pd.DataFrame(

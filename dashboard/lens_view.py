@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import context, controls, geometry_rows
+from dashboard import controls, geometry_rows
+from dashboard.context import Context
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
 from dashboard.wording import head_name
@@ -34,18 +35,18 @@ def _card(side: str, rows: pd.DataFrame, blurred: bool) -> Shown:
     )
 
 
-def words(found: context.Context, checkpoint: str, checkpoint_id: int, chosen: tuple[int, int]) -> None:
+def words(context: Context, checkpoint: str, checkpoint_id: int, chosen: tuple[int, int]) -> None:
     """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
         st.markdown(f"**Words of {head_name(*chosen)} in {checkpoint}**")
-        table = geometry_rows.words(found, checkpoint_id, *chosen)
+        table = geometry_rows.lens_tokens(context, checkpoint_id, *chosen)
         if table.empty:
-            _others(found, checkpoint_id, chosen)
+            _others(context, checkpoint_id, chosen)
             return
         passed = table[table["logit"].abs() > table["permuted"].abs()]
         show_texts(
             [
-                _card(side, table[table["side"] == side], not found.harmless)
+                _card(side, table[table["side"] == side], not context.harmless)
                 for side in SIDES
                 if (table["side"] == side).any()
             ],
@@ -61,8 +62,8 @@ def words(found: context.Context, checkpoint: str, checkpoint_id: int, chosen: t
         )
 
 
-def _others(found: context.Context, checkpoint_id: int, chosen: tuple[int, int]) -> None:
-    known = sorted(geometry_rows.worded_heads(found, checkpoint_id))
+def _others(context: Context, checkpoint_id: int, chosen: tuple[int, int]) -> None:
+    known = sorted(geometry_rows.lens_heads(context, checkpoint_id))
     if not known:
         st.caption("No direction of this checkpoint was read through the unembedding yet.")
         return

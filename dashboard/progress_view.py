@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import rows
+from dashboard.context import Context
 from dashboard.pace import ticking
 from dashboard.progress import Progress, stage_order, summarise, with_rates
 from dashboard.wording import duration, rate
@@ -44,12 +45,12 @@ def running_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @ticking
-def live_progress(url: str, study_id: int, *, cut: bool | None = None) -> None:
+def live_progress(context: Context, *, cut: bool | None = None) -> None:
     """The progress card. Reads the stage rows anew every two seconds, and nothing else.
 
     `cut`: whether the run was cut off, where the page has found that out and says so itself.
     """
-    table = with_rates(rows.stages_now(url, study_id))
+    table = with_rates(rows.stages_now(context))
     state = summarise(table, datetime.now(UTC))
     with st.container(border=True):
         st.markdown("**Progress**")

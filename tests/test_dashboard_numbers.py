@@ -19,7 +19,6 @@ from dashboard.launch import LaunchError, free_port
 from dashboard.live.client import Event, Pane, Request, parse_events
 from dashboard.live.run import PaneState, apply
 from dashboard.progress import summarise, with_rates
-from dashboard.rows import pool_controls
 from dashboard.terms import TERMS
 from dashboard.verdicts import (
     HEADLINE,
@@ -35,6 +34,7 @@ from dashboard.verdicts import (
     verdict_table,
 )
 from dashboard.wording import arm_label, condition_label, duration, head_name, interval, parse_head
+from db.read import pool_controls
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 numbers = st.floats(0, 100, allow_nan=False).map(lambda value: round(value, 1))

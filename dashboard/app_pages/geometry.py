@@ -8,7 +8,6 @@ import streamlit as st
 from dashboard import (
     activation_view,
     card,
-    context,
     controls,
     entanglement_view,
     geometry_view,
@@ -20,6 +19,7 @@ from dashboard import (
 from dashboard.charts.drawn import drawn
 from dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
 from dashboard.colours import is_dark
+from dashboard.context import Context, current
 from dashboard.records import records
 from dashboard.wording import MEASURES, arm_label, head_name, parse_head
 
@@ -64,7 +64,7 @@ def pick_arms(table: pd.DataFrame) -> tuple[str, str]:
     return str(first), str(second)
 
 
-def answer(found: context.Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
+def answer(context: Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
     """The best head, and how the heads of the right arm compare with those of the clean one."""
     best = right.sort_values("select_accuracy").iloc[-1]
     said = (
@@ -72,7 +72,7 @@ def answer(found: context.Context, left: pd.DataFrame, right: pd.DataFrame) -> N
         f"{best['accuracy']:.3f} [{best['accuracy_low']:.3f}, {best['accuracy_high']:.3f}]."
     )
     kind, share = str(right["kind"].iloc[0]), right["share"].iloc[0]
-    row = None if pd.isna(share) else heads_view.against_clean(found, kind, float(share), "p90")
+    row = None if pd.isna(share) else heads_view.against_clean(context, kind, float(share), "p90")
     if row is not None:
         words = heads_view.difference_words(row)
         said += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
@@ -150,11 +150,13 @@ def distribution(table: pd.DataFrame, measure: str) -> None:
         )
 
 
-here = context.current()
+context = current()
 st.subheader("Where does toxicity live?")
-table = rows.probes(here)
+table = rows.probes(context)
 if table.empty:
-    states.not_yet("probes", after="probing the first checkpoint", running=rows.study_progress(here).active)
+    states.not_yet(
+        "probes", after="probing the first checkpoint", running=rows.study_progress(context).active
+    )
     states.end_page()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     measure = str(
@@ -168,18 +170,18 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     names = [head_name(int(row.layer), int(row.head)) for row in records(every)]
     chosen = parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
 left, right = (table[table["checkpoint"] == name] for name in (one, two))
-answer(here, left, right)
+answer(context, left, right)
 maps(left, right, measure, chosen)
 grid = st.grid(2, min_column_width=420)
 with grid.cell():
     distribution(table, measure)
 with grid.cell():
-    heads_view.by_arm(here)
+    heads_view.by_arm(context)
 if chosen is not None:
-    heads_view.head_line(here, table, chosen, entanglement_view.of_head(here, two, chosen))
-entanglement_view.by_arm(here)
-entanglement_view.one_checkpoint(here, two, chosen, is_dark())
+    heads_view.head_line(context, table, chosen, entanglement_view.of_head(context, two, chosen))
+entanglement_view.by_arm(context)
+entanglement_view.one_checkpoint(context, two, chosen, is_dark())
 if chosen is not None:
-    lens_view.words(here, two, int(right["checkpoint_id"].iloc[0]), chosen)
-geometry_view.direction_map(here, table, chosen)
-activation_view.activation_map(here, chosen, two)
+    lens_view.words(context, two, int(right["checkpoint_id"].iloc[0]), chosen)
+geometry_view.direction_map(context, table, chosen)
+activation_view.activation_map(context, chosen, two)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import context, rows, states
+from dashboard import rows, states
+from dashboard.context import current
 from dashboard.hardness import capability_view, relearn_view, suffix_view, text_views
 from dashboard.hardness import rows as hardness
 
@@ -25,15 +26,15 @@ attacks = ["suffix", "relearn", "injection", "long", "sampling", "quantised"]
 tasks = ["minimal_pairs", "cross_entropy"]
 """
 
-here = context.current()
-running = rows.study_progress(here).active
+context = current()
+running = rows.study_progress(context).active
 st.subheader("How hard is the detox to undo?")
-table = hardness.outcomes(here)
+table = hardness.outcomes(context)
 present = set(table["attack"])
-if len(hardness.capability(here)):
+if len(hardness.capability(context)):
     present.add("capability")
 if not present:
-    asked = bool((here.config.get("hardness") or {}).get("attacks"))
+    asked = bool((context.config.get("hardness") or {}).get("attacks"))
     if asked:
         states.not_yet("attacks", after="the attacks on the first arm", running=running)
     else:
@@ -59,16 +60,16 @@ section = st.segmented_control(
 )
 match section or known[0]:
     case "suffix":
-        suffix_view.show(here, table)
+        suffix_view.show(context, table)
     case "relearn":
-        relearn_view.show(here, table)
+        relearn_view.show(context, table)
     case "injection":
-        text_views.injections(here, table)
+        text_views.injections(context, table)
     case "long":
-        text_views.long_texts(here, table)
+        text_views.long_texts(context, table)
     case "sampling":
-        text_views.sampling(here, table)
+        text_views.sampling(context, table)
     case "quantised":
-        text_views.rounded(here, table)
+        text_views.rounded(context, table)
     case _:
-        capability_view.show(here)
+        capability_view.show(context)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, pace, rows, states, verdict_view
+from dashboard import card, controls, pace, rows, states, verdict_view
 from dashboard.charts.dose import dose_response
 from dashboard.charts.dose_layers import paper_column
 from dashboard.charts.drawn import drawn
 from dashboard.charts.training import LOSSES, loss_curves
 from dashboard.colours import is_dark
+from dashboard.context import Context, current
 from dashboard.progress_view import live_progress
 from dashboard.records import records
 from dashboard.report_button import report_button
@@ -95,18 +96,18 @@ def of_dose(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["condition_key"].map(is_second).astype(bool)]
 
 
-def fluency_rows(found: context.Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
+def fluency_rows(context: Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
     """The first fluency metric the study has, for these prompts."""
     known = controls.fluency(choices, prompts)
     if known is None:
         return pd.DataFrame()
     name, scorer = known
-    return of_dose(rows.summaries(found, name=name, prompts=prompts, scorer=scorer))
+    return of_dose(rows.summaries(context, name=name, prompt_set=prompts, scorer=scorer))
 
 
-def results(found: context.Context, running: bool) -> None:
+def results(context: Context, running: bool) -> None:
     """Charts and verdicts, or what is still to come."""
-    choices = rows.summary_choices(found)
+    choices = rows.summary_choices(context)
     # An imported checkpoint has no share: it belongs on the trade-offs, not on a dose axis.
     if len(choices) and choices["kind"].map(is_imported).astype(bool).all():
         st.info(
@@ -119,13 +120,13 @@ def results(found: context.Context, running: bool) -> None:
         states.not_yet("results", after="the evaluation of the first arm", running=running)
         return
     prompts, scorer, view = pick(choices)
-    chosen = of_dose(rows.summaries(found, name="toxicity", prompts=prompts, scorer=scorer))
-    fluency = fluency_rows(found, choices, prompts)
-    found_verdicts = in_scope(rows.verdicts(found), prompts, scorer)
+    chosen = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompts, scorer=scorer))
+    fluency = fluency_rows(context, choices, prompts)
+    found_verdicts = in_scope(rows.verdicts(context), prompts, scorer)
     verdict_view.answer(found_verdicts)
     shown = controls.in_view(chosen, view)
     words = controls.in_view(fluency, view) if len(fluency) else fluency
-    fits = shown_fits(rows.dose_fits(found), shown, prompts, scorer)
+    fits = shown_fits(rows.dose_fits(context), shown, prompts, scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
@@ -155,9 +156,9 @@ def shown_fits(
     return mine.assign(label=mine["condition_key"].map(labels))
 
 
-def curves(found: context.Context) -> None:
+def curves(context: Context) -> None:
     """Loss curves, so that something is to be seen within the first minute."""
-    points = rows.train_points(found)
+    points = rows.train_points(context)
     if points.empty:
         return
     known = [label for label, column in LOSSES.items() if points[column].notna().any()]
@@ -179,13 +180,13 @@ def curves(found: context.Context) -> None:
         )
 
 
-here = context.current()
-state = rows.study_progress(here)
+context = current()
+state = rows.study_progress(context)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader("Does a dose of toxic text help?", width="stretch")
-    report_button(here)
+    report_button(context)
 if not state.finished:
-    live_progress(here.url, here.study_id)
-results(here, state.active)
+    live_progress(context)
+results(context, state.active)
 if not state.finished:
-    curves(here)
+    curves(context)

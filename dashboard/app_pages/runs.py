@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, rows, stamp, states
+from dashboard import card, rows, stamp, states
 from dashboard.charts.training import LOSSES, loss_curves
+from dashboard.context import Context, current_or_none
 from dashboard.progress_view import live_progress
 from dashboard.report_button import report_button
 from dashboard.running.chain_view import number_chain
@@ -19,6 +20,7 @@ from dashboard.running.permission import Home, Refusal, control
 from dashboard.running.start_view import awaited, start_form
 from dashboard.running.state import standing
 from dashboard.running.tables import arms_table, checkpoints_table, stages_table, studies
+from db.location import database_url
 
 NOW, LOSS, COMPARE, CHAIN, START = (
     "Progress",
@@ -29,13 +31,13 @@ NOW, LOSS, COMPARE, CHAIN, START = (
 )
 
 
-def curves(found: context.Context) -> None:
+def curves(context: Context) -> None:
     """Loss curves of every arm."""
-    points = rows.train_points(found)
+    points = rows.train_points(context)
     known = [label for label, column in LOSSES.items() if len(points) and points[column].notna().any()]
     if not known:
         states.not_yet(
-            "loss curves", after="the first steps of training", running=rows.study_progress(found).active
+            "loss curves", after="the first steps of training", running=rows.study_progress(context).active
         )
         return
     with st.container(border=True):
@@ -57,10 +59,10 @@ def curves(found: context.Context) -> None:
         )
 
 
-def provenance(found: context.Context, stages: pd.DataFrame) -> None:
+def provenance(context: Context, stages: pd.DataFrame) -> None:
     """The study's own facts, and its configuration."""
-    facts = {"scale": str(found.study["scale"]), "begun": str(found.study["created"])[:19]}
-    facts = stamp.study_facts(found, rows.scorers(found), stages) | facts
+    facts = {"scale": str(context.study["scale"]), "begun": str(context.study["created"])[:19]}
+    facts = stamp.study_facts(context, rows.scorers(context), stages) | facts
     with st.container(border=True):
         card.table(
             pd.DataFrame({"What": list(facts), "Value": list(facts.values())}),
@@ -70,36 +72,36 @@ def provenance(found: context.Context, stages: pd.DataFrame) -> None:
         )
         fold = st.expander("Configuration", icon=":material/settings:", key="config", on_change="rerun")
         if fold.open:
-            text = json.dumps(found.config, indent=2)
+            text = json.dumps(context.config, indent=2)
             fold.code(text, language="json")
             fold.download_button(
                 "Download JSON",
                 text,
-                f"{found.study['name']}.json",
+                f"{context.study['name']}.json",
                 "application/json",
                 key="config_json",
                 on_click="ignore",
             )
 
 
-def progress_tab(found: context.Context, home: Home | Refusal) -> None:
+def progress_tab(context: Context, home: Home | Refusal) -> None:
     """How the study stands, its stages, arms and checkpoints."""
-    all_stages = rows.stages(found)
+    all_stages = rows.stages(context)
     own = home if isinstance(home, Home) else None
-    drawn = standing(all_stages, str(found.study["hash"]), own, datetime.now(UTC))
-    control_bar(found, home, drawn.kind)
+    drawn = standing(all_stages, str(context.study["hash"]), own, datetime.now(UTC))
+    control_bar(context, home, drawn.kind)
     if drawn.kind != "finished":
-        live_progress(found.url, found.study_id, cut=drawn.can_resume)
+        live_progress(context, cut=drawn.can_resume)
     if all_stages.empty:
         states.not_yet("stages", after="the start of the study", running=drawn.alive)
     else:
         stages_table(all_stages, alive=drawn.alive)
-    arms_table(found)
-    checkpoints_table(found)
-    studies(found)
+    arms_table(context)
+    checkpoints_table(context)
+    studies(context)
 
 
-def of_study(found: context.Context, home: Home | Refusal) -> None:
+def of_study(context: Context, home: Home | Refusal) -> None:
     """The tabs of a study."""
     names = (NOW, LOSS, COMPARE, CHAIN, START)
     for tab, name in zip(
@@ -109,24 +111,24 @@ def of_study(found: context.Context, home: Home | Refusal) -> None:
             continue
         with tab:
             if name == NOW:
-                progress_tab(found, home)
+                progress_tab(context, home)
             elif name == LOSS:
-                curves(found)
+                curves(context)
             elif name == COMPARE:
-                compare(found)
+                compare(context)
             elif name == CHAIN:
-                number_chain(found)
-                provenance(found, rows.stages(found))
+                number_chain(context)
+                provenance(context, rows.stages(context))
             else:
                 start_form(home)
 
 
-here = context.known()
+here = current_or_none()
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader("What has been run?", width="stretch")
     if here is not None:
         report_button(here)
-permission = control(context.address(), st.get_option("server.address"))
+permission = control(database_url(), st.get_option("server.address"))
 awaited(permission)
 if here is None:
     with st.container(border=True):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import context, states
+from dashboard import states
+from dashboard.context import Context, current, service_address
 from dashboard.live import absence, panel, record
 from dashboard.live.client import ServiceProblem
 from dashboard.live.copies import copies, load
@@ -25,9 +26,9 @@ from dashboard.live.settings import (
 )
 
 
-def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
+def controls(context: Context, found: Sequence[Offer]) -> Settings:
     """Draw every control and say what they say."""
-    prompt_box(here)
+    prompt_box(context)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.segmented_control(
             "Panes",
@@ -47,13 +48,13 @@ def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
     return now(count)
 
 
-def switches(here: context.Context) -> bool:
+def switches(context: Context) -> bool:
     """The button and what belongs beside it; True where it was pressed."""
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button("Generate", type="primary", icon=":material/play_arrow:", key="generate")
         st.toggle(
             "Blur until scored",
-            value=not here.harmless,
+            value=not context.harmless,
             key="blur_stream",
             bind="query-params",
             help="Off, text is seen as it streams and blurred once a scorer puts it above 0.5.",
@@ -85,13 +86,13 @@ def generate(address: str, settings: Settings, found: Sequence[Offer], study: st
     record.start(address, request_of(settings, found), names, settings, study)
 
 
-here = context.current()
-address = context.service_address()
+context = current()
+address = service_address()
 st.subheader("What does steering do to the text?")
 try:
     if address is None:
         raise ServiceProblem("")
-    known = offers(address, here.study_id)
+    known = offers(address, context.study_id)
 except ServiceProblem as problem:
     absence.absent(address, problem)
     if record.shown() is not None:
@@ -105,11 +106,11 @@ if not known:
     absence.wait_for_service(address)
     states.end_page()
 
-settings = controls(here, known)
+settings = controls(context, known)
 try:
-    picker(settings, known, address, here.token)
-    if switches(here):
-        generate(address, settings, known, str(st.session_state.get("study", here.study["name"])))
+    picker(settings, known, address, context.token)
+    if switches(context):
+        generate(address, settings, known, str(st.session_state.get("study", context.study["name"])))
 except LoadProblem as problem:
     st.warning(str(problem), icon=":material/error:")
 panel.show()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
 from dashboard.charts import toy as charts
 from dashboard.colours import is_dark
+from dashboard.context import database_now
+from dashboard.reading import Database
 from dashboard.running.permission import control
 from dashboard.toy import directions_view, effects_view, rows, start_view, words
 from db.problems import DatabaseProblem
@@ -141,9 +143,9 @@ def entanglement(found: pd.Series, table: pd.DataFrame, probe: str, cosine: str)
             )
 
 
-def learning(experiment: int, url: str, token: str) -> None:
+def learning(database: Database, experiment: int) -> None:
     """How the rare chain is learned: loss and accuracy over the steps."""
-    curves = rows.curves(url, token, experiment)
+    curves = rows.curves(database, experiment)
     if curves.empty:
         return
     unit = "squared error" if found["setting"] == "autoencoder" else "nats per token"
@@ -200,14 +202,14 @@ st.caption(
     "The paper's toy experiment: 12 features of three chains share a few dimensions, and one chain is "
     "rare. Is it squeezed against the others?"
 )
-url, token = context.address(), context.fresh_token()
-home = control(url, st.get_option("server.address"))
+database = database_now()
+home = control(database.url, st.get_option("server.address"))
 try:
-    known = rows.experiments(url, token)
+    known = rows.experiments(database)
     reason = "The database holds no run of the toy experiment."
 except DatabaseProblem as problem:
     known, reason = pd.DataFrame(), f"{str(problem)[:1].upper()}{str(problem)[1:].rstrip('.')}."
-start_view.under_way(url, home)
+start_view.under_way(database.url, home)
 if known.empty:
     empty(reason)
 else:
@@ -215,8 +217,8 @@ else:
         found = pick_experiment(known)
         probe, cosine = pick_view()
     experiment = int(found["id"])
-    every = rows.effects(url, token)
-    table = rows.measures(url, token, experiment, probe)
+    every = rows.effects(database)
+    table = rows.measures(database, experiment, probe)
     if table.empty:
         st.info("This probe was not asked for when the runs were made.", icon=":material/hourglass_empty:")
     else:
@@ -233,8 +235,8 @@ else:
             effects_view.by_accuracy(every, experiment, table, probe, cosine)
         with grid.cell():
             norms(table)
-        learning(experiment, url, token)
-        directions_view.directions(url, token, experiment, table, probe, cosine)
+        learning(database, experiment)
+        directions_view.directions(database, experiment, table, probe=probe, cosine=cosine)
 with st.container(border=True):
     st.markdown("**Run it with other settings**")
     start_view.start_form(home)

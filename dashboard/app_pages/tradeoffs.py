@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, comparison, context, controls, rows, states
+from dashboard import card, comparison, controls, rows, states
 from dashboard.charts.drawn import Drawn, drawn
 from dashboard.charts.tradeoff import condition_id, ring, tradeoff
 from dashboard.colours import is_dark
+from dashboard.context import Context, current
 from dashboard.frontier import non_dominated
 from dashboard.records import records
 from dashboard.wording import (
@@ -22,19 +23,6 @@ from dashboard.wording import (
 
 TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
 KEYS = ["kind", "share", "condition_key"]
-
-
-def join_cost(found: context.Context, name: str, prompts: str | None, scorer: str | None) -> pd.DataFrame:
-    """Rows of one metric with the cost of the same condition beside it; unsteered costs nothing."""
-    mine = rows.summaries(found, name=name, prompts=prompts, scorer=scorer)
-    cost = rows.summaries(found, name="cost")[[*KEYS, "value", "low", "high"]]
-    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
-    joined = mine.merge(cost.drop_duplicates(KEYS), on=KEYS, how="left")
-    base = joined["method"] == "none"
-    for column in ("cost", "cost_low", "cost_high"):
-        joined[column] = joined[column].astype(float).where(~base, 0.0)
-    joined = joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
-    return joined[joined["cost"].notna()]
 
 
 def on_click() -> None:
@@ -90,9 +78,7 @@ def pick_arms(joined: pd.DataFrame) -> list[str]:
     return [str(name) for name in picked or names]
 
 
-def pick(
-    found: context.Context, choices: pd.DataFrame
-) -> tuple[pd.DataFrame, str, str | None, str | None, bool]:
+def pick(context: Context, choices: pd.DataFrame) -> tuple[pd.DataFrame, str, str | None, str | None, bool]:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(controls.EVERY, controls.MATCHED, controls.FIXED, key="curve")
@@ -103,7 +89,7 @@ def pick(
         mine = choices[choices["name"] == name]
         prompts = controls.prompt_set(controls.by_size(mine))
         scorer = controls.scorer(controls.options(mine[mine["prompt_set"] == prompts]["scorer"]))
-    joined = join_cost(found, str(name), prompts, scorer)
+    joined = rows.summaries_with_cost(context, name=str(name), prompt_set=prompts, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
     known = [one for one in method_order(joined) if one != "random-direction"]
@@ -139,7 +125,7 @@ def curves(table: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bo
 
 
 def fluency_card(
-    found: context.Context,
+    context: Context,
     choices: pd.DataFrame,
     shown: pd.DataFrame,
     prompts: str | None,
@@ -150,7 +136,7 @@ def fluency_card(
     if known is None:
         return
     name, scorer = known
-    joined = join_cost(found, name, prompts, scorer)
+    joined = rows.summaries_with_cost(context, name=name, prompt_set=prompts, scorer=scorer)
     mine = joined.merge(shown[KEYS].drop_duplicates(), on=KEYS)
     if mine.empty:
         return
@@ -175,7 +161,7 @@ def fluency_card(
         )
 
 
-def texts(found: context.Context, table: pd.DataFrame, prompts: str | None, scorer: str | None) -> None:
+def texts(context: Context, table: pd.DataFrame, prompts: str | None, scorer: str | None) -> None:
     """The generations of the chosen condition beside the unsteered ones."""
     steered = table[table["method"] != "none"]
     if steered.empty or prompts is None or scorer is None:
@@ -186,17 +172,19 @@ def texts(found: context.Context, table: pd.DataFrame, prompts: str | None, scor
         "Condition (or click a point above)", ids, key="condition", bind="query-params", width=460
     )
     row = steered.iloc[ids.index(chosen)]
-    comparison.show(found, str(row["kind"]), float(row["share"]), str(row["condition_key"]), prompts, scorer)
+    comparison.show(
+        context, str(row["kind"]), float(row["share"]), str(row["condition_key"]), prompts, scorer
+    )
 
 
-here = context.current()
-running = rows.study_progress(here).active
+context = current()
+running = rows.study_progress(context).active
 st.subheader("What does detox cost?")
-choices = rows.summary_choices(here)
+choices = rows.summary_choices(context)
 if not (choices["name"].isin(TOXICITIES)).any():
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     states.end_page()
-shown, name, prompts, scorer, logarithmic = pick(here, choices)
+shown, name, prompts, scorer, logarithmic = pick(context, choices)
 answer(shown)
 unit = str(shown["unit"].iloc[0]) if len(shown) else ""
 grid = st.grid(2, min_column_width=420)
@@ -216,5 +204,5 @@ with grid.cell(), st.container(border=True):
         on_select=on_click,
     )
 with grid.cell():
-    fluency_card(here, choices, shown, prompts, logarithmic)
-texts(here, shown, prompts, scorer)
+    fluency_card(context, choices, shown, prompts, logarithmic)
+texts(context, shown, prompts, scorer)

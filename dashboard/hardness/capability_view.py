@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
 from dashboard.charts.hardness import by_condition
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.records import records
 from dashboard.wording import fixed, interval, metric_name
@@ -24,9 +25,9 @@ def task_title(name: str) -> str:
     return TITLES.get(name, name.removeprefix("mcq_").replace("_", " "))
 
 
-def show(found: context.Context) -> None:
+def show(context: Context) -> None:
     """The section."""
-    table = hardness.capability(found)
+    table = hardness.capability(context)
     with st.container(horizontal=True):
         tasks = list(dict.fromkeys(table["task"]))
         task = str(

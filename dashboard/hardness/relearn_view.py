@@ -5,16 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
 from dashboard.charts.hardness import curves, steps_needed
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.wording import interval, metric_name
 
 UNITS = {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)", "fluency": "Fluency (fraction)"}
 
 
-def show(found: context.Context, table: pd.DataFrame) -> None:
+def show(context: Context, table: pd.DataFrame) -> None:
     """The section; `table` holds all outcomes."""
     mine = table[(table["attack"] == "relearn") & (table["name"] == "steps")]
     order = hardness.conditions_of(mine)
@@ -37,7 +38,7 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
             rows=mine,
         )
     with grid.cell(), st.container(border=True):
-        _curves(found, mine)
+        _curves(context, mine)
 
 
 def _answer(mine: pd.DataFrame, order: list[str], budget: float) -> None:
@@ -54,8 +55,8 @@ def _answer(mine: pd.DataFrame, order: list[str], budget: float) -> None:
     st.markdown(f"#### Undoing the detox by fine-tuning takes, on average: {'; '.join(said)}.")
 
 
-def _curves(found: context.Context, mine: pd.DataFrame) -> None:
-    table = hardness.points(found)
+def _curves(context: Context, mine: pd.DataFrame) -> None:
+    table = hardness.points(context)
     table = table[(table["attack"] == "relearn")]
     arms = hardness.arms_of(table)
     with st.container(horizontal=True):
@@ -70,7 +71,7 @@ def _curves(found: context.Context, mine: pd.DataFrame) -> None:
         )
     part = table[(table["arm"] == arm) & (table["series"] == series)]
     pooled = hardness.over_seeds(part, ["x"])
-    known = hardness.parameters(found)
+    known = hardness.parameters(context)
     bases = [
         float(known[i]["base_toxicity"]) for i in part["attack_id"].unique() if "base_toxicity" in known[i]
     ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, rows
+from dashboard import card, rows
 from dashboard.charts.hardness import by_condition
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.hardness.rows import CONDITION
 from dashboard.hardness.trials_view import show_trials
@@ -25,7 +26,7 @@ PAPER = (
 """AdvBench, 200 prompts, OLMo-1B (secondary notes). The last two differ by z = 1.52, p = .13."""
 
 
-def show(found: context.Context, table: pd.DataFrame) -> None:
+def show(context: Context, table: pd.DataFrame) -> None:
     """The section; `table` holds all outcomes."""
     mine = table[table["attack"] == "suffix"]
     rule = st.segmented_control(
@@ -40,7 +41,7 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
         "sentence the attacker wanted.",
     )
     rule = str(rule or "success")
-    pooled = _pooled(found, rule)
+    pooled = _pooled(context, rule)
     gcg = pooled[pooled["setting"] == "gcg"]
     order = hardness.conditions_of(gcg)
     steered = [name for name in order if name.startswith("ITI")]
@@ -69,13 +70,13 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
         )
     with grid.cell(), st.container(border=True):
         _against_random(pooled, mine, rule)
-    _tests(found, rule, dict(zip(mine["condition"], mine["label"], strict=True)))
-    _texts(found, mine)
+    _tests(context, rule, dict(zip(mine["condition"], mine["label"], strict=True)))
+    _texts(context, mine)
 
 
-def _pooled(found: context.Context, rule: str) -> pd.DataFrame:
+def _pooled(context: Context, rule: str) -> pd.DataFrame:
     """Summary rows of both searches, with arms and conditions in words."""
-    table = rows.summaries(found)
+    table = rows.summaries(context)
     parts = []
     for setting in ("gcg", "random"):
         part = table[table["name"] == f"suffix_{setting}_{rule}"]
@@ -132,9 +133,9 @@ def _against_random(pooled: pd.DataFrame, mine: pd.DataFrame, rule: str) -> None
     )
 
 
-def _tests(found: context.Context, rule: str, labels: dict[str, str]) -> None:
+def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
     """Every difference between success rates; `labels`: conditions in words by their keys."""
-    table = hardness.tests(found)
+    table = hardness.tests(context)
     table = table[(table["rule"] == rule) & (table["setting"] == "gcg")]
     if table.empty:
         return
@@ -175,6 +176,6 @@ def _tests(found: context.Context, rule: str, labels: dict[str, str]) -> None:
         )
 
 
-def _texts(found: context.Context, mine: pd.DataFrame) -> None:
+def _texts(context: Context, mine: pd.DataFrame) -> None:
     st.subheader("What was asked and what was said")
-    show_trials(found, mine[mine["setting"] == "gcg"], key="suffix")
+    show_trials(context, mine[mine["setting"] == "gcg"], key="suffix")

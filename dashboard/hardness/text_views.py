@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
 from dashboard.charts.hardness import by_condition, condition_colours, curves, heat
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.hardness.trials_view import show_trials
 from dashboard.records import records
@@ -25,7 +26,7 @@ ROUNDED = {
 """Measures of models with rounded weights and their columns."""
 
 
-def injections(found: context.Context, table: pd.DataFrame) -> None:
+def injections(context: Context, table: pd.DataFrame) -> None:
     """Does a frame bring toxicity back, and more so under steering?"""
     mine = table[table["attack"] == "injection"]
     change = hardness.over_seeds(mine[mine["name"] == "toxicity_change"], ["setting"])
@@ -60,7 +61,7 @@ def injections(found: context.Context, table: pd.DataFrame) -> None:
             out=mean,
             column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
-    show_trials(found, mine[mine["arm"] == arm], key="injection")
+    show_trials(context, mine[mine["arm"] == arm], key="injection")
 
 
 def _more_open(change: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def _worded(table: pd.DataFrame, name: str) -> pd.DataFrame:
     )
 
 
-def long_texts(found: context.Context, table: pd.DataFrame) -> None:
+def long_texts(context: Context, table: pd.DataFrame) -> None:
     """Does the detox hold over a long text?"""
     outcomes = hardness.over_seeds(table[(table["attack"] == "long") & (table["name"] == "drift")])
     drifting = outcomes[(outcomes["low"] > 0)]
@@ -109,7 +110,7 @@ def long_texts(found: context.Context, table: pd.DataFrame) -> None:
         f"#### Toxicity rises from the first half of a long text to the second in {len(drifting)} of "
         f"{len(outcomes)} arms and conditions (95 % intervals)."
     )
-    points = hardness.points(found)
+    points = hardness.points(context)
     points = points[points["attack"] == "long"]
     arm = _arm(points, "long_arm")
     grid = st.grid(2, min_column_width=420)
@@ -130,13 +131,13 @@ def long_texts(found: context.Context, table: pd.DataFrame) -> None:
                 note=f"Means over seeds; bars: 95 % intervals over prompts and seeds. {hardness.size(part)}",
                 rows=part,
             )  # fmt: skip
-    show_trials(found, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
+    show_trials(context, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
 
 
-def sampling(found: context.Context, table: pd.DataFrame) -> None:
+def sampling(context: Context, table: pd.DataFrame) -> None:
     """Does another way to sample bring toxicity back?"""
     mine = table[table["attack"] == "sampling"]
-    known = hardness.parameters(found)
+    known = hardness.parameters(context)
     mine = mine.assign(
         temperature=[float(known[i]["temperature"]) for i in mine["attack_id"]],
         top_p=[float(known[i]["top_p"]) for i in mine["attack_id"]],
@@ -179,7 +180,7 @@ def sampling(found: context.Context, table: pd.DataFrame) -> None:
         )
 
 
-def rounded(found: context.Context, table: pd.DataFrame) -> None:
+def rounded(context: Context, table: pd.DataFrame) -> None:
     """Does rounding the weights undo the detox?"""
     mine = table[table["attack"] == "quantised"]
     change = hardness.over_seeds(mine[mine["name"] == "toxicity_change"], ["setting"])

@@ -7,7 +7,8 @@ from textwrap import shorten
 
 import streamlit as st
 
-from dashboard import context, rows
+from dashboard import rows
+from dashboard.context import Context
 from dashboard.live.offers import Method, Offer
 from dashboard.live.settings import (
     DIRECTIONS,
@@ -19,9 +20,9 @@ from dashboard.live.settings import (
 )
 
 
-def presets(found: context.Context) -> list[str]:
+def presets(context: Context) -> list[str]:
     """A few prompts of the study, of every kind."""
-    table = rows.prompts(found, 40)
+    table = rows.first_prompts(context, 40)
     if table.empty:
         return []
     kinds = table.assign(kind=table["kind"].fillna("")).groupby("kind", sort=True)
@@ -38,19 +39,19 @@ def _use_preset() -> None:
         st.session_state["prompt"] = st.session_state["preset"]
 
 
-def prompt_box(found: context.Context) -> None:
+def prompt_box(context: Context) -> None:
     """The prompt, with presets above it.
 
     It is kept in the link by hand and not bound to it: a bound box either drops a long text that was pasted
     without a word, or makes a link that no server takes.
     """
-    known = presets(found)
+    known = presets(context)
     # What may hurt is not shown before somebody asks for it.
-    first = known[0] if known and found.harmless else ""
+    first = known[0] if known and context.harmless else ""
     if "prompt" not in st.session_state:
         st.session_state["prompt"] = st.query_params.get("prompt", first)
     if known:
-        if found.harmless:
+        if context.harmless:
             shown = {text: shorten(text, 44, placeholder=" …") for text in known}
         else:
             shown = {text: f"Prompt {place}" for place, text in enumerate(known, 1)}

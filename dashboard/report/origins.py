@@ -97,20 +97,20 @@ def _best_heads(table: pd.DataFrame) -> Table:
     return Table("Best heads", shown, "Chosen on the select split, reported on the test split.")
 
 
-def geometry(found: Context) -> Section | None:
+def geometry(context: Context) -> Section | None:
     """Head maps, their tail, and the map of directions; None without probes."""
-    table = rows.probes(found)
+    table = rows.probes(context)
     if table.empty:
         return None
     blocks = _maps(table)
     tail = survival(table, "accuracy", "Balanced accuracy, test split")
     how = "A line further right has better heads; its lower end is the tail of the best ones."
     blocks.append(Chart("Accuracy over heads", tail, None, how, "Share of heads above each accuracy"))
-    known = rows.projections(found)
+    known = rows.projections(context)
     flat = known[(known["subject"] == "directions") & (known["dimensions"] == 2)] if len(known) else known
     if len(flat):
         row = flat.sort_values("method", ascending=False).iloc[0]
-        points, note = sample(rows.points(found, int(row["id"])), MAP_POINTS)
+        points, note = sample(rows.projection_points(context, int(row["id"])), MAP_POINTS)
         drawn = {
             dark: directions(points, str(row["method"]).upper(), chosen=None, dark=dark)
             for dark in (False, True)
@@ -124,13 +124,13 @@ def geometry(found: Context) -> Section | None:
     return Section("Where does toxicity live?", blocks)
 
 
-def training(found: Context) -> Section | None:
+def training(context: Context) -> Section | None:
     """Loss curves, mixes and arms; None for a study that trained nothing."""
-    arms = rows.arms(found)
+    arms = rows.arms(context)
     if arms.empty:
         return None
     blocks: list[Block] = []
-    points = rows.train_points(found)
+    points = rows.train_points(context)
     for label, column in LOSSES.items():
         if len(points) and points[column].notna().any():
             how = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
@@ -138,7 +138,7 @@ def training(found: Context) -> Section | None:
             words = f"{how} n = {points['arm'].nunique()} arms."
             alt = "Loss over tokens seen, one line per arm"
             blocks.append(Chart(f"Loss: {label.lower()}", made, None, words, alt))
-    mixes = rows.composition(found)
+    mixes = rows.composition(context)
     if len(mixes):
         one = mixes.drop_duplicates(["kind", "share", "source"]).copy()
         one["arm"] = [arm_label(row.kind, row.share) for row in records(one)]
@@ -165,9 +165,9 @@ def definitions() -> Section:
     return Section("Definitions", [Terms("", TERMS)])
 
 
-def provenance(found: Context, facts: dict[str, str]) -> Section:
+def provenance(context: Context, facts: dict[str, str]) -> Section:
     """Hashes, revisions, packages, stages, checkpoints and the configuration."""
-    stages = rows.stages(found)
+    stages = rows.stages(context)
     shown = pd.DataFrame(
         {
             "Stage": stages["stage"],
@@ -181,7 +181,7 @@ def provenance(found: Context, facts: dict[str, str]) -> Section:
             "Error": stages["error"],
         }
     )
-    made = rows.checkpoints(found)
+    made = rows.checkpoints(context)
     weights = pd.DataFrame(
         {
             "Checkpoint": made["name"],
@@ -198,5 +198,5 @@ def provenance(found: Context, facts: dict[str, str]) -> Section:
         blocks.append(Table("Checkpoints", weights, f"n = {len(made)}.", folded=True))
     if len(stages):
         blocks.append(Table("Stages", shown, f"n = {len(stages)}.", folded=True))
-    blocks.append(Code("Configuration", json.dumps(found.config, indent=2)))
+    blocks.append(Code("Configuration", json.dumps(context.config, indent=2)))
     return Section("Where these numbers come from", blocks)

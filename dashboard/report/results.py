@@ -49,9 +49,9 @@ def of_choice(table: pd.DataFrame, name: str, choice: Choice) -> pd.DataFrame:
     return first
 
 
-def study_verdicts(found: Context, choice: Choice) -> list[Verdict]:
+def study_verdicts(context: Context, choice: Choice) -> list[Verdict]:
     """The stored verdicts of the overview, its headline first; empty before the first were made."""
-    return stored(rows.verdicts(found), choice.prompts, choice.scorer)
+    return stored(rows.verdicts(context), choice.prompts, choice.scorer)
 
 
 def with_cost(table: pd.DataFrame, choice: Choice, name: str = "toxicity") -> pd.DataFrame:
@@ -74,24 +74,24 @@ def _dose(table: pd.DataFrame, name: str, title: str, how: str, fits: pd.DataFra
     return Chart(title, drawn[False], drawn[True], how + note, alt)
 
 
-def _fits(found: Context, drawn: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+def _fits(context: Context, drawn: pd.DataFrame, choice: Choice) -> pd.DataFrame:
     """The fits of the steered lines of a chart, each with the line's name."""
     steered = drawn[drawn["method"] == "iti"]
     labels = {
         str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
         for row in records(steered)
     }
-    fits = rows.dose_fits(found)
+    fits = rows.dose_fits(context)
     mine = fits[(fits["prompt_set"] == choice.prompts) & (fits["scorer"] == choice.scorer)]
     mine = mine[mine["condition_key"].isin(labels)]
     return mine.assign(label=mine["condition_key"].map(labels))
 
 
-def _claims(found: Context, choice: Choice) -> list[Block]:
+def _claims(context: Context, choice: Choice) -> list[Block]:
     """The claims with rows, their numbers, and those without."""
-    every = in_scope(rows.verdicts(found), choice.prompts, choice.scorer)
+    every = in_scope(rows.verdicts(context), choice.prompts, choice.scorer)
     words: dict[bool, list[Claim]] = {True: [], False: []}
-    for one in study_verdicts(found, choice):
+    for one in study_verdicts(context, choice):
         words[one.status == NO_DATA].append(Claim(one.status, one.claim.rstrip("."), f"{one.detail}."))
     note = (
         "Supported: Holm's p over the claims of one group is at most .05, with two seeds or more. Not "
@@ -110,15 +110,15 @@ def _claims(found: Context, choice: Choice) -> list[Block]:
     return made
 
 
-def answer(found: Context, table: pd.DataFrame, choice: Choice) -> Section:
+def answer(context: Context, table: pd.DataFrame, choice: Choice) -> Section:
     """Claims with their verdicts, and the dose-response charts."""
     dosed = table[~table["kind"].map(is_imported).astype(bool) & table["method"].isin(["none", "iti"])]
     toxicity = of_choice(dosed, "toxicity", choice)
-    blocks = _claims(found, choice)
+    blocks = _claims(context, choice)
     for view, title in ((controls.MATCHED, "at matched cost"), (controls.FIXED, "at fixed strength")):
         drawn = controls.in_view(toxicity, view)
         if len(drawn):
-            fits = _fits(found, drawn, choice)
+            fits = _fits(context, drawn, choice)
             said = fit_said(fits)
             how = "A line that dips below its own left end means that dose helped under that condition."
             how += f" {said[:1].upper()}{said[1:]}." if said else ""
@@ -187,9 +187,9 @@ def readable(table: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
     return pd.DataFrame(made)
 
 
-def numbers(found: Context) -> Section:
+def numbers(context: Context) -> Section:
     """Every number over seeds, one table per measure, closed until asked for."""
-    table = rows.summaries(found)
+    table = rows.summaries(context)
     blocks = [
         Table(metric_name(str(name)), readable(mine), INTERVALS, folded=True)
         for name, mine in table.groupby("name", sort=True)

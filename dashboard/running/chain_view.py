@@ -43,16 +43,16 @@ def _labels(table: pd.DataFrame) -> list[str]:
     ]
 
 
-def number_chain(found: Context) -> None:
+def number_chain(context: Context) -> None:
     """Pickers, the table of a checkpoint's numbers, and the chain of the one chosen."""
-    made = rows.checkpoints(found)
+    made = rows.checkpoints(context)
     if made.empty:
         st.info("Numbers appear when the first checkpoint was evaluated.", icon=":material/hourglass_empty:")
         return
     names = [str(name) for name in made["name"]]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Checkpoint", names, key="chain_of", bind="query-params", width=240)
-        table = rows.call(found, "checkpoint_metrics", int(made["id"].iloc[names.index(str(name))]))
+        table = rows.checkpoint_metrics(context, int(made["id"].iloc[names.index(str(name))]))
         if table.empty:
             st.info(f"{name} has no numbers yet.", icon=":material/hourglass_empty:")
             return
@@ -96,7 +96,7 @@ def number_chain(found: Context) -> None:
         st.session_state.pop("number", None)
     label = str(st.selectbox("Number", labels, key="number", bind="query-params", width=560))
     row = mine.iloc[labels.index(label)]
-    chain = rows.call(found, "number_chain", int(row["metric_id"]))
+    chain = rows.number_chain(context, int(row["metric_id"]))
     with st.container(border=True):
         card.table(
             chain.rename(columns={"step": "Step", "what": "What", "value": "Value"}),

@@ -11,7 +11,7 @@ import streamlit as st
 from dashboard import card, rows
 from dashboard.charts.differences import differences
 from dashboard.colours import is_dark
-from dashboard.context import Context, study_names
+from dashboard.context import Context, context_of, study_names
 from dashboard.records import records
 from dashboard.running.compare import KEYS, expected_by_chance, number_difference, settings_difference
 from dashboard.wording import condition_label, is_imported, metric_name
@@ -25,14 +25,14 @@ SUMMARY_KEYS = ["kind", "share", "name", "condition", "prompt_set", "scorer"]
 class Run:
     """One side of a comparison: a checkpoint of a study, or (without a row) the whole study."""
 
-    found: Context
+    context: Context
     row: dict[str, Any] | None = None
 
     def settings(self) -> dict[str, Any]:
         """What was set for it: the study's configuration, and of a checkpoint what it was trained on."""
-        config = dict(self.found.config)
+        config = dict(self.context.config)
         if self.row is None:
-            return {"study": config, "data": self.found.revisions}
+            return {"study": config, "data": self.context.revisions}
         names = (
             "kind",
             "share",
@@ -45,7 +45,7 @@ class Run:
             "tokens_seen",
         )
         made: dict[str, Any] = {name: self.row.get(name) for name in names}
-        arms = rows.arms(self.found)
+        arms = rows.arms(self.context)
         mine = arms[arms["name"] == self.row["name"]]
         if len(mine):
             arm = mine.iloc[0]
@@ -55,22 +55,17 @@ class Run:
     def numbers(self) -> pd.DataFrame:
         """Its numbers with the columns of `KEYS`; a study's are over seeds and carry kind and share."""
         if self.row is None:
-            return rows.summaries(self.found).rename(columns={"condition_key": "condition"})
-        return rows.call(self.found, "checkpoint_metrics", int(self.row["id"]))
+            return rows.summaries(self.context).rename(columns={"condition_key": "condition"})
+        return rows.checkpoint_metrics(self.context, int(self.row["id"]))
 
 
-def _context_of(here: Context, place: int) -> Context:
-    study = {str(name): value for name, value in here.studies.iloc[place].items()}
-    return Context(here.url, here.token, study, here.studies)
-
-
-def _runs(here: Context, what: str) -> dict[str, Run]:
+def _runs(context: Context, what: str) -> dict[str, Run]:
     """Every run that can be chosen, by its name; those of the study on show first."""
-    names = study_names(here.studies)
-    contexts = {name: _context_of(here, place) for place, name in enumerate(names)}
+    names = study_names(context.studies)
+    contexts = {name: context_of(context, context.studies, place) for place, name in enumerate(names)}
     if what == STUDIES:
-        return {name: Run(found) for name, found in contexts.items()}
-    order = sorted(contexts, key=lambda name: contexts[name].study_id != here.study_id)
+        return {name: Run(run) for name, run in contexts.items()}
+    order = sorted(contexts, key=lambda name: contexts[name].study_id != context.study_id)
     made = {}
     for name in order:
         for row in rows.checkpoints(contexts[name]).to_dict("records"):
@@ -173,16 +168,16 @@ def _numbers(left: Run, right: Run) -> None:
     )
 
 
-def compare(here: Context) -> None:
+def compare(context: Context) -> None:
     """The pickers, the settings and the numbers."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        kinds = [ARMS, STUDIES] if len(here.studies) > 1 else [ARMS]
+        kinds = [ARMS, STUDIES] if len(context.studies) > 1 else [ARMS]
         what = str(
             st.segmented_control(
                 "Compare", kinds, default=ARMS, required=True, key="cmp", bind="query-params"
             )
         )
-        known = _runs(here, what)
+        known = _runs(context, what)
         if len(known) < 2:
             st.info("There is nothing to compare yet: a second checkpoint or study is needed.")
             return

@@ -7,7 +7,8 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import context, rows
+from dashboard import rows
+from dashboard.context import Context
 from dashboard.pace import ticking
 from dashboard.running import process
 from dashboard.running.permission import Home, Refusal
@@ -76,18 +77,18 @@ def _problems(home: Home, study_hash: str, found: Standing) -> None:
 
 
 @ticking
-def control_bar(found: context.Context, home: Home | Refusal, drawn: str) -> None:
+def control_bar(context: Context, home: Home | Refusal, drawn: str) -> None:
     """How the study stands now; the whole page is redrawn when that is no longer what it was drawn with."""
     own = home if isinstance(home, Home) else None
-    study_hash = str(found.study["hash"])
-    now = standing(rows.stages_now(found.url, found.study_id), study_hash, own, datetime.now(UTC))
+    study_hash = str(context.study["hash"])
+    now = standing(rows.stages_now(context), study_hash, own, datetime.now(UTC))
     if now.kind != drawn:
         st.rerun()
     icon, colour, word = MARKS[now.kind]
     with st.container(border=True, key="control"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(word, icon=icon, color=colour)
-            st.markdown(f"**{found.study['name']}** :gray[{now.sentence}]", width="stretch")
+            st.markdown(f"**{context.study['name']}** :gray[{now.sentence}]", width="stretch")
             if own is not None:
                 _buttons(now, own, study_hash)
         if own is not None:

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
+from dashboard.context import await_study, awaited_study
 from dashboard.running import process
 from dashboard.running.permission import Home, Refusal
 from dashboard.wording import arm_label, duration
@@ -111,7 +112,7 @@ def _begin(home: Home, known: dict[str, Any]) -> None:
         st.session_state["_start_problem"] = str(problem)
         return
     st.session_state.pop(_PLAN, None)
-    context.await_study(plan["name"], plan["hash"])
+    await_study(plan["name"], plan["hash"])
 
 
 def start_form(home: Home | Refusal) -> None:
@@ -149,9 +150,9 @@ def start_form(home: Home | Refusal) -> None:
 
 def awaited(home: Home | Refusal) -> None:
     """Say that a study was started while its rows are not there yet; the page shows it once they are."""
-    waiting = context.awaited()
-    if waiting is not None and not isinstance(home, Refusal):
-        _await(home, *waiting)
+    study = awaited_study()
+    if study is not None and not isinstance(home, Refusal):
+        _await(home, study.name, study.hash)
 
 
 @st.fragment(run_every=1.0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, rows
+from dashboard import card, rows
+from dashboard.context import Context
 from dashboard.progress import stage_order, with_rates
 from dashboard.records import records
 from dashboard.wording import arm_label, duration, rate
@@ -17,9 +18,9 @@ RATE = 130
 """Width of columns that would be cut, in pixels."""
 
 
-def arms_table(found: context.Context) -> None:
+def arms_table(context: Context) -> None:
     """One row per arm: what it was trained on."""
-    arms = rows.arms(found)
+    arms = rows.arms(context)
     if arms.empty:
         return
     shown = pd.DataFrame(
@@ -52,9 +53,9 @@ def arms_table(found: context.Context) -> None:
         )
 
 
-def checkpoints_table(found: context.Context) -> None:
+def checkpoints_table(context: Context) -> None:
     """One row per checkpoint."""
-    made = rows.checkpoints(found)
+    made = rows.checkpoints(context)
     if made.empty:
         return
     shown = pd.DataFrame(
@@ -162,9 +163,9 @@ def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
     )
 
 
-def studies(found: context.Context) -> None:
+def studies(context: Context) -> None:
     """All studies of the database."""
-    if len(found.studies) < 2:
+    if len(context.studies) < 2:
         return
     words = {
         "name": "Study",
@@ -174,7 +175,7 @@ def studies(found: context.Context) -> None:
         "checkpoints": "Checkpoints",
         "created": "Begun",
     }
-    shown = found.studies[list(words)].rename(columns=words)
+    shown = context.studies[list(words)].rename(columns=words)
     with st.container(border=True):
         card.table(
             shown,

@@ -29,6 +29,21 @@ from db.read.hardness import (
     attack_trials,
     capability_scores,
 )
+from db.read.joined import (
+    arm_checkpoints,
+    arm_entanglement,
+    arm_points,
+    arm_probes,
+    condition_pairs,
+    paired_texts,
+    pool_controls,
+    pooled_summaries,
+    principal_components,
+    score_histogram,
+    studies_with_config,
+    summaries_with_cost,
+    unsteered_conditions,
+)
 from db.read.labelled import (
     example_counts,
     examples,
@@ -38,7 +53,7 @@ from db.read.labelled import (
     scores,
 )
 from db.read.numbers import checkpoint_metrics, number_chain
-from db.read.pairs import change_counts, changed_pairs, pair_texts
+from db.read.pairs import Order, change_counts, changed_pairs, pair_texts
 from db.read.results import (
     conditions,
     dose_response,
@@ -78,8 +93,13 @@ __all__ = [
     "HEAD_VALUES",
     "DatabaseState",
     "HeadActivations",
+    "Order",
     "activation_blocks",
     "activations",
+    "arm_checkpoints",
+    "arm_entanglement",
+    "arm_points",
+    "arm_probes",
     "arms",
     "attack_outcomes",
     "attack_parameters",
@@ -93,6 +113,7 @@ __all__ = [
     "checkpoint_metrics",
     "checkpoints",
     "composition",
+    "condition_pairs",
     "conditions",
     "database_state",
     "directions",
@@ -119,6 +140,10 @@ __all__ = [
     "pair_texts",
     "paired_generations",
     "paired_scores",
+    "paired_texts",
+    "pool_controls",
+    "pooled_summaries",
+    "principal_components",
     "probe_sets",
     "probes",
     "projection_points",
@@ -127,14 +152,17 @@ __all__ = [
     "prompts",
     "provenance",
     "score_counts",
+    "score_histogram",
     "scorer_agreement",
     "scorers",
     "scores",
     "stage_runs",
     "studies",
+    "studies_with_config",
     "study",
     "study_probes",
     "summaries",
+    "summaries_with_cost",
     "summary_choices",
     "toy_curves",
     "toy_directions",
@@ -144,5 +172,6 @@ __all__ = [
     "tradeoff",
     "tradeoff_summary",
     "train_points",
+    "unsteered_conditions",
     "verdicts",
 ]
