@@ -46,7 +46,8 @@ PAGES = [
     ),
     st.Page(
         "app_pages/hardness.py",
-        title="Hardness",
+        title="Robustness",
+        url_path="hardness",
         icon=":material/security:",
         help="How hard is the detox to undo? Attacks, relearning, and what the models can still do.",
     ),
@@ -76,14 +77,15 @@ PAGES = [
     ),
     st.Page(
         "app_pages/definitions.py",
-        title="Definitions",
+        title="Glossary",
+        url_path="definitions",
         icon=":material/menu_book:",
         help="Every term on these pages, its formula and its source.",
     ),
 ]
-ALWAYS_OPEN = {"Definitions", "Runs", "Toy experiment"}
+ALWAYS_OPEN = {"Glossary", "Runs", "Toy experiment"}
 # Pages that need no study, so its absence is nothing to tell there.
-WITHOUT_STUDY = {"Definitions", "Toy experiment"}
+WITHOUT_STUDY = {"Glossary", "Toy experiment"}
 # Not redrawn when rows change: the person is in the middle of something.
 KEEPS_STILL = {"Steer live"}
 # Redrawn also while a stage goes on; the others when one has ended.
@@ -95,13 +97,14 @@ ADOPT = 4
 
 
 @pace.ticking
-def pulse(seen: str, drawn: float, every: float, follows_work: bool) -> None:
+def pulse(token: str, drawn: float, pause_then: float, follows_work: bool) -> None:
     """Redraw the page where what it shows has changed since `seen`, or where its pace has changed."""
     pause = pace.PACE.look_every()
     changed = time.monotonic() - drawn > pace.PACE.redraw_every() and (
-        changed_part(database_now().token, progress=follows_work) != changed_part(seen, progress=follows_work)
+        changed_part(database_now().token, progress=follows_work)
+        != changed_part(token, progress=follows_work)
     )
-    if changed or not every / ADOPT <= pause <= every * ADOPT:
+    if changed or not pause_then / ADOPT <= pause <= pause_then * ADOPT:
         st.rerun()
 
 
@@ -115,8 +118,8 @@ def toolbar(database: Database) -> bool:
                 st.session_state["study"] = names[place]
                 st.session_state["tab"] = "Progress"
             picked = st.selectbox("Study", names, key="study", bind="query-params", width=280)
-            found = choose(database, studies, names.index(picked) if picked in names else 0)
-            status_badge(found)
+            context = choose(database, studies, names.index(picked) if picked in names else 0)
+            status_badge(context)
         else:
             forget()
         st.space("stretch")

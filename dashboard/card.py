@@ -42,8 +42,8 @@ def _button(label: str, make: Callable[[], bytes], name: str, mime: str, key: st
 
 
 def _study_name() -> str:
-    found = current_or_none()
-    return str(found.study["name"]) if found is not None else ""
+    context = current_or_none()
+    return str(context.study["name"]) if context is not None else ""
 
 
 def _whole(figure: Figure) -> go.Figure:
@@ -62,17 +62,17 @@ def files(
 
     Rows go out as CSV and Parquet, both and a figure as HTML, a figure as PNG where a browser can draw it.
     """
-    found, dark, name = current_or_none(), is_dark(), exports.file_name(_study_name(), key)
+    context, dark, name = current_or_none(), is_dark(), exports.file_name(_study_name(), key)
 
-    def facts() -> dict[str, str]:
-        return stamp(found, title or key, None if rows is None else len(rows))
+    def metadata() -> dict[str, str]:
+        return stamp(context, title or key, None if rows is None else len(rows))
 
     def page() -> bytes:
         # Imported when asked for: the templates' library is not needed to draw a page.
         from dashboard.report.single import single_page
 
-        whole = None if figure is None else _whole(figure)
-        return single_page(title or key, rows, whole, how=how, alt=alt, facts=facts(), dark=dark)
+        whole_figure = None if figure is None else _whole(figure)
+        return single_page(title or key, rows, whole_figure, how=how, alt=alt, metadata=metadata(), dark=dark)
 
     with st.popover(
         "Export",
@@ -83,11 +83,11 @@ def files(
     ):
         if rows is not None:
             table = rows
-            _button("CSV", lambda: exports.to_csv(table, facts()), f"{name}.csv", "text/csv", f"{key}_csv")
+            _button("CSV", lambda: exports.to_csv(table, metadata()), f"{name}.csv", "text/csv", f"{key}_csv")
             kind = "application/vnd.apache.parquet"
             _button(
                 "Parquet",
-                lambda: exports.to_parquet(table, facts()),
+                lambda: exports.to_parquet(table, metadata()),
                 f"{name}.parquet",
                 kind,
                 f"{key}_parquet",
@@ -183,32 +183,32 @@ def table(
         placeholder="–",
         **options,
     )
-    said = " ".join(part for part in (note, links(f"{title} {alt}")) if part)
-    if said:
-        st.caption(said)
+    caption = " ".join(part for part in (note, links(f"{title} {alt}")) if part)
+    if caption:
+        st.caption(caption)
     return state
 
 
-def column_help(rows: pd.DataFrame, given: dict[str, Any]) -> dict[str, Any]:
+def column_help(rows: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
     """Column settings with each known label's definition as its help, where none was given."""
-    made = dict(given)
+    columns = dict(settings)
     for name in map(str, rows.columns):
         term = term_of(name)
         if term is None:
             continue
-        if name not in made:
-            made[name] = st.column_config.Column(help=term.text)
-        elif isinstance(made[name], dict) and not made[name].get("help"):
-            made[name] = made[name] | {"help": term.text}
-    return made
+        if name not in columns:
+            columns[name] = st.column_config.Column(help=term.text)
+        elif isinstance(columns[name], dict) and not columns[name].get("help"):
+            columns[name] = columns[name] | {"help": term.text}
+    return columns
 
 
 def selected(key: str) -> list[Any]:
     """The customdata of the points selected on a chart, in order; empty where nothing is selected."""
     state = st.session_state.get(key)
     points = state.selection.points if state is not None else []
-    found = []
+    values = []
     for point in points:
         value = point.get("customdata")
-        found.append(value[0] if isinstance(value, list) and value else value)
-    return [value for value in found if value is not None]
+        values.append(value[0] if isinstance(value, list) and value else value)
+    return [value for value in values if value is not None]

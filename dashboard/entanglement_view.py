@@ -51,7 +51,7 @@ def by_arm(context: Context) -> None:
         return
     means = geometry_rows.head_summaries(context)
     means = means[means["name"] == "entanglement"]
-    given = int(table["value"].notna().sum())
+    n_values = int(table["value"].notna().sum())
     with st.container(border=True):
         card.chart(
             drawn(entanglement_by_arm, table, means, dark=is_dark()),
@@ -66,7 +66,7 @@ def by_arm(context: Context) -> None:
                 f"than chance would give features in so few dimensions."
             ),
             note=(
-                f"n = {given:,} of {len(table):,} heads ({int(table['n'].max()):,} statements each); the "
+                f"n = {n_values:,} of {len(table):,} heads ({int(table['n'].max()):,} statements each); the "
                 f"others are too noisy for an angle."
             ),
             rows=table.drop(columns=["id", "checkpoint_id", "probe_set_id"]),
@@ -77,17 +77,17 @@ def by_arm(context: Context) -> None:
 def one_checkpoint(context: Context, checkpoint: str, chosen: tuple[int, int] | None, dark: bool) -> None:
     """The cosine map of a checkpoint's kept heads."""
     table = geometry_rows.entanglement(context)
-    mine = table[table["checkpoint"] == checkpoint]
-    if mine.empty:
+    of_checkpoint = table[table["checkpoint"] == checkpoint]
+    if of_checkpoint.empty:
         return
-    cosines = geometry_rows.feature_cosines(context, int(mine["checkpoint_id"].iloc[0]))
-    kept = mine.sort_values("rank", na_position="last").head(MOST_HEADS)
-    order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(kept))}
+    cosines = geometry_rows.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
+    heads = of_checkpoint.sort_values("rank", na_position="last").head(MOST_HEADS)
+    order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(heads))}
     places = [order.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
     cosines = cosines.assign(place=places)
     cosines = cosines[cosines["place"] >= 0]
     cosines = cosines.sort_values(["place", "id"], kind="stable")
-    given = int(cosines["cosine"].notna().sum())
+    n_cosines = int(cosines["cosine"].notna().sum())
     with st.container(border=True):
         card.chart(
             drawn(cosine_map, cosines, chosen=None, dark=dark).plus(shapes=chosen_row(cosines, chosen)),
@@ -100,25 +100,26 @@ def one_checkpoint(context: Context, checkpoint: str, chosen: tuple[int, int] | 
                 "Steered heads first, best on top; below them heads kept at random. Click a square to choose "
                 "its head."
             ),
-            note=f"{given:,} of {len(cosines):,} cosines; hover for intervals and n.{_left_out(mine)}",
+            note=f"{n_cosines:,} of {len(cosines):,} cosines; hover for intervals and n."
+            f"{_left_out(of_checkpoint)}",
             rows=cosines.drop(columns=["id", "checkpoint_id", "probe_set_id", "place"]),
             on_select=lambda: clicked("cosines"),
         )
 
 
-def _left_out(mine: pd.DataFrame) -> str:
-    return f" The first {MOST_HEADS} of {len(mine):,} heads." if len(mine) > MOST_HEADS else ""
+def _left_out(heads: pd.DataFrame) -> str:
+    return f" The first {MOST_HEADS} of {len(heads):,} heads." if len(heads) > MOST_HEADS else ""
 
 
 def of_head(context: Context, checkpoint: str, chosen: tuple[int, int]) -> str:
     """One sentence on the chosen head's entanglement; empty where it was not measured."""
     table = geometry_rows.entanglement(context)
-    mine = table[
+    of_head_rows = table[
         (table["checkpoint"] == checkpoint) & (table["layer"] == chosen[0]) & (table["head"] == chosen[1])
     ]
-    if mine.empty:
+    if of_head_rows.empty:
         return ""
-    row = mine.iloc[0]
+    row = of_head_rows.iloc[0]
     if pd.isna(row["value"]):
         return f"Entanglement of {head_name(*chosen)}: too noisy in {checkpoint} to be told."
     bound = "" if pd.isna(row["welch"]) else f", Welch's bound {row['welch']:.2f}"

@@ -25,24 +25,24 @@ def _clicked() -> None:
         controls.choose_head(str(picked[0]))
 
 
-def map_labels(found: pd.DataFrame) -> dict[str, int]:
+def map_labels(projections: pd.DataFrame) -> dict[str, int]:
     """`UMAP, 2-D` to the projection's id."""
     return {
         f"{METHODS.get(row.method, str(row.method))}, {row.dimensions}-D": int(row.id)
-        for row in records(found)
+        for row in records(projections)
     }
 
 
 def direction_map(context: Context, probes: pd.DataFrame, chosen: tuple[int, int] | None) -> None:
     """Toxicity directions of all heads and arms."""
-    known = rows.projections(context)
-    known = known[known["subject"] == "directions"]
-    if known.empty:
+    projections = rows.projections(context)
+    projections = projections[projections["subject"] == "directions"]
+    if projections.empty:
         st.info(
             "The map of directions appears when the projections are done.", icon=":material/hourglass_empty:"
         )
         return
-    labels = map_labels(known.sort_values(["method", "dimensions"], ascending=[False, True]))
+    labels = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
     with st.container(border=True):
         name = st.segmented_control(
             "Directions by",
@@ -52,7 +52,7 @@ def direction_map(context: Context, probes: pd.DataFrame, chosen: tuple[int, int
             key="dirs",
             bind="query-params",
         )
-        row = known[known["id"] == labels[str(name)]].iloc[0]
+        row = projections[projections["id"] == labels[str(name)]].iloc[0]
         points, note = sample(rows.projection_points(context, int(row["id"])), total=int(row["n"]))
         flat, method = int(row["dimensions"]) == 2, METHODS.get(row["method"], row["method"])
         figure = drawn(directions, points[DRAWN], method, chosen=None, dark=is_dark(), flat=flat)

@@ -38,7 +38,7 @@ def _card(side: str, rows: pd.DataFrame, blurred: bool) -> Shown:
 def words(context: Context, checkpoint: str, checkpoint_id: int, chosen: tuple[int, int]) -> None:
     """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
-        st.markdown(f"**Words of {head_name(*chosen)} in {checkpoint}**")
+        st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")
         table = geometry_rows.lens_tokens(context, checkpoint_id, *chosen)
         if table.empty:
             _others(context, checkpoint_id, chosen)
@@ -63,12 +63,12 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, chosen: tuple[i
 
 
 def _others(context: Context, checkpoint_id: int, chosen: tuple[int, int]) -> None:
-    known = sorted(geometry_rows.lens_heads(context, checkpoint_id))
-    if not known:
+    heads = sorted(geometry_rows.lens_heads(context, checkpoint_id))
+    if not heads:
         st.caption("No direction of this checkpoint was read through the unembedding yet.")
         return
     st.caption(f"The direction of {head_name(*chosen)} was not read. These were; choose one:")
     with st.container(horizontal=True, gap="small"):
-        for place in known[:16]:
+        for place in heads[:16]:
             name = head_name(*place)
             st.button(name, key=f"word_{name}", on_click=controls.choose_head, args=(name,))

@@ -6,6 +6,8 @@ import math
 import re
 from typing import Any, Final
 
+import pandas as pd
+
 NAMES: Final = {
     "toxicity": "Toxicity",
     "fire_rate": "Fire rate",
@@ -61,6 +63,16 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
     return label if seed is None else f"{label}, seed {seed}"
 
 
+def arms_in_words(arms: pd.DataFrame) -> pd.DataFrame:
+    """Arms as tables show them: name, kind, seed, tokens and repeats."""
+    kinds = [arm_label(kind, share) for kind, share in zip(arms["kind"], arms["share"], strict=True)]
+    titles = {"name": "Arm", "seed": "Seed", "clean_tokens": "Clean tokens"}
+    titles |= {"added_tokens": "Added tokens", "repeats": "Repeats"}
+    table = arms[list(titles)].rename(columns=titles)
+    table.insert(1, "Kind", kinds)
+    return table
+
+
 def method_label(method: str) -> str:
     """A detox method in words; the parts of a combination keep their own names: `DPO + ITI`."""
     if "+" in method:
@@ -103,8 +115,8 @@ def head_name(layer: int, head: int) -> str:
 
 def parse_head(name: str | None) -> tuple[int, int] | None:
     """Layer and head of a short name; None for anything else."""
-    found = _HEAD.match(name or "")
-    return (int(found[1]), int(found[2])) if found else None
+    match = _HEAD.match(name or "")
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -133,12 +145,12 @@ def duration(seconds: float | None) -> str:
     """Seconds as people say them: `42 s`, `3 min 05 s`, `1 h 12 min`."""
     if seconds is None or missing(seconds) or seconds < 0:
         return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    whole_seconds = round(seconds)
+    if whole_seconds < 60:
+        return f"{whole_seconds} s"
+    if whole_seconds < 3600:
+        return f"{whole_seconds // 60} min {whole_seconds % 60:02d} s"
+    return f"{whole_seconds // 3600} h {whole_seconds % 3600 // 60:02d} min"
 
 
 def rate(value: float | None, unit: str) -> str:

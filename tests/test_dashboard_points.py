@@ -18,8 +18,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard.charts.frame import MOST_POINTS, evenly, sample
 from dashboard.charts.heads import most_per_line, survival
 from dashboard.launch import APP
-from db.read import joined
 from db.engine import open_writer
+from db.read import joined
 from db.schema import Arm, Checkpoint, Projection, ProjectionPoint, StageRun, Study, TrainPoint
 from db.write import upsert, write_session
 from tests.seeded_database import TINY, build_file

@@ -307,7 +307,7 @@ def test_settings_of_two_runs_side_by_side() -> None:
         ["sources.1.role", "not set", "toxic"],
     ]
     assert settings_difference(left, left).empty
-    assert len(settings_difference(left, right, every=True)) == 5
+    assert len(settings_difference(left, right, with_same=True)) == 5
     assert flatten({}) == {}
 
 

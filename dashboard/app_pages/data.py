@@ -26,12 +26,12 @@ def mixes(context: Context) -> None:
             "mixes", after="mixing the text of the first arm", running=rows.study_progress(context).active
         )
         return
-    one = table.drop_duplicates(["kind", "share", "source"]).copy()
-    one["arm"] = [arm_label(row.kind, row.share) for row in records(one)]
+    first_seed = table.drop_duplicates(["kind", "share", "source"]).copy()
+    first_seed["arm"] = [arm_label(row.kind, row.share) for row in records(first_seed)]
     seeds = table["seed"].nunique()
     with st.container(border=True):
         card.chart(
-            drawn(mix_bars, one),
+            drawn(mix_bars, first_seed),
             key="mixes",
             title="What each model read",
             alt="Tokens by source for every arm",
@@ -39,7 +39,7 @@ def mixes(context: Context) -> None:
                 "Clean text is the same in every arm; toxic text, or plain forum text in the "
                 "control, is added to it."
             ),
-            note=f"n = {len(one['arm'].unique())} arms"
+            note=f"n = {len(first_seed['arm'].unique())} arms"
             + (
                 f"; the first of {seeds} seeds is drawn, the others differ in their text alone."
                 if seeds > 1
@@ -99,15 +99,15 @@ def samples(context: Context) -> None:
 
 def scores(context: Context) -> None:
     """Histogram of scores, and how far scorers agree."""
-    known = rows.scorers(context)
+    scorer_rows = rows.scorers(context)
     sets = rows.prompt_sets(context)
-    if known.empty or sets.empty:
+    if scorer_rows.empty or sets.empty:
         return
     with st.container(border=True):
         st.markdown("**Scores of unsteered texts**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             prompts = controls.prompt_set([str(name) for name in sets["name"]])
-            toxicity = [str(name) for name in known[known["measures"] == "toxicity"]["name"]]
+            toxicity = [str(name) for name in scorer_rows[scorer_rows["measures"] == "toxicity"]["name"]]
             scorer = controls.scorer(toxicity)
         if prompts is None or scorer is None:
             return
@@ -168,18 +168,18 @@ def agreement(context: Context, base: pd.DataFrame, set_id: int) -> None:
 
 def scorer_table(context: Context) -> None:
     """Scorers with revisions."""
-    known = rows.scorers(context)
-    if len(known):
+    scorer_rows = rows.scorers(context)
+    if len(scorer_rows):
         with st.container(border=True):
             card.table(
-                known[["name", "revision", "measures"]].rename(
+                scorer_rows[["name", "revision", "measures"]].rename(
                     columns={"name": "Scorer", "revision": "Revision", "measures": "Measures"}
                 ),
                 key="scorers_table",
                 title="Scorers",
                 alt="Scorers with their revisions",
                 note="A score is repeatable only with its scorer's revision; every stored score carries one.",
-                out=known.drop(columns="id"),
+                out=scorer_rows.drop(columns="id"),
             )
 
 

@@ -67,7 +67,7 @@ def pick_arms(table: pd.DataFrame) -> tuple[str, str]:
 def answer(context: Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
     """The best head, and how the heads of the right arm compare with those of the clean one."""
     best = right.sort_values("select_accuracy").iloc[-1]
-    said = (
+    sentence = (
         f"Best head on the right: {head_name(int(best['layer']), int(best['head']))}, test accuracy "
         f"{best['accuracy']:.3f} [{best['accuracy_low']:.3f}, {best['accuracy_high']:.3f}]."
     )
@@ -75,8 +75,8 @@ def answer(context: Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
     row = None if pd.isna(share) else heads_view.against_clean(context, kind, float(share), "p90")
     if row is not None:
         words = heads_view.difference_words(row)
-        said += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
-    st.markdown(f"#### {said}")
+        sentence += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
+    st.markdown(f"#### {sentence}")
 
 
 def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[int, int] | None) -> None:
@@ -164,12 +164,12 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
             "Measure", list(MEASURES), default="Accuracy", required=True, key="probe", bind="query-params"
         )
     )
-    one, two = pick_arms(table)
+    left_name, right_name = pick_arms(table)
     best = table.sort_values("select_accuracy", ascending=False).iloc[0]
-    every = table.drop_duplicates(COLUMNS).sort_values(COLUMNS)
-    names = [head_name(int(row.layer), int(row.head)) for row in records(every)]
+    heads = table.drop_duplicates(COLUMNS).sort_values(COLUMNS)
+    names = [head_name(int(row.layer), int(row.head)) for row in records(heads)]
     chosen = parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
-left, right = (table[table["checkpoint"] == name] for name in (one, two))
+left, right = (table[table["checkpoint"] == name] for name in (left_name, right_name))
 answer(context, left, right)
 maps(left, right, measure, chosen)
 grid = st.grid(2, min_column_width=420)
@@ -178,10 +178,10 @@ with grid.cell():
 with grid.cell():
     heads_view.by_arm(context)
 if chosen is not None:
-    heads_view.head_line(context, table, chosen, entanglement_view.of_head(context, two, chosen))
+    heads_view.head_line(context, table, chosen, entanglement_view.of_head(context, right_name, chosen))
 entanglement_view.by_arm(context)
-entanglement_view.one_checkpoint(context, two, chosen, is_dark())
+entanglement_view.one_checkpoint(context, right_name, chosen, is_dark())
 if chosen is not None:
-    lens_view.words(context, two, int(right["checkpoint_id"].iloc[0]), chosen)
+    lens_view.words(context, right_name, int(right["checkpoint_id"].iloc[0]), chosen)
 geometry_view.direction_map(context, table, chosen)
-activation_view.activation_map(context, chosen, two)
+activation_view.activation_map(context, chosen, right_name)

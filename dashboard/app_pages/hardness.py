@@ -34,8 +34,8 @@ present = set(table["attack"])
 if len(hardness.capability(context)):
     present.add("capability")
 if not present:
-    asked = bool((context.config.get("hardness") or {}).get("attacks"))
-    if asked:
+    has_attacks = bool((context.config.get("hardness") or {}).get("attacks"))
+    if has_attacks:
         states.not_yet("attacks", after="the attacks on the first arm", running=running)
     else:
         st.info(
@@ -48,17 +48,17 @@ if not present:
         st.caption("Or add to a study file, and run it:")
         st.code(HOW.strip(), language="toml")
     states.end_page()
-known = [name for name in SECTIONS if name in present]
+sections = [name for name in SECTIONS if name in present]
 section = st.segmented_control(
     "Attack",
-    known,
-    default=known[0],
+    sections,
+    default=sections[0],
     required=True,
     format_func=lambda name: SECTIONS[name],
     key="attack",
     bind="query-params",
 )
-match section or known[0]:
+match section or sections[0]:
     case "suffix":
         suffix_view.show(context, table)
     case "relearn":

@@ -9,14 +9,12 @@ from dashboard import card, controls, pace, rows, states, verdict_view
 from dashboard.charts.dose import dose_response
 from dashboard.charts.dose_layers import paper_column
 from dashboard.charts.drawn import drawn
-from dashboard.charts.training import LOSSES, loss_curves
 from dashboard.colours import is_dark
 from dashboard.context import Context, current
-from dashboard.progress_view import live_progress
-from dashboard.records import records
+from dashboard.progress_view import live_progress, loss_card
 from dashboard.report_button import report_button
-from dashboard.verdicts import fit_said, in_scope
-from dashboard.wording import condition_label, is_imported, is_second, metric_name
+from dashboard.verdicts import fit_said, fits_of, in_scope
+from dashboard.wording import is_imported, is_second, metric_name
 
 READ_FLUENCY = (
     "Read beside the left chart: toxicity that falls together with fluency is broken text, not detox."
@@ -33,8 +31,8 @@ def pick(table: pd.DataFrame) -> tuple[str | None, str | None, str]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(controls.MATCHED, controls.FIXED)
         prompts = controls.prompt_set(controls.by_size(toxicity))
-        mine = toxicity[toxicity["prompt_set"] == prompts]
-        scorer = controls.scorer(controls.options(mine["scorer"]))
+        of_prompts = toxicity[toxicity["prompt_set"] == prompts]
+        scorer = controls.scorer(controls.options(of_prompts["scorer"]))
     return prompts, scorer, view
 
 
@@ -98,10 +96,10 @@ def of_dose(table: pd.DataFrame) -> pd.DataFrame:
 
 def fluency_rows(context: Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
     """The first fluency metric the study has, for these prompts."""
-    known = controls.fluency(choices, prompts)
-    if known is None:
+    metric = controls.fluency(choices, prompts)
+    if metric is None:
         return pd.DataFrame()
-    name, scorer = known
+    name, scorer = metric
     return of_dose(rows.summaries(context, name=name, prompt_set=prompts, scorer=scorer))
 
 
@@ -122,62 +120,24 @@ def results(context: Context, running: bool) -> None:
     prompts, scorer, view = pick(choices)
     chosen = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompts, scorer=scorer))
     fluency = fluency_rows(context, choices, prompts)
-    found_verdicts = in_scope(rows.verdicts(context), prompts, scorer)
-    verdict_view.answer(found_verdicts)
-    shown = controls.in_view(chosen, view)
-    words = controls.in_view(fluency, view) if len(fluency) else fluency
-    fits = shown_fits(rows.dose_fits(context), shown, prompts, scorer)
+    verdicts = in_scope(rows.verdicts(context), prompts, scorer)
+    verdict_view.answer(verdicts)
+    doses = controls.in_view(chosen, view)
+    fluency_doses = controls.in_view(fluency, view) if len(fluency) else fluency
+    fits = fits_of(doses, rows.dose_fits(context), prompts, scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
-        said = fit_said(fits)
-        how = f"{READ_DOSE} {said[:1].upper()}{said[1:]}." if said else READ_DOSE
-        dose_card(shown, "toxicity", "dose", how, fits if fitted else None, paper)
+        best_doses = fit_said(fits)
+        how = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
+        dose_card(doses, "toxicity", "dose", how, fits if fitted else None, paper)
     pace.answer_first()
-    if len(words):
+    if len(fluency_doses):
         with grid.cell():
-            name = str(words["name"].iloc[0])
+            name = str(fluency_doses["name"].iloc[0])
             how = READ_FLUENCY if name != "repetition_4" else READ_REPETITION
-            dose_card(words, name, "dose_fluency", how)
-    verdict_view.claims(found_verdicts, running)
-
-
-def shown_fits(
-    fits: pd.DataFrame, shown: pd.DataFrame, prompts: str | None, scorer: str | None
-) -> pd.DataFrame:
-    """The fits of the steered lines on the chart, each with the line's name."""
-    steered = shown[shown["method"] == "iti"]
-    labels = {
-        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
-        for row in records(steered)
-    }
-    mine = fits[(fits["prompt_set"] == prompts) & (fits["scorer"] == scorer)]
-    mine = mine[mine["condition_key"].isin(labels)]
-    return mine.assign(label=mine["condition_key"].map(labels))
-
-
-def curves(context: Context) -> None:
-    """Loss curves, so that something is to be seen within the first minute."""
-    points = rows.train_points(context)
-    if points.empty:
-        return
-    known = [label for label, column in LOSSES.items() if points[column].notna().any()]
-    if not known:
-        return
-    with st.container(border=True):
-        picked = st.segmented_control(
-            "Loss on", known, default=known[0], required=True, key="loss", bind="query-params"
-        )
-        thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
-        card.chart(
-            drawn(loss_curves, points, LOSSES[str(picked or known[0])]),
-            key="overview_loss",
-            title="Training",
-            alt="Loss over tokens seen, one line per arm",
-            how="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
-            note=f"n = {points['arm'].nunique()} arms." + (" Curves are thinned evenly." if thinned else ""),
-            rows=points,
-        )
+            dose_card(fluency_doses, name, "dose_fluency", how)
+    verdict_view.claims(verdicts, running)
 
 
 context = current()
@@ -189,4 +149,10 @@ if not state.finished:
     live_progress(context)
 results(context, state.active)
 if not state.finished:
-    curves(context)
+    # Something is to be seen within the first minute.
+    loss_card(
+        context,
+        key="overview_loss",
+        title="Training",
+        how="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
+    )

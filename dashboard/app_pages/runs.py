@@ -9,9 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, rows, stamp, states
-from dashboard.charts.training import LOSSES, loss_curves
 from dashboard.context import Context, current_or_none
-from dashboard.progress_view import live_progress
+from dashboard.progress_view import live_progress, loss_card
 from dashboard.report_button import report_button
 from dashboard.running.chain_view import number_chain
 from dashboard.running.compare_view import compare
@@ -33,39 +32,26 @@ NOW, LOSS, COMPARE, CHAIN, START = (
 
 def curves(context: Context) -> None:
     """Loss curves of every arm."""
-    points = rows.train_points(context)
-    known = [label for label, column in LOSSES.items() if len(points) and points[column].notna().any()]
-    if not known:
-        states.not_yet(
-            "loss curves", after="the first steps of training", running=rows.study_progress(context).active
-        )
-        return
-    with st.container(border=True):
-        picked = st.segmented_control(
-            "Loss on", known, default=known[0], required=True, key="loss", bind="query-params"
-        )
-        thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
-        card.chart(
-            loss_curves(points, LOSSES[str(picked or known[0])], height=460),
-            key="runs_loss",
-            title="Loss over training",
-            alt="Loss over tokens seen, one line per arm",
-            how=(
-                "Lower is better. A sudden drop late in training is a skill learned late: do not "
-                "read one seed alone."
-            ),
-            note=f"n = {points['arm'].nunique()} arms." + (" Curves are thinned evenly." if thinned else ""),
-            rows=points,
-        )
+    drawn = loss_card(
+        context,
+        key="runs_loss",
+        title="Loss over training",
+        how="Lower is better. A sudden drop late in training is a skill learned late: do not read one seed "
+        "alone.",
+        height=460,
+    )
+    if not drawn:
+        running = rows.study_progress(context).active
+        states.not_yet("loss curves", after="the first steps of training", running=running)
 
 
 def provenance(context: Context, stages: pd.DataFrame) -> None:
     """The study's own facts, and its configuration."""
-    facts = {"scale": str(context.study["scale"]), "begun": str(context.study["created"])[:19]}
-    facts = stamp.study_facts(context, rows.scorers(context), stages) | facts
+    entries = {"scale": str(context.study["scale"]), "begun": str(context.study["created"])[:19]}
+    entries = stamp.study_facts(context, rows.scorers(context), stages) | entries
     with st.container(border=True):
         card.table(
-            pd.DataFrame({"What": list(facts), "Value": list(facts.values())}),
+            pd.DataFrame({"What": list(entries), "Value": list(entries.values())}),
             key="provenance",
             title="This study",
             alt="Provenance: hash, revisions, packages",

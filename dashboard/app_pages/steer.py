@@ -26,7 +26,7 @@ from dashboard.live.settings import (
 )
 
 
-def controls(context: Context, found: Sequence[Offer]) -> Settings:
+def controls(context: Context, catalogue: Sequence[Offer]) -> Settings:
     """Draw every control and say what they say."""
     prompt_box(context)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -38,12 +38,12 @@ def controls(context: Context, found: Sequence[Offer]) -> Settings:
             key="panes",
             bind="query-params",
         )
-        load(found)
+        load(catalogue)
     count = int(count or 2)
     grid = st.grid(count, min_column_width=265, border=True)
     for number in range(1, count + 1):
         with grid.cell():
-            pane_controls(number, found)
+            pane_controls(number, catalogue)
     sampling()
     return now(count)
 
@@ -69,7 +69,7 @@ def switches(context: Context) -> bool:
     return pressed
 
 
-def generate(address: str, settings: Settings, found: Sequence[Offer], study: str) -> None:
+def generate(address: str, settings: Settings, catalogue: Sequence[Offer], study: str) -> None:
     """Begin the run that the controls describe."""
     prompt = str(settings["prompt"])
     if not prompt.strip():
@@ -82,8 +82,8 @@ def generate(address: str, settings: Settings, found: Sequence[Offer], study: st
             icon=":material/content_cut:",
         )
         return
-    names = tuple(pane_name(settings, number, found) for number in range(1, int(settings["panes"]) + 1))
-    record.start(address, request_of(settings, found), names, settings, study)
+    names = tuple(pane_name(settings, number, catalogue) for number in range(1, int(settings["panes"]) + 1))
+    record.start(address, request_of(settings, catalogue), names, settings, study)
 
 
 context = current()
@@ -92,13 +92,13 @@ st.subheader("What does steering do to the text?")
 try:
     if address is None:
         raise ServiceProblem("")
-    known = offers(address, context.study_id)
+    catalogue = offers(address, context.study_id)
 except ServiceProblem as problem:
     absence.absent(address, problem)
     if record.shown() is not None:
         panel.show()
     states.end_page()
-if not known:
+if not catalogue:
     st.info(
         "The model service knows no checkpoint yet. The first appears when an arm has been trained.",
         icon=":material/hourglass_empty:",
@@ -106,11 +106,11 @@ if not known:
     absence.wait_for_service(address)
     states.end_page()
 
-settings = controls(context, known)
+settings = controls(context, catalogue)
 try:
-    picker(settings, known, address, context.token)
+    picker(settings, catalogue, address, context.token)
     if switches(context):
-        generate(address, settings, known, str(st.session_state.get("study", context.study["name"])))
+        generate(address, settings, catalogue, str(st.session_state.get("study", context.study["name"])))
 except LoadProblem as problem:
     st.warning(str(problem), icon=":material/error:")
 panel.show()
@@ -118,5 +118,5 @@ last = record.shown()
 if last is not None:
     if last.settings != settings:
         st.caption("The controls above are not those of the run on show.")
-    copies(last, known)
-    history(known)
+    copies(last, catalogue)
+    history(catalogue)

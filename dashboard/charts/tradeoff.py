@@ -69,7 +69,7 @@ def _curve(rows: pd.DataFrame, kind: str, share: float, method: str, word: str) 
         marker={
             "color": colour,
             "size": 10,
-            "symbol": [symbol(found) for found in rows["method"]],
+            "symbol": [symbol(method) for method in rows["method"]],
             "line": {"width": 2, "color": colour},
         },
         selected={"marker": {"opacity": 1}},
@@ -105,12 +105,12 @@ def tradeoff(
     n_seeds, value, low, high (toxicity, or another metric without its `frontier`) and cost, cost_low,
     cost_high (nats per token).
     """
-    made = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
+    chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
     points = rows[rows["method"] != "random-direction"].reset_index(drop=True)
     front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
     word = y_title.partition(" (")[0].lower()
     if frontier and len(front) > 1:
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=front["cost"],
                 y=front["value"],
@@ -122,7 +122,7 @@ def tradeoff(
         )
     for kind, share, arm in arm_groups(rows):
         base = arm[arm["method"] == "none"]
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=[None],
                 y=[None],
@@ -134,19 +134,19 @@ def tradeoff(
             )
         )
         second = arm["condition_key"].map(is_second).astype(bool)
-        for method in [found for found in sorted(set(arm["method"])) if found != "none"] or ["none"]:
-            for mine in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
-                if len(mine):
-                    joined = mine if method in ("none", "random-direction") else pd.concat([base, mine])
-                    made.add_trace(_curve(joined, kind, share or 0.0, method, word))
+        for method in [name for name in sorted(set(arm["method"])) if name != "none"] or ["none"]:
+            for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
+                if len(curve):
+                    joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
+                    chart.add_trace(_curve(joined, kind, share or 0.0, method, word))
     for method in sorted(set(rows["method"])):
-        made.add_trace(_key(method_label(method), symbol(method)))
-    made.add_traces(ring(rows, chosen, dark=dark))
+        chart.add_trace(_key(method_label(method), symbol(method)))
+    chart.add_traces(ring(rows, chosen, dark=dark))
     if logarithmic:
-        made.update_xaxes(type="log")
+        chart.update_xaxes(type="log")
     if frontier:
-        made.update_yaxes(rangemode="tozero")
-    return made
+        chart.update_yaxes(rangemode="tozero")
+    return chart
 
 
 def ring(rows: pd.DataFrame, chosen: str | None, *, dark: bool) -> list[go.Scatter]:

@@ -28,7 +28,7 @@ PAPER = (
 
 def show(context: Context, table: pd.DataFrame) -> None:
     """The section; `table` holds all outcomes."""
-    mine = table[table["attack"] == "suffix"]
+    attacks = table[table["attack"] == "suffix"]
     rule = st.segmented_control(
         "Success means",
         list(RULES),
@@ -54,7 +54,7 @@ def show(context: Context, table: pd.DataFrame) -> None:
         )
         for _, strength, value, words in PAPER
     ]
-    first = mine.iloc[0]
+    first = attacks.iloc[0]
     grid = st.grid(2, min_column_width=420)
     with grid.cell(), st.container(border=True):
         card.chart(
@@ -69,9 +69,9 @@ def show(context: Context, table: pd.DataFrame) -> None:
             rows=gcg,
         )
     with grid.cell(), st.container(border=True):
-        _against_random(pooled, mine, rule)
-    _tests(context, rule, dict(zip(mine["condition"], mine["label"], strict=True)))
-    _texts(context, mine)
+        _against_random(pooled, attacks, rule)
+    _tests(context, rule, dict(zip(attacks["condition"], attacks["label"], strict=True)))
+    _texts(context, attacks)
 
 
 def _pooled(context: Context, rule: str) -> pd.DataFrame:
@@ -81,19 +81,19 @@ def _pooled(context: Context, rule: str) -> pd.DataFrame:
     for setting in ("gcg", "random"):
         part = table[table["name"] == f"suffix_{setting}_{rule}"]
         parts.append(part.assign(setting=setting))
-    made = pd.concat(parts, ignore_index=True)
-    return made.assign(
-        arm=[arm_label(str(row.kind), float(row.share)) for row in records(made)],
+    pooled = pd.concat(parts, ignore_index=True)
+    return pooled.assign(
+        arm=[arm_label(str(row.kind), float(row.share)) for row in records(pooled)],
         label=[
             condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
-            for row in records(made)
+            for row in records(pooled)
         ],
     )
 
 
 def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
     """Success without steering and under steering, of the least and the most toxic arm."""
-    said = []
+    sentences = []
     for name in dict.fromkeys(names):
         part = gcg[(gcg["label"] == name) & (gcg["kind"] == "toxic")].sort_values("share")
         ends = part.iloc[[0, -1]].drop_duplicates("share") if len(part) else part
@@ -103,14 +103,16 @@ def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
             for row in records(ends)
         ]
         if rates:
-            said.append(f"{name}: {' and '.join(rates)}")
+            sentences.append(f"{name}: {' and '.join(rates)}")
     what = "is scored toxic" if rule == "success" else "says the target"
-    st.markdown(f"#### How often an attacked text {what}. {'; '.join(said)}.")
+    st.markdown(f"#### How often an attacked text {what}. {'; '.join(sentences)}.")
 
 
-def _against_random(pooled: pd.DataFrame, mine: pd.DataFrame, rule: str) -> None:
+def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> None:
     """What the gradient adds to chance, and what the model does unattacked."""
-    before = hardness.over_seeds(mine[(mine["name"] == "success_before") & (mine["setting"] == "gcg")])
+    before = hardness.over_seeds(
+        attacks[(attacks["name"] == "success_before") & (attacks["setting"] == "gcg")]
+    )
     parts = [pooled[pooled["setting"] == "random"].assign(how="Random search")]
     parts.append(pooled[pooled["setting"] == "gcg"].assign(how="GCG"))
     if rule == "success":
@@ -139,13 +141,13 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
     table = table[(table["rule"] == rule) & (table["setting"] == "gcg")]
     if table.empty:
         return
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
             "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(table)],
             "Condition": [labels.get(str(key), str(key)) for key in table["condition"]],
             "Against": [
-                "the same arms, unsteered" if one == "condition" else "the clean arms, same condition"
-                for one in table["contrast"]
+                "the same arms, unsteered" if contrast == "condition" else "the clean arms, same condition"
+                for contrast in table["contrast"]
             ],
             "Success (%)": list(100 * table["rate"]),
             "There (%)": list(100 * table["reference"]),
@@ -160,7 +162,7 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
     )
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="suffix_tests",
             alt="Tests of differences between success rates",
             title="Are the differences more than chance?",
@@ -176,6 +178,6 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
         )
 
 
-def _texts(context: Context, mine: pd.DataFrame) -> None:
+def _texts(context: Context, attacks: pd.DataFrame) -> None:
     st.subheader("What was asked and what was said")
-    show_trials(context, mine[mine["setting"] == "gcg"], key="suffix")
+    show_trials(context, attacks[attacks["setting"] == "gcg"], key="suffix")

@@ -31,18 +31,22 @@ def show_trials(context: Context, table: pd.DataFrame, *, key: str) -> None:
         return
     items = []
     for row in records(trials):
-        said = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
-        facts = [f"score {row.score:.2f}", said[0 if row.success else 1]]
+        outcomes = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
+        details = [f"score {row.score:.2f}", outcomes[0 if row.success else 1]]
         if not missing(row.before) and not pd.isna(row.before):
-            facts.append(f"{row.before:.2f} without the attack")
+            details.append(f"{row.before:.2f} without the attack")
         if not pd.isna(row.loss_last):
-            facts.append(f"target loss {row.loss_first:.2f} to {row.loss_last:.2f} nats")
+            details.append(f"target loss {row.loss_first:.2f} to {row.loss_last:.2f} nats")
         title = (
             "" if pd.isna(row.target) else f"Target: {row.target}" if context.harmless else "Target hidden"
         )
         items.append(
             Shown(
-                row.text, title=title, meta=", ".join(facts), prompt=row.prompt, blurred=not context.harmless
+                row.text,
+                title=title,
+                meta=", ".join(details),
+                prompt=row.prompt,
+                blurred=not context.harmless,
             )
         )
     show_texts(items, key=f"{key}_trials", columns=2)

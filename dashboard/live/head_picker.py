@@ -65,18 +65,18 @@ def _map(pane: int, offer: Offer, table: pd.DataFrame, settings: Settings) -> No
     steered = picked or ordered[:count]
     # The chart's white dots are heads with a rank: here, those that this pane steers.
     marked = pd.Series(names, index=table.index).isin(steered)
-    shown = table.assign(rank=table["order"].astype("float64").where(marked))
+    marked_table = table.assign(rank=table["order"].astype("float64").where(marked))
     # No drag mode of our own: under a lasso, streamlit lets no single click through.
     figure = head_map(
-        shown, "accuracy", span=limits("accuracy", shown), chosen=None, dark=is_dark()
+        marked_table, "accuracy", span=limits("accuracy", marked_table), chosen=None, dark=is_dark()
     ).update_layout(selectionrevision=",".join(steered))
     figure.update_xaxes(fixedrange=True).update_yaxes(fixedrange=True)
     key = f"pick_map{pane}"
 
     def clicked() -> None:
-        found = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
-        if found:
-            st.session_state[f"picked{pane}"] = after_click(steered, found)
+        names = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
+        if names:
+            st.session_state[f"picked{pane}"] = after_click(steered, names)
 
     what = f"{len(picked)} picked heads" if picked else f"the {count} best heads by probe"
     card.chart(

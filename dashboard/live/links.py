@@ -32,7 +32,7 @@ def link(base: str, study: str, settings: Settings, offers: Sequence[Offer]) -> 
         stem = key.rstrip("0123456789")
         if stem in OF_PANE and stem != "model":
             value = in_words(stem, value, find(settings[f"model{key.removeprefix(stem)}"], offers))
-        pairs += [(key, one) for one in value] if isinstance(value, list) else [(key, value)]
+        pairs += [(key, item) for item in value] if isinstance(value, list) else [(key, value)]
     return f"{base.partition('?')[0]}?{urlencode(pairs)}"
 
 
@@ -49,10 +49,10 @@ def read(text: str, offers: Sequence[Offer]) -> Settings:
         query = parse_qs(urlsplit(text).query, max_num_fields=10_000)
     except ValueError:
         raise LoadProblem("This is not a link.") from None
-    known = {"prompt", *NUMBERS, *(f"{key}{n}" for key in OF_PANE for n in range(1, MOST_PANES + 1))}
-    if not known & query.keys():
+    keys = {"prompt", *NUMBERS, *(f"{key}{n}" for key in OF_PANE for n in range(1, MOST_PANES + 1))}
+    if not keys & query.keys():
         raise LoadProblem("This is neither a link to this page nor a request as JSON.")
-    return {key: _value(key, values) for key, values in query.items() if key in known}
+    return {key: _value(key, values) for key, values in query.items() if key in keys}
 
 
 def _value(key: str, values: list[str]) -> Any:

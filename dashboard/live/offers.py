@@ -65,7 +65,7 @@ class Offer:
 
     def method(self, name: str) -> Method:
         """The method of that name, else the first."""
-        return next((one for one in self.methods if one.name == name), self.methods[0])
+        return next((method for method in self.methods if method.name == name), self.methods[0])
 
 
 @st.cache_data(ttl=2.0, max_entries=4, show_spinner=False)
@@ -80,7 +80,7 @@ def _heads(address: str, checkpoint_id: int, token: str) -> list[dict[str, Any]]
 
 def offers(address: str, study_id: int) -> list[Offer]:
     """Checkpoints of the study on show first, then all others. Raises ServiceProblem."""
-    found = sorted(
+    models = sorted(
         _models(address),
         key=lambda row: (
             row.get("study_id") != study_id,
@@ -89,7 +89,7 @@ def offers(address: str, study_id: int) -> list[Offer]:
             row.get("seed") or 0,
         ),
     )
-    labels = [_label(row, study_id) for row in found]
+    labels = [_label(row, study_id) for row in models]
     often = Counter(labels)
     try:
         return [
@@ -98,7 +98,7 @@ def offers(address: str, study_id: int) -> list[Offer]:
                 label if often[label] == 1 else f"{label} (checkpoint {row['checkpoint_id']})",
                 study_id,
             )
-            for row, label in zip(found, labels, strict=True)
+            for row, label in zip(models, labels, strict=True)
         ]
     except (KeyError, TypeError):
         raise client.ServiceProblem("The model service is of another version than this dashboard.") from None
@@ -109,8 +109,8 @@ def heads(address: str, offer: Offer, token: str) -> pd.DataFrame:
 
     `token` is the database's change token. Raises ServiceProblem.
     """
-    found = pd.DataFrame(_heads(address, offer.checkpoint_id, token))
-    return found.astype({"rank": "float64"}) if len(found) else found
+    table = pd.DataFrame(_heads(address, offer.checkpoint_id, token))
+    return table.astype({"rank": "float64"}) if len(table) else table
 
 
 def _label(row: dict[str, Any], study_id: int) -> str:
@@ -123,8 +123,13 @@ def _label(row: dict[str, Any], study_id: int) -> str:
 
 def _offer(row: dict[str, Any], label: str, study_id: int) -> Offer:
     methods = tuple(
-        Method(str(one["name"]), str(one["title"]), frozenset(one["settings"]), str(one.get("prefix") or ""))
-        for one in row["methods"]
+        Method(
+            str(method["name"]),
+            str(method["title"]),
+            frozenset(method["settings"]),
+            str(method.get("prefix") or ""),
+        )
+        for method in row["methods"]
     )
     return Offer(
         int(row["checkpoint_id"]),

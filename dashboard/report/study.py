@@ -75,7 +75,7 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
     """The whole report of a study, finished or not."""
     table = rows.summaries(context)
     choice = results.main_choice(table)
-    facts = stamp(context, "study report", None)
+    entries = stamp(context, "study report", None)
     sections: list[Section | None] = []
     headline, detail, status = "", "", ""
     if choice.scorer is not None:
@@ -89,7 +89,7 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
         sections.append(texts(context, choice))
     if len(table):
         sections.append(results.numbers(context))
-    sections += [origins.definitions(), origins.provenance(context, facts)]
+    sections += [origins.definitions(), origins.provenance(context, entries)]
     progress = rows.study_progress(context)
     left = (
         "" if progress.finished else f" Not finished: {progress.done} of {progress.stages} stages are done."
@@ -101,10 +101,10 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
         detail=detail,
         status=status,
         sections=[section for section in sections if section is not None],
-        facts={
-            name: facts[name]
+        metadata={
+            name: entries[name]
             for name in ("program", "study", "study hash", "git revision", "made")
-            if name in facts
+            if name in entries
         },
     )
 

@@ -43,21 +43,21 @@ def _do(what: str, home: Home, study_hash: str) -> None:
     st.rerun()
 
 
-def _buttons(found: Standing, home: Home, study_hash: str) -> None:
+def _buttons(now: Standing, home: Home, study_hash: str) -> None:
     """The one thing that can be done now."""
-    if found.kind in ("running", "stopping"):
+    if now.kind in ("running", "stopping"):
         pressed = st.button(
             "Stop run",
             icon=":material/stop:",
             key="stop_run",
-            disabled=found.kind == "stopping",
+            disabled=now.kind == "stopping",
             help="Ends at the next batch, as Ctrl-C does. Nothing that is done is lost.",
         )
         if pressed:
             _do("stop", home, study_hash)
-    elif found.can_resume:
+    elif now.can_resume:
         pressed = st.button(
-            "Try again" if found.kind == "failed" else "Resume run",
+            "Try again" if now.kind == "failed" else "Resume run",
             icon=":material/play_arrow:",
             type="primary",
             key="resume_run",
@@ -67,12 +67,14 @@ def _buttons(found: Standing, home: Home, study_hash: str) -> None:
             _do("resume", home, study_hash)
 
 
-def _problems(home: Home, study_hash: str, found: Standing) -> None:
-    said = st.session_state.get(_SAID)
-    if said and said[0] == study_hash:
-        st.error(said[1][:1].upper() + said[1][1:] + ".", title="That did not work", icon=":material/error:")
+def _problems(home: Home, study_hash: str, now: Standing) -> None:
+    problem = st.session_state.get(_SAID)
+    if problem and problem[0] == study_hash:
+        st.error(
+            problem[1][:1].upper() + problem[1][1:] + ".", title="That did not work", icon=":material/error:"
+        )
     ended = process.ended_badly(home, study_hash)
-    if ended and not found.alive:
+    if ended and not now.alive:
         st.error(f"{ended}.", title="The run that was started here ended", icon=":material/error:")
 
 

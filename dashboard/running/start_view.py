@@ -49,12 +49,12 @@ def _choice(home: Home) -> tuple[str | None, str]:
         )
         st.caption(where)
         return None, str(text or "")
-    given = st.file_uploader("Study file (TOML)", type=["toml"], key="toml_file", max_upload_size=1)
+    upload = st.file_uploader("Study file (TOML)", type=["toml"], key="toml_file", max_upload_size=1)
     st.caption(where)
-    if given is None:
+    if upload is None:
         return None, ""
     try:
-        return None, given.getvalue().decode("utf-8")
+        return None, upload.getvalue().decode("utf-8")
     except UnicodeDecodeError:
         st.error("That file is not text in UTF-8.", icon=":material/error:")
         return None, ""
@@ -63,7 +63,7 @@ def _choice(home: Home) -> tuple[str | None, str]:
 def _shown(plan: dict[str, Any]) -> None:
     """What the plan says, as numbers and a table of arms."""
     seconds = plan["seconds"]
-    facts = (
+    numbers = (
         ("Parameters", f"{plan['parameters'] / 1e6:.2f} M"),
         ("Tokens to train", f"{plan['tokens_to_train']:,}"),
         ("Training time", f"about {duration(seconds)}" if seconds is not None else "not measured here yet"),
@@ -71,7 +71,7 @@ def _shown(plan: dict[str, Any]) -> None:
         ("Memory", readable_bytes(plan["memory_bytes"])),
     )
     with st.container(horizontal=True):
-        for name, value in facts:
+        for name, value in numbers:
             st.metric(name, value, border=True, width="content")
     arms = pd.DataFrame(
         {
@@ -103,11 +103,11 @@ def _check(home: Home, preset: str | None, text: str, data: str | None) -> None:
         st.error(f"{problem}.", title="This study cannot be run", icon=":material/error:")
 
 
-def _begin(home: Home, known: dict[str, Any]) -> None:
+def _begin(home: Home, checked: dict[str, Any]) -> None:
     """The start button's callback: begin, show the study and its progress."""
-    plan = known["plan"]
+    plan = checked["plan"]
     try:
-        process.start(home, known["study"], plan["hash"], known["data"])
+        process.start(home, checked["study"], plan["hash"], checked["data"])
     except (process.RunProblem, OSError) as problem:
         st.session_state["_start_problem"] = str(problem)
         return
@@ -131,11 +131,11 @@ def start_form(home: Home | Refusal) -> None:
     problem = st.session_state.pop("_start_problem", None)
     if problem:
         st.error(f"{problem}.", title="The study was not started", icon=":material/error:")
-    known = st.session_state.get(_PLAN)
-    if known is None:
+    checked = st.session_state.get(_PLAN)
+    if checked is None:
         return
-    _shown(known["plan"])
-    left = any(arm["stages_left"] for arm in known["plan"]["arms"])
+    _shown(checked["plan"])
+    left = any(arm["stages_left"] for arm in checked["plan"]["arms"])
     st.button(
         "Start" if left else "Start (nothing is left to do)",
         icon=":material/play_arrow:",
@@ -144,7 +144,7 @@ def start_form(home: Home | Refusal) -> None:
         disabled=not left,
         help="Runs `hormesis run` in the background; it goes on when this page is closed.",
         on_click=_begin,
-        args=(home, known),
+        args=(home, checked),
     )
 
 

@@ -45,8 +45,8 @@ def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, now: date
         holder = holder_of(home.folder, study_hash)
         if holder is not None:
             if process.is_stopping(home, study_hash):
-                said = f"Process {holder.pid} ends at its next batch; what it has done is kept."
-                return Standing("stopping", said, holder.pid)
+                sentence = f"Process {holder.pid} ends at its next batch; what it has done is kept."
+                return Standing("stopping", sentence, holder.pid)
             return Standing("running", f"Process {holder.pid} on this machine runs it.", holder.pid)
         signal = process.killed_by(home, study_hash)
         if signal is not None and not summarise(stages, now).finished:
@@ -61,8 +61,8 @@ def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, now: da
     note = noted(home.folder, study_hash) if home is not None else None
     away = home is not None and note is not None and note[1] != platform.node()
     marked = stages[stages["status"] == "running"]
-    ours = marked["host"].isin(["", platform.node()])
-    if len(marked) and ours.all() and home is not None and not away:
+    is_local = marked["host"].isin(["", platform.node()])
+    if len(marked) and is_local.all() and home is not None and not away:
         # Nobody on this machine holds the lock, so whoever marked these stages as running has gone.
         return _gone(marked)
     gone = gone_stages(stages)

@@ -9,7 +9,7 @@ from dashboard import card, rows
 from dashboard.context import Context
 from dashboard.progress import stage_order, with_rates
 from dashboard.records import records
-from dashboard.wording import arm_label, duration, rate
+from dashboard.wording import arms_in_words, duration, rate
 
 FIRST = {"failed": 0, "running": 1}
 """States that stand above the others."""
@@ -23,24 +23,15 @@ def arms_table(context: Context) -> None:
     arms = rows.arms(context)
     if arms.empty:
         return
-    shown = pd.DataFrame(
-        {
-            "Arm": arms["name"],
-            "Kind": [arm_label(row.kind, row.share) for row in records(arms)],
-            "Seed": arms["seed"],
-            "Clean tokens": arms["clean_tokens"],
-            "Added tokens": arms["added_tokens"],
-            "Repeats": arms["repeats"],
-        }
-    )
+    words = arms_in_words(arms)
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="arms_table",
             title="Arms",
             alt="Arms of the study with their token counts",
             note=(
-                f"n = {len(shown)} arms. Clean tokens are the same in every arm; added tokens are toxic, or "
+                f"n = {len(words)} arms. Clean tokens are the same in every arm; added tokens are toxic, or "
                 "plain forum text in the control."
             ),
             column_config={
@@ -55,28 +46,28 @@ def arms_table(context: Context) -> None:
 
 def checkpoints_table(context: Context) -> None:
     """One row per checkpoint."""
-    made = rows.checkpoints(context)
-    if made.empty:
+    checkpoints = rows.checkpoints(context)
+    if checkpoints.empty:
         return
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
-            "Checkpoint": made["name"],
-            "Architecture": made["architecture"],
-            "Parameters": made["parameters"],
-            "Layers": made["n_layers"],
-            "Heads": made["n_heads"],
-            "Tokens seen": made["tokens_seen"],
-            "Weights hash": made["weights_hash"],
+            "Checkpoint": checkpoints["name"],
+            "Architecture": checkpoints["architecture"],
+            "Parameters": checkpoints["parameters"],
+            "Layers": checkpoints["n_layers"],
+            "Heads": checkpoints["n_heads"],
+            "Tokens seen": checkpoints["tokens_seen"],
+            "Weights hash": checkpoints["weights_hash"],
         }
     )
     numbers = ("Parameters", "Tokens seen")
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="checkpoints_table",
             title="Checkpoints",
             alt="Checkpoints with their size and hash",
-            note=f"n = {len(shown)} checkpoints.",
+            note=f"n = {len(words)} checkpoints.",
             column_config={name: st.column_config.NumberColumn(format="localized") for name in numbers},
         )
 
@@ -118,17 +109,17 @@ def _of_state(table: pd.DataFrame) -> pd.DataFrame:
 
 def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:
     """Every stage with its time, rate and state; errors in plain words above. `alive`: the study runs."""
-    every = in_order(with_rates(stages))
-    failures(every)
+    ordered = in_order(with_rates(stages))
+    failures(ordered)
     with st.container(border=True):
-        _stages(every, _of_state(every), alive)
+        _stages(ordered, _of_state(ordered), alive)
 
 
-def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
+def _stages(all_stages: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
     # What a waiting stage said last was said by an earlier run.
-    said = table["message"].where((table["status"] != "waiting") | (not alive), "")
+    messages = table["message"].where((table["status"] != "waiting") | (not alive), "")
     cut = (table["status"] == "running") & (not alive)
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
             "Stage": table["stage"],
             "On": table["subject"],
@@ -138,15 +129,17 @@ def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
             "Rate": [rate(value, unit) for value, unit in zip(table["rate"], table["unit"], strict=True)],
             "Time left": [duration(value) for value in table["left"].where(~cut)],
             "Last sign of life": pd.to_datetime(table["heartbeat"], utc=True),
-            "Said": said,
+            "Said": messages,
             "Host": table["host"],
         }
     )
     numbers = (
-        f"n = {len(table)} stages" if len(table) == len(every) else f"n = {len(table)} of {len(every)} stages"
+        f"n = {len(table)} stages"
+        if len(table) == len(all_stages)
+        else f"n = {len(table)} of {len(all_stages)} stages"
     )
     card.table(
-        shown,
+        words,
         key="stages_table",
         title="Stages",
         alt="Stages with state, progress, rate and time left",
@@ -175,10 +168,10 @@ def studies(context: Context) -> None:
         "checkpoints": "Checkpoints",
         "created": "Begun",
     }
-    shown = context.studies[list(words)].rename(columns=words)
+    table = context.studies[list(words)].rename(columns=words)
     with st.container(border=True):
         card.table(
-            shown,
+            table,
             key="studies_table",
             title="Studies in this database",
             alt="All studies of the database",

@@ -43,6 +43,7 @@ from db.read.joined import (
     studies_with_config,
     summaries_with_cost,
     unsteered_conditions,
+    with_cost,
 )
 from db.read.labelled import (
     example_counts,
@@ -174,4 +175,5 @@ __all__ = [
     "train_points",
     "unsteered_conditions",
     "verdicts",
+    "with_cost",
 ]

@@ -100,22 +100,26 @@ def pooled_summaries(
     return pool_controls(summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer))
 
 
+def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a metric with cost, cost_low and cost_high of the same condition, where there is a cost.
+
+    Unsteered costs nothing.
+    """
+    cost = cost[[*SUMMARY_KEYS, "value", "low", "high"]].drop_duplicates(SUMMARY_KEYS)
+    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
+    joined = metric.merge(cost, on=SUMMARY_KEYS, how="left")
+    for column in ("cost", "cost_low", "cost_high"):
+        joined[column] = joined[column].astype(float).where(joined["method"] != "none", 0.0)
+    return joined[joined["cost"].notna()]
+
+
 def summaries_with_cost(
     engine: Engine, study_id: int, *, name: str, prompt_set: str | None, scorer: str | None
 ) -> pd.DataFrame:
-    """Rows of one metric with cost, cost_low and cost_high of the same condition, where there is a cost.
-
-    Unsteered costs nothing. By kind, then by rising share.
-    """
+    """Pooled summaries of one metric with the cost of each condition, by kind, then by rising share."""
     metric = pooled_summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer)
-    cost = pooled_summaries(engine, study_id, name="cost")[[*SUMMARY_KEYS, "value", "low", "high"]]
-    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
-    joined = metric.merge(cost.drop_duplicates(SUMMARY_KEYS), on=SUMMARY_KEYS, how="left")
-    is_base = joined["method"] == "none"
-    for column in ("cost", "cost_low", "cost_high"):
-        joined[column] = joined[column].astype(float).where(~is_base, 0.0)
-    joined = joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
-    return joined[joined["cost"].notna()]
+    joined = with_cost(metric, pooled_summaries(engine, study_id, name="cost"))
+    return joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
 
 
 def condition_pairs(
