@@ -19,14 +19,14 @@ from dashboard.live.settings import (
     LONGEST_PROMPT,
     MOST_PANES,
     LoadProblem,
-    Settings,
+    SessionSettings,
     now,
     pane_name,
     request_of,
 )
 
 
-def controls(context: Context, catalogue: Sequence[Offer]) -> Settings:
+def controls(context: Context, catalogue: Sequence[Offer]) -> SessionSettings:
     """Draw every control and say what they say."""
     prompt_box(context)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -69,9 +69,9 @@ def switches(context: Context) -> bool:
     return pressed
 
 
-def generate(address: str, settings: Settings, catalogue: Sequence[Offer], study: str) -> None:
+def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], study: str) -> None:
     """Begin the run that the controls describe."""
-    prompt = str(settings["prompt"])
+    prompt = settings.prompt
     if not prompt.strip():
         st.warning("Write a prompt first.", icon=":material/edit:")
         return
@@ -82,7 +82,7 @@ def generate(address: str, settings: Settings, catalogue: Sequence[Offer], study
             icon=":material/content_cut:",
         )
         return
-    names = tuple(pane_name(settings, number, catalogue) for number in range(1, int(settings["panes"]) + 1))
+    names = tuple(pane_name(pane, catalogue) for pane in settings.panes)
     record.start(address, request_of(settings, catalogue), names, settings, study)
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.live.client import Request
 from dashboard.live.run import LiveRun
-from dashboard.live.settings import Settings
+from dashboard.live.settings import SessionSettings
 
 LONGEST_HISTORY: Final = 20
 _RUNS, _SHOWN, _COUNT = "_live_runs", "_live_shown", "_live_count"
@@ -21,7 +21,7 @@ class Record:
 
     run: LiveRun
     names: tuple[str, ...]
-    settings: Settings
+    settings: SessionSettings
     study: str
 
 
@@ -42,7 +42,9 @@ def show(number: int) -> None:
     st.session_state[_SHOWN] = number
 
 
-def start(address: str, request: Request, names: tuple[str, ...], settings: Settings, study: str) -> Record:
+def start(
+    address: str, request: Request, names: tuple[str, ...], settings: SessionSettings, study: str
+) -> Record:
     """Begin a run and put it on show; those that still stream are ended first."""
     runs = records()
     for entry in runs:
