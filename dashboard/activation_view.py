@@ -38,16 +38,16 @@ def activation_map(context: Context, chosen: Head | None, preferred: str) -> Non
         maps = stored[_is(stored, chosen)]
         names = list(dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)]))
         if not names:
-            _others(context, kept_heads if len(kept_heads) else stored, chosen, preferred)
+            _others(context, kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
             return
-        _one(context, chosen, sorted(names), of_head, maps, preferred)
+        _one(context, chosen, sorted(names), kept_heads=of_head, maps_of_head=maps, preferred=preferred)
 
 
 def _is(table: pd.DataFrame, head: Head) -> pd.Series:
     return (table["layer"] == head[0]) & (table["head"] == head[1])
 
 
-def _others(context: Context, heads: pd.DataFrame, chosen: Head, preferred: str) -> None:
+def _others(context: Context, heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
     own = heads[heads["checkpoint"] == preferred]
     places = (own if len(own) else heads).drop_duplicates(["layer", "head"])
     st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
@@ -61,6 +61,7 @@ def _one(
     context: Context,
     chosen: Head,
     names: list[str],
+    *,
     kept_heads: pd.DataFrame,
     maps_of_head: pd.DataFrame,
     preferred: str,
@@ -90,7 +91,7 @@ def _one(
         if points.empty:
             st.caption("Too few statements to map.")
             return
-        _draw(context, points, "PCA", COMPONENTS[label] == 2, by, len(points))
+        _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, by=by, n=len(points))
     else:
         row = projections[projections["id"] == maps[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
@@ -98,13 +99,13 @@ def _one(
             context,
             rows.projection_points(context, int(row["id"])),
             method,
-            int(row["dimensions"]) == 2,
-            by,
-            int(row["n"]),
+            flat=int(row["dimensions"]) == 2,
+            by=by,
+            n=int(row["n"]),
         )
 
 
-def _draw(context: Context, points: pd.DataFrame, method: str, flat: bool, by: str, n: int) -> None:
+def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, by: str, n: int) -> None:
     points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
     column = GROUPINGS.get(by, "label")

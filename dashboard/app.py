@@ -97,7 +97,7 @@ ADOPT = 4
 
 
 @pace.ticking
-def pulse(token: str, drawn: float, pause_then: float, follows_work: bool) -> None:
+def pulse(token: str, drawn: float, pause_then: float, *, follows_work: bool) -> None:
     """Redraw the page where what it shows has changed since `seen`, or where its pace has changed."""
     pause = pace.PACE.look_every()
     changed = time.monotonic() - drawn > pace.PACE.redraw_every() and (
@@ -177,4 +177,4 @@ database = database_now()
 with pace.whole_page():
     draw(page, database)
 if page.title not in KEEPS_STILL:
-    pulse(database.token, time.monotonic(), pace.PACE.look_every(), page.title in FOLLOWS_WORK)
+    pulse(database.token, time.monotonic(), pace.PACE.look_every(), follows_work=page.title in FOLLOWS_WORK)

@@ -27,7 +27,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def _button(label: str, make: Callable[[], bytes], name: str, mime: str, key: str) -> None:
+def _button(label: str, make: Callable[[], bytes], name: str, *, mime: str, key: str) -> None:
     st.download_button(
         label,
         data=make,
@@ -54,6 +54,7 @@ def files(
     key: str,
     title: str,
     rows: pd.DataFrame | None,
+    *,
     figure: Figure | None = None,
     how: str = "",
     alt: str = "",
@@ -83,17 +84,23 @@ def files(
     ):
         if rows is not None:
             table = rows
-            _button("CSV", lambda: exports.to_csv(table, metadata()), f"{name}.csv", "text/csv", f"{key}_csv")
+            _button(
+                "CSV",
+                lambda: exports.to_csv(table, metadata()),
+                f"{name}.csv",
+                mime="text/csv",
+                key=f"{key}_csv",
+            )
             kind = "application/vnd.apache.parquet"
             _button(
                 "Parquet",
                 lambda: exports.to_parquet(table, metadata()),
                 f"{name}.parquet",
-                kind,
-                f"{key}_parquet",
+                mime=kind,
+                key=f"{key}_parquet",
             )
         label = "Interactive HTML" if figure is not None else "HTML"
-        _button(label, page, f"{name}.html", "text/html", f"{key}_html")
+        _button(label, page, f"{name}.html", mime="text/html", key=f"{key}_html")
         if figure is None:
             return
         if exports.can_draw_png():
@@ -102,20 +109,20 @@ def files(
                 "PNG (a few seconds)",
                 lambda: exports.to_png(_whole(drawn), dark=dark, title=title),
                 f"{name}.png",
-                "image/png",
-                f"{key}_png",
+                mime="image/png",
+                key=f"{key}_png",
             )
         st.caption("The camera above the chart saves it as you see it, as a PNG from your own browser.")
 
 
 def heading(
-    key: str, title: str, rows: pd.DataFrame | None, figure: Figure | None = None, **more: str
+    key: str, title: str, rows: pd.DataFrame | None, *, figure: Figure | None = None, **more: str
 ) -> None:
     """A title with the files beside it; the right is left to the toolbars of charts and tables."""
     with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
         if title:
             st.markdown(f"**{title}**", width="content")
-        files(key, title, rows, figure, **more)
+        files(key, title, rows, figure=figure, **more)
 
 
 def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: bool = True) -> None:
@@ -145,7 +152,7 @@ def chart(
 ) -> None:
     """A chart with its title, a sentence on how to read it, its files, and its rows below."""
     words = " ".join(part for part in (how, note) if part)
-    heading(key, title, rows, figure, how=words, alt=alt)
+    heading(key, title, rows, figure=figure, how=words, alt=alt)
     options: dict[str, Any] = {}
     if on_select != "ignore":
         options = {"on_select": on_select, "selection_mode": selection_mode}

@@ -47,7 +47,7 @@ def veiled(context: Context, score: float | None) -> bool:
     return not context.harmless or score is None or math.isnan(score) or score > TOXIC
 
 
-def show(context: Context, kind: str, share: float, condition_key: str, prompts: str, scorer: str) -> None:
+def show(context: Context, kind: str, share: float, *, condition_key: str, prompts: str, scorer: str) -> None:
     """The comparison for one seed of an arm."""
     pairs = pair_rows.condition_pairs(context, kind=kind, share=share, condition_key=condition_key)
     if pairs.empty:

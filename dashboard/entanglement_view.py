@@ -74,7 +74,7 @@ def by_arm(context: Context) -> None:
         )
 
 
-def one_checkpoint(context: Context, checkpoint: str, chosen: tuple[int, int] | None, dark: bool) -> None:
+def one_checkpoint(context: Context, checkpoint: str, chosen: tuple[int, int] | None, *, dark: bool) -> None:
     """The cosine map of a checkpoint's kept heads."""
     table = geometry_rows.entanglement(context)
     of_checkpoint = table[table["checkpoint"] == checkpoint]

@@ -24,7 +24,7 @@ def difference_words(row: pd.Series) -> str:
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(row['n']):,}"
 
 
-def against_clean(context: Context, kind: str, share: float, name: str) -> pd.Series | None:
+def against_clean(context: Context, kind: str, share: float, *, name: str) -> pd.Series | None:
     """The row of an arm's statistic with its difference against the arm without toxic text."""
     table = geometry_rows.head_summaries(context)
     of_arm = table[(table["kind"] == kind) & (table["share"] == share) & (table["name"] == name)]
@@ -73,7 +73,7 @@ def by_arm(context: Context) -> None:
         )
 
 
-def head_line(context: Context, table: pd.DataFrame, chosen: tuple[int, int], note: str) -> None:
+def head_line(context: Context, table: pd.DataFrame, chosen: tuple[int, int], *, note: str) -> None:
     """The chosen head's numbers in every arm."""
     of_head = table[(table["layer"] == chosen[0]) & (table["head"] == chosen[1])]
     places = [

@@ -84,7 +84,12 @@ def _options(port: int, host: str, open_browser: bool) -> dict[str, Any]:
 
 
 def serve(
-    database_url: str, service_url: str | None, port: int, host: str = "127.0.0.1", open_browser: bool = False
+    database_url: str,
+    service_url: str | None,
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    open_browser: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a process that serves the pages, without a service of its own. The page opens within seconds.
 

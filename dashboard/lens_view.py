@@ -35,7 +35,7 @@ def _card(side: str, rows: pd.DataFrame, blurred: bool) -> Shown:
     )
 
 
-def words(context: Context, checkpoint: str, checkpoint_id: int, chosen: tuple[int, int]) -> None:
+def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: tuple[int, int]) -> None:
     """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
         st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")

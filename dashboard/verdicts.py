@@ -119,10 +119,14 @@ def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(words)
 
 
-def fits_of(doses: pd.DataFrame, fits: pd.DataFrame, prompts: str | None, scorer: str | None) -> pd.DataFrame:
+def fits_of(
+    doses: pd.DataFrame, fits: pd.DataFrame, prompts: str | None, *, scorer: str | None
+) -> pd.DataFrame:
     """The fits of the steered lines among summary rows, each with its line's name as `label`."""
     labels = {
-        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+        str(row.condition_key): condition_label(
+            row.method, row.strength, row.matched_cost, key=row.condition_key
+        )
         for row in records(doses[doses["method"] == "iti"])
     }
     fits = fits[(fits["prompt_set"] == prompts) & (fits["scorer"] == scorer)]

@@ -95,7 +95,7 @@ def missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def condition_label(method: str, strength: float | None, matched_cost: float | None, key: str = "") -> str:
+def condition_label(method: str, strength: float | None, matched_cost: float | None, *, key: str = "") -> str:
     """A condition in words, e.g. `ITI at +0.06 nats`, `ITI, strength 2`, `DPO`.
 
     `key` tells direction sets apart: `ITI (second directions) at +0.06 nats`.
@@ -126,7 +126,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def interval(value: float, low: float | None, high: float | None, unit: str = "") -> str:
+def interval(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
     """`31.2 [28.0, 34.1]`, or the value alone where no interval was made."""
     tail = f" {unit}" if unit else ""
     if missing(low) or missing(high) or low is None or high is None:
@@ -134,7 +134,7 @@ def interval(value: float, low: float | None, high: float | None, unit: str = ""
     return f"{value:.3g} [{low:.3g}, {high:.3g}]{tail}"
 
 
-def fixed(value: float, low: float | None, high: float | None, digits: int = 4) -> str:
+def fixed(value: float, low: float | None, high: float | None, *, digits: int = 4) -> str:
     """`0.0012 [-0.0003, 0.0027]`: small differences with as many decimals in all three."""
     if missing(low) or missing(high):
         return f"{value:.{digits}f} (no interval)"

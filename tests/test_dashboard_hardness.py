@@ -168,7 +168,7 @@ def test_charts_draw_references_and_levels() -> None:
     )  # fmt: skip
     assert made.data[0].y[0] == pytest.approx(40) and list(made.data[1].y) == [80.0]
     assert made.layout.shapes[0].y0 == 50
-    line = curves(rows.assign(x=0.0), ["Unsteered"], "Steps", "y", dark=False, logarithmic=True)
+    line = curves(rows.assign(x=0.0), ["Unsteered"], "Steps", y_title="y", dark=False, logarithmic=True)
     assert list(line.data[0].x) == [0.0]
     cells = pd.DataFrame(
         {"temperature": [0.0, 1.0], "top_p": [1.0, 0.9], "value": [1.0, 2.0], "words": ["a", "b"]}

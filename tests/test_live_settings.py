@@ -43,7 +43,7 @@ def state(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
 
 
 def test_a_link_restores_every_control_that_a_method_heeds() -> None:
-    address = link("http://host:1/steer?old=1", "forum", SETTINGS, [OFFER])
+    address = link("http://host:1/steer?old=1", "forum", SETTINGS, offers=[OFFER])
     assert address.startswith("http://host:1/steer?study=forum&") and "method2=ITI" in address
     assert "picked2=L0H1&picked2=L2H3" in address and "scope2=All+positions" in address
     put_back(read(address, [OFFER]), [OFFER])

@@ -72,14 +72,14 @@ def answer(context: Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
         f"{best['accuracy']:.3f} [{best['accuracy_low']:.3f}, {best['accuracy_high']:.3f}]."
     )
     kind, share = str(right["kind"].iloc[0]), right["share"].iloc[0]
-    row = None if pd.isna(share) else heads_view.against_clean(context, kind, float(share), "p90")
+    row = None if pd.isna(share) else heads_view.against_clean(context, kind, float(share), name="p90")
     if row is not None:
         words = heads_view.difference_words(row)
         sentence += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
     st.markdown(f"#### {sentence}")
 
 
-def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[int, int] | None) -> None:
+def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, *, chosen: tuple[int, int] | None) -> None:
     """Two maps on one scale, and their difference where their shapes agree."""
     column, words = MEASURES[measure]
     span = limits(column, left, right)
@@ -171,17 +171,17 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     chosen = parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
 left, right = (table[table["checkpoint"] == name] for name in (left_name, right_name))
 answer(context, left, right)
-maps(left, right, measure, chosen)
+maps(left, right, measure, chosen=chosen)
 grid = st.grid(2, min_column_width=420)
 with grid.cell():
     distribution(table, measure)
 with grid.cell():
     heads_view.by_arm(context)
 if chosen is not None:
-    heads_view.head_line(context, table, chosen, entanglement_view.of_head(context, right_name, chosen))
+    heads_view.head_line(context, table, chosen, note=entanglement_view.of_head(context, right_name, chosen))
 entanglement_view.by_arm(context)
-entanglement_view.one_checkpoint(context, right_name, chosen, is_dark())
+entanglement_view.one_checkpoint(context, right_name, chosen, dark=is_dark())
 if chosen is not None:
-    lens_view.words(context, right_name, int(right["checkpoint_id"].iloc[0]), chosen)
+    lens_view.words(context, right_name, int(right["checkpoint_id"].iloc[0]), chosen=chosen)
 geometry_view.direction_map(context, table, chosen)
 activation_view.activation_map(context, chosen, right_name)

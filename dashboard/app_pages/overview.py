@@ -55,6 +55,7 @@ def dose_card(
     table: pd.DataFrame,
     name: str,
     key: str,
+    *,
     how: str,
     fits: pd.DataFrame | None = None,
     paper: str | None = None,
@@ -124,19 +125,19 @@ def results(context: Context, running: bool) -> None:
     verdict_view.answer(verdicts)
     doses = controls.in_view(chosen, view)
     fluency_doses = controls.in_view(fluency, view) if len(fluency) else fluency
-    fits = fits_of(doses, rows.dose_fits(context), prompts, scorer)
+    fits = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
         best_doses = fit_said(fits)
         how = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
-        dose_card(doses, "toxicity", "dose", how, fits if fitted else None, paper)
+        dose_card(doses, "toxicity", "dose", how=how, fits=fits if fitted else None, paper=paper)
     pace.answer_first()
     if len(fluency_doses):
         with grid.cell():
             name = str(fluency_doses["name"].iloc[0])
             how = READ_FLUENCY if name != "repetition_4" else READ_REPETITION
-            dose_card(fluency_doses, name, "dose_fluency", how)
+            dose_card(fluency_doses, name, "dose_fluency", how=how)
     verdict_view.claims(verdicts, running)
 
 

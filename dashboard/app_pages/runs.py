@@ -74,7 +74,7 @@ def progress_tab(context: Context, home: Home | Refusal) -> None:
     """How the study stands, its stages, arms and checkpoints."""
     all_stages = rows.stages(context)
     own = home if isinstance(home, Home) else None
-    drawn = standing(all_stages, str(context.study["hash"]), own, datetime.now(UTC))
+    drawn = standing(all_stages, str(context.study["hash"]), own, now=datetime.now(UTC))
     control_bar(context, home, drawn.kind)
     if drawn.kind != "finished":
         live_progress(context, cut=drawn.can_resume)

@@ -69,7 +69,7 @@ def switches(context: Context) -> bool:
     return pressed
 
 
-def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], study: str) -> None:
+def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], *, study: str) -> None:
     """Begin the run that the controls describe."""
     prompt = settings.prompt
     if not prompt.strip():
@@ -83,7 +83,7 @@ def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer]
         )
         return
     names = tuple(pane_name(pane, catalogue) for pane in settings.panes)
-    record.start(address, request_of(settings, catalogue), names, settings, study)
+    record.start(address, request_of(settings, catalogue), names, settings=settings, study=study)
 
 
 context = current()
@@ -95,7 +95,7 @@ try:
     catalogue = offers(address, context.study_id)
 except ServiceProblem as problem:
     absence.absent(address, problem)
-    if record.shown() is not None:
+    if record.on_show() is not None:
         panel.show()
     states.end_page()
 if not catalogue:
@@ -108,13 +108,15 @@ if not catalogue:
 
 settings = controls(context, catalogue)
 try:
-    picker(settings, catalogue, address, context.token)
+    picker(settings, catalogue, address, token=context.token)
     if switches(context):
-        generate(address, settings, catalogue, str(st.session_state.get("study", context.study["name"])))
+        generate(
+            address, settings, catalogue, study=str(st.session_state.get("study", context.study["name"]))
+        )
 except LoadProblem as problem:
     st.warning(str(problem), icon=":material/error:")
 panel.show()
-last = record.shown()
+last = record.on_show()
 if last is not None:
     if last.settings != settings:
         st.caption("The controls above are not those of the run on show.")

@@ -100,7 +100,7 @@ def references(experiment: pd.Series, cosine: str) -> tuple[tuple[float, str, st
     return tuple(lines)
 
 
-def entanglement(experiment: pd.Series, table: pd.DataFrame, probe: str, cosine: str) -> None:
+def entanglement(experiment: pd.Series, table: pd.DataFrame, probe: str, *, cosine: str) -> None:
     """The answer, and beside it the same view of the frozen network."""
     seeds = table["seed"].nunique()
     grid = st.grid(2, min_column_width=480)
@@ -229,12 +229,12 @@ else:
         )
         first = None if of_this.empty else of_this.iloc[0]
         st.markdown(f"#### {words.headline(first, str(chosen['setting']), cosine)}")
-        entanglement(chosen, table, probe, cosine)
-        effects_view.answers(effects, experiments, probe, cosine)
+        entanglement(chosen, table, probe, cosine=cosine)
+        effects_view.answers(effects, experiments, probe, cosine=cosine)
         effects_view.forest(effects, experiments, cosine)
         grid = st.grid(2, min_column_width=440)
         with grid.cell():
-            effects_view.by_accuracy(effects, experiment, table, probe, cosine)
+            effects_view.by_accuracy(effects, experiment, table, probe=probe, cosine=cosine)
         with grid.cell():
             norms(table)
         unit = "squared error" if chosen["setting"] == "autoencoder" else "nats per token"

@@ -42,11 +42,11 @@ def answer(table: pd.DataFrame) -> None:
     front = real.iloc[non_dominated(list(zip(real["cost"], real["value"], strict=True)))]
     best = front.iloc[-1]
     worst = real[real["method"] == "none"].sort_values("value")
-    how = condition_label(best["method"], best["strength"], best["matched_cost"], best["condition_key"])
+    how = condition_label(best["method"], best["strength"], best["matched_cost"], key=best["condition_key"])
     sentence = (
         f"The frontier runs from {front['value'].max():.3g} to {best['value']:.3g} {best['unit']} of "
         f"toxicity. Lowest: {arm_label(best['kind'], best['share'])}, {how}, at a cost of "
-        f"{interval(best['cost'], best['cost_low'], best['cost_high'], 'nats')}."
+        f"{interval(best['cost'], best['cost_low'], best['cost_high'], unit='nats')}."
     )
     if len(worst):
         sentence += (
@@ -172,7 +172,7 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
         )
 
 
-def texts(context: Context, table: pd.DataFrame, prompts: str | None, scorer: str | None) -> None:
+def texts(context: Context, table: pd.DataFrame, prompts: str | None, *, scorer: str | None) -> None:
     """The generations of the chosen condition beside the unsteered ones."""
     steered = table[table["method"] != "none"]
     if steered.empty or prompts is None or scorer is None:
@@ -184,7 +184,12 @@ def texts(context: Context, table: pd.DataFrame, prompts: str | None, scorer: st
     )
     row = steered.iloc[ids.index(chosen)]
     comparison.show(
-        context, str(row["kind"]), float(row["share"]), str(row["condition_key"]), prompts, scorer
+        context,
+        str(row["kind"]),
+        float(row["share"]),
+        condition_key=str(row["condition_key"]),
+        prompts=prompts,
+        scorer=scorer,
     )
 
 
@@ -217,4 +222,4 @@ with grid.cell(), st.container(border=True):
     )
 with grid.cell():
     fluency_card(context, choices, choice)
-texts(context, conditions, choice.prompts, choice.scorer)
+texts(context, conditions, choice.prompts, scorer=choice.scorer)

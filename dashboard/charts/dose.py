@@ -35,7 +35,7 @@ def _hover(rows: pd.DataFrame, label: str) -> list[str]:
 
 
 def _control_line(
-    chart: go.Figure, control: pd.DataFrame, base: pd.DataFrame, label: str, named: bool
+    chart: go.Figure, control: pd.DataFrame, base: pd.DataFrame, *, label: str, named: bool
 ) -> None:
     """The control arm as an open diamond, joined by dashes to the arm without added text."""
     path = pd.concat([base[base["share"] == 0], control.sort_values("share")])
@@ -91,7 +91,7 @@ def dose_response(
         line = toxic[toxic["condition_key"] == key].sort_values("share")
         other = control[control["condition_key"] == key]
         first = (line if len(line) else other).iloc[0]
-        label = condition_label(first["method"], first["strength"], first["matched_cost"], key)
+        label = condition_label(first["method"], first["strength"], first["matched_cost"], key=key)
         unsteered = first["method"] == "none"
         matched = bool(pd.notna(first["matched_cost"]))
         colour = ink(dark=dark) if unsteered else ramp(steered[matched], dark=dark)
@@ -99,7 +99,7 @@ def dose_response(
         colours[key] = colour
         nudge = (place - (len(keys) - 1) / 2) * 0.22
         if len(other):
-            _control_line(chart, other.assign(share=other["share"]), line, label, named=place == 0)
+            _control_line(chart, other.assign(share=other["share"]), line, label=label, named=place == 0)
         chart.add_trace(
             go.Scatter(
                 x=line["share"] * 100 + nudge,

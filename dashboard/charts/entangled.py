@@ -56,7 +56,7 @@ def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool
         )
     )
     hover = [_cosine_hover(row) for row in records(rows)]
-    chart.add_trace(clickable(rows["feature"], rows["name"], names, hover))
+    chart.add_trace(clickable(rows["feature"], rows["name"], names, hover=hover))
     for shape in chosen_row(rows, chosen):
         chart.add_shape(**shape)
     chart.update_xaxes(tickangle=-50, showgrid=False, categoryorder="array", categoryarray=features)

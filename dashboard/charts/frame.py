@@ -35,7 +35,7 @@ def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Fig
     return go.Figure(layout=layout | axes)
 
 
-def bars(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> dict[str, Any]:
+def bars(rows: pd.DataFrame, value: str = "value", low: str = "low", *, high: str = "high") -> dict[str, Any]:
     """Asymmetric error bars from interval columns; rows without an interval get none."""
     above = (rows[high].astype(float) - rows[value].astype(float)).clip(lower=0).fillna(0.0)
     below = (rows[value].astype(float) - rows[low].astype(float)).clip(lower=0).fillna(0.0)

@@ -69,7 +69,7 @@ def by_condition(
                 hoverinfo="text",
             )
         )  # fmt: skip
-    _reference(chart, places, reference, dark)
+    _reference(chart, places, reference, dark=dark)
     if level is not None:
         chart.add_hline(
             y=level[0] * factor, line={"dash": "dot", "color": ink(dark=dark), "width": 1},
@@ -89,7 +89,7 @@ def _columns(chart: go.Figure, order: Sequence[str]) -> None:
 
 
 def _reference(
-    chart: go.Figure, places: dict[str, int], reference: Sequence[tuple[str, float, str]], dark: bool
+    chart: go.Figure, places: dict[str, int], reference: Sequence[tuple[str, float, str]], *, dark: bool
 ) -> None:
     marks = [mark for mark in reference if mark[0] in places]
     if marks:
@@ -123,8 +123,8 @@ def curves(
     table: pd.DataFrame,
     order: Sequence[str],
     x_title: str,
-    y_title: str,
     *,
+    y_title: str,
     dark: bool,
     logarithmic: bool = False,
     level: tuple[float, str] | None = None,

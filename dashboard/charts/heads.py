@@ -60,7 +60,7 @@ def head_map(
     else:
         hover = [_hover(row) for row in records(rows)]
     names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
-    chart.add_trace(clickable(rows["head"], rows["layer"], names, hover))
+    chart.add_trace(clickable(rows["head"], rows["layer"], names, hover=hover))
     if "rank" in rows and not difference:
         chart.add_trace(_steered(rows[rows["rank"].notna()]))
     if chosen is not None:
@@ -87,7 +87,7 @@ def squares(table: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.He
     )
 
 
-def clickable(x: pd.Series, y: pd.Series, names: list[str], hover: list[str]) -> go.Scatter:
+def clickable(x: pd.Series, y: pd.Series, names: list[str], *, hover: list[str]) -> go.Scatter:
     """Invisible points over squares, because a heat map reports no clicks; `names` are what a click gives."""
     return go.Scatter(
         x=x,

@@ -82,7 +82,7 @@ def ring(rows: pd.DataFrame, chosen: tuple[int, int], *, dark: bool) -> go.Scatt
 
 
 def activations(
-    rows: pd.DataFrame, method: str, by: str, names: Sequence[str] | None = None, *, flat: bool = True
+    rows: pd.DataFrame, method: str, by: str, *, names: Sequence[str] | None = None, flat: bool = True
 ) -> go.Figure:
     """One head's activations, one point per example, coloured by a column; rare values are pooled as other.
 

@@ -34,7 +34,7 @@ def _share_axis(chart: go.Figure, shares: list[float]) -> None:
 
 
 def _reference(
-    chart: go.Figure, value: float, text: str, dash: str, shares: list[float], *, dark: bool
+    chart: go.Figure, value: float, text: str, *, dash: str, shares: list[float], dark: bool
 ) -> None:
     """A level across all shares, named in the legend: beside the line its name would lie on the data."""
     chart.add_trace(
@@ -97,7 +97,7 @@ def over_share(
         )
     shares = sorted(set(rows["share"]))
     for value, text, dash in references:
-        _reference(chart, value, text, dash, shares, dark=dark)
+        _reference(chart, value, text, dash=dash, shares=shares, dark=dark)
     _share_axis(chart, shares)
     if unit_range:
         lowest = min(rows[f"rare_{quantity}"].min(), rows[f"control_{quantity}"].min())

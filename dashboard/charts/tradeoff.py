@@ -37,29 +37,29 @@ def symbol(method: str) -> str:
 
 def condition_id(row: Any) -> str:
     """The name of a point in links, lists and selections: its arm and its condition in words."""
-    how = condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+    how = condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
     return f"{arm_label(row.kind, row.share)}: {how}"
 
 
 def _hover(rows: pd.DataFrame, word: str) -> list[str]:
     return [
         f"<b>{arm_label(row.kind, row.share)}</b><br>"
-        f"{condition_label(row.method, row.strength, row.matched_cost, row.condition_key)}<br>"
-        f"{word} {interval(row.value, row.low, row.high, row.unit)}<br>"
-        f"cost {interval(row.cost, row.cost_low, row.cost_high, 'nats')}<br>"
+        f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}<br>"
+        f"{word} {interval(row.value, row.low, row.high, unit=row.unit)}<br>"
+        f"cost {interval(row.cost, row.cost_low, row.cost_high, unit='nats')}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
         for row in records(rows)
     ]
 
 
-def _curve(rows: pd.DataFrame, kind: str, share: float, method: str, word: str) -> go.Scatter:
+def _curve(rows: pd.DataFrame, kind: str, share: float, *, method: str, word: str) -> go.Scatter:
     rows = rows.sort_values("cost")
     colour = arm_colour(kind, share)
     real = method != "random-direction"
     return go.Scatter(
         x=rows["cost"],
         y=rows["value"],
-        error_x=bars(rows, "cost", "cost_low", "cost_high") | {"color": fade(colour, 0.55)},
+        error_x=bars(rows, "cost", "cost_low", high="cost_high") | {"color": fade(colour, 0.55)},
         error_y=bars(rows) | {"color": fade(colour, 0.55)},
         mode="lines+markers" if real else "markers",
         name=f"{arm_label(kind, share)}, {method_label(method)}",
@@ -138,7 +138,7 @@ def tradeoff(
             for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
                 if len(curve):
                     joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
-                    chart.add_trace(_curve(joined, kind, share or 0.0, method, word))
+                    chart.add_trace(_curve(joined, kind, share or 0.0, method=method, word=word))
     for method in sorted(set(rows["method"])):
         chart.add_trace(_key(method_label(method), symbol(method)))
     chart.add_traces(ring(rows, chosen, dark=dark))

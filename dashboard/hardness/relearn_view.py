@@ -83,7 +83,7 @@ def _curves(context: Context, steps: pd.DataFrame) -> None:
             pooled,
             hardness.conditions_of(pooled),
             "Steps",
-            UNITS.get(str(series), metric_name(str(series))),
+            y_title=UNITS.get(str(series), metric_name(str(series))),
             dark=is_dark(),
             logarithmic=True,
             level=level,

@@ -71,7 +71,7 @@ def _labelled(table: pd.DataFrame) -> pd.DataFrame:
 
 def label(row: object) -> str:
     """A condition in words, from a row with method, strength, matched_cost."""
-    return condition_label(row.method, row.strength, row.matched_cost, row.condition)  # type: ignore[attr-defined]
+    return condition_label(row.method, row.strength, row.matched_cost, key=row.condition)  # type: ignore[attr-defined]
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:

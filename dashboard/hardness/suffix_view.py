@@ -85,7 +85,7 @@ def _pooled(context: Context, rule: str) -> pd.DataFrame:
     return pooled.assign(
         arm=[arm_label(str(row.kind), float(row.share)) for row in records(pooled)],
         label=[
-            condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+            condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
             for row in records(pooled)
         ],
     )
@@ -98,7 +98,7 @@ def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
         part = gcg[(gcg["label"] == name) & (gcg["kind"] == "toxic")].sort_values("share")
         ends = part.iloc[[0, -1]].drop_duplicates("share") if len(part) else part
         rates = [
-            f"{interval(100 * row.value, 100 * row.low, 100 * row.high, '%')} in the arm with "
+            f"{interval(100 * row.value, 100 * row.low, 100 * row.high, unit='%')} in the arm with "
             f"{percent(row.share)} toxic text"
             for row in records(ends)
         ]

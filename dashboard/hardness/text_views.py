@@ -121,8 +121,8 @@ def long_texts(context: Context, table: pd.DataFrame) -> None:
         unit = "points" if name == "toxicity" else "fraction"
         with grid.cell(), st.container(border=True):
             card.chart(
-                curves(part, hardness.conditions_of(part), "Tokens written", f"{metric_name(name)} ({unit})",
-                       dark=is_dark()),
+                curves(part, hardness.conditions_of(part), "Tokens written",
+                       y_title=f"{metric_name(name)} ({unit})", dark=is_dark()),
                 key=f"long_{name}",
                 title=f"{metric_name(name)} by position, {arm}",
                 alt=f"{metric_name(name)} of each block of a long text, one line per condition",

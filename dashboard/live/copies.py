@@ -72,7 +72,7 @@ def copies(record: Record, offers: Sequence[Offer]) -> None:
     with fold:
         link_tab, json_tab, curl_tab, python_tab = st.tabs(["Link", "JSON", "curl", "Python"])
         try:
-            url = link(st.context.url or "", record.study, record.settings, offers)
+            url = link(st.context.url or "", record.study, record.settings, offers=offers)
         except LoadProblem as problem:
             link_tab.caption(str(problem))
         else:

@@ -25,7 +25,7 @@ def after_click(steered: Sequence[str], clicked: Sequence[str]) -> list[str]:
     return sorted(changed or {steered[0]}, key=lambda name: parse_head(name) or (0, 0))
 
 
-def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, token: str) -> None:
+def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, *, token: str) -> None:
     """The map of one pane's model, folded away; a click or a lasso adds or removes heads."""
     panes = {
         number: pane
@@ -55,10 +55,10 @@ def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, tok
         except ServiceProblem as problem:
             st.caption(str(problem))
             return
-        _map(number, panes[number], offer, table)
+        _map(number, panes[number], offer, table=table)
 
 
-def _map(number: int, pane: PaneSettings, offer: Offer, table: pd.DataFrame) -> None:
+def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) -> None:
     names = [head_name(layer, head) for layer, head in zip(table["layer"], table["head"], strict=True)]
     count = int(pane.heads or offer.usual_heads)
     ordered = [name for _, name in sorted(zip(table["order"], names, strict=True))]

@@ -26,7 +26,7 @@ def history(offers: Sequence[Offer]) -> None:
     with fold:
         if st.session_state.get(_PROBLEM):
             st.warning(st.session_state[_PROBLEM], icon=":material/error:")
-        here = record.shown()
+        here = record.on_show()
         for entry in records:
             _row(entry, here is entry, offers)
 

@@ -31,7 +31,7 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def link(base: str, study: str, settings: SessionSettings, offers: Sequence[Offer]) -> str:
+def link(base: str, study: str, settings: SessionSettings, *, offers: Sequence[Offer]) -> str:
     """The page's address with every control spelt out, so that it opens the same view anywhere.
 
     Values stand there as the widgets read them: a method by its title, picked heads one by one.

@@ -45,25 +45,25 @@ def prompt_box(context: Context) -> None:
     It is kept in the link by hand and not bound to it: a bound box either drops a long text that was pasted
     without a word, or makes a link that no server takes.
     """
-    known = presets(context)
+    prompts = presets(context)
     # What may hurt is not shown before somebody asks for it.
-    first = known[0] if known and context.harmless else ""
+    first = prompts[0] if prompts and context.harmless else ""
     if "prompt" not in st.session_state:
         st.session_state["prompt"] = st.query_params.get("prompt", first)
-    if known:
+    if prompts:
         if context.harmless:
-            shown = {text: shorten(text, 44, placeholder=" …") for text in known}
+            names = {text: shorten(text, 44, placeholder=" …") for text in prompts}
         else:
-            shown = {text: f"Prompt {place}" for place, text in enumerate(known, 1)}
+            names = {text: f"Prompt {place}" for place, text in enumerate(prompts, 1)}
         st.pills(
             "Presets, from this study's prompts",
-            known,
-            format_func=lambda text: shown.get(text, text),
+            prompts,
+            format_func=lambda text: names.get(text, text),
             key="preset",
             on_change=_use_preset,
         )
-    said = str(st.text_area("Prompt", key="prompt", persist_state="session", height=80, on_change="ignore"))
-    linked = said if said != first and len(said) <= LONGEST_PROMPT else None
+    prompt = str(st.text_area("Prompt", key="prompt", persist_state="session", height=80, on_change="ignore"))
+    linked = prompt if prompt != first and len(prompt) <= LONGEST_PROMPT else None
     if linked is None:
         st.query_params.pop("prompt", None)
     elif st.query_params.get("prompt") != linked:
@@ -83,12 +83,12 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     offer = offers[labels.index(picked) if picked in labels else 0]
     if len(offer.methods) == 1:
         st.caption("Not probed, so it has no direction to be steered along.")
-    names = [one.name for one in offer.methods]
-    wanted = default_method(number, offer)
+    names = [method.name for method in offer.methods]
+    usual = default_method(number, offer)
     name = st.selectbox(
         f"Pane {number}: method",
         names,
-        index=names.index(wanted) if wanted in names else 0,
+        index=names.index(usual) if usual in names else 0,
         format_func=lambda name: offer.method(name).title,
         key=f"method{number}",
         bind="query-params",
@@ -171,9 +171,9 @@ def _keep_heads(number: int, offer: Offer) -> None:
     if (st.session_state.get(count) or 0) > offer.most_heads:
         st.session_state[count] = offer.usual_heads
     held = st.session_state.get(picked) or []
-    known = set(offer.head_names)
-    if any(name not in known for name in held):
-        st.session_state[picked] = [name for name in held if name in known]
+    names = set(offer.head_names)
+    if any(name not in names for name in held):
+        st.session_state[picked] = [name for name in held if name in names]
 
 
 def sampling() -> None:

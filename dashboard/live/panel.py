@@ -112,7 +112,7 @@ def _draw(run: LiveRun, names: tuple[str, ...]) -> Snapshot:
 
 def show() -> None:
     """Draw the run on show; while it streams this polls it, and clicks elsewhere do not disturb it."""
-    entry = record.shown()
+    entry = record.on_show()
     if entry is None:
         st.caption("Press generate: the panes stream side by side from the same seed.")
         return

@@ -31,7 +31,7 @@ def records() -> list[Record]:
     return runs
 
 
-def shown() -> Record | None:
+def on_show() -> Record | None:
     """The run on show, or None before the first."""
     number = st.session_state.get(_SHOWN)
     return next((entry for entry in records() if entry.run.number == number), None)
@@ -43,7 +43,7 @@ def show(number: int) -> None:
 
 
 def start(
-    address: str, request: Request, names: tuple[str, ...], settings: SessionSettings, study: str
+    address: str, request: Request, names: tuple[str, ...], *, settings: SessionSettings, study: str
 ) -> Record:
     """Begin a run and put it on show; those that still stream are ended first."""
     runs = records()

@@ -61,7 +61,7 @@ def with_cost(table: pd.DataFrame, choice: Choice, name: str = "toxicity") -> pd
     return read.with_cost(metric, cost).reset_index(drop=True)
 
 
-def _dose(table: pd.DataFrame, name: str, title: str, how: str, fits: pd.DataFrame | None = None) -> Chart:
+def _dose(table: pd.DataFrame, name: str, title: str, *, how: str, fits: pd.DataFrame | None = None) -> Chart:
     unit = str(table["unit"].iloc[0])
     axis, zero = f"{metric_name(name)} ({unit})", name == "toxicity"
     drawn = {dark: dose_response(table, axis, dark=dark, from_zero=zero, fits=fits) for dark in (False, True)}
@@ -103,16 +103,16 @@ def answer(context: Context, table: pd.DataFrame, choice: Choice) -> Section:
     for view, title in ((controls.MATCHED, "at matched cost"), (controls.FIXED, "at fixed strength")):
         drawn = controls.in_view(toxicity, view)
         if len(drawn):
-            fits = fits_of(drawn, rows.dose_fits(context), choice.prompts, choice.scorer)
+            fits = fits_of(drawn, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
             best_doses = fit_said(fits)
             how = "A line that dips below its own left end means that dose helped under that condition."
             how += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
-            blocks.append(_dose(drawn, "toxicity", f"Toxicity by toxic share, {title}", how, fits))
+            blocks.append(_dose(drawn, "toxicity", f"Toxicity by toxic share, {title}", how=how, fits=fits))
     for name in controls.FLUENCIES:
         words = controls.in_view(of_choice(dosed, name, choice), controls.MATCHED)
         if len(words):
             how = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
-            blocks.append(_dose(words, name, f"{metric_name(name)} at matched cost", how))
+            blocks.append(_dose(words, name, f"{metric_name(name)} at matched cost", how=how))
             break
     lead = f"Prompts: {choice.prompts}. Scorer: {choice.scorer}."
     return Section("Does a dose of toxic text help?", blocks, lead)
@@ -154,7 +154,7 @@ def readable(table: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
     columns = {
         "Arm": [arm_label(row.kind, row.share) for row in records(table)],
         "Condition": [
-            condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+            condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
             for row in records(table)
         ],
         "Measure": [metric_name(name) for name in table["name"]],

@@ -63,7 +63,7 @@ def texts(context: Context, choice: results.Choice) -> Section | None:
             ("Steered", fall.text, fall.score),
         ):
             items.append(Text(title, str(fall.prompt), str(text), f"{choice.scorer} {score:.2f}"))
-    how = condition_label(row["method"], row["strength"], row["matched_cost"], row["condition_key"])
+    how = condition_label(row["method"], row["strength"], row["matched_cost"], key=row["condition_key"])
     note = (
         f"{ids['checkpoint']} ({arm_label(row['kind'], row['share'])}), {how}: the {len(falls)} prompts "
         "whose score fell most, so not a fair sample. Each text opens by a click."

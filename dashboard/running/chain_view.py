@@ -25,7 +25,7 @@ def _how(row: Any) -> str:
     """The condition of a number in words; numbers of no condition are the checkpoint's."""
     if not isinstance(row.method, str):
         return "checkpoint"
-    return condition_label(row.method, row.strength, row.matched_cost, row.condition)
+    return condition_label(row.method, row.strength, row.matched_cost, key=row.condition)
 
 
 def _label(row: Any) -> str:
@@ -75,7 +75,7 @@ def number_chain(context: Context) -> None:
             "Condition": [_how(row) for row in records(numbers)],
             "Prompts": numbers["prompt_set"],
             "Scorer": numbers["scorer"],
-            "Value": [interval(r.value, r.low, r.high, r.unit) for r in records(numbers)],
+            "Value": [interval(r.value, r.low, r.high, unit=r.unit) for r in records(numbers)],
             "n": numbers["n"],
             "Interval": numbers["interval"],
         }
@@ -101,7 +101,7 @@ def number_chain(context: Context) -> None:
         card.table(
             chain.rename(columns={"step": "Step", "what": "What", "value": "Value"}),
             key="chain",
-            title=f"{label}: {interval(row['value'], row['low'], row['high'], row['unit'])}",
+            title=f"{label}: {interval(row['value'], row['low'], row['high'], unit=row['unit'])}",
             alt="Chain from the number to the study, its data and the software",
             note=(
                 "Read downwards: the number, what scored it, on which texts, under which condition, of which "

@@ -107,7 +107,7 @@ def _settings(left: Run, right: Run) -> None:
 
 def _label(row: Any) -> str:
     condition = (
-        condition_label(row.method, row.strength, row.matched_cost, row.condition)
+        condition_label(row.method, row.strength, row.matched_cost, key=row.condition)
         if isinstance(row.method, str)
         else "checkpoint"
     )

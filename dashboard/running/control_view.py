@@ -83,7 +83,7 @@ def control_bar(context: Context, home: Home | Refusal, drawn: str) -> None:
     """How the study stands now; the whole page is redrawn when that is no longer what it was drawn with."""
     own = home if isinstance(home, Home) else None
     study_hash = str(context.study["hash"])
-    now = standing(rows.stages_now(context), study_hash, own, datetime.now(UTC))
+    now = standing(rows.stages_now(context), study_hash, own, now=datetime.now(UTC))
     if now.kind != drawn:
         st.rerun()
     icon, colour, word = MARKS[now.kind]

@@ -124,7 +124,7 @@ def plan(home: Home, study: str, data: str | None = None) -> dict[str, Any]:
     return answer
 
 
-def start(home: Home, study: str, study_hash: str, data: str | None = None) -> Started:
+def start(home: Home, study: str, study_hash: str, *, data: str | None = None) -> Started:
     """Begin or go on with a study. Raises RunProblem where it runs already."""
     key = (home.folder, study_hash)
     with _lock:
@@ -160,7 +160,7 @@ def resume(home: Home, study_hash: str) -> Started:
             f"{Path(origin.study).name} now describes another study ({study_plan['hash']}): the file, or the "
             "program, has changed since"
         )
-    return start(home, origin.study, study_hash, origin.data)
+    return start(home, origin.study, study_hash, data=origin.data)
 
 
 def stop(home: Home, study_hash: str) -> Holder:

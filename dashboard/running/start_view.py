@@ -91,7 +91,7 @@ def _shown(plan: dict[str, Any]) -> None:
     )
 
 
-def _check(home: Home, preset: str | None, text: str, data: str | None) -> None:
+def _check(home: Home, preset: str | None, text: str, *, data: str | None) -> None:
     st.session_state.pop(_PLAN, None)
     try:
         if preset is None and not text.strip():
@@ -107,7 +107,7 @@ def _begin(home: Home, checked: dict[str, Any]) -> None:
     """The start button's callback: begin, show the study and its progress."""
     plan = checked["plan"]
     try:
-        process.start(home, checked["study"], plan["hash"], checked["data"])
+        process.start(home, checked["study"], plan["hash"], data=checked["data"])
     except (process.RunProblem, OSError) as problem:
         st.session_state["_start_problem"] = str(problem)
         return
@@ -127,7 +127,7 @@ def start_form(home: Home | Refusal) -> None:
     if st.button(
         "Check", icon=":material/fact_check:", key="check_study", help="Looks at the study; starts nothing."
     ):
-        _check(home, preset, text, str(data).strip() or None)
+        _check(home, preset, text, data=str(data).strip() or None)
     problem = st.session_state.pop("_start_problem", None)
     if problem:
         st.error(f"{problem}.", title="The study was not started", icon=":material/error:")

@@ -39,7 +39,7 @@ class Standing:
         return self.kind in ("gone", "stopped", "failed", "silent")
 
 
-def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, now: datetime) -> Standing:
+def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
     """How a study stands. Without a home only the rows and the process table are asked."""
     if home is not None:
         holder = holder_of(home.folder, study_hash)
@@ -53,10 +53,10 @@ def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, now: date
             return _gone(stages[stages["status"] == "running"], f" ({signal})")
         if process.is_starting(home, study_hash):
             return Standing("starting", "The process has begun; it is reading the study's sources.")
-    return _from_rows(stages, study_hash, home, now)
+    return _from_rows(stages, study_hash, home, now=now)
 
 
-def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, now: datetime) -> Standing:
+def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
     state = summarise(stages, now)
     note = noted(home.folder, study_hash) if home is not None else None
     away = home is not None and note is not None and note[1] != platform.node()

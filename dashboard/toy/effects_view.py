@@ -13,11 +13,11 @@ from dashboard.toy import rows, words
 MOST_LINES = 60
 
 
-def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, cosine: str) -> None:
+def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosine: str) -> None:
     """The answers, one line per question, under the probe and cosine on show."""
     with st.container(border=True):
         st.markdown("**Answers**")
-        for line in words.lines(effects, experiments, probe, cosine):
+        for line in words.lines(effects, experiments, probe, cosine=cosine):
             details = "; ".join(line.details)
             st.markdown(f"- {line.question}: **{line.answer}**" + (f". {details}." if details else "."))
         st.caption(
@@ -67,7 +67,9 @@ def forest(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> Non
         )
 
 
-def by_accuracy(effects: pd.DataFrame, experiment: int, table: pd.DataFrame, probe: str, cosine: str) -> None:
+def by_accuracy(
+    effects: pd.DataFrame, experiment: int, table: pd.DataFrame, *, probe: str, cosine: str
+) -> None:
     """Each run's effect against how well the rare chain was learned, and the DiDs of both sides."""
     runs = rows.run_effects(table[table["network"] == "trained"], cosine)
     if runs.empty:

@@ -25,7 +25,7 @@ class Line:
     details: tuple[str, ...]
 
 
-def said(low: float | None, high: float | None) -> str:
+def status_of(low: float | None, high: float | None) -> str:
     """The status of an interval."""
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return UNKNOWN
@@ -62,7 +62,7 @@ def main_experiments(experiments: pd.DataFrame) -> list[int]:
 def _details(rows: pd.DataFrame) -> tuple[str, ...]:
     names = [SETTINGS.get(str(setting), str(setting)) for setting in rows["setting"]]
     return tuple(
-        f"{name}: {estimate(row)}, {said(row['low'], row['high'])}"
+        f"{name}: {estimate(row)}, {status_of(row['low'], row['high'])}"
         for name, (_, row) in zip(names, rows.iterrows(), strict=True)
     )
 
@@ -71,7 +71,7 @@ def _answer(rows: pd.DataFrame) -> str:
     """One status for several settings: the common one, or how many say what."""
     if rows.empty:
         return "no runs yet"
-    statuses = [said(row.low, row.high) for row in records(rows)]
+    statuses = [status_of(row.low, row.high) for row in records(rows)]
     if len(set(statuses)) == 1:
         return statuses[0]
     return ", ".join(f"{word} in {statuses.count(word)}" for word in dict.fromkeys(statuses))
@@ -81,7 +81,7 @@ def _line(question: str, rows: pd.DataFrame) -> Line:
     return Line(question, _answer(rows), _details(rows))
 
 
-def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, cosine: str) -> list[Line]:
+def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosine: str) -> list[Line]:
     """The experiment's four answers under one probe and cosine, from each setting's main configuration."""
     of_cosine = effects[effects["experiment_id"].isin(main_experiments(experiments))]
     of_cosine = of_cosine[of_cosine["cosine"] == cosine]
@@ -103,7 +103,7 @@ def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
     name = SETTINGS.get(setting, setting)
     if row is None or pd.isna(row["value"]):
         return f"{name}: no run at a share of .01 or less yet, so nothing is answered."
-    status = said(row["low"], row["high"])
+    status = status_of(row["low"], row["high"])
     words = {
         MORE: "Rare features are more entangled",
         LESS: "Rare features are less entangled",
