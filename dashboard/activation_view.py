@@ -17,12 +17,11 @@ from dashboard.context import Context
 from dashboard.geometry_view import METHODS, map_labels
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
-from dashboard.wording import head_name
+from dashboard.wording import Head, head_name
 
 GROUPINGS = {"Label": "label", "Group": "group", "Source": "source", "Split": "split", "Score": "score"}
 COMPONENTS = {"PCA, 2-D": 2, "PCA, 3-D": 3}
 MOST_TEXTS = 12
-Head = tuple[int, int]
 
 
 def activation_map(context: Context, chosen: Head | None, preferred: str) -> None:
@@ -44,7 +43,7 @@ def activation_map(context: Context, chosen: Head | None, preferred: str) -> Non
 
 
 def _is(table: pd.DataFrame, head: Head) -> pd.Series:
-    return (table["layer"] == head[0]) & (table["head"] == head[1])
+    return (table["layer"] == head.layer) & (table["head"] == head.head)
 
 
 def _others(context: Context, heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:

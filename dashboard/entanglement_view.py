@@ -11,7 +11,7 @@ from dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_a
 from dashboard.colours import is_dark
 from dashboard.context import Context
 from dashboard.records import records
-from dashboard.wording import arm_label, head_name, parse_head
+from dashboard.wording import Head, arm_label, head_name, parse_head
 
 MOST_HEADS = 60
 
@@ -74,7 +74,7 @@ def by_arm(context: Context) -> None:
         )
 
 
-def one_checkpoint(context: Context, checkpoint: str, chosen: tuple[int, int] | None, *, dark: bool) -> None:
+def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, dark: bool) -> None:
     """The cosine map of a checkpoint's kept heads."""
     table = geometry_rows.entanglement(context)
     of_checkpoint = table[table["checkpoint"] == checkpoint]
@@ -111,11 +111,13 @@ def _left_out(heads: pd.DataFrame) -> str:
     return f" The first {MOST_HEADS} of {len(heads):,} heads." if len(heads) > MOST_HEADS else ""
 
 
-def of_head(context: Context, checkpoint: str, chosen: tuple[int, int]) -> str:
+def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
     """One sentence on the chosen head's entanglement; empty where it was not measured."""
     table = geometry_rows.entanglement(context)
     of_head_rows = table[
-        (table["checkpoint"] == checkpoint) & (table["layer"] == chosen[0]) & (table["head"] == chosen[1])
+        (table["checkpoint"] == checkpoint)
+        & (table["layer"] == chosen.layer)
+        & (table["head"] == chosen.head)
     ]
     if of_head_rows.empty:
         return ""

@@ -7,6 +7,7 @@ import pandas as pd
 from dashboard.context import Context
 from dashboard.reading import cached_query
 from dashboard.rows import study_query
+from dashboard.wording import Head
 from db import read
 
 STATISTICS = {
@@ -44,10 +45,10 @@ def lens_tokens(context: Context, checkpoint_id: int, layer: int, head: int) -> 
     return _lens_tokens(context, checkpoint_id, layer, head, context.position)
 
 
-def lens_heads(context: Context, checkpoint_id: int) -> set[tuple[int, int]]:
+def lens_heads(context: Context, checkpoint_id: int) -> set[Head]:
     """Layer and head of every head of a checkpoint that has such tokens."""
     table = _lens_heads(context, checkpoint_id, context.position)
-    return set(zip(table["layer"].astype(int), table["head"].astype(int), strict=True))
+    return {Head(int(layer), int(head)) for layer, head in zip(table["layer"], table["head"], strict=True)}
 
 
 def principal_components(context: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from dashboard.charts.maps import directions, ring
 from dashboard.colours import is_dark
 from dashboard.context import Context
 from dashboard.records import records
-from dashboard.wording import parse_head
+from dashboard.wording import Head, parse_head
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 DRAWN = ["x", "y", "z", "kind", "share", "checkpoint", "layer", "head"]
@@ -33,7 +33,7 @@ def map_labels(projections: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def direction_map(context: Context, probes: pd.DataFrame, chosen: tuple[int, int] | None) -> None:
+def direction_map(context: Context, probes: pd.DataFrame, chosen: Head | None) -> None:
     """Toxicity directions of all heads and arms."""
     projections = rows.projections(context)
     projections = projections[projections["subject"] == "directions"]

@@ -11,7 +11,7 @@ from dashboard.charts.entangled import statistic_by_arm
 from dashboard.context import Context
 from dashboard.geometry_rows import STATISTICS
 from dashboard.records import records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 
 def difference_words(row: pd.Series) -> str:
@@ -73,9 +73,9 @@ def by_arm(context: Context) -> None:
         )
 
 
-def head_line(context: Context, table: pd.DataFrame, chosen: tuple[int, int], *, note: str) -> None:
+def head_line(context: Context, table: pd.DataFrame, chosen: Head, *, note: str) -> None:
     """The chosen head's numbers in every arm."""
-    of_head = table[(table["layer"] == chosen[0]) & (table["head"] == chosen[1])]
+    of_head = table[(table["layer"] == chosen.layer) & (table["head"] == chosen.head)]
     places = [
         geometry_rows.rank_interval(row, table[table["checkpoint"] == row["checkpoint"]])
         for _, row in of_head.iterrows()

@@ -9,7 +9,7 @@ from dashboard import controls, geometry_rows
 from dashboard.context import Context
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
-from dashboard.wording import head_name
+from dashboard.wording import Head, head_name
 
 SIDES = {"top": "Raised along the direction", "bottom": "Lowered along the direction"}
 
@@ -35,7 +35,7 @@ def _card(side: str, rows: pd.DataFrame, blurred: bool) -> Shown:
     )
 
 
-def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: tuple[int, int]) -> None:
+def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head) -> None:
     """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
         st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")
@@ -62,7 +62,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: tupl
         )
 
 
-def _others(context: Context, checkpoint_id: int, chosen: tuple[int, int]) -> None:
+def _others(context: Context, checkpoint_id: int, chosen: Head) -> None:
     heads = sorted(geometry_rows.lens_heads(context, checkpoint_id))
     if not heads:
         st.caption("No direction of this checkpoint was read through the unembedding yet.")

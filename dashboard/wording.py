@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
@@ -108,15 +108,22 @@ def condition_label(method: str, strength: float | None, matched_cost: float | N
     return name if missing(strength) else f"{name}, strength {strength:g}"
 
 
+class Head(NamedTuple):
+    """One attention head."""
+
+    layer: int
+    head: int
+
+
 def head_name(layer: int, head: int) -> str:
     """A head's short name, as it stands in links: `L2H3`."""
     return f"L{layer}H{head}"
 
 
-def parse_head(name: str | None) -> tuple[int, int] | None:
-    """Layer and head of a short name; None for anything else."""
+def parse_head(name: str | None) -> Head | None:
+    """The head of a short name; None for anything else."""
     match = _HEAD.match(name or "")
-    return (int(match[1]), int(match[2])) if match else None
+    return Head(int(match[1]), int(match[2])) if match else None
 
 
 def number(value: float | None, digits: int = 3) -> str:

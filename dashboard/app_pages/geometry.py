@@ -21,7 +21,7 @@ from dashboard.charts.heads import head_map, limits, most_per_line, outline, sur
 from dashboard.colours import is_dark
 from dashboard.context import Context, current
 from dashboard.records import records
-from dashboard.wording import MEASURES, arm_label, head_name, parse_head
+from dashboard.wording import MEASURES, Head, arm_label, head_name, parse_head
 
 COLUMNS = ["layer", "head"]
 
@@ -79,11 +79,11 @@ def answer(context: Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
     st.markdown(f"#### {sentence}")
 
 
-def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, *, chosen: tuple[int, int] | None) -> None:
+def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, *, chosen: Head | None) -> None:
     """Two maps on one scale, and their difference where their shapes agree."""
     column, words = MEASURES[measure]
     span = limits(column, left, right)
-    mark = [] if chosen is None else [outline(chosen[1], chosen[0])]
+    mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
     same = left["checkpoint"].iloc[0] == right["checkpoint"].iloc[0]
     grid = st.grid(3, min_column_width=330)
     for side, table in (("left", left), ("right", right)):

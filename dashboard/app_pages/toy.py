@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import card
 from dashboard.charts import toy as charts
+from dashboard.charts.frame import Level
 from dashboard.colours import is_dark
 from dashboard.context import database_now
 from dashboard.reading import Database
@@ -91,12 +92,12 @@ def pick_view() -> tuple[str, str]:
     return str(probe), str(cosine or "absolute")
 
 
-def references(experiment: pd.Series, cosine: str) -> tuple[tuple[float, str, str], ...]:
+def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
     """Lines of the random null and, for absolute cosines, of Welch's bound."""
     null = float(experiment[f"null_{cosine}"])
-    lines = [(null, f"Random directions {null:.3f}", "dot")]
+    lines = [Level(null, f"Random directions {null:.3f}")]
     if cosine == "absolute":
-        lines.append((float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
+        lines.append(Level(float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
     return tuple(lines)
 
 

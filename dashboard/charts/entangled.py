@@ -12,7 +12,7 @@ from dashboard.charts.frame import bars, figure
 from dashboard.charts.heads import clickable, outline, squares
 from dashboard.colours import arm_colour, diverging, ink
 from dashboard.records import arm_groups, records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 
 def _cosine_hover(row: Any) -> str:
@@ -32,7 +32,7 @@ def _cosine_hover(row: Any) -> str:
     )
 
 
-def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool) -> go.Figure:
+def cosine_map(rows: pd.DataFrame, *, chosen: Head | None, dark: bool) -> go.Figure:
     """Heads down, features across, coloured by cosine with toxicity; a dot where p < 0.05.
 
     Columns: layer, head, feature, cosine (missing where too noisy), low, high, null_low, null_high, p,
@@ -64,7 +64,7 @@ def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool
     return chart
 
 
-def chosen_row(rows: pd.DataFrame, chosen: tuple[int, int] | None) -> list[dict[str, Any]]:
+def chosen_row(rows: pd.DataFrame, chosen: Head | None) -> list[dict[str, Any]]:
     """The shape round the chosen head's row of the cosine map; none where it is not among `rows`."""
     places = list(dict.fromkeys(zip(rows["layer"].tolist(), rows["head"].tolist(), strict=True)))
     return [outline(0, places.index(chosen), rows["feature"].nunique())] if chosen in places else []

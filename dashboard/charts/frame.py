@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -18,6 +18,14 @@ LEGEND: Final[dict[str, Any]] = {
 }
 MOST_POINTS: Final = 15_000
 """Points a chart sends to the browser; above that it samples and says so."""
+
+
+class Level(NamedTuple):
+    """A horizontal line across a chart, with its words."""
+
+    value: float
+    text: str
+    dash: str = "dot"
 
 
 def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Figure:

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import bars, figure
+from dashboard.charts.frame import Level, bars, figure
 from dashboard.charts.maps import CATEGORIES
 from dashboard.colours import SEQUENTIAL, arm_colour, arm_mark, fade, ink
 from dashboard.records import records
 from dashboard.wording import number
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+
+
+class Reference(NamedTuple):
+    """A figure from elsewhere in a condition's column."""
+
+    condition: str
+    value: float
+    text: str
 
 
 def condition_colours(order: Sequence[str], *, dark: bool) -> dict[str, str]:
@@ -32,15 +40,15 @@ def by_condition(
     *,
     dark: bool,
     x: str = "label",
-    reference: Sequence[tuple[str, float, str]] = (),
-    level: tuple[float, str] | None = None,
+    reference: Sequence[Reference] = (),
+    level: Level | None = None,
     factor: float = 1.0,
     colours: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """One column per condition (or `x`), one marker per arm with its interval.
 
-    Columns: arm, kind, share, value, low, high, n, n_seeds and `x`. reference: (column, value, words) of
-    figures from elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent;
+    Columns: arm, kind, share, value, low, high, n, n_seeds and `x`. reference: figures from
+    elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent;
     colours: by `arm`, where these are not the arms' own.
     """
     chart = figure("", y_title, 400)
@@ -72,8 +80,8 @@ def by_condition(
     _reference(chart, places, reference, dark=dark)
     if level is not None:
         chart.add_hline(
-            y=level[0] * factor, line={"dash": "dot", "color": ink(dark=dark), "width": 1},
-            annotation={"text": level[1], "font": {"size": 11}},
+            y=level.value * factor, line={"dash": level.dash, "color": ink(dark=dark), "width": 1},
+            annotation={"text": level.text, "font": {"size": 11}},
         )  # fmt: skip
     _columns(chart, order)
     return chart
@@ -89,15 +97,16 @@ def _columns(chart: go.Figure, order: Sequence[str]) -> None:
 
 
 def _reference(
-    chart: go.Figure, places: dict[str, int], reference: Sequence[tuple[str, float, str]], *, dark: bool
+    chart: go.Figure, places: dict[str, int], reference: Sequence[Reference], *, dark: bool
 ) -> None:
-    marks = [mark for mark in reference if mark[0] in places]
+    marks = [mark for mark in reference if mark.condition in places]
     if marks:
         chart.add_trace(
             go.Scatter(
-                x=[places[mark[0]] + 0.38 for mark in marks], y=[mark[1] for mark in marks], mode="markers",
+                x=[places[mark.condition] + 0.38 for mark in marks], y=[mark.value for mark in marks],
+                mode="markers",
                 marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": ink(dark=dark)}},
-                name="The paper's figures (reference)", hovertext=[mark[2] for mark in marks],
+                name="The paper's figures (reference)", hovertext=[mark.text for mark in marks],
                 hoverinfo="text",
             )
         )  # fmt: skip
@@ -127,7 +136,7 @@ def curves(
     y_title: str,
     dark: bool,
     logarithmic: bool = False,
-    level: tuple[float, str] | None = None,
+    level: Level | None = None,
 ) -> go.Figure:
     """A line with its band per condition. Columns: label, x, value, low, high, n.
 
@@ -152,8 +161,8 @@ def curves(
         )  # fmt: skip
     if level is not None:
         chart.add_hline(
-            y=level[0], line={"dash": "dash", "color": ink(dark=dark), "width": 1.5},
-            annotation={"text": level[1], "font": {"size": 11}},
+            y=level.value, line={"dash": level.dash, "color": ink(dark=dark), "width": 1.5},
+            annotation={"text": level.text, "font": {"size": 11}},
         )  # fmt: skip
     if logarithmic:
         chart.update_xaxes(**_doublings({float(value) for value in table["x"]}))

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dashboard.charts.frame import MOST_POINTS, evenly, figure
 from dashboard.colours import SEQUENTIAL, arm_colour, diverging
 from dashboard.records import arm_groups, groups, records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 DETAILS = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "selectivity", "separation", "n_test")
 CHOSEN = "#E8590C"
@@ -42,7 +42,7 @@ def head_map(
     measure: str,
     *,
     span: tuple[float, float],
-    chosen: tuple[int, int] | None,
+    chosen: Head | None,
     dark: bool,
     difference: bool = False,
 ) -> go.Figure:
@@ -64,7 +64,7 @@ def head_map(
     if "rank" in rows and not difference:
         chart.add_trace(_steered(rows[rows["rank"].notna()]))
     if chosen is not None:
-        chart.add_shape(**outline(chosen[1], chosen[0]))
+        chart.add_shape(**outline(chosen.head, chosen.layer))
     for axis, values in ((chart.update_xaxes, table.columns), (chart.update_yaxes, table.index)):
         edges = [float(values.min()) - 0.5, float(values.max()) + 0.5]
         axis(range=edges, dtick=max(1, len(values) // 14), showgrid=False)

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from dashboard.charts.frame import figure
 from dashboard.colours import arm_colour, ink
 from dashboard.records import arm_groups, records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 # Okabe and Ito's eight, without black: told apart with every common kind of colour vision.
 CATEGORIES: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -42,7 +42,7 @@ def _frame(method: str, flat: bool, height: int) -> go.Figure:
 
 
 def directions(
-    rows: pd.DataFrame, method: str, *, chosen: tuple[int, int] | None, dark: bool, flat: bool = True
+    rows: pd.DataFrame, method: str, *, chosen: Head | None, dark: bool, flat: bool = True
 ) -> go.Figure:
     """Toxicity directions, one point per head and checkpoint, coloured by arm, the chosen head ringed.
 
@@ -68,9 +68,9 @@ def directions(
     return chart
 
 
-def ring(rows: pd.DataFrame, chosen: tuple[int, int], *, dark: bool) -> go.Scattergl:
+def ring(rows: pd.DataFrame, chosen: Head, *, dark: bool) -> go.Scattergl:
     """Rings round the points of one head in every checkpoint, for the flat map of directions."""
-    ringed = rows[(rows["layer"] == chosen[0]) & (rows["head"] == chosen[1])]
+    ringed = rows[(rows["layer"] == chosen.layer) & (rows["head"] == chosen.head)]
     return go.Scattergl(
         x=ringed["x"],
         y=ringed["y"],

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
-from dashboard.charts.frame import bars, figure
+from dashboard.charts.frame import Level, bars, figure
 from dashboard.colours import fade, ink
 from dashboard.toy.rows import RARE_FEATURES, over_seeds
 
@@ -33,17 +33,15 @@ def _share_axis(chart: go.Figure, shares: list[float]) -> None:
     )
 
 
-def _reference(
-    chart: go.Figure, value: float, text: str, *, dash: str, shares: list[float], dark: bool
-) -> None:
+def _reference(chart: go.Figure, level: Level, shares: list[float], *, dark: bool) -> None:
     """A level across all shares, named in the legend: beside the line its name would lie on the data."""
     chart.add_trace(
         go.Scatter(
             x=[shares[0] * 0.9, shares[-1] * 1.1],
-            y=[value, value],
+            y=[level.value, level.value],
             mode="lines",
-            name=text,
-            line={"color": ink(dark=dark), "width": 1.2, "dash": dash},
+            name=level.text,
+            line={"color": ink(dark=dark), "width": 1.2, "dash": level.dash},
             hoverinfo="skip",
         )
     )
@@ -55,13 +53,13 @@ def over_share(
     y_title: str,
     *,
     dark: bool,
-    references: tuple[tuple[float, str, str], ...] = (),
+    references: tuple[Level, ...] = (),
     unit_range: bool = True,
     height: int = 400,
 ) -> go.Figure:
     """Rare chain and controls over the share: means over seeds with intervals, single seeds faint.
 
-    Columns: share, seed, `rare_QUANTITY` and `control_QUANTITY`. `references` are (value, text, dash).
+    Columns: share, seed, `rare_QUANTITY` and `control_QUANTITY`. `references` are lines across it.
     """
     chart = figure(SHARE_TITLE, y_title, height)
     for name, label, colour, symbol in GROUPS:
@@ -96,12 +94,12 @@ def over_share(
             )
         )
     shares = sorted(set(rows["share"]))
-    for value, text, dash in references:
-        _reference(chart, value, text, dash=dash, shares=shares, dark=dark)
+    for level in references:
+        _reference(chart, level, shares, dark=dark)
     _share_axis(chart, shares)
     if unit_range:
         lowest = min(rows[f"rare_{quantity}"].min(), rows[f"control_{quantity}"].min())
-        floor = min([0.35, float(lowest) - 0.03, *(value - 0.03 for value, _, _ in references)])
+        floor = min([0.35, float(lowest) - 0.03, *(level.value - 0.03 for level in references)])
         chart.update_yaxes(range=[floor, 1.02])
     return chart
 

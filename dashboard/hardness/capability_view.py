@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card
+from dashboard.charts.frame import Level
 from dashboard.charts.hardness import by_condition
 from dashboard.colours import is_dark
 from dashboard.context import Context
@@ -57,7 +58,7 @@ def show(context: Context) -> None:
     fraction = unit == "fraction"
     _answer(changes, task, unit)
     chance = scores.loc[scores["part"] == part, "chance"].dropna()
-    level = (float(chance.iloc[0]), f"chance {float(chance.iloc[0]):.0%}") if len(chance) else None
+    level = Level(float(chance.iloc[0]), f"chance {float(chance.iloc[0]):.0%}") if len(chance) else None
     with st.container(border=True):
         title = f"{task_title(task)}{f', {part}' if part else ''}"
         card.chart(

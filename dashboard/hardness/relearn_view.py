@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card
+from dashboard.charts.frame import Level
 from dashboard.charts.hardness import curves, steps_needed
 from dashboard.colours import is_dark
 from dashboard.context import Context
@@ -77,7 +78,8 @@ def _curves(context: Context, steps: pd.DataFrame) -> None:
         for i in part["attack_id"].unique()
         if "base_toxicity" in parameters[i]
     ]
-    level = (sum(bases) / len(bases), "before the detox") if bases and series == "toxicity" else None
+    is_compared = bool(bases) and series == "toxicity"
+    level = Level(sum(bases) / len(bases), "before the detox", "dash") if is_compared else None
     card.chart(
         curves(
             pooled,

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, rows
-from dashboard.charts.hardness import by_condition
+from dashboard.charts.hardness import Reference, by_condition
 from dashboard.colours import is_dark
 from dashboard.context import Context
 from dashboard.hardness import rows as hardness
@@ -47,7 +47,7 @@ def show(context: Context, table: pd.DataFrame) -> None:
     steered = [name for name in order if name.startswith("ITI")]
     _answer(gcg, [order[0], (steered or order)[-1]], rule)
     reference = [
-        (
+        Reference(
             order[0] if strength == "none" else steered[-1] if steered else "",
             value,
             f"paper: {words}, {value:g} %",

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card
+from dashboard.charts.frame import Level
 from dashboard.charts.hardness import by_condition, condition_colours, curves, heat
 from dashboard.colours import is_dark
 from dashboard.context import Context
@@ -41,7 +42,7 @@ def injections(context: Context, table: pd.DataFrame) -> None:
         colours = condition_colours(hardness.conditions_of(part), dark=is_dark())
         card.chart(
             by_condition(drawn, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
-                         level=(0.0, ""), colours=colours),
+                         level=Level(0.0, ""), colours=colours),
             key="injection",
             title=f"What a frame adds, {arm}",
             alt="Change of toxicity by injection template against the plain prompt, by condition",
