@@ -39,7 +39,9 @@ def activation_map(context: Context, chosen: Head | None, preferred: str) -> Non
         if not names:
             _others(context, kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
             return
-        _one(context, chosen, sorted(names), kept_heads=of_head, maps_of_head=maps, preferred=preferred)
+        _checkpoint_map(
+            context, chosen, sorted(names), kept_heads=of_head, maps_of_head=maps, preferred=preferred
+        )
 
 
 def _is(table: pd.DataFrame, head: Head) -> pd.Series:
@@ -56,7 +58,7 @@ def _others(context: Context, heads: pd.DataFrame, chosen: Head, *, preferred: s
             st.button(name, key=f"go_{name}", on_click=controls.choose_head, args=(name,))
 
 
-def _one(
+def _checkpoint_map(
     context: Context,
     chosen: Head,
     names: list[str],

@@ -97,14 +97,14 @@ ADOPT = 4
 
 
 @pace.ticking
-def pulse(token: str, drawn: float, pause_then: float, *, follows_work: bool) -> None:
-    """Redraw the page where what it shows has changed since `seen`, or where its pace has changed."""
+def pulse(drawn_token: str, drawn_at: float, drawn_pause: float, *, follows_work: bool) -> None:
+    """Redraw the page where what it shows has changed since it was drawn, or where its pace has changed."""
     pause = pace.PACE.look_every()
-    changed = time.monotonic() - drawn > pace.PACE.redraw_every() and (
+    changed = time.monotonic() - drawn_at > pace.PACE.redraw_every() and (
         changed_part(database_now().token, progress=follows_work)
-        != changed_part(token, progress=follows_work)
+        != changed_part(drawn_token, progress=follows_work)
     )
-    if changed or not pause_then / ADOPT <= pause <= pause_then * ADOPT:
+    if changed or not drawn_pause / ADOPT <= pause <= drawn_pause * ADOPT:
         st.rerun()
 
 

@@ -114,14 +114,14 @@ def _left_out(heads: pd.DataFrame) -> str:
 def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
     """One sentence on the chosen head's entanglement; empty where it was not measured."""
     table = geometry_rows.entanglement(context)
-    of_head_rows = table[
+    measured = table[
         (table["checkpoint"] == checkpoint)
         & (table["layer"] == chosen.layer)
         & (table["head"] == chosen.head)
     ]
-    if of_head_rows.empty:
+    if measured.empty:
         return ""
-    row = of_head_rows.iloc[0]
+    row = measured.iloc[0]
     if pd.isna(row["value"]):
         return f"Entanglement of {head_name(*chosen)}: too noisy in {checkpoint} to be told."
     bound = "" if pd.isna(row["welch"]) else f", Welch's bound {row['welch']:.2f}"

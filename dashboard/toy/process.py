@@ -31,7 +31,7 @@ def arguments(setting: str, options: dict[str, float | int | None], *, shares: s
     return words
 
 
-def start(home: Home, arguments_given: list[str]) -> Started:
+def start(home: Home, arguments: list[str]) -> Started:
     """Begin `hormesis` with these arguments. Raises RunProblem where one begun here still runs."""
     with _lock:
         before = _started.get(home.folder)
@@ -43,12 +43,10 @@ def start(home: Home, arguments_given: list[str]) -> Started:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
         environment |= {"HORMESIS_HOME": str(home.folder), "HORMESIS_DB": home.url}
         with log.open("ab") as out:
-            out.write(
-                f"# {time.strftime('%Y-%m-%d %H:%M:%S')} hormesis {' '.join(arguments_given)}\n".encode()
-            )
+            out.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} hormesis {' '.join(arguments)}\n".encode())
             out.flush()
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.cli", *arguments_given],
+                [sys.executable, "-m", "pipeline.cli", *arguments],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
