@@ -9,46 +9,48 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, geometry_rows, rows
+from dashboard import card, controls, geometry_rows, rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.frame import sample
 from dashboard.charts.maps import activations
+from dashboard.context import Context
 from dashboard.geometry_view import METHODS, map_labels
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
-from dashboard.wording import head_name
+from dashboard.wording import Head, head_name
 
 GROUPINGS = {"Label": "label", "Group": "group", "Source": "source", "Split": "split", "Score": "score"}
 COMPONENTS = {"PCA, 2-D": 2, "PCA, 3-D": 3}
 MOST_TEXTS = 12
-Head = tuple[int, int]
 
 
-def activation_map(found: context.Context, chosen: Head | None, preferred: str) -> None:
+def activation_map(context: Context, chosen: Head | None, preferred: str) -> None:
     """The chosen head's activations in one checkpoint; heads to choose where they were not kept."""
-    kept = geometry_rows.kept_heads(found)
-    stored = rows.projections(found)
+    kept_heads = geometry_rows.kept_heads(context)
+    stored = rows.projections(context)
     stored = stored[stored["subject"] == "activations"]
-    if chosen is None or (kept.empty and stored.empty):
+    if chosen is None or (kept_heads.empty and stored.empty):
         return
     with st.container(border=True):
         st.markdown(f"**Activations of {head_name(*chosen)}**")
-        mine = kept[_is(kept, chosen)]
-        found_maps = stored[_is(stored, chosen)]
-        names = list(dict.fromkeys([*mine["checkpoint"].astype(str), *found_maps["checkpoint"].astype(str)]))
+        of_head = kept_heads[_is(kept_heads, chosen)]
+        maps = stored[_is(stored, chosen)]
+        names = list(dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)]))
         if not names:
-            _others(found, kept if len(kept) else stored, chosen, preferred)
+            _others(context, kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
             return
-        _one(found, chosen, sorted(names), mine, found_maps, preferred)
+        _checkpoint_map(
+            context, chosen, sorted(names), kept_heads=of_head, maps_of_head=maps, preferred=preferred
+        )
 
 
 def _is(table: pd.DataFrame, head: Head) -> pd.Series:
-    return (table["layer"] == head[0]) & (table["head"] == head[1])
+    return (table["layer"] == head.layer) & (table["head"] == head.head)
 
 
-def _others(found: context.Context, known: pd.DataFrame, chosen: Head, preferred: str) -> None:
-    own = known[known["checkpoint"] == preferred]
-    places = (own if len(own) else known).drop_duplicates(["layer", "head"])
+def _others(context: Context, heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
+    own = heads[heads["checkpoint"] == preferred]
+    places = (own if len(own) else heads).drop_duplicates(["layer", "head"])
     st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
     with st.container(horizontal=True, gap="small"):
         for row in records(places)[:16]:
@@ -56,12 +58,13 @@ def _others(found: context.Context, known: pd.DataFrame, chosen: Head, preferred
             st.button(name, key=f"go_{name}", on_click=controls.choose_head, args=(name,))
 
 
-def _one(
-    found: context.Context,
+def _checkpoint_map(
+    context: Context,
     chosen: Head,
     names: list[str],
-    kept: pd.DataFrame,
-    stored: pd.DataFrame,
+    *,
+    kept_heads: pd.DataFrame,
+    maps_of_head: pd.DataFrame,
     preferred: str,
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -69,9 +72,9 @@ def _one(
         checkpoint = str(
             st.selectbox("Checkpoint", names, index=place, key="of", bind="query-params", width=220)
         )
-        mine = stored[stored["checkpoint"] == checkpoint]
-        maps = map_labels(mine.sort_values(["method", "dimensions"], ascending=[False, True]))
-        block = kept[kept["checkpoint"] == checkpoint]
+        projections = maps_of_head[maps_of_head["checkpoint"] == checkpoint]
+        maps = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
+        block = kept_heads[kept_heads["checkpoint"] == checkpoint]
         labels = list(dict.fromkeys([*maps, *(COMPONENTS if len(block) else ())]))
         label = str(
             st.segmented_control(
@@ -85,20 +88,25 @@ def _one(
         )
     label = label if label in labels else labels[0]
     if label in COMPONENTS and len(block):
-        points = geometry_rows.components(found, int(block["checkpoint_id"].iloc[0]), *chosen)
-        if points is None:
+        points = geometry_rows.principal_components(context, int(block["checkpoint_id"].iloc[0]), *chosen)
+        if points.empty:
             st.caption("Too few statements to map.")
             return
-        _draw(found, points, "PCA", COMPONENTS[label] == 2, by, len(points))
+        _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, by=by, n=len(points))
     else:
-        row = mine[mine["id"] == maps[label]].iloc[0]
+        row = projections[projections["id"] == maps[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
         _draw(
-            found, rows.points(found, int(row["id"])), method, int(row["dimensions"]) == 2, by, int(row["n"])
+            context,
+            rows.projection_points(context, int(row["id"])),
+            method,
+            flat=int(row["dimensions"]) == 2,
+            by=by,
+            n=int(row["n"]),
         )
 
 
-def _draw(found: context.Context, points: pd.DataFrame, method: str, flat: bool, by: str, n: int) -> None:
+def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, by: str, n: int) -> None:
     points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
     column = GROUPINGS.get(by, "label")
@@ -118,30 +126,30 @@ def _draw(found: context.Context, points: pd.DataFrame, method: str, flat: bool,
     )
     picked = [int(value) for value in card.selected("activations")] if flat else []
     if picked:
-        _statements(found, points, picked)
+        _statements(context, points, picked)
 
 
-def _statements(found: context.Context, points: pd.DataFrame, picked: list[int]) -> None:
+def _statements(context: Context, points: pd.DataFrame, picked: list[int]) -> None:
     """The statements in the lasso: a table without texts, and the texts, blurred, page by page."""
-    mine = points[points["example_id"].isin(picked)]
-    toxic = int((mine["label"] == "toxic").sum())
+    statements = points[points["example_id"].isin(picked)]
+    toxic = int((statements["label"] == "toxic").sum())
     columns = ["example_id", "label", "group", "source", "split", "score", "x", "y"]
     card.table(
-        mine[columns],
+        statements[columns],
         key="lasso",
-        title=f"{len(mine):,} statements chosen",
+        title=f"{len(statements):,} statements chosen",
         alt="The statements inside the lasso, without their texts",
-        note=f"{toxic:,} toxic, {len(mine) - toxic:,} not.",
+        note=f"{toxic:,} toxic, {len(statements) - toxic:,} not.",
         height=240,
     )
-    pages = -(-len(mine) // MOST_TEXTS)
+    pages = -(-len(statements) // MOST_TEXTS)
     page = 1
     if pages > 1:
         page = int(
             st.number_input("Texts, page", 1, pages, 1, key="lasso_page", bind="query-params", width=130)
         )
     start = (page - 1) * MOST_TEXTS
-    ids = [int(value) for value in mine["example_id"].iloc[start : start + MOST_TEXTS]]
+    ids = [int(value) for value in statements["example_id"].iloc[start : start + MOST_TEXTS]]
     items = [
         Shown(
             str(row.text),
@@ -151,8 +159,8 @@ def _statements(found: context.Context, points: pd.DataFrame, picked: list[int])
             ),
             blurred=row.label == 1,
         )
-        for row in records(rows.example_texts(found, ids))
+        for row in records(rows.examples_by_id(context, tuple(ids)))
     ]
     show_texts(items, key="statements", columns=3)
     if pages > 1:
-        st.caption(f"Texts {start + 1} to {start + len(items)} of {len(mine):,}.")
+        st.caption(f"Texts {start + 1} to {start + len(items)} of {len(statements):,}.")

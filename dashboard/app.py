@@ -10,7 +10,9 @@ import time
 
 import streamlit as st
 
-from dashboard import context, pace, rows, states
+from dashboard import pace, rows, states
+from dashboard.context import Context, arrived, choose, database_now, forget, study_names
+from dashboard.reading import Database
 from db.problems import DatabaseProblem
 from db.read import changed_part
 
@@ -44,7 +46,8 @@ PAGES = [
     ),
     st.Page(
         "app_pages/hardness.py",
-        title="Hardness",
+        title="Robustness",
+        url_path="hardness",
         icon=":material/security:",
         help="How hard is the detox to undo? Attacks, relearning, and what the models can still do.",
     ),
@@ -74,14 +77,15 @@ PAGES = [
     ),
     st.Page(
         "app_pages/definitions.py",
-        title="Definitions",
+        title="Glossary",
+        url_path="definitions",
         icon=":material/menu_book:",
         help="Every term on these pages, its formula and its source.",
     ),
 ]
-ALWAYS_OPEN = {"Definitions", "Runs", "Toy experiment"}
+ALWAYS_OPEN = {"Glossary", "Runs", "Toy experiment"}
 # Pages that need no study, so its absence is nothing to tell there.
-WITHOUT_STUDY = {"Definitions", "Toy experiment"}
+WITHOUT_STUDY = {"Glossary", "Toy experiment"}
 # Not redrawn when rows change: the person is in the middle of something.
 KEEPS_STILL = {"Steer live"}
 # Redrawn also while a stage goes on; the others when one has ended.
@@ -93,31 +97,31 @@ ADOPT = 4
 
 
 @pace.ticking
-def pulse(seen: str, drawn: float, every: float, follows_work: bool) -> None:
-    """Redraw the page where what it shows has changed since `seen`, or where its pace has changed."""
+def pulse(drawn_token: str, drawn_at: float, drawn_pause: float, *, follows_work: bool) -> None:
+    """Redraw the page where what it shows has changed since it was drawn, or where its pace has changed."""
     pause = pace.PACE.look_every()
-    changed = time.monotonic() - drawn > pace.PACE.redraw_every() and (
-        changed_part(context.fresh_token(), progress=follows_work)
-        != changed_part(seen, progress=follows_work)
+    changed = time.monotonic() - drawn_at > pace.PACE.redraw_every() and (
+        changed_part(database_now().token, progress=follows_work)
+        != changed_part(drawn_token, progress=follows_work)
     )
-    if changed or not every / ADOPT <= pause <= every * ADOPT:
+    if changed or not drawn_pause / ADOPT <= pause <= drawn_pause * ADOPT:
         st.rerun()
 
 
-def toolbar(url: str, token: str) -> bool:
+def toolbar(database: Database) -> bool:
     """Draw the study picker and the switch. Returns whether there is a study to show."""
-    studies = rows.studies(url, token)
+    studies = rows.studies(database)
     with st.container(horizontal=True, vertical_alignment="bottom", key="toolbar"):
         if len(studies):
-            names = context.study_names(studies)
-            if page.title == "Runs" and (place := context.arrived(studies)) is not None:
+            names = study_names(studies)
+            if page.title == "Runs" and (place := arrived(studies)) is not None:
                 st.session_state["study"] = names[place]
                 st.session_state["tab"] = "Progress"
             picked = st.selectbox("Study", names, key="study", bind="query-params", width=280)
-            found = context.choose(url, token, studies, names.index(picked) if picked in names else 0)
-            status_badge(found)
+            context = choose(database, studies, names.index(picked) if picked in names else 0)
+            status_badge(context)
         else:
-            context.forget()
+            forget()
         st.space("stretch")
         st.toggle(
             "Show all texts",
@@ -128,9 +132,9 @@ def toolbar(url: str, token: str) -> bool:
     return bool(len(studies))
 
 
-def status_badge(found: context.Context) -> None:
+def status_badge(context: Context) -> None:
     """One word on the study's state."""
-    progress = rows.study_progress(found)
+    progress = rows.study_progress(context)
     if progress.active:
         st.badge(f"Running, {progress.fraction:.0%}", icon=":material/play_circle:", color="blue")
     elif progress.gone:
@@ -145,17 +149,17 @@ def status_badge(found: context.Context) -> None:
         st.badge("Not finished", icon=":material/pending:", color="gray")
 
 
-def draw(page: st.Page, url: str, token: str) -> None:
+def draw(page: st.Page, database: Database) -> None:
     """The page in its frame, or what is wrong with the database."""
     try:
-        ready = toolbar(url, token)
+        ready = toolbar(database)
         states.content_note()
         if not ready and page.title not in WITHOUT_STUDY:
             states.database_problem(DatabaseProblem("empty", "the database holds no study"))
         if ready or page.title in ALWAYS_OPEN:
             run(page)
     except DatabaseProblem as problem:
-        context.forget()
+        forget()
         if page.title not in WITHOUT_STUDY:
             states.database_problem(problem)
         if page.title in ALWAYS_OPEN:
@@ -169,8 +173,8 @@ def run(page: st.Page) -> None:
 
 
 page = st.navigation(PAGES, position="top")
-token = context.fresh_token()
+database = database_now()
 with pace.whole_page():
-    draw(page, context.address(), token)
+    draw(page, database)
 if page.title not in KEEPS_STILL:
-    pulse(token, time.monotonic(), pace.PACE.look_every(), page.title in FOLLOWS_WORK)
+    pulse(database.token, time.monotonic(), pace.PACE.look_every(), follows_work=page.title in FOLLOWS_WORK)

@@ -13,9 +13,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from dashboard import context, exports
+from dashboard import exports
 from dashboard.charts.drawn import Drawn
 from dashboard.colours import is_dark
+from dashboard.context import current_or_none
 from dashboard.stamp import stamp
 from dashboard.terms import links, term_of
 
@@ -26,7 +27,7 @@ CONFIG: dict[str, Any] = {
 }
 
 
-def _button(label: str, make: Callable[[], bytes], name: str, mime: str, key: str) -> None:
+def _button(label: str, make: Callable[[], bytes], name: str, *, mime: str, key: str) -> None:
     st.download_button(
         label,
         data=make,
@@ -41,8 +42,8 @@ def _button(label: str, make: Callable[[], bytes], name: str, mime: str, key: st
 
 
 def _study_name() -> str:
-    found = context.known()
-    return str(found.study["name"]) if found is not None else ""
+    context = current_or_none()
+    return str(context.study["name"]) if context is not None else ""
 
 
 def _whole(figure: Figure) -> go.Figure:
@@ -53,6 +54,7 @@ def files(
     key: str,
     title: str,
     rows: pd.DataFrame | None,
+    *,
     figure: Figure | None = None,
     how: str = "",
     alt: str = "",
@@ -61,17 +63,17 @@ def files(
 
     Rows go out as CSV and Parquet, both and a figure as HTML, a figure as PNG where a browser can draw it.
     """
-    found, dark, name = context.known(), is_dark(), exports.file_name(_study_name(), key)
+    context, dark, name = current_or_none(), is_dark(), exports.file_name(_study_name(), key)
 
-    def facts() -> dict[str, str]:
-        return stamp(found, title or key, None if rows is None else len(rows))
+    def metadata() -> dict[str, str]:
+        return stamp(context, title or key, None if rows is None else len(rows))
 
     def page() -> bytes:
         # Imported when asked for: the templates' library is not needed to draw a page.
         from dashboard.report.single import single_page
 
-        whole = None if figure is None else _whole(figure)
-        return single_page(title or key, rows, whole, how=how, alt=alt, facts=facts(), dark=dark)
+        whole_figure = None if figure is None else _whole(figure)
+        return single_page(title or key, rows, whole_figure, how=how, alt=alt, metadata=metadata(), dark=dark)
 
     with st.popover(
         "Export",
@@ -82,17 +84,23 @@ def files(
     ):
         if rows is not None:
             table = rows
-            _button("CSV", lambda: exports.to_csv(table, facts()), f"{name}.csv", "text/csv", f"{key}_csv")
+            _button(
+                "CSV",
+                lambda: exports.to_csv(table, metadata()),
+                f"{name}.csv",
+                mime="text/csv",
+                key=f"{key}_csv",
+            )
             kind = "application/vnd.apache.parquet"
             _button(
                 "Parquet",
-                lambda: exports.to_parquet(table, facts()),
+                lambda: exports.to_parquet(table, metadata()),
                 f"{name}.parquet",
-                kind,
-                f"{key}_parquet",
+                mime=kind,
+                key=f"{key}_parquet",
             )
         label = "Interactive HTML" if figure is not None else "HTML"
-        _button(label, page, f"{name}.html", "text/html", f"{key}_html")
+        _button(label, page, f"{name}.html", mime="text/html", key=f"{key}_html")
         if figure is None:
             return
         if exports.can_draw_png():
@@ -101,20 +109,20 @@ def files(
                 "PNG (a few seconds)",
                 lambda: exports.to_png(_whole(drawn), dark=dark, title=title),
                 f"{name}.png",
-                "image/png",
-                f"{key}_png",
+                mime="image/png",
+                key=f"{key}_png",
             )
         st.caption("The camera above the chart saves it as you see it, as a PNG from your own browser.")
 
 
 def heading(
-    key: str, title: str, rows: pd.DataFrame | None, figure: Figure | None = None, **more: str
+    key: str, title: str, rows: pd.DataFrame | None, *, figure: Figure | None = None, **more: str
 ) -> None:
     """A title with the files beside it; the right is left to the toolbars of charts and tables."""
     with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
         if title:
             st.markdown(f"**{title}**", width="content")
-        files(key, title, rows, figure, **more)
+        files(key, title, rows, figure=figure, **more)
 
 
 def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: bool = True) -> None:
@@ -144,7 +152,7 @@ def chart(
 ) -> None:
     """A chart with its title, a sentence on how to read it, its files, and its rows below."""
     words = " ".join(part for part in (how, note) if part)
-    heading(key, title, rows, figure, how=words, alt=alt)
+    heading(key, title, rows, figure=figure, how=words, alt=alt)
     options: dict[str, Any] = {}
     if on_select != "ignore":
         options = {"on_select": on_select, "selection_mode": selection_mode}
@@ -182,32 +190,32 @@ def table(
         placeholder="–",
         **options,
     )
-    said = " ".join(part for part in (note, links(f"{title} {alt}")) if part)
-    if said:
-        st.caption(said)
+    caption = " ".join(part for part in (note, links(f"{title} {alt}")) if part)
+    if caption:
+        st.caption(caption)
     return state
 
 
-def column_help(rows: pd.DataFrame, given: dict[str, Any]) -> dict[str, Any]:
+def column_help(rows: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
     """Column settings with each known label's definition as its help, where none was given."""
-    made = dict(given)
+    columns = dict(settings)
     for name in map(str, rows.columns):
         term = term_of(name)
         if term is None:
             continue
-        if name not in made:
-            made[name] = st.column_config.Column(help=term.text)
-        elif isinstance(made[name], dict) and not made[name].get("help"):
-            made[name] = made[name] | {"help": term.text}
-    return made
+        if name not in columns:
+            columns[name] = st.column_config.Column(help=term.text)
+        elif isinstance(columns[name], dict) and not columns[name].get("help"):
+            columns[name] = columns[name] | {"help": term.text}
+    return columns
 
 
 def selected(key: str) -> list[Any]:
     """The customdata of the points selected on a chart, in order; empty where nothing is selected."""
     state = st.session_state.get(key)
     points = state.selection.points if state is not None else []
-    found = []
+    values = []
     for point in points:
         value = point.get("customdata")
-        found.append(value[0] if isinstance(value, list) and value else value)
-    return [value for value in found if value is not None]
+        values.append(value[0] if isinstance(value, list) and value else value)
+    return [value for value in values if value is not None]

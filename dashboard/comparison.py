@@ -6,7 +6,9 @@ import math
 
 import streamlit as st
 
-from dashboard import context, pair_rows
+from dashboard import pair_rows
+from dashboard.context import Context
+from dashboard.pair_rows import Pair
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
 
@@ -14,9 +16,9 @@ PER_PAGE = 6
 TOXIC = 0.5
 
 
-def _counts(found: context.Context, base: int, steered: int, prompts: str, scorer: str) -> int:
+def _counts(context: Context, pair: Pair) -> int:
     """Draw how many prompts changed which way; returns the number of pairs."""
-    change = pair_rows.change_counts(found, base, steered, prompts, scorer)
+    change = pair_rows.change_counts(context, pair)
     total = int(change["pairs"])
     with st.container(horizontal=True):
         for name, key, help_ in (
@@ -40,16 +42,14 @@ def _meta(score: float | None, scorer: str) -> str:
     return "not scored" if score is None or math.isnan(score) else f"{scorer} {score:.2f}"
 
 
-def veiled(found: context.Context, score: float | None) -> bool:
+def veiled(context: Context, score: float | None) -> bool:
     """Whether a text is blurred: unscored, toxic by its score, or from a study on real text."""
-    return not found.harmless or score is None or math.isnan(score) or score > TOXIC
+    return not context.harmless or score is None or math.isnan(score) or score > TOXIC
 
 
-def show(
-    found: context.Context, kind: str, share: float, condition_key: str, prompts: str, scorer: str
-) -> None:
+def show(context: Context, kind: str, share: float, *, condition_key: str, prompts: str, scorer: str) -> None:
     """The comparison for one seed of an arm."""
-    pairs = pair_rows.condition_pairs(found, kind, share, condition_key)
+    pairs = pair_rows.condition_pairs(context, kind=kind, share=share, condition_key=condition_key)
     if pairs.empty:
         st.info("No texts are kept for this condition.", icon=":material/hourglass_empty:")
         return
@@ -66,9 +66,9 @@ def show(
             key="order",
             bind="query-params",
         )
-    pair = pairs.iloc[names.index(str(name)) if name in names else 0]
-    base, steered = int(pair["base_id"]), int(pair["condition_id"])
-    total = _counts(found, base, steered, prompts, scorer)
+    ids = pairs.iloc[names.index(str(name)) if name in names else 0]
+    pair = Pair(int(ids["base_id"]), int(ids["condition_id"]), prompts, scorer)
+    total = _counts(context, pair)
     if not total:
         st.info(
             "These prompts have no scored texts under both conditions yet.", icon=":material/hourglass_empty:"
@@ -76,7 +76,7 @@ def show(
         return
     pages = max(1, math.ceil(total / PER_PAGE))
     page = st.pagination(pages, key="page", bind="query-params")
-    table = pair_rows.paired_texts(found, base, steered, prompts, scorer, str(order), PER_PAGE, page - 1)
+    table = pair_rows.paired_texts(context, pair, order=str(order), page=page - 1, size=PER_PAGE)
     items: list[Shown] = []
     for row in records(table):
         for title, text, score in (
@@ -89,7 +89,7 @@ def show(
                     title=title,
                     meta=_meta(score, scorer),
                     prompt=str(row.prompt),
-                    blurred=veiled(found, score),
+                    blurred=veiled(context, score),
                 )
             )
     show_texts(items, key="pairs", columns=2)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import rows
+from dashboard.reading import Database, change_token
 from dashboard.records import records
 from db.location import database_url
 
@@ -21,11 +21,9 @@ _AWAITED = "_awaited"
 
 
 @dataclass(frozen=True)
-class Context:
-    """The study on show and where its rows are. `token` changes whenever the database does."""
+class Context(Database):
+    """The study on show and the database where its rows are."""
 
-    url: str
-    token: str
     study: dict[str, Any]
     studies: pd.DataFrame
 
@@ -37,14 +35,19 @@ class Context:
     @property
     def config(self) -> dict[str, Any]:
         """The study's configuration as it was stored."""
-        found = self.study.get("config")
-        return found if isinstance(found, dict) else {}
+        config = self.study.get("config")
+        return config if isinstance(config, dict) else {}
 
     @property
     def revisions(self) -> dict[str, Any]:
         """Data source to revision, as it was stored."""
-        found = self.study.get("data_revisions")
-        return found if isinstance(found, dict) else {}
+        revisions = self.study.get("data_revisions")
+        return revisions if isinstance(revisions, dict) else {}
+
+    @property
+    def position(self) -> str:
+        """The study's own probing position."""
+        return str((self.config.get("probe") or {}).get("position", "last"))
 
     @property
     def harmless(self) -> bool:
@@ -53,58 +56,71 @@ class Context:
         return all(source.get("kind", "forum") == "forum" for source in sources)
 
 
+@dataclass(frozen=True)
+class AwaitedStudy:
+    """A study that was started from here and is not in the database yet."""
+
+    name: str
+    hash: str
+
+
 def service_address() -> str | None:
     """Where the model service answers, or None where none was named."""
     return (os.environ.get("HORMESIS_SERVICE") or "").rstrip("/") or None
 
 
-def address() -> str:
-    """The database's URL."""
-    return database_url()
+def database_now() -> Database:
+    """The dashboard's database as it is now; the token is empty where it cannot be looked at."""
+    url = database_url()
+    return Database(url, change_token(url))
 
 
 def study_names(studies: pd.DataFrame) -> list[str]:
     """Names for the picker and for links: the study's name, with the start of its hash where names repeat."""
-    twice = studies["name"].duplicated(keep=False)
+    repeats = studies["name"].duplicated(keep=False)
     return [
-        f"{row.name_} ({row.hash[:6]})" if again else str(row.name_)
-        for row, again in zip(records(studies.rename(columns={"name": "name_"})), twice, strict=True)
+        f"{row.name_} ({row.hash[:6]})" if is_repeated else str(row.name_)
+        for row, is_repeated in zip(records(studies.rename(columns={"name": "name_"})), repeats, strict=True)
     ]
 
 
 def await_study(name: str, study_hash: str) -> None:
     """A study was started from here: show it as soon as the database knows it."""
-    st.session_state[_AWAITED] = (name, study_hash)
+    st.session_state[_AWAITED] = AwaitedStudy(name, study_hash)
 
 
-def awaited() -> tuple[str, str] | None:
-    """Name and hash of the study that was started from here and is not in the database yet."""
-    waiting: tuple[str, str] | None = st.session_state.get(_AWAITED)
-    return waiting
+def awaited_study() -> AwaitedStudy | None:
+    """The study that was started from here and is not in the database yet."""
+    study: AwaitedStudy | None = st.session_state.get(_AWAITED)
+    return study
 
 
 def arrived(studies: pd.DataFrame) -> int | None:
     """The place of the awaited study once it is there; it is no longer awaited then."""
-    waiting = awaited()
+    study = awaited_study()
     hashes = [str(value) for value in studies["hash"]]
-    if waiting is None or waiting[1] not in hashes:
+    if study is None or study.hash not in hashes:
         return None
     del st.session_state[_AWAITED]
-    return hashes.index(waiting[1])
+    return hashes.index(study.hash)
 
 
-def choose(url: str, token: str, studies: pd.DataFrame, place: int) -> Context:
-    """Make the study at `place` the one on show for this run of the page."""
+def context_of(database: Database, studies: pd.DataFrame, place: int) -> Context:
+    """The context of the study at `place` among `studies`."""
     study = {str(name): value for name, value in studies.iloc[place].items()}
-    found = Context(url, token, study, studies)
-    st.session_state[_KEY] = found
-    return found
+    return Context(database.url, database.token, study, studies)
+
+
+def choose(database: Database, studies: pd.DataFrame, place: int) -> Context:
+    """Make the study at `place` the one on show for this run of the page."""
+    context = st.session_state[_KEY] = context_of(database, studies, place)
+    return context
 
 
 def current() -> Context:
     """The context of this run; pages run only after one was chosen."""
-    found: Context = st.session_state[_KEY]
-    return found
+    context: Context = st.session_state[_KEY]
+    return context
 
 
 def forget() -> None:
@@ -112,12 +128,7 @@ def forget() -> None:
     st.session_state.pop(_KEY, None)
 
 
-def known() -> Context | None:
+def current_or_none() -> Context | None:
     """The context of this run; None where no study is on show."""
-    found = st.session_state.get(_KEY)
-    return found if isinstance(found, Context) else None
-
-
-def fresh_token() -> str:
-    """The change token now; an empty string where the database cannot be looked at."""
-    return rows.change_token(address())
+    context = st.session_state.get(_KEY)
+    return context if isinstance(context, Context) else None

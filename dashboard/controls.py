@@ -30,27 +30,27 @@ def by_size(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in sizes.index]
 
 
-def prompt_set(found: Sequence[str]) -> str | None:
+def prompt_set(names: Sequence[str]) -> str | None:
     """Which prompts; None where there are none."""
-    if not found:
+    if not names:
         return None
-    return st.selectbox("Prompts", list(found), key="prompts", bind="query-params", width=220)
+    return st.selectbox("Prompts", list(names), key="prompts", bind="query-params", width=220)
 
 
-def scorer(found: Sequence[str]) -> str | None:
+def scorer(names: Sequence[str]) -> str | None:
     """Which scorer; None where there are none."""
-    if not found:
+    if not names:
         return None
-    return st.selectbox("Scorer", list(found), key="scorer", bind="query-params", width=220)
+    return st.selectbox("Scorer", list(names), key="scorer", bind="query-params", width=220)
 
 
 def fluency(choices: pd.DataFrame, prompts: str | None) -> tuple[str, str | None] | None:
     """The first fluency metric there is for these prompts, with its scorer; None where there is none."""
-    mine = choices[choices["prompt_set"] == prompts]
+    of_prompts = choices[choices["prompt_set"] == prompts]
     for name in FLUENCIES:
-        known = mine[mine["name"] == name]
-        if len(known):
-            return name, next(iter(options(known["scorer"])), None)
+        of_metric = of_prompts[of_prompts["name"] == name]
+        if len(of_metric):
+            return name, next(iter(options(of_metric["scorer"])), None)
     return None
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, geometry_rows
+from dashboard import card, controls, geometry_rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.records import records
-from dashboard.wording import arm_label, head_name, parse_head
+from dashboard.wording import Head, arm_label, head_name, parse_head
 
 MOST_HEADS = 60
 
@@ -38,9 +39,9 @@ def _said(means: pd.DataFrame) -> str:
     )
 
 
-def by_arm(found: context.Context) -> None:
+def by_arm(context: Context) -> None:
     """Entanglement of the steered heads over arms."""
-    table = geometry_rows.entangled(found)
+    table = geometry_rows.entanglement(context)
     table = table[table["rank"].notna()]
     if table["value"].notna().sum() == 0:
         st.info(
@@ -48,9 +49,9 @@ def by_arm(found: context.Context) -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    means = geometry_rows.head_summaries(found)
+    means = geometry_rows.head_summaries(context)
     means = means[means["name"] == "entanglement"]
-    given = int(table["value"].notna().sum())
+    n_values = int(table["value"].notna().sum())
     with st.container(border=True):
         card.chart(
             drawn(entanglement_by_arm, table, means, dark=is_dark()),
@@ -65,7 +66,7 @@ def by_arm(found: context.Context) -> None:
                 f"than chance would give features in so few dimensions."
             ),
             note=(
-                f"n = {given:,} of {len(table):,} heads ({int(table['n'].max()):,} statements each); the "
+                f"n = {n_values:,} of {len(table):,} heads ({int(table['n'].max()):,} statements each); the "
                 f"others are too noisy for an angle."
             ),
             rows=table.drop(columns=["id", "checkpoint_id", "probe_set_id"]),
@@ -73,22 +74,20 @@ def by_arm(found: context.Context) -> None:
         )
 
 
-def one_checkpoint(
-    found: context.Context, checkpoint: str, chosen: tuple[int, int] | None, dark: bool
-) -> None:
+def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, dark: bool) -> None:
     """The cosine map of a checkpoint's kept heads."""
-    table = geometry_rows.entangled(found)
-    mine = table[table["checkpoint"] == checkpoint]
-    if mine.empty:
+    table = geometry_rows.entanglement(context)
+    of_checkpoint = table[table["checkpoint"] == checkpoint]
+    if of_checkpoint.empty:
         return
-    cosines = geometry_rows.cosines(found, int(mine["checkpoint_id"].iloc[0]))
-    kept = mine.sort_values("rank", na_position="last").head(MOST_HEADS)
-    order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(kept))}
+    cosines = geometry_rows.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
+    heads = of_checkpoint.sort_values("rank", na_position="last").head(MOST_HEADS)
+    order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(heads))}
     places = [order.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
     cosines = cosines.assign(place=places)
     cosines = cosines[cosines["place"] >= 0]
     cosines = cosines.sort_values(["place", "id"], kind="stable")
-    given = int(cosines["cosine"].notna().sum())
+    n_cosines = int(cosines["cosine"].notna().sum())
     with st.container(border=True):
         card.chart(
             drawn(cosine_map, cosines, chosen=None, dark=dark).plus(shapes=chosen_row(cosines, chosen)),
@@ -101,25 +100,28 @@ def one_checkpoint(
                 "Steered heads first, best on top; below them heads kept at random. Click a square to choose "
                 "its head."
             ),
-            note=f"{given:,} of {len(cosines):,} cosines; hover for intervals and n.{_left_out(mine)}",
+            note=f"{n_cosines:,} of {len(cosines):,} cosines; hover for intervals and n."
+            f"{_left_out(of_checkpoint)}",
             rows=cosines.drop(columns=["id", "checkpoint_id", "probe_set_id", "place"]),
             on_select=lambda: clicked("cosines"),
         )
 
 
-def _left_out(mine: pd.DataFrame) -> str:
-    return f" The first {MOST_HEADS} of {len(mine):,} heads." if len(mine) > MOST_HEADS else ""
+def _left_out(heads: pd.DataFrame) -> str:
+    return f" The first {MOST_HEADS} of {len(heads):,} heads." if len(heads) > MOST_HEADS else ""
 
 
-def of_head(found: context.Context, checkpoint: str, chosen: tuple[int, int]) -> str:
+def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
     """One sentence on the chosen head's entanglement; empty where it was not measured."""
-    table = geometry_rows.entangled(found)
-    mine = table[
-        (table["checkpoint"] == checkpoint) & (table["layer"] == chosen[0]) & (table["head"] == chosen[1])
+    table = geometry_rows.entanglement(context)
+    measured = table[
+        (table["checkpoint"] == checkpoint)
+        & (table["layer"] == chosen.layer)
+        & (table["head"] == chosen.head)
     ]
-    if mine.empty:
+    if measured.empty:
         return ""
-    row = mine.iloc[0]
+    row = measured.iloc[0]
     if pd.isna(row["value"]):
         return f"Entanglement of {head_name(*chosen)}: too noisy in {checkpoint} to be told."
     bound = "" if pd.isna(row["welch"]) else f", Welch's bound {row['welch']:.2f}"

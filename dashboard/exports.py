@@ -2,7 +2,7 @@
 
 - CSV begins with comment lines `# name: value`; every text is quoted, so
   `pandas.read_csv(path, comment="#")` reads the rows whatever is in them.
-- Parquet carries the same facts as the file's metadata under the key `hormesis` (JSON).
+- Parquet carries the same as the file's metadata under the key `hormesis` (JSON).
 - HTML is one file that opens without a network. PNG needs kaleido and a Chromium or Chrome.
 """
 
@@ -32,43 +32,43 @@ PNG_SCALE = 2
 
 def _plain(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows with dicts and lists as JSON text, and bytes left out."""
-    made = rows.copy()
+    plain = rows.copy()
     for column in rows.columns:
         kinds = set(rows[column].map(type)) if rows[column].dtype == object else set()
         if bytes in kinds:
-            made = made.drop(columns=column)
+            plain = plain.drop(columns=column)
         elif kinds & {dict, list, tuple}:
-            made[column] = [
+            plain[column] = [
                 json.dumps(value, sort_keys=True, default=str)
                 if isinstance(value, (dict, list, tuple))
                 else value
                 for value in rows[column]
             ]
-    return made
+    return plain
 
 
-def to_csv(rows: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
-    """UTF-8 CSV with the facts as comment lines above the header."""
-    head = "".join(f"# {name}: {' '.join(str(value).split())}\n" for name, value in facts.items())
+def to_csv(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
+    """UTF-8 CSV with the metadata as comment lines above the header."""
+    head = "".join(f"# {name}: {' '.join(str(value).split())}\n" for name, value in metadata.items())
     body = _plain(rows).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
     return (head + body).encode()
 
 
-def to_parquet(rows: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
-    """Parquet (zstd) with the facts in the schema's metadata."""
+def to_parquet(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
+    """Parquet (zstd) with it in the schema's metadata."""
     table = pa.Table.from_pandas(_plain(rows), preserve_index=False)
     table = table.replace_schema_metadata(
-        {**(table.schema.metadata or {}), METADATA: json.dumps(dict(facts)).encode()}
+        {**(table.schema.metadata or {}), METADATA: json.dumps(dict(metadata)).encode()}
     )
     target = io.BytesIO()
     pq.write_table(table, target, compression="zstd")
     return target.getvalue()
 
 
-def facts_of_parquet(data: bytes) -> dict[str, str]:
-    """The facts a Parquet file of ours carries; empty for any other."""
-    found = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(METADATA)
-    return json.loads(found) if found else {}
+def metadata_of_parquet(data: bytes) -> dict[str, str]:
+    """The metadata a Parquet file of ours carries; empty for any other."""
+    stored = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(METADATA)
+    return json.loads(stored) if stored else {}
 
 
 @cache
@@ -102,12 +102,12 @@ def to_png(figure: go.Figure, *, dark: bool, title: str = "") -> bytes:
     if title:
         drawn.update_layout(title={"text": title, "x": 0.01, "font": {"size": 17}}, margin={"t": 72})
     # Without MathJax the page asks no server for anything.
-    made = kaleido.calc_fig_sync(
+    image = kaleido.calc_fig_sync(
         drawn.to_dict(),
         opts={"format": "png", "scale": PNG_SCALE},
         kopts={"path": path, "n": 1, "mathjax": False},
     )
-    return bytes(made)
+    return bytes(image)
 
 
 def _page_colours(dark: bool) -> dict[str, Any]:
@@ -123,5 +123,5 @@ def _page_colours(dark: bool) -> dict[str, Any]:
 
 def file_name(*parts: str) -> str:
     """A file's stem of the words given: letters, digits, dots and dashes only."""
-    kept = ["".join(c if c.isalnum() or c in "-." else "-" for c in part) for part in parts if part]
-    return "-".join(part.strip("-") for part in kept if part.strip("-"))[:120] or "export"
+    words = ["".join(c if c.isalnum() or c in "-." else "-" for c in part) for part in parts if part]
+    return "-".join(part.strip("-") for part in words if part.strip("-"))[:120] or "export"

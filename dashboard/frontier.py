@@ -12,13 +12,13 @@ def non_dominated(points: Sequence[tuple[float, float]]) -> list[int]:
     are all kept. The order is by rising first coordinate, then second.
     """
     order = sorted(range(len(points)), key=lambda index: points[index])
-    kept: list[int] = []
+    indices: list[int] = []
     best = float("inf")
     last: tuple[float, float] | None = None
     for index in order:
         if points[index][1] < best:
             best, last = points[index][1], points[index]
-            kept.append(index)
+            indices.append(index)
         elif points[index] == last:
-            kept.append(index)
-    return kept
+            indices.append(index)
+    return indices

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
-import streamlit as st
 
-from dashboard import rows
 from dashboard.context import Context
+from dashboard.reading import cached_query
+from dashboard.rows import study_query
+from dashboard.wording import Head
 from db import read
 
 STATISTICS = {
@@ -21,70 +21,49 @@ STATISTICS = {
     "Above 0.9": "above-0.9",
 }
 
+head_summaries = study_query(read.head_summaries)
+_entanglement = study_query(read.arm_entanglement)
+_kept_heads = study_query(read.kept_heads)
+_feature_cosines = cached_query(read.feature_cosines)
+_lens_tokens = cached_query(read.lens_tokens, most=64)
+_lens_heads = cached_query(read.lens_heads)
+_components = cached_query(read.principal_components, most=32)
 
-def position(found: Context) -> str:
-    """The study's own probing position."""
-    return str((found.config.get("probe") or {}).get("position", "last"))
 
-
-def entangled(found: Context) -> pd.DataFrame:
+def entanglement(context: Context) -> pd.DataFrame:
     """Entanglement of every kept head of every checkpoint."""
-    table = rows.call(found, "entanglement", found.study_id, position=position(found))
-    return table.assign(kind=table["kind"].astype(object).where(table["kind"].notna(), "imported"))
+    return _entanglement(context, context.position)
 
 
-def cosines(found: Context, checkpoint_id: int) -> pd.DataFrame:
+def feature_cosines(context: Context, checkpoint_id: int) -> pd.DataFrame:
     """Cosines of toxicity with every other feature in every kept head of a checkpoint."""
-    return rows.call(found, "feature_cosines", checkpoint_id, position=position(found))
+    return _feature_cosines(context, checkpoint_id, context.position)
 
 
-def words(found: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:
+def lens_tokens(context: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:
     """Tokens that a head's direction raises and lowers."""
-    return rows.call(found, "lens_tokens", checkpoint_id, layer, head, position=position(found))
+    return _lens_tokens(context, checkpoint_id, layer, head, context.position)
 
 
-def worded_heads(found: Context, checkpoint_id: int) -> set[tuple[int, int]]:
-    """Heads of a checkpoint that have such tokens."""
-    table = rows.call(found, "lens_heads", checkpoint_id, position=position(found))
-    return set(zip(table["layer"].astype(int), table["head"].astype(int), strict=True))
+def lens_heads(context: Context, checkpoint_id: int) -> set[Head]:
+    """Layer and head of every head of a checkpoint that has such tokens."""
+    table = _lens_heads(context, checkpoint_id, context.position)
+    return {Head(int(layer), int(head)) for layer, head in zip(table["layer"], table["head"], strict=True)}
 
 
-def head_summaries(found: Context) -> pd.DataFrame:
-    """Statistics of the heads of every arm."""
-    return rows.call(found, "head_summaries", found.study_id)
+def principal_components(context: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:
+    """First three principal components of a head's activations, a row per statement; empty if not kept."""
+    return _components(context, checkpoint_id, layer, head, position=context.position)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _components(
-    url: str, token: str, checkpoint_id: int, layer: int, head: int, at: str
-) -> pd.DataFrame | None:
-    stored = read.activations(rows.engine(url), checkpoint_id, layer, head, at)
-    if stored is None or len(stored.values) < 3:
-        return None
-    centred = stored.values - stored.values.mean(axis=0)
-    _, _, axes = np.linalg.svd(centred, full_matrices=False)
-    axes = axes[:3] * np.sign(axes[np.arange(len(axes[:3])), np.abs(axes[:3]).argmax(axis=1)])[:, None]
-    places = np.zeros((len(centred), 3))
-    places[:, : len(axes)] = centred @ axes.T
-    table = stored.examples.rename(columns={"id": "example_id"})
-    return table.assign(x=places[:, 0], y=places[:, 1], z=places[:, 2])
-
-
-def components(found: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame | None:
-    """First three principal components of a head's activations, a row per statement; None if not kept."""
-    token = read.changed_part(found.token)
-    made = _components(found.url, token, checkpoint_id, layer, head, position(found))
-    return None if made is None else made.copy(deep=False)
-
-
-def kept_heads(found: Context) -> pd.DataFrame:
+def kept_heads(context: Context) -> pd.DataFrame:
     """Heads whose activations are stored, with their checkpoints."""
-    return rows.call(found, "kept_heads", found.study_id, position=position(found))
+    return _kept_heads(context, context.position)
 
 
-def rank_range(mine: pd.Series, table: pd.DataFrame) -> tuple[int, int]:
-    """Places a head may take by test accuracy: those whose interval lies wholly above or below its own are
-    surely better or worse. `table`: the heads of the same checkpoint."""
-    better = int((table["accuracy_low"] > mine["accuracy_high"]).sum())
-    worse = int((table["accuracy_high"] < mine["accuracy_low"]).sum())
-    return better + 1, len(table) - worse
+def rank_interval(probe: pd.Series, probes: pd.DataFrame) -> tuple[int, int]:
+    """Ranks a head may have by test accuracy: those whose interval lies wholly above or below its own are
+    surely better or worse. `probes`: the heads of the same checkpoint."""
+    n_better = int((probes["accuracy_low"] > probe["accuracy_high"]).sum())
+    n_worse = int((probes["accuracy_high"] < probe["accuracy_low"]).sum())
+    return n_better + 1, len(probes) - n_worse

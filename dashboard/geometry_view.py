@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, rows
+from dashboard import card, controls, rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.frame import sample
 from dashboard.charts.maps import directions, ring
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.records import records
-from dashboard.wording import parse_head
+from dashboard.wording import Head, parse_head
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 DRAWN = ["x", "y", "z", "kind", "share", "checkpoint", "layer", "head"]
@@ -24,24 +25,24 @@ def _clicked() -> None:
         controls.choose_head(str(picked[0]))
 
 
-def map_labels(found: pd.DataFrame) -> dict[str, int]:
+def map_labels(projections: pd.DataFrame) -> dict[str, int]:
     """`UMAP, 2-D` to the projection's id."""
     return {
         f"{METHODS.get(row.method, str(row.method))}, {row.dimensions}-D": int(row.id)
-        for row in records(found)
+        for row in records(projections)
     }
 
 
-def direction_map(found: context.Context, probes: pd.DataFrame, chosen: tuple[int, int] | None) -> None:
+def direction_map(context: Context, probes: pd.DataFrame, chosen: Head | None) -> None:
     """Toxicity directions of all heads and arms."""
-    known = rows.projections(found)
-    known = known[known["subject"] == "directions"]
-    if known.empty:
+    projections = rows.projections(context)
+    projections = projections[projections["subject"] == "directions"]
+    if projections.empty:
         st.info(
             "The map of directions appears when the projections are done.", icon=":material/hourglass_empty:"
         )
         return
-    labels = map_labels(known.sort_values(["method", "dimensions"], ascending=[False, True]))
+    labels = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
     with st.container(border=True):
         name = st.segmented_control(
             "Directions by",
@@ -51,8 +52,8 @@ def direction_map(found: context.Context, probes: pd.DataFrame, chosen: tuple[in
             key="dirs",
             bind="query-params",
         )
-        row = known[known["id"] == labels[str(name)]].iloc[0]
-        points, note = sample(rows.points(found, int(row["id"])), total=int(row["n"]))
+        row = projections[projections["id"] == labels[str(name)]].iloc[0]
+        points, note = sample(rows.projection_points(context, int(row["id"])), total=int(row["n"]))
         flat, method = int(row["dimensions"]) == 2, METHODS.get(row["method"], row["method"])
         figure = drawn(directions, points[DRAWN], method, chosen=None, dark=is_dark(), flat=flat)
         if chosen is not None and flat:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, geometry_rows
+from dashboard import card, geometry_rows
 from dashboard.charts.drawn import drawn
 from dashboard.charts.entangled import statistic_by_arm
+from dashboard.context import Context
 from dashboard.geometry_rows import STATISTICS
 from dashboard.records import records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 
 def difference_words(row: pd.Series) -> str:
@@ -23,16 +24,16 @@ def difference_words(row: pd.Series) -> str:
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(row['n']):,}"
 
 
-def against_clean(found: context.Context, kind: str, share: float, name: str) -> pd.Series | None:
+def against_clean(context: Context, kind: str, share: float, *, name: str) -> pd.Series | None:
     """The row of an arm's statistic with its difference against the arm without toxic text."""
-    table = geometry_rows.head_summaries(found)
-    mine = table[(table["kind"] == kind) & (table["share"] == share) & (table["name"] == name)]
-    return None if mine.empty or pd.isna(mine["difference"].iloc[0]) else mine.iloc[0]
+    table = geometry_rows.head_summaries(context)
+    of_arm = table[(table["kind"] == kind) & (table["share"] == share) & (table["name"] == name)]
+    return None if of_arm.empty or pd.isna(of_arm["difference"].iloc[0]) else of_arm.iloc[0]
 
 
-def by_arm(found: context.Context) -> None:
+def by_arm(context: Context) -> None:
     """A statistic of all heads over arms, its interval and the differences against the clean arm."""
-    table = geometry_rows.head_summaries(found)
+    table = geometry_rows.head_summaries(context)
     if table.empty:
         st.info(
             "Comparisons of all heads appear when every arm has been probed.",
@@ -50,64 +51,66 @@ def by_arm(found: context.Context) -> None:
                 bind="query-params",
             )
         )
-        mine = table[table["name"] == STATISTICS[picked]]
-        compared = mine[mine["difference"].notna()]
-        said = " ".join(
+        statistic = table[table["name"] == STATISTICS[picked]]
+        compared = statistic[statistic["difference"].notna()]
+        sentence = " ".join(
             f"{arm_label(row['kind'], row['share'])} against 0 % toxic: {difference_words(row)}."
             for _, row in compared.sort_values(["kind", "share"]).iterrows()
             if row["kind"] == "toxic"
         )
         unit = "fraction of heads" if picked.startswith("Above") else "balanced accuracy"
         card.chart(
-            drawn(statistic_by_arm, mine, f"{picked} ({unit})"),
+            drawn(statistic_by_arm, statistic, f"{picked} ({unit})"),
             key="heads_by_arm",
             title=f"{picked} over heads, by arm",
             alt=f"{picked} of the heads' accuracies in every arm with 95 % intervals",
             how=(
-                f"{said} Seeds and statements vary, heads never do: they read the same statements and are no "
-                f"independent samples."
+                f"{sentence} Seeds and statements vary, heads never do: they read the same statements and "
+                f"are no independent samples."
             ),
-            note=str(mine["interval"].iloc[0]) + "." if len(mine) else "",
-            rows=mine.drop(columns=["id", "study_id"]),
+            note=str(statistic["interval"].iloc[0]) + "." if len(statistic) else "",
+            rows=statistic.drop(columns=["id", "study_id"]),
         )
 
 
-def head_line(found: context.Context, table: pd.DataFrame, chosen: tuple[int, int], note: str) -> None:
+def head_line(context: Context, table: pd.DataFrame, chosen: Head, *, note: str) -> None:
     """The chosen head's numbers in every arm."""
-    mine = table[(table["layer"] == chosen[0]) & (table["head"] == chosen[1])]
+    of_head = table[(table["layer"] == chosen.layer) & (table["head"] == chosen.head)]
     places = [
-        geometry_rows.rank_range(row, table[table["checkpoint"] == row["checkpoint"]])
-        for _, row in mine.iterrows()
+        geometry_rows.rank_interval(row, table[table["checkpoint"] == row["checkpoint"]])
+        for _, row in of_head.iterrows()
     ]
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
-            "Checkpoint": mine["checkpoint"],
+            "Checkpoint": of_head["checkpoint"],
             "Accuracy": [
                 f"{row.accuracy:.3f} [{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]"
-                for row in records(mine)
+                for row in records(of_head)
             ],
-            "AUROC": mine["auroc"],
-            "Selectivity": mine["selectivity"],
-            "Separation": mine["separation"],
-            "Rank": ["–" if pd.isna(rank) else str(int(rank)) for rank in mine["rank"]],
-            "Place on test": [f"{low} to {high}" if low < high else str(low) for low, high in places],
+            "AUROC": of_head["auroc"],
+            "Selectivity": of_head["selectivity"],
+            "Separation": of_head["separation"],
+            "Rank": ["–" if pd.isna(rank) else str(int(rank)) for rank in of_head["rank"]],
+            "Rank on test (95 % interval)": [
+                f"{low} to {high}" if low < high else str(low) for low, high in places
+            ],
         }
     )
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="head_line",
             title=f"{head_name(*chosen)} in every arm",
             alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
-            out=mine,
-            height=min(320, 38 + 35 * len(shown)),
+            out=of_head,
+            height=min(320, 38 + 35 * len(words)),
             column_config={
                 name: st.column_config.NumberColumn(format="%.3f")
                 for name in ("AUROC", "Selectivity", "Separation")
             },
             note=(
                 "Test split; accuracies are balanced, with 95 % intervals. Rank: order among the steered "
-                "heads by the select split, without an interval. Place on test: between the heads that are "
+                "heads by the select split, without an interval. Rank on test: between the heads that are "
                 "surely better and those surely worse, by intervals. " + note
             ),
         )

@@ -47,18 +47,18 @@ class LaunchError(ValueError):
     """The dashboard cannot be started as asked; one line for the person."""
 
 
-def free_port(host: str, wanted: int) -> int:
+def free_port(host: str, port: int) -> int:
     """The wanted port, or the next free one up to twenty further; 0 means any.
 
     Raises LaunchError where the host is not ours or no port is free.
     """
-    if not 0 <= wanted <= LAST_PORT:
-        raise LaunchError(f"port {wanted} is outside 0 to {LAST_PORT}")
-    for port in range(wanted, min(wanted + 20, LAST_PORT) + 1) if wanted else (0,):
+    if not 0 <= port <= LAST_PORT:
+        raise LaunchError(f"port {port} is outside 0 to {LAST_PORT}")
+    for candidate in range(port, min(port + 20, LAST_PORT) + 1) if port else (0,):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((host, port))
+                probe.bind((host, candidate))
             except socket.gaierror:
                 raise LaunchError(f"'{host}' is not an address of this machine") from None
             except OSError as error:
@@ -66,7 +66,7 @@ def free_port(host: str, wanted: int) -> int:
                     raise LaunchError(f"'{host}' is not an address of this machine") from None
                 continue
             return int(probe.getsockname()[1])
-    raise LaunchError(f"no free port from {wanted} to {wanted + 20} on {host}; choose another with --port")
+    raise LaunchError(f"no free port from {port} to {port + 20} on {host}; choose another with --port")
 
 
 def _options(port: int, host: str, open_browser: bool) -> dict[str, Any]:
@@ -85,7 +85,12 @@ def _options(port: int, host: str, open_browser: bool) -> dict[str, Any]:
 
 
 def serve(
-    database_url: str, service_url: str | None, port: int, host: str = "127.0.0.1", open_browser: bool = False
+    database_url: str,
+    service_url: str | None,
+    port: int,
+    *,
+    host: str = "127.0.0.1",
+    open_browser: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a process that serves the pages, without a service of its own. The page opens within seconds.
 
@@ -212,19 +217,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     parser.add_argument("--parent", type=int, default=None, help="end when the process of this id ends")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
     try:
-        port = free_port(asked.host, asked.port)
-        if asked.port and port != asked.port:
-            print(f"port {asked.port} is in use; taking {port}", flush=True)
-        own = asked.service is None and not asked.no_service
+        port = free_port(options.host, options.port)
+        if options.port and port != options.port:
+            print(f"port {options.port} is in use; taking {port}", flush=True)
+        own = options.service is None and not options.no_service
         service_port = free_port("127.0.0.1", 0) if own else 0
-        service_url = f"http://127.0.0.1:{service_port}" if own else asked.service
-        _tell_pages(asked.db, None if asked.no_service else service_url, own)
-        service = (asked.db, service_port) if own else None
-        with _Beside(f"http://{asked.host}:{port}", service, asked.parent):
-            _serve_here(_options(port, asked.host, asked.open))
+        service_url = f"http://127.0.0.1:{service_port}" if own else options.service
+        _tell_pages(options.db, None if options.no_service else service_url, own)
+        service = (options.db, service_port) if own else None
+        with _Beside(f"http://{options.host}:{port}", service, options.parent):
+            _serve_here(_options(port, options.host, options.open))
     except LaunchError as error:
         print(error, file=sys.stderr)
         return 2

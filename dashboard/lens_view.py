@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import context, controls, geometry_rows
+from dashboard import controls, geometry_rows
+from dashboard.context import Context
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
-from dashboard.wording import head_name
+from dashboard.wording import Head, head_name
 
 SIDES = {"top": "Raised along the direction", "bottom": "Lowered along the direction"}
 
@@ -34,18 +35,18 @@ def _card(side: str, rows: pd.DataFrame, blurred: bool) -> Shown:
     )
 
 
-def words(found: context.Context, checkpoint: str, checkpoint_id: int, chosen: tuple[int, int]) -> None:
+def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head) -> None:
     """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
-        st.markdown(f"**Words of {head_name(*chosen)} in {checkpoint}**")
-        table = geometry_rows.words(found, checkpoint_id, *chosen)
+        st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")
+        table = geometry_rows.lens_tokens(context, checkpoint_id, *chosen)
         if table.empty:
-            _others(found, checkpoint_id, chosen)
+            _others(context, checkpoint_id, chosen)
             return
         passed = table[table["logit"].abs() > table["permuted"].abs()]
         show_texts(
             [
-                _card(side, table[table["side"] == side], not found.harmless)
+                _card(side, table[table["side"] == side], not context.harmless)
                 for side in SIDES
                 if (table["side"] == side).any()
             ],
@@ -61,13 +62,13 @@ def words(found: context.Context, checkpoint: str, checkpoint_id: int, chosen: t
         )
 
 
-def _others(found: context.Context, checkpoint_id: int, chosen: tuple[int, int]) -> None:
-    known = sorted(geometry_rows.worded_heads(found, checkpoint_id))
-    if not known:
+def _others(context: Context, checkpoint_id: int, chosen: Head) -> None:
+    heads = sorted(geometry_rows.lens_heads(context, checkpoint_id))
+    if not heads:
         st.caption("No direction of this checkpoint was read through the unembedding yet.")
         return
     st.caption(f"The direction of {head_name(*chosen)} was not read. These were; choose one:")
     with st.container(horizontal=True, gap="small"):
-        for place in known[:16]:
+        for place in heads[:16]:
             name = head_name(*place)
             st.button(name, key=f"word_{name}", on_click=controls.choose_head, args=(name,))

@@ -40,7 +40,7 @@ _ANSWERED = "_answered"
 
 @dataclass
 class _Viewer:
-    seen: float
+    last_heard: float
     parts: set[str] = field(default_factory=set)
 
 
@@ -71,7 +71,7 @@ class Pace:
             # A single run that also loaded libraries or read rows anew says little about the next ones.
             self._costs[name] = 0.8 * old + 0.2 * min(seconds + AROUND, 3 * old)
             if viewer in self._viewers:
-                self._viewers[viewer].seen = self._clock()
+                self._viewers[viewer].last_heard = self._clock()
 
     def viewers(self) -> int:
         """How many are here: those whose pages ticked not too long ago."""
@@ -101,7 +101,7 @@ class Pace:
 
     def _forget_gone(self) -> None:
         oldest = self._clock() - GONE_AFTER - 3 * self._look()
-        for name in [name for name, viewer in self._viewers.items() if viewer.seen < oldest]:
+        for name in [name for name, viewer in self._viewers.items() if viewer.last_heard < oldest]:
             del self._viewers[name]
 
 

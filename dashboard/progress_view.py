@@ -1,4 +1,4 @@
-"""Progress of a study as it runs: a bar, a table of arms by stage, rates and time left. Redraws itself."""
+"""Progress of a study as it runs: a bar, arms by stage, rates and time left, loss curves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import rows
+from dashboard import card, rows
+from dashboard.charts.drawn import drawn
+from dashboard.charts.training import LOSSES, loss_curves
+from dashboard.context import Context
 from dashboard.pace import ticking
 from dashboard.progress import Progress, summarise, with_rates
 from dashboard.wording import duration, rate
@@ -24,43 +27,43 @@ def _line(table: pd.DataFrame, state: Progress, cut: bool) -> str:
 
 def _grid(table: pd.DataFrame) -> pd.DataFrame:
     """Subjects by stages, each cell a percentage; empty where a subject has no such stage."""
-    shown = table.pivot_table(index="subject", columns="stage", values="fraction", aggfunc="first") * 100
-    order = sorted([str(name) for name in shown.columns], key=stage_order)
-    return shown[order].rename(columns=stage_title).reset_index()
+    grid = table.pivot_table(index="subject", columns="stage", values="fraction", aggfunc="first") * 100
+    order = sorted([str(name) for name in grid.columns], key=stage_order)
+    return grid[order].rename(columns=stage_title).reset_index()
 
 
 def running_rows(table: pd.DataFrame) -> pd.DataFrame:
     """What runs now, in words."""
-    mine = table[table["status"] == "running"]
+    running = table[table["status"] == "running"]
     return pd.DataFrame(
         {
-            "Stage": mine["stage"].map(stage_title),
-            "On": mine["subject"],
-            "Progress": mine["fraction"] * 100,
-            "Rate": [rate(value, unit) for value, unit in zip(mine["rate"], mine["unit"], strict=True)],
-            "Time left": [duration(value) for value in mine["left"]],
-            "Doing": mine["message"],
+            "Stage": running["stage"].map(stage_title),
+            "On": running["subject"],
+            "Progress": running["fraction"] * 100,
+            "Rate": [rate(value, unit) for value, unit in zip(running["rate"], running["unit"], strict=True)],
+            "Time left": [duration(value) for value in running["left"]],
+            "Doing": running["message"],
         }
     )
 
 
 @ticking
-def live_progress(url: str, study_id: int, *, cut: bool | None = None) -> None:
+def live_progress(context: Context, *, cut: bool | None = None) -> None:
     """The progress card. Reads the stage rows anew every two seconds, and nothing else.
 
     `cut`: whether the run was cut off, where the page has found that out and says so itself.
     """
-    table = with_rates(rows.stages_now(url, study_id))
+    table = with_rates(rows.stages_now(context))
     state = summarise(table, datetime.now(UTC))
     with st.container(border=True):
         st.markdown("**Progress**")
         if table.empty:
             st.caption("The study is on the books; its first stage has not begun.")
             return
-        said = cut is not None
+        is_cut_known = cut is not None
         cut = not state.active if cut is None else cut
         st.progress(state.fraction, text=_line(table, state, cut))
-        if said:
+        if is_cut_known:
             pass
         elif state.gone:
             st.warning(
@@ -94,3 +97,27 @@ def live_progress(url: str, study_id: int, *, cut: bool | None = None) -> None:
                 column_config={"subject": "Arm", **columns},
                 alt="Progress of every arm through every stage",
             )
+
+
+def loss_card(context: Context, *, key: str, title: str, how: str, height: int = 340) -> bool:
+    """Loss curves of every arm; returns whether there are any."""
+    points = rows.train_points(context)
+    losses = [label for label, column in LOSSES.items() if len(points) and points[column].notna().any()]
+    if not losses:
+        return False
+    with st.container(border=True):
+        picked = st.segmented_control(
+            "Loss on", losses, default=losses[0], required=True, key="loss", bind="query-params"
+        )
+        is_thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
+        card.chart(
+            drawn(loss_curves, points, LOSSES[str(picked or losses[0])], height),
+            key=key,
+            title=title,
+            alt="Loss over tokens seen, one line per arm",
+            how=how,
+            note=f"n = {points['arm'].nunique()} arms."
+            + (" Curves are thinned evenly." if is_thinned else ""),
+            rows=points,
+        )
+    return True

@@ -1,15 +1,17 @@
-"""The ground that cached rows stand on: the reading engine, the change token, frames kept for all viewers.
+"""The ground that cached rows stand on: a database at one moment, its engine, queries kept for all viewers.
 
-Knows no query. Problems come out as DatabaseProblem, one sentence.
+Problems come out as DatabaseProblem, one sentence.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from functools import wraps
 from threading import Lock
-from typing import ParamSpec
+from typing import Concatenate, ParamSpec
 
 import pandas as pd
 import streamlit as st
@@ -25,23 +27,48 @@ PATIENCE = 3.0
 """Seconds a page waits for a busy database before it says so."""
 
 
-def kept(most: int) -> Callable[[Callable[P, pd.DataFrame]], Callable[P, pd.DataFrame]]:
-    """Keep the frames a function gave, the last `most`, by its arguments, for all viewers.
+@dataclass(frozen=True)
+class Database:
+    """A database's URL and its change token, which changes whenever the database does."""
+
+    url: str
+    token: str
+
+
+class Refresh(Enum):
+    """When the rows of a query are read anew."""
+
+    RESULTS = "when a stage ends"
+    PROGRESS = "also when a running stage has new texts, scores or training steps"
+    BEAT = "also with every sign of life"
+
+    def part(self, token: str) -> str:
+        """The part of a change token that matters."""
+        return read.changed_part(token, progress=self is not Refresh.RESULTS, beat=self is Refresh.BEAT)
+
+
+def cached_query(
+    query: Callable[Concatenate[Engine, P], pd.DataFrame],
+    *,
+    refresh: Refresh = Refresh.RESULTS,
+    most: int = 16,
+) -> Callable[Concatenate[Database, P], pd.DataFrame]:
+    """The query, asked with a Database instead of an engine; its last `most` frames serve all viewers.
 
     Each call gets a copy of its own that shares the memory until something is written to it, so a page may
-    add columns; dicts within cells are shared and must not be changed.
+    add columns; dicts within cells are shared and must not be changed. Arguments must be hashable.
     """
 
-    def wrap(function: Callable[P, pd.DataFrame]) -> Callable[P, pd.DataFrame]:
-        found = st.cache_resource(max_entries=most, show_spinner=False)(function)
+    @st.cache_resource(max_entries=most, show_spinner=False)
+    @wraps(query)  # streamlit tells caches apart by the name and text of what is wrapped
+    def frame(url: str, token: str, *args: P.args, **options: P.kwargs) -> pd.DataFrame:
+        return query(engine(url), *args, **options)
 
-        @wraps(function)
-        def own(*args: P.args, **options: P.kwargs) -> pd.DataFrame:
-            return found(*args, **options).copy(deep=False)
+    @wraps(query)
+    def rows(database: Database, /, *args: P.args, **options: P.kwargs) -> pd.DataFrame:
+        return frame(database.url, refresh.part(database.token), *args, **options).copy(deep=False)
 
-        return own
-
-    return wrap
+    return rows
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -59,9 +86,9 @@ def change_token(url: str) -> str:
     if hold <= 1.0:
         return _change_token(url)
     with _HELD_LOCK:
-        taken, token = _HELD.get(url, (-hold, ""))
-        if time.monotonic() - taken >= hold:
-            taken, token = _HELD[url] = (time.monotonic(), _change_token(url))
+        time_read, token = _HELD.get(url, (-hold, ""))
+        if time.monotonic() - time_read >= hold:
+            time_read, token = _HELD[url] = (time.monotonic(), _change_token(url))
     return token
 
 

@@ -19,9 +19,9 @@ def records(table: pd.DataFrame) -> list[Any]:
     """The rows in order; a column that is no identifier is renamed to its place, as `_3`."""
     if not len(table.columns):
         return [()] * len(table)
-    made = _row_type(tuple(map(str, table.columns)))
+    row_type = _row_type(tuple(map(str, table.columns)))
     columns = [column.tolist() for _, column in table.items()]
-    return list(map(made._make, zip(*columns, strict=True)))
+    return list(map(row_type._make, zip(*columns, strict=True)))
 
 
 def groups(table: pd.DataFrame, keys: list[str]) -> list[tuple[Any, pd.DataFrame]]:
@@ -31,8 +31,8 @@ def groups(table: pd.DataFrame, keys: list[str]) -> list[tuple[Any, pd.DataFrame
 
 def arm_groups(table: pd.DataFrame) -> list[tuple[str, float | None, pd.DataFrame]]:
     """Kind, share (None where there is none) and rows of every arm: toxic by share, then the others."""
-    found = [
+    arms = [
         (str(kind), None if pd.isna(share) else float(share), rows)
         for (kind, share), rows in groups(table, ["kind", "share"])
     ]
-    return sorted(found, key=lambda arm: (arm[0] != "toxic", arm[0], arm[1] or 0.0))
+    return sorted(arms, key=lambda arm: (arm[0] != "toxic", arm[0], arm[1] or 0.0))

@@ -8,18 +8,18 @@ from dashboard import exports
 from dashboard.context import Context
 
 
-def report_button(found: Context) -> None:
+def report_button(context: Context) -> None:
     """Offer the study as one self-contained HTML file; takes some seconds when pressed."""
 
     def make() -> bytes:
         from dashboard.report.study import study_report
 
-        return study_report(found)
+        return study_report(context)
 
     st.download_button(
         "Report (HTML)",
         data=make,
-        file_name=f"{exports.file_name(str(found.study['name']), 'report')}.html",
+        file_name=f"{exports.file_name(str(context.study['name']), 'report')}.html",
         mime="text/html",
         icon=":material/description:",
         key="report",

@@ -29,47 +29,47 @@ def program() -> str:
 
 def last_run(stages: pd.DataFrame) -> dict[str, Any]:
     """Git revision and packages of the stage that reported last; empty where none has."""
-    known = stages[stages["heartbeat"].notna()]
-    if known.empty:
+    reported = stages[stages["heartbeat"].notna()]
+    if reported.empty:
         return {}
-    row = known.sort_values("heartbeat").iloc[-1]
-    found: dict[str, Any] = {}
+    row = reported.sort_values("heartbeat").iloc[-1]
+    run: dict[str, Any] = {}
     if isinstance(row["git_revision"], str):
-        found["git revision"] = row["git_revision"]
+        run["git revision"] = row["git_revision"]
     if isinstance(row["packages"], dict):
-        found["packages"] = row["packages"]
-    return found
+        run["packages"] = row["packages"]
+    return run
 
 
-def study_facts(found: Context, scorers: pd.DataFrame, stages: pd.DataFrame) -> dict[str, str]:
+def study_facts(context: Context, scorers: pd.DataFrame, stages: pd.DataFrame) -> dict[str, str]:
     """Study, hash, data revisions, scorers with revision, git revision and packages, as plain text."""
-    facts = {"study": str(found.study["name"]), "study hash": str(found.study["hash"])}
-    facts |= {f"data {name}": str(value) for name, value in sorted((found.revisions or {}).items())}
-    facts |= {f"scorer {row[0]}": str(row[1]) for row in records(scorers[["name", "revision"]])}
+    entries = {"study": str(context.study["name"]), "study hash": str(context.study["hash"])}
+    entries |= {f"data {name}": str(value) for name, value in sorted((context.revisions or {}).items())}
+    entries |= {f"scorer {row[0]}": str(row[1]) for row in records(scorers[["name", "revision"]])}
     ran = last_run(stages)
-    facts |= {"git revision": str(ran["git revision"])} if "git revision" in ran else {}
+    entries |= {"git revision": str(ran["git revision"])} if "git revision" in ran else {}
     packages = ran.get("packages") or {}
-    facts |= {"packages": ", ".join(f"{name} {value}" for name, value in sorted(packages.items()))}
-    return {name: value for name, value in facts.items() if value}
+    entries |= {"packages": ", ".join(f"{name} {value}" for name, value in sorted(packages.items()))}
+    return {name: value for name, value in entries.items() if value}
 
 
-def stamp(found: Context | None, view: str, count: int | None) -> dict[str, str]:
+def stamp(context: Context | None, view: str, count: int | None) -> dict[str, str]:
     """The facts of one exported file, in the order they are written; without a study where none is on show.
 
     Asks the database afresh, because files are made outside the run of a page.
     """
-    facts = {"program": program(), "view": view}
-    if found is not None:
-        engine = open_reader(found.url)
+    entries = {"program": program(), "view": view}
+    if context is not None:
+        engine = open_reader(context.url)
         try:
             scorers, stages = (
-                read.scorers(engine, found.study_id),
-                read.stage_runs(engine, found.study_id),
+                read.scorers(engine, context.study_id),
+                read.stage_runs(engine, context.study_id),
             )
         finally:
             engine.dispose()
-        facts |= study_facts(found, scorers, stages)
-    facts["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        entries |= study_facts(context, scorers, stages)
+    entries["made"] = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     if count is not None:
-        facts["rows"] = str(count)
-    return facts
+        entries["rows"] = str(count)
+    return entries

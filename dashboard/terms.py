@@ -55,23 +55,23 @@ def term_of(label: str) -> Term | None:
 
 def mentioned(words: str, most: int = 4) -> list[Term]:
     """The terms whose names stand in a sentence as whole words, also in the plural, in its order."""
-    found: list[tuple[int, Term]] = []
-    taken: list[tuple[int, int]] = []
-    for term in sorted(TERMS, key=lambda one: -len(one.name)):
+    mentions: list[tuple[int, Term]] = []
+    spans: list[tuple[int, int]] = []
+    for term in sorted(TERMS, key=lambda term: -len(term.name)):
         hit = re.search(
             rf"(?<!\w){re.escape(term.name)}s?(?!\w)", words, re.IGNORECASE if len(term.name) > 1 else 0
         )
-        if hit and not any(start < hit.end() and hit.start() < end for start, end in taken):
-            taken.append(hit.span())
-            found.append((hit.start(), term))
-    return [term for _, term in sorted(found, key=lambda pair: pair[0])][:most]
+        if hit and not any(start < hit.end() and hit.start() < end for start, end in spans):
+            spans.append(hit.span())
+            mentions.append((hit.start(), term))
+    return [term for _, term in sorted(mentions, key=lambda pair: pair[0])][:most]
 
 
 @lru_cache(maxsize=2048)
 def links(words: str) -> str:
     """Markdown links to the definitions of the terms in a sentence; empty where there are none."""
-    found = [f"[{term.name}](definitions?term={quote(term.name)})" for term in mentioned(words)]
-    return f"Words: {', '.join(found)}." if found else ""
+    terms = [f"[{term.name}](definitions?term={quote(term.name)})" for term in mentioned(words)]
+    return f"Glossary: {', '.join(terms)}." if terms else ""
 
 
 TERMS = load_terms()

@@ -46,7 +46,7 @@ class Shown:
     tokens: tuple[Token, ...] = field(default=())
     waiting: str = ""
     """Said in place of the text while there is none yet."""
-    facts: tuple[tuple[str, str], ...] = ()
+    details: tuple[tuple[str, str], ...] = ()
     """Label and value of what stands under the text."""
 
 

@@ -17,8 +17,8 @@ from dashboard.verdicts import (
     UNDECIDED,
     headline,
     measured,
+    minimum_effect,
     p_said,
-    sees,
     sentence,
     verdict_table,
 )
@@ -31,7 +31,7 @@ MARKS: Final = {
     UNDECIDED: (":material/help:", "orange"),
     NO_DATA: (":material/hourglass_empty:", "gray"),
 }
-PAPER, READERS, EVERY = "The paper's", "Its readers'", "All"
+PAPER, READERS, EVERY = "The paper's", "Readers' questions", "All"
 _FAMILIES: Final = {PAPER: ["paper"], READERS: ["readers"], EVERY: ["paper", "readers"]}
 
 
@@ -42,8 +42,10 @@ def answer(rows: pd.DataFrame) -> None:
     icon, colour = MARKS[status]
     st.markdown(f"#### {icon} :{colour}[{ANSWERS[status]}]")
     if first is not None:
-        said = sentence(first)
-        st.caption(" ".join(part for part in (f"{said[:1].upper()}{said[1:]}.", sees(first)) if part))
+        numbers = sentence(first)
+        st.caption(
+            " ".join(part for part in (f"{numbers[:1].upper()}{numbers[1:]}.", minimum_effect(first)) if part)
+        )
 
 
 def _badge(status: str) -> str:
@@ -55,28 +57,29 @@ def claims(rows: pd.DataFrame, running: bool) -> None:
     """The table of claims, those without rows named below it, and the declared test of one."""
     with st.container(border=True):
         if rows.empty:
-            st.markdown("**What the rows say**")
+            st.markdown("**Claims and verdicts**")
             after = "when the first arm is scored" if running else "by `hormesis verdicts`"
             st.info(f"No verdicts are stored yet; they are made {after}.", icon=":material/hourglass_empty:")
             return
         picked = st.segmented_control(
             "Claims", list(_FAMILIES), default=PAPER, required=True, key="claims", bind="query-params"
         )
-        mine = rows[rows["family"].isin(_FAMILIES[str(picked or PAPER)])]
-        known = mine[mine["status"] != NO_DATA]
-        card.heading("verdicts", "What the rows say", mine)
-        if len(known):
-            shown = verdict_table(known)
-            badges = shown.assign(Verdict=shown["Verdict"].map(_badge))
+        of_family = rows[rows["family"].isin(_FAMILIES[str(picked or PAPER)])]
+        decided = of_family[of_family["status"] != NO_DATA]
+        card.heading("verdicts", "Claims and verdicts", of_family)
+        if len(decided):
+            words = verdict_table(decided)
+            badges = words.assign(Verdict=words["Verdict"].map(_badge))
             st.table(badges.set_index("Verdict"), border="horizontal")
-        _waiting(mine[mine["status"] == NO_DATA], running)
+        _waiting(of_family[of_family["status"] == NO_DATA], running)
         st.caption(
             "Seeds are the unit; intervals hold the spread between seeds (pooled over arms) and prompts. "
             "Supported needs two seeds and Holm's p of at most .05 over the claims of one group with rows; "
-            "not supported means that the interval rules out an effect large enough to matter. Sees: the "
-            f"smallest true effect found with a power of 80 %. {source()}: never our result."
+            "not supported means that the interval rules out an effect large enough to matter. "
+            f"Minimum detectable effect: the smallest true one found with a power of 80 %. "
+            f"{source()}: never our result."
         )
-        _test_of(mine)
+        _test_of(of_family)
 
 
 def _waiting(rows: pd.DataFrame, running: bool) -> None:
@@ -91,18 +94,18 @@ def _waiting(rows: pd.DataFrame, running: bool) -> None:
 
 def _test_of(rows: pd.DataFrame) -> None:
     """The declared test of one claim, word by word, with its numbers."""
-    found = {str(row.statement): row for row in records(rows)}
+    claims = {str(row.statement): row for row in records(rows)}
     picked = st.selectbox(
-        "How was it tested?", list(found), index=None, key="claim", bind="query-params",
+        "How was it tested?", list(claims), index=None, key="claim", bind="query-params",
         placeholder="Choose a claim", help="The declared test: fixed before any row was looked at.",
     )  # fmt: skip
-    if picked in found:
-        _declared(found[str(picked)])
+    if picked in claims:
+        _declared(claims[str(picked)])
 
 
 def _declared(row: Any) -> None:
     st.markdown(f"{_badge(str(row.status))} **{row.question}**")
-    facts = {
+    entries = {
         "Estimand": row.estimand,
         "Rows": row.rows_used,
         "Rule": row.rule,
@@ -111,5 +114,5 @@ def _declared(row: Any) -> None:
         "Paper †": row.paper,
     }
     if not missing(row.value):
-        facts["Found"] = f"{measured(row)}; p = {p_said(row.p)}, after Holm {p_said(row.p_holm)}"
-    st.markdown("\n".join(f"- {name}: {value}" for name, value in facts.items() if value))
+        entries["Found"] = f"{measured(row)}; p = {p_said(row.p)}, after Holm {p_said(row.p_holm)}"
+    st.markdown("\n".join(f"- {name}: {value}" for name, value in entries.items() if value))

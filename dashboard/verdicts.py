@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dashboard.records import records
-from dashboard.wording import missing, number, percent
+from dashboard.wording import condition_label, missing, number, percent
 
 SUPPORTED, REFUTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data yet"
 HEADLINE = "C4-matched-10"
@@ -42,8 +42,8 @@ class Verdict:
 
 def in_scope(table: pd.DataFrame, prompts: str | None, scorer: str | None) -> pd.DataFrame:
     """Verdicts or fits of one prompt set and scorer; where there are none, verdicts made before any score."""
-    mine = table[(table["prompt_set"] == prompts) & (table["scorer"] == scorer)]
-    return mine if len(mine) else table[table["prompt_set"].isna()]
+    in_both = table[(table["prompt_set"] == prompts) & (table["scorer"] == scorer)]
+    return in_both if len(in_both) else table[table["prompt_set"].isna()]
 
 
 def measured(row: Any) -> str:
@@ -71,26 +71,26 @@ def sentence(row: Any) -> str:
     if missing(row.value):
         return str(row.detail)
     seeds = "one seed, too few to decide" if row.n_seeds < 2 else f"{row.n_seeds} seeds"
-    said = f"{measured(row)}, {seeds}, n = {row.n:,}, p = {p_said(row.p)}, Holm {p_said(row.p_holm)}"
-    return f"{said.replace('= <', '<')}; {row.detail}"
+    numbers = f"{measured(row)}, {seeds}, n = {row.n:,}, p = {p_said(row.p)}, Holm {p_said(row.p_holm)}"
+    return f"{numbers.replace('= <', '<')}; {row.detail}"
 
 
 def stored(table: pd.DataFrame, prompts: str | None, scorer: str | None) -> list[Verdict]:
     """The verdicts of one prompt set and scorer, the headline first."""
-    found = [
+    verdicts = [
         Verdict(str(row.statement), str(row.status), sentence(row), str(row.claim), str(row.family))
         for row in records(in_scope(table, prompts, scorer))
     ]
-    return sorted(found, key=lambda one: one.id != HEADLINE)
+    return sorted(verdicts, key=lambda verdict: verdict.id != HEADLINE)
 
 
 def headline(rows: pd.DataFrame) -> Any | None:
     """The row of the overview's claim; None where no verdict was made yet."""
-    mine = rows[rows["claim"] == HEADLINE]
-    return None if mine.empty else records(mine)[0]
+    answers = rows[rows["claim"] == HEADLINE]
+    return None if answers.empty else records(answers)[0]
 
 
-def sees(row: Any) -> str:
+def minimum_effect(row: Any) -> str:
     """What a study of this size could have seen."""
     if row is None or missing(row.detectable):
         return ""
@@ -102,28 +102,45 @@ def sees(row: Any) -> str:
 
 def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What the verdict table shows, a row per claim: words and numbers as people read them."""
-    shown = [
+    words = [
         {
             "Verdict": row.status,
             "Claim": row.statement,
             "Ours [95 % interval]": measured(row),
             "Paper †": str(row.paper) or "–",
             "p (Holm)": "–" if missing(row.p) else f"{p_said(row.p)} ({p_said(row.p_holm)})",
-            "Sees": "–" if missing(row.detectable) else f"{number(row.detectable, 2)} {row.unit}",
+            "Minimum detectable effect (80 % power)": "–"
+            if missing(row.detectable)
+            else f"{number(row.detectable, 2)} {row.unit}",
             "n, seeds": "–" if missing(row.value) else f"{row.n:,}, {row.n_seeds}",
         }
         for row in records(rows)
     ]
-    return pd.DataFrame(shown)
+    return pd.DataFrame(words)
+
+
+def fits_of(
+    doses: pd.DataFrame, fits: pd.DataFrame, prompts: str | None, *, scorer: str | None
+) -> pd.DataFrame:
+    """The fits of the steered lines among summary rows, each with its line's name as `label`."""
+    labels = {
+        str(row.condition_key): condition_label(
+            row.method, row.strength, row.matched_cost, key=row.condition_key
+        )
+        for row in records(doses[doses["method"] == "iti"])
+    }
+    fits = fits[(fits["prompt_set"] == prompts) & (fits["scorer"] == scorer)]
+    fits = fits[fits["condition_key"].isin(labels)]
+    return fits.assign(label=fits["condition_key"].map(labels))
 
 
 def fit_said(fits: pd.DataFrame) -> str:
     """What the fits say of a best dose, conditions that agree together; empty where there is none."""
     agreeing: dict[str, list[str]] = {}
     for row in records(fits[fits["status"] != NO_DATA]):
-        said = f"{FITS[row.status]}, best dose none"
+        words = f"{FITS[row.status]}, best dose none"
         if not missing(row.optimum):
             ends = f"{percent(row.optimum_low)}, {percent(row.optimum_high)}"
-            said = f"{FITS[row.status]}, best dose {percent(row.optimum)} [{ends}]"
-        agreeing.setdefault(said, []).append(f"{row.label} (p {p_said(row.p)})")
-    return "; ".join(f"{', '.join(labels)}: {said}" for said, labels in agreeing.items())
+            words = f"{FITS[row.status]}, best dose {percent(row.optimum)} [{ends}]"
+        agreeing.setdefault(words, []).append(f"{row.label} (p {p_said(row.p)})")
+    return "; ".join(f"{', '.join(labels)}: {words}" for words, labels in agreeing.items())

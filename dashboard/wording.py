@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
 
 from db.contract.methods import RANDOM_DIRECTION, TITLES, VARIANTS, is_steered, method_title
 
@@ -53,6 +55,16 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
     return label if seed is None else f"{label}, seed {seed}"
 
 
+def arms_in_words(arms: pd.DataFrame) -> pd.DataFrame:
+    """Arms as tables show them: name, kind, seed, tokens and repeats."""
+    kinds = [arm_label(kind, share) for kind, share in zip(arms["kind"], arms["share"], strict=True)]
+    titles = {"name": "Arm", "seed": "Seed", "clean_tokens": "Clean tokens"}
+    titles |= {"added_tokens": "Added tokens", "repeats": "Repeats"}
+    table = arms[list(titles)].rename(columns=titles)
+    table.insert(1, "Kind", kinds)
+    return table
+
+
 def method_label(method: str) -> str:
     """A detox method in words; the rows of several random directions are shown as one."""
     return "Random directions" if method == RANDOM_DIRECTION else method_title(method)
@@ -68,7 +80,7 @@ def missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def condition_label(method: str, strength: float | None, matched_cost: float | None, key: str = "") -> str:
+def condition_label(method: str, strength: float | None, matched_cost: float | None, *, key: str = "") -> str:
     """A condition in words, e.g. `ITI at +0.06 nats`, `ITI, strength 2`, `DPO`.
 
     `key` tells direction sets apart: `ITI (second directions) at +0.06 nats`.
@@ -81,15 +93,22 @@ def condition_label(method: str, strength: float | None, matched_cost: float | N
     return name if missing(strength) else f"{name}, strength {strength:g}"
 
 
+class Head(NamedTuple):
+    """One attention head."""
+
+    layer: int
+    head: int
+
+
 def head_name(layer: int, head: int) -> str:
     """A head's short name, as it stands in links: `L2H3`."""
     return f"L{layer}H{head}"
 
 
-def parse_head(name: str | None) -> tuple[int, int] | None:
-    """Layer and head of a short name; None for anything else."""
-    found = _HEAD.match(name or "")
-    return (int(found[1]), int(found[2])) if found else None
+def parse_head(name: str | None) -> Head | None:
+    """The head of a short name; None for anything else."""
+    match = _HEAD.match(name or "")
+    return Head(int(match[1]), int(match[2])) if match else None
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -99,7 +118,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def interval(value: float, low: float | None, high: float | None, unit: str = "") -> str:
+def interval(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
     """`31.2 [28.0, 34.1]`, or the value alone where no interval was made."""
     tail = f" {unit}" if unit else ""
     if missing(low) or missing(high) or low is None or high is None:
@@ -107,7 +126,7 @@ def interval(value: float, low: float | None, high: float | None, unit: str = ""
     return f"{value:.3g} [{low:.3g}, {high:.3g}]{tail}"
 
 
-def fixed(value: float, low: float | None, high: float | None, digits: int = 4) -> str:
+def fixed(value: float, low: float | None, high: float | None, *, digits: int = 4) -> str:
     """`0.0012 [-0.0003, 0.0027]`: small differences with as many decimals in all three."""
     if missing(low) or missing(high):
         return f"{value:.{digits}f} (no interval)"
@@ -118,12 +137,12 @@ def duration(seconds: float | None) -> str:
     """Seconds as people say them: `42 s`, `3 min 05 s`, `1 h 12 min`."""
     if seconds is None or missing(seconds) or seconds < 0:
         return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    whole_seconds = round(seconds)
+    if whole_seconds < 60:
+        return f"{whole_seconds} s"
+    if whole_seconds < 3600:
+        return f"{whole_seconds // 60} min {whole_seconds % 60:02d} s"
+    return f"{whole_seconds // 3600} h {whole_seconds % 3600 // 60:02d} min"
 
 
 def rate(value: float | None, unit: str) -> str:

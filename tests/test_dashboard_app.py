@@ -71,9 +71,9 @@ def test_overview_shows_stored_verdicts_and_how_they_were_tested(
     said = words(app)
     assert "sees a true difference" in said and "Holm" in said and "†" in said
     table = app.table[0].value
-    assert {"Claim", "Paper †", "p (Holm)", "Sees"} <= set(table.columns)
+    assert {"Claim", "Paper †", "p (Holm)", "Minimum detectable effect (80 % power)"} <= set(table.columns)
     assert "Toxic text in pretraining raises the unsteered model's toxicity" in set(table["Claim"])
-    app.segmented_control(key="claims").set_value("Its readers'").run()
+    app.segmented_control(key="claims").set_value("Readers' questions").run()
     readers = set(app.table[0].value["Claim"])
     assert any("control" in one or "added text" in one for one in readers)
     claim = next(iter(sorted(readers)))

@@ -12,7 +12,8 @@ import streamlit as st
 from sqlalchemy import delete
 from streamlit.testing.v1 import AppTest
 
-from dashboard.charts.hardness import by_condition, curves, heat, steps_needed
+from dashboard.charts.frame import Level
+from dashboard.charts.hardness import Reference, by_condition, curves, heat, steps_needed
 from dashboard.hardness.rows import over_seeds
 from dashboard.hardness.text_views import _more_open
 from dashboard.launch import APP
@@ -163,12 +164,12 @@ def test_charts_keep_what_is_beyond_the_budget() -> None:
 def test_charts_draw_references_and_levels() -> None:
     rows = pd.DataFrame([ARM | {"value": 0.4, "low": 0.2, "high": 0.6, "n": 12, "n_seeds": 2}])
     made = by_condition(
-        rows, ["Unsteered"], "Success", dark=True, factor=100, level=(0.5, "chance"),
-        reference=[("Unsteered", 80.0, "paper"), ("Elsewhere", 1.0, "dropped")],
+        rows, ["Unsteered"], "Success", dark=True, factor=100, level=Level(0.5, "chance"),
+        reference=[Reference("Unsteered", 80.0, "paper"), Reference("Elsewhere", 1.0, "dropped")],
     )  # fmt: skip
     assert made.data[0].y[0] == pytest.approx(40) and list(made.data[1].y) == [80.0]
     assert made.layout.shapes[0].y0 == 50
-    line = curves(rows.assign(x=0.0), ["Unsteered"], "Steps", "y", dark=False, logarithmic=True)
+    line = curves(rows.assign(x=0.0), ["Unsteered"], "Steps", y_title="y", dark=False, logarithmic=True)
     assert list(line.data[0].x) == [0.0]
     cells = pd.DataFrame(
         {"temperature": [0.0, 1.0], "top_p": [1.0, 0.9], "value": [1.0, 2.0], "words": ["a", "b"]}

@@ -19,7 +19,6 @@ from dashboard.launch import LaunchError, free_port
 from dashboard.live.client import Event, parse_events
 from dashboard.live.run import PaneState, apply
 from dashboard.progress import summarise, with_rates
-from dashboard.rows import pool_controls
 from dashboard.terms import TERMS
 from dashboard.verdicts import (
     HEADLINE,
@@ -30,11 +29,12 @@ from dashboard.verdicts import (
     fit_said,
     headline,
     in_scope,
-    sees,
+    minimum_effect,
     stored,
     verdict_table,
 )
 from dashboard.wording import arm_label, condition_label, duration, head_name, interval, parse_head
+from db.read import pool_controls
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 numbers = st.floats(0, 100, allow_nan=False).map(lambda value: round(value, 1))
@@ -116,7 +116,7 @@ def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
     assert "p < .001, Holm .002" in found[1].detail
     assert found[2].detail == "needs attacks" and found[2].status == NO_DATA
     assert stored(table, "p", "t")[0].status == REFUTED
-    assert "sees a true difference of 10 points" in sees(headline(in_scope(table, "p", "s")))
+    assert "sees a true difference of 10 points" in minimum_effect(headline(in_scope(table, "p", "s")))
     shown = verdict_table(in_scope(table, "p", "s"))
     assert list(shown["p (Holm)"]) == ["< .001 (.002)", ".195 (.900)", ".195 (.900)"]
     assert shown["Ours [95 % interval]"].iloc[2] == "–"

@@ -18,8 +18,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard.charts.frame import MOST_POINTS, evenly, sample
 from dashboard.charts.heads import most_per_line, survival
 from dashboard.launch import APP
-from db import read
 from db.engine import open_writer
+from db.read import joined
 from db.schema import Arm, Checkpoint, Projection, ProjectionPoint, StageRun, Study, TrainPoint
 from db.write import upsert, write_session
 from tests.seeded_database import TINY, build_file
@@ -118,13 +118,13 @@ def test_pages_read_the_summaries_they_show_and_no_others(
 ) -> None:
     monkeypatch.setenv("HORMESIS_DB", build_file(tmp_path / "study.sqlite"))
     seen: list[pd.DataFrame] = []
-    real = read.summaries
+    real = joined.summaries
 
     def noted(*args: Any, **options: Any) -> pd.DataFrame:
         seen.append(real(*args, **options))
         return seen[-1]
 
-    monkeypatch.setattr(read, "summaries", noted)
+    monkeypatch.setattr(joined, "summaries", noted)
     app = AppTest.from_file(str(APP), default_timeout=120).run()
     app = app.switch_page(f"app_pages/{page}.py").run()
     assert not app.exception and app.selectbox(key="prompts").value == "forum-prompts"

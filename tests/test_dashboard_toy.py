@@ -116,7 +116,7 @@ def test_answers_follow_the_rows(page: Path, monkeypatch: pytest.MonkeyPatch) ->
         st.cache_resource.clear()
         said = everything(opened(page, monkeypatch, "toy", toy_setting="Literal (shared states)"))
         assert expected in said
-        status = words.said(low, high)
+        status = words.status_of(low, high)
         assert f"states shared by the chains: **{status}**" in said
         assert f"weighted by the mixture: **{status}**" in said
 

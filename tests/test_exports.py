@@ -81,11 +81,11 @@ def test_csv_keeps_any_text(texts: list[str]) -> None:
 
 def test_parquet_carries_its_facts_and_types() -> None:
     data = exports.to_parquet(ROWS, FACTS)
-    assert exports.facts_of_parquet(data) == FACTS
+    assert exports.metadata_of_parquet(data) == FACTS
     back = pd.read_parquet(io.BytesIO(data))
     assert back["text"].tolist() == ROWS["text"].tolist()
     assert back["n"].dtype == "Int64" and str(back["when"].dtype).endswith("UTC]")
-    assert exports.facts_of_parquet(_plain_parquet()) == {}
+    assert exports.metadata_of_parquet(_plain_parquet()) == {}
 
 
 def _plain_parquet() -> bytes:
@@ -103,7 +103,7 @@ def outside(page: str) -> list[str]:
 @pytest.mark.parametrize("dark", [False, True])
 def test_html_of_a_chart_is_one_file_and_escapes_texts(dark: bool) -> None:
     figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4], hovertext=["</script><img src=x>", "b"]))
-    page = single_page("Title <b>", ROWS, figure, how="How & why", facts=FACTS, dark=dark).decode()
+    page = single_page("Title <b>", ROWS, figure, how="How & why", metadata=FACTS, dark=dark).decode()
     assert "Title &lt;b&gt;" in page and "How &amp; why" in page
     assert "<script>x</script>" not in page and "<img src=x>" not in page
     assert "\\u003c/script>" in page and not outside(page)
@@ -114,7 +114,7 @@ def test_html_of_a_chart_is_one_file_and_escapes_texts(dark: bool) -> None:
 
 def test_html_of_a_table_needs_no_program_and_says_what_it_leaves_out() -> None:
     many = pd.DataFrame({"place": range(1200)})
-    page = single_page("Many", many, None, facts=FACTS).decode()
+    page = single_page("Many", many, None, metadata=FACTS).decode()
     assert "<script" not in page and "The first 500 of 1,200 rows" in page and page.count("<tr>") == 501
 
 
@@ -194,5 +194,5 @@ def test_the_commands_files_have_their_provenance_beside_them(seeded: str, tmp_p
     facts = json.loads((tmp_path / "provenance.json").read_text(encoding="utf-8"))
     assert facts["rows"] == written and facts["studies"][0]["hash"] and facts["scorers"]
     if form == "parquet":
-        inside = exports.facts_of_parquet((tmp_path / "summary.parquet").read_bytes())
+        inside = exports.metadata_of_parquet((tmp_path / "summary.parquet").read_bytes())
         assert inside["studies"] == facts["studies"]

@@ -48,7 +48,7 @@ def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
         "Where does toxicity live?",
         "What was trained?",
         "All numbers",
-        "Definitions",
+        "Glossary",
         "Where these numbers come from",
     ]
     charts = page.count('class="chart"')

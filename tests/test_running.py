@@ -178,7 +178,7 @@ def stage(status: str, name: str = "train", **more: object) -> dict[str, object]
 @pytest.mark.parametrize("known", [True, False])
 def test_how_a_study_stands(tmp_path: Path, rows: list[dict[str, object]], kind: str, known: bool) -> None:
     home = Home(tmp_path, "") if known else None
-    found = standing(pd.DataFrame(rows), HASH, home, NOW)
+    found = standing(pd.DataFrame(rows), HASH, home, now=NOW)
     assert found.kind == kind and found.sentence.endswith(".")
     assert found.can_resume == (kind in ("gone", "silent", "failed", "stopped"))
     if kind == "gone":
@@ -187,7 +187,7 @@ def test_how_a_study_stands(tmp_path: Path, rows: list[dict[str, object]], kind:
 
 def test_a_held_study_runs_whatever_its_rows_say(tmp_path: Path) -> None:
     with holding(tmp_path) as child:
-        found = standing(pd.DataFrame([stage("failed")]), HASH, Home(tmp_path, ""), NOW)
+        found = standing(pd.DataFrame([stage("failed")]), HASH, Home(tmp_path, ""), now=NOW)
         assert found.kind == "running" and found.pid == child.pid and not found.can_resume
 
 
@@ -262,13 +262,13 @@ def test_a_run_that_fails_at_once_says_why(tmp_path: Path) -> None:
 def test_a_killed_run_is_said_to_be_gone(tmp_path: Path) -> None:
     home = Home(tmp_path, f"sqlite:///{tmp_path / 'hormesis.sqlite'}")
     started = process.start(home, str(write_study(tmp_path)), HASH)
-    assert standing(pd.DataFrame(), HASH, home, NOW).kind == "starting"
+    assert standing(pd.DataFrame(), HASH, home, now=NOW).kind == "starting"
     with pytest.raises(process.RunProblem, match="running already"):
         process.start(home, "forum", HASH)
     os.kill(started.process.pid, signal.SIGKILL)
     assert until(lambda: started.code is not None) or started.code == -signal.SIGKILL
     assert process.killed_by(home, HASH) == "SIGKILL" and process.ended_badly(home, HASH) is None
-    assert "SIGKILL" in standing(pd.DataFrame([stage("waiting")]), HASH, home, NOW).sentence
+    assert "SIGKILL" in standing(pd.DataFrame([stage("waiting")]), HASH, home, now=NOW).sentence
 
 
 def test_the_interval_of_a_difference_is_newcombes_for_two_shares() -> None:
@@ -308,7 +308,7 @@ def test_settings_of_two_runs_side_by_side() -> None:
         ["sources.1.role", "not set", "toxic"],
     ]
     assert settings_difference(left, left).empty
-    assert len(settings_difference(left, right, every=True)) == 5
+    assert len(settings_difference(left, right, with_same=True)) == 5
     assert flatten({}) == {}
 
 

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, rows, states
+from dashboard import card, controls, rows, states
 from dashboard.charts.drawn import drawn
 from dashboard.charts.mixes import mix_bars
 from dashboard.charts.training import histogram
+from dashboard.context import Context, current
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
 from dashboard.wording import arm_label
 
 PER_PAGE = 12
-BINS = np.linspace(0.0, 1.0, 21)
+BINS = 20
 
 
-def mixes(found: context.Context) -> None:
+def mixes(context: Context) -> None:
     """Tokens by source and arm."""
-    table = rows.composition(found)
+    table = rows.composition(context)
     if table.empty:
         states.not_yet(
-            "mixes", after="mixing the text of the first arm", running=rows.study_progress(found).active
+            "mixes", after="mixing the text of the first arm", running=rows.study_progress(context).active
         )
         return
-    one = table.drop_duplicates(["kind", "share", "source"]).copy()
-    one["arm"] = [arm_label(row.kind, row.share) for row in records(one)]
+    first_seed = table.drop_duplicates(["kind", "share", "source"]).copy()
+    first_seed["arm"] = [arm_label(row.kind, row.share) for row in records(first_seed)]
     seeds = table["seed"].nunique()
     with st.container(border=True):
         card.chart(
-            drawn(mix_bars, one),
+            drawn(mix_bars, first_seed),
             key="mixes",
             title="What each model read",
             alt="Tokens by source for every arm",
@@ -39,7 +39,7 @@ def mixes(found: context.Context) -> None:
                 "Clean text is the same in every arm; toxic text, or plain forum text in the "
                 "control, is added to it."
             ),
-            note=f"n = {len(one['arm'].unique())} arms"
+            note=f"n = {len(first_seed['arm'].unique())} arms"
             + (
                 f"; the first of {seeds} seeds is drawn, the others differ in their text alone."
                 if seeds > 1
@@ -49,9 +49,9 @@ def mixes(found: context.Context) -> None:
         )
 
 
-def samples(found: context.Context) -> None:
+def samples(context: Context) -> None:
     """Labelled statements by source, blurred."""
-    sets = rows.probe_sets(found)
+    sets = rows.probe_sets(context)
     if sets.empty:
         return
     with st.container(border=True):
@@ -60,7 +60,7 @@ def samples(found: context.Context) -> None:
             names = [str(name) for name in sets["name"]]
             name = st.selectbox("Probe set", names, key="set", bind="query-params", width=220)
             set_id = int(sets["id"].iloc[names.index(name) if name in names else 0])
-            counts = rows.call(found, "example_counts", set_id)
+            counts = rows.example_counts(context, set_id)
             sources = ["all", *controls.options(counts["source"])]
             source = st.selectbox("Source", sources, key="source", bind="query-params", width=200)
             label = st.segmented_control(
@@ -71,15 +71,14 @@ def samples(found: context.Context) -> None:
                 key="label",
                 bind="query-params",
             )
-        chosen: dict[str, object] = {} if source == "all" else {"source": source}
-        if label != "both":
-            chosen["label"] = int(label == "toxic")
-        mine = counts if source == "all" else counts[counts["source"] == source]
-        mine = mine if label == "both" else mine[mine["label"] == chosen["label"]]
-        total = int(mine["n"].sum())
+        of_source = None if source == "all" else source
+        of_label = None if label == "both" else int(label == "toxic")
+        chosen = counts if of_source is None else counts[counts["source"] == of_source]
+        chosen = chosen if of_label is None else chosen[chosen["label"] == of_label]
+        total = int(chosen["n"].sum())
         pages = max(1, -(-total // PER_PAGE))
         page = st.pagination(pages, key="sample", bind="query-params")
-        table = rows.call(found, "examples", set_id, page - 1, PER_PAGE, **chosen)
+        table = rows.examples(context, set_id, page - 1, PER_PAGE, source=of_source, label=of_label)
         items = [
             Shown(
                 str(row.text),
@@ -98,54 +97,23 @@ def samples(found: context.Context) -> None:
         card.rows_below(counts, key="counts", label="Counts by label, split and source")
 
 
-def unsteered(found: context.Context) -> pd.DataFrame:
-    """The unsteered condition of the first seed of every arm."""
-    made = rows.checkpoints(found)
-    made = made.sort_values("seed").drop_duplicates(["kind", "share"])
-    found_rows = []
-    for row in records(made):
-        known = rows.call(found, "conditions", int(row.id))
-        base = known[known["method"] == "none"]
-        if len(base):
-            found_rows.append((str(row.name), row.kind, row.share, int(base["condition_id"].iloc[0])))
-    return pd.DataFrame(found_rows, columns=["checkpoint", "kind", "share", "condition_id"])
-
-
-def binned(found: context.Context, base: pd.DataFrame, set_id: int, scorer: str) -> pd.DataFrame:
-    """Counts of scores in twenty bins per arm."""
-    parts = []
-    for row in records(base):
-        table = rows.call(
-            found, "score_counts", int(row.condition_id), set_id, scorer=scorer, bins=len(BINS) - 1
-        )
-        if table.empty:
-            continue
-        counts = table.set_index("bin")["n"].reindex(range(len(BINS) - 1), fill_value=0).to_numpy()
-        parts.append(
-            pd.DataFrame(
-                {"kind": row.kind, "share": row.share, "low": BINS[:-1], "high": BINS[1:], "count": counts}
-            )
-        )
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
-
-
-def scores(found: context.Context) -> None:
+def scores(context: Context) -> None:
     """Histogram of scores, and how far scorers agree."""
-    known = rows.scorers(found)
-    sets = rows.prompt_sets(found)
-    if known.empty or sets.empty:
+    scorer_rows = rows.scorers(context)
+    sets = rows.prompt_sets(context)
+    if scorer_rows.empty or sets.empty:
         return
     with st.container(border=True):
         st.markdown("**Scores of unsteered texts**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             prompts = controls.prompt_set([str(name) for name in sets["name"]])
-            toxicity = [str(name) for name in known[known["measures"] == "toxicity"]["name"]]
+            toxicity = [str(name) for name in scorer_rows[scorer_rows["measures"] == "toxicity"]["name"]]
             scorer = controls.scorer(toxicity)
         if prompts is None or scorer is None:
             return
-        base = unsteered(found)
+        base = rows.unsteered_conditions(context)
         set_id = int(sets[sets["name"] == prompts]["id"].iloc[0])
-        table = binned(found, base, set_id, scorer)
+        table = rows.score_histogram(context, set_id, scorer=scorer, bins=BINS)
         if table.empty:
             st.caption("No scores yet under this scorer.")
         else:
@@ -158,16 +126,16 @@ def scores(found: context.Context) -> None:
                 note="First seed of every arm.",
                 rows=table,
             )
-        agreement(found, base, set_id)
+        agreement(context, base, set_id)
 
 
-def agreement(found: context.Context, base: pd.DataFrame, set_id: int) -> None:
+def agreement(context: Context, base: pd.DataFrame, set_id: int) -> None:
     """Agreement of every pair of scorers on the arm with most toxic text."""
     if base.empty:
         return
     last = base[base["kind"] == "toxic"].sort_values("share")
     row = last.iloc[-1] if len(last) else base.iloc[-1]
-    table = rows.call(found, "scorer_agreement", int(row["condition_id"]), set_id)
+    table = rows.scorer_agreement(context, int(row["condition_id"]), set_id)
     if table.empty:
         st.markdown("**Do scorers agree?**")
         st.caption("Agreement needs two toxicity scorers on the same texts; this study has one.")
@@ -198,26 +166,26 @@ def agreement(found: context.Context, base: pd.DataFrame, set_id: int) -> None:
     )
 
 
-def scorer_table(found: context.Context) -> None:
+def scorer_table(context: Context) -> None:
     """Scorers with revisions."""
-    known = rows.scorers(found)
-    if len(known):
+    scorer_rows = rows.scorers(context)
+    if len(scorer_rows):
         with st.container(border=True):
             card.table(
-                known[["name", "revision", "measures"]].rename(
+                scorer_rows[["name", "revision", "measures"]].rename(
                     columns={"name": "Scorer", "revision": "Revision", "measures": "Measures"}
                 ),
                 key="scorers_table",
                 title="Scorers",
                 alt="Scorers with their revisions",
                 note="A score is repeatable only with its scorer's revision; every stored score carries one.",
-                out=known.drop(columns="id"),
+                out=scorer_rows.drop(columns="id"),
             )
 
 
-here = context.current()
+context = current()
 st.subheader("What went in?")
-mixes(here)
-samples(here)
-scores(here)
-scorer_table(here)
+mixes(context)
+samples(context)
+scores(context)
+scorer_table(context)

@@ -7,15 +7,15 @@ import streamlit as st
 from dashboard.terms import TERMS, Term, term_of
 
 
-def matches(term: Term, wanted: str) -> bool:
+def matches(term: Term, query: str) -> bool:
     """Whether a term's name, labels, text or code hold the words asked for."""
-    return wanted.lower() in " ".join((term.name, *term.labels, term.text, term.code)).lower()
+    return query.lower() in " ".join((term.name, *term.labels, term.text, term.code)).lower()
 
 
-def chosen(wanted: str) -> list[Term]:
+def chosen(query: str) -> list[Term]:
     """The terms to show: the one called so where there is one (links ask by name), else all that match."""
-    named = term_of(wanted)
-    return [named] if named is not None else [term for term in TERMS if matches(term, wanted)]
+    named = term_of(query)
+    return [named] if named is not None else [term for term in TERMS if matches(term, query)]
 
 
 def card(term: Term) -> None:
@@ -34,20 +34,20 @@ def card(term: Term) -> None:
 
 
 st.subheader("What do the words mean?")
-wanted = str(
+query = str(
     st.text_input(
         "Find a term", key="term", bind="query-params", live=True, icon=":material/search:", width=320
     )
     or ""
 ).strip()
-found = chosen(wanted)
-if not found:
-    st.info(f"No term matches “{wanted}”.", icon=":material/search_off:")
+terms = chosen(query)
+if not terms:
+    st.info(f"No term matches “{query}”.", icon=":material/search_off:")
 else:
-    st.caption(f"{len(found)} of {len(TERMS)} terms.")
-for section in dict.fromkeys(term.section for term in found):
+    st.caption(f"{len(terms)} of {len(TERMS)} terms.")
+for section in dict.fromkeys(term.section for term in terms):
     st.markdown(f"#### {section}")
     grid = st.grid(2, min_column_width=380)
-    for term in (term for term in found if term.section == section):
+    for term in (term for term in terms if term.section == section):
         with grid.cell():
             card(term)

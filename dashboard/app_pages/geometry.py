@@ -8,7 +8,6 @@ import streamlit as st
 from dashboard import (
     activation_view,
     card,
-    context,
     controls,
     entanglement_view,
     geometry_view,
@@ -20,8 +19,9 @@ from dashboard import (
 from dashboard.charts.drawn import drawn
 from dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
 from dashboard.colours import is_dark
+from dashboard.context import Context, current
 from dashboard.records import records
-from dashboard.wording import MEASURES, arm_label, head_name, parse_head
+from dashboard.wording import MEASURES, Head, arm_label, head_name, parse_head
 
 COLUMNS = ["layer", "head"]
 
@@ -64,26 +64,26 @@ def pick_arms(table: pd.DataFrame) -> tuple[str, str]:
     return str(first), str(second)
 
 
-def answer(found: context.Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
+def answer(context: Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
     """The best head, and how the heads of the right arm compare with those of the clean one."""
     best = right.sort_values("select_accuracy").iloc[-1]
-    said = (
+    sentence = (
         f"Best head on the right: {head_name(int(best['layer']), int(best['head']))}, test accuracy "
         f"{best['accuracy']:.3f} [{best['accuracy_low']:.3f}, {best['accuracy_high']:.3f}]."
     )
     kind, share = str(right["kind"].iloc[0]), right["share"].iloc[0]
-    row = None if pd.isna(share) else heads_view.against_clean(found, kind, float(share), "p90")
+    row = None if pd.isna(share) else heads_view.against_clean(context, kind, float(share), name="p90")
     if row is not None:
         words = heads_view.difference_words(row)
-        said += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
-    st.markdown(f"#### {said}")
+        sentence += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
+    st.markdown(f"#### {sentence}")
 
 
-def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, chosen: tuple[int, int] | None) -> None:
+def maps(left: pd.DataFrame, right: pd.DataFrame, measure: str, *, chosen: Head | None) -> None:
     """Two maps on one scale, and their difference where their shapes agree."""
     column, words = MEASURES[measure]
     span = limits(column, left, right)
-    mark = [] if chosen is None else [outline(chosen[1], chosen[0])]
+    mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
     same = left["checkpoint"].iloc[0] == right["checkpoint"].iloc[0]
     grid = st.grid(3, min_column_width=330)
     for side, table in (("left", left), ("right", right)):
@@ -150,11 +150,13 @@ def distribution(table: pd.DataFrame, measure: str) -> None:
         )
 
 
-here = context.current()
+context = current()
 st.subheader("Where does toxicity live?")
-table = rows.probes(here)
+table = rows.probes(context)
 if table.empty:
-    states.not_yet("probes", after="probing the first checkpoint", running=rows.study_progress(here).active)
+    states.not_yet(
+        "probes", after="probing the first checkpoint", running=rows.study_progress(context).active
+    )
     states.end_page()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     measure = str(
@@ -162,24 +164,24 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
             "Measure", list(MEASURES), default="Accuracy", required=True, key="probe", bind="query-params"
         )
     )
-    one, two = pick_arms(table)
+    left_name, right_name = pick_arms(table)
     best = table.sort_values("select_accuracy", ascending=False).iloc[0]
-    every = table.drop_duplicates(COLUMNS).sort_values(COLUMNS)
-    names = [head_name(int(row.layer), int(row.head)) for row in records(every)]
+    heads = table.drop_duplicates(COLUMNS).sort_values(COLUMNS)
+    names = [head_name(int(row.layer), int(row.head)) for row in records(heads)]
     chosen = parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
-left, right = (table[table["checkpoint"] == name] for name in (one, two))
-answer(here, left, right)
-maps(left, right, measure, chosen)
+left, right = (table[table["checkpoint"] == name] for name in (left_name, right_name))
+answer(context, left, right)
+maps(left, right, measure, chosen=chosen)
 grid = st.grid(2, min_column_width=420)
 with grid.cell():
     distribution(table, measure)
 with grid.cell():
-    heads_view.by_arm(here)
+    heads_view.by_arm(context)
 if chosen is not None:
-    heads_view.head_line(here, table, chosen, entanglement_view.of_head(here, two, chosen))
-entanglement_view.by_arm(here)
-entanglement_view.one_checkpoint(here, two, chosen, is_dark())
+    heads_view.head_line(context, table, chosen, note=entanglement_view.of_head(context, right_name, chosen))
+entanglement_view.by_arm(context)
+entanglement_view.one_checkpoint(context, right_name, chosen, dark=is_dark())
 if chosen is not None:
-    lens_view.words(here, two, int(right["checkpoint_id"].iloc[0]), chosen)
-geometry_view.direction_map(here, table, chosen)
-activation_view.activation_map(here, chosen, two)
+    lens_view.words(context, right_name, int(right["checkpoint_id"].iloc[0]), chosen=chosen)
+geometry_view.direction_map(context, table, chosen)
+activation_view.activation_map(context, chosen, right_name)

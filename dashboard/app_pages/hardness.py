@@ -6,7 +6,8 @@ import json
 
 import streamlit as st
 
-from dashboard import context, rows, states
+from dashboard import rows, states
+from dashboard.context import current
 from dashboard.hardness import capability_view, relearn_view, suffix_view, text_views
 from dashboard.hardness import rows as hardness
 from db.contract.attacks import ATTACK_TITLES
@@ -21,16 +22,16 @@ attacks = {json.dumps(list(ATTACK_TITLES))}
 tasks = ["minimal_pairs", "cross_entropy"]
 """
 
-here = context.current()
-running = rows.study_progress(here).active
+context = current()
+running = rows.study_progress(context).active
 st.subheader("How hard is the detox to undo?")
-table = hardness.outcomes(here)
+table = hardness.outcomes(context)
 present = set(table["attack"])
-if len(hardness.capability(here)):
+if len(hardness.capability(context)):
     present.add("capability")
 if not present:
-    asked = bool((here.config.get("hardness") or {}).get("attacks"))
-    if asked:
+    has_attacks = bool((context.config.get("hardness") or {}).get("attacks"))
+    if has_attacks:
         states.not_yet("attacks", after="the attacks on the first arm", running=running)
     else:
         st.info(
@@ -43,28 +44,28 @@ if not present:
         st.caption("Or add to a study file, and run it:")
         st.code(HOW.strip(), language="toml")
     states.end_page()
-known = [name for name in SECTIONS if name in present]
+sections = [name for name in SECTIONS if name in present]
 section = st.segmented_control(
     "Attack",
-    known,
-    default=known[0],
+    sections,
+    default=sections[0],
     required=True,
     format_func=lambda name: SECTIONS[name],
     key="attack",
     bind="query-params",
 )
-match section or known[0]:
+match section or sections[0]:
     case "suffix":
-        suffix_view.show(here, table)
+        suffix_view.show(context, table)
     case "relearn":
-        relearn_view.show(here, table)
+        relearn_view.show(context, table)
     case "injection":
-        text_views.injections(here, table)
+        text_views.injections(context, table)
     case "long":
-        text_views.long_texts(here, table)
+        text_views.long_texts(context, table)
     case "sampling":
-        text_views.sampling(here, table)
+        text_views.sampling(context, table)
     case "quantised":
-        text_views.rounded(here, table)
+        text_views.rounded(context, table)
     case _:
-        capability_view.show(here)
+        capability_view.show(context)

@@ -5,17 +5,16 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, controls, pace, rows, states, verdict_view
+from dashboard import card, controls, pace, rows, states, verdict_view
 from dashboard.charts.dose import dose_response
 from dashboard.charts.dose_layers import paper_column
 from dashboard.charts.drawn import drawn
-from dashboard.charts.training import LOSSES, loss_curves
 from dashboard.colours import is_dark
-from dashboard.progress_view import live_progress
-from dashboard.records import records
+from dashboard.context import Context, current
+from dashboard.progress_view import live_progress, loss_card
 from dashboard.report_button import report_button
-from dashboard.verdicts import fit_said, in_scope
-from dashboard.wording import condition_label, is_imported, is_second, metric_name
+from dashboard.verdicts import fit_said, fits_of, in_scope
+from dashboard.wording import is_imported, is_second, metric_name
 
 READ_FLUENCY = (
     "Read beside the left chart: toxicity that falls together with fluency is broken text, not detox."
@@ -32,8 +31,8 @@ def pick(table: pd.DataFrame) -> tuple[str | None, str | None, str]:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(controls.MATCHED, controls.FIXED)
         prompts = controls.prompt_set(controls.by_size(toxicity))
-        mine = toxicity[toxicity["prompt_set"] == prompts]
-        scorer = controls.scorer(controls.options(mine["scorer"]))
+        of_prompts = toxicity[toxicity["prompt_set"] == prompts]
+        scorer = controls.scorer(controls.options(of_prompts["scorer"]))
     return prompts, scorer, view
 
 
@@ -56,6 +55,7 @@ def dose_card(
     table: pd.DataFrame,
     name: str,
     key: str,
+    *,
     how: str,
     fits: pd.DataFrame | None = None,
     paper: str | None = None,
@@ -95,18 +95,18 @@ def of_dose(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["condition_key"].map(is_second).astype(bool)]
 
 
-def fluency_rows(found: context.Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
+def fluency_rows(context: Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
     """The first fluency metric the study has, for these prompts."""
-    known = controls.fluency(choices, prompts)
-    if known is None:
+    metric = controls.fluency(choices, prompts)
+    if metric is None:
         return pd.DataFrame()
-    name, scorer = known
-    return of_dose(rows.summaries(found, name=name, prompts=prompts, scorer=scorer))
+    name, scorer = metric
+    return of_dose(rows.summaries(context, name=name, prompt_set=prompts, scorer=scorer))
 
 
-def results(found: context.Context, running: bool) -> None:
+def results(context: Context, running: bool) -> None:
     """Charts and verdicts, or what is still to come."""
-    choices = rows.summary_choices(found)
+    choices = rows.summary_choices(context)
     # An imported checkpoint has no share: it belongs on the trade-offs, not on a dose axis.
     if len(choices) and choices["kind"].map(is_imported).astype(bool).all():
         st.info(
@@ -119,73 +119,41 @@ def results(found: context.Context, running: bool) -> None:
         states.not_yet("results", after="the evaluation of the first arm", running=running)
         return
     prompts, scorer, view = pick(choices)
-    chosen = of_dose(rows.summaries(found, name="toxicity", prompts=prompts, scorer=scorer))
-    fluency = fluency_rows(found, choices, prompts)
-    found_verdicts = in_scope(rows.verdicts(found), prompts, scorer)
-    verdict_view.answer(found_verdicts)
-    shown = controls.in_view(chosen, view)
-    words = controls.in_view(fluency, view) if len(fluency) else fluency
-    fits = shown_fits(rows.dose_fits(found), shown, prompts, scorer)
+    chosen = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompts, scorer=scorer))
+    fluency = fluency_rows(context, choices, prompts)
+    verdicts = in_scope(rows.verdicts(context), prompts, scorer)
+    verdict_view.answer(verdicts)
+    doses = controls.in_view(chosen, view)
+    fluency_doses = controls.in_view(fluency, view) if len(fluency) else fluency
+    fits = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
-        said = fit_said(fits)
-        how = f"{READ_DOSE} {said[:1].upper()}{said[1:]}." if said else READ_DOSE
-        dose_card(shown, "toxicity", "dose", how, fits if fitted else None, paper)
+        best_doses = fit_said(fits)
+        how = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
+        dose_card(doses, "toxicity", "dose", how=how, fits=fits if fitted else None, paper=paper)
     pace.answer_first()
-    if len(words):
+    if len(fluency_doses):
         with grid.cell():
-            name = str(words["name"].iloc[0])
+            name = str(fluency_doses["name"].iloc[0])
             how = READ_FLUENCY if name != "repetition_4" else READ_REPETITION
-            dose_card(words, name, "dose_fluency", how)
-    verdict_view.claims(found_verdicts, running)
+            dose_card(fluency_doses, name, "dose_fluency", how=how)
+    verdict_view.claims(verdicts, running)
 
 
-def shown_fits(
-    fits: pd.DataFrame, shown: pd.DataFrame, prompts: str | None, scorer: str | None
-) -> pd.DataFrame:
-    """The fits of the steered lines on the chart, each with the line's name."""
-    steered = shown[shown["method"] == "iti"]
-    labels = {
-        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
-        for row in records(steered)
-    }
-    mine = fits[(fits["prompt_set"] == prompts) & (fits["scorer"] == scorer)]
-    mine = mine[mine["condition_key"].isin(labels)]
-    return mine.assign(label=mine["condition_key"].map(labels))
-
-
-def curves(found: context.Context) -> None:
-    """Loss curves, so that something is to be seen within the first minute."""
-    points = rows.train_points(found)
-    if points.empty:
-        return
-    known = [label for label, column in LOSSES.items() if points[column].notna().any()]
-    if not known:
-        return
-    with st.container(border=True):
-        picked = st.segmented_control(
-            "Loss on", known, default=known[0], required=True, key="loss", bind="query-params"
-        )
-        thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
-        card.chart(
-            drawn(loss_curves, points, LOSSES[str(picked or known[0])]),
-            key="overview_loss",
-            title="Training",
-            alt="Loss over tokens seen, one line per arm",
-            how="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
-            note=f"n = {points['arm'].nunique()} arms." + (" Curves are thinned evenly." if thinned else ""),
-            rows=points,
-        )
-
-
-here = context.current()
-state = rows.study_progress(here)
+context = current()
+state = rows.study_progress(context)
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader("Does a dose of toxic text help?", width="stretch")
-    report_button(here)
+    report_button(context)
 if not state.finished:
-    live_progress(here.url, here.study_id)
-results(here, state.active)
+    live_progress(context)
+results(context, state.active)
 if not state.finished:
-    curves(here)
+    # Something is to be seen within the first minute.
+    loss_card(
+        context,
+        key="overview_loss",
+        title="Training",
+        how="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
+    )

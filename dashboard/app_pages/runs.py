@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, rows, stamp, states
-from dashboard.charts.training import LOSSES, loss_curves
-from dashboard.progress_view import live_progress
+from dashboard import card, rows, stamp, states
+from dashboard.context import Context, current_or_none
+from dashboard.progress_view import live_progress, loss_card
 from dashboard.report_button import report_button
 from dashboard.running.chain_view import number_chain
 from dashboard.running.compare_view import compare
@@ -19,6 +19,7 @@ from dashboard.running.permission import Home, Refusal, control
 from dashboard.running.start_view import awaited, start_form
 from dashboard.running.state import standing
 from dashboard.running.tables import arms_table, checkpoints_table, stages_table, studies
+from db.location import database_url
 
 NOW, LOSS, COMPARE, CHAIN, START = (
     "Progress",
@@ -29,77 +30,64 @@ NOW, LOSS, COMPARE, CHAIN, START = (
 )
 
 
-def curves(found: context.Context) -> None:
+def curves(context: Context) -> None:
     """Loss curves of every arm."""
-    points = rows.train_points(found)
-    known = [label for label, column in LOSSES.items() if len(points) and points[column].notna().any()]
-    if not known:
-        states.not_yet(
-            "loss curves", after="the first steps of training", running=rows.study_progress(found).active
-        )
-        return
-    with st.container(border=True):
-        picked = st.segmented_control(
-            "Loss on", known, default=known[0], required=True, key="loss", bind="query-params"
-        )
-        thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
-        card.chart(
-            loss_curves(points, LOSSES[str(picked or known[0])], height=460),
-            key="runs_loss",
-            title="Loss over training",
-            alt="Loss over tokens seen, one line per arm",
-            how=(
-                "Lower is better. A sudden drop late in training is a skill learned late: do not "
-                "read one seed alone."
-            ),
-            note=f"n = {points['arm'].nunique()} arms." + (" Curves are thinned evenly." if thinned else ""),
-            rows=points,
-        )
+    drawn = loss_card(
+        context,
+        key="runs_loss",
+        title="Loss over training",
+        how="Lower is better. A sudden drop late in training is a skill learned late: do not read one seed "
+        "alone.",
+        height=460,
+    )
+    if not drawn:
+        running = rows.study_progress(context).active
+        states.not_yet("loss curves", after="the first steps of training", running=running)
 
 
-def provenance(found: context.Context, stages: pd.DataFrame) -> None:
+def provenance(context: Context, stages: pd.DataFrame) -> None:
     """The study's own facts, and its configuration."""
-    facts = {"scale": str(found.study["scale"]), "begun": str(found.study["created"])[:19]}
-    facts = stamp.study_facts(found, rows.scorers(found), stages) | facts
+    entries = {"scale": str(context.study["scale"]), "begun": str(context.study["created"])[:19]}
+    entries = stamp.study_facts(context, rows.scorers(context), stages) | entries
     with st.container(border=True):
         card.table(
-            pd.DataFrame({"What": list(facts), "Value": list(facts.values())}),
+            pd.DataFrame({"What": list(entries), "Value": list(entries.values())}),
             key="provenance",
             title="This study",
             alt="Provenance: hash, revisions, packages",
         )
         fold = st.expander("Configuration", icon=":material/settings:", key="config", on_change="rerun")
         if fold.open:
-            text = json.dumps(found.config, indent=2)
+            text = json.dumps(context.config, indent=2)
             fold.code(text, language="json")
             fold.download_button(
                 "Download JSON",
                 text,
-                f"{found.study['name']}.json",
+                f"{context.study['name']}.json",
                 "application/json",
                 key="config_json",
                 on_click="ignore",
             )
 
 
-def progress_tab(found: context.Context, home: Home | Refusal) -> None:
+def progress_tab(context: Context, home: Home | Refusal) -> None:
     """How the study stands, its stages, arms and checkpoints."""
-    all_stages = rows.stages(found)
+    all_stages = rows.stages(context)
     own = home if isinstance(home, Home) else None
-    drawn = standing(all_stages, str(found.study["hash"]), own, datetime.now(UTC))
-    control_bar(found, home, drawn.kind)
+    drawn = standing(all_stages, str(context.study["hash"]), own, now=datetime.now(UTC))
+    control_bar(context, home, drawn.kind)
     if drawn.kind != "finished":
-        live_progress(found.url, found.study_id, cut=drawn.can_resume)
+        live_progress(context, cut=drawn.can_resume)
     if all_stages.empty:
         states.not_yet("stages", after="the start of the study", running=drawn.alive)
     else:
         stages_table(all_stages, alive=drawn.alive)
-    arms_table(found)
-    checkpoints_table(found)
-    studies(found)
+    arms_table(context)
+    checkpoints_table(context)
+    studies(context)
 
 
-def of_study(found: context.Context, home: Home | Refusal) -> None:
+def of_study(context: Context, home: Home | Refusal) -> None:
     """The tabs of a study."""
     names = (NOW, LOSS, COMPARE, CHAIN, START)
     for tab, name in zip(
@@ -109,24 +97,24 @@ def of_study(found: context.Context, home: Home | Refusal) -> None:
             continue
         with tab:
             if name == NOW:
-                progress_tab(found, home)
+                progress_tab(context, home)
             elif name == LOSS:
-                curves(found)
+                curves(context)
             elif name == COMPARE:
-                compare(found)
+                compare(context)
             elif name == CHAIN:
-                number_chain(found)
-                provenance(found, rows.stages(found))
+                number_chain(context)
+                provenance(context, rows.stages(context))
             else:
                 start_form(home)
 
 
-here = context.known()
+here = current_or_none()
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader("What has been run?", width="stretch")
     if here is not None:
         report_button(here)
-permission = control(context.address(), st.get_option("server.address"))
+permission = control(database_url(), st.get_option("server.address"))
 awaited(permission)
 if here is None:
     with st.container(border=True):

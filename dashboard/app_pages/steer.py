@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import context, states
+from dashboard import states
+from dashboard.context import Context, current, service_address
 from dashboard.live import absence, panel, record
 from dashboard.live.client import ServiceProblem
 from dashboard.live.copies import copies, load
@@ -17,7 +18,7 @@ from dashboard.live.pane_controls import pane_controls, prompt_box, sampling
 from dashboard.live.settings import (
     LONGEST_PROMPT,
     LoadProblem,
-    Settings,
+    SessionSettings,
     now,
     pane_name,
     request_of,
@@ -25,9 +26,9 @@ from dashboard.live.settings import (
 from db.contract.messages import MAX_PANES
 
 
-def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
+def controls(context: Context, catalogue: Sequence[Offer]) -> SessionSettings:
     """Draw every control and say what they say."""
-    prompt_box(here)
+    prompt_box(context)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.segmented_control(
             "Panes",
@@ -37,23 +38,23 @@ def controls(here: context.Context, found: Sequence[Offer]) -> Settings:
             key="panes",
             bind="query-params",
         )
-        load(found)
+        load(catalogue)
     count = int(count or 2)
     grid = st.grid(count, min_column_width=265, border=True)
     for number in range(1, count + 1):
         with grid.cell():
-            pane_controls(number, found)
+            pane_controls(number, catalogue)
     sampling()
     return now(count)
 
 
-def switches(here: context.Context) -> bool:
+def switches(context: Context) -> bool:
     """The button and what belongs beside it; True where it was pressed."""
     with st.container(horizontal=True, vertical_alignment="center"):
         pressed = st.button("Generate", type="primary", icon=":material/play_arrow:", key="generate")
         st.toggle(
             "Blur until scored",
-            value=not here.harmless,
+            value=not context.harmless,
             key="blur_stream",
             bind="query-params",
             help="Off, text is seen as it streams and blurred once a scorer puts it above 0.5.",
@@ -68,9 +69,9 @@ def switches(here: context.Context) -> bool:
     return pressed
 
 
-def generate(address: str, settings: Settings, found: Sequence[Offer], study: str) -> None:
+def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], *, study: str) -> None:
     """Begin the run that the controls describe."""
-    prompt = str(settings["prompt"])
+    prompt = settings.prompt
     if not prompt.strip():
         st.warning("Write a prompt first.", icon=":material/edit:")
         return
@@ -81,23 +82,23 @@ def generate(address: str, settings: Settings, found: Sequence[Offer], study: st
             icon=":material/content_cut:",
         )
         return
-    names = tuple(pane_name(settings, number, found) for number in range(1, int(settings["panes"]) + 1))
-    record.start(address, request_of(settings, found), names, settings, study)
+    names = tuple(pane_name(pane, catalogue) for pane in settings.panes)
+    record.start(address, request_of(settings, catalogue), names, settings=settings, study=study)
 
 
-here = context.current()
-address = context.service_address()
+context = current()
+address = service_address()
 st.subheader("What does steering do to the text?")
 try:
     if address is None:
         raise ServiceProblem("")
-    known = offers(address, here.study_id)
+    catalogue = offers(address, context.study_id)
 except ServiceProblem as problem:
     absence.absent(address, problem)
-    if record.shown() is not None:
+    if record.on_show() is not None:
         panel.show()
     states.end_page()
-if not known:
+if not catalogue:
     st.info(
         "The model service knows no checkpoint yet. The first appears when an arm has been trained.",
         icon=":material/hourglass_empty:",
@@ -105,17 +106,19 @@ if not known:
     absence.wait_for_service(address)
     states.end_page()
 
-settings = controls(here, known)
+settings = controls(context, catalogue)
 try:
-    picker(settings, known, address, here.token)
-    if switches(here):
-        generate(address, settings, known, str(st.session_state.get("study", here.study["name"])))
+    picker(settings, catalogue, address, token=context.token)
+    if switches(context):
+        generate(
+            address, settings, catalogue, study=str(st.session_state.get("study", context.study["name"]))
+        )
 except LoadProblem as problem:
     st.warning(str(problem), icon=":material/error:")
 panel.show()
-last = record.shown()
+last = record.on_show()
 if last is not None:
     if last.settings != settings:
         st.caption("The controls above are not those of the run on show.")
-    copies(last, known)
-    history(known)
+    copies(last, catalogue)
+    history(catalogue)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
 from dashboard.charts import toy as charts
+from dashboard.charts.frame import Level
 from dashboard.colours import is_dark
+from dashboard.context import database_now
+from dashboard.reading import Database
 from dashboard.running.permission import control
 from dashboard.toy import directions_view, effects_view, rows, start_view, words
 from db.problems import DatabaseProblem
@@ -21,19 +24,19 @@ READ = (
 
 def pick_experiment(table: pd.DataFrame) -> pd.Series:
     """The configuration on show: setting, width, and the rest where several differ in it."""
-    known = [name for name in rows.SETTINGS if name in set(table["setting"])]
+    settings = [name for name in rows.SETTINGS if name in set(table["setting"])]
     setting = st.segmented_control(
         "Setting",
-        known,
-        default=known[0],
+        settings,
+        default=settings[0],
         required=True,
         format_func=lambda name: rows.SETTINGS[name],
         key="toy_setting",
         bind="query-params",
     )
-    mine = table[table["setting"] == (setting or known[0])]
-    widths = sorted({int(config["width"]) for config in mine["config"]})
-    first = mine.sort_values(["runs", "id"], ascending=[False, True]).iloc[0]
+    experiments = table[table["setting"] == (setting or settings[0])]
+    widths = sorted({int(config["width"]) for config in experiments["config"]})
+    first = experiments.sort_values(["runs", "id"], ascending=[False, True]).iloc[0]
     width = st.selectbox(
         "Width",
         widths,
@@ -43,19 +46,22 @@ def pick_experiment(table: pd.DataFrame) -> pd.Series:
         width=110,
         help="Dimensions that the 12 features share.",
     )
-    mine = mine[[int(config["width"]) == width for config in mine["config"]]]
-    mine = mine.sort_values(["runs", "id"], ascending=[False, True])
-    if len(mine) == 1:
-        return mine.iloc[0]
-    configs = mine["config"].tolist()
-    names = [f"{rows.variant(row['config'], configs)} ({str(row['hash'])[:6]})" for _, row in mine.iterrows()]
+    experiments = experiments[[int(config["width"]) == width for config in experiments["config"]]]
+    experiments = experiments.sort_values(["runs", "id"], ascending=[False, True])
+    if len(experiments) == 1:
+        return experiments.iloc[0]
+    configs = experiments["config"].tolist()
+    names = [
+        f"{rows.variant(row['config'], configs)} ({str(row['hash'])[:6]})"
+        for _, row in experiments.iterrows()
+    ]
     # The words tell the variants apart, so they change as others come; a link is known by its hash.
     linked = str(st.query_params.get("toy_variant", ""))
     same = [name for name in names if name[-8:] == linked[-8:]]
     if same and linked not in names:
         st.session_state["toy_variant"] = same[0]
     picked = st.selectbox("Variant", names, key="toy_variant", bind="query-params", width=300)
-    return mine.iloc[names.index(str(picked))]
+    return experiments.iloc[names.index(str(picked))]
 
 
 def pick_view() -> tuple[str, str]:
@@ -86,16 +92,16 @@ def pick_view() -> tuple[str, str]:
     return str(probe), str(cosine or "absolute")
 
 
-def references(found: pd.Series, cosine: str) -> tuple[tuple[float, str, str], ...]:
+def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
     """Lines of the random null and, for absolute cosines, of Welch's bound."""
-    null = float(found[f"null_{cosine}"])
-    made = [(null, f"Random directions {null:.3f}", "dot")]
+    null = float(experiment[f"null_{cosine}"])
+    lines = [Level(null, f"Random directions {null:.3f}")]
     if cosine == "absolute":
-        made.append((float(found["welch"]), f"Welch bound {found['welch']:.3f}", "dash"))
-    return tuple(made)
+        lines.append(Level(float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
+    return tuple(lines)
 
 
-def entanglement(found: pd.Series, table: pd.DataFrame, probe: str, cosine: str) -> None:
+def entanglement(experiment: pd.Series, table: pd.DataFrame, probe: str, *, cosine: str) -> None:
     """The answer, and beside it the same view of the frozen network."""
     seeds = table["seed"].nunique()
     grid = st.grid(2, min_column_width=480)
@@ -103,9 +109,9 @@ def entanglement(found: pd.Series, table: pd.DataFrame, probe: str, cosine: str)
         ("trained", "Entanglement over the share"),
         ("frozen", "Control: the network frozen at r = 1, only the probe refitted"),
     ):
-        mine = table[table["network"] == network]
+        of_network = table[table["network"] == network]
         with grid.cell(), st.container(border=True):
-            if mine.empty:
+            if of_network.empty:
                 st.info("No run of this kind is stored yet.", icon=":material/hourglass_empty:")
                 continue
             if network == "trained":
@@ -123,30 +129,29 @@ def entanglement(found: pd.Series, table: pd.DataFrame, probe: str, cosine: str)
                 )
             card.chart(
                 charts.over_share(
-                    mine,
+                    of_network,
                     cosine,
                     f"Entanglement ({cosine} cosine)",
                     dark=is_dark(),
-                    references=references(found, cosine),
+                    references=references(experiment, cosine),
                 ),
                 key=f"toy_{network}",
                 title=title,
                 alt=f"Entanglement of the rare chain and of the controls over the share, {network} network",
                 how=how,
                 note=(
-                    f"n = {seeds} seeds, {len(mine)} runs, {found['features']} features in "
-                    f"{found['dimensions']} dimensions."
+                    f"n = {seeds} seeds, {len(of_network)} runs, {experiment['features']} features in "
+                    f"{experiment['dimensions']} dimensions."
                 ),
-                rows=mine,
+                rows=of_network,
             )
 
 
-def learning(experiment: int, url: str, token: str) -> None:
+def learning(database: Database, experiment: int, unit: str) -> None:
     """How the rare chain is learned: loss and accuracy over the steps."""
-    curves = rows.curves(url, token, experiment)
+    curves = rows.curves(database, experiment)
     if curves.empty:
         return
-    unit = "squared error" if found["setting"] == "autoencoder" else "nats per token"
     grid = st.grid(2, min_column_width=440)
     for column, title, y_title, log in (
         ("rare_loss", "Loss on the rare chain", f"Loss ({unit})", True),
@@ -200,41 +205,42 @@ st.caption(
     "The paper's toy experiment: 12 features of three chains share a few dimensions, and one chain is "
     "rare. Is it squeezed against the others?"
 )
-url, token = context.address(), context.fresh_token()
-home = control(url, st.get_option("server.address"))
+database = database_now()
+home = control(database.url, st.get_option("server.address"))
 try:
-    known = rows.experiments(url, token)
+    experiments = rows.experiments(database)
     reason = "The database holds no run of the toy experiment."
 except DatabaseProblem as problem:
-    known, reason = pd.DataFrame(), f"{str(problem)[:1].upper()}{str(problem)[1:].rstrip('.')}."
-start_view.under_way(url, home)
-if known.empty:
+    experiments, reason = pd.DataFrame(), f"{str(problem)[:1].upper()}{str(problem)[1:].rstrip('.')}."
+start_view.under_way(database.url, home)
+if experiments.empty:
     empty(reason)
 else:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        found = pick_experiment(known)
+        chosen = pick_experiment(experiments)
         probe, cosine = pick_view()
-    experiment = int(found["id"])
-    every = rows.effects(url, token)
-    table = rows.measures(url, token, experiment, probe)
+    experiment = int(chosen["id"])
+    effects = rows.effects(database)
+    table = rows.measures(database, experiment, probe)
     if table.empty:
         st.info("This probe was not asked for when the runs were made.", icon=":material/hourglass_empty:")
     else:
         of_this = words.pick(
-            every, experiment_id=experiment, probe=probe, cosine=cosine, network="trained", split="all"
+            effects, experiment_id=experiment, probe=probe, cosine=cosine, network="trained", split="all"
         )
         first = None if of_this.empty else of_this.iloc[0]
-        st.markdown(f"#### {words.headline(first, str(found['setting']), cosine)}")
-        entanglement(found, table, probe, cosine)
-        effects_view.answers(every, known, probe, cosine)
-        effects_view.forest(every, known, cosine)
+        st.markdown(f"#### {words.headline(first, str(chosen['setting']), cosine)}")
+        entanglement(chosen, table, probe, cosine=cosine)
+        effects_view.answers(effects, experiments, probe, cosine=cosine)
+        effects_view.forest(effects, experiments, cosine)
         grid = st.grid(2, min_column_width=440)
         with grid.cell():
-            effects_view.by_accuracy(every, experiment, table, probe, cosine)
+            effects_view.by_accuracy(effects, experiment, table, probe=probe, cosine=cosine)
         with grid.cell():
             norms(table)
-        learning(experiment, url, token)
-        directions_view.directions(url, token, experiment, table, probe, cosine)
+        unit = "squared error" if chosen["setting"] == "autoencoder" else "nats per token"
+        learning(database, experiment, unit)
+        directions_view.directions(database, experiment, table, probe=probe, cosine=cosine)
 with st.container(border=True):
     st.markdown("**Run it with other settings**")
     start_view.start_form(home)

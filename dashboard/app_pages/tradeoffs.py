@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, comparison, context, controls, rows, states
+from dashboard import card, comparison, controls, rows, states
 from dashboard.charts.drawn import Drawn, drawn
 from dashboard.charts.tradeoff import condition_id, ring, tradeoff
 from dashboard.colours import is_dark
+from dashboard.context import Context, current
 from dashboard.frontier import non_dominated
 from dashboard.records import records
 from dashboard.wording import (
@@ -23,19 +26,6 @@ from db.contract.methods import ITI, MARKED, PROMPT, RANDOM_DIRECTION, TUNED, VA
 
 TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
 KEYS = ["kind", "share", "condition_key"]
-
-
-def join_cost(found: context.Context, name: str, prompts: str | None, scorer: str | None) -> pd.DataFrame:
-    """Rows of one metric with the cost of the same condition beside it; unsteered costs nothing."""
-    mine = rows.summaries(found, name=name, prompts=prompts, scorer=scorer)
-    cost = rows.summaries(found, name="cost")[[*KEYS, "value", "low", "high"]]
-    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
-    joined = mine.merge(cost.drop_duplicates(KEYS), on=KEYS, how="left")
-    base = joined["method"] == "none"
-    for column in ("cost", "cost_low", "cost_high"):
-        joined[column] = joined[column].astype(float).where(~base, 0.0)
-    joined = joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
-    return joined[joined["cost"].notna()]
 
 
 def on_click() -> None:
@@ -53,18 +43,18 @@ def answer(table: pd.DataFrame) -> None:
     front = real.iloc[non_dominated(list(zip(real["cost"], real["value"], strict=True)))]
     best = front.iloc[-1]
     worst = real[real["method"] == "none"].sort_values("value")
-    how = condition_label(best["method"], best["strength"], best["matched_cost"], best["condition_key"])
-    said = (
+    how = condition_label(best["method"], best["strength"], best["matched_cost"], key=best["condition_key"])
+    sentence = (
         f"The frontier runs from {front['value'].max():.3g} to {best['value']:.3g} {best['unit']} of "
         f"toxicity. Lowest: {arm_label(best['kind'], best['share'])}, {how}, at a cost of "
-        f"{interval(best['cost'], best['cost_low'], best['cost_high'], 'nats')}."
+        f"{interval(best['cost'], best['cost_low'], best['cost_high'], unit='nats')}."
     )
     if len(worst):
-        said += (
+        sentence += (
             f" Without steering, arms lie between {worst['value'].iloc[0]:.3g} and "
             f"{worst['value'].iloc[-1]:.3g}."
         )
-    st.markdown(f"#### {said}")
+    st.markdown(f"#### {sentence}")
 
 
 def family(table: pd.DataFrame) -> pd.Series:
@@ -75,8 +65,10 @@ def family(table: pd.DataFrame) -> pd.Series:
 def method_order(table: pd.DataFrame) -> list[str]:
     """Methods other than none: steering first, then the others, combinations last."""
     first = (ITI, "second", RANDOM_DIRECTION, PROMPT, *TUNED, *MARKED)
-    known = [str(one) for one in family(table).unique() if one != "none"]
-    return sorted(known, key=lambda one: (first.index(one) if one in first else len(first), one))
+    methods = [str(method) for method in family(table).unique() if method != "none"]
+    return sorted(
+        methods, key=lambda method: (first.index(method) if method in first else len(first), method)
+    )
 
 
 def pick_arms(joined: pd.DataFrame) -> list[str]:
@@ -89,29 +81,38 @@ def pick_arms(joined: pd.DataFrame) -> list[str]:
     return [str(name) for name in picked or names]
 
 
-def pick(
-    found: context.Context, choices: pd.DataFrame
-) -> tuple[pd.DataFrame, str, str | None, str | None, bool]:
+@dataclass(frozen=True)
+class Choice:
+    """What the controls choose: the conditions, and the measure they are drawn by."""
+
+    conditions: pd.DataFrame
+    measure: str
+    prompts: str | None
+    scorer: str | None
+    is_logarithmic: bool
+
+
+def pick(context: Context, choices: pd.DataFrame) -> Choice:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(controls.EVERY, controls.MATCHED, controls.FIXED, key="curve")
-        known = [name for name in TOXICITIES if (choices["name"] == name).any()]
+        names = [name for name in TOXICITIES if (choices["name"] == name).any()]
         name = st.selectbox(
-            "Measure", known, format_func=metric_name, key="measure", bind="query-params", width=220
+            "Measure", names, format_func=metric_name, key="measure", bind="query-params", width=220
         )
-        mine = choices[choices["name"] == name]
-        prompts = controls.prompt_set(controls.by_size(mine))
-        scorer = controls.scorer(controls.options(mine[mine["prompt_set"] == prompts]["scorer"]))
-    joined = join_cost(found, str(name), prompts, scorer)
+        of_measure = choices[choices["name"] == name]
+        prompts = controls.prompt_set(controls.by_size(of_measure))
+        scorer = controls.scorer(controls.options(of_measure[of_measure["prompt_set"] == prompts]["scorer"]))
+    joined = rows.summaries_with_cost(context, name=str(name), prompt_set=prompts, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
-    known = [one for one in method_order(joined) if one != "random-direction"]
+    names = [method for method in method_order(joined) if method != "random-direction"]
     methods = st.pills(
         "Methods",
-        known,
+        names,
         selection_mode="multi",
-        default=[one for one in known if "+" not in one and one != "second"],
-        format_func=lambda one: "ITI, second directions" if one == "second" else method_label(one),
+        default=[method for method in names if "+" not in method and method != "second"],
+        format_func=lambda method: "ITI, second directions" if method == "second" else method_label(method),
         key="methods",
         bind="query-params",
         help="Second directions come from another source of labelled statements than the first.",
@@ -123,42 +124,38 @@ def pick(
         )  # fmt: skip
         random = st.toggle("Random directions", value=True, key="random", bind="query-params")
     joined = joined[joined["arm"].isin(arms)]
-    kept = [*(methods or known), "none", "random-direction"]
-    joined = joined[family(joined).isin(kept)]
+    families = [*(methods or names), "none", "random-direction"]
+    joined = joined[family(joined).isin(families)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
-    return controls.in_view(joined, view), str(name), prompts, scorer, scale == "Log"
+    return Choice(controls.in_view(joined, view), str(name), prompts, scorer, scale == "Log")
 
 
 def curves(table: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
     """The curves with a ring round the condition on show."""
     dark, chosen = is_dark(), st.session_state.get("condition")
-    made = drawn(tradeoff, table, y_title, dark=dark, chosen=None, logarithmic=logarithmic, frontier=frontier)
-    return made.plus(traces=ring(table, chosen, dark=dark))
+    chart = drawn(
+        tradeoff, table, y_title, dark=dark, chosen=None, logarithmic=logarithmic, frontier=frontier
+    )
+    return chart.plus(traces=ring(table, chosen, dark=dark))
 
 
-def fluency_card(
-    found: context.Context,
-    choices: pd.DataFrame,
-    shown: pd.DataFrame,
-    prompts: str | None,
-    logarithmic: bool,
-) -> None:
+def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
     """Fluency of the same conditions on the same axis."""
-    known = controls.fluency(choices, prompts)
-    if known is None:
+    metric = controls.fluency(choices, choice.prompts)
+    if metric is None:
         return
-    name, scorer = known
-    joined = join_cost(found, name, prompts, scorer)
-    mine = joined.merge(shown[KEYS].drop_duplicates(), on=KEYS)
-    if mine.empty:
+    name, scorer = metric
+    joined = rows.summaries_with_cost(context, name=name, prompt_set=choice.prompts, scorer=scorer)
+    fluency = joined.merge(choice.conditions[KEYS].drop_duplicates(), on=KEYS)
+    if fluency.empty:
         return
     with st.container(border=True):
         card.chart(
             curves(
-                mine,
-                f"{metric_name(name)} ({mine['unit'].iloc[0]})",
-                logarithmic=logarithmic,
+                fluency,
+                f"{metric_name(name)} ({fluency['unit'].iloc[0]})",
+                logarithmic=choice.is_logarithmic,
                 frontier=False,
             ),
             key="tradeoff_fluency",
@@ -170,11 +167,11 @@ def fluency_card(
                 else "A condition that lowers toxicity and this as well is breaking the language."
             ),
             note="Bars: 95 % intervals, both ways.",
-            rows=mine,
+            rows=fluency,
         )
 
 
-def texts(found: context.Context, table: pd.DataFrame, prompts: str | None, scorer: str | None) -> None:
+def texts(context: Context, table: pd.DataFrame, prompts: str | None, *, scorer: str | None) -> None:
     """The generations of the chosen condition beside the unsteered ones."""
     steered = table[table["method"] != "none"]
     if steered.empty or prompts is None or scorer is None:
@@ -185,23 +182,31 @@ def texts(found: context.Context, table: pd.DataFrame, prompts: str | None, scor
         "Condition (or click a point above)", ids, key="condition", bind="query-params", width=460
     )
     row = steered.iloc[ids.index(chosen)]
-    comparison.show(found, str(row["kind"]), float(row["share"]), str(row["condition_key"]), prompts, scorer)
+    comparison.show(
+        context,
+        str(row["kind"]),
+        float(row["share"]),
+        condition_key=str(row["condition_key"]),
+        prompts=prompts,
+        scorer=scorer,
+    )
 
 
-here = context.current()
-running = rows.study_progress(here).active
+context = current()
+running = rows.study_progress(context).active
 st.subheader("What does detox cost?")
-choices = rows.summary_choices(here)
+choices = rows.summary_choices(context)
 if not (choices["name"].isin(TOXICITIES)).any():
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     states.end_page()
-shown, name, prompts, scorer, logarithmic = pick(here, choices)
-answer(shown)
-unit = str(shown["unit"].iloc[0]) if len(shown) else ""
+choice = pick(context, choices)
+conditions, name = choice.conditions, choice.measure
+answer(conditions)
+unit = str(conditions["unit"].iloc[0]) if len(conditions) else ""
 grid = st.grid(2, min_column_width=420)
 with grid.cell(), st.container(border=True):
     card.chart(
-        curves(shown, f"{metric_name(name)} ({unit})", logarithmic=logarithmic),
+        curves(conditions, f"{metric_name(name)} ({unit})", logarithmic=choice.is_logarithmic),
         key="tradeoff",
         title=f"{metric_name(name)} against cost",
         alt=f"{metric_name(name)} against added cross-entropy by arm and method, with the frontier",
@@ -211,9 +216,9 @@ with grid.cell(), st.container(border=True):
             "beats in both. Click a point for its texts."
         ),
         note="Bars: 95 % intervals, both ways.",
-        rows=shown,
+        rows=conditions,
         on_select=on_click,
     )
 with grid.cell():
-    fluency_card(here, choices, shown, prompts, logarithmic)
-texts(here, shown, prompts, scorer)
+    fluency_card(context, choices, choice)
+texts(context, conditions, choice.prompts, scorer=choice.scorer)

@@ -13,7 +13,7 @@ LESS, MORE = "#2F74D0", "#E37B33"
 
 def differences(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
     """`right - left` by `label`, the first row on top. Columns: label, difference, low, high, apart."""
-    made = figure(x_title, "", 110 + 30 * len(rows))
+    chart = figure(x_title, "", 110 + 30 * len(rows))
     plain = ink(dark=dark)
     groups = (
         ("less on the right", rows["apart"].fillna(False) & (rows["difference"] < 0), LESS),
@@ -21,20 +21,20 @@ def differences(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
         ("interval holds zero", ~rows["apart"].fillna(False).astype(bool), plain),
     )
     for name, chosen, colour in groups:
-        mine = rows[chosen.astype(bool)]
-        if mine.empty:
+        group = rows[chosen.astype(bool)]
+        if group.empty:
             continue
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
-                x=mine["difference"],
-                y=mine["label"],
-                error_x=bars(mine, "difference") | {"color": fade(colour, 0.7)},
+                x=group["difference"],
+                y=group["label"],
+                error_x=bars(group, "difference") | {"color": fade(colour, 0.7)},
                 mode="markers",
                 marker={"color": colour, "size": 10},
                 name=name,
                 hovertemplate="%{y}<br>%{x:.3g}<extra></extra>",
             )
         )
-    made.add_vline(x=0, line={"color": plain, "width": 1, "dash": "dot"})
-    made.update_yaxes(categoryorder="array", categoryarray=list(rows["label"])[::-1])
-    return made
+    chart.add_vline(x=0, line={"color": plain, "width": 1, "dash": "dot"})
+    chart.update_yaxes(categoryorder="array", categoryarray=list(rows["label"])[::-1])
+    return chart

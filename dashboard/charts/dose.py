@@ -35,11 +35,11 @@ def _hover(rows: pd.DataFrame, label: str) -> list[str]:
 
 
 def _control_line(
-    made: go.Figure, control: pd.DataFrame, base: pd.DataFrame, label: str, named: bool
+    chart: go.Figure, control: pd.DataFrame, base: pd.DataFrame, *, label: str, named: bool
 ) -> None:
     """The control arm as an open diamond, joined by dashes to the arm without added text."""
     path = pd.concat([base[base["share"] == 0], control.sort_values("share")])
-    made.add_trace(
+    chart.add_trace(
         go.Scatter(
             x=path["share"] * 100,
             y=path["value"],
@@ -50,7 +50,7 @@ def _control_line(
             legendgroup="control",
         )
     )
-    made.add_trace(
+    chart.add_trace(
         go.Scatter(
             x=control["share"] * 100,
             y=control["value"],
@@ -82,16 +82,16 @@ def dose_response(
     unit. Arms that are missing are left out; a condition with one arm is drawn as a point. `fits`: rows whose
     supported curves are drawn; `paper`: column of the paper's table to draw as reference lines.
     """
-    made = figure("Toxic share of the training mix (%)", y_title, height)
+    chart = figure("Toxic share of the training mix (%)", y_title, height)
     toxic, control = rows[rows["kind"] == "toxic"], rows[rows["kind"] != "toxic"]
     keys = _conditions(rows)
     steered = {True: 0, False: 0}
     colours: dict[str, str] = {}
     for place, key in enumerate(keys):
-        mine = toxic[toxic["condition_key"] == key].sort_values("share")
+        line = toxic[toxic["condition_key"] == key].sort_values("share")
         other = control[control["condition_key"] == key]
-        first = (mine if len(mine) else other).iloc[0]
-        label = condition_label(first["method"], first["strength"], first["matched_cost"], key)
+        first = (line if len(line) else other).iloc[0]
+        label = condition_label(first["method"], first["strength"], first["matched_cost"], key=key)
         unsteered = first["method"] == "none"
         matched = bool(pd.notna(first["matched_cost"]))
         colour = ink(dark=dark) if unsteered else ramp(steered[matched], dark=dark)
@@ -99,12 +99,12 @@ def dose_response(
         colours[key] = colour
         nudge = (place - (len(keys) - 1) / 2) * 0.22
         if len(other):
-            _control_line(made, other.assign(share=other["share"]), mine, label, named=place == 0)
-        made.add_trace(
+            _control_line(chart, other.assign(share=other["share"]), line, label=label, named=place == 0)
+        chart.add_trace(
             go.Scatter(
-                x=mine["share"] * 100 + nudge,
-                y=mine["value"],
-                error_y=bars(mine) | {"color": colour},
+                x=line["share"] * 100 + nudge,
+                y=line["value"],
+                error_y=bars(line) | {"color": colour},
                 mode="lines+markers",
                 name=label,
                 line={
@@ -115,20 +115,20 @@ def dose_response(
                 marker={
                     "symbol": SYMBOLS[place % len(SYMBOLS)],
                     "size": 11,
-                    "color": [share_colour(share) for share in mine["share"]],
+                    "color": [share_colour(share) for share in line["share"]],
                     "line": {"color": colour, "width": 2},
                 },
-                hovertext=_hover(mine, label),
+                hovertext=_hover(line, label),
                 hoverinfo="text",
             )
         )
     if fits is not None:
-        fitted_curves(made, fits[fits["condition_key"].isin(keys)], colours)
+        fitted_curves(chart, fits[fits["condition_key"].isin(keys)], colours)
     if paper is not None:
         fixed = (rows["method"] == "iti") & rows["matched_cost"].isna()
-        reference_lines(made, paper, dark=dark, steered=bool(fixed.any()))
+        reference_lines(chart, paper, dark=dark, steered=bool(fixed.any()))
     shares = sorted({round(share * 100, 6) for share in rows["share"]})
-    made.update_xaxes(tickvals=shares, ticktext=[f"{share:g}" for share in shares])
+    chart.update_xaxes(tickvals=shares, ticktext=[f"{share:g}" for share in shares])
     if from_zero:
-        made.update_yaxes(rangemode="tozero")
-    return made
+        chart.update_yaxes(rangemode="tozero")
+    return chart

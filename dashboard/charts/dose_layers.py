@@ -18,12 +18,12 @@ from db import paper
 _DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
 
 
-def fitted_curves(made: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) -> int:
+def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) -> int:
     """Draw the curve and optimum of every condition whose dip is supported; returns how many."""
     drawn = fits[fits["status"] == "hormetic"]
     for row in records(drawn):
         colour = colours.get(str(row.condition_key), "#888888")
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=[share * 100 for share in row.curve["share"]],
                 y=row.curve["value"],
@@ -36,7 +36,7 @@ def fitted_curves(made: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) 
             )
         )
         if not missing(row.optimum):
-            made.add_vrect(
+            chart.add_vrect(
                 x0=row.optimum_low * 100,
                 x1=row.optimum_high * 100,
                 fillcolor=colour,
@@ -44,7 +44,7 @@ def fitted_curves(made: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) 
                 line_width=0,
                 layer="below",
             )
-            made.add_vline(
+            chart.add_vline(
                 x=row.optimum * 100,
                 line={"color": colour, "dash": "dot", "width": 1.5},
                 annotation_text=f"best dose {percent(row.optimum)}",
@@ -61,14 +61,14 @@ def paper_column(prompts: str | None) -> str | None:
     return "rtp" if "rtp" in name or "realtoxicity" in name else None
 
 
-def reference_lines(made: go.Figure, column: str, *, dark: bool, steered: bool) -> None:
+def reference_lines(chart: go.Figure, column: str, *, dark: bool, steered: bool) -> None:
     """The paper's Table 1: unsteered models and, where `steered`, ITI at its three strengths; grey."""
     table = paper.table()
-    known = table[table["method"].isin(["none", "iti"] if steered else ["none"])]
+    methods = table[table["method"].isin(["none", "iti"] if steered else ["none"])]
     colour = fade(ink(dark=dark), 0.6)
-    for (method, level), rows in groups(known, ["method", "level"]):
+    for (method, level), rows in groups(methods, ["method", "level"]):
         name = "unsteered" if method == "none" else f"ITI {level}"
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=rows["share"] * 100,
                 y=rows[column],

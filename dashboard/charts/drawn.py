@@ -73,22 +73,22 @@ class _Shelf:
             if key in self._kept:
                 self._kept.move_to_end(key)
                 return self._kept[key][0]
-            mine = self._under_way.setdefault(key, Lock())
-        with mine:
+            lock = self._under_way.setdefault(key, Lock())
+        with lock:
             with self._lock:
                 if key in self._kept:
                     return self._kept[key][0]
             try:
-                made = draw()
-                self._keep(key, made, weight)
+                figure = draw()
+                self._keep(key, figure, weight)
             finally:
                 with self._lock:
                     self._under_way.pop(key, None)
-        return made
+        return figure
 
-    def _keep(self, key: bytes, made: Drawn, weight: int) -> None:
+    def _keep(self, key: bytes, figure: Drawn, weight: int) -> None:
         with self._lock:
-            self._kept[key] = (made, weight)
+            self._kept[key] = (figure, weight)
             self._held += weight
             while self._held > self._most and len(self._kept) > 1:
                 _, (_, freed) = self._kept.popitem(last=False)
@@ -133,8 +133,8 @@ def _content(value: Any) -> Iterator[bytes]:
             yield repr((type(value).__name__, list(pairs))).encode("utf-8", "surrogatepass")
             return
         yield repr((type(value).__name__, len(value))).encode()
-        for one in pairs:
-            yield from _content(one)
+        for part in pairs:
+            yield from _content(part)
     elif type(value) in _SCALAR:
         yield repr(value).encode("utf-8", "surrogatepass")
     else:
@@ -158,9 +158,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {name: _plain(found) for name, found in value.items()}
+        return {name: _plain(item) for name, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(found) for found in value]
+        return [_plain(item) for item in value]
     if hasattr(value, "tolist"):
         return _plain(value.tolist())
     return value

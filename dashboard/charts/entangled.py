@@ -12,13 +12,15 @@ from dashboard.charts.frame import bars, figure
 from dashboard.charts.heads import clickable, outline, squares
 from dashboard.colours import arm_colour, diverging, ink
 from dashboard.records import arm_groups, records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 
 def _cosine_hover(row: Any) -> str:
     head = head_name(row.layer, row.head)
     if pd.isna(row.cosine):
-        feature, toxicity = (max(one, 0) * 100 for one in (row.reliability, row.toxicity_reliability))
+        feature, toxicity = (
+            max(accuracy, 0) * 100 for accuracy in (row.reliability, row.toxicity_reliability)
+        )
         return (
             f"<b>{head}, {row.feature}</b><br>too noisy for an angle: {feature:.0f} % of the feature's "
             f"direction<br>is signal, {toxicity:.0f} % of toxicity's"
@@ -30,7 +32,7 @@ def _cosine_hover(row: Any) -> str:
     )
 
 
-def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool) -> go.Figure:
+def cosine_map(rows: pd.DataFrame, *, chosen: Head | None, dark: bool) -> go.Figure:
     """Heads down, features across, coloured by cosine with toxicity; a dot where p < 0.05.
 
     Columns: layer, head, feature, cosine (missing where too noisy), low, high, null_low, null_high, p,
@@ -40,10 +42,10 @@ def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool
     rows = rows.assign(name=names)
     heads, features = list(dict.fromkeys(names)), list(dict.fromkeys(rows["feature"]))
     table = rows.pivot(index="name", columns="feature", values="cosine")
-    made = figure("", "", min(150 + 26 * len(heads), 900))
-    made.add_trace(squares(table.reindex(index=heads, columns=features), (-1, 1), diverging(dark=dark)))
+    chart = figure("", "", min(150 + 26 * len(heads), 900))
+    chart.add_trace(squares(table.reindex(index=heads, columns=features), (-1, 1), diverging(dark=dark)))
     certain = rows[rows["p"] < 0.05]
-    made.add_trace(
+    chart.add_trace(
         go.Scatter(
             x=certain["feature"],
             y=certain["name"],
@@ -54,15 +56,15 @@ def cosine_map(rows: pd.DataFrame, *, chosen: tuple[int, int] | None, dark: bool
         )
     )
     hover = [_cosine_hover(row) for row in records(rows)]
-    made.add_trace(clickable(rows["feature"], rows["name"], names, hover))
+    chart.add_trace(clickable(rows["feature"], rows["name"], names, hover=hover))
     for shape in chosen_row(rows, chosen):
-        made.add_shape(**shape)
-    made.update_xaxes(tickangle=-50, showgrid=False, categoryorder="array", categoryarray=features)
-    made.update_yaxes(autorange="reversed", showgrid=False, categoryorder="array", categoryarray=heads)
-    return made
+        chart.add_shape(**shape)
+    chart.update_xaxes(tickangle=-50, showgrid=False, categoryorder="array", categoryarray=features)
+    chart.update_yaxes(autorange="reversed", showgrid=False, categoryorder="array", categoryarray=heads)
+    return chart
 
 
-def chosen_row(rows: pd.DataFrame, chosen: tuple[int, int] | None) -> list[dict[str, Any]]:
+def chosen_row(rows: pd.DataFrame, chosen: Head | None) -> list[dict[str, Any]]:
     """The shape round the chosen head's row of the cosine map; none where it is not among `rows`."""
     places = list(dict.fromkeys(zip(rows["layer"].tolist(), rows["head"].tolist(), strict=True)))
     return [outline(0, places.index(chosen), rows["feature"].nunique())] if chosen in places else []
@@ -75,34 +77,36 @@ def entanglement_by_arm(rows: pd.DataFrame, means: pd.DataFrame, *, dark: bool) 
     p, used. `means` columns: kind, share, value, low, high, n_seeds, interval. Beside the points: the mean
     over heads of the level that permuted labels stay below (dotted) and of random directions (dashed).
     """
-    made = figure("", "Entanglement", 360)
-    arms = [(kind, share, mine) for kind, share, mine in arm_groups(rows[rows["value"].notna()])]
+    chart = figure("", "Entanglement", 360)
+    arms = [
+        (kind, share, heads_of_arm) for kind, share, heads_of_arm in arm_groups(rows[rows["value"].notna()])
+    ]
     labels = [arm_label(kind, share) for kind, share, _ in arms]
     rng = np.random.default_rng(0)
-    for place, (kind, share, mine) in enumerate(arms):
-        sideways = place + rng.uniform(-0.22, 0.22, len(mine))
-        made.add_trace(_heads(mine, sideways, arm_colour(kind, share)))
+    for place, (kind, share, heads_of_arm) in enumerate(arms):
+        sideways = place + rng.uniform(-0.22, 0.22, len(heads_of_arm))
+        chart.add_trace(_heads(heads_of_arm, sideways, arm_colour(kind, share)))
         for column, dash in (("null_high", "dot"), ("random_median", "dash")):
-            level = float(mine[column].mean())
+            level = float(heads_of_arm[column].mean())
             line = {"color": ink(dark=dark), "width": 2, "dash": dash}
-            made.add_shape(type="line", x0=place - 0.38, x1=place + 0.38, y0=level, y1=level, line=line)
-    known = means.assign(label=[arm_label(row.kind, row.share) for row in records(means)])
-    known = known[known["label"].isin(labels)]
-    made.add_trace(
+            chart.add_shape(type="line", x0=place - 0.38, x1=place + 0.38, y0=level, y1=level, line=line)
+    arm_means = means.assign(label=[arm_label(row.kind, row.share) for row in records(means)])
+    arm_means = arm_means[arm_means["label"].isin(labels)]
+    chart.add_trace(
         go.Scatter(
-            x=[labels.index(label) for label in known["label"]],
-            y=known["value"],
-            error_y=bars(known),
+            x=[labels.index(label) for label in arm_means["label"]],
+            y=arm_means["value"],
+            error_y=bars(arm_means),
             mode="markers",
             marker={"size": 11, "symbol": "diamond", "color": ink(dark=dark)},
-            hovertext=[_mean_hover(row) for row in records(known)],
+            hovertext=[_mean_hover(row) for row in records(arm_means)],
             hoverinfo="text",
             showlegend=False,
         )
     )
-    made.update_xaxes(tickvals=list(range(len(labels))), ticktext=labels, showgrid=False)
-    made.update_yaxes(range=[0, 1.05])
-    return made
+    chart.update_xaxes(tickvals=list(range(len(labels))), ticktext=labels, showgrid=False)
+    chart.update_yaxes(range=[0, 1.05])
+    return chart
 
 
 def _heads(rows: pd.DataFrame, x: Any, colour: str) -> go.Scatter:
@@ -140,18 +144,18 @@ def statistic_by_arm(rows: pd.DataFrame, name: str) -> go.Figure:
 
     Columns: kind, share, value, low, high, n_seeds, n, heads, interval.
     """
-    made = figure("", name, 340)
-    for kind, share, mine in arm_groups(rows):
-        row, label = mine.iloc[0], arm_label(kind, share)
+    chart = figure("", name, 340)
+    for kind, share, heads_of_arm in arm_groups(rows):
+        row, label = heads_of_arm.iloc[0], arm_label(kind, share)
         hover = (
             f"<b>{label}</b><br>{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]<br>"
             f"{row['n_seeds']} seeds, {row['n']:,} statements, {row['heads']} heads<br>{row['interval']}"
         )
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=[label],
-                y=mine["value"],
-                error_y=bars(mine),
+                y=heads_of_arm["value"],
+                error_y=bars(heads_of_arm),
                 mode="markers",
                 marker={
                     "size": 11,
@@ -163,5 +167,5 @@ def statistic_by_arm(rows: pd.DataFrame, name: str) -> go.Figure:
                 showlegend=False,
             )
         )
-    made.update_xaxes(showgrid=False)
-    return made
+    chart.update_xaxes(showgrid=False)
+    return chart

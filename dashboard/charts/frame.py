@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -20,6 +20,14 @@ MOST_POINTS: Final = 15_000
 """Points a chart sends to the browser; above that it samples and says so."""
 
 
+class Level(NamedTuple):
+    """A horizontal line across a chart, with its words."""
+
+    value: float
+    text: str
+    dash: str = "dot"
+
+
 def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Figure:
     """An empty figure with our margins, a legend above it and titled axes."""
     # Given at once: an update of a figure that is there takes Plotly several times as long.
@@ -35,7 +43,7 @@ def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Fig
     return go.Figure(layout=layout | axes)
 
 
-def bars(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> dict[str, Any]:
+def bars(rows: pd.DataFrame, value: str = "value", low: str = "low", *, high: str = "high") -> dict[str, Any]:
     """Asymmetric error bars from interval columns; rows without an interval get none."""
     above = (rows[high].astype(float) - rows[value].astype(float)).clip(lower=0).fillna(0.0)
     below = (rows[value].astype(float) - rows[low].astype(float)).clip(lower=0).fillna(0.0)

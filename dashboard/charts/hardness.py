@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import bars, figure
+from dashboard.charts.frame import Level, bars, figure
 from dashboard.charts.maps import CATEGORIES
 from dashboard.colours import SEQUENTIAL, arm_colour, arm_mark, fade, ink
 from dashboard.records import records
@@ -18,11 +18,19 @@ from dashboard.wording import number
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 
 
+class Reference(NamedTuple):
+    """A figure from elsewhere in a condition's column."""
+
+    condition: str
+    value: float
+    text: str
+
+
 def condition_colours(order: Sequence[str], *, dark: bool) -> dict[str, str]:
     """A colour for each condition: the neutral ink for the unsteered one, distinct ones for the others."""
     others = [name for name in order if name != "Unsteered"]
-    made = {name: CATEGORIES[place % len(CATEGORIES)] for place, name in enumerate(others)}
-    return made | {"Unsteered": ink(dark=dark)}
+    colours = {name: CATEGORIES[place % len(CATEGORIES)] for place, name in enumerate(others)}
+    return colours | {"Unsteered": ink(dark=dark)}
 
 
 def by_condition(
@@ -32,31 +40,33 @@ def by_condition(
     *,
     dark: bool,
     x: str = "label",
-    reference: Sequence[tuple[str, float, str]] = (),
-    level: tuple[float, str] | None = None,
+    reference: Sequence[Reference] = (),
+    level: Level | None = None,
     factor: float = 1.0,
     colours: Mapping[str, str] | None = None,
 ) -> go.Figure:
     """One column per condition (or `x`), one marker per arm with its interval.
 
-    Columns: arm, kind, share, value, low, high, n, n_seeds and `x`. reference: (column, value, words) of
-    figures from elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent;
+    Columns: arm, kind, share, value, low, high, n, n_seeds and `x`. reference: figures from
+    elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent;
     colours: by `arm`, where these are not the arms' own.
     """
-    made = figure("", y_title, 400)
+    chart = figure("", y_title, 400)
     arms = list(dict.fromkeys(table["arm"]))
     places = {name: place for place, name in enumerate(order)}
     for number_, arm in enumerate(arms):
-        mine = table[(table["arm"] == arm) & table[x].isin(order)]
-        if mine.empty:
+        of_series = table[(table["arm"] == arm) & table[x].isin(order)]
+        if of_series.empty:
             continue
-        first = mine.iloc[0]
+        first = of_series.iloc[0]
         colour = (colours or {}).get(arm) or arm_colour(str(first["kind"]), float(first["share"]))
         nudge = (number_ - (len(arms) - 1) / 2) * 0.6 / max(1, len(arms))
-        scaled = mine.assign(**{name: mine[name].astype(float) * factor for name in ("value", "low", "high")})
-        made.add_trace(
+        scaled = of_series.assign(
+            **{name: of_series[name].astype(float) * factor for name in ("value", "low", "high")}
+        )
+        chart.add_trace(
             go.Scatter(
-                x=[places[str(one)] + nudge for one in mine[x]],
+                x=[places[str(name)] + nudge for name in of_series[x]],
                 y=scaled["value"],
                 error_y=bars(scaled) | {"color": fade(colour, 0.8)},
                 mode="markers",
@@ -67,35 +77,37 @@ def by_condition(
                 hoverinfo="text",
             )
         )  # fmt: skip
-    _reference(made, places, reference, dark)
+    _reference(chart, places, reference, dark=dark)
     if level is not None:
-        made.add_hline(
-            y=level[0] * factor, line={"dash": "dot", "color": ink(dark=dark), "width": 1},
-            annotation={"text": level[1], "font": {"size": 11}},
+        chart.add_hline(
+            y=level.value * factor, line={"dash": level.dash, "color": ink(dark=dark), "width": 1},
+            annotation={"text": level.text, "font": {"size": 11}},
         )  # fmt: skip
-    _columns(made, order)
-    return made
+    _columns(chart, order)
+    return chart
 
 
-def _columns(made: go.Figure, order: Sequence[str]) -> None:
+def _columns(chart: go.Figure, order: Sequence[str]) -> None:
     """Upright names below the columns, in as many lines as the number of columns asks for."""
     width = max(8, 64 // max(1, len(order)))
-    made.update_xaxes(
+    chart.update_xaxes(
         tickvals=list(range(len(order))), ticktext=[_wrapped(name, width) for name in order], tickangle=0,
         range=[-0.6, len(order) - 0.4], showgrid=False,
     )  # fmt: skip
 
 
 def _reference(
-    made: go.Figure, places: dict[str, int], reference: Sequence[tuple[str, float, str]], dark: bool
+    chart: go.Figure, places: dict[str, int], reference: Sequence[Reference], *, dark: bool
 ) -> None:
-    shown = [one for one in reference if one[0] in places]
-    if shown:
-        made.add_trace(
+    marks = [mark for mark in reference if mark.condition in places]
+    if marks:
+        chart.add_trace(
             go.Scatter(
-                x=[places[one[0]] + 0.38 for one in shown], y=[one[1] for one in shown], mode="markers",
+                x=[places[mark.condition] + 0.38 for mark in marks], y=[mark.value for mark in marks],
+                mode="markers",
                 marker={"symbol": "x-thin", "size": 10, "line": {"width": 2, "color": ink(dark=dark)}},
-                name="The paper's figures (reference)", hovertext=[one[2] for one in shown], hoverinfo="text",
+                name="The paper's figures (reference)", hovertext=[mark.text for mark in marks],
+                hoverinfo="text",
             )
         )  # fmt: skip
 
@@ -120,48 +132,48 @@ def curves(
     table: pd.DataFrame,
     order: Sequence[str],
     x_title: str,
-    y_title: str,
     *,
+    y_title: str,
     dark: bool,
     logarithmic: bool = False,
-    level: tuple[float, str] | None = None,
+    level: Level | None = None,
 ) -> go.Figure:
     """A line with its band per condition. Columns: label, x, value, low, high, n.
 
     logarithmic: x as log2(x + 1), ticks in plain numbers: steps start at 0.
     """
-    made = figure(x_title, y_title, 400)
+    chart = figure(x_title, y_title, 400)
     colours = condition_colours(order, dark=dark)
     for place, name in enumerate(order):
-        mine = table[table["label"] == name].sort_values("x")
-        if mine.empty:
+        of_series = table[table["label"] == name].sort_values("x")
+        if of_series.empty:
             continue
         colour = colours[name]
-        xs = [math.log2(value + 1) if logarithmic else value for value in mine["x"]]
-        made.add_trace(
+        xs = [math.log2(value + 1) if logarithmic else value for value in of_series["x"]]
+        chart.add_trace(
             go.Scatter(
-                x=xs, y=mine["value"], error_y=bars(mine) | {"color": fade(colour, 0.6)},
+                x=xs, y=of_series["value"], error_y=bars(of_series) | {"color": fade(colour, 0.6)},
                 mode="lines+markers", name=name,
                 line={"color": colour, "width": 2.2, "dash": DASHES[place % len(DASHES)]}, marker={"size": 7},
-                hovertext=[_hover(row, name, f"{x_title.lower()} {row.x:g}") for row in records(mine)],
+                hovertext=[_hover(row, name, f"{x_title.lower()} {row.x:g}") for row in records(of_series)],
                 hoverinfo="text",
             )
         )  # fmt: skip
     if level is not None:
-        made.add_hline(
-            y=level[0], line={"dash": "dash", "color": ink(dark=dark), "width": 1.5},
-            annotation={"text": level[1], "font": {"size": 11}},
+        chart.add_hline(
+            y=level.value, line={"dash": level.dash, "color": ink(dark=dark), "width": 1.5},
+            annotation={"text": level.text, "font": {"size": 11}},
         )  # fmt: skip
     if logarithmic:
-        made.update_xaxes(**_doublings({float(value) for value in table["x"]}))
-    made.update_yaxes(rangemode="tozero")
-    return made
+        chart.update_xaxes(**_doublings({float(value) for value in table["x"]}))
+    chart.update_yaxes(rangemode="tozero")
+    return chart
 
 
 def _doublings(values: set[float]) -> dict[str, Any]:
     """Axis settings of log2(x + 1) with these values as ticks in plain numbers; 0 has a place on it."""
     ticks = sorted(values)
-    return {"tickvals": [math.log2(one + 1) for one in ticks], "ticktext": [f"{one:g}" for one in ticks]}
+    return {"tickvals": [math.log2(tick + 1) for tick in ticks], "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def steps_needed(table: pd.DataFrame, order: Sequence[str], budget: float, *, dark: bool) -> go.Figure:
@@ -170,75 +182,76 @@ def steps_needed(table: pd.DataFrame, order: Sequence[str], budget: float, *, da
     Columns: label, arm, kind, share, seed, value (null beyond the budget), low, high, n, censored. Upwards as
     log2(steps + 1), ticks in plain numbers.
     """
-    made = figure("", "Steps of fine-tuning", 420)
+    chart = figure("", "Steps of fine-tuning", 420)
     places = {name: place for place, name in enumerate(order)}
     arms = list(dict.fromkeys(table["arm"]))
     for number_, arm in enumerate(arms):
-        mine = table[(table["arm"] == arm) & table["label"].isin(order)].sort_values("seed")
-        if mine.empty:
+        of_series = table[(table["arm"] == arm) & table["label"].isin(order)].sort_values("seed")
+        if of_series.empty:
             continue
-        kind = str(mine["kind"].iloc[0])
-        colour = arm_colour(kind, float(mine["share"].iloc[0]))
-        seeds = sorted(set(mine["seed"]))
+        kind = str(of_series["kind"].iloc[0])
+        colour = arm_colour(kind, float(of_series["share"].iloc[0]))
+        seeds = sorted(set(of_series["seed"]))
         width = 0.66 / max(1, len(arms))
         first = (number_ - (len(arms) - 1) / 2) * width
         spread = {seed: (place + 0.5) / len(seeds) - 0.5 for place, seed in enumerate(seeds)}
-        beyond = mine["value"].isna()
-        value = mine["value"].astype(float).fillna(budget)
+        beyond = of_series["value"].isna()
+        value = of_series["value"].astype(float).fillna(budget)
         steps = pd.DataFrame(
             {
                 "value": value,
-                "low": mine["low"].astype(float).fillna(value),
-                "high": mine["high"].astype(float).fillna(budget),
+                "low": of_series["low"].astype(float).fillna(value),
+                "high": of_series["high"].astype(float).fillna(budget),
             }
         )
         drawn = (steps.clip(lower=0) + 1).map(math.log2)
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=[
-                    places[str(row.label)] + first + 0.8 * width * spread[row.seed] for row in records(mine)
+                    places[str(row.label)] + first + 0.8 * width * spread[row.seed]
+                    for row in records(of_series)
                 ],
                 y=drawn["value"],
                 error_y=bars(drawn) | {"color": fade(colour, 0.6)},
                 mode="markers",
                 marker={
                     "color": colour, "size": 8, "line": {"width": 1.5, "color": colour},
-                    "symbol": ["triangle-up-open" if one else arm_mark(kind)[0] for one in beyond],
+                    "symbol": ["triangle-up-open" if more else arm_mark(kind)[0] for more in beyond],
                 },
                 name=arm,
-                hovertext=[_steps(row, budget) for row in records(mine)],
+                hovertext=[_steps(row, budget) for row in records(of_series)],
                 hoverinfo="text",
             )
         )  # fmt: skip
     top = math.log2(budget + 1)
-    made.add_hline(y=top, line={"dash": "dot", "color": ink(dark=dark), "width": 1})
-    _columns(made, order)
+    chart.add_hline(y=top, line={"dash": "dot", "color": ink(dark=dark), "width": 1})
+    _columns(chart, order)
     ticks = {0.0, budget, *(2.0**power for power in range(20) if 2**power < 0.8 * budget)}
-    made.update_yaxes(range=[-0.25, top + 0.3], **_doublings(ticks))
-    return made
+    chart.update_yaxes(range=[-0.25, top + 0.3], **_doublings(ticks))
+    return chart
 
 
 def _steps(row: Any, budget: float) -> str:
     beyond = pd.isna(row.value)
-    said = f"not within {budget:g} steps" if beyond else f"{row.value:.3g} steps"
+    words = f"not within {budget:g} steps" if beyond else f"{row.value:.3g} steps"
     low = "0" if pd.isna(row.low) else f"{row.low:.3g}"
     high = f"beyond {budget:g}" if pd.isna(row.high) else f"{row.high:.3g}"
     return (
-        f"{row.arm}, seed {row.seed}, {row.label}<br>{said} [{low}, {high}]<br>"
+        f"{row.arm}, seed {row.seed}, {row.label}<br>{words} [{low}, {high}]<br>"
         f"{row.censored:.0%} of resamples beyond the budget, n = {row.n}"
     )
 
 
 def heat(table: pd.DataFrame, value: str, name: str) -> go.Figure:
     """Temperature down, top-p across. Columns: temperature, top_p, `value`, words (written in the cell)."""
-    made = figure("Top-p", "Temperature", 360)
+    chart = figure("Top-p", "Temperature", 360)
     ordered = table.sort_values(["temperature", "top_p"])
-    rows = [f"{one:g}" for one in sorted(set(ordered["temperature"]))]
-    columns = [f"{one:g}" for one in sorted(set(ordered["top_p"]))]
+    rows = [f"{top_p:g}" for top_p in sorted(set(ordered["temperature"]))]
+    columns = [f"{top_p:g}" for top_p in sorted(set(ordered["top_p"]))]
     cells: dict[tuple[str, str], Any] = {
         (f"{row.temperature:g}", f"{row.top_p:g}"): row for row in records(ordered)
     }
-    made.add_trace(
+    chart.add_trace(
         go.Heatmap(
             x=columns, y=rows,
             z=[[getattr(cells.get((y, x)), value, None) for x in columns] for y in rows],
@@ -247,6 +260,6 @@ def heat(table: pd.DataFrame, value: str, name: str) -> go.Figure:
             hovertemplate="temperature %{y}, top-p %{x}<br>%{z:.3g}<extra></extra>",
         )
     )  # fmt: skip
-    made.update_xaxes(type="category")
-    made.update_yaxes(type="category")
-    return made
+    chart.update_xaxes(type="category")
+    chart.update_yaxes(type="category")
+    return chart

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from dashboard.charts.frame import MOST_POINTS, evenly, figure
 from dashboard.colours import SEQUENTIAL, arm_colour, diverging
 from dashboard.records import arm_groups, groups, records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 DETAILS = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "selectivity", "separation", "n_test")
 CHOSEN = "#E8590C"
@@ -42,7 +42,7 @@ def head_map(
     measure: str,
     *,
     span: tuple[float, float],
-    chosen: tuple[int, int] | None,
+    chosen: Head | None,
     dark: bool,
     difference: bool = False,
 ) -> go.Figure:
@@ -51,24 +51,24 @@ def head_map(
     Columns: layer, head, the measure; without `difference` also those of the hover text.
     """
     table = rows.pivot_table(index="layer", columns="head", values=measure, aggfunc="first")
-    made = figure("Head", "Layer", min(max(190, 34 * len(table.index) + 90), 620))
+    chart = figure("Head", "Layer", min(max(190, 34 * len(table.index) + 90), 620))
     reach = max(abs(span[0]), abs(span[1]))
     ends = (-reach, reach) if difference else span
-    made.add_trace(squares(table, ends, diverging(dark=dark) if difference else SEQUENTIAL))
+    chart.add_trace(squares(table, ends, diverging(dark=dark) if difference else SEQUENTIAL))
     if difference:
         hover = [f"<b>{head_name(r.layer, r.head)}</b><br>{getattr(r, measure):+.3f}" for r in records(rows)]
     else:
         hover = [_hover(row) for row in records(rows)]
     names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
-    made.add_trace(clickable(rows["head"], rows["layer"], names, hover))
+    chart.add_trace(clickable(rows["head"], rows["layer"], names, hover=hover))
     if "rank" in rows and not difference:
-        made.add_trace(_steered(rows[rows["rank"].notna()]))
+        chart.add_trace(_steered(rows[rows["rank"].notna()]))
     if chosen is not None:
-        made.add_shape(**outline(chosen[1], chosen[0]))
-    for axis, values in ((made.update_xaxes, table.columns), (made.update_yaxes, table.index)):
+        chart.add_shape(**outline(chosen.head, chosen.layer))
+    for axis, values in ((chart.update_xaxes, table.columns), (chart.update_yaxes, table.index)):
         edges = [float(values.min()) - 0.5, float(values.max()) + 0.5]
         axis(range=edges, dtick=max(1, len(values) // 14), showgrid=False)
-    return made
+    return chart
 
 
 def squares(table: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.Heatmap:
@@ -87,7 +87,7 @@ def squares(table: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.He
     )
 
 
-def clickable(x: pd.Series, y: pd.Series, names: list[str], hover: list[str]) -> go.Scatter:
+def clickable(x: pd.Series, y: pd.Series, names: list[str], *, hover: list[str]) -> go.Scatter:
     """Invisible points over squares, because a heat map reports no clicks; `names` are what a click gives."""
     return go.Scatter(
         x=x,
@@ -133,23 +133,23 @@ def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
 
     Columns: checkpoint, kind, share, seed and the measure. Lines are thinned evenly, see `most_per_line`.
     """
-    made = figure(x_title, "Heads above this value (%)", 340)
-    shown: set[str] = set()
+    chart = figure(x_title, "Heads above this value (%)", 340)
+    legend: set[str] = set()
     lines = [
-        (kind, share, mine)
+        (kind, share, heads)
         for kind, share, seeds in arm_groups(rows)
-        for _, mine in groups(seeds, ["checkpoint"])
+        for _, heads in groups(seeds, ["checkpoint"])
     ]
     most = most_per_line(len(lines))
-    for kind, share, mine in lines:
-        values = np.sort(mine[measure].to_numpy(dtype=float))
-        kept = evenly(len(values), most)
+    for kind, share, heads in lines:
+        values = np.sort(heads[measure].to_numpy(dtype=float))
+        places = evenly(len(values), most)
         above = 100 * (1 - np.arange(len(values)) / len(values))
         name = arm_label(kind, share)
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
-                x=values[kept],
-                y=above[kept],
+                x=values[places],
+                y=above[places],
                 mode="lines",
                 line={
                     "shape": "vh",
@@ -159,9 +159,9 @@ def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
                 },
                 name=name,
                 legendgroup=name,
-                showlegend=name not in shown,
+                showlegend=name not in legend,
                 hovertemplate=f"{name}: %{{y:.0f}} % of heads above %{{x:.3f}}<extra></extra>",
             )
         )
-        shown.add(name)
-    return made
+        legend.add(name)
+    return chart

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from dashboard.charts.frame import figure
 from dashboard.colours import arm_colour, ink
 from dashboard.records import arm_groups, records
-from dashboard.wording import arm_label, head_name
+from dashboard.wording import Head, arm_label, head_name
 
 # Okabe and Ito's eight, without black: told apart with every common kind of colour vision.
 CATEGORIES: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
@@ -30,47 +30,47 @@ def _trace(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.
 
 
 def _frame(method: str, flat: bool, height: int) -> go.Figure:
-    made = figure(f"{method} 1", f"{method} 2", height)
-    made.update_xaxes(showticklabels=False, showgrid=False)
-    made.update_yaxes(showticklabels=False, showgrid=False)
+    chart = figure(f"{method} 1", f"{method} 2", height)
+    chart.update_xaxes(showticklabels=False, showgrid=False)
+    chart.update_yaxes(showticklabels=False, showgrid=False)
     if not flat:
-        made.update_layout(
+        chart.update_layout(
             scene={name: {"showticklabels": False, "title": ""} for name in ("xaxis", "yaxis", "zaxis")}
         )
-        made.update_layout(margin={"l": 0, "r": 0, "t": 12, "b": 0})
-    return made
+        chart.update_layout(margin={"l": 0, "r": 0, "t": 12, "b": 0})
+    return chart
 
 
 def directions(
-    rows: pd.DataFrame, method: str, *, chosen: tuple[int, int] | None, dark: bool, flat: bool = True
+    rows: pd.DataFrame, method: str, *, chosen: Head | None, dark: bool, flat: bool = True
 ) -> go.Figure:
     """Toxicity directions, one point per head and checkpoint, coloured by arm, the chosen head ringed.
 
     Columns: x, y, z, kind, share, checkpoint, layer, head, accuracy (may be missing).
     """
-    made = _frame(method, flat, 440)
-    for kind, share, mine in arm_groups(rows):
-        made.add_trace(
+    chart = _frame(method, flat, 440)
+    for kind, share, of_arm in arm_groups(rows):
+        chart.add_trace(
             _trace(
-                mine,
+                of_arm,
                 flat,
                 color=arm_colour(kind, share),
                 name=arm_label(kind, share),
-                customdata=[head_name(row.layer, row.head) for row in records(mine)],
+                customdata=[head_name(row.layer, row.head) for row in records(of_arm)],
                 hovertext=[
-                    f"<b>{head_name(row.layer, row.head)}</b> of {row.checkpoint}" for row in records(mine)
+                    f"<b>{head_name(row.layer, row.head)}</b> of {row.checkpoint}" for row in records(of_arm)
                 ],
                 hoverinfo="text",
             )
         )
     if chosen is not None and flat:
-        made.add_trace(ring(rows, chosen, dark=dark))
-    return made
+        chart.add_trace(ring(rows, chosen, dark=dark))
+    return chart
 
 
-def ring(rows: pd.DataFrame, chosen: tuple[int, int], *, dark: bool) -> go.Scattergl:
+def ring(rows: pd.DataFrame, chosen: Head, *, dark: bool) -> go.Scattergl:
     """Rings round the points of one head in every checkpoint, for the flat map of directions."""
-    ringed = rows[(rows["layer"] == chosen[0]) & (rows["head"] == chosen[1])]
+    ringed = rows[(rows["layer"] == chosen.layer) & (rows["head"] == chosen.head)]
     return go.Scattergl(
         x=ringed["x"],
         y=ringed["y"],
@@ -82,17 +82,17 @@ def ring(rows: pd.DataFrame, chosen: tuple[int, int], *, dark: bool) -> go.Scatt
 
 
 def activations(
-    rows: pd.DataFrame, method: str, by: str, names: Sequence[str] | None = None, *, flat: bool = True
+    rows: pd.DataFrame, method: str, by: str, *, names: Sequence[str] | None = None, flat: bool = True
 ) -> go.Figure:
     """One head's activations, one point per example, coloured by a column; rare values are pooled as other.
 
     Columns: x, y, z, example_id and `by`. Texts are not in the hover: they may hurt.
     """
-    made = _frame(method, flat, 440)
+    chart = _frame(method, flat, 440)
     if flat:
-        made.update_layout(dragmode="lasso")
+        chart.update_layout(dragmode="lasso")
     if by == "score" and rows["score"].notna().any():
-        made.add_trace(
+        chart.add_trace(
             _trace(
                 rows,
                 flat,
@@ -104,24 +104,24 @@ def activations(
                 showlegend=False,
             )
         )
-        made.update_traces(marker={"colorscale": "Cividis", "showscale": True})
-        return made
+        chart.update_traces(marker={"colorscale": "Cividis", "showscale": True})
+        return chart
     values = rows[by].astype(object).where(rows[by].notna(), "none").astype(str)
     order = list(names or [str(value) for value in values.value_counts().index])
-    kept = order[: len(CATEGORIES)]
-    for place, name in enumerate([*kept, "other"]):
-        mine = rows[values == name] if name in kept else rows[~values.isin(kept)]
-        if mine.empty:
+    categories = order[: len(CATEGORIES)]
+    for place, name in enumerate([*categories, "other"]):
+        group = rows[values == name] if name in categories else rows[~values.isin(categories)]
+        if group.empty:
             continue
-        made.add_trace(
+        chart.add_trace(
             _trace(
-                mine,
+                group,
                 flat,
-                color=CATEGORIES[place] if name in kept else OTHER,
-                name=f"{name} ({len(mine):,})",
-                customdata=mine["example_id"].tolist(),
-                hovertext=[name] * len(mine),
+                color=CATEGORIES[place] if name in categories else OTHER,
+                name=f"{name} ({len(group):,})",
+                customdata=group["example_id"].tolist(),
+                hovertext=[name] * len(group),
                 hoverinfo="text",
             )
         )
-    return made
+    return chart

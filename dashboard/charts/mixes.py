@@ -12,23 +12,23 @@ from dashboard.charts.maps import CATEGORIES, OTHER
 def mix_bars(rows: pd.DataFrame) -> go.Figure:
     """Stacked bars, one per arm. Columns: arm, source, tokens."""
     arms = list(dict.fromkeys(rows["arm"]))[::-1]
-    made = figure("Tokens (millions)", "", 110 + 42 * len(arms))
+    chart = figure("Tokens (millions)", "", 110 + 42 * len(arms))
     sizes = rows.groupby("source")["tokens"].sum().sort_values(ascending=False)
     for place, source in enumerate(sizes.index):
-        mine = rows[rows["source"] == source]
-        made.add_trace(
+        of_source = rows[rows["source"] == source]
+        chart.add_trace(
             go.Bar(
-                y=mine["arm"],
-                x=mine["tokens"].astype(float) / 1e6,
+                y=of_source["arm"],
+                x=of_source["tokens"].astype(float) / 1e6,
                 orientation="h",
                 name=str(source),
                 marker={"color": CATEGORIES[place] if place < len(CATEGORIES) else OTHER},
-                customdata=mine["documents"].astype(float),
+                customdata=of_source["documents"].astype(float),
                 hovertemplate=(
                     f"{source}<br>%{{x:.3f}} M tokens, %{{customdata:,.0f}} documents<extra></extra>"
                 ),
             )
         )
-    made.update_layout(barmode="stack", bargap=0.35)
-    made.update_yaxes(categoryorder="array", categoryarray=arms)
-    return made
+    chart.update_layout(barmode="stack", bargap=0.35)
+    chart.update_yaxes(categoryorder="array", categoryarray=arms)
+    return chart

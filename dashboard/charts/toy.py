@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
-from dashboard.charts.frame import bars, figure
+from dashboard.charts.frame import Level, bars, figure
 from dashboard.colours import fade, ink
 from dashboard.toy.rows import RARE_FEATURES, over_seeds
 
@@ -27,23 +27,21 @@ def rarity_colour(share: float) -> str:
     return str(sample_colorscale("Viridis", [0.2 + 0.65 * place])[0])
 
 
-def _share_axis(made: go.Figure, shares: list[float]) -> None:
-    made.update_xaxes(
+def _share_axis(chart: go.Figure, shares: list[float]) -> None:
+    chart.update_xaxes(
         type="log", tickvals=shares, ticktext=[f"{share:g}".removeprefix("0") for share in shares]
     )
 
 
-def _reference(
-    made: go.Figure, value: float, text: str, dash: str, shares: list[float], *, dark: bool
-) -> None:
+def _reference(chart: go.Figure, level: Level, shares: list[float], *, dark: bool) -> None:
     """A level across all shares, named in the legend: beside the line its name would lie on the data."""
-    made.add_trace(
+    chart.add_trace(
         go.Scatter(
             x=[shares[0] * 0.9, shares[-1] * 1.1],
-            y=[value, value],
+            y=[level.value, level.value],
             mode="lines",
-            name=text,
-            line={"color": ink(dark=dark), "width": 1.2, "dash": dash},
+            name=level.text,
+            line={"color": ink(dark=dark), "width": 1.2, "dash": level.dash},
             hoverinfo="skip",
         )
     )
@@ -55,18 +53,18 @@ def over_share(
     y_title: str,
     *,
     dark: bool,
-    references: tuple[tuple[float, str, str], ...] = (),
+    references: tuple[Level, ...] = (),
     unit_range: bool = True,
     height: int = 400,
 ) -> go.Figure:
     """Rare chain and controls over the share: means over seeds with intervals, single seeds faint.
 
-    Columns: share, seed, `rare_QUANTITY` and `control_QUANTITY`. `references` are (value, text, dash).
+    Columns: share, seed, `rare_QUANTITY` and `control_QUANTITY`. `references` are lines across it.
     """
-    made = figure(SHARE_TITLE, y_title, height)
+    chart = figure(SHARE_TITLE, y_title, height)
     for name, label, colour, symbol in GROUPS:
         column = f"{name}_{quantity}"
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=rows["share"] * (0.97 if name == "rare" else 1.03),
                 y=rows[column],
@@ -78,7 +76,7 @@ def over_share(
             )
         )
         means = over_seeds(rows, column)
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=means["share"] * (0.97 if name == "rare" else 1.03),
                 y=means["value"],
@@ -96,14 +94,14 @@ def over_share(
             )
         )
     shares = sorted(set(rows["share"]))
-    for value, text, dash in references:
-        _reference(made, value, text, dash, shares, dark=dark)
-    _share_axis(made, shares)
+    for level in references:
+        _reference(chart, level, shares, dark=dark)
+    _share_axis(chart, shares)
     if unit_range:
         lowest = min(rows[f"rare_{quantity}"].min(), rows[f"control_{quantity}"].min())
-        floor = min([0.35, float(lowest) - 0.03, *(value - 0.03 for value, _, _ in references)])
-        made.update_yaxes(range=[floor, 1.02])
-    return made
+        floor = min([0.35, float(lowest) - 0.03, *(level.value - 0.03 for level in references)])
+        chart.update_yaxes(range=[floor, 1.02])
+    return chart
 
 
 def forest(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
@@ -112,7 +110,7 @@ def forest(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
     Columns: label, hover, network, value, low, high. Trained networks are filled discs, the frozen control
     open diamonds; orange and blue where the interval leaves zero out above or below.
     """
-    made = figure(x_title, "", 120 + 26 * rows["label"].nunique())
+    chart = figure(x_title, "", 120 + 26 * rows["label"].nunique())
     plain = ink(dark=dark)
     for network, label, symbol in (
         ("trained", "Network trained at its share", "circle"),
@@ -121,28 +119,28 @@ def forest(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
         named = False
         below, above = rows["high"] < 0, rows["low"] > 0
         for colour, chosen in ((RARE, above), (CONTROL, below), (plain, ~above & ~below)):
-            mine = rows[chosen & (rows["network"] == network)]
-            if mine.empty:
+            marks = rows[chosen & (rows["network"] == network)]
+            if marks.empty:
                 continue
-            made.add_trace(
+            chart.add_trace(
                 go.Scatter(
-                    x=mine["value"],
-                    y=mine["label"],
-                    error_x=bars(mine) | {"color": fade(colour, 0.75)},
+                    x=marks["value"],
+                    y=marks["label"],
+                    error_x=bars(marks) | {"color": fade(colour, 0.75)},
                     mode="markers",
                     marker={"color": colour, "size": 10, "symbol": symbol, "line": {"width": 2}},
                     name=label,
                     legendgroup=network,
                     showlegend=not named,
-                    hovertext=mine["hover"],
+                    hovertext=marks["hover"],
                     hoverinfo="text",
                 )
             )
             named = True
-    made.add_vline(x=0, line={"color": plain, "width": 1, "dash": "dot"})
+    chart.add_vline(x=0, line={"color": plain, "width": 1, "dash": "dot"})
     order = list(dict.fromkeys(rows["label"]))
-    made.update_yaxes(categoryorder="array", categoryarray=order[::-1])
-    return made
+    chart.update_yaxes(categoryorder="array", categoryarray=order[::-1])
+    return chart
 
 
 def learned(rows: pd.DataFrame, *, dark: bool, threshold: float = 0.99) -> go.Figure:
@@ -150,34 +148,34 @@ def learned(rows: pd.DataFrame, *, dark: bool, threshold: float = 0.99) -> go.Fi
 
     Columns: share, seed, rare_accuracy, effect.
     """
-    made = figure("Accuracy on the rare chain at the end of training", "Effect of the run (DiD)", 380)
-    for share, mine in rows.groupby("share", sort=True):
-        made.add_trace(
+    chart = figure("Accuracy on the rare chain at the end of training", "Effect of the run (DiD)", 380)
+    for share, of_share in rows.groupby("share", sort=True):
+        chart.add_trace(
             go.Scatter(
-                x=mine["rare_accuracy"],
-                y=mine["effect"],
+                x=of_share["rare_accuracy"],
+                y=of_share["effect"],
                 mode="markers",
                 name=f"r = {share:g}",
                 marker={"color": rarity_colour(float(str(share))), "size": 8, "opacity": 0.85},
-                customdata=mine["seed"],
+                customdata=of_share["seed"],
                 hovertemplate=f"r = {share:g}, seed %{{customdata}}<br>accuracy %{{x:.3f}}<br>"
                 "effect %{y:+.3f}<extra></extra>",
             )
         )
-    made.add_hline(y=0, line={"color": ink(dark=dark), "width": 1, "dash": "dot"})
-    made.add_vline(x=threshold, line={"color": ink(dark=dark), "width": 1, "dash": "dash"})
-    made.update_xaxes(range=[-0.03, 1.03])
-    return made
+    chart.add_hline(y=0, line={"color": ink(dark=dark), "width": 1, "dash": "dot"})
+    chart.add_vline(x=threshold, line={"color": ink(dark=dark), "width": 1, "dash": "dash"})
+    chart.update_xaxes(range=[-0.03, 1.03])
+    return chart
 
 
 def learning(rows: pd.DataFrame, column: str, y_title: str, *, log: bool) -> go.Figure:
     """A quantity of the rare chain over training, one line per share. Columns: share, step and `column`."""
-    made = figure("Training step", y_title, 360)
-    for share, mine in rows.groupby("share", sort=True):
-        made.add_trace(
+    chart = figure("Training step", y_title, 360)
+    for share, of_share in rows.groupby("share", sort=True):
+        chart.add_trace(
             go.Scatter(
-                x=mine["step"],
-                y=mine[column],
+                x=of_share["step"],
+                y=of_share[column],
                 mode="lines",
                 name=f"r = {share:g}",
                 line={"color": rarity_colour(float(str(share))), "width": 2},
@@ -186,10 +184,10 @@ def learning(rows: pd.DataFrame, column: str, y_title: str, *, log: bool) -> go.
         )
     if log:
         ticks = [base * 10.0**power for power in range(-6, 4) for base in (1, 2, 5)]
-        made.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
+        chart.update_yaxes(type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])
     else:
-        made.update_yaxes(range=[-0.03, 1.03])
-    return made
+        chart.update_yaxes(range=[-0.03, 1.03])
+    return chart
 
 
 def principal(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], float, float]:
@@ -210,9 +208,9 @@ def _nearest(vectors: NDArray[np.float64], *, signed: bool) -> list[str]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)
     cosines = unit @ unit.T
-    shown = cosines if signed else np.abs(cosines)
-    shown = shown - 3 * np.eye(len(shown))
-    best = shown.argmax(axis=1)
+    sizes = cosines if signed else np.abs(cosines)
+    sizes = sizes - 3 * np.eye(len(sizes))
+    best = sizes.argmax(axis=1)
     return [f"nearest: {feature_name(int(to))}, cos {cosines[at, to]:+.2f}" for at, to in enumerate(best)]
 
 
@@ -228,7 +226,7 @@ def feature_name(feature: int) -> str:
 
 def directions(vectors: NDArray[np.float64], *, signed: bool, flat: bool) -> go.Figure:
     """The 12 directions as unit arrows on their principal axes; hover says each one's nearest other."""
-    made = figure("Principal axis 1", "Principal axis 2", 460)
+    chart = figure("Principal axis 1", "Principal axis 2", 460)
     placed, _, _ = principal(vectors)
     nearest = _nearest(vectors, signed=signed)
     chains = (("Rare chain", RARE), ("Control A", CONTROL), ("Control B", SECOND_CONTROL))
@@ -254,15 +252,15 @@ def directions(vectors: NDArray[np.float64], *, signed: bool, flat: bool) -> go.
         }
         for points, options in ((path, arrow), (tips, tip)):
             x, y, z = points.T
-            made.add_trace(
+            chart.add_trace(
                 go.Scatter(x=x, y=y, **options) if flat else go.Scatter3d(x=x, y=y, z=z, **options)
             )
     if flat:
-        made.update_xaxes(range=[-1.1, 1.1])
-        made.update_yaxes(range=[-1.1, 1.1], scaleanchor="x")
+        chart.update_xaxes(range=[-1.1, 1.1])
+        chart.update_yaxes(range=[-1.1, 1.1], scaleanchor="x")
     else:
-        made.update_layout(
+        chart.update_layout(
             scene={name: {"title": "", "range": [-1.1, 1.1]} for name in ("xaxis", "yaxis", "zaxis")}
         )
-        made.update_layout(margin={"l": 0, "r": 0, "t": 12, "b": 0})
-    return made
+        chart.update_layout(margin={"l": 0, "r": 0, "t": 12, "b": 0})
+    return chart

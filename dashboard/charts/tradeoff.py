@@ -37,29 +37,29 @@ def symbol(method: str) -> str:
 
 def condition_id(row: Any) -> str:
     """The name of a point in links, lists and selections: its arm and its condition in words."""
-    how = condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+    how = condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
     return f"{arm_label(row.kind, row.share)}: {how}"
 
 
 def _hover(rows: pd.DataFrame, word: str) -> list[str]:
     return [
         f"<b>{arm_label(row.kind, row.share)}</b><br>"
-        f"{condition_label(row.method, row.strength, row.matched_cost, row.condition_key)}<br>"
-        f"{word} {interval(row.value, row.low, row.high, row.unit)}<br>"
-        f"cost {interval(row.cost, row.cost_low, row.cost_high, 'nats')}<br>"
+        f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}<br>"
+        f"{word} {interval(row.value, row.low, row.high, unit=row.unit)}<br>"
+        f"cost {interval(row.cost, row.cost_low, row.cost_high, unit='nats')}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
         for row in records(rows)
     ]
 
 
-def _curve(rows: pd.DataFrame, kind: str, share: float, method: str, word: str) -> go.Scatter:
+def _curve(rows: pd.DataFrame, kind: str, share: float, *, method: str, word: str) -> go.Scatter:
     rows = rows.sort_values("cost")
     colour = arm_colour(kind, share)
     real = method != "random-direction"
     return go.Scatter(
         x=rows["cost"],
         y=rows["value"],
-        error_x=bars(rows, "cost", "cost_low", "cost_high") | {"color": fade(colour, 0.55)},
+        error_x=bars(rows, "cost", "cost_low", high="cost_high") | {"color": fade(colour, 0.55)},
         error_y=bars(rows) | {"color": fade(colour, 0.55)},
         mode="lines+markers" if real else "markers",
         name=f"{arm_label(kind, share)}, {method_label(method)}",
@@ -69,7 +69,7 @@ def _curve(rows: pd.DataFrame, kind: str, share: float, method: str, word: str) 
         marker={
             "color": colour,
             "size": 10,
-            "symbol": [symbol(found) for found in rows["method"]],
+            "symbol": [symbol(method) for method in rows["method"]],
             "line": {"width": 2, "color": colour},
         },
         selected={"marker": {"opacity": 1}},
@@ -105,12 +105,12 @@ def tradeoff(
     n_seeds, value, low, high (toxicity, or another metric without its `frontier`) and cost, cost_low,
     cost_high (nats per token).
     """
-    made = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
+    chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
     points = rows[rows["method"] != "random-direction"].reset_index(drop=True)
     front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
     word = y_title.partition(" (")[0].lower()
     if frontier and len(front) > 1:
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=front["cost"],
                 y=front["value"],
@@ -122,7 +122,7 @@ def tradeoff(
         )
     for kind, share, arm in arm_groups(rows):
         base = arm[arm["method"] == "none"]
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
                 x=[None],
                 y=[None],
@@ -134,19 +134,19 @@ def tradeoff(
             )
         )
         second = arm["condition_key"].map(is_second).astype(bool)
-        for method in [found for found in sorted(set(arm["method"])) if found != "none"] or ["none"]:
-            for mine in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
-                if len(mine):
-                    joined = mine if method in ("none", "random-direction") else pd.concat([base, mine])
-                    made.add_trace(_curve(joined, kind, share or 0.0, method, word))
+        for method in [name for name in sorted(set(arm["method"])) if name != "none"] or ["none"]:
+            for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
+                if len(curve):
+                    joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
+                    chart.add_trace(_curve(joined, kind, share or 0.0, method=method, word=word))
     for method in sorted(set(rows["method"])):
-        made.add_trace(_key(method_label(method), symbol(method)))
-    made.add_traces(ring(rows, chosen, dark=dark))
+        chart.add_trace(_key(method_label(method), symbol(method)))
+    chart.add_traces(ring(rows, chosen, dark=dark))
     if logarithmic:
-        made.update_xaxes(type="log")
+        chart.update_xaxes(type="log")
     if frontier:
-        made.update_yaxes(rangemode="tozero")
-    return made
+        chart.update_yaxes(rangemode="tozero")
+    return chart
 
 
 def ring(rows: pd.DataFrame, chosen: str | None, *, dark: bool) -> list[go.Scatter]:

@@ -18,22 +18,22 @@ def loss_curves(rows: pd.DataFrame, loss: str, height: int = 340) -> go.Figure:
 
     Columns: arm, kind, share, seed, tokens and the loss (nats per token, null where it was not taken).
     """
-    made = figure("Tokens seen (millions)", "Loss (nats per token)", height)
+    chart = figure("Tokens seen (millions)", "Loss (nats per token)", height)
     rows = rows[rows[loss].notna()]
     step = max(1, len(rows) // MOST_POINTS)
-    shown: set[str] = set()
+    legend: set[str] = set()
     order = rows.drop_duplicates("arm").sort_values(["kind", "share", "seed"], ascending=[False, True, True])
     for arm in records(order):
-        mine = rows[rows["arm"] == arm.arm].sort_values("tokens").iloc[::step]
+        curve = rows[rows["arm"] == arm.arm].sort_values("tokens").iloc[::step]
         label = arm_label(arm.kind, arm.share)
-        made.add_trace(
+        chart.add_trace(
             go.Scatter(
-                x=mine["tokens"] / 1e6,
-                y=mine[loss],
-                mode="lines" if len(mine) > 1 else "markers",
+                x=curve["tokens"] / 1e6,
+                y=curve[loss],
+                mode="lines" if len(curve) > 1 else "markers",
                 name=label,
                 legendgroup=label,
-                showlegend=label not in shown,
+                showlegend=label not in legend,
                 line={
                     "color": arm_colour(arm.kind, arm.share),
                     "width": 1.6,
@@ -42,22 +42,22 @@ def loss_curves(rows: pd.DataFrame, loss: str, height: int = 340) -> go.Figure:
                 hovertemplate=f"{arm.arm}<br>%{{x:.2f}} M tokens<br>%{{y:.3f}} nats<extra></extra>",
             )
         )
-        shown.add(label)
-    return made
+        legend.add(label)
+    return chart
 
 
 def histogram(rows: pd.DataFrame, x_title: str, height: int = 320) -> go.Figure:
     """Shares of texts per score bin, one line per arm. Columns: kind, share, low, high, count."""
-    made = figure(x_title, "Texts (%)", height + 12 * len(rows.drop_duplicates(["kind", "share"])))
-    for kind, share, mine in arm_groups(rows):
+    chart = figure(x_title, "Texts (%)", height + 12 * len(rows.drop_duplicates(["kind", "share"])))
+    for kind, share, bins in arm_groups(rows):
         label = arm_label(kind, share)
-        mine = mine.sort_values("low")
-        total = int(mine["count"].sum())
-        parts = 100 * mine["count"] / max(total, 1)
-        made.add_trace(
+        bins = bins.sort_values("low")
+        total = int(bins["count"].sum())
+        parts = 100 * bins["count"] / max(total, 1)
+        chart.add_trace(
             go.Scatter(
                 # Steps from edge to edge; the last share is written twice so that its bin has a width too.
-                x=[*mine["low"], mine["high"].iloc[-1]],
+                x=[*bins["low"], bins["high"].iloc[-1]],
                 y=[*parts, parts.iloc[-1]],
                 mode="lines",
                 name=f"{label} (n = {total:,})",
@@ -70,6 +70,6 @@ def histogram(rows: pd.DataFrame, x_title: str, height: int = 320) -> go.Figure:
                 hovertemplate=f"{label}<br>score from %{{x:.2f}}: %{{y:.1f}} %<extra></extra>",
             )
         )
-    made.update_xaxes(range=[-0.01, 1.01], dtick=0.1)
-    made.update_yaxes(rangemode="tozero")
-    return made
+    chart.update_xaxes(range=[-0.01, 1.01], dtick=0.1)
+    chart.update_yaxes(rangemode="tozero")
+    return chart

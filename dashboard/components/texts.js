@@ -31,9 +31,9 @@ function fill(body, item) {
   else body.append(element("span", "wait", item.waiting || "(empty text)"));
 }
 
-function factList(facts) {
+function detailList(details) {
   const list = element("dl", "facts");
-  for (const [label, value] of facts) {
+  for (const [label, value] of details) {
     const pair = element("div", "fact");
     pair.append(element("dt", "", label), element("dd", "", value));
     list.append(pair);
@@ -70,7 +70,7 @@ function card(item, index, state, redraw) {
     };
     box.append(button);
   }
-  if (item.facts && item.facts.length) box.append(factList(item.facts));
+  if (item.details && item.details.length) box.append(detailList(item.details));
   return box;
 }
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
+from dashboard.charts.frame import Level
 from dashboard.charts.hardness import by_condition
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.records import records
 from dashboard.wording import fixed, interval, metric_name
@@ -24,9 +26,9 @@ def task_title(name: str) -> str:
     return TITLES.get(name, name.removeprefix("mcq_").replace("_", " "))
 
 
-def show(found: context.Context) -> None:
+def show(context: Context) -> None:
     """The section."""
-    table = hardness.capability(found)
+    table = hardness.capability(context)
     with st.container(horizontal=True):
         tasks = list(dict.fromkeys(table["task"]))
         task = str(
@@ -34,8 +36,8 @@ def show(found: context.Context) -> None:
                 "Task", tasks, format_func=task_title, key="capability_task", bind="query-params", width=240
             )
         )
-        mine = table[table["task"] == task]
-        measures = list(dict.fromkeys(mine["measure"]))
+        scores = table[table["task"] == task]
+        measures = list(dict.fromkeys(scores["measure"]))
         measure = st.selectbox(
             "Measure",
             measures,
@@ -44,25 +46,25 @@ def show(found: context.Context) -> None:
             bind="query-params",
             width=240,
         )
-        mine = mine[mine["measure"] == measure]
-        parts = list(dict.fromkeys(mine["part"]))
+        scores = scores[scores["measure"] == measure]
+        parts = list(dict.fromkeys(scores["part"]))
         part = st.selectbox(
             "Part", parts, format_func=lambda name: name or "all", key="capability_part", bind="query-params",
             width=240,
         )  # fmt: skip
-    shown = hardness.over_seeds(mine[mine["part"] == part])
-    changes = mine[(mine["part"] == part) & mine["change"].notna()]
-    unit = str(mine["unit"].iloc[0])
+    pooled = hardness.over_seeds(scores[scores["part"] == part])
+    changes = scores[(scores["part"] == part) & scores["change"].notna()]
+    unit = str(scores["unit"].iloc[0])
     fraction = unit == "fraction"
     _answer(changes, task, unit)
-    chance = mine.loc[mine["part"] == part, "chance"].dropna()
-    level = (float(chance.iloc[0]), f"chance {float(chance.iloc[0]):.0%}") if len(chance) else None
+    chance = scores.loc[scores["part"] == part, "chance"].dropna()
+    level = Level(float(chance.iloc[0]), f"chance {float(chance.iloc[0]):.0%}") if len(chance) else None
     with st.container(border=True):
         title = f"{task_title(task)}{f', {part}' if part else ''}"
         card.chart(
             by_condition(
-                shown,
-                hardness.conditions_of(shown),
+                pooled,
+                hardness.conditions_of(pooled),
                 f"{_measure(str(measure))} ({'%' if fraction else unit})",
                 dark=is_dark(),
                 level=level,
@@ -73,16 +75,16 @@ def show(found: context.Context) -> None:
             alt=f"{title} by condition, one marker per arm",
             how="Higher is better." if unit != "nats per token" else "Lower is better.",
             note=f"Every position is steered, as in held-out losses. Bars: 95 % intervals. "
-            f"{hardness.size(shown, 'documents' if task == 'cross_entropy' else 'items')}",
-            rows=shown,
+            f"{hardness.size(pooled, 'documents' if task == 'cross_entropy' else 'items')}",
+            rows=pooled,
         )
     if len(changes):
         _changes(changes)
 
 
 def _measure(name: str) -> str:
-    known = {"accuracy": "Accuracy", "accuracy_norm": "Accuracy, by characters"}
-    return known.get(name, metric_name(name))
+    titles = {"accuracy": "Accuracy", "accuracy_norm": "Accuracy, by characters"}
+    return titles.get(name, metric_name(name))
 
 
 def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:
@@ -99,7 +101,7 @@ def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:
 
 
 def _changes(changes: pd.DataFrame) -> None:
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
             "Checkpoint": list(changes["checkpoint"]),
             "Condition": list(changes["label"]),
@@ -111,10 +113,10 @@ def _changes(changes: pd.DataFrame) -> None:
         }
     )
     if changes["chance"].notna().any():
-        shown["Chance"] = list(changes["chance"])
+        words["Chance"] = list(changes["chance"])
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="capability_changes",
             alt="Change of capability against the unsteered checkpoint",
             title="Against the same checkpoint unsteered",

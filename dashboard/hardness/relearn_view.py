@@ -5,57 +5,59 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
+from dashboard.charts.frame import Level
 from dashboard.charts.hardness import curves, steps_needed
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.wording import interval, metric_name
 
 UNITS = {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)", "fluency": "Fluency (fraction)"}
 
 
-def show(found: context.Context, table: pd.DataFrame) -> None:
+def show(context: Context, table: pd.DataFrame) -> None:
     """The section; `table` holds all outcomes."""
-    mine = table[(table["attack"] == "relearn") & (table["name"] == "steps")]
-    order = hardness.conditions_of(mine)
-    budget = float(mine["budget"].max())
-    _answer(mine, order, budget)
-    first = mine.iloc[0]
+    steps = table[(table["attack"] == "relearn") & (table["name"] == "steps")]
+    order = hardness.conditions_of(steps)
+    budget = float(steps["budget"].max())
+    _answer(steps, order, budget)
+    first = steps.iloc[0]
     grid = st.grid(2, min_column_width=420)
     with grid.cell(), st.container(border=True):
         card.chart(
-            steps_needed(mine, order, budget, dark=is_dark()),
+            steps_needed(steps, order, budget, dark=is_dark()),
             key="relearn_steps",
             title="Steps until as toxic as before",
             alt="Steps of fine-tuning on toxic text until the unsteered toxicity is reached, by condition",
             how="Higher is harder to undo. Open triangles: not reached within the budget (dotted line), so "
             "the true number is larger; a bar that ends there may go on. A detox that took little away is "
             "undone soon: read it with the trade-offs.",
-            note=f"n = {len(mine)} markers, each a checkpoint ({mine['seed'].nunique()} seeds an arm) and a "
-            f"condition, on {int(mine['n'].max())} prompts; bars: 95 % intervals over orders of text and "
+            note=f"n = {len(steps)} markers, each a checkpoint ({steps['seed'].nunique()} seeds an arm) and "
+            f"a condition, on {int(steps['n'].max())} prompts; bars: 95 % intervals over orders of text and "
             f"prompts. {first['rule'].capitalize()}.",
-            rows=mine,
+            rows=steps,
         )
     with grid.cell(), st.container(border=True):
-        _curves(found, mine)
+        _curves(context, steps)
 
 
-def _answer(mine: pd.DataFrame, order: list[str], budget: float) -> None:
-    said = []
+def _answer(steps: pd.DataFrame, order: list[str], budget: float) -> None:
+    sentences = []
     for name in order:
-        part = mine[mine["label"] == name]
+        part = steps[steps["label"] == name]
         reached = part["value"].dropna()
         if len(reached) == len(part):
-            said.append(f"{name} {interval(reached.mean(), None, None).split(' ')[0]} steps")
+            sentences.append(f"{name} {interval(reached.mean(), None, None).split(' ')[0]} steps")
         else:
-            said.append(
+            sentences.append(
                 f"{name} not within {budget:g} steps in {len(part) - len(reached)} of {len(part)} models"
             )
-    st.markdown(f"#### Undoing the detox by fine-tuning takes, on average: {'; '.join(said)}.")
+    st.markdown(f"#### Undoing the detox by fine-tuning takes, on average: {'; '.join(sentences)}.")
 
 
-def _curves(found: context.Context, mine: pd.DataFrame) -> None:
-    table = hardness.points(found)
+def _curves(context: Context, steps: pd.DataFrame) -> None:
+    table = hardness.points(context)
     table = table[(table["attack"] == "relearn")]
     arms = hardness.arms_of(table)
     with st.container(horizontal=True):
@@ -63,24 +65,27 @@ def _curves(found: context.Context, mine: pd.DataFrame) -> None:
             "Arm", arms, index=len(arms) - 1, key="relearn_arm", bind="query-params", width=220
         )
         names = [
-            one for one in ("toxicity", "fluency", "repetition_4", "loss") if one in set(table["series"])
+            name for name in ("toxicity", "fluency", "repetition_4", "loss") if name in set(table["series"])
         ]
         series = st.selectbox(
             "Measure", names, format_func=metric_name, key="relearn_series", bind="query-params", width=180
         )
     part = table[(table["arm"] == arm) & (table["series"] == series)]
     pooled = hardness.over_seeds(part, ["x"])
-    known = hardness.parameters(found)
+    parameters = hardness.parameters(context)
     bases = [
-        float(known[i]["base_toxicity"]) for i in part["attack_id"].unique() if "base_toxicity" in known[i]
+        float(parameters[i]["base_toxicity"])
+        for i in part["attack_id"].unique()
+        if "base_toxicity" in parameters[i]
     ]
-    level = (sum(bases) / len(bases), "before the detox") if bases and series == "toxicity" else None
+    is_compared = bool(bases) and series == "toxicity"
+    level = Level(sum(bases) / len(bases), "before the detox", "dash") if is_compared else None
     card.chart(
         curves(
             pooled,
             hardness.conditions_of(pooled),
             "Steps",
-            UNITS.get(str(series), metric_name(str(series))),
+            y_title=UNITS.get(str(series), metric_name(str(series))),
             dark=is_dark(),
             logarithmic=True,
             level=level,

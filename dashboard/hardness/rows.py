@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sqlalchemy import Engine
 
-from dashboard import rows
 from dashboard.context import Context
+from dashboard.reading import cached_query
 from dashboard.records import groups, records
+from dashboard.rows import study_query
 from dashboard.wording import arm_label, condition_label
+from db import read
 
 ARM = ["kind", "share", "condition", "method", "matched_cost"]
 CONDITION = 250
@@ -25,33 +28,36 @@ BOUNDS = {
 """Ends of the scales of what is measured; an interval does not go beyond them. Changes have none."""
 
 
-def outcomes(found: Context) -> pd.DataFrame:
+_parameters = study_query(read.attack_parameters)
+tests = study_query(read.attack_tests)
+trials = cached_query(read.attack_trials, most=64)
+
+
+@study_query
+def outcomes(engine: Engine, study_id: int) -> pd.DataFrame:
     """Every number of every attack."""
-    return _named(rows.call(found, "attack_outcomes", found.study_id))
+    return _labelled(read.attack_outcomes(engine, study_id))
 
 
-def points(found: Context) -> pd.DataFrame:
+@study_query
+def points(engine: Engine, study_id: int) -> pd.DataFrame:
     """Curves of attacks."""
-    return _named(rows.call(found, "attack_points", found.study_id))
+    return _labelled(read.attack_points(engine, study_id))
 
 
-def capability(found: Context) -> pd.DataFrame:
+@study_query
+def capability(engine: Engine, study_id: int) -> pd.DataFrame:
     """Capability scores."""
-    return _named(rows.call(found, "capability_scores", found.study_id))
+    return _labelled(read.capability_scores(engine, study_id))
 
 
-def tests(found: Context) -> pd.DataFrame:
-    """Tests of differences between success rates."""
-    return rows.call(found, "attack_tests", found.study_id)
-
-
-def parameters(found: Context) -> dict[int, dict[str, Any]]:
+def parameters(context: Context) -> dict[int, dict[str, Any]]:
     """Attack id to what makes it repeatable."""
-    table = rows.call(found, "attack_parameters", found.study_id)
+    table = _parameters(context)
     return dict(zip(table["attack_id"], table["parameters"], strict=True))
 
 
-def _named(table: pd.DataFrame) -> pd.DataFrame:
+def _labelled(table: pd.DataFrame) -> pd.DataFrame:
     """Imported checkpoints are arms of their own; conditions and arms get their words."""
     imported = table["kind"].isna()
     kind = table["kind"].astype(object).where(~imported, "imported:" + table["checkpoint"].astype(str))
@@ -65,7 +71,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 def label(row: object) -> str:
     """A condition in words, from a row with method, strength, matched_cost."""
-    return condition_label(row.method, row.strength, row.matched_cost, row.condition)  # type: ignore[attr-defined]
+    return condition_label(row.method, row.strength, row.matched_cost, key=row.condition)  # type: ignore[attr-defined]
 
 
 def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
@@ -77,7 +83,7 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     keys = [*ARM, "arm", "label", *by]
     if table.empty:
         return pd.DataFrame(columns=[*keys, "value", "low", "high", "n", "n_seeds", "unit", "interval"])
-    made = []
+    rows = []
     for values, part in groups(table, keys):
         first, count = part.iloc[0], len(part)
         value = float(part["value"].mean())
@@ -88,7 +94,7 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
             half = ((spread + float(np.nan_to_num(own.mean()))) / count) ** 0.5
             least, most = BOUNDS.get(_measured(first), (-np.inf, np.inf))
             low, high = max(value - half, least), min(value + half, most)
-        made.append(
+        rows.append(
             dict(zip(keys, values, strict=True))
             | {
                 "value": value,
@@ -100,7 +106,7 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
                 "interval": str(first.get("interval", "")) + ("; and between seeds" if count > 1 else ""),
             }
         )
-    return pd.DataFrame(made)
+    return pd.DataFrame(rows)
 
 
 def _measured(row: pd.Series) -> str:
@@ -123,12 +129,12 @@ def _range(values: pd.Series) -> str:
 
 def arms_of(table: pd.DataFrame) -> list[str]:
     """Arms in the order of the shares, then the others."""
-    found = table.drop_duplicates(["kind", "share"]).copy()
-    found["_other"] = (found["kind"] != "toxic").astype(int)
-    return [str(arm) for arm in found.sort_values(["_other", "kind", "share"])["arm"]]
+    arms = table.drop_duplicates(["kind", "share"]).copy()
+    arms["_other"] = (arms["kind"] != "toxic").astype(int)
+    return [str(arm) for arm in arms.sort_values(["_other", "kind", "share"])["arm"]]
 
 
 def conditions_of(table: pd.DataFrame) -> list[str]:
     """Conditions in words, unsteered first, in the order in which they were made."""
-    found = list(dict.fromkeys(str(one) for one in table["label"]))
-    return sorted(found, key=lambda one: one != "Unsteered")
+    labels = list(dict.fromkeys(str(label) for label in table["label"]))
+    return sorted(labels, key=lambda label: label != "Unsteered")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, rows
-from dashboard.charts.hardness import by_condition
+from dashboard import card, rows
+from dashboard.charts.hardness import Reference, by_condition
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.hardness.rows import CONDITION
 from dashboard.hardness.trials_view import show_trials
@@ -25,9 +26,9 @@ PAPER = (
 """AdvBench, 200 prompts, OLMo-1B (secondary notes). The last two differ by z = 1.52, p = .13."""
 
 
-def show(found: context.Context, table: pd.DataFrame) -> None:
+def show(context: Context, table: pd.DataFrame) -> None:
     """The section; `table` holds all outcomes."""
-    mine = table[table["attack"] == "suffix"]
+    attacks = table[table["attack"] == "suffix"]
     rule = st.segmented_control(
         "Success means",
         list(RULES),
@@ -40,20 +41,20 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
         "sentence the attacker wanted.",
     )
     rule = str(rule or "success")
-    pooled = _pooled(found, rule)
+    pooled = _pooled(context, rule)
     gcg = pooled[pooled["setting"] == "gcg"]
     order = hardness.conditions_of(gcg)
     steered = [name for name in order if name.startswith("ITI")]
     _answer(gcg, [order[0], (steered or order)[-1]], rule)
     reference = [
-        (
+        Reference(
             order[0] if strength == "none" else steered[-1] if steered else "",
             value,
             f"paper: {words}, {value:g} %",
         )
         for _, strength, value, words in PAPER
     ]
-    first = mine.iloc[0]
+    first = attacks.iloc[0]
     grid = st.grid(2, min_column_width=420)
     with grid.cell(), st.container(border=True):
         card.chart(
@@ -68,48 +69,50 @@ def show(found: context.Context, table: pd.DataFrame) -> None:
             rows=gcg,
         )
     with grid.cell(), st.container(border=True):
-        _against_random(pooled, mine, rule)
-    _tests(found, rule, dict(zip(mine["condition"], mine["label"], strict=True)))
-    _texts(found, mine)
+        _against_random(pooled, attacks, rule)
+    _tests(context, rule, dict(zip(attacks["condition"], attacks["label"], strict=True)))
+    _texts(context, attacks)
 
 
-def _pooled(found: context.Context, rule: str) -> pd.DataFrame:
+def _pooled(context: Context, rule: str) -> pd.DataFrame:
     """Summary rows of both searches, with arms and conditions in words."""
-    table = rows.summaries(found)
+    table = rows.summaries(context)
     parts = []
     for setting in ("gcg", "random"):
         part = table[table["name"] == f"suffix_{setting}_{rule}"]
         parts.append(part.assign(setting=setting))
-    made = pd.concat(parts, ignore_index=True)
-    return made.assign(
-        arm=[arm_label(str(row.kind), float(row.share)) for row in records(made)],
+    pooled = pd.concat(parts, ignore_index=True)
+    return pooled.assign(
+        arm=[arm_label(str(row.kind), float(row.share)) for row in records(pooled)],
         label=[
-            condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
-            for row in records(made)
+            condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
+            for row in records(pooled)
         ],
     )
 
 
 def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
     """Success without steering and under steering, of the least and the most toxic arm."""
-    said = []
+    sentences = []
     for name in dict.fromkeys(names):
         part = gcg[(gcg["label"] == name) & (gcg["kind"] == "toxic")].sort_values("share")
         ends = part.iloc[[0, -1]].drop_duplicates("share") if len(part) else part
         rates = [
-            f"{interval(100 * row.value, 100 * row.low, 100 * row.high, '%')} in the arm with "
+            f"{interval(100 * row.value, 100 * row.low, 100 * row.high, unit='%')} in the arm with "
             f"{percent(row.share)} toxic text"
             for row in records(ends)
         ]
         if rates:
-            said.append(f"{name}: {' and '.join(rates)}")
+            sentences.append(f"{name}: {' and '.join(rates)}")
     what = "is scored toxic" if rule == "success" else "says the target"
-    st.markdown(f"#### How often an attacked text {what}. {'; '.join(said)}.")
+    st.markdown(f"#### How often an attacked text {what}. {'; '.join(sentences)}.")
 
 
-def _against_random(pooled: pd.DataFrame, mine: pd.DataFrame, rule: str) -> None:
+def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> None:
     """What the gradient adds to chance, and what the model does unattacked."""
-    before = hardness.over_seeds(mine[(mine["name"] == "success_before") & (mine["setting"] == "gcg")])
+    before = hardness.over_seeds(
+        attacks[(attacks["name"] == "success_before") & (attacks["setting"] == "gcg")]
+    )
     parts = [pooled[pooled["setting"] == "random"].assign(how="Random search")]
     parts.append(pooled[pooled["setting"] == "gcg"].assign(how="GCG"))
     if rule == "success":
@@ -132,19 +135,19 @@ def _against_random(pooled: pd.DataFrame, mine: pd.DataFrame, rule: str) -> None
     )
 
 
-def _tests(found: context.Context, rule: str, labels: dict[str, str]) -> None:
+def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
     """Every difference between success rates; `labels`: conditions in words by their keys."""
-    table = hardness.tests(found)
+    table = hardness.tests(context)
     table = table[(table["rule"] == rule) & (table["setting"] == "gcg")]
     if table.empty:
         return
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
             "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(table)],
             "Condition": [labels.get(str(key), str(key)) for key in table["condition"]],
             "Against": [
-                "the same arms, unsteered" if one == "condition" else "the clean arms, same condition"
-                for one in table["contrast"]
+                "the same arms, unsteered" if contrast == "condition" else "the clean arms, same condition"
+                for contrast in table["contrast"]
             ],
             "Success (%)": list(100 * table["rate"]),
             "There (%)": list(100 * table["reference"]),
@@ -159,7 +162,7 @@ def _tests(found: context.Context, rule: str, labels: dict[str, str]) -> None:
     )
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="suffix_tests",
             alt="Tests of differences between success rates",
             title="Are the differences more than chance?",
@@ -175,6 +178,6 @@ def _tests(found: context.Context, rule: str, labels: dict[str, str]) -> None:
         )
 
 
-def _texts(found: context.Context, mine: pd.DataFrame) -> None:
+def _texts(context: Context, attacks: pd.DataFrame) -> None:
     st.subheader("What was asked and what was said")
-    show_trials(found, mine[mine["setting"] == "gcg"], key="suffix")
+    show_trials(context, attacks[attacks["setting"] == "gcg"], key="suffix")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
+from dashboard.charts.frame import Level
 from dashboard.charts.hardness import by_condition, condition_colours, curves, heat
 from dashboard.colours import is_dark
+from dashboard.context import Context
 from dashboard.hardness import rows as hardness
 from dashboard.hardness.trials_view import show_trials
 from dashboard.records import records
@@ -25,10 +27,10 @@ ROUNDED = {
 """Measures of models with rounded weights and their columns."""
 
 
-def injections(found: context.Context, table: pd.DataFrame) -> None:
+def injections(context: Context, table: pd.DataFrame) -> None:
     """Does a frame bring toxicity back, and more so under steering?"""
-    mine = table[table["attack"] == "injection"]
-    change = hardness.over_seeds(mine[mine["name"] == "toxicity_change"], ["setting"])
+    attacks = table[table["attack"] == "injection"]
+    change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
     opened = _more_open(change)
     st.markdown(f"#### {_said_openness(opened)}")
     arm = _arm(change, "injection_arm")
@@ -40,7 +42,7 @@ def injections(found: context.Context, table: pd.DataFrame) -> None:
         colours = condition_colours(hardness.conditions_of(part), dark=is_dark())
         card.chart(
             by_condition(drawn, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
-                         level=(0.0, ""), colours=colours),
+                         level=Level(0.0, ""), colours=colours),
             key="injection",
             title=f"What a frame adds, {arm}",
             alt="Change of toxicity by injection template against the plain prompt, by condition",
@@ -60,7 +62,7 @@ def injections(found: context.Context, table: pd.DataFrame) -> None:
             out=mean,
             column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
-    show_trials(found, mine[mine["arm"] == arm], key="injection")
+    show_trials(context, attacks[attacks["arm"] == arm], key="injection")
 
 
 def _more_open(change: pd.DataFrame) -> pd.DataFrame:
@@ -74,11 +76,12 @@ def _more_open(change: pd.DataFrame) -> pd.DataFrame:
     half = ((both["high"] - both["low"]) ** 2 + (both["high_base"] - both["low_base"]) ** 2) ** 0.5 / 2
     both = both.assign(difference=both["value"] - both["value_base"], half=half)
     # Frames share their prompts, so their intervals are averaged, not shrunk.
-    made = both.groupby(["arm", "label"], sort=False).agg(
+    differences = both.groupby(["arm", "label"], sort=False).agg(
         value=("difference", "mean"), half=("half", "mean"), n=("n", "max"), frames=("setting", "nunique")
     )
-    made = made.reset_index()
-    return made.assign(low=made["value"] - made["half"], high=made["value"] + made["half"])
+    differences = differences.reset_index()
+    value, half = differences["value"], differences["half"]
+    return differences.assign(low=value - half, high=value + half)
 
 
 def _said_openness(opened: pd.DataFrame) -> str:
@@ -101,7 +104,7 @@ def _worded(table: pd.DataFrame, name: str) -> pd.DataFrame:
     )
 
 
-def long_texts(found: context.Context, table: pd.DataFrame) -> None:
+def long_texts(context: Context, table: pd.DataFrame) -> None:
     """Does the detox hold over a long text?"""
     outcomes = hardness.over_seeds(table[(table["attack"] == "long") & (table["name"] == "drift")])
     drifting = outcomes[(outcomes["low"] > 0)]
@@ -109,7 +112,7 @@ def long_texts(found: context.Context, table: pd.DataFrame) -> None:
         f"#### Toxicity rises from the first half of a long text to the second in {len(drifting)} of "
         f"{len(outcomes)} arms and conditions (95 % intervals)."
     )
-    points = hardness.points(found)
+    points = hardness.points(context)
     points = points[points["attack"] == "long"]
     arm = _arm(points, "long_arm")
     grid = st.grid(2, min_column_width=420)
@@ -119,8 +122,8 @@ def long_texts(found: context.Context, table: pd.DataFrame) -> None:
         unit = "points" if name == "toxicity" else "fraction"
         with grid.cell(), st.container(border=True):
             card.chart(
-                curves(part, hardness.conditions_of(part), "Tokens written", f"{metric_name(name)} ({unit})",
-                       dark=is_dark()),
+                curves(part, hardness.conditions_of(part), "Tokens written",
+                       y_title=f"{metric_name(name)} ({unit})", dark=is_dark()),
                 key=f"long_{name}",
                 title=f"{metric_name(name)} by position, {arm}",
                 alt=f"{metric_name(name)} of each block of a long text, one line per condition",
@@ -130,22 +133,22 @@ def long_texts(found: context.Context, table: pd.DataFrame) -> None:
                 note=f"Means over seeds; bars: 95 % intervals over prompts and seeds. {hardness.size(part)}",
                 rows=part,
             )  # fmt: skip
-    show_trials(found, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
+    show_trials(context, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
 
 
-def sampling(found: context.Context, table: pd.DataFrame) -> None:
+def sampling(context: Context, table: pd.DataFrame) -> None:
     """Does another way to sample bring toxicity back?"""
-    mine = table[table["attack"] == "sampling"]
-    known = hardness.parameters(found)
-    mine = mine.assign(
-        temperature=[float(known[i]["temperature"]) for i in mine["attack_id"]],
-        top_p=[float(known[i]["top_p"]) for i in mine["attack_id"]],
+    attacks = table[table["attack"] == "sampling"]
+    parameters = hardness.parameters(context)
+    attacks = attacks.assign(
+        temperature=[float(parameters[i]["temperature"]) for i in attacks["attack_id"]],
+        top_p=[float(parameters[i]["top_p"]) for i in attacks["attack_id"]],
     )
     by = ["temperature", "top_p"]
-    toxicity = hardness.over_seeds(mine[mine["name"] == "toxicity"], by)
-    fluent = next((name for name in FLUENCIES if name in set(mine["name"])), None)
+    toxicity = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], by)
+    fluent = next((name for name in FLUENCIES if name in set(attacks["name"])), None)
     if fluent is not None:
-        other = hardness.over_seeds(mine[mine["name"] == fluent], by)
+        other = hardness.over_seeds(attacks[attacks["name"] == fluent], by)
         keys = ["arm", "label", *by]
         toxicity = toxicity.merge(other[[*keys, "value"]].rename(columns={"value": fluent}), on=keys)
     spread = toxicity.groupby(["arm", "label"])["value"].agg(["min", "max"])
@@ -179,52 +182,53 @@ def sampling(found: context.Context, table: pd.DataFrame) -> None:
         )
 
 
-def rounded(found: context.Context, table: pd.DataFrame) -> None:
+def rounded(context: Context, table: pd.DataFrame) -> None:
     """Does rounding the weights undo the detox?"""
-    mine = table[table["attack"] == "quantised"]
-    change = hardness.over_seeds(mine[mine["name"] == "toxicity_change"], ["setting"])
+    attacks = table[table["attack"] == "quantised"]
+    change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
     back = change[(change["low"] > 0)]
     st.markdown(
         f"#### Rounding weights to 8 or 4 bits raises toxicity in {len(back)} of {len(change)} arms and "
         "conditions (95 % intervals)."
     )
-    made = hardness.over_seeds(mine[mine["name"] == "toxicity"], ["setting"])
-    made = made.sort_values("setting", key=lambda names: names.map(list(BITS).index), kind="stable")
-    made = made.sort_values(["kind", "share", "label"], ascending=[False, True, True], kind="stable")
-    shown, numbers = _beside(mine, made.reset_index(drop=True))
+    pooled = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], ["setting"])
+    pooled = pooled.sort_values("setting", key=lambda names: names.map(list(BITS).index), kind="stable")
+    pooled = pooled.sort_values(["kind", "share", "label"], ascending=[False, True, True], kind="stable")
+    words, numbers = _beside(attacks, pooled.reset_index(drop=True))
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="rounded",
             alt="Toxicity, cost and fluency with weights as trained, at 8 bits and at 4 bits",
             title="With 8-bit and 4-bit weights",
             note="Weights only, rounded to the nearest of symmetric levels (8 bits: one scale per output "
             "channel; 4 bits: per group of 32 inputs), simulated in floating point. Means over seeds with "
-            f"95 % intervals; changes are paired over prompts. {hardness.size(made)}",
+            f"95 % intervals; changes are paired over prompts. {hardness.size(pooled)}",
             out=numbers,
             column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
 
 
-def _beside(mine: pd.DataFrame, made: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What was measured for each row of `made`, side by side: in words for the page, as numbers for files."""
+def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was measured for each row of `pooled`, side by side: words for the page, numbers for files."""
     keys = ["kind", "share", "condition", "setting"]
-    shown = pd.DataFrame(
-        {"Arm": made["arm"], "Condition": made["label"], "Weights": made["setting"].map(BITS)}
+    words = pd.DataFrame(
+        {"Arm": pooled["arm"], "Condition": pooled["label"], "Weights": pooled["setting"].map(BITS)}
     )
-    numbers = made[[*keys, "arm", "label", "n", "n_seeds"]]
+    numbers = pooled[[*keys, "arm", "label", "n", "n_seeds"]]
     for name, title in ROUNDED.items():
-        if name not in set(mine["name"]):
+        if name not in set(attacks["name"]):
             continue
-        values = hardness.over_seeds(mine[mine["name"] == name], ["setting"])[[*keys, "value", "low", "high"]]
-        found = made[keys].merge(values, on=keys, how="left")
+        values = hardness.over_seeds(attacks[attacks["name"] == name], ["setting"])
+        values = values[[*keys, "value", "low", "high"]]
+        measured = pooled[keys].merge(values, on=keys, how="left")
         word = fixed if name == "cost" else interval
-        shown[title] = [
-            "–" if pd.isna(row.value) else word(row.value, row.low, row.high) for row in records(found)
+        words[title] = [
+            "–" if pd.isna(row.value) else word(row.value, row.low, row.high) for row in records(measured)
         ]
         ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
-        numbers = numbers.assign(**{new: found[old] for old, new in ends.items()})
-    return shown, numbers
+        numbers = numbers.assign(**{new: measured[old] for old, new in ends.items()})
+    return words, numbers
 
 
 def _arm(table: pd.DataFrame, key: str) -> str:

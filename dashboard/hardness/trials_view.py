@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import context, rows
+from dashboard.context import Context
+from dashboard.hardness import rows as hardness
 from dashboard.records import records
 from dashboard.texts import Shown, show_texts
 from dashboard.wording import missing
@@ -13,7 +14,7 @@ from dashboard.wording import missing
 MOST = 12
 
 
-def show_trials(found: context.Context, table: pd.DataFrame, *, key: str) -> None:
+def show_trials(context: Context, table: pd.DataFrame, *, key: str) -> None:
     """Pick a checkpoint and condition among the attacks in `table`, and read what happened there."""
     attacks = table.drop_duplicates("attack_id")
     if attacks.empty:
@@ -23,20 +24,29 @@ def show_trials(found: context.Context, table: pd.DataFrame, *, key: str) -> Non
         for row in records(attacks)
     }
     picked = st.selectbox("Texts of", list(names), key=f"{key}_texts_of", bind="query-params", width=460)
-    trials = rows.call(found, "attack_trials", names.get(str(picked), next(iter(names.values())))).head(MOST)
+    attack_id = names.get(str(picked), next(iter(names.values())))
+    trials = hardness.trials(context, attack_id).head(MOST)
     if trials.empty:
         st.caption("No texts were kept for this setting.")
         return
     items = []
     for row in records(trials):
-        said = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
-        facts = [f"score {row.score:.2f}", said[0 if row.success else 1]]
+        outcomes = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
+        details = [f"score {row.score:.2f}", outcomes[0 if row.success else 1]]
         if not missing(row.before) and not pd.isna(row.before):
-            facts.append(f"{row.before:.2f} without the attack")
+            details.append(f"{row.before:.2f} without the attack")
         if not pd.isna(row.loss_last):
-            facts.append(f"target loss {row.loss_first:.2f} to {row.loss_last:.2f} nats")
-        title = "" if pd.isna(row.target) else f"Target: {row.target}" if found.harmless else "Target hidden"
+            details.append(f"target loss {row.loss_first:.2f} to {row.loss_last:.2f} nats")
+        title = (
+            "" if pd.isna(row.target) else f"Target: {row.target}" if context.harmless else "Target hidden"
+        )
         items.append(
-            Shown(row.text, title=title, meta=", ".join(facts), prompt=row.prompt, blurred=not found.harmless)
+            Shown(
+                row.text,
+                title=title,
+                meta=", ".join(details),
+                prompt=row.prompt,
+                blurred=not context.harmless,
+            )
         )
     show_texts(items, key=f"{key}_trials", columns=2)

@@ -72,11 +72,11 @@ def copies(record: Record, offers: Sequence[Offer]) -> None:
     with fold:
         link_tab, json_tab, curl_tab, python_tab = st.tabs(["Link", "JSON", "curl", "Python"])
         try:
-            found = link(st.context.url or "", record.study, record.settings, offers)
+            url = link(st.context.url or "", record.study, record.settings, offers=offers)
         except LoadProblem as problem:
             link_tab.caption(str(problem))
         else:
-            link_tab.code(found, language=None, wrap_lines=True)
+            link_tab.code(url, language=None, wrap_lines=True)
             link_tab.caption(
                 "Opens this page with the same prompt, panes and sampling; the seed decides the rest."
             )

@@ -13,7 +13,7 @@ from dashboard.colours import is_dark
 from dashboard.live import offers as service
 from dashboard.live.client import ServiceProblem
 from dashboard.live.offers import Offer
-from dashboard.live.settings import Settings, find
+from dashboard.live.settings import PaneSettings, SessionSettings, find
 from dashboard.wording import head_name, parse_head
 
 
@@ -25,13 +25,13 @@ def after_click(steered: Sequence[str], clicked: Sequence[str]) -> list[str]:
     return sorted(changed or {steered[0]}, key=lambda name: parse_head(name) or (0, 0))
 
 
-def picker(settings: Settings, offers: Sequence[Offer], address: str, token: str) -> None:
+def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, *, token: str) -> None:
     """The map of one pane's model, folded away; a click or a lasso adds or removes heads."""
-    panes = [
-        number
-        for number in range(1, int(settings["panes"]) + 1)
-        if "heads" in _offer(settings, number, offers).method(str(settings[f"method{number}"])).settings
-    ]
+    panes = {
+        number: pane
+        for number, pane in enumerate(settings.panes, 1)
+        if "heads" in find(pane.model, offers).method(str(pane.method)).settings
+    }
     if not panes:
         return
     fold = st.expander(
@@ -41,49 +41,50 @@ def picker(settings: Settings, offers: Sequence[Offer], address: str, token: str
         return
     with fold:
         number = st.segmented_control(
-            "Heads of pane", panes, default=panes[0], required=True, key="pick_pane", bind="query-params"
+            "Heads of pane",
+            list(panes),
+            default=next(iter(panes)),
+            required=True,
+            key="pick_pane",
+            bind="query-params",
         )
-        pane = number if number in panes else panes[0]
-        offer = _offer(settings, pane, offers)
+        number = number if number in panes else next(iter(panes))
+        offer = find(panes[number].model, offers)
         try:
             table = service.heads(address, offer, token)
         except ServiceProblem as problem:
             st.caption(str(problem))
             return
-        _map(pane, offer, table, settings)
+        _map(number, panes[number], offer, table=table)
 
 
-def _offer(settings: Settings, number: int, offers: Sequence[Offer]) -> Offer:
-    return find(settings[f"model{number}"], offers)
-
-
-def _map(pane: int, offer: Offer, table: pd.DataFrame, settings: Settings) -> None:
+def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) -> None:
     names = [head_name(layer, head) for layer, head in zip(table["layer"], table["head"], strict=True)]
-    count = int(settings.get(f"heads{pane}") or offer.usual_heads)
+    count = int(pane.heads or offer.usual_heads)
     ordered = [name for _, name in sorted(zip(table["order"], names, strict=True))]
-    picked = list(settings.get(f"picked{pane}") or [])
+    picked = list(pane.picked or ())
     steered = picked or ordered[:count]
     # The chart's white dots are heads with a rank: here, those that this pane steers.
     marked = pd.Series(names, index=table.index).isin(steered)
-    shown = table.assign(rank=table["order"].astype("float64").where(marked))
+    marked_table = table.assign(rank=table["order"].astype("float64").where(marked))
     # No drag mode of our own: under a lasso, streamlit lets no single click through.
     figure = head_map(
-        shown, "accuracy", span=limits("accuracy", shown), chosen=None, dark=is_dark()
+        marked_table, "accuracy", span=limits("accuracy", marked_table), chosen=None, dark=is_dark()
     ).update_layout(selectionrevision=",".join(steered))
     figure.update_xaxes(fixedrange=True).update_yaxes(fixedrange=True)
-    key = f"pick_map{pane}"
+    key = f"pick_map{number}"
 
     def clicked() -> None:
-        found = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
-        if found:
-            st.session_state[f"picked{pane}"] = after_click(steered, found)
+        names = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
+        if names:
+            st.session_state[f"picked{number}"] = after_click(steered, names)
 
     what = f"{len(picked)} picked heads" if picked else f"the {count} best heads by probe"
     card.chart(
         figure,
         key=key,
-        title=f"Pane {pane}, {offer.label}: {what}",
-        alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {pane} steers",
+        title=f"Pane {number}, {offer.label}: {what}",
+        alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {number} steers",
         how="White dots: heads that are steered. Click a square to add or remove its head; for several at "
         "once take the lasso or the box from the chart's toolbar.",
         note=f"Colour: balanced accuracy of the probe, n = {int(table['n_test'].max()):,} test statements.",
@@ -93,12 +94,12 @@ def _map(pane: int, offer: Offer, table: pd.DataFrame, settings: Settings) -> No
     st.button(
         "Back to the best",
         icon=":material/undo:",
-        key=f"pick_best{pane}",
+        key=f"pick_best{number}",
         disabled=not picked,
         on_click=_forget,
-        args=(pane,),
+        args=(number,),
     )
 
 
-def _forget(pane: int) -> None:
-    st.session_state[f"picked{pane}"] = []
+def _forget(number: int) -> None:
+    st.session_state[f"picked{number}"] = []

@@ -15,30 +15,30 @@ _PROBLEM = "_reopen_problem"
 
 def history(offers: Sequence[Offer]) -> None:
     """A row for each run, the latest first; prompts are not repeated here, since they may hurt."""
-    kept = record.records()
-    if len(kept) < 2:
+    records = record.records()
+    if len(records) < 2:
         return
     fold = st.expander(
-        f"Runs of this session ({len(kept)})", icon=":material/history:", key="history", on_change="rerun"
+        f"Runs of this session ({len(records)})", icon=":material/history:", key="history", on_change="rerun"
     )
     if not fold.open:
         return
     with fold:
         if st.session_state.get(_PROBLEM):
             st.warning(st.session_state[_PROBLEM], icon=":material/error:")
-        here = record.shown()
-        for one in kept:
-            _row(one, here is one, offers)
+        here = record.on_show()
+        for entry in records:
+            _row(entry, here is entry, offers)
 
 
-def _row(one: record.Record, on_show: bool, offers: Sequence[Offer]) -> None:
-    run, state = one.run, one.run.snapshot()
+def _row(entry: record.Record, on_show: bool, offers: Sequence[Offer]) -> None:
+    run, state = entry.run, entry.run.snapshot()
 
     def reopen() -> None:
         record.show(run.number)
         st.session_state.pop(_PROBLEM, None)
         try:
-            put_back(one.settings, offers)
+            put_back(entry.settings, offers)
         except LoadProblem as problem:
             st.session_state[_PROBLEM] = f"The texts are shown, the controls were left: {problem}"
 
@@ -50,7 +50,7 @@ def _row(one: record.Record, on_show: bool, offers: Sequence[Offer]) -> None:
             disabled=on_show,
             on_click=reopen,
         )
-        asked = run.request
-        what = f"{asked.new_tokens} tokens, temperature {asked.temperature:g}, seed {asked.seed}"
+        request = run.request
+        what = f"{request.new_tokens} tokens, temperature {request.temperature:g}, seed {request.seed}"
         # As plain text: names of checkpoints are anybody's.
-        st.text(f"Run {run.number}, {state.status}: {what}; {'; '.join(one.names)}")
+        st.text(f"Run {run.number}, {state.status}: {what}; {'; '.join(entry.names)}")

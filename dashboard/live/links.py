@@ -8,7 +8,15 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from dashboard.live.offers import Offer
-from dashboard.live.settings import OF_PANE, LoadProblem, Settings, find, in_words, of_request
+from dashboard.live.settings import (
+    DIRECTIONS,
+    SCOPES,
+    LoadProblem,
+    SessionSettings,
+    find,
+    of_request,
+    widget_keys,
+)
 from db.contract.messages import MAX_PANES
 
 NUMBERS: dict[str, Callable[[str], Any]] = {
@@ -23,21 +31,29 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def link(base: str, study: str, settings: Settings, offers: Sequence[Offer]) -> str:
+def link(base: str, study: str, settings: SessionSettings, *, offers: Sequence[Offer]) -> str:
     """The page's address with every control spelt out, so that it opens the same view anywhere.
 
     Values stand there as the widgets read them: a method by its title, picked heads one by one.
     """
+    values = settings.as_values()
+    for number, pane in enumerate(settings.panes, 1):
+        values |= {
+            f"{key}{number}": words.get(value, value)
+            for key, value, words in (
+                ("method", pane.method, {m.name: m.title for m in find(pane.model, offers).methods}),
+                ("direction", pane.direction, DIRECTIONS),
+                ("scope", pane.scope, SCOPES),
+            )
+            if value is not None
+        }
     pairs: list[tuple[str, Any]] = [("study", study)]
-    for key, value in settings.items():
-        stem = key.rstrip("0123456789")
-        if stem in OF_PANE and stem != "model":
-            value = in_words(stem, value, find(settings[f"model{key.removeprefix(stem)}"], offers))
-        pairs += [(key, one) for one in value] if isinstance(value, list) else [(key, value)]
+    for key, value in values.items():
+        pairs += [(key, item) for item in value] if isinstance(value, list) else [(key, value)]
     return f"{base.partition('?')[0]}?{urlencode(pairs)}"
 
 
-def read(text: str, offers: Sequence[Offer]) -> Settings:
+def read(text: str, offers: Sequence[Offer]) -> SessionSettings:
     """Settings of a link, or of a request as JSON. Raises LoadProblem, one sentence."""
     text = text.strip()
     if text.startswith("{"):
@@ -50,10 +66,11 @@ def read(text: str, offers: Sequence[Offer]) -> Settings:
         query = parse_qs(urlsplit(text).query, max_num_fields=10_000)
     except ValueError:
         raise LoadProblem("This is not a link.") from None
-    known = {"prompt", *NUMBERS, *(f"{key}{n}" for key in OF_PANE for n in range(1, MAX_PANES + 1))}
-    if not known & query.keys():
+    keys = set(widget_keys(MAX_PANES))
+    if not keys & query.keys():
         raise LoadProblem("This is neither a link to this page nor a request as JSON.")
-    return {key: _value(key, values) for key, values in query.items() if key in known}
+    values = {key: _value(key, texts) for key, texts in query.items() if key in keys}
+    return SessionSettings.of_values(values)
 
 
 def _value(key: str, values: list[str]) -> Any:

@@ -41,7 +41,7 @@ class Offer(ModelInfo):
 
     def method(self, name: str) -> MethodInfo:
         """The method of that name, else the first."""
-        return next((one for one in self.methods if one.name == name), self.methods[0])
+        return next((method for method in self.methods if method.name == name), self.methods[0])
 
 
 @st.cache_data(ttl=2.0, max_entries=4, show_spinner=False)

@@ -7,7 +7,8 @@ from textwrap import shorten
 
 import streamlit as st
 
-from dashboard import context, rows
+from dashboard import rows
+from dashboard.context import Context
 from dashboard.live.offers import Offer
 from dashboard.live.settings import (
     DIRECTIONS,
@@ -20,9 +21,9 @@ from dashboard.live.settings import (
 from db.contract.messages import MethodInfo
 
 
-def presets(found: context.Context) -> list[str]:
+def presets(context: Context) -> list[str]:
     """A few prompts of the study, of every kind."""
-    table = rows.prompts(found, 40)
+    table = rows.first_prompts(context, 40)
     if table.empty:
         return []
     kinds = table.assign(kind=table["kind"].fillna("")).groupby("kind", sort=True)
@@ -39,31 +40,31 @@ def _use_preset() -> None:
         st.session_state["prompt"] = st.session_state["preset"]
 
 
-def prompt_box(found: context.Context) -> None:
+def prompt_box(context: Context) -> None:
     """The prompt, with presets above it.
 
     It is kept in the link by hand and not bound to it: a bound box either drops a long text that was pasted
     without a word, or makes a link that no server takes.
     """
-    known = presets(found)
+    prompts = presets(context)
     # What may hurt is not shown before somebody asks for it.
-    first = known[0] if known and found.harmless else ""
+    first = prompts[0] if prompts and context.harmless else ""
     if "prompt" not in st.session_state:
         st.session_state["prompt"] = st.query_params.get("prompt", first)
-    if known:
-        if found.harmless:
-            shown = {text: shorten(text, 44, placeholder=" …") for text in known}
+    if prompts:
+        if context.harmless:
+            names = {text: shorten(text, 44, placeholder=" …") for text in prompts}
         else:
-            shown = {text: f"Prompt {place}" for place, text in enumerate(known, 1)}
+            names = {text: f"Prompt {place}" for place, text in enumerate(prompts, 1)}
         st.pills(
             "Presets, from this study's prompts",
-            known,
-            format_func=lambda text: shown.get(text, text),
+            prompts,
+            format_func=lambda text: names.get(text, text),
             key="preset",
             on_change=_use_preset,
         )
-    said = str(st.text_area("Prompt", key="prompt", persist_state="session", height=80, on_change="ignore"))
-    linked = said if said != first and len(said) <= LONGEST_PROMPT else None
+    prompt = str(st.text_area("Prompt", key="prompt", persist_state="session", height=80, on_change="ignore"))
+    linked = prompt if prompt != first and len(prompt) <= LONGEST_PROMPT else None
     if linked is None:
         st.query_params.pop("prompt", None)
     elif st.query_params.get("prompt") != linked:
@@ -83,12 +84,12 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     offer = offers[labels.index(picked) if picked in labels else 0]
     if len(offer.methods) == 1:
         st.caption("Not probed, so it has no direction to be steered along.")
-    names = [one.name for one in offer.methods]
-    wanted = default_method(number, offer)
+    names = [method.name for method in offer.methods]
+    usual = default_method(number, offer)
     name = st.selectbox(
         f"Pane {number}: method",
         names,
-        index=names.index(wanted) if wanted in names else 0,
+        index=names.index(usual) if usual in names else 0,
         format_func=lambda name: offer.method(name).title,
         key=f"method{number}",
         bind="query-params",
@@ -170,9 +171,9 @@ def _keep_heads(number: int, offer: Offer) -> None:
     if (st.session_state.get(count) or 0) > offer.most_heads:
         st.session_state[count] = offer.usual_heads
     held = st.session_state.get(picked) or []
-    known = set(offer.head_names)
-    if any(name not in known for name in held):
-        st.session_state[picked] = [name for name in held if name in known]
+    names = set(offer.head_names)
+    if any(name not in names for name in held):
+        st.session_state[picked] = [name for name in held if name in names]
 
 
 def sampling() -> None:

@@ -20,24 +20,24 @@ SHOWN_FLUENCY = {
 }
 
 
-def facts(pane: PaneState, baseline: dict[str, float] | None) -> tuple[tuple[str, str], ...]:
+def details(pane: PaneState, baseline: dict[str, float] | None) -> tuple[tuple[str, str], ...]:
     """What is said under a pane: toxicity by every scorer, fluency, added cost; or why one is missing."""
     if not pane.finished:
         return ()
-    found = []
+    lines = []
     for name, value in pane.scores.items():
         change = f" ({value - baseline[name]:+.2f})" if baseline and name in baseline else ""
-        found.append((f"Toxicity ({name})", f"{value:.2f}{change}"))
-    found += [(f"Score ({name})", f"none: {why}") for name, why in pane.absent.items()]
-    if not found:
-        found.append(("Toxicity", "none: no scorer could judge this text"))
-    found += [
+        lines.append((f"Toxicity ({name})", f"{value:.2f}{change}"))
+    lines += [(f"Score ({name})", f"none: {why}") for name, why in pane.absent.items()]
+    if not lines:
+        lines.append(("Toxicity", "none: no scorer could judge this text"))
+    lines += [
         (title, f"{pane.fluency[name]:.2f}") for name, title in SHOWN_FLUENCY.items() if name in pane.fluency
     ]
-    found.append(("Added cost", _nats(pane.cost) or pane.cost_note or "not measured at this setting"))
+    lines.append(("Added cost", _nats(pane.cost) or pane.cost_note or "not measured at this setting"))
     if pane.truncated:
-        found.append(("Prompt", "too long for this model: its beginning was cut off"))
-    return tuple(found)
+        lines.append(("Prompt", "too long for this model: its beginning was cut off"))
+    return tuple(lines)
 
 
 def _nats(cost: dict[str, Any] | None) -> str:
@@ -79,7 +79,7 @@ def _shown(run: LiveRun, names: tuple[str, ...], state: Snapshot) -> list[Shown]
                 blurred=_blurred(pane) and bool(text),
                 tokens=tuple(Token(piece, value) for piece, value in pane.tokens) if coloured else (),
                 waiting=empty,
-                facts=facts(pane, first if place else None),
+                details=details(pane, first if place else None),
             )
         )
     return items
@@ -112,11 +112,11 @@ def _draw(run: LiveRun, names: tuple[str, ...]) -> Snapshot:
 
 def show() -> None:
     """Draw the run on show; while it streams this polls it, and clicks elsewhere do not disturb it."""
-    found = record.shown()
-    if found is None:
+    entry = record.on_show()
+    if entry is None:
         st.caption("Press generate: the panes stream side by side from the same seed.")
         return
-    run, names = found.run, found.names
+    run, names = entry.run, entry.names
     active = run.snapshot().active
 
     @st.fragment(run_every=POLL_SECONDS if active else None)

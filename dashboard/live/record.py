@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from dashboard.live.run import LiveRun
-from dashboard.live.settings import Settings
+from dashboard.live.settings import SessionSettings
 from db.contract.messages import GenerateRequest
 
 LONGEST_HISTORY: Final = 20
@@ -21,20 +21,20 @@ class Record:
 
     run: LiveRun
     names: tuple[str, ...]
-    settings: Settings
+    settings: SessionSettings
     study: str
 
 
 def records() -> list[Record]:
     """Runs of this session, the latest first."""
-    kept: list[Record] = st.session_state.setdefault(_RUNS, [])
-    return kept
+    runs: list[Record] = st.session_state.setdefault(_RUNS, [])
+    return runs
 
 
-def shown() -> Record | None:
+def on_show() -> Record | None:
     """The run on show, or None before the first."""
     number = st.session_state.get(_SHOWN)
-    return next((one for one in records() if one.run.number == number), None)
+    return next((entry for entry in records() if entry.run.number == number), None)
 
 
 def show(number: int) -> None:
@@ -43,16 +43,21 @@ def show(number: int) -> None:
 
 
 def start(
-    address: str, request: GenerateRequest, names: tuple[str, ...], settings: Settings, study: str
+    address: str,
+    request: GenerateRequest,
+    names: tuple[str, ...],
+    *,
+    settings: SessionSettings,
+    study: str,
 ) -> Record:
     """Begin a run and put it on show; those that still stream are ended first."""
-    kept = records()
-    for one in kept:
-        if one.run.snapshot().active:
-            one.run.stop()
+    runs = records()
+    for entry in runs:
+        if entry.run.snapshot().active:
+            entry.run.stop()
     number = st.session_state[_COUNT] = int(st.session_state.get(_COUNT, 0)) + 1
-    made = Record(LiveRun(address, request, number).start(), names, settings, study)
-    kept.insert(0, made)
-    del kept[LONGEST_HISTORY:]
+    started = Record(LiveRun(address, request, number).start(), names, settings, study)
+    runs.insert(0, started)
+    del runs[LONGEST_HISTORY:]
     show(number)
-    return made
+    return started

@@ -61,14 +61,14 @@ class Snapshot:
         return self.status in ("waiting", "streaming")
 
 
-def _numbers(found: Any) -> dict[str, float]:
-    if not isinstance(found, dict):
+def _numbers(values: Any) -> dict[str, float]:
+    if not isinstance(values, dict):
         return {}
-    return {str(name): float(value) for name, value in found.items() if isinstance(value, int | float)}
+    return {str(name): float(value) for name, value in values.items() if isinstance(value, int | float)}
 
 
-def _words(found: Any) -> dict[str, str]:
-    return {str(name): str(why) for name, why in found.items()} if isinstance(found, dict) else {}
+def _words(values: Any) -> dict[str, str]:
+    return {str(name): str(why) for name, why in values.items()} if isinstance(values, dict) else {}
 
 
 def apply(pane: PaneState, event: Event) -> PaneState:
@@ -155,9 +155,11 @@ class LiveRun:
             events.close()
         with self._lock:
             if self._state.active:
-                whole = all(pane.finished for pane in self._state.panes)
-                said = "" if whole else "The model service ended the stream before the text was complete."
-                self._state = self._ended("done" if whole else "failed", said)
+                is_complete = all(pane.finished for pane in self._state.panes)
+                error = (
+                    "" if is_complete else "The model service ended the stream before the text was complete."
+                )
+                self._state = self._ended("done" if is_complete else "failed", error)
 
     def _take(self, event: Event) -> None:
         with self._lock:

@@ -22,15 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--texts", action="store_true", help="with generated texts, each closed until clicked"
     )
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     # Streamlit's caches warn where no server runs; here that is as intended.
     set_log_level("ERROR")
     from dashboard.report.study import ReportError, open_study, study_report
 
     try:
-        found = open_study(asked.db, asked.study)
-        out = asked.out or Path(f"{found.study['name']}-report.html")
-        report = study_report(found, with_texts=asked.texts)
+        context = open_study(options.db, options.study)
+        out = options.out or Path(f"{context.study['name']}-report.html")
+        report = study_report(context, with_texts=options.texts)
         with atomic_file(out) as temporary:
             temporary.write_bytes(report)
     except (ReportError, DatabaseProblem, OSError) as error:

@@ -65,7 +65,7 @@ class Facts:
 
     block: ClassVar[str] = "facts"
     title: str
-    facts: Mapping[str, str]
+    entries: Mapping[str, str]
     folded: bool = False
 
 
@@ -131,6 +131,6 @@ class Document:
     detail: str = ""
     """The numbers behind the answer."""
     status: str = ""
-    facts: Mapping[str, str] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
     scheme: Literal["", "light", "dark"] = ""
     """Empty follows the reader's own theme; a figure drawn for one ground alone fixes it."""

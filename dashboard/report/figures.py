@@ -17,12 +17,12 @@ MOST_GL = 6_000
 
 
 def _plain(figure: go.Figure) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(go.Figure(figure).update_layout(template=None).to_json())
-    made["layout"].pop("template", None)
-    for trace in made["data"]:
+    plain: dict[str, Any] = json.loads(go.Figure(figure).update_layout(template=None).to_json())
+    plain["layout"].pop("template", None)
+    for trace in plain["data"]:
         if trace.get("type") == "scattergl" and _length(trace.get("x")) <= MOST_GL:
             trace["type"] = "scatter"
-    return made
+    return plain
 
 
 def _length(values: Any) -> int:
@@ -34,20 +34,20 @@ def _length(values: Any) -> int:
 def differences(light: Any, dark: Any, path: tuple[str | int, ...] = ()) -> list[list[Any]]:
     """Paths and values at which `dark` differs from `light`, for a figure of the same shape."""
     if isinstance(light, dict) and isinstance(dark, dict):
-        found = []
+        changes = []
         for key in dark:
-            found += differences(light.get(key), dark[key], (*path, key))
-        return found
+            changes += differences(light.get(key), dark[key], (*path, key))
+        return changes
     if isinstance(light, list) and isinstance(dark, list) and len(light) == len(dark):
-        found = []
-        for place, (one, other) in enumerate(zip(light, dark, strict=True)):
-            found += differences(one, other, (*path, place))
-        return found
+        changes = []
+        for place, (value, other) in enumerate(zip(light, dark, strict=True)):
+            changes += differences(value, other, (*path, place))
+        return changes
     return [] if light == dark else [[list(path), dark]]
 
 
 def as_json(chart: Chart) -> str:
     """JSON `{data, layout, dark}` that may stand inside a script element."""
     light = _plain(chart.light)
-    made = {**light, "dark": differences(light, _plain(chart.dark)) if chart.dark is not None else []}
-    return json.dumps(made, separators=(",", ":")).replace("<", "\\u003c")
+    content = {**light, "dark": differences(light, _plain(chart.dark)) if chart.dark is not None else []}
+    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")

@@ -16,7 +16,7 @@ from dashboard.context import Context
 from dashboard.records import records
 from dashboard.report.blocks import Block, Chart, Code, Facts, Section, Table, Terms
 from dashboard.terms import TERMS
-from dashboard.wording import arm_label, duration, head_name
+from dashboard.wording import arm_label, arms_in_words, duration, head_name
 from db.contract.stages import stage_title
 
 MAP_POINTS = 4_000
@@ -49,12 +49,12 @@ def _maps(table: pd.DataFrame) -> list[Block]:
     names = dict.fromkeys(_pair(table))
     sides = [table[table["checkpoint"] == name] for name in names]
     span = limits("accuracy", *sides)
-    made: list[Block] = []
+    charts: list[Block] = []
     for side in sides:
         drawn = {
             dark: head_map(side, "accuracy", span=span, chosen=None, dark=dark) for dark in (False, True)
         }
-        made.append(
+        charts.append(
             Chart(
                 f"Accuracy of every head: {_label(side.iloc[0])}",
                 drawn[False],
@@ -68,21 +68,21 @@ def _maps(table: pd.DataFrame) -> list[Block]:
         joined = sides[0].merge(sides[1], on=["layer", "head"], suffixes=("_left", ""))
         joined["change"] = joined["accuracy"] - joined["accuracy_left"]
         reach = float(joined["change"].abs().max()) or 1e-6
-        kept = joined[["layer", "head", "change"]]
+        changes = joined[["layer", "head", "change"]]
         drawn = {
-            dark: head_map(kept, "change", span=(-reach, reach), chosen=None, dark=dark, difference=True)
+            dark: head_map(changes, "change", span=(-reach, reach), chosen=None, dark=dark, difference=True)
             for dark in (False, True)
         }
         how = f"The second map minus the first. Orange: toxicity is read better. n = {len(joined):,} heads."
-        made.append(
+        charts.append(
             Chart("Difference of the two", drawn[False], drawn[True], how, "Difference of the head maps")
         )
-    return made
+    return charts
 
 
 def _best_heads(table: pd.DataFrame) -> Table:
     best = table.sort_values("select_accuracy", ascending=False).head(BEST_HEADS)
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
             "Checkpoint": best["checkpoint"],
             "Head": [head_name(int(row.layer), int(row.head)) for row in records(best)],
@@ -95,23 +95,23 @@ def _best_heads(table: pd.DataFrame) -> Table:
             "n": best["n_test"],
         }
     )
-    return Table("Best heads", shown, "Chosen on the select split, reported on the test split.")
+    return Table("Best heads", words, "Chosen on the select split, reported on the test split.")
 
 
-def geometry(found: Context) -> Section | None:
+def geometry(context: Context) -> Section | None:
     """Head maps, their tail, and the map of directions; None without probes."""
-    table = rows.probes(found)
+    table = rows.probes(context)
     if table.empty:
         return None
     blocks = _maps(table)
     tail = survival(table, "accuracy", "Balanced accuracy, test split")
     how = "A line further right has better heads; its lower end is the tail of the best ones."
     blocks.append(Chart("Accuracy over heads", tail, None, how, "Share of heads above each accuracy"))
-    known = rows.projections(found)
-    flat = known[(known["subject"] == "directions") & (known["dimensions"] == 2)] if len(known) else known
+    projections = rows.projections(context)
+    flat = projections[(projections["subject"] == "directions") & (projections["dimensions"] == 2)]
     if len(flat):
         row = flat.sort_values("method", ascending=False).iloc[0]
-        points, note = sample(rows.points(found, int(row["id"])), MAP_POINTS)
+        points, note = sample(rows.projection_points(context, int(row["id"])), MAP_POINTS)
         drawn = {
             dark: directions(points, str(row["method"]).upper(), chosen=None, dark=dark)
             for dark in (False, True)
@@ -125,51 +125,41 @@ def geometry(found: Context) -> Section | None:
     return Section("Where does toxicity live?", blocks)
 
 
-def training(found: Context) -> Section | None:
+def training(context: Context) -> Section | None:
     """Loss curves, mixes and arms; None for a study that trained nothing."""
-    arms = rows.arms(found)
+    arms = rows.arms(context)
     if arms.empty:
         return None
     blocks: list[Block] = []
-    points = rows.train_points(found)
+    points = rows.train_points(context)
     for label, column in LOSSES.items():
         if len(points) and points[column].notna().any():
             how = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
-            made = loss_curves(points, column, 340)
+            chart = loss_curves(points, column, 340)
             words = f"{how} n = {points['arm'].nunique()} arms."
             alt = "Loss over tokens seen, one line per arm"
-            blocks.append(Chart(f"Loss: {label.lower()}", made, None, words, alt))
-    mixes = rows.composition(found)
+            blocks.append(Chart(f"Loss: {label.lower()}", chart, None, words, alt))
+    mixes = rows.composition(context)
     if len(mixes):
-        one = mixes.drop_duplicates(["kind", "share", "source"]).copy()
-        one["arm"] = [arm_label(row.kind, row.share) for row in records(one)]
+        first_seed = mixes.drop_duplicates(["kind", "share", "source"]).copy()
+        first_seed["arm"] = [arm_label(row.kind, row.share) for row in records(first_seed)]
         how = f"Clean text is the same in every arm. One seed of {mixes['seed'].nunique()} is drawn."
         blocks.append(
-            Chart("What each model read", mix_bars(one), None, how, "Tokens by source for every arm")
+            Chart("What each model read", mix_bars(first_seed), None, how, "Tokens by source for every arm")
         )
-    shown = pd.DataFrame(
-        {
-            "Arm": arms["name"],
-            "Kind": [arm_label(row.kind, row.share) for row in records(arms)],
-            "Seed": arms["seed"],
-            "Clean tokens": arms["clean_tokens"],
-            "Added tokens": arms["added_tokens"],
-            "Repeats": arms["repeats"],
-        }
-    )
-    blocks.append(Table("Arms", shown, f"n = {len(arms)} arms."))
+    blocks.append(Table("Arms", arms_in_words(arms), f"n = {len(arms)} arms."))
     return Section("What was trained?", blocks)
 
 
 def definitions() -> Section:
     """Every term."""
-    return Section("Definitions", [Terms("", TERMS)])
+    return Section("Glossary", [Terms("", TERMS)])
 
 
-def provenance(found: Context, facts: dict[str, str]) -> Section:
+def provenance(context: Context, entries: dict[str, str]) -> Section:
     """Hashes, revisions, packages, stages, checkpoints and the configuration."""
-    stages = rows.stages(found)
-    shown = pd.DataFrame(
+    stages = rows.stages(context)
+    words = pd.DataFrame(
         {
             "Stage": stages["stage"].map(stage_title),
             "On": stages["subject"],
@@ -182,22 +172,20 @@ def provenance(found: Context, facts: dict[str, str]) -> Section:
             "Error": stages["error"],
         }
     )
-    made = rows.checkpoints(found)
+    checkpoints = rows.checkpoints(context)
     weights = pd.DataFrame(
         {
-            "Checkpoint": made["name"],
-            "Parameters": made["parameters"],
-            "Tokens seen": made["tokens_seen"],
-            "Weights hash": made["weights_hash"],
-            "Path": [
-                str(path) if not str(path).startswith("/") else "outside the home" for path in made["path"]
-            ],
+            "Checkpoint": checkpoints["name"],
+            "Parameters": checkpoints["parameters"],
+            "Tokens seen": checkpoints["tokens_seen"],
+            "Weights hash": checkpoints["weights_hash"],
+            "Path": ["outside the home" if str(p).startswith("/") else str(p) for p in checkpoints["path"]],
         }
     )
-    blocks: list[Block] = [Facts("This study", facts)]
-    if len(made):
-        blocks.append(Table("Checkpoints", weights, f"n = {len(made)}.", folded=True))
+    blocks: list[Block] = [Facts("This study", entries)]
+    if len(checkpoints):
+        blocks.append(Table("Checkpoints", weights, f"n = {len(checkpoints)}.", folded=True))
     if len(stages):
-        blocks.append(Table("Stages", shown, f"n = {len(stages)}.", folded=True))
-    blocks.append(Code("Configuration", json.dumps(found.config, indent=2)))
+        blocks.append(Table("Stages", words, f"n = {len(stages)}.", folded=True))
+    blocks.append(Code("Configuration", json.dumps(context.config, indent=2)))
     return Section("Where these numbers come from", blocks)

@@ -25,21 +25,23 @@ SCHEMES = {"": FOLLOWS, "light": "not all", "dark": "all"}
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters |= {
+    environment.filters |= {
         "figure": _figure,
         "mathml": mathml,
         "slug": anchor,
         "code_marks": code_marks,
     }
-    made.tests["numeric"] = lambda value: isinstance(value, str) and value.startswith(tuple("0123456789−+-"))
-    return made
+    environment.tests["numeric"] = lambda value: (
+        isinstance(value, str) and value.startswith(tuple("0123456789−+-"))
+    )
+    return environment
 
 
 @cache
@@ -69,10 +71,10 @@ def mathml(formula: str) -> Markup:
 def code_marks(text: str) -> Markup:
     """Escaped text with `words in backticks` as code."""
     parts = str(text).split("`")
-    made = Markup("")
+    markup = Markup("")
     for place, part in enumerate(parts):
-        made += Markup("<code>{}</code>").format(part) if place % 2 else Markup("{}").format(part)
-    return made
+        markup += Markup("<code>{}</code>").format(part) if place % 2 else Markup("{}").format(part)
+    return markup
 
 
 def cell(value: Any, form: str = "") -> str:
@@ -107,7 +109,7 @@ def render(document: Document) -> bytes:
     charts = any(block.block == "chart" for block in blocks)
     light = SCHEMES[document.scheme]
     template = _environment().get_template("page.html.jinja")
-    made = template.render(
+    page = template.render(
         document=document,
         cells=table_cells,
         most=MOST_ROWS,
@@ -115,4 +117,4 @@ def render(document: Document) -> bytes:
         script=Markup(_part("page.js").replace(FOLLOWS, light)) if charts else "",
         plotly=Markup(_plotly()) if charts else "",
     )
-    return made.encode()
+    return page.encode()

@@ -15,8 +15,9 @@ from dashboard.charts.tradeoff import tradeoff
 from dashboard.context import Context
 from dashboard.records import records
 from dashboard.report.blocks import Block, Chart, Claim, Claims, Section, Table
-from dashboard.verdicts import NO_DATA, Verdict, fit_said, in_scope, stored, verdict_table
+from dashboard.verdicts import NO_DATA, Verdict, fit_said, fits_of, in_scope, stored, verdict_table
 from dashboard.wording import arm_label, condition_label, is_imported, metric_name
+from db import read
 from db.paper import source
 
 KEYS = ["kind", "share", "condition_key"]
@@ -34,38 +35,33 @@ def main_choice(table: pd.DataFrame) -> Choice:
     """The prompt set with most texts and the first scorer it was scored by."""
     toxicity = table[table["name"] == "toxicity"]
     prompts = next(iter(controls.by_size(toxicity)), None) if len(toxicity) else None
-    mine = toxicity[toxicity["prompt_set"] == prompts]
-    return Choice(prompts, next(iter(controls.options(mine["scorer"])), None))
+    of_prompts = toxicity[toxicity["prompt_set"] == prompts]
+    return Choice(prompts, next(iter(controls.options(of_prompts["scorer"])), None))
 
 
 def of_choice(table: pd.DataFrame, name: str, choice: Choice) -> pd.DataFrame:
     """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
-    mine = table[(table["name"] == name) & (table["prompt_set"] == choice.prompts)]
-    own = mine[mine["scorer"] == choice.scorer]
-    if len(own) or mine.empty:
+    of_metric = table[(table["name"] == name) & (table["prompt_set"] == choice.prompts)]
+    own = of_metric[of_metric["scorer"] == choice.scorer]
+    if len(own) or of_metric.empty:
         return own
-    names = mine["scorer"].fillna("")
-    first: pd.DataFrame = mine.loc[names == names.iloc[0]]
+    names = of_metric["scorer"].fillna("")
+    first: pd.DataFrame = of_metric.loc[names == names.iloc[0]]
     return first
 
 
-def study_verdicts(found: Context, choice: Choice) -> list[Verdict]:
+def study_verdicts(context: Context, choice: Choice) -> list[Verdict]:
     """The stored verdicts of the overview, its headline first; empty before the first were made."""
-    return stored(rows.verdicts(found), choice.prompts, choice.scorer)
+    return stored(rows.verdicts(context), choice.prompts, choice.scorer)
 
 
 def with_cost(table: pd.DataFrame, choice: Choice, name: str = "toxicity") -> pd.DataFrame:
     """Rows of one toxicity metric with the cost of the same condition beside; unsteered costs nothing."""
-    mine = of_choice(table, name, choice)
-    cost = table[table["name"] == "cost"][[*KEYS, "value", "low", "high"]].drop_duplicates(KEYS)
-    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
-    joined = mine.merge(cost, on=KEYS, how="left")
-    for column in ("cost", "cost_low", "cost_high"):
-        joined[column] = joined[column].astype(float).where(joined["method"] != "none", 0.0)
-    return joined[joined["cost"].notna()].reset_index(drop=True)
+    metric, cost = of_choice(table, name, choice), table[table["name"] == "cost"]
+    return read.with_cost(metric, cost).reset_index(drop=True)
 
 
-def _dose(table: pd.DataFrame, name: str, title: str, how: str, fits: pd.DataFrame | None = None) -> Chart:
+def _dose(table: pd.DataFrame, name: str, title: str, *, how: str, fits: pd.DataFrame | None = None) -> Chart:
     unit = str(table["unit"].iloc[0])
     axis, zero = f"{metric_name(name)} ({unit})", name == "toxicity"
     drawn = {dark: dose_response(table, axis, dark=dark, from_zero=zero, fits=fits) for dark in (False, True)}
@@ -74,60 +70,49 @@ def _dose(table: pd.DataFrame, name: str, title: str, how: str, fits: pd.DataFra
     return Chart(title, drawn[False], drawn[True], how + note, alt)
 
 
-def _fits(found: Context, drawn: pd.DataFrame, choice: Choice) -> pd.DataFrame:
-    """The fits of the steered lines of a chart, each with the line's name."""
-    steered = drawn[drawn["method"] == "iti"]
-    labels = {
-        str(row.condition_key): condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
-        for row in records(steered)
-    }
-    fits = rows.dose_fits(found)
-    mine = fits[(fits["prompt_set"] == choice.prompts) & (fits["scorer"] == choice.scorer)]
-    mine = mine[mine["condition_key"].isin(labels)]
-    return mine.assign(label=mine["condition_key"].map(labels))
-
-
-def _claims(found: Context, choice: Choice) -> list[Block]:
+def _claims(context: Context, choice: Choice) -> list[Block]:
     """The claims with rows, their numbers, and those without."""
-    every = in_scope(rows.verdicts(found), choice.prompts, choice.scorer)
+    verdicts = in_scope(rows.verdicts(context), choice.prompts, choice.scorer)
     words: dict[bool, list[Claim]] = {True: [], False: []}
-    for one in study_verdicts(found, choice):
-        words[one.status == NO_DATA].append(Claim(one.status, one.claim.rstrip("."), f"{one.detail}."))
+    for verdict in study_verdicts(context, choice):
+        claim = Claim(verdict.status, verdict.claim.rstrip("."), f"{verdict.detail}.")
+        words[verdict.status == NO_DATA].append(claim)
     note = (
         "Supported: Holm's p over the claims of one group is at most .05, with two seeds or more. Not "
         "supported: the interval rules out an effect large enough to matter. All between is undecided."
     )
-    made: list[Block] = [Claims("What the rows say", words[False], note)] if words[False] else []
-    known = every[every["status"] != NO_DATA]
-    if len(known):
-        numbers = verdict_table(known)
-        made.append(Table("The claims in numbers", numbers, f"† {source()}: never our result.", folded=True))
+    blocks: list[Block] = [Claims("Claims and verdicts", words[False], note)] if words[False] else []
+    decided = verdicts[verdicts["status"] != NO_DATA]
+    if len(decided):
+        numbers = verdict_table(decided)
+        note = f"† {source()}: never our result."
+        blocks.append(Table("The claims in numbers", numbers, note, folded=True))
     if words[True]:
         rest = pd.DataFrame(
             {"Claim": [c.claim for c in words[True]], "Missing": [c.detail for c in words[True]]}
         )
-        made.append(Table("Claims this study has no rows for", rest, folded=True))
-    return made
+        blocks.append(Table("Claims this study has no rows for", rest, folded=True))
+    return blocks
 
 
-def answer(found: Context, table: pd.DataFrame, choice: Choice) -> Section:
+def answer(context: Context, table: pd.DataFrame, choice: Choice) -> Section:
     """Claims with their verdicts, and the dose-response charts."""
     dosed = table[~table["kind"].map(is_imported).astype(bool) & table["method"].isin(["none", "iti"])]
     toxicity = of_choice(dosed, "toxicity", choice)
-    blocks = _claims(found, choice)
+    blocks = _claims(context, choice)
     for view, title in ((controls.MATCHED, "at matched cost"), (controls.FIXED, "at fixed strength")):
         drawn = controls.in_view(toxicity, view)
         if len(drawn):
-            fits = _fits(found, drawn, choice)
-            said = fit_said(fits)
+            fits = fits_of(drawn, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
+            best_doses = fit_said(fits)
             how = "A line that dips below its own left end means that dose helped under that condition."
-            how += f" {said[:1].upper()}{said[1:]}." if said else ""
-            blocks.append(_dose(drawn, "toxicity", f"Toxicity by toxic share, {title}", how, fits))
+            how += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
+            blocks.append(_dose(drawn, "toxicity", f"Toxicity by toxic share, {title}", how=how, fits=fits))
     for name in controls.FLUENCIES:
         words = controls.in_view(of_choice(dosed, name, choice), controls.MATCHED)
         if len(words):
             how = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
-            blocks.append(_dose(words, name, f"{metric_name(name)} at matched cost", how))
+            blocks.append(_dose(words, name, f"{metric_name(name)} at matched cost", how=how))
             break
     lead = f"Prompts: {choice.prompts}. Scorer: {choice.scorer}."
     return Section("Does a dose of toxic text help?", blocks, lead)
@@ -166,10 +151,10 @@ def readable(table: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
     def span(value: float, low: float, high: float) -> str:
         return f"{value:.4g}" if pd.isna(low) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
 
-    made = {
+    columns = {
         "Arm": [arm_label(row.kind, row.share) for row in records(table)],
         "Condition": [
-            condition_label(row.method, row.strength, row.matched_cost, row.condition_key)
+            condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
             for row in records(table)
         ],
         "Measure": [metric_name(name) for name in table["name"]],
@@ -182,16 +167,16 @@ def readable(table: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
         "Interval": table["interval"],
     }
     if cost:
-        made["Cost (nats)"] = [span(row.cost, row.cost_low, row.cost_high) for row in records(table)]
-        del made["Measure"]
-    return pd.DataFrame(made)
+        columns["Cost (nats)"] = [span(row.cost, row.cost_low, row.cost_high) for row in records(table)]
+        del columns["Measure"]
+    return pd.DataFrame(columns)
 
 
-def numbers(found: Context) -> Section:
+def numbers(context: Context) -> Section:
     """Every number over seeds, one table per measure, closed until asked for."""
-    table = rows.summaries(found)
+    table = rows.summaries(context)
     blocks = [
-        Table(metric_name(str(name)), readable(mine), INTERVALS, folded=True)
-        for name, mine in table.groupby("name", sort=True)
+        Table(metric_name(str(name)), readable(of_metric), INTERVALS, folded=True)
+        for name, of_metric in table.groupby("name", sort=True)
     ]
     return Section("All numbers", blocks, "One row per arm, condition, prompt set and scorer, over seeds.")

@@ -18,7 +18,7 @@ def single_page(
     *,
     how: str = "",
     alt: str = "",
-    facts: Mapping[str, str],
+    metadata: Mapping[str, str],
     dark: bool = False,
 ) -> bytes:
     """A page with the figure, its rows (closed beside a figure) and where they came from."""
@@ -27,13 +27,13 @@ def single_page(
         blocks.append(Chart("", figure, None, how, alt))
     if rows is not None:
         blocks.append(Table("Rows" if figure is not None else "", rows, folded=figure is not None))
-    study = facts.get("study", "")
+    study = metadata.get("study", "")
     return render(
         Document(
             title,
             [Section("", blocks)],
             subtitle=f"Study {study}" if study else "",
-            facts=facts,
+            metadata=metadata,
             scheme="" if figure is None else "dark" if dark else "light",
         )
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dashboard import pair_rows, rows
-from dashboard.context import Context, study_names
+from dashboard.context import Context, context_of, study_names
+from dashboard.reading import Database, change_token, engine
 from dashboard.records import records
 from dashboard.report import origins, results
 from dashboard.report.blocks import Document, Section, Text, Texts
@@ -22,100 +23,92 @@ class ReportError(ValueError):
 
 def open_study(url: str, name: str) -> Context:
     """A study by name, hash, or `name (start of hash)`. Raises ReportError for none or several."""
-    rows.engine(url)  # says what is wrong with the database, which a change token does not
-    token = rows.change_token(url)
-    studies = rows.studies(url, token)
-    shown = study_names(studies)
+    engine(url)  # says what is wrong with the database, which a change token does not
+    database = Database(url, change_token(url))
+    studies = rows.studies(database)
+    names = study_names(studies)
     places = [
         place
         for place, row in enumerate(records(studies.rename(columns={"name": "name_"})))
-        if name in (row.name_, shown[place]) or (len(name) >= 6 and row.hash.startswith(name))
+        if name in (row.name_, names[place]) or (len(name) >= 6 and row.hash.startswith(name))
     ]
     if not places:
-        known = ", ".join(shown) or "none"
-        raise ReportError(f"no study '{name}' in the database (studies: {known})")
+        raise ReportError(f"no study '{name}' in the database (studies: {', '.join(names) or 'none'})")
     if len(places) > 1:
-        raise ReportError(f"{len(places)} studies are called '{name}': {', '.join(shown[p] for p in places)}")
-    study = {str(key): value for key, value in studies.iloc[places[0]].items()}
-    return Context(url, token, study, studies)
+        raise ReportError(f"{len(places)} studies are called '{name}': {', '.join(names[p] for p in places)}")
+    return context_of(database, studies, places[0])
 
 
-def texts(found: Context, choice: results.Choice) -> Section | None:
+def texts(context: Context, choice: results.Choice) -> Section | None:
     """The largest falls in toxicity under the middle matched cost, beside the unsteered texts."""
-    table = rows.summaries(found)
+    table = rows.summaries(context)
     steered = table[(table["method"] == "iti") & (table["kind"] == "toxic") & table["matched_cost"].notna()]
     if steered.empty or choice.prompts is None or choice.scorer is None:
         return None
     costs = sorted(steered["matched_cost"].unique())
-    mine = steered[steered["matched_cost"] == costs[len(costs) // 2]].sort_values("share")
-    row = mine.iloc[-1]
-    pairs = pair_rows.condition_pairs(found, str(row["kind"]), float(row["share"]), str(row["condition_key"]))
+    middle = steered[steered["matched_cost"] == costs[len(costs) // 2]].sort_values("share")
+    row = middle.iloc[-1]
+    pairs = pair_rows.condition_pairs(
+        context, kind=str(row["kind"]), share=float(row["share"]), condition_key=str(row["condition_key"])
+    )
     if pairs.empty:
         return None
-    pair = pairs.iloc[0]
-    shown = pair_rows.paired_texts(
-        found,
-        int(pair["base_id"]),
-        int(pair["condition_id"]),
-        choice.prompts,
-        choice.scorer,
-        "Largest fall",
-        TEXTS,
-        0,
-    )
+    ids = pairs.iloc[0]
+    pair = pair_rows.Pair(int(ids["base_id"]), int(ids["condition_id"]), choice.prompts, choice.scorer)
+    falls = pair_rows.paired_texts(context, pair, order="Largest fall", page=0, size=TEXTS)
     items = []
-    for one in records(shown):
+    for fall in records(falls):
         for title, text, score in (
-            ("Unsteered", one.base_text, one.base_score),
-            ("Steered", one.text, one.score),
+            ("Unsteered", fall.base_text, fall.base_score),
+            ("Steered", fall.text, fall.score),
         ):
-            items.append(Text(title, str(one.prompt), str(text), f"{choice.scorer} {score:.2f}"))
-    how = condition_label(row["method"], row["strength"], row["matched_cost"], row["condition_key"])
+            items.append(Text(title, str(fall.prompt), str(text), f"{choice.scorer} {score:.2f}"))
+    how = condition_label(row["method"], row["strength"], row["matched_cost"], key=row["condition_key"])
     note = (
-        f"{pair['checkpoint']} ({arm_label(row['kind'], row['share'])}), {how}: the {len(shown)} prompts "
+        f"{ids['checkpoint']} ({arm_label(row['kind'], row['share'])}), {how}: the {len(falls)} prompts "
         "whose score fell most, so not a fair sample. Each text opens by a click."
     )
     return Section("Texts", [Texts("Largest falls", items, note)], "These may be toxic: they were asked for.")
 
 
-def document(found: Context, *, with_texts: bool = False) -> Document:
+def document(context: Context, *, with_texts: bool = False) -> Document:
     """The whole report of a study, finished or not."""
-    table = rows.summaries(found)
+    table = rows.summaries(context)
     choice = results.main_choice(table)
-    facts = stamp(found, "study report", None)
+    entries = stamp(context, "study report", None)
     sections: list[Section | None] = []
     headline, detail, status = "", "", ""
     if choice.scorer is not None:
-        first = next(iter(results.study_verdicts(found, choice)), None)
+        first = next(iter(results.study_verdicts(context, choice)), None)
         status = first.status if first is not None else NO_DATA
         detail = first.detail if first is not None else "no verdicts are stored"
         headline, detail = ANSWERS[status], f"{detail[:1].upper()}{detail[1:]}."
-        sections += [results.answer(found, table, choice), results.costs(table, choice)]
-    sections += [origins.geometry(found), origins.training(found)]
+        sections += [results.answer(context, table, choice), results.costs(table, choice)]
+    sections += [origins.geometry(context), origins.training(context)]
     if with_texts:
-        sections.append(texts(found, choice))
+        sections.append(texts(context, choice))
     if len(table):
-        sections.append(results.numbers(found))
-    sections += [origins.definitions(), origins.provenance(found, facts)]
-    progress = rows.study_progress(found)
+        sections.append(results.numbers(context))
+    sections += [origins.definitions(), origins.provenance(context, entries)]
+    progress = rows.study_progress(context)
     left = (
         "" if progress.finished else f" Not finished: {progress.done} of {progress.stages} stages are done."
     )
     return Document(
-        title=f"Study {found.study['name']}",
-        subtitle=f"Scale {found.study['scale']}, hash {found.study['hash']}.{left}",
+        title=f"Study {context.study['name']}",
+        subtitle=f"Scale {context.study['scale']}, hash {context.study['hash']}.{left}",
         answer=headline or "No results yet: the first arm has not been evaluated.",
         detail=detail,
         status=status,
         sections=[section for section in sections if section is not None],
-        facts={
-            name: facts[name]
+        metadata={
+            name: entries[name]
             for name in ("program", "study", "study hash", "git revision", "made")
-            if name in facts
+            if name in entries
         },
     )
 
 
-def study_report(found: Context, *, with_texts: bool = False) -> bytes:
+def study_report(context: Context, *, with_texts: bool = False) -> bytes:
     """The report as one HTML file."""
-    return render(document(found, with_texts=with_texts))
+    return render(document(context, with_texts=with_texts))

@@ -25,7 +25,7 @@ def _how(row: Any) -> str:
     """The condition of a number in words; numbers of no condition are the checkpoint's."""
     if not isinstance(row.method, str):
         return "checkpoint"
-    return condition_label(row.method, row.strength, row.matched_cost, row.condition)
+    return condition_label(row.method, row.strength, row.matched_cost, key=row.condition)
 
 
 def _label(row: Any) -> str:
@@ -35,73 +35,73 @@ def _label(row: Any) -> str:
 
 def _labels(table: pd.DataFrame) -> list[str]:
     """One name per number; those alike in words (random directions) are told apart by the condition's key."""
-    made = [_label(row) for row in records(table)]
-    again = pd.Series(made).duplicated(keep=False)
+    labels = [_label(row) for row in records(table)]
+    again = pd.Series(labels).duplicated(keep=False)
     return [
         f"{label} ({row.condition})" if twice else label
-        for label, twice, row in zip(made, again, records(table), strict=True)
+        for label, twice, row in zip(labels, again, records(table), strict=True)
     ]
 
 
-def number_chain(found: Context) -> None:
+def number_chain(context: Context) -> None:
     """Pickers, the table of a checkpoint's numbers, and the chain of the one chosen."""
-    made = rows.checkpoints(found)
-    if made.empty:
+    checkpoints = rows.checkpoints(context)
+    if checkpoints.empty:
         st.info("Numbers appear when the first checkpoint was evaluated.", icon=":material/hourglass_empty:")
         return
-    names = [str(name) for name in made["name"]]
+    names = [str(name) for name in checkpoints["name"]]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Checkpoint", names, key="chain_of", bind="query-params", width=240)
-        table = rows.call(found, "checkpoint_metrics", int(made["id"].iloc[names.index(str(name))]))
+        table = rows.checkpoint_metrics(context, int(checkpoints["id"].iloc[names.index(str(name))]))
         if table.empty:
             st.info(f"{name} has no numbers yet.", icon=":material/hourglass_empty:")
             return
-        known = ["all", *sorted(set(table["name"]), key=lambda one: (one != "toxicity", one))]
+        measures = ["all", *sorted(set(table["name"]), key=lambda name: (name != "toxicity", name))]
         measure = st.selectbox(
             "Measure",
-            known,
+            measures,
             index=1,
-            format_func=lambda one: "All" if one == "all" else metric_name(one),
+            format_func=lambda name: "All" if name == "all" else metric_name(name),
             key="chain_measure",
             bind="query-params",
             width=220,
         )
-    mine = table if measure == "all" else table[table["name"] == measure]
-    labels = _labels(mine.rename(columns={"name": "name_"}))
+    numbers = table if measure == "all" else table[table["name"] == measure]
+    labels = _labels(numbers.rename(columns={"name": "name_"}))
     st.session_state["_number_labels"] = labels
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
-            "Measure": [metric_name(one) for one in mine["name"]],
-            "Condition": [_how(row) for row in records(mine)],
-            "Prompts": mine["prompt_set"],
-            "Scorer": mine["scorer"],
-            "Value": [interval(r.value, r.low, r.high, r.unit) for r in records(mine)],
-            "n": mine["n"],
-            "Interval": mine["interval"],
+            "Measure": [metric_name(name) for name in numbers["name"]],
+            "Condition": [_how(row) for row in records(numbers)],
+            "Prompts": numbers["prompt_set"],
+            "Scorer": numbers["scorer"],
+            "Value": [interval(r.value, r.low, r.high, unit=r.unit) for r in records(numbers)],
+            "n": numbers["n"],
+            "Interval": numbers["interval"],
         }
     )
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="numbers",
             title=f"Numbers of {name}",
             alt="Numbers of a checkpoint; choosing a row shows where it comes from",
-            note=f"n = {len(mine)} numbers, 95 % intervals. Choose a row to see where it comes from.",
-            out=mine.drop(columns="metric_id"),
-            height=min(360, 38 + 35 * len(shown)),
+            note=f"n = {len(numbers)} numbers, 95 % intervals. Choose a row to see where it comes from.",
+            out=numbers.drop(columns="metric_id"),
+            height=min(360, 38 + 35 * len(words)),
             on_select=_picked,
             selection_mode="single-row",
         )
     if st.session_state.get("number") not in labels:
         st.session_state.pop("number", None)
     label = str(st.selectbox("Number", labels, key="number", bind="query-params", width=560))
-    row = mine.iloc[labels.index(label)]
-    chain = rows.call(found, "number_chain", int(row["metric_id"]))
+    row = numbers.iloc[labels.index(label)]
+    chain = rows.number_chain(context, int(row["metric_id"]))
     with st.container(border=True):
         card.table(
             chain.rename(columns={"step": "Step", "what": "What", "value": "Value"}),
             key="chain",
-            title=f"{label}: {interval(row['value'], row['low'], row['high'], row['unit'])}",
+            title=f"{label}: {interval(row['value'], row['low'], row['high'], unit=row['unit'])}",
             alt="Chain from the number to the study, its data and the software",
             note=(
                 "Read downwards: the number, what scored it, on which texts, under which condition, of which "

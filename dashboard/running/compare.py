@@ -20,32 +20,32 @@ VALUES = ["value", "low", "high", "n"]
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested settings as `a.b: text`; lists of plain values stay one value, lists of tables are numbered."""
     if isinstance(value, Mapping):
-        made: dict[str, str] = {}
+        flat: dict[str, str] = {}
         for key, inner in value.items():
-            made |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-        return made
+            flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+        return flat
     if isinstance(value, (list, tuple)) and any(isinstance(item, Mapping) for item in value):
-        made = {}
+        flat = {}
         for place, item in enumerate(value):
-            made |= flatten(item, f"{prefix}.{place}")
-        return made
+            flat |= flatten(item, f"{prefix}.{place}")
+        return flat
     if isinstance(value, (list, tuple)):
         return {prefix: ", ".join(str(item) for item in value)}
     return {prefix: "" if value is None else str(value)}
 
 
-def settings_difference(left: Any, right: Any, *, every: bool = False) -> pd.DataFrame:
-    """Settings of two runs side by side: setting, left, right, same. Without `every` only those that differ.
+def settings_difference(left: Any, right: Any, *, with_same: bool = False) -> pd.DataFrame:
+    """Settings of two runs side by side: setting, left, right, same; without `with_same` those that differ.
 
     A setting that one side lacks is shown as `not set`.
     """
-    one, other = flatten(left), flatten(right)
+    first, second = flatten(left), flatten(right)
     rows = [
-        (key, one.get(key, "not set"), other.get(key, "not set"), one.get(key) == other.get(key))
-        for key in dict.fromkeys([*one, *other])
+        (key, first.get(key, "not set"), second.get(key, "not set"), first.get(key) == second.get(key))
+        for key in dict.fromkeys([*first, *second])
     ]
     table = pd.DataFrame(rows, columns=["setting", "left", "right", "same"])
-    return table if every else table[~table["same"].astype(bool)].reset_index(drop=True)
+    return table if with_same else table[~table["same"].astype(bool)].reset_index(drop=True)
 
 
 def interval_of_difference(
@@ -79,16 +79,14 @@ def number_difference(left: pd.DataFrame, right: pd.DataFrame, keys: list[str] |
         .itertuples(index=False, name=None)
         for side in ("left", "right")
     ]
-    found = [interval_of_difference(one, other) for one, other in zip(*sides, strict=True)]
-    made = pd.DataFrame(found, columns=["difference", "low", "high"], index=joined.index)
-    known = made["low"].notna()
-    apart = ((made["low"] > 0) | (made["high"] < 0)).astype("boolean")
-    return joined.assign(
-        difference=made["difference"], low=made["low"], high=made["high"], apart=apart.where(known, pd.NA)
-    )
+    intervals = [interval_of_difference(left, right) for left, right in zip(*sides, strict=True)]
+    differences = pd.DataFrame(intervals, columns=["difference", "low", "high"], index=joined.index)
+    has_interval = differences["low"].notna()
+    apart = ((differences["low"] > 0) | (differences["high"] < 0)).astype("boolean")
+    return joined.join(differences).assign(apart=apart.where(has_interval, pd.NA))
 
 
 def expected_by_chance(table: pd.DataFrame) -> tuple[int, int, float]:
     """Intervals that leave zero out, intervals in all, and how many of those would do so by chance alone."""
-    known = table["apart"].dropna()
-    return int(known.sum()), len(known), 0.05 * len(known)
+    is_apart = table["apart"].dropna()
+    return int(is_apart.sum()), len(is_apart), 0.05 * len(is_apart)

@@ -7,7 +7,8 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard import context, rows
+from dashboard import rows
+from dashboard.context import Context
 from dashboard.pace import ticking
 from dashboard.running import process
 from dashboard.running.permission import Home, Refusal
@@ -42,21 +43,21 @@ def _do(what: str, home: Home, study_hash: str) -> None:
     st.rerun()
 
 
-def _buttons(found: Standing, home: Home, study_hash: str) -> None:
+def _buttons(now: Standing, home: Home, study_hash: str) -> None:
     """The one thing that can be done now."""
-    if found.kind in ("running", "stopping"):
+    if now.kind in ("running", "stopping"):
         pressed = st.button(
             "Stop run",
             icon=":material/stop:",
             key="stop_run",
-            disabled=found.kind == "stopping",
+            disabled=now.kind == "stopping",
             help="Ends at the next batch, as Ctrl-C does. Nothing that is done is lost.",
         )
         if pressed:
             _do("stop", home, study_hash)
-    elif found.can_resume:
+    elif now.can_resume:
         pressed = st.button(
-            "Try again" if found.kind == "failed" else "Resume run",
+            "Try again" if now.kind == "failed" else "Resume run",
             icon=":material/play_arrow:",
             type="primary",
             key="resume_run",
@@ -66,28 +67,30 @@ def _buttons(found: Standing, home: Home, study_hash: str) -> None:
             _do("resume", home, study_hash)
 
 
-def _problems(home: Home, study_hash: str, found: Standing) -> None:
-    said = st.session_state.get(_SAID)
-    if said and said[0] == study_hash:
-        st.error(said[1][:1].upper() + said[1][1:] + ".", title="That did not work", icon=":material/error:")
+def _problems(home: Home, study_hash: str, now: Standing) -> None:
+    problem = st.session_state.get(_SAID)
+    if problem and problem[0] == study_hash:
+        st.error(
+            problem[1][:1].upper() + problem[1][1:] + ".", title="That did not work", icon=":material/error:"
+        )
     ended = process.ended_badly(home, study_hash)
-    if ended and not found.alive:
+    if ended and not now.alive:
         st.error(f"{ended}.", title="The run that was started here ended", icon=":material/error:")
 
 
 @ticking
-def control_bar(found: context.Context, home: Home | Refusal, drawn: str) -> None:
+def control_bar(context: Context, home: Home | Refusal, drawn: str) -> None:
     """How the study stands now; the whole page is redrawn when that is no longer what it was drawn with."""
     own = home if isinstance(home, Home) else None
-    study_hash = str(found.study["hash"])
-    now = standing(rows.stages_now(found.url, found.study_id), study_hash, own, datetime.now(UTC))
+    study_hash = str(context.study["hash"])
+    now = standing(rows.stages_now(context), study_hash, own, now=datetime.now(UTC))
     if now.kind != drawn:
         st.rerun()
     icon, colour, word = MARKS[now.kind]
     with st.container(border=True, key="control"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(word, icon=icon, color=colour)
-            st.markdown(f"**{found.study['name']}** :gray[{now.sentence}]", width="stretch")
+            st.markdown(f"**{context.study['name']}** :gray[{now.sentence}]", width="stretch")
             if own is not None:
                 _buttons(now, own, study_hash)
         if own is not None:

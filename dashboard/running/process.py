@@ -58,9 +58,9 @@ class Started:
                 lines = handle.read().decode("utf-8", "replace").splitlines()
         except OSError:
             return "its log cannot be read"
-        found = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip() for line in lines]
+        words = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line).strip() for line in lines]
         return next(
-            (line for line in reversed(found) if line and not line.startswith("#")), "it said nothing"
+            (line for line in reversed(words) if line and not line.startswith("#")), "it said nothing"
         )
 
 
@@ -70,9 +70,9 @@ _stopping: dict[tuple[Path, str], Holder] = {}
 
 
 def _environment(home: Home) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
-    kept.pop("HORMESIS_SERVICE", None)
-    return kept | {"HORMESIS_HOME": str(home.folder), "HORMESIS_DB": home.url}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
+    environment.pop("HORMESIS_SERVICE", None)
+    return environment | {"HORMESIS_HOME": str(home.folder), "HORMESIS_DB": home.url}
 
 
 def _command(*arguments: str, data: str | None) -> list[str]:
@@ -119,11 +119,11 @@ def plan(home: Home, study: str, data: str | None = None) -> dict[str, Any]:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise RunProblem((lines[-1] if lines else "the study cannot be read").removeprefix("hormesis: "))
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
 
 
-def start(home: Home, study: str, study_hash: str, data: str | None = None) -> Started:
+def start(home: Home, study: str, study_hash: str, *, data: str | None = None) -> Started:
     """Begin or go on with a study. Raises RunProblem where it runs already."""
     key = (home.folder, study_hash)
     with _lock:
@@ -153,13 +153,13 @@ def resume(home: Home, study_hash: str) -> Started:
     origin = origin_of(home.folder, study_hash)
     if origin is None:
         raise RunProblem("how this study was started is not known; run its file again with `hormesis run`")
-    found = plan(home, origin.study, origin.data)
-    if found["hash"] != study_hash:
+    study_plan = plan(home, origin.study, origin.data)
+    if study_plan["hash"] != study_hash:
         raise RunProblem(
-            f"{Path(origin.study).name} now describes another study ({found['hash']}): the file, or the "
+            f"{Path(origin.study).name} now describes another study ({study_plan['hash']}): the file, or the "
             "program, has changed since"
         )
-    return start(home, origin.study, study_hash, origin.data)
+    return start(home, origin.study, study_hash, data=origin.data)
 
 
 def stop(home: Home, study_hash: str) -> Holder:
@@ -186,20 +186,20 @@ def stop(home: Home, study_hash: str) -> Holder:
 
 def is_starting(home: Home, study_hash: str) -> bool:
     """Whether a run begun here lives but has not taken the study's lock yet."""
-    found = _started.get((home.folder, study_hash))
-    return found is not None and found.code is None and holder_of(home.folder, study_hash) is None
+    run = _started.get((home.folder, study_hash))
+    return run is not None and run.code is None and holder_of(home.folder, study_hash) is None
 
 
 def is_stopping(home: Home, study_hash: str) -> bool:
     """Whether the process that runs the study was asked from here to stop."""
-    asked = _stopping.get((home.folder, study_hash))
-    return asked is not None and asked == holder_of(home.folder, study_hash)
+    moment = _stopping.get((home.folder, study_hash))
+    return moment is not None and moment == holder_of(home.folder, study_hash)
 
 
 def killed_by(home: Home, study_hash: str) -> str | None:
     """The signal that ended the run begun here, e.g. `SIGKILL`; None where none did."""
-    found = _started.get((home.folder, study_hash))
-    code = found.code if found is not None else None
+    run = _started.get((home.folder, study_hash))
+    code = run.code if run is not None else None
     if code is None or code >= 0 or code == -signal.SIGINT:
         return None
     try:
@@ -210,7 +210,7 @@ def killed_by(home: Home, study_hash: str) -> str | None:
 
 def ended_badly(home: Home, study_hash: str) -> str | None:
     """The last words of a run begun here that failed; None where none did, and where it was killed."""
-    found = _started.get((home.folder, study_hash))
-    if found is None or found.code in (None, 0, 130) or found.code < 0:
+    run = _started.get((home.folder, study_hash))
+    if run is None or run.code in (None, 0, 130) or run.code < 0:
         return None
-    return f"{found.last_words()} (exit code {found.code})"
+    return f"{run.last_words()} (exit code {run.code})"

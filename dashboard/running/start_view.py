@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context
+from dashboard import card
+from dashboard.context import await_study, awaited_study
 from dashboard.running import process
 from dashboard.running.permission import Home, Refusal
 from dashboard.wording import arm_label, duration
@@ -49,12 +50,12 @@ def _choice(home: Home) -> tuple[str | None, str]:
         )
         st.caption(where)
         return None, str(text or "")
-    given = st.file_uploader("Study file (TOML)", type=["toml"], key="toml_file", max_upload_size=1)
+    upload = st.file_uploader("Study file (TOML)", type=["toml"], key="toml_file", max_upload_size=1)
     st.caption(where)
-    if given is None:
+    if upload is None:
         return None, ""
     try:
-        return None, given.getvalue().decode("utf-8")
+        return None, upload.getvalue().decode("utf-8")
     except UnicodeDecodeError:
         st.error("That file is not text in UTF-8.", icon=":material/error:")
         return None, ""
@@ -63,7 +64,7 @@ def _choice(home: Home) -> tuple[str | None, str]:
 def _shown(plan: dict[str, Any]) -> None:
     """What the plan says, as numbers and a table of arms."""
     seconds = plan["seconds"]
-    facts = (
+    numbers = (
         ("Parameters", f"{plan['parameters'] / 1e6:.2f} M"),
         ("Tokens to train", f"{plan['tokens_to_train']:,}"),
         ("Training time", f"about {duration(seconds)}" if seconds is not None else "not measured here yet"),
@@ -71,7 +72,7 @@ def _shown(plan: dict[str, Any]) -> None:
         ("Memory", readable_bytes(plan["memory_bytes"])),
     )
     with st.container(horizontal=True):
-        for name, value in facts:
+        for name, value in numbers:
             st.metric(name, value, border=True, width="content")
     arms = pd.DataFrame(
         {
@@ -93,7 +94,7 @@ def _shown(plan: dict[str, Any]) -> None:
     )
 
 
-def _check(home: Home, preset: str | None, text: str, data: str | None) -> None:
+def _check(home: Home, preset: str | None, text: str, *, data: str | None) -> None:
     st.session_state.pop(_PLAN, None)
     try:
         if preset is None and not text.strip():
@@ -105,16 +106,16 @@ def _check(home: Home, preset: str | None, text: str, data: str | None) -> None:
         st.error(f"{problem}.", title="This study cannot be run", icon=":material/error:")
 
 
-def _begin(home: Home, known: dict[str, Any]) -> None:
+def _begin(home: Home, checked: dict[str, Any]) -> None:
     """The start button's callback: begin, show the study and its progress."""
-    plan = known["plan"]
+    plan = checked["plan"]
     try:
-        process.start(home, known["study"], plan["hash"], known["data"])
+        process.start(home, checked["study"], plan["hash"], data=checked["data"])
     except (process.RunProblem, OSError) as problem:
         st.session_state["_start_problem"] = str(problem)
         return
     st.session_state.pop(_PLAN, None)
-    context.await_study(plan["name"], plan["hash"])
+    await_study(plan["name"], plan["hash"])
 
 
 def start_form(home: Home | Refusal) -> None:
@@ -129,15 +130,15 @@ def start_form(home: Home | Refusal) -> None:
     if st.button(
         "Check", icon=":material/fact_check:", key="check_study", help="Looks at the study; starts nothing."
     ):
-        _check(home, preset, text, str(data).strip() or None)
+        _check(home, preset, text, data=str(data).strip() or None)
     problem = st.session_state.pop("_start_problem", None)
     if problem:
         st.error(f"{problem}.", title="The study was not started", icon=":material/error:")
-    known = st.session_state.get(_PLAN)
-    if known is None:
+    checked = st.session_state.get(_PLAN)
+    if checked is None:
         return
-    _shown(known["plan"])
-    left = any(arm["stages_left"] for arm in known["plan"]["arms"])
+    _shown(checked["plan"])
+    left = any(arm["stages_left"] for arm in checked["plan"]["arms"])
     st.button(
         "Start" if left else "Start (nothing is left to do)",
         icon=":material/play_arrow:",
@@ -146,15 +147,15 @@ def start_form(home: Home | Refusal) -> None:
         disabled=not left,
         help="Runs `hormesis run` in the background; it goes on when this page is closed.",
         on_click=_begin,
-        args=(home, known),
+        args=(home, checked),
     )
 
 
 def awaited(home: Home | Refusal) -> None:
     """Say that a study was started while its rows are not there yet; the page shows it once they are."""
-    waiting = context.awaited()
-    if waiting is not None and not isinstance(home, Refusal):
-        _await(home, *waiting)
+    study = awaited_study()
+    if study is not None and not isinstance(home, Refusal):
+        _await(home, study.name, study.hash)
 
 
 @st.fragment(run_every=1.0)

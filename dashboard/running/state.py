@@ -40,30 +40,30 @@ class Standing:
         return self.kind in ("gone", "stopped", "failed", "silent")
 
 
-def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, now: datetime) -> Standing:
+def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
     """How a study stands. Without a home only the rows and the process table are asked."""
     if home is not None:
         holder = holder_of(home.folder, study_hash)
         if holder is not None:
             if process.is_stopping(home, study_hash):
-                said = f"Process {holder.pid} ends at its next batch; what it has done is kept."
-                return Standing("stopping", said, holder.pid)
+                sentence = f"Process {holder.pid} ends at its next batch; what it has done is kept."
+                return Standing("stopping", sentence, holder.pid)
             return Standing("running", f"Process {holder.pid} on this machine runs it.", holder.pid)
         signal = process.killed_by(home, study_hash)
         if signal is not None and not summarise(stages, now).finished:
             return _gone(stages[stages["status"] == "running"], f" ({signal})")
         if process.is_starting(home, study_hash):
             return Standing("starting", "The process has begun; it is reading the study's sources.")
-    return _from_rows(stages, study_hash, home, now)
+    return _from_rows(stages, study_hash, home, now=now)
 
 
-def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, now: datetime) -> Standing:
+def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
     state = summarise(stages, now)
     note = noted(home.folder, study_hash) if home is not None else None
     away = home is not None and note is not None and note[1] != platform.node()
     marked = stages[stages["status"] == "running"]
-    ours = marked["host"].isin(["", platform.node()])
-    if len(marked) and ours.all() and home is not None and not away:
+    is_local = marked["host"].isin(["", platform.node()])
+    if len(marked) and is_local.all() and home is not None and not away:
         # Nobody on this machine holds the lock, so whoever marked these stages as running has gone.
         return _gone(marked)
     gone = gone_stages(stages)

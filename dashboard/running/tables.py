@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from dashboard import card, context, rows
+from dashboard import card, rows
+from dashboard.context import Context
 from dashboard.progress import with_rates
 from dashboard.records import records
-from dashboard.wording import arm_label, duration, rate
+from dashboard.wording import arms_in_words, duration, rate
 from db.contract.stages import stage_order, stage_title
 
 FIRST = {"failed": 0, "running": 1}
@@ -18,29 +19,20 @@ RATE = 130
 """Width of columns that would be cut, in pixels."""
 
 
-def arms_table(found: context.Context) -> None:
+def arms_table(context: Context) -> None:
     """One row per arm: what it was trained on."""
-    arms = rows.arms(found)
+    arms = rows.arms(context)
     if arms.empty:
         return
-    shown = pd.DataFrame(
-        {
-            "Arm": arms["name"],
-            "Kind": [arm_label(row.kind, row.share) for row in records(arms)],
-            "Seed": arms["seed"],
-            "Clean tokens": arms["clean_tokens"],
-            "Added tokens": arms["added_tokens"],
-            "Repeats": arms["repeats"],
-        }
-    )
+    words = arms_in_words(arms)
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="arms_table",
             title="Arms",
             alt="Arms of the study with their token counts",
             note=(
-                f"n = {len(shown)} arms. Clean tokens are the same in every arm; added tokens are toxic, or "
+                f"n = {len(words)} arms. Clean tokens are the same in every arm; added tokens are toxic, or "
                 "plain forum text in the control."
             ),
             column_config={
@@ -53,30 +45,30 @@ def arms_table(found: context.Context) -> None:
         )
 
 
-def checkpoints_table(found: context.Context) -> None:
+def checkpoints_table(context: Context) -> None:
     """One row per checkpoint."""
-    made = rows.checkpoints(found)
-    if made.empty:
+    checkpoints = rows.checkpoints(context)
+    if checkpoints.empty:
         return
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
-            "Checkpoint": made["name"],
-            "Architecture": made["architecture"],
-            "Parameters": made["parameters"],
-            "Layers": made["n_layers"],
-            "Heads": made["n_heads"],
-            "Tokens seen": made["tokens_seen"],
-            "Weights hash": made["weights_hash"],
+            "Checkpoint": checkpoints["name"],
+            "Architecture": checkpoints["architecture"],
+            "Parameters": checkpoints["parameters"],
+            "Layers": checkpoints["n_layers"],
+            "Heads": checkpoints["n_heads"],
+            "Tokens seen": checkpoints["tokens_seen"],
+            "Weights hash": checkpoints["weights_hash"],
         }
     )
     numbers = ("Parameters", "Tokens seen")
     with st.container(border=True):
         card.table(
-            shown,
+            words,
             key="checkpoints_table",
             title="Checkpoints",
             alt="Checkpoints with their size and hash",
-            note=f"n = {len(shown)} checkpoints.",
+            note=f"n = {len(words)} checkpoints.",
             column_config={name: st.column_config.NumberColumn(format="localized") for name in numbers},
         )
 
@@ -118,17 +110,17 @@ def _of_state(table: pd.DataFrame) -> pd.DataFrame:
 
 def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:
     """Every stage with its time, rate and state; errors in plain words above. `alive`: the study runs."""
-    every = in_order(with_rates(stages))
-    failures(every)
+    ordered = in_order(with_rates(stages))
+    failures(ordered)
     with st.container(border=True):
-        _stages(every, _of_state(every), alive)
+        _stages(ordered, _of_state(ordered), alive)
 
 
-def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
+def _stages(all_stages: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
     # What a waiting stage said last was said by an earlier run.
-    said = table["message"].where((table["status"] != "waiting") | (not alive), "")
+    messages = table["message"].where((table["status"] != "waiting") | (not alive), "")
     cut = (table["status"] == "running") & (not alive)
-    shown = pd.DataFrame(
+    words = pd.DataFrame(
         {
             "Stage": table["stage"].map(stage_title),
             "On": table["subject"],
@@ -138,15 +130,17 @@ def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
             "Rate": [rate(value, unit) for value, unit in zip(table["rate"], table["unit"], strict=True)],
             "Time left": [duration(value) for value in table["left"].where(~cut)],
             "Last sign of life": pd.to_datetime(table["heartbeat"], utc=True),
-            "Said": said,
+            "Said": messages,
             "Host": table["host"],
         }
     )
     numbers = (
-        f"n = {len(table)} stages" if len(table) == len(every) else f"n = {len(table)} of {len(every)} stages"
+        f"n = {len(table)} stages"
+        if len(table) == len(all_stages)
+        else f"n = {len(table)} of {len(all_stages)} stages"
     )
     card.table(
-        shown,
+        words,
         key="stages_table",
         title="Stages",
         alt="Stages with state, progress, rate and time left",
@@ -163,9 +157,9 @@ def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
     )
 
 
-def studies(found: context.Context) -> None:
+def studies(context: Context) -> None:
     """All studies of the database."""
-    if len(found.studies) < 2:
+    if len(context.studies) < 2:
         return
     words = {
         "name": "Study",
@@ -175,10 +169,10 @@ def studies(found: context.Context) -> None:
         "checkpoints": "Checkpoints",
         "created": "Begun",
     }
-    shown = found.studies[list(words)].rename(columns=words)
+    table = context.studies[list(words)].rename(columns=words)
     with st.container(border=True):
         card.table(
-            shown,
+            table,
             key="studies_table",
             title="Studies in this database",
             alt="All studies of the database",

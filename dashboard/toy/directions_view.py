@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dashboard import card
 from dashboard.charts import toy as charts
+from dashboard.reading import Database
 from dashboard.toy import rows
 
 FLAT, DEEP = "2-D", "3-D"
@@ -28,7 +29,7 @@ class View:
     flat: bool
 
 
-def directions(url: str, token: str, experiment: int, table: pd.DataFrame, probe: str, cosine: str) -> None:
+def directions(database: Database, experiment: int, table: pd.DataFrame, *, probe: str, cosine: str) -> None:
     """The pickers, and the run beside that of the same seed at r = 1."""
     shares = sorted({float(share) for share in table["share"]})
     seeds = sorted({int(seed) for seed in table["seed"]})
@@ -55,21 +56,28 @@ def directions(url: str, token: str, experiment: int, table: pd.DataFrame, probe
         if share != REFERENCE and REFERENCE in shares:
             pairs.append((REFERENCE, "toy_directions_equal"))
         grid = st.grid(len(pairs), min_column_width=400)
-        for one, key in pairs:
+        for of_share, key in pairs:
             with grid.cell():
-                vectors = rows.directions(url, token, experiment, one, int(seed), chosen.network, probe)
-                _picture(vectors, table, one, int(seed), chosen, key)
+                vectors = rows.directions(
+                    database,
+                    experiment,
+                    share=of_share,
+                    seed=int(seed),
+                    network=chosen.network,
+                    probe=probe,
+                )
+                _picture(vectors, table, share=of_share, seed=int(seed), view=chosen, key=key)
 
 
 def _picture(
-    vectors: NDArray[np.float64], table: pd.DataFrame, share: float, seed: int, view: View, key: str
+    vectors: NDArray[np.float64], table: pd.DataFrame, *, share: float, seed: int, view: View, key: str
 ) -> None:
     """One run's directions."""
-    mine = table[(table["share"] == share) & (table["seed"] == seed) & (table["network"] == view.network)]
-    if not vectors.size or mine.empty:
+    runs = table[(table["share"] == share) & (table["seed"] == seed) & (table["network"] == view.network)]
+    if not vectors.size or runs.empty:
         st.info("There is no such run; choose another share or seed.", icon=":material/hourglass_empty:")
         return
-    run = mine.iloc[0]
+    run = runs.iloc[0]
     _, two, three = charts.principal(vectors)
     out = pd.DataFrame(vectors, columns=[f"dimension {place + 1}" for place in range(vectors.shape[1])])
     out.insert(0, "feature", [charts.feature_name(place) for place in range(len(vectors))])

@@ -13,15 +13,15 @@ from dashboard.toy import rows, words
 MOST_LINES = 60
 
 
-def answers(every: pd.DataFrame, known: pd.DataFrame, probe: str, cosine: str) -> None:
-    """What the rows say, one line per question, under the probe and cosine on show."""
+def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosine: str) -> None:
+    """The answers, one line per question, under the probe and cosine on show."""
     with st.container(border=True):
-        st.markdown("**What the rows say**")
-        for line in words.lines(every, known, probe, cosine):
+        st.markdown("**Answers**")
+        for line in words.lines(effects, experiments, probe, cosine=cosine):
             details = "; ".join(line.details)
             st.markdown(f"- {line.question}: **{line.answer}**" + (f". {details}." if details else "."))
         st.caption(
-            f"{words.tried(every)} Directions: {rows.PROBES[probe].lower()}; the last two lines are always "
+            f"{words.tried(effects)} Directions: {rows.PROBES[probe].lower()}; the last two lines are always "
             "of the probe they name. What moves there, the probe made: while it has not converged, its "
             "threshold cannot deny a rare feature, so its weights do, those of all rare features alike. Of "
             "each setting the configuration with most runs. An effect is said to be there where its whole "
@@ -30,14 +30,14 @@ def answers(every: pd.DataFrame, known: pd.DataFrame, probe: str, cosine: str) -
         )
 
 
-def forest(every: pd.DataFrame, known: pd.DataFrame, cosine: str) -> None:
+def forest(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> None:
     """DiD of every configuration and probe, trained and frozen."""
-    table = words.pick(every, cosine=cosine, split="all")
+    table = words.pick(effects, cosine=cosine, split="all")
     # Frozen networks under probes that do not look at the mixture are zero by construction.
     table = table[(table["network"] == "trained") | (table["probe"].isin(rows.WEIGHTED))]
     if table.empty:
         return
-    labels = known.set_index("id")["label"]
+    labels = experiments.set_index("id")["label"]
     table = table[table["experiment_id"].isin(labels.index)].copy()
     table["label"] = [
         f"{labels[experiment]}: {rows.PROBES[probe].lower()}"
@@ -48,11 +48,11 @@ def forest(every: pd.DataFrame, known: pd.DataFrame, cosine: str) -> None:
         f"{row['n_seeds']} seeds above zero, {row['n_runs']} runs"
         for _, row in table.iterrows()
     ]
-    shown = table[table["label"].isin(list(dict.fromkeys(table["label"]))[:MOST_LINES])]
-    cut = f" The first {MOST_LINES} lines are drawn." if len(shown) < len(table) else ""
+    lines = table[table["label"].isin(list(dict.fromkeys(table["label"]))[:MOST_LINES])]
+    cut = f" The first {MOST_LINES} lines are drawn." if len(lines) < len(table) else ""
     with st.container(border=True):
         card.chart(
-            charts.forest(shown, f"DiD of entanglement ({cosine} cosine)", dark=is_dark()),
+            charts.forest(lines, f"DiD of entanglement ({cosine} cosine)", dark=is_dark()),
             key="toy_forest",
             title="Rare-specific effect in every setting and under every probe",
             alt="DiD with interval for each setting and probe, trained and frozen networks",
@@ -67,24 +67,26 @@ def forest(every: pd.DataFrame, known: pd.DataFrame, cosine: str) -> None:
         )
 
 
-def by_accuracy(every: pd.DataFrame, experiment: int, table: pd.DataFrame, probe: str, cosine: str) -> None:
+def by_accuracy(
+    effects: pd.DataFrame, experiment: int, table: pd.DataFrame, *, probe: str, cosine: str
+) -> None:
     """Each run's effect against how well the rare chain was learned, and the DiDs of both sides."""
-    found = rows.run_effects(table[table["network"] == "trained"], cosine)
-    if found.empty:
+    runs = rows.run_effects(table[table["network"] == "trained"], cosine)
+    if runs.empty:
         return
-    mine = words.pick(every, experiment_id=experiment, probe=probe, cosine=cosine, network="trained")
-    split = {str(row["split"]): words.estimate(row) for _, row in mine.iterrows()}
+    of_probe = words.pick(effects, experiment_id=experiment, probe=probe, cosine=cosine, network="trained")
+    split = {str(row["split"]): words.estimate(row) for _, row in of_probe.iterrows()}
     parts = [
         f"below .99: {split.get('under-learned', 'no such run')}",
         f"from .99: {split.get('learned', 'no such run')}",
     ]
     with st.container(border=True):
         card.chart(
-            charts.learned(found, dark=is_dark()),
+            charts.learned(runs, dark=is_dark()),
             key="toy_learned",
             title="Effect against how well the rare chain was learned",
             alt="Effect of each run against its accuracy on the rare chain, coloured by share",
             how="One point per run below r = 1. Right of the dashed line the rare chain is learned.",
-            note=f"DiD at shares up to .01, {'; '.join(parts)}. n = {len(found)} runs.",
-            rows=found,
+            note=f"DiD at shares up to .01, {'; '.join(parts)}. n = {len(runs)} runs.",
+            rows=runs,
         )

@@ -24,14 +24,14 @@ _started: dict[Path, Started] = {}
 
 def arguments(setting: str, options: dict[str, float | int | None], *, shares: str, seeds: str) -> list[str]:
     """Arguments of `hormesis`; options that are None keep the setting's default."""
-    made = ["toy", "--setting", setting, "--shares", shares, "--seeds", seeds]
+    words = ["toy", "--setting", setting, "--shares", shares, "--seeds", seeds]
     for name, value in options.items():
         if value is not None:
-            made += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
-    return made
+            words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    return words
 
 
-def start(home: Home, given: list[str]) -> Started:
+def start(home: Home, arguments: list[str]) -> Started:
     """Begin `hormesis` with these arguments. Raises RunProblem where one begun here still runs."""
     with _lock:
         before = _started.get(home.folder)
@@ -40,14 +40,14 @@ def start(home: Home, given: list[str]) -> Started:
         logs = home.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         log = logs / "toy.log"
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
-        kept |= {"HORMESIS_HOME": str(home.folder), "HORMESIS_DB": home.url}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
+        environment |= {"HORMESIS_HOME": str(home.folder), "HORMESIS_DB": home.url}
         with log.open("ab") as out:
-            out.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} hormesis {' '.join(given)}\n".encode())
+            out.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} hormesis {' '.join(arguments)}\n".encode())
             out.flush()
             process = subprocess.Popen(
-                [sys.executable, "-m", "pipeline.cli", *given],
-                env=kept,
+                [sys.executable, "-m", "pipeline.cli", *arguments],
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -62,20 +62,20 @@ def start(home: Home, given: list[str]) -> Started:
 
 def running(home: Home) -> Started | None:
     """The run begun here that has not ended."""
-    found = _started.get(home.folder)
-    return found if found is not None and found.code is None else None
+    run = _started.get(home.folder)
+    return run if run is not None and run.code is None else None
 
 
 def stop(home: Home) -> None:
     """Ask the run begun here to stop: finished chunks are kept. Does nothing where none runs."""
-    found = running(home)
-    if found is not None:
-        found.process.send_signal(signal.SIGINT)
+    run = running(home)
+    if run is not None:
+        run.process.send_signal(signal.SIGINT)
 
 
 def ended_badly(home: Home) -> str | None:
     """The last words of the run begun here last, where it failed."""
-    found = _started.get(home.folder)
-    if found is None or found.code in (None, 0, 130, -signal.SIGINT):
+    run = _started.get(home.folder)
+    if run is None or run.code in (None, 0, 130, -signal.SIGINT):
         return None
-    return f"{found.last_words().removeprefix('hormesis: ')} (exit code {found.code})"
+    return f"{run.last_words().removeprefix('hormesis: ')} (exit code {run.code})"

@@ -9,11 +9,11 @@ import math
 
 import numpy as np
 import pandas as pd
-import streamlit as st
 from numpy.typing import NDArray
 from scipy.special import stdtrit
+from sqlalchemy import Engine
 
-from dashboard.rows import engine, kept
+from dashboard.reading import Database, cached_query, engine
 from db import read
 
 SETTINGS = {
@@ -44,16 +44,18 @@ OPTIONS = {
 }
 
 
-def experiments(url: str, token: str) -> pd.DataFrame:
+measures = cached_query(read.toy_measures, most=64)
+curves = cached_query(read.toy_curves, most=32)
+effects = cached_query(read.toy_effects, most=8)
+_directions = cached_query(read.toy_directions, most=64)
+
+
+@cached_query
+def experiments(engine: Engine) -> pd.DataFrame:
     """Every configuration that has runs, with `label`: what it is, told apart from its like."""
-    return _experiments(url, read.changed_part(token))
-
-
-@kept(8)
-def _experiments(url: str, token: str) -> pd.DataFrame:
-    found = read.toy_experiments(engine(url))
-    found = found[found["runs"] > 0].reset_index(drop=True)
-    return found.assign(label=[_label(found, place) for place in range(len(found))])
+    table = read.toy_experiments(engine)
+    table = table[table["runs"] > 0].reset_index(drop=True)
+    return table.assign(label=[_label(table, place) for place in range(len(table))])
 
 
 def experiments_now(url: str) -> pd.DataFrame:
@@ -71,51 +73,20 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _label(found: pd.DataFrame, place: int) -> str:
-    row = found.iloc[place]
-    like = found[found["setting"] == row["setting"]]["config"].tolist()
+def _label(experiments: pd.DataFrame, place: int) -> str:
+    row = experiments.iloc[place]
+    like = experiments[experiments["setting"] == row["setting"]]["config"].tolist()
     words = variant(row["config"], like)
     name = SETTINGS.get(str(row["setting"]), str(row["setting"]))
     return f"{name}, {words}" if words else name
 
 
-def measures(url: str, token: str, experiment: int, probe: str) -> pd.DataFrame:
-    """Runs by network, share and seed under one probe."""
-    return _measures(url, read.changed_part(token), experiment, probe)
-
-
-@kept(64)
-def _measures(url: str, token: str, experiment: int, probe: str) -> pd.DataFrame:
-    return read.toy_measures(engine(url), experiment, probe)
-
-
-def curves(url: str, token: str, experiment: int) -> pd.DataFrame:
-    """Learning curves, means over seeds."""
-    return _curves(url, read.changed_part(token), experiment)
-
-
-@kept(32)
-def _curves(url: str, token: str, experiment: int) -> pd.DataFrame:
-    return read.toy_curves(engine(url), experiment)
-
-
-def effects(url: str, token: str) -> pd.DataFrame:
-    """Every stored DiD."""
-    return _effects(url, read.changed_part(token))
-
-
-@kept(8)
-def _effects(url: str, token: str) -> pd.DataFrame:
-    return read.toy_effects(engine(url))
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
 def directions(
-    url: str, token: str, experiment: int, share: float, seed: int, network: str, probe: str
+    database: Database, experiment_id: int, *, share: float, seed: int, network: str, probe: str
 ) -> NDArray[np.float64]:
     """Directions of one run, not normalised: [12, width]; [0, 0] where there are none."""
-    found = read.toy_directions(engine(url), experiment, share, seed, network, probe)
-    return np.stack(found["vector"].tolist()).astype(np.float64) if len(found) else np.zeros((0, 0))
+    table = _directions(database, experiment_id, share, seed, network, probe)
+    return np.stack(table["vector"].tolist()).astype(np.float64) if len(table) else np.zeros((0, 0))
 
 
 def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -123,15 +94,15 @@ def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
     The ends are missing where there is one seed.
     """
-    made = []
-    for share, mine in rows.groupby("share", sort=True):
-        values = mine[column].to_numpy(dtype=float)
+    intervals = []
+    for share, of_share in rows.groupby("share", sort=True):
+        values = of_share[column].to_numpy(dtype=float)
         n, mean = len(values), float(values.mean())
         half = math.nan
         if n > 1:
             half = float(stdtrit(n - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(n)
-        made.append((share, mean, mean - half, mean + half, n))
-    return pd.DataFrame(made, columns=["share", "value", "low", "high", "n"])
+        intervals.append((share, mean, mean - half, mean + half, n))
+    return pd.DataFrame(intervals, columns=["share", "value", "low", "high", "n"])
 
 
 def run_effects(rows: pd.DataFrame, cosine: str) -> pd.DataFrame:
@@ -143,6 +114,5 @@ def run_effects(rows: pd.DataFrame, cosine: str) -> pd.DataFrame:
     with_gap = rows.assign(gap=gap)
     base = with_gap[with_gap["share"] == 1.0].set_index("seed")["gap"]
     below = with_gap[(with_gap["share"] != 1.0) & with_gap["seed"].isin(base.index)]
-    made = below[["share", "seed", "rare_accuracy"]].copy()
-    made["effect"] = below["gap"].to_numpy() - base.loc[below["seed"]].to_numpy()
-    return made
+    effect = below["gap"].to_numpy() - base.loc[below["seed"]].to_numpy()
+    return below[["share", "seed", "rare_accuracy"]].assign(effect=effect)

@@ -66,17 +66,17 @@ def _fields() -> list[str]:
     )
 
 
-def _begin(home: Home, given: list[str]) -> None:
+def _begin(home: Home, arguments: list[str]) -> None:
     try:
-        process.start(home, given)
+        process.start(home, arguments)
     except (RunProblem, OSError) as problem:
         st.session_state[_PROBLEM] = str(problem)
 
 
 def start_form(home: Home | Refusal) -> None:
     """Options, the command they make, and where it is allowed a button that runs it."""
-    given = _fields()
-    st.code("hormesis " + " ".join(given), language="bash")
+    arguments = _fields()
+    st.code("hormesis " + " ".join(arguments), language="bash")
     if isinstance(home, Refusal):
         reason = home.reason.replace("hormesis run", "hormesis toy")
         st.caption(f"Run the command yourself; from this page it cannot be started: {reason}.")
@@ -88,7 +88,7 @@ def start_form(home: Home | Refusal) -> None:
         key="start_toy",
         help="Runs the command in the background at low priority; runs that are stored are not run again.",
         on_click=_begin,
-        args=(home, given),
+        args=(home, arguments),
     )
     problem = st.session_state.pop(_PROBLEM, None)
     if problem:
@@ -98,14 +98,14 @@ def start_form(home: Home | Refusal) -> None:
 @st.fragment(run_every=2.0)
 def under_way(url: str, home: Home | Refusal) -> None:
     """Configurations that are being run, with bar and rate; and why the last run from here failed."""
-    mine = process.running(home) if isinstance(home, Home) else None
+    run = process.running(home) if isinstance(home, Home) else None
     if isinstance(home, Home) and (failed := process.ended_badly(home)):
         st.error(f"{failed}.", title="The last run from this page failed", icon=":material/error:")
     try:
-        found = experiments_now(url)
+        experiments = experiments_now(url)
     except DatabaseProblem:
-        found = pd.DataFrame()
-    live = found[found["status"] == "running"] if len(found) else found
+        experiments = pd.DataFrame()
+    live = experiments[experiments["status"] == "running"] if len(experiments) else experiments
     for row in records(live):
         beat = pd.Timestamp(row.heartbeat)
         if pd.isna(beat) or datetime.now(UTC) - beat.to_pydatetime() > SILENT_AFTER:
@@ -117,7 +117,7 @@ def under_way(url: str, home: Home | Refusal) -> None:
             continue
         part = min(row.done / row.total, 1.0) if row.total else 0.0
         st.progress(part, text=f"Running {SETTINGS.get(row.setting, row.setting)}: {_left(row)}")
-    if mine is not None:
+    if run is not None:
         if live.empty:
             st.info(
                 "The run begins; its first steps appear in a few seconds.", icon=":material/hourglass_top:"

@@ -25,7 +25,7 @@ class Line:
     details: tuple[str, ...]
 
 
-def said(low: float | None, high: float | None) -> str:
+def status_of(low: float | None, high: float | None) -> str:
     """The status of an interval."""
     if low is None or high is None or pd.isna(low) or pd.isna(high):
         return UNKNOWN
@@ -46,9 +46,9 @@ def estimate(row: pd.Series) -> str:
     return f"{text}, {seeds} seed{'s' if seeds > 1 else ''}".replace("-", "−")
 
 
-def pick(effects: pd.DataFrame, **wanted: object) -> pd.DataFrame:
+def pick(effects: pd.DataFrame, **values: object) -> pd.DataFrame:
     """Rows with these values that have an estimate."""
-    for name, value in wanted.items():
+    for name, value in values.items():
         effects = effects[effects[name] == value]
     return effects[effects["value"].notna()]
 
@@ -56,13 +56,13 @@ def pick(effects: pd.DataFrame, **wanted: object) -> pd.DataFrame:
 def main_experiments(experiments: pd.DataFrame) -> list[int]:
     """Of each setting the configuration with most runs (the oldest of equals): what sentences are about."""
     order = experiments.sort_values(["runs", "id"], ascending=[False, True])
-    return [int(one) for one in order.drop_duplicates("setting")["id"]]
+    return [int(experiment_id) for experiment_id in order.drop_duplicates("setting")["id"]]
 
 
 def _details(rows: pd.DataFrame) -> tuple[str, ...]:
     names = [SETTINGS.get(str(setting), str(setting)) for setting in rows["setting"]]
     return tuple(
-        f"{name}: {estimate(row)}, {said(row['low'], row['high'])}"
+        f"{name}: {estimate(row)}, {status_of(row['low'], row['high'])}"
         for name, (_, row) in zip(names, rows.iterrows(), strict=True)
     )
 
@@ -71,24 +71,24 @@ def _answer(rows: pd.DataFrame) -> str:
     """One status for several settings: the common one, or how many say what."""
     if rows.empty:
         return "no runs yet"
-    found = [said(row.low, row.high) for row in records(rows)]
-    if len(set(found)) == 1:
-        return found[0]
-    return ", ".join(f"{word} in {found.count(word)}" for word in dict.fromkeys(found))
+    statuses = [status_of(row.low, row.high) for row in records(rows)]
+    if len(set(statuses)) == 1:
+        return statuses[0]
+    return ", ".join(f"{word} in {statuses.count(word)}" for word in dict.fromkeys(statuses))
 
 
 def _line(question: str, rows: pd.DataFrame) -> Line:
     return Line(question, _answer(rows), _details(rows))
 
 
-def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, cosine: str) -> list[Line]:
+def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosine: str) -> list[Line]:
     """The experiment's four answers under one probe and cosine, from each setting's main configuration."""
-    mine = effects[effects["experiment_id"].isin(main_experiments(experiments))]
-    mine = mine[mine["cosine"] == cosine]
-    chosen = pick(mine, probe=probe, network="trained")
+    of_cosine = effects[effects["experiment_id"].isin(main_experiments(experiments))]
+    of_cosine = of_cosine[of_cosine["cosine"] == cosine]
+    chosen = pick(of_cosine, probe=probe, network="trained")
     own = chosen[chosen["setting"] != "literal"]
     literal = chosen[(chosen["setting"] == "literal") & (chosen["split"] == "all")]
-    frozen, stopped = (pick(mine, probe=name, network="frozen") for name in ("mixture", "stopped"))
+    frozen, stopped = (pick(of_cosine, probe=name, network="frozen") for name in ("mixture", "stopped"))
     return [
         _line("While the rare chain is under-learned (accuracy below .99)", pick(own, split="under-learned")),
         _line("Once it is learned (accuracy .99 or more)", pick(own, split="learned")),
@@ -103,7 +103,7 @@ def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
     name = SETTINGS.get(setting, setting)
     if row is None or pd.isna(row["value"]):
         return f"{name}: no run at a share of .01 or less yet, so nothing is answered."
-    status = said(row["low"], row["high"])
+    status = status_of(row["low"], row["high"])
     words = {
         MORE: "Rare features are more entangled",
         LESS: "Rare features are less entangled",
@@ -115,11 +115,11 @@ def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
 
 def tried(effects: pd.DataFrame) -> str:
     """How many configurations and DiDs there are, and how many intervals leave zero out by chance."""
-    known = effects[effects["low"].notna() & ~((effects["low"] == 0) & (effects["high"] == 0))]
-    apart = int(((known["low"] > 0) | (known["high"] < 0)).sum())
+    with_interval = effects[effects["low"].notna() & ~((effects["low"] == 0) & (effects["high"] == 0))]
+    apart = int(((with_interval["low"] > 0) | (with_interval["high"] < 0)).sum())
     count = effects["experiment_id"].nunique()
     return (
-        f"{count} configuration{'s' if count != 1 else ''} tried, {len(known)} DiDs with an interval in all "
-        f"(probes, cosines and splits); {apart} leave zero out, about {0.05 * len(known):.1f} would by "
-        "chance."
+        f"{count} configuration{'s' if count != 1 else ''} tried, {len(with_interval)} DiDs with an interval "
+        f"in all (probes, cosines and splits); {apart} leave zero out, about "
+        f"{0.05 * len(with_interval):.1f} would by chance."
     )

@@ -24,6 +24,22 @@ from db.read.hardness import (
     attack_trials,
     capability_scores,
 )
+from db.read.joined import (
+    arm_checkpoints,
+    arm_entanglement,
+    arm_points,
+    arm_probes,
+    condition_pairs,
+    paired_texts,
+    pool_controls,
+    pooled_summaries,
+    principal_components,
+    score_histogram,
+    studies_with_config,
+    summaries_with_cost,
+    unsteered_conditions,
+    with_cost,
+)
 from db.read.labelled import (
     example_counts,
     examples,
@@ -32,7 +48,7 @@ from db.read.labelled import (
     scorer_agreement,
 )
 from db.read.numbers import checkpoint_metrics, number_chain
-from db.read.pairs import change_counts, changed_pairs, pair_texts
+from db.read.pairs import Order, change_counts, changed_pairs, pair_texts
 from db.read.results import (
     conditions,
     summaries,
@@ -61,7 +77,12 @@ from db.state import state_of as database_state
 __all__ = [
     "DatabaseState",
     "HeadActivations",
+    "Order",
     "activations",
+    "arm_checkpoints",
+    "arm_entanglement",
+    "arm_points",
+    "arm_probes",
     "arms",
     "attack_outcomes",
     "attack_parameters",
@@ -75,6 +96,7 @@ __all__ = [
     "checkpoint_metrics",
     "checkpoints",
     "composition",
+    "condition_pairs",
     "conditions",
     "database_state",
     "dose_fits",
@@ -92,19 +114,26 @@ __all__ = [
     "lens_tokens",
     "number_chain",
     "pair_texts",
+    "paired_texts",
+    "pool_controls",
+    "pooled_summaries",
+    "principal_components",
     "probe_sets",
     "projection_points",
     "projections",
     "prompt_sets",
     "prompts",
     "score_counts",
+    "score_histogram",
     "scorer_agreement",
     "scorers",
     "stage_runs",
     "studies",
+    "studies_with_config",
     "study",
     "study_probes",
     "summaries",
+    "summaries_with_cost",
     "summary_choices",
     "toy_curves",
     "toy_directions",
@@ -112,5 +141,7 @@ __all__ = [
     "toy_experiments",
     "toy_measures",
     "train_points",
+    "unsteered_conditions",
     "verdicts",
+    "with_cost",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
@@ -38,7 +39,7 @@ def examples(
     return frame(engine, query.order_by(Example.key).limit(size).offset(page * size))
 
 
-def examples_by_id(engine: Engine, example_ids: list[int]) -> pd.DataFrame:
+def examples_by_id(engine: Engine, example_ids: Sequence[int]) -> pd.DataFrame:
     """Examples with their text, in the order asked for; for a selection on a chart."""
     rows = frame(engine, select(Example.id, Example.text, *EXAMPLE).where(Example.id.in_(example_ids)))
     place = {number: index for index, number in enumerate(example_ids)}

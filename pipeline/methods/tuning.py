@@ -21,8 +21,8 @@ from safetensors.torch import load_file, save_file
 
 from backend.models import LoadedModel
 from backend.quiet import quiet
-from db.files import atomic_folder, remove_temporaries, write_json
 from db.contract.methods import Tuned
+from db.files import atomic_folder, remove_temporaries, write_json
 from pipeline.config_methods import PreferenceConfig, TuningConfig
 from pipeline.methods.losses import (
     Completions,

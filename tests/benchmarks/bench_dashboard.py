@@ -47,7 +47,7 @@ STEPS: dict[str, list[Step]] = {
     "overview": [
         ("view", ["Fixed strength"]), ("view", ["Matched cost"]), ("prompts", "forum-greetings"),
         ("prompts", "forum-prompts"), ("scorer", "tfidf"), ("scorer", "forum"), ("fit", False), ("fit", True),
-        ("claims", ["Its readers'"]), ("claims", ["All"]), ("claims", ["The paper's"]),
+        ("claims", ["Readers' questions"]), ("claims", ["All"]), ("claims", ["The paper's"]),
     ],
     "tradeoffs": [
         ("curve", ["Matched cost"]), ("curve", ["Fixed strength"]), ("curve", ["All"]), ("scorer", "tfidf"),

@@ -42,8 +42,8 @@ def test_a_control_writes_the_link_and_the_link_restores_it(page: Page, finished
 
 def test_a_claim_opens_its_test_and_the_link_keeps_it(page: Page, finished_url: str) -> None:
     opened(page, finished_url)
-    expect(page.get_by_text("What the rows say")).to_be_visible()
-    page.get_by_role("radio", name="Its readers'").click()
+    expect(page.get_by_text("Claims and verdicts")).to_be_visible()
+    page.get_by_role("radio", name="Readers' questions").click()
     expect(page.get_by_text("It is the toxicity of the added text").first).to_be_visible()
     choose(page, re.compile("How was it tested"), re.compile("It is the toxicity of the added text"))
     expect(page.get_by_text("Toxicity, or only more text in another style?")).to_be_visible()

@@ -110,7 +110,7 @@ def test_every_file_opens_and_holds_the_rows_shown(
         facts = comments(table)
         rows = pd.read_csv(table, comment="#", dtype=str, keep_default_na=False)
         assert len(rows) == int(facts["rows"]) and count in (None, len(rows)), key
-        assert files.facts_of_parquet(parquet.read_bytes()).keys() == facts.keys()
+        assert files.metadata_of_parquet(parquet.read_bytes()).keys() == facts.keys()
         assert_same(rows, pd.read_parquet(parquet))
         if not name.startswith("toy"):
             assert facts["study hash"] == "0" * 16 and "forum-1" in facts["data forum-clean"], key

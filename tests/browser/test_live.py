@@ -72,7 +72,7 @@ def test_clicks_elsewhere_leave_the_stream_alone(page: Page, live: Live) -> None
     panes_of(page, 1, "streaming")
     page.get_by_text("Colour tokens").click()
     page.get_by_text("Show all texts").click()
-    page.get_by_role("link", name="Definitions").click()
+    page.get_by_role("link", name="Glossary").click()
     expect(page.get_by_role("heading", level=3)).not_to_contain_text("steering do")
     page.get_by_role("link", name="Steer live").click()
     cards = panes_of(page, 1, "done")

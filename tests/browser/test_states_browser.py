@@ -129,7 +129,7 @@ def test_pages_that_need_no_study_stay_open(page: Page, tmp_path: Path) -> None:
         expect(page.get_by_role("heading", name="Matched cost")).to_be_visible()
         page.get_by_role("link", name="Toy experiment").click()
         expect(page.get_by_text("No toy run yet")).to_be_visible()
-        for name in ("Trade-offs", "Geometry", "Hardness", "Steer live", "Data"):
+        for name in ("Trade-offs", "Geometry", "Robustness", "Steer live", "Data"):
             page.get_by_role("link", name=name).click()
             expect(page.get_by_role("link", name=name)).to_have_attribute("aria-current", "page")
             expect(page.locator("[data-testid=stAlert]", has_text="No study yet")).to_be_visible()

@@ -1,0 +1,212 @@
+"""Rows of several queries joined as charts need them: pooled controls, costs, pairs of conditions, axes.
+
+Imported checkpoints belong to no arm: their kind is `imported` here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import Engine
+
+from db.read.features import entanglement
+from db.read.geometry import activations, projection_points, study_probes
+from db.read.labelled import score_counts
+from db.read.pairs import Order, changed_pairs, pair_texts
+from db.read.results import conditions, summaries
+from db.read.runs import checkpoints, studies, study
+
+SUMMARY_KEYS = ["kind", "share", "condition_key"]
+
+
+def studies_with_config(engine: Engine) -> pd.DataFrame:
+    """Every study, newest first, with config and data_revisions as dicts."""
+    table = studies(engine)
+    details = [study(engine, int(study_id)).iloc[0] for study_id in table["id"]]
+    return table.assign(
+        config=[row["config"] for row in details], data_revisions=[row["data_revisions"] for row in details]
+    )
+
+
+def _with_imported(table: pd.DataFrame) -> pd.DataFrame:
+    return table.assign(kind=table["kind"].astype(object).where(table["kind"].notna(), "imported"))
+
+
+def arm_checkpoints(engine: Engine, study_id: int) -> pd.DataFrame:
+    """Checkpoints with kind, share and seed of their arm."""
+    return _with_imported(checkpoints(engine, study_id))
+
+
+def arm_probes(engine: Engine, study_id: int, position: str) -> pd.DataFrame:
+    """One row per head and checkpoint, with selectivity and the kind of the arm."""
+    return _with_imported(study_probes(engine, study_id, position))
+
+
+def arm_points(engine: Engine, projection_id: int) -> pd.DataFrame:
+    """Points of one projection, at most 15,000, with the kind of the arm."""
+    return _with_imported(projection_points(engine, projection_id))
+
+
+def arm_entanglement(engine: Engine, study_id: int, position: str) -> pd.DataFrame:
+    """Entanglement of every kept head of every checkpoint, with the kind of the arm."""
+    return _with_imported(entanglement(engine, study_id, position))
+
+
+def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per arm, setting and metric for random directions, however many controls were drawn.
+
+    The pooled interval holds both the spread between directions and each direction's own interval.
+    """
+    random = table[table["method"] == "random-direction"]
+    if random.empty:
+        return table
+    keys = ["kind", "share", "method", "matched_cost", "prompt_set", "scorer", "name", "unit"]
+    if random["matched_cost"].isna().all():
+        keys.append("strength")
+    rows = []
+    for _, group in random.groupby(keys, dropna=False, sort=False):
+        first = group.iloc[0].to_dict()
+        count = len(group)
+        own = ((group["high"] - group["low"]) / 2) ** 2
+        spread = float(group["value"].var(ddof=1)) * 1.96**2 if count > 1 else 0.0
+        half = ((spread + float(own.mean())) / count) ** 0.5
+        value = float(group["value"].mean())
+        key = str(first["condition_key"])
+        rows.append(
+            first
+            | {
+                "condition_key": key if count == 1 else "random/" + key.split("/", 1)[-1],
+                "value": value,
+                "low": value - half,
+                "high": value + half,
+                "strength": float(group["strength"].mean()),
+                "n": int(group["n"].sum()),
+                "interval": f"{first['interval']}; over {count} random directions",
+            }
+        )
+    pooled = pd.DataFrame(rows, columns=table.columns).astype(table.dtypes.to_dict())
+    return pd.concat([table[table["method"] != "random-direction"], pooled], ignore_index=True)
+
+
+def pooled_summaries(
+    engine: Engine,
+    study_id: int,
+    *,
+    name: str | None = None,
+    prompt_set: str | None = None,
+    scorer: str | None = None,
+) -> pd.DataFrame:
+    """Metrics over seeds, or one of them for one prompt set and scorer; random directions are pooled."""
+    return pool_controls(summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer))
+
+
+def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
+    """Rows of a metric with cost, cost_low and cost_high of the same condition, where there is a cost.
+
+    Unsteered costs nothing.
+    """
+    cost = cost[[*SUMMARY_KEYS, "value", "low", "high"]].drop_duplicates(SUMMARY_KEYS)
+    cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
+    joined = metric.merge(cost, on=SUMMARY_KEYS, how="left")
+    for column in ("cost", "cost_low", "cost_high"):
+        joined[column] = joined[column].astype(float).where(joined["method"] != "none", 0.0)
+    return joined[joined["cost"].notna()]
+
+
+def summaries_with_cost(
+    engine: Engine, study_id: int, *, name: str, prompt_set: str | None, scorer: str | None
+) -> pd.DataFrame:
+    """Pooled summaries of one metric with the cost of each condition, by kind, then by rising share."""
+    metric = pooled_summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer)
+    joined = with_cost(metric, pooled_summaries(engine, study_id, name="cost"))
+    return joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
+
+
+def condition_pairs(
+    engine: Engine, study_id: int, *, kind: str, share: float, condition_key: str
+) -> pd.DataFrame:
+    """Per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id."""
+    table = arm_checkpoints(engine, study_id)
+    if kind.partition(":")[0] == "imported":
+        of_arm = table[table["name"] == kind.partition(":")[2]]
+    else:
+        of_arm = table[(table["kind"] == kind) & ((table["share"].astype(float) - share).abs() < 1e-9)]
+    pairs = []
+    for name, checkpoint_id in zip(of_arm["name"], of_arm["id"], strict=True):
+        of_checkpoint = conditions(engine, int(checkpoint_id))
+        base = of_checkpoint[of_checkpoint["method"] == "none"]
+        same = of_checkpoint[of_checkpoint["condition"] == condition_key]
+        if same.empty and condition_key.startswith("random/"):
+            suffix = condition_key.removeprefix("random")
+            same = of_checkpoint[of_checkpoint["condition"].str.endswith(suffix)]
+        if len(base) and len(same):
+            pairs.append((str(name), int(base["condition_id"].iloc[0]), int(same["condition_id"].iloc[0])))
+    return pd.DataFrame(pairs, columns=["checkpoint", "base_id", "condition_id"])
+
+
+def paired_texts(
+    engine: Engine,
+    before_id: int,
+    after_id: int,
+    *,
+    prompt_set_id: int,
+    scorer_id: int,
+    page: int,
+    size: int,
+    order: Order,
+) -> pd.DataFrame:
+    """One page (from 0) of pairs of texts: prompt, base_text, text, base_score, score."""
+    scored = changed_pairs(
+        engine, before_id, after_id, prompt_set_id, scorer_id, page=page, size=size, order=order
+    )
+    keys = list(zip(scored["prompt_id"].astype(int), scored["sample"].astype(int), strict=True))
+    texts = pair_texts(engine, before_id, after_id, keys)
+    return scored.rename(columns={"before": "base_score", "after": "score"}).merge(
+        texts.rename(columns={"before": "base_text", "after": "text"}), on=["prompt_id", "sample"]
+    )
+
+
+def unsteered_conditions(engine: Engine, study_id: int) -> pd.DataFrame:
+    """The unsteered condition of the first seed of every arm: checkpoint, kind, share, condition_id."""
+    table = arm_checkpoints(engine, study_id).sort_values("seed").drop_duplicates(["kind", "share"])
+    rows = []
+    for name, kind, share, checkpoint_id in table[["name", "kind", "share", "id"]].itertuples(index=False):
+        of_checkpoint = conditions(engine, int(checkpoint_id))
+        base = of_checkpoint[of_checkpoint["method"] == "none"]
+        if len(base):
+            rows.append((str(name), kind, share, int(base["condition_id"].iloc[0])))
+    return pd.DataFrame(rows, columns=["checkpoint", "kind", "share", "condition_id"])
+
+
+def score_histogram(
+    engine: Engine, study_id: int, prompt_set_id: int, *, scorer: str, bins: int
+) -> pd.DataFrame:
+    """Scores of unsteered texts in equal bins from 0 to 1, per arm: kind, share, low, high, count."""
+    edges = np.linspace(0, 1, bins + 1)
+    parts = []
+    for base in unsteered_conditions(engine, study_id).to_dict("records"):
+        table = score_counts(engine, int(base["condition_id"]), prompt_set_id, scorer=scorer, bins=bins)
+        if len(table):
+            counts = table.set_index("bin")["n"].reindex(range(bins), fill_value=0).to_numpy()
+            arm = {"kind": base["kind"], "share": base["share"]}
+            parts.append(pd.DataFrame(arm | {"low": edges[:-1], "high": edges[1:], "count": counts}))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+
+
+def principal_components(
+    engine: Engine, checkpoint_id: int, layer: int, head: int, *, position: str
+) -> pd.DataFrame:
+    """First three principal components (x, y, z) of a head's activations, a row per statement.
+
+    Signs are fixed: the largest loading of each is positive. Empty where fewer than three rows were kept.
+    """
+    stored = activations(engine, checkpoint_id, layer, head, position)
+    if stored is None or len(stored.values) < 3:
+        return pd.DataFrame()
+    centred = stored.values - stored.values.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    axes = axes[:3] * np.sign(axes[np.arange(len(axes[:3])), np.abs(axes[:3]).argmax(axis=1)])[:, None]
+    coordinates = np.zeros((len(centred), 3))
+    coordinates[:, : len(axes)] = centred @ axes.T
+    table = stored.examples.rename(columns={"id": "example_id"})
+    return table.assign(x=coordinates[:, 0], y=coordinates[:, 1], z=coordinates[:, 2])
