@@ -13,25 +13,6 @@ from db.holder import is_running
 
 SILENT_AFTER = timedelta(seconds=90)
 """A running stage that has not been heard of for this long is called silent."""
-ORDER = (
-    "text",
-    "mix",
-    "train",
-    "import",
-    "probe",
-    "geometry",
-    "methods",
-    "condition",
-    "conditions",
-    "generate",
-    "score",
-    "evaluate",
-    "summary",
-    "capability",
-    "attack",
-    "relearn",
-    "project",
-)
 
 
 @dataclass(frozen=True)
@@ -57,11 +38,6 @@ class Progress:
     def finished(self) -> bool:
         """Whether every stage known is done."""
         return self.stages > 0 and self.done == self.stages
-
-
-def stage_order(name: str) -> tuple[int, str]:
-    """Sort key: the order in which stages follow one another, unknown ones last by name."""
-    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
 def with_rates(stages: pd.DataFrame) -> pd.DataFrame:

@@ -9,8 +9,9 @@ import streamlit as st
 
 from dashboard import rows
 from dashboard.pace import ticking
-from dashboard.progress import Progress, stage_order, summarise, with_rates
+from dashboard.progress import Progress, summarise, with_rates
 from dashboard.wording import duration, rate
+from db.contract.stages import stage_order, stage_title
 
 
 def _line(table: pd.DataFrame, state: Progress, cut: bool) -> str:
@@ -25,7 +26,7 @@ def _grid(table: pd.DataFrame) -> pd.DataFrame:
     """Subjects by stages, each cell a percentage; empty where a subject has no such stage."""
     shown = table.pivot_table(index="subject", columns="stage", values="fraction", aggfunc="first") * 100
     order = sorted([str(name) for name in shown.columns], key=stage_order)
-    return shown[order].reset_index()
+    return shown[order].rename(columns=stage_title).reset_index()
 
 
 def running_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -33,7 +34,7 @@ def running_rows(table: pd.DataFrame) -> pd.DataFrame:
     mine = table[table["status"] == "running"]
     return pd.DataFrame(
         {
-            "Stage": mine["stage"],
+            "Stage": mine["stage"].map(stage_title),
             "On": mine["subject"],
             "Progress": mine["fraction"] * 100,
             "Rate": [rate(value, unit) for value, unit in zip(mine["rate"], mine["unit"], strict=True)],

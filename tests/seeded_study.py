@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.seeded_database import Size
 
 CREATED = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-STAGES = ("mix", "train", "probe", "evaluate", "project")
+STAGES = ("mix", "train", "probe", "score", "project")
 
 
 @dataclass(frozen=True)

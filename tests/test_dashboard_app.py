@@ -144,7 +144,7 @@ def test_a_running_study_shows_progress_and_curves(tmp_path: Path, monkeypatch: 
     engine = open_writer(build_file(path, TINY))
     values = {"status": "running", "done": 3, "total": 12, "heartbeat": datetime.now(UTC), "finished": None}
     with write_session(engine) as session:
-        session.execute(update(StageRun).where(StageRun.stage == "evaluate").values(**values))
+        session.execute(update(StageRun).where(StageRun.stage == "score").values(**values))
     engine.dispose()
     app = opened(path, monkeypatch)
     assert not app.exception

@@ -181,7 +181,7 @@ def test_how_a_study_stands(tmp_path: Path, rows: list[dict[str, object]], kind:
     assert found.kind == kind and found.sentence.endswith(".")
     assert found.can_resume == (kind in ("gone", "silent", "failed", "stopped"))
     if kind == "gone":
-        assert "its process is gone" in found.sentence and "train of toxic-0-s0" in found.sentence
+        assert "its process is gone" in found.sentence and "training of toxic-0-s0" in found.sentence
 
 
 def test_a_held_study_runs_whatever_its_rows_say(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from dashboard.records import records
 from dashboard.report.blocks import Block, Chart, Code, Facts, Section, Table, Terms
 from dashboard.terms import TERMS
 from dashboard.wording import arm_label, duration, head_name
+from db.contract.stages import stage_title
 
 MAP_POINTS = 4_000
 BEST_HEADS = 12
@@ -170,7 +171,7 @@ def provenance(found: Context, facts: dict[str, str]) -> Section:
     stages = rows.stages(found)
     shown = pd.DataFrame(
         {
-            "Stage": stages["stage"],
+            "Stage": stages["stage"].map(stage_title),
             "On": stages["subject"],
             "State": stages["status"],
             "Working time": [duration(value) for value in stages["seconds"]],

@@ -11,6 +11,7 @@ from dashboard import card, context
 from dashboard.running import process
 from dashboard.running.permission import Home, Refusal
 from dashboard.wording import arm_label, duration
+from db.contract.stages import stage_title
 
 PRESET, PASTE, UPLOAD = "Preset", "Paste", "Upload"
 _PLAN = "_plan"
@@ -77,7 +78,9 @@ def _shown(plan: dict[str, Any]) -> None:
             "Arm": [arm["name"] for arm in plan["arms"]],
             "Kind": [arm_label(arm["kind"], arm["share"], arm["seed"]) for arm in plan["arms"]],
             "Tokens": [arm["tokens"] for arm in plan["arms"]],
-            "Left to do": [", ".join(arm["stages_left"]) or "nothing" for arm in plan["arms"]],
+            "Left to do": [
+                ", ".join(map(stage_title, arm["stages_left"])) or "nothing" for arm in plan["arms"]
+            ],
         }
     )
     card.table(

@@ -13,6 +13,7 @@ from dashboard.progress import gone_stages, summarise
 from dashboard.records import records
 from dashboard.running import process
 from dashboard.running.permission import Home
+from db.contract.stages import stage_title
 from db.holder import holder_of, noted
 
 Kind = Literal[
@@ -85,7 +86,9 @@ def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, now: da
 
 
 def _gone(stages: pd.DataFrame, how: str = "") -> Standing:
-    names = ", ".join(f"{row.stage} of {row.subject}" for row in records(stages.head(3)))
+    names = ", ".join(
+        f"{stage_title(str(row.stage)).lower()} of {row.subject}" for row in records(stages.head(3))
+    )
     more = f" and {len(stages) - 3} more" if len(stages) > 3 else ""
     where = f"; it was at {names}{more}" if names else ""
     return Standing("gone", f"Stopped: its process is gone{how}{where}. Resuming goes on from there.")

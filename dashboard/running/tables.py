@@ -6,9 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import card, context, rows
-from dashboard.progress import stage_order, with_rates
+from dashboard.progress import with_rates
 from dashboard.records import records
 from dashboard.wording import arm_label, duration, rate
+from db.contract.stages import stage_order, stage_title
 
 FIRST = {"failed": 0, "running": 1}
 """States that stand above the others."""
@@ -85,7 +86,7 @@ def failures(table: pd.DataFrame) -> None:
     for row in records(table[table["status"] == "failed"]):
         st.error(
             f"{row.error or 'No reason was recorded.'}",
-            title=f"{row.stage} of {row.subject} failed",
+            title=f"{stage_title(str(row.stage))} of {row.subject} failed",
             icon=":material/error:",
         )
 
@@ -129,7 +130,7 @@ def _stages(every: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
     cut = (table["status"] == "running") & (not alive)
     shown = pd.DataFrame(
         {
-            "Stage": table["stage"],
+            "Stage": table["stage"].map(stage_title),
             "On": table["subject"],
             "State": table["status"].where(~cut, "cut off"),
             "Done": table["fraction"] * 100,

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
+from db.contract.stages import stages_after_arms
 from db.engine import reading
 from db.read.frame import frame
 from db.schema import (
@@ -23,9 +24,6 @@ from db.schema import (
     StageRun,
     Study,
 )
-
-NOT_IN_CHAIN = ("project", "toy", "verdicts")
-"""Stages that no number of a checkpoint comes from."""
 
 
 def checkpoint_metrics(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
@@ -140,7 +138,7 @@ def _stages(connection: Connection, study_id: int | None, subject: str) -> list[
         .where(
             StageRun.study_id == study_id,
             StageRun.subject.in_((subject, "study")),
-            StageRun.stage.not_in(NOT_IN_CHAIN),
+            StageRun.stage.not_in(stages_after_arms()),  # no number of a checkpoint is from these
         )
         .order_by(StageRun.id)
     )
