@@ -14,7 +14,7 @@ from db.engine import open_writer
 from db.schema import Study
 from db.write import read_session
 from pipeline.display import StudyDisplay, stage_lines
-from pipeline.lock import is_held
+from pipeline.execution.lock import is_held
 from pipeline.planning import database_file
 
 

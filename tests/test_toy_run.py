@@ -17,8 +17,8 @@ from db.engine import open_reader, open_writer
 from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 from db.write import read_session
 from pipeline import cli, workers
-from pipeline.lock import study_lock
-from pipeline.progress import Stopped
+from pipeline.execution.lock import study_lock
+from pipeline.execution.progress import Stopped
 from pipeline.toy import runner
 from pipeline.toy.config import parse_config, parse_request
 from pipeline.toy.geometry import entanglement
