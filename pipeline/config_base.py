@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic.config import JsonDict
 from pydantic_core import PydanticUndefined
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0)]
-_ADDED = {"added": True}
+_ADDED: Final[JsonDict] = {"added": True}
 
 
 def added(default: Any = PydanticUndefined, *, default_factory: Callable[[], Any] | None = None) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,17 @@ import pytest
 from pydantic import BaseModel, Field
 from sqlalchemy import create_engine
 
+from db.engine import open_writer
 from pipeline.config import StudyConfig, parse_study
 from pipeline.config_base import Strict, added
 from pipeline.execution.context import StudyContext
 from pipeline.execution.graph import arm_subjects
 from pipeline.execution.stage import STUDY, Subject
 from pipeline.stages import GRAPH
+from tests.tiny_study import run
 
-FROZEN = json.loads((Path(__file__).parent / "fixtures" / "frozen_hashes.json").read_text(encoding="utf-8"))
+FIXTURES = Path(__file__).parent / "fixtures"
+FROZEN = json.loads((FIXTURES / "frozen_hashes.json").read_text(encoding="utf-8"))
 """Hashes that revision 5edd499 gave; `revisions` stand in for those of the data."""
 
 
@@ -101,3 +106,29 @@ def test_added_fields_are_dumped_only_where_they_differ_from_their_default() -> 
     assert changed.model_dump(mode="json")["section"] == {"old": 1, "new": 5, "names": ["a"]}
     assert Study.model_validate(changed.model_dump()) == changed
     assert changed.model_dump(mode="json", include={"section": {"new"}}) == {"section": {"new": 5}}
+
+
+def test_a_home_of_the_first_version_is_finished_and_no_row_changes(tmp_path: Path) -> None:
+    """Rows of studies, arms and stages as revision 5edd499 left them after a study had run to its end."""
+    frozen = json.loads((FIXTURES / "frozen_home.json").read_text(encoding="utf-8"))
+    study, home = tmp_path / "tiny.toml", tmp_path / "home"
+    study.write_text(frozen["study_file"], encoding="utf-8")
+    home.mkdir()
+    database = home / "hormesis.sqlite"
+    open_writer(f"sqlite:///{database}").dispose()
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        for table, rows in frozen["rows"].items():
+            for row in rows:
+                names = ", ".join(f'"{name}"' for name in row)
+                holes = ", ".join("?" for _ in row)
+                connection.execute(f"INSERT INTO {table} ({names}) VALUES ({holes})", list(row.values()))
+    before = _everything(database)
+    done = run(home, "run", str(study))
+    assert done.returncode == 0, done.stderr
+    assert "already finished; nothing to do" in done.stderr
+    assert _everything(database) == before
+
+
+def _everything(database: Path) -> list[str]:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        return list(connection.iterdump())

@@ -22,7 +22,6 @@ from pipeline.execution.provenance import digest
 from pipeline.execution.stage import Stage, Subject
 from pipeline.execution.study import checkpoint_row
 from pipeline.heldout import heldout_windows
-from pipeline.loading import checkpoint_facts
 from pipeline.methods import Ready, open_condition
 from pipeline.stages.chosen import chosen_conditions, chosen_prompts, wants
 from pipeline.stages.text import heldout_documents
@@ -34,7 +33,7 @@ ATTACK_VERSION = 2
 def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write the attacks on a checkpoint's conditions, and the tests between arms that they allow."""
     checkpoint = checkpoint_row(context, subject.name)
-    key = context.inputs.attack(checkpoint_facts(context, checkpoint).weights_hash)
+    key = attack_key(context, subject)
     hardness = context.config.hardness
     conditions = chosen_conditions(context, checkpoint, hardness)
     prompts, seeds, data = chosen_prompts(context, hardness.prompts)

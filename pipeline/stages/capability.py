@@ -25,7 +25,6 @@ from pipeline.execution.progress import Reporter
 from pipeline.execution.provenance import digest
 from pipeline.execution.stage import Stage, Subject
 from pipeline.execution.study import checkpoint_row
-from pipeline.loading import checkpoint_facts
 from pipeline.methods import DetoxCondition, Ready, open_condition
 from pipeline.stages.chosen import chosen_conditions, wants
 from pipeline.stages.condition import metric_row
@@ -38,9 +37,7 @@ def measure_capability(context: StudyContext, subject: Subject, reporter: Report
     """Write capability scores and metrics. Raises CapabilityError where a task cannot be run."""
     checkpoint = checkpoint_row(context, subject.name)
     config = context.config.capability
-    folder = context.folder(
-        "capability", context.inputs.capability(checkpoint_facts(context, checkpoint).weights_hash)
-    )
+    folder = context.folder("capability", capability_key(context, subject))
     conditions = chosen_conditions(context, checkpoint, config)
     tasks = tasks_of(config)
     total = len(conditions) * (len(tasks) + ("cross_entropy" in config.tasks) + bool(config.harness))

@@ -14,7 +14,6 @@ from pipeline.execution.progress import Reporter
 from pipeline.execution.provenance import digest
 from pipeline.execution.stage import Stage, Subject
 from pipeline.execution.study import checkpoint_row
-from pipeline.loading import checkpoint_facts
 from pipeline.methods import Ready, open_condition
 from pipeline.sources import open_source
 from pipeline.stages.chosen import chosen_conditions, chosen_prompts, wants
@@ -28,7 +27,7 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
     """Write how hard each detox of a checkpoint is to undo. Raises ValueError without toxic text."""
     checkpoint = checkpoint_row(context, subject.name)
     config = context.config
-    key = context.inputs.relearn(checkpoint_facts(context, checkpoint).weights_hash)
+    key = relearn_key(context, subject)
     conditions = chosen_conditions(context, checkpoint, config.hardness)
     bare, attacked = conditions[0], conditions[1:]
     texts, source = toxic_texts(config)
