@@ -7,7 +7,7 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -16,10 +16,13 @@ from rich.table import Table
 
 from db.location import database_url, home
 from db.origin import Origin
-from pipeline.config import StudyConfig, load_study, origin
+from pipeline.config import ConfigError, StudyConfig, load_study, origin
 from pipeline.reporting import report
 from pipeline.toy_command import toy
 from pipeline.verdicts_command import verdicts
+
+if TYPE_CHECKING:
+    from pipeline.execution.walk import Outcome
 
 app = typer.Typer(
     name="hormesis",
@@ -51,24 +54,49 @@ def _print_json(value: Any) -> None:
 
 
 @app.command()
-def run(study: StudyName, data: Data = None, workers: Workers = None, as_json: AsJson = False) -> None:
+def run(
+    study: StudyName,
+    data: Data = None,
+    workers: Workers = None,
+    arm: Annotated[
+        str | None, typer.Option("--arm", help="Only this arm, e.g. toxic-10-s0, up to its scores.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Run a study; running it again goes on where it was cut, and does nothing where it is finished."""
-    _run(_study(study, data), workers, as_json, origin(study, data))
+    _run(_study(study, data), as_json, origin(study, data), workers=workers, arm=arm)
 
 
-def _run(config: StudyConfig, workers: int | None, as_json: bool, begun: Origin) -> None:
-    from pipeline.runner import run_study
+def _run(
+    config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
+) -> None:
+    from pipeline.commands.run_study import run_distributed, run_study
+    from pipeline.execution.torchrun import is_distributed
     from pipeline.watching import watching
 
-    if {"LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys():  # set by torchrun
-        _run_together(config)
+    if is_distributed():
+        if arm is not None:
+            raise ConfigError("--arm runs one process; start it without torchrun")
+        outcome = run_distributed(config, home=home(), database_url=database_url())
+        if outcome is not None:
+            _report_run(config, outcome)
         return
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = run_study(
-            config, home=home(), database_url=database_url(), workers=workers, watch=watch, origin=begun
+            config,
+            home=home(),
+            database_url=database_url(),
+            workers=workers,
+            arm=arm,
+            watch=watch,
+            origin=begun,
         )
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
+    _report_run(config, outcome)
+
+
+def _report_run(config: StudyConfig, outcome: Outcome) -> None:
     for failure in outcome.failures:
         console.print(f"[red]failed[/red] {escape(failure)}", highlight=False, soft_wrap=True)
     if outcome.stopped:
@@ -78,21 +106,6 @@ def _run(config: StudyConfig, workers: int | None, as_json: bool, begun: Origin)
         console.print(f"study [bold]{config.name}[/bold] ({config.hash}): {said}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
-
-
-def _run_together(config: StudyConfig) -> None:
-    from pipeline.distributed import run_together
-    from pipeline.progress import Stopped
-    from pipeline.stage import StageFailed
-
-    try:
-        run_together(config, home=home(), database_url=database_url())
-    except StageFailed as error:
-        console.print(f"[red]failed[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-    except Stopped:
-        console.print("stopped; the same command goes on from here")
-        raise typer.Exit(130) from None
 
 
 @app.command()
@@ -171,7 +184,7 @@ def import_model(
     as_json: AsJson = False,
 ) -> None:
     """Put a checkpoint you already have through probing, steering and evaluation."""
-    from pipeline.importing import import_checkpoint
+    from pipeline.commands.import_checkpoint import import_checkpoint
     from pipeline.watching import watching
 
     config = _study(study, data)
@@ -261,7 +274,7 @@ def demo(
     home().mkdir(parents=True, exist_ok=True)
     open_writer(database_url()).dispose()
     with dashboard_process(database_url(), port=port, service=None, browser=browser) as shown:
-        _run(load_study("forum"), None, False, Origin("forum"))
+        _run(load_study("forum"), False, Origin("forum"))
         if wait:
             console.print("the dashboard stays open; Ctrl-C ends it")
             raise typer.Exit(shown.wait_for_end())
@@ -284,7 +297,7 @@ def main() -> None:
         # A plain ValueError is a mistake of ours and deserves its traceback; theirs have their own classes.
         if type(error) is ValueError:
             raise
-        from pipeline.stage import plain_words
+        from pipeline.execution.stage import plain_words
 
         sys.stderr.write(f"hormesis: {plain_words(error)}\n")
         sys.exit(2)

@@ -18,7 +18,7 @@ from sqlalchemy import select
 from db.schema import Example
 from db.write import read_session
 from pipeline.config import StudyConfig
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.feature_cells import Clusters, Variable, find_clusters, variable
 from pipeline.loading import probe_set_id
 from pipeline.probe_splits import NO_GROUP

@@ -16,10 +16,9 @@ from backend.crossentropy import DocumentLosses, Windows, prepare_windows
 from backend.models import LoadedModel
 from db.files import atomic_file
 from pipeline.config import ConfigError, StudyConfig
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.methods.prefixes import prefixes
 from pipeline.methods.ready import Ready
-from pipeline.registry import Inputs
 
 WINDOW = 256
 """Tokens of context for held-out losses, or the model's own context where that is shorter."""
@@ -38,9 +37,9 @@ def loss_file(name: str, strength: float) -> str:
     return f"{name}@{strength!r}.npz" if strength else f"{name}.npz"
 
 
-def losses_folder(context: StudyContext, inputs: Inputs, weights: str) -> Path:
+def losses_folder(context: StudyContext, weights: str) -> Path:
     """Where a checkpoint's held-out losses lie."""
-    return context.folder("losses", inputs.condition(weights))
+    return context.folder("losses", context.inputs.condition(weights))
 
 
 def window_length(config: StudyConfig, loaded: LoadedModel) -> int:

@@ -15,7 +15,7 @@ from backend.steering import HeadDirection
 from db.blocks import decode_float32
 from db.schema import Checkpoint, Direction, Probe, ProbeSet
 from db.write import read_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 
 SMALL = 20_000_000
 """Parameters below which bfloat16 gains nothing on a CPU."""

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, create_engine, func, select
 
 from db.engine import DatabaseProblem, open_reader, reading
 from db.schema import Arm, StageRun, Study, TrainPoint
 from pipeline.config import StudyConfig
 from pipeline.config_methods import PreferenceConfig, TuningConfig
-from pipeline.context import plan_arms
+from pipeline.execution.context import StudyContext
+from pipeline.execution.graph import arm_subjects
+from pipeline.execution.stage import STUDY, arm_of
+from pipeline.execution.workers import cores
 from pipeline.mixes import added_tokens
-from pipeline.registry import Inputs, arm_stages
+from pipeline.reading import source_revisions
 from pipeline.scales import check_heads, estimate, model_config, train_settings
-from pipeline.toy.stage import models, toy_stage
-from pipeline.workers import cores
+from pipeline.stages import GRAPH, toy
 
 FORUM_VOCABULARY = 400
 """About as many ids as the forum language needs; the exact number hardly moves an estimate."""
@@ -69,54 +72,55 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     Raises SourceError where a source is missing, so that a plan that prints can be run, and DatabaseProblem
     for a database that cannot be read.
     """
-    from pipeline.stages.text import source_revisions
-
     check_heads(config)
     revisions = source_revisions(config)
-    inputs = Inputs(config, revisions)
-    known = _known(config, database_url)
-    done, rate = known.done, known.rate
+    # Keys of arms and checkpoints digest no rows, so an engine that is never connected will do.
+    context = StudyContext(config, 0, Path(), create_engine("sqlite://"), revisions)
+    measured = _measured(config, database_url)
+    rate = measured.rate
     words = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary
     architecture = model_config(config.scale, words, eos=0)
     settings = train_settings(config.scale, config.training, seed=0)
     arms, tokens = [], 0
-    for arm in plan_arms(config):
+    for subject in arm_subjects(context):
+        arm = arm_of(subject)
         size = config.clean_tokens + added_tokens(config.clean_tokens, arm.share)
         left = tuple(
             stage.name
-            for stage in arm_stages(inputs, arm)
-            if done.get((stage.name, arm.name)) != stage.input_hash
+            for stage in GRAPH.of_subject(config, subject)
+            if measured.done.get((stage.name, arm.name)) != stage.key(context, subject)
         )
         tokens += size if "train" in left else 0
         arms.append(ArmEstimate(arm.name, arm.kind, arm.share, arm.seed, size, left))
-    one = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
+    model = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
     width = 2 if words < 65_536 else 4
     side_by_side = min(cores(), max(1, len(arms)))
     tuning = tuning_tokens(config) * sum("methods" in arm.stages_left for arm in arms)
     left_to_do = [stage for arm in arms for stage in arm.stages_left if stage not in ("mix", "train")]
-    other = _other_seconds(left_to_do, known, tuning)
+    other = _other_seconds(left_to_do, measured, tuning)
     pools = sum(arm.tokens for arm in arms) * width
     return StudyEstimate(
         name=config.name,
         hash=config.hash,
         scale=config.scale,
-        parameters=one.parameters,
+        parameters=model.parameters,
         arms=tuple(arms),
         tokens_to_train=tokens,
         tokens_to_tune=tuning,
-        disk_bytes=pools + len(arms) * (1 + len(config.methods.tuned)) * one.checkpoint_bytes,
-        memory_bytes=one.memory_bytes * side_by_side,
+        disk_bytes=pools + len(arms) * (1 + len(config.methods.tuned)) * model.checkpoint_bytes,
+        memory_bytes=model.memory_bytes * side_by_side,
         seconds=tokens / (rate * side_by_side) if rate else None,
         rate=rate,
         other_seconds=None if other is None else other / side_by_side,
         sources=revisions,
-        toy_models=_toy_models(config, done),
+        toy_models=_toy_models(context, measured),
     )
 
 
-def _toy_models(config: StudyConfig, done: dict[tuple[str, str], str]) -> int:
-    stage = toy_stage(config)
-    return models(config) if stage and done.get((stage.name, stage.subject)) != stage.input_hash else 0
+def _toy_models(context: StudyContext, measured: _Measured) -> int:
+    stage = toy.STAGE
+    is_left = measured.done.get((stage.name, STUDY.name)) != stage.key(context, STUDY)
+    return toy.models(context.config) if stage.when(context.config, STUDY) and is_left else 0
 
 
 PAIR_TOKENS = 64
@@ -137,7 +141,7 @@ def tuning_tokens(config: StudyConfig) -> int:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Measured:
     """What a database tells: finished stages, the mean training rate and mean seconds of stages at this
     scale.
     """
@@ -147,19 +151,19 @@ class _Known:
     seconds: dict[str, float]
 
 
-def _other_seconds(stages: list[str], known: _Known, tuning: int) -> float | None:
+def _other_seconds(stages: list[str], measured: _Measured, tuning: int) -> float | None:
     """Seconds of these stages one after another; fine-tuning never measured is taken from the training
     rate.
     """
-    seconds = dict(known.seconds)
-    if "methods" in stages and "methods" not in seconds and known.rate:
-        seconds["methods"] = tuning / known.rate / stages.count("methods")
+    seconds = dict(measured.seconds)
+    if "methods" in stages and "methods" not in seconds and measured.rate:
+        seconds["methods"] = tuning / measured.rate / stages.count("methods")
     if any(stage not in seconds for stage in stages):
         return None
     return sum(seconds[stage] for stage in stages)
 
 
-def _known(config: StudyConfig, database_url: str) -> _Known:
+def _measured(config: StudyConfig, database_url: str) -> _Measured:
     """Finished stages of this study, and what was measured at this scale."""
     stages = (
         select(StageRun.stage, StageRun.subject, StageRun.input_hash)
@@ -180,17 +184,17 @@ def _known(config: StudyConfig, database_url: str) -> _Known:
         .group_by(StageRun.stage)
     )
 
-    def look(connection: Connection) -> _Known:
+    def look(connection: Connection) -> _Measured:
         done = {(stage, subject): key for stage, subject, key in connection.execute(stages)}
         rate = connection.scalar(speed)
         seconds = {stage: float(mean) for stage, mean in connection.execute(times)}
-        return _Known(done, float(rate) if rate else None, seconds)
+        return _Measured(done, float(rate) if rate else None, seconds)
 
     try:
         return reading(open_reader(database_url), look)
     except DatabaseProblem as problem:
         if problem.kind in ("missing", "empty"):
-            return _Known({}, None, {})
+            return _Measured({}, None, {})
         raise
 
 

@@ -16,7 +16,7 @@ from db.engine import open_reader
 from db.schema import Checkpoint, Study
 from db.write import read_session
 from pipeline.config import parse_study
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.loading import checkpoint_facts, open_checkpoint, open_weights, steering_directions
 from pipeline.methods import read_condition
 

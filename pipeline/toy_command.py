@@ -103,9 +103,9 @@ def toy(
 
 
 def _run_all(configs: list[ToyConfig], request: ToyRequest, as_json: bool) -> None:
-    from pipeline.progress import Stopped
-    from pipeline.threads import stop_on_ctrl_c
-    from pipeline.workers import cores
+    from pipeline.execution.progress import Stopped
+    from pipeline.execution.threads import stop_on_ctrl_c
+    from pipeline.execution.workers import cores
 
     console = Console(stderr=True)
     stop = threading.Event()

@@ -32,8 +32,8 @@ from transformers import (
 from transformers.utils import logging as library_logging
 
 from db.files import atomic_folder, write_json
+from pipeline.execution.progress import Stopped
 from pipeline.mixes import Mix
-from pipeline.progress import Stopped
 from pipeline.scales import TrainSettings
 from pipeline.tokenization import fingerprint
 from pipeline.training_arguments import arguments_for

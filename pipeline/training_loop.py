@@ -25,7 +25,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from pipeline.progress import Stopped
+from pipeline.execution.progress import Stopped
 from pipeline.training_data import Windows, as_is, window_loss
 from pipeline.training_state import prune, seal
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 from db.engine import DatabaseProblem, open_reader, reading
 from db.schema import Study
 from pipeline.display import StageLine, StudyDisplay, stage_lines
-from pipeline.lock import is_held
+from pipeline.execution.lock import is_held
 
 
 @contextmanager

@@ -17,9 +17,9 @@ import pipeline.stages.tokens as tokens_stage
 from db.engine import open_writer
 from pipeline import cli
 from pipeline.config import load_study
-from pipeline.context import StudyContext
-from pipeline.registry import Inputs, register
-from pipeline.stage import Stage, StageFailed, run_stage
+from pipeline.execution.context import StudyContext
+from pipeline.execution.stage import STUDY, StageFailed, run_stage
+from pipeline.execution.study import study_row
 from tests.tiny import save_tiny
 from tests.tiny_study import run, write_study
 
@@ -260,12 +260,11 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
 
     own_home.mkdir()
     engine = open_writer(url)
-    context = StudyContext(study, register(engine, study), own_home, engine)
-    inputs = Inputs(study, text_stage.source_revisions(study))
-    stage = Stage("text", "study", inputs.text)
+    revisions = text_stage.source_revisions(study)
+    context = StudyContext(study, study_row(engine, study), own_home, engine, revisions)
     with monkeypatch.context() as patched:
         patched.setattr(tokens_stage, "build_pool", full)
         with pytest.raises(StageFailed, match="the disk is full"):
-            run_stage(context, stage, lambda reporter: text_stage.prepare(context, inputs, reporter))
+            run_stage(context, text_stage.STAGE, STUDY)
     assert not [name for name in files(own_home) if name.endswith((".part", ".tmp"))]
-    assert run_stage(context, stage, lambda reporter: text_stage.prepare(context, inputs, reporter))
+    assert run_stage(context, text_stage.STAGE, STUDY)

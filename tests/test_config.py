@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import PRESETS, ConfigError, load_study, parse_study
-from pipeline.context import plan_arms
+from pipeline.execution.arms import plan_arms
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.toml")))

@@ -15,6 +15,7 @@ from db.blocks import decode_float16, decode_float32, decode_int64
 from db.engine import open_writer
 from db.schema import (
     ActivationBlock,
+    Checkpoint,
     Direction,
     Entanglement,
     ExampleList,
@@ -25,13 +26,13 @@ from db.schema import (
 )
 from db.write import read_session, write_session
 from pipeline.config import load_study
-from pipeline.context import StudyContext
 from pipeline.entanglement import entanglement
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter, Stopped, silent
+from pipeline.execution.stage import Subject
 from pipeline.features import labelled
 from pipeline.loading import open_checkpoint
 from pipeline.logit_lens import decode
-from pipeline.progress import Reporter, Stopped, silent
-from pipeline.registry import Inputs
 from pipeline.stages.geometry import DRAWS, measure_geometry
 from pipeline.stages.head_summary import write_head_summaries
 from pipeline.stages.spreads import spreads
@@ -42,7 +43,7 @@ TABLES = (FeatureCosine, Entanglement, LensToken)
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StudyContext, Inputs]]:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
     """A study of two arms with two seeds, run to its end."""
     from pipeline.stages.text import source_revisions
 
@@ -54,7 +55,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StudyConte
     assert done.returncode == 0, done.stderr
     config = load_study(str(file))
     engine = open_writer(f"sqlite:///{folder / 'home' / 'hormesis.sqlite'}")
-    yield StudyContext(config, 1, folder / "home", engine), Inputs(config, source_revisions(config))
+    yield StudyContext(config, 1, folder / "home", engine, source_revisions(config))
     engine.dispose()
 
 
@@ -88,8 +89,15 @@ def kept(context: StudyContext, checkpoint: int) -> tuple[list[tuple[int, int]],
     return places, np.stack(values, axis=1)
 
 
-def test_rows_are_what_the_kept_activations_say(study: tuple[StudyContext, Inputs]) -> None:
-    context, _ = study
+def subject(context: StudyContext, checkpoint: int) -> Subject:
+    """A checkpoint as the stage is given it."""
+    with read_session(context.engine) as session:
+        row = session.get_one(Checkpoint, checkpoint)
+        return Subject(row.name, weights=row.weights_hash)
+
+
+def test_rows_are_what_the_kept_activations_say(study: StudyContext) -> None:
+    context = study
     known = labelled(context)
     assert len(known.ids) == 600 and {one.name for one in known.variables} >= {"topic", "sentiment"}
     for checkpoint in (1, 4):
@@ -123,8 +131,8 @@ def test_rows_are_what_the_kept_activations_say(study: tuple[StudyContext, Input
                     assert one.feature == names[largest.feature[at]]
 
 
-def test_words_are_those_of_the_stored_directions(study: tuple[StudyContext, Inputs]) -> None:
-    context, _ = study
+def test_words_are_those_of_the_stored_directions(study: StudyContext) -> None:
+    context = study
     loaded = open_checkpoint(context, 4)
     with read_session(context.engine) as session:
         words = session.scalars(
@@ -147,9 +155,9 @@ def test_words_are_those_of_the_stored_directions(study: tuple[StudyContext, Inp
 
 
 def test_running_again_changes_nothing_and_drops_heads_no_longer_kept(
-    study: tuple[StudyContext, Inputs],
+    study: StudyContext,
 ) -> None:
-    context, inputs = study
+    context = study
     before = everything(context)
     assert all(before.values())
     with write_session(context.engine) as session:
@@ -157,15 +165,13 @@ def test_running_again_changes_nothing_and_drops_heads_no_longer_kept(
         assert old is not None
         copied = {one.name: getattr(old, one.name) for one in Entanglement.__table__.columns}
         session.add(Entanglement(**copied | {"id": None, "layer": 99}))
-    measure_geometry(context, inputs, 1, silent())
+    measure_geometry(context, subject(context, 1), silent())
     assert everything(context) == before
 
 
 @pytest.mark.parametrize("after", [0, 1, 2])
-def test_cut_at_any_place_and_run_again_gives_the_same_rows(
-    study: tuple[StudyContext, Inputs], after: int
-) -> None:
-    context, inputs = study
+def test_cut_at_any_place_and_run_again_gives_the_same_rows(study: StudyContext, after: int) -> None:
+    context = study
     before = everything(context)
     with write_session(context.engine) as session:
         for model in TABLES:
@@ -179,17 +185,17 @@ def test_cut_at_any_place_and_run_again_gives_the_same_rows(
 
     cut = Reporter(lambda done, total, unit, message: None, stop)
     with pytest.raises(Stopped):
-        measure_geometry(context, inputs, 2, cut)
+        measure_geometry(context, subject(context, 2), cut)
     there = {name: len(found) for name, found in everything(context).items()}
     # Written in one go: all of a checkpoint's rows, or none.
     whole = {name: len(found) for name, found in before.items()}
     assert there == whole or all(there[name] < whole[name] for name in whole)
-    measure_geometry(context, inputs, 2, silent())
+    measure_geometry(context, subject(context, 2), silent())
     assert everything(context) == before
 
 
-def test_summaries_of_heads_are_means_of_the_probes(study: tuple[StudyContext, Inputs]) -> None:
-    context, _ = study
+def test_summaries_of_heads_are_means_of_the_probes(study: StudyContext) -> None:
+    context = study
     before = rows(context.engine, HeadSummary)
     write_head_summaries(context)
     assert rows(context.engine, HeadSummary) == before
@@ -217,8 +223,8 @@ def _summaries(context: StudyContext) -> list[HeadSummary]:
         return list(session.scalars(select(HeadSummary)))
 
 
-def test_entanglement_of_an_arm_is_that_of_its_selected_heads(study: tuple[StudyContext, Inputs]) -> None:
-    context, _ = study
+def test_entanglement_of_an_arm_is_that_of_its_selected_heads(study: StudyContext) -> None:
+    context = study
     query = (
         select(Entanglement.checkpoint_id, Entanglement.value)
         .join(
@@ -242,9 +248,9 @@ def test_entanglement_of_an_arm_is_that_of_its_selected_heads(study: tuple[Study
     assert stored
 
 
-def test_spreads_of_seeds_are_pooled_variances(study: tuple[StudyContext, Inputs]) -> None:
+def test_spreads_of_seeds_are_pooled_variances(study: StudyContext) -> None:
     """A loss over all arms; a score over the clean arms or over the others, for it has bounds."""
-    context, _ = study
+    context = study
     with context.engine.connect() as connection:
         table = pd.read_sql(
             text(
@@ -269,16 +275,16 @@ def test_spreads_of_seeds_are_pooled_variances(study: tuple[StudyContext, Inputs
         assert len(found) > 8
 
 
-def test_a_study_that_kept_nothing_has_no_cosines(study: tuple[StudyContext, Inputs], tmp_path: Path) -> None:
+def test_a_study_that_kept_nothing_has_no_cosines(study: StudyContext, tmp_path: Path) -> None:
     import shutil
 
-    context, inputs = study
+    context = study
     shutil.copytree(context.home, tmp_path / "home")
     engine = open_writer(f"sqlite:///{tmp_path / 'home' / 'hormesis.sqlite'}")
     bare = StudyContext(context.config, 1, tmp_path / "home", engine)
     with write_session(engine) as session:
         session.execute(delete(ActivationBlock).where(ActivationBlock.checkpoint_id == 3))
-    measure_geometry(bare, inputs, 3, silent())
+    measure_geometry(bare, subject(bare, 3), silent())
     for model in TABLES:
         with read_session(engine) as session:
             mine = session.scalars(select(model).where(model.checkpoint_id == 3)).all()

@@ -30,9 +30,11 @@ from pipeline.attacks.judging import mcnemar, rate_interval, two_proportions
 from pipeline.attacks.relearning import crossing, first_crossing
 from pipeline.capability.items import minimal_pairs, tasks_of
 from pipeline.config import ConfigError, load_study, parse_study
-from pipeline.context import ArmPlan, StudyContext
-from pipeline.registry import Inputs, arm_stages
+from pipeline.execution.arms import ArmPlan
+from pipeline.execution.context import StudyContext
+from pipeline.execution.stage import Subject
 from pipeline.sources import SourceError
+from pipeline.stages import GRAPH
 from pipeline.stages.text import source_revisions
 from tests.harness_tasks import harness_folder
 from tests.tiny_study import run, write_study
@@ -178,7 +180,9 @@ def test_sections_are_checked_and_off_by_default() -> None:
     plain = parse_study({"name": "x"})
     assert not plain.hardness.attacks and not plain.capability.wanted
     arm = ArmPlan("toxic-10-s0", "toxic", 0.1, 0)
-    assert not {"attack", "relearn", "capability"} & {one.name for one in arm_stages(Inputs(plain, {}), arm)}
+    assert not {"attack", "relearn", "capability"} & {
+        one.name for one in GRAPH.of_subject(plain, Subject(arm.name, arm))
+    }
     with pytest.raises(ConfigError, match=r"hardness\.attacks"):
         parse_study({"name": "x", "hardness": {"attacks": ["ddos"]}})
     with pytest.raises(ConfigError, match="ascending"):
@@ -201,8 +205,10 @@ def test_stages_follow_the_arms_asked_for() -> None:
     )  # fmt: skip
 
     def of(kind: str, share: float, seed: int, study: Any = config) -> dict[str, str]:
-        made = arm_stages(Inputs(study, {}), ArmPlan("a", kind, share, seed))
-        return {one.name: one.input_hash for one in made}
+        context = StudyContext(study, 0, Path(), create_engine("sqlite://"))
+        arm = ArmPlan("a", kind, share, seed)
+        subject = Subject("a", arm, context.inputs.train(arm))
+        return {stage.name: stage.key(context, subject) for stage in GRAPH.of_subject(study, subject)}
 
     assert {"attack", "relearn", "capability"} <= set(of("toxic", 0.1, 0))
     for other in (("toxic", 0.1, 1), ("toxic", 0.25, 0), ("clean-forum", 0.1, 0)):

@@ -25,12 +25,11 @@ from backend.steering import steered
 from db.contract.methods import MethodError, parse_method
 from db.engine import open_writer
 from pipeline.config import ConfigError, parse_study
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.methods import open_condition, read_condition, read_conditions
 from pipeline.methods.plan import families, strengths
 from pipeline.methods.prefixes import FORUM_PROMPT, check_prefixes, prefixes
 from pipeline.reading import source_revisions
-from pipeline.registry import Inputs
 from pipeline.sources import SourceError, open_source
 from pipeline.stages.generate import row_seed
 from tests.tiny_study import rows, run, write_study
@@ -306,30 +305,30 @@ def test_another_method_leaves_what_was_said_under_the_others_alone(
     assert times < 5  # the weights were found, not trained again
 
 
-def opened(home: Path) -> tuple[StudyContext, Inputs, int]:
-    """The first study of a home, its hash chain, and the checkpoint of its toxic arm."""
+def opened(home: Path) -> tuple[StudyContext, int]:
+    """The first study of a home, and the checkpoint of its toxic arm."""
     engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
     with engine.connect() as connection:
         study, config = connection.execute(text("SELECT id, config FROM study ORDER BY id LIMIT 1")).one()
         query = text("SELECT id FROM checkpoint WHERE name = 'toxic-25-s0' AND study_id = :study")
         checkpoint = connection.execute(query, {"study": study}).scalar_one()
     parsed = parse_study(json.loads(config))
-    return StudyContext(parsed, study, home, engine), Inputs(parsed, source_revisions(parsed)), checkpoint
+    return StudyContext(parsed, study, home, engine, source_revisions(parsed)), checkpoint
 
 
 @pytest.mark.slow
 def test_conditions_are_opened_as_they_were_measured(finished: tuple[Path, Path]) -> None:
-    context, inputs, checkpoint = opened(finished[1])
+    context, checkpoint = opened(finished[1])
     conditions = read_conditions(context, checkpoint)
     assert conditions[0].key == "none" and {one.key for one in conditions} == SHARED
     paths = [str((one.tuned or {}).get("path", "")) for one in conditions]
     assert len([1 for a, b in pairwise(paths) if a != b]) == 2  # two changes of weights
     prompts = [row.text for row in prompt_set(24)]
     stored = rows(finished[1])["generation"]
-    base = open_condition(context, inputs, checkpoint, conditions[0])
+    base = open_condition(context, checkpoint, conditions[0])
     hashes = {base.loaded.weights_hash()}
     for one in conditions:
-        ready = open_condition(context, inputs, checkpoint, one)
+        ready = open_condition(context, checkpoint, one)
         hashes.add(ready.loaded.weights_hash())
         assert bool(ready.prefix) == (one.method == "prompt") and (ready.rows[0] is None) == (not one.n_heads)
         made = ready.generate(
@@ -354,8 +353,8 @@ def test_a_tuned_and_steered_condition_is_saved_as_an_ordinary_checkpoint(
     for folder, name in (("tuned", "dpo"), ("both", key), ("base", "none")):
         done = run(home, "save", "toxic-25-s0", str(tmp_path / folder), "--condition", name)
         assert done.returncode == 0, done.stderr
-    context, inputs, checkpoint = opened(home)
-    ready = open_condition(context, inputs, checkpoint, read_condition(context, checkpoint, key))
+    context, checkpoint = opened(home)
+    ready = open_condition(context, checkpoint, read_condition(context, checkpoint, key))
     ids = torch.arange(5, 25)[None]
     with torch.inference_mode():
         logits = {

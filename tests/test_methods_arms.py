@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from backend.forum import VOCABULARY, corpus, judge
 from pipeline import mix_stream
 from pipeline.config import StudyConfig, parse_study
-from pipeline.context import plan_arms
+from pipeline.execution.arms import plan_arms
 from pipeline.methods.prefixes import mark, mark_words, marks
 from pipeline.mix_stream import Annotation
 from pipeline.mixes import Mix, build_mix, open_mix

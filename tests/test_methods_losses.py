@@ -15,6 +15,7 @@ from tiny import tiny_loaded
 
 from backend.loaded import LoadedModel
 from pipeline.config_methods import PreferenceConfig, TuningConfig
+from pipeline.execution.progress import Stopped
 from pipeline.methods.losses import (
     Completions,
     completions,
@@ -24,7 +25,6 @@ from pipeline.methods.losses import (
 )
 from pipeline.methods.pairs import TextPair, TokenPair, split_pairs, tokenise
 from pipeline.methods.tuning import open_tuning, tune
-from pipeline.progress import Stopped
 
 
 def pairs(count: int, seed: int = 0) -> list[TokenPair]:

@@ -35,7 +35,7 @@ from db.holder import holder_of, lock_path
 from db.origin import Origin, origin_of, remember
 from db.processes import is_running
 from pipeline.config import PRESETS, load_study, origin
-from pipeline.lock import AlreadyRunning, is_held, study_lock
+from pipeline.execution.lock import AlreadyRunning, is_held, study_lock
 from tests.tiny_study import STUDY, write_study
 
 HASH = "a" * 16
@@ -43,7 +43,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HOLD = """
 import signal, sys, time
 from pathlib import Path
-from pipeline.lock import study_lock
+from pipeline.execution.lock import study_lock
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job may have been told to ignore it
 with study_lock(Path(sys.argv[1]), sys.argv[2]):
     print("held", flush=True)

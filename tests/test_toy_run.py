@@ -17,8 +17,8 @@ from db.engine import open_reader, open_writer
 from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 from db.write import read_session
 from pipeline import cli, workers
-from pipeline.lock import study_lock
-from pipeline.progress import Stopped
+from pipeline.execution.lock import study_lock
+from pipeline.execution.progress import Stopped
 from pipeline.toy import runner
 from pipeline.toy.config import parse_config, parse_request
 from pipeline.toy.geometry import entanglement
@@ -141,8 +141,12 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
     request = parse_request({"shares": [0.01, 1.0], "seeds": [0, 1, 2]})
     seen: list[float] = []
 
+    reports = 0
+
     def stop() -> bool:
-        return len(seen) > 7
+        nonlocal reports
+        reports += 1
+        return reports > 7
 
     def watch(done: float, total: float) -> None:
         seen.append(done / total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,16 +13,16 @@ from db.engine import open_reader, open_writer
 from db.read import toy_experiments, verdicts
 from db.schema import StageRun, ToyRun
 from db.write import read_session, write_session
-from pipeline.claims.stage import verdict_stage
 from pipeline.config import ConfigError, StudyConfig, load_study, parse_study
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Stopped
+from pipeline.execution.stage import STUDY, run_stage
+from pipeline.execution.study import study_row
 from pipeline.planning import plan_study
-from pipeline.progress import Stopped
-from pipeline.registry import register
-from pipeline.stage import run_stage
+from pipeline.stages.toy import STAGE, models, requested
+from pipeline.stages.verdicts import verdicts_key
 from pipeline.toy import runner
 from pipeline.toy.runner import run_toy
-from pipeline.toy.stage import asked, make_toys, models, toy_stage
 from tests.tiny_study import run, write_study
 
 TOY = {"settings": ["bottleneck"], "seeds": 2}
@@ -34,13 +35,12 @@ def asking(**section: object) -> StudyConfig:
 def opened(config: StudyConfig, home: Path) -> StudyContext:
     home.mkdir(exist_ok=True)
     engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
-    return StudyContext(config, register(engine, config), home, engine)
+    return StudyContext(config, study_row(engine, config), home, engine)
 
 
 def work(context: StudyContext) -> bool:
-    stage = toy_stage(context.config)
-    assert stage is not None
-    return run_stage(context, stage, lambda reporter: make_toys(context, reporter))
+    assert STAGE.when(context.config, STUDY)
+    return run_stage(context, STAGE, STUDY)
 
 
 def runs(context: StudyContext) -> int:
@@ -48,16 +48,16 @@ def runs(context: StudyContext) -> int:
         return session.scalar(select(func.count(ToyRun.id))) or 0
 
 
-def test_asking_for_it_makes_no_other_study() -> None:
+def test_asking_for_it_makes_no_other_study(tmp_path: Path) -> None:
     assert asking().hash == parse_study({"name": "toys"}).hash
-    assert toy_stage(parse_study({"name": "toys"})) is None
+    assert not STAGE.when(parse_study({"name": "toys"}), STUDY)
     hashes = {
-        toy_stage(asking(**section)).input_hash  # type: ignore[union-attr]
+        STAGE.key(opened(asking(**section), tmp_path / "home"), STUDY)
         for section in (TOY, TOY | {"seeds": 3}, {"settings": ["literal"]}, {"settings": ["disjoint"]})
     }
     assert len(hashes) == 4
     assert models(load_study("forum-full")) == 4 * 10 * 9
-    configs, request = asked(asking())
+    configs, request = requested(asking())
     assert [one.setting for one in configs] == ["bottleneck"] and request.seeds == (0, 1)
 
 
@@ -80,15 +80,15 @@ def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
     context = opened(asking(), tmp_path / "home")
     url = context.engine.url.render_as_string(hide_password=False)
     assert plan_study(context.config, url).toy_models == 18
-    before = verdict_stage(context).input_hash
-    assert verdict_stage(opened(parse_study({"name": "toys"}), tmp_path / "home")).input_hash == before
+    before = verdicts_key(context, STUDY)
+    assert verdicts_key(opened(parse_study({"name": "toys"}), tmp_path / "home"), STUDY) == before
     assert work(context) and runs(context) == 18
     assert not work(context)
-    assert verdict_stage(context).input_hash != before
+    assert verdicts_key(context, STUDY) != before
     assert plan_study(context.config, url).toy_models == 0
     # A study that asks for more trains only what is lacking, and one that asks for the same nothing.
     other = opened(parse_study({"name": "others", "toy": TOY}), tmp_path / "home")
-    configs, request = asked(other.config)
+    configs, request = requested(other.config)
     assert run_toy(configs[0], request, home=other.home, database_url=url).made == 0
     assert work(other) and runs(other) == 18
     more = opened(asking(settings=["bottleneck"], seeds=3), tmp_path / "home")
@@ -98,9 +98,7 @@ def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
 def test_a_stop_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MOST_MODELS", 9)
     context = opened(asking(), tmp_path / "home")
-    stopping = StudyContext(
-        context.config, context.study_id, context.home, context.engine, lambda: runs(context) >= 9
-    )
+    stopping = replace(context, should_stop=lambda: runs(context) >= 9)
     with pytest.raises(Stopped):
         work(stopping)
     assert runs(context) == 9

@@ -43,6 +43,7 @@ STAGES: Final = (
 )
 """In the order in which they run."""
 _TITLES: Final = {stage.name: stage.title for stage in STAGES}
+_LEVELS: Final = {stage.name: stage.level for stage in STAGES}
 _NAMES: Final = tuple(_TITLES)
 
 
@@ -54,6 +55,11 @@ def stage_order(name: str) -> tuple[int, str]:
 def stage_title(name: str) -> str:
     """A stage's title; an unknown one keeps its name."""
     return _TITLES.get(name, name)
+
+
+def stage_level(name: str) -> Level:
+    """What a stage is done for. Raises KeyError for an unknown one."""
+    return _LEVELS[name]
 
 
 def stages_after_arms() -> tuple[str, ...]:

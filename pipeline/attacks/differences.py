@@ -16,7 +16,7 @@ from sqlalchemy import select
 from db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
 from db.write import read_session, replace_rows, write_session
 from pipeline.attacks.judging import mcnemar, two_proportions
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.frames import groups, summary_row
 from pipeline.statistics import SCORE, mean_interval, over_seeds
 

@@ -16,7 +16,7 @@ from backend.forum.judge import undecided
 from backend.forum.words import GROUPS
 from backend.forum.writer import KINDS, Latents, body, dress, latents
 from pipeline.config_hardness import HardnessConfig
-from pipeline.provenance import digest
+from pipeline.execution.provenance import digest
 from pipeline.sources.files import content_hash
 
 GOALS = "forum goals 2"

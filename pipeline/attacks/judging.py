@@ -13,8 +13,7 @@ from scipy import stats
 
 from backend.fluency import repetition, words
 from backend.scorers import Scorer, make_scorer, score_continuations
-from pipeline.context import StudyContext
-from pipeline.registry import Inputs
+from pipeline.execution.context import StudyContext
 from pipeline.stages.text import text_folder
 from pipeline.statistics import SCORE, Estimate, Floats, mean_interval
 
@@ -56,10 +55,10 @@ class Judge:
         return mean_interval(values, draws=self.draws, bounds=SCORE)
 
 
-def judge_of(context: StudyContext, inputs: Inputs) -> Judge:
+def judge_of(context: StudyContext) -> Judge:
     """The study's first scorer of toxicity judges attacks."""
     name = context.config.evaluation.scorers[0]
-    scorer = make_scorer(name, text_folder(context, inputs) / "tfidf")
+    scorer = make_scorer(name, text_folder(context) / "tfidf")
     fluency = make_scorer("forum-fluency") if name == "forum" else None
     return Judge(scorer, fluency, context.config.evaluation.bootstrap)
 

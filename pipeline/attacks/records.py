@@ -13,7 +13,7 @@ from sqlalchemy import delete, select
 
 from db.schema import Attack, AttackOutcome, AttackPoint, AttackTrial
 from db.write import read_session, upsert, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.statistics import Estimate
 
 COLUMNS = ("kind", "setting", "data", "scorer", "rule", "budget", "budget_unit")

@@ -1,7 +1,7 @@
 """Detox methods behind one interface: a checkpoint under any of them is opened and used in the same way.
 
     for condition in read_conditions(context, checkpoint):
-        ready = open_condition(context, inputs, checkpoint, condition)
+        ready = open_condition(context, checkpoint, condition)
         texts = ready.generate(prompts, seeds=seeds, new_tokens=24)          # prefix and steering included
         losses = ready.losses(windows, batch_size=32)                        # paired with the bare model's
         ...                                                                  # or by hand:

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from db.schema import Condition
 from db.write import read_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from backend.models import LoadedModel
 from backend.steering import Intervention, RowSteering, iti
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.loading import SMALL, checkpoint_facts, open_weights, steering_directions
 from pipeline.methods.condition import DetoxCondition
 from pipeline.methods.ready import Ready
-from pipeline.registry import Inputs
 
 
 class NoDirections(ValueError):
@@ -20,7 +19,6 @@ class NoDirections(ValueError):
 
 def open_condition(
     context: StudyContext,
-    inputs: Inputs,
     checkpoint: int,
     condition: DetoxCondition,
     *,
@@ -31,8 +29,7 @@ def open_condition(
     `for_decoding`: in bfloat16 where the model is large enough for that to be faster; measure in float32.
     The model is kept until another is asked for, so use conditions with the same weights one after another
     (`read_conditions` sorts them so). Raises ModelError where weights are gone or damaged, and NoDirections
-    where the checkpoint's directions were not made. `inputs` is kept for methods that must know the hash
-    chain; today a condition's row says all that is needed.
+    where the checkpoint's directions were not made.
     """
     facts = checkpoint_facts(context, checkpoint)
     tuned = condition.tuned

@@ -18,8 +18,7 @@ from backend.models import LoadedModel
 from db.files import write_json
 from db.schema import Prompt, PromptSet
 from db.write import read_session
-from pipeline.context import StudyContext
-from pipeline.registry import Inputs
+from pipeline.execution.context import StudyContext
 from pipeline.sources import SourceError, open_source
 
 HELD_OUT_ONE_IN = 10
@@ -44,13 +43,13 @@ class TokenPair:
     rejected: tuple[int, ...]
 
 
-def read_pairs(context: StudyContext, inputs: Inputs) -> list[TextPair]:
+def read_pairs(context: StudyContext) -> list[TextPair]:
     """The study's pairs, without those that begin as an evaluation prompt does. Read from the source only
     once.
 
     Raises SourceError where too few are left to train on.
     """
-    path = context.folder("pairs", inputs.pairs) / "pairs.json"
+    path = context.folder("pairs", context.inputs.pairs) / "pairs.json"
     if not path.is_file():
         write_json(path, _from_source(context))
     return [TextPair(*row) for row in json.loads(path.read_text(encoding="utf-8"))]

@@ -20,12 +20,11 @@ from db.blocks import encode_float32
 from db.files import write_json
 from db.schema import Direction, Example
 from db.write import read_session, replace_rows, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
 from pipeline.loading import SECOND, checkpoint_facts, open_checkpoint, probe_set_id
 from pipeline.probe_splits import ProbeError, draw_examples, split_examples
 from pipeline.probes import probe_heads, resolve_heads, select_heads, split_codes
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 from pipeline.sources import Record, open_source
 from pipeline.text_keys import key_of, words_key
 
@@ -57,7 +56,7 @@ def statements(context: StudyContext) -> list[Record]:
     return [records[index] for index in chosen]
 
 
-def make_second(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> None:
     """Write the second set's directions (mean differences) of the heads it chooses itself."""
     config = context.config.probe
     reporter.say("directions from the second source")
@@ -104,20 +103,20 @@ def make_second(context: StudyContext, inputs: Inputs, checkpoint: int, reporter
         "source": "+".join(dict.fromkeys(one.title for one in context.config.with_role("directions"))),
         "test_accuracy": float(np.mean(accuracies)),
     }
-    write_json(_path(context, inputs, weights), facts)
+    write_json(_path(context, weights), facts)
 
 
-def _path(context: StudyContext, inputs: Inputs, weights: str) -> Path:
-    return context.folder("second", inputs.second(weights)) / "second.json"
+def _path(context: StudyContext, weights: str) -> Path:
+    return context.folder("second", context.inputs.second(weights)) / "second.json"
 
 
-def second_facts(context: StudyContext, inputs: Inputs, weights: str) -> dict[str, Any]:
+def second_facts(context: StudyContext, weights: str) -> dict[str, Any]:
     """What a condition's row says of the second set: source, number of statements, accuracy of its heads.
 
     Raises ValueError where it was not made yet.
     """
     try:
-        facts = json.loads(_path(context, inputs, weights).read_text(encoding="utf-8"))
+        facts = json.loads(_path(context, weights).read_text(encoding="utf-8"))
     except OSError:
         raise ValueError("the second set of directions was not made yet; run the study again") from None
     assert isinstance(facts, dict)

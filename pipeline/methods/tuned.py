@@ -9,38 +9,35 @@ from typing import Any, cast
 
 from backend.models import load_model
 from db.contract.methods import Tuned
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.lock import taking_turns
+from pipeline.execution.progress import Reporter
 from pipeline.loading import checkpoint_facts
-from pipeline.lock import taking_turns
 from pipeline.methods.pairs import read_pairs, split_pairs, tokenise
 from pipeline.methods.tuning import TuningResult, open_tuning, tune
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 from pipeline.scales import SHAPES
 
 LONGEST = 512
 """Tokens of a pair's side with its prompt, or the model's context where that is shorter."""
 
 
-def tuned_folder(context: StudyContext, inputs: Inputs, weights: str, name: str) -> Path:
+def tuned_folder(context: StudyContext, weights: str, name: str) -> Path:
     """Where the weights of a checkpoint after `sft` or `dpo` lie."""
-    return context.folder("tuned", inputs.tune(weights, name))
+    return context.folder("tuned", context.inputs.tune(weights, name))
 
 
-def make_tuned(
-    context: StudyContext, inputs: Inputs, checkpoint: int, name: str, reporter: Reporter
-) -> TuningResult:
+def make_tuned(context: StudyContext, checkpoint: int, name: str, reporter: Reporter) -> TuningResult:
     """Tune a checkpoint, or go on tuning it, or find that it was done. Raises SourceError for too few
     pairs.
     """
     facts = checkpoint_facts(context, checkpoint)
-    folder = tuned_folder(context, inputs, facts.weights_hash, name)
+    folder = tuned_folder(context, facts.weights_hash, name)
     # Another study with the same checkpoint and the same pairs would write to the same folder.
     with taking_turns(context.home, f"tune-{folder.name}", reporter.check):
         finished = open_tuning(folder)
         if finished is not None and (finished.model / "config.json").is_file():
             return finished
-        held, trained = split_pairs(read_pairs(context, inputs))
+        held, trained = split_pairs(read_pairs(context))
         # A copy of its own: the kept one must not be changed under later conditions.
         loaded = load_model(facts.path, dtype="float32", check=False)
         limit = min(LONGEST, loaded.context or LONGEST)
@@ -56,12 +53,12 @@ def make_tuned(
         )
 
 
-def tuned_facts(context: StudyContext, inputs: Inputs, weights: str, name: str) -> dict[str, Any]:
+def tuned_facts(context: StudyContext, weights: str, name: str) -> dict[str, Any]:
     """What a condition's row says of its weights; `path` is relative to the home, `key` names the inputs.
 
     Raises ValueError where they were not made yet.
     """
-    folder = tuned_folder(context, inputs, weights, name)
+    folder = tuned_folder(context, weights, name)
     found = open_tuning(folder)
     if found is None:
         raise ValueError(f"the checkpoint was not put through {name} yet; run the study again")

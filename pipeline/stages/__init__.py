@@ -1,1 +1,47 @@
-"""One file per stage: each takes the study, its subject and a reporter, and writes rows and files."""
+"""The stages of a study, one file each: what a stage needs, when it is asked for, its key and its work.
+
+The list is the graph: hashes, order, what a plan has left and what a run or an import walks come from it.
+"""
+
+from __future__ import annotations
+
+from pipeline.execution.graph import Graph
+from pipeline.stages import (
+    attack,
+    capability,
+    condition,
+    generate,
+    geometry,
+    methods,
+    mix,
+    probe,
+    project,
+    relearn,
+    score,
+    summary,
+    text,
+    toy,
+    train,
+    verdicts,
+)
+
+GRAPH = Graph(
+    stages=(
+        text.STAGE,
+        mix.STAGE,
+        train.STAGE,
+        probe.STAGE,
+        geometry.STAGE,
+        methods.STAGE,
+        condition.STAGE,
+        generate.STAGE,
+        score.STAGE,
+        capability.STAGE,
+        attack.STAGE,
+        relearn.STAGE,
+        project.STAGE,
+        toy.STAGE,
+        verdicts.STAGE,
+    ),
+    after_each=(summary.summarise_subject, verdicts.evaluate_claims),
+)

@@ -9,29 +9,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from db.contract.attacks import AttackKind
-from pipeline.attacks.choosing import chosen_conditions, chosen_prompts
 from pipeline.attacks.differences import compare
 from pipeline.attacks.goals import goals_of
 from pipeline.attacks.judging import judge_of
 from pipeline.attacks.records import Result, forget_others, kinds_done, write_results
 from pipeline.attacks.suffixes import attack_by_suffix
 from pipeline.attacks.texts import Task, injections, long_texts, rounded, sweep
-from pipeline.context import StudyContext
+from pipeline.config import StudyConfig
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.heldout import heldout_windows
-from pipeline.loading import checkpoint_facts
 from pipeline.methods import Ready, open_condition
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
+from pipeline.stages.chosen import chosen_conditions, chosen_prompts, wants
 from pipeline.stages.text import heldout_documents
 
+ATTACK_VERSION = 2
+"""Raised whenever the results of attacks change."""
 
-def attack_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+
+def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write the attacks on a checkpoint's conditions, and the tests between arms that they allow."""
-    key = inputs.attack(checkpoint_facts(context, checkpoint).weights_hash)
+    checkpoint = checkpoint_row(context, subject.name)
+    key = attack_key(context, subject)
     hardness = context.config.hardness
     conditions = chosen_conditions(context, checkpoint, hardness)
     prompts, seeds, data = chosen_prompts(context, hardness.prompts)
-    task = Task(context.config, judge_of(context, inputs), prompts, seeds, data, reporter.check)
+    task = Task(context.config, judge_of(context), prompts, seeds, data, reporter.check)
     total, done = len(conditions) * len(hardness.texts), 0
     for condition in conditions:
         assert condition.id is not None
@@ -41,11 +47,11 @@ def attack_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, re
         reporter.report(done, total, "attacks")
         if not left:
             continue
-        ready = open_condition(context, inputs, checkpoint, condition)
+        ready = open_condition(context, checkpoint, condition)
         for kind in left:
             reporter.say(f"{kind} on {condition.key}")
             reporter.report(done, total, "attacks")
-            results = list(_run(kind, ready, task, context, inputs))
+            results = list(_run(kind, ready, task, context))
             write_results(context, checkpoint, condition.id, key, results)
             done += 1
             reporter.report(done, total, "attacks")
@@ -53,9 +59,7 @@ def attack_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, re
     compare(context)
 
 
-def _run(
-    kind: AttackKind, ready: Ready, task: Task, context: StudyContext, inputs: Inputs
-) -> Iterator[Result]:
+def _run(kind: AttackKind, ready: Ready, task: Task, context: StudyContext) -> Iterator[Result]:
     if kind == "suffix":
         config = context.config.hardness.suffix
         goals, data = goals_of(context.config.hardness)
@@ -69,5 +73,21 @@ def _run(
     elif kind == "sampling":
         yield from sweep(ready, task)
     elif kind == "quantised":
-        documents = heldout_documents(context, inputs)
+        documents = heldout_documents(context)
         yield from rounded(ready, task, heldout_windows(context.config, ready.loaded, documents))
+
+
+def attack_key(context: StudyContext, subject: Subject) -> str:
+    """Of the attacks on a checkpoint that only need it as it is."""
+    inputs, hardness = context.inputs, context.config.hardness
+    settings = hardness.model_dump(mode="json", exclude={"relearn"}) | {"attacks": hardness.texts}
+    attacked = inputs.attacked(subject.weights)
+    return digest("attack", ATTACK_VERSION, attacked, settings, inputs.files("hardness"))
+
+
+def is_attacked(config: StudyConfig, subject: Subject) -> bool:
+    """Whether the study attacks by text, this arm too; every imported checkpoint."""
+    return bool(config.hardness.texts) and wants(config.hardness, subject.arm)
+
+
+STAGE = Stage("attack", key=attack_key, run=attack_checkpoint, needs=("score",), when=is_attacked)

@@ -15,27 +15,29 @@ import numpy as np
 from db.files import atomic_file
 from db.schema import CapabilityScore, Metric
 from db.write import delete_others, upsert, write_session
-from pipeline.attacks.choosing import chosen_conditions
 from pipeline.capability.harness import run_harness
 from pipeline.capability.items import Task, tasks_of
 from pipeline.capability.scoring import Scored, estimate_of, score_sources, score_task
-from pipeline.context import StudyContext
-from pipeline.loading import checkpoint_facts
+from pipeline.config import StudyConfig
+from pipeline.execution.context import StudyContext
+from pipeline.execution.inputs import HARDNESS_VERSION
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.methods import DetoxCondition, Ready, open_condition
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
+from pipeline.stages.chosen import chosen_conditions, wants
 from pipeline.stages.condition import metric_row
 from pipeline.statistics import Estimate, ratio_interval
 
 BATCH = 64
 
 
-def measure_capability(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def measure_capability(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write capability scores and metrics. Raises CapabilityError where a task cannot be run."""
+    checkpoint = checkpoint_row(context, subject.name)
     config = context.config.capability
-    folder = context.folder(
-        "capability", inputs.capability(checkpoint_facts(context, checkpoint).weights_hash)
-    )
+    folder = context.folder("capability", capability_key(context, subject))
     conditions = chosen_conditions(context, checkpoint, config)
     tasks = tasks_of(config)
     total = len(conditions) * (len(tasks) + ("cross_entropy" in config.tasks) + bool(config.harness))
@@ -45,7 +47,7 @@ def measure_capability(context: StudyContext, inputs: Inputs, checkpoint: int, r
         path = folder / f"{condition.key.replace('/', '_')}.npz"
         scores = _kept(path)
         if scores is None:
-            ready = open_condition(context, inputs, checkpoint, condition)
+            ready = open_condition(context, checkpoint, condition)
             scores = []
             for step in _steps(ready, context, tasks, reporter):
                 reporter.say(f"capability of {condition.key}")
@@ -57,7 +59,7 @@ def measure_capability(context: StudyContext, inputs: Inputs, checkpoint: int, r
         base = known if condition.key == "none" else base
         _write(context, checkpoint, condition, scores, base)
         if config.harness:
-            _write_harness(context, inputs, checkpoint, condition, reporter)
+            _write_harness(context, checkpoint, condition, reporter)
     _forget_others(context, checkpoint, [one.id for one in conditions if one.id is not None])
     reporter.report(total, max(1, total), "tasks")
 
@@ -166,12 +168,12 @@ def _metric(checkpoint: int, condition: DetoxCondition, one: Scored, estimate: E
 
 
 def _write_harness(
-    context: StudyContext, inputs: Inputs, checkpoint: int, condition: DetoxCondition, reporter: Reporter
+    context: StudyContext, checkpoint: int, condition: DetoxCondition, reporter: Reporter
 ) -> None:
     config = context.config.capability
     reporter.say(f"harness tasks on {condition.key}")
     reporter.check()
-    ready = open_condition(context, inputs, checkpoint, condition)
+    ready = open_condition(context, checkpoint, condition)
     rows = []
     for one in run_harness(ready, config.harness, limit=config.harness_limit, folder=config.folder):
         half = None if one.stderr is None else 1.96 * one.stderr
@@ -203,3 +205,22 @@ def _forget_others(context: StudyContext, checkpoint: int, kept: Sequence[int]) 
     of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint]
     with write_session(context.engine) as session:
         delete_others(session, CapabilityScore, kept, on=("condition_id",), within=of_checkpoint)
+
+
+def capability_key(context: StudyContext, subject: Subject) -> str:
+    """Of what the conditions of a checkpoint can still do."""
+    inputs = context.inputs
+    settings, files = inputs.settings("capability"), inputs.files("capability")
+    roles = inputs.roles("heldout_clean", "heldout_toxic")
+    conditions = inputs.condition(subject.weights)
+    return digest("capability", HARDNESS_VERSION, conditions, settings, files, roles)
+
+
+def is_measured(config: StudyConfig, subject: Subject) -> bool:
+    """Whether the study measures capability, on this arm too; on every imported checkpoint."""
+    return config.capability.wanted and wants(config.capability, subject.arm)
+
+
+STAGE = Stage(
+    "capability", key=capability_key, run=measure_capability, needs=("condition",), when=is_measured
+)

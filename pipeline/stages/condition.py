@@ -16,7 +16,10 @@ from backend.crossentropy import DocumentLosses
 from backend.steering import Intervention
 from db.schema import Arm, Checkpoint, Condition, Metric
 from db.write import delete_others, read_session, upsert, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.heldout import LossTable, heldout_windows, loss_name, losses_folder
 from pipeline.loading import checkpoint_facts, open_checkpoint
 from pipeline.matched_cost import FIRST_STRENGTH
@@ -25,8 +28,6 @@ from pipeline.methods.plan import Family, Strength, families, strengths
 from pipeline.methods.prefixes import marks
 from pipeline.methods.second import second_facts
 from pipeline.methods.tuned import tuned_facts
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 from pipeline.stages.text import heldout_documents
 from pipeline.statistics import Estimate, ratio_interval
 
@@ -34,14 +35,13 @@ MADE_LATER = ("generations", "prompts_cut")
 """Parameters that later stages write into a condition's row."""
 
 
-def find_conditions(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Find strengths, write conditions and their costs."""
+    checkpoint = checkpoint_row(context, subject.name)
     config = context.config
     weights = checkpoint_facts(context, checkpoint).weights_hash
-    windows = heldout_windows(
-        config, open_checkpoint(context, checkpoint), heldout_documents(context, inputs)
-    )
-    table = LossTable(windows, losses_folder(context, inputs, weights), config.evaluation.batch_size)
+    windows = heldout_windows(config, open_checkpoint(context, checkpoint), heldout_documents(context))
+    table = LossTable(windows, losses_folder(context, weights), config.evaluation.batch_size)
     kind = arm_kind(context, checkpoint)
     planned = families(config, kind)
     total, done = sum(family.count for family in planned), 0
@@ -51,8 +51,8 @@ def find_conditions(context: StudyContext, inputs: Inputs, checkpoint: int, repo
     reporter.report(0, total, "conditions")
     for family in planned:
         reporter.say(f"held-out loss under {family.stem}")
-        first = _condition(context, inputs, weights, kind, family, Strength(family.stem, 0.0))
-        ready = open_condition(context, inputs, checkpoint, first)
+        first = _condition(context, weights, kind, family, Strength(family.stem, 0.0))
+        ready = open_condition(context, checkpoint, first)
         name = loss_name(family.spec.name, family.direction, family.control)
         base = base or table.at("none", ready, 0.0)
         bare: DocumentLosses = base
@@ -65,7 +65,7 @@ def find_conditions(context: StudyContext, inputs: Inputs, checkpoint: int, repo
         for member in strengths(family, cost, start):
             # Random directions cost less, so the strength that ITI needed is where their search begins.
             start = member.value if family.spec.name == "iti" else start
-            one = _condition(context, inputs, weights, kind, family, member, ready.rows[0])
+            one = _condition(context, weights, kind, family, member, ready.rows[0])
             _write(context, checkpoint, one, table.at(name, ready, member.value), base)
             written.append(one.key)
             done += 1
@@ -83,7 +83,6 @@ def arm_kind(context: StudyContext, checkpoint: int) -> str | None:
 
 def _condition(
     context: StudyContext,
-    inputs: Inputs,
     weights: str,
     kind: str | None,
     family: Family,
@@ -97,11 +96,11 @@ def _condition(
     if kind is not None and (found := marks(context.config, kind)):
         parameters["marks"] = list(found)
     if family.spec.tuned:
-        parameters["tuned"] = tuned_facts(context, inputs, weights, family.spec.tuned)
+        parameters["tuned"] = tuned_facts(context, weights, family.spec.tuned)
         if family.direction:
             parameters["directions_of"] = "the checkpoint before tuning"
     if family.direction == "second":
-        parameters["second"] = second_facts(context, inputs, weights)
+        parameters["second"] = second_facts(context, weights)
     if moved is not None:
         squares = sum(float((shift.astype(np.float64) ** 2).sum()) for shift in moved.shifts.values())
         parameters["shift_norm"] = member.value * math.sqrt(squares)
@@ -190,3 +189,11 @@ def _forget_others(context: StudyContext, checkpoint: int, keys: list[str]) -> N
     with write_session(context.engine) as session:
         of_checkpoint = [Condition.checkpoint_id == checkpoint]
         delete_others(session, Condition, keys, on=("key",), within=of_checkpoint)
+
+
+def condition_key(context: StudyContext, subject: Subject) -> str:
+    """Of the strengths found for a checkpoint and their costs."""
+    return context.inputs.condition(subject.weights)
+
+
+STAGE = Stage("condition", key=condition_key, run=find_conditions, needs=("probe", "methods"))

@@ -11,11 +11,12 @@ from backend.batching import encode
 from backend.generation import fit
 from db.schema import Condition, Generation, Prompt, PromptSet
 from db.write import read_session, upsert, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.loading import checkpoint_facts
 from pipeline.methods import DetoxCondition, Ready, open_condition, read_conditions
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 
 
 def row_seed(prompt: str, sample: int) -> int:
@@ -23,8 +24,9 @@ def row_seed(prompt: str, sample: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{sample}\x1f{prompt}".encode()).digest()[:8], "big") >> 1
 
 
-def generate_all(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write what is missing of a checkpoint's generations."""
+    checkpoint = checkpoint_row(context, subject.name)
     weights = checkpoint_facts(context, checkpoint).weights_hash
     conditions = read_conditions(context, checkpoint)
     sets = _prompts(context)
@@ -32,8 +34,8 @@ def generate_all(context: StudyContext, inputs: Inputs, checkpoint: int, reporte
     total *= context.config.evaluation.samples
     done = 0
     for condition in conditions:
-        ready = open_condition(context, inputs, checkpoint, condition, for_decoding=True)
-        name = f"made from {inputs.generation(weights, identity(condition))}"
+        ready = open_condition(context, checkpoint, condition, for_decoding=True)
+        name = f"made from {context.inputs.generation(weights, identity(condition))}"
         if condition.parameters.get("generations") != name:
             cut = {set_name: _cut(ready, prompts, context) for set_name, prompts in sets.items()}
             _start_anew(context, condition, {"generations": name, "prompts_cut": cut})
@@ -129,3 +131,11 @@ def _start_anew(context: StudyContext, condition: DetoxCondition, facts: dict[st
         session.execute(delete(Generation).where(Generation.condition_id == condition.id))
         row = session.get_one(Condition, condition.id)
         row.parameters = {**row.parameters, **facts}
+
+
+def generate_key(context: StudyContext, subject: Subject) -> str:
+    """Of all of a checkpoint's generations."""
+    return context.inputs.generate(subject.weights)
+
+
+STAGE = Stage("generate", key=generate_key, run=generate_all, needs=("condition",))

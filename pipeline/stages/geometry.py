@@ -27,15 +27,19 @@ from db.schema import (
     LensToken,
 )
 from db.write import read_session, replace_rows, write_session
-from pipeline.context import StudyContext
 from pipeline.entanglement import Cosines, Largest, entanglement
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.features import Labelled, labelled
 from pipeline.loading import open_checkpoint, probe_set_id
 from pipeline.logit_lens import LensError, tokens
 from pipeline.probe_directions import unit
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 
+GEOMETRY_VERSION = 2
+"""Raised whenever the numbers change."""
 DRAWS = 200
 """Permutations, and resamples."""
 REFERENCES = 100
@@ -57,12 +61,13 @@ class _Kept:
     values: Block
 
 
-def measure_geometry(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write cosines with other features, entanglement and lens tokens of one checkpoint.
 
     A study that keeps no activations, or whose statements carry no other feature, gets no cosines; a model
     whose final norm is not known gets no tokens. Rows of heads that are no longer kept are dropped.
     """
+    checkpoint = checkpoint_row(context, subject.name)
     position = context.config.probe.position
     keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": position}
     known = labelled(context)
@@ -217,3 +222,11 @@ def _references(train: Block, toxic: NDArray[np.bool_], place: tuple[int, int]) 
         sigma = (centred @ vectors.T).std(axis=0)
         made[name] = (vectors * sigma[:, None]).astype(np.float32)
     return made
+
+
+def geometry_key(context: StudyContext, subject: Subject) -> str:
+    """Of how toxicity lies among other features in a checkpoint's heads, and of their words."""
+    return digest("geometry", GEOMETRY_VERSION, context.inputs.probe(subject.weights))
+
+
+STAGE = Stage("geometry", key=geometry_key, run=measure_geometry, needs=("probe",))

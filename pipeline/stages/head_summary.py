@@ -12,7 +12,7 @@ from sqlalchemy import func
 
 from db.schema import Arm, Checkpoint, Entanglement, HeadSummary
 from db.write import read_session, replace_rows, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.head_accuracy import Arm as Place
 from pipeline.head_accuracy import Summary, summarise_heads, summarise_means
 from pipeline.head_hits import arm_hits, labels_of, selected_entanglement

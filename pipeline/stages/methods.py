@@ -6,20 +6,36 @@ which come next, only open what is here.
 
 from __future__ import annotations
 
-from pipeline.context import StudyContext
+from pipeline.config import StudyConfig
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.methods.second import make_second
 from pipeline.methods.tuned import make_tuned
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 
 
-def prepare_methods(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def prepare_methods(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Tune a checkpoint by every method that needs it, and find its second directions where the study
     asks.
     """
+    checkpoint = checkpoint_row(context, subject.name)
     methods = context.config.methods
     if methods.second_directions:
-        make_second(context, inputs, checkpoint, reporter)
+        make_second(context, checkpoint, reporter)
     for name in methods.tuned:
         reporter.say(f"fine-tuning by {name}")
-        make_tuned(context, inputs, checkpoint, name, reporter)
+        make_tuned(context, checkpoint, name, reporter)
+
+
+def methods_key(context: StudyContext, subject: Subject) -> str:
+    """Of what methods need of a checkpoint beside its probes: tuned weights, second directions."""
+    return context.inputs.methods(subject.weights)
+
+
+def are_needed(config: StudyConfig, subject: Subject) -> bool:
+    """Whether any method of the study tunes weights or wants second directions."""
+    return bool(config.methods.tuned or config.methods.second_directions)
+
+
+STAGE = Stage("methods", key=methods_key, run=prepare_methods, needs=("probe",), when=are_needed)

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from db.schema import Arm
 from db.write import write_session
-from pipeline.context import ArmPlan, StudyContext
+from pipeline.execution.arms import ArmPlan
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.stage import Stage, Subject, arm_of
+from pipeline.execution.study import arm_row
 from pipeline.methods.prefixes import mark
 from pipeline.mix_stream import Annotation
 from pipeline.mixes import Mix, build_mix
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 from pipeline.stages.tokens import corpus_folder, pool
 from pipeline.tokenization import load_tokenizer, token_ids
 
 
-def open_or_build(
-    context: StudyContext, inputs: Inputs, arm: ArmPlan, reporter: Reporter | None = None
-) -> Mix:
+def open_or_build(context: StudyContext, arm: ArmPlan, reporter: Reporter | None = None) -> Mix:
     """The arm's mix; built where it is not there yet. Raises MixError where text is missing."""
     config = context.config
-    clean = pool(context, inputs, "clean")
+    clean = pool(context, "clean")
     if clean is None:
         raise ValueError("the study's clean text was not prepared; run the study again")
     return build_mix(
-        context.folder("mixes", inputs.mix(arm)),
+        context.folder("mixes", context.inputs.mix(arm)),
         clean=clean,
         clean_tokens=config.clean_tokens,
-        added=pool(context, inputs, arm.added_role) if arm.share > 0 else None,
+        added=pool(context, arm.added_role) if arm.share > 0 else None,
         share=arm.share,
         seed=arm.seed,
         allow_repetition=config.allow_repetition,
-        annotation=annotation_of(context, inputs, arm),
+        annotation=annotation_of(context, arm),
         progress=reporter.counting("tokens") if reporter else None,
     )
 
 
-def annotation_of(context: StudyContext, inputs: Inputs, arm: ArmPlan) -> Annotation | None:
+def annotation_of(context: StudyContext, arm: ArmPlan) -> Annotation | None:
     """What an arm of kind `meda`, `inst` or `slung` makes of its documents' toxicity; None for other
     kinds.
     """
@@ -45,15 +45,25 @@ def annotation_of(context: StudyContext, inputs: Inputs, arm: ArmPlan) -> Annota
     if arm.kind == "slung":
         return Annotation(masked_from=settings.threshold)
     texts = [mark(context.config, arm.kind, hundredth / 100) for hundredth in range(101)]
-    tokenizer = load_tokenizer(corpus_folder(context, inputs) / "tokenizer")
+    tokenizer = load_tokenizer(corpus_folder(context) / "tokenizer")
     ids = {text: tuple(row) for text, row in zip(texts, token_ids(tokenizer, texts), strict=True)}
     return Annotation(tuple(ids[text] for text in texts), settings.tagged)
 
 
-def make_mix(context: StudyContext, inputs: Inputs, arm: ArmPlan, arm_row: int, reporter: Reporter) -> None:
+def make_mix(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Build the mix and write its composition into the arm's row."""
-    mix = open_or_build(context, inputs, arm, reporter)
+    arm = arm_of(subject)
+    mix = open_or_build(context, arm, reporter)
+    arm_id = arm_row(context, arm)
     with write_session(context.engine) as session:
-        row = session.get_one(Arm, arm_row)
+        row = session.get_one(Arm, arm_id)
         row.clean_tokens, row.added_tokens = mix.clean_tokens, mix.added_tokens
         row.repeats, row.composition = mix.repeats, mix.composition
+
+
+def mix_key(context: StudyContext, subject: Subject) -> str:
+    """Of one arm's token bin."""
+    return context.inputs.mix(arm_of(subject))
+
+
+STAGE = Stage("mix", key=mix_key, run=make_mix, needs=("text",))

@@ -15,12 +15,13 @@ from backend.capture import capture_to_file
 from db.blocks import encode_float16, encode_float32, encode_int64
 from db.schema import ActivationBlock, Direction, Example, ExampleList, Probe, ProbeHits
 from db.write import delete_others, insert_missing, read_session, replace_rows, upsert, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from pipeline.probes import ProbeRun, probe_heads, random_directions, resolve_heads, select_heads, split_codes
-from pipeline.progress import Reporter
-from pipeline.provenance import digest
-from pipeline.registry import Inputs
 
 BATCH = 32
 Places = list[tuple[int, int]]
@@ -28,11 +29,12 @@ PROBE_KEY = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
 DIRECTION_KEY = ("checkpoint_id", "probe_set_id", "position", "method", "layer", "head")
 
 
-def probe_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write probes, directions (with random controls) and kept activations of one checkpoint.
 
     Raises ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
     """
+    checkpoint = checkpoint_row(context, subject.name)
     config = context.config.probe
     loaded = open_checkpoint(context, checkpoint)
     count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
@@ -40,7 +42,7 @@ def probe_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, rep
     labels = np.array([row["label"] for row in examples], dtype=np.int64)
     codes = split_codes([row["split"] for row in examples])
     facts = checkpoint_facts(context, checkpoint)
-    target = context.folder("activations", inputs.probe(facts.weights_hash)) / "heads.npy"
+    target = context.folder("activations", context.inputs.probe(facts.weights_hash)) / "heads.npy"
     target.parent.mkdir(parents=True, exist_ok=True)
     reporter.say("capturing head activations")
     captured = capture_to_file(
@@ -176,3 +178,11 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     if path.parent.is_dir() and not any(path.parent.iterdir()):
         path.parent.rmdir()
+
+
+def probe_key(context: StudyContext, subject: Subject) -> str:
+    """Of the probes and directions of a checkpoint."""
+    return context.inputs.probe(subject.weights)
+
+
+STAGE = Stage("probe", key=probe_key, run=probe_checkpoint, needs=("text",))

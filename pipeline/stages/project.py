@@ -20,10 +20,14 @@ from db.schema import (
     Probe,
     Projection,
     ProjectionPoint,
+    StageRun,
 )
 from db.write import delete_others, read_session, replace_rows, upsert, write_session
-from pipeline.context import StudyContext
-from pipeline.progress import Reporter
+from pipeline.execution.context import StudyContext
+from pipeline.execution.inputs import PROBE_VERSION
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
 from pipeline.projections import Projected
 from pipeline.projections import project as map_rows
 from pipeline.stages.head_summary import write_head_summaries
@@ -37,7 +41,7 @@ MAPS: tuple[tuple[Literal["umap", "pca"], Literal[2, 3]], ...] = (
 ACTIVATION_MAPS: tuple[tuple[Literal["umap", "pca"], Literal[2, 3]], ...] = (("pca", 2), ("umap", 2))
 
 
-def project(context: StudyContext, reporter: Reporter) -> None:
+def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write every projection of the study, and how well its heads read toxicity, arm by arm.
 
     Projections of heads that are no longer among the best are dropped.
@@ -211,3 +215,21 @@ def _write(
             )
         on, within = ("projection_id", "position"), [ProjectionPoint.projection_id == projection]
         replace_rows(session, ProjectionPoint, rows, on=on, within=within)
+
+
+def project_key(context: StudyContext, subject: Subject) -> str:
+    """Of the study's projections, over the checkpoints that are probed.
+
+    The scores count as well: a study cut between an arm's last score and its summary is then not finished.
+    """
+    query = select(StageRun.input_hash).where(
+        StageRun.study_id == context.study_id,
+        StageRun.stage.in_(("probe", "score")),
+        StageRun.status == "done",
+    )
+    with read_session(context.engine) as session:
+        finished = sorted(session.scalars(query))
+    return digest("project", PROBE_VERSION, finished, context.inputs.settings("projection"))
+
+
+STAGE = Stage("project", key=project_key, run=project, needs=("probe", "score"), reads_rows=True)

@@ -5,31 +5,33 @@ Each condition is written whole or not at all. Off unless the study file names t
 
 from __future__ import annotations
 
-from pipeline.attacks.choosing import chosen_conditions, chosen_prompts
 from pipeline.attacks.judging import Judge, judge_of
 from pipeline.attacks.records import forget_others, kinds_done, write_results
 from pipeline.attacks.relearning import attack_by_relearning
 from pipeline.config import StudyConfig
-from pipeline.context import StudyContext
-from pipeline.loading import checkpoint_facts
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.methods import Ready, open_condition
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 from pipeline.sources import open_source
+from pipeline.stages.chosen import chosen_conditions, chosen_prompts, wants
 from pipeline.statistics import Floats
 
 TEXTS = 600
 """Toxic documents an attacker is given; read again where the budget needs more."""
 
 
-def relearn_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write how hard each detox of a checkpoint is to undo. Raises ValueError without toxic text."""
+    checkpoint = checkpoint_row(context, subject.name)
     config = context.config
-    key = inputs.relearn(checkpoint_facts(context, checkpoint).weights_hash)
+    key = relearn_key(context, subject)
     conditions = chosen_conditions(context, checkpoint, config.hardness)
     bare, attacked = conditions[0], conditions[1:]
     texts, source = toxic_texts(config)
-    judge = judge_of(context, inputs)
+    judge = judge_of(context)
     prompts, seeds, data = chosen_prompts(context, config.hardness.relearn.prompts)
 
     def speak(ready: Ready) -> tuple[Floats, Floats]:
@@ -43,8 +45,8 @@ def relearn_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, r
         if kinds_done(context, condition.id, key):
             continue
         if base is None:
-            base, _ = speak(open_condition(context, inputs, checkpoint, bare))
-        ready = open_condition(context, inputs, checkpoint, condition)
+            base, _ = speak(open_condition(context, checkpoint, bare))
+        ready = open_condition(context, checkpoint, condition)
         result = attack_by_relearning(
             ready, judge, speak, base, texts, config, f"{data}; text: {source}", reporter.check
         )
@@ -92,3 +94,19 @@ def toxic_texts(config: StudyConfig, most: int = TEXTS) -> tuple[list[str], str]
     if not found:
         raise ValueError("relearning needs toxic text: give a source with role 'toxic' or 'heldout_toxic'")
     return found[:most], f"{'+'.join(titles)}, {min(len(found), most)} documents"
+
+
+def relearn_key(context: StudyContext, subject: Subject) -> str:
+    """Of how long a checkpoint's detox withstands fine-tuning."""
+    inputs = context.inputs
+    settings = context.config.hardness.model_dump(mode="json", include={"relearn", "conditions"})
+    attacked = inputs.attacked(subject.weights)
+    return digest("relearn", attacked, settings, inputs.roles("toxic", "heldout_toxic"))
+
+
+def is_relearned(config: StudyConfig, subject: Subject) -> bool:
+    """Whether the study fine-tunes the detox away, on this arm too; on every imported checkpoint."""
+    return "relearn" in config.hardness.attacks and wants(config.hardness, subject.arm)
+
+
+STAGE = Stage("relearn", key=relearn_key, run=relearn_checkpoint, needs=("score",), when=is_relearned)

@@ -18,10 +18,13 @@ from backend.scorers import Scorer, make_scorer, score_continuations
 from db.schema import Condition, Generation, Metric, Prompt, PromptSet, Score
 from db.schema import Scorer as ScorerRow
 from db.write import insert_missing, read_session, upsert, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.inputs import EVALUATION_VERSION
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
+from pipeline.execution.study import checkpoint_row
 from pipeline.frames import groups
-from pipeline.progress import Reporter
-from pipeline.registry import Inputs
 from pipeline.stages.condition import metric_row
 from pipeline.stages.text import text_folder
 from pipeline.statistics import (
@@ -35,18 +38,19 @@ from pipeline.statistics import (
 CHUNK = 2048
 
 
-def scorers_of(context: StudyContext, inputs: Inputs) -> list[Scorer]:
+def scorers_of(context: StudyContext) -> list[Scorer]:
     """The study's scorers; the forum's exact grammar check comes with its exact toxicity."""
     names = list(context.config.evaluation.scorers)
     if "forum" in names:
         names.append("forum-fluency")
-    folder = text_folder(context, inputs) / "tfidf"
+    folder = text_folder(context) / "tfidf"
     return [make_scorer(name, folder) for name in names]
 
 
-def score_checkpoint(context: StudyContext, inputs: Inputs, checkpoint: int, reporter: Reporter) -> None:
+def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write scores and metrics. Raises ScorerError where a scorer cannot be used."""
-    scorers = scorers_of(context, inputs)
+    checkpoint = checkpoint_row(context, subject.name)
+    scorers = scorers_of(context)
     generations = _generations(context, checkpoint)
     ids = _scorer_ids(context, scorers)
     done = 0
@@ -208,3 +212,13 @@ def _text_metrics(
         )
         rows.append(metric_row(*place, "distinct_2", distinct, "fraction", prompt_set))
     return rows
+
+
+def score_key(context: StudyContext, subject: Subject) -> str:
+    """Of a checkpoint's scores and metrics; a new revision of a scorer means scoring again."""
+    inputs = context.inputs
+    generations, scorers = inputs.generate(subject.weights), inputs.roles("scoring")[1]
+    return digest("score", EVALUATION_VERSION, generations, inputs.settings("evaluation"), scorers)
+
+
+STAGE = Stage("score", key=score_key, run=score_checkpoint, needs=("generate",))

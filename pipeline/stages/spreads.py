@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from db.schema import Arm, Checkpoint, Condition, Metric, PromptSet, Scorer
 from db.write import read_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
 from pipeline.frames import groups
 from pipeline.statistics import Spread, pooled_spread
 

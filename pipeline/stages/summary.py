@@ -8,7 +8,6 @@ study runs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,14 +26,13 @@ from db.schema import (
     Score,
     Scorer,
     StageRun,
-    Study,
     Summary,
 )
 from db.write import read_session, upsert, write_session
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.stage import Subject
 from pipeline.frames import groups, summary_row
 from pipeline.heldout import loss_file, loss_name, losses_folder
-from pipeline.registry import Inputs
 from pipeline.stages.spreads import Place, is_calm, spreads
 from pipeline.statistics import SCORE, Estimate, Spread, over_seeds
 
@@ -175,7 +173,7 @@ def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Sprea
     """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
     steered, base, tokens = [], [], []
     for condition in group.astype(object).where(group.notna(), None).to_dict("records"):
-        folder = _losses_folder(context, condition["weights_hash"])
+        folder = losses_folder(context, condition["weights_hash"])
         direction, control = condition["direction_method"], condition["control"]
         name = loss_name(condition["method"], direction, None if control is None else int(control))
         files = folder / loss_file(name, float(condition["strength"])), folder / loss_file("none", 0.0)
@@ -195,12 +193,6 @@ def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Sprea
         _row(context, group, None, None, "cross_entropy", cross_entropy, "nats per token"),
         _row(context, group, None, None, "cost", cost, "nats per token"),
     ]
-
-
-def _losses_folder(context: StudyContext, weights: str) -> Path:
-    with read_session(context.engine) as session:
-        revisions = session.get_one(Study, context.study_id).data_revisions
-    return losses_folder(context, Inputs(context.config, revisions), weights)
 
 
 def _scored(
@@ -242,3 +234,11 @@ def _row(
     place = (str(group["key"].iloc[0]), set_name or "", scorer or "")
     row = summary_row(context.study_id, group, place, name, estimate, unit=unit)
     return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(group)}
+
+
+def summarise_subject(context: StudyContext, subject: Subject) -> None:
+    """Write the summary rows of an arm (over the seeds of its kind and share), or of an imported model."""
+    if subject.arm is None:
+        summarise_imported(context, subject.name)
+    else:
+        summarise(context, subject.arm.kind, subject.arm.share)

@@ -16,11 +16,11 @@ from db.files import write_json
 from db.schema import Example, ProbeSet, Prompt, PromptSet, Study
 from db.write import read_session, replace_rows, upsert, write_session
 from pipeline.config import Role, StudyConfig
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.stage import Stage, Subject
 from pipeline.probe_splits import draw_examples, split_examples
-from pipeline.progress import Reporter
 from pipeline.reading import heldout_texts, records_of, source_revisions
-from pipeline.registry import Inputs
 from pipeline.sources import Record, Source, SourceError, open_source
 from pipeline.stages.tokens import tokenise
 from pipeline.text_keys import key_of, words_key
@@ -30,14 +30,14 @@ __all__ = ["heldout_documents", "prepare", "source_revisions", "text_folder"]
 SCORER_DOCUMENTS = 10_000
 
 
-def text_folder(context: StudyContext, inputs: Inputs) -> Path:
+def text_folder(context: StudyContext) -> Path:
     """Where the shared files of a study lie."""
-    return context.folder("text", inputs.text)
+    return context.folder("text", context.inputs.text)
 
 
-def prepare(context: StudyContext, inputs: Inputs, reporter: Reporter) -> None:
+def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write everything the arms share. Raises SourceError, MixError, TokenizerError, ScorerError."""
-    config, folder = context.config, text_folder(context, inputs)
+    config, folder = context.config, text_folder(context)
     folder.mkdir(parents=True, exist_ok=True)
     reporter.say("reading probe and prompt sets")
     reporter.report(0, 1)
@@ -51,15 +51,15 @@ def prepare(context: StudyContext, inputs: Inputs, reporter: Reporter) -> None:
         reporter.report(0, 1)
         _train_scorer(config, folder, _labelled_keys(context))
     if config.shares or config.controls or config.variants:
-        tokenise(context, inputs, reporter, folder / "tfidf")
+        tokenise(context, reporter, folder / "tfidf")
     with write_session(context.engine) as session:
         study = session.get_one(Study, context.study_id)
-        study.data_revisions = dict(inputs.revisions)
+        study.data_revisions = dict(context.inputs.revisions)
 
 
-def heldout_documents(context: StudyContext, inputs: Inputs) -> list[str]:
+def heldout_documents(context: StudyContext) -> list[str]:
     """Held-out clean documents that every condition's cost is measured on."""
-    path = text_folder(context, inputs) / "heldout_clean.json"
+    path = text_folder(context) / "heldout_clean.json"
     documents = json.loads(path.read_text(encoding="utf-8"))
     assert isinstance(documents, list)
     return documents
@@ -182,3 +182,11 @@ def _chosen_prompts(source: Source, config: StudyConfig) -> list[Record]:
     if limit is None or len(unique) <= limit:
         return list(unique.values())
     return [unique[key] for key in sorted(unique)[:limit]]
+
+
+def text_key(context: StudyContext, subject: Subject) -> str:
+    """Of everything the study reads."""
+    return context.inputs.text
+
+
+STAGE = Stage("text", key=text_key, run=prepare)

@@ -14,20 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import Role, StudyConfig
-from pipeline.context import StudyContext
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
 from pipeline.methods.prefixes import mark_words
 from pipeline.mixes import added_tokens
 from pipeline.pools import Annotate, Pool, build_pool, open_pool
-from pipeline.progress import Reporter
 from pipeline.reading import heldout_texts, training_texts
-from pipeline.registry import Inputs
 
 BPE_DOCUMENTS = 40_000
 
 
-def corpus_folder(context: StudyContext, inputs: Inputs) -> Path:
+def corpus_folder(context: StudyContext) -> Path:
     """Where the tokenizer and the token pools lie; studies that train on the same text share it."""
-    return context.folder("corpus", inputs.corpus)
+    return context.folder("corpus", context.inputs.corpus)
 
 
 def pool_tokens(config: StudyConfig) -> dict[Role, int]:
@@ -41,7 +40,7 @@ def pool_tokens(config: StudyConfig) -> dict[Role, int]:
     return needed
 
 
-def tokenise(context: StudyContext, inputs: Inputs, reporter: Reporter, tfidf: Path) -> None:
+def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
     """Make the tokenizer and every pool. `tfidf`: where the study's own scorer lies, if it has one.
 
     Raises TokenizerError, SourceError, and ScorerError where documents cannot be annotated.
@@ -49,7 +48,7 @@ def tokenise(context: StudyContext, inputs: Inputs, reporter: Reporter, tfidf: P
     from backend.forum import VOCABULARY
     from pipeline.tokenization import make_tokenizer
 
-    config, folder = context.config, corpus_folder(context, inputs)
+    config, folder = context.config, corpus_folder(context)
     reporter.say("making the tokenizer")
     reporter.report(0, 1)
     tokenizer = make_tokenizer(
@@ -68,7 +67,7 @@ def tokenise(context: StudyContext, inputs: Inputs, reporter: Reporter, tfidf: P
             folder / "pools" / role,
             role=role,
             tokens=tokens,
-            key=inputs.corpus,
+            key=context.inputs.corpus,
             annotate=_annotator(config, role, tfidf) if config.variants and role != "informal" else None,
             progress=reporter.counting("tokens"),
         )
@@ -82,7 +81,7 @@ def tokenise(context: StudyContext, inputs: Inputs, reporter: Reporter, tfidf: P
             folder / "pools" / role,
             role=role,
             tokens=config.evaluation.heldout_tokens,
-            key=inputs.corpus,
+            key=context.inputs.corpus,
         )
 
 
@@ -109,7 +108,7 @@ def _tokenizer_texts(config: StudyConfig) -> Iterable[str]:
         yield from (text for text, _ in islice(training_texts(config, role), BPE_DOCUMENTS))
 
 
-def pool(context: StudyContext, inputs: Inputs, role: Role) -> Pool | None:
+def pool(context: StudyContext, role: Role) -> Pool | None:
     """A pool of the study, or None where the study has no such text."""
-    folder = corpus_folder(context, inputs) / "pools" / role
+    folder = corpus_folder(context) / "pools" / role
     return open_pool(folder) if folder.is_dir() else None

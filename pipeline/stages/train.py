@@ -12,12 +12,14 @@ from typing import Any
 from backend.models import LoadedModel, load_model
 from db.schema import Checkpoint, TrainPoint
 from db.write import upsert, write_session
-from pipeline.context import ArmPlan, StudyContext
-from pipeline.lock import taking_turns
+from pipeline.execution.arms import ArmPlan
+from pipeline.execution.context import StudyContext
+from pipeline.execution.lock import taking_turns
+from pipeline.execution.progress import Reporter, silent
+from pipeline.execution.provenance import packages
+from pipeline.execution.stage import Stage, Subject, arm_of
+from pipeline.execution.study import arm_row
 from pipeline.pools import Pool
-from pipeline.progress import Reporter
-from pipeline.provenance import packages
-from pipeline.registry import Inputs
 from pipeline.scales import model_config, train_settings
 from pipeline.stages.mix import open_or_build
 from pipeline.stages.tokens import corpus_folder, pool
@@ -25,33 +27,33 @@ from pipeline.tokenization import load_tokenizer
 from pipeline.training import Point, TrainResult, train
 
 
-def train_arm(context: StudyContext, inputs: Inputs, arm: ArmPlan, arm_row: int, reporter: Reporter) -> None:
+def train_arm(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Train, or go on training, and register the checkpoint."""
+    arm = arm_of(subject)
+    arm_id = arm_row(context, arm)
     # Another study with the same training would write to the same folder.
-    with taking_turns(context.home, f"train-{inputs.train(arm)}", reporter.check):
-        result = run_training(context, inputs, arm, arm_row, reporter)
+    with taking_turns(context.home, f"train-{context.inputs.train(arm)}", reporter.check):
+        result = run_training(context, arm, arm_id, reporter)
     reporter.say("checking the checkpoint")
     register_checkpoint(
         context,
         load_model(result.model, dtype="float32"),
         arm.name,
         result.model,
-        arm_row=arm_row,
+        arm_id=arm_id,
         tokens_seen=result.tokens,
-        weights_hash=inputs.train(arm),
+        weights_hash=context.inputs.train(arm),
         details={"steps": result.steps, "precision": result.precision},
     )
 
 
-def run_training(
-    context: StudyContext, inputs: Inputs, arm: ArmPlan, arm_row: int | None, reporter: Reporter
-) -> TrainResult:
+def run_training(context: StudyContext, arm: ArmPlan, arm_id: int | None, reporter: Reporter) -> TrainResult:
     """The training itself, which every process of a distributed run calls alike.
 
-    `arm_row` None: write nothing to the database (processes other than the first).
+    `arm_id` None: write nothing to the database (processes other than the first).
     """
     config = context.config
-    tokenizer = load_tokenizer(corpus_folder(context, inputs) / "tokenizer")
+    tokenizer = load_tokenizer(corpus_folder(context) / "tokenizer")
     settings = train_settings(config.scale, config.training, seed=arm.seed)
     architecture = model_config(
         config.scale,
@@ -60,7 +62,7 @@ def run_training(
         pad=tokenizer.pad_token_id,
         context=settings.sequence_length,
     )
-    mix = open_or_build(context, inputs, arm)
+    mix = open_or_build(context, arm)
     tokens_per_step = settings.batch_size * settings.sequence_length
 
     def windows(found: Pool | None) -> Any:
@@ -72,25 +74,25 @@ def run_training(
         reporter.report(step * tokens_per_step, steps * tokens_per_step, "tokens")
 
     def on_point(point: Point) -> None:
-        if arm_row is not None:
-            _write_point(context, arm_row, point)
+        if arm_id is not None:
+            _write_point(context, arm_id, point)
 
     return train(
-        context.folder("checkpoints", inputs.train(arm)),
+        context.folder("checkpoints", context.inputs.train(arm)),
         mix=mix,
         tokenizer=tokenizer,
         config=architecture,
         settings=settings,
-        heldout_clean=windows(pool(context, inputs, "heldout_clean")),
-        heldout_toxic=windows(pool(context, inputs, "heldout_toxic")),
+        heldout_clean=windows(pool(context, "heldout_clean")),
+        heldout_toxic=windows(pool(context, "heldout_toxic")),
         on_point=on_point,
         progress=progress,
     )
 
 
-def _write_point(context: StudyContext, arm_row: int, point: Point) -> None:
+def _write_point(context: StudyContext, arm_id: int, point: Point) -> None:
     row = {
-        "arm_id": arm_row,
+        "arm_id": arm_id,
         "step": point.step,
         "tokens": point.tokens,
         "loss": point.loss,
@@ -109,7 +111,7 @@ def register_checkpoint(
     name: str,
     path: Path,
     *,
-    arm_row: int | None,
+    arm_id: int | None,
     tokens_seen: int | None,
     weights_hash: str,
     details: dict[str, Any],
@@ -117,7 +119,7 @@ def register_checkpoint(
     """Write the row of a checkpoint that loads and steers; gives its id."""
     row = {
         "study_id": context.study_id,
-        "arm_id": arm_row,
+        "arm_id": arm_id,
         "name": name,
         "path": context.relative(path),
         "architecture": loaded.architecture,
@@ -137,3 +139,16 @@ def register_checkpoint(
     with write_session(context.engine) as session:
         upsert(session, Checkpoint, [row], on=("study_id", "name"))
         return int(session.query(Checkpoint.id).filter_by(study_id=context.study_id, name=name).scalar())
+
+
+def train_with_the_others(context: StudyContext, subject: Subject) -> None:
+    """The part of a process other than the first in a distributed training; writes no rows."""
+    run_training(context, arm_of(subject), None, silent())
+
+
+def train_key(context: StudyContext, subject: Subject) -> str:
+    """Of one arm's weights."""
+    return subject.weights
+
+
+STAGE = Stage("train", key=train_key, run=train_arm, needs=("mix",), all_ranks=train_with_the_others)

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from sqlalchemy import Engine
 
-from db.engine import DatabaseProblem, open_writer
-from pipeline.lock import study_lock
-from pipeline.progress import HEARTBEAT_SECONDS, Stopped
-from pipeline.stage import plain_words
+from db.engine import open_writer
+from pipeline.execution.lock import study_lock
+from pipeline.execution.progress import Reporter
+from pipeline.execution.stage import marked_row
 from pipeline.toy import store
 from pipeline.toy.config import REFERENCE, ToyConfig, ToyRequest
 from pipeline.toy.measures import measure
@@ -69,8 +70,8 @@ def run_toy(
             lacking = store.missing(engine, experiment, request)
             started = time.monotonic()
             if lacking:
-                with _telling(engine, experiment, watch, should_stop) as tell:
-                    _work(engine, experiment, config, request, lacking, tell)
+                with _recording(engine, experiment, watch, should_stop) as reporter:
+                    _work(engine, experiment, config, request, lacking, reporter)
             seconds = time.monotonic() - started
             return Outcome(config.setting, config.hash, experiment, len(lacking), seconds)
         finally:
@@ -95,17 +96,22 @@ def chunks(lacking: list[Run], most: int) -> list[list[Run]]:
 
 
 def _work(
-    engine: Engine, experiment: int, config: ToyConfig, request: ToyRequest, lacking: list[Run], tell: Watch
+    engine: Engine,
+    experiment: int,
+    config: ToyConfig,
+    request: ToyRequest,
+    lacking: list[Run],
+    reporter: Reporter,
 ) -> None:
     groups = chunks(lacking, MOST_MODELS)
     total = float(sum(map(len, groups)) * config.steps)
     before = 0.0
-    tell(0.0, total)
+    reporter.report(0.0, total)
     for runs in groups:
         models = len(runs)
 
         def step_done(step: int, _: int, at: float = before, models: int = models) -> None:
-            tell(at + step * models, total)
+            reporter.report(at + step * models, total)
 
         with _one_thread():
             trained = train(config, runs, step_done)
@@ -113,7 +119,7 @@ def _work(
             found = measure(config, runs, trained, request.probes)
         store.save(engine, experiment, runs, trained, found, lacking)
         before += len(runs) * config.steps
-        tell(before, total)
+        reporter.report(before, total)
 
 
 def _check(runs: list[Run], trained: Trained) -> None:
@@ -137,34 +143,18 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _telling(
+def _recording(
     engine: Engine, experiment: int, watch: Watch, should_stop: Callable[[], bool]
-) -> Iterator[Watch]:
-    """A callback that shows progress, writes it to the row now and then, and raises Stopped on request."""
+) -> Iterator[Reporter]:
+    """A reporter that shows progress, writes it to the experiment's row, and raises Stopped on request."""
     earlier, started = store.seconds_so_far(engine, experiment), time.monotonic()
-    last = 0.0
 
-    def seconds() -> float:
-        return earlier + time.monotonic() - started
+    def mark(**columns: Any) -> None:
+        store.mark(engine, experiment, seconds=earlier + time.monotonic() - started, **columns)
 
-    def tell(done: float, total: float) -> None:
-        nonlocal last
+    def sink(done: float, total: float, unit: str, message: str) -> None:
         watch(done, total)
-        if time.monotonic() - last >= HEARTBEAT_SECONDS:
-            last = time.monotonic()
-            store.mark(engine, experiment, done=done, total=total, seconds=seconds())
-        if should_stop():
-            raise Stopped("stopped by request")
+        mark(done=done, total=total)
 
-    store.mark(engine, experiment, status="running", error=None)
-    try:
-        yield tell
-    except (Stopped, KeyboardInterrupt):
-        store.mark(engine, experiment, status="stopped", seconds=seconds())
-        raise Stopped("stopped by request") from None
-    except Exception as error:
-        # A database that is full or locked may refuse this mark as well; the failure is told all the same.
-        with suppress(DatabaseProblem):
-            store.mark(engine, experiment, status="failed", error=plain_words(error), seconds=seconds())
-        raise
-    store.mark(engine, experiment, status="done", seconds=seconds())
+    with marked_row(mark):
+        yield Reporter(sink, should_stop)

@@ -15,13 +15,13 @@ from sqlalchemy import select
 from db.engine import open_writer
 from db.schema import ToyExperiment
 from db.write import read_session
-from pipeline import workers
-from pipeline.progress import Stopped
-from pipeline.stage import plain_words
+from pipeline.execution import workers
+from pipeline.execution.progress import Stopped
+from pipeline.execution.stage import plain_words
+from pipeline.execution.workers import Workers
 from pipeline.toy import store
 from pipeline.toy.config import ToyConfig, ToyRequest
 from pipeline.toy.runner import Outcome, ToyError, run_toy
-from pipeline.workers import Workers
 
 POLL_SECONDS = 0.5
 Watch = Callable[[int, float, float], None]

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db.blocks import encode_float32
 from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun, utc_now
 from db.write import ids, insert_missing, read_session, upsert, write_session
-from pipeline import provenance
+from pipeline.execution import provenance
 from pipeline.toy.chains import FEATURES, RARE
 from pipeline.toy.config import PROBES, SPLITS, ToyConfig, ToyRequest
 from pipeline.toy.effects import Effect, RunValues, effect

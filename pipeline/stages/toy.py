@@ -6,14 +6,14 @@ A study that asks for runs that are there already (by `hormesis toy`, or by anot
 from __future__ import annotations
 
 from pipeline.config import StudyConfig
-from pipeline.context import StudyContext
-from pipeline.progress import Reporter
-from pipeline.provenance import digest
-from pipeline.stage import Stage
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
 from pipeline.toy.config import SHARES, ToyConfig, ToyRequest, parse_config
 
 
-def asked(config: StudyConfig) -> tuple[list[ToyConfig], ToyRequest]:
+def requested(config: StudyConfig) -> tuple[list[ToyConfig], ToyRequest]:
     """What a study asks for: each setting with its default options, and the default shares and probes."""
     configs = [parse_config({"setting": name}) for name in config.toy.settings]
     return configs, ToyRequest(seeds=tuple(range(config.toy.seeds)))
@@ -24,21 +24,11 @@ def models(config: StudyConfig) -> int:
     return len(config.toy.settings) * config.toy.seeds * len(SHARES)
 
 
-def toy_stage(config: StudyConfig) -> Stage | None:
-    """The stage, or None where a study asks for no toy experiment."""
-    if not config.toy.settings:
-        return None
-    configs, request = asked(config)
-    return Stage(
-        "toy", "study", digest("toy", [one.hash for one in configs], request.model_dump(mode="json"))
-    )
-
-
-def make_toys(context: StudyContext, reporter: Reporter) -> None:
+def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Train, measure and store what is not there yet. Raises Stopped; what is finished is kept."""
     from pipeline.toy.runner import run_toy
 
-    configs, request = asked(context.config)
+    configs, request = requested(context.config)
     url = context.engine.url.render_as_string(hide_password=False)
     for place, config in enumerate(configs):
         reporter.say(f"toy models, {config.setting} setting")
@@ -55,3 +45,17 @@ def make_toys(context: StudyContext, reporter: Reporter) -> None:
             should_stop=lambda: reporter.stopping,
         )
     reporter.report(len(configs), len(configs), "settings")
+
+
+def toy_key(context: StudyContext, subject: Subject) -> str:
+    """Of the configurations and what is asked of them."""
+    configs, request = requested(context.config)
+    return digest("toy", [config.hash for config in configs], request.model_dump(mode="json"))
+
+
+def is_requested(config: StudyConfig, subject: Subject) -> bool:
+    """Whether a study asks for the toy experiment."""
+    return bool(config.toy.settings)
+
+
+STAGE = Stage("toy", key=toy_key, run=make_toys, when=is_requested)

@@ -1,12 +1,8 @@
-"""What every stage is given: the study, where its rows and files go, and how to hear a request to stop."""
+"""Arms of a study: its training mixes, planned from the configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-
-from sqlalchemy import Engine
+from dataclasses import dataclass
 
 from db.contract.methods import VARIANTS
 from pipeline.config import Role, StudyConfig
@@ -47,28 +43,3 @@ def plan_arms(config: StudyConfig) -> list[ArmPlan]:
             for share in config.shares_of_variants:
                 arms.append(ArmPlan(f"{variant}-{share * 100:g}-s{seed}", variant, share, seed))
     return arms
-
-
-def _never() -> bool:
-    return False
-
-
-@dataclass(frozen=True)
-class StudyContext:
-    """A study under way. One per process: the engine holds connections that must not cross a fork."""
-
-    config: StudyConfig
-    study_id: int
-    home: Path
-    """State of all studies; files lie under `files/<kind>/<hash of inputs>`."""
-    engine: Engine
-    should_stop: Callable[[], bool] = field(default=_never)
-
-    def folder(self, kind: str, key: str) -> Path:
-        """Where files of one kind made from one set of inputs lie. Not created."""
-        return self.home / "files" / kind / key
-
-    def relative(self, path: Path) -> str:
-        """A path as rows keep it: relative to the home, so that a moved home still works."""
-        resolved, home = path.resolve(), self.home.resolve()
-        return str(resolved.relative_to(home)) if resolved.is_relative_to(home) else str(resolved)

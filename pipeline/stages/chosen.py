@@ -9,7 +9,8 @@ from sqlalchemy import select
 from db.schema import Prompt, PromptSet
 from db.write import read_session
 from pipeline.config_hardness import Chosen
-from pipeline.context import StudyContext
+from pipeline.execution.arms import ArmPlan
+from pipeline.execution.context import StudyContext
 from pipeline.methods import DetoxCondition, read_conditions
 from pipeline.stages.generate import row_seed
 
@@ -39,3 +40,8 @@ def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[i
     prompts = first[:count]
     name = f"{rows[0].name} {rows[0].revision[:12]}, {len(prompts)} of {len(first)}"
     return prompts, [row_seed(prompt, 0) for prompt in prompts], name
+
+
+def wants(section: Chosen, arm: ArmPlan | None) -> bool:
+    """Whether a section of the study file is about this arm; it is about every imported checkpoint (None)."""
+    return arm is None or section.wants_arm(arm.kind, arm.share, arm.seed)

@@ -1,0 +1,112 @@
+"""Putting an existing checkpoint through a study's probing, steering and evaluation."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from sqlalchemy import select
+
+from backend.export import save_plain
+from backend.models import LoadedModel, load_model
+from db.schema import Checkpoint
+from db.write import read_session
+from pipeline.config import StudyConfig
+from pipeline.execution import workers
+from pipeline.execution.arms import plan_arms
+from pipeline.execution.context import StudyContext
+from pipeline.execution.executors import InlineExecutor
+from pipeline.execution.lock import study_lock
+from pipeline.execution.stage import Subject
+from pipeline.execution.study import register
+from pipeline.execution.threads import stop_on_ctrl_c
+from pipeline.execution.walk import TaskOutcome, Watch, announce_all, walk
+from pipeline.reading import source_revisions
+from pipeline.stages import GRAPH, project
+from pipeline.stages.train import register_checkpoint
+
+
+class NameTaken(ValueError):
+    """The name belongs to another checkpoint of the study; the message is one line for the person."""
+
+
+def default_name(model: str) -> str:
+    """A name for a model from where it lies."""
+    path = Path(model)
+    stem = path.stem if path.suffix == ".gguf" else path.name or model
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-") or "model"
+
+
+def import_checkpoint(
+    model: str,
+    config: StudyConfig,
+    *,
+    name: str | None,
+    home: Path,
+    database_url: str,
+    watch: Watch = lambda study_id: None,
+) -> TaskOutcome:
+    """Load, check and register a model, then run every stage on it that is not done.
+
+    Raises ModelError, SourceError and the like (ValueError, one line) before anything is written.
+    """
+    name = name or default_name(model)
+    revisions = source_revisions(config)
+    loaded_models = [load_model(model)]
+    workers.limit_threads(workers.cores())
+    subject = Subject(name, weights=loaded_models[0].weights_hash())
+    study = register(config, home=home, database_url=database_url, revisions=revisions)
+    executor = InlineExecutor()
+
+    def registered(context: StudyContext) -> list[Subject]:
+        # Taken out of the list, so that the stages, which load it anew, do not hold the model twice.
+        _register(context, loaded_models.pop(), model, subject)
+        announce_all(context, ((stage, subject) for stage in GRAPH.of_subject(config, subject)))
+        return [subject]
+
+    _require_free(study.open(lambda: False), subject)
+    with study_lock(home, config.hash), stop_on_ctrl_c(executor.ask_to_stop):
+        outcome = walk(study, GRAPH, executor, subjects=registered, after_arms=[project.STAGE], watch=watch)
+    status = "stopped" if outcome.stopped else "failed" if outcome.failures else "done"
+    return TaskOutcome(name, status, "; ".join(outcome.failures), outcome.worked)
+
+
+def _require_free(context: StudyContext, subject: Subject) -> None:
+    """Raise NameTaken where the study has another checkpoint, or an arm, of this name."""
+    query = select(Checkpoint.weights_hash).where(
+        Checkpoint.study_id == context.study_id, Checkpoint.name == subject.name
+    )
+    with read_session(context.engine) as session:
+        weights = session.scalar(query)
+    arms = {arm.name for arm in plan_arms(context.config)}
+    if weights not in (None, subject.weights) or subject.name in arms:
+        raise NameTaken(
+            f"this study has another checkpoint named '{subject.name}'; give this one a name by --name"
+        )
+
+
+def _register(context: StudyContext, loaded: LoadedModel, model: str, subject: Subject) -> None:
+    register_checkpoint(
+        context,
+        loaded,
+        subject.name,
+        _stored(context, loaded, model, subject.weights),
+        arm_id=None,
+        tokens_seen=None,
+        weights_hash=subject.weights,
+        details={"imported": model},
+    )
+
+
+def _stored(context: StudyContext, loaded: LoadedModel, model: str, weights: str) -> Path:
+    """A folder that later stages load from: the model's own, or a copy of a GGUF file or hub model.
+
+    A copy, because a GGUF file takes many times longer to read and a hub cache may be swept.
+    """
+    if Path(model).is_dir():
+        return Path(model)
+    folder = context.folder("imported", weights)
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        save_plain(loaded, folder)
+    return folder

@@ -1,0 +1,113 @@
+"""Running a study: its graph walked by processes side by side, or by all processes of `torchrun`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from db.origin import Origin, remember
+from pipeline.config import ConfigError, StudyConfig
+from pipeline.execution.arms import plan_arms
+from pipeline.execution.executors import PoolExecutor
+from pipeline.execution.graph import arm_subjects
+from pipeline.execution.lock import study_lock
+from pipeline.execution.progress import Stopped
+from pipeline.execution.stage import StageFailed
+from pipeline.execution.study import register
+from pipeline.execution.threads import stop_on_ctrl_c
+from pipeline.execution.walk import Outcome, Watch, announce_all, walk
+from pipeline.execution.workers import cores
+from pipeline.reading import source_revisions
+from pipeline.scales import check_heads
+from pipeline.stages import GRAPH
+
+
+def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, int]:
+    """Workers and threads for each. One worker where a GPU does the work: arms then take turns on it."""
+    available = cores()
+    arms = max(1, len(plan_arms(config)))
+    if workers is None:
+        import torch
+
+        workers = 1 if torch.cuda.is_available() else available
+    count = max(1, min(workers, arms))
+    return count, max(1, available // count)
+
+
+def run_study(
+    config: StudyConfig,
+    *,
+    home: Path,
+    database_url: str,
+    workers: int | None = None,
+    arm: str | None = None,
+    watch: Watch = lambda study_id: None,
+    origin: Origin | None = None,
+) -> Outcome:
+    """Run what is not yet done of a study; running again goes on where it was cut.
+
+    `arm`: only this arm's part of the graph, with the text that all arms share. `origin` is how the study was
+    named, kept in the home so that it can be resumed by name. Raises ConfigError for an unknown arm,
+    DatabaseProblem, SourceError and the like (ValueError, one line) for what stops the whole study before any
+    arm; an arm that fails is in the outcome and does not stop the others.
+    """
+    check_heads(config)
+    _require_arm(config, arm)
+    study = register(config, home=home, database_url=database_url, revisions=source_revisions(config))
+    with study_lock(home, config.hash):
+        if origin is not None:
+            remember(home, config.hash, origin)
+        context = study.open(lambda: False)
+        subjects = [subject for subject in arm_subjects(context) if arm in (None, subject.name)]
+        if arm is None and GRAPH.is_finished(context, subjects):
+            return Outcome(study.study_id)
+        announce_all(context, GRAPH.plan(config, arm_subjects(context)))
+        executor = PoolExecutor(*worker_count(config, workers))
+        finished = False
+        try:
+            with stop_on_ctrl_c(executor.ask_to_stop):
+                outcome = walk(
+                    study,
+                    GRAPH,
+                    executor,
+                    subjects=lambda _: subjects,
+                    after_arms=GRAPH.after_arms(config) if arm is None else (),
+                    watch=watch,
+                )
+                finished = True
+        finally:
+            if not finished:
+                executor.ask_to_stop()
+            executor.close(wait=finished)
+    outcome.worked |= arm is None
+    return outcome
+
+
+def _require_arm(config: StudyConfig, arm: str | None) -> None:
+    names = [plan.name for plan in plan_arms(config)]
+    if arm is not None and arm not in names:
+        raise ConfigError(f"{config.name} has no arm '{arm}' (its arms: {', '.join(names) or 'none'})")
+
+
+def run_distributed(config: StudyConfig, *, home: Path, database_url: str) -> Outcome | None:
+    """Run a study with all processes of this `torchrun`; None in all processes but the first.
+
+    A training that fails ends the walk: `torchrun` then ends the other processes, which are in it.
+    """
+    from pipeline.execution.torchrun import TorchrunExecutor, follow, process_group
+
+    check_heads(config)
+    with process_group() as is_first:
+        if not is_first:
+            follow()
+            return None
+        study = register(config, home=home, database_url=database_url, revisions=source_revisions(config))
+        executor, after_arms = TorchrunExecutor(), GRAPH.after_arms(config)
+        try:
+            with study_lock(home, config.hash):
+                outcome = walk(study, GRAPH, executor, subjects=arm_subjects, after_arms=after_arms)
+        except StageFailed as error:
+            return Outcome(study.study_id, failures=[str(error)])
+        except Stopped:
+            return Outcome(study.study_id, stopped=True)
+        executor.release()
+        return outcome

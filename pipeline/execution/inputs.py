@@ -1,0 +1,128 @@
+"""Hash chain of a study: what its text, mixes, weights, probes and conditions depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pipeline.config import StudyConfig
+from pipeline.execution.arms import ArmPlan
+from pipeline.execution.provenance import digest
+
+TUNING_VERSION = 1
+TEXT_VERSION = 1
+"""Raised whenever the making of text, mixes or weights changes, so that old files are not taken for new."""
+PROBE_VERSION = 2
+EVALUATION_VERSION = 1
+HARDNESS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Hashes of everything each stage depends on. Equal hash, equal result; files are named by them."""
+
+    config: StudyConfig
+    revisions: Mapping[str, str]
+
+    def settings(self, *names: str) -> dict[str, Any]:
+        """These sections of the configuration."""
+        return self.config.model_dump(mode="json", include=set(names))
+
+    def roles(self, *roles: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """Source settings and data revisions of these roles."""
+        settings = [s.model_dump(mode="json") for s in self.config.sources if s.role in roles]
+        revisions = {k: v for k, v in sorted(self.revisions.items()) if k.split("/")[0] in roles}
+        return settings, revisions
+
+    @cached_property
+    def corpus(self) -> str:
+        """Of the tokenizer and the token pools: what every arm is trained on and its held-out windows."""
+        roles = ("clean", "toxic", "informal", "heldout_clean", "heldout_toxic")
+        names: tuple[str, ...] = ("tokenizer", "clean_tokens", "shares", "controls", "control_share")
+        names += ("variants", "variant_shares", "annotation") if self.config.variants else ()
+        kept = self.settings(*names, "allow_repetition", "holdout_documents")
+        heldout = self.config.evaluation.heldout_tokens
+        parts: list[Any] = [kept, heldout, self.roles(*roles)]
+        if self.config.variants and self.config.annotation.scorer:
+            parts.append(self.roles("scorer", "scoring"))
+        return digest("corpus", TEXT_VERSION, *parts)
+
+    @cached_property
+    def text(self) -> str:
+        """Of everything the study reads: the corpus, held-out documents, probe set, prompts and scorer."""
+        evaluation, probe = self.config.evaluation, self.config.probe
+        limits = (evaluation.prompt_limit, evaluation.heldout_tokens, "tfidf" in evaluation.scorers)
+        splits = (probe.limit, probe.select_fraction, probe.test_fraction)
+        return digest(
+            "text", TEXT_VERSION, self.corpus, limits, splits, self.roles("probe", "prompts", "scorer")
+        )
+
+    def mix(self, arm: ArmPlan) -> str:
+        """Of one arm's token bin."""
+        if arm.marked:
+            return digest("mix", self.corpus, arm.kind, arm.share, arm.seed)
+        return digest("mix", self.corpus, arm.added_role, arm.share, arm.seed)
+
+    def train(self, arm: ArmPlan) -> str:
+        """Of one arm's weights."""
+        return digest("train", self.mix(arm), arm.seed, self.settings("scale", "training"))
+
+    def probe(self, weights: str) -> str:
+        """Of the probes and directions of the checkpoint with these weights."""
+        return digest("probe", PROBE_VERSION, self.text, weights, self.settings("probe"))
+
+    @cached_property
+    def pairs(self) -> str:
+        """Of the pairs that checkpoints are fine-tuned on."""
+        return digest("pairs", TUNING_VERSION, self.roles("pairs", "prompts"), self.config.methods.pairs)
+
+    def tune(self, weights: str, name: str) -> str:
+        """Of the weights of a checkpoint after `sft` or `dpo`."""
+        settings = getattr(self.config.methods, name).model_dump(mode="json")
+        return digest("tune", TUNING_VERSION, self.pairs, weights, name, settings)
+
+    def second(self, weights: str) -> str:
+        """Of the directions of a checkpoint from the second source of labelled statements."""
+        return digest("second", PROBE_VERSION, self.roles("directions"), weights, self.settings("probe"))
+
+    def methods(self, weights: str) -> str:
+        """Of everything that methods need of a checkpoint beside its probes: tuned weights, second
+        directions.
+        """
+        methods = self.config.methods
+        second = self.second(weights) if methods.second_directions else None
+        return digest("methods", self.probe(weights), [self.tune(weights, n) for n in methods.tuned], second)
+
+    def condition(self, weights: str) -> str:
+        """Of the strengths found for a checkpoint and their costs."""
+        evaluation = self.config.evaluation
+        rest = (evaluation.heldout_tokens, evaluation.bootstrap, self.config.variants)
+        chosen = (self.settings("steering", "methods"), self.methods(weights))
+        return digest("condition", EVALUATION_VERSION, self.probe(weights), chosen, rest)
+
+    def generate(self, weights: str) -> str:
+        """Of all of a checkpoint's generations."""
+        return digest("generate", self.condition(weights), self._decoding)
+
+    def generation(self, weights: str, condition: list[Any]) -> str:
+        """Of what a checkpoint says under one condition: a method more in a study leaves the others' texts
+        alone.
+        """
+        steered = (self.probe(weights), self.second(weights), self.config.steering.scope)
+        return digest("generation", self.text, steered, self._decoding, weights, condition)
+
+    @cached_property
+    def _decoding(self) -> dict[str, Any]:
+        evaluation = self.settings("evaluation")["evaluation"]
+        return {k: v for k, v in evaluation.items() if k not in ("scorers", "bootstrap")}
+
+    def attacked(self, weights: str) -> str:
+        """Of what all attacks share: conditions, how texts are made, and who judges them."""
+        evaluation, text = self.settings("evaluation"), self.text
+        return digest(HARDNESS_VERSION, self.condition(weights), evaluation, text, self.roles("scoring")[1])
+
+    def files(self, section: str) -> dict[str, str]:
+        """Hashes of the files that a section names for itself."""
+        return {k: v for k, v in sorted(self.revisions.items()) if k.startswith(f"{section}/")}

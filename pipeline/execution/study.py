@@ -1,0 +1,110 @@
+"""Rows of a study, its arms and checkpoints by their names, and how another process opens the study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from sqlalchemy import Engine, select
+
+from db.engine import open_writer
+from db.schema import Arm, Checkpoint, Study
+from db.write import read_session, write_session
+from pipeline.config import StudyConfig
+from pipeline.execution.arms import ArmPlan
+from pipeline.execution.context import StudyContext
+from pipeline.execution.stage import StageFailed
+
+
+@dataclass(frozen=True)
+class StudyHandle:
+    """What a process needs to open a study for itself; plain values, so that it can be pickled."""
+
+    config: StudyConfig
+    study_id: int
+    home: Path
+    database_url: str
+    revisions: tuple[tuple[str, str], ...]
+
+    def open(self, should_stop: Callable[[], bool]) -> StudyContext:
+        """The study as this process sees it."""
+        return StudyContext(
+            config=self.config,
+            study_id=self.study_id,
+            home=self.home,
+            engine=_engine(self.database_url),
+            revisions=dict(self.revisions),
+            should_stop=should_stop,
+        )
+
+
+@cache
+def _engine(url: str) -> Engine:
+    return open_writer(url)
+
+
+def register(config: StudyConfig, *, home: Path, database_url: str, revisions: dict[str, str]) -> StudyHandle:
+    """A study's row, written on first sight and untouched afterwards; its home is made where it is missing.
+
+    Raises DatabaseProblem for a database that cannot be written.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    _engine.cache_clear()  # the database may have been replaced since this process last ran a study
+    study_id = study_row(_engine(database_url), config)
+    return StudyHandle(config, study_id, home, database_url, tuple(sorted(revisions.items())))
+
+
+def study_row(engine: Engine, config: StudyConfig) -> int:
+    """Id of the study with this configuration; its row is written on first sight."""
+    query = select(Study.id).where(Study.hash == config.hash)
+    with read_session(engine) as session:
+        study_id = session.scalar(query)
+    if study_id is not None:
+        return study_id
+    with write_session(engine) as session:
+        study_id = session.scalar(query)
+        if study_id is not None:  # a second process was first
+            return study_id
+        study = Study(
+            hash=config.hash,
+            name=config.name,
+            scale=config.scale,
+            config=config.model_dump(mode="json"),
+            data_revisions={},
+        )
+        session.add(study)
+        session.flush()
+        return study.id
+
+
+def arm_row(context: StudyContext, arm: ArmPlan) -> int:
+    """Id of an arm; its row is written on first sight."""
+    query = select(Arm.id).where(Arm.study_id == context.study_id, Arm.name == arm.name)
+    with read_session(context.engine) as session:
+        arm_id = session.scalar(query)
+    if arm_id is not None:
+        return arm_id
+    with write_session(context.engine) as session:
+        row = Arm(
+            study_id=context.study_id,
+            name=arm.name,
+            kind=arm.kind,
+            share=arm.share,
+            seed=arm.seed,
+            composition={},
+        )
+        session.add(row)
+        session.flush()
+        return row.id
+
+
+def checkpoint_row(context: StudyContext, name: str) -> int:
+    """Id of a checkpoint of this study. Raises StageFailed where it is missing."""
+    query = select(Checkpoint.id).where(Checkpoint.study_id == context.study_id, Checkpoint.name == name)
+    with read_session(context.engine) as session:
+        checkpoint = session.scalar(query)
+    if checkpoint is None:
+        raise StageFailed(f"the checkpoint {name} is missing although its training is marked as done")
+    return checkpoint

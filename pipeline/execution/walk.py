@@ -1,0 +1,154 @@
+"""Walking a study's graph: what all arms begin with, the arms, then what needs all of them.
+
+The one place that knows order, failure and stop; where the work is done is an executor's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pipeline.execution.context import StudyContext
+from pipeline.execution.graph import Graph, Planned
+from pipeline.execution.progress import Stopped
+from pipeline.execution.stage import STUDY, Stage, StageFailed, Subject, announce, plain_words, run_stage
+from pipeline.execution.study import StudyHandle, arm_row
+
+Watch = Callable[[int], None]
+"""Called about twice a second with the study's id, so that a display can read the rows."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """Stages of one subject, one after another; plain values, so that it can be pickled."""
+
+    study: StudyHandle
+    subject: Subject
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True)
+class TaskOutcome:
+    """How the stages of a subject ended (`done`, `stopped`, `failed`), and whether anything had to be run."""
+
+    arm: str
+    status: str
+    message: str = ""
+    worked: bool = False
+
+
+@dataclass
+class Outcome:
+    """How a walk ended."""
+
+    study_id: int
+    arms: list[TaskOutcome] = field(default_factory=list)
+    stopped: bool = False
+    failures: list[str] = field(default_factory=list)
+    worked: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 when all is done, 2 where something failed, 130 where the person stopped it."""
+        return 130 if self.stopped else 2 if self.failures else 0
+
+    def add(self, result: TaskOutcome) -> None:
+        """Take in how the stages of one subject ended."""
+        self.worked |= result.worked
+        self.stopped |= result.status == "stopped"
+        self.failures += [result.message] if result.status == "failed" else []
+
+
+class Executor(Protocol):
+    """Where tasks are run: in this process, in a pool of processes, by all processes of a cluster."""
+
+    def context(self, study: StudyHandle) -> StudyContext:
+        """The study as the walking process sees it."""
+
+    def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
+        """Run tasks, in any order, and give each with its outcome as it ends; never raises for a task.
+
+        `look` is called about twice a second meanwhile.
+        """
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the person asked for a stop."""
+
+
+def run_task(
+    context: StudyContext, task: Task, gather: Callable[[Stage, Subject], None] | None = None
+) -> TaskOutcome:
+    """Run the stages of a task that are not done. Never raises: the outcome says what happened."""
+    name, worked = task.subject.name, False
+    try:
+        for stage in task.stages:
+            worked |= run_stage(context, stage, task.subject, gather=gather)
+    except Stopped:
+        return TaskOutcome(name, "stopped", worked=True)
+    except StageFailed as error:
+        return TaskOutcome(name, "failed", str(error), worked=True)
+    except Exception as error:  # before or between stages, e.g. a locked database
+        return TaskOutcome(name, "failed", f"{name}: {plain_words(error)}", worked=worked)
+    return TaskOutcome(name, "done", worked=worked)
+
+
+def announce_all(context: StudyContext, planned: Iterable[Planned]) -> None:
+    """Rows of arms, and of the stages whose inputs are known beforehand, as waiting."""
+    for stage, subject in planned:
+        if subject.arm is not None:
+            arm_row(context, subject.arm)
+        if not stage.reads_rows:
+            announce(context, stage, subject)
+
+
+def walk(
+    study: StudyHandle,
+    graph: Graph,
+    executor: Executor,
+    *,
+    subjects: Callable[[StudyContext], Iterable[Subject]],
+    after_arms: Iterable[Stage],
+    watch: Watch = lambda study_id: None,
+) -> Outcome:
+    """Run what is not done of a study's graph.
+
+    `subjects` is called when the stages before the arms are done. A subject that fails does not stop the
+    others. Nothing is raised for work that fails or is stopped: the outcome says so.
+    """
+    outcome, context = Outcome(study.study_id), executor.context(study)
+
+    def look() -> None:
+        watch(study.study_id)
+
+    def run_joint(stages: tuple[Stage, ...]) -> bool:
+        results = [result for _, result in executor.run([Task(study, STUDY, stages)], look)]
+        for result in results:
+            outcome.add(result)
+        look()
+        return all(result.status == "done" for result in results)
+
+    if not run_joint(graph.before_arms(context.config)):
+        return outcome
+    tasks = [Task(study, subject, graph.of_subject(context.config, subject)) for subject in subjects(context)]
+    for task, result in executor.run(tasks, look):
+        outcome.arms.append(result)
+        outcome.add(result)
+        if result.status == "done":
+            outcome.failures += _after_each(context, graph, task.subject)
+        look()
+    outcome.stopped |= executor.stopping
+    for stage in after_arms:
+        if not outcome.stopped:
+            run_joint((stage,))
+    return outcome
+
+
+def _after_each(context: StudyContext, graph: Graph, subject: Subject) -> list[str]:
+    try:
+        for function in graph.after_each:
+            function(context, subject)
+    except Exception as error:  # must not end the arms that still run
+        return [f"summary of {subject.name}: {plain_words(error)}"]
+    return []

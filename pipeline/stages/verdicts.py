@@ -1,0 +1,53 @@
+"""Stage `verdicts`: after the arms, intervals with the seeds of all arms and the verdicts on every claim."""
+
+from __future__ import annotations
+
+from sqlalchemy import or_, select
+
+from db.schema import Arm, StageRun
+from db.write import read_session
+from pipeline.claims.evaluate import evaluate
+from pipeline.claims.registry import CLAIMS_VERSION
+from pipeline.execution.context import StudyContext
+from pipeline.execution.progress import Reporter
+from pipeline.execution.provenance import digest
+from pipeline.execution.stage import Stage, Subject
+from pipeline.stages.summary import summarise
+
+
+def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
+    """Write every arm's summaries anew, now that all seeds tell the spread, then the verdicts."""
+    query = select(Arm.kind, Arm.share).where(Arm.study_id == context.study_id).distinct()
+    with read_session(context.engine) as session:
+        arms = [(str(kind), float(share)) for kind, share in session.execute(query)]
+    for place, (kind, share) in enumerate(arms):
+        reporter.say(f"intervals of {kind} {share:.0%}")
+        reporter.report(place, len(arms) + 1, "arms")
+        reporter.check()
+        summarise(context, kind, share)
+    reporter.say("claims")
+    evaluate(context.engine, context.study_id, reporter.check)
+    reporter.report(len(arms) + 1, len(arms) + 1, "arms")
+
+
+def evaluate_claims(context: StudyContext, subject: Subject) -> None:
+    """Put the claims to the rows that are there after an arm; an imported checkpoint changes none."""
+    if subject.arm is not None:
+        evaluate(context.engine, context.study_id)
+
+
+def verdicts_key(context: StudyContext, subject: Subject) -> str:
+    """Of all finished stages of the study's own arms, and of its toy experiment."""
+    arms = select(Arm.name).where(Arm.study_id == context.study_id)
+    query = select(StageRun.input_hash).where(
+        StageRun.study_id == context.study_id,
+        StageRun.status == "done",
+        or_(StageRun.subject.in_(arms), StageRun.stage == "toy"),
+    )
+    with read_session(context.engine) as session:
+        return digest("verdicts", CLAIMS_VERSION, sorted(session.scalars(query)))
+
+
+STAGE = Stage(
+    "verdicts", key=verdicts_key, run=make_verdicts, needs=("score", "project", "toy"), reads_rows=True
+)
