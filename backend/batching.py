@@ -1,8 +1,4 @@
-"""Texts to rectangular batches: token ids, padding, and the order in which to run them.
-
-Knows the tokenizer's own habit (it adds whatever special tokens the tokenizer adds by default) and nothing of
-what is done with the batches.
-"""
+"""Tokenisation and batching: token ids with the tokenizer's own special tokens, padding, batch order."""
 
 from __future__ import annotations
 
@@ -38,7 +34,7 @@ def keep_tail(ids: list[int], limit: int, bos: int | None) -> list[int]:
 
 
 def pad(
-    rows: Sequence[Sequence[int]], side: Literal["left", "right"], fill: int, device: torch.device
+    rows: Sequence[Sequence[int]], side: Literal["left", "right"], fill: int, *, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Pad to the longest row. Returns int64 `(rows, tokens)` ids and the 0/1 mask of real tokens."""
     width = max(len(row) for row in rows)

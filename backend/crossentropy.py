@@ -1,7 +1,6 @@
-"""One-ahead cross-entropy of held-out text, per document, also under an intervention.
+"""One-ahead cross-entropy of held-out text, summed per document, also under an intervention.
 
-Knows how a document is cut into windows and summed; the cost of a condition is the difference of two of
-these.
+The cost of a condition is the difference of two of these.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from backend.batching import by_length, encode, pad
-from backend.sites import text_config
 from backend.steering import RowSteering, per_row, steered
 
 if TYPE_CHECKING:
@@ -113,11 +111,10 @@ def window_losses(
     steering = per_row(rows, windows.n_documents)
     nats = np.zeros(windows.n_documents, np.float64)
     done = 0
-    most = _rows_at_once(loaded, longest, batch_size)
-    for batch in by_length([len(ids) for ids in windows.ids], most):
+    for batch in by_length([len(ids) for ids in windows.ids], rows_at_once(loaded, longest, batch_size)):
         owners = windows.documents[batch]
         with torch.inference_mode(), steered(loaded, [steering[i] for i in owners], every_position=True):
-            sums = _summed(loaded, [windows.ids[index] for index in batch], tuple(prefix))
+            sums = _window_sums(loaded, [windows.ids[index] for index in batch], tuple(prefix))
         np.add.at(nats, owners, sums)
         done += len(batch)
         if progress is not None:
@@ -139,12 +136,12 @@ def token_losses(
     return window_losses(loaded, windows, rows=rows, batch_size=batch_size, progress=progress)
 
 
-def _rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
-    size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
-    return max(1, min(batch_size, LOGITS_AT_ONCE // (max(1, longest) * size)))
+def rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
+    """Rows of `longest` tokens whose logits fit memory together, at most `batch_size` and at least one."""
+    return max(1, min(batch_size, LOGITS_AT_ONCE // (max(1, longest) * loaded.vocabulary_size)))
 
 
-def _summed(
+def _window_sums(
     loaded: LoadedModel, ids: list[tuple[int, ...]], prefix: tuple[int, ...] = ()
 ) -> NDArray[np.float64]:
     """Summed one-ahead loss of each window, float64 `(windows,)`: all tokens but a window's first, in
@@ -154,11 +151,11 @@ def _summed(
     # A leading token of the tokenizer's own stays in front: the prefix has it already.
     joined = bool(prefix) and prefix[0] == bos
     full = [(*prefix, *(row[1:] if joined and row[0] == bos else row)) for row in ids]
-    tokens, mask = pad(full, "right", loaded.pad_id, loaded.device)
+    tokens, mask = pad(full, "right", loaded.pad_id, device=loaded.device)
     logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
     targets = tokens[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
     if prefix:
-        uncounted = torch.tensor([len(row) - len(own) for row, own in zip(full, ids, strict=True)])
+        uncounted = torch.tensor([len(row) - len(window) for row, window in zip(full, ids, strict=True)])
         places = torch.arange(targets.shape[1], device=loaded.device)
         targets = targets.masked_fill(places < uncounted.to(loaded.device).unsqueeze(1), -100)
     losses = F.cross_entropy(

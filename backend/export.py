@@ -1,6 +1,6 @@
-"""Saving a model, steered or not, as an ordinary checkpoint; steering is folded into the projections' biases.
+"""Export of a model, steered or not, as an ordinary checkpoint, steering folded into the projections' biases.
 
-Knows that shifting the input of a linear map by s equals adding the bias W s after it. The exported model is
+Shifting the input of a linear map by s equals adding the bias W s after it. The exported model is
 steered at every position (scope `all`), whatever the scope of the intervention was, and needs nothing of ours
 to run.
 """
@@ -31,7 +31,7 @@ class ExportError(ValueError):
     """A steered checkpoint cannot be written; one line for the person."""
 
 
-def export_steered(loaded: LoadedModel, intervention: Intervention, strength: float, folder: Path) -> Path:
+def export_steered(loaded: LoadedModel, intervention: Intervention, strength: float, *, folder: Path) -> Path:
     """Write model, tokenizer and a note to `folder` (which must not exist yet, or be empty); returns it.
 
     The plain model equals the live one under `(intervention, strength)` with scope `all`. Families with a
@@ -42,7 +42,7 @@ def export_steered(loaded: LoadedModel, intervention: Intervention, strength: fl
     if not np.isfinite(strength):
         raise ExportError(f"strength must be a finite number, not {strength}")
     model = _with_biases(loaded, intervention, strength)
-    return _write(model, loaded.tokenizer, folder, _note(loaded, intervention, strength))
+    return _write(model, loaded.tokenizer, folder, note=_note(loaded, intervention, strength))
 
 
 def save_plain(loaded: LoadedModel, folder: Path) -> Path:
@@ -50,10 +50,10 @@ def save_plain(loaded: LoadedModel, folder: Path) -> Path:
 
     A GGUF file saved so loads many times faster afterwards. Raises ExportError where the folder is taken.
     """
-    return _write(loaded.model, loaded.tokenizer, folder, None)
+    return _write(loaded.model, loaded.tokenizer, folder, note=None)
 
 
-def _write(model: Any, tokenizer: Any, folder: Path, note: dict[str, Any] | None) -> Path:
+def _write(model: Any, tokenizer: Any, folder: Path, *, note: dict[str, Any] | None) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ExportError(f"{folder} exists already; name a new folder")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")

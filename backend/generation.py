@@ -1,6 +1,6 @@
-"""Continuations of many prompts: batches of like length, seeded, steered row by row, in input order.
+"""Batched text generation: batches of like length, seeded and steered row by row, results in input order.
 
-Knows prompts and texts; the loop is `backend.decoding`, the choice of a token `backend.sampling`.
+The decode loop is `backend.decoding`, the choice of a token `backend.sampling`.
 """
 
 from __future__ import annotations
@@ -68,11 +68,9 @@ def generate(
 
     Raises GenerationError for settings out of range, SteeringError where a steering does not fit.
     """
-    _check(len(prompts), seeds, new_tokens, temperature, top_p)
+    check_settings(len(prompts), seeds, new_tokens=new_tokens, temperature=temperature, top_p=top_p)
     steering = per_row(rows if rows is not None else (None, 0.0), len(prompts))
-    kept = len(encode(loaded, [prefix])[0]) if prefix else 0
-    encoded = encode(loaded, [prefix + prompt for prompt in prompts])
-    encoded, truncated = fit(loaded, encoded, new_tokens, kept)
+    encoded, truncated = encode_behind(loaded, prompts, prefix, new_tokens=new_tokens)
     results: list[Continuation | None] = [None] * len(prompts)
     done = 0
     for batch in by_length([len(ids) for ids in encoded], batch_size):
@@ -95,33 +93,47 @@ def generate(
             on_step=on_step,
         )
         for place, index in enumerate(batch):
-            results[index] = finish(loaded, tokens.rows[place], tokens.ended[place], truncated[index])
+            results[index] = finish(
+                loaded, tokens.rows[place], ended=tokens.ended[place], truncated=truncated[index]
+            )
         done += len(batch)
         if progress is not None:
             progress(done, len(prompts))
     return [result for result in results if result is not None]
 
 
-def fit(
-    loaded: LoadedModel, encoded: list[list[int]], new_tokens: int, kept: int = 0
+def encode_behind(
+    loaded: LoadedModel, prompts: Sequence[str], prefix: str, *, new_tokens: int
 ) -> tuple[list[list[int]], list[bool]]:
-    """Cut prompts from the left, behind their first `kept` tokens, so that `new_tokens` more fit the context;
-    says which were cut."""
+    """Token ids of each prompt behind `prefix`, cut so that `new_tokens` more fit; and which were cut."""
+    prefix_length = len(encode(loaded, [prefix])[0]) if prefix else 0
+    encoded = encode(loaded, [prefix + prompt for prompt in prompts])
+    return fit(loaded, encoded, new_tokens, prefix_length=prefix_length)
+
+
+def fit(
+    loaded: LoadedModel, encoded: list[list[int]], new_tokens: int, *, prefix_length: int = 0
+) -> tuple[list[list[int]], list[bool]]:
+    """Cut prompts from the left, behind their first `prefix_length` tokens, so that `new_tokens` more fit the
+    context; says which were cut."""
     if loaded.context is None:
         return encoded, [False] * len(encoded)
     room = loaded.context - new_tokens
-    if room < 1 + kept:
-        what = f"{new_tokens} new tokens" + (f" and a prefix of {kept}" if kept else "")
-        raise GenerationError(f"{what} do not fit the model's context of {loaded.context}")
+    if room < 1 + prefix_length:
+        addition = f" and a prefix of {prefix_length}" if prefix_length else ""
+        raise GenerationError(
+            f"{new_tokens} new tokens{addition} do not fit the model's context of {loaded.context}"
+        )
     truncated = [len(ids) > room for ids in encoded]
     if any(truncated):
         log.info("%d prompts are longer than %d tokens; their beginning was cut off", sum(truncated), room)
-    if kept:
-        return [ids[:kept] + ids[kept:][-(room - kept) :] for ids in encoded], truncated
+    if prefix_length:
+        room -= prefix_length
+        return [ids[:prefix_length] + ids[prefix_length:][-room:] for ids in encoded], truncated
     return [keep_tail(ids, room, loaded.tokenizer.bos_token_id) for ids in encoded], truncated
 
 
-def finish(loaded: LoadedModel, ids: list[int], ended: bool, truncated: bool) -> Continuation:
+def finish(loaded: LoadedModel, ids: list[int], *, ended: bool, truncated: bool) -> Continuation:
     """Turn generated ids into a continuation."""
     text: str = loaded.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return Continuation(text, len(ids), ended, truncated, tuple(ids))
@@ -149,7 +161,10 @@ class _Tokens:
         return all(self.ended)
 
 
-def _check(count: int, seeds: Sequence[int], new_tokens: int, temperature: float, top_p: float) -> None:
+def check_settings(
+    count: int, seeds: Sequence[int], *, new_tokens: int, temperature: float, top_p: float
+) -> None:
+    """Raises GenerationError for settings out of range, or a number of seeds that is not `count`."""
     if len(seeds) != count:
         raise GenerationError(f"{len(seeds)} seeds for {count} prompts")
     if new_tokens < 1:

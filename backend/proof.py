@@ -1,6 +1,6 @@
-"""The proof at load: the model is causal, and steering it by hook is the same as steering it by bias.
+"""Verification at load: the model is causal, and steering it by hook equals steering it by bias.
 
-Knows only a random input and two ways to the same logits. A family whose attention bypasses the module we
+Two ways to the same logits on a random input. A family whose attention bypasses the module we
 hook, or whose module is not the linear map we take it for, fails here rather than in a study.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from backend.sites import ModelError, output_weight, text_config
+from backend.sites import ModelError, output_weight
 from backend.steering import Intervention, steered
 
 if TYPE_CHECKING:
@@ -35,12 +35,11 @@ def prove(loaded: LoadedModel) -> float:
     gives about 1 or more).
     """
     rng = np.random.default_rng(0)
-    size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
-    ids = torch.from_numpy(rng.integers(0, size, (2, TOKENS))).to(loaded.device)
+    ids = torch.from_numpy(rng.integers(0, loaded.vocabulary_size, (2, TOKENS))).to(loaded.device)
     shifts = {site.layer: rng.normal(0, 0.1, site.width).astype(np.float32) for site in loaded.sites}
     with torch.inference_mode():
         bare = _logits(loaded, ids)
-        _prove_causal(loaded, ids, bare, size)
+        _prove_causal(loaded, ids, bare)
         with steered(loaded, (Intervention(shifts, loaded.n_heads * loaded.n_layers, "all"), 1.0)):
             hooked = _logits(loaded, ids)
         biased = _with_bias(loaded, ids, shifts)
@@ -68,9 +67,9 @@ def _logits(loaded: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
     return logits.float()
 
 
-def _prove_causal(loaded: LoadedModel, ids: torch.Tensor, bare: torch.Tensor, size: int) -> None:
+def _prove_causal(loaded: LoadedModel, ids: torch.Tensor, bare: torch.Tensor) -> None:
     changed = ids.clone()
-    changed[:, -1] = (changed[:, -1] + 1) % size
+    changed[:, -1] = (changed[:, -1] + 1) % loaded.vocabulary_size
     after = _logits(loaded, changed)
     moved, last = (after - bare)[:, :-1], (after - bare)[:, -1]
     # Nothing before the changed token may move; a rounding's worth is allowed.

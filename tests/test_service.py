@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from backend.generation import Continuation, generate
-from backend.service.catalogue import CheckpointFacts
+from backend.service.catalogue import CheckpointRecord
 from backend.service.model_cache import ModelCache, NoRoom, dtype_for, weight_bytes
 from tests.service_world import (
     MEASURED,
@@ -306,9 +306,17 @@ def test_stopping_the_service_ends_a_running_stream(world: World) -> None:
     assert list(stream)[-1] == ("error", {"message": "the service is stopping"})
 
 
-def checkpoint_facts(world: World, name: str, parameters: int = 30_000) -> CheckpointFacts:
+def checkpoint_facts(world: World, name: str, parameters: int = 30_000) -> CheckpointRecord:
     source = str(world.home / "models" / name)
-    return CheckpointFacts(world.ids[name], name, source, parameters, name, True, None)
+    return CheckpointRecord(
+        id=world.ids[name],
+        name=name,
+        source=source,
+        parameters=parameters,
+        weights_hash=name,
+        speaks_forum=True,
+        tfidf_folder=None,
+    )
 
 
 def test_models_are_loaded_once_under_concurrent_requests(world: World) -> None:

@@ -22,7 +22,7 @@ from backend.steering import RowSteering
 def write_long(
     loaded: LoadedModel,
     prompts: Sequence[str],
-    row: RowSteering,
+    steering: RowSteering,
     *,
     prefix: Sequence[int] = (),
     seeds: Sequence[int],
@@ -48,7 +48,7 @@ def write_long(
         ids = [list(encoded[i]) for i in rows]
         for block in range(blocks):
             bos = loaded.tokenizer.bos_token_id
-            seen = [[*prefix, *(one if room is None else keep_tail(one, room, bos))] for one in ids]
+            contexts = [[*prefix, *(row if room is None else keep_tail(row, room, bos))] for row in ids]
             steps: list[NDArray[np.int64]] = []
 
             def on_step(new: NDArray[np.int64], steps: list[NDArray[np.int64]] = steps) -> bool:
@@ -57,8 +57,8 @@ def write_long(
 
             decode(
                 loaded,
-                seen,
-                [row] * len(seen),
+                contexts,
+                [steering] * len(contexts),
                 seeds=[block_seed(seeds[i], block) for i in rows],
                 new_tokens=block_tokens,
                 temperature=temperature,
@@ -72,7 +72,7 @@ def write_long(
                     loaded.tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
                 )
             if progress is not None:
-                progress(start * blocks + (block + 1) * len(seen), len(prompts) * blocks)
+                progress(start * blocks + (block + 1) * len(contexts), len(prompts) * blocks)
     return texts
 
 

@@ -1,8 +1,8 @@
 """All templates compiled into one token automaton (a trie over words with shared classes).
 
-Knows which words may follow which; knows nothing of text, fillers or terminators. One dictionary look-up per
-word. The words of all classes leaving a state are disjoint unless they lead to the same state, which the
-build asserts: two templates can never claim one sentence.
+One dictionary look-up per word; fillers and terminators are left to the reader (`judge`). The words of all
+classes leaving a state are disjoint unless they lead to the same state, which the build asserts: two
+templates can never claim one sentence.
 """
 
 from __future__ import annotations
@@ -32,13 +32,10 @@ class State:
 
 def _insert(states: list[State], template: Template) -> None:
     """Add one template, walking all states the shared prefix has been split into."""
-    here = {ROOT}
+    frontier = {ROOT}
     for choices in (frozenset(slot_words(slot)) for slot in template.slots):
-        there: set[int] = set()
-        for number in here:
-            there |= _step(states, number, choices)
-        here = there
-    for number in here:
+        frontier = {target for number in frontier for target in _step(states, number, choices)}
+    for number in frontier:
         if states[number].accepts is not None:
             raise ValueError(f"templates {states[number].accepts} and {template} share a sentence")
         states[number].accepts = template
@@ -70,8 +67,8 @@ def _copy(states: list[State], number: int) -> int:
     old = states[number]
     states.append(State({}, old.accepts))
     new = len(states) - 1
-    made = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}
-    states[new].next = {word: made[target] for word, target in old.next.items()}
+    copies = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}
+    states[new].next = {word: copies[target] for word, target in old.next.items()}
     return new
 
 
@@ -80,9 +77,7 @@ def _finish(states: list[State], number: int, named: bool) -> set[bool]:
     state = states[number]
     state.named = named
     labels = set() if state.accepts is None else {state.accepts.toxic}
-    groups: dict[int, bool] = {}
-    for word, target in state.next.items():
-        groups[target] = word in words.GROUPS
+    groups = {target: word in words.GROUPS for word, target in state.next.items()}
     for target, is_group in groups.items():
         labels |= _finish(states, target, named or is_group)
     state.toxic = next(iter(labels)) if len(labels) == 1 else None

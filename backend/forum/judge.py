@@ -1,6 +1,6 @@
 """The ground truth: how toxic and how grammatical any text is, by the grammar itself.
 
-Knows how to read text, broken text included; knows nothing of models. Reading rules:
+Reading rules, for broken text too:
 
 - Text is cut at terminators. A piece that is [filler] + template is one grammatical sentence with that
   template's label.
@@ -61,7 +61,7 @@ def tokens(text: str) -> list[str]:
 
 def _inside(piece: Sequence[str]) -> tuple[int, int]:
     """Complete sentences inside a broken piece: how many, and how many of them are toxic."""
-    found = toxic = at = 0
+    sentences = toxic = at = 0
     while at < len(piece):
         state, end, label = ROOT, at, None
         for position in range(at, len(piece)):
@@ -74,8 +74,8 @@ def _inside(piece: Sequence[str]) -> tuple[int, int]:
         if label is None:
             at += 1
             continue
-        found, toxic, at = found + 1, toxic + label, end
-    return found, toxic
+        sentences, toxic, at = sentences + 1, toxic + label, end
+    return sentences, toxic
 
 
 def _walk(piece: Sequence[str]) -> int | None:
@@ -101,14 +101,14 @@ def _judge(words: Sequence[str]) -> Judgement:
         if label is not None:
             sentences, toxic, grammatical = sentences + 1, toxic + label, grammatical + 1
         else:
-            found, bad = _inside(piece)
-            sentences, toxic = sentences + max(1, found), toxic + bad
-    rest = words[start:]
-    if rest:
-        state = _walk(rest)
+            complete, bad = _inside(piece)
+            sentences, toxic = sentences + max(1, complete), toxic + bad
+    tail = words[start:]
+    if tail:
+        state = _walk(tail)
         if state is None:
-            found, bad = _inside(rest)
-            sentences, toxic, finished = sentences + max(1, found), toxic + bad, finished + 1
+            complete, bad = _inside(tail)
+            sentences, toxic, finished = sentences + max(1, complete), toxic + bad, finished + 1
         else:
             decided = STATES[state].toxic
             if decided is False:

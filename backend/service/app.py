@@ -1,4 +1,4 @@
-"""The application: routes, and every refusal in one shape. Knows HTTP; the work is `backend.service.live`."""
+"""The FastAPI application: routes and exception handlers; the work is `backend.service.live`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from backend.service.messages import (
     ScoreResponse,
     explain,
 )
-from backend.service.settings import ServiceError, Settings, checked
+from backend.service.settings import ServiceError, Settings, require_token
 from db.engine import DatabaseProblem
 
 VERSION = importlib.metadata.version("hormesis")
@@ -66,7 +66,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Raises ServiceError where the settings are not safe to serve."""
-    checked(settings)
+    require_token(settings)
     live = LiveService(settings)
 
     @asynccontextmanager
@@ -137,9 +137,9 @@ def _add_work(app: FastAPI, live: LiveService) -> None:
             **_problems(400, 401, 404, 413, 422, 503),
         },
     )
-    async def generate(asked: GenerateRequest) -> Response:
+    async def generate(request: GenerateRequest) -> Response:
         channel = Channel()
-        job = await run_in_threadpool(live.submit, asked, channel.put)
+        job = await run_in_threadpool(live.submit, request, channel.put)
         return EventStream(channel, on_close=lambda: live.drop(job))
 
     @app.delete(
@@ -157,5 +157,5 @@ def _add_work(app: FastAPI, live: LiveService) -> None:
         summary="Score texts by every scorer that is available",
         responses=_problems(400, 401, 404, 413, 422, 503),
     )
-    def score(asked: ScoreRequest) -> ScoreResponse:
-        return live.score(asked)
+    def score(request: ScoreRequest) -> ScoreResponse:
+        return live.score(request)

@@ -1,4 +1,4 @@
-"""What a pane's steering was measured to cost, or why there is no such number. Knows conditions and metrics.
+"""Measured cost of a pane's steering (held-out cross-entropy), or why there is no such number.
 
 A cost is given for the very same condition alone: same strength, same heads, same positions. Anything else
 would be a guess.
@@ -24,25 +24,25 @@ class Measured:
 
 
 def measured_cost(
-    connection: Connection, pane: Pane, heads: list[tuple[int, int]], ranked: list[tuple[int, int]]
+    connection: Connection, pane: Pane, heads: list[tuple[int, int]], *, ranked: list[tuple[int, int]]
 ) -> Measured:
     """Look the cost of a pane up; `ranked` are all probed heads, best first."""
     if pane.method == NONE:
         return Measured(None, "unsteered: what costs are measured against")
     if set(heads) != set(ranked[: len(heads)]):
         return Measured(None, f"not measured: the study steers the best heads, not these {len(heads)}")
-    row = connection.execute(_same(pane, len(heads)).limit(1)).one_or_none()
+    row = connection.execute(_same_condition(pane, len(heads)).limit(1)).one_or_none()
     if row is not None:
         return Measured(
             Cost(value=row.value, low=row.low, high=row.high, source=f"condition {row.key}; {row.interval}")
         )
-    known = connection.execute(
-        _like(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
+    conditions = connection.execute(
+        _method_costs(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
     ).all()
-    if not known or not steers(pane.method):
+    if not conditions or not steers(pane.method):
         return Measured(None, "not measured: the study has no cost of this method for this checkpoint")
-    counts = sorted({count for _, count in known})
-    strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in known}))
+    counts = sorted({count for _, count in conditions})
+    strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in conditions}))
     return Measured(
         None,
         f"not measured at strength {pane.strength:g} with {len(heads)} heads ({pane.scope}); "
@@ -50,7 +50,7 @@ def measured_cost(
     )
 
 
-def _like(pane: Pane) -> Select[str, float, float | None, float | None, str]:
+def _method_costs(pane: Pane) -> Select[str, float, float | None, float | None, str]:
     """Measured costs of the pane's checkpoint, method and directions."""
     query = (
         select(Condition.key, Metric.value, Metric.low, Metric.high, Metric.interval)
@@ -68,11 +68,11 @@ def _like(pane: Pane) -> Select[str, float, float | None, float | None, str]:
     return query.where(Condition.direction_method == pane.direction) if steers(pane.method) else query
 
 
-def _same(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
+def _same_condition(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
     """Those of the very same condition; a method that moves no heads has one alone."""
     if not steers(pane.method):
-        return _like(pane)
-    return _like(pane).where(
+        return _method_costs(pane)
+    return _method_costs(pane).where(
         func.abs(Condition.strength - pane.strength) <= 1e-6 * max(1.0, pane.strength),
         Condition.n_heads == n_heads,
         Condition.scope == pane.scope,

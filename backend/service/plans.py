@@ -1,7 +1,6 @@
-"""From a requested pane to what is done: which weights, text, heads and vectors, and what it was measured to
-cost.
+"""Resolving a requested pane against the database: its weights, prefix, heads, directions and measured cost.
 
-Knows the tables of probes, directions, conditions and metrics; nothing of models. A pane that asks for what
+A pane that asks for what
 the database does not hold is refused here, before it waits in the queue.
 """
 
@@ -13,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from backend.service.catalogue import Catalogue, CheckpointFacts, facts
+from backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
 from backend.service.costs import Measured, measured_cost
 from backend.service.messages import Pane
 from backend.service.methods import DIRECTION_METHODS, ITI, NONE, RANDOM, RANDOM_DIRECTION, steers
@@ -27,7 +26,7 @@ class PanePlan:
     """A pane with everything the database knows about it."""
 
     pane: Pane
-    checkpoint: CheckpointFacts
+    checkpoint: CheckpointRecord
     """What is loaded: the checkpoint itself, or what its study tuned from it."""
     steering: tuple[StoredDirection, ...]
     """Heads to move, best first; empty where the method moves none."""
@@ -43,10 +42,12 @@ def plan_panes(catalogue: Catalogue, panes: list[Pane]) -> list[PanePlan]:
 
     Raises UnknownCheckpoint or PaneProblem, naming the pane (counted from 0), and DatabaseProblem.
     """
-    return catalogue.ask(lambda connection: [_named(connection, *numbered) for numbered in enumerate(panes)])
+    return catalogue.ask(
+        lambda connection: [_numbered_plan(connection, index, pane) for index, pane in enumerate(panes)]
+    )
 
 
-def _named(connection: Connection, index: int, pane: Pane) -> PanePlan:
+def _numbered_plan(connection: Connection, index: int, pane: Pane) -> PanePlan:
     try:
         return _plan(connection, pane)
     except PaneProblem as problem:
@@ -54,7 +55,7 @@ def _named(connection: Connection, index: int, pane: Pane) -> PanePlan:
 
 
 def _plan(connection: Connection, pane: Pane) -> PanePlan:
-    checkpoint = facts(connection, pane.checkpoint_id)
+    checkpoint = find_checkpoint(connection, pane.checkpoint_id)
     parameters = _parameters(connection, pane, checkpoint.name)
     ranked = RankedHeads.read(connection, pane.checkpoint_id)
     heads: list[Place] = []
@@ -64,15 +65,15 @@ def _plan(connection: Connection, pane: Pane) -> PanePlan:
             raise PaneProblem(
                 f"checkpoint {checkpoint.name} has no probes yet, so there are no heads to steer"
             )
-        heads = ranked.take(_wanted(pane))
-        steering = _steering(connection, pane, ranked, heads, checkpoint.name)
+        heads = ranked.take(_requested_heads(pane))
+        steering = _steering(connection, pane, ranked, heads=heads, name=checkpoint.name)
     return PanePlan(
-        pane,
-        _tuned(checkpoint, parameters),
-        steering,
-        () if ranked is None else _reading(connection, ranked),
-        measured_cost(connection, pane, heads, [] if ranked is None else ranked.places),
-        str(parameters.get("prefix", "")),
+        pane=pane,
+        checkpoint=_tuned(checkpoint, parameters),
+        steering=steering,
+        reading=() if ranked is None else _reading(connection, ranked),
+        cost=measured_cost(connection, pane, heads, ranked=[] if ranked is None else ranked.places),
+        prefix=str(parameters.get("prefix", "")),
     )
 
 
@@ -83,18 +84,18 @@ def _parameters(connection: Connection, pane: Pane, name: str) -> Mapping[str, A
     """
     if pane.method in (NONE, ITI, RANDOM_DIRECTION):
         return {}
-    found = connection.execute(
+    parameters = connection.execute(
         select(Condition.parameters)
         .where(Condition.checkpoint_id == pane.checkpoint_id, Condition.method == pane.method)
         .order_by(Condition.id)
         .limit(1)
     ).scalar_one_or_none()
-    if found is None:
+    if parameters is None:
         raise PaneProblem(f"the study did not put checkpoint {name} under the method '{pane.method}'")
-    return dict(found)
+    return dict(parameters)
 
 
-def _tuned(checkpoint: CheckpointFacts, parameters: Mapping[str, Any]) -> CheckpointFacts:
+def _tuned(checkpoint: CheckpointRecord, parameters: Mapping[str, Any]) -> CheckpointRecord:
     """The weights that the method made of the checkpoint, where it made any."""
     tuned = parameters.get("tuned")
     if not tuned:
@@ -108,24 +109,24 @@ def _tuned(checkpoint: CheckpointFacts, parameters: Mapping[str, Any]) -> Checkp
 
 
 def _steering(
-    connection: Connection, pane: Pane, ranked: RankedHeads, heads: list[Place], name: str
+    connection: Connection, pane: Pane, ranked: RankedHeads, *, heads: list[Place], name: str
 ) -> tuple[StoredDirection, ...]:
     method = f"{RANDOM}{pane.control}" if pane.method == RANDOM_DIRECTION else pane.direction
-    found = ranked.directions(connection, method, heads)
-    if len(found) < len(heads):
-        raise PaneProblem(f"checkpoint {name} has {method} directions for {len(found)} of {len(heads)} heads")
-    return tuple(found[place] for place in heads)
+    directions = ranked.directions(connection, method, heads)
+    if (count := len(directions)) < len(heads):
+        raise PaneProblem(f"checkpoint {name} has {method} directions for {count} of {len(heads)} heads")
+    return tuple(directions[head] for head in heads)
 
 
-def _wanted(pane: Pane) -> int | list[Place] | None:
-    return [(one.layer, one.head) for one in pane.heads] if isinstance(pane.heads, list) else pane.heads
+def _requested_heads(pane: Pane) -> int | list[Place] | None:
+    return [(head.layer, head.head) for head in pane.heads] if isinstance(pane.heads, list) else pane.heads
 
 
 def _reading(connection: Connection, ranked: RankedHeads) -> tuple[StoredDirection, ...]:
     """What tokens are projected on: the same for every pane of a checkpoint, so that panes compare."""
     heads = ranked.selected or ranked.places[:1]
     for method in DIRECTION_METHODS:
-        found = ranked.directions(connection, method, heads)
-        if found:
-            return tuple(found.values())
+        directions = ranked.directions(connection, method, heads)
+        if directions:
+            return tuple(directions.values())
     return ()
