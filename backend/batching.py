@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,12 @@ def encode(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
         return []
     rows: list[list[int]] = loaded.tokenizer(list(texts))["input_ids"]
     return [row or [loaded.blank_id] for row in rows]
+
+
+def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of tokens as it was written: without special tokens, spaces left as they are."""
+    text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
 
 
 def keep_tail(ids: list[int], limit: int, bos: int | None) -> list[int]:

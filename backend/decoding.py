@@ -23,7 +23,7 @@ from backend.steering import Rows, per_row, steered
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
 
-OnStep = Callable[[NDArray[np.int64]], bool]
+OnStep = Callable[[NDArray[np.int64]], bool | None]
 """Called with the new tokens `(rows,)` of each step; returns True to stop."""
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.batching import by_length, encode, keep_tail
+from backend.batching import by_length, encode, keep_tail, text_of
 from backend.decoding import decode
 from backend.steering import RowSteering, per_row
 
@@ -135,8 +135,7 @@ def fit(
 
 def finish(loaded: LoadedModel, ids: list[int], *, ended: bool, truncated: bool) -> Continuation:
     """Turn generated ids into a continuation."""
-    text: str = loaded.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return Continuation(text, len(ids), ended, truncated, tuple(ids))
+    return Continuation(text_of(loaded.tokenizer, ids), len(ids), ended, truncated, tuple(ids))
 
 
 class _Tokens:

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from backend.directions import HeadDirection as HeadDirection
 from backend.sites import Site
 
 if TYPE_CHECKING:
@@ -30,19 +31,6 @@ Shift = torch.Tensor
 
 class SteeringError(ValueError):
     """An intervention does not fit the model or the batch; one line for the person."""
-
-
-@dataclass(frozen=True, eq=False)
-class HeadDirection:
-    """Direction of one head, pointing to toxicity.
-
-    vector: float32 `(head_dim,)` of unit length; sigma: standard deviation of activations along it.
-    """
-
-    layer: int
-    head: int
-    vector: NDArray[np.float32]
-    sigma: float
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from backend.batching import text_of
 from backend.decoding import decode
 from backend.generation import Continuation, check_settings, encode_behind, finish
 from backend.steering import HeadDirection, RowSteering, SteeringError
@@ -61,13 +62,8 @@ class Pieces:
         return new
 
     def _new(self) -> str:
-        return self._decode(self.ids[self.start :])[
-            len(self._decode(self.ids[self.start : self.n_emitted])) :
-        ]
-
-    def _decode(self, ids: list[int]) -> str:
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        emitted = text_of(self.tokenizer, self.ids[self.start : self.n_emitted])
+        return text_of(self.tokenizer, self.ids[self.start :])[len(emitted) :]
 
 
 def stream(

@@ -139,7 +139,7 @@ def test_the_gradient_points_to_better_tokens_than_chance() -> None:
         ids = board.first(generator)
         means = []
         for choices in (board.promising(ids), None):
-            losses, _ = board.evaluate(board.candidates(ids, choices, 200, generator))
+            losses, _ = board.evaluate(board.candidates(ids, choices, 200, generator=generator))
             means.append(float(losses.mean()))
         wins += means[0] < means[1]
     assert wins >= 9

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from backend.attacks.forced import target_losses, token_gradient
-from backend.batching import encode
+from backend.batching import encode, text_of
 from backend.loaded import LoadedModel
 from backend.steering import RowSteering
 
@@ -207,7 +207,4 @@ class _SuffixProblem:
 
     def text(self, ids: torch.Tensor) -> str:
         """The text of a prompt; special tokens that the tokenizer adds by itself are left out."""
-        decoded: str = self.loaded.tokenizer.decode(
-            ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return decoded
+        return text_of(self.loaded.tokenizer, ids.tolist())

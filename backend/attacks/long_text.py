@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.batching import encode, keep_tail
+from backend.batching import encode, keep_tail, text_of
 from backend.decoding import decode
 from backend.generation import GenerationError
 from backend.loaded import LoadedModel
@@ -50,11 +50,6 @@ def write_long(
             bos = loaded.tokenizer.bos_token_id
             contexts = [[*prefix, *(row if room is None else keep_tail(row, room, bos))] for row in ids]
             steps: list[NDArray[np.int64]] = []
-
-            def on_step(new: NDArray[np.int64], steps: list[NDArray[np.int64]] = steps) -> bool:
-                steps.append(new)
-                return False
-
             decode(
                 loaded,
                 contexts,
@@ -63,14 +58,12 @@ def write_long(
                 new_tokens=block_tokens,
                 temperature=temperature,
                 top_p=top_p,
-                on_step=on_step,
+                on_step=steps.append,
             )
             for place, i in enumerate(rows):
                 new = [int(step[place]) for step in steps]
                 ids[place] += new
-                texts[i].append(
-                    loaded.tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                )
+                texts[i].append(text_of(loaded.tokenizer, new))
             if progress is not None:
                 progress(start * blocks + (block + 1) * len(contexts), len(prompts) * blocks)
     return texts

@@ -8,14 +8,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from backend.service.catalogue import UnknownCheckpoint
-from backend.service.events import Channel, EventStream
+from backend.service.events import Channel
 from backend.service.guard import Guard, refusal
 from backend.service.job_queue import QueueFull
 from backend.service.live import LiveService
@@ -127,20 +128,30 @@ def _add_reading(app: FastAPI, live: LiveService) -> None:
         return live.heads(checkpoint_id)
 
 
+async def _submit(request: Request, body: GenerateRequest) -> AsyncIterator[Channel]:
+    """Queue a request before its response begins, so that a refusal has its status; dropped once it ends."""
+    live: LiveService = request.app.state.live
+    events = Channel()
+    job = await run_in_threadpool(live.submit, body, events.put)
+    try:
+        yield events
+    finally:
+        live.drop(job)
+
+
 def _add_work(app: FastAPI, live: LiveService) -> None:
     @app.post(
         "/generate",
         summary="Continue a prompt in one to four panes",
-        response_class=Response,
+        response_class=EventSourceResponse,
         responses={
-            200: {"description": STREAM, "content": {"text/event-stream": {"schema": EVENT}}},
+            200: {"description": STREAM, "content": {"text/event-stream": {"itemSchema": EVENT}}},
             **_problems(400, 401, 404, 413, 422, 503),
         },
     )
-    async def generate(request: GenerateRequest) -> Response:
-        channel = Channel()
-        job = await run_in_threadpool(live.submit, request, channel.put)
-        return EventStream(channel, on_close=lambda: live.drop(job))
+    async def generate(events: Annotated[Channel, Depends(_submit)]) -> AsyncIterator[ServerSentEvent]:
+        async for event in events:
+            yield event
 
     @app.delete(
         "/requests/{request_id}",

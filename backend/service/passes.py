@@ -13,14 +13,13 @@ from backend.service.job_queue import Job
 from backend.service.messages import GenerateRequest
 from backend.service.model_cache import ModelCache
 from backend.service.plans import PanePlan
-from backend.service.ranked_heads import StoredDirection
 from backend.service.scoring import Scoring, finite, fluency
 from backend.service.threads import threads_for
 
 if TYPE_CHECKING:
     from backend.generation import Continuation
     from backend.models import LoadedModel
-    from backend.steering import HeadDirection, RowSteering
+    from backend.steering import RowSteering
 
 Group = list[tuple[int, PanePlan]]
 """Panes of the same weights with their place in the request."""
@@ -80,14 +79,7 @@ def steering_of(loaded: LoadedModel, plan: PanePlan) -> RowSteering:
 
     if not plan.steering:
         return None, 0.0
-    return iti(loaded.sites, heads_of(plan.steering), plan.pane.scope), plan.pane.strength
-
-
-def heads_of(stored: Sequence[StoredDirection]) -> list[HeadDirection]:
-    """Stored directions as the backend's type."""
-    from backend.steering import HeadDirection
-
-    return [HeadDirection(row.layer, row.head, row.vector, row.sigma) for row in stored]
+    return iti(loaded.sites, plan.steering, plan.pane.scope), plan.pane.strength
 
 
 def _stream(job: Job, request: GenerateRequest, group: Group, *, loaded: LoadedModel) -> list[Continuation]:
@@ -113,7 +105,7 @@ def _stream(job: Job, request: GenerateRequest, group: Group, *, loaded: LoadedM
         new_tokens=request.new_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
-        heads=heads_of(group[0][1].reading) or None,
+        heads=group[0][1].reading,
         on_projection=on_projection,
         prefixes=[plan.prefix for _, plan in group],
     )

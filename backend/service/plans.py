@@ -12,11 +12,12 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from backend.directions import HeadDirection
 from backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
 from backend.service.costs import Measured, measured_cost
 from backend.service.messages import Pane
 from backend.service.methods import DIRECTION_METHODS, ITI, NONE, RANDOM, RANDOM_DIRECTION, steers
-from backend.service.ranked_heads import PaneProblem, Place, RankedHeads, StoredDirection
+from backend.service.ranked_heads import PaneProblem, Place, RankedHeads
 from db.location import home
 from db.schema import Condition
 
@@ -28,9 +29,9 @@ class PanePlan:
     pane: Pane
     checkpoint: CheckpointRecord
     """What is loaded: the checkpoint itself, or what its study tuned from it."""
-    steering: tuple[StoredDirection, ...]
+    steering: tuple[HeadDirection, ...]
     """Heads to move, best first; empty where the method moves none."""
-    reading: tuple[StoredDirection, ...]
+    reading: tuple[HeadDirection, ...]
     """Directions that tokens are projected on; empty where the checkpoint has none."""
     cost: Measured
     prefix: str = ""
@@ -59,7 +60,7 @@ def _plan(connection: Connection, pane: Pane) -> PanePlan:
     parameters = _parameters(connection, pane, checkpoint.name)
     ranked = RankedHeads.read(connection, pane.checkpoint_id)
     heads: list[Place] = []
-    steering: tuple[StoredDirection, ...] = ()
+    steering: tuple[HeadDirection, ...] = ()
     if steers(pane.method):
         if ranked is None:
             raise PaneProblem(
@@ -110,7 +111,7 @@ def _tuned(checkpoint: CheckpointRecord, parameters: Mapping[str, Any]) -> Check
 
 def _steering(
     connection: Connection, pane: Pane, ranked: RankedHeads, *, heads: list[Place], name: str
-) -> tuple[StoredDirection, ...]:
+) -> tuple[HeadDirection, ...]:
     method = f"{RANDOM}{pane.control}" if pane.method == RANDOM_DIRECTION else pane.direction
     directions = ranked.directions(connection, method, heads)
     if (count := len(directions)) < len(heads):
@@ -122,7 +123,7 @@ def _requested_heads(pane: Pane) -> int | list[Place] | None:
     return [(head.layer, head.head) for head in pane.heads] if isinstance(pane.heads, list) else pane.heads
 
 
-def _reading(connection: Connection, ranked: RankedHeads) -> tuple[StoredDirection, ...]:
+def _reading(connection: Connection, ranked: RankedHeads) -> tuple[HeadDirection, ...]:
     """What tokens are projected on: the same for every pane of a checkpoint, so that panes compare."""
     heads = ranked.selected or ranked.places[:1]
     for method in DIRECTION_METHODS:

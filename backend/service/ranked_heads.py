@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
+from backend.directions import HeadDirection
 from backend.service.catalogue import find_checkpoint
 from backend.service.settings import ServiceError
 from db.blocks import decode_float32
@@ -20,16 +19,6 @@ Place = tuple[int, int]
 
 class PaneProblem(ServiceError):
     """A pane asks for heads or directions that the database does not hold."""
-
-
-@dataclass(frozen=True, eq=False)
-class StoredDirection:
-    """A head's direction as stored: float32 unit vector that points to toxicity, and sigma along it."""
-
-    layer: int
-    head: int
-    vector: NDArray[np.float32]
-    sigma: float
 
 
 @dataclass(frozen=True)
@@ -89,7 +78,7 @@ class RankedHeads:
 
     def directions(
         self, connection: Connection, method: str, places: list[Place]
-    ) -> dict[Place, StoredDirection]:
+    ) -> dict[Place, HeadDirection]:
         """Stored directions of one method at the given heads; heads without one are left out."""
         selection = set(places)
         rows = connection.execute(
@@ -101,7 +90,7 @@ class RankedHeads:
             )
         )
         return {
-            (layer, head): StoredDirection(layer, head, decode_float32(vector), sigma)
+            (layer, head): HeadDirection(layer, head, decode_float32(vector), sigma)
             for layer, head, vector, sigma in rows
             if (layer, head) in selection
         }
