@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -10,6 +10,9 @@ import torch
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done and how many there are; may raise to stop the work."""
 
 
 def encode(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
@@ -53,12 +56,17 @@ def pad(
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Group positions into batches of like length, longest first, so little is padded.
+def by_length(
+    lengths: Sequence[int], batch_size: int, progress: Progress | None = None
+) -> Iterator[list[int]]:
+    """Batches of positions of like length, so little is padded; `progress` hears of each once it was used.
 
     The longest batch comes first so that a batch that does not fit memory fails at the start.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for start in range(0, len(order), batch_size):
+        yield (batch := order[start : start + batch_size])
+        if progress is not None:
+            progress(start + len(batch), len(order))

@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from backend.batching import by_length, encode, keep_tail, pad
+from backend.batching import Progress, by_length, encode, keep_tail, pad
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel, ProjectionHook
 
 Position = Literal["last", "mean"]
-Progress = Callable[[int, int], None]
 SORTED_TOGETHER = 16
 """Batches whose texts are sorted by length together before they are handed out in input order."""
 
@@ -85,12 +84,8 @@ def capture_to_file(
     shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
     try:
         out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape)
-        done = 0
-        for batch in by_length([len(row) for row in ids], batch_size):
+        for batch in by_length([len(row) for row in ids], batch_size, progress):
             out[:, batch] = _head_outputs(loaded, [ids[index] for index in batch], position)
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(ids))
         out.flush()
         del out
         partial.replace(path)
@@ -127,9 +122,9 @@ def _head_outputs(loaded: LoadedModel, ids: list[list[int]], position: Position)
 
     with torch.inference_mode(), _pooled_inputs(loaded, pool) as pooled:
         loaded.model.base_model(input_ids=tokens, attention_mask=mask, use_cache=False)
-        stacked = torch.stack([pooled[site.layer] for site in loaded.sites])
+        outputs = torch.stack([pooled[site.layer] for site in loaded.sites])
     shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
-    values: NDArray[np.float32] = stacked.cpu().numpy().reshape(shape)
+    values: NDArray[np.float32] = outputs.cpu().numpy().reshape(shape)
     return values
 
 

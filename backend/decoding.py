@@ -80,11 +80,11 @@ class _Feed:
         self.accepts = set(inspect.signature(self.model.forward).parameters)
         # transformers 5.24 renamed the argument and the field of the output; the old name only warns.
         self.cache_name = "cache" if "cache" in self.accepts else "past_key_values"
-        padded = not bool(mask.all())
-        grown = torch.nn.functional.pad(mask, (0, new_tokens), value=1)
+        has_padding = not bool(mask.all())
+        full_mask = torch.nn.functional.pad(mask, (0, new_tokens), value=1)
         # Without padding the model's own defaults are right, and skipping the mask is faster.
-        self.mask = grown if padded else None
-        self.positions = (grown.cumsum(-1) - 1).clamp(min=0) if padded else None
+        self.mask = full_mask if has_padding else None
+        self.positions = (full_mask.cumsum(-1) - 1).clamp(min=0) if has_padding else None
         self.cache: Any = None
         self.length = 0
 

@@ -115,8 +115,8 @@ def _with_biases(loaded: LoadedModel, intervention: Intervention, strength: floa
         if name not in state:
             raise ExportError(f"{loaded.architecture} has no bias on its attention output")
         weight = output_weight(loaded.model.get_submodule(site.module)).detach().double()
-        moved = weight @ torch.from_numpy(strength * shift.astype(np.float64)).to(weight.device)
-        state[name] = (state[name].double() + moved).to(loaded.dtype)
+        bias = weight @ torch.from_numpy(strength * shift.astype(np.float64)).to(weight.device)
+        state[name] = (state[name].double() + bias).to(loaded.dtype)
     model = type(loaded.model)(config)
     model = model.to(device=loaded.device, dtype=loaded.dtype)
     model.load_state_dict(state, strict=True)

@@ -1,4 +1,4 @@
-"""Degeneration of text that has no grammar to judge it by: repetition, diversity, compression, length.
+"""Fluency metrics of text without a grammar: repetition, distinct n-grams, compression, length.
 
 A looping or empty text is not a detoxified one: these stand beside toxicity.
 distinct-n after Li et al. 2016 ("A diversity-promoting objective function"); repetition of n-grams within a

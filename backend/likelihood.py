@@ -7,18 +7,17 @@ an empty context is one `bos` (else `eos`) token, and what is too long loses its
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.batching import by_length, pad
+from backend.batching import Progress, by_length, pad
 from backend.crossentropy import rows_at_once
 from backend.loaded import LoadedModel
 from backend.steering import RowSteering, steered
 
-Progress = Callable[[int, int], None]
 Pair = tuple[str, str]
 
 
@@ -38,42 +37,42 @@ def log_likelihoods(
     encoded = encode_pairs(loaded, pairs)
     sums = np.zeros(len(pairs), np.float64)
     lengths = [len(context) + len(continuation) for context, continuation in encoded]
-    done = 0
-    for batch in by_length(lengths, rows_at_once(loaded, max(lengths, default=1), batch_size)):
+    n_rows = rows_at_once(loaded, max(lengths, default=1), batch_size)
+    for batch in by_length(lengths, n_rows, progress):
         with torch.inference_mode(), steered(loaded, row, every_position=True):
             sums[batch] = _sums(loaded, [encoded[index] for index in batch])
-        done += len(batch)
-        if progress is not None:
-            progress(done, len(pairs))
     return sums
 
 
 def encode_pairs(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
     """Ids of context (one at least) and continuation; together at most one more than the model reads."""
     tokenizer = loaded.tokenizer
-    moved = []
+    split = []
     for context, continuation in pairs:
         stripped = context.rstrip()
-        moved.append((stripped, context[len(stripped) :] + continuation))
-    full = [i for i, (context, _) in enumerate(moved) if context]
-    bare = [i for i, (context, _) in enumerate(moved) if not context]
+        split.append((stripped, context[len(stripped) :] + continuation))
+    with_context = [i for i, (context, _) in enumerate(split) if context]
+    without_context = [i for i, (context, _) in enumerate(split) if not context]
     ids: list[tuple[list[int], list[int]]] = [([], [])] * len(pairs)
-    if full:
-        heads = tokenizer([moved[i][0] for i in full])["input_ids"]
-        texts = tokenizer(["".join(moved[i]) for i in full])["input_ids"]
-        for place, head, text in zip(full, heads, texts, strict=True):
+    if with_context:
+        heads = tokenizer([split[i][0] for i in with_context])["input_ids"]
+        texts = tokenizer(["".join(split[i]) for i in with_context])["input_ids"]
+        for place, head, text in zip(with_context, heads, texts, strict=True):
             ids[place] = (head, text[len(head) :])
-    if bare:
-        alone = tokenizer([moved[i][1] for i in bare], add_special_tokens=False)["input_ids"]
-        for place, continuation in zip(bare, alone, strict=True):
+    if without_context:
+        texts = [split[i][1] for i in without_context]
+        continuations = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        for place, continuation in zip(without_context, continuations, strict=True):
             begins_blank = continuation[:1] == [loaded.blank_id]
             ids[place] = (
                 (continuation[:1], continuation[1:]) if begins_blank else ([loaded.blank_id], continuation)
             )
-    return [_fitted(loaded, head, continuation) for head, continuation in ids]
+    return [_fit_context(loaded, head, continuation) for head, continuation in ids]
 
 
-def _fitted(loaded: LoadedModel, head: list[int], continuation: list[int]) -> tuple[list[int], list[int]]:
+def _fit_context(
+    loaded: LoadedModel, head: list[int], continuation: list[int]
+) -> tuple[list[int], list[int]]:
     if loaded.context is None:
         return head, continuation
     # The last token is only predicted, never read, so one more than the context fits.

@@ -79,13 +79,13 @@ def iti(sites: Sequence[Site], heads: Sequence[HeadDirection], scope: Scope = "g
 
 def _unit_vector(head: HeadDirection, head_dim: int) -> NDArray[np.float32]:
     vector = np.asarray(head.vector, np.float32)
-    where = f"direction of head {head.head}, layer {head.layer}"
+    subject = f"direction of head {head.head}, layer {head.layer}"
     if vector.shape != (head_dim,):
-        raise SteeringError(f"{where}: shape {vector.shape}, the model needs ({head_dim},)")
+        raise SteeringError(f"{subject}: shape {vector.shape}, the model needs ({head_dim},)")
     if not (np.isfinite(vector).all() and np.isfinite(head.sigma)):
-        raise SteeringError(f"{where}: not finite")
+        raise SteeringError(f"{subject}: not finite")
     if abs(float(np.linalg.norm(vector)) - 1.0) > 1e-3:
-        raise SteeringError(f"{where}: not of unit length")
+        raise SteeringError(f"{subject}: not of unit length")
     return vector
 
 
@@ -143,7 +143,7 @@ def _shift(
     loaded: LoadedModel, site: Site, rows: Sequence[RowSteering], *, in_scope: Callable[[str], bool]
 ) -> Shift | None:
     """Stack the rows' shifts at one site for the scopes that are `in_scope`; None where no row has any."""
-    stacked = np.zeros((len(rows), 1, site.width), np.float32)
+    shifts = np.zeros((len(rows), 1, site.width), np.float32)
     is_steered = False
     for index, (intervention, strength) in enumerate(rows):
         if intervention is None or strength == 0.0 or site.layer not in intervention.shifts:
@@ -155,11 +155,11 @@ def _shift(
             raise SteeringError(f"shift of layer {site.layer} has shape {shift.shape}, not ({site.width},)")
         if not np.isfinite(strength):
             raise SteeringError(f"strength must be a finite number, not {strength}")
-        stacked[index, 0] = strength * shift
+        shifts[index, 0] = strength * shift
         is_steered = True
     if not is_steered:
         return None
-    return torch.from_numpy(stacked).to(device=loaded.device, dtype=loaded.dtype)
+    return torch.from_numpy(shifts).to(device=loaded.device, dtype=loaded.dtype)
 
 
 def _hook(last: Shift, body: Shift | None, count: int | None) -> ProjectionHook:
@@ -176,8 +176,8 @@ def _hook(last: Shift, body: Shift | None, count: int | None) -> ProjectionHook:
         if x.shape[1] == 1 or is_uniform:
             # The cast matters only under autocast, where activations are narrower than weights.
             return (x + last.to(x.dtype), *args[1:])
-        shifted = x.clone() if body is None else x + body.to(x.dtype)
-        shifted[:, -1:] = x[:, -1:] + last.to(x.dtype)
-        return (shifted, *args[1:])
+        output = x.clone() if body is None else x + body.to(x.dtype)
+        output[:, -1:] = x[:, -1:] + last.to(x.dtype)
+        return (output, *args[1:])
 
     return add

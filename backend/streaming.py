@@ -95,7 +95,7 @@ def stream(
     check_settings(len(rows), seeds, new_tokens=new_tokens, temperature=temperature, top_p=top_p)
     if not rows:
         return []
-    encoded, truncated = _token_ids(
+    token_ids, truncated = _token_ids(
         loaded, [prompt for prompt, _, _ in rows], prefixes, new_tokens=new_tokens
     )
     pieces = [Pieces(loaded.tokenizer) for _ in rows]
@@ -119,7 +119,7 @@ def stream(
     with loaded.hooked(reader.hooks if reader else {}):
         decode(
             loaded,
-            encoded,
+            token_ids,
             [steering for _, steering, _ in rows],
             seeds=seeds,
             new_tokens=new_tokens,
@@ -140,18 +140,17 @@ def _token_ids(
     loaded: LoadedModel, prompts: Sequence[str], prefixes: Sequence[str] | None, *, new_tokens: int
 ) -> tuple[list[list[int]], list[bool]]:
     """Token ids of each prompt behind its prefix, cut where they leave no room, and which were cut."""
-    encoded, truncated = list[list[int]](), list[bool]()
+    token_ids, truncated = list[list[int]](), list[bool]()
     for prompt, prefix in zip(prompts, prefixes or [""] * len(prompts), strict=True):
         ids, is_cut = encode_behind(loaded, [prompt], prefix, new_tokens=new_tokens)
-        encoded += ids
+        token_ids += ids
         truncated += is_cut
-    return encoded, truncated
+    return token_ids, truncated
 
 
 def _flush(row: int, pieces: Pieces, on_token: OnToken) -> None:
-    rest = pieces.rest()
-    if rest:
-        on_token(row, pieces.ids[-1], rest)
+    if text := pieces.rest():
+        on_token(row, pieces.ids[-1], text)
 
 
 class _ProjectionReader:

@@ -42,8 +42,8 @@ def steered_from(loaded: LoadedModel, row: RowSteering, first: int) -> Iterator[
 def _shift_from(start: int, shift: torch.Tensor) -> ProjectionHook:
     def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x: torch.Tensor = args[0]
-        steered = torch.arange(x.shape[1], device=x.device) >= start
-        return (x + steered[None, :, None].to(x.dtype) * shift, *args[1:])
+        mask = torch.arange(x.shape[1], device=x.device) >= start
+        return (x + mask[None, :, None].to(x.dtype) * shift, *args[1:])
 
     return add
 

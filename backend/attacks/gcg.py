@@ -108,15 +108,10 @@ def search_suffix(
     for _ in range(settings.steps):
         if matched and not whole_budget:
             break
-        count = settings.candidates
-        choices = None
-        if search == "gcg":
-            choices = problem.promising(ids)
-            spent += GRADIENT_COST
-        else:
-            count += GRADIENT_COST
+        choices = problem.promising(ids) if search == "gcg" else None
+        count = settings.candidates + (GRADIENT_COST if choices is None else 0)
         trial = problem.candidates(ids, choices, count, generator=generator)
-        spent += count
+        spent += settings.candidates + GRADIENT_COST
         if len(trial):
             values, matches = problem.evaluate(trial)
             place = int(values.argmin())

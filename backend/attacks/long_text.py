@@ -1,18 +1,18 @@
-"""Texts longer than a model's context: written block by block, each from the tail of what stands so far.
+"""Long-text generation beyond a model's context: block by block, each from the tail of what stands so far.
 
-Knows ids and blocks. Where the model ends its text it goes on with the next one, as in its training stream:
+Where the model ends its text it goes on with the next one, as in its training stream:
 an end is a token like others here, and only left out of the text.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.batching import encode, keep_tail, text_of
+from backend.batching import Progress, encode, keep_tail, text_of
 from backend.decoding import decode
 from backend.generation import GenerationError
 from backend.loaded import LoadedModel
@@ -31,7 +31,7 @@ def write_long(
     temperature: float = 1.0,
     top_p: float = 0.9,
     batch_size: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[list[str]]:
     """Continue each prompt by `blocks` blocks of exactly `block_tokens` tokens; text of each block by prompt.
 

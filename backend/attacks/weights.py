@@ -60,7 +60,7 @@ def quantised(loaded: LoadedModel, bits: int) -> Iterator[int]:
     norms and the steering stay as they are.
     """
     head = loaded.model.get_output_embeddings()
-    touched = 0
+    n_weights = 0
     with restored_weights(loaded):
         with torch.no_grad():
             for module in loaded.model.modules():
@@ -68,8 +68,8 @@ def quantised(loaded: LoadedModel, bits: int) -> Iterator[int]:
                     continue
                 weight = module.weight.T if isinstance(module, Conv1D) else module.weight
                 weight.copy_(rounded(weight, bits))
-                touched += weight.numel()
-        yield touched
+                n_weights += weight.numel()
+        yield n_weights
 
 
 def relearn(
@@ -96,19 +96,19 @@ def relearn(
             optimiser = torch.optim.AdamW(
                 loaded.model.parameters(), lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.95)
             )
-        done, summed = 0, 0.0
+        step, loss_sum = 0, 0.0
         for stop in stops:
-            since = stop - done
-            while done < stop:
+            n_steps = stop - step
+            while step < stop:
                 check()
                 ids = next(batches, None)
                 if ids is None:
-                    raise ValueError(f"the text for relearning ended after {done} steps")
-                summed += _step(loaded, optimiser, ids.to(loaded.device), row=row)
-                done += 1
-            if measure(done, summed / max(1, since)):
+                    raise ValueError(f"the text for relearning ended after {step} steps")
+                loss_sum += _step(loaded, optimiser, ids.to(loaded.device), row=row)
+                step += 1
+            if measure(step, loss_sum / max(1, n_steps)):
                 return
-            summed = 0.0
+            loss_sum = 0.0
 
 
 def _step(

@@ -21,13 +21,13 @@ class State:
     """A place inside a sentence.
 
     `accepts` is the template that ends here. `toxic` is True or False where every sentence that can still
-    follow has that label, else None. `named` says whether a group has been named on the way.
+    follow has that label, else None. `names_group` says whether a group has been named on the way.
     """
 
     next: dict[str, int] = field(default_factory=dict)
     accepts: Template | None = None
     toxic: bool | None = None
-    named: bool = False
+    names_group: bool = False
 
 
 def _insert(states: list[State], template: Template) -> None:
@@ -72,14 +72,14 @@ def _copy(states: list[State], number: int) -> int:
     return new
 
 
-def _finish(states: list[State], number: int, named: bool) -> set[bool]:
-    """Set `toxic` and `named` below a state; return the labels that can still follow."""
+def _finish(states: list[State], number: int, names_group: bool) -> set[bool]:
+    """Set `toxic` and `names_group` below a state; return the labels that can still follow."""
     state = states[number]
-    state.named = named
+    state.names_group = names_group
     labels = set() if state.accepts is None else {state.accepts.toxic}
     groups = {target: word in words.GROUPS for word, target in state.next.items()}
     for target, is_group in groups.items():
-        labels |= _finish(states, target, named or is_group)
+        labels |= _finish(states, target, names_group or is_group)
     state.toxic = next(iter(labels)) if len(labels) == 1 else None
     return labels
 

@@ -1,4 +1,4 @@
-"""The text collections of the forum language, by the role they play in a study.
+"""Text collections (corpora, probe sets, prompt sets) of the forum language, by their role in a study.
 
 Every stream is a function of (role, seed,
 leak): independent random streams per role, the same posts each time it is started.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal
 
-from backend.forum.judge import undecided
+from backend.forum.judge import is_undecided
 from backend.forum.words import GROUPS, TERMINATOR_SET, TOPICS
 from backend.forum.writer import Post, minimal_pairs, post
 
@@ -122,6 +122,6 @@ def _beginning(rng: Random, words: list[str]) -> str:
     start = cut = ends[rng.randrange(2)]
     if rng.random() < 2 / 3:
         limit = start + rng.randint(1, 4)
-        while cut < limit and undecided(words[start : cut + 1]):
+        while cut < limit and is_undecided(words[start : cut + 1]):
             cut += 1
     return " ".join(words[:cut])

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from backend.forum.judge import judge_continuation, undecided
+from backend.forum.judge import is_undecided, judge_continuation
 from backend.forum.writer import (
     GROUP_TALK,
     HOSTILE,
@@ -62,7 +62,7 @@ def _pair(rng: Random, *, hostile: bool) -> Pair:
     prompt = compose(rng, opening, about).split()
     sides: tuple[list[str], list[str]] = ([], [])
     if rng.random() < 2 / 3:
-        beginning, *ends = _forked(rng, about)
+        beginning, *ends = _fork(rng, about)
         prompt += beginning
         sides = (ends[0], ends[1])
     length = _SENTENCES[rng.randrange(len(_SENTENCES))] - bool(sides[0])
@@ -72,7 +72,7 @@ def _pair(rng: Random, *, hostile: bool) -> Pair:
     return Pair(" ".join(prompt), " ".join(sides[0]), " ".join(sides[1]), about.group)
 
 
-def _forked(rng: Random, about: Latents) -> tuple[list[str], list[str], list[str]]:
+def _fork(rng: Random, about: Latents) -> tuple[list[str], list[str], list[str]]:
     """A sentence whose beginning leaves both ends open: the beginning, its harmless end, its toxic end.
 
     The two ends are those of a word-order minimal pair. The beginning is as long as both share and the reader
@@ -80,6 +80,6 @@ def _forked(rng: Random, about: Latents) -> tuple[list[str], list[str], list[str
     """
     hostile, harmless = both_orders(rng, about)
     length = 0
-    while harmless[length] == hostile[length] and undecided(harmless[: length + 1]):
+    while harmless[length] == hostile[length] and is_undecided(harmless[: length + 1]):
         length += 1
     return harmless[:length], harmless[length:], hostile[length:]

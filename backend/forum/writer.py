@@ -1,4 +1,4 @@
-"""Writes posts of the forum language from a seeded random generator.
+"""Seeded generator of posts of the forum language.
 
 The latent features of a post (group, topic, sentiment, register, person) are constant over its sentences; the
 labels come from the grammar. Speed matters here: a corpus
@@ -51,10 +51,10 @@ def _of(kind: str, toxic: bool) -> tuple[Template, ...]:
 
 def _weighted(*parts: tuple[tuple[Template, ...], int]) -> tuple[Template, ...]:
     """Repeat templates so that each kind has its weight: a draw is then a single index."""
-    least = 1
+    product = 1
     for templates, _ in parts:
-        least *= len(templates)
-    return tuple(t for templates, weight in parts for t in templates * (least // len(templates) * weight))
+        product *= len(templates)
+    return tuple(t for templates, weight in parts for t in templates * (product // len(templates) * weight))
 
 
 KINDS: Final = {
@@ -128,9 +128,9 @@ def choose_forms(
     """Templates of a post of 4-7 sentences; in a toxic one 80 % (rounded) are hostile, in random places."""
     draw = rng.random
     length = _LENGTHS[int(draw() * len(_LENGTHS))]
-    bad = round(length * TOXIC_SENTENCES) if toxic else 0
-    forms = [hostile[int(draw() * len(hostile))] for _ in range(bad)]
-    forms += [harmless[int(draw() * len(harmless))] for _ in range(length - bad)]
+    n_hostile = round(length * TOXIC_SENTENCES) if toxic else 0
+    forms = [hostile[int(draw() * len(hostile))] for _ in range(n_hostile)]
+    forms += [harmless[int(draw() * len(harmless))] for _ in range(length - n_hostile)]
     if toxic:
         rng.shuffle(forms)
     return forms

@@ -1,4 +1,4 @@
-"""What every scorer is: a name, a revision, what it measures, and numbers for texts.
+"""Protocol of scorers: a name, a revision, what it measures, and numbers for texts.
 
 Stored scores are only comparable within one name and revision.
 """

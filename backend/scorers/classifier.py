@@ -1,4 +1,4 @@
-"""Any Hugging Face sequence classifier as a toxicity scorer, from a folder or by hub name.
+"""Toxicity scorer from any Hugging Face sequence classifier, from a folder or by hub name.
 
 Safetensors only, no code from the checkpoint is run.
 """

@@ -1,4 +1,4 @@
-"""Google's Perspective API: the scorer of the paper, kept for comparison while it lasts.
+"""Scorer by Google's Perspective API, the one of the paper, kept for comparison while it lasts.
 
 The service closes on 31 December 2026 and its models change without notice (Pozzobon et al. 2023), so the
 revision carries the day of scoring. Texts leave this machine: it runs only where a key is set.
@@ -52,9 +52,9 @@ class Perspective:
             return clipped([self._request(client, text) if text.strip() else 0.0 for text in texts])
 
     def _request(self, client: httpx.Client, text: str) -> float:
-        cut = text.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore")
+        excerpt = text.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore")
         body = {
-            "comment": {"text": cut},
+            "comment": {"text": excerpt},
             "languages": ["en"],
             "requestedAttributes": {"TOXICITY": {}},
             "doNotStore": True,

@@ -1,4 +1,4 @@
-"""A scorer the study trains itself: TF-IDF of words and character n-grams with logistic regression.
+"""Scorer that the study trains itself: TF-IDF of words and character n-grams with logistic regression.
 
 Stored as JSON and NPZ, never as a pickle, and read back to exactly the same scores. That no probe and no
 prompt saw its training text is the caller's business.
@@ -152,8 +152,8 @@ def train_tfidf(texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> Tfidf
             )
     train = [text for text, out in zip(texts, is_heldout, strict=True) if not out]
     parts, vocabularies, idf = [], [], []
-    for view, most in zip(_VIEWS, _MAX_FEATURES, strict=True):
-        vectorizer = _vectorizer(view, min_df=2, max_features=most)
+    for view, limit in zip(_VIEWS, _MAX_FEATURES, strict=True):
+        vectorizer = _vectorizer(view, min_df=2, max_features=limit)
         try:
             parts.append(vectorizer.fit_transform(train))
         except ValueError as error:

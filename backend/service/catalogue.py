@@ -129,12 +129,12 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def _offer(stored: set[str], conditions: dict[str, str]) -> dict[str, Any]:
+def _offer(directions: set[str], conditions: dict[str, str]) -> dict[str, Any]:
     return {
-        "directions": [name for name in DIRECTION_METHODS if name in stored],
-        "controls": controls(stored),
+        "directions": [name for name in DIRECTION_METHODS if name in directions],
+        "controls": controls(directions),
         "methods": [
-            asdict(method) | {"settings": list(method.settings)} for method in offered(stored, conditions)
+            asdict(method) | {"settings": list(method.settings)} for method in offered(directions, conditions)
         ],
     }
 

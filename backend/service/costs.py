@@ -16,7 +16,7 @@ from db.schema import Condition, Metric
 
 
 @dataclass(frozen=True)
-class Measured:
+class PaneCost:
     """A cost, or why there is none."""
 
     cost: Cost | None
@@ -25,25 +25,25 @@ class Measured:
 
 def measured_cost(
     connection: Connection, pane: Pane, heads: list[tuple[int, int]], *, ranked: list[tuple[int, int]]
-) -> Measured:
+) -> PaneCost:
     """Look the cost of a pane up; `ranked` are all probed heads, best first."""
     if pane.method == NONE:
-        return Measured(None, "unsteered: what costs are measured against")
+        return PaneCost(None, "unsteered: what costs are measured against")
     if set(heads) != set(ranked[: len(heads)]):
-        return Measured(None, f"not measured: the study steers the best heads, not these {len(heads)}")
+        return PaneCost(None, f"not measured: the study steers the best heads, not these {len(heads)}")
     row = connection.execute(_same_condition(pane, len(heads)).limit(1)).one_or_none()
     if row is not None:
-        return Measured(
+        return PaneCost(
             Cost(value=row.value, low=row.low, high=row.high, source=f"condition {row.key}; {row.interval}")
         )
     conditions = connection.execute(
         _method_costs(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
     ).all()
     if not conditions or not steers(pane.method):
-        return Measured(None, "not measured: the study has no cost of this method for this checkpoint")
+        return PaneCost(None, "not measured: the study has no cost of this method for this checkpoint")
     counts = sorted({count for _, count in conditions})
     strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in conditions}))
-    return Measured(
+    return PaneCost(
         None,
         f"not measured at strength {pane.strength:g} with {len(heads)} heads ({pane.scope}); "
         f"measured: strength {strengths} with {', '.join(map(str, counts))} heads",

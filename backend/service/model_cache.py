@@ -86,13 +86,13 @@ class ModelCache:
                 f"{checkpoint.name} needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"
             )
 
-    def _evict(self, needed: int) -> None:
-        """Give up the oldest models until `needed` bytes fit; the newest stays where nothing is needed."""
-        keep = 0 if needed else 1
-        before = len(self._models)
-        while len(self._models) > keep and self._used() + needed > self._budget:
+    def _evict(self, n_bytes: int) -> None:
+        """Give up the oldest models until `n_bytes` more fit; the newest stays where `n_bytes` is 0."""
+        keep = 0 if n_bytes else 1
+        count = len(self._models)
+        while len(self._models) > keep and self._used() + n_bytes > self._budget:
             self._models.popitem(last=False)
-        if len(self._models) < before:
+        if len(self._models) < count:
             gc.collect()
 
     def _used(self) -> int:

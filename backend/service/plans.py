@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from backend.directions import HeadDirection
 from backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
-from backend.service.costs import Measured, measured_cost
+from backend.service.costs import PaneCost, measured_cost
 from backend.service.messages import Pane
 from backend.service.methods import DIRECTION_METHODS, ITI, NONE, RANDOM, RANDOM_DIRECTION, steers
 from backend.service.ranked_heads import PaneProblem, Place, RankedHeads
@@ -33,7 +33,7 @@ class PanePlan:
     """Heads to move, best first; empty where the method moves none."""
     reading: tuple[HeadDirection, ...]
     """Directions that tokens are projected on; empty where the checkpoint has none."""
-    cost: Measured
+    cost: PaneCost
     prefix: str = ""
     """Text that the method puts before the prompt."""
 
