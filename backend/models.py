@@ -36,7 +36,7 @@ def describe(
     Raises ModelError where heads cannot be found or the proof fails.
     """
     model.eval()
-    loaded = LoadedModel(model, tokenizer, find_sites(model), source, model.dtype, files)
+    loaded = LoadedModel(model, tokenizer, find_sites(model), source=source, dtype=model.dtype, files=files)
     if check:
         prove(loaded)
     return loaded
