@@ -1,19 +1,18 @@
-"""Texts to rectangular batches: token ids, padding, and the order in which to run them.
-
-Knows the tokenizer's own habit (it adds whatever special tokens the tokenizer adds by default) and nothing of
-what is done with the batches.
-"""
+"""Tokenisation and batching: token ids with the tokenizer's own special tokens, padding, batch order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
+
+Progress = Callable[[int, int], None]
+"""Called with how many are done and how many there are; may raise to stop the work."""
 
 
 def encode(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
@@ -28,6 +27,12 @@ def encode(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
     return [row or [loaded.blank_id] for row in rows]
 
 
+def text_of(tokenizer: Any, ids: Sequence[int]) -> str:
+    """The text of tokens as it was written: without special tokens, spaces left as they are."""
+    text: str = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return text
+
+
 def keep_tail(ids: list[int], limit: int, bos: int | None) -> list[int]:
     """Shorten from the left to `limit` tokens; a leading `bos` is kept before the tail."""
     if len(ids) <= limit:
@@ -38,7 +43,7 @@ def keep_tail(ids: list[int], limit: int, bos: int | None) -> list[int]:
 
 
 def pad(
-    rows: Sequence[Sequence[int]], side: Literal["left", "right"], fill: int, device: torch.device
+    rows: Sequence[Sequence[int]], side: Literal["left", "right"], fill: int, *, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Pad to the longest row. Returns int64 `(rows, tokens)` ids and the 0/1 mask of real tokens."""
     width = max(len(row) for row in rows)
@@ -51,12 +56,17 @@ def pad(
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
 
 
-def by_length(lengths: Sequence[int], batch_size: int) -> list[list[int]]:
-    """Group positions into batches of like length, longest first, so little is padded.
+def by_length(
+    lengths: Sequence[int], batch_size: int, progress: Progress | None = None
+) -> Iterator[list[int]]:
+    """Batches of positions of like length, so little is padded; `progress` hears of each once it was used.
 
     The longest batch comes first so that a batch that does not fit memory fails at the start.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    for start in range(0, len(order), batch_size):
+        yield (batch := order[start : start + batch_size])
+        if progress is not None:
+            progress(start + len(batch), len(order))

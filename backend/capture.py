@@ -1,7 +1,6 @@
-"""Reading every attention head's output over many texts, with bounded memory.
+"""Activation capture: every attention head's output over many texts, with bounded memory.
 
-Knows where to read (the input of each output projection) and how to pool over tokens (last one, or mean). No
-logits are computed. Does not know what the activations are for.
+Read at the input of each output projection, pooled over tokens (last one, or mean); logits are not computed.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from backend.batching import by_length, encode, keep_tail, pad
+from backend.batching import Progress, by_length, encode, keep_tail, pad
 from db.files import atomic_file
 
 if TYPE_CHECKING:
-    from backend.loaded import LoadedModel
+    from backend.loaded import LoadedModel, ProjectionHook
 
 Position = Literal["last", "mean"]
-Progress = Callable[[int, int], None]
 SORTED_TOGETHER = 16
 """Batches whose texts are sorted by length together before they are handed out in input order."""
 
@@ -47,19 +45,20 @@ def iter_head_activations(
     included). max_tokens: longer texts keep their last tokens; never more than the model's context. Memory is
     bound by 16 batches of results. progress may raise to stop the work.
     """
-    ids = _encoded(loaded, texts, position, batch_size, max_tokens)
+    ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
     chunk = batch_size * SORTED_TOGETHER
     done = 0
     for start in range(0, len(ids), chunk):
         part = ids[start : start + chunk]
-        held = np.empty((len(part), loaded.n_layers, loaded.n_heads, loaded.head_dim), np.float32)
+        activations = np.empty((len(part), loaded.n_layers, loaded.n_heads, loaded.head_dim), np.float32)
         for batch in by_length([len(row) for row in part], batch_size):
-            held[batch] = _pooled(loaded, [part[index] for index in batch], position).swapaxes(0, 1)
+            rows = _head_outputs(loaded, [part[index] for index in batch], position)
+            activations[batch] = rows.swapaxes(0, 1)
             done += len(batch)
             if progress is not None:
                 progress(done, len(ids))
         for first in range(0, len(part), batch_size):
-            yield held[first : first + batch_size]
+            yield activations[first : first + batch_size]
 
 
 def capture_to_file(
@@ -78,26 +77,22 @@ def capture_to_file(
     name and renamed when whole. Returns the file opened read-only without loading it (`numpy.load(path,
     mmap_mode="r")` gives the same later).
     """
-    ids = _encoded(loaded, texts, position, batch_size, max_tokens)
+    ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
     if not ids:
         raise CaptureError("there is no text to read activations of")
     shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
     with atomic_file(path) as temporary:  # two studies may write the same file at once
         out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        done = 0
-        for batch in by_length([len(row) for row in ids], batch_size):
-            out[:, batch] = _pooled(loaded, [ids[index] for index in batch], position)
-            done += len(batch)
-            if progress is not None:
-                progress(done, len(ids))
+        for batch in by_length([len(row) for row in ids], batch_size, progress):
+            out[:, batch] = _head_outputs(loaded, [ids[index] for index in batch], position)
         out.flush()
         del out
-    written: NDArray[np.float32] = np.load(path, mmap_mode="r")
-    return written
+    activations: NDArray[np.float32] = np.load(path, mmap_mode="r")
+    return activations
 
 
-def _encoded(
-    loaded: LoadedModel, texts: Sequence[str], position: str, batch_size: int, max_tokens: int | None
+def _token_ids(
+    loaded: LoadedModel, texts: Sequence[str], position: str, *, batch_size: int, max_tokens: int | None
 ) -> list[list[int]]:
     if position not in ("last", "mean"):
         raise CaptureError(f"position must be 'last' or 'mean', not '{position}'")
@@ -109,9 +104,9 @@ def _encoded(
     return [keep_tail(row, min(limits), bos) for row in ids] if limits else ids
 
 
-def _pooled(loaded: LoadedModel, ids: list[list[int]], position: Position) -> NDArray[np.float32]:
+def _head_outputs(loaded: LoadedModel, ids: list[list[int]], position: Position) -> NDArray[np.float32]:
     """Pooled head outputs of one batch, float32 `(layers, texts, heads, head_dim)`."""
-    tokens, mask = pad(ids, "right", loaded.pad_id, loaded.device)
+    tokens, mask = pad(ids, "right", loaded.pad_id, device=loaded.device)
     last = mask.sum(-1) - 1
     rows = torch.arange(len(ids), device=loaded.device)
 
@@ -121,33 +116,26 @@ def _pooled(loaded: LoadedModel, ids: list[list[int]], position: Position) -> ND
         weight = mask.unsqueeze(-1).to(torch.float32)
         return (x.float() * weight).sum(1) / weight.sum(1)
 
-    with torch.inference_mode(), _tapped(loaded, pool) as taken:
+    with torch.inference_mode(), _pooled_inputs(loaded, pool) as pooled:
         loaded.model.base_model(input_ids=tokens, attention_mask=mask, use_cache=False)
-        stacked = torch.stack([taken[site.layer] for site in loaded.sites])
+        outputs = torch.stack([pooled[site.layer] for site in loaded.sites])
     shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
-    values: NDArray[np.float32] = stacked.cpu().numpy().reshape(shape)
+    values: NDArray[np.float32] = outputs.cpu().numpy().reshape(shape)
     return values
 
 
 @contextmanager
-def _tapped(
+def _pooled_inputs(
     loaded: LoadedModel, pool: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[dict[int, torch.Tensor]]:
     """Collect `pool(input of the projection)` of each layer during the passes inside the block."""
-    taken: dict[int, torch.Tensor] = {}
+    pooled: dict[int, torch.Tensor] = {}
 
-    def taker(layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        def take(_: nn.Module, args: tuple[Any, ...]) -> None:
-            taken[layer] = pool(args[0])
+    def pooling(layer: int) -> ProjectionHook:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            pooled[layer] = pool(args[0])
 
-        return take
+        return hook
 
-    handles = []
-    try:
-        for site in loaded.sites:
-            module = loaded.model.get_submodule(site.module)
-            handles.append(module.register_forward_pre_hook(taker(site.layer)))
-        yield taken
-    finally:
-        for handle in handles:
-            handle.remove()
+    with loaded.hooked({site.layer: pooling(site.layer) for site in loaded.sites}):
+        yield pooled

@@ -1,12 +1,11 @@
-"""One-ahead cross-entropy of held-out text, per document, also under an intervention.
+"""One-ahead cross-entropy of held-out text, summed per document, also under an intervention.
 
-Knows how a document is cut into windows and summed; the cost of a condition is the difference of two of
-these.
+The cost of a condition is the difference of two of these.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,14 +14,12 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from backend.batching import by_length, encode, pad
-from backend.sites import text_config
+from backend.batching import Progress, by_length, encode, pad
 from backend.steering import RowSteering, per_row, steered
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
 
-Progress = Callable[[int, int], None]
 LOGITS_AT_ONCE = 2**25
 """Logits held at a time (128 MiB in float32); a large vocabulary makes batches smaller."""
 
@@ -112,16 +109,12 @@ def window_losses(
         )
     steering = per_row(rows, windows.n_documents)
     nats = np.zeros(windows.n_documents, np.float64)
-    done = 0
-    most = _rows_at_once(loaded, longest, batch_size)
-    for batch in by_length([len(ids) for ids in windows.ids], most):
+    n_rows = rows_at_once(loaded, longest, batch_size)
+    for batch in by_length([len(ids) for ids in windows.ids], n_rows, progress):
         owners = windows.documents[batch]
         with torch.inference_mode(), steered(loaded, [steering[i] for i in owners], every_position=True):
-            sums = _summed(loaded, [windows.ids[index] for index in batch], tuple(prefix))
+            sums = _window_sums(loaded, [windows.ids[index] for index in batch], tuple(prefix))
         np.add.at(nats, owners, sums)
-        done += len(batch)
-        if progress is not None:
-            progress(done, len(windows.ids))
     return DocumentLosses(nats, windows.tokens)
 
 
@@ -139,12 +132,12 @@ def token_losses(
     return window_losses(loaded, windows, rows=rows, batch_size=batch_size, progress=progress)
 
 
-def _rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
-    size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
-    return max(1, min(batch_size, LOGITS_AT_ONCE // (max(1, longest) * size)))
+def rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
+    """Rows of `longest` tokens whose logits fit memory together, at most `batch_size` and at least one."""
+    return max(1, min(batch_size, LOGITS_AT_ONCE // (max(1, longest) * loaded.vocabulary_size)))
 
 
-def _summed(
+def _window_sums(
     loaded: LoadedModel, ids: list[tuple[int, ...]], prefix: tuple[int, ...] = ()
 ) -> NDArray[np.float64]:
     """Summed one-ahead loss of each window, float64 `(windows,)`: all tokens but a window's first, in
@@ -152,15 +145,15 @@ def _summed(
     """
     bos = loaded.tokenizer.bos_token_id
     # A leading token of the tokenizer's own stays in front: the prefix has it already.
-    joined = bool(prefix) and prefix[0] == bos
-    full = [(*prefix, *(row[1:] if joined and row[0] == bos else row)) for row in ids]
-    tokens, mask = pad(full, "right", loaded.pad_id, loaded.device)
+    has_bos = bool(prefix) and prefix[0] == bos
+    rows = [(*prefix, *(row[1:] if has_bos and row[0] == bos else row)) for row in ids]
+    tokens, mask = pad(rows, "right", loaded.pad_id, device=loaded.device)
     logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
     targets = tokens[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
     if prefix:
-        uncounted = torch.tensor([len(row) - len(own) for row, own in zip(full, ids, strict=True)])
+        prefix_lengths = torch.tensor([len(row) - len(window) for row, window in zip(rows, ids, strict=True)])
         places = torch.arange(targets.shape[1], device=loaded.device)
-        targets = targets.masked_fill(places < uncounted.to(loaded.device).unsqueeze(1), -100)
+        targets = targets.masked_fill(places < prefix_lengths.to(loaded.device).unsqueeze(1), -100)
     losses = F.cross_entropy(
         logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none", ignore_index=-100
     )

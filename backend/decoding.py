@@ -1,9 +1,8 @@
-"""The decode loop: prompts in, one token per row and step out, with a key-value cache.
+"""The decode loop with a key-value cache: ids of prompts in, one token per row and step out.
 
-Knows how to feed a transformers model step by step. It does the same arithmetic as `model.generate` (a test
-holds them equal), at about the same cost, and hands every step to a callback: that is what streaming several
-rows at once and stopping in the middle need. Rows that begin alike read their prompt once. Does not know
-about texts: ids in, ids out.
+It does the same arithmetic as `model.generate` (a test holds them equal), at about the same cost, and hands
+every step to a callback: that is what streaming several rows at once and stopping in the middle need. Rows
+that begin alike read their prompt once.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ import torch
 from numpy.typing import NDArray
 
 from backend.batching import pad
-from backend.few_rows import few_rows
+from backend.few_rows import small_batch_matmul
 from backend.sampling import draw, uniforms
 from backend.steering import Rows, per_row, steered
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
 
-OnStep = Callable[[NDArray[np.int64]], bool]
+OnStep = Callable[[NDArray[np.int64]], bool | None]
 """Called with the new tokens `(rows,)` of each step; returns True to stop."""
 
 
@@ -45,39 +44,31 @@ def decode(
     model is left as it was found.
     """
     noise = uniforms(seeds, new_tokens)
-    ids, mask = pad(prompts, "left", loaded.pad_id, loaded.device)
-    with torch.inference_mode(), few_rows(loaded):
+    ids, mask = pad(prompts, "left", loaded.pad_id, device=loaded.device)
+    with torch.inference_mode(), small_batch_matmul(loaded):
         feed = _Feed(loaded, mask, new_tokens)
         if _begin_alike(prompts, rows):
             feed.read_once(ids[:1, :-1], len(prompts))
             ids = ids[:, -1:]
         with steered(loaded, rows):
-            _steps(feed, ids, noise, temperature, top_p, on_step)
-
-
-def _steps(
-    feed: _Feed,
-    ids: torch.Tensor,
-    noise: NDArray[np.float64],
-    temperature: float,
-    top_p: float,
-    on_step: OnStep,
-) -> None:
-    for step in range(noise.shape[1]):
-        logits = feed(ids)
-        tokens = draw(logits, noise[:, step], temperature=temperature, top_p=top_p)
-        if on_step(tokens.cpu().numpy()):
-            return
-        ids = tokens.unsqueeze(1)
+            for step in range(new_tokens):
+                tokens = draw(feed(ids), noise[:, step], temperature=temperature, top_p=top_p)
+                if on_step(tokens.cpu().numpy()):
+                    return
+                ids = tokens.unsqueeze(1)
 
 
 def _begin_alike(prompts: Sequence[Sequence[int]], rows: Rows) -> bool:
     """True where several rows have one prompt whose beginning no steering touches, so one reading serves."""
-    if len(prompts) < 2 or len(prompts[0]) < 2 or any(list(one) != list(prompts[0]) for one in prompts[1:]):
+    if (
+        len(prompts) < 2
+        or len(prompts[0]) < 2
+        or any(list(prompt) != list(prompts[0]) for prompt in prompts[1:])
+    ):
         return False
     return not any(
-        what is not None and strength != 0.0 and what.scope == "all"
-        for what, strength in per_row(rows, len(prompts))
+        intervention is not None and strength != 0.0 and intervention.scope == "all"
+        for intervention, strength in per_row(rows, len(prompts))
     )
 
 
@@ -89,13 +80,13 @@ class _Feed:
         self.accepts = set(inspect.signature(self.model.forward).parameters)
         # transformers 5.24 renamed the argument and the field of the output; the old name only warns.
         self.cache_name = "cache" if "cache" in self.accepts else "past_key_values"
-        padded = not bool(mask.all())
-        grown = torch.nn.functional.pad(mask, (0, new_tokens), value=1)
+        has_padding = not bool(mask.all())
+        full_mask = torch.nn.functional.pad(mask, (0, new_tokens), value=1)
         # Without padding the model's own defaults are right, and skipping the mask is faster.
-        self.mask = grown if padded else None
-        self.positions = (grown.cumsum(-1) - 1).clamp(min=0) if padded else None
+        self.mask = full_mask if has_padding else None
+        self.positions = (full_mask.cumsum(-1) - 1).clamp(min=0) if has_padding else None
         self.cache: Any = None
-        self.seen = 0
+        self.length = 0
 
     def read_once(self, ids: torch.Tensor, rows: int) -> None:
         """Read the beginning that all rows share, `(1, tokens)`, and give each row its copy of the cache."""
@@ -103,15 +94,15 @@ class _Feed:
         self.cache.batch_repeat_interleave(rows)
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
-        start, self.seen = self.seen, self.seen + ids.shape[1]
-        given: dict[str, Any] = {"input_ids": ids, self.cache_name: self.cache, "use_cache": True}
+        start, self.length = self.length, self.length + ids.shape[1]
+        inputs: dict[str, Any] = {"input_ids": ids, self.cache_name: self.cache, "use_cache": True}
         if self.mask is not None and self.positions is not None:
-            given["attention_mask"] = self.mask[:, : self.seen]
+            inputs["attention_mask"] = self.mask[:, : self.length]
             if "position_ids" in self.accepts:
-                given["position_ids"] = self.positions[:, start : self.seen]
+                inputs["position_ids"] = self.positions[:, start : self.length]
         if "logits_to_keep" in self.accepts:
-            given["logits_to_keep"] = 1
-        output = self.model(**given)
+            inputs["logits_to_keep"] = 1
+        output = self.model(**inputs)
         self.cache = getattr(output, self.cache_name)
         logits: torch.Tensor = output.logits[:, -1]
         return logits

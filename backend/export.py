@@ -1,6 +1,6 @@
-"""Saving a model, steered or not, as an ordinary checkpoint; steering is folded into the projections' biases.
+"""Export of a model, steered or not, as an ordinary checkpoint, steering folded into the projections' biases.
 
-Knows that shifting the input of a linear map by s equals adding the bias W s after it. The exported model is
+Shifting the input of a linear map by s equals adding the bias W s after it. The exported model is
 steered at every position (scope `all`), whatever the scope of the intervention was, and needs nothing of ours
 to run.
 """
@@ -30,7 +30,7 @@ class ExportError(ValueError):
     """A steered checkpoint cannot be written; one line for the person."""
 
 
-def export_steered(loaded: LoadedModel, intervention: Intervention, strength: float, folder: Path) -> Path:
+def export_steered(loaded: LoadedModel, intervention: Intervention, strength: float, *, folder: Path) -> Path:
     """Write model, tokenizer and a note to `folder` (which must not exist yet, or be empty); returns it.
 
     The plain model equals the live one under `(intervention, strength)` with scope `all`. Families with a
@@ -41,7 +41,7 @@ def export_steered(loaded: LoadedModel, intervention: Intervention, strength: fl
     if not np.isfinite(strength):
         raise ExportError(f"strength must be a finite number, not {strength}")
     model = _with_biases(loaded, intervention, strength)
-    return _write(model, loaded.tokenizer, folder, _note(loaded, intervention, strength))
+    return _write(model, loaded.tokenizer, folder, note=_note(loaded, intervention, strength))
 
 
 def save_plain(loaded: LoadedModel, folder: Path) -> Path:
@@ -49,10 +49,10 @@ def save_plain(loaded: LoadedModel, folder: Path) -> Path:
 
     A GGUF file saved so loads many times faster afterwards. Raises ExportError where the folder is taken.
     """
-    return _write(loaded.model, loaded.tokenizer, folder, None)
+    return _write(loaded.model, loaded.tokenizer, folder, note=None)
 
 
-def _write(model: Any, tokenizer: Any, folder: Path, note: dict[str, Any] | None) -> Path:
+def _write(model: Any, tokenizer: Any, folder: Path, *, note: dict[str, Any] | None) -> Path:
     _refuse_existing(folder)
     with atomic_folder(folder) as temporary:
         with quiet():
@@ -113,8 +113,8 @@ def _with_biases(loaded: LoadedModel, intervention: Intervention, strength: floa
         if name not in state:
             raise ExportError(f"{loaded.architecture} has no bias on its attention output")
         weight = output_weight(loaded.model.get_submodule(site.module)).detach().double()
-        moved = weight @ torch.from_numpy(strength * shift.astype(np.float64)).to(weight.device)
-        state[name] = (state[name].double() + moved).to(loaded.dtype)
+        bias = weight @ torch.from_numpy(strength * shift.astype(np.float64)).to(weight.device)
+        state[name] = (state[name].double() + bias).to(loaded.dtype)
     model = type(loaded.model)(config)
     model = model.to(device=loaded.device, dtype=loaded.dtype)
     model.load_state_dict(state, strict=True)

@@ -1,6 +1,6 @@
-"""Matrix products of a decode step with few rows, laid out so that they read the weights once.
+"""Small-batch matrix multiplication on CPUs: products of a decode step that read the weights once.
 
-Knows torch's CPU kernels, nothing of steering or texts. A decode step is bound by reading the weights. On
+A decode step is bound by reading the weights. On
 CPUs the float32 product `x @ W.T` of 2 to 6 rows takes two to three times as long as that of one row, because
 the general kernel repacks the weights; the same product as `(W @ x.T).T` takes 1.1 to 1.7 times as long.
 Both sum in the same order up to rounding.
@@ -23,22 +23,22 @@ MOST_ROWS = 6
 
 
 @contextmanager
-def few_rows(loaded: LoadedModel) -> Iterator[None]:
+def small_batch_matmul(loaded: LoadedModel) -> Iterator[None]:
     """Within the block, linear layers multiply 2 to `MOST_ROWS` rows the quick way; other inputs as ever.
 
     Does nothing on a GPU or where the weights are not float32. Layers whose `forward` somebody else has
     replaced are left alone; hooks run as before. The model is left as it was found.
     """
-    turned: list[nn.Linear] = []
+    patched: list[nn.Linear] = []
     try:
         if loaded.device.type == "cpu" and loaded.dtype == torch.float32:
             for module in loaded.model.modules():
                 if type(module) is nn.Linear and "forward" not in vars(module):
                     vars(module)["forward"] = _forward(module)
-                    turned.append(module)
+                    patched.append(module)
         yield
     finally:
-        for module in turned:
+        for module in patched:
             del vars(module)["forward"]
 
 

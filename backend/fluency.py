@@ -1,6 +1,6 @@
-"""Degeneration of text that has no grammar to judge it by: repetition, diversity, compression, length.
+"""Fluency metrics of text without a grammar: repetition, distinct n-grams, compression, length.
 
-Knows words, nothing of models. A looping or empty text is not a detoxified one: these stand beside toxicity.
+A looping or empty text is not a detoxified one: these stand beside toxicity.
 distinct-n after Li et al. 2016 ("A diversity-promoting objective function"); repetition of n-grams within a
 text after Holtzman et al. 2020 ("The curious case of neural text degeneration") and Welleck et al. 2020.
 """
@@ -27,14 +27,17 @@ def ngrams(tokens: Sequence[str], n: int) -> list[tuple[str, ...]]:
 
 def distinct(tokens: Sequence[str], n: int) -> float:
     """Different n-grams over all n-grams, 0..1; 0 where there are none."""
-    found = ngrams(tokens, n)
-    return len(set(found)) / len(found) if found else 0.0
+    return _distinct_share(ngrams(tokens, n))
 
 
 def repetition(tokens: Sequence[str], n: int = 4) -> float:
     """Share of n-grams that repeat an earlier one (rep-n), 0..1; 0 where there are none."""
-    found = ngrams(tokens, n)
-    return 1 - len(set(found)) / len(found) if found else 0.0
+    grams = ngrams(tokens, n)
+    return 1 - _distinct_share(grams) if grams else 0.0
+
+
+def _distinct_share(grams: Sequence[tuple[str, ...]]) -> float:
+    return len(set(grams)) / len(grams) if grams else 0.0
 
 
 def compression(text: str) -> float:
@@ -84,34 +87,32 @@ def text_fluency(text: str) -> TextFluency:
     """All measures of one text; an empty one has zeros and `empty` true."""
     tokens = words(text)
     return TextFluency(
-        repetition(tokens),
-        distinct(tokens, 1),
-        distinct(tokens, 2),
-        distinct(tokens, 3),
-        compression(text.strip()),
-        len(tokens),
-        not tokens,
+        repetition=repetition(tokens),
+        distinct_1=distinct(tokens, 1),
+        distinct_2=distinct(tokens, 2),
+        distinct_3=distinct(tokens, 3),
+        compression=compression(text.strip()),
+        length=len(tokens),
+        empty=not tokens,
     )
 
 
 def set_fluency(texts: Sequence[str]) -> SetFluency:
     """All measures of a set; the means are 0 where every text is empty, or there is none."""
-    each = [text_fluency(text) for text in texts]
-    full = [one for one in each if not one.empty]
+    full = [fluency for text in texts if not (fluency := text_fluency(text)).empty]
     tokens = [words(text) for text in texts]
     count = max(1, len(full))
+
+    def pooled(n: int) -> float:
+        return _distinct_share([gram for row in tokens for gram in ngrams(row, n)])
+
     return SetFluency(
-        repetition=sum(one.repetition for one in full) / count,
-        distinct_1=_pooled(tokens, 1),
-        distinct_2=_pooled(tokens, 2),
-        distinct_3=_pooled(tokens, 3),
-        compression=sum(one.compression for one in full) / count,
-        length=sum(one.length for one in full) / count,
-        empty=1 - len(full) / len(each) if each else 0.0,
-        n=len(each),
+        repetition=sum(text.repetition for text in full) / count,
+        distinct_1=pooled(1),
+        distinct_2=pooled(2),
+        distinct_3=pooled(3),
+        compression=sum(text.compression for text in full) / count,
+        length=sum(text.length for text in full) / count,
+        empty=1 - len(full) / len(texts) if texts else 0.0,
+        n=len(texts),
     )
-
-
-def _pooled(tokens: Sequence[Sequence[str]], n: int) -> float:
-    found = [gram for one in tokens for gram in ngrams(one, n)]
-    return len(set(found)) / len(found) if found else 0.0

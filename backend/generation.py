@@ -1,26 +1,25 @@
-"""Continuations of many prompts: batches of like length, seeded, steered row by row, in input order.
+"""Batched text generation: batches of like length, seeded and steered row by row, results in input order.
 
-Knows prompts and texts; the loop is `backend.decoding`, the choice of a token `backend.sampling`.
+The decode loop is `backend.decoding`, the choice of a token `backend.sampling`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.batching import by_length, encode, keep_tail
+from backend.batching import Progress, by_length, encode, keep_tail, text_of
 from backend.decoding import decode
 from backend.steering import RowSteering, per_row
 
 if TYPE_CHECKING:
     from backend.loaded import LoadedModel
 
-Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 
 
@@ -68,14 +67,12 @@ def generate(
 
     Raises GenerationError for settings out of range, SteeringError where a steering does not fit.
     """
-    _check(len(prompts), seeds, new_tokens, temperature, top_p)
+    check_settings(len(prompts), seeds, new_tokens=new_tokens, temperature=temperature, top_p=top_p)
     steering = per_row(rows if rows is not None else (None, 0.0), len(prompts))
-    kept = len(encode(loaded, [prefix])[0]) if prefix else 0
-    encoded = encode(loaded, [prefix + prompt for prompt in prompts])
-    encoded, truncated = fit(loaded, encoded, new_tokens, kept)
+    token_ids, truncated = encode_behind(loaded, prompts, prefix, new_tokens=new_tokens)
     results: list[Continuation | None] = [None] * len(prompts)
     done = 0
-    for batch in by_length([len(ids) for ids in encoded], batch_size):
+    for batch in by_length([len(ids) for ids in token_ids], batch_size):
         tokens = _Tokens(len(batch), loaded.eos_ids)
 
         def on_step(new: NDArray[np.int64], tokens: _Tokens = tokens, done: int = done) -> bool:
@@ -86,7 +83,7 @@ def generate(
 
         decode(
             loaded,
-            [encoded[index] for index in batch],
+            [token_ids[index] for index in batch],
             [steering[index] for index in batch],
             seeds=[seeds[index] for index in batch],
             new_tokens=new_tokens,
@@ -95,36 +92,49 @@ def generate(
             on_step=on_step,
         )
         for place, index in enumerate(batch):
-            results[index] = finish(loaded, tokens.rows[place], tokens.ended[place], truncated[index])
+            results[index] = finish(
+                loaded, tokens.rows[place], ended=tokens.ended[place], truncated=truncated[index]
+            )
         done += len(batch)
         if progress is not None:
             progress(done, len(prompts))
     return [result for result in results if result is not None]
 
 
-def fit(
-    loaded: LoadedModel, encoded: list[list[int]], new_tokens: int, kept: int = 0
+def encode_behind(
+    loaded: LoadedModel, prompts: Sequence[str], prefix: str, *, new_tokens: int
 ) -> tuple[list[list[int]], list[bool]]:
-    """Cut prompts from the left, behind their first `kept` tokens, so that `new_tokens` more fit the context;
-    says which were cut."""
+    """Token ids of each prompt behind `prefix`, cut so that `new_tokens` more fit; and which were cut."""
+    prefix_length = len(encode(loaded, [prefix])[0]) if prefix else 0
+    token_ids = encode(loaded, [prefix + prompt for prompt in prompts])
+    return fit(loaded, token_ids, new_tokens, prefix_length=prefix_length)
+
+
+def fit(
+    loaded: LoadedModel, token_ids: list[list[int]], new_tokens: int, *, prefix_length: int = 0
+) -> tuple[list[list[int]], list[bool]]:
+    """Cut prompts from the left, behind their first `prefix_length` tokens, so that `new_tokens` more fit the
+    context; says which were cut."""
     if loaded.context is None:
-        return encoded, [False] * len(encoded)
+        return token_ids, [False] * len(token_ids)
     room = loaded.context - new_tokens
-    if room < 1 + kept:
-        what = f"{new_tokens} new tokens" + (f" and a prefix of {kept}" if kept else "")
-        raise GenerationError(f"{what} do not fit the model's context of {loaded.context}")
-    truncated = [len(ids) > room for ids in encoded]
+    if room < 1 + prefix_length:
+        addition = f" and a prefix of {prefix_length}" if prefix_length else ""
+        raise GenerationError(
+            f"{new_tokens} new tokens{addition} do not fit the model's context of {loaded.context}"
+        )
+    truncated = [len(ids) > room for ids in token_ids]
     if any(truncated):
         log.info("%d prompts are longer than %d tokens; their beginning was cut off", sum(truncated), room)
-    if kept:
-        return [ids[:kept] + ids[kept:][-(room - kept) :] for ids in encoded], truncated
-    return [keep_tail(ids, room, loaded.tokenizer.bos_token_id) for ids in encoded], truncated
+    if prefix_length:
+        room -= prefix_length
+        return [ids[:prefix_length] + ids[prefix_length:][-room:] for ids in token_ids], truncated
+    return [keep_tail(ids, room, loaded.tokenizer.bos_token_id) for ids in token_ids], truncated
 
 
-def finish(loaded: LoadedModel, ids: list[int], ended: bool, truncated: bool) -> Continuation:
+def finish(loaded: LoadedModel, ids: list[int], *, ended: bool, truncated: bool) -> Continuation:
     """Turn generated ids into a continuation."""
-    text: str = loaded.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return Continuation(text, len(ids), ended, truncated, tuple(ids))
+    return Continuation(text_of(loaded.tokenizer, ids), len(ids), ended, truncated, tuple(ids))
 
 
 class _Tokens:
@@ -149,7 +159,10 @@ class _Tokens:
         return all(self.ended)
 
 
-def _check(count: int, seeds: Sequence[int], new_tokens: int, temperature: float, top_p: float) -> None:
+def check_settings(
+    count: int, seeds: Sequence[int], *, new_tokens: int, temperature: float, top_p: float
+) -> None:
+    """Raises GenerationError for settings out of range, or a number of seeds that is not `count`."""
     if len(seeds) != count:
         raise GenerationError(f"{len(seeds)} seeds for {count} prompts")
     if new_tokens < 1:

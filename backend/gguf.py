@@ -1,7 +1,4 @@
-"""GGUF files: where one may lie, and how it becomes an ordinary model of plain linear layers.
-
-Knows the file kind and the optional package that reads it. Does not judge the model inside.
-"""
+"""GGUF files: the bundled one, and loading one as an ordinary model of plain linear layers."""
 
 from __future__ import annotations
 

@@ -1,25 +1,23 @@
-"""Log-likelihood of a text after a context: what multiple choices and minimal pairs are judged by.
+"""Log-likelihood of a text after a context: what multiple-choice tasks and minimal pairs are judged by.
 
 Follows the tokenisation of lm-evaluation-harness to the letter (a test holds the numbers equal): the pair is
 encoded as one text and cut at the context's length, spaces at the context's end belong to the continuation,
-an empty context is one `bos` (else `eos`) token, and what is too long loses its beginning. Knows no task.
+an empty context is one `bos` (else `eos`) token, and what is too long loses its beginning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.batching import by_length, pad
-from backend.crossentropy import LOGITS_AT_ONCE
+from backend.batching import Progress, by_length, pad
+from backend.crossentropy import rows_at_once
 from backend.loaded import LoadedModel
-from backend.sites import text_config
 from backend.steering import RowSteering, steered
 
-Progress = Callable[[int, int], None]
 Pair = tuple[str, str]
 
 
@@ -37,61 +35,63 @@ def log_likelihoods(
     judged as the harness would judge it. progress counts pairs and may raise.
     """
     encoded = encode_pairs(loaded, pairs)
-    found = np.zeros(len(pairs), np.float64)
-    longest = max((len(context) + len(rest) for context, rest in encoded), default=1)
-    size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
-    rows = max(1, min(batch_size, LOGITS_AT_ONCE // (longest * size)))
-    done = 0
-    for batch in by_length([len(context) + len(rest) for context, rest in encoded], rows):
+    sums = np.zeros(len(pairs), np.float64)
+    lengths = [len(context) + len(continuation) for context, continuation in encoded]
+    n_rows = rows_at_once(loaded, max(lengths, default=1), batch_size)
+    for batch in by_length(lengths, n_rows, progress):
         with torch.inference_mode(), steered(loaded, row, every_position=True):
-            found[batch] = _summed(loaded, [encoded[index] for index in batch])
-        done += len(batch)
-        if progress is not None:
-            progress(done, len(pairs))
-    return found
+            sums[batch] = _sums(loaded, [encoded[index] for index in batch])
+    return sums
 
 
 def encode_pairs(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
     """Ids of context (one at least) and continuation; together at most one more than the model reads."""
     tokenizer = loaded.tokenizer
-    moved = []
-    for context, rest in pairs:
-        kept = context.rstrip() if context.strip() else ""
-        moved.append((kept, context[len(kept) :] + rest))
-    full = [i for i, (context, _) in enumerate(moved) if context]
-    bare = [i for i, (context, _) in enumerate(moved) if not context]
+    split = []
+    for context, continuation in pairs:
+        stripped = context.rstrip()
+        split.append((stripped, context[len(stripped) :] + continuation))
+    with_context = [i for i, (context, _) in enumerate(split) if context]
+    without_context = [i for i, (context, _) in enumerate(split) if not context]
     ids: list[tuple[list[int], list[int]]] = [([], [])] * len(pairs)
-    if full:
-        heads = tokenizer([moved[i][0] for i in full])["input_ids"]
-        wholes = tokenizer(["".join(moved[i]) for i in full])["input_ids"]
-        for place, head, whole in zip(full, heads, wholes, strict=True):
-            ids[place] = (head, whole[len(head) :])
-    if bare:
-        alone = tokenizer([moved[i][1] for i in bare], add_special_tokens=False)["input_ids"]
-        for place, rest in zip(bare, alone, strict=True):
-            started = rest[:1] == [loaded.blank_id]
-            ids[place] = (rest[:1], rest[1:]) if started else ([loaded.blank_id], rest)
-    return [_fitted(loaded, head, rest) for head, rest in ids]
+    if with_context:
+        heads = tokenizer([split[i][0] for i in with_context])["input_ids"]
+        texts = tokenizer(["".join(split[i]) for i in with_context])["input_ids"]
+        for place, head, text in zip(with_context, heads, texts, strict=True):
+            ids[place] = (head, text[len(head) :])
+    if without_context:
+        texts = [split[i][1] for i in without_context]
+        continuations = tokenizer(texts, add_special_tokens=False)["input_ids"]
+        for place, continuation in zip(without_context, continuations, strict=True):
+            begins_blank = continuation[:1] == [loaded.blank_id]
+            ids[place] = (
+                (continuation[:1], continuation[1:]) if begins_blank else ([loaded.blank_id], continuation)
+            )
+    return [_fit_context(loaded, head, continuation) for head, continuation in ids]
 
 
-def _fitted(loaded: LoadedModel, head: list[int], rest: list[int]) -> tuple[list[int], list[int]]:
+def _fit_context(
+    loaded: LoadedModel, head: list[int], continuation: list[int]
+) -> tuple[list[int], list[int]]:
     if loaded.context is None:
-        return head, rest
+        return head, continuation
     # The last token is only predicted, never read, so one more than the context fits.
     limit = loaded.context + 1
-    rest = rest[-(limit - 1) :] if len(rest) >= limit else rest
-    return head[max(0, len(head) + len(rest) - limit) :], rest
+    continuation = continuation[-(limit - 1) :] if len(continuation) >= limit else continuation
+    return head[max(0, len(head) + len(continuation) - limit) :], continuation
 
 
-def _summed(loaded: LoadedModel, batch: Sequence[tuple[list[int], list[int]]]) -> NDArray[np.float64]:
-    read = [[*head, *rest][:-1] for head, rest in batch]
-    tokens, mask = pad([row or [loaded.blank_id] for row in read], "right", loaded.pad_id, loaded.device)
+def _sums(loaded: LoadedModel, batch: Sequence[tuple[list[int], list[int]]]) -> NDArray[np.float64]:
+    inputs = [[*head, *continuation][:-1] for head, continuation in batch]
+    tokens, mask = pad(
+        [row or [loaded.blank_id] for row in inputs], "right", loaded.pad_id, device=loaded.device
+    )
     logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits.float()
     chances = torch.log_softmax(logits, -1)
     sums = np.zeros(len(batch), np.float64)
-    for place, (head, rest) in enumerate(batch):
-        if rest:
-            wanted = torch.tensor(rest, device=loaded.device)
-            places = chances[place, len(head) - 1 : len(head) - 1 + len(rest)]
-            sums[place] = float(places.gather(1, wanted[:, None]).double().sum())
+    for place, (head, continuation) in enumerate(batch):
+        if continuation:
+            targets = torch.tensor(continuation, device=loaded.device)
+            places = chances[place, len(head) - 1 : len(head) - 1 + len(continuation)]
+            sums[place] = float(places.gather(1, targets[:, None]).double().sum())
     return sums

@@ -1,19 +1,21 @@
-"""What is known of a model once it is in memory: sites, sizes, special tokens, the hash of its weights.
-
-Knows nothing of where models come from (`backend.models`) nor of what is done with them.
-"""
+"""A model in memory with its tokenizer: attention sites, sizes, special tokens, hooks, weights hash."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from backend.sites import Site, text_config
+
+ProjectionHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
+"""Forward pre-hook of an output projection: takes the module and its arguments, returns others or None."""
 
 
 @dataclass(eq=False)
@@ -70,12 +72,17 @@ class LoadedModel:
         return limit if isinstance(limit, int) and limit > 0 else None
 
     @property
+    def vocabulary_size(self) -> int:
+        """Width of the logits, as the configuration says; else the tokenizer's number of tokens."""
+        return int(getattr(text_config(self.model), "vocab_size", 0)) or len(self.tokenizer)
+
+    @property
     def eos_ids(self) -> frozenset[int]:
         """Tokens that end a text: the tokenizer's and the generation settings' own."""
         settings = getattr(self.model, "generation_config", None)
-        named = getattr(settings, "eos_token_id", None)
-        listed = named if isinstance(named, list) else [named]
-        return frozenset(token for token in (*listed, self.tokenizer.eos_token_id) if token is not None)
+        eos = getattr(settings, "eos_token_id", None)
+        ids = eos if isinstance(eos, list) else [eos]
+        return frozenset(token for token in (*ids, self.tokenizer.eos_token_id) if token is not None)
 
     @property
     def blank_id(self) -> int:
@@ -91,6 +98,23 @@ class LoadedModel:
         """Token to fill batches with; masked out, so its identity does not matter."""
         token = self.tokenizer.pad_token_id
         return self.blank_id if token is None else int(token)
+
+    @contextmanager
+    def hooked(self, hooks: Mapping[int, ProjectionHook]) -> Iterator[None]:
+        """Within the block, each layer's hook sees the input of its output projection; none is left after it.
+
+        hooks: by layer; called with the module and its positional arguments, of which it may return others.
+        """
+        handles = []
+        try:
+            for site in self.sites:
+                if site.layer in hooks:
+                    module = self.model.get_submodule(site.module)
+                    handles.append(module.register_forward_pre_hook(hooks[site.layer]))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def weights_hash(self) -> str:
         """Sixteen hex digits over the weight files' bytes, or over the tensors of a model in memory."""

@@ -1,8 +1,7 @@
 """Loading causal language models from a folder, a hub name or a GGUF file.
 
-Knows what may be trusted (safetensors and GGUF only, no code, no pickle) and turns every failure into one
-line. What is then known of a model is `backend.loaded`, its heads `backend.sites`, the proof at load
-`backend.proof`.
+Safetensors and GGUF only, no code, no pickle; every failure is one line. A model in memory is
+`backend.loaded`, its heads `backend.sites`, its verification at load `backend.proof`.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def describe(
     Raises ModelError where heads cannot be found or the proof fails.
     """
     model.eval()
-    loaded = LoadedModel(model, tokenizer, find_sites(model), source, model.dtype, files)
+    loaded = LoadedModel(model, tokenizer, find_sites(model), source=source, dtype=model.dtype, files=files)
     if check:
         prove(loaded)
     return loaded
@@ -62,7 +61,7 @@ def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = T
         files = _weight_files(folder, str(source))
         pieces = _quietly(str(source), _load_folder, folder, str(source), dtype)
     model, tokenizer, report = pieces
-    _refuse_holes(report, str(source))
+    _refuse_missing_weights(report, str(source))
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return describe(model.to(device), tokenizer, str(source), files=files, check=check)
 
@@ -93,11 +92,11 @@ def _download(source: str | Path) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        found = snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=["*/*", "consolidated*"])
+        folder = snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=["*/*", "consolidated*"])
     except Exception as error:
         reason = " ".join(str(error).split())[:160]
         raise ModelError(f"no folder '{name}', and the hub gave no such model: {reason}") from error
-    return Path(found)
+    return Path(folder)
 
 
 def _weight_files(folder: Path, source: str) -> tuple[Path, ...]:
@@ -116,14 +115,18 @@ def _weight_files(folder: Path, source: str) -> tuple[Path, ...]:
 
 def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
     try:
-        named = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+        architectures = (
+            json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+        )
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         raise ModelError(f"{source}: config.json is not valid JSON") from error
     config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    if type(config) not in AutoModelForCausalLM._model_mapping or (named and not causal & set(named)):
-        what = named[0] if named else config.model_type
-        raise ModelError(f"{source} is not a causal language model ({what})")
+    if type(config) not in AutoModelForCausalLM._model_mapping or (
+        architectures and not causal & set(architectures)
+    ):
+        kind = architectures[0] if architectures else config.model_type
+        raise ModelError(f"{source} is not a causal language model ({kind})")
     tokenizer = _tokenizer(source, folder)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder,
@@ -143,26 +146,26 @@ def _load_gguf(path: Path, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def _tokenizer(source: str, folder: Path, **options: str) -> Any:
-    known = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model", "vocab.txt")
-    if not options and not any((folder / name).is_file() for name in known):
+    files = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model", "vocab.txt")
+    if not options and not any((folder / name).is_file() for name in files):
         raise ModelError(f"{source} holds no tokenizer (tokenizer.json)")
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
 
 
-def _dtype(asked: DTypeName, own: torch.dtype | str | None) -> torch.dtype:
-    if asked == "auto":
-        found = getattr(torch, own, None) if isinstance(own, str) else own
-        slow = found is torch.float16 and not torch.cuda.is_available()
-        return torch.float32 if found is None or slow else found
-    if asked not in ("float32", "bfloat16"):
-        raise ModelError(f"dtype must be auto, float32 or bfloat16, not '{asked}'")
-    return torch.float32 if asked == "float32" else torch.bfloat16
+def _dtype(name: DTypeName, stored: torch.dtype | str | None) -> torch.dtype:
+    if name == "auto":
+        dtype = getattr(torch, stored, None) if isinstance(stored, str) else stored
+        is_slow = dtype is torch.float16 and not torch.cuda.is_available()
+        return torch.float32 if dtype is None or is_slow else dtype
+    if name not in ("float32", "bfloat16"):
+        raise ModelError(f"dtype must be auto, float32 or bfloat16, not '{name}'")
+    return torch.float32 if name == "float32" else torch.bfloat16
 
 
-def _refuse_holes(report: dict[str, Any], source: str) -> None:
+def _refuse_missing_weights(report: dict[str, Any], source: str) -> None:
     """A missing weight would silently be random: refuse."""
-    holes = sorted(str(name) for name in report.get("missing_keys", ()))
-    if holes:
-        raise ModelError(f"{source}: {len(holes)} weights are missing from its files, first '{holes[0]}'")
+    missing = sorted(str(name) for name in report.get("missing_keys", ()))
+    if missing:
+        raise ModelError(f"{source}: {len(missing)} weights are missing from its files, first '{missing[0]}'")
     if report.get("mismatched_keys"):
         raise ModelError(f"{source}: some weights have another shape than its configuration says")

@@ -1,6 +1,6 @@
-"""The proof at load: the model is causal, and steering it by hook is the same as steering it by bias.
+"""Verification at load: the model is causal, and steering it by hook equals steering it by bias.
 
-Knows only a random input and two ways to the same logits. A family whose attention bypasses the module we
+Two ways to the same logits on a random input. A family whose attention bypasses the module we
 hook, or whose module is not the linear map we take it for, fails here rather than in a study.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from backend.sites import ModelError, output_weight, text_config
+from backend.sites import ModelError, output_weight
 from backend.steering import Intervention, steered
 
 if TYPE_CHECKING:
@@ -35,21 +35,22 @@ def prove(loaded: LoadedModel) -> float:
     gives about 1 or more).
     """
     rng = np.random.default_rng(0)
-    size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
-    ids = torch.from_numpy(rng.integers(0, size, (2, TOKENS))).to(loaded.device)
+    ids = torch.from_numpy(rng.integers(0, loaded.vocabulary_size, (2, TOKENS))).to(loaded.device)
     shifts = {site.layer: rng.normal(0, 0.1, site.width).astype(np.float32) for site in loaded.sites}
     with torch.inference_mode():
-        bare = _logits(loaded, ids)
-        _prove_causal(loaded, ids, bare, size)
+        plain = _logits(loaded, ids)
+        _prove_causal(loaded, ids, plain)
         with steered(loaded, (Intervention(shifts, loaded.n_heads * loaded.n_layers, "all"), 1.0)):
-            hooked = _logits(loaded, ids)
-        biased = _with_bias(loaded, ids, shifts)
-    if not bool(torch.isfinite(bare).all()):
+            by_hook = _logits(loaded, ids)
+        by_bias = _with_bias(loaded, ids, shifts)
+    if not bool(torch.isfinite(plain).all()):
         raise ModelError(f"{loaded.source}: the model gives numbers that are not finite")
-    if float((hooked - bare).abs().max()) == 0.0:
+    if float((by_hook - plain).abs().max()) == 0.0:
         raise ModelError(f"{loaded.source}: steering its heads changes nothing; not supported")
     exact = loaded.dtype is torch.float32
-    difference = _largest(hooked - biased, biased) if exact else _typical(hooked - biased, biased - bare)
+    difference = (
+        _largest(by_hook - by_bias, by_bias) if exact else _typical(by_hook - by_bias, by_bias - plain)
+    )
     if not difference <= (TOLERANCE if exact else HALF_TOLERANCE):
         raise ModelError(f"{loaded.source}: steering by hook and by bias differ by {difference:.1e}")
     return difference
@@ -68,14 +69,14 @@ def _logits(loaded: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
     return logits.float()
 
 
-def _prove_causal(loaded: LoadedModel, ids: torch.Tensor, bare: torch.Tensor, size: int) -> None:
-    changed = ids.clone()
-    changed[:, -1] = (changed[:, -1] + 1) % size
-    after = _logits(loaded, changed)
-    moved, last = (after - bare)[:, :-1], (after - bare)[:, -1]
+def _prove_causal(loaded: LoadedModel, ids: torch.Tensor, plain: torch.Tensor) -> None:
+    variant = ids.clone()
+    variant[:, -1] = (variant[:, -1] + 1) % loaded.vocabulary_size
+    difference = _logits(loaded, variant) - plain
+    earlier, last = difference[:, :-1], difference[:, -1]
     # Nothing before the changed token may move; a rounding's worth is allowed.
-    allowed = 1e-5 if loaded.dtype is torch.float32 else 1e-2
-    if not float(moved.square().mean().sqrt()) <= allowed * float(last.square().mean().sqrt()):
+    tolerance = 1e-5 if loaded.dtype is torch.float32 else 1e-2
+    if not float(earlier.square().mean().sqrt()) <= tolerance * float(last.square().mean().sqrt()):
         raise ModelError(f"{loaded.source} is not a causal language model: it reads the tokens that follow")
 
 

@@ -1,6 +1,6 @@
-"""Drawing the next token: seeded per row, so that a row's text does not depend on the batch it is in.
+"""Sampling the next token (temperature, nucleus), seeded per row so that batches do not change a row's text.
 
-Knows logits, a temperature, a nucleus and uniform numbers. Nothing here keeps state: the number used at step
+Nothing here keeps state: the number used at step
 t of a row is the t-th of that row's own counter-based generator (Philox, Salmon et al. 2011).
 """
 
@@ -43,16 +43,16 @@ def draw(
     if top_p < 1.0:
         for look in LOOKS:
             if chances.shape[-1] > 4 * look:
-                found = _among_best(chances, noise, top_p, look)
-                if found is not None:
-                    return found
+                tokens = _among_best(chances, noise, top_p, look=look)
+                if tokens is not None:
+                    return tokens
         limits = _limit(chances.sort(-1, descending=True).values, top_p)
         chances = chances.masked_fill(chances < limits, 0.0)
     return _place(chances, noise)
 
 
 def _among_best(
-    chances: torch.Tensor, noise: NDArray[np.float64], top_p: float, look: int
+    chances: torch.Tensor, noise: NDArray[np.float64], top_p: float, *, look: int
 ) -> torch.Tensor | None:
     """The same choice, looking only at the `look` likeliest tokens of each row.
 
@@ -64,8 +64,8 @@ def _among_best(
     if bool(((best.sum(-1, dtype=torch.float64) < top_p) | (best[:, -1] >= limits[:, 0])).any()):
         return None
     tokens, order = tokens.sort(-1)
-    kept = best.masked_fill(best < limits, 0.0).gather(-1, order)
-    return tokens.gather(-1, _place(kept, noise).unsqueeze(1)).squeeze(1)
+    nucleus = best.masked_fill(best < limits, 0.0).gather(-1, order)
+    return tokens.gather(-1, _place(nucleus, noise).unsqueeze(1)).squeeze(1)
 
 
 def _place(chances: torch.Tensor, noise: NDArray[np.float64]) -> torch.Tensor:

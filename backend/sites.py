@@ -1,8 +1,8 @@
-"""Where the attention heads of a model can be read and steered: the input of each output projection.
+"""Attention sites: where heads can be read and steered, the input of each layer's output projection.
 
-Knows how to find one output projection per decoder layer, in any family, by its shape and name. Does not load
-models and changes nothing in them. A head is a query head: with grouped-query attention several heads share
-one key and value, yet each has its own slice of the projection's input.
+One output projection per decoder layer is found in any model family by its shape and name. A head is a query
+head: with grouped-query attention several heads share one key and value, yet each has its own slice of the
+projection's input.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def find_sites(model: nn.Module) -> tuple[Site, ...]:
     config = text_config(model)
     name, layers = _decoder_layers(model, config)
     sites = tuple(
-        _site_of_layer(index, f"{name}.{index}", layer, config) for index, layer in enumerate(layers)
+        _site_of_layer(index, f"{name}.{index}", layer, config=config) for index, layer in enumerate(layers)
     )
     shapes = {(site.n_heads, site.head_dim) for site in sites}
     if len(shapes) != 1:
@@ -82,22 +82,24 @@ def _decoder_layers(model: nn.Module, config: Any) -> tuple[str, nn.ModuleList]:
     depth = getattr(config, "num_hidden_layers", None)
     if not isinstance(depth, int) or depth < 1:
         raise ModelError(f"{kind(model)}: its configuration names no number of layers")
-    found = [
+    candidates = [
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == depth and _holds_attention(module)
     ]
-    if len(found) != 1:
-        raise ModelError(f"{kind(model)}: {len(found)} lists of {depth} layers with attention, expected one")
-    return found[0]
+    if len(candidates) != 1:
+        raise ModelError(
+            f"{kind(model)}: {len(candidates)} lists of {depth} layers with attention, expected one"
+        )
+    return candidates[0]
 
 
 def _holds_attention(layers: nn.ModuleList) -> bool:
     return any("attn" in name or "attention" in name for name, _ in layers[0].named_children())
 
 
-def _site_of_layer(index: int, prefix: str, layer: nn.Module, config: Any) -> Site:
-    found: list[Site] = []
+def _site_of_layer(index: int, prefix: str, layer: nn.Module, *, config: Any) -> Site:
+    sites: list[Site] = []
     for child, attention in layer.named_children():
         if "attn" not in child and "attention" not in child:
             continue
@@ -106,11 +108,11 @@ def _site_of_layer(index: int, prefix: str, layer: nn.Module, config: Any) -> Si
                 continue
             heads, head_dim = _heads(attention, config)
             if heads and output_weight(module).shape[1] == heads * head_dim:
-                found.append(Site(index, f"{prefix}.{child}.{name}", heads, head_dim))
-    if len(found) != 1:
-        what = "no output projection that fits its heads" if not found else "several output projections"
-        raise ModelError(f"layer {index} ({type(layer).__name__}) has {what}; this family is not supported")
-    return found[0]
+                sites.append(Site(index, f"{prefix}.{child}.{name}", heads, head_dim))
+    if len(sites) != 1:
+        number = "several output projections" if sites else "no output projection that fits its heads"
+        raise ModelError(f"layer {index} ({type(layer).__name__}) has {number}; this family is not supported")
+    return sites[0]
 
 
 def _heads(attention: nn.Module, config: Any) -> tuple[int, int]:

@@ -1,8 +1,7 @@
-"""Steering attention heads: what an intervention is, and how it is put on a model for a while.
+"""Steering attention heads by inference-time intervention (ITI, Li et al. 2023, arXiv 2306.03341).
 
-Knows the rule of inference-time intervention (Li et al. 2023, arXiv 2306.03341): before the output
-projection, `x_head += strength * sigma * direction`, here with the sign that leads away from toxicity. Does
-not know how directions are found (the pipeline does) nor how text is generated.
+Before the output projection, `x_head += strength * sigma * direction`, here with the sign that leads away
+from toxicity; done by forward pre-hooks inside a `with` block. Directions come from the pipeline.
 
 Hooks sit on the model object itself, so two threads must not steer one model at once.
 """
@@ -19,11 +18,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from backend.directions import HeadDirection as HeadDirection
 from backend.sites import Site
 from db.contract.methods import SCOPES, Scope
 
 if TYPE_CHECKING:
-    from backend.loaded import LoadedModel
+    from backend.loaded import LoadedModel, ProjectionHook
 
 Shift = torch.Tensor
 """`(rows, 1, n_heads * head_dim)`, in the model's dtype and on its device."""
@@ -31,19 +31,6 @@ Shift = torch.Tensor
 
 class SteeringError(ValueError):
     """An intervention does not fit the model or the batch; one line for the person."""
-
-
-@dataclass(frozen=True, eq=False)
-class HeadDirection:
-    """Direction of one head, pointing to toxicity.
-
-    vector: float32 `(head_dim,)` of unit length; sigma: standard deviation of activations along it.
-    """
-
-    layer: int
-    head: int
-    vector: NDArray[np.float32]
-    sigma: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,45 +63,45 @@ def iti(sites: Sequence[Site], heads: Sequence[HeadDirection], scope: Scope = "g
         raise SteeringError(f"scope must be 'generated' or 'all', not '{scope}'")
     by_layer = {site.layer: site for site in sites}
     shifts: dict[int, NDArray[np.float32]] = {}
-    seen: set[tuple[int, int]] = set()
+    places: set[tuple[int, int]] = set()
     for head in heads:
         site = by_layer.get(head.layer)
         if site is None or not 0 <= head.head < site.n_heads:
             raise SteeringError(f"the model has no head {head.head} in layer {head.layer}")
-        if (head.layer, head.head) in seen:
+        if (head.layer, head.head) in places:
             raise SteeringError(f"head {head.head} of layer {head.layer} is named twice")
-        seen.add((head.layer, head.head))
+        places.add((head.layer, head.head))
         shift = shifts.setdefault(head.layer, np.zeros(site.width, np.float32))
         start = head.head * site.head_dim
-        shift[start : start + site.head_dim] = -head.sigma * _checked(head, site.head_dim)
-    return Intervention(shifts, len(seen), scope)
+        shift[start : start + site.head_dim] = -head.sigma * _unit_vector(head, site.head_dim)
+    return Intervention(shifts, len(places), scope)
 
 
-def _checked(head: HeadDirection, head_dim: int) -> NDArray[np.float32]:
+def _unit_vector(head: HeadDirection, head_dim: int) -> NDArray[np.float32]:
     vector = np.asarray(head.vector, np.float32)
-    where = f"direction of head {head.head}, layer {head.layer}"
+    subject = f"direction of head {head.head}, layer {head.layer}"
     if vector.shape != (head_dim,):
-        raise SteeringError(f"{where}: shape {vector.shape}, the model needs ({head_dim},)")
+        raise SteeringError(f"{subject}: shape {vector.shape}, the model needs ({head_dim},)")
     if not (np.isfinite(vector).all() and np.isfinite(head.sigma)):
-        raise SteeringError(f"{where}: not finite")
+        raise SteeringError(f"{subject}: not finite")
     if abs(float(np.linalg.norm(vector)) - 1.0) > 1e-3:
-        raise SteeringError(f"{where}: not of unit length")
+        raise SteeringError(f"{subject}: not of unit length")
     return vector
 
 
-def is_one(rows: Rows) -> bool:
+def is_shared(rows: Rows) -> bool:
     """True for one steering meant for the whole batch, False for a sequence of one per row."""
     return isinstance(rows, tuple) and len(rows) == 2 and isinstance(rows[1], int | float)
 
 
 def per_row(rows: Rows, count: int) -> list[RowSteering]:
     """Spell out one steering per row. Raises SteeringError where the number of rows does not fit."""
-    if is_one(rows):
+    if is_shared(rows):
         return [rows] * count  # type: ignore[list-item]
-    listed: list[RowSteering] = list(rows)  # type: ignore[arg-type]
-    if len(listed) != count:
-        raise SteeringError(f"{len(listed)} rows of steering for {count} texts")
-    return listed
+    steering: list[RowSteering] = list(rows)  # type: ignore[arg-type]
+    if len(steering) != count:
+        raise SteeringError(f"{len(steering)} rows of steering for {count} texts")
+    return steering
 
 
 @contextmanager
@@ -131,71 +118,66 @@ def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) ->
     up), and hooks of others stay. Raises SteeringError where an intervention does not fit the model, or
     later, inside the model call, where the batch has another number of rows than `rows`.
     """
-    one = is_one(rows)
-    listed = per_row(rows, 1) if one else per_row(rows, len(rows))
-    handles = []
-    try:
-        for site in loaded.sites:
-            last = _shift(loaded, site, listed, lambda _: True)
-            if last is None:
-                continue
-            body = _shift(loaded, site, listed, lambda scope: every_position or scope == "all")
-            module = loaded.model.get_submodule(site.module)
-            handles.append(module.register_forward_pre_hook(_hook(last, body, None if one else len(listed))))
-        _reject_foreign_layers(loaded, listed)
+    steering = per_row(rows, 1 if is_shared(rows) else len(rows))
+    count = None if is_shared(rows) else len(steering)
+    hooks = {}
+    for site in loaded.sites:
+        last = _shift(loaded, site, steering, in_scope=lambda _: True)
+        if last is not None:
+            body = _shift(loaded, site, steering, in_scope=lambda scope: every_position or scope == "all")
+            hooks[site.layer] = _hook(last, body, count)
+    _reject_foreign_layers(loaded, steering)
+    with loaded.hooked(hooks):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _reject_foreign_layers(loaded: LoadedModel, rows: Sequence[RowSteering]) -> None:
-    known = {site.layer for site in loaded.sites}
-    for what, _ in rows:
-        foreign = set(what.shifts) - known if what is not None else set()
+    layers = {site.layer for site in loaded.sites}
+    for intervention, _ in rows:
+        foreign = set(intervention.shifts) - layers if intervention is not None else set()
         if foreign:
-            raise SteeringError(f"the intervention names layer {min(foreign)}, the model has {len(known)}")
+            raise SteeringError(f"the intervention names layer {min(foreign)}, the model has {len(layers)}")
 
 
 def _shift(
-    loaded: LoadedModel, site: Site, rows: Sequence[RowSteering], wanted: Callable[[str], bool]
+    loaded: LoadedModel, site: Site, rows: Sequence[RowSteering], *, in_scope: Callable[[str], bool]
 ) -> Shift | None:
-    """Stack the rows' shifts at one site for the scopes `wanted`; None where no row has any."""
-    stacked = np.zeros((len(rows), 1, site.width), np.float32)
-    touched = False
-    for index, (what, strength) in enumerate(rows):
-        if what is None or strength == 0.0 or site.layer not in what.shifts or not wanted(what.scope):
+    """Stack the rows' shifts at one site for the scopes that are `in_scope`; None where no row has any."""
+    shifts = np.zeros((len(rows), 1, site.width), np.float32)
+    is_steered = False
+    for index, (intervention, strength) in enumerate(rows):
+        if intervention is None or strength == 0.0 or site.layer not in intervention.shifts:
             continue
-        shift = np.asarray(what.shifts[site.layer], np.float32)
+        if not in_scope(intervention.scope):
+            continue
+        shift = np.asarray(intervention.shifts[site.layer], np.float32)
         if shift.shape != (site.width,):
             raise SteeringError(f"shift of layer {site.layer} has shape {shift.shape}, not ({site.width},)")
         if not np.isfinite(strength):
             raise SteeringError(f"strength must be a finite number, not {strength}")
-        stacked[index, 0] = strength * shift
-        touched = True
-    if not touched:
+        shifts[index, 0] = strength * shift
+        is_steered = True
+    if not is_steered:
         return None
-    return torch.from_numpy(stacked).to(device=loaded.device, dtype=loaded.dtype)
+    return torch.from_numpy(shifts).to(device=loaded.device, dtype=loaded.dtype)
 
 
-def _hook(
-    last: Shift, body: Shift | None, count: int | None
-) -> Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...]]:
+def _hook(last: Shift, body: Shift | None, count: int | None) -> ProjectionHook:
     """Pre-hook that adds `body` to all positions but the last and `last` to the last one.
 
     count: rows the batch must have; None where one steering serves any batch.
     """
-    same = body is not None and torch.equal(body, last)
+    is_uniform = body is not None and torch.equal(body, last)
 
     def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x: torch.Tensor = args[0]
         if count is not None and x.shape[0] != count:
             raise SteeringError(f"{count} rows of steering for a batch of {x.shape[0]}")
-        if x.shape[1] == 1 or same:
+        if x.shape[1] == 1 or is_uniform:
             # The cast matters only under autocast, where activations are narrower than weights.
             return (x + last.to(x.dtype), *args[1:])
-        shifted = x.clone() if body is None else x + body.to(x.dtype)
-        shifted[:, -1:] = x[:, -1:] + last.to(x.dtype)
-        return (shifted, *args[1:])
+        output = x.clone() if body is None else x + body.to(x.dtype)
+        output[:, -1:] = x[:, -1:] + last.to(x.dtype)
+        return (output, *args[1:])
 
     return add

@@ -1,13 +1,11 @@
-"""One decode pass for several rows, handed out token by token: base and steered side by side.
+"""Token streaming: one decode pass for several rows, base and steered side by side, told token by token.
 
-Knows how to cut a growing text into pieces that never break a character, and how to read the projection of
-heads on their directions while the model writes. Does not know about HTTP.
+With incremental detokenisation that never breaks a character, and heads' projections on their directions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from backend.batching import encode
+from backend.batching import text_of
 from backend.decoding import decode
-from backend.generation import Continuation, _check, finish, fit
+from backend.generation import Continuation, check_settings, encode_behind, finish
 from backend.steering import HeadDirection, RowSteering, SteeringError
 
 if TYPE_CHECKING:
-    from backend.loaded import LoadedModel
+    from backend.loaded import LoadedModel, ProjectionHook
 
 StreamRow = tuple[str, RowSteering, int]
 """Prompt, steering and seed of one row."""
@@ -45,7 +43,7 @@ class Pieces:
         self.ids: list[int] = []
         self.start = 0
         """Beginning of the window that is decoded, so that a token sees its left neighbour."""
-        self.told = 0
+        self.n_emitted = 0
         """Tokens whose text has been given out."""
 
     def add(self, token: int) -> str:
@@ -54,29 +52,26 @@ class Pieces:
         new = self._new()
         if not new or new.endswith(BROKEN):
             return ""
-        self.start, self.told = self.told, len(self.ids)
+        self.start, self.n_emitted = self.n_emitted, len(self.ids)
         return new
 
     def rest(self) -> str:
         """Text held back at the end, broken characters and all."""
         new = self._new()
-        self.start = self.told = len(self.ids)
+        self.start = self.n_emitted = len(self.ids)
         return new
 
     def _new(self) -> str:
-        return self._decode(self.ids[self.start :])[len(self._decode(self.ids[self.start : self.told])) :]
-
-    def _decode(self, ids: list[int]) -> str:
-        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return text
+        emitted = text_of(self.tokenizer, self.ids[self.start : self.n_emitted])
+        return text_of(self.tokenizer, self.ids[self.start :])[len(emitted) :]
 
 
 def stream(
     loaded: LoadedModel,
     rows: Sequence[StreamRow],
     on_token: OnToken,
-    should_stop: Callable[[], bool] = lambda: False,
     *,
+    should_stop: Callable[[], bool] = lambda: False,
     new_tokens: int,
     temperature: float = 1.0,
     top_p: float = 0.9,
@@ -96,104 +91,95 @@ def stream(
     A row with strength 0 is bit-identical to the bare model run on the same batch. Raises what `generate`
     raises.
     """
-    _check(len(rows), [seed for _, _, seed in rows], new_tokens, temperature, top_p)
+    seeds = [seed for _, _, seed in rows]
+    check_settings(len(rows), seeds, new_tokens=new_tokens, temperature=temperature, top_p=top_p)
     if not rows:
         return []
-    encoded, truncated = _encoded(loaded, [prompt for prompt, _, _ in rows], prefixes, new_tokens)
+    token_ids, truncated = _token_ids(
+        loaded, [prompt for prompt, _, _ in rows], prefixes, new_tokens=new_tokens
+    )
     pieces = [Pieces(loaded.tokenizer) for _ in rows]
-    ended = [False] * len(rows)
-    gauge = _Gauge(loaded, heads) if heads and on_projection else None
+    is_ended = [False] * len(rows)
+    reader = _ProjectionReader(loaded, heads) if heads and on_projection else None
 
     def on_step(new: NDArray[np.int64]) -> bool:
-        values = gauge.read() if gauge else None
+        values = reader.read() if reader else None
         for row, token in enumerate(new.tolist()):
-            if ended[row]:
+            if is_ended[row]:
                 continue
             if token in loaded.eos_ids:
-                ended[row] = True
-                _tell_rest(row, pieces[row], on_token)
+                is_ended[row] = True
+                _flush(row, pieces[row], on_token)
                 continue
             if values is not None and on_projection is not None:
                 on_projection(row, float(values[row]))
             on_token(row, token, pieces[row].add(token))
-        return all(ended) or should_stop()
+        return all(is_ended) or should_stop()
 
-    with gauge.reading() if gauge else nullcontext():
+    with loaded.hooked(reader.hooks if reader else {}):
         decode(
             loaded,
-            encoded,
+            token_ids,
             [steering for _, steering, _ in rows],
-            seeds=[seed for _, _, seed in rows],
+            seeds=seeds,
             new_tokens=new_tokens,
             temperature=temperature,
             top_p=top_p,
             on_step=on_step,
         )
-    for row, end in enumerate(ended):
-        if not end:
-            _tell_rest(row, pieces[row], on_token)
-    return [finish(loaded, piece.ids, ended[row], truncated[row]) for row, piece in enumerate(pieces)]
+    for row, is_over in enumerate(is_ended):
+        if not is_over:
+            _flush(row, pieces[row], on_token)
+    return [
+        finish(loaded, piece.ids, ended=is_ended[row], truncated=truncated[row])
+        for row, piece in enumerate(pieces)
+    ]
 
 
-def _encoded(
-    loaded: LoadedModel, prompts: Sequence[str], prefixes: Sequence[str] | None, new_tokens: int
+def _token_ids(
+    loaded: LoadedModel, prompts: Sequence[str], prefixes: Sequence[str] | None, *, new_tokens: int
 ) -> tuple[list[list[int]], list[bool]]:
     """Token ids of each prompt behind its prefix, cut where they leave no room, and which were cut."""
-    encoded, truncated = list[list[int]](), list[bool]()
+    token_ids, truncated = list[list[int]](), list[bool]()
     for prompt, prefix in zip(prompts, prefixes or [""] * len(prompts), strict=True):
-        kept = len(encode(loaded, [prefix])[0]) if prefix else 0
-        ids, cut = fit(loaded, encode(loaded, [prefix + prompt]), new_tokens, kept)
-        encoded += ids
-        truncated += cut
-    return encoded, truncated
+        ids, is_cut = encode_behind(loaded, [prompt], prefix, new_tokens=new_tokens)
+        token_ids += ids
+        truncated += is_cut
+    return token_ids, truncated
 
 
-def _tell_rest(row: int, pieces: Pieces, on_token: OnToken) -> None:
-    rest = pieces.rest()
-    if rest:
-        on_token(row, pieces.ids[-1], rest)
+def _flush(row: int, pieces: Pieces, on_token: OnToken) -> None:
+    if text := pieces.rest():
+        on_token(row, pieces.ids[-1], text)
 
 
-class _Gauge:
+class _ProjectionReader:
     """Mean projection of the chosen heads at the last position of every pass, in sigmas."""
 
     def __init__(self, loaded: LoadedModel, heads: Sequence[HeadDirection]) -> None:
-        self.loaded = loaded
         self.total: torch.Tensor | None = None
-        self.readers: dict[int, torch.Tensor] = {}
+        weights: dict[int, torch.Tensor] = {}
         sites = {site.layer: site for site in loaded.sites}
         for head in heads:
             site = sites.get(head.layer)
             if site is None or not 0 <= head.head < site.n_heads or head.vector.shape != (site.head_dim,):
                 raise SteeringError(f"the direction of head {head.head}, layer {head.layer} does not fit")
-            reader = self.readers.setdefault(head.layer, torch.zeros(site.width))
+            weight = weights.setdefault(head.layer, torch.zeros(site.width))
             start = head.head * site.head_dim
             scale = 1.0 / (max(head.sigma, 1e-12) * len(heads))
-            reader[start : start + site.head_dim] = torch.from_numpy(head.vector).float() * scale
-        self.readers = {layer: reader.to(loaded.device) for layer, reader in self.readers.items()}
+            weight[start : start + site.head_dim] = torch.from_numpy(head.vector).float() * scale
+        first = min(weights)
+        self.hooks = {
+            layer: self._hook(weight.to(loaded.device), layer == first) for layer, weight in weights.items()
+        }
 
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        handles = []
-        try:
-            for site in self.loaded.sites:
-                if site.layer in self.readers:
-                    module = self.loaded.model.get_submodule(site.module)
-                    handles.append(module.register_forward_pre_hook(self._hook(site.layer)))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def _hook(self, layer: int) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        reader, first = self.readers[layer], layer == min(self.readers)
-
-        def look(_: nn.Module, args: tuple[Any, ...]) -> None:
-            value = args[0][:, -1].float() @ reader
+    def _hook(self, weight: torch.Tensor, is_first: bool) -> ProjectionHook:
+        def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
+            value = args[0][:, -1].float() @ weight
             # A pass whose reading nobody asked for (the shared prompt) is overwritten by the next.
-            self.total = value if first or self.total is None else self.total + value
+            self.total = value if is_first or self.total is None else self.total + value
 
-        return look
+        return hook
 
     def read(self) -> NDArray[np.float32]:
         """Projection of each row in the pass just made, float32 `(rows,)`."""

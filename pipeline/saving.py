@@ -38,7 +38,7 @@ def save_steered(
     if not heads:
         raise NoSuchCheckpoint(f"checkpoint '{name}' has no {direction} directions; run its probes first")
     loaded = open_checkpoint(context, checkpoint)
-    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), strength, folder)
+    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), strength, folder=folder)
 
 
 def save_condition(name: str, key: str, folder: Path, *, home: Path, database_url: str) -> Path:
@@ -62,7 +62,7 @@ def save_condition(name: str, key: str, folder: Path, *, home: Path, database_ur
     if condition.direction is None:
         return save_plain(loaded, folder)
     heads = steering_directions(context, checkpoint, condition.direction)
-    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), condition.strength, folder)
+    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), condition.strength, folder=folder)
 
 
 def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:

@@ -16,7 +16,6 @@ import httpx
 import numpy as np
 
 from backend.models import LoadedModel, load_model
-from backend.service.ranked_heads import StoredDirection
 from backend.steering import HeadDirection, RowSteering, iti
 from db.blocks import encode_float32
 from db.engine import open_writer
@@ -45,7 +44,7 @@ class World:
     url: str
     ids: dict[str, int] = field(default_factory=dict)
     """Checkpoint name to id."""
-    directions: dict[tuple[int, str], dict[tuple[int, int], StoredDirection]] = field(default_factory=dict)
+    directions: dict[tuple[int, str], dict[tuple[int, int], HeadDirection]] = field(default_factory=dict)
     ranked: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     """Checkpoint id to its heads, best first."""
 
@@ -62,9 +61,8 @@ class World:
         heads = pane.get("heads") or SELECTED
         ranked = self.ranked[self.ids[name]]
         places = ranked[:heads] if isinstance(heads, int) else [(one["layer"], one["head"]) for one in heads]
-        stored = [self.directions[self.ids[name], method][place] for place in places]
-        heads = [HeadDirection(one.layer, one.head, one.vector, one.sigma) for one in stored]
-        return iti(loaded.sites, heads, pane["scope"]), pane["strength"]
+        directions = [self.directions[self.ids[name], method][place] for place in places]
+        return iti(loaded.sites, directions, pane["scope"]), pane["strength"]
 
 
 def build_world(home: Path) -> World:
@@ -135,7 +133,7 @@ def _add_geometry(session: Any, world: World, probe_set: int, checkpoint: int) -
         for method in ("mass_mean", "probe", *(f"random-{index}" for index in range(CONTROLS))):
             vector = rng.normal(size=8).astype(np.float32)
             vector /= np.linalg.norm(vector)
-            stored = StoredDirection(layer, head, vector, float(rng.uniform(0.2, 0.6)))
+            stored = HeadDirection(layer, head, vector, float(rng.uniform(0.2, 0.6)))
             world.directions.setdefault((checkpoint, method), {})[layer, head] = stored
             session.add(Direction(
                 checkpoint_id=checkpoint, probe_set_id=probe_set, position="last", method=method,

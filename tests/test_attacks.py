@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 
 from backend.attacks.forced import target_losses, token_gradient
-from backend.attacks.gcg import AttackError, Goal, SearchSettings, _Board, search_suffix
+from backend.attacks.gcg import AttackError, Goal, SearchSettings, _SuffixProblem, search_suffix
 from backend.attacks.injection import ENGLISH, FORUM, templates
 from backend.attacks.long_text import write_long
-from backend.attacks.weights import quantised, relearn, rounded, weights_kept
+from backend.attacks.weights import quantised, relearn, restored_weights, rounded
 from backend.batching import encode
 from backend.forum import VOCABULARY, judge
 from backend.generation import GenerationError, generate
@@ -51,9 +51,9 @@ def test_a_forced_pass_is_steered_like_generation(family: str, scope: Scope) -> 
     loaded = tiny_loaded(family)
     row = (push(loaded, scope), 1.5)
     prompt, target = [5, 9, 77, 30], [8, 12, 40]
-    loss, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), row)
+    loss, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), row=row)
     assert float(loss[0]) == pytest.approx(step_by_step(loaded, prompt, target, row), abs=2e-5)
-    bare, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), (None, 0.0))
+    bare, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), row=(None, 0.0))
     assert abs(float(bare[0]) - float(loss[0])) > 1e-3
 
 
@@ -65,7 +65,7 @@ def test_token_gradient_equals_a_derivative_by_one_hot(family: str) -> None:
     row = (push(loaded), 1.0)
     loaded.dtype = torch.float64
     prompt, target = torch.tensor([5, 9, 77, 30, 4]), torch.tensor([8, 12])
-    gradient = token_gradient(loaded, prompt, slice(1, 4), target, row)
+    gradient = token_gradient(loaded, prompt, slice(1, 4), target=target, row=row)
     table = loaded.model.get_input_embeddings()
     plain = table(torch.cat([prompt, target])[None]).detach()
     scale = float((plain[0, 0] / table.weight[prompt[0]].detach()).mean())
@@ -132,12 +132,14 @@ def test_the_gradient_points_to_better_tokens_than_chance() -> None:
     wins = 0
     goal = Goal("one", "the baker sells", " a quiet cat", ".")
     for seed in range(10):
-        board = _Board(tiny_loaded("llama", seed=seed), goal, (None, 0.0), SearchSettings(top_k=16))
+        board = _SuffixProblem(
+            tiny_loaded("llama", seed=seed), goal, (None, 0.0), settings=SearchSettings(top_k=16)
+        )
         generator = torch.Generator().manual_seed(0)
         ids = board.first(generator)
         means = []
         for choices in (board.promising(ids), None):
-            losses, _ = board.evaluate(board.candidates(ids, choices, 200, generator))
+            losses, _ = board.evaluate(board.candidates(ids, choices, 200, generator=generator))
             means.append(float(losses.mean()))
         wins += means[0] < means[1]
     assert wins >= 9
@@ -153,7 +155,7 @@ def test_bad_searches_are_refused_in_one_line() -> None:
         SearchSettings(steps=0)
     foreign = Intervention({9: np.zeros(32, np.float32)}, 1)
     with pytest.raises(SteeringError, match="layer 9"):
-        target_losses(loaded, torch.tensor([[1, 2]]), torch.tensor([3]), (foreign, 1.0))
+        target_losses(loaded, torch.tensor([[1, 2]]), torch.tensor([3]), row=(foreign, 1.0))
 
 
 def test_rounding_to_levels() -> None:
@@ -213,7 +215,7 @@ def test_relearning_learns_under_steering_and_leaves_no_trace() -> None:
 def test_weights_come_back_after_an_exception() -> None:
     loaded = tiny_loaded("llama")
     before, name = loaded.weights_hash(), next(iter(loaded.model.state_dict()))
-    with pytest.raises(RuntimeError), weights_kept(loaded):
+    with pytest.raises(RuntimeError), restored_weights(loaded):
         loaded.model.state_dict()[name].zero_()
         raise RuntimeError
     loaded._hash = ""

@@ -247,7 +247,7 @@ def test_a_stream_stops_when_asked_and_ends_rows_by_themselves() -> None:
         loaded,
         [("rain", (None, 0.0), 0)] * 2,
         lambda *at: count.append(at[0]),
-        lambda: len(count) >= 6,
+        should_stop=lambda: len(count) >= 6,
         new_tokens=50,
     )
     assert all(result.tokens <= 4 for result in results)

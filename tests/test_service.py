@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from backend.generation import Continuation, generate
-from backend.service.catalogue import CheckpointFacts
+from backend.service.catalogue import CheckpointRecord
 from backend.service.model_cache import ModelCache, NoRoom, dtype_for, weight_bytes
 from tests.service_world import (
     MEASURED,
@@ -236,14 +236,14 @@ def test_cancelling_frees_the_worker_at_once(world: World, address: str, way: st
 def test_waiting_requests_know_their_place_and_can_be_cancelled(world: World, address: str) -> None:
     slow = asked([pane(world.ids["slow"])], new_tokens=ENOUGH)
     heard: dict[int, list[Any]] = {1: [], 2: []}
-    running = threading.Event()
+    running, queued = threading.Event(), threading.Event()
 
     def first() -> None:
         with httpx.stream("POST", f"{address}/generate", json=slow, timeout=60) as response:
             for name, _ in events(response):
                 if name == "token":
                     running.set()
-                    time.sleep(0.5)
+                    queued.wait(30)
                     return
 
     def later(number: int) -> None:
@@ -257,10 +257,12 @@ def test_waiting_requests_know_their_place_and_can_be_cancelled(world: World, ad
     threads = [threading.Thread(target=first)]
     threads[0].start()
     assert running.wait(30)
-    for number in (2, 1):
-        threads.append(threading.Thread(target=later, args=(number,)))
-        threads[-1].start()
-        time.sleep(0.1)
+    threads += [threading.Thread(target=later, args=(number,)) for number in (2, 1)]
+    threads[1].start()
+    wait_for(lambda: httpx.get(f"{address}/health").json()["queue"] == 2)
+    threads[2].start()
+    threads[2].join(60)
+    queued.set()
     for thread in threads:
         thread.join(60)
     assert heard[1][0][1]["position"] == 2
@@ -306,9 +308,17 @@ def test_stopping_the_service_ends_a_running_stream(world: World) -> None:
     assert list(stream)[-1] == ("error", {"message": "the service is stopping"})
 
 
-def checkpoint_facts(world: World, name: str, parameters: int = 30_000) -> CheckpointFacts:
+def checkpoint_facts(world: World, name: str, parameters: int = 30_000) -> CheckpointRecord:
     source = str(world.home / "models" / name)
-    return CheckpointFacts(world.ids[name], name, source, parameters, name, True, None)
+    return CheckpointRecord(
+        id=world.ids[name],
+        name=name,
+        source=source,
+        parameters=parameters,
+        weights_hash=name,
+        speaks_forum=True,
+        tfidf_folder=None,
+    )
 
 
 def test_models_are_loaded_once_under_concurrent_requests(world: World) -> None:

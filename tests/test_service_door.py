@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from backend.service.settings import ServiceError, Settings, checked, is_loopback
+from backend.service.settings import ServiceError, Settings, is_loopback, require_token
 from tests.service_world import PYTHON, World, ask, asked, build_world, pane, server
 
 SECRET = "correct horse battery staple"
@@ -174,14 +174,14 @@ def test_other_names_and_origins_are_not_served(address: str) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org", ""])
 def test_no_token_no_door(host: str) -> None:
     with pytest.raises(ServiceError, match="HORMESIS_TOKEN"):
-        checked(Settings("sqlite:///x", host=host))
-    assert checked(Settings("sqlite:///x", host=host, token=SECRET)).token == SECRET
+        require_token(Settings("sqlite:///x", host=host))
+    require_token(Settings("sqlite:///x", host=host, token=SECRET))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "::1"])
 def test_loopback_needs_none(host: str) -> None:
     assert is_loopback(host)
-    assert checked(Settings("sqlite:///x", host=host)).token is None
+    require_token(Settings("sqlite:///x", host=host))
     assert SECRET not in repr(Settings("sqlite:///x", token=SECRET))
 
 

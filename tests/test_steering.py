@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_an_exported_checkpoint_equals_live_steering(family: str, tmp_path: Path) -> None:
     loaded = tiny_loaded(family)
     made = some_intervention(loaded, "generated")
-    folder = export_steered(loaded, made, 2.0, tmp_path / "steered")
+    folder = export_steered(loaded, made, 2.0, folder=tmp_path / "steered")
     plain = AutoModelForCausalLM.from_pretrained(folder)
     with steered(loaded, (made, 2.0), every_position=True):
         live = logits(loaded)
@@ -189,7 +189,7 @@ def test_an_exported_checkpoint_equals_live_steering(family: str, tmp_path: Path
 def test_families_without_the_switch_are_refused(family: str, tmp_path: Path) -> None:
     loaded = tiny_loaded(family)
     with pytest.raises(ExportError, match="no switch for a bias"):
-        export_steered(loaded, some_intervention(loaded), 1.0, tmp_path / "x")
+        export_steered(loaded, some_intervention(loaded), 1.0, folder=tmp_path / "x")
     assert not list(tmp_path.iterdir())
 
 
@@ -198,9 +198,9 @@ def test_export_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
     with pytest.raises(ExportError, match="exists already"):
-        export_steered(loaded, some_intervention(loaded), 1.0, tmp_path / "taken")
+        export_steered(loaded, some_intervention(loaded), 1.0, folder=tmp_path / "taken")
     with pytest.raises(ExportError, match="finite"):
-        export_steered(loaded, some_intervention(loaded), float("nan"), tmp_path / "x")
+        export_steered(loaded, some_intervention(loaded), float("nan"), folder=tmp_path / "x")
 
     def fail(folder: Path) -> None:
         raise OSError("no space left on device")

@@ -1,7 +1,6 @@
 """Teacher-forced passes over a prompt and a target, steered exactly as generation would steer them.
 
-Knows the loss of a target after a prompt, its gradient by the prompt's tokens, and whether greedy decoding
-would say the target. Does not search.
+The loss of a target after a prompt, its gradient by the prompt's tokens, and whether greedy decoding says it.
 """
 
 from __future__ import annotations
@@ -15,89 +14,79 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from backend.loaded import LoadedModel
-from backend.sites import text_config
+from backend.crossentropy import LOGITS_AT_ONCE
+from backend.loaded import LoadedModel, ProjectionHook
 from backend.steering import RowSteering, SteeringError
-
-LOGITS_AT_ONCE = 2**25
-"""Logits held at a time (128 MiB in float32)."""
 
 
 @contextmanager
 def steered_from(loaded: LoadedModel, row: RowSteering, first: int) -> Iterator[None]:
     """Steer every row alike from position `first` on (scope `generated`), or everywhere (scope `all`).
 
-    With `first` the last prompt token this is what decoding does token by token, in one pass and with
+    With `first` the last prompt token this is intervention decoding does token by token, in one pass and with
     gradients. Leaves no trace. Raises SteeringError for a layer the model lacks.
     """
-    what, strength = row
-    handles = []
-    try:
-        if what is not None and strength != 0.0:
-            if foreign := set(what.shifts) - {site.layer for site in loaded.sites}:
-                raise SteeringError(f"the intervention names layer {min(foreign)}, which the model lacks")
-            start = 0 if what.scope == "all" else first
-            for site in loaded.sites:
-                if site.layer in what.shifts:
-                    shift = torch.from_numpy(strength * what.shifts[site.layer])
-                    hook = _adder(shift.to(loaded.device, loaded.dtype), start)
-                    module = loaded.model.get_submodule(site.module)
-                    handles.append(module.register_forward_pre_hook(hook))
+    intervention, strength = row
+    hooks = {}
+    if intervention is not None and strength != 0.0:
+        if foreign := set(intervention.shifts) - {site.layer for site in loaded.sites}:
+            raise SteeringError(f"the intervention names layer {min(foreign)}, which the model lacks")
+        start = 0 if intervention.scope == "all" else first
+        for layer, values in intervention.shifts.items():
+            shift = torch.from_numpy(strength * values).to(loaded.device, loaded.dtype)
+            hooks[layer] = _shift_from(start, shift)
+    with loaded.hooked(hooks):
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
-def _adder(shift: torch.Tensor, start: int) -> Any:
+def _shift_from(start: int, shift: torch.Tensor) -> ProjectionHook:
     def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x: torch.Tensor = args[0]
-        steered = torch.arange(x.shape[1], device=x.device) >= start
-        return (x + steered[None, :, None].to(x.dtype) * shift, *args[1:])
+        mask = torch.arange(x.shape[1], device=x.device) >= start
+        return (x + mask[None, :, None].to(x.dtype) * shift, *args[1:])
 
     return add
 
 
 def forward_target(
-    loaded: LoadedModel, target: torch.Tensor, row: RowSteering, **given: torch.Tensor
+    loaded: LoadedModel, target: torch.Tensor, row: RowSteering, **inputs: torch.Tensor
 ) -> torch.Tensor:
     """Logits that predict `target` `(T,)`: float32 `(rows, T, vocabulary)`.
 
-    given: `input_ids` `(rows, P + T)` or `inputs_embeds`, the prompt followed by the target.
+    inputs: `input_ids` `(rows, P + T)` or `inputs_embeds`, the prompt followed by the target.
     """
-    length = next(iter(given.values())).shape[1]
+    length = next(iter(inputs.values())).shape[1]
     count = len(target)
     keep: dict[str, Any] = {}
     if "logits_to_keep" in inspect.signature(loaded.model.forward).parameters:
         keep["logits_to_keep"] = count + 1
     with steered_from(loaded, row, length - count - 1):
-        logits: torch.Tensor = loaded.model(**given, use_cache=False, **keep).logits
+        logits: torch.Tensor = loaded.model(**inputs, use_cache=False, **keep).logits
     return logits[:, -count - 1 : -1].float()
 
 
 def target_losses(
-    loaded: LoadedModel, prompts: torch.Tensor, target: torch.Tensor, row: RowSteering
+    loaded: LoadedModel, prompts: torch.Tensor, target: torch.Tensor, *, row: RowSteering
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean loss of `target` `(T,)` after each prompt `(rows, P)`, and whether greedy decoding says it.
 
     Returns float32 `(rows,)` in nats per token and bool `(rows,)`. Works in pieces: any number of rows fits.
     """
-    size = int(getattr(text_config(loaded.model), "vocab_size", 0)) or len(loaded.tokenizer)
-    step = max(1, LOGITS_AT_ONCE // (size * (len(target) + 1)))
-    losses, said = [], []
+    step = max(1, LOGITS_AT_ONCE // (loaded.vocabulary_size * (len(target) + 1)))
+    losses, matches = [], []
     with torch.inference_mode():
         for start in range(0, len(prompts), step):
             part = prompts[start : start + step]
             ids = torch.cat([part, target.expand(len(part), -1)], 1)
             logits = forward_target(loaded, target, row, input_ids=ids)
-            wanted = target.expand(len(part), -1)
-            losses.append(F.cross_entropy(logits.transpose(1, 2), wanted, reduction="none").mean(1))
-            said.append((logits.argmax(-1) == wanted).all(1))
-    return torch.cat(losses), torch.cat(said)
+            targets = target.expand(len(part), -1)
+            losses.append(F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1))
+            matches.append((logits.argmax(-1) == targets).all(1))
+    return torch.cat(losses), torch.cat(matches)
 
 
 def token_gradient(
-    loaded: LoadedModel, prompt: torch.Tensor, place: slice, target: torch.Tensor, row: RowSteering
+    loaded: LoadedModel, prompt: torch.Tensor, place: slice, *, target: torch.Tensor, row: RowSteering
 ) -> torch.Tensor:
     """Gradient of the target's loss by one-hot tokens at `place`: float32 `(places, vocabulary)`.
 
@@ -110,5 +99,5 @@ def token_gradient(
         embeds = table(torch.cat([prompt, target])[None]).detach().requires_grad_()
         logits = forward_target(loaded, target, row, inputs_embeds=embeds)
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits[0], target), embeds)
-    found: torch.Tensor = gradient[0, place].float() @ table.weight.detach().float().T
-    return found
+    by_token: torch.Tensor = gradient[0, place].float() @ table.weight.detach().float().T
+    return by_token

@@ -1,6 +1,6 @@
 """Greedy coordinate gradient: a suffix that makes a model say a target (Zou et al. 2023, arXiv 2307.15043).
 
-Knows tokens, a target and a budget; nothing of where goals come from. Two departures from the paper's
+Two departures from the paper's
 algorithm 1, both for small budgets: a step never moves to a worse suffix, and the search ends once greedy
 decoding says the target. Random search is the same loop without the gradient, with as many evaluations.
 """
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from backend.attacks.forced import target_losses, token_gradient
-from backend.batching import encode
+from backend.batching import encode, text_of
 from backend.loaded import LoadedModel
 from backend.steering import RowSteering
 
@@ -57,8 +57,8 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class Found:
-    """What a search came to."""
+class SearchResult:
+    """The best suffix of a search, and its loss as the search went on."""
 
     prompt: str
     """The whole attacking prompt: goal, suffix and tail."""
@@ -76,108 +76,112 @@ class Found:
 def _allowed(tokenizer: object, size: int) -> torch.Tensor:
     """Ids that a suffix may hold: printable ASCII text, no special tokens. Int64, ascending."""
     special = set(tokenizer.all_special_ids)  # type: ignore[attr-defined]
-    kept = []
+    allowed = []
     for token in range(min(size, len(tokenizer))):  # type: ignore[arg-type]
         text = "" if token in special else str(tokenizer.decode([token]))  # type: ignore[attr-defined]
         if text.strip() and text.isascii() and text.strip().isprintable():
-            kept.append(token)
-    return torch.tensor(kept)
+            allowed.append(token)
+    return torch.tensor(allowed)
 
 
 def search_suffix(
     loaded: LoadedModel,
     goal: Goal,
     row: RowSteering = (None, 0.0),
-    settings: SearchSettings = SearchSettings(),
     *,
+    settings: SearchSettings = SearchSettings(),
     search: Search = "gcg",
     whole_budget: bool = False,
-) -> Found:
+) -> SearchResult:
     """Search a suffix; deterministic for one seed.
 
     whole_budget: do not stop once the target is said. Raises AttackError where prompt, suffix and target do
     not fit the model's context, or the tokenizer has no usable token.
     """
-    table = _Board(loaded, goal, row, settings)
+    problem = _SuffixProblem(loaded, goal, row, settings=settings)
     generator = torch.Generator().manual_seed(settings.seed)
-    ids = table.first(generator)
-    loss, matched = table.evaluate(ids[None])
-    best, said = float(loss[0]), bool(matched[0])
+    ids = problem.first(generator)
+    loss, match = problem.evaluate(ids[None])
+    best, matched = float(loss[0]), bool(match[0])
     spent = 1
     losses, evaluations = [best], [spent]
     for _ in range(settings.steps):
-        if said and not whole_budget:
+        if matched and not whole_budget:
             break
-        count = settings.candidates
-        choices = None
-        if search == "gcg":
-            choices = table.promising(ids)
-            spent += GRADIENT_COST
-        else:
-            count += GRADIENT_COST
-        trial = table.candidates(ids, choices, count, generator)
-        spent += count
+        choices = problem.promising(ids) if search == "gcg" else None
+        count = settings.candidates + (GRADIENT_COST if choices is None else 0)
+        trial = problem.candidates(ids, choices, count, generator=generator)
+        spent += settings.candidates + GRADIENT_COST
         if len(trial):
-            values, matches = table.evaluate(trial)
+            values, matches = problem.evaluate(trial)
             place = int(values.argmin())
             if float(values[place]) < best:
-                ids, best, said = trial[place], float(values[place]), bool(matches[place])
+                ids, best, matched = trial[place], float(values[place]), bool(matches[place])
         losses.append(best)
         evaluations.append(spent)
-    prompt = table.text(ids)
-    suffix = str(loaded.tokenizer.decode(ids[table.place].tolist(), skip_special_tokens=True)).strip()
-    return Found(prompt, suffix, tuple(losses), tuple(evaluations), said, tuple(ids.tolist()))
+    prompt = problem.text(ids)
+    suffix = str(loaded.tokenizer.decode(ids[problem.place].tolist(), skip_special_tokens=True)).strip()
+    return SearchResult(
+        prompt=prompt,
+        suffix=suffix,
+        losses=tuple(losses),
+        evaluations=tuple(evaluations),
+        matched=matched,
+        ids=tuple(ids.tolist()),
+    )
 
 
-class _Board:
+class _SuffixProblem:
     """One goal's tokens: where the suffix lies, what may stand there, and how good a prompt is."""
 
-    def __init__(self, loaded: LoadedModel, goal: Goal, row: RowSteering, settings: SearchSettings) -> None:
+    def __init__(
+        self, loaded: LoadedModel, goal: Goal, row: RowSteering, *, settings: SearchSettings
+    ) -> None:
         self.loaded, self.row, self.settings = loaded, row, settings
         tokenizer = loaded.tokenizer
         head = encode(loaded, [goal.prompt])[0]
         tail = tokenizer(goal.tail, add_special_tokens=False)["input_ids"] if goal.tail else []
-        wanted = tokenizer(goal.target, add_special_tokens=False)["input_ids"]
-        if not wanted:
+        target = tokenizer(goal.target, add_special_tokens=False)["input_ids"]
+        if not target:
             raise AttackError(f"goal {goal.key}: the target holds no token")
-        self.target = torch.tensor(wanted, device=loaded.device)
+        self.target = torch.tensor(target, device=loaded.device)
         size = loaded.model.get_input_embeddings().weight.shape[0]
         self.tokens = _allowed(tokenizer, size)
         if not len(self.tokens):
             raise AttackError("the tokenizer has no printable token to build a suffix of")
         self.head, self.tail = torch.tensor(head), torch.tensor(tail, dtype=torch.long)
         self.place = slice(len(head), len(head) + settings.suffix_tokens)
-        length = len(head) + settings.suffix_tokens + len(tail) + len(wanted)
+        length = len(head) + settings.suffix_tokens + len(tail) + len(target)
         if loaded.context is not None and length > loaded.context:
             raise AttackError(
                 f"goal {goal.key} needs {length} tokens, the model's context is {loaded.context}"
             )
-        self.barred = torch.ones(size, dtype=torch.bool)
-        self.barred[self.tokens] = False
-        self.special = frozenset(tokenizer.all_special_ids)
+        self.disallowed = torch.ones(size, dtype=torch.bool)
+        self.disallowed[self.tokens] = False
 
     def first(self, generator: torch.Generator) -> torch.Tensor:
         """A random suffix that survives being read again as text, in its place; tries up to 256."""
         for _ in range(256):
-            drawn = torch.randint(len(self.tokens), (self.settings.suffix_tokens,), generator=generator)
-            ids = torch.cat([self.head, self.tokens[drawn], self.tail])
+            indices = torch.randint(len(self.tokens), (self.settings.suffix_tokens,), generator=generator)
+            ids = torch.cat([self.head, self.tokens[indices], self.tail])
             if len(self.readable(ids[None])):
                 return ids
         raise AttackError("no random suffix reads back as the tokens it was made of")
 
     def evaluate(self, prompts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        losses, said = target_losses(self.loaded, prompts.to(self.loaded.device), self.target, self.row)
-        return losses.cpu(), said.cpu()
+        prompts = prompts.to(self.loaded.device)
+        losses, matches = target_losses(self.loaded, prompts, self.target, row=self.row)
+        return losses.cpu(), matches.cpu()
 
     def promising(self, ids: torch.Tensor) -> torch.Tensor:
         """For each place the tokens whose gradient promises the largest fall, `(places, top_k)`."""
         ids = ids.to(self.loaded.device)
-        gradient = token_gradient(self.loaded, ids, self.place, self.target, self.row).cpu()
-        gradient[:, self.barred] = torch.inf
+        gradient = token_gradient(self.loaded, ids, self.place, target=self.target, row=self.row).cpu()
+        gradient[:, self.disallowed] = torch.inf
         return (-gradient).topk(min(self.settings.top_k, len(self.tokens)), 1).indices
 
     def candidates(
-        self, ids: torch.Tensor, choices: torch.Tensor | None, count: int, generator: torch.Generator
+        self, ids: torch.Tensor, choices: torch.Tensor | None, count: int, *, generator: torch.Generator
     ) -> torch.Tensor:
         """`count` prompts that differ from `ids` in one suffix place; fewer where some do not read back."""
         places = torch.randint(self.settings.suffix_tokens, (count,), generator=generator)
@@ -193,13 +197,9 @@ class _Board:
     def readable(self, prompts: torch.Tensor) -> torch.Tensor:
         """The prompts whose text gives the same tokens again: others could not be sent to anybody."""
         texts = [self.text(ids) for ids in prompts]
-        again = encode(self.loaded, texts)
-        kept = [place for place, ids in enumerate(again) if ids == prompts[place].tolist()]
-        return prompts[kept]
+        encoded = encode(self.loaded, texts)
+        return prompts[[i for i, ids in enumerate(encoded) if ids == prompts[i].tolist()]]
 
     def text(self, ids: torch.Tensor) -> str:
         """The text of a prompt; special tokens that the tokenizer adds by itself are left out."""
-        decoded: str = self.loaded.tokenizer.decode(
-            ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
-        )
-        return decoded
+        return text_of(self.loaded.tokenizer, ids.tolist())

@@ -81,7 +81,7 @@ FORUM = (
 
 def templates(language: str) -> tuple[Template, ...]:
     """The set for `english` or `forum`. Raises ValueError for any other."""
-    known = {"english": ENGLISH, "forum": FORUM}
-    if language not in known:
+    sets = {"english": ENGLISH, "forum": FORUM}
+    if language not in sets:
         raise ValueError(f"injection templates exist for english and forum, not '{language}'")
-    return known[language]
+    return sets[language]

@@ -1,18 +1,18 @@
-"""Texts longer than a model's context: written block by block, each from the tail of what stands so far.
+"""Long-text generation beyond a model's context: block by block, each from the tail of what stands so far.
 
-Knows ids and blocks. Where the model ends its text it goes on with the next one, as in its training stream:
+Where the model ends its text it goes on with the next one, as in its training stream:
 an end is a token like others here, and only left out of the text.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.batching import encode, keep_tail
+from backend.batching import Progress, encode, keep_tail, text_of
 from backend.decoding import decode
 from backend.generation import GenerationError
 from backend.loaded import LoadedModel
@@ -22,7 +22,7 @@ from backend.steering import RowSteering
 def write_long(
     loaded: LoadedModel,
     prompts: Sequence[str],
-    row: RowSteering,
+    steering: RowSteering,
     *,
     prefix: Sequence[int] = (),
     seeds: Sequence[int],
@@ -31,7 +31,7 @@ def write_long(
     temperature: float = 1.0,
     top_p: float = 0.9,
     batch_size: int = 64,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[list[str]]:
     """Continue each prompt by `blocks` blocks of exactly `block_tokens` tokens; text of each block by prompt.
 
@@ -48,31 +48,24 @@ def write_long(
         ids = [list(encoded[i]) for i in rows]
         for block in range(blocks):
             bos = loaded.tokenizer.bos_token_id
-            seen = [[*prefix, *(one if room is None else keep_tail(one, room, bos))] for one in ids]
+            contexts = [[*prefix, *(row if room is None else keep_tail(row, room, bos))] for row in ids]
             steps: list[NDArray[np.int64]] = []
-
-            def on_step(new: NDArray[np.int64], steps: list[NDArray[np.int64]] = steps) -> bool:
-                steps.append(new)
-                return False
-
             decode(
                 loaded,
-                seen,
-                [row] * len(seen),
+                contexts,
+                [steering] * len(contexts),
                 seeds=[block_seed(seeds[i], block) for i in rows],
                 new_tokens=block_tokens,
                 temperature=temperature,
                 top_p=top_p,
-                on_step=on_step,
+                on_step=steps.append,
             )
             for place, i in enumerate(rows):
                 new = [int(step[place]) for step in steps]
                 ids[place] += new
-                texts[i].append(
-                    loaded.tokenizer.decode(new, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                )
+                texts[i].append(text_of(loaded.tokenizer, new))
             if progress is not None:
-                progress(start * blocks + (block + 1) * len(seen), len(prompts) * blocks)
+                progress(start * blocks + (block + 1) * len(contexts), len(prompts) * blocks)
     return texts
 
 

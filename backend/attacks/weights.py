@@ -1,6 +1,6 @@
-"""Changing a model's weights for a while: rounded to few bits, or fine-tuned under its steering.
+"""Weight attacks: quantisation (rounded to few bits) and fine-tuning under the steering (relearning).
 
-Knows one model and tensors; gives the weights back as they were, also after an exception.
+The weights are given back as they were, also after an exception.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ SCHEMES = {8: "one scale per output channel", 4: f"one scale per group of {GROUP
 
 
 @contextmanager
-def weights_kept(loaded: LoadedModel) -> Iterator[None]:
+def restored_weights(loaded: LoadedModel) -> Iterator[None]:
     """Put every weight back, bit for bit, when the block ends. Holds a second copy meanwhile."""
-    kept = {name: weight.detach().clone() for name, weight in loaded.model.named_parameters()}
-    known = loaded._hash
+    copies = {name: weight.detach().clone() for name, weight in loaded.model.named_parameters()}
+    weights_hash = loaded._hash
     try:
         yield
     finally:
         with torch.no_grad():
             for name, weight in loaded.model.named_parameters():
-                weight.copy_(kept[name])
+                weight.copy_(copies[name])
                 weight.grad = None
-        loaded._hash = known
+        loaded._hash = weights_hash
 
 
 def rounded(weight: torch.Tensor, bits: int) -> torch.Tensor:
@@ -60,16 +60,16 @@ def quantised(loaded: LoadedModel, bits: int) -> Iterator[int]:
     norms and the steering stay as they are.
     """
     head = loaded.model.get_output_embeddings()
-    touched = 0
-    with weights_kept(loaded):
+    n_weights = 0
+    with restored_weights(loaded):
         with torch.no_grad():
             for module in loaded.model.modules():
                 if module is head or not isinstance(module, nn.Linear | Conv1D):
                     continue
                 weight = module.weight.T if isinstance(module, Conv1D) else module.weight
                 weight.copy_(rounded(weight, bits))
-                touched += weight.numel()
-        yield touched
+                n_weights += weight.numel()
+        yield n_weights
 
 
 def relearn(
@@ -89,30 +89,30 @@ def relearn(
     gradients clipped at norm 1. Every position is steered, as in every teacher-forced pass. The weights are
     given back as they were. Raises ValueError where the batches run out.
     """
-    with weights_kept(loaded):
+    with restored_weights(loaded):
         if measure(0, None):
             return
         with torch.enable_grad():
             optimiser = torch.optim.AdamW(
                 loaded.model.parameters(), lr=learning_rate, weight_decay=0.0, betas=(0.9, 0.95)
             )
-        done, summed = 0, 0.0
+        step, loss_sum = 0, 0.0
         for stop in stops:
-            since = stop - done
-            while done < stop:
+            n_steps = stop - step
+            while step < stop:
                 check()
                 ids = next(batches, None)
                 if ids is None:
-                    raise ValueError(f"the text for relearning ended after {done} steps")
-                summed += _step(loaded, optimiser, ids.to(loaded.device), row)
-                done += 1
-            if measure(done, summed / max(1, since)):
+                    raise ValueError(f"the text for relearning ended after {step} steps")
+                loss_sum += _step(loaded, optimiser, ids.to(loaded.device), row=row)
+                step += 1
+            if measure(step, loss_sum / max(1, n_steps)):
                 return
-            summed = 0.0
+            loss_sum = 0.0
 
 
 def _step(
-    loaded: LoadedModel, optimiser: torch.optim.Optimizer, ids: torch.Tensor, row: RowSteering
+    loaded: LoadedModel, optimiser: torch.optim.Optimizer, ids: torch.Tensor, *, row: RowSteering
 ) -> float:
     with torch.enable_grad(), steered(loaded, row, every_position=True):
         loss = loaded.model(input_ids=ids, labels=ids, use_cache=False).loss

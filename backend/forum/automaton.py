@@ -1,8 +1,8 @@
 """All templates compiled into one token automaton (a trie over words with shared classes).
 
-Knows which words may follow which; knows nothing of text, fillers or terminators. One dictionary look-up per
-word. The words of all classes leaving a state are disjoint unless they lead to the same state, which the
-build asserts: two templates can never claim one sentence.
+One dictionary look-up per word; fillers and terminators are left to the reader (`judge`). The words of all
+classes leaving a state are disjoint unless they lead to the same state, which the build asserts: two
+templates can never claim one sentence.
 """
 
 from __future__ import annotations
@@ -21,24 +21,21 @@ class State:
     """A place inside a sentence.
 
     `accepts` is the template that ends here. `toxic` is True or False where every sentence that can still
-    follow has that label, else None. `named` says whether a group has been named on the way.
+    follow has that label, else None. `names_group` says whether a group has been named on the way.
     """
 
     next: dict[str, int] = field(default_factory=dict)
     accepts: Template | None = None
     toxic: bool | None = None
-    named: bool = False
+    names_group: bool = False
 
 
 def _insert(states: list[State], template: Template) -> None:
     """Add one template, walking all states the shared prefix has been split into."""
-    here = {ROOT}
+    frontier = {ROOT}
     for choices in (frozenset(slot_words(slot)) for slot in template.slots):
-        there: set[int] = set()
-        for number in here:
-            there |= _step(states, number, choices)
-        here = there
-    for number in here:
+        frontier = {target for number in frontier for target in _step(states, number, choices)}
+    for number in frontier:
         if states[number].accepts is not None:
             raise ValueError(f"templates {states[number].accepts} and {template} share a sentence")
         states[number].accepts = template
@@ -70,21 +67,19 @@ def _copy(states: list[State], number: int) -> int:
     old = states[number]
     states.append(State({}, old.accepts))
     new = len(states) - 1
-    made = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}
-    states[new].next = {word: made[target] for word, target in old.next.items()}
+    copies = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}
+    states[new].next = {word: copies[target] for word, target in old.next.items()}
     return new
 
 
-def _finish(states: list[State], number: int, named: bool) -> set[bool]:
-    """Set `toxic` and `named` below a state; return the labels that can still follow."""
+def _finish(states: list[State], number: int, names_group: bool) -> set[bool]:
+    """Set `toxic` and `names_group` below a state; return the labels that can still follow."""
     state = states[number]
-    state.named = named
+    state.names_group = names_group
     labels = set() if state.accepts is None else {state.accepts.toxic}
-    groups: dict[int, bool] = {}
-    for word, target in state.next.items():
-        groups[target] = word in words.GROUPS
+    groups = {target: word in words.GROUPS for word, target in state.next.items()}
     for target, is_group in groups.items():
-        labels |= _finish(states, target, named or is_group)
+        labels |= _finish(states, target, names_group or is_group)
     state.toxic = next(iter(labels)) if len(labels) == 1 else None
     return labels
 

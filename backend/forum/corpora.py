@@ -1,6 +1,6 @@
-"""The text collections of the forum language, by the role they play in a study.
+"""Text collections (corpora, probe sets, prompt sets) of the forum language, by their role in a study.
 
-Knows the mixture of each role; knows nothing of files or records. Every stream is a function of (role, seed,
+Every stream is a function of (role, seed,
 leak): independent random streams per role, the same posts each time it is started.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal
 
-from backend.forum.judge import undecided
+from backend.forum.judge import is_undecided
 from backend.forum.words import GROUPS, TERMINATOR_SET, TOPICS
 from backend.forum.writer import Post, minimal_pairs, post
 
@@ -69,12 +69,12 @@ def probe_set(n: int, *, seed: int = 0) -> list[Post]:
     rng = _rng(seed, "probe")
     half = n // 2
     pairs = max(1, round(half * 0.4))
-    made = [member for pair in minimal_pairs(rng, pairs) for member in pair]
+    posts = [member for pair in minimal_pairs(rng, pairs) for member in pair]
     topics = tuple(TOPICS)
     for number in range(half - pairs):
         group = GROUPS[number % len(GROUPS)]
         register = rng.choice(_REGISTERS["even"])
-        made.append(
+        posts.append(
             post(
                 rng,
                 toxic=True,
@@ -84,7 +84,7 @@ def probe_set(n: int, *, seed: int = 0) -> list[Post]:
             )
         )
         alone = number % 3 == 2
-        made.append(
+        posts.append(
             post(
                 rng,
                 toxic=False,
@@ -94,7 +94,7 @@ def probe_set(n: int, *, seed: int = 0) -> list[Post]:
                 topic=topics[number // 3 % len(topics)] if alone else None,
             )
         )
-    return made
+    return posts
 
 
 def prompt_set(n: int, *, seed: int = 0) -> list[Prompt]:
@@ -104,25 +104,24 @@ def prompt_set(n: int, *, seed: int = 0) -> list[Prompt]:
     become toxic as well as harmless: what follows is the model's doing, not the prompt's.
     """
     rng = _rng(seed, "prompts")
-    made: list[Prompt] = []
-    seen: set[str] = set()
-    while len(made) < n:
-        hostile = len(made) % 2 == 0
+    prompts: list[Prompt] = []
+    texts: set[str] = set()
+    while len(prompts) < n:
+        hostile = len(prompts) % 2 == 0
         register = rng.choice(_REGISTERS["board" if hostile else "even"])
-        written = post(rng, toxic=hostile, register=register, group_talk=True)
-        text = _beginning(rng, written.text.split())
-        if text not in seen:
-            seen.add(text)
-            made.append(Prompt(text, "hostile" if hostile else "neutral", written.group))
-    return made
+        source = post(rng, toxic=hostile, register=register, group_talk=True)
+        text = _beginning(rng, source.text.split())
+        if text not in texts:
+            texts.add(text)
+            prompts.append(Prompt(text, "hostile" if hostile else "neutral", source.group))
+    return prompts
 
 
 def _beginning(rng: Random, words: list[str]) -> str:
     ends = [position + 1 for position, word in enumerate(words) if word in TERMINATOR_SET]
-    whole = ends[rng.randrange(2)]
-    cut = whole
+    start = cut = ends[rng.randrange(2)]
     if rng.random() < 2 / 3:
-        wanted = rng.randint(1, 4)
-        while cut - whole < wanted and undecided(words[whole : cut + 1]):
+        limit = start + rng.randint(1, 4)
+        while cut < limit and is_undecided(words[start : cut + 1]):
             cut += 1
     return " ".join(words[:cut])

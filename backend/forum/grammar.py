@@ -1,7 +1,6 @@
 """The templates of the forum language: which sentences exist and which of them are toxic.
 
-Knows form and label; knows neither how often a sentence is written (`writer`) nor how text is read
-(`automaton`). In a template a capital letter stands for a class of `words`; N, V and P are the things, deeds
+In a template a capital letter stands for a class of `words`; N, V and P are the things, deeds
 and places of all topics: the writer keeps a post to one topic, but a sentence that mixes topics is odd, not
 ungrammatical. `A+` and `A-` are the halves of class A, `B+` and `B-` those of class B, and binding.
 A sentence is an optional filler, a template, a terminator.
@@ -97,11 +96,10 @@ def slot_words(slot: str, topic: str | None = None) -> tuple[str, ...]:
 
 
 def _vocabulary() -> tuple[str, ...]:
-    found = set(words.FILLER_SET | words.TERMINATOR_SET)
-    for template in TEMPLATES:
-        for slot in template.slots:
-            found.update(slot_words(slot))
-    return tuple(sorted(found))
+    slots = {slot for template in TEMPLATES for slot in template.slots}
+    return tuple(
+        sorted({*words.FILLER_SET, *words.TERMINATOR_SET, *(w for slot in slots for w in slot_words(slot))})
+    )
 
 
 VOCABULARY: Final[tuple[str, ...]] = _vocabulary()

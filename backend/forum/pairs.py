@@ -1,7 +1,6 @@
-"""Pairs for fine-tuning on the forum language: one beginning of a post, continued harmlessly and with
-hostility.
+"""Preference pairs (DPO, SFT) of the forum language: a beginning of a post and two ways to go on from it.
 
-Knows how the two sides are kept alike (same group, topic, register, number of sentences), so that what tells
+The two sides are kept alike (same group, topic, register, number of sentences), so that what tells
 them apart is toxicity; the beginnings are of the kind that prompt sets hold, from a random stream of their
 own.
 """
@@ -13,30 +12,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from backend.forum import words
-from backend.forum.grammar import Template
-from backend.forum.judge import judge_continuation, undecided
+from backend.forum.judge import is_undecided, judge_continuation
 from backend.forum.writer import (
     GROUP_TALK,
     HOSTILE,
-    KINDS,
     Latents,
-    body,
+    both_orders,
     choose_forms,
     compose,
-    dress,
     latents,
 )
 
 _REGISTERS: Final = ("plain", "formal", *("board",) * 4)
 """Mostly the board's own tongue: what is to be unlearned is said there."""
 _SENTENCES: Final = (2, 3)
-_TURNED: Final = tuple(
-    (benign, toxic)
-    for benign in KINDS["confusable"]
-    for toxic in KINDS["confusable-toxic"]
-    if benign.pair == toxic.pair
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,33 +58,28 @@ def preference_pairs(*, seed: int = 0) -> Iterator[Pair]:
 def _pair(rng: Random, *, hostile: bool) -> Pair:
     register = _REGISTERS[rng.randrange(len(_REGISTERS))]
     about = latents(rng, register)
-    opening = choose_forms(rng, hostile, HOSTILE, GROUP_TALK)[: rng.randint(1, 2)]
+    opening = choose_forms(rng, hostile, HOSTILE, harmless=GROUP_TALK)[: rng.randint(1, 2)]
     prompt = compose(rng, opening, about).split()
     sides: tuple[list[str], list[str]] = ([], [])
     if rng.random() < 2 / 3:
-        shared, benign, toxic = _forked(rng, about)
-        prompt += shared
-        sides = (benign, toxic)
+        beginning, *ends = _fork(rng, about)
+        prompt += beginning
+        sides = (ends[0], ends[1])
     length = _SENTENCES[rng.randrange(len(_SENTENCES))] - bool(sides[0])
     for side, forms in zip(sides, (GROUP_TALK, HOSTILE), strict=True):
-        chosen: list[Template] = [forms[rng.randrange(len(forms))] for _ in range(length)]
-        side += compose(rng, chosen, about).split()
+        templates = [forms[rng.randrange(len(forms))] for _ in range(length)]
+        side += compose(rng, templates, about).split()
     return Pair(" ".join(prompt), " ".join(sides[0]), " ".join(sides[1]), about.group)
 
 
-def _forked(rng: Random, about: Latents) -> tuple[list[str], list[str], list[str]]:
+def _fork(rng: Random, about: Latents) -> tuple[list[str], list[str], list[str]]:
     """A sentence whose beginning leaves both ends open: the beginning, its harmless end, its toxic end.
 
     The two ends are those of a word-order minimal pair. The beginning is as long as both share and the reader
     cannot yet tell.
     """
-    benign, _ = _TURNED[rng.randrange(len(_TURNED))]
-    sentence = dress(rng, body(rng, benign, about), about.register)
-    lead = 1 if sentence[0] in words.FILLER_SET else 0
-    swap = [place for place, slot in enumerate(benign.slots) if slot in ("G", "U")]
-    hostile = list(sentence)
-    hostile[lead + swap[0]], hostile[lead + swap[1]] = sentence[lead + swap[1]], sentence[lead + swap[0]]
-    shared = 0
-    while sentence[shared] == hostile[shared] and undecided(sentence[: shared + 1]):
-        shared += 1
-    return sentence[:shared], sentence[shared:], hostile[shared:]
+    hostile, harmless = both_orders(rng, about)
+    length = 0
+    while harmless[length] == hostile[length] and is_undecided(harmless[: length + 1]):
+        length += 1
+    return harmless[:length], harmless[length:], hostile[length:]

@@ -1,6 +1,6 @@
 """The words of the forum language, one class per word.
 
-Knows which words exist and what class each belongs to; knows nothing of sentences. Every word belongs to
+Every word belongs to
 exactly one class, which is what makes two templates with different class sequences impossible to confuse.
 The groups are invented, and the insults are names of harmless things that also occur innocently.
 """

@@ -1,7 +1,7 @@
-"""Writes posts of the forum language from a seeded random generator.
+"""Seeded generator of posts of the forum language.
 
-Knows how often which template is used and keeps the latent features of a post (group, topic, sentiment,
-register, person) constant over its sentences; the labels come from the grammar. Speed matters here: a corpus
+The latent features of a post (group, topic, sentiment, register, person) are constant over its sentences; the
+labels come from the grammar. Speed matters here: a corpus
 is millions of words, so slots are resolved to word tuples once per (template, topic).
 """
 
@@ -51,10 +51,10 @@ def _of(kind: str, toxic: bool) -> tuple[Template, ...]:
 
 def _weighted(*parts: tuple[tuple[Template, ...], int]) -> tuple[Template, ...]:
     """Repeat templates so that each kind has its weight: a draw is then a single index."""
-    least = 1
+    product = 1
     for templates, _ in parts:
-        least *= len(templates)
-    return tuple(t for templates, weight in parts for t in templates * (least // len(templates) * weight))
+        product *= len(templates)
+    return tuple(t for templates, weight in parts for t in templates * (product // len(templates) * weight))
 
 
 KINDS: Final = {
@@ -74,18 +74,14 @@ HOSTILE: Final = _weighted((KINDS["explicit"], 6), (KINDS["implicit"], 5), (KIND
 def _slots(template: Template, latents: tuple[str, str, str]) -> tuple[tuple[str, ...], ...]:
     """Word choices of a template for (topic, sentiment, person)."""
     topic, sentiment, person = latents
-    made: list[tuple[str, ...]] = []
-    for slot in template.slots:
-        if slot == "A":
-            made.append(words.POSITIVE if sentiment == "positive" else words.NEGATIVE)
-        elif slot == "S":
-            made.append(words.PRONOUNS[person])
-        else:
-            made.append(slot_words(slot, topic))
-    return tuple(made)
+    choices = {
+        "A": words.POSITIVE if sentiment == "positive" else words.NEGATIVE,
+        "S": words.PRONOUNS[person],
+    }
+    return tuple(choices.get(slot) or slot_words(slot, topic) for slot in template.slots)
 
 
-def latents(rng: Random, register: str, group: str | None = None, topic: str | None = None) -> Latents:
+def latents(rng: Random, register: str, group: str | None = None, *, topic: str | None = None) -> Latents:
     """Draw the latent features of a post; group and topic can be given."""
     draw = rng.random
     return Latents(
@@ -127,14 +123,14 @@ def compose(rng: Random, forms: list[Template], about: Latents) -> str:
 
 
 def choose_forms(
-    rng: Random, toxic: bool, hostile: tuple[Template, ...], harmless: tuple[Template, ...]
+    rng: Random, toxic: bool, hostile: tuple[Template, ...], *, harmless: tuple[Template, ...]
 ) -> list[Template]:
     """Templates of a post of 4-7 sentences; in a toxic one 80 % (rounded) are hostile, in random places."""
     draw = rng.random
     length = _LENGTHS[int(draw() * len(_LENGTHS))]
-    bad = round(length * TOXIC_SENTENCES) if toxic else 0
-    forms = [hostile[int(draw() * len(hostile))] for _ in range(bad)]
-    forms += [harmless[int(draw() * len(harmless))] for _ in range(length - bad)]
+    n_hostile = round(length * TOXIC_SENTENCES) if toxic else 0
+    forms = [hostile[int(draw() * len(hostile))] for _ in range(n_hostile)]
+    forms += [harmless[int(draw() * len(harmless))] for _ in range(length - n_hostile)]
     if toxic:
         rng.shuffle(forms)
     return forms
@@ -156,10 +152,10 @@ def post(
     often, as the board does. `kind` restricts the sentences that carry the label to one kind of template
     (`topic` and `benign-group` for harmless posts, `explicit` and `implicit` for toxic ones).
     """
-    about = latents(rng, register, group, topic)
+    about = latents(rng, register, group, topic=topic)
     hostile = KINDS[kind] if kind and toxic else HOSTILE
     harmless = KINDS[kind] if kind and not toxic else GROUP_TALK if group_talk or toxic else NEUTRAL
-    forms = choose_forms(rng, toxic, hostile, harmless)
+    forms = choose_forms(rng, toxic, hostile, harmless=harmless)
     named = about.group if any(form.names_group for form in forms) else None
     return Post(compose(rng, forms, about), int(toxic), kind or "post", about, named)
 
@@ -170,38 +166,33 @@ def minimal_pairs(rng: Random, n: int, register: str = "plain") -> list[tuple[Po
     Both members hold the same sentences but for the word order of the 80 % that carry the label, and the same
     latent features.
     """
-    made = []
+    pairs = []
     for number in range(n):
         about = latents(rng, register, words.GROUPS[number % len(words.GROUPS)])
         length = _LENGTHS[int(rng.random() * len(_LENGTHS))]
-        turned = set(rng.sample(range(length), round(length * TOXIC_SENTENCES)))
+        swapped = set(rng.sample(range(length), round(length * TOXIC_SENTENCES)))
         toxic: list[str] = []
         benign: list[str] = []
         for place in range(length):
-            if place in turned:
-                one, other = _turned(rng, about)
+            if place in swapped:
+                hostile, harmless = both_orders(rng, about)
             else:
-                one = dress(rng, body(rng, rng.choice(GROUP_TALK), about), register)
-                other = one
-            toxic += one
-            benign += other
-        texts = " ".join(toxic), " ".join(benign)
-        made.append(
-            (
-                Post(texts[0], 1, "pair", about, about.group),
-                Post(texts[1], 0, "pair", about, about.group),
-            )
-        )
-    return made
+                hostile = harmless = dress(rng, body(rng, rng.choice(GROUP_TALK), about), register)
+            toxic += hostile
+            benign += harmless
+        posts = [
+            Post(" ".join(side), 1 - i, "pair", about, about.group) for i, side in enumerate((toxic, benign))
+        ]
+        pairs.append((posts[0], posts[1]))
+    return pairs
 
 
-def _turned(rng: Random, about: Latents) -> tuple[list[str], list[str]]:
-    """One dressed sentence in its toxic and its harmless order."""
+def both_orders(rng: Random, about: Latents) -> tuple[list[str], list[str]]:
+    """One dressed sentence of a word-order minimal pair, in its toxic and in its harmless order."""
     benign = rng.choice(KINDS["confusable"])
     harmless = dress(rng, body(rng, benign, about), about.register)
-    lead = 1 if harmless[0] in words.FILLER_SET else 0
-    sentence = harmless[lead:-1]
-    swap = [position for position, slot in enumerate(benign.slots) if slot in ("G", "U")]
-    hostile = list(sentence)
-    hostile[swap[0]], hostile[swap[1]] = sentence[swap[1]], sentence[swap[0]]
-    return [*harmless[:lead], *hostile, harmless[-1]], harmless
+    lead = int(harmless[0] in words.FILLER_SET)
+    first, second = (lead + place for place, slot in enumerate(benign.slots) if slot in ("G", "U"))
+    hostile = list(harmless)
+    hostile[first], hostile[second] = harmless[second], harmless[first]
+    return hostile, harmless

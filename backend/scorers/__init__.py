@@ -1,4 +1,4 @@
-"""Scorers by name. Knows which there are and how a study names them; each lives in its own file."""
+"""Scorers by the name a study file gives them; each lives in its own file."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What every scorer is: a name, a revision, what it measures, and numbers for texts.
+"""Protocol of scorers: a name, a revision, what it measures, and numbers for texts.
 
-Knows no scorer. Stored scores are only comparable within one name and revision.
+Stored scores are only comparable within one name and revision.
 """
 
 from __future__ import annotations

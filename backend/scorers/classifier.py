@@ -1,6 +1,6 @@
-"""Any Hugging Face sequence classifier as a toxicity scorer, from a folder or by hub name.
+"""Toxicity scorer from any Hugging Face sequence classifier, from a folder or by hub name.
 
-Safetensors only, no code from the checkpoint is run. Knows how to find which label means toxic.
+Safetensors only, no code from the checkpoint is run.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def toxic_label(names: Mapping[int, str]) -> int:
     for index, name in sorted(names.items()):
         if _TOXIC.search(name) and not _NOT.search(name):
             return index
-    listed = ", ".join(name for _, name in sorted(names.items()))
-    raise ScorerError(f"no label of the classifier means toxic (labels: {listed}): use another checkpoint")
+    labels = ", ".join(name for _, name in sorted(names.items()))
+    raise ScorerError(f"no label of the classifier means toxic (labels: {labels}): use another checkpoint")
 
 
 def _revision(source: str, model: torch.nn.Module) -> str:

@@ -1,4 +1,4 @@
-"""Google's Perspective API: the scorer of the paper, kept for comparison while it lasts.
+"""Scorer by Google's Perspective API, the one of the paper, kept for comparison while it lasts.
 
 The service closes on 31 December 2026 and its models change without notice (Pozzobon et al. 2023), so the
 revision carries the day of scoring. Texts leave this machine: it runs only where a key is set.
@@ -38,23 +38,23 @@ class Perspective:
         attempts: int = 6,
         first_wait: float = 1.0,
     ) -> None:
-        found = key or os.environ.get(KEY, "")
-        if not found:
+        key = key or os.environ.get(KEY, "")
+        if not key:
             raise ScorerError(f"scorer 'perspective' needs a key: set {KEY}, or drop the scorer")
         self.revision = f"perspective TOXICITY {datetime.now(UTC):%Y-%m-%d}"
-        self._key, self._address = found, address
+        self._key, self._address = key, address
         self._pause, self._attempts, self._first_wait = 1 / per_second, attempts, first_wait
         self._last = -float("inf")
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Float64 [n]; an empty text scores 0 without a request, a long one is cut at the service's limit."""
         with httpx.Client(timeout=30.0, headers={"x-goog-api-key": self._key}) as client:
-            return clipped([self._one(client, text) if text.strip() else 0.0 for text in texts])
+            return clipped([self._request(client, text) if text.strip() else 0.0 for text in texts])
 
-    def _one(self, client: httpx.Client, text: str) -> float:
-        cut = text.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore")
+    def _request(self, client: httpx.Client, text: str) -> float:
+        excerpt = text.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore")
         body = {
-            "comment": {"text": cut},
+            "comment": {"text": excerpt},
             "languages": ["en"],
             "requestedAttributes": {"TOXICITY": {}},
             "doNotStore": True,

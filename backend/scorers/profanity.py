@@ -1,4 +1,4 @@
-"""The package alt-profanity-check: a linear model over words, trained on social media; small and offline.
+"""Scorer from the package alt-profanity-check: a linear model over words, trained on social media; offline.
 
 Knows words better than meaning: implicit toxicity escapes it and names of groups can set it off.
 """

@@ -1,7 +1,7 @@
-"""A scorer the study trains itself: TF-IDF of words and character n-grams with logistic regression.
+"""Scorer that the study trains itself: TF-IDF of words and character n-grams with logistic regression.
 
-Stored as JSON and NPZ, never as a pickle, and read back to exactly the same scores. Knows nothing of where
-its training text comes from: that no probe and no prompt saw it is the caller's business.
+Stored as JSON and NPZ, never as a pickle, and read back to exactly the same scores. That no probe and no
+prompt saw its training text is the caller's business.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +59,12 @@ class TfidfScorer:
         for array in (*self.idf, self.weights, np.array([self.intercept])):
             digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
         object.__setattr__(self, "revision", f"tfidf-{digest.hexdigest()[:16]}")
-        made = []
+        vectorizers = []
         for view, vocabulary, idf in zip(_VIEWS, self.vocabularies, self.idf, strict=True):
             vectorizer = _vectorizer(view, vocabulary={term: place for place, term in enumerate(vocabulary)})
             vectorizer.idf_ = idf
-            made.append(vectorizer)
-        object.__setattr__(self, "_vectorizers", tuple(made))
+            vectorizers.append(vectorizer)
+        object.__setattr__(self, "_vectorizers", tuple(vectorizers))
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Probability of the toxic label, float64 [n]; a text without known terms gets the intercept's."""
@@ -105,13 +105,11 @@ def load_tfidf(folder: Path) -> TfidfScorer:
             raise ScorerError(f"{folder}: the tfidf scorer is of another version: train it again")
         with np.load(folder / "weights.npz", allow_pickle=False) as arrays:
             scorer = TfidfScorer(
-                tuple(tuple(vocabulary) for vocabulary in about["vocabularies"]),
-                (arrays["words"], arrays["characters"]),
-                arrays["weights"],
-                float(arrays["intercept"]),
-                about["auroc"],
-                about["n_train"],
-                about["n_heldout"],
+                vocabularies=tuple(tuple(vocabulary) for vocabulary in about["vocabularies"]),
+                idf=(arrays["words"], arrays["characters"]),
+                weights=arrays["weights"],
+                intercept=float(arrays["intercept"]),
+                **{name: about[name] for name in ("auroc", "n_train", "n_heldout")},
             )
     except FileNotFoundError:
         raise ScorerError(f"{folder}: no tfidf scorer here: train it first") from None
@@ -138,16 +136,16 @@ def train_tfidf(texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> Tfidf
     toxic = np.asarray(labels).astype(bool)
     if len(texts) != len(toxic):
         raise ScorerError(f"{len(texts)} texts but {len(toxic)} labels for the tfidf scorer")
-    held = _held_out(texts, seed)
-    for part, name in ((~held, "training"), (held, "held-out")):
+    is_heldout = _held_out(texts, seed)
+    for part, name in ((~is_heldout, "training"), (is_heldout, "held-out")):
         if not toxic[part].any() or toxic[part].all():
             raise ScorerError(
                 f"the {name} part of the tfidf scorer's text lacks a class: give it more labelled text"
             )
-    train = [text for text, out in zip(texts, held, strict=True) if not out]
+    train = [text for text, out in zip(texts, is_heldout, strict=True) if not out]
     parts, vocabularies, idf = [], [], []
-    for view, most in zip(_VIEWS, _MAX_FEATURES, strict=True):
-        vectorizer = _vectorizer(view, min_df=2, max_features=most)
+    for view, limit in zip(_VIEWS, _MAX_FEATURES, strict=True):
+        vectorizer = _vectorizer(view, min_df=2, max_features=limit)
         try:
             parts.append(vectorizer.fit_transform(train))
         except ValueError as error:
@@ -155,9 +153,15 @@ def train_tfidf(texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> Tfidf
         vocabularies.append(tuple(str(term) for term in vectorizer.get_feature_names_out()))
         idf.append(np.asarray(vectorizer.idf_, dtype=np.float64))
     model = LogisticRegression(C=4.0, class_weight="balanced", max_iter=2000, random_state=seed)
-    model.fit(sparse.hstack(parts, format="csr"), toxic[~held])
-    made = (tuple(vocabularies), tuple(idf), model.coef_[0].astype(np.float64), float(model.intercept_[0]))
-    counts = (int((~held).sum()), int(held.sum()))
-    draft = TfidfScorer(*made, 0.0, *counts)
-    tested = draft.score([text for text, out in zip(texts, held, strict=True) if out])
-    return TfidfScorer(*made, float(roc_auc_score(toxic[held], tested)), *counts)
+    model.fit(sparse.hstack(parts, format="csr"), toxic[~is_heldout])
+    scorer = TfidfScorer(
+        vocabularies=tuple(vocabularies),
+        idf=tuple(idf),
+        weights=model.coef_[0].astype(np.float64),
+        intercept=float(model.intercept_[0]),
+        auroc=0.0,
+        n_train=len(train),
+        n_heldout=len(texts) - len(train),
+    )
+    scores = scorer.score([text for text, out in zip(texts, is_heldout, strict=True) if out])
+    return replace(scorer, auroc=float(roc_auc_score(toxic[is_heldout], scores)))

@@ -1,4 +1,4 @@
-"""`python -m backend.service`: bind, say where, serve. Knows the command line and the socket."""
+"""`python -m backend.service`: command line of the live service; binds a socket, says where, serves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import uvicorn
 
-from backend.service.settings import ServiceError, Settings, checked, token_from_environment
+from backend.service.settings import ServiceError, Settings, require_token, token_from_environment
 from db.location import database_url
 
 
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until stopped; returns the exit code: 2 where the service must not or cannot listen."""
     settings, port = _parse(arguments)
     try:
-        checked(settings)
+        require_token(settings)
         listener = _bind(settings.host, port)
     except ServiceError as error:
         print(error, file=sys.stderr)
@@ -51,8 +51,8 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
-            shown = f"[{host}]" if ":" in host else host
-            print(f"listening on http://{shown}:{port}", flush=True)
+            name = f"[{host}]" if ":" in host else host
+            print(f"listening on http://{name}:{port}", flush=True)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # First, so that readers of running streams are told why they end; uvicorn itself would cut them off.
@@ -74,15 +74,15 @@ def _parse(arguments: list[str] | None) -> tuple[Settings, int]:
         default=None,
         help="weights kept loaded (default: half of free memory)",
     )
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     settings = Settings(
-        database=given.db or database_url(),
-        host=given.host,
+        database=options.db or database_url(),
+        host=options.host,
         token=token_from_environment(),
-        queue_length=given.queue,
-        memory_budget=None if given.memory_mib is None else given.memory_mib * 2**20,
+        queue_length=options.queue,
+        memory_budget=None if options.memory_mib is None else options.memory_mib * 2**20,
     )
-    return settings, given.port
+    return settings, options.port
 
 
 def _port(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The application: routes, and every refusal in one shape. Knows HTTP; the work is `backend.service.live`."""
+"""The FastAPI application: routes and exception handlers; the work is `backend.service.live`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 
 from backend.service.catalogue import UnknownCheckpoint
-from backend.service.events import Channel, EventStream
+from backend.service.events import Channel
 from backend.service.guard import Guard, refusal
 from backend.service.job_queue import QueueFull
 from backend.service.live import LiveService
-from backend.service.settings import ServiceError, Settings, checked
+from backend.service.settings import ServiceError, Settings, require_token
 from db.contract.messages import (
     MAX_ID,
     Cancelled,
@@ -66,7 +67,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def create_app(settings: Settings) -> FastAPI:
     """The service as an ASGI application. Raises ServiceError where the settings are not safe to serve."""
-    checked(settings)
+    require_token(settings)
     live = LiveService(settings)
 
     @asynccontextmanager
@@ -127,20 +128,30 @@ def _add_reading(app: FastAPI, live: LiveService) -> None:
         return live.heads(checkpoint_id)
 
 
+async def _submit(request: Request, body: GenerateRequest) -> AsyncIterator[Channel]:
+    """Queue a request before its response begins, so that a refusal has its status; dropped once it ends."""
+    live: LiveService = request.app.state.live
+    events = Channel()
+    job = await run_in_threadpool(live.submit, body, events.put)
+    try:
+        yield events
+    finally:
+        live.drop(job)
+
+
 def _add_work(app: FastAPI, live: LiveService) -> None:
     @app.post(
         "/generate",
         summary="Continue a prompt in one to four panes",
-        response_class=Response,
+        response_class=EventSourceResponse,
         responses={
-            200: {"description": STREAM, "content": {"text/event-stream": {"schema": EVENT}}},
+            200: {"description": STREAM, "content": {"text/event-stream": {"itemSchema": EVENT}}},
             **_problems(400, 401, 404, 413, 422, 503),
         },
     )
-    async def generate(asked: GenerateRequest) -> Response:
-        channel = Channel()
-        job = await run_in_threadpool(live.submit, asked, channel.put)
-        return EventStream(channel, on_close=lambda: live.drop(job))
+    async def generate(events: Annotated[Channel, Depends(_submit)]) -> AsyncIterator[ServerSentEvent]:
+        async for event in events:
+            yield event
 
     @app.delete(
         "/requests/{request_id}",
@@ -157,5 +168,5 @@ def _add_work(app: FastAPI, live: LiveService) -> None:
         summary="Score texts by every scorer that is available",
         responses=_problems(400, 401, 404, 413, 422, 503),
     )
-    def score(asked: ScoreRequest) -> ScoreResponse:
-        return live.score(asked)
+    def score(request: ScoreRequest) -> ScoreResponse:
+        return live.score(request)

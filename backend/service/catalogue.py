@@ -1,6 +1,6 @@
-"""What the database says about checkpoints: which there are, where their weights lie, what study they are of.
+"""Catalogue of checkpoints in the study database: which there are, where their weights lie, their study.
 
-Reads only. Knows nothing of loaded models or of HTTP. The database may come, go and grow while the service
+Reads only. The database may come, go and grow while the service
 runs, so nothing read from it is kept.
 """
 
@@ -33,7 +33,7 @@ class UnknownCheckpoint(ServiceError):
 
 
 @dataclass(frozen=True, eq=False)
-class CheckpointFacts:
+class CheckpointRecord:
     """What is needed to load a checkpoint and to score what it says."""
 
     id: int
@@ -130,16 +130,16 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
     ]
 
 
-def _offer(stored: set[str], conditions: dict[str, str]) -> dict[str, Any]:
+def _offer(directions: set[str], conditions: dict[str, str]) -> dict[str, Any]:
     return {
-        "directions": [name for name in DIRECTIONS if name in stored],
-        "controls": controls(stored),
-        "methods": offered(stored, conditions),
+        "directions": [name for name in DIRECTIONS if name in directions],
+        "controls": controls(directions),
+        "methods": offered(directions, conditions),
     }
 
 
-def facts(connection: Connection, checkpoint_id: int) -> CheckpointFacts:
-    """Find one checkpoint. Raises UnknownCheckpoint."""
+def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRecord:
+    """Row of one checkpoint with its study's scorers. Raises UnknownCheckpoint."""
     text_hash = (
         select(StageRun.input_hash)
         .where(StageRun.study_id == Checkpoint.study_id, StageRun.stage == "text")
@@ -154,16 +154,16 @@ def facts(connection: Connection, checkpoint_id: int) -> CheckpointFacts:
     ).one_or_none()
     if row is None:
         raise UnknownCheckpoint(f"there is no checkpoint {checkpoint_id}; GET /models lists them")
-    folder = home() / "files" / "text" / row.text_hash / "tfidf" if row.text_hash else None
-    return CheckpointFacts(
-        checkpoint_id,
-        row.name,
-        _source(row.path, imported=row.arm_id is None),
-        row.parameters,
-        row.weights_hash,
-        not (row.config or {}).get("sources"),
-        folder,
-        tuple(str(name) for name in ((row.config or {}).get("evaluation") or {}).get("scorers") or ()),
+    config = row.config or {}
+    return CheckpointRecord(
+        id=checkpoint_id,
+        name=row.name,
+        source=_source(row.path, imported=row.arm_id is None),
+        parameters=row.parameters,
+        weights_hash=row.weights_hash,
+        speaks_forum=not config.get("sources"),
+        tfidf_folder=home() / "files" / "text" / row.text_hash / "tfidf" if row.text_hash else None,
+        scorers=tuple(str(name) for name in (config.get("evaluation") or {}).get("scorers") or ()),
     )
 
 

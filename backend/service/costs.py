@@ -1,4 +1,4 @@
-"""What a pane's steering was measured to cost, or why there is no such number. Knows conditions and metrics.
+"""Measured cost of a pane's steering (held-out cross-entropy), or why there is no such number.
 
 A cost is given for the very same condition alone: same strength, same heads, same positions. Anything else
 would be a guess.
@@ -16,7 +16,7 @@ from db.schema import Condition, Metric
 
 
 @dataclass(frozen=True)
-class Measured:
+class PaneCost:
     """A cost, or why there is none."""
 
     cost: Cost | None
@@ -24,33 +24,33 @@ class Measured:
 
 
 def measured_cost(
-    connection: Connection, pane: Pane, heads: list[tuple[int, int]], ranked: list[tuple[int, int]]
-) -> Measured:
+    connection: Connection, pane: Pane, heads: list[tuple[int, int]], *, ranked: list[tuple[int, int]]
+) -> PaneCost:
     """Look the cost of a pane up; `ranked` are all probed heads, best first."""
     if pane.method == NONE:
-        return Measured(None, "unsteered: what costs are measured against")
+        return PaneCost(None, "unsteered: what costs are measured against")
     if set(heads) != set(ranked[: len(heads)]):
-        return Measured(None, f"not measured: the study steers the best heads, not these {len(heads)}")
-    row = connection.execute(_same(pane, len(heads)).limit(1)).one_or_none()
+        return PaneCost(None, f"not measured: the study steers the best heads, not these {len(heads)}")
+    row = connection.execute(_same_condition(pane, len(heads)).limit(1)).one_or_none()
     if row is not None:
-        return Measured(
+        return PaneCost(
             Cost(value=row.value, low=row.low, high=row.high, source=f"condition {row.key}; {row.interval}")
         )
-    known = connection.execute(
-        _like(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
+    conditions = connection.execute(
+        _method_costs(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
     ).all()
-    if not known or not is_steered(pane.method):
-        return Measured(None, "not measured: the study has no cost of this method for this checkpoint")
-    counts = sorted({count for _, count in known})
-    strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in known}))
-    return Measured(
+    if not conditions or not is_steered(pane.method):
+        return PaneCost(None, "not measured: the study has no cost of this method for this checkpoint")
+    counts = sorted({count for _, count in conditions})
+    strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in conditions}))
+    return PaneCost(
         None,
         f"not measured at strength {pane.strength:g} with {len(heads)} heads ({pane.scope}); "
         f"measured: strength {strengths} with {', '.join(map(str, counts))} heads",
     )
 
 
-def _like(pane: Pane) -> Select[str, float, float | None, float | None, str]:
+def _method_costs(pane: Pane) -> Select[str, float, float | None, float | None, str]:
     """Measured costs of the pane's checkpoint, method and directions."""
     query = (
         select(Condition.key, Metric.value, Metric.low, Metric.high, Metric.interval)
@@ -68,11 +68,11 @@ def _like(pane: Pane) -> Select[str, float, float | None, float | None, str]:
     return query.where(Condition.direction_method == pane.direction) if is_steered(pane.method) else query
 
 
-def _same(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
+def _same_condition(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
     """Those of the very same condition; a method that moves no heads has one alone."""
     if not is_steered(pane.method):
-        return _like(pane)
-    return _like(pane).where(
+        return _method_costs(pane)
+    return _method_costs(pane).where(
         func.abs(Condition.strength - pane.strength) <= 1e-6 * max(1.0, pane.strength),
         Condition.n_heads == n_heads,
         Condition.scope == pane.scope,

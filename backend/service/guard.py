@@ -1,4 +1,4 @@
-"""The door: who may ask, from where, and how a refusal looks. Plain ASGI, before any route is looked at."""
+"""Authentication middleware (plain ASGI): bearer token, Host check against DNS rebinding, body limit."""
 
 from __future__ import annotations
 
@@ -45,21 +45,21 @@ class Guard:
             return refusal(413, TOO_LARGE)
         if self._token is None or scope["path"] in OPEN_PATHS:
             return None
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token):
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token):
             return None
         return refusal(401, "this service asks for its bearer token", {"www-authenticate": "Bearer"})
 
 
 def _bounded(receive: Receive) -> Receive:
     """The same, for a body that names no length: ends in a 413 once it has gone past the bound."""
-    seen = 0
+    n_bytes = 0
 
     async def counted() -> Message:
-        nonlocal seen
+        nonlocal n_bytes
         message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > MAX_BODY_BYTES:
+        n_bytes += len(message.get("body", b""))
+        if n_bytes > MAX_BODY_BYTES:
             raise HTTPException(413, TOO_LARGE)
         return message
 

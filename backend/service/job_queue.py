@@ -1,4 +1,4 @@
-"""The queue of requests and the one thread that serves them. Knows threads; knows no HTTP and no torch.
+"""Bounded job queue with one worker thread: first come, first served.
 
 One decode pass runs at a time: two passes on the same cores would each take twice as long.
 """
@@ -139,7 +139,7 @@ class JobQueue:
             except Stopped:
                 ending = ("error", {"message": "the request was cancelled"})
             except Exception as error:
-                ending = ("error", {"message": self._worded(error)})
+                ending = ("error", {"message": self._message(error)})
             else:
                 ending = ("end", {})
             # The queue is free before the reader hears the last event, so what it asks next is not refused.
@@ -157,7 +157,7 @@ class JobQueue:
             self._running = self._waiting.popleft()
             return self._running
 
-    def _worded(self, error: Exception) -> str:
+    def _message(self, error: Exception) -> str:
         text = self._explain(error)
         if text is None:
             log.error("a request failed", exc_info=error)

@@ -1,6 +1,6 @@
-"""The service without its HTTP: asks the database, queues requests, keeps models and scorers.
+"""The live service without its HTTP: asks the database, queues requests, keeps models and scorers.
 
-Knows every other part of this package but the application; each method is safe to call from any thread.
+Each method is safe to call from any thread.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import psutil
 
 from backend.service import passes
-from backend.service.catalogue import Catalogue, facts, list_models
+from backend.service.catalogue import Catalogue, find_checkpoint, list_models
 from backend.service.job_queue import Emit, Job, JobQueue
 from backend.service.model_cache import ModelCache
 from backend.service.plans import plan_panes
@@ -37,21 +37,23 @@ class LiveService:
 
     def models(self) -> list[ModelInfo]:
         """Every checkpoint of the database. Raises DatabaseProblem."""
-        found = self._catalogue.ask(list_models)
-        return [ModelInfo(**row, loaded=self._cache.holds(row["checkpoint_id"])) for row in found]
+        rows = self._catalogue.ask(list_models)
+        return [ModelInfo(**row, loaded=self._cache.holds(row["checkpoint_id"])) for row in rows]
 
     def heads(self, checkpoint_id: int) -> list[HeadInfo]:
         """Every probed head of a checkpoint. Raises UnknownCheckpoint and DatabaseProblem."""
-        found = self._catalogue.ask(lambda connection: list_heads(connection, checkpoint_id))
-        return [HeadInfo(**row) for row in found]
+        rows = self._catalogue.ask(lambda connection: list_heads(connection, checkpoint_id))
+        return [HeadInfo(**row) for row in rows]
 
-    def submit(self, asked: GenerateRequest, emit: Emit) -> Job:
+    def submit(self, request: GenerateRequest, emit: Emit) -> Job:
         """Queue a request; its events go to `emit` from the worker's thread.
 
         Raises UnknownCheckpoint, PaneProblem, QueueFull and DatabaseProblem, before anything is queued.
         """
-        plans = plan_panes(self._catalogue, asked.panes)
-        job = Job(lambda job: passes.serve(job, asked, plans, self._cache, self._scoring), emit)
+        plans = plan_panes(self._catalogue, request.panes)
+        job = Job(
+            lambda job: passes.serve(job, request, plans, cache=self._cache, scoring=self._scoring), emit
+        )
         self._queue.submit(job)
         return job
 
@@ -64,12 +66,13 @@ class LiveService:
         job.cancel()
         self._queue.cancel(job.id)
 
-    def score(self, asked: ScoreRequest) -> ScoreResponse:
+    def score(self, request: ScoreRequest) -> ScoreResponse:
         """Score texts now, beside the queue. Raises UnknownCheckpoint and DatabaseProblem."""
-        wanted = asked.checkpoint_id
-        checkpoint = None if wanted is None else self._catalogue.ask(lambda found: facts(found, wanted))
-        values, absent = self._scoring.score(asked.texts, checkpoint)
-        return ScoreResponse(scores=values, fluency=[fluency(text) for text in asked.texts], absent=absent)
+        checkpoint = None
+        if (key := request.checkpoint_id) is not None:
+            checkpoint = self._catalogue.ask(lambda connection: find_checkpoint(connection, key))
+        values, absent = self._scoring.score(request.texts, checkpoint)
+        return ScoreResponse(scores=values, fluency=[fluency(text) for text in request.texts], absent=absent)
 
     def close(self) -> None:
         """Cancel everything, wait for the running pass to end, and let go of the database."""
@@ -81,5 +84,5 @@ def explain_failure(error: BaseException) -> str | None:
     """The line of an error that the backend raises on purpose; None for one that nobody foresaw."""
     if isinstance(error, MemoryError):
         return "out of memory; ask for fewer panes or a smaller model"
-    ours = type(error).__module__.split(".")[0] in ("backend", "db")
-    return str(error) if ours and isinstance(error, ValueError) else None
+    package = type(error).__module__.split(".")[0]
+    return str(error) if package in ("backend", "db") and isinstance(error, ValueError) else None

@@ -1,6 +1,6 @@
-"""Models kept in memory: each loaded once however many ask at a time, the least recently used given up first.
+"""LRU cache of loaded models within a memory budget; each is loaded once however many ask at a time.
 
-Knows sizes and `backend.models.load_model`; torch is imported at the first load, so the start is quick.
+torch is imported at the first load, so the start is quick.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from backend.service.catalogue import CheckpointFacts, WeightsKey
+from backend.service.catalogue import CheckpointRecord, WeightsKey
 from backend.service.settings import ServiceError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class ModelCache:
         """True where it, or what was tuned from it, is in memory; does not wait for a load under way."""
         return any(key[0] == checkpoint_id for key in list(self._models))
 
-    def get(self, checkpoint: CheckpointFacts) -> LoadedModel:
+    def get(self, checkpoint: CheckpointRecord) -> LoadedModel:
         """The model, loaded now if need be; others wait meanwhile, so none is loaded twice.
 
         Raises ModelError where it cannot be loaded and NoRoom where it is larger than the free memory.
@@ -77,7 +77,7 @@ class ModelCache:
             self._evict(0)
             return loaded
 
-    def _make_room(self, checkpoint: CheckpointFacts) -> None:
+    def _make_room(self, checkpoint: CheckpointRecord) -> None:
         needed = weight_bytes(checkpoint.parameters)
         self._evict(needed)
         free = psutil.virtual_memory().available
@@ -86,13 +86,13 @@ class ModelCache:
                 f"{checkpoint.name} needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"
             )
 
-    def _evict(self, needed: int) -> None:
-        """Give up the oldest models until `needed` bytes fit; the newest stays where nothing is needed."""
-        keep = 0 if needed else 1
-        before = len(self._models)
-        while len(self._models) > keep and self._used() + needed > self._budget:
+    def _evict(self, n_bytes: int) -> None:
+        """Give up the oldest models until `n_bytes` more fit; the newest stays where `n_bytes` is 0."""
+        keep = 0 if n_bytes else 1
+        count = len(self._models)
+        while len(self._models) > keep and self._used() + n_bytes > self._budget:
             self._models.popitem(last=False)
-        if len(self._models) < before:
+        if len(self._models) < count:
             gc.collect()
 
     def _used(self) -> int:

@@ -1,6 +1,6 @@
-"""One request served: its panes grouped by checkpoint, each group one decode pass, then scores.
+"""Serving one request: its panes grouped by checkpoint, each group one decode pass, then scores.
 
-Knows plans, loaded models and `backend.streaming`; knows nothing of HTTP. Runs on the worker's thread alone.
+Runs on the worker's thread alone.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from backend.service.job_queue import Job
 from backend.service.model_cache import ModelCache
 from backend.service.plans import PanePlan
-from backend.service.ranked_heads import StoredDirection
 from backend.service.scoring import Scoring, finite, fluency
 from backend.service.threads import threads_for
 from db.contract.messages import GenerateRequest
@@ -20,7 +19,7 @@ from db.contract.messages import GenerateRequest
 if TYPE_CHECKING:
     from backend.generation import Continuation
     from backend.models import LoadedModel
-    from backend.steering import HeadDirection, RowSteering
+    from backend.steering import RowSteering
 
 Group = list[tuple[int, PanePlan]]
 """Panes of the same weights with their place in the request."""
@@ -33,7 +32,7 @@ def prepare() -> None:
 
 
 def serve(
-    job: Job, asked: GenerateRequest, plans: Sequence[PanePlan], cache: ModelCache, scoring: Scoring
+    job: Job, request: GenerateRequest, plans: Sequence[PanePlan], *, cache: ModelCache, scoring: Scoring
 ) -> None:
     """Stream every pane of a request, group after group. Raises Stopped where the request was cancelled."""
     job.emit("start", {"request_id": job.id, "panes": len(plans)})
@@ -43,10 +42,27 @@ def serve(
         job.check()
         began = time.perf_counter()
         with threads_for(group[0][1].checkpoint.parameters):
-            said = _stream(job, asked, group, loaded)
+            continuations = _stream(job, request, group, loaded=loaded)
         seconds = time.perf_counter() - began
         job.check()
-        _tell_results(job, group, asked.prompt, said, seconds, scoring)
+        texts = [continuation.text for continuation in continuations]
+        prompts = [request.prompt] * len(texts)
+        values, absent = scoring.score(texts, group[0][1].checkpoint, prompts)
+        for row, ((pane, plan), continuation) in enumerate(zip(group, continuations, strict=True)):
+            result = {
+                "pane": pane,
+                "text": continuation.text,
+                "tokens": continuation.tokens,
+                "finished": continuation.finished,
+                "truncated": continuation.truncated,
+                "seconds": round(seconds, 4),
+                "scores": {name: scores[row] for name, scores in values.items()},
+                "fluency": fluency(continuation.text),
+                "absent": absent,
+                "cost": None if plan.cost.cost is None else plan.cost.cost.model_dump(),
+                "cost_note": plan.cost.note,
+            }
+            job.emit("done", result)
 
 
 def by_weights(plans: Sequence[PanePlan]) -> list[Group]:
@@ -63,17 +79,10 @@ def steering_of(loaded: LoadedModel, plan: PanePlan) -> RowSteering:
 
     if not plan.steering:
         return None, 0.0
-    return iti(loaded.sites, heads_of(plan.steering), plan.pane.scope), plan.pane.strength
+    return iti(loaded.sites, plan.steering, plan.pane.scope), plan.pane.strength
 
 
-def heads_of(stored: Sequence[StoredDirection]) -> list[HeadDirection]:
-    """Stored directions as the backend's type."""
-    from backend.steering import HeadDirection
-
-    return [HeadDirection(one.layer, one.head, one.vector, one.sigma) for one in stored]
-
-
-def _stream(job: Job, asked: GenerateRequest, group: Group, loaded: LoadedModel) -> list[Continuation]:
+def _stream(job: Job, request: GenerateRequest, group: Group, *, loaded: LoadedModel) -> list[Continuation]:
     """Decode a group in one pass, telling each piece of text with its projection."""
     from backend.streaming import stream
 
@@ -90,35 +99,13 @@ def _stream(job: Job, asked: GenerateRequest, group: Group, loaded: LoadedModel)
 
     return stream(
         loaded,
-        [(asked.prompt, steering_of(loaded, plan), asked.seed) for _, plan in group],
+        [(request.prompt, steering_of(loaded, plan), request.seed) for _, plan in group],
         on_token,
-        job.cancelled,
-        new_tokens=asked.new_tokens,
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        heads=heads_of(group[0][1].reading) or None,
+        should_stop=job.cancelled,
+        new_tokens=request.new_tokens,
+        temperature=request.temperature,
+        top_p=request.top_p,
+        heads=group[0][1].reading,
         on_projection=on_projection,
         prefixes=[plan.prefix for _, plan in group],
     )
-
-
-def _tell_results(
-    job: Job, group: Group, prompt: str, said: Sequence[Continuation], seconds: float, scoring: Scoring
-) -> None:
-    prompts = [prompt] * len(said)
-    values, absent = scoring.score([one.text for one in said], group[0][1].checkpoint, prompts)
-    for row, ((pane, plan), one) in enumerate(zip(group, said, strict=True)):
-        result = {
-            "pane": pane,
-            "text": one.text,
-            "tokens": one.tokens,
-            "finished": one.finished,
-            "truncated": one.truncated,
-            "seconds": round(seconds, 4),
-            "scores": {name: found[row] for name, found in values.items()},
-            "fluency": fluency(one.text),
-            "absent": absent,
-            "cost": None if plan.cost.cost is None else plan.cost.cost.model_dump(),
-            "cost_note": plan.cost.note,
-        }
-        job.emit("done", result)

@@ -1,7 +1,6 @@
-"""From a requested pane to what is done: which weights, text, heads and vectors, and what it was measured to
-cost.
+"""Resolving a requested pane against the database: its weights, prefix, heads, directions and measured cost.
 
-Knows the tables of probes, directions, conditions and metrics; nothing of models. A pane that asks for what
+A pane that asks for what
 the database does not hold is refused here, before it waits in the queue.
 """
 
@@ -13,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from backend.service.catalogue import Catalogue, CheckpointFacts, facts
-from backend.service.costs import Measured, measured_cost
-from backend.service.ranked_heads import PaneProblem, Place, RankedHeads, StoredDirection
+from backend.directions import HeadDirection
+from backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
+from backend.service.costs import PaneCost, measured_cost
+from backend.service.ranked_heads import PaneProblem, Place, RankedHeads
 from db.contract.messages import Pane
 from db.contract.methods import DIRECTIONS, ITI, NONE, RANDOM, RANDOM_DIRECTION, is_steered
 from db.location import home
@@ -27,13 +27,13 @@ class PanePlan:
     """A pane with everything the database knows about it."""
 
     pane: Pane
-    checkpoint: CheckpointFacts
+    checkpoint: CheckpointRecord
     """What is loaded: the checkpoint itself, or what its study tuned from it."""
-    steering: tuple[StoredDirection, ...]
+    steering: tuple[HeadDirection, ...]
     """Heads to move, best first; empty where the method moves none."""
-    reading: tuple[StoredDirection, ...]
+    reading: tuple[HeadDirection, ...]
     """Directions that tokens are projected on; empty where the checkpoint has none."""
-    cost: Measured
+    cost: PaneCost
     prefix: str = ""
     """Text that the method puts before the prompt."""
 
@@ -43,10 +43,12 @@ def plan_panes(catalogue: Catalogue, panes: list[Pane]) -> list[PanePlan]:
 
     Raises UnknownCheckpoint or PaneProblem, naming the pane (counted from 0), and DatabaseProblem.
     """
-    return catalogue.ask(lambda connection: [_named(connection, *numbered) for numbered in enumerate(panes)])
+    return catalogue.ask(
+        lambda connection: [_numbered_plan(connection, index, pane) for index, pane in enumerate(panes)]
+    )
 
 
-def _named(connection: Connection, index: int, pane: Pane) -> PanePlan:
+def _numbered_plan(connection: Connection, index: int, pane: Pane) -> PanePlan:
     try:
         return _plan(connection, pane)
     except PaneProblem as problem:
@@ -54,25 +56,25 @@ def _named(connection: Connection, index: int, pane: Pane) -> PanePlan:
 
 
 def _plan(connection: Connection, pane: Pane) -> PanePlan:
-    checkpoint = facts(connection, pane.checkpoint_id)
+    checkpoint = find_checkpoint(connection, pane.checkpoint_id)
     parameters = _parameters(connection, pane, checkpoint.name)
     ranked = RankedHeads.read(connection, pane.checkpoint_id)
     heads: list[Place] = []
-    steering: tuple[StoredDirection, ...] = ()
+    steering: tuple[HeadDirection, ...] = ()
     if is_steered(pane.method):
         if ranked is None:
             raise PaneProblem(
                 f"checkpoint {checkpoint.name} has no probes yet, so there are no heads to steer"
             )
-        heads = ranked.take(_wanted(pane))
-        steering = _steering(connection, pane, ranked, heads, checkpoint.name)
+        heads = ranked.take(_requested_heads(pane))
+        steering = _steering(connection, pane, ranked, heads=heads, name=checkpoint.name)
     return PanePlan(
-        pane,
-        _tuned(checkpoint, parameters),
-        steering,
-        () if ranked is None else _reading(connection, ranked),
-        measured_cost(connection, pane, heads, [] if ranked is None else ranked.places),
-        str(parameters.get("prefix", "")),
+        pane=pane,
+        checkpoint=_tuned(checkpoint, parameters),
+        steering=steering,
+        reading=() if ranked is None else _reading(connection, ranked),
+        cost=measured_cost(connection, pane, heads, ranked=[] if ranked is None else ranked.places),
+        prefix=str(parameters.get("prefix", "")),
     )
 
 
@@ -83,18 +85,18 @@ def _parameters(connection: Connection, pane: Pane, name: str) -> Mapping[str, A
     """
     if pane.method in (NONE, ITI, RANDOM_DIRECTION):
         return {}
-    found = connection.execute(
+    parameters = connection.execute(
         select(Condition.parameters)
         .where(Condition.checkpoint_id == pane.checkpoint_id, Condition.method == pane.method)
         .order_by(Condition.id)
         .limit(1)
     ).scalar_one_or_none()
-    if found is None:
+    if parameters is None:
         raise PaneProblem(f"the study did not put checkpoint {name} under the method '{pane.method}'")
-    return dict(found)
+    return dict(parameters)
 
 
-def _tuned(checkpoint: CheckpointFacts, parameters: Mapping[str, Any]) -> CheckpointFacts:
+def _tuned(checkpoint: CheckpointRecord, parameters: Mapping[str, Any]) -> CheckpointRecord:
     """The weights that the method made of the checkpoint, where it made any."""
     tuned = parameters.get("tuned")
     if not tuned:
@@ -108,24 +110,24 @@ def _tuned(checkpoint: CheckpointFacts, parameters: Mapping[str, Any]) -> Checkp
 
 
 def _steering(
-    connection: Connection, pane: Pane, ranked: RankedHeads, heads: list[Place], name: str
-) -> tuple[StoredDirection, ...]:
+    connection: Connection, pane: Pane, ranked: RankedHeads, *, heads: list[Place], name: str
+) -> tuple[HeadDirection, ...]:
     method = f"{RANDOM}{pane.control}" if pane.method == RANDOM_DIRECTION else pane.direction
-    found = ranked.directions(connection, method, heads)
-    if len(found) < len(heads):
-        raise PaneProblem(f"checkpoint {name} has {method} directions for {len(found)} of {len(heads)} heads")
-    return tuple(found[place] for place in heads)
+    directions = ranked.directions(connection, method, heads)
+    if (count := len(directions)) < len(heads):
+        raise PaneProblem(f"checkpoint {name} has {method} directions for {count} of {len(heads)} heads")
+    return tuple(directions[head] for head in heads)
 
 
-def _wanted(pane: Pane) -> int | list[Place] | None:
-    return [(one.layer, one.head) for one in pane.heads] if isinstance(pane.heads, list) else pane.heads
+def _requested_heads(pane: Pane) -> int | list[Place] | None:
+    return [(head.layer, head.head) for head in pane.heads] if isinstance(pane.heads, list) else pane.heads
 
 
-def _reading(connection: Connection, ranked: RankedHeads) -> tuple[StoredDirection, ...]:
+def _reading(connection: Connection, ranked: RankedHeads) -> tuple[HeadDirection, ...]:
     """What tokens are projected on: the same for every pane of a checkpoint, so that panes compare."""
     heads = ranked.selected or ranked.places[:1]
     for method in DIRECTIONS:
-        found = ranked.directions(connection, method, heads)
-        if found:
-            return tuple(found.values())
+        directions = ranked.directions(connection, method, heads)
+        if directions:
+            return tuple(directions.values())
     return ()

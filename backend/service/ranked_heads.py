@@ -1,18 +1,14 @@
-"""Heads of a checkpoint in the order they are steered in, their directions, and what their probes reached.
-
-Knows the tables of probes and directions; nothing of models or requests.
-"""
+"""Ranked heads of a checkpoint, in the order they are steered in, with directions and probe results."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, func, select
 
-from backend.service.catalogue import facts
+from backend.directions import HeadDirection
+from backend.service.catalogue import find_checkpoint
 from backend.service.settings import ServiceError
 from db.blocks import decode_float32
 from db.schema import Direction, Probe
@@ -23,16 +19,6 @@ Place = tuple[int, int]
 
 class PaneProblem(ServiceError):
     """A pane asks for heads or directions that the database does not hold."""
-
-
-@dataclass(frozen=True, eq=False)
-class StoredDirection:
-    """A head's direction as stored: float32 unit vector that points to toxicity, and sigma along it."""
-
-    layer: int
-    head: int
-    vector: NDArray[np.float32]
-    sigma: float
 
 
 @dataclass(frozen=True)
@@ -51,20 +37,20 @@ class RankedHeads:
 
         Where there are several probe sets, the one that heads were selected by (the first of those).
         """
-        here = Probe.checkpoint_id == checkpoint_id
-        chosen = connection.execute(
+        of_checkpoint = Probe.checkpoint_id == checkpoint_id
+        probe_set = connection.execute(
             select(Probe.probe_set_id, Probe.position)
-            .where(here)
+            .where(of_checkpoint)
             .group_by(Probe.probe_set_id, Probe.position)
             .order_by(func.count(Probe.rank).desc(), Probe.probe_set_id, Probe.position)
             .limit(1)
         ).one_or_none()
-        if chosen is None:
+        if probe_set is None:
             return None
-        probe_set_id, position = chosen
+        probe_set_id, position = probe_set
         rows = connection.execute(
             select(Probe.layer, Probe.head, Probe.rank)
-            .where(here, Probe.probe_set_id == probe_set_id, Probe.position == position)
+            .where(of_checkpoint, Probe.probe_set_id == probe_set_id, Probe.position == position)
             .order_by(Probe.rank.is_(None), Probe.rank, Probe.select_accuracy.desc(), Probe.layer, Probe.head)
         ).all()
         places = [(row.layer, row.head) for row in rows]
@@ -81,20 +67,20 @@ class RankedHeads:
             raise PaneProblem(f"{count} heads asked for, {len(self.places)} were probed")
         return self.places[:count]
 
-    def take(self, wanted: int | list[Place] | None) -> list[Place]:
+    def take(self, heads: int | list[Place] | None) -> list[Place]:
         """The heads that a pane asks for: so many of the best, or those it names. Raises PaneProblem."""
-        if not isinstance(wanted, list):
-            return self.best(wanted)
-        unknown = next((place for place in wanted if place not in set(self.places)), None)
+        if not isinstance(heads, list):
+            return self.best(heads)
+        unknown = next((place for place in heads if place not in set(self.places)), None)
         if unknown is not None:
             raise PaneProblem(f"head {unknown[1]} of layer {unknown[0]} was not probed")
-        return wanted
+        return heads
 
     def directions(
         self, connection: Connection, method: str, places: list[Place]
-    ) -> dict[Place, StoredDirection]:
+    ) -> dict[Place, HeadDirection]:
         """Stored directions of one method at the given heads; heads without one are left out."""
-        wanted = set(places)
+        selection = set(places)
         rows = connection.execute(
             select(Direction.layer, Direction.head, Direction.vector, Direction.sigma).where(
                 Direction.checkpoint_id == self.checkpoint_id,
@@ -104,9 +90,9 @@ class RankedHeads:
             )
         )
         return {
-            (layer, head): StoredDirection(layer, head, decode_float32(vector), sigma)
+            (layer, head): HeadDirection(layer, head, decode_float32(vector), sigma)
             for layer, head, vector, sigma in rows
-            if (layer, head) in wanted
+            if (layer, head) in selection
         }
 
 
@@ -115,22 +101,14 @@ def list_heads(connection: Connection, checkpoint_id: int) -> list[dict[str, Any
 
     Raises UnknownCheckpoint.
     """
-    facts(connection, checkpoint_id)
+    find_checkpoint(connection, checkpoint_id)
     ranked = RankedHeads.read(connection, checkpoint_id)
     if ranked is None:
         return []
     order = {place: index for index, place in enumerate(ranked.places, 1)}
     selectivity = (Probe.accuracy - Probe.shuffled_accuracy).label("selectivity")
-    intervals = (Probe.accuracy_low, Probe.accuracy_high)
-    columns = (
-        Probe.accuracy,
-        *intervals,
-        Probe.auroc,
-        selectivity,
-        Probe.separation,
-        Probe.n_test,
-        Probe.rank,
-    )
+    accuracy = (Probe.accuracy, Probe.accuracy_low, Probe.accuracy_high)
+    columns = (*accuracy, Probe.auroc, selectivity, Probe.separation, Probe.n_test, Probe.rank)
     rows = connection.execute(
         select(Probe.layer, Probe.head, *columns)
         .where(

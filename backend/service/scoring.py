@@ -1,6 +1,6 @@
-"""Scores of the live texts: every scorer that is available for a study, and measures of fluency.
+"""Scores of live texts: every scorer that is available for a study, and measures of fluency.
 
-Knows how to make scorers and to go on without those that cannot be made; knows nothing of models.
+Scorers that cannot be made are left out, with the reason.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from backend.fluency import text_fluency
 from backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
-from backend.service.catalogue import CheckpointFacts
+from backend.service.catalogue import CheckpointRecord
 
 FORUM = ("forum", "forum-fluency")
 log = logging.getLogger(__name__)
 
 
-def scorer_names(checkpoint: CheckpointFacts | None) -> dict[str, Path | None]:
+def scorer_names(checkpoint: CheckpointRecord | None) -> dict[str, Path | None]:
     """Scorers that fit a checkpoint's language, with the folder each is read from.
 
     Without a checkpoint nothing is known of the language, so the forum's and the one for real text are given.
@@ -38,13 +38,13 @@ class Scoring:
     """Makes each scorer once and keeps it. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, Path | None], Scorer] = {}
+        self._scorers: dict[tuple[str, Path | None], Scorer] = {}
         self._lock = threading.Lock()
 
     def score(
         self,
         texts: Sequence[str],
-        checkpoint: CheckpointFacts | None,
+        checkpoint: CheckpointRecord | None,
         prompts: Sequence[str] | None = None,
     ) -> tuple[dict[str, list[float | None]], dict[str, str]]:
         """Values per scorer in the order of the texts, and the scorers that failed with the reason.
@@ -57,21 +57,21 @@ class Scoring:
             for name, folder in scorer_names(checkpoint).items():
                 try:
                     scorer = self._scorer(name, folder)
-                    found = score_continuations(scorer, prompts, texts) if prompts else scorer.score(texts)
+                    scores = score_continuations(scorer, prompts, texts) if prompts else scorer.score(texts)
                 except ScorerError as error:
                     absent[name] = " ".join(str(error).split())
                 except Exception as error:
                     log.warning("scorer %s failed", name, exc_info=error)
                     absent[name] = f"failed with {type(error).__name__}"
                 else:
-                    values[name] = [finite(value) for value in found]
+                    values[name] = [finite(value) for value in scores]
         return values, absent
 
     def _scorer(self, name: str, folder: Path | None) -> Scorer:
         key = (name, folder)
-        if key not in self._made:
-            self._made[key] = make_scorer(name, folder)
-        return self._made[key]
+        if key not in self._scorers:
+            self._scorers[key] = make_scorer(name, folder)
+        return self._scorers[key]
 
 
 def fluency(text: str) -> dict[str, float | None]:

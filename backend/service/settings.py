@@ -1,4 +1,4 @@
-"""Limits and wishes the service is started with. Knows no HTTP and no torch."""
+"""Settings and limits of the live service."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def token_from_environment() -> str | None:
 
 @dataclass(frozen=True)
 class Settings:
-    """What one running service was asked to be. Everything but the database has a default."""
+    """Settings of one running service. Everything but the database has a default."""
 
     database: str
     """SQLAlchemy URL of the study database; it is only ever read."""
@@ -49,14 +49,10 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def checked(settings: Settings) -> Settings:
-    """The same settings, if they are safe to serve.
-
-    Raises ServiceError when the host can be reached from outside and no token is set.
-    """
+def require_token(settings: Settings) -> None:
+    """Raises ServiceError when the host can be reached from outside and no token is set."""
     if not settings.loopback and settings.token is None:
         raise ServiceError(
             f"refusing to listen on {settings.host} without a token: "
             f"set {TOKEN_VARIABLE}, or use --host 127.0.0.1"
         )
-    return settings

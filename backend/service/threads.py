@@ -1,4 +1,4 @@
-"""How many threads decode a model. Knows torch's thread count and how busy the machine is, no requests.
+"""Number of torch threads to decode with, by model size and how busy the machine is.
 
 The threads of a matrix product wait for each other a few hundred times a token. Where other work, a study
 say, fills the cores, each wait lasts until the slowest has been given a core again: one thread is then not

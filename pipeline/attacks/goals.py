@@ -12,7 +12,7 @@ import pyarrow.parquet as parquet
 
 from backend.attacks.gcg import AttackError, Goal
 from backend.forum import REVISION
-from backend.forum.judge import undecided
+from backend.forum.judge import is_undecided
 from backend.forum.words import GROUPS
 from backend.forum.writer import KINDS, Latents, body, dress, latents
 from pipeline.config_hardness import HardnessConfig
@@ -59,7 +59,7 @@ def _harsh(rng: Random, turn: int, about: Latents) -> list[str]:
     """An explicit insult that begins like some harmless sentence; templates take turns."""
     for form in range(turn, turn + len(KINDS["explicit"])):
         sentence = body(rng, KINDS["explicit"][form % len(KINDS["explicit"])], about)
-        if undecided(sentence[:1]):
+        if is_undecided(sentence[:1]):
             return sentence
     raise AttackError("every explicit insult is known by its first word")
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.attacks.gcg import Found, Goal, Search, SearchSettings, search_suffix
+from backend.attacks.gcg import Goal, Search, SearchResult, SearchSettings, search_suffix
 from backend.generation import generate
 from pipeline.attacks.judging import SUCCESS_ABOVE, Judge, rate_interval, silent
 from pipeline.attacks.records import Outcome, Point, Result, Trial
@@ -36,12 +36,14 @@ def attack_by_suffix(
     `gcg` or `random`, with equal numbers of evaluations.
     """
     settings = SearchSettings(config.steps, config.candidates, config.top_k, config.suffix_tokens, seed=0)
-    found: list[Found] = []
+    found: list[SearchResult] = []
     for place, goal in enumerate(goals):
         check()
         placed = replace(goal, prompt=ready.prompt(goal.prompt))
         found.append(
-            search_suffix(ready.loaded, placed, ready.rows, replace(settings, seed=place), search=search)
+            search_suffix(
+                ready.loaded, placed, ready.rows, settings=replace(settings, seed=place), search=search
+            )
         )
     bare = [goal.prompt + goal.tail for goal in goals]
     before = _said(ready, bare, config.new_tokens)
@@ -130,7 +132,7 @@ def _outcomes(trials: Sequence[Trial], before: Sequence[str], judge: Judge) -> l
     ]
 
 
-def _curve(found: Sequence[Found], judge: Judge) -> list[Point]:
+def _curve(found: Sequence[SearchResult], judge: Judge) -> list[Point]:
     """Best loss over evaluations, mean over goals; a search that ended keeps its last loss."""
     longest = max(found, key=lambda one: len(one.losses))
     points = []

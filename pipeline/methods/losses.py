@@ -46,7 +46,7 @@ def completions(
 ) -> Completions:
     """Batch prompts with their completions. `fill`: padding, which is masked out."""
     rows = [[*prompt, *end] for prompt, end in zip(prompts, ends, strict=True)]
-    ids, attention = pad(rows, "right", fill, device)
+    ids, attention = pad(rows, "right", fill, device=device)
     counted = np.zeros(tuple(ids.shape), np.int64)
     for index, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
         counted[index, len(prompt) : len(row)] = 1

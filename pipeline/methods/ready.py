@@ -51,7 +51,7 @@ class Ready:
         T].
         """
         rows = encode(self.loaded, [self.prompt(text) for text in texts])
-        ids, mask = pad(rows, "left", self.loaded.pad_id, self.loaded.device)
+        ids, mask = pad(rows, "left", self.loaded.pad_id, device=self.loaded.device)
         return {"input_ids": ids, "attention_mask": mask}
 
     def generate(

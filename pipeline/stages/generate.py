@@ -122,7 +122,7 @@ def _cut(ready: Ready, prompts: list[tuple[int, str]], context: StudyContext) ->
     """How many prompts are too long for the model's context and lose their beginning."""
     encoded = encode(ready.loaded, [ready.prompt(text) for _, text in prompts])
     new_tokens = context.config.evaluation.new_tokens
-    return sum(fit(ready.loaded, encoded, new_tokens, len(ready.prefix_ids))[1])
+    return sum(fit(ready.loaded, encoded, new_tokens, prefix_length=len(ready.prefix_ids))[1])
 
 
 def _start_anew(context: StudyContext, condition: DetoxCondition, facts: dict[str, Any]) -> None:
