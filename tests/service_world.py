@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
+import pytest
 
 from backend.models import LoadedModel, load_model
 from backend.service.ranked_heads import StoredDirection
@@ -22,6 +24,7 @@ from db.blocks import encode_float32
 from db.engine import open_writer
 from db.schema import Arm, Checkpoint, Condition, Direction, Metric, Probe, ProbeSet, StageRun, Study
 from db.write import write_session
+from tests.shared_worlds import shared_world
 from tests.tiny import HEADS, LAYERS, save_tiny
 
 PYTHON = sys.executable
@@ -103,6 +106,16 @@ def build_world(home: Path) -> World:
         _add_conditions(session, world.ids["dose-10"])
     engine.dispose()
     return world
+
+
+def shared_service_world(factory: pytest.TempPathFactory) -> World:
+    """The world of a test run, built once for all its workers; who writes copies its database."""
+
+    def build(folder: Path) -> None:
+        (folder / "world.pickle").write_bytes(pickle.dumps(build_world(folder)))
+
+    folder = shared_world(factory, "service", build)
+    return cast(World, pickle.loads((folder / "world.pickle").read_bytes()))
 
 
 def _add_checkpoint(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,29 +32,19 @@ from pipeline.claims.registry import CLAIMS
 from pipeline.claims.rows import StudyRows
 from pipeline.head_accuracy import summarise_heads
 from pipeline.head_hits import arm_hits, labels_of
-from tests.seeded_database import TINY, build_file
+from tests.shared_worlds import copy_database
 
 SCOPE = Scope("forum-prompts", "forum")
 STEERED = "iti/mass_mean/cost-0.06"
 BY_ID = {claim.id: claim for claim in CLAIMS}
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The seeded study, made once."""
-    path = tmp_path_factory.mktemp("claims") / "d.db"
-    open_writer(build_file(path)).dispose()
-    return path
-
-
 @pytest.fixture
-def engine(built: Path, tmp_path: Path) -> Iterator[Engine]:
-    """A copy of it for one test to change."""
-    with sqlite3.connect(built) as source, sqlite3.connect(tmp_path / "d.db") as target:
-        source.backup(target)
-    made = open_writer(f"sqlite:///{tmp_path / 'd.db'}")
-    yield made
-    made.dispose()
+def engine(small_database: Path, tmp_path: Path) -> Iterator[Engine]:
+    """A copy of the seeded study for one test to change."""
+    engine = open_writer(copy_database(small_database, tmp_path / "d.db"))
+    yield engine
+    engine.dispose()
 
 
 def told(engine: Engine, claim: str) -> Outcome:
@@ -240,13 +229,17 @@ def test_the_steered_control_is_the_arm_of_as_many_tokens(engine: Engine) -> Non
     assert found.value == pytest.approx(-50, abs=1) and decide(found, found.p) == SUPPORTED
 
 
-def test_a_study_without_these_rows_says_what_it_needs(tmp_path: Path) -> None:
-    made = open_writer(build_file(tmp_path / "d.db", TINY))
-    with write_session(made) as session:
+def test_a_study_without_these_rows_says_what_it_needs(tiny_database: Path, tmp_path: Path) -> None:
+    engine = open_writer(copy_database(tiny_database, tmp_path / "d.db"))
+    with write_session(engine) as session:
         for table in ("attack", "probe_hits", "lens_token", "entanglement", "toy_experiment"):
             session.execute(text(f"DELETE FROM {table}"))
         session.execute(delete(Score))
-    evaluate(made, 1)
-    table = read.verdicts(made, 1)
-    mine = table[table["claim"].isin(["C3-mean", "C3-words", "R-entangled", "R-drift", "R-sampling"])]
-    assert len(mine) and set(mine["status"]) == {NO_DATA} and mine["detail"].str.startswith("needs").all()
+    evaluate(engine, 1)
+    table = read.verdicts(engine, 1)
+    missing = table[table["claim"].isin(["C3-mean", "C3-words", "R-entangled", "R-drift", "R-sampling"])]
+    assert (
+        len(missing)
+        and set(missing["status"]) == {NO_DATA}
+        and missing["detail"].str.startswith("needs").all()
+    )

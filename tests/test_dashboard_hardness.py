@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import streamlit as st
 from sqlalchemy import delete
-from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.hardness import by_condition, curves, heat, steps_needed
 from dashboard.hardness.rows import over_seeds
 from dashboard.hardness.text_views import _more_open
-from dashboard.launch import APP
 from db import read
 from db.engine import open_reader, open_writer
 from db.schema import Attack, CapabilityScore
 from db.write import write_session
-from tests.seeded_database import SMALL, TINY, build_file
+from tests.pages import open_page, words
+from tests.seeded_database import SMALL
 from tests.seeded_hardness import CONDITIONS, GOALS, TEMPLATES
+from tests.shared_worlds import copy_database
 
 SECTIONS = {
     "Suffixes": "How often an attacked text",
@@ -33,42 +31,14 @@ SECTIONS = {
     "Capability": "worse than unsteered",
 }
 N = len(SMALL.arms) * len(SMALL.seeds)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("seeded") / "study.sqlite"
-    build_file(path)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield
-
-
-def opened(path: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
-    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{path}")
-    app = AppTest.from_file(str(APP), default_timeout=120)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    return app.switch_page("app_pages/hardness.py").run()
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.code)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+pytestmark = pytest.mark.usefixtures("fresh_pages")
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_answers_in_words(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, section: str
+    small_database: Path, monkeypatch: pytest.MonkeyPatch, section: str
 ) -> None:
-    app = opened(finished, monkeypatch, attack=section)
+    app = open_page(small_database, monkeypatch, "hardness", attack=section)
     assert not app.exception and not app.error
     said = words(app)
     assert app.subheader[0].value == "How hard is the detox to undo?"
@@ -76,26 +46,30 @@ def test_every_section_answers_in_words(
     assert "95 %" in said
 
 
-def test_a_study_without_attacks_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_without_attacks_says_what_to_run(
+    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "plain.sqlite"
-    engine = open_writer(build_file(path, TINY))
+    engine = open_writer(copy_database(tiny_database, path))
     with write_session(engine) as session:
         session.execute(delete(Attack))
         session.execute(delete(CapabilityScore))
     engine.dispose()
-    app = opened(path, monkeypatch)
+    app = open_page(path, monkeypatch, "hardness")
     assert not app.exception
     assert "hormesis run forum-full" in words(app) and "[hardness]" in words(app)
 
 
-def test_the_papers_figures_are_marked_as_references(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = words(opened(finished, monkeypatch, attack="Suffixes"))
+def test_the_papers_figures_are_marked_as_references(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = words(open_page(small_database, monkeypatch, "hardness", attack="Suffixes"))
     assert "†" in said or "secondary" in said
     assert "p = .13" in said and "not corrected" in said
 
 
-def test_read_queries_against_the_rows(finished: Path) -> None:
-    engine = open_reader(f"sqlite:///{finished}")
+def test_read_queries_against_the_rows(small_database: Path) -> None:
+    engine = open_reader(f"sqlite:///{small_database}")
     study = int(read.studies(engine)["id"][0])
     outcomes = read.attack_outcomes(engine, study)
     success = outcomes[(outcomes["attack"] == "suffix") & (outcomes["name"] == "success")]

@@ -17,7 +17,6 @@ import psutil
 import pytest
 
 from dashboard.launch import free_port, wait_until_open
-from tests.seeded_database import TINY, build_file
 from tests.viewer import viewing
 
 pytestmark = pytest.mark.slow
@@ -25,8 +24,8 @@ PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return build_file(tmp_path_factory.mktemp("launch") / "study.sqlite", TINY)
+def database(tiny_database: Path) -> str:
+    return f"sqlite:///{tiny_database}"
 
 
 @contextmanager

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from sqlalchemy import select, update
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.frame import MOST_POINTS, evenly, sample
 from dashboard.charts.heads import most_per_line, survival
-from dashboard.launch import APP
 from db import read
 from db.engine import open_writer
 from db.schema import Arm, Checkpoint, Projection, ProjectionPoint, StageRun, Study, TrainPoint
 from db.write import upsert, write_session
-from tests.seeded_database import TINY, build_file
+from tests.pages import open_page
+from tests.shared_worlds import copy_database
 from tests.viewer import Run
 
 MANY = 40_000
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield
+pytestmark = pytest.mark.usefixtures("fresh_pages")
 
 
 @pytest.fixture
-def crowded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def crowded(tiny_database: Path, tmp_path: Path) -> Path:
     """A study with a map of 40,000 directions, and curves of 20,000 steps for each arm."""
     path = tmp_path / "study.sqlite"
-    engine = open_writer(build_file(path, TINY))
+    engine = open_writer(copy_database(tiny_database, path))
     with write_session(engine) as session:
         study = session.execute(select(Study.id)).scalar_one()
         checkpoint = session.execute(select(Checkpoint.id)).scalars().first()
@@ -67,7 +58,6 @@ def crowded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             upsert(session, TrainPoint, steps, on=("arm_id", "step"))
         session.execute(update(StageRun).where(StageRun.id == 1).values(status="failed"))
     engine.dispose()
-    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{path}")
     return path
 
 
@@ -83,9 +73,10 @@ def captions(app: AppTest) -> str:
     return "\n".join(str(found.value) for found in app.caption)
 
 
-def test_a_map_of_many_directions_is_a_sample_and_says_so(crowded: Path) -> None:
-    app = AppTest.from_file(str(APP), default_timeout=120).run()
-    app = app.switch_page("app_pages/geometry.py").run()
+def test_a_map_of_many_directions_is_a_sample_and_says_so(
+    crowded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(crowded, monkeypatch, "geometry")
     assert not app.exception
     sent = charts(app)
     assert max(sent.values()) <= MOST_POINTS + 100
@@ -99,13 +90,11 @@ def test_a_map_of_many_directions_is_a_sample_and_says_so(crowded: Path) -> None
 
 
 @pytest.mark.parametrize("page", ["overview", "runs"])
-def test_long_training_curves_are_thinned_and_say_so(crowded: Path, page: str) -> None:
-    app = AppTest.from_file(str(APP), default_timeout=120)
-    if page == "runs":
-        app.query_params["tab"] = "Loss curves"
-    app.run()
-    if page == "runs":
-        app = app.switch_page("app_pages/runs.py").run()
+def test_long_training_curves_are_thinned_and_say_so(
+    crowded: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    query = {"tab": "Loss curves"} if page == "runs" else {}
+    app = open_page(crowded, monkeypatch, page, **query)
     assert not app.exception
     key = "overview_loss" if page == "overview" else "runs_loss"
     assert MOST_POINTS / 3 < charts(app)[key] <= MOST_POINTS
@@ -114,9 +103,8 @@ def test_long_training_curves_are_thinned_and_say_so(crowded: Path, page: str) -
 
 @pytest.mark.parametrize("page", ["overview", "tradeoffs"])
 def test_pages_read_the_summaries_they_show_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+    small_database: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    monkeypatch.setenv("HORMESIS_DB", build_file(tmp_path / "study.sqlite"))
     seen: list[pd.DataFrame] = []
     real = read.summaries
 
@@ -125,8 +113,8 @@ def test_pages_read_the_summaries_they_show_and_no_others(
         return seen[-1]
 
     monkeypatch.setattr(read, "summaries", noted)
-    app = AppTest.from_file(str(APP), default_timeout=120).run()
-    app = app.switch_page(f"app_pages/{page}.py").run()
+    # By way of the overview, so that its summaries count too.
+    app = open_page(small_database, monkeypatch).switch_page(f"app_pages/{page}.py").run()
     assert not app.exception and app.selectbox(key="prompts").value == "forum-prompts"
 
     def read_so_far() -> set[tuple[str, ...]]:

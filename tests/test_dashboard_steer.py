@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.launch import APP
 from db.engine import open_writer
 from db.schema import Prompt, PromptSet, Study
 from db.write import write_session
-from tests.service_world import PREFIX, World, build_world, server
+from tests.pages import clear_caches
+from tests.service_world import PREFIX, World
+from tests.shared_worlds import copy_database
 
 FIRST = "the baker sells soup"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def database(world: World, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Both studies have prompts; the one on real text must not show them unasked."""
-    made = build_world(tmp_path_factory.mktemp("home"))
-    engine = open_writer(made.url)
+    url = copy_database(world.home / "study.sqlite", tmp_path_factory.mktemp("steer") / "study.sqlite")
+    engine = open_writer(url)
     with write_session(engine) as session:
         for study in session.query(Study):
             prompts = PromptSet(study_id=study.id, name="prompts", revision="1", source="test")
@@ -32,21 +31,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
                     Prompt(prompt_set_id=prompts.id, position=place, text=text, kind=None, group=None)
                 )
     engine.dispose()
-    return made
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
+    return url
 
 
 @pytest.fixture(autouse=True)
-def surroundings(world: World, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HORMESIS_DB", world.url)
+def surroundings(database: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORMESIS_DB", database)
     monkeypatch.setenv("HORMESIS_SERVICE", address)
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    clear_caches()
 
 
 def opened(**query: str) -> AppTest:

@@ -23,7 +23,6 @@ from dashboard.stamp import stamp
 from db import read
 from db.engine import open_reader
 from pipeline.exporting import ExportError, export_tables
-from tests.seeded_database import TINY, build_file
 
 FACTS = {
     "study": "forum",
@@ -44,8 +43,8 @@ ROWS = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return build_file(tmp_path_factory.mktemp("exports") / "study.sqlite", TINY)
+def seeded(tiny_database: Path) -> str:
+    return f"sqlite:///{tiny_database}"
 
 
 def test_csv_is_read_back_whatever_is_in_it() -> None:

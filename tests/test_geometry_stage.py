@@ -35,7 +35,7 @@ from pipeline.registry import Inputs
 from pipeline.stages.geometry import DRAWS, measure_geometry
 from pipeline.stages.head_summary import write_head_summaries
 from pipeline.stages.spreads import spreads
-from tests.tiny_study import run, write_study
+from tests.tiny_study import finished_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("geometry"), pytest.mark.timeout(1800)]
 TABLES = (FeatureCosine, Entanglement, LensToken)
@@ -46,15 +46,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[StudyConte
     """A study of two arms with two seeds, run to its end."""
     from pipeline.stages.text import source_revisions
 
-    folder = tmp_path_factory.mktemp("geometry")
     changes = {'controls = ["clean-forum"]': "controls = []", "seeds = [0]": "seeds = [0, 1]"}
     changes |= {"probe_posts = 300": "probe_posts = 600", "random_directions = 2": "random_directions = 0"}
-    file = write_study(folder, changes | {"prompts = 24": "prompts = 12", "24_000": "16_000"})
-    done = run(folder / "home", "run", str(file), timeout=1700)
-    assert done.returncode == 0, done.stderr
+    changes |= {"prompts = 24": "prompts = 12", "24_000": "16_000"}
+    file, home = finished_study(tmp_path_factory, "geometry", changes, timeout=1700)
     config = load_study(str(file))
-    engine = open_writer(f"sqlite:///{folder / 'home' / 'hormesis.sqlite'}")
-    yield StudyContext(config, 1, folder / "home", engine), Inputs(config, source_revisions(config))
+    engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
+    yield StudyContext(config, 1, home, engine), Inputs(config, source_revisions(config))
     engine.dispose()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ from pipeline.registry import Inputs, arm_stages
 from pipeline.sources import SourceError
 from pipeline.stages.text import source_revisions
 from tests.harness_tasks import harness_folder
-from tests.tiny_study import run, write_study
+from tests.tiny_study import finished_study, run
 
 SECTIONS = """
 [projection]
@@ -216,20 +215,18 @@ def test_stages_follow_the_arms_asked_for() -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    folder = tmp_path_factory.mktemp("hardness")
-    harness_folder(folder, minimal_pairs(30))
-    asked = 'harness = ["local_items"]' if find_spec("lm_eval") else ""
-    sections = SECTIONS.replace("HARNESS", asked)
-    study = write_study(
-        folder, {"\n[projection]\nmax_points = 60\n": sections, 'controls = ["clean-forum"]': "controls = []"}
-    )
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    sections = SECTIONS.replace("HARNESS", 'harness = ["local_items"]' if find_spec("lm_eval") else "")
+    changes = {"\n[projection]\nmax_points = 60\n": sections, 'controls = ["clean-forum"]': "controls = []"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_DATASETS_CACHE", str(folder / "datasets"))
+        patch.setenv("HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets")))
         patch.setenv("HF_DATASETS_OFFLINE", "1")
-        done = run(folder / "home", "run", str(study))
-    assert done.returncode == 0, done.stderr
-    yield study, folder / "home"
+        return finished_study(
+            tmp_path_factory,
+            "hardness",
+            changes,
+            prepare=lambda folder: harness_folder(folder, minimal_pairs(30)),
+        )
 
 
 def table(home: Path, query: str) -> pd.DataFrame:
@@ -254,7 +251,7 @@ SCORES = (
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path, Path]) -> None:
     study, home = finished
     outcomes, scores = table(home, OUTCOMES), table(home, SCORES)
@@ -273,7 +270,7 @@ def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None:
     _, home = finished
     rates = "SELECT key, value FROM summary WHERE name LIKE 'suffix%' ORDER BY key"
@@ -291,7 +288,7 @@ def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_capability_rows_are_metrics_with_chance(finished: tuple[Path, Path]) -> None:
     _, home = finished
     scores = table(home, SCORES)
@@ -311,7 +308,7 @@ def test_capability_rows_are_metrics_with_chance(finished: tuple[Path, Path]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_a_harness_task_of_ones_own_agrees_in_every_condition(finished: tuple[Path, Path]) -> None:
     """A local task of the same items, named in the study file, run without a network, steering included."""
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
@@ -324,7 +321,7 @@ def test_a_harness_task_of_ones_own_agrees_in_every_condition(finished: tuple[Pa
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_attacks_lost_are_made_again_just_the_same(finished: tuple[Path, Path]) -> None:
     """As after a kill between two attacks: what is missing is made again, equal to before."""
     study, home = finished

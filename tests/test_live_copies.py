@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,21 +14,10 @@ import pytest
 from dashboard.live.client import TOKEN_VARIABLE, Event, Pane, Request, parse_events
 from dashboard.live.copies import curl, python
 from dashboard.live.run import LiveRun
-from tests.service_world import MEASURED, World, build_world, server
+from tests.service_world import MEASURED, World, server
 
 SECRET = "correct horse battery staple"
 HOSTILE = "it's \"quoted\" $HOME `id` \\n <b> \u202eabc \u05d0 😀 'end'\ttab"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
 
 
 def asked(world: World, prompt: str) -> Request:

@@ -33,7 +33,7 @@ from pipeline.reading import source_revisions
 from pipeline.registry import Inputs
 from pipeline.sources import SourceError, open_source
 from pipeline.stages.generate import row_seed
-from tests.tiny_study import rows, run, write_study
+from tests.tiny_study import finished_study, rows, run, write_study
 
 DOCUMENTS = ["the baker sells warm bread near the river", "rain", "stars and ships and the old chair " * 3]
 
@@ -246,11 +246,7 @@ SHARED = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("methods")
-    study = write_study(folder, ALL)
-    done = run(folder / "home", "run", str(study))
-    assert done.returncode == 0, done.stderr
-    return study, folder / "home"
+    return finished_study(tmp_path_factory, "methods", ALL)
 
 
 pytestmark = pytest.mark.xdist_group("methods")

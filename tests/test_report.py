@@ -16,7 +16,7 @@ from db import read
 from db.engine import open_reader, open_writer
 from db.schema import Generation, Study
 from db.write import write_session
-from tests.seeded_database import SMALL, build_file
+from tests.shared_worlds import copy_database
 from tests.test_exports import outside
 
 NAME = "seeded test data"
@@ -24,8 +24,8 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return build_file(tmp_path_factory.mktemp("report") / "study.sqlite", SMALL)
+def seeded(small_database: Path) -> str:
+    return f"sqlite:///{small_database}"
 
 
 def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -60,8 +60,8 @@ def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
     assert len(texts) and not any(str(text) in page for text in texts)
 
 
-def test_texts_asked_for_are_closed_and_only_text(tmp_path: Path) -> None:
-    url = build_file(tmp_path / "study.sqlite", SMALL)
+def test_texts_asked_for_are_closed_and_only_text(small_database: Path, tmp_path: Path) -> None:
+    url = copy_database(small_database, tmp_path / "study.sqlite")
     engine = open_writer(url)
     with write_session(engine) as session:
         session.execute(update(Generation).values(text=HOSTILE))

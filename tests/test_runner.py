@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +22,7 @@ from sqlalchemy import text
 from transformers import AutoModelForCausalLM
 
 from db.engine import open_reader, reading
-from tests.tiny_study import assert_same_rows, command, environment, rows, run, write_study
+from tests.tiny_study import assert_same_rows, command, environment, finished_study, rows, run, write_study
 
 KILLS = int(os.environ.get("HORMESIS_TEST_KILLS", "3"))
 
@@ -31,13 +30,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runner")]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study file and a home in which it ran undisturbed."""
-    folder = tmp_path_factory.mktemp("finished")
-    study = write_study(folder)
-    done = run(folder / "home", "run", str(study))
-    assert done.returncode == 0, done.stderr
-    yield study, folder / "home"
+    return finished_study(tmp_path_factory, "study")
 
 
 def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path]) -> None:

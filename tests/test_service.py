@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,7 +20,6 @@ from tests.service_world import (
     World,
     ask,
     asked,
-    build_world,
     events,
     pane,
     results,
@@ -29,17 +28,6 @@ from tests.service_world import (
 
 ENOUGH = 500
 """New tokens that keep the slow checkpoint busy for many seconds."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
 
 
 def offline(world: World, name: str, body: dict[str, Any]) -> list[Continuation]:

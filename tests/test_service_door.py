@@ -15,20 +15,9 @@ import httpx
 import pytest
 
 from backend.service.settings import ServiceError, Settings, checked, is_loopback
-from tests.service_world import PYTHON, World, ask, asked, build_world, pane, server
+from tests.service_world import PYTHON, World, ask, asked, pane, server
 
 SECRET = "correct horse battery staple"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
 
 
 BASE = pane(2)

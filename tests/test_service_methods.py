@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -16,22 +15,10 @@ from tests.service_world import (
     World,
     ask,
     asked,
-    build_world,
     pane,
     results,
     server,
 )
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
 
 
 def offline(world: World, body: dict[str, Any], one: dict[str, Any]) -> str:

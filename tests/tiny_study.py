@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from sqlalchemy import create_engine, text
+
+from tests.shared_worlds import copied_world
 
 STUDY = """
 name = "tiny"
@@ -103,6 +107,28 @@ def run(home: Path, *arguments: str, timeout: float = 400) -> subprocess.Complet
         timeout=timeout,
         check=False,
     )
+
+
+def finished_study(
+    factory: pytest.TempPathFactory,
+    name: str,
+    replace: dict[str, str] | None = None,
+    *,
+    prepare: Callable[[Path], object] = lambda folder: None,
+    timeout: float = 400,
+) -> tuple[Path, Path]:
+    """A study file and a home in which it ran to its end: run once for all workers, copied for this module.
+
+    `prepare` puts files beside the study's before it runs.
+    """
+
+    def build(folder: Path) -> None:
+        prepare(folder)
+        done = run(folder / "home", "run", str(write_study(folder, replace)), timeout=timeout)
+        assert done.returncode == 0, done.stderr
+
+    folder = copied_world(factory, name, build)
+    return folder / "tiny.toml", folder / "home"
 
 
 def rows(home: Path) -> dict[str, pd.DataFrame]:

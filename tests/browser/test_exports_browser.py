@@ -18,7 +18,6 @@ from playwright.sync_api import Browser, Page, expect
 from dashboard import exports as files
 from tests.browser.views import ATTACKS, Complaints, exports, fetched, row_count, saved, views
 from tests.screenshots import served, settle
-from tests.seeded_database import TINY, build_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = (
@@ -36,9 +35,9 @@ SHOWN = (
 
 
 @pytest.fixture(scope="module")
-def small_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def small_url(browser: Browser, tiny_database: Path) -> Iterator[str]:
     """A dashboard on a small seeded study."""
-    with served(build_file(tmp_path_factory.mktemp("small") / "study.sqlite", TINY)) as url:
+    with served(f"sqlite:///{tiny_database}") as url:
         yield url
 
 
@@ -186,8 +185,10 @@ def test_the_report_of_a_study_opens_without_a_network(
     assert not complaints.found
 
 
-def test_texts_in_a_report_stay_closed_until_they_are_opened(offline: Page, tmp_path: Path) -> None:
-    url = build_file(tmp_path / "study.sqlite", TINY)
+def test_texts_in_a_report_stay_closed_until_they_are_opened(
+    offline: Page, tiny_database: Path, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tiny_database}"
     out = tmp_path / "report.html"
     command = [sys.executable, "-m", "dashboard.report", "--db", url, "--study", "seeded test data"]
     subprocess.run([*command, "--out", str(out), "--texts"], check=True, capture_output=True)
