@@ -64,9 +64,14 @@ class World:
         method = f"random-{pane['control']}" if random else pane["direction"]
         heads = pane.get("heads") or SELECTED
         ranked = self.ranked[self.ids[name]]
-        places = ranked[:heads] if isinstance(heads, int) else [(one["layer"], one["head"]) for one in heads]
+        places = (
+            ranked[:heads] if isinstance(heads, int) else [(head["layer"], head["head"]) for head in heads]
+        )
         stored = [self.directions[self.ids[name], method][place] for place in places]
-        heads = [HeadDirection(one.layer, one.head, one.vector, one.sigma) for one in stored]
+        heads = [
+            HeadDirection(direction.layer, direction.head, direction.vector, direction.sigma)
+            for direction in stored
+        ]
         return iti(loaded.sites, heads, pane["scope"]), pane["strength"]
 
 
@@ -203,12 +208,12 @@ def server(world: World, *arguments: str, url: str | None = None, **environment:
 def pane(checkpoint: int, strength: float = 0.0, **more: Any) -> dict[str, Any]:
     """A pane as JSON; ITI where a strength is given."""
     method = "iti" if strength else "none"
-    whole = {"checkpoint_id": checkpoint, "method": method, "strength": strength, "heads": None,
+    body = {"checkpoint_id": checkpoint, "method": method, "strength": strength, "heads": None,
              "direction": "mass_mean", "scope": "generated", "control": None}  # fmt: skip
-    return whole | more
+    return body | more
 
 
-def asked(panes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+def request_body(panes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A request as JSON."""
     return {"panes": panes, "prompt": "the baker sells", "new_tokens": 24, "temperature": 1.0,
             "top_p": 0.9, "seed": 7} | more  # fmt: skip
@@ -232,6 +237,6 @@ def ask(address: str, body: dict[str, Any]) -> list[Event]:
         return list(events(response))
 
 
-def results(found: list[Event]) -> dict[int, dict[str, Any]]:
+def results(stream: list[Event]) -> dict[int, dict[str, Any]]:
     """The `done` events by pane."""
-    return {data["pane"]: data for name, data in found if name == "done"}
+    return {data["pane"]: data for name, data in stream if name == "done"}

@@ -82,11 +82,11 @@ def plant(
     chosen = chosen if kinds is None else chosen[chosen["kind"].isin(kinds)]
     with write_session(engine) as session:
         scorer_id = session.scalar(text("SELECT id FROM scorer WHERE name = :name").bindparams(name=scorer))
-        for one in chosen.itertuples():
-            ids = list(session.scalars(select(Generation.id).where(Generation.condition_id == one.condition)))
-            rng = np.random.default_rng(int(one.checkpoint))
+        for row in chosen.itertuples():
+            ids = list(session.scalars(select(Generation.id).where(Generation.condition_id == row.condition)))
+            rng = np.random.default_rng(int(row.checkpoint))
             hits = np.zeros(len(ids))
-            hits[: round(rate(float(one.share)) * len(ids))] = 1.0
+            hits[: round(rate(float(row.share)) * len(ids))] = 1.0
             values = [
                 {"generation_id": number, "scorer_id": scorer_id, "value": float(value)}
                 for number, value in zip(ids, rng.permutation(hits), strict=True)
@@ -97,12 +97,16 @@ def plant(
 def test_the_registry_is_complete_and_its_ids_are_unique() -> None:
     ids = [claim.id for claim in CLAIMS]
     assert len(set(ids)) == len(ids)
-    assert {one.split("-")[0] for one in ids} == {"C1", "C2", "C3", "C4", "C5", "R"}
+    assert {claim_id.split("-")[0] for claim_id in ids} == {"C1", "C2", "C3", "C4", "C5", "R"}
     for claim in CLAIMS:
         assert claim.question.endswith("?") and claim.estimand and claim.rows and "upported" in claim.rule
-    known = {claim.id for claim in CLAIMS}
-    assert set(paper._file()["claims"]) <= known
-    assert all("†" in paper.figure(one).text for one in known if paper.figure(one).value is not None)
+    claim_ids = {claim.id for claim in CLAIMS}
+    assert set(paper._file()["claims"]) <= claim_ids
+    assert all(
+        "†" in paper.figure(claim_id).text
+        for claim_id in claim_ids
+        if paper.figure(claim_id).value is not None
+    )
 
 
 @pytest.fixture
@@ -145,9 +149,9 @@ def test_a_value_is_the_difference_of_the_scores(engine: Engine) -> None:
 def test_holm_runs_within_a_family(engine: Engine) -> None:
     table = verdicts_of(engine)
     for family in ("paper", "readers"):
-        mine = table[(table["family"] == family) & table["p"].notna()]
-        assert len(mine) > 2
-        np.testing.assert_allclose(mine["p_holm"], holm(mine["p"].to_numpy()))
+        tested = table[(table["family"] == family) & table["p"].notna()]
+        assert len(tested) > 2
+        np.testing.assert_allclose(tested["p_holm"], holm(tested["p"].to_numpy()))
 
 
 def test_a_second_evaluation_changes_nothing(engine: Engine) -> None:
@@ -197,19 +201,19 @@ def test_arms_that_never_vary_do_not_make_dips(small_database: Path, tmp_path: P
 def add_toys(engine: Engine, config_hash: str, excess: dict[tuple[float, int], float]) -> None:
     """Runs of the disjoint setting whose rare features are this much more entangled than the controls."""
     with write_session(engine) as session:
-        found = session.scalar(select(ToyExperiment.id).where(ToyExperiment.hash == config_hash))
-        if found is None:
-            one = ToyExperiment(
+        experiment = session.scalar(select(ToyExperiment.id).where(ToyExperiment.hash == config_hash))
+        if experiment is None:
+            row = ToyExperiment(
                 hash=config_hash, setting="disjoint", config={}, features=12, dimensions=4, welch=0.4,
                 null_absolute=0.84, null_signed=0.7, packages={},
             )  # fmt: skip
-            session.add(one)
+            session.add(row)
             session.flush()
-            found = one.id
+            experiment = row.id
         for (share, seed), value in excess.items():
             run = ToyRun(
-                experiment_id=found, share=share, seed=seed, rare_loss=1, control_loss=1, rare_accuracy=0.5,
-                control_accuracy=1,
+                experiment_id=experiment, share=share, seed=seed, rare_loss=1, control_loss=1,
+                rare_accuracy=0.5, control_accuracy=1,
             )  # fmt: skip
             session.add(run)
             session.flush()

@@ -28,8 +28,8 @@ def test_every_page_opens(small_database: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_overview_answers_first_and_says_n(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = words(open_page(small_database, monkeypatch))
-    assert "matched cost" in said and "seeds, n =" in said and "supported" in said
+    page_words = words(open_page(small_database, monkeypatch))
+    assert "matched cost" in page_words and "seeds, n =" in page_words and "supported" in page_words
     assert "forum-prompts" in str(open_page(small_database, monkeypatch).selectbox(key="prompts").value)
 
 
@@ -37,14 +37,14 @@ def test_overview_shows_stored_verdicts_and_how_they_were_tested(
     small_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_page(small_database, monkeypatch)
-    said = words(app)
-    assert "sees a true difference" in said and "Holm" in said and "†" in said
+    page_words = words(app)
+    assert "sees a true difference" in page_words and "Holm" in page_words and "†" in page_words
     table = app.table[0].value
     assert {"Claim", "Paper †", "p (Holm)", "Sees"} <= set(table.columns)
     assert "Toxic text in pretraining raises the unsteered model's toxicity" in set(table["Claim"])
     app.segmented_control(key="claims").set_value("Its readers'").run()
     readers = set(app.table[0].value["Claim"])
-    assert any("control" in one or "added text" in one for one in readers)
+    assert any("control" in statement or "added text" in statement for statement in readers)
     claim = next(iter(sorted(readers)))
     app.selectbox(key="claim").select(claim).run()
     assert "Estimand:" in words(app) and "Rule:" in words(app)

@@ -40,10 +40,10 @@ def test_every_section_answers_in_words(
 ) -> None:
     app = open_page(small_database, monkeypatch, "hardness", attack=section)
     assert not app.exception and not app.error
-    said = words(app)
+    page_words = words(app)
     assert app.subheader[0].value == "How hard is the detox to undo?"
-    assert SECTIONS[section] in said
-    assert "95 %" in said
+    assert SECTIONS[section] in page_words
+    assert "95 %" in page_words
 
 
 def test_a_study_without_attacks_says_what_to_run(
@@ -63,9 +63,9 @@ def test_a_study_without_attacks_says_what_to_run(
 def test_the_papers_figures_are_marked_as_references(
     small_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = words(open_page(small_database, monkeypatch, "hardness", attack="Suffixes"))
-    assert "†" in said or "secondary" in said
-    assert "p = .13" in said and "not corrected" in said
+    page_words = words(open_page(small_database, monkeypatch, "hardness", attack="Suffixes"))
+    assert "†" in page_words or "secondary" in page_words
+    assert "p = .13" in page_words and "not corrected" in page_words
 
 
 def test_read_queries_against_the_rows(small_database: Path) -> None:
@@ -74,9 +74,9 @@ def test_read_queries_against_the_rows(small_database: Path) -> None:
     outcomes = read.attack_outcomes(engine, study)
     success = outcomes[(outcomes["attack"] == "suffix") & (outcomes["name"] == "success")]
     assert len(success) == N * len(CONDITIONS) * 2
-    one = success[success["setting"] == "gcg"].iloc[0]
-    trials = read.attack_trials(engine, int(one["attack_id"]))
-    assert len(trials) == GOALS and trials["success"].mean() == pytest.approx(one["value"])
+    outcome = success[success["setting"] == "gcg"].iloc[0]
+    trials = read.attack_trials(engine, int(outcome["attack_id"]))
+    assert len(trials) == GOALS and trials["success"].mean() == pytest.approx(outcome["value"])
     relearned = outcomes[(outcomes["attack"] == "relearn") & (outcomes["name"] == "steps")]
     assert len(relearned) == N * (len(CONDITIONS) - 1)
     assert relearned["value"].isna().sum() == relearned["high"].isna().sum() > 0
@@ -95,10 +95,10 @@ ARM = {"kind": "toxic", "share": 0.1, "condition": "none", "method": "none", "ma
 
 def test_means_over_seeds_hold_the_spread_between_them() -> None:
     rows = pd.DataFrame([ARM | {"value": v, "low": v - 1, "high": v + 1, "n": 64} for v in (10.0, 14.0)])
-    one = over_seeds(rows).iloc[0]
-    assert one["value"] == 12 and one["n_seeds"] == 2
+    mean = over_seeds(rows).iloc[0]
+    assert mean["value"] == 12 and mean["n_seeds"] == 2
     # var of the two values is 8; half width sqrt((8 * 1.96^2 + 1) / 2).
-    assert one["high"] - 12 == pytest.approx(((8 * 1.96**2 + 1) / 2) ** 0.5)
+    assert mean["high"] - 12 == pytest.approx(((8 * 1.96**2 + 1) / 2) ** 0.5)
     assert over_seeds(rows.assign(name="drift", value=[1.0, 9.0])).iloc[0]["low"] < 0
     bounded = over_seeds(rows.assign(name="toxicity", value=[1.0, 9.0])).iloc[0]
     assert bounded["low"] == 0, "toxicity has no values below zero"
@@ -113,9 +113,9 @@ def test_openness_is_a_difference_of_differences() -> None:
             value = change + extra
             rows.append(ARM | {"label": label, "setting": setting, "value": value, "low": value - 3,
                                "high": value + 3, "n": 64})  # fmt: skip
-    (one,) = _more_open(pd.DataFrame(rows)).itertuples()
-    assert one.value == pytest.approx(4) and one.frames == 2
-    assert one.high - one.value == pytest.approx(18**0.5)
+    (row,) = _more_open(pd.DataFrame(rows)).itertuples()
+    assert row.value == pytest.approx(4) and row.frames == 2
+    assert row.high - row.value == pytest.approx(18**0.5)
 
 
 def test_charts_keep_what_is_beyond_the_budget() -> None:
@@ -126,8 +126,8 @@ def test_charts_keep_what_is_beyond_the_budget() -> None:
             | {"seed": 1, "value": float("nan"), "low": 40.0, "high": float("nan"), "n": 64, "censored": 0.9},
         ]
     )
-    made = steps_needed(rows, ["Unsteered"], 64, dark=False)
-    trace = made.data[0]
+    figure = steps_needed(rows, ["Unsteered"], 64, dark=False)
+    trace = figure.data[0]
     assert list(trace.marker.symbol) == ["circle", "triangle-up-open"]
     assert [2**y - 1 for y in trace.y] == pytest.approx([12.0, 64.0])
     assert trace.y[0] + trace.error_y.array[0] == pytest.approx(math.log2(21)), "the interval's upper end"
@@ -136,12 +136,12 @@ def test_charts_keep_what_is_beyond_the_budget() -> None:
 
 def test_charts_draw_references_and_levels() -> None:
     rows = pd.DataFrame([ARM | {"value": 0.4, "low": 0.2, "high": 0.6, "n": 12, "n_seeds": 2}])
-    made = by_condition(
+    figure = by_condition(
         rows, ["Unsteered"], "Success", dark=True, factor=100, level=(0.5, "chance"),
         reference=[("Unsteered", 80.0, "paper"), ("Elsewhere", 1.0, "dropped")],
     )  # fmt: skip
-    assert made.data[0].y[0] == pytest.approx(40) and list(made.data[1].y) == [80.0]
-    assert made.layout.shapes[0].y0 == 50
+    assert figure.data[0].y[0] == pytest.approx(40) and list(figure.data[1].y) == [80.0]
+    assert figure.layout.shapes[0].y0 == 50
     line = curves(rows.assign(x=0.0), ["Unsteered"], "Steps", "y", dark=False, logarithmic=True)
     assert list(line.data[0].x) == [0.0]
     cells = pd.DataFrame(

@@ -76,13 +76,15 @@ def test_it_starts_a_service_and_ends_with_its_parent(database: str) -> None:
         launched(database, "--parent", str(parent.pid)) as (process, url),
     ):
         wait_until_open(url, process, PATIENCE)
-        seen = psutil.Process(process.pid)
-        assert becomes_true(lambda: any("backend.service" in one.cmdline() for one in seen.children()))
-        children = seen.children(recursive=True)
+        launcher = psutil.Process(process.pid)
+        assert becomes_true(
+            lambda: any("backend.service" in child.cmdline() for child in launcher.children())
+        )
+        children = launcher.children(recursive=True)
         parent.kill()
         parent.wait()
         assert process.wait(timeout=PATIENCE) == 0
-        assert becomes_true(lambda: not any(one.is_running() for one in children))
+        assert becomes_true(lambda: not any(child.is_running() for child in children))
 
 
 def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path) -> None:

@@ -51,24 +51,24 @@ def opened(**query: str) -> AppTest:
     return app
 
 
-def said(app: AppTest, key: str) -> list[str]:
+def choices(app: AppTest, key: str) -> list[str]:
     return [str(app.selectbox(key=f"{key}{number}").value) for number in range(1, 5)]
 
 
 def warnings(app: AppTest) -> str:
-    return " ".join(str(one.value) for one in app.warning)
+    return " ".join(str(warning.value) for warning in app.warning)
 
 
 def test_panes_begin_with_the_most_toxic_arm_and_the_clean_one(world: World) -> None:
     app = opened(study="forum", panes="4")
     ten, none = "10 % toxic, seed 0", "0 % toxic, seed 0"
-    assert said(app, "model") == [ten, ten, none, none]
-    assert said(app, "method") == ["none", "iti", "none", "iti"]
+    assert choices(app, "model") == [ten, ten, none, none]
+    assert choices(app, "method") == ["none", "iti", "none", "iti"]
     # The method a pane begins with is one that its own model offers.
     app = opened(study="forum", panes="4", model3=ten, model4="slow")
-    assert said(app, "method") == ["none", "iti", "none", "none"]
+    assert choices(app, "method") == ["none", "iti", "none", "none"]
     app.selectbox(key="method3").set_value("prompt").run()
-    assert [str(one.value) for one in app.code] == [PREFIX.strip()]
+    assert [str(block.value) for block in app.code] == [PREFIX.strip()]
 
 
 def test_a_prompt_of_real_text_is_not_shown_before_it_is_asked_for() -> None:
@@ -131,13 +131,13 @@ def test_a_link_sets_the_controls(link: str) -> None:
 )
 def test_what_does_not_fit_is_said_and_changes_nothing(text: str, part: str) -> None:
     app = opened(study="forum")
-    before = said_all(app)
+    before = settings_of(app)
     app.text_area(key="load_text").set_value(text)
     app.button(key="load").click().run()
     assert part in warnings(app)
-    assert said_all(app) == before
+    assert settings_of(app) == before
 
 
-def said_all(app: AppTest) -> dict[str, object]:
+def settings_of(app: AppTest) -> dict[str, object]:
     keys = ("prompt", "panes", "model1", "method1", "model2", "method2", "strength2", "scope2", "seed")
     return {key: app.session_state[key] for key in keys}

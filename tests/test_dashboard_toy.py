@@ -56,12 +56,12 @@ def page(toys: Path, tmp_path: Path) -> Path:
 
 def test_the_page_answers_without_any_study(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page(page, monkeypatch, "toy")
-    said = words_of(app)
+    page_words = words_of(app)
     assert not app.exception and not app.error
-    assert "No study" not in said and app.subheader[0].value == "Are rare features entangled?"
-    assert "4 configurations tried" in said and "2 seeds" in said
+    assert "No study" not in page_words and app.subheader[0].value == "Are rare features entangled?"
+    assert "4 configurations tried" in page_words and "2 seeds" in page_words
     for title in ("Entanglement over the share", "frozen at r = 1", "Length of the directions"):
-        assert title in said
+        assert title in page_words
     assert any("hormesis toy --setting" in block.value for block in app.code)
 
 
@@ -98,11 +98,11 @@ def test_answers_follow_the_rows(page: Path, monkeypatch: pytest.MonkeyPatch) ->
             session.execute(update(ToyEffect).values(value=value, low=low, high=high))
         engine.dispose()
         clear_caches()
-        said = words_of(open_page(page, monkeypatch, "toy", toy_setting="Literal (shared states)"))
-        assert expected in said
+        page_words = words_of(open_page(page, monkeypatch, "toy", toy_setting="Literal (shared states)"))
+        assert expected in page_words
         status = words.said(low, high)
-        assert f"states shared by the chains: **{status}**" in said
-        assert f"weighted by the mixture: **{status}**" in said
+        assert f"states shared by the chains: **{status}**" in page_words
+        assert f"weighted by the mixture: **{status}**" in page_words
 
 
 def test_a_database_without_runs_and_none_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,27 +134,27 @@ def test_runs_under_way_are_shown_and_silent_ones_called_so(
 
 
 def test_the_command_of_the_form_is_the_one_that_runs(tmp_path: Path) -> None:
-    given = process.arguments(
+    command = process.arguments(
         "bottleneck", {"width": 4, "steps": 5, "weight_decay": None}, shares=".01,1", seeds="2"
     )
-    assert " ".join(given) == "toy --setting bottleneck --shares .01,1 --seeds 2 --width 4 --steps 5"
+    assert " ".join(command) == "toy --setting bottleneck --shares .01,1 --seeds 2 --width 4 --steps 5"
     home = Home(tmp_path, f"sqlite:///{tmp_path / 'hormesis.sqlite'}")
-    begun = process.start(home, given)
+    begun = process.start(home, command)
     with pytest.raises(RunProblem, match="still running"):
-        process.start(home, given)
+        process.start(home, command)
     assert begun.process.wait(timeout=120) == 0
     assert process.running(home) is None and process.ended_badly(home) is None
     assert len(read.toy_measures(open_reader(home.url), 1, "means")) == 8
-    process.start(home, [*given, "--width", "1"]).process.wait(timeout=120)
+    process.start(home, [*command, "--width", "1"]).process.wait(timeout=120)
     assert "width" in str(process.ended_badly(home))
 
 
 def test_means_over_seeds_are_students() -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"share": np.repeat([0.1, 1.0], 5), "u": rng.standard_normal(10)})
-    found = rows.over_seeds(table, "u").iloc[0]
+    mean = rows.over_seeds(table, "u").iloc[0]
     interval = stats.ttest_1samp(table["u"][:5], 0).confidence_interval()
-    assert (found["low"], found["high"]) == pytest.approx((interval.low, interval.high))
+    assert (mean["low"], mean["high"]) == pytest.approx((interval.low, interval.high))
     assert rows.over_seeds(table.iloc[:1], "u")["low"].isna().all()
 
 
@@ -163,11 +163,11 @@ def test_effects_of_runs_average_to_the_stored_effect(toys: Path) -> None:
     effects = read.toy_effects(engine)
     for cosine in rows.COSINES:
         table = read.toy_measures(engine, 1, "balanced")
-        found = rows.run_effects(table[table["network"] == "trained"], cosine)
+        effects_of_runs = rows.run_effects(table[table["network"] == "trained"], cosine)
         stored = words.pick(
             effects, experiment_id=1, probe="balanced", network="trained", cosine=cosine, split="all"
         )
-        assert found["effect"].mean() == pytest.approx(stored["value"].iloc[0])
+        assert effects_of_runs["effect"].mean() == pytest.approx(stored["value"].iloc[0])
 
 
 def test_principal_axes_keep_angles_and_say_what_they_hold() -> None:

@@ -58,11 +58,11 @@ def test_asking_for_it_makes_no_other_study() -> None:
     assert len(hashes) == 4
     assert models(load_study("forum-full")) == 4 * 10 * 9
     configs, request = asked(asking())
-    assert [one.setting for one in configs] == ["bottleneck"] and request.seeds == (0, 1)
+    assert [config.setting for config in configs] == ["bottleneck"] and request.seeds == (0, 1)
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "part"),
     [
         ({"settings": ["nonsense"]}, "toy.settings"),
         ({"settings": ["literal", "literal"]}, "names a setting twice"),
@@ -70,8 +70,8 @@ def test_asking_for_it_makes_no_other_study() -> None:
         ({"steps": 3}, "unknown key 'toy.steps'"),
     ],
 )
-def test_mistakes_are_one_line(section: dict[str, object], said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as error:
+def test_mistakes_are_one_line(section: dict[str, object], part: str) -> None:
+    with pytest.raises(ConfigError, match=part) as error:
         asking(**section)
     assert "\n" not in str(error.value)
 

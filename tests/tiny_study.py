@@ -93,8 +93,8 @@ def command(*arguments: str) -> list[str]:
 
 def environment(home: Path) -> dict[str, str]:
     """Environment of a run with a home of its own."""
-    kept = {name: value for name, value in os.environ.items() if name != "HORMESIS_DB"}
-    return {**kept, "HORMESIS_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    variables = {name: value for name, value in os.environ.items() if name != "HORMESIS_DB"}
+    return {**variables, "HORMESIS_HOME": str(home), "OMP_NUM_THREADS": "1"}
 
 
 def run(home: Path, *arguments: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
@@ -134,19 +134,19 @@ def finished_study(
 def rows(home: Path) -> dict[str, pd.DataFrame]:
     """Every table of a home's database under its natural keys, sorted, without times and ids."""
     engine = create_engine(f"sqlite:///{home / 'hormesis.sqlite'}")
-    found: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     with engine.connect() as connection:
         for name, query in KEYS.items():
             frame = pd.read_sql(text(query), connection)
             texts = [column for column in frame.columns if not pd.api.types.is_float_dtype(frame[column])]
-            found[name] = frame.sort_values(texts).reset_index(drop=True)
+            tables[name] = frame.sort_values(texts).reset_index(drop=True)
     engine.dispose()
-    return found
+    return tables
 
 
 def assert_same_rows(first: Path, second: Path) -> None:
     """Two homes hold the same rows, numbers equal to 1e-6."""
-    one, other = rows(first), rows(second)
+    expected, other = rows(first), rows(second)
     for name in KEYS:
-        assert len(one[name]) > 0, f"{name} is empty"
-        pd.testing.assert_frame_equal(one[name], other[name], rtol=0, atol=1e-6, obj=name)
+        assert len(expected[name]) > 0, f"{name} is empty"
+        pd.testing.assert_frame_equal(expected[name], other[name], rtol=0, atol=1e-6, obj=name)

@@ -111,7 +111,7 @@ def test_every_trouble_with_the_database_is_said_and_passes(
         says(both, "No study yet", "study.sqlite")
         (tmp_path / "away.sqlite").rename(path)
         shows_the_study(overview, runs)
-        assert not [line for one in complaints for line in one.found]
+        assert not [line for complaint in complaints for line in complaint.messages]
 
 
 def test_pages_that_need_no_study_stay_open(page: Page, tmp_path: Path) -> None:
@@ -133,10 +133,10 @@ def test_a_study_half_done_failed_or_silent_is_called_so_as_it_changes(
     path = tmp_path / "study.sqlite"
     put(tiny_database, path)
     set_stage = "UPDATE stage_run SET status = ?, heartbeat = ?, done = 40, host = 'elsewhere', error = ?"
-    one = " WHERE id = (SELECT max(id) FROM stage_run)"
+    latest = " WHERE id = (SELECT max(id) FROM stage_run)"
 
     def stage(status: str, heard: datetime, error: str | None = None) -> None:
-        change(path, set_stage + one, status, heard.strftime("%Y-%m-%d %H:%M:%S.%f"), error)
+        change(path, set_stage + latest, status, heard.strftime("%Y-%m-%d %H:%M:%S.%f"), error)
 
     with served(f"sqlite:///{path}") as url:
         overview, runs = context.new_page(), context.new_page()
