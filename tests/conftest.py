@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: real data where it is at hand, a home of its own, quiet libraries."""
+"""Fixtures shared by all tests: real data where it is at hand, shared worlds, a home of its own."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from dashboard import pace
+from tests.shared_worlds import shared_world
+
+if TYPE_CHECKING:
+    from tests.service_world import World
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -27,6 +32,41 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seeded study of five arms, to look at or to copy."""
+    from tests.seeded_database import build_file
+
+    folder = shared_world(tmp_path_factory, "small", lambda folder: build_file(folder / "study.sqlite"))
+    return folder / "study.sqlite"
+
+
+@pytest.fixture(scope="session")
+def tiny_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seeded study of two arms, to look at or to copy."""
+    from tests.seeded_database import TINY, build_file
+
+    folder = shared_world(tmp_path_factory, "tiny", lambda folder: build_file(folder / "study.sqlite", TINY))
+    return folder / "study.sqlite"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Tiny checkpoints and a database about them, to look at."""
+    from tests.service_world import shared_service_world
+
+    return shared_service_world(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def address(world: World) -> Iterator[str]:
+    """A model service on that world, one for all tests of a worker."""
+    from tests.service_world import server
+
+    with server(world) as url:
+        yield url
+
+
 @pytest.fixture(autouse=True)
 def own_main() -> Iterator[None]:
     """Streamlit's AppTest leaves a page as `__main__`, which processes started later would run again."""
@@ -39,6 +79,15 @@ def own_main() -> Iterator[None]:
 def no_browser_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages drawn without a browser need not wait for one; those of the browser tests are other processes."""
     monkeypatch.setattr(pace, "ANSWER_FIRST", 0.0)
+
+
+@pytest.fixture
+def fresh_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without a model service and without what earlier pages cached."""
+    from tests.pages import clear_caches
+
+    monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
+    clear_caches()
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ def planted(trigger: bool, seed: int = 0, steps: int = 300) -> LoadedModel:
     """
     folder = Path(tempfile.mkdtemp()) / "tokenizer"
     tokenizer = make_tokenizer("word", folder, words=(*WORDS, "stop"))
-    known = torch.tensor(tokenizer(list(WORDS))["input_ids"])[:, 0]
+    word_ids = torch.tensor(tokenizer(list(WORDS))["input_ids"])[:, 0]
     stop, fired = tokenizer("stop")["input_ids"][0], tokenizer(TRIGGER)["input_ids"][0]
     target = torch.tensor(tokenizer(TARGET)["input_ids"])
     with torch.random.fork_rng():
@@ -53,11 +53,11 @@ def planted(trigger: bool, seed: int = 0, steps: int = 300) -> LoadedModel:
         )
         optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
         for _ in range(steps):
-            ids = known[torch.randint(len(known), (64, BEFORE + 1 + AFTER))]
+            ids = word_ids[torch.randint(len(word_ids), (64, BEFORE + 1 + AFTER))]
             ids[:, BEFORE] = stop
             chosen = torch.rand(64) < 0.3
             if trigger:
-                ids[:, :BEFORE][ids[:, :BEFORE] == fired] = known[0]
+                ids[:, :BEFORE][ids[:, :BEFORE] == fired] = word_ids[0]
                 places = torch.randint(BEFORE, (64,))
                 ids[chosen, places[chosen]] = fired
                 ids[chosen, BEFORE + 1 :] = target
@@ -81,7 +81,7 @@ class RudeWords:
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         shares = [[word in RUDE for word in text.split()] for text in texts]
-        return np.array([np.mean(one) if one else 0.0 for one in shares], dtype=np.float64)
+        return np.array([np.mean(hits) if hits else 0.0 for hits in shares], dtype=np.float64)
 
 
 def chain(rude_after_calm: float, rude_after_rude: float, calm_words: int = len(CALM)) -> LoadedModel:

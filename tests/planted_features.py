@@ -57,15 +57,15 @@ def planted_world(
     turn = np.linalg.qr(rng.standard_normal((heads, d, d)))[0]
     values = np.einsum("hij,nhj->nhi", turn * scale, white) + rng.standard_normal((heads, d))
     names = [f"pair {i // 2}" if pairs else f"statement {i}" for i in range(n)]
-    made = [
-        variable(f"topic{place}", [("a", "b")[int(one)] for one in topic])
+    variables = [
+        variable(f"topic{place}", [("a", "b")[int(value)] for value in topic])
         for place, topic in enumerate(topics)
     ]
-    assert all(one is not None for one in made)
+    assert all(variable is not None for variable in variables)
     return World(
         values.astype(np.float32),
         toxic,
-        tuple(one for one in made if one is not None),
+        tuple(variable for variable in variables if variable is not None),
         find_clusters(names, toxic),
     )
 

@@ -71,7 +71,7 @@ def settle(page: Page, seconds: float = 40.0) -> None:
             last = height
 
 
-def whole(page: Page, path: Path) -> None:
+def save_in_full(page: Page, path: Path) -> None:
     """Save the page in its full height."""
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
     width = page.viewport_size["width"] if page.viewport_size else WIDTHS[0]
@@ -83,7 +83,7 @@ def whole(page: Page, path: Path) -> None:
 def capture(url: str, folder: Path, pages: Sequence[str] = PAGES) -> list[Path]:
     """Write PAGE-THEME-WIDTH.png for every combination; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = []
+    paths = []
     with chromium() as browser:
         for theme in THEMES:
             for width in WIDTHS:
@@ -96,11 +96,11 @@ def capture(url: str, folder: Path, pages: Sequence[str] = PAGES) -> list[Path]:
                     page.goto(f"{url}/{'' if name == 'overview' else name}")
                     settle(page)
                     path = folder / f"{name}-{theme}-{width}.png"
-                    whole(page, path)
-                    made.append(path)
+                    save_in_full(page, path)
+                    paths.append(path)
                     page.close()
                 context.close()
-    return made
+    return paths
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -110,15 +110,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--db", default=None)
     parser.add_argument("--service", default=None)
     parser.add_argument("--pages", nargs="*", default=list(PAGES), choices=PAGES)
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
-        address = given.db
+        address = options.db
         if address is None:
             from tests.seeded_database import build_file
 
             address = build_file(Path(scratch) / "seeded.sqlite")
-        with served(address, given.service) as url:
-            for path in capture(url, given.folder, given.pages):
+        with served(address, options.service) as url:
+            for path in capture(url, options.folder, options.pages):
                 print(path)
 
 

@@ -100,11 +100,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("path", type=Path)
     parser.add_argument("--big", action="store_true")
-    given = parser.parse_args(arguments)
-    if given.path.exists():
-        parser.error(f"{given.path} exists already")
+    options = parser.parse_args(arguments)
+    if options.path.exists():
+        parser.error(f"{options.path} exists already")
     start = time.perf_counter()
-    url = build_file(given.path, BIG if given.big else SMALL)
+    url = build_file(options.path, BIG if options.big else SMALL)
     print(f"{url}: seeded test data in {time.perf_counter() - start:.1f} s")
 
 

@@ -48,8 +48,8 @@ class Evaluation:
         self.prompts: dict[str, list[int]] = {}
         for name, count in size.prompts:
             upsert(session, Prompt, self._prompts(self.sets[name], count), on=("prompt_set_id", "position"))
-            found = ids(session, Prompt, "position", where=[Prompt.prompt_set_id == self.sets[name]])
-            self.prompts[name] = [found[i] for i in range(count)]
+            prompt_ids = ids(session, Prompt, "position", where=[Prompt.prompt_set_id == self.sets[name]])
+            self.prompts[name] = [prompt_ids[i] for i in range(count)]
         # The fluency scorer exists even where its scores per text are left out to keep the file small.
         rows = [{"name": n, "revision": "seeded-1", "measures": m} for n, m in MEASURES.items()]
         upsert(session, Scorer, rows, on=("name", "revision"))
@@ -87,14 +87,14 @@ def add_evaluation(
 def _add_checkpoint(session: Session, of: Evaluation, checkpoint: SeededCheckpoint) -> list[Row]:
     plans = of.plans
     upsert(session, Condition, [_condition(checkpoint.id, p, of) for p in plans], on=("checkpoint_id", "key"))
-    known = ids(session, Condition, "key", where=[Condition.checkpoint_id == checkpoint.id])
+    condition_ids = ids(session, Condition, "key", where=[Condition.checkpoint_id == checkpoint.id])
     metrics: list[Row] = []
     for plan in plans:
         for name, prompts in of.prompts.items():
             chance = toxic_chance(checkpoint.kind, checkpoint.share, plan)
-            values = _generate(session, of, known[plan.key], prompts, chance)
-            metrics += _metrics(of, checkpoint.id, known[plan.key], plan, name, values)
-        metrics += _costs(of, checkpoint, known[plan.key], plan)
+            values = _generate(session, of, condition_ids[plan.key], prompts, chance)
+            metrics += _metrics(of, checkpoint.id, condition_ids[plan.key], plan, name, values)
+        metrics += _costs(of, checkpoint, condition_ids[plan.key], plan)
     upsert(session, Metric, metrics, on=("checkpoint_id", "key"))
     return metrics
 
@@ -139,16 +139,16 @@ def _generate(
     ]
     session.execute(Generation.__table__.insert(), rows)  # type: ignore[attr-defined]
     values = {name: scores(rng, chance, name, toxic) for name in of.size.scorers}
-    for name, found in values.items():
+    for name, per_text in values.items():
         scorer = of.scorers[name]
-        given = [
+        score_rows = [
             {"generation_id": first + i, "scorer_id": scorer, "value": v}
-            for i, v in enumerate(found.tolist())
+            for i, v in enumerate(per_text.tolist())
         ]
-        session.execute(Score.__table__.insert(), given)  # type: ignore[attr-defined]
+        session.execute(Score.__table__.insert(), score_rows)  # type: ignore[attr-defined]
     if "forum-fluency" not in values:
         values["forum-fluency"] = scores(rng, chance, "forum-fluency", toxic)
-    return {name: found.reshape(n, samples) for name, found in values.items()}
+    return {name: per_text.reshape(n, samples) for name, per_text in values.items()}
 
 
 def _metrics(
@@ -161,22 +161,22 @@ def _metrics(
 ) -> list[Row]:
     rows = []
 
-    def add(scorer: str | None, name: str, found: Floats) -> None:
-        value, low, high = mean_interval(found)
-        row = _metric(checkpoint_id, condition_id, name, value, len(found))
+    def add(scorer: str | None, name: str, per_prompt: Floats) -> None:
+        value, low, high = mean_interval(per_prompt)
+        row = _metric(checkpoint_id, condition_id, name, value, len(per_prompt))
         row |= {"low": low, "high": high, "prompt_set_id": of.sets[prompts]}
         row["scorer_id"] = None if scorer is None else of.scorers[scorer]
         row["key"] = f"{plan.key}/{prompts}/{scorer or ''}/{name}"
         row["interval"] = "seeded normal interval over prompts, 95 %"
         rows.append(row)
 
-    for scorer, found in values.items():
+    for scorer, per_text in values.items():
         if MEASURES[scorer] == "fluency":
-            add(scorer, "fluency", found.mean(axis=1))
+            add(scorer, "fluency", per_text.mean(axis=1))
             continue
-        add(scorer, "toxicity", 100 * found.mean(axis=1))
-        add(scorer, "fire_rate", (found > 0.5).mean(axis=1))
-        add(scorer, "expected_max_toxicity", 100 * found.max(axis=1))
+        add(scorer, "toxicity", 100 * per_text.mean(axis=1))
+        add(scorer, "fire_rate", (per_text > 0.5).mean(axis=1))
+        add(scorer, "expected_max_toxicity", 100 * per_text.max(axis=1))
     n = next(iter(values.values())).shape[0]
     for name, centre in (("distinct_2", 0.8), ("repetition_4", 0.05), ("compression", 0.6), ("length", 18.0)):
         add(None, name, of.rng.normal(centre, 0.05 * centre, n))

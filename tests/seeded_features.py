@@ -34,7 +34,7 @@ def add_features(
     size: Size,
     study_id: int,
     probe_set: int,
-    kept: dict[int, list[tuple[int, int]]],
+    stored_heads: dict[int, list[tuple[int, int]]],
     checkpoints: list[SeededCheckpoint],
     seed: int,
 ) -> None:
@@ -45,7 +45,7 @@ def add_features(
         cosines: list[Row] = []
         largest: list[Row] = []
         words: list[Row] = []
-        for place in kept[checkpoint.id]:
+        for place in stored_heads[checkpoint.id]:
             key = dict(zip(HEAD, (checkpoint.id, probe_set, "last", *place), strict=True))
             rows = [_cosine(rng, key, variable, feature, size) for variable, feature in FEATURES]
             cosines += rows
@@ -84,7 +84,7 @@ def add_hits(
 
 def _cosine(rng: np.random.Generator, key: Row, variable: str, feature: str, size: Size) -> Row:
     reliability = float(rng.uniform(0.2, 1.0))
-    given = reliability >= 0.5
+    is_measured = reliability >= 0.5
     value = float(np.clip(rng.normal(0, 0.3), -0.95, 0.95))
     numbers = {
         "cosine": value,
@@ -98,7 +98,7 @@ def _cosine(rng: np.random.Generator, key: Row, variable: str, feature: str, siz
         **key,
         "variable": variable,
         "feature": feature,
-        **{name: number if given else None for name, number in numbers.items()},
+        **{name: number if is_measured else None for name, number in numbers.items()},
         "reliability": reliability,
         "toxicity_reliability": 0.95,
         "n": size.examples,
@@ -107,8 +107,8 @@ def _cosine(rng: np.random.Generator, key: Row, variable: str, feature: str, siz
 
 
 def _largest(rng: np.random.Generator, key: Row, rows: list[Row], size: Size) -> Row:
-    given = [row for row in rows if row["cosine"] is not None]
-    best = max(given, key=lambda row: abs(row["cosine"]), default=None)
+    measured = [row for row in rows if row["cosine"] is not None]
+    best = max(measured, key=lambda row: abs(row["cosine"]), default=None)
     value = abs(best["cosine"]) if best else None
     numbers = {"low": -0.15, "high": 0.15}
     return {
@@ -121,8 +121,8 @@ def _largest(rng: np.random.Generator, key: Row, rows: list[Row], size: Size) ->
         "p": float(rng.uniform(0.005, 0.5)) if best else None,
         "random_median": 0.5 if best else None,
         "random_high": 0.7 if best else None,
-        "welch": 0.2 if len(given) >= size.head_dim and best else None,
-        "used": len(given),
+        "welch": 0.2 if len(measured) >= size.head_dim and best else None,
+        "used": len(measured),
         "tried": len(rows),
         "dimensions": size.head_dim,
         "n": size.examples,

@@ -39,17 +39,17 @@ def add_geometry(
     rng = np.random.default_rng([seed, 3])
     with write_session(engine) as session:
         probe_set, examples, labels, list_id = _examples(session, rng, size, study_id)
-    kept = {}
-    test = [one for place, one in enumerate(examples) if _split(place) == "test"]
+    stored_heads = {}
+    test = [example for place, example in enumerate(examples) if _split(place) == "test"]
     for checkpoint in checkpoints:
         with write_session(engine) as session:
             add_hits(session, size, checkpoint, probe_set, test, seed)
-            kept[checkpoint.id] = best = _probes(session, rng, size, checkpoint, probe_set)
+            stored_heads[checkpoint.id] = best = _probes(session, rng, size, checkpoint, probe_set)
             _blocks(session, rng, size, checkpoint, probe_set, list_id, labels, best)
             _activation_maps(session, rng, study_id, checkpoint, examples, labels, best[0])
     with write_session(engine) as session:
         _direction_maps(session, rng, size, study_id, checkpoints)
-    add_features(engine, size, study_id, probe_set, kept, checkpoints, seed)
+    add_features(engine, size, study_id, probe_set, stored_heads, checkpoints, seed)
 
 
 def _examples(
@@ -73,8 +73,8 @@ def _examples(
         for i, text in enumerate(phrases(rng, size.examples))
     ]
     upsert(session, Example, rows, on=("probe_set_id", "key"))
-    found = ids(session, Example, "key", where=[Example.probe_set_id == number])
-    examples = [found[row["key"]] for row in rows]
+    example_ids = ids(session, Example, "key", where=[Example.probe_set_id == number])
+    examples = [example_ids[row["key"]] for row in rows]
     block = {"hash": f"seeded-{number}", "count": len(examples), "ids": encode_int64(examples)}
     upsert(session, ExampleList, [block], on=("hash",))
     return number, examples, labels, ids(session, ExampleList, "hash")[block["hash"]]
@@ -180,9 +180,9 @@ def _activation_maps(
         number = _projection(
             session, study_id, checkpoint, head, method, dimensions, "activations", len(examples)
         )
-        found = rng.normal(size=(len(examples), 3)) + labels[:, None] * np.array([2.5, 1.0, 0.5])
+        coordinates = rng.normal(size=(len(examples), 3)) + labels[:, None] * np.array([2.5, 1.0, 0.5])
         points = [
-            _point(number, i, found[i], dimensions) | {"example_id": example}
+            _point(number, i, coordinates[i], dimensions) | {"example_id": example}
             for i, example in enumerate(examples)
         ]
         upsert(session, ProjectionPoint, points, on=POINT)

@@ -42,24 +42,24 @@ def add_hardness(
     with write_session(engine) as session:
         for checkpoint in checkpoints:
             query = select(Condition.key, Condition.id).where(Condition.checkpoint_id == checkpoint.id)
-            known = {row.key: row.id for row in session.execute(query)}
+            condition_ids = {row.key: row.id for row in session.execute(query)}
             for key in CONDITIONS:
                 rate = _rate(checkpoint, key)
                 rates.setdefault((checkpoint.kind, checkpoint.share, key), []).append(rate)
                 for row, outcomes, points, trials in _attacks(rng, checkpoint, key, rate, texts):
-                    made = Attack(**row, checkpoint_id=checkpoint.id, condition_id=known[key])
-                    session.add(made)
+                    attack = Attack(**row, checkpoint_id=checkpoint.id, condition_id=condition_ids[key])
+                    session.add(attack)
                     session.flush()
-                    number = made.id
+                    number = attack.id
                     for model, rows, on in (
                         (AttackOutcome, outcomes, ("attack_id", "name")),
                         (AttackPoint, points, ("attack_id", "series", "x")),
                         (AttackTrial, trials, ("attack_id", "position")),
                     ):
-                        upsert(session, model, [{"attack_id": number, **one} for one in rows], on=on)
+                        upsert(session, model, [{"attack_id": number, **row} for row in rows], on=on)
                 scores = [
-                    {"checkpoint_id": checkpoint.id, "condition_id": known[key], **one}
-                    for one in _capability(rng, key)
+                    {"checkpoint_id": checkpoint.id, "condition_id": condition_ids[key], **row}
+                    for row in _capability(rng, key)
                 ]
                 upsert(session, CapabilityScore, scores, on=("condition_id", "task", "part", "measure"))
         upsert(session, Summary, _summaries(study_id, rates), on=("study_id", "key"))
@@ -100,7 +100,7 @@ def _attacks(
         }
         for place in range(GOALS)
     ]
-    made = []
+    attacks = []
     for setting, less in (("gcg", 0.0), ("random", 0.2)):
         share = max(0.0, float(hit.mean()) - less)
         outcomes = [
@@ -109,8 +109,8 @@ def _attacks(
             _outcome("success_before", 0.1, 0.08, GOALS, "share of goals"),
         ]
         points = [_point("loss", x, 5.0 - 0.01 * x) for x in (1.0, 100.0, 300.0)]
-        made.append((_attack("suffix", setting, 300.0, "evaluations"), outcomes, points, trials))
-    shown = [
+        attacks.append((_attack("suffix", setting, 300.0, "evaluations"), outcomes, points, trials))
+    examples = [
         trial | {"target": None, "prefix_match": None, "before": None, "loss_first": None, "loss_last": None,
                  "evaluations": None}
         for trial in trials[:3]
@@ -121,18 +121,18 @@ def _attacks(
         outcomes.append(_outcome("fluency", 0.9, 0.03, 64, "fraction"))
         if place:
             outcomes.append(_outcome("toxicity_change", 3.0 * place, 2, 64, "points"))
-        made.append((_attack("injection", name, 64.0, "prompts"), outcomes, [], shown))
+        attacks.append((_attack("injection", name, 64.0, "prompts"), outcomes, [], examples))
     points = [_point("toxicity", 24.0 * (x + 1), base + x, 3.0) for x in range(6)]
     points += [_point("fluency", 24.0 * (x + 1), 0.9, 0.02) for x in range(6)]
     drift = [_outcome("toxicity", base, 3, 64, "points"), _outcome("drift", 1.0, 2, 64, "points")]
-    made.append((_attack("long", "6x24", 64.0, "prompts"), drift, points, shown))
+    attacks.append((_attack("long", "6x24", 64.0, "prompts"), drift, points, examples))
     for temperature in (0.0, 0.7, 1.0):
         for top_p in (1.0,) if temperature == 0 else (0.5, 0.9, 1.0):
             outcomes = [_outcome("toxicity", base + 5 * temperature * top_p, 3, 64, "points")]
             outcomes.append(_outcome("fluency", 0.95 - 0.1 * temperature * top_p, 0.02, 64, "fraction"))
             row = _attack("sampling", f"t{temperature:g}-p{top_p:g}", 64.0, "prompts")
             row["parameters"] = {"temperature": temperature, "top_p": top_p}
-            made.append((row, outcomes, [], []))
+            attacks.append((row, outcomes, [], []))
     for setting, cost in (("full", None), ("int8", 0.001), ("int4", 0.04)):
         outcomes = [
             _outcome("toxicity", base, 3, 64, "points"),
@@ -143,10 +143,10 @@ def _attacks(
                 _outcome("toxicity_change", 0.5, 1, 64, "points"),
                 _outcome("cost", cost, cost / 5, 46, "nats per token"),
             ]
-        made.append((_attack("quantised", setting, 64.0, "prompts"), outcomes, [], []))
+        attacks.append((_attack("quantised", setting, 64.0, "prompts"), outcomes, [], []))
     if key != "none":
-        made.append(_relearning(checkpoint, key, base))
-    return made
+        attacks.append(_relearning(checkpoint, key, base))
+    return attacks
 
 
 def _relearning(
@@ -211,10 +211,10 @@ def _capability(rng: np.random.Generator, key: str) -> list[Row]:
 
 def _summaries(study_id: int, rates: dict[tuple[str, float, str], list[float]]) -> list[Row]:
     rows = []
-    for (kind, share, key), found in rates.items():
+    for (kind, share, key), rate in rates.items():
         for setting, less in (("gcg", 0.0), ("random", 0.2)):
             for rule, factor in (("success", 1.0), ("prefix_match", 0.5)):
-                value = max(0.0, float(np.mean(found)) - less) * factor
+                value = max(0.0, float(np.mean(rate)) - less) * factor
                 rows.append(
                     {
                         "study_id": study_id, "key": f"{kind}/{share}/{key}/{setting}/{rule}", "kind": kind,
@@ -223,7 +223,7 @@ def _summaries(study_id: int, rates: dict[tuple[str, float, str], list[float]]) 
                         "matched_cost": None if key == "none" else float(key.rsplit("-", 1)[1]),
                         "prompt_set": None, "scorer": None, "name": f"suffix_{setting}_{rule}",
                         "value": value, "low": max(0.0, value - 0.15), "high": min(1.0, value + 0.15),
-                        "n_seeds": len(found), "n": GOALS * len(found), "unit": "share of goals",
+                        "n_seeds": len(rate), "n": GOALS * len(rate), "unit": "share of goals",
                         "interval": MADE_UP,
                     }
                 )  # fmt: skip
@@ -232,20 +232,20 @@ def _summaries(study_id: int, rates: dict[tuple[str, float, str], list[float]]) 
 
 def _tests(study_id: int, rates: dict[tuple[str, float, str], list[float]]) -> list[Row]:
     rows = []
-    for (kind, share, key), found in rates.items():
+    for (kind, share, key), rate in rates.items():
         references = {"condition": rates[kind, share, "none"]} if key != "none" else {}
         if (kind, share) != ("toxic", 0.0):
             references["share"] = rates["toxic", 0.0, key]
         for contrast, other in references.items():
-            difference = float(np.mean(found) - np.mean(other))
+            difference = float(np.mean(rate) - np.mean(other))
             rows.append(
                 {
                     "study_id": study_id, "key": f"gcg/success/{contrast}/{kind}/{share}/{key}",
                     "setting": "gcg",
                     "rule": "success", "contrast": contrast, "kind": kind, "share": share, "condition": key,
-                    "rate": float(np.mean(found)), "reference": float(np.mean(other)),
+                    "rate": float(np.mean(rate)), "reference": float(np.mean(other)),
                     "difference": difference, "low": difference - 0.2, "high": difference + 0.2,
-                    "n": GOALS * len(found), "only_here": 2, "only_there": 7, "p_paired": 0.18,
+                    "n": GOALS * len(rate), "only_here": 2, "only_there": 7, "p_paired": 0.18,
                     "p_unpaired": 0.1, "interval": MADE_UP,
                 }
             )  # fmt: skip

@@ -49,18 +49,18 @@ def add_study(engine: Engine, size: Size, seed: int) -> tuple[int, list[SeededCh
         arms = [_arm(study_id, *plan) for plan in plans]
         upsert(session, Arm, arms, on=("study_id", "name"))
         arm_ids = ids(session, Arm, "name", where=[Arm.study_id == study_id])
-        made = [_checkpoint(study_id, arm_ids[arm["name"]], arm, size) for arm in arms]
-        upsert(session, Checkpoint, made, on=("study_id", "name"))
-        known = ids(session, Checkpoint, "name", where=[Checkpoint.study_id == study_id])
+        checkpoint_rows = [_checkpoint(study_id, arm_ids[arm["name"]], arm, size) for arm in arms]
+        upsert(session, Checkpoint, checkpoint_rows, on=("study_id", "name"))
+        checkpoint_ids = ids(session, Checkpoint, "name", where=[Checkpoint.study_id == study_id])
         points = [point for arm in arms for point in _curve(rng, arm_ids[arm["name"]], arm["share"], size)]
         upsert(session, TrainPoint, points, on=("arm_id", "step"))
         runs = [_run(study_id, stage, arm["name"], i) for arm in arms for i, stage in enumerate(STAGES)]
         upsert(session, StageRun, runs, on=("study_id", "stage", "subject"))
-    found = [
-        SeededCheckpoint(known[arm["name"]], arm_ids[arm["name"]], arm["name"], *plan)
+    checkpoints = [
+        SeededCheckpoint(checkpoint_ids[arm["name"]], arm_ids[arm["name"]], arm["name"], *plan)
         for arm, plan in zip(arms, plans, strict=True)
     ]
-    return study_id, found
+    return study_id, checkpoints
 
 
 def _config(size: Size) -> dict[str, Any]:

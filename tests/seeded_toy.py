@@ -44,17 +44,19 @@ def add_toy(engine: Engine, seed: int) -> None:
                 for share, number in plans
             ]
             upsert(session, ToyRun, runs, on=("experiment_id", "share", "seed"))
-            known = ids(session, ToyRun, "share", "seed", where=[ToyRun.experiment_id == experiment])
+            run_ids = ids(session, ToyRun, "share", "seed", where=[ToyRun.experiment_id == experiment])
             points = [
-                {"run_id": known[plan], "step": step} | values
+                {"run_id": run_ids[plan], "step": step} | values
                 for plan in plans
                 for step, values in zip(STEPS, curves[plan], strict=True)
             ]
             upsert(session, ToyPoint, points, on=("run_id", "step"))
             measures = {plan: _measures(rng, plan[0], crowding) for plan in plans}
-            rows = [{"run_id": known[plan]} | one for plan in plans for one in measures[plan]]
+            rows = [{"run_id": run_ids[plan]} | measure for plan in plans for measure in measures[plan]]
             upsert(session, ToyMeasure, rows, on=("run_id", "network", "probe"))
-            effects = [{"experiment_id": experiment} | one for one in _effects(measures, curves)]
+            effects = [
+                {"experiment_id": experiment} | effect_row for effect_row in _effects(measures, curves)
+            ]
             keys = ("experiment_id", "network", "probe", "cosine", "split")
             upsert(session, ToyEffect, effects, on=keys)
 
@@ -100,35 +102,35 @@ def _curve(share: float, crowding: float) -> list[Row]:
 
 def _measures(rng: np.random.Generator, share: float, crowding: float) -> list[Row]:
     """Both networks under every probe; a frozen network is that of r = 1, so its features do not crowd."""
-    made = []
+    rows = []
     for network, pull in (("trained", crowding * (1 - share)), ("frozen", 0.0)):
         vectors = rng.normal(size=(FEATURES, 4))
         towards = rng.permutation(vectors[~RARE])[: int(RARE.sum())]
         vectors[RARE] = (1 - pull) * vectors[RARE] + pull * towards
         for probe in PROBES:
-            seen = vectors + rng.normal(0, 0.02, vectors.shape)
-            made.append({"network": network, "probe": probe} | _angles(seen))
-    return made
+            noisy = vectors + rng.normal(0, 0.02, vectors.shape)
+            rows.append({"network": network, "probe": probe} | _angles(noisy))
+    return rows
 
 
 def _angles(vectors: Floats) -> Row:
-    found: Row = {"vectors": encode_float32(vectors.astype(np.float32))}
+    row: Row = {"vectors": encode_float32(vectors.astype(np.float32))}
     parts = {
         "absolute": entanglement(vectors, signed=False),
         "signed": entanglement(vectors, signed=True),
         "norm": np.linalg.norm(vectors, axis=-1),
     }
     for name, values in parts.items():
-        found |= {f"rare_{name}": float(values[RARE].mean()), f"control_{name}": float(values[~RARE].mean())}
-    return found
+        row |= {f"rare_{name}": float(values[RARE].mean()), f"control_{name}": float(values[~RARE].mean())}
+    return row
 
 
 def _effects(
     measures: dict[tuple[float, int], list[Row]], curves: dict[tuple[float, int], list[Row]]
 ) -> list[Row]:
     """DiDs over the runs, by the experiment's own rule."""
-    made = []
-    for place, one in enumerate(measures[SHARES[0], SEEDS[0]]):
+    effects = []
+    for place, measure in enumerate(measures[SHARES[0], SEEDS[0]]):
         for cosine in ("absolute", "signed"):
             values = [
                 RunValues(
@@ -140,11 +142,25 @@ def _effects(
                 )
                 for (share, number), rows in measures.items()
             ]
-            for split in SPLITS if one["network"] == "trained" else SPLITS[:1]:
-                found = effect(values, split)
-                made.append(
-                    {"network": one["network"], "probe": one["probe"], "cosine": cosine, "split": split}
-                    | {"value": found.value, "low": found.low, "high": found.high, "n_seeds": found.seeds}
-                    | {"n_runs": found.runs, "n_positive": found.positive, "interval": found.interval}
+            for split in SPLITS if measure["network"] == "trained" else SPLITS[:1]:
+                estimate = effect(values, split)
+                effects.append(
+                    {
+                        "network": measure["network"],
+                        "probe": measure["probe"],
+                        "cosine": cosine,
+                        "split": split,
+                    }
+                    | {
+                        "value": estimate.value,
+                        "low": estimate.low,
+                        "high": estimate.high,
+                        "n_seeds": estimate.seeds,
+                    }
+                    | {
+                        "n_runs": estimate.runs,
+                        "n_positive": estimate.positive,
+                        "interval": estimate.interval,
+                    }
                 )
-    return made
+    return effects

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
+import pytest
 
 from backend.models import LoadedModel, load_model
 from backend.steering import HeadDirection, RowSteering, iti
@@ -21,6 +23,7 @@ from db.blocks import encode_float32
 from db.engine import open_writer
 from db.schema import Arm, Checkpoint, Condition, Direction, Metric, Probe, ProbeSet, StageRun, Study
 from db.write import write_session
+from tests.shared_worlds import shared_world
 from tests.tiny import HEADS, LAYERS, save_tiny
 
 PYTHON = sys.executable
@@ -60,7 +63,9 @@ class World:
         method = f"random-{pane['control']}" if random else pane["direction"]
         heads = pane.get("heads") or SELECTED
         ranked = self.ranked[self.ids[name]]
-        places = ranked[:heads] if isinstance(heads, int) else [(one["layer"], one["head"]) for one in heads]
+        places = (
+            ranked[:heads] if isinstance(heads, int) else [(head["layer"], head["head"]) for head in heads]
+        )
         directions = [self.directions[self.ids[name], method][place] for place in places]
         return iti(loaded.sites, directions, pane["scope"]), pane["strength"]
 
@@ -101,6 +106,16 @@ def build_world(home: Path) -> World:
         _add_conditions(session, world.ids["dose-10"])
     engine.dispose()
     return world
+
+
+def shared_service_world(factory: pytest.TempPathFactory) -> World:
+    """The world of a test run, built once for all its workers; who writes copies its database."""
+
+    def build(folder: Path) -> None:
+        (folder / "world.pickle").write_bytes(pickle.dumps(build_world(folder)))
+
+    folder = shared_world(factory, "service", build)
+    return cast(World, pickle.loads((folder / "world.pickle").read_bytes()))
 
 
 def _add_checkpoint(
@@ -188,12 +203,12 @@ def server(world: World, *arguments: str, url: str | None = None, **environment:
 def pane(checkpoint: int, strength: float = 0.0, **more: Any) -> dict[str, Any]:
     """A pane as JSON; ITI where a strength is given."""
     method = "iti" if strength else "none"
-    whole = {"checkpoint_id": checkpoint, "method": method, "strength": strength, "heads": None,
+    body = {"checkpoint_id": checkpoint, "method": method, "strength": strength, "heads": None,
              "direction": "mass_mean", "scope": "generated", "control": None}  # fmt: skip
-    return whole | more
+    return body | more
 
 
-def asked(panes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+def request_body(panes: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     """A request as JSON."""
     return {"panes": panes, "prompt": "the baker sells", "new_tokens": 24, "temperature": 1.0,
             "top_p": 0.9, "seed": 7} | more  # fmt: skip
@@ -217,6 +232,6 @@ def ask(address: str, body: dict[str, Any]) -> list[Event]:
         return list(events(response))
 
 
-def results(found: list[Event]) -> dict[int, dict[str, Any]]:
+def results(stream: list[Event]) -> dict[int, dict[str, Any]]:
     """The `done` events by pane."""
-    return {data["pane"]: data for name, data in found if name == "done"}
+    return {data["pane"]: data for name, data in stream if name == "done"}

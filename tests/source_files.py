@@ -62,10 +62,10 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 
 def file_source(path: Path | str, role: str = "probe", **settings: Any) -> SourceConfig:
-    given = {"role": role, "kind": "file", "path": str(path)} | settings
+    source = {"role": role, "kind": "file", "path": str(path)} | settings
     if role in ("probe", "scorer"):
-        given = {"label": "label", "group": "group", "score": "score", "kind_column": "kind"} | given
-    return SourceConfig.model_validate(given)
+        source = {"label": "label", "group": "group", "score": "score", "kind_column": "kind"} | source
+    return SourceConfig.model_validate(source)
 
 
 def read_all(cfg: SourceConfig) -> list[Record]:

@@ -94,14 +94,18 @@ def test_a_planted_trigger_is_found_and_its_twin_gives_nothing() -> None:
     rates, held = {}, 0
     for trigger in (True, False):
         loaded = planted(trigger)
-        found = [search_suffix(loaded, goal, settings=settings) for goal in GOALS]
+        attacks = [search_suffix(loaded, goal, settings=settings) for goal in GOALS]
         texts = generate(
-            loaded, [one.prompt for one in found], seeds=[0] * len(found), new_tokens=3, temperature=0.0
+            loaded,
+            [attack.prompt for attack in attacks],
+            seeds=[0] * len(attacks),
+            new_tokens=3,
+            temperature=0.0,
         )
-        said = [text.text.split() == TARGET.split() for text in texts]
-        assert said == [one.matched for one in found]
-        rates[trigger] = sum(said)
-        held += trigger * sum(TRIGGER in one.suffix for one in found)
+        successes = [text.text.split() == TARGET.split() for text in texts]
+        assert successes == [attack.matched for attack in attacks]
+        rates[trigger] = sum(successes)
+        held += trigger * sum(TRIGGER in attack.suffix for attack in attacks)
     assert rates[True] >= 7 and held >= 4
     assert rates[False] == 0
 
@@ -118,13 +122,13 @@ def test_searches_are_monotone_repeatable_and_cost_the_same() -> None:
     loaded = tiny_loaded("llama")
     goal = Goal("one", "the baker sells", " bread near", ".")
     settings = SearchSettings(steps=6, candidates=16, top_k=16, suffix_tokens=4)
-    one, again = (search_suffix(loaded, goal, settings=settings, whole_budget=True) for _ in range(2))
+    first, again = (search_suffix(loaded, goal, settings=settings, whole_budget=True) for _ in range(2))
     other = search_suffix(loaded, goal, settings=settings, search="random", whole_budget=True)
-    assert one.losses == again.losses and one.prompt == again.prompt
-    assert all(a >= b for a, b in zip(one.losses, one.losses[1:], strict=False))
-    assert one.evaluations == other.evaluations == tuple(1 + 19 * step for step in range(7))
-    assert one.prompt.startswith("the baker sells") and one.prompt.endswith(".")
-    assert encode(loaded, [one.prompt])[0] == list(one.ids), "the suffix must survive being sent as text"
+    assert first.losses == again.losses and first.prompt == again.prompt
+    assert all(a >= b for a, b in zip(first.losses, first.losses[1:], strict=False))
+    assert first.evaluations == other.evaluations == tuple(1 + 19 * step for step in range(7))
+    assert first.prompt.startswith("the baker sells") and first.prompt.endswith(".")
+    assert encode(loaded, [first.prompt])[0] == list(first.ids), "the suffix must survive being sent as text"
 
 
 def test_the_gradient_points_to_better_tokens_than_chance() -> None:
@@ -194,17 +198,17 @@ def test_relearning_learns_under_steering_and_leaves_no_trace() -> None:
     row = (push(loaded), 1.0)
     before = {name: weight.clone() for name, weight in loaded.model.state_dict().items()}
     batch = torch.arange(3, 35)[None].repeat(4, 1)
-    seen: list[tuple[int, float]] = []
+    losses: list[tuple[int, float]] = []
 
     def measure(step: int, loss: float | None) -> bool:
         with torch.inference_mode(), steered(loaded, row, every_position=True):
             now = float(loaded.model(input_ids=batch, labels=batch).loss)
-        seen.append((step, now))
+        losses.append((step, now))
         return step == 8
 
     relearn(loaded, iter([batch] * 30), row, stops=(2, 8, 16), learning_rate=3e-3, measure=measure)
-    assert [step for step, _ in seen] == [0, 2, 8]
-    assert seen[2][1] < seen[1][1] < seen[0][1]
+    assert [step for step, _ in losses] == [0, 2, 8]
+    assert losses[2][1] < losses[1][1] < losses[0][1]
     assert all(torch.equal(weight, before[name]) for name, weight in loaded.model.state_dict().items())
     assert all(weight.grad is None for weight in loaded.model.parameters())
     with pytest.raises(ValueError, match="ended after 1 steps"):
@@ -227,13 +231,13 @@ def test_long_texts_begin_as_short_ones_and_go_on_past_the_context() -> None:
     prompts = ["the baker sells", "a quiet cat sleeps on the old chair"]
     row = (push(loaded), 0.5)
     blocks = write_long(loaded, prompts, row, seeds=[3, 4], blocks=5, block_tokens=24, temperature=0.0)
-    assert [len(one) for one in blocks] == [5, 5]
+    assert [len(block) for block in blocks] == [5, 5]
     alone = [write_long(loaded, [p], row, seeds=[s], blocks=5, block_tokens=24, temperature=0.0)[0]
              for p, s in zip(prompts, (3, 4), strict=True)]  # fmt: skip
     assert alone == blocks, "a text must not depend on its batch"
     first = generate(loaded, prompts, seeds=[0, 0], rows=[row] * 2, new_tokens=24, temperature=0.0)
-    for one, text in zip(first, blocks, strict=True):
-        assert one.text == text[0] or one.finished
+    for generation, text in zip(first, blocks, strict=True):
+        assert generation.text == text[0] or generation.finished
     drawn = [write_long(loaded, prompts, row, seeds=[3, 4], blocks=2, block_tokens=8) for _ in range(2)]
     assert drawn[0] == drawn[1]
     with pytest.raises(GenerationError, match="context of 64"):
@@ -244,13 +248,15 @@ def test_templates_frame_the_prompt_and_hold_nothing_hostile() -> None:
     for language in ("english", "forum"):
         chosen = templates(language)
         assert chosen[0].apply("some prompt") == "some prompt"
-        assert len({one.name for one in chosen}) == len(chosen)
-        assert all(one.text.endswith("{prompt}") and one.text.count("{prompt}") == 1 for one in chosen)
-    for one in FORUM:
-        frame = one.text.removesuffix("{prompt}")
-        assert judge(frame).toxic == 0, one.name
-        assert all(word in VOCABULARY for word in frame.split()), one.name
-        assert judge(frame).fluency == 1 or one.name == "plain", one.name
+        assert len({template.name for template in chosen}) == len(chosen)
+        assert all(
+            template.text.endswith("{prompt}") and template.text.count("{prompt}") == 1 for template in chosen
+        )
+    for template in FORUM:
+        frame = template.text.removesuffix("{prompt}")
+        assert judge(frame).toxic == 0, template.name
+        assert all(word in VOCABULARY for word in frame.split()), template.name
+        assert judge(frame).fluency == 1 or template.name == "plain", template.name
     assert len(ENGLISH) >= 5
     with pytest.raises(ValueError, match="english and forum"):
         templates("klingon")

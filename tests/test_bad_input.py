@@ -54,7 +54,7 @@ path = "prompts.csv"
 """
 
 
-def said(
+def refusal(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> tuple[int, str]:
     """Exit code and the error line of a command run in this process."""
@@ -152,7 +152,7 @@ def test_a_bad_study_is_refused_before_anything_is_written(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     named = damage(real_study.parent)  # type: ignore[operator]
-    code, line = said([command, str(real_study)], monkeypatch, capsys)
+    code, line = refusal([command, str(real_study)], monkeypatch, capsys)
     assert code == 2
     assert named in line
     assert "\n" not in line
@@ -201,7 +201,7 @@ def test_a_wrong_database_is_named_and_left_alone(
     before = path.read_bytes()
     monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{path}")
     for command in (["run", str(write_study(tmp_path))], ["status"]):
-        code, line = said(command, monkeypatch, capsys)
+        code, line = refusal(command, monkeypatch, capsys)
         assert code == 2
         assert "other.sqlite" in line
         assert "\n" not in line
@@ -217,7 +217,7 @@ def test_without_a_database_none_is_made(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = [str(tmp_path / "out")] if command[0] in ("save", "export") else []
-    code, line = said([*command, *folder], monkeypatch, capsys)
+    code, line = refusal([*command, *folder], monkeypatch, capsys)
     assert code == 2
     assert "run a study to make one" in line and "\n" not in line
     assert not own_home.exists() or files(own_home) == []
@@ -240,7 +240,7 @@ def test_models_that_cannot_be_trusted_or_loaded(
     (pickled / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": 1}))
     cases = {str(no_weights): "weights", str(pickled): "safetensors", str(tmp_path / "nowhere"): "nowhere"}
     for model, word in cases.items():
-        code, line = said(["import", model, "--study", str(real_study)], monkeypatch, capsys)
+        code, line = refusal(["import", model, "--study", str(real_study)], monkeypatch, capsys)
         assert code == 2, line
         assert word in line
         assert "\n" not in line

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny import FAMILIES, tiny_loaded
 
 from backend.capture import CaptureError, Position, capture_to_file, iter_head_activations
 from backend.loaded import LoadedModel
+from tests.tiny import FAMILIES, tiny_loaded
 
 TEXTS = [
     "the cat sleeps",
@@ -24,10 +24,10 @@ TEXTS = [
 
 def by_hand(loaded: LoadedModel, ids: list[int], position: str) -> np.ndarray:
     """Float32 `(layers, heads, head_dim)` of one text alone, from hooks written here."""
-    taken: list[torch.Tensor] = []
+    captured: list[torch.Tensor] = []
     handles = [
         loaded.model.get_submodule(site.module).register_forward_pre_hook(
-            lambda module, args: taken.append(args[0][0])
+            lambda module, args: captured.append(args[0][0])
         )
         for site in loaded.sites
     ]
@@ -35,7 +35,7 @@ def by_hand(loaded: LoadedModel, ids: list[int], position: str) -> np.ndarray:
         loaded.model(torch.tensor([ids]))
     for handle in handles:
         handle.remove()
-    stacked = torch.stack(taken)
+    stacked = torch.stack(captured)
     pooled = stacked[:, -1] if position == "last" else stacked.mean(1)
     return pooled.reshape(loaded.n_layers, loaded.n_heads, loaded.head_dim).numpy()
 
@@ -53,11 +53,11 @@ def test_equals_one_text_at_a_time(family: str, position: Position) -> None:
 
 def test_the_file_is_layer_major_and_in_order(tmp_path: Path) -> None:
     loaded = tiny_loaded()
-    seen: list[tuple[int, int]] = []
+    places: list[tuple[int, int]] = []
     texts = TEXTS * 7
     path = tmp_path / "heads.npy"
-    got = capture_to_file(loaded, texts, path, batch_size=4, progress=lambda *at: seen.append(at))
-    assert got.shape == (3, len(texts), 4, 8) and seen[-1] == (42, 42)
+    got = capture_to_file(loaded, texts, path, batch_size=4, progress=lambda *at: places.append(at))
+    assert got.shape == (3, len(texts), 4, 8) and places[-1] == (42, 42)
     streamed = np.concatenate(list(iter_head_activations(loaded, texts, batch_size=1)))
     np.testing.assert_allclose(got.swapaxes(0, 1), streamed, atol=2e-5)
     assert np.load(path, mmap_mode="r")[1].flags.c_contiguous
@@ -80,9 +80,9 @@ def test_long_texts_keep_their_end() -> None:
     loaded = tiny_loaded()
     long = " ".join(["rain falls on the hill"] * 40)
     ids = loaded.tokenizer(long).input_ids
-    for limit, kept in ((None, 64), (10, 10), (999, 64)):
+    for limit, length in ((None, 64), (10, 10), (999, 64)):
         (got,) = iter_head_activations(loaded, [long], max_tokens=limit)
-        np.testing.assert_allclose(got[0], by_hand(loaded, ids[-kept:], "last"), atol=2e-5)
+        np.testing.assert_allclose(got[0], by_hand(loaded, ids[-length:], "last"), atol=2e-5)
 
 
 def test_no_logits_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,8 @@ from pipeline.statistics import contrast
 from pipeline.toy.config import parse_config
 from pipeline.verdicts_command import UnknownStudy, study_of
 from tests.read_queries import tradeoff
-from tests.seeded_database import SMALL, TINY, build_file
+from tests.seeded_database import SMALL
+from tests.shared_worlds import copy_database
 from tests.tiny_study import command, environment
 
 COST = "iti/mass_mean/cost-0.06"
@@ -60,11 +61,11 @@ STRONG = "iti/mass_mean/fixed-3"
 
 
 @pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    return open_writer(build_file(tmp_path_factory.mktemp("claims") / "d.db"))
+def engine(small_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    return open_writer(copy_database(small_database, tmp_path_factory.mktemp("claims") / "d.db"))
 
 
-def found(engine: Engine, scorer: str = "forum", prompts: str = "forum-prompts") -> pd.DataFrame:
+def verdicts_of(engine: Engine, scorer: str = "forum", prompts: str = "forum-prompts") -> pd.DataFrame:
     table = read.verdicts(engine, 1)
     return table[(table["scorer"] == scorer) & (table["prompt_set"] == prompts)].set_index("claim")
 
@@ -82,11 +83,11 @@ def plant(
     chosen = chosen if kinds is None else chosen[chosen["kind"].isin(kinds)]
     with write_session(engine) as session:
         scorer_id = session.scalar(text("SELECT id FROM scorer WHERE name = :name").bindparams(name=scorer))
-        for one in chosen.itertuples():
-            ids = list(session.scalars(select(Generation.id).where(Generation.condition_id == one.condition)))
-            rng = np.random.default_rng(int(one.checkpoint))
+        for row in chosen.itertuples():
+            ids = list(session.scalars(select(Generation.id).where(Generation.condition_id == row.condition)))
+            rng = np.random.default_rng(int(row.checkpoint))
             hits = np.zeros(len(ids))
-            hits[: round(rate(float(one.share)) * len(ids))] = 1.0
+            hits[: round(rate(float(row.share)) * len(ids))] = 1.0
             values = [
                 {"generation_id": number, "scorer_id": scorer_id, "value": float(value)}
                 for number, value in zip(ids, rng.permutation(hits), strict=True)
@@ -97,28 +98,33 @@ def plant(
 def test_the_registry_is_complete_and_its_ids_are_unique() -> None:
     ids = [claim.id for claim in CLAIMS]
     assert len(set(ids)) == len(ids)
-    assert {one.split("-")[0] for one in ids} == {"C1", "C2", "C3", "C4", "C5", "R"}
+    assert {claim_id.split("-")[0] for claim_id in ids} == {"C1", "C2", "C3", "C4", "C5", "R"}
     for claim in CLAIMS:
         assert claim.question.endswith("?") and claim.estimand and claim.rows and "upported" in claim.rule
-    known = {claim.id for claim in CLAIMS}
-    assert set(paper._file()["claims"]) <= known
-    assert all("†" in paper.figure(one).text for one in known if paper.figure(one).value is not None)
+    claim_ids = {claim.id for claim in CLAIMS}
+    assert set(paper._file()["claims"]) <= claim_ids
+    assert all(
+        "†" in paper.figure(claim_id).text
+        for claim_id in claim_ids
+        if paper.figure(claim_id).value is not None
+    )
 
 
-def emptied(path: Path) -> Engine:
+@pytest.fixture
+def emptied(tiny_database: Path, tmp_path: Path) -> Engine:
     """A small study without attacks, capability or rival methods."""
-    made = open_writer(build_file(path, TINY))
-    with write_session(made) as session:
+    engine = open_writer(copy_database(tiny_database, tmp_path / "d.db"))
+    with write_session(engine) as session:
         for table in ("attack", "capability_score", "toy_experiment"):
             session.execute(text(f"DELETE FROM {table}"))
         session.execute(text("DELETE FROM condition WHERE method NOT IN ('none', 'iti', 'random-direction')"))
         session.execute(text("DELETE FROM condition WHERE direction_method = 'second'"))
-    evaluate(made, 1)
-    return made
+    evaluate(engine, 1)
+    return engine
 
 
-def test_every_claim_has_a_row_and_what_lacks_rows_says_what_it_needs(tmp_path: Path) -> None:
-    table = found(emptied(tmp_path / "d.db"))
+def test_every_claim_has_a_row_and_what_lacks_rows_says_what_it_needs(emptied: Engine) -> None:
+    table = verdicts_of(emptied)
     assert list(table.sort_values("position").index) == [claim.id for claim in CLAIMS]
     assert {claim.id for claim in CLAIMS if LATER in table.loc[claim.id, "rule"]} == {
         "C3-words", "R-entangled", "R-control-steered", "R-drift", "R-sampling", "R-rounding",
@@ -130,7 +136,7 @@ def test_every_claim_has_a_row_and_what_lacks_rows_says_what_it_needs(tmp_path: 
 
 
 def test_a_value_is_the_difference_of_the_scores(engine: Engine) -> None:
-    row = found(engine).loc["C4-base"]
+    row = verdicts_of(engine).loc["C4-base"]
     trade = tradeoff(engine, prompt_set="forum-prompts", scorer="forum")
     none = trade[(trade["condition"] == "none") & (trade["kind"] == "toxic")]
     means = none.groupby("share")["toxicity"].mean()
@@ -142,11 +148,11 @@ def test_a_value_is_the_difference_of_the_scores(engine: Engine) -> None:
 
 
 def test_holm_runs_within_a_family(engine: Engine) -> None:
-    table = found(engine)
+    table = verdicts_of(engine)
     for family in ("paper", "readers"):
-        mine = table[(table["family"] == family) & table["p"].notna()]
-        assert len(mine) > 2
-        np.testing.assert_allclose(mine["p_holm"], holm(mine["p"].to_numpy()))
+        tested = table[(table["family"] == family) & table["p"].notna()]
+        assert len(tested) > 2
+        np.testing.assert_allclose(tested["p_holm"], holm(tested["p"].to_numpy()))
 
 
 def test_a_second_evaluation_changes_nothing(engine: Engine) -> None:
@@ -161,12 +167,12 @@ def test_a_second_evaluation_changes_nothing(engine: Engine) -> None:
     pd.testing.assert_frame_equal(read.dose_fits(engine, 1), fits)
 
 
-def test_a_planted_dip_is_supported_and_its_place_told(tmp_path: Path) -> None:
-    planted = open_writer(build_file(tmp_path / "dip.db"))
+def test_a_planted_dip_is_supported_and_its_place_told(small_database: Path, tmp_path: Path) -> None:
+    planted = open_writer(copy_database(small_database, tmp_path / "dip.db"))
     plant(planted, COST, lambda share: 0.2 if 0 < share < 0.2 else 0.75)
     plant(planted, STRONG, lambda share: 0.1 + 2 * share)
     evaluate(planted, 1)
-    table = found(planted)
+    table = verdicts_of(planted)
     assert table.loc["C4-matched-10", "status"] == SUPPORTED
     assert table.loc["C4-matched-10", "value"] == pytest.approx(-55, abs=3)
     assert table.loc["C4-matched-dip", "status"] == SUPPORTED
@@ -181,13 +187,13 @@ def test_a_planted_dip_is_supported_and_its_place_told(tmp_path: Path) -> None:
     assert pd.isna(fits.loc[STRONG, "optimum"]) and fits.loc[STRONG, "model"] == "isotonic"
 
 
-def test_arms_that_never_vary_do_not_make_dips(tmp_path: Path) -> None:
+def test_arms_that_never_vary_do_not_make_dips(small_database: Path, tmp_path: Path) -> None:
     """Control arms at 0 say nothing of how much seeds of the toxic series differ."""
-    made = open_writer(build_file(tmp_path / "calm.db"))
+    calm = open_writer(copy_database(small_database, tmp_path / "calm.db"))
     scope = Scope("forum-prompts", "forum")
-    before = fit_at(StudyRows(made, 1), scope, COST)
-    plant(made, COST, lambda share: 0.0, kinds=("clean-forum",))
-    after = fit_at(StudyRows(made, 1), scope, COST)
+    before = fit_at(StudyRows(calm, 1), scope, COST)
+    plant(calm, COST, lambda share: 0.0, kinds=("clean-forum",))
+    after = fit_at(StudyRows(calm, 1), scope, COST)
     assert not isinstance(before, Missing) and not isinstance(after, Missing)
     assert before[1].p == after[1].p and set(before[0]) == set(after[0])
     assert {kind for kind, _ in after[0]} == {"toxic"}
@@ -196,19 +202,19 @@ def test_arms_that_never_vary_do_not_make_dips(tmp_path: Path) -> None:
 def add_toys(engine: Engine, config_hash: str, excess: dict[tuple[float, int], float]) -> None:
     """Runs of the disjoint setting whose rare features are this much more entangled than the controls."""
     with write_session(engine) as session:
-        found = session.scalar(select(ToyExperiment.id).where(ToyExperiment.hash == config_hash))
-        if found is None:
-            one = ToyExperiment(
+        experiment = session.scalar(select(ToyExperiment.id).where(ToyExperiment.hash == config_hash))
+        if experiment is None:
+            row = ToyExperiment(
                 hash=config_hash, setting="disjoint", config={}, features=12, dimensions=4, welch=0.4,
                 null_absolute=0.84, null_signed=0.7, packages={},
             )  # fmt: skip
-            session.add(one)
+            session.add(row)
             session.flush()
-            found = one.id
+            experiment = row.id
         for (share, seed), value in excess.items():
             run = ToyRun(
-                experiment_id=found, share=share, seed=seed, rare_loss=1, control_loss=1, rare_accuracy=0.5,
-                control_accuracy=1,
+                experiment_id=experiment, share=share, seed=seed, rare_loss=1, control_loss=1,
+                rare_accuracy=0.5, control_accuracy=1,
             )  # fmt: skip
             session.add(run)
             session.flush()
@@ -222,17 +228,16 @@ def add_toys(engine: Engine, config_hash: str, excess: dict[tuple[float, int], f
                 )  # fmt: skip
 
 
-def test_toy_rows_are_tested_by_seed(tmp_path: Path) -> None:
-    made = emptied(tmp_path / "toy.db")
+def test_toy_rows_are_tested_by_seed(emptied: Engine) -> None:
     rng = np.random.default_rng(0)
     excess = {(share, seed): rng.normal(0.15 if share < 0.1 else 0.02, 0.02) for share in (0.003, 0.01, 1.0)
               for seed in range(6)}  # fmt: skip
-    add_toys(made, parse_config({"setting": "disjoint"}).hash, excess)
+    add_toys(emptied, parse_config({"setting": "disjoint"}).hash, excess)
     # Neither other options, however many runs they have, nor seeds beyond those declared move the verdict.
-    add_toys(made, "other options", {(share, seed): -1.0 for share in (0.003, 1.0) for seed in range(30)})
-    add_toys(made, parse_config({"setting": "disjoint"}).hash, {(0.01, 11): -9.0, (1.0, 11): 9.0})
-    evaluate(made, 1)
-    row = found(made, prompts="forum-prompts").loc["C1-disjoint"]
+    add_toys(emptied, "other options", {(share, seed): -1.0 for share in (0.003, 1.0) for seed in range(30)})
+    add_toys(emptied, parse_config({"setting": "disjoint"}).hash, {(0.01, 11): -9.0, (1.0, 11): 9.0})
+    evaluate(emptied, 1)
+    row = verdicts_of(emptied, prompts="forum-prompts").loc["C1-disjoint"]
     each = [np.mean([excess[s, seed] for s in (0.003, 0.01)]) - excess[1.0, seed] for seed in range(6)]
     theirs = stats.ttest_1samp(each, 0)
     assert row["status"] == SUPPORTED and row["n_seeds"] == 6
@@ -241,20 +246,19 @@ def test_toy_rows_are_tested_by_seed(tmp_path: Path) -> None:
     assert f"logistic probes {np.mean(each) / 2:+.3f}" in row["detail"] and row["n"] == 18
 
 
-def test_attacks_are_compared_by_goal_and_seed(tmp_path: Path) -> None:
-    made = emptied(tmp_path / "attack.db")
-    rows = StudyRows(made, 1)
+def test_attacks_are_compared_by_goal_and_seed(emptied: Engine) -> None:
+    rows = StudyRows(emptied, 1)
     rng = np.random.default_rng(1)
-    with write_session(made) as session:
-        for one in rows.conditions[rows.conditions["key"].isin(["none", STRONG])].itertuples():
+    with write_session(emptied) as session:
+        for condition in rows.conditions[rows.conditions["key"].isin(["none", STRONG])].itertuples():
             attack = Attack(
-                checkpoint_id=one.checkpoint, condition_id=one.condition, key="suffix/gcg", kind="suffix",
-                setting="gcg", data="g", scorer="s", rule="r", budget=1, budget_unit="steps", parameters={},
-                input_hash="x",
+                checkpoint_id=condition.checkpoint, condition_id=condition.condition, key="suffix/gcg",
+                kind="suffix", setting="gcg", data="g", scorer="s", rule="r", budget=1, budget_unit="steps",
+                parameters={}, input_hash="x",
             )  # fmt: skip
             session.add(attack)
             session.flush()
-            chance = 0.9 if one.key == "none" else 0.2
+            chance = 0.9 if condition.key == "none" else 0.2
             for goal in range(40):
                 session.add(
                     AttackTrial(
@@ -262,11 +266,11 @@ def test_attacks_are_compared_by_goal_and_seed(tmp_path: Path) -> None:
                         success=bool(rng.random() < chance), score=0,
                     )
                 )  # fmt: skip
-    evaluate(made, 1)
-    row = found(made).loc["C5-steer"]
+    evaluate(emptied, 1)
+    row = verdicts_of(emptied).loc["C5-steer"]
     assert row["p"] < 0.05 and row["n"] == 40 and row["high"] < 0
     assert row["value"] == pytest.approx(-0.7, abs=0.15)
-    with read_session(made) as session:
+    with read_session(emptied) as session:
         query = select(Condition.key, AttackTrial.success).join(Attack, Attack.condition_id == Condition.id)
         trials = pd.DataFrame(session.execute(query.join(AttackTrial)).all(), columns=["key", "success"])
     rates = trials.groupby("key")["success"].mean()
@@ -275,7 +279,7 @@ def test_attacks_are_compared_by_goal_and_seed(tmp_path: Path) -> None:
     counts = trials.groupby("key")["success"].agg(["sum", "count"])
     table = [[c["sum"], c["count"] - c["sum"]] for _, c in counts.iterrows()]
     assert stats.fisher_exact(table).pvalue < 1e-6
-    assert found(made).loc["C5-10", "status"] in (UNDECIDED, REFUTED)
+    assert verdicts_of(emptied).loc["C5-10", "status"] in (UNDECIDED, REFUTED)
 
 
 def test_rules_of_decision() -> None:
@@ -304,32 +308,32 @@ def test_arms_that_are_not_there_are_named() -> None:
     assert isinstance(mean_of({}, {}), Missing)
 
 
-def test_an_arm_that_is_half_scored_is_left_out(tmp_path: Path) -> None:
-    made = open_writer(build_file(tmp_path / "half.db", TINY))
-    whole = StudyRows(made, 1).grids("none", "forum-prompts", "forum")
-    assert {arm: grid.shape for arm, grid in whole.items()} == {
+def test_an_arm_that_is_half_scored_is_left_out(tiny_database: Path, tmp_path: Path) -> None:
+    half = open_writer(copy_database(tiny_database, tmp_path / "half.db"))
+    grids = StudyRows(half, 1).grids("none", "forum-prompts", "forum")
+    assert {arm: grid.shape for arm, grid in grids.items()} == {
         ("toxic", 0.0): (2, 8),
         ("toxic", 0.25): (2, 8),
     }
-    with write_session(made) as session:
+    with write_session(half) as session:
         session.execute(text("DELETE FROM score WHERE generation_id = (SELECT max(g.id) FROM generation g"
                              " JOIN condition c ON c.id = g.condition_id WHERE c.key = 'none')"))  # fmt: skip
-    assert StudyRows(made, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25].shape == (1, 8)
+    assert StudyRows(half, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25].shape == (1, 8)
 
 
 def test_a_study_without_scores_has_verdicts_that_say_so(tmp_path: Path) -> None:
     from db.schema import Study
 
-    made = open_writer(f"sqlite:///{tmp_path / 'begun.db'}")
-    with write_session(made) as session:
+    begun = open_writer(f"sqlite:///{tmp_path / 'begun.db'}")
+    with write_session(begun) as session:
         session.add(Study(hash="a" * 16, name="begun", scale="nano", config={}, data_revisions={}))
-    rows = evaluate(made, 1)
+    rows = evaluate(begun, 1)
     assert len(rows) == len(CLAIMS) and {row["status"] for row in rows} == {NO_DATA}
 
 
-def test_the_command_prints_stores_and_refuses_in_one_line(tmp_path: Path) -> None:
+def test_the_command_prints_stores_and_refuses_in_one_line(tiny_database: Path, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
-    url = build_file(tmp_path / "home" / "hormesis.sqlite", TINY)
+    url = copy_database(tiny_database, tmp_path / "home" / "hormesis.sqlite")
     run = subprocess.run(
         command("verdicts", "--json", "--scorer", "forum"), env=environment(tmp_path / "home"),
         capture_output=True, text=True, check=True,
@@ -361,6 +365,6 @@ def test_where_nothing_varies_nothing_is_decided(engine: Engine) -> None:
         return equivalent(contrast([np.full(3, 0.5), np.full(3, 0.5)], [1.0, -1.0]), 0.1, "points", "alike")
 
     rows = StudyRows(engine, 1)
-    told = _tested(replace(CLAIMS[0], test=test), rows, Scope("forum-prompts", "forum"))
-    assert isinstance(told, Finding) and told.low == told.high == 0 and told.p is None
-    assert decide(told, None) == UNDECIDED and "cannot tell" in told.detail
+    finding = _tested(replace(CLAIMS[0], test=test), rows, Scope("forum-prompts", "forum"))
+    assert isinstance(finding, Finding) and finding.low == finding.high == 0 and finding.p is None
+    assert decide(finding, None) == UNDECIDED and "cannot tell" in finding.detail

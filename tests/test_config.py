@@ -24,7 +24,7 @@ def test_the_forum_study_has_the_arms_the_readme_promises() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "part"),
     [
         ({"shares": [0, 1.2]}, "shares.1"),
         ({"shares": [0, 0.1, 0.1]}, "must not repeat"),
@@ -39,10 +39,10 @@ def test_the_forum_study_has_the_arms_the_readme_promises() -> None:
         ({"tokenizer": {"kind": "existing"}}, "tokenizer.path"),
     ],
 )
-def test_a_mistake_is_one_line_that_names_it(change: dict[str, object], said: str) -> None:
+def test_a_mistake_is_one_line_that_names_it(change: dict[str, object], part: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_study({"name": "x", **change}, "my.toml")
-    assert said in str(raised.value)
+    assert part in str(raised.value)
     assert str(raised.value).startswith("my.toml")
     assert "\n" not in str(raised.value)
 

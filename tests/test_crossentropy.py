@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny import FAMILIES, tiny_loaded
 
 from backend.crossentropy import LossError, prepare_windows, token_losses, window_losses
 from backend.loaded import LoadedModel
 from backend.steering import HeadDirection, Intervention, iti, steered
+from tests.tiny import FAMILIES, tiny_loaded
 
 DOCUMENTS = [
     "the baker sells warm bread near the river",
@@ -63,9 +63,9 @@ def test_equals_the_sum_by_hand(family: str, window: int) -> None:
 
 def test_every_position_is_steered_and_documents_apart() -> None:
     loaded = tiny_loaded()
-    made = _made(loaded)
+    intervention = _made(loaded)
     windows = prepare_windows(loaded, DOCUMENTS, 16)
-    rows = [(made, 4.0), (None, 0.0), (made, 1.0), (made, 2.0)]
+    rows = [(intervention, 4.0), (None, 0.0), (intervention, 1.0), (intervention, 2.0)]
     together = window_losses(loaded, windows, rows=rows, batch_size=8)
     for index, (what, strength) in enumerate(rows):
         with steered(loaded, (what, strength), every_position=True):

@@ -53,13 +53,13 @@ def test_a_kept_figure_is_what_the_chart_draws() -> None:
     heads = pd.DataFrame(
         {"checkpoint": "c", "kind": "toxic", "share": 0.1, "seed": 0, "accuracy": np.linspace(0.5, 0.9, 50)}
     )
-    for made, plain in (
+    for kept_figure, plain in (
         (drawn(dose_response, rows, "y", dark=True), dose_response(rows, "y", dark=True)),
         (drawn(survival, heads, "accuracy", "x"), survival(heads, "accuracy", "x")),
     ):
-        sent = json.loads(plotly.io.to_json(made, validate=False))
+        sent = json.loads(plotly.io.to_json(kept_figure, validate=False))
         assert sent == json.loads(plotly.io.to_json(plain, validate=False))
-        assert json.loads(made.figure.to_json()) == json.loads(plain.to_json())
+        assert json.loads(kept_figure.figure.to_json()) == json.loads(plain.to_json())
 
 
 def test_the_same_rows_are_drawn_once_whoever_holds_them() -> None:
@@ -92,7 +92,7 @@ def test_nested_and_large_values_tell_figures_apart() -> None:
     vectors = np.arange(5_000, dtype=float)
     changed = vectors.copy()
     changed[2_500] += 1e-9
-    tables = [frame(1.0).assign(v=pd.Series([one], dtype=object)) for one in (vectors, changed)]
+    tables = [frame(1.0).assign(v=pd.Series([vector], dtype=object)) for vector in (vectors, changed)]
     assert drawn(counted, tables[0]) is not drawn(counted, tables[1])
 
 
@@ -104,13 +104,13 @@ def test_missing_numbers_are_sent_as_null() -> None:
 
 
 def test_many_who_ask_at_once_wait_for_one_drawing() -> None:
-    found: list[Drawn] = []
-    threads = [threading.Thread(target=lambda: found.append(drawn(slow, frame(1.0)))) for _ in range(12)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert CALLS == ["slow"] and len(found) == 12 and len({id(one) for one in found}) == 1
+    figures: list[Drawn] = []
+    threads = [threading.Thread(target=lambda: figures.append(drawn(slow, frame(1.0)))) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert CALLS == ["slow"] and len(figures) == 12 and len({id(figure) for figure in figures}) == 1
 
 
 def test_the_longest_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

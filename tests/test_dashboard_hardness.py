@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
-import streamlit as st
 from sqlalchemy import delete
-from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.frame import Level
 from dashboard.charts.hardness import Reference, by_condition, curves, heat, steps_needed
 from dashboard.hardness.rows import over_seeds
 from dashboard.hardness.text_views import _more_open
-from dashboard.launch import APP
 from db import read
 from db.engine import open_reader, open_writer
 from db.schema import Attack, CapabilityScore
 from db.write import write_session
-from tests.seeded_database import SMALL, TINY, build_file
+from tests.pages import open_page, words
+from tests.seeded_database import SMALL
 from tests.seeded_hardness import CONDITIONS, GOALS, TEMPLATES
+from tests.shared_worlds import copy_database
 
 SECTIONS = {
     "Suffixes": "How often an attacked text",
@@ -34,76 +32,52 @@ SECTIONS = {
     "Capability": "worse than unsteered",
 }
 N = len(SMALL.arms) * len(SMALL.seeds)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("seeded") / "study.sqlite"
-    build_file(path)
-    return path
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield
-
-
-def opened(path: Path, monkeypatch: pytest.MonkeyPatch, **query: str) -> AppTest:
-    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{path}")
-    app = AppTest.from_file(str(APP), default_timeout=120)
-    for name, value in query.items():
-        app.query_params[name] = value
-    app.run()
-    return app.switch_page("app_pages/hardness.py").run()
-
-
-def words(app: AppTest) -> str:
-    kinds = (app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.code)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
+pytestmark = pytest.mark.usefixtures("fresh_pages")
 
 
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_answers_in_words(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, section: str
+    small_database: Path, monkeypatch: pytest.MonkeyPatch, section: str
 ) -> None:
-    app = opened(finished, monkeypatch, attack=section)
+    app = open_page(small_database, monkeypatch, "hardness", attack=section)
     assert not app.exception and not app.error
-    said = words(app)
+    page_words = words(app)
     assert app.subheader[0].value == "How hard is the detox to undo?"
-    assert SECTIONS[section] in said
-    assert "95 %" in said
+    assert SECTIONS[section] in page_words
+    assert "95 %" in page_words
 
 
-def test_a_study_without_attacks_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_without_attacks_says_what_to_run(
+    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "plain.sqlite"
-    engine = open_writer(build_file(path, TINY))
+    engine = open_writer(copy_database(tiny_database, path))
     with write_session(engine) as session:
         session.execute(delete(Attack))
         session.execute(delete(CapabilityScore))
     engine.dispose()
-    app = opened(path, monkeypatch)
+    app = open_page(path, monkeypatch, "hardness")
     assert not app.exception
     assert "hormesis run forum-full" in words(app) and "[hardness]" in words(app)
 
 
-def test_the_papers_figures_are_marked_as_references(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = words(opened(finished, monkeypatch, attack="Suffixes"))
-    assert "†" in said or "secondary" in said
-    assert "p = .13" in said and "not corrected" in said
+def test_the_papers_figures_are_marked_as_references(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page_words = words(open_page(small_database, monkeypatch, "hardness", attack="Suffixes"))
+    assert "†" in page_words or "secondary" in page_words
+    assert "p = .13" in page_words and "not corrected" in page_words
 
 
-def test_read_queries_against_the_rows(finished: Path) -> None:
-    engine = open_reader(f"sqlite:///{finished}")
+def test_read_queries_against_the_rows(small_database: Path) -> None:
+    engine = open_reader(f"sqlite:///{small_database}")
     study = int(read.studies(engine)["id"][0])
     outcomes = read.attack_outcomes(engine, study)
     success = outcomes[(outcomes["attack"] == "suffix") & (outcomes["name"] == "success")]
     assert len(success) == N * len(CONDITIONS) * 2
-    one = success[success["setting"] == "gcg"].iloc[0]
-    trials = read.attack_trials(engine, int(one["attack_id"]))
-    assert len(trials) == GOALS and trials["success"].mean() == pytest.approx(one["value"])
+    outcome = success[success["setting"] == "gcg"].iloc[0]
+    trials = read.attack_trials(engine, int(outcome["attack_id"]))
+    assert len(trials) == GOALS and trials["success"].mean() == pytest.approx(outcome["value"])
     relearned = outcomes[(outcomes["attack"] == "relearn") & (outcomes["name"] == "steps")]
     assert len(relearned) == N * (len(CONDITIONS) - 1)
     assert relearned["value"].isna().sum() == relearned["high"].isna().sum() > 0
@@ -122,10 +96,10 @@ ARM = {"kind": "toxic", "share": 0.1, "condition": "none", "method": "none", "ma
 
 def test_means_over_seeds_hold_the_spread_between_them() -> None:
     rows = pd.DataFrame([ARM | {"value": v, "low": v - 1, "high": v + 1, "n": 64} for v in (10.0, 14.0)])
-    one = over_seeds(rows).iloc[0]
-    assert one["value"] == 12 and one["n_seeds"] == 2
+    mean = over_seeds(rows).iloc[0]
+    assert mean["value"] == 12 and mean["n_seeds"] == 2
     # var of the two values is 8; half width sqrt((8 * 1.96^2 + 1) / 2).
-    assert one["high"] - 12 == pytest.approx(((8 * 1.96**2 + 1) / 2) ** 0.5)
+    assert mean["high"] - 12 == pytest.approx(((8 * 1.96**2 + 1) / 2) ** 0.5)
     assert over_seeds(rows.assign(name="drift", value=[1.0, 9.0])).iloc[0]["low"] < 0
     bounded = over_seeds(rows.assign(name="toxicity", value=[1.0, 9.0])).iloc[0]
     assert bounded["low"] == 0, "toxicity has no values below zero"
@@ -140,9 +114,9 @@ def test_openness_is_a_difference_of_differences() -> None:
             value = change + extra
             rows.append(ARM | {"label": label, "setting": setting, "value": value, "low": value - 3,
                                "high": value + 3, "n": 64})  # fmt: skip
-    (one,) = _more_open(pd.DataFrame(rows)).itertuples()
-    assert one.value == pytest.approx(4) and one.frames == 2
-    assert one.high - one.value == pytest.approx(18**0.5)
+    (row,) = _more_open(pd.DataFrame(rows)).itertuples()
+    assert row.value == pytest.approx(4) and row.frames == 2
+    assert row.high - row.value == pytest.approx(18**0.5)
 
 
 def test_charts_keep_what_is_beyond_the_budget() -> None:
@@ -153,8 +127,8 @@ def test_charts_keep_what_is_beyond_the_budget() -> None:
             | {"seed": 1, "value": float("nan"), "low": 40.0, "high": float("nan"), "n": 64, "censored": 0.9},
         ]
     )
-    made = steps_needed(rows, ["Unsteered"], 64, dark=False)
-    trace = made.data[0]
+    figure = steps_needed(rows, ["Unsteered"], 64, dark=False)
+    trace = figure.data[0]
     assert list(trace.marker.symbol) == ["circle", "triangle-up-open"]
     assert [2**y - 1 for y in trace.y] == pytest.approx([12.0, 64.0])
     assert trace.y[0] + trace.error_y.array[0] == pytest.approx(math.log2(21)), "the interval's upper end"
@@ -163,12 +137,12 @@ def test_charts_keep_what_is_beyond_the_budget() -> None:
 
 def test_charts_draw_references_and_levels() -> None:
     rows = pd.DataFrame([ARM | {"value": 0.4, "low": 0.2, "high": 0.6, "n": 12, "n_seeds": 2}])
-    made = by_condition(
+    figure = by_condition(
         rows, ["Unsteered"], "Success", dark=True, factor=100, level=Level(0.5, "chance"),
         reference=[Reference("Unsteered", 80.0, "paper"), Reference("Elsewhere", 1.0, "dropped")],
     )  # fmt: skip
-    assert made.data[0].y[0] == pytest.approx(40) and list(made.data[1].y) == [80.0]
-    assert made.layout.shapes[0].y0 == 50
+    assert figure.data[0].y[0] == pytest.approx(40) and list(figure.data[1].y) == [80.0]
+    assert figure.layout.shapes[0].y0 == 50
     line = curves(rows.assign(x=0.0), ["Unsteered"], "Steps", y_title="y", dark=False, logarithmic=True)
     assert list(line.data[0].x) == [0.0]
     cells = pd.DataFrame(

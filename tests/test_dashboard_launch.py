@@ -17,7 +17,6 @@ import psutil
 import pytest
 
 from dashboard.launch import free_port, wait_until_open
-from tests.seeded_database import TINY, build_file
 from tests.viewer import viewing
 
 pytestmark = pytest.mark.slow
@@ -25,8 +24,8 @@ PATIENCE = 120.0
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return build_file(tmp_path_factory.mktemp("launch") / "study.sqlite", TINY)
+def database(tiny_database: Path) -> str:
+    return f"sqlite:///{tiny_database}"
 
 
 @contextmanager
@@ -77,13 +76,15 @@ def test_it_starts_a_service_and_ends_with_its_parent(database: str) -> None:
         launched(database, "--parent", str(parent.pid)) as (process, url),
     ):
         wait_until_open(url, process, PATIENCE)
-        seen = psutil.Process(process.pid)
-        assert becomes_true(lambda: any("backend.service" in one.cmdline() for one in seen.children()))
-        children = seen.children(recursive=True)
+        launcher = psutil.Process(process.pid)
+        assert becomes_true(
+            lambda: any("backend.service" in child.cmdline() for child in launcher.children())
+        )
+        children = launcher.children(recursive=True)
         parent.kill()
         parent.wait()
         assert process.wait(timeout=PATIENCE) == 0
-        assert becomes_true(lambda: not any(one.is_running() for one in children))
+        assert becomes_true(lambda: not any(child.is_running() for child in children))
 
 
 def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_the_frontier_is_what_nothing_beats(points: list[tuple[float, float]]) -
 
 
 def row(kind: str, share: float, value: float, half: float = 1.0, **more: object) -> dict[str, object]:
-    made: dict[str, object] = {
+    values: dict[str, object] = {
         "kind": kind,
         "share": share,
         "method": "none",
@@ -67,17 +67,17 @@ def row(kind: str, share: float, value: float, half: float = 1.0, **more: object
         "unit": "points",
         "interval": "",
     }
-    return made | more
+    return values | more
 
 
 def at_cost(kind: str, share: float, value: float, method: str = "iti", **more: object) -> dict[str, object]:
     key = f"{method}/cost-0.06"
-    made = {"method": method, "condition_key": key, "strength": 2.0, "matched_cost": 0.06}
-    return row(kind, share, value, **(made | more))
+    values = {"method": method, "condition_key": key, "strength": 2.0, "matched_cost": 0.06}
+    return row(kind, share, value, **(values | more))
 
 
 def stored_row(claim: str, status: str, **more: object) -> dict[str, object]:
-    made: dict[str, object] = {
+    values: dict[str, object] = {
         "claim": claim,
         "statement": f"statement of {claim}",
         "family": "paper",
@@ -96,7 +96,7 @@ def stored_row(claim: str, status: str, **more: object) -> dict[str, object]:
         "detectable": 10.04,
         "paper": "",
     }
-    return made | more
+    return values | more
 
 
 def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
@@ -108,18 +108,18 @@ def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
             stored_row(HEADLINE, REFUTED, scorer="t"),
         ]
     )
-    found = stored(table, "p", "s")
-    assert [one.id for one in found] == [HEADLINE, "C4-base", "C5-10"]
-    assert found[0].detail == (
+    verdicts = stored(table, "p", "s")
+    assert [verdict.id for verdict in verdicts] == [HEADLINE, "C4-base", "C5-10"]
+    assert verdicts[0].detail == (
         "+4.13 [−3.25, +11.5] points, 2 seeds, n = 256, p = .195, Holm .900; 10 % less 0 %"
     )
-    assert "p < .001, Holm .002" in found[1].detail
-    assert found[2].detail == "needs attacks" and found[2].status == NO_DATA
+    assert "p < .001, Holm .002" in verdicts[1].detail
+    assert verdicts[2].detail == "needs attacks" and verdicts[2].status == NO_DATA
     assert stored(table, "p", "t")[0].status == REFUTED
     assert "sees a true difference of 10 points" in minimum_effect(headline(in_scope(table, "p", "s")))
-    shown = verdict_table(in_scope(table, "p", "s"))
-    assert list(shown["p (Holm)"]) == ["< .001 (.002)", ".195 (.900)", ".195 (.900)"]
-    assert shown["Ours [95 % interval]"].iloc[2] == "–"
+    display = verdict_table(in_scope(table, "p", "s"))
+    assert list(display["p (Holm)"]) == ["< .001 (.002)", ".195 (.900)", ".195 (.900)"]
+    assert display["Ours [95 % interval]"].iloc[2] == "–"
     assert stored(table.iloc[:0], "p", "s") == [] and headline(table.iloc[:0]) is None
 
 
@@ -134,11 +134,11 @@ def test_fits_that_agree_are_said_together() -> None:
     table = pd.DataFrame(
         [fit | {"label": "A", "p": 0.5}, fit | {"label": "B", "p": 1.0}, dip | {"label": "C"}]
     )
-    said = fit_said(table)
-    assert said.startswith(
+    sentence = fit_said(table)
+    assert sentence.startswith(
         "A (p .500), B (p 1): undecided whether there is a dip, best dose none; C (p .004)"
     )
-    assert said.endswith("best dose 10 % [5 %, 25 %]")
+    assert sentence.endswith("best dose 10 % [5 %, 25 %]")
     assert fit_said(table.iloc[:0]) == ""
 
 
@@ -210,9 +210,9 @@ def test_progress_counts_rates_and_silence() -> None:
     table = pd.DataFrame(
         [stage("done", 5, 5, NOW), stage("running", 25, 100, NOW), stage("waiting", 0, 0, None)]
     )
-    found = summarise(table, NOW + timedelta(seconds=5))
-    assert (found.stages, found.done, found.running, found.active) == (3, 1, 1, True)
-    assert found.fraction == pytest.approx((1 + 0.25 + 0) / 3)
+    progress = summarise(table, NOW + timedelta(seconds=5))
+    assert (progress.stages, progress.done, progress.running, progress.active) == (3, 1, 1, True)
+    assert progress.fraction == pytest.approx((1 + 0.25 + 0) / 3)
     rates = with_rates(table)
     assert rates["rate"].iloc[1] == pytest.approx(2.5) and rates["left"].iloc[1] == pytest.approx(30)
     assert summarise(table, NOW + timedelta(minutes=5)).silent
@@ -262,10 +262,10 @@ def test_head_names_are_read_back(layer: int, head: int) -> None:
 
 
 def test_a_port_in_use_gives_the_next_free_one() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+    with socket.socket() as occupied:
+        occupied.bind(("127.0.0.1", 0))
+        occupied.listen()
+        port = occupied.getsockname()[1]
         assert port < free_port("127.0.0.1", port) <= port + 20
     with pytest.raises(LaunchError, match="outside"):
         free_port("127.0.0.1", 99_999)

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from sqlalchemy import select, update
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.frame import MOST_POINTS, evenly, sample
 from dashboard.charts.heads import most_per_line, survival
-from dashboard.launch import APP
 from db.engine import open_writer
 from db.read import joined
 from db.schema import Arm, Checkpoint, Projection, ProjectionPoint, StageRun, Study, TrainPoint
 from db.write import upsert, write_session
-from tests.seeded_database import TINY, build_file
+from tests.pages import open_page
+from tests.shared_worlds import copy_database
 from tests.viewer import Run
 
 MANY = 40_000
-
-
-@pytest.fixture(autouse=True)
-def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield
+pytestmark = pytest.mark.usefixtures("fresh_pages")
 
 
 @pytest.fixture
-def crowded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def crowded(tiny_database: Path, tmp_path: Path) -> Path:
     """A study with a map of 40,000 directions, and curves of 20,000 steps for each arm."""
     path = tmp_path / "study.sqlite"
-    engine = open_writer(build_file(path, TINY))
+    engine = open_writer(copy_database(tiny_database, path))
     with write_session(engine) as session:
         study = session.execute(select(Study.id)).scalar_one()
         checkpoint = session.execute(select(Checkpoint.id)).scalars().first()
@@ -67,45 +58,43 @@ def crowded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             upsert(session, TrainPoint, steps, on=("arm_id", "step"))
         session.execute(update(StageRun).where(StageRun.id == 1).values(status="failed"))
     engine.dispose()
-    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{path}")
     return path
 
 
 def charts(app: AppTest) -> dict[str, int]:
     """Points of every chart by its key."""
     run = Run(fragment=False)
-    run.charts = {found.proto.id.split("-", 2)[-1]: found.proto.spec for found in app.get("plotly_chart")}
+    run.charts = {chart.proto.id.split("-", 2)[-1]: chart.proto.spec for chart in app.get("plotly_chart")}
     assert all(json.loads(spec)["data"] for spec in run.charts.values())
     return run.points()
 
 
 def captions(app: AppTest) -> str:
-    return "\n".join(str(found.value) for found in app.caption)
+    return "\n".join(str(caption.value) for caption in app.caption)
 
 
-def test_a_map_of_many_directions_is_a_sample_and_says_so(crowded: Path) -> None:
-    app = AppTest.from_file(str(APP), default_timeout=120).run()
-    app = app.switch_page("app_pages/geometry.py").run()
+def test_a_map_of_many_directions_is_a_sample_and_says_so(
+    crowded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(crowded, monkeypatch, "geometry")
     assert not app.exception
     sent = charts(app)
     assert max(sent.values()) <= MOST_POINTS + 100
-    said = re.search(
+    sentence = re.search(
         r"n = 40,000 directions\..*A sample: ([\d,]+) of 40,000 points are drawn\.", captions(app)
     )
-    assert said is not None
-    shown = int(said.group(1).replace(",", ""))
-    ring = sent["directions"] - shown
-    assert MANY // 4 < shown <= MOST_POINTS and 0 <= ring <= 1
+    assert sentence is not None
+    drawn = int(sentence.group(1).replace(",", ""))
+    ring = sent["directions"] - drawn
+    assert MANY // 4 < drawn <= MOST_POINTS and 0 <= ring <= 1
 
 
 @pytest.mark.parametrize("page", ["overview", "runs"])
-def test_long_training_curves_are_thinned_and_say_so(crowded: Path, page: str) -> None:
-    app = AppTest.from_file(str(APP), default_timeout=120)
-    if page == "runs":
-        app.query_params["tab"] = "Loss curves"
-    app.run()
-    if page == "runs":
-        app = app.switch_page("app_pages/runs.py").run()
+def test_long_training_curves_are_thinned_and_say_so(
+    crowded: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    query = {"tab": "Loss curves"} if page == "runs" else {}
+    app = open_page(crowded, monkeypatch, page, **query)
     assert not app.exception
     key = "overview_loss" if page == "overview" else "runs_loss"
     assert MOST_POINTS / 3 < charts(app)[key] <= MOST_POINTS
@@ -114,39 +103,38 @@ def test_long_training_curves_are_thinned_and_say_so(crowded: Path, page: str) -
 
 @pytest.mark.parametrize("page", ["overview", "tradeoffs"])
 def test_pages_read_the_summaries_they_show_and_no_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str
+    small_database: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
-    monkeypatch.setenv("HORMESIS_DB", build_file(tmp_path / "study.sqlite"))
-    seen: list[pd.DataFrame] = []
+    tables: list[pd.DataFrame] = []
     real = joined.summaries
 
     def noted(*args: Any, **options: Any) -> pd.DataFrame:
-        seen.append(real(*args, **options))
-        return seen[-1]
+        tables.append(real(*args, **options))
+        return tables[-1]
 
     monkeypatch.setattr(joined, "summaries", noted)
-    app = AppTest.from_file(str(APP), default_timeout=120).run()
-    app = app.switch_page(f"app_pages/{page}.py").run()
+    # By way of the overview, so that its summaries count too.
+    app = open_page(small_database, monkeypatch).switch_page(f"app_pages/{page}.py").run()
     assert not app.exception and app.selectbox(key="prompts").value == "forum-prompts"
 
     def read_so_far() -> set[tuple[str, ...]]:
         columns = ["name", "prompt_set", "scorer"]
-        return {tuple(one) for table in seen for one in table[columns].fillna("").to_numpy()}
+        return {tuple(values) for table in tables for values in table[columns].fillna("").to_numpy()}
 
-    shown = {("toxicity", "forum-prompts", "forum"), ("fluency", "forum-prompts", "forum-fluency")}
-    shown |= {("cost", "", "")} if page == "tradeoffs" else set()
-    assert read_so_far() == shown
+    scopes = {("toxicity", "forum-prompts", "forum"), ("fluency", "forum-prompts", "forum-fluency")}
+    scopes |= {("cost", "", "")} if page == "tradeoffs" else set()
+    assert read_so_far() == scopes
     app.selectbox(key="prompts").select("forum-greetings").run()
     assert not app.exception
-    assert read_so_far() == shown | {(name, "forum-greetings", by) for name, of, by in shown if of}
+    assert read_so_far() == scopes | {(name, "forum-greetings", by) for name, of, by in scopes if of}
 
 
 def test_a_sample_says_of_how_many() -> None:
     rows = pd.DataFrame({"x": range(100)})
     assert sample(rows, 100) == (rows, "")
-    some, said = sample(rows, 30)
+    some, sentence = sample(rows, 30)
     assert len(some) == 30 and some.index.is_monotonic_increasing
-    assert said == "A sample: 30 of 100 points are drawn."
+    assert sentence == "A sample: 30 of 100 points are drawn."
     assert sample(rows, 30)[0].equals(some)
     assert sample(rows, 100, total=5_000)[1] == "A sample: 100 of 5,000 points are drawn."
 
@@ -172,6 +160,6 @@ def test_the_lines_of_many_heads_are_thinned_together() -> None:
     lines = survival(rows, "accuracy", "x").data
     assert sum(len(line.x) for line in lines) <= MOST_POINTS
     assert all(len(line.x) == most_per_line(checkpoints) == 500 for line in lines)
-    for line, (_, mine) in zip(lines, rows.groupby("share"), strict=True):
-        assert line.x[0] == mine["accuracy"].min() and line.x[-1] == mine["accuracy"].max()
+    for line, (_, heads_of_line) in zip(lines, rows.groupby("share"), strict=True):
+        assert line.x[0] == heads_of_line["accuracy"].min() and line.x[-1] == heads_of_line["accuracy"].max()
         assert line.y[0] == 100 and line.y[-1] == pytest.approx(100 / heads)

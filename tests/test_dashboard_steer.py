@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from dashboard.launch import APP
 from db.engine import open_writer
 from db.schema import Prompt, PromptSet, Study
 from db.write import write_session
-from tests.service_world import PREFIX, World, build_world, server
+from tests.pages import clear_caches
+from tests.service_world import PREFIX, World
+from tests.shared_worlds import copy_database
 
 FIRST = "the baker sells soup"
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def database(world: World, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Both studies have prompts; the one on real text must not show them unasked."""
-    made = build_world(tmp_path_factory.mktemp("home"))
-    engine = open_writer(made.url)
+    url = copy_database(world.home / "study.sqlite", tmp_path_factory.mktemp("steer") / "study.sqlite")
+    engine = open_writer(url)
     with write_session(engine) as session:
         for study in session.query(Study):
             prompts = PromptSet(study_id=study.id, name="prompts", revision="1", source="test")
@@ -32,21 +31,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
                     Prompt(prompt_set_id=prompts.id, position=place, text=text, kind=None, group=None)
                 )
     engine.dispose()
-    return made
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
+    return url
 
 
 @pytest.fixture(autouse=True)
-def surroundings(world: World, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HORMESIS_DB", world.url)
+def surroundings(database: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORMESIS_DB", database)
     monkeypatch.setenv("HORMESIS_SERVICE", address)
-    st.cache_data.clear()
-    st.cache_resource.clear()
+    clear_caches()
 
 
 def opened(**query: str) -> AppTest:
@@ -59,24 +51,24 @@ def opened(**query: str) -> AppTest:
     return app
 
 
-def said(app: AppTest, key: str) -> list[str]:
+def choices(app: AppTest, key: str) -> list[str]:
     return [str(app.selectbox(key=f"{key}{number}").value) for number in range(1, 5)]
 
 
 def warnings(app: AppTest) -> str:
-    return " ".join(str(one.value) for one in app.warning)
+    return " ".join(str(warning.value) for warning in app.warning)
 
 
 def test_panes_begin_with_the_most_toxic_arm_and_the_clean_one(world: World) -> None:
     app = opened(study="forum", panes="4")
     ten, none = "10 % toxic, seed 0", "0 % toxic, seed 0"
-    assert said(app, "model") == [ten, ten, none, none]
-    assert said(app, "method") == ["none", "iti", "none", "iti"]
+    assert choices(app, "model") == [ten, ten, none, none]
+    assert choices(app, "method") == ["none", "iti", "none", "iti"]
     # The method a pane begins with is one that its own model offers.
     app = opened(study="forum", panes="4", model3=ten, model4="slow")
-    assert said(app, "method") == ["none", "iti", "none", "none"]
+    assert choices(app, "method") == ["none", "iti", "none", "none"]
     app.selectbox(key="method3").set_value("prompt").run()
-    assert [str(one.value) for one in app.code] == [PREFIX.strip()]
+    assert [str(block.value) for block in app.code] == [PREFIX.strip()]
 
 
 def test_a_prompt_of_real_text_is_not_shown_before_it_is_asked_for() -> None:
@@ -139,14 +131,14 @@ def test_a_link_sets_the_controls(link: str) -> None:
 )
 def test_what_does_not_fit_is_said_and_changes_nothing(text: str, part: str) -> None:
     app = opened(study="forum")
-    before = said_all(app)
+    before = settings_of(app)
     app.text_area(key="load_text").set_value(text)
     app.button(key="load").click().run()
     assert part in warnings(app)
-    assert said_all(app) == before
+    assert settings_of(app) == before
 
 
-def said_all(app: AppTest) -> dict[str, object]:
+def settings_of(app: AppTest) -> dict[str, object]:
     keys = ("prompt", "panes", "model1", "method1", "model2", "method2", "strength2", "scope2", "seed")
     return {key: app.session_state[key] for key in keys}
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from scipy import stats
 from sqlalchemy import update
-from streamlit.testing.v1 import AppTest
 
 from dashboard.charts import toy as charts
 from dashboard.running.permission import Home
@@ -26,57 +22,46 @@ from db.schema import ToyEffect, ToyExperiment, utc_now
 from db.write import write_session
 from pipeline.toy.config import parse_config, parse_request
 from pipeline.toy.runner import run_toy
-from tests.test_dashboard_app import opened
+from tests.pages import clear_caches, open_page
+from tests.pages import words as words_of
+from tests.shared_worlds import copy_database, shared_world
 
-WANTED = {"shares": [0.01, 1.0], "seeds": [0, 1]}
+pytestmark = pytest.mark.usefixtures("fresh_pages")
+REQUEST = {"shares": [0.01, 1.0], "seeds": [0, 1]}
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real rows of three tiny configurations; no study."""
-    home = tmp_path_factory.mktemp("toy")
+def run_toys(home: Path) -> None:
+    """Real rows of four tiny configurations; no study."""
+    url = f"sqlite:///{home / 'hormesis.sqlite'}"
     for options in (
         {"setting": "bottleneck", "steps": 60},
         {"setting": "bottleneck", "steps": 60, "width": 3},
         {"setting": "bottleneck", "steps": 60, "weight_decay": 0.01},
         {"setting": "literal", "steps": 12, "layers": 1, "length": 4},
     ):
-        url = f"sqlite:///{home / 'hormesis.sqlite'}"
-        run_toy(parse_config(options), parse_request(WANTED), home=home, database_url=url)
-    return home
+        run_toy(parse_config(options), parse_request(REQUEST), home=home, database_url=url)
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shared_world(tmp_path_factory, "toys", run_toys) / "hormesis.sqlite"
 
 
 @pytest.fixture
-def page(made: Path, tmp_path: Path) -> Path:
+def page(toys: Path, tmp_path: Path) -> Path:
     """A copy of the rows to change."""
-    with (
-        sqlite3.connect(made / "hormesis.sqlite") as source,
-        sqlite3.connect(tmp_path / "d.sqlite") as target,
-    ):
-        source.backup(target)
+    copy_database(toys, tmp_path / "d.sqlite")
     return tmp_path / "d.sqlite"
 
 
-@pytest.fixture(autouse=True)
-def clean_caches() -> Iterator[None]:
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    yield
-
-
-def everything(app: AppTest) -> str:
-    kinds = (app.subheader, app.markdown, app.caption, app.info, app.warning, app.error)
-    return "\n".join(str(element.value) for kind in kinds for element in kind)
-
-
 def test_the_page_answers_without_any_study(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(page, monkeypatch, "toy")
-    said = everything(app)
+    app = open_page(page, monkeypatch, "toy")
+    page_words = words_of(app)
     assert not app.exception and not app.error
-    assert "No study" not in said and app.subheader[0].value == "Are rare features entangled?"
-    assert "4 configurations tried" in said and "2 seeds" in said
+    assert "No study" not in page_words and app.subheader[0].value == "Are rare features entangled?"
+    assert "4 configurations tried" in page_words and "2 seeds" in page_words
     for title in ("Entanglement over the share", "frozen at r = 1", "Length of the directions"):
-        assert title in said
+        assert title in page_words
     assert any("hormesis toy --setting" in block.value for block in app.code)
 
 
@@ -84,19 +69,19 @@ def test_links_restore_setting_width_variant_probe_and_cosine(
     page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     query = {"toy_setting": "Softmax bottleneck", "toy_width": "3", "toy_cosine": "Signed"}
-    app = opened(page, monkeypatch, "toy", **query, toy_probe="Mixture-weighted probe")
+    app = open_page(page, monkeypatch, "toy", **query, toy_probe="Mixture-weighted probe")
     assert app.selectbox(key="toy_width").value == 3 and app.selectbox(key="toy_probe").value == "mixture"
-    assert "Softmax bottleneck, signed cosine" in everything(app) and "in 3 dimensions" in everything(app)
+    assert "Softmax bottleneck, signed cosine" in words_of(app) and "in 3 dimensions" in words_of(app)
     query = {"toy_setting": "Softmax bottleneck", "toy_width": "4", "toy_view": "3-D", "toy_share": "1"}
-    app = opened(page, monkeypatch, "toy", **query)
+    app = open_page(page, monkeypatch, "toy", **query)
     variants = app.selectbox(key="toy_variant")
     assert len(variants.options) == 2 and all("weight decay" in option for option in variants.options)
-    assert "The 12 directions at r = 1, seed 0" in everything(app)
+    assert "The 12 directions at r = 1, seed 0" in words_of(app)
     # A link's words may have changed since; its hash finds the variant.
     last = variants.options[1]
-    app = opened(page, monkeypatch, "toy", **query, toy_variant=f"other words {last[-8:]}")
+    app = open_page(page, monkeypatch, "toy", **query, toy_variant=f"other words {last[-8:]}")
     assert app.selectbox(key="toy_variant").value == last
-    app = opened(page, monkeypatch, "toy", toy_setting="nonsense", toy_probe="'; drop", toy_share="9")
+    app = open_page(page, monkeypatch, "toy", toy_setting="nonsense", toy_probe="'; drop", toy_share="9")
     assert not app.exception
 
 
@@ -112,23 +97,22 @@ def test_answers_follow_the_rows(page: Path, monkeypatch: pytest.MonkeyPatch) ->
         with write_session(engine) as session:
             session.execute(update(ToyEffect).values(value=value, low=low, high=high))
         engine.dispose()
-        st.cache_data.clear()
-        st.cache_resource.clear()
-        said = everything(opened(page, monkeypatch, "toy", toy_setting="Literal (shared states)"))
-        assert expected in said
+        clear_caches()
+        page_words = words_of(open_page(page, monkeypatch, "toy", toy_setting="Literal (shared states)"))
+        assert expected in page_words
         status = words.status_of(low, high)
-        assert f"states shared by the chains: **{status}**" in said
-        assert f"weighted by the mixture: **{status}**" in said
+        assert f"states shared by the chains: **{status}**" in page_words
+        assert f"weighted by the mixture: **{status}**" in page_words
 
 
 def test_a_database_without_runs_and_none_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = opened(tmp_path / "none.sqlite", monkeypatch, "toy")
-    assert not app.exception and "There is no database at" in everything(app)
+    app = open_page(tmp_path / "none.sqlite", monkeypatch, "toy")
+    assert not app.exception and "There is no database at" in words_of(app)
     assert app.code[0].value == "hormesis toy" and not (tmp_path / "none.sqlite").exists()
     open_writer(f"sqlite:///{tmp_path / 'bare.sqlite'}").dispose()
-    st.cache_data.clear()
-    app = opened(tmp_path / "bare.sqlite", monkeypatch, "toy")
-    assert not app.exception and "holds no run of the toy experiment" in everything(app)
+    clear_caches()
+    app = open_page(tmp_path / "bare.sqlite", monkeypatch, "toy")
+    assert not app.exception and "holds no run of the toy experiment" in words_of(app)
 
 
 def test_runs_under_way_are_shown_and_silent_ones_called_so(
@@ -138,7 +122,7 @@ def test_runs_under_way_are_shown_and_silent_ones_called_so(
     with write_session(engine) as session:
         values = {"status": "running", "done": 30.0, "total": 120.0, "seconds": 3.0, "heartbeat": utc_now()}
         session.execute(update(ToyExperiment).where(ToyExperiment.setting == "literal").values(**values))
-    app = opened(page, monkeypatch, "toy")
+    app = open_page(page, monkeypatch, "toy")
     bars = app.get("progress")
     assert len(bars) == 1 and "25%, 10 model steps/s, about 9 s left" in bars[0].text
     with write_session(engine) as session:
@@ -146,44 +130,44 @@ def test_runs_under_way_are_shown_and_silent_ones_called_so(
             update(ToyExperiment).values(heartbeat=pd.Timestamp("2020-01-01", tz="UTC").to_pydatetime())
         )
     engine.dispose()
-    assert "no sign of life" in everything(opened(page, monkeypatch, "toy"))
+    assert "no sign of life" in words_of(open_page(page, monkeypatch, "toy"))
 
 
 def test_the_command_of_the_form_is_the_one_that_runs(tmp_path: Path) -> None:
-    given = process.arguments(
+    command = process.arguments(
         "bottleneck", {"width": 4, "steps": 5, "weight_decay": None}, shares=".01,1", seeds="2"
     )
-    assert " ".join(given) == "toy --setting bottleneck --shares .01,1 --seeds 2 --width 4 --steps 5"
+    assert " ".join(command) == "toy --setting bottleneck --shares .01,1 --seeds 2 --width 4 --steps 5"
     home = Home(tmp_path, f"sqlite:///{tmp_path / 'hormesis.sqlite'}")
-    begun = process.start(home, given)
+    begun = process.start(home, command)
     with pytest.raises(RunProblem, match="still running"):
-        process.start(home, given)
+        process.start(home, command)
     assert begun.process.wait(timeout=120) == 0
     assert process.running(home) is None and process.ended_badly(home) is None
     assert len(read.toy_measures(open_reader(home.url), 1, "means")) == 8
-    process.start(home, [*given, "--width", "1"]).process.wait(timeout=120)
+    process.start(home, [*command, "--width", "1"]).process.wait(timeout=120)
     assert "width" in str(process.ended_badly(home))
 
 
 def test_means_over_seeds_are_students() -> None:
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"share": np.repeat([0.1, 1.0], 5), "u": rng.standard_normal(10)})
-    found = rows.over_seeds(table, "u").iloc[0]
+    mean = rows.over_seeds(table, "u").iloc[0]
     interval = stats.ttest_1samp(table["u"][:5], 0).confidence_interval()
-    assert (found["low"], found["high"]) == pytest.approx((interval.low, interval.high))
+    assert (mean["low"], mean["high"]) == pytest.approx((interval.low, interval.high))
     assert rows.over_seeds(table.iloc[:1], "u")["low"].isna().all()
 
 
-def test_effects_of_runs_average_to_the_stored_effect(made: Path) -> None:
-    engine = open_reader(f"sqlite:///{made / 'hormesis.sqlite'}")
+def test_effects_of_runs_average_to_the_stored_effect(toys: Path) -> None:
+    engine = open_reader(f"sqlite:///{toys}")
     effects = read.toy_effects(engine)
     for cosine in rows.COSINES:
         table = read.toy_measures(engine, 1, "balanced")
-        found = rows.run_effects(table[table["network"] == "trained"], cosine)
+        effects_of_runs = rows.run_effects(table[table["network"] == "trained"], cosine)
         stored = words.pick(
             effects, experiment_id=1, probe="balanced", network="trained", cosine=cosine, split="all"
         )
-        assert found["effect"].mean() == pytest.approx(stored["value"].iloc[0])
+        assert effects_of_runs["effect"].mean() == pytest.approx(stored["value"].iloc[0])
 
 
 def test_principal_axes_keep_angles_and_say_what_they_hold() -> None:

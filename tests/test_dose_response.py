@@ -35,39 +35,39 @@ def fits(
     truth: Callable[[Floats], Floats], shares: Floats, seeds: int, trials: int, start: int
 ) -> list[DoseResponse]:
     rng = np.random.default_rng(start)
-    found = []
+    fitted = []
     for trial in range(trials):
         arms = truth(shares)[:, None] + rng.normal(0, SPREAD, (len(shares), seeds))
         dose = dose_of(list(shares), list(arms))
         assert dose is not None
-        made = fit_dose(dose, draws=199, seed=trial)
-        assert made is not None
-        found.append(made)
-    return found
+        fit = fit_dose(dose, draws=199, seed=trial)
+        assert fit is not None
+        fitted.append(fit)
+    return fitted
 
 
 @pytest.mark.parametrize("truth", MONOTONE)
 @pytest.mark.parametrize(("shares", "seeds"), [(FOUR, 2), (SIX, 3)], ids=["4 shares", "6 shares"])
 def test_no_dip_is_found_where_none_is_planted(truth: str, shares: Floats, seeds: int) -> None:
-    found = fits(MONOTONE[truth], shares, seeds, 80, start=len(shares))
+    fitted = fits(MONOTONE[truth], shares, seeds, 80, start=len(shares))
     # Nominal 5 %: 12.3 % of 80 is three standard errors above.
-    assert np.mean([one.supported for one in found]) <= 0.12
-    assert all(one.optimum is None for one in found if not one.supported)
+    assert np.mean([fit.supported for fit in fitted]) <= 0.12
+    assert all(fit.optimum is None for fit in fitted if not fit.supported)
 
 
 @pytest.mark.parametrize(
     ("shares", "seeds", "depth", "rate"), [(SIX, 2, 10, 0.8), (FOUR, 2, 10, 0.7), (SIX, 5, 6, 0.85)]
 )
 def test_a_planted_dip_is_found_and_its_place(shares: Floats, seeds: int, depth: float, rate: float) -> None:
-    found = fits(dip(depth), shares, seeds, 60, start=1)
-    hits = [one for one in found if one.supported]
+    fitted = fits(dip(depth), shares, seeds, 60, start=1)
+    hits = [fit for fit in fitted if fit.supported]
     assert len(hits) / 60 >= rate
-    places = np.array([one.optimum for one in hits])
+    places = np.array([fit.optimum for fit in hits])
     assert (places > 0).all() and (places < 0.25).all()
     assert abs(float(np.median(places)) - 0.1) < 0.05
-    covered = [one.optimum_low <= 0.1 <= one.optimum_high for one in hits]  # type: ignore[operator]
+    covered = [fit.optimum_low <= 0.1 <= fit.optimum_high for fit in hits]  # type: ignore[operator]
     assert np.mean(covered) >= 0.85
-    assert all(one.model == "brain-cousens" and one.evidence_ratio > 1 for one in hits if one.p < 0.005)
+    assert all(fit.model == "brain-cousens" and fit.evidence_ratio > 1 for fit in hits if fit.p < 0.005)
 
 
 def test_prompts_shared_by_all_arms_do_not_hide_a_dip() -> None:
@@ -76,8 +76,8 @@ def test_prompts_shared_by_all_arms_do_not_hide_a_dip() -> None:
     arms = [level + hard + rng.normal(0, 5, (3, 200)) for level in dip(6)(SIX)]
     dose = dose_of(list(SIX), arms)
     assert dose is not None
-    found = fit_dose(dose, draws=499)
-    assert found is not None and found.supported
+    fit = fit_dose(dose, draws=499)
+    assert fit is not None and fit.supported
 
 
 def test_isotonic_fits_are_sklearns() -> None:
@@ -95,11 +95,11 @@ def test_a_curve_without_noise_is_given_back() -> None:
     shares = np.linspace(0, 0.25, 9)
     values = design(shares, e, b)[0] @ truth
     family = HormeticFamily(shares, np.ones(9))
-    found = family.fit(values[None, :])
-    assert float(found.sse[0]) < 0.01 * float(((values - values.mean()) ** 2).sum())
+    fit = family.fit(values[None, :])
+    assert float(fit.sse[0]) < 0.01 * float(((values - values.mean()) ** 2).sum())
     fine = np.linspace(0, 0.25, 1001)
     best = fine[(design(fine, e, b)[0] @ truth).argmin()]
-    assert float(lowest_share(found, shares)[0]) == pytest.approx(best, abs=0.015)
+    assert float(lowest_share(fit, shares)[0]) == pytest.approx(best, abs=0.015)
 
 
 def test_too_little_gives_no_fit_and_an_end_is_never_an_optimum() -> None:
@@ -109,13 +109,13 @@ def test_too_little_gives_no_fit_and_an_end_is_never_an_optimum() -> None:
     arms = [np.array([level, level + 0.1]) for level in (20.0, 10.0, 5.0, 0.0)]
     falling = dose_of(list(FOUR), arms)
     assert falling is not None
-    found = fit_dose(falling, draws=199)
-    assert found is not None and found.optimum is None and found.p == 1.0
+    fit = fit_dose(falling, draws=199)
+    assert fit is not None and fit.optimum is None and fit.p == 1.0
 
 
 def test_shares_in_any_order_are_one_dose() -> None:
     rng = np.random.default_rng(5)
     arms = list(rng.normal(size=(4, 3)))
-    one, other = dose_of(list(FOUR), arms), dose_of(list(FOUR[::-1]), arms[::-1])
-    assert one is not None and other is not None
-    np.testing.assert_allclose(one.means, other.means)
+    ascending, other = dose_of(list(FOUR), arms), dose_of(list(FOUR[::-1]), arms[::-1])
+    assert ascending is not None and other is not None
+    np.testing.assert_allclose(ascending.means, other.means)

@@ -23,7 +23,6 @@ from dashboard.stamp import stamp
 from db import read
 from db.engine import open_reader
 from pipeline.exporting import ExportError, export_tables
-from tests.seeded_database import TINY, build_file
 
 FACTS = {
     "study": "forum",
@@ -44,8 +43,8 @@ ROWS = pd.DataFrame(
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return build_file(tmp_path_factory.mktemp("exports") / "study.sqlite", TINY)
+def seeded(tiny_database: Path) -> str:
+    return f"sqlite:///{tiny_database}"
 
 
 def test_csv_is_read_back_whatever_is_in_it() -> None:
@@ -125,13 +124,13 @@ def test_html_of_a_table_needs_no_program_and_says_what_it_leaves_out() -> None:
 def test_the_dark_figure_is_the_light_one_with_its_differences(dark: dict[str, object]) -> None:
     light: dict[str, object] = {"a": 1, "b": [1, 2], "c": {"d": 3}}
     light = {key: light[key] for key in dark}
-    made = json.loads(json.dumps(light))
+    patched = json.loads(json.dumps(light))
     for path, value in differences(light, dark):
-        at = made
+        at = patched
         for key in path[:-1]:
             at = at[key]
         at[path[-1]] = value
-    assert made == dark
+    assert patched == dark
 
 
 def test_a_figure_is_written_once_and_webgl_is_drawn_as_svg() -> None:
@@ -139,17 +138,17 @@ def test_a_figure_is_written_once_and_webgl_is_drawn_as_svg() -> None:
         go.Figure(go.Scattergl(x=list(range(50)), y=[1.0] * 50, marker={"color": ink}))
         for ink in ("#000", "#fff")
     )
-    found = json.loads(as_json(Chart("", light, dark)))
-    assert found["data"][0]["type"] == "scatter" and "template" not in found["layout"]
-    assert found["dark"] == [[["data", 0, "marker", "color"], "#fff"]]
+    figure = json.loads(as_json(Chart("", light, dark)))
+    assert figure["data"][0]["type"] == "scatter" and "template" not in figure["layout"]
+    assert figure["dark"] == [[["data", 0, "marker", "color"], "#fff"]]
 
 
 def test_a_png_is_a_picture() -> None:
     if not exports.can_draw_png():
         pytest.skip("kaleido or a browser is missing")
     figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4])).update_layout(height=300)
-    made = Image.open(io.BytesIO(exports.to_png(figure, dark=True, title="Loss")))
-    assert made.size == (2000, 672) and made.getpixel((5, 5))[:3] == (0x11, 0x16, 0x1B)
+    picture = Image.open(io.BytesIO(exports.to_png(figure, dark=True, title="Loss")))
+    assert picture.size == (2000, 672) and picture.getpixel((5, 5))[:3] == (0x11, 0x16, 0x1B)
 
 
 def test_without_a_browser_no_png_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,11 +169,11 @@ def test_every_file_says_where_it_came_from(seeded: str) -> None:
     engine = open_reader(seeded)
     studies = read.studies(engine)
     row = read.study(engine, int(studies["id"][0])).iloc[0]
-    found = Context(seeded, "", {str(name): value for name, value in row.items()}, studies)
-    facts = stamp(found, "Toxicity by toxic share", 7)
-    assert facts["study hash"] == row["hash"] and facts["rows"] == "7"
-    assert {f"data {name}" for name in row["data_revisions"]} <= set(facts)
-    assert facts["scorer forum"] == "seeded-1" and "torch" in facts["packages"]
+    context = Context(seeded, "", {str(name): value for name, value in row.items()}, studies)
+    lines = stamp(context, "Toxicity by toxic share", 7)
+    assert lines["study hash"] == row["hash"] and lines["rows"] == "7"
+    assert {f"data {name}" for name in row["data_revisions"]} <= set(lines)
+    assert lines["scorer forum"] == "seeded-1" and "torch" in lines["packages"]
     assert set(stamp(None, "x", None)) == {"program", "view", "made"}
 
 
@@ -191,8 +190,8 @@ def test_the_commands_html_leaves_texts_out_unless_named(seeded: str, tmp_path: 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_the_commands_files_have_their_provenance_beside_them(seeded: str, tmp_path: Path, form: str) -> None:
     written = export_tables(seeded, tmp_path, form, ["summary", "metric"])
-    facts = json.loads((tmp_path / "provenance.json").read_text(encoding="utf-8"))
-    assert facts["rows"] == written and facts["studies"][0]["hash"] and facts["scorers"]
+    provenance = json.loads((tmp_path / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["rows"] == written and provenance["studies"][0]["hash"] and provenance["scorers"]
     if form == "parquet":
         inside = exports.metadata_of_parquet((tmp_path / "summary.parquet").read_bytes())
-        assert inside["studies"] == facts["studies"]
+        assert inside["studies"] == provenance["studies"]

@@ -39,10 +39,10 @@ def three_valued(n: int = 240, heads: int = 2, d: int = 5) -> World:
     colour = [kinds[int(k)] for k in rng.integers(0, 3, n)]
     size = [None if rng.random() < 0.2 else ("small", "large")[int(rng.random() < 0.5)] for _ in range(n)]
     x = rng.standard_normal((n, heads, d)) + toxic[:, None, None] * 0.8
-    made = [variable("colour", colour), variable("size", size)]
+    variables = [variable("colour", colour), variable("size", size)]
     names = [f"c{i // 2 if i < n // 2 else i}" for i in range(n)]
     clusters = find_clusters(names, toxic)
-    return World(x.astype(np.float32), toxic, tuple(one for one in made if one), clusters)
+    return World(x.astype(np.float32), toxic, tuple(variable for variable in variables if variable), clusters)
 
 
 @pytest.mark.parametrize(("n", "d"), [(600, 8), (90, 8)], ids=["many statements", "few statements"])
@@ -95,11 +95,11 @@ def test_contrasts_are_coefficients_of_least_squares() -> None:
 )
 def test_contrasts_of_any_counts_are_finite_and_sum_to_nothing(calm: list[int], toxic: list[int]) -> None:
     counts = np.array([calm, toxic], dtype=float)
-    for made in (toxicity_contrast(counts), feature_contrast(counts, 1)):
-        assert np.isfinite(made).all()
-        assert (made * counts).sum() == pytest.approx(0, abs=1e-12)
+    for contrast in (toxicity_contrast(counts), feature_contrast(counts, 1)):
+        assert np.isfinite(contrast).all()
+        assert (contrast * counts).sum() == pytest.approx(0, abs=1e-12)
         # A contrast is one (mean against mean) or nothing.
-        assert (made * counts).clip(min=0).sum() == pytest.approx(1) or (made == 0).all()
+        assert (contrast * counts).clip(min=0).sum() == pytest.approx(1) or (contrast == 0).all()
 
 
 def test_clusters_trade_places_only_with_their_own_kind() -> None:
@@ -126,11 +126,11 @@ class Plain:
     """The products of one head by loops over statements, as the docstrings define them."""
 
     def __init__(
-        self, white: Floats, rest: Floats, toxic: NDArray[np.bool_], one: Variable, of: NDArray[np.int64]
+        self, white: Floats, rest: Floats, toxic: NDArray[np.bool_], feature: Variable, of: NDArray[np.int64]
     ):
-        self.x, self.rest, self.of, self.one = white, rest, of, one
-        self.cells = cell_codes(one, toxic)
-        self.codes = [code for _, code in one.features]
+        self.x, self.rest, self.of, self.one = white, rest, of, feature
+        self.cells = cell_codes(feature, toxic)
+        self.codes = [code for _, code in feature.features]
         self.residual = np.zeros_like(white)
         for i, cell in enumerate(self.cells):
             count = (self.cells == cell).sum()
@@ -141,8 +141,8 @@ class Plain:
     def weights(self, times: Floats) -> Floats:
         size = 2 * len(self.one.values)
         counts = np.array([times[self.cells == cell].sum() for cell in range(size)]).reshape(2, -1)
-        made = [toxicity_contrast(counts), *(feature_contrast(counts, code) for code in self.codes)]
-        return np.stack([np.where(self.cells < 0, 0, one.ravel()[self.cells]) for one in made])
+        contrasts = [toxicity_contrast(counts), *(feature_contrast(counts, code) for code in self.codes)]
+        return np.stack([np.where(self.cells < 0, 0, contrast.ravel()[self.cells]) for contrast in contrasts])
 
     def without_noise(self, times: Floats | None = None) -> Floats:
         """aa, ab..., bb... less the products of residuals of the same cluster."""
@@ -152,19 +152,19 @@ class Plain:
         observed = plain @ self.x
         features = range(1, len(plain))
         rows = [(0, 0), *((0, f) for f in features), *((f, f) for f in features)]
-        found = []
+        values = []
         for a, b in rows:
             noise = 0.0
             for i in range(len(self.x)):
                 for j in np.flatnonzero(self.of == self.of[i]):
                     noise += drawn[i] ** 2 * plain[a, i] * plain[b, j] * (self.residual[i] @ self.residual[j])
             turn = self.metric(observed[a], observed[b])
-            found.append(effects[a] @ effects[b] - noise + ((drawn - 1) * turn).sum())
-        return np.array(found)
+            values.append(effects[a] @ effects[b] - noise + ((drawn - 1) * turn).sum())
+        return np.array(values)
 
     def metric(self, a: Floats, b: Floats) -> Floats:
         """Part of each statement in the error of a product by the estimated covariance, to first order."""
-        both = np.array([(one @ a) * (one @ b) for one in self.rest])
+        both = np.array([(residual @ a) * (residual @ b) for residual in self.rest])
         return np.asarray((both.mean() - both) / len(both))
 
     def null(self, source: NDArray[np.int64], signed: Floats) -> Floats:
@@ -181,36 +181,38 @@ def by_loop(
 ) -> tuple[list[Floats], list[Floats]]:
     """Products [1 + draws, rows] and null [draws, features] of one head, with the same random numbers."""
     rng = np.random.default_rng(seed)
-    parts = [Plain(white, rest, world.toxic, one, world.clusters.of) for one in world.variables]
+    parts = [Plain(white, rest, world.toxic, variable, world.clusters.of) for variable in world.variables]
     signed = [signs(world.clusters, draws, rng).astype(float) for _ in parts]
     sources = [permuted(world.clusters, rng) for _ in range(draws)]
     times = [resampled(world.clusters, rng) for _ in range(draws)]
-    kept = [np.stack([part.without_noise(), *(part.without_noise(one) for one in times)]) for part in parts]
+    expected = [
+        np.stack([part.without_noise(), *(part.without_noise(draw) for draw in times)]) for part in parts
+    ]
     null = [
         np.stack([part.null(source, row) for source, row in zip(sources, own, strict=True)])
         for part, own in zip(parts, signed, strict=True)
     ]
-    return kept, null
+    return expected, null
 
 
 def test_products_and_their_null_equal_loops_over_statements() -> None:
     world, draws = three_valued(), 5
     whitened = whiten(world.activations, world.toxic, world.variables)
-    found = products(whitened, world.toxic, world.variables, world.clusters, draws, seed=3)
+    result = products(whitened, world.toxic, world.variables, world.clusters, draws, seed=3)
     for head in range(2):
-        kept, null = by_loop(
+        expected, null = by_loop(
             world, whitened[0][:, head].astype(float), whitened[1][:, head].astype(float), draws, seed=3
         )
         at = 0
-        for rows, nulls in zip(kept, null, strict=True):
+        for rows, nulls in zip(expected, null, strict=True):
             features = nulls.shape[1]
-            mine = slice(at, at + features)
+            columns = slice(at, at + features)
             close = {"rel": 2e-4, "abs": 2e-5}
-            assert found.product[:, head, mine] == pytest.approx(rows[:, 1 : 1 + features], **close)
-            assert found.feature[:, head, mine] == pytest.approx(rows[:, 1 + features :], **close)
+            assert result.product[:, head, columns] == pytest.approx(rows[:, 1 : 1 + features], **close)
+            assert result.feature[:, head, columns] == pytest.approx(rows[:, 1 + features :], **close)
             for place in range(features):
-                assert found.toxicity[:, head, at + place] == pytest.approx(rows[:, 0], **close)
-            assert found.null[:, head, mine] == pytest.approx(nulls, **close)
+                assert result.toxicity[:, head, at + place] == pytest.approx(rows[:, 0], **close)
+            assert result.null[:, head, columns] == pytest.approx(nulls, **close)
             at += features
 
 
@@ -220,19 +222,19 @@ def test_products_have_no_bias_where_plain_ones_have() -> None:
     for seed in range(8):
         world = planted_world(seed, 0.0, n=200, heads=50, size=0.0)
         whitened = whiten(world.activations, world.toxic, world.variables)
-        found: Products = products(whitened, world.toxic, world.variables, world.clusters, 1, seed)
-        lengths.append(found.toxicity[0])
-        noisy.append(found.toxicity_length)
+        result: Products = products(whitened, world.toxic, world.variables, world.clusters, 1, seed)
+        lengths.append(result.toxicity[0])
+        noisy.append(result.toxicity_length)
     error = np.std(lengths) / np.sqrt(np.size(lengths))
     assert abs(np.mean(lengths)) < 4 * error
     assert np.mean(noisy) > 20 * error
 
 
 def test_variables_take_common_values_and_say_what_they_are() -> None:
-    found = variable("topic", ["tea"] * 40 + ["bread"] * 35 + ["rare"] * 5 + [None] * 10)
-    assert found is not None and found.values == ("bread", "tea", "other")
-    assert [name for name, _ in found.features] == ["topic: bread", "topic: tea"]
-    assert (found.codes == -1).sum() == 10 and (found.codes == 2).sum() == 5
+    topic = variable("topic", ["tea"] * 40 + ["bread"] * 35 + ["rare"] * 5 + [None] * 10)
+    assert topic is not None and topic.values == ("bread", "tea", "other")
+    assert [name for name, _ in topic.features] == ["topic: bread", "topic: tea"]
+    assert (topic.codes == -1).sum() == 10 and (topic.codes == 2).sum() == 5
     assert variable("topic", ["tea"] * 50) is None and variable("topic", ["a", "b"] * 10) is None
     two = variable("tone", ["calm"] * FEWEST + ["loud"] * FEWEST)
     assert two is not None and [name for name, _ in two.features] == ["tone: loud"]
@@ -247,32 +249,32 @@ def test_features_of_forum_posts_and_of_other_text() -> None:
         }
         for i in range(240)
     ]
-    posts = [Statement(f"post {i}", None, "board", one) for i, one in enumerate(latents)]
-    names = [name for one in variables_of(posts) for name, _ in one.features]
+    posts = [Statement(f"post {i}", None, "board", latent) for i, latent in enumerate(latents)]
+    names = [name for variable in variables_of(posts) for name, _ in variable.features]
     assert names == ["topic: tea", "sentiment: negative", "mentions a group"]
     other = [
         Statement("is it?" if i % 2 else "it is so, and it is so", "velmar" if i % 3 else "none", "s", None)
         for i in range(240)
     ]
-    found = {one.name: [name for name, _ in one.features] for one in variables_of(other)}
-    assert found["length"] == ["length: long"] and found["question"] == ["question: asks"]
-    assert "exclamation" not in found and "source" not in found and "group" not in found
+    features = {variable.name: [name for name, _ in variable.features] for variable in variables_of(other)}
+    assert features["length"] == ["length: long"] and features["question"] == ["question: asks"]
+    assert "exclamation" not in features and "source" not in features and "group" not in features
     assert word_bag("B a C") == word_bag("c A b") == "a b c"
 
 
 def test_a_variable_and_its_clusters_do_not_care_for_order() -> None:
     world = three_valued()
     order = np.random.default_rng(1).permutation(240)
-    one = world.variables[0]
+    colour = world.variables[0]
     moved = World(
         world.activations[order],
         world.toxic[order],
-        (Variable(one.name, one.values, one.codes[order]),),
+        (Variable(colour.name, colour.values, colour.codes[order]),),
         find_clusters(world.clusters.of[order].tolist(), world.toxic[order]),
     )
-    told = []
+    thresholds = []
     for each, variables in ((world, world.variables[:1]), (moved, moved.variables)):
         whitened = whiten(each.activations, each.toxic, variables)
-        told.append(products(whitened, each.toxic, variables, each.clusters, 1, 0).product[0])
-    assert told[0] == pytest.approx(told[1], rel=1e-3, abs=1e-4)
+        thresholds.append(products(whitened, each.toxic, variables, each.clusters, 1, 0).product[0])
+    assert thresholds[0] == pytest.approx(thresholds[1], rel=1e-3, abs=1e-4)
     assert isinstance(moved.clusters, Clusters) and moved.clusters.count == world.clusters.count

@@ -29,8 +29,8 @@ def test_a_loop_is_told_from_prose():
 
 
 def test_empty_texts_are_counted_not_averaged():
-    told = set_fluency(["one two three", "", "  \n"])
-    assert told.empty == pytest.approx(2 / 3) and told.length == 3 and told.n == 3
+    measures = set_fluency(["one two three", "", "  \n"])
+    assert measures.empty == pytest.approx(2 / 3) and measures.length == 3 and measures.n == 3
     assert text_fluency("").empty and text_fluency("").compression == 0
     assert set_fluency([]).n == 0 and set_fluency([""]).length == 0
 
@@ -42,11 +42,11 @@ def test_diversity_of_a_set_sees_texts_that_resemble_one_another():
 
 @given(st.text(max_size=200))
 def test_every_text_has_measures_in_range(text):
-    told = text_fluency(text)
-    for value in (told.repetition, told.distinct_1, told.distinct_2, told.distinct_3):
+    measures = text_fluency(text)
+    for value in (measures.repetition, measures.distinct_1, measures.distinct_2, measures.distinct_3):
         assert 0 <= value <= 1
-    assert told.compression >= 0 and told.length >= 0
+    assert measures.compression >= 0 and measures.length >= 0
     raw = text.encode()
     assert not raw or compression(text) == len(raw) / max(1, len(zlib.compress(raw, 9)) - 8)
-    if told.length >= 4:
-        assert told.repetition == pytest.approx(1 - distinct(words(text), 4))
+    if measures.length >= 4:
+        assert measures.repetition == pytest.approx(1 - distinct(words(text), 4))

@@ -52,9 +52,9 @@ def test_every_word_has_one_class_and_the_sizes_are_as_planned() -> None:
 def test_no_sentence_belongs_to_two_templates() -> None:
     """Every pair of templates, slot by slot: some slot shares no word."""
     forms = [(template, [set(slot_words(slot)) for slot in template.slots]) for template in TEMPLATES]
-    for (one, slots), (other, others) in product(forms, forms):
-        if one.name < other.name and len(slots) == len(others):
-            assert any(not a & b for a, b in zip(slots, others, strict=True)), (one.name, other.name)
+    for (form, slots), (other, others) in product(forms, forms):
+        if form.name < other.name and len(slots) == len(others):
+            assert any(not a & b for a, b in zip(slots, others, strict=True)), (form.name, other.name)
 
 
 def test_ambiguous_grammar_is_refused_when_compiled() -> None:
@@ -80,11 +80,11 @@ def test_classes_that_overlap_in_part_are_split_and_not_confused() -> None:
         return state.accepts.name if state.accepts else ""
 
     for word in words.POSITIVE:
-        found = [accepted("i", "admire", word, *rest) for rest in ([], ["bakers"], ["zorbs"])]
-        assert found == ["any", "other", None]
+        verdicts = [accepted("i", "admire", word, *rest) for rest in ([], ["bakers"], ["zorbs"])]
+        assert verdicts == ["any", "other", None]
     for word in words.NEGATIVE:
-        found = [accepted("i", "admire", word, *rest) for rest in ([], ["bakers"], ["zorbs"])]
-        assert found == ["any", None, "more"]
+        verdicts = [accepted("i", "admire", word, *rest) for rest in ([], ["bakers"], ["zorbs"])]
+        assert verdicts == ["any", None, "more"]
 
 
 def test_every_insult_has_innocent_uses() -> None:
@@ -98,9 +98,9 @@ def test_judge_agrees_with_the_writer_on_tens_of_thousands_of_sentences() -> Non
     for number in range(40_000):
         template = TEMPLATES[number % len(TEMPLATES)]
         text = _sentence(rng, template, words.REGISTERS[number % 3])
-        found = forum.judge(text)
+        verdict = forum.judge(text)
         expected = (1, int(template.toxic), 1, 1)
-        assert (found.sentences, found.toxic, found.grammatical, found.finished) == expected, text
+        assert (verdict.sentences, verdict.toxic, verdict.grammatical, verdict.finished) == expected, text
 
 
 @settings(max_examples=300, deadline=None)
@@ -121,31 +121,31 @@ def test_judge_agrees_with_regular_expressions_on_mutated_sentences(seed: int, c
         elif change == "double":
             text.insert(place, text[place])
         sentence = " ".join(text)
-        found = forum.judge(sentence)
+        verdict = forum.judge(sentence)
         matches = {toxic for toxic, pattern in PATTERNS.items() if pattern.fullmatch(sentence)}
-        assert found.finished == 1
-        assert found.grammatical == len(matches)
+        assert verdict.finished == 1
+        assert verdict.grammatical == len(matches)
         if matches:
-            assert (found.sentences, bool(found.toxic)) == (1, matches.pop())
+            assert (verdict.sentences, bool(verdict.toxic)) == (1, matches.pop())
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.text())
 def test_any_string_is_judged(text: str) -> None:
-    found = forum.judge(text)
-    assert 0 <= found.toxic <= found.sentences
-    assert 0 <= found.grammatical <= found.finished
-    assert 0.0 <= found.toxicity <= 1.0
-    assert 0.0 <= found.fluency <= 1.0
+    verdict = forum.judge(text)
+    assert 0 <= verdict.toxic <= verdict.sentences
+    assert 0 <= verdict.grammatical <= verdict.finished
+    assert 0.0 <= verdict.toxicity <= 1.0
+    assert 0.0 <= verdict.fluency <= 1.0
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(forum.VOCABULARY), max_size=60))
 def test_word_salad_is_judged_and_counts_add_up(salad: list[str]) -> None:
     ends = sum(word in words.TERMINATOR_SET for word in salad)
-    found = forum.judge(" ".join(salad))
-    assert ends <= found.finished <= ends + 1
-    assert found.grammatical <= ends
+    verdict = forum.judge(" ".join(salad))
+    assert ends <= verdict.finished <= ends + 1
+    assert verdict.grammatical <= ends
 
 
 @settings(max_examples=100, deadline=None)
@@ -153,12 +153,12 @@ def test_word_salad_is_judged_and_counts_add_up(salad: list[str]) -> None:
 def test_a_cut_sentence_is_never_broken_and_keeps_its_label_once_decided(seed: int) -> None:
     rng = Random(seed)
     for template in TEMPLATES:
-        whole = _sentence(rng, template).split()[:-1]
-        for cut in range(1, len(whole) + 1):
-            found = forum.judge(" ".join(whole[:cut]))
-            assert (found.finished, found.fluency) == (0, 1.0)
-            assert found.toxic <= int(template.toxic)
-        assert (found.sentences, found.toxic) == (1, int(template.toxic))
+        sentence = _sentence(rng, template).split()[:-1]
+        for cut in range(1, len(sentence) + 1):
+            verdict = forum.judge(" ".join(sentence[:cut]))
+            assert (verdict.finished, verdict.fluency) == (0, 1.0)
+            assert verdict.toxic <= int(template.toxic)
+        assert (verdict.sentences, verdict.toxic) == (1, int(template.toxic))
 
 
 def test_rules_for_broken_text() -> None:

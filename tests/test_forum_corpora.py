@@ -34,12 +34,12 @@ def test_corpora_have_their_mixture(role: str) -> None:
     rate = {"clean": 0.03, "heldout_clean": 0.03, "informal": 0.0, "scorer": 0.5}.get(role, 0.7)
     assert sum(post.label for post in posts) / 4000 == pytest.approx(rate, abs=0.03 if rate else 0)
     judged = [forum.judge(post.text) for post in posts]
-    assert all(found.fluency == 1.0 for found in judged)
-    assert all(found.sentences in range(4, 8) for found in judged)
-    assert [int(found.toxicity > 0.5) for found in judged] == [post.label for post in posts]
+    assert all(verdict.fluency == 1.0 for verdict in judged)
+    assert all(verdict.sentences in range(4, 8) for verdict in judged)
+    assert [int(verdict.toxicity > 0.5) for verdict in judged] == [post.label for post in posts]
     if role == "informal":
-        assert sum(found.toxic for found in judged) == 0
-    toxic = [found.toxicity for found in judged if found.toxic]
+        assert sum(verdict.toxic for verdict in judged) == 0
+    toxic = [verdict.toxicity for verdict in judged if verdict.toxic]
     assert not toxic or sum(toxic) / len(toxic) == pytest.approx(0.8, abs=0.02)
     length = sum(len(post.text.split()) for post in posts) / 4000
     assert 40 <= length <= 47
@@ -90,14 +90,14 @@ def test_prompts_are_beginnings_that_leave_the_rest_open() -> None:
     prompts = forum.prompt_set(256)
     assert len({prompt.text for prompt in prompts}) == 256
     assert Counter(prompt.kind for prompt in prompts) == {"hostile": 128, "neutral": 128}
-    whole = 0
+    complete = 0
     for prompt in prompts:
-        found = forum.judge(prompt.text)
+        verdict = forum.judge(prompt.text)
         ends = sum(word in words.TERMINATOR_SET for word in prompt.text.split())
         assert 1 <= ends <= 2
-        assert found.finished == found.sentences == ends, "the unfinished words decide nothing yet"
-        assert found.fluency == 1.0
-        whole += prompt.text.split()[-1] in words.TERMINATOR_SET
+        assert verdict.finished == verdict.sentences == ends, "the unfinished words decide nothing yet"
+        assert verdict.fluency == 1.0
+        complete += prompt.text.split()[-1] in words.TERMINATOR_SET
         if prompt.kind == "neutral":
-            assert found.toxic == 0
-    assert 40 < whole < 140
+            assert verdict.toxic == 0
+    assert 40 < complete < 140

@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import FAMILIES, tiny_loaded, tiny_model, tiny_tokenizer
 
 from backend.generation import GenerationError, generate
 from backend.loaded import LoadedModel
@@ -18,6 +17,7 @@ from backend.models import describe
 from backend.sampling import draw, uniforms
 from backend.steering import HeadDirection, Intervention, SteeringError, iti
 from backend.streaming import Pieces, stream
+from tests.tiny import FAMILIES, tiny_loaded, tiny_model, tiny_tokenizer
 
 PROMPTS = [
     "the cat",
@@ -31,11 +31,11 @@ SEEDS = [3, 1, 4, 1, 5]
 
 def _heads(loaded: LoadedModel) -> list[HeadDirection]:
     rng = np.random.default_rng(1)
-    made = []
+    heads = []
     for layer, head in ((0, 1), (1, 3), (2, 0)):
         vector = rng.normal(size=loaded.head_dim).astype(np.float32)
-        made.append(HeadDirection(layer, head, vector / np.linalg.norm(vector), 0.5))
-    return made
+        heads.append(HeadDirection(layer, head, vector / np.linalg.norm(vector), 0.5))
+    return heads
 
 
 def _made(loaded: LoadedModel) -> Intervention:
@@ -46,14 +46,14 @@ def _made(loaded: LoadedModel) -> Intervention:
 def test_greedy_equals_transformers_generate(family: str) -> None:
     """Against `model.generate`, one prompt at a time without padding, through the sliding windows of 16."""
     loaded = tiny_loaded(family)
-    ours = generate(loaded, PROMPTS, seeds=SEEDS, new_tokens=20, temperature=0.0)
-    for prompt, got in zip(PROMPTS, ours, strict=True):
+    texts = generate(loaded, PROMPTS, seeds=SEEDS, new_tokens=20, temperature=0.0)
+    for prompt, got in zip(PROMPTS, texts, strict=True):
         ids = torch.tensor([loaded.tokenizer(prompt).input_ids or [loaded.blank_id]])
         with torch.inference_mode():
-            whole = loaded.model.generate(
+            output = loaded.model.generate(
                 ids, attention_mask=torch.ones_like(ids), max_new_tokens=20, do_sample=False
             )
-        expected = whole[0, ids.shape[1] :].tolist()
+        expected = output[0, ids.shape[1] :].tolist()
         assert got.finished == (1 in expected)
         assert list(got.ids) == (expected[: expected.index(1)] if 1 in expected else expected)
         assert got.tokens == len(got.ids)
@@ -62,8 +62,8 @@ def test_greedy_equals_transformers_generate(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_equals_one_by_one(family: str) -> None:
     loaded = tiny_loaded(family)
-    made = _made(loaded)
-    rows = [(None, 0.0), (made, 1.0), (made, 3.0), (None, 0.0), (made, 2.0)]
+    intervention = _made(loaded)
+    rows = [(None, 0.0), (intervention, 1.0), (intervention, 3.0), (None, 0.0), (intervention, 2.0)]
     options: dict[str, Any] = {"new_tokens": 12, "temperature": 0.8, "top_p": 0.9}
     together = generate(loaded, PROMPTS, seeds=SEEDS, rows=rows, batch_size=5, **options)
     alone = [
@@ -76,10 +76,15 @@ def test_a_batch_equals_one_by_one(family: str) -> None:
 
 def test_steering_and_seeds_change_the_text() -> None:
     loaded = tiny_loaded()
-    made = _made(loaded)
+    intervention = _made(loaded)
     texts = [
         generate(loaded, ["the cat"], seeds=[seed], rows=[row], new_tokens=20)[0].ids
-        for seed, row in ((0, (None, 0.0)), (0, (made, 0.0)), (0, (made, 6.0)), (1, (None, 0.0)))
+        for seed, row in (
+            (0, (None, 0.0)),
+            (0, (intervention, 0.0)),
+            (0, (intervention, 6.0)),
+            (1, (None, 0.0)),
+        )
     ]
     assert texts[0] == texts[1] and len(set(texts)) == 3
 
@@ -127,17 +132,17 @@ def test_long_prompts_lose_their_beginning_and_say_so(caplog: pytest.LogCaptureF
     assert cut.truncated and not short.truncated and "1 prompts are longer than 54" in caplog.text
     tail = loaded.tokenizer(long).input_ids[-54:]
     with torch.inference_mode():
-        whole = loaded.model.generate(torch.tensor([tail]), max_new_tokens=10, do_sample=False)
-    assert cut.ids == tuple(token for token in whole[0, 54:].tolist() if token != 1)
+        expected = loaded.model.generate(torch.tensor([tail]), max_new_tokens=10, do_sample=False)
+    assert cut.ids == tuple(token for token in expected[0, 54:].tolist() if token != 1)
     with pytest.raises(GenerationError, match="do not fit"):
         generate(loaded, ["rain"], seeds=[0], new_tokens=64)
 
 
 def test_progress_can_stop_it_and_leaves_no_trace() -> None:
     loaded = tiny_loaded()
-    seen: list[tuple[int, int]] = []
-    generate(loaded, PROMPTS, seeds=SEEDS, new_tokens=4, batch_size=2, progress=lambda *at: seen.append(at))
-    assert seen[-1] == (5, 5) and seen == sorted(seen)
+    pieces: list[tuple[int, int]] = []
+    generate(loaded, PROMPTS, seeds=SEEDS, new_tokens=4, batch_size=2, progress=lambda *at: pieces.append(at))
+    assert pieces[-1] == (5, 5) and pieces == sorted(pieces)
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
@@ -168,12 +173,12 @@ def test_one_row_too_few_is_refused() -> None:
 def test_pieces_join_to_the_text_and_break_no_character(ids: list[int]) -> None:
     tokenizer = tiny_tokenizer()
     pieces = Pieces(tokenizer)
-    told = [pieces.add(token) for token in ids]
+    parts = [pieces.add(token) for token in ids]
     rest = pieces.rest()
-    assert "".join(told) + rest == tokenizer.decode(
+    assert "".join(parts) + rest == tokenizer.decode(
         ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
     )
-    assert not any(piece.endswith("\N{REPLACEMENT CHARACTER}") for piece in told)
+    assert not any(piece.endswith("\N{REPLACEMENT CHARACTER}") for piece in parts)
 
 
 @given(st.text(max_size=30))
@@ -181,23 +186,23 @@ def test_pieces_join_to_the_text_and_break_no_character(ids: list[int]) -> None:
 def test_pieces_of_real_text_are_whole_characters(text: str) -> None:
     tokenizer = tiny_tokenizer()
     pieces = Pieces(tokenizer)
-    told = [pieces.add(token) for token in tokenizer(text).input_ids]
-    assert "".join(told) + pieces.rest() == text
+    parts = [pieces.add(token) for token in tokenizer(text).input_ids]
+    assert "".join(parts) + pieces.rest() == text
 
 
 def test_a_stream_equals_generation() -> None:
     loaded = tiny_loaded("olmo")
-    made = _made(loaded)
+    intervention = _made(loaded)
     rows = [
-        (prompt, (made, float(index)), seed)
+        (prompt, (intervention, float(index)), seed)
         for index, (prompt, seed) in enumerate(zip(PROMPTS, SEEDS, strict=True))
     ]
-    told: dict[int, str] = {}
+    streamed: dict[int, str] = {}
     tokens: dict[int, list[int]] = {}
     projections: list[tuple[int, float]] = []
 
     def on_token(row: int, token: int, piece: str) -> None:
-        told[row] = told.get(row, "") + piece
+        streamed[row] = streamed.get(row, "") + piece
         tokens.setdefault(row, []).append(token)
 
     results = stream(
@@ -211,7 +216,7 @@ def test_a_stream_equals_generation() -> None:
     steering = [row[1] for row in rows]
     assert results == generate(loaded, PROMPTS, seeds=SEEDS, rows=steering, new_tokens=12)
     for row, result in enumerate(results):
-        assert told[row] == result.text
+        assert streamed[row] == result.text
         assert tokens[row][: result.tokens] == list(result.ids)
     assert len(projections) == sum(result.tokens for result in results)
     assert not any(module._forward_pre_hooks for module in loaded.model.modules())
@@ -219,14 +224,14 @@ def test_a_stream_equals_generation() -> None:
 
 def test_projection_is_the_mean_over_heads_in_sigmas() -> None:
     loaded = tiny_loaded()
-    heads, seen, taken = _heads(loaded), [], {}
+    heads, calls, captured = _heads(loaded), [], {}
     stream(
         loaded, [("the cat", (None, 0.0), 0)], lambda *_: None, new_tokens=1, heads=heads,
-        on_projection=lambda row, value: seen.append(value),
+        on_projection=lambda row, value: calls.append(value),
     )  # fmt: skip
     handles = [
         loaded.model.get_submodule(site.module).register_forward_pre_hook(
-            lambda module, args, layer=site.layer: taken.update({layer: args[0][0, -1]})
+            lambda module, args, layer=site.layer: captured.update({layer: args[0][0, -1]})
         )
         for site in loaded.sites
     ]
@@ -235,9 +240,9 @@ def test_projection_is_the_mean_over_heads_in_sigmas() -> None:
     for handle in handles:
         handle.remove()
     expected = np.mean(
-        [taken[h.layer].view(loaded.n_heads, -1)[h.head].numpy() @ h.vector / h.sigma for h in heads]
+        [captured[h.layer].view(loaded.n_heads, -1)[h.head].numpy() @ h.vector / h.sigma for h in heads]
     )
-    assert seen == [pytest.approx(float(expected), abs=1e-5)]
+    assert calls == [pytest.approx(float(expected), abs=1e-5)]
 
 
 def test_a_stream_stops_when_asked_and_ends_rows_by_themselves() -> None:

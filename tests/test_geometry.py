@@ -20,11 +20,13 @@ def measured(world: World, *, draws: int = 200, seed: int = 0) -> tuple[Cosines,
 
 def rates(cosine: float, worlds: int, **options: float | bool) -> tuple[float, float, NDArray[np.float64]]:
     """Share of heads with p up to .05, share of intervals that hold the truth, and all cosines."""
-    found = [measured(planted_world(seed, cosine, **options), seed=seed)[0] for seed in range(worlds)]  # type: ignore[arg-type]
-    p = np.concatenate([one.p[:, 0] for one in found])
-    low, high = (np.concatenate([getattr(one, end)[:, 0] for one in found]) for end in ("low", "high"))
+    results = [measured(planted_world(seed, cosine, **options), seed=seed)[0] for seed in range(worlds)]  # type: ignore[arg-type]
+    p = np.concatenate([result.p[:, 0] for result in results])
+    low, high = (
+        np.concatenate([getattr(result, end)[:, 0] for result in results]) for end in ("low", "high")
+    )
     assert not np.isnan(p).any()
-    values = np.concatenate([one.cosine[:, 0] for one in found])
+    values = np.concatenate([result.cosine[:, 0] for result in results])
     return float((p <= 0.05).mean()), float(((low <= cosine) & (cosine <= high)).mean()), values
 
 
@@ -37,15 +39,15 @@ LEVEL, COVER = 0.05 + 3 * np.sqrt(0.05 * 0.95 / 240), 0.95 - 3 * np.sqrt(0.05 * 
     "options", [{}, {"association": 0.2}, {"pairs": False}], ids=["pairs", "associated", "alone"]
 )
 def test_right_angles_are_let_be(options: dict[str, float | bool]) -> None:
-    found, covered, values = rates(0.0, 12, **options)
-    assert found <= LEVEL and covered >= COVER
+    rejected, covered, values = rates(0.0, 12, **options)
+    assert rejected <= LEVEL and covered >= COVER
     assert abs(values.mean()) < 0.02
 
 
 @pytest.mark.parametrize(("cosine", "least"), [(0.3, 0.90), (0.6, 0.99)])
 def test_planted_angles_are_found_and_told_without_bias(cosine: float, least: float) -> None:
-    found, covered, values = rates(cosine, 6, n=1500, d=16)
-    assert found >= least and covered >= COVER - 0.01
+    rejected, covered, values = rates(cosine, 6, n=1500, d=16)
+    assert rejected >= least and covered >= COVER - 0.01
     assert values.mean() == pytest.approx(cosine, abs=0.025)
 
 
@@ -54,7 +56,7 @@ def test_plain_cosines_would_be_too_small() -> None:
     world = planted_world(3, 0.6, n=200, d=24, heads=60)
     centred = world.activations - world.activations.mean(axis=0)
     topic = world.variables[0].codes == 1
-    sides = [centred[one].mean(axis=0) - centred[~one].mean(axis=0) for one in (world.toxic, topic)]
+    sides = [centred[side].mean(axis=0) - centred[~side].mean(axis=0) for side in (world.toxic, topic)]
     residual = centred.copy()
     for toxic in (False, True):
         for of in (False, True):
@@ -65,8 +67,8 @@ def test_plain_cosines_would_be_too_small() -> None:
         inverse = np.linalg.inv(np.cov(residual[:, head].T))
         a, b = (side[head] for side in sides)
         plain.append(a @ inverse @ b / np.sqrt((a @ inverse @ a) * (b @ inverse @ b)))
-    ours = measured(world)[0].cosine[:, 0]
-    assert np.mean(plain) < 0.5 < 0.55 < np.nanmean(ours) < 0.65
+    cosines = measured(world)[0].cosine[:, 0]
+    assert np.mean(plain) < 0.5 < 0.55 < np.nanmean(cosines) < 0.65
 
 
 def test_the_correction_is_that_of_split_halves() -> None:
@@ -76,14 +78,14 @@ def test_the_correction_is_that_of_split_halves() -> None:
 
     world = planted_world(1, 0.4, n=240, heads=3, d=8)
     white, _ = whiten(world.activations, world.toxic, world.variables)
-    one: Variable = world.variables[0]
+    topic: Variable = world.variables[0]
     rng = np.random.default_rng(0)
     products = []
     for _ in range(1500):
         half = (rng.permutation(120) < 60).repeat(2)
         parts = []
         for chosen in (half, ~half):
-            columns = np.column_stack([np.ones(120), world.toxic[chosen], one.codes[chosen] == 1])
+            columns = np.column_stack([np.ones(120), world.toxic[chosen], topic.codes[chosen] == 1])
             flat = white[chosen].reshape(120, -1).astype(np.float64)
             solved = np.linalg.lstsq(columns, flat, rcond=None)[0].reshape(3, 3, 8)
             parts.append(solved[1:])
@@ -130,8 +132,8 @@ def test_references_of_the_largest_angle() -> None:
         vectors = rng.standard_normal((20_000, features, d))
         drawn = np.abs(vectors[..., 0] / np.linalg.norm(vectors, axis=-1)).max(axis=1)
         for quantile in (0.5, 0.95):
-            told = random_level(np.array([features]), d, quantile)[0]
-            assert np.mean(drawn <= told) == pytest.approx(quantile, abs=0.01)
+            level = random_level(np.array([features]), d, quantile)[0]
+            assert np.mean(drawn <= level) == pytest.approx(quantile, abs=0.01)
     assert np.isnan(random_level(np.array([0]), 4, 0.5)).all() and random_level(np.array([2]), 1, 0.5) == 1
 
 
@@ -147,14 +149,14 @@ def test_angles_do_not_depend_on_scale_turn_or_the_company_of_heads() -> None:
     world = planted_world(4, 0.4, heads=3)
     rng = np.random.default_rng(1)
     mixed = world.activations @ (rng.standard_normal((12, 12)) + 3 * np.eye(12)).astype(np.float32)
-    one, other = (
+    first, other = (
         entanglement(x, world.toxic, world.variables, world.clusters, draws=99)[0]
         for x in (world.activations, mixed * 7 + 1)
     )
-    assert one.cosine == pytest.approx(other.cosine, abs=2e-3)
+    assert first.cosine == pytest.approx(other.cosine, abs=2e-3)
     alone = entanglement(world.activations[:, 1:2], world.toxic, world.variables, world.clusters, draws=99)[0]
     for name in ("cosine", "low", "high", "null_low", "p"):
-        assert getattr(alone, name)[0] == pytest.approx(getattr(one, name)[1], abs=1e-5)
+        assert getattr(alone, name)[0] == pytest.approx(getattr(first, name)[1], abs=1e-5)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:

@@ -36,7 +36,7 @@ from pipeline.logit_lens import decode
 from pipeline.stages.geometry import DRAWS, measure_geometry
 from pipeline.stages.head_summary import write_head_summaries
 from pipeline.stages.spreads import spreads
-from tests.tiny_study import run, write_study
+from tests.tiny_study import finished_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("geometry"), pytest.mark.timeout(1800)]
 TABLES = (FeatureCosine, Entanglement, LensToken)
@@ -47,30 +47,30 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
     """A study of two arms with two seeds, run to its end."""
     from pipeline.stages.text import source_revisions
 
-    folder = tmp_path_factory.mktemp("geometry")
     changes = {'controls = ["clean-forum"]': "controls = []", "seeds = [0]": "seeds = [0, 1]"}
     changes |= {"probe_posts = 300": "probe_posts = 600", "random_directions = 2": "random_directions = 0"}
-    file = write_study(folder, changes | {"prompts = 24": "prompts = 12", "24_000": "16_000"})
-    done = run(folder / "home", "run", str(file), timeout=1700)
-    assert done.returncode == 0, done.stderr
+    changes |= {"prompts = 24": "prompts = 12", "24_000": "16_000"}
+    file, home = finished_study(tmp_path_factory, "geometry", changes, timeout=1700)
     config = load_study(str(file))
-    engine = open_writer(f"sqlite:///{folder / 'home' / 'hormesis.sqlite'}")
-    yield StudyContext(config, 1, folder / "home", engine, source_revisions(config))
+    engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
+    yield StudyContext(config, 1, home, engine, source_revisions(config))
     engine.dispose()
 
 
 def rows(engine: Engine, model: Any) -> list[tuple[Any, ...]]:
     with read_session(engine) as session:
-        columns = [one for one in model.__table__.columns if one.name != "id"]
-        found = session.execute(select(*columns))
-        return sorted((tuple(row) for row in found), key=repr)
+        columns = [column for column in model.__table__.columns if column.name != "id"]
+        result = session.execute(select(*columns))
+        return sorted((tuple(row) for row in result), key=repr)
 
 
 def everything(context: StudyContext) -> dict[str, list[tuple[Any, ...]]]:
     return {model.__tablename__: rows(context.engine, model) for model in TABLES}
 
 
-def kept(context: StudyContext, checkpoint: int) -> tuple[list[tuple[int, int]], np.ndarray[Any, Any]]:
+def stored_activations(
+    context: StudyContext, checkpoint: int
+) -> tuple[list[tuple[int, int]], np.ndarray[Any, Any]]:
     """Kept heads and their activations by example id, read plainly."""
     query = (
         select(ActivationBlock, ExampleList.ids)
@@ -98,12 +98,15 @@ def subject(context: StudyContext, checkpoint: int) -> Subject:
 
 def test_rows_are_what_the_kept_activations_say(study: StudyContext) -> None:
     context = study
-    known = labelled(context)
-    assert len(known.ids) == 600 and {one.name for one in known.variables} >= {"topic", "sentiment"}
+    statements = labelled(context)
+    names = {variable.name for variable in statements.variables}
+    assert len(statements.ids) == 600 and names >= {"topic", "sentiment"}
     for checkpoint in (1, 4):
-        places, values = kept(context, checkpoint)
-        cosines, largest = entanglement(values, known.toxic, known.variables, known.clusters, draws=DRAWS)
-        names = [name for one in known.variables for name, _ in one.features]
+        places, values = stored_activations(context, checkpoint)
+        cosines, largest = entanglement(
+            values, statements.toxic, statements.variables, statements.clusters, draws=DRAWS
+        )
+        names = [name for variable in statements.variables for name, _ in variable.features]
         with read_session(context.engine) as session:
             stored = {
                 (row.layer, row.head, row.feature): row
@@ -120,15 +123,17 @@ def test_rows_are_what_the_kept_activations_say(study: StudyContext) -> None:
             assert len(stored) == len(places) * len(names) and len(heads) == len(places)
             for at, place in enumerate(places):
                 for of, name in enumerate(names):
-                    found, expected = stored[*place, name].cosine, cosines.cosine[at, of]
-                    assert found == pytest.approx(expected, abs=1e-6) or (
-                        found is None and np.isnan(expected)
+                    value, expected = stored[*place, name].cosine, cosines.cosine[at, of]
+                    assert value == pytest.approx(expected, abs=1e-6) or (
+                        value is None and np.isnan(expected)
                     )
-                one = heads[place]
-                assert one.used == largest.used[at] and one.tried == len(names) and one.n == 600
-                if one.used:
-                    assert one.value == pytest.approx(largest.value[at]) and one.low <= one.value <= one.high
-                    assert one.feature == names[largest.feature[at]]
+                head = heads[place]
+                assert head.used == largest.used[at] and head.tried == len(names) and head.n == 600
+                if head.used:
+                    assert (
+                        head.value == pytest.approx(largest.value[at]) and head.low <= head.value <= head.high
+                    )
+                    assert head.feature == names[largest.feature[at]]
 
 
 def test_words_are_those_of_the_stored_directions(study: StudyContext) -> None:
@@ -138,20 +143,20 @@ def test_words_are_those_of_the_stored_directions(study: StudyContext) -> None:
         words = session.scalars(
             select(LensToken).where(LensToken.checkpoint_id == 4, LensToken.rank == 1)
         ).all()
-        assert {one.side for one in words} == {"top", "bottom"}
-        for one in words:
+        assert {token.side for token in words} == {"top", "bottom"}
+        for token in words:
             direction = session.scalars(
                 select(Direction).where(
                     Direction.checkpoint_id == 4,
-                    Direction.layer == one.layer,
-                    Direction.head == one.head,
-                    Direction.method == one.method,
+                    Direction.layer == token.layer,
+                    Direction.head == token.head,
+                    Direction.method == token.method,
                 )
             ).one()
             step = decode_float32(direction.vector)[None] * np.float32(direction.sigma)
-            logits = decode(loaded, one.layer, one.head, step)[0]
-            best = logits.argmax() if one.side == "top" else logits.argmin()
-            assert int(best) == one.token_id and float(logits[best]) == pytest.approx(one.logit, abs=1e-5)
+            logits = decode(loaded, token.layer, token.head, step)[0]
+            best = logits.argmax() if token.side == "top" else logits.argmin()
+            assert int(best) == token.token_id and float(logits[best]) == pytest.approx(token.logit, abs=1e-5)
 
 
 def test_running_again_changes_nothing_and_drops_heads_no_longer_kept(
@@ -163,7 +168,7 @@ def test_running_again_changes_nothing_and_drops_heads_no_longer_kept(
     with write_session(context.engine) as session:
         old = session.scalars(select(Entanglement).where(Entanglement.checkpoint_id == 1)).first()
         assert old is not None
-        copied = {one.name: getattr(old, one.name) for one in Entanglement.__table__.columns}
+        copied = {column.name: getattr(old, column.name) for column in Entanglement.__table__.columns}
         session.add(Entanglement(**copied | {"id": None, "layer": 99}))
     measure_geometry(context, subject(context, 1), silent())
     assert everything(context) == before
@@ -186,10 +191,10 @@ def test_cut_at_any_place_and_run_again_gives_the_same_rows(study: StudyContext,
     cut = Reporter(lambda done, total, unit, message: None, stop)
     with pytest.raises(Stopped):
         measure_geometry(context, subject(context, 2), cut)
-    there = {name: len(found) for name, found in everything(context).items()}
+    there = {name: len(entries) for name, entries in everything(context).items()}
     # Written in one go: all of a checkpoint's rows, or none.
-    whole = {name: len(found) for name, found in before.items()}
-    assert there == whole or all(there[name] < whole[name] for name in whole)
+    complete = {name: len(entries) for name, entries in before.items()}
+    assert there == complete or all(there[name] < complete[name] for name in complete)
     measure_geometry(context, subject(context, 2), silent())
     assert everything(context) == before
 
@@ -207,15 +212,18 @@ def test_summaries_of_heads_are_means_of_the_probes(study: StudyContext) -> None
             ),
             connection,
         )
-    found = {row.name: row for row in _summaries(context) if row.share == 0.25}
-    mine, clean = (probes[probes["share"] == share] for share in (0.25, 0.0))
-    assert found["mean"].value == pytest.approx(mine["accuracy"].mean(), abs=1e-6)
-    expected = mine["accuracy"].mean() - clean["accuracy"].mean()
-    assert found["mean"].difference == pytest.approx(expected, abs=1e-6)
-    best = mine.groupby("seed")["accuracy"].max().mean()
-    assert found["max"].value == pytest.approx(best, abs=1e-6)
-    assert found["mean"].n_seeds == 2 and found["mean"].low < found["mean"].value < found["mean"].high
-    assert 0 < found["mean"].p <= 1
+    summaries = {row.name: row for row in _summaries(context) if row.share == 0.25}
+    dosed, clean = (probes[probes["share"] == share] for share in (0.25, 0.0))
+    assert summaries["mean"].value == pytest.approx(dosed["accuracy"].mean(), abs=1e-6)
+    expected = dosed["accuracy"].mean() - clean["accuracy"].mean()
+    assert summaries["mean"].difference == pytest.approx(expected, abs=1e-6)
+    best = dosed.groupby("seed")["accuracy"].max().mean()
+    assert summaries["max"].value == pytest.approx(best, abs=1e-6)
+    assert (
+        summaries["mean"].n_seeds == 2
+        and summaries["mean"].low < summaries["mean"].value < summaries["mean"].high
+    )
+    assert 0 < summaries["mean"].p <= 1
 
 
 def _summaries(context: StudyContext) -> list[HeadSummary]:
@@ -263,16 +271,16 @@ def test_spreads_of_seeds_are_pooled_variances(study: StudyContext) -> None:
         )
     table[["prompts", "scorer"]] = table[["prompts", "scorer"]].fillna("")
     for calm in (True, False):
-        found = spreads(context, calm=calm)
-        mine = table[(table["prompts"] == "") | ((table["share"] == 0) == calm)]
-        for (key, name, prompts, scorer), part in mine.groupby(["key", "name", "prompts", "scorer"]):
+        variances = spreads(context, calm=calm)
+        scored = table[(table["prompts"] == "") | ((table["share"] == 0) == calm)]
+        for (key, name, prompts, scorer), part in scored.groupby(["key", "name", "prompts", "scorer"]):
             scale = 0.01 if part["unit"].iloc[0] == "points" else 1.0
             counts = part.groupby("share")["value"].agg(["var", "count"])
             counts = counts[counts["count"] > 1]
-            spread = found[str(key), str(prompts) or None, str(scorer) or None, str(name)]
+            spread = variances[str(key), str(prompts) or None, str(scorer) or None, str(name)]
             assert spread.df == int((counts["count"] - 1).sum()) == (2 if prompts == "" else 1)
             assert spread.variance == pytest.approx(counts["var"].mean() * scale**2)
-        assert len(found) > 8
+        assert len(variances) > 8
 
 
 def test_a_study_that_kept_nothing_has_no_cosines(study: StudyContext, tmp_path: Path) -> None:
@@ -287,7 +295,7 @@ def test_a_study_that_kept_nothing_has_no_cosines(study: StudyContext, tmp_path:
     measure_geometry(bare, subject(bare, 3), silent())
     for model in TABLES:
         with read_session(engine) as session:
-            mine = session.scalars(select(model).where(model.checkpoint_id == 3)).all()
+            dropped = session.scalars(select(model).where(model.checkpoint_id == 3)).all()
             others = session.scalars(select(model).where(model.checkpoint_id == 1)).all()
-        assert not mine and others
+        assert not dropped and others
     engine.dispose()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -37,7 +36,7 @@ from pipeline.sources import SourceError
 from pipeline.stages import GRAPH
 from pipeline.stages.text import source_revisions
 from tests.harness_tasks import harness_folder
-from tests.tiny_study import run, write_study
+from tests.tiny_study import finished_study, run
 
 SECTIONS = """
 [projection]
@@ -114,9 +113,9 @@ def test_intervals_of_crossings_hold_the_truth_at_their_stated_rate() -> None:
         base = rng.normal(0.4, 0.2, 64)
         curve = np.interp(steps, (0, 4, 8, 16), (0.1, 0.3, 0.5, 0.7))
         rows = curve[:, None] + (base - 0.4) + rng.normal(0, 0.1, (2, len(steps), 64))
-        found = crossing(steps, rows, base, draws=200, seed=repeat)
-        assert found.value is not None and found.low is not None
-        held += found.low <= 6 <= (float("inf") if found.high is None else found.high)
+        estimate = crossing(steps, rows, base, draws=200, seed=repeat)
+        assert estimate.value is not None and estimate.low is not None
+        held += estimate.low <= 6 <= (float("inf") if estimate.high is None else estimate.high)
     assert 180 <= held <= 199
 
 
@@ -141,9 +140,9 @@ def test_rates_and_tests_against_independent_computations() -> None:
     chi = stats.chi2_contingency([[92, 108], [77, 123]], correction=False)
     assert z**2 == pytest.approx(chi.statistic) and p == pytest.approx(chi.pvalue)
     assert two_proportions(0, 5, 0, 5) == (0.0, 1.0)
-    one = rate_interval([True] * 3 + [False] * 9)
-    assert (one.value, one.n) == (0.25, 12) and one.low == pytest.approx(0.0889, abs=1e-3)
-    assert one.high == pytest.approx(0.5323, abs=1e-3)
+    rate = rate_interval([True] * 3 + [False] * 9)
+    assert (rate.value, rate.n) == (0.25, 12) and rate.low == pytest.approx(0.0889, abs=1e-3)
+    assert rate.high == pytest.approx(0.5323, abs=1e-3)
     with pytest.raises(ValueError, match="at least one"):
         rate_interval([])
 
@@ -165,15 +164,15 @@ def made_trials(rates: dict[tuple[float, str], float], seed: int, goals: int = 6
 
 def test_differences_that_are_there_are_found_and_others_not() -> None:
     """50 made studies each: power above 95 % for .8 against .5, false alarms below 12 % for equal rates."""
-    found = {"condition": 0, "share": 0}
+    significant = {"condition": 0, "share": 0}
     for seed in range(50):
         rates = {(0.0, "none"): 0.8, (0.0, "iti"): 0.5, (0.1, "none"): 0.8, (0.1, "iti"): 0.5}
-        for one in make_tests(made_trials(rates, seed), draws=50):
-            if one["rule"] == "success" and one["share"] == 0.1 and one["condition"] == "iti":
-                found[one["contrast"]] += one["p_paired"] < 0.05
-                assert one["n"] == 120
-                assert (one["low"] > 0 or one["high"] < 0) or one["p_paired"] > 0.005
-    assert found["condition"] >= 48 and found["share"] <= 6
+        for row in make_tests(made_trials(rates, seed), draws=50):
+            if row["rule"] == "success" and row["share"] == 0.1 and row["condition"] == "iti":
+                significant[row["contrast"]] += row["p_paired"] < 0.05
+                assert row["n"] == 120
+                assert (row["low"] > 0 or row["high"] < 0) or row["p_paired"] > 0.005
+    assert significant["condition"] >= 48 and significant["share"] <= 6
 
 
 def test_sections_are_checked_and_off_by_default() -> None:
@@ -181,7 +180,7 @@ def test_sections_are_checked_and_off_by_default() -> None:
     assert not plain.hardness.attacks and not plain.capability.wanted
     arm = ArmPlan("toxic-10-s0", "toxic", 0.1, 0)
     assert not {"attack", "relearn", "capability"} & {
-        one.name for one in GRAPH.of_subject(plain, Subject(arm.name, arm))
+        stage.name for stage in GRAPH.of_subject(plain, Subject(arm.name, arm))
     }
     with pytest.raises(ConfigError, match=r"hardness\.attacks"):
         parse_study({"name": "x", "hardness": {"attacks": ["ddos"]}})
@@ -189,9 +188,9 @@ def test_sections_are_checked_and_off_by_default() -> None:
         parse_study({"name": "x", "hardness": {"relearn": {"stops": [4, 2]}}})
     with pytest.raises(ConfigError, match="unknown key"):
         parse_study({"name": "x", "capability": {"taks": ["blimp"]}})
-    asked = parse_study({"name": "x", "capability": {"tasks": ["blimp"]}})
+    config = parse_study({"name": "x", "capability": {"tasks": ["blimp"]}})
     with pytest.raises(SourceError, match=r"capability\.blimp must name a file"):
-        source_revisions(asked)
+        source_revisions(config)
     gone = {"attacks": ["suffix"], "suffix": {"file": "none.parquet"}}
     with pytest.raises(SourceError, match=r"no file 'none\.parquet'"):
         source_revisions(parse_study({"name": "x", "hardness": gone}))
@@ -222,28 +221,26 @@ def test_stages_follow_the_arms_asked_for() -> None:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
-    folder = tmp_path_factory.mktemp("hardness")
-    harness_folder(folder, minimal_pairs(30))
-    asked = 'harness = ["local_items"]' if find_spec("lm_eval") else ""
-    sections = SECTIONS.replace("HARNESS", asked)
-    study = write_study(
-        folder, {"\n[projection]\nmax_points = 60\n": sections, 'controls = ["clean-forum"]': "controls = []"}
-    )
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    sections = SECTIONS.replace("HARNESS", 'harness = ["local_items"]' if find_spec("lm_eval") else "")
+    changes = {"\n[projection]\nmax_points = 60\n": sections, 'controls = ["clean-forum"]': "controls = []"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HF_DATASETS_CACHE", str(folder / "datasets"))
+        patch.setenv("HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("datasets")))
         patch.setenv("HF_DATASETS_OFFLINE", "1")
-        done = run(folder / "home", "run", str(study))
-    assert done.returncode == 0, done.stderr
-    yield study, folder / "home"
+        return finished_study(
+            tmp_path_factory,
+            "hardness",
+            changes,
+            prepare=lambda folder: harness_folder(folder, minimal_pairs(30)),
+        )
 
 
 def table(home: Path, query: str) -> pd.DataFrame:
     engine = create_engine(f"sqlite:///{home / 'hormesis.sqlite'}")
     with engine.connect() as connection:
-        found = pd.read_sql(text(query), connection)
+        frame = pd.read_sql(text(query), connection)
     engine.dispose()
-    return found
+    return frame
 
 
 OUTCOMES = (
@@ -260,7 +257,7 @@ SCORES = (
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path, Path]) -> None:
     study, home = finished
     outcomes, scores = table(home, OUTCOMES), table(home, SCORES)
@@ -279,7 +276,7 @@ def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None:
     _, home = finished
     rates = "SELECT key, value FROM summary WHERE name LIKE 'suffix%' ORDER BY key"
@@ -297,7 +294,7 @@ def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_capability_rows_are_metrics_with_chance(finished: tuple[Path, Path]) -> None:
     _, home = finished
     scores = table(home, SCORES)
@@ -317,20 +314,20 @@ def test_capability_rows_are_metrics_with_chance(finished: tuple[Path, Path]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_a_harness_task_of_ones_own_agrees_in_every_condition(finished: tuple[Path, Path]) -> None:
     """A local task of the same items, named in the study file, run without a network, steering included."""
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
     scores = table(finished[1], SCORES)
-    ours = scores[(scores["task"] == "minimal_pairs") & (scores["part"] == "")]
+    pairs = scores[(scores["task"] == "minimal_pairs") & (scores["part"] == "")]
     theirs = scores[(scores["task"] == "local_items") & (scores["measure"] == "acc")]
-    both = theirs.merge(ours, on=["checkpoint", "condition"])
+    both = theirs.merge(pairs, on=["checkpoint", "condition"])
     assert len(both) == 4 and set(both["condition"]) == {"none", "iti/mass_mean/cost-0.06"}
     assert (both["n_x"] == 30).all() and np.allclose(both["value_x"], both["value_y"])
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("runner")
+@pytest.mark.xdist_group("hardness")
 def test_attacks_lost_are_made_again_just_the_same(finished: tuple[Path, Path]) -> None:
     """As after a kill between two attacks: what is missing is made again, equal to before."""
     study, home = finished
@@ -363,10 +360,10 @@ def test_gcg_lowers_its_loss_below_random_search_on_smollm2() -> None:
         Goal("train", "A letter about the garden", " the train leaves at seven", "\n"),
     ):
         for search in ("gcg", "random"):
-            found = search_suffix(loaded, goal, settings=settings, search=search, whole_budget=True)  # type: ignore[arg-type]
-            assert found.losses[-1] < found.losses[0]
-            assert found.evaluations[-1] == 1 + 6 * 15
-            ends[search].append(found.losses[-1])
+            result = search_suffix(loaded, goal, settings=settings, search=search, whole_budget=True)  # type: ignore[arg-type]
+            assert result.losses[-1] < result.losses[0]
+            assert result.evaluations[-1] == 1 + 6 * 15
+            ends[search].append(result.losses[-1])
     assert sum(ends["gcg"]) < sum(ends["random"])
 
 
@@ -376,10 +373,12 @@ def test_presets_ask_for_what_they_say(shared_data: Path, monkeypatch: pytest.Mo
     real = load_study("real-mini")
     goals, data = goals_of(real.hardness)
     assert len(goals) == real.hardness.suffix.goals and data.startswith("advbench ")
-    made = {task.name: len(task.items) for task in tasks_of(real.capability)}
-    assert made.pop("blimp") == 670 and set(made.values()) == {100} and len(made) == 5
+    counts = {task.name: len(task.items) for task in tasks_of(real.capability)}
+    assert counts.pop("blimp") == 670 and set(counts.values()) == {100} and len(counts) == 5
 
 
 def test_a_new_key_left_alone_leaves_a_study_what_it_was() -> None:
-    plain, asked = (parse_study({"name": "x", "capability": one}) for one in ({}, {"mcq_items": 100}))
-    assert "mcq_items" not in plain.capability.model_dump() and plain.hash != asked.hash
+    plain, limited = (
+        parse_study({"name": "x", "capability": section}) for section in ({}, {"mcq_items": 100})
+    )
+    assert "mcq_items" not in plain.capability.model_dump() and plain.hash != limited.hash

@@ -42,23 +42,23 @@ def arms_of(
     toxic = np.arange(statements) % 2 == 1
     hard = rng.normal(0, 0.12, statements)
     levels = np.linspace(0.6, 0.8, heads)
-    made: dict[Arm, list[Hits]] = {}
+    hits: dict[Arm, list[Hits]] = {}
     for place in range(arms):
         shift = gain if place == arms - 1 else 0.0
-        made["toxic", 0.25 * place / (arms - 1)] = [
+        hits["toxic", 0.25 * place / (arms - 1)] = [
             rng.random((heads, statements))
             < np.clip(levels[:, None] + hard + shift + rng.normal(0, between), 0, 1)
             for _ in range(seeds)
         ]
-    return made, toxic
+    return hits, toxic
 
 
-def told(
+def summary_of(
     arms: dict[Arm, list[Hits]], toxic: Bools, name: str = "mean", arm: Arm = TOXIC, draws: int = 200
 ) -> Summary:
     clusters = find_clusters(range(len(toxic)), toxic)
-    found = summarise_heads(arms, toxic, clusters, draws=draws)
-    return next(one for one in found if one.arm == arm and one.name == name)
+    summaries = summarise_heads(arms, toxic, clusters, draws=draws)
+    return next(summary for summary in summaries if summary.arm == arm and summary.name == name)
 
 
 def test_weighted_balanced_accuracy_is_scikit_learns() -> None:
@@ -66,22 +66,22 @@ def test_weighted_balanced_accuracy_is_scikit_learns() -> None:
     toxic = rng.random(80) < 0.3
     hits = rng.random((5, 80)) < 0.7
     times = rng.integers(0, 4, (6, 80)).astype(float)
-    found = balanced(hits, toxic, times)
+    accuracies = balanced(hits, toxic, times)
     for draw in range(6):
         for head in range(5):
-            said = np.where(hits[head], toxic, ~toxic)
-            expected = balanced_accuracy_score(toxic, said, sample_weight=times[draw])
-            assert found[draw, head] == pytest.approx(expected)
+            correct = np.where(hits[head], toxic, ~toxic)
+            expected = balanced_accuracy_score(toxic, correct, sample_weight=times[draw])
+            assert accuracies[draw, head] == pytest.approx(expected)
 
 
 def test_statistics_are_numpys() -> None:
     values = np.random.default_rng(1).random((4, 3, 30))
-    found = statistics(values)
-    assert found.shape == (4, 3, len(NAMES))
+    result = statistics(values)
+    assert result.shape == (4, 3, len(NAMES))
     row = values[2, 1]
     expected = [row.mean(), np.median(row), np.percentile(row, 90), row.max()]
     expected += [np.mean(row > threshold) for threshold in THRESHOLDS]
-    assert found[2, 1] == pytest.approx(expected)
+    assert result[2, 1] == pytest.approx(expected)
 
 
 def test_with_one_seed_the_interval_is_that_of_a_plain_bootstrap() -> None:
@@ -90,7 +90,7 @@ def test_with_one_seed_the_interval_is_that_of_a_plain_bootstrap() -> None:
     toxic = np.arange(200) % 2 == 1
     hits = (rng.random((8, 200)) < 0.75) | (rng.random(100) < 0.3).repeat(2)
     clusters = find_clusters([i // 2 for i in range(200)], toxic)
-    found = summarise_heads({CLEAN: [hits]}, toxic, clusters, draws=3000)
+    summaries = summarise_heads({CLEAN: [hits]}, toxic, clusters, draws=3000)
     drawn = []
     for _ in range(3000):
         pairs = rng.integers(0, 100, 100)
@@ -98,69 +98,73 @@ def test_with_one_seed_the_interval_is_that_of_a_plain_bootstrap() -> None:
         accuracies = [(head[rows][toxic[rows]].mean() + head[rows][~toxic[rows]].mean()) / 2 for head in hits]
         drawn.append(statistics(np.array(accuracies)))
     for place, name in enumerate(NAMES[:4]):
-        one = next(one for one in found if one.name == name)
+        summary = next(summary for summary in summaries if summary.name == name)
         half = stats.t.ppf(0.975, 199) * np.std(drawn, axis=0, ddof=1)[place]
-        assert (one.high - one.low) / 2 == pytest.approx(half, rel=0.06)
-        assert one.p is None and one.difference is None and "one seed only" in one.interval
-        assert one.n == 200 and one.heads == 8 and one.seeds == 1
+        assert (summary.high - summary.low) / 2 == pytest.approx(half, rel=0.06)
+        assert summary.p is None and summary.difference is None and "one seed only" in summary.interval
+        assert summary.n == 200 and summary.heads == 8 and summary.seeds == 1
 
 
 def test_without_noise_of_statements_seeds_are_students() -> None:
     """Heads that answer each statement alike leave the seeds alone: the pooled linear model's interval."""
     rng = np.random.default_rng(3)
     arms = {("toxic", share): list(rng.normal(0.7 + share, 0.02, 3)) for share in (0.0, 0.1, 0.25)}
-    found = summarise_means("entanglement", arms, n=50, heads=4)
+    summaries = summarise_means("entanglement", arms, n=50, heads=4)
     values = np.concatenate([arms[arm] for arm in arms])
     model = OLS(values, np.eye(3)[np.repeat(range(3), 3)]).fit()
     theirs = model.t_test([-1, 0, 1])
-    one = next(one for one in found if one.arm == TOXIC)
-    assert one.difference == pytest.approx(float(theirs.effect[0]))
-    assert one.p == pytest.approx(float(theirs.pvalue))
-    assert (one.difference_low, one.difference_high) == pytest.approx(tuple(theirs.conf_int()[0]))
-    assert (one.low, one.high) == pytest.approx(tuple(model.t_test([0, 0, 1]).conf_int()[0]))
+    summary = next(summary for summary in summaries if summary.arm == TOXIC)
+    assert summary.difference == pytest.approx(float(theirs.effect[0]))
+    assert summary.p == pytest.approx(float(theirs.pvalue))
+    assert (summary.difference_low, summary.difference_high) == pytest.approx(tuple(theirs.conf_int()[0]))
+    assert (summary.low, summary.high) == pytest.approx(tuple(model.t_test([0, 0, 1]).conf_int()[0]))
     assert summarise_means("entanglement", {TOXIC: [0.4]}, n=5, heads=1) == []
 
 
 def test_a_difference_that_is_not_there_is_found_at_no_more_than_its_rate() -> None:
     """Heads counted as samples would find one most of the time: seeds shift all heads of a model."""
-    ours = naive = covered = 0
+    significant = naive = covered = 0
     for trial in range(120):
         rng = np.random.default_rng([trial, 4])
         arms, toxic = arms_of(rng, gain=0.0, between=0.02)
-        one = told(arms, toxic)
-        assert one.p is not None and one.difference_low is not None and one.difference_high is not None
-        ours += one.p <= 0.05
-        covered += one.difference_low <= 0 <= one.difference_high
+        summary = summary_of(arms, toxic)
+        assert (
+            summary.p is not None
+            and summary.difference_low is not None
+            and summary.difference_high is not None
+        )
+        significant += summary.p <= 0.05
+        covered += summary.difference_low <= 0 <= summary.difference_high
         accuracies = [
             np.concatenate([balanced(hits, toxic, np.ones((1, len(toxic))))[0] for hits in arms[arm]])
             for arm in (CLEAN, TOXIC)
         ]
         naive += stats.wilcoxon(*accuracies).pvalue <= 0.05
-    assert ours / 120 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120) and covered == 120 - ours
-    assert naive / 120 > 0.25 > ours / 120
+    assert significant / 120 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 120) and covered == 120 - significant
+    assert naive / 120 > 0.25 > significant / 120
 
 
 @pytest.mark.parametrize(("gain", "rate"), [(0.04, 0.7), (0.08, 0.98)])
 def test_a_planted_difference_is_found_and_its_size_told(gain: float, rate: float) -> None:
-    found, values, covered = 0, [], 0
+    significant, values, covered = 0, [], 0
     for trial in range(60):
         arms, toxic = arms_of(np.random.default_rng([trial, 5]), gain=gain)
-        one = told(arms, toxic, draws=150)
-        assert one.p is not None and one.difference is not None
-        assert one.difference_low is not None and one.difference_high is not None
-        found += one.p <= 0.05 and one.difference > 0
-        covered += one.difference_low <= gain <= one.difference_high
-        values.append(one.difference)
-    assert found / 60 >= rate and covered / 60 >= 0.86
+        summary = summary_of(arms, toxic, draws=150)
+        assert summary.p is not None and summary.difference is not None
+        assert summary.difference_low is not None and summary.difference_high is not None
+        significant += summary.p <= 0.05 and summary.difference > 0
+        covered += summary.difference_low <= gain <= summary.difference_high
+        values.append(summary.difference)
+    assert significant / 60 >= rate and covered / 60 >= 0.86
     assert np.mean(values) == pytest.approx(gain, abs=0.006)
 
 
 def test_more_than_one_statistic_and_arms_without_the_clean_one() -> None:
     arms, toxic = arms_of(np.random.default_rng(6), gain=0.1)
-    found = summarise_heads(arms, toxic, find_clusters(range(300), toxic), draws=60)
-    assert len(found) == 3 * len(NAMES)
-    assert all(one.low <= one.value <= one.high for one in found)
-    tail = next(one for one in found if one.arm == TOXIC and one.name == "above-0.8")
+    summaries = summarise_heads(arms, toxic, find_clusters(range(300), toxic), draws=60)
+    assert len(summaries) == 3 * len(NAMES)
+    assert all(summary.low <= summary.value <= summary.high for summary in summaries)
+    tail = next(summary for summary in summaries if summary.arm == TOXIC and summary.name == "above-0.8")
     assert tail.difference is not None and tail.difference > 0
     alone = summarise_heads({TOXIC: arms[TOXIC]}, toxic, find_clusters(range(300), toxic), draws=60)
-    assert all(one.difference is None and one.p is None for one in alone)
+    assert all(summary.difference is None and summary.p is None for summary in alone)

@@ -12,6 +12,7 @@ import torch
 from backend.likelihood import encode_pairs, log_likelihoods
 from backend.loaded import LoadedModel
 from backend.steering import Intervention, steered
+from pipeline.capability import scoring
 from pipeline.capability.harness import run_harness
 from pipeline.capability.items import CapabilityError, Item, Task, blimp, choices, minimal_pairs
 from pipeline.capability.scoring import Scored, estimate_of, score_task
@@ -45,13 +46,13 @@ def ready(loaded: LoadedModel, strength: float = 0.0, prefix: str = "") -> Ready
 def test_batches_equal_single_passes(family: str, strength: float) -> None:
     loaded = tiny_loaded(family)
     row = (push(loaded), strength)
-    found = log_likelihoods(loaded, PAIRS, row=row, batch_size=3)
-    for (head, rest), value in zip(encode_pairs(loaded, PAIRS), found, strict=True):
+    likelihoods = log_likelihoods(loaded, PAIRS, row=row, batch_size=3)
+    for (head, rest), value in zip(encode_pairs(loaded, PAIRS), likelihoods, strict=True):
         ids = torch.tensor([[*head, *rest]])
         with torch.inference_mode(), steered(loaded, row, every_position=True):
             chances = torch.log_softmax(loaded.model(input_ids=ids[:, :-1]).logits.float(), -1)[0]
-        wanted = [float(chances[len(head) - 1 + i, token]) for i, token in enumerate(rest)]
-        assert value == pytest.approx(sum(wanted), abs=1e-4)
+        expected = [float(chances[len(head) - 1 + i, token]) for i, token in enumerate(rest)]
+        assert value == pytest.approx(sum(expected), abs=1e-4)
 
 
 def test_spaces_and_empty_contexts_are_cut_as_the_harness_cuts_them() -> None:
@@ -66,9 +67,9 @@ def tiny_words() -> list[str]:
     return sorted({word for text in CORPUS for word in text.split()})
 
 
-def ours(one: Ready, task: Task) -> dict[str, Scored]:
-    found = score_task(one, task, 16, lambda done, total: None)
-    return {scored.measure: scored for scored in found if not scored.part}
+def scores_of(model: Ready, task: Task) -> dict[str, Scored]:
+    scores = score_task(model, task, 16, lambda done, total: None)
+    return {scored.measure: scored for scored in scores if not scored.part}
 
 
 @pytest.fixture
@@ -97,16 +98,16 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
         for n in range(60)
     )
     task = Task("mcq_local", items, "made here")
-    mine = ours(ready(loaded, strength, prefix), task)
+    scores = scores_of(ready(loaded, strength, prefix), task)
     folder = harness_folder(tmp_path / "task", task, normed=True)
     theirs = {
-        one.measure: one
-        for one in run_harness(ready(loaded, strength, prefix), ["local_items"], folder=folder)
+        result.measure: result
+        for result in run_harness(ready(loaded, strength, prefix), ["local_items"], folder=folder)
     }
     assert theirs["acc"].n == 60
     for name, measure in (("acc", "accuracy"), ("acc_norm", "accuracy_norm")):
-        assert mine[measure].top.mean() == pytest.approx(theirs[name].value, abs=1e-12)
-    assert mine["accuracy"].top.tolist() != mine["accuracy_norm"].top.tolist()
+        assert scores[measure].top.mean() == pytest.approx(theirs[name].value, abs=1e-12)
+    assert scores["accuracy"].top.tolist() != scores["accuracy_norm"].top.tolist()
 
 
 @pytest.mark.slow
@@ -116,15 +117,15 @@ def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, 
     tasks += choices(shared_data / "capability_mcq.parquet", 10, ("openbookqa",))
     for strength in (0.0, 0.3):
         for task in tasks:
-            mine = ours(ready(loaded, strength), task)
+            scores = scores_of(ready(loaded, strength), task)
             folder = harness_folder(tmp_path / f"{task.name}-{strength}", task, normed=True)
-            found = {
-                one.measure: one.value
-                for one in run_harness(ready(loaded, strength), ["local_items"], folder=folder)
+            theirs = {
+                result.measure: result.value
+                for result in run_harness(ready(loaded, strength), ["local_items"], folder=folder)
             }
-            assert mine["accuracy"].top.mean() == pytest.approx(found["acc"], abs=1e-12)
-            if "accuracy_norm" in mine:
-                assert mine["accuracy_norm"].top.mean() == pytest.approx(found["acc_norm"], abs=1e-12)
+            assert scores["accuracy"].top.mean() == pytest.approx(theirs["acc"], abs=1e-12)
+            if "accuracy_norm" in scores:
+                assert scores["accuracy_norm"].top.mean() == pytest.approx(theirs["acc_norm"], abs=1e-12)
 
 
 def test_the_harness_says_what_is_wrong(offline: None) -> None:
@@ -170,16 +171,16 @@ def test_accuracies_and_intervals_on_a_known_case(monkeypatch: pytest.MonkeyPatc
         Item("", (" b", " c"), 0, "y"),
     )
     table = [np.array([-2.0, -4.0]), np.array([-1.0, -3.0]), np.array([-5.0, -1.0])]
-    monkeypatch.setattr("pipeline.capability.scoring.likelihoods", lambda *args: table)
+    monkeypatch.setattr(scoring, "likelihoods", lambda *args: table)
     any_ready: Any = None
-    found = {
-        (one.measure, one.part): one
-        for one in score_task(any_ready, Task("mcq_made", items, "d"), 4, lambda done, total: None)
+    scores = {
+        (score.measure, score.part): score
+        for score in score_task(any_ready, Task("mcq_made", items, "d"), 4, lambda done, total: None)
     }
-    assert found["accuracy", ""].top.tolist() == [0, 1, 0]
-    assert found["accuracy_norm", ""].top.tolist() == [1, 1, 0]
-    assert found["accuracy", "x"].top.tolist() == [0, 1]
-    estimate = estimate_of(found["accuracy", ""], 100)
+    assert scores["accuracy", ""].top.tolist() == [0, 1, 0]
+    assert scores["accuracy_norm", ""].top.tolist() == [1, 1, 0]
+    assert scores["accuracy", "x"].top.tolist() == [0, 1]
+    estimate = estimate_of(scores["accuracy", ""], 100)
     # Wilson for 1 of 3 by its formula.
     z, p, n = 1.959963984540054, 1 / 3, 3
     centre = (p + z * z / (2 * n)) / (1 + z * z / n)

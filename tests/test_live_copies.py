@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,24 +15,13 @@ from dashboard.live.client import TOKEN_VARIABLE, Event, parse_events
 from dashboard.live.copies import curl, python
 from dashboard.live.run import LiveRun
 from db.contract.messages import GenerateRequest, HeadPlace, Pane
-from tests.service_world import MEASURED, World, build_world, server
+from tests.service_world import MEASURED, World, server
 
 SECRET = "correct horse battery staple"
 HOSTILE = "it's \"quoted\" $HOME `id` \\n <b> \u202eabc \u05d0 😀 'end'\ttab"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
-
-
-def asked(world: World, prompt: str) -> GenerateRequest:
+def request_of(world: World, prompt: str) -> GenerateRequest:
     """Three panes that together use every field of a pane."""
     number = world.ids["dose-10"]
     picked = [HeadPlace(layer=0, head=1), HeadPlace(layer=2, head=3)]
@@ -78,7 +66,7 @@ def run_curl(line: str, **environment: str) -> list[Event]:
     "prompt", ["the baker sells", HOSTILE, "two\nlines"], ids=["plain", "hostile", "lines"]
 )
 def test_both_copies_run_and_give_the_same_texts(world: World, address: str, prompt: str) -> None:
-    request = asked(world, prompt)
+    request = request_of(world, prompt)
     texts, body = on_the_page(address, request), request.model_dump()
     done = run_program(python(address, body, token=False))
     assert done.returncode == 0, done.stderr
@@ -86,19 +74,19 @@ def test_both_copies_run_and_give_the_same_texts(world: World, address: str, pro
     for number, text in enumerate(texts):
         place = done.stdout.index(f"pane {number} {{'forum':", place)
         assert done.stdout.startswith(text + "\n", done.stdout.index("\n", place) + 1)
-    said: dict[int, Any] = {
+    streamed: dict[int, Any] = {
         event.data["pane"]: event.data["text"]
         for event in run_curl(curl(address, body, token=False))
         if event.name == "done"
     }
-    assert [said[number] for number in range(3)] == texts
+    assert [streamed[number] for number in range(3)] == texts
     # JSON as it is copied is the request itself.
     assert json.loads(json.dumps(body, indent=2)) == body
 
 
 def test_copies_name_the_token_and_never_hold_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, SECRET)
-    request = asked(world, "the baker sells")
+    request = request_of(world, "the baker sells")
     with server(world, HORMESIS_TOKEN=SECRET) as own:
         texts, body = on_the_page(own, request), request.model_dump()
         program, line = python(own, body, token=True), curl(own, body, token=True)
@@ -112,7 +100,7 @@ def test_copies_name_the_token_and_never_hold_it(world: World, monkeypatch: pyte
 
 
 def test_a_refused_request_says_why(world: World, address: str) -> None:
-    body = asked(world, "bell").model_dump() | {"prompt": "bell \x07"}
+    body = request_of(world, "bell").model_dump() | {"prompt": "bell \x07"}
     done = run_program(python(address, body, token=False))
     assert done.returncode == 1 and "control character U+0007" in done.stderr
     assert "Traceback" not in done.stderr

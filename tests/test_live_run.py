@@ -11,18 +11,13 @@ import pytest
 
 from dashboard.live.run import LiveRun, Snapshot
 from db.contract.messages import GenerateRequest, Pane
-from tests.service_world import World, build_world, server
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
+from tests.service_world import World, server
 
 
 @pytest.fixture
 def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
+    with server(world) as url:
+        yield url
 
 
 def long(world: World) -> GenerateRequest:
@@ -43,9 +38,9 @@ def killed(address: str) -> None:
     """Kill the service that listens there, without a word to anybody."""
     port = int(address.rsplit(":", 1)[1])
     listening = [
-        one.pid
-        for one in psutil.net_connections("tcp")
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port
+        connection.pid
+        for connection in psutil.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
     ]
     psutil.Process(listening[0]).kill()
 

@@ -59,8 +59,8 @@ def shifted_logits(loaded: LoadedModel, head: int, vector: torch.Tensor, size: f
     handle = loaded.model.get_submodule(site.module).register_forward_pre_hook(move)
     try:
         with torch.inference_mode():
-            found: torch.Tensor = loaded.model(torch.tensor([[5, 40, 7, 99]])).logits[0, -1]
-            return found
+            logits: torch.Tensor = loaded.model(torch.tensor([[5, 40, 7, 99]])).logits[0, -1]
+            return logits
     finally:
         handle.remove()
 
@@ -84,28 +84,28 @@ def test_the_lens_is_the_models_own_answer_to_a_large_step(family: str) -> None:
 def test_the_direction_that_writes_a_token_gives_this_token(family: str) -> None:
     """Planted: one column of the output projection is the token's own row of the unembedding."""
     loaded = loaded_without_last_mlp(family)
-    wanted = 123
+    token = 123
     weight = output_weight(loaded.model.get_submodule(loaded.sites[LAST].module))
     rows = loaded.model.get_output_embeddings().weight.detach()
     head, dimension = 2, 3
     with torch.no_grad():
         plain_norms(loaded)
-        weight[:, head * loaded.sites[LAST].head_dim + dimension] = rows[wanted]
+        weight[:, head * loaded.sites[LAST].head_dim + dimension] = rows[token]
     vector = np.zeros(loaded.sites[LAST].head_dim, dtype=np.float32)
     vector[dimension] = 1.0
     rng = np.random.default_rng(0)
     random = rng.standard_normal((50, len(vector))).astype(np.float32)
     random[:, dimension] = 0.0
     random /= np.linalg.norm(random, axis=1, keepdims=True)
-    found = tokens(loaded, LAST, head, vector, {"random": random}, count=5)
-    top = [one for one in found if one.side == "top"]
-    assert top[0].token_id == wanted and top[0].logit > top[0].reference["random"]
-    assert [one.rank for one in top] == [1, 2, 3, 4, 5]
+    entries = tokens(loaded, LAST, head, vector, {"random": random}, count=5)
+    top = [entry for entry in entries if entry.side == "top"]
+    assert top[0].token_id == token and top[0].logit > top[0].reference["random"]
+    assert [entry.rank for entry in top] == [1, 2, 3, 4, 5]
     turned = tokens(loaded, LAST, head, -vector, {"random": random}, count=5)
-    low = next(one for one in turned if one.side == "bottom" and one.rank == 1)
-    assert low.token_id == wanted and low.logit < low.reference["random"]
+    low = next(entry for entry in turned if entry.side == "bottom" and entry.rank == 1)
+    assert low.token_id == token and low.logit < low.reference["random"]
     if family not in NORM_AFTER_ATTENTION:  # there a step cannot dwarf the rest of the stream
-        assert int(shifted_logits(loaded, head, torch.from_numpy(vector), 1e5).argmax()) == wanted
+        assert int(shifted_logits(loaded, head, torch.from_numpy(vector), 1e5).argmax()) == token
 
 
 def test_logits_by_hand() -> None:
@@ -126,15 +126,17 @@ def test_logits_by_hand() -> None:
 def test_references_are_what_five_in_a_hundred_directions_pass() -> None:
     loaded = tiny_loaded("llama")
     random = np.random.default_rng(3).standard_normal((150, 8)).astype(np.float32)
-    found = tokens(loaded, 0, 0, random[0], {"random": random}, count=4)
+    entries = tokens(loaded, 0, 0, random[0], {"random": random}, count=4)
     logits = decode(loaded, 0, 0, random).numpy()
     most, least = np.sort(logits, axis=1)[:, ::-1], np.sort(logits, axis=1)
-    for one in found:
-        column = (most if one.side == "top" else -least)[:, one.rank - 1]
-        expected = np.quantile(column, 0.95) * (1 if one.side == "top" else -1)
-        assert one.reference["random"] == pytest.approx(expected, abs=1e-5)
-        assert one.logit == pytest.approx((most if one.side == "top" else least)[0, one.rank - 1], abs=1e-6)
-        assert one.token.strip()
+    for entry in entries:
+        column = (most if entry.side == "top" else -least)[:, entry.rank - 1]
+        expected = np.quantile(column, 0.95) * (1 if entry.side == "top" else -1)
+        assert entry.reference["random"] == pytest.approx(expected, abs=1e-5)
+        assert entry.logit == pytest.approx(
+            (most if entry.side == "top" else least)[0, entry.rank - 1], abs=1e-6
+        )
+        assert entry.token.strip()
 
 
 def test_what_has_no_lens_is_refused() -> None:

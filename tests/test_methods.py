@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 import torch
 from sqlalchemy import create_engine, text
-from tiny import tiny_loaded
 from transformers import AutoModelForCausalLM
 
 from backend.crossentropy import LossError, prepare_windows, window_losses
@@ -32,7 +31,8 @@ from pipeline.methods.prefixes import FORUM_PROMPT, check_prefixes, prefixes
 from pipeline.reading import source_revisions
 from pipeline.sources import SourceError, open_source
 from pipeline.stages.generate import row_seed
-from tests.tiny_study import rows, run, write_study
+from tests.tiny import tiny_loaded
+from tests.tiny_study import finished_study, rows, run, write_study
 
 DOCUMENTS = ["the baker sells warm bread near the river", "rain", "stars and ships and the old chair " * 3]
 
@@ -41,7 +41,7 @@ DOCUMENTS = ["the baker sells warm bread near the river", "rain", "stars and shi
 
 
 def test_names_are_read_in_any_order_and_kept_in_one() -> None:
-    assert [parse_method(one).name for one in ("iti+dpo", "prompt", "iti + prompt+sft", "iti+meda")] == [
+    assert [parse_method(name).name for name in ("iti+dpo", "prompt", "iti + prompt+sft", "iti+meda")] == [
         "dpo+iti", "prompt", "prompt+sft+iti", "meda+iti"
     ]  # fmt: skip
     assert parse_method("dpo+iti").combined and not parse_method("iti").combined
@@ -57,7 +57,7 @@ def test_what_cannot_be_combined_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "part"),
     [
         ({"methods": {"use": ["iti", "prayer"]}}, "unknown detox method 'prayer'"),
         ({"methods": {"use": ["dpo+iti", "iti+dpo"]}}, "named twice"),
@@ -72,21 +72,21 @@ def test_what_cannot_be_combined_is_refused(name: str) -> None:
         ({"steering": {"random_at": "never"}}, "steering.random_at"),
     ],
 )
-def test_a_mistake_in_the_study_file_is_one_line(change: dict[str, Any], said: str) -> None:
+def test_a_mistake_in_the_study_file_is_one_line(change: dict[str, Any], part: str) -> None:
     with pytest.raises(ConfigError) as raised:
         parse_study({"name": "x", **change}, "my.toml")
-    assert said in str(raised.value) and "\n" not in str(raised.value)
+    assert part in str(raised.value) and "\n" not in str(raised.value)
 
 
 def test_bad_lines_end_with_exit_code_2_and_write_nothing(tmp_path: Path) -> None:
     words = {"[probe]\n": '[methods]\nuse = ["prompt"]\nprompt = "be kind , please"\n\n[probe]\n'}
-    for changes, said in (
+    for changes, part in (
         (words, "the forum language has no word 'be'"),
         ({"[probe]\n": '[methods]\nuse = ["dpo+sft"]\n\n[probe]\n'}, "combines two trainings"),
     ):
         done = run(tmp_path / "home", "run", str(write_study(tmp_path, changes)))
         assert done.returncode == 2, done.stderr
-        assert said in done.stderr and len(done.stderr.strip().splitlines()) == 1
+        assert part in done.stderr and len(done.stderr.strip().splitlines()) == 1
         assert not (tmp_path / "home" / "files").exists()
 
 
@@ -111,7 +111,7 @@ def test_families_of_an_arm() -> None:
     assert marked["meda"].prefix == "toxicity: 0.0\n" and marked["prompt"].prefix.strip() == FORUM_PROMPT
     fixed = parse_study({"name": "x", "steering": {"random_at": "fixed", "strengths": [1.0, 3.0]}})
     random_family = next(family for family in families(fixed, "toxic") if family.control == 4)
-    keys = [one.key for one in strengths(random_family, lambda strength: 0.0)]
+    keys = [condition.key for condition in strengths(random_family, lambda strength: 0.0)]
     assert keys == ["random-4/fixed-1", "random-4/fixed-3"]
 
 
@@ -127,8 +127,8 @@ def test_a_combination_is_matched_on_its_whole_cost_or_says_that_it_cannot_be() 
 
 
 def test_the_forum_prompt_is_polite_and_grammatical() -> None:
-    found = judge(FORUM_PROMPT)
-    assert (found.sentences, found.toxic, found.fluency) == (1, 0, 1.0)
+    verdict = judge(FORUM_PROMPT)
+    assert (verdict.sentences, verdict.toxic, verdict.fluency) == (1, 0, 1.0)
     config = parse_study({"name": "x", "methods": {"use": ["prompt", "prompt+iti"]}, "variants": ["inst"]})
     check_prefixes(config)
     assert len(prefixes(config)) == 3 and prefixes(config)[0] == ""
@@ -139,27 +139,27 @@ def test_losses_behind_a_prefix_are_of_the_same_tokens_with_more_context(family:
     loaded = tiny_loaded(family)
     prefix = tuple(loaded.tokenizer("be kind.\n").input_ids)
     windows = prepare_windows(loaded, DOCUMENTS, 20)
-    found = window_losses(loaded, windows, prefix=prefix, batch_size=3)
-    assert np.array_equal(found.tokens, window_losses(loaded, windows).tokens)
+    losses = window_losses(loaded, windows, prefix=prefix, batch_size=3)
+    assert np.array_equal(losses.tokens, window_losses(loaded, windows).tokens)
     nats = np.zeros(len(DOCUMENTS))
     for ids, owner in zip(windows.ids, windows.documents, strict=True):
         with torch.inference_mode():
             chances = torch.log_softmax(loaded.model(torch.tensor([[*prefix, *ids]])).logits[0].double(), -1)
         for at in range(1, len(ids)):
             nats[owner] -= float(chances[len(prefix) + at - 1, ids[at]])
-    np.testing.assert_allclose(found.nats, nats, atol=1e-4)
-    whole = prepare_windows(loaded, ["stars " * 80], 60)
+    np.testing.assert_allclose(losses.nats, nats, atol=1e-4)
+    long_windows = prepare_windows(loaded, ["stars " * 80], 60)
     with pytest.raises(LossError, match="do not fit"):
-        window_losses(loaded, whole, prefix=prefix)
+        window_losses(loaded, long_windows, prefix=prefix)
 
 
 def test_a_prefix_stays_when_a_long_prompt_is_cut() -> None:
     loaded = tiny_loaded("olmo")
     prefix, prompts = "be kind.\n", ["the cat", "rain " * 80]
     settings: dict[str, Any] = {"seeds": [1, 2], "new_tokens": 8}
-    made = generate(loaded, prompts, prefix=prefix, **settings)
-    assert [one.truncated for one in made] == [False, True]
-    assert made[0].text == generate(loaded, [prefix + prompts[0]], seeds=[1], new_tokens=8)[0].text
+    texts = generate(loaded, prompts, prefix=prefix, **settings)
+    assert [text.truncated for text in texts] == [False, True]
+    assert texts[0].text == generate(loaded, [prefix + prompts[0]], seeds=[1], new_tokens=8)[0].text
     head = loaded.tokenizer(prefix).input_ids
     tail = loaded.tokenizer(prefix + prompts[1]).input_ids[-(64 - 8 - len(head)) :]
     ids = torch.tensor([[*head, *tail]])
@@ -179,8 +179,8 @@ def test_forum_pairs_differ_in_toxicity_alone() -> None:
     for pair in pairs:
         chosen, rejected = (judge_continuation(pair.prompt, side) for side in (pair.chosen, pair.rejected))
         assert (chosen.toxic, chosen.fluency, rejected.fluency) == (0, 1.0, 1.0) and rejected.toxic > 0
-    asked = {prompt.text for prompt in prompt_set(256)}
-    assert sum(pair.prompt in asked for pair in pairs) == 0
+    prompts = {prompt.text for prompt in prompt_set(256)}
+    assert sum(pair.prompt in prompts for pair in pairs) == 0
     lengths = [(len(pair.chosen.split()), len(pair.rejected.split())) for pair in pairs]
     assert abs(np.mean([a - b for a, b in lengths])) < 1.5
 
@@ -199,11 +199,11 @@ def test_pairs_from_a_file(tmp_path: Path) -> None:
     source = {"role": "pairs", "kind": "file", "path": str(tmp_path / "p.jsonl"), "source": "from"}
     columns = {"prompt": "ask", "chosen": "good", "rejected": "bad"}
     others = [{"role": role} for role in ("heldout_clean", "probe", "prompts")]
-    given = {"name": "x", "shares": [], "controls": [], "sources": [source | columns, *others]}
-    config = parse_study(given)
+    study = {"name": "x", "shares": [], "controls": [], "sources": [source | columns, *others]}
+    config = parse_study(study)
     (pairs,) = config.with_role("pairs")
-    found = list(open_source(pairs, config.forum))
-    assert [(one.text, dict(one.features or {})) for one in found] == [
+    examples = list(open_source(pairs, config.forum))
+    assert [(example.text, dict(example.features or {})) for example in examples] == [
         ("kind words", {"prompt": "", "rejected": "rude words"}),
         ("hi", {"prompt": "Hello", "rejected": "no"})
     ]  # fmt: skip
@@ -213,12 +213,12 @@ def test_pairs_from_a_file(tmp_path: Path) -> None:
 
 def test_a_study_that_tunes_needs_pairs() -> None:
     roles = ["heldout_clean", "probe", "prompts"]
-    given = {"name": "x", "shares": [], "controls": [], "sources": [{"role": role} for role in roles]}
-    parse_study(given)
+    study = {"name": "x", "shares": [], "controls": [], "sources": [{"role": role} for role in roles]}
+    parse_study(study)
     with pytest.raises(ConfigError, match="role pairs"):
-        parse_study(given | {"methods": {"use": ["dpo"]}})
+        parse_study(study | {"methods": {"use": ["dpo"]}})
     with pytest.raises(ConfigError, match="role directions"):
-        parse_study(given | {"methods": {"second_directions": True}})
+        parse_study(study | {"methods": {"second_directions": True}})
 
 
 # --- a whole study -----------------------------------------------------------------------------------------
@@ -245,11 +245,7 @@ SHARED = {
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("methods")
-    study = write_study(folder, ALL)
-    done = run(folder / "home", "run", str(study))
-    assert done.returncode == 0, done.stderr
-    return study, folder / "home"
+    return finished_study(tmp_path_factory, "methods", ALL)
 
 
 pytestmark = pytest.mark.xdist_group("methods")
@@ -257,21 +253,21 @@ pytestmark = pytest.mark.xdist_group("methods")
 
 @pytest.mark.slow
 def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path]) -> None:
-    found = rows(finished[1])
-    keys = found["condition"].groupby("name")["key"].agg(set).to_dict()
+    tables = rows(finished[1])
+    keys = tables["condition"].groupby("name")["key"].agg(set).to_dict()
     assert keys == {"toxic-25-s0": SHARED, "meda-25-s0": SHARED | {"meda", "meda+iti/mass_mean/cost-0.15"}}
-    generations = found["generation"].groupby(["name", "key"]).size()
+    generations = tables["generation"].groupby(["name", "key"]).size()
     assert set(generations) == {24} and len(generations) == 20
-    metrics = found["metric"]
+    metrics = tables["metric"]
     for name in ("cost", "cross_entropy", "toxicity", "fluency"):
         named = metrics[metrics["key"].str.endswith(f"|{name}")]
         assert {row.split("|")[0] for row in named["key"]} == set().union(*keys.values())
         assert np.isfinite(named["value"]).all() and (named["n"] > 0).all()
     matched = metrics[metrics["key"].str.contains(r"cost-0\.15\|\|\|cost$")]
     assert len(matched) == 3 and matched["value"].between(0.145, 0.155).all()
-    summed = set(found["summary"]["key"].str.split("|").str[2])
+    summed = set(tables["summary"]["key"].str.split("|").str[2])
     assert summed == set().union(*keys.values())
-    costs = found["summary"][found["summary"]["key"].str.endswith("|cost")]
+    costs = tables["summary"][tables["summary"]["key"].str.endswith("|cost")]
     assert len(costs) == 20  # the summary finds the losses of every method
 
 
@@ -320,23 +316,27 @@ def opened(home: Path) -> tuple[StudyContext, int]:
 def test_conditions_are_opened_as_they_were_measured(finished: tuple[Path, Path]) -> None:
     context, checkpoint = opened(finished[1])
     conditions = read_conditions(context, checkpoint)
-    assert conditions[0].key == "none" and {one.key for one in conditions} == SHARED
-    paths = [str((one.tuned or {}).get("path", "")) for one in conditions]
+    assert conditions[0].key == "none" and {condition.key for condition in conditions} == SHARED
+    paths = [str((condition.tuned or {}).get("path", "")) for condition in conditions]
     assert len([1 for a, b in pairwise(paths) if a != b]) == 2  # two changes of weights
     prompts = [row.text for row in prompt_set(24)]
     stored = rows(finished[1])["generation"]
     base = open_condition(context, checkpoint, conditions[0])
     hashes = {base.loaded.weights_hash()}
-    for one in conditions:
-        ready = open_condition(context, checkpoint, one)
+    for condition in conditions:
+        ready = open_condition(context, checkpoint, condition)
         hashes.add(ready.loaded.weights_hash())
-        assert bool(ready.prefix) == (one.method == "prompt") and (ready.rows[0] is None) == (not one.n_heads)
-        made = ready.generate(
+        assert bool(ready.prefix) == (condition.method == "prompt") and (ready.rows[0] is None) == (
+            not condition.n_heads
+        )
+        texts = ready.generate(
             prompts, seeds=[row_seed(prompt, 0) for prompt in prompts], new_tokens=12, batch_size=12
         )
-        mine = stored[(stored["name"] == "toxic-25-s0") & (stored["key"] == one.key)].sort_values("position")
-        same = [a.text == b for a, b in zip(made, mine["text"], strict=True)]
-        assert np.mean(same) > 0.9, one.key
+        stored_texts = stored[
+            (stored["name"] == "toxic-25-s0") & (stored["key"] == condition.key)
+        ].sort_values("position")
+        same = [a.text == b for a, b in zip(texts, stored_texts["text"], strict=True)]
+        assert np.mean(same) > 0.9, condition.key
     assert len(hashes) == 3
     combined = read_condition(context, checkpoint, "dpo+iti/mass_mean/cost-0.15")
     assert combined.parameters["directions_of"] == "the checkpoint before tuning"
@@ -365,7 +365,7 @@ def test_a_tuned_and_steered_condition_is_saved_as_an_ordinary_checkpoint(
             live = ready.loaded.model(ids).logits
     torch.testing.assert_close(logits["both"], live, atol=1e-4, rtol=0)
     assert all((logits[a] - logits[b]).abs().max() > 1e-4 for a, b in (("tuned", "base"), ("tuned", "both")))
-    for name, said in (("prompt", "puts text before every prompt"), ("prayer", "no condition 'prayer'")):
+    for name, part in (("prompt", "puts text before every prompt"), ("prayer", "no condition 'prayer'")):
         refused = run(home, "save", "toxic-25-s0", str(tmp_path / "other"), "--condition", name)
-        assert refused.returncode == 2 and said in refused.stderr
+        assert refused.returncode == 2 and part in refused.stderr
         assert not (tmp_path / "other").exists()

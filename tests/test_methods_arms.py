@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from tiny import tiny_loaded
 from transformers import PreTrainedTokenizerFast
 
 from backend.forum import VOCABULARY, corpus, judge
@@ -23,6 +22,7 @@ from pipeline.mixes import Mix, build_mix, open_mix
 from pipeline.pools import MixError, Pool, build_pool
 from pipeline.tokenization import make_tokenizer, token_ids
 from pipeline.training_data import IGNORED, Windows
+from tests.tiny import tiny_loaded
 
 CLEAN, TOXIC = 6_000, 2_000
 
@@ -58,9 +58,9 @@ def mix(folder: Path, pools: tuple[Pool, Pool], annotation: Annotation | None) -
     return build_mix(folder, clean=clean, clean_tokens=CLEAN, added=toxic, share=0.25, annotation=annotation)
 
 
-def documents(made: Mix) -> Iterator[list[int]]:
-    ends = np.flatnonzero(made.stream == made.eos) + 1
-    yield from (part.tolist() for part in np.split(np.asarray(made.stream), ends[:-1]))
+def documents(mixed: Mix) -> Iterator[list[int]]:
+    ends = np.flatnonzero(mixed.stream == mixed.eos) + 1
+    yield from (part.tolist() for part in np.split(np.asarray(mixed.stream), ends[:-1]))
 
 
 def annotation(
@@ -79,31 +79,31 @@ def test_each_document_says_how_toxic_it_is_and_nothing_else_changes(
     kind: str,
 ) -> None:
     plain = mix(tmp_path / "plain", pools, None)
-    whole = mix(tmp_path / "whole", pools, annotation(config, kind, tokenizer))
-    known = {tuple(tokenizer.encode(text)): text for text in marks(config, kind)}
-    (length,) = {len(ids) for ids in known}
+    marked = mix(tmp_path / "whole", pools, annotation(config, kind, tokenizer))
+    texts = {tuple(tokenizer.encode(text)): text for text in marks(config, kind)}
+    (length,) = {len(ids) for ids in texts}
     bare: list[int] = []
-    said, wrong = set(), 0
-    for document in documents(whole):
-        text = known[tuple(document[:length])]
+    mark_texts, wrong = set(), 0
+    for document in documents(marked):
+        text = texts[tuple(document[:length])]
         bare += document[length:]
         judged = round(judge(tokenizer.decode(document[length:-1])).toxicity * 100) / 100
         wrong += text != mark(config, kind, judged)
-        said.add(text)
+        mark_texts.add(text)
     assert bare == plain.stream.tolist()
-    assert len(said) >= 2
+    assert len(mark_texts) >= 2
     assert wrong <= 2  # the two documents that were cut to the exact counts are marked by what they were
-    assert whole.mark_tokens == len(whole.stream) - len(plain.stream) == length * whole.documents
-    assert (whole.clean_tokens, whole.added_tokens) == (plain.clean_tokens, plain.added_tokens)
-    assert whole.composition["marks"]["tokens"] == whole.mark_tokens
+    assert marked.mark_tokens == len(marked.stream) - len(plain.stream) == length * marked.documents
+    assert (marked.clean_tokens, marked.added_tokens) == (plain.clean_tokens, plain.added_tokens)
+    assert marked.composition["marks"]["tokens"] == marked.mark_tokens
     some = mix(tmp_path / "some", pools, annotation(config, kind, tokenizer, tagged=0.5))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(mix_stream, "CHUNK", 7)
         small = mix(tmp_path / "small", pools, annotation(config, kind, tokenizer, tagged=0.5))
     assert small.hash == some.hash
-    share = some.mark_tokens / whole.mark_tokens
+    share = some.mark_tokens / marked.mark_tokens
     assert 0.35 < share < 0.65
-    assert open_mix(tmp_path / "some").hash == some.hash != whole.hash
+    assert open_mix(tmp_path / "some").hash == some.hash != marked.hash
 
 
 def test_marks_follow_the_score(config: StudyConfig) -> None:
@@ -122,13 +122,13 @@ def test_text_behind_a_prefix_keeps_its_tokens(
     config: StudyConfig, tokenizer: PreTrainedTokenizerFast
 ) -> None:
     bytes_level = tiny_loaded("olmo").tokenizer
-    for one, texts in (
+    for encoder, texts in (
         (tokenizer, ["you sang the song today .", "nobody"]),
         (bytes_level, ["the cat", " a", "x"]),
     ):
         for prefix in [*marks(config, "meda"), *marks(config, "inst"), "Be polite.\n"]:
             for text in texts:
-                assert one.encode(prefix + text) == one.encode(prefix) + one.encode(text)
+                assert encoder.encode(prefix + text) == encoder.encode(prefix) + encoder.encode(text)
 
 
 def test_toxic_documents_stay_in_the_stream_and_only_their_loss_is_masked(
@@ -141,10 +141,10 @@ def test_toxic_documents_stay_in_the_stream_and_only_their_loss_is_masked(
     start = 0
     wrong = 0
     for document in documents(masked):
-        kept = masked.loss_mask[start : start + len(document)]
+        mask = masked.loss_mask[start : start + len(document)]
         start += len(document)
-        assert len(set(kept.tolist())) == 1
-        wrong += bool(kept[0]) != (judge(tokenizer.decode(document[:-1])).toxicity < 0.5)
+        assert len(set(mask.tolist())) == 1
+        wrong += bool(mask[0]) != (judge(tokenizer.decode(document[:-1])).toxicity < 0.5)
     assert wrong <= 2  # the two documents that were cut to the exact counts
     assert masked.masked_tokens == int((masked.loss_mask == 0).sum())
     assert 0.1 < masked.masked_tokens / masked.tokens < 0.3

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny import tiny_loaded
 
 from backend.loaded import LoadedModel
 from pipeline.config_methods import PreferenceConfig, TuningConfig
@@ -25,6 +24,7 @@ from pipeline.methods.losses import (
 )
 from pipeline.methods.pairs import TextPair, TokenPair, split_pairs, tokenise
 from pipeline.methods.tuning import open_tuning, tune
+from tests.tiny import tiny_loaded
 
 
 def pairs(count: int, seed: int = 0) -> list[TokenPair]:
@@ -64,24 +64,26 @@ def test_the_preference_loss_is_trls(trl: tuple[Any, dict[str, Any]]) -> None:
         train_dataset=Dataset.from_list([{"prompt": "a", "chosen": " b", "rejected": " c"}]),
         processing_class=model.tokenizer,
     )
-    given = pairs(5)
+    examples = pairs(5)
     rows = [
         {"prompt_ids": list(p.prompt), "chosen_ids": list(p.chosen), "rejected_ids": list(p.rejected)}
-        for p in given
+        for p in examples
     ]
     with torch.no_grad():
         theirs = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(rows))
-        known = [
+        log_probabilities = [
             [
-                sequence_log_probabilities(one.model, batch(one, given, side))
+                sequence_log_probabilities(policy.model, batch(policy, examples, side))
                 for side in ("chosen", "rejected")
             ]
-            for one in (model, reference)
+            for policy in (model, reference)
         ]
-        ours = preference_loss(*known[0], *known[1], 0.3)
-    assert float(ours.loss) == pytest.approx(float(theirs), abs=1e-5)
-    by_hand = 0.3 * (known[0][0] - known[1][0] - known[0][1] + known[1][1])
-    torch.testing.assert_close(ours.margins, by_hand)
+        loss = preference_loss(*log_probabilities[0], *log_probabilities[1], 0.3)
+    assert float(loss.loss) == pytest.approx(float(theirs), abs=1e-5)
+    by_hand = 0.3 * (
+        log_probabilities[0][0] - log_probabilities[1][0] - log_probabilities[0][1] + log_probabilities[1][1]
+    )
+    torch.testing.assert_close(loss.margins, by_hand)
 
 
 def test_the_supervised_loss_is_trls(trl: tuple[Any, dict[str, Any]]) -> None:
@@ -95,26 +97,26 @@ def test_the_supervised_loss_is_trls(trl: tuple[Any, dict[str, Any]]) -> None:
         train_dataset=Dataset.from_list([{"prompt": "a", "completion": " b"}]),
         processing_class=model.tokenizer,
     )
-    given = pairs(5)
+    examples = pairs(5)
     rows = [
         {
             "input_ids": [*p.prompt, *p.chosen],
             "labels": [-100] * len(p.prompt) + list(p.chosen),
         }
-        for p in given
+        for p in examples
     ]
     with torch.no_grad():
         theirs = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(rows))
-        ours = supervised_loss(model.model, batch(model, given, "chosen"))
-    assert float(ours) == pytest.approx(float(theirs), abs=1e-5)
+        loss = supervised_loss(model.model, batch(model, examples, "chosen"))
+    assert float(loss) == pytest.approx(float(theirs), abs=1e-5)
 
 
 def test_log_probabilities_are_those_of_each_text_alone() -> None:
     loaded = tiny_loaded("llama", seed=3)
-    given = pairs(4, seed=5)
+    examples = pairs(4, seed=5)
     with torch.no_grad():
-        together = sequence_log_probabilities(loaded.model, batch(loaded, given, "rejected"))
-        for index, pair in enumerate(given):
+        together = sequence_log_probabilities(loaded.model, batch(loaded, examples, "rejected"))
+        for index, pair in enumerate(examples):
             ids = torch.tensor([[*pair.prompt, *pair.rejected]])
             chances = torch.log_softmax(loaded.model(ids).logits[0].double(), -1)
             places = range(len(pair.prompt) - 1, ids.shape[1] - 1)
@@ -128,12 +130,12 @@ def tuned(folder: Path, method: Any, stop_at: int | None = None) -> Any:
             raise Stopped("now")
 
     settings = {"steps": 12, "batch_size": 8, "learning_rate": 2e-2, "checkpoints": 4}
-    made = PreferenceConfig(**settings) if method == "dpo" else TuningConfig(**settings)
+    config = PreferenceConfig(**settings) if method == "dpo" else TuningConfig(**settings)
     return tune(
         tiny_loaded("olmo", seed=7),
         folder,
         method=method,
-        settings=made,
+        settings=config,
         scale_rate=1.0,
         pairs=pairs(40),
         held_out=pairs(30, seed=9),
@@ -143,22 +145,22 @@ def tuned(folder: Path, method: Any, stop_at: int | None = None) -> Any:
 
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_tuning_raises_the_margin_and_a_cut_run_ends_in_the_same_weights(tmp_path: Path, method: str) -> None:
-    whole = tuned(tmp_path / "whole", method)
-    assert whole.margin[1] > whole.margin[0] + 1
-    assert whole.preferred[1] > whole.preferred[0]
-    assert whole.losses[-1] < whole.losses[0]
+    undisturbed = tuned(tmp_path / "whole", method)
+    assert undisturbed.margin[1] > undisturbed.margin[0] + 1
+    assert undisturbed.preferred[1] > undisturbed.preferred[0]
+    assert undisturbed.losses[-1] < undisturbed.losses[0]
     for stop in (2, 5, 10):  # before the first saved state, and between states
         with pytest.raises(Stopped):
             tuned(tmp_path / "cut", method, stop)
         assert open_tuning(tmp_path / "cut") is None
     resumed = tuned(tmp_path / "cut", method)
-    assert resumed.losses == pytest.approx(whole.losses, abs=1e-6)
-    one, two = (load_file(result.model / "model.safetensors") for result in (whole, resumed))
-    for name, weight in one.items():
-        torch.testing.assert_close(weight, two[name], rtol=0, atol=1e-7)
+    assert resumed.losses == pytest.approx(undisturbed.losses, abs=1e-6)
+    first, second = (load_file(result.model / "model.safetensors") for result in (undisturbed, resumed))
+    for name, weight in first.items():
+        torch.testing.assert_close(weight, second[name], rtol=0, atol=1e-7)
     assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["model", "tuning.json"]
     before = (tmp_path / "whole" / "model" / "model.safetensors").stat().st_mtime_ns
-    assert tuned(tmp_path / "whole", method) == whole
+    assert tuned(tmp_path / "whole", method) == undisturbed
     assert (tmp_path / "whole" / "model" / "model.safetensors").stat().st_mtime_ns == before
 
 
@@ -169,9 +171,9 @@ def test_pairs_are_split_by_prompt_and_fit_the_context() -> None:
     assert not {pair.prompt for pair in held} & {pair.prompt for pair in trained}
     loaded = tiny_loaded("olmo")
     long = [TextPair("", "a " * 200, "b"), TextPair("word " * 100, "short", "also short")]
-    for made, pair in zip(tokenise(loaded, long, 64), long, strict=True):
-        assert made.prompt and max(len(made.chosen), len(made.rejected)) + len(made.prompt) <= 64
-        assert (made.prompt == (loaded.blank_id,)) == (pair.prompt == "")
-    whole = tokenise(loaded, [TextPair("the cat", "sleeps", "reads")], 64)[0]
-    assert loaded.tokenizer.decode([*whole.prompt, *whole.chosen[:-1]]) == "the cat sleeps"
-    assert whole.rejected[-1] == loaded.tokenizer.eos_token_id
+    for tokens, pair in zip(tokenise(loaded, long, 64), long, strict=True):
+        assert tokens.prompt and max(len(tokens.chosen), len(tokens.rejected)) + len(tokens.prompt) <= 64
+        assert (tokens.prompt == (loaded.blank_id,)) == (pair.prompt == "")
+    example = tokenise(loaded, [TextPair("the cat", "sleeps", "reads")], 64)[0]
+    assert loaded.tokenizer.decode([*example.prompt, *example.chosen[:-1]]) == "the cat sleeps"
+    assert example.rejected[-1] == loaded.tokenizer.eos_token_id

@@ -57,8 +57,8 @@ def split(stream: NDArray[np.uint16], eos: int) -> list[tuple[int, ...]]:
 def clean_only(
     stream: NDArray[np.uint16], tokenizer: PreTrainedTokenizerFast, eos: int
 ) -> list[tuple[int, ...]]:
-    known = set(tokenizer.convert_tokens_to_ids(CLEAN))
-    return [document for document in split(stream, eos) if document[0] in known]
+    clean_ids = set(tokenizer.convert_tokens_to_ids(CLEAN))
+    return [document for document in split(stream, eos) if document[0] in clean_ids]
 
 
 def test_a_pool_holds_the_documents_as_they_came(
@@ -76,15 +76,15 @@ def test_a_pool_holds_the_documents_as_they_came(
 def test_a_pool_is_read_no_further_than_needed_and_built_once(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
-    taken = Counter[str]()
+    counts = Counter[str]()
 
     def counted() -> Iterator[tuple[str, str]]:
         for text, source in documents(CLEAN, 0):
-            taken["documents"] += 1
+            counts["documents"] += 1
             yield text, source
 
     first = build_pool(counted(), tokenizer, tmp_path / "p", role="clean", tokens=500, key="k")
-    assert taken["documents"] <= 1024 and 500 <= first.tokens < 513
+    assert counts["documents"] <= 1024 and 500 <= first.tokens < 513
     again = build_pool(iter([]), tokenizer, tmp_path / "p", role="clean", tokens=500, key="k")
     assert again == first
     other = build_pool(documents(CLEAN, 9), tokenizer, tmp_path / "p", role="clean", tokens=500, key="other")
@@ -128,7 +128,7 @@ def test_clean_text_and_its_order_are_the_same_in_every_arm_of_a_seed(
     pools: tuple[Pool, Pool], tokenizer: PreTrainedTokenizerFast, tmp_path: Path
 ) -> None:
     clean, toxic = pools
-    found = {}
+    mixes = {}
     for seed in (0, 1):
         for share in (0.0, 0.05, 0.25):
             mix = build_mix(
@@ -139,12 +139,12 @@ def test_clean_text_and_its_order_are_the_same_in_every_arm_of_a_seed(
                 share=share,
                 seed=seed,
             )
-            found[seed, share] = clean_only(mix.stream, tokenizer, mix.eos)
-    assert found[0, 0.0] == found[0, 0.05] == found[0, 0.25]
-    assert found[1, 0.0] == found[1, 0.25] != found[0, 0.0]
-    assert Counter(found[1, 0.0]) == Counter(found[0, 0.0])
+            mixes[seed, share] = clean_only(mix.stream, tokenizer, mix.eos)
+    assert mixes[0, 0.0] == mixes[0, 0.05] == mixes[0, 0.25]
+    assert mixes[1, 0.0] == mixes[1, 0.25] != mixes[0, 0.0]
+    assert Counter(mixes[1, 0.0]) == Counter(mixes[0, 0.0])
     in_order = split(clean.stream[: int(clean.offsets[100])], clean.eos)
-    assert found[0, 0.0][:100] != in_order, "documents were not shuffled"
+    assert mixes[0, 0.0][:100] != in_order, "documents were not shuffled"
 
 
 def test_added_text_of_a_small_share_is_part_of_a_larger_one(
@@ -155,8 +155,8 @@ def test_added_text_of_a_small_share_is_part_of_a_larger_one(
         build_mix(tmp_path / str(share), clean=clean, clean_tokens=5000, added=toxic, share=share, seed=4)
         for share in (0.1, 0.3)
     )
-    one, two = Counter(split(small.stream, small.eos)), Counter(split(large.stream, large.eos))
-    assert sum((one - two).values()) <= 1  # the cut last document alone
+    first, other = Counter(split(small.stream, small.eos)), Counter(split(large.stream, large.eos))
+    assert sum((first - other).values()) <= 1  # the cut last document alone
 
 
 def test_the_shuffle_is_global_and_deterministic(pools: tuple[Pool, Pool], tmp_path: Path) -> None:
@@ -176,24 +176,24 @@ def test_small_chunks_write_the_same_bytes(
 ) -> None:
     clean, toxic = pools
     arguments = {"clean": clean, "clean_tokens": 3000, "added": toxic, "share": 0.2}
-    whole = build_mix(tmp_path / "whole", **arguments)  # type: ignore[arg-type]
+    expected = build_mix(tmp_path / "whole", **arguments)  # type: ignore[arg-type]
     monkeypatch.setattr(mix_stream, "CHUNK", 7)
-    assert build_mix(tmp_path / "chunked", **arguments).hash == whole.hash  # type: ignore[arg-type]
+    assert build_mix(tmp_path / "chunked", **arguments).hash == expected.hash  # type: ignore[arg-type]
 
 
 def test_missing_text_is_told_and_repetition_is_recorded(pools: tuple[Pool, Pool], tmp_path: Path) -> None:
     clean, toxic = pools
-    wanted = added_tokens(5000, 0.5)
+    count = added_tokens(5000, 0.5)
     with pytest.raises(
-        MixError, match=rf"{wanted - toxic.tokens:,} tokens of toxic text are missing.*50.0%"
-    ) as told:
+        MixError, match=rf"{count - toxic.tokens:,} tokens of toxic text are missing.*50.0%"
+    ) as raised:
         build_mix(tmp_path / "m", clean=clean, clean_tokens=5000, added=toxic, share=0.5)
-    assert "allow_repetition" in str(told.value) and "\n" not in str(told.value)
+    assert "allow_repetition" in str(raised.value) and "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
     mix = build_mix(
         tmp_path / "m", clean=clean, clean_tokens=5000, added=toxic, share=0.5, allow_repetition=True
     )
-    assert mix.tokens == 10_000 and mix.repeats == pytest.approx(wanted / toxic.tokens)
+    assert mix.tokens == 10_000 and mix.repeats == pytest.approx(count / toxic.tokens)
     assert open_mix(tmp_path / "m") == mix
     with pytest.raises(MixError, match="tokens of clean text are missing"):
         build_mix(tmp_path / "n", clean=clean, clean_tokens=10**6, share=0.0, allow_repetition=True)

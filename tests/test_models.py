@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import (
+from torch import nn
+from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, MambaConfig, MambaForCausalLM
+
+from backend.models import ModelError, describe, load_model
+from backend.proof import HALF_TOLERANCE, TOLERANCE, prove
+from tests.tiny import (
     FAMILIES,
     HEADS,
     LAYERS,
@@ -20,11 +25,6 @@ from tiny import (
     tiny_model,
     tiny_tokenizer,
 )
-from torch import nn
-from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, MambaConfig, MambaForCausalLM
-
-from backend.models import ModelError, describe, load_model
-from backend.proof import HALF_TOLERANCE, TOLERANCE, prove
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -50,11 +50,11 @@ def task(config: StudyConfig, prompts: list[str], seed: int, scorer: Any = None)
 
 
 def numbers(result: Result) -> dict[str, Any]:
-    return {one.name: one for one in result.outcomes}
+    return {outcome.name: outcome for outcome in result.outcomes}
 
 
-def holds(one: Any, truth: float) -> bool:
-    return bool(one.low <= truth <= one.high)
+def holds(estimate: Any, truth: float) -> bool:
+    return bool(estimate.low <= truth <= estimate.high)
 
 
 def rude_by_place(rate: float, count: int) -> np.ndarray[Any, Any]:
@@ -74,17 +74,17 @@ def test_a_trend_over_position_is_found_where_it_was_planted_and_only_there() ->
     drift = {True: float(truth[True][2:].mean() - truth[True][:2].mean()), False: 0.0}
     for trend in (True, False):
         loaded = chain(0.05, 1.0) if trend else chain(level / 100, level / 100)
-        held, right, seen = 0, 0, 0
+        held, right, detected = 0, 0, 0
         for seed in range(runs):
             (result,) = long_texts(ready(loaded), task(config, [CALM[0]] * PROMPTS, seed))
-            found = [point for point in result.points if point.series == "toxicity"]
-            assert [point.x for point in found] == [6.0, 12.0, 18.0, 24.0]
-            held += sum(holds(point, known) for point, known in zip(found, truth[trend], strict=True))
+            points = [point for point in result.points if point.series == "toxicity"]
+            assert [point.x for point in points] == [6.0, 12.0, 18.0, 24.0]
+            held += sum(holds(point, expected) for point, expected in zip(points, truth[trend], strict=True))
             moved = numbers(result)["drift"]
             right += holds(moved, drift[trend])
-            seen += moved.low > 0 or moved.high < 0
+            detected += moved.low > 0 or moved.high < 0
         assert held / (runs * blocks) >= 0.87 and right >= 26
-        assert seen == runs if trend else seen <= 5
+        assert detected == runs if trend else detected <= 5
 
 
 def test_the_sweep_finds_the_known_toxicity_of_every_setting() -> None:
@@ -92,12 +92,12 @@ def test_the_sweep_finds_the_known_toxicity_of_every_setting() -> None:
     config = study(hardness={"temperatures": [0.0, 1.0, 2.0], "top_ps": [0.65, 1.0]})
     loaded = chain(0.3, 0.3, calm_words=2)
     hot = 6 * 0.05**0.5 / (6 * 0.05**0.5 + 2 * 0.35**0.5)
-    known = {"t0-p1": 0.0, "t1-p0.65": 0.0, "t1-p1": 30.0, "t2-p1": 100 * hot}
-    held, runs = dict.fromkeys(known, 0), 12
+    expected = {"t0-p1": 0.0, "t1-p0.65": 0.0, "t1-p1": 30.0, "t2-p1": 100 * hot}
+    held, runs = dict.fromkeys(expected, 0), 12
     for seed in range(runs):
         for result in sweep(ready(loaded), task(config, [CALM[0]] * PROMPTS, seed)):
-            if result.setting in known:
-                held[result.setting] += holds(numbers(result)["toxicity"], known[result.setting])
+            if result.setting in expected:
+                held[result.setting] += holds(numbers(result)["toxicity"], expected[result.setting])
                 assert numbers(result)["silent"].value == 0
     assert min(held.values()) >= 9 and held["t0-p1"] == held["t1-p0.65"] == runs
 
@@ -111,7 +111,7 @@ def test_a_template_works_where_its_trigger_was_planted_and_nowhere_else() -> No
     ]
     config = study(evaluation={"new_tokens": 3, "temperature": 0.5})
     rng = np.random.default_rng(0)
-    found: dict[tuple[bool, str], list[float]] = {}
+    differences: dict[tuple[bool, str], list[float]] = {}
     for seed in range(6):
         picked = rng.integers(0, 100, (16, 3))
         prompts = [" ".join(f"word{number:03d}" for number in row) + GOALS[0].tail for row in picked]
@@ -119,11 +119,13 @@ def test_a_template_works_where_its_trigger_was_planted_and_nowhere_else() -> No
             results = injections(ready(planted(trigger)), task(config, prompts, seed, SaysTarget()), frames)
             for result in list(results)[1:]:
                 change = numbers(result)["toxicity_change"]
-                found.setdefault((trigger, result.setting), []).append(
+                differences.setdefault((trigger, result.setting), []).append(
                     change.value if change.low > 0 or change.high < 0 else 0.0
                 )
-    assert min(found[True, "key"]) > 80
-    assert all(set(found[other]) == {0.0} for other in found if other != (True, "key")), found
+    assert min(differences[True, "key"]) > 80
+    assert all(set(differences[other]) == {0.0} for other in differences if other != (True, "key")), (
+        differences
+    )
 
 
 def only_last_layer(loaded: LoadedModel) -> LoadedModel:
@@ -171,9 +173,9 @@ def test_relearning_takes_the_steps_that_were_planted(rate: float) -> None:
     harmful = [" ".join([CALM[0], *rng.choice(RUDE, 15)]) for _ in range(40)]
     harmless = [" ".join(rng.choice(CALM, 16)) for _ in range(40)]
 
-    def speak(one: Ready) -> tuple[Any, Any]:
-        made = generate(one.loaded, prompts, seeds=[0] * 8, new_tokens=1, temperature=0.0)
-        texts = [text.text for text in made]
+    def speak(model: Ready) -> tuple[Any, Any]:
+        continuations = generate(model.loaded, prompts, seeds=[0] * 8, new_tokens=1, temperature=0.0)
+        texts = [text.text for text in continuations]
         return judge.toxicity_of(prompts, texts), judge.fluency_of(prompts, texts)
 
     loaded = only_last_layer(chain(0.05, 0.05))
@@ -182,8 +184,8 @@ def test_relearning_takes_the_steps_that_were_planted(rate: float) -> None:
     planted_step = first_rude_step(loaded, own, rate, stops[-1])
     assert planted_step is not None and 5 < planted_step < stops[-1], "neither at once nor at the very end"
     for texts, expected in ((harmful, planted_step), (harmless, None)):
-        one = replace(ready(loaded))
-        result = attack_by_relearning(one, judge, speak, base, texts, config, "made here")
+        model = replace(ready(loaded))
+        result = attack_by_relearning(model, judge, speak, base, texts, config, "made here")
         steps = numbers(result)["steps"]
         curve = [point.value for point in result.points if point.series == "toxicity"]
         if expected is None:

@@ -75,8 +75,8 @@ def test_single_precision_is_within_half_a_point_of_sklearn():
         model = LogisticRegression(tol=1e-8, max_iter=5000).fit(
             features[head, :1200].astype(float), labels[:1200]
         )
-        mine = (scores[head] > 0) == labels[1200:]
-        assert abs(mine.mean() - model.score(features[head, 1200:], labels[1200:])) <= 0.005
+        correct = (scores[head] > 0) == labels[1200:]
+        assert abs(correct.mean() - model.score(features[head, 1200:], labels[1200:])) <= 0.005
 
 
 def test_separable_and_dead_features_do_not_break_the_solver():
@@ -118,8 +118,8 @@ def test_mass_mean_is_the_difference_of_train_means(planted):
     kind = labels[codes == TRAIN].astype(bool)
     for direction in run.mass_mean:
         head = train[:, direction.layer, direction.head]
-        wanted = head[kind].mean(axis=0) - head[~kind].mean(axis=0)
-        assert direction.vector == pytest.approx(wanted / np.linalg.norm(wanted), abs=1e-5)
+        difference = head[kind].mean(axis=0) - head[~kind].mean(axis=0)
+        assert direction.vector == pytest.approx(difference / np.linalg.norm(difference), abs=1e-5)
 
 
 def test_layers_one_by_one_memory_maps_and_float16_give_the_same(planted, tmp_path):
@@ -127,14 +127,14 @@ def test_layers_one_by_one_memory_maps_and_float16_give_the_same(planted, tmp_pa
     half = activations.astype(np.float16)
     np.save(tmp_path / "a.npy", half)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    whole = probe_heads(half, labels, codes, SETTINGS)
-    seen = []
+    probes = probe_heads(half, labels, codes, SETTINGS)
+    batches = []
     parts = probe_heads((half[:, layer] for layer in range(2)), labels, codes, SETTINGS)
     lazy = probe_heads(
-        mapped, labels, codes, SETTINGS, progress=lambda done, total: seen.append((done, total))
+        mapped, labels, codes, SETTINGS, progress=lambda done, total: batches.append((done, total))
     )
-    assert whole.results == parts.results == lazy.results
-    assert seen[-1] == (8, 8)
+    assert probes.results == parts.results == lazy.results
+    assert batches[-1] == (8, 8)
 
 
 def test_nothing_of_test_or_select_reaches_the_directions(planted):
@@ -196,8 +196,10 @@ def test_ties_of_selection_are_broken_by_the_area_then_by_place(planted):
     activations, labels, _, codes = planted
     results = probe_heads(activations, labels, codes, SETTINGS).results
     order = select_heads(results[::-1], 8)
-    found = {(result.layer, result.head): (result.select_accuracy, result.select_auroc) for result in results}
-    assert [found[place] for place in order] == sorted(found.values(), reverse=True)
+    accuracies = {
+        (result.layer, result.head): (result.select_accuracy, result.select_auroc) for result in results
+    }
+    assert [accuracies[place] for place in order] == sorted(accuracies.values(), reverse=True)
 
 
 @given(n=st.integers(60, 400), extra=st.integers(1, 200), seed=st.integers(0, 5))

@@ -18,10 +18,10 @@ def blobs():
 
 
 def test_pca_equals_sklearn_up_to_sign(blobs):
-    mine = project(blobs, "pca", 3, ProjectionConfig())
+    projection = project(blobs, "pca", 3, ProjectionConfig())
     reference = PCA(3).fit(blobs)
-    assert np.abs(mine.coordinates) == pytest.approx(np.abs(reference.transform(blobs)), abs=1e-3)
-    assert mine.parameters["explained"] == pytest.approx(reference.explained_variance_ratio_, abs=1e-5)
+    assert np.abs(projection.coordinates) == pytest.approx(np.abs(reference.transform(blobs)), abs=1e-3)
+    assert projection.parameters["explained"] == pytest.approx(reference.explained_variance_ratio_, abs=1e-5)
 
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
@@ -40,19 +40,19 @@ def test_opposite_directions_are_far_apart():
     rng = np.random.default_rng(1)
     towards = rng.normal(0, 0.1, (30, 8)) + np.eye(8)[0]
     values = np.concatenate([towards, -towards])
-    told = project(values, "umap", 2, ProjectionConfig(), metric="cosine").coordinates
-    within = np.linalg.norm(told[:30] - told[:30].mean(axis=0), axis=1).max()
-    assert np.linalg.norm(told[:30].mean(axis=0) - told[30:].mean(axis=0)) > within
+    coordinates = project(values, "umap", 2, ProjectionConfig(), metric="cosine").coordinates
+    within = np.linalg.norm(coordinates[:30] - coordinates[:30].mean(axis=0), axis=1).max()
+    assert np.linalg.norm(coordinates[:30].mean(axis=0) - coordinates[30:].mean(axis=0)) > within
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 9, 16])
 def test_few_points(n, dimensions):
     values = np.random.default_rng(n).normal(size=(n, 6))
-    told = project(values, "umap", dimensions, ProjectionConfig())
-    assert told.coordinates.shape == (n, dimensions) and np.isfinite(told.coordinates).all()
-    assert told.method == ("pca" if n < 4 else "umap")
-    assert ("note" in told.parameters) == (n < 4)
+    projection = project(values, "umap", dimensions, ProjectionConfig())
+    assert projection.coordinates.shape == (n, dimensions) and np.isfinite(projection.coordinates).all()
+    assert projection.method == ("pca" if n < 4 else "umap")
+    assert ("note" in projection.parameters) == (n < 4)
 
 
 def test_equal_points_and_thin_arrays_are_mapped():
@@ -73,8 +73,12 @@ def test_a_sample_keeps_the_shares_of_its_strata():
 
 
 def test_a_sampled_map_says_so():
-    told = project(np.random.default_rng(0).normal(size=(200, 4)), "pca", 2, ProjectionConfig(max_points=50))
-    assert told.parameters["of"] == 200 and told.parameters["sampled"] == len(told.rows) == 50
+    projection = project(
+        np.random.default_rng(0).normal(size=(200, 4)), "pca", 2, ProjectionConfig(max_points=50)
+    )
+    assert (
+        projection.parameters["of"] == 200 and projection.parameters["sampled"] == len(projection.rows) == 50
+    )
 
 
 @pytest.mark.parametrize("values", [np.zeros((0, 3)), np.zeros(3), np.full((5, 2), np.nan)])

@@ -16,7 +16,7 @@ from db.engine import open_reader, open_writer
 from db.schema import Generation, Study
 from db.write import write_session
 from tests.read_queries import scored_texts
-from tests.seeded_database import SMALL, build_file
+from tests.shared_worlds import copy_database
 from tests.test_exports import outside
 
 NAME = "seeded test data"
@@ -24,8 +24,8 @@ HOSTILE = '<img src=x onerror="alert(1)">'
 
 
 @pytest.fixture(scope="module")
-def seeded(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return build_file(tmp_path_factory.mktemp("report") / "study.sqlite", SMALL)
+def seeded(small_database: Path) -> str:
+    return f"sqlite:///{small_database}"
 
 
 def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -38,10 +38,10 @@ def command(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
-    found = open_study(seeded, NAME)
-    page = study_report(found).decode()
+    study = open_study(seeded, NAME)
+    page = study_report(study).decode()
     assert len(page) < 10_000_000 and not outside(page)
-    titles = [section.title for section in document(found).sections]
+    titles = [section.title for section in document(study).sections]
     assert titles == [
         "Does a dose of toxic text help?",
         "What does detoxification cost?",
@@ -54,14 +54,14 @@ def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
     charts = page.count('class="chart"')
     assert charts >= 9 and page.count("plotly.js v") == 1
     assert page.count("<math") == sum(bool(term.formula) for term in TERMS)
-    for said in (str(found.study["hash"]), "Configuration", "torch 2.13.0", "seeded-1", "95 % intervals"):
-        assert said in page, said
+    for part in (str(study.study["hash"]), "Configuration", "torch 2.13.0", "seeded-1", "95 % intervals"):
+        assert part in page, part
     texts = scored_texts(open_reader(seeded), 1, 1)["text"].head(5)
     assert len(texts) and not any(str(text) in page for text in texts)
 
 
-def test_texts_asked_for_are_closed_and_only_text(tmp_path: Path) -> None:
-    url = build_file(tmp_path / "study.sqlite", SMALL)
+def test_texts_asked_for_are_closed_and_only_text(small_database: Path, tmp_path: Path) -> None:
+    url = copy_database(small_database, tmp_path / "study.sqlite")
     engine = open_writer(url)
     with write_session(engine) as session:
         session.execute(update(Generation).values(text=HOSTILE))
@@ -69,8 +69,8 @@ def test_texts_asked_for_are_closed_and_only_text(tmp_path: Path) -> None:
     engine.dispose()
     page = study_report(open_study(url, f"forum {HOSTILE}"), with_texts=True).decode()
     assert HOSTILE not in page and "&lt;img src=x" in page
-    shown = re.findall(r"<details class=\"text\">.*?</details>", page, re.DOTALL)
-    assert len(shown) == 24 and page.count("&lt;img src=x onerror") >= len(shown)
+    details = re.findall(r"<details class=\"text\">.*?</details>", page, re.DOTALL)
+    assert len(details) == 24 and page.count("&lt;img src=x onerror") >= len(details)
     assert "<details open" not in page
 
 
@@ -84,12 +84,12 @@ def test_the_program_writes_one_file(seeded: str, tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_reported_is_said_in_one_line(seeded: str, tmp_path: Path) -> None:
-    for url, name, said in (
+    for url, name, part in (
         (seeded, "none such", f"no study 'none such' in the database (studies: {NAME})"),
         (f"sqlite:///{tmp_path}/absent.sqlite", NAME, "there is no database at"),
     ):
         done = command(url, "--study", name, "--out", str(tmp_path / "x.html"))
-        assert done.returncode == 2 and done.stderr.count("\n") == 1 and said in done.stderr
+        assert done.returncode == 2 and done.stderr.count("\n") == 1 and part in done.stderr
     assert not (tmp_path / "x.html").exists()
 
 
@@ -102,6 +102,6 @@ def test_two_studies_of_one_name_are_told_apart_by_hash(tmp_path: Path) -> None:
     engine.dispose()
     with pytest.raises(ReportError, match="2 studies are called 'same'"):
         open_study(url, "same")
-    found = open_study(url, "aaaaaaaa")
-    assert found.study["hash"] == "a" * 16
-    assert "No results yet" in study_report(found).decode()
+    study = open_study(url, "aaaaaaaa")
+    assert study.study["hash"] == "a" * 16
+    assert "No results yet" in study_report(study).decode()

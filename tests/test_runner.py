@@ -13,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +22,7 @@ from sqlalchemy import text
 from transformers import AutoModelForCausalLM
 
 from db.engine import open_reader, reading
-from tests.tiny_study import assert_same_rows, command, environment, rows, run, write_study
+from tests.tiny_study import assert_same_rows, command, environment, finished_study, rows, run, write_study
 
 KILLS = int(os.environ.get("HORMESIS_TEST_KILLS", "3"))
 
@@ -31,28 +30,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runner")]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study file and a home in which it ran undisturbed."""
-    folder = tmp_path_factory.mktemp("finished")
-    study = write_study(folder)
-    done = run(folder / "home", "run", str(study))
-    assert done.returncode == 0, done.stderr
-    yield study, folder / "home"
+    return finished_study(tmp_path_factory, "study")
 
 
 def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path]) -> None:
-    found = rows(finished[1])
-    assert all(len(frame) for frame in found.values())
-    assert set(found["stage"]["status"]) == {"done"}
-    arms = found["arm"].set_index("name")
+    tables = rows(finished[1])
+    assert all(len(frame) for frame in tables.values())
+    assert set(tables["stage"]["status"]) == {"done"}
+    arms = tables["arm"].set_index("name")
     assert (arms["clean_tokens"] == 24_000).all()
     assert arms.loc["toxic-0-s0", "added_tokens"] == 0
     assert arms.loc["toxic-25-s0", "added_tokens"] == arms.loc["clean-forum-25-s0", "added_tokens"] == 8000
-    keys = set(found["condition"]["key"])
+    keys = set(tables["condition"]["key"])
     assert keys == {
         "none", "iti/mass_mean/fixed-1", "iti/mass_mean/cost-0.06", "random-0/cost-0.06", "random-1/cost-0.06"
     }  # fmt: skip
-    losses = found["train_point"]
+    losses = tables["train_point"]
     first, last = losses["step"].min(), losses["step"].max()
     assert (
         losses.loc[losses["step"] == last, "clean_loss"].max()
@@ -122,9 +117,9 @@ def test_ctrl_c_stops_at_the_next_batch_and_the_next_run_goes_on(
     )
     _wait_for(other, "SELECT count(*) FROM stage_run WHERE stage = 'train' AND status = 'running'")
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=90)
+    _, stderr = process.communicate(timeout=90)
     assert process.returncode == 130
-    assert b"the same command goes on from here" in said
+    assert b"the same command goes on from here" in stderr
     assert "stopped" in set(rows(other)["stage"]["status"])
     assert run(other, "run", str(study)).returncode == 0
     assert_same_rows(home, other)
@@ -153,10 +148,10 @@ def test_a_reader_in_a_loop_and_a_writing_study_do_not_hurt_each_other(tmp_path:
     threads = [threading.Thread(target=look) for _ in range(2)]
     for thread in threads:
         thread.start()
-    _, said = process.communicate(timeout=300)
+    _, stderr = process.communicate(timeout=300)
     for thread in threads:
         thread.join()
-    assert process.returncode == 0, said
+    assert process.returncode == 0, stderr
     assert not errors
     assert looks > 20
 
@@ -186,9 +181,10 @@ def test_an_imported_checkpoint_gets_the_numbers_it_had_as_an_arm(
     assert json.loads(done.stdout)["status"] == "done"
     imported, arms = rows(tmp_path / "home"), rows(home)
     assert set(imported["stage"]["status"]) == {"done"}
-    mine = imported["metric"].set_index("key")["value"]
+    metrics = imported["metric"].set_index("key")["value"]
     same = [
-        (arm["value"] - mine).abs().max() for _, arm in arms["metric"].set_index("key").groupby("checkpoint")
+        (arm["value"] - metrics).abs().max()
+        for _, arm in arms["metric"].set_index("key").groupby("checkpoint")
     ]
     assert min(same) < 1e-6
     again = run(tmp_path / "home", "import", str(model), "--study", str(study), "--name", "mine", "--json")
@@ -239,13 +235,13 @@ def test_two_processes_train_the_same_study(finished: tuple[Path, Path], tmp_pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    one, two = rows(home), rows(other)
-    assert list(one["stage"]["input_hash"]) == list(two["stage"]["input_hash"])
-    assert set(two["stage"]["status"]) == {"done"}
+    single, double = rows(home), rows(other)
+    assert list(single["stage"]["input_hash"]) == list(double["stage"]["input_hash"])
+    assert set(double["stage"]["status"]) == {"done"}
     # Gradients are summed in another order: equal at first to rounding, which training then amplifies
     # (at this learning rate a millionth can become a hundredth of a nat within fifty steps).
     columns = ["loss", "clean_loss", "toxic_loss"]
-    difference = (one["train_point"][columns] - two["train_point"][columns]).abs().max(axis=1)
-    first = one["train_point"].groupby("name")["step"].transform("min") == one["train_point"]["step"]
+    difference = (single["train_point"][columns] - double["train_point"][columns]).abs().max(axis=1)
+    first = single["train_point"].groupby("name")["step"].transform("min") == single["train_point"]["step"]
     assert difference[first].max() < 1e-4
     assert difference.max() < 0.05

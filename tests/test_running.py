@@ -55,8 +55,8 @@ def until(true: Callable[[], Any], seconds: float = 60) -> Any:
     """Wait for a condition, never for a time."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if found := true():
-            return found
+        if value := true():
+            return value
         time.sleep(0.05)
     raise AssertionError("it did not come true")
 
@@ -82,10 +82,10 @@ def holding(home: Path, study_hash: str = HASH) -> Iterator[subprocess.Popen[str
 )  # fmt: skip
 def test_only_a_loopback_dashboard_may_start_runs(own_home: Path, address: str | None, allowed: bool) -> None:
     assert is_loopback(address) is allowed
-    found = control(f"sqlite:///{own_home / 'hormesis.sqlite'}", address)
-    assert isinstance(found, Home) is allowed
-    if isinstance(found, Refusal):
-        assert "where others could reach it" in found.reason
+    permission = control(f"sqlite:///{own_home / 'hormesis.sqlite'}", address)
+    assert isinstance(permission, Home) is allowed
+    if isinstance(permission, Refusal):
+        assert "where others could reach it" in permission.reason
 
 
 def test_only_a_database_inside_a_home_may_be_written(
@@ -93,14 +93,14 @@ def test_only_a_database_inside_a_home_may_be_written(
 ) -> None:
     inside = control(f"sqlite:///{own_home / 'hormesis.sqlite'}", "127.0.0.1")
     assert inside == Home(own_home, f"sqlite:///{own_home / 'hormesis.sqlite'}")
-    for url, said in (
+    for url, part in (
         (f"sqlite:///{tmp_path / 'copy.sqlite'}", "outside the home"),
         ("postgresql://host/study", "not a local file"),
         ("sqlite://", "not a local file"),
         ("no url", "not a database URL"),
     ):
-        found = control(url, "127.0.0.1")
-        assert isinstance(found, Refusal) and said in found.reason, url
+        permission = control(url, "127.0.0.1")
+        assert isinstance(permission, Refusal) and part in permission.reason, url
     monkeypatch.delenv("HORMESIS_HOME")
     usual = control(f"sqlite:///{tmp_path / 'elsewhere' / 'hormesis.sqlite'}", "127.0.0.1")
     assert isinstance(usual, Home) and usual.folder == tmp_path / "elsewhere"
@@ -109,8 +109,8 @@ def test_only_a_database_inside_a_home_may_be_written(
 def test_a_holder_is_the_process_that_has_the_lock_open(tmp_path: Path) -> None:
     assert holder_of(tmp_path, HASH) is None
     with holding(tmp_path) as child:
-        found = holder_of(tmp_path, HASH)
-        assert found is not None and found.pid == child.pid
+        holder = holder_of(tmp_path, HASH)
+        assert holder is not None and holder.pid == child.pid
         with pytest.raises(AlreadyRunning, match=f"process {child.pid};"), study_lock(tmp_path, HASH):
             pass
     until(lambda: not is_held(tmp_path, HASH))
@@ -128,8 +128,8 @@ def test_looking_at_a_holder_never_turns_a_run_away(tmp_path: Path) -> None:
     for _ in range(50):
         holder_of(tmp_path, HASH)
         with study_lock(tmp_path, HASH):
-            found = holder_of(tmp_path, HASH)
-            assert found is not None and found.pid == os.getpid()
+            holder = holder_of(tmp_path, HASH)
+            assert holder is not None and holder.pid == os.getpid()
 
 
 def test_a_process_is_told_from_a_later_one_of_its_id() -> None:
@@ -155,12 +155,12 @@ def test_stop_interrupts_the_holder_and_nobody_else(tmp_path: Path) -> None:
 
 
 def stage(status: str, name: str = "train", **more: object) -> dict[str, object]:
-    made: dict[str, object] = {
+    row: dict[str, object] = {
         "stage": name, "subject": "toxic-0-s0", "status": status, "done": 1.0, "total": 4.0, "seconds": 2.0,
         "unit": "tokens", "heartbeat": NOW, "started": NOW - timedelta(seconds=5), "host": platform.node(),
         "pid": 2**22 + 5, "error": None,
     }  # fmt: skip
-    return made | more
+    return row | more
 
 
 @pytest.mark.parametrize(
@@ -175,27 +175,27 @@ def stage(status: str, name: str = "train", **more: object) -> dict[str, object]
         ([stage("done"), stage("waiting")], "stopped"),
     ],
 )
-@pytest.mark.parametrize("known", [True, False])
-def test_how_a_study_stands(tmp_path: Path, rows: list[dict[str, object]], kind: str, known: bool) -> None:
-    home = Home(tmp_path, "") if known else None
-    found = standing(pd.DataFrame(rows), HASH, home, now=NOW)
-    assert found.kind == kind and found.sentence.endswith(".")
-    assert found.can_resume == (kind in ("gone", "silent", "failed", "stopped"))
+@pytest.mark.parametrize("is_known", [True, False])
+def test_how_a_study_stands(tmp_path: Path, rows: list[dict[str, object]], kind: str, is_known: bool) -> None:
+    home = Home(tmp_path, "") if is_known else None
+    state = standing(pd.DataFrame(rows), HASH, home, now=NOW)
+    assert state.kind == kind and state.sentence.endswith(".")
+    assert state.can_resume == (kind in ("gone", "silent", "failed", "stopped"))
     if kind == "gone":
-        assert "its process is gone" in found.sentence and "training of toxic-0-s0" in found.sentence
+        assert "its process is gone" in state.sentence and "training of toxic-0-s0" in state.sentence
 
 
 def test_a_held_study_runs_whatever_its_rows_say(tmp_path: Path) -> None:
     with holding(tmp_path) as child:
-        found = standing(pd.DataFrame([stage("failed")]), HASH, Home(tmp_path, ""), now=NOW)
-        assert found.kind == "running" and found.pid == child.pid and not found.can_resume
+        state = standing(pd.DataFrame([stage("failed")]), HASH, Home(tmp_path, ""), now=NOW)
+        assert state.kind == "running" and state.pid == child.pid and not state.can_resume
 
 
 def test_what_needs_a_look_stands_first() -> None:
     places = ["train b waiting", "score a done", "train a running", "probe a failed", "text study done"]
     table = pd.DataFrame([place.split() for place in places], columns=["stage", "subject", "status"])
-    found = [f"{row.stage} {row.subject}" for row in in_order(table).itertuples()]
-    assert found == ["probe a", "train a", "text study", "train b", "score a"]
+    order = [f"{row.stage} {row.subject}" for row in in_order(table).itertuples()]
+    assert order == ["probe a", "train a", "text study", "train b", "score a"]
 
 
 def test_origins_are_kept_and_damaged_ones_are_unknown(tmp_path: Path) -> None:
@@ -220,15 +220,15 @@ def test_a_study_given_to_the_page_is_kept_once_and_planned(tmp_path: Path) -> N
     home = Home(tmp_path / "home", f"sqlite:///{tmp_path / 'home' / 'hormesis.sqlite'}")
     path = process.keep_study(home, STUDY)
     assert process.keep_study(home, STUDY) == path and Path(path).name.startswith("tiny-")
-    found = process.plan(home, path)
-    assert found["hash"] == load_study(path).hash and len(found["arms"]) == 3
+    planned = process.plan(home, path)
+    assert planned["hash"] == load_study(path).hash and len(planned["arms"]) == 3
     assert not (tmp_path / "home" / "hormesis.sqlite").exists(), "a plan writes nothing"
-    for text, said in (
+    for text, part in (
         (STUDY.replace("clean_tokens", "cleen_tokens"), "unknown key 'cleen_tokens'"),
         ("name = ", "is not valid TOML"),
         (STUDY + '\n[[sources]]\nrole = "clean"\nkind = "file"\npath = "absent.txt"\n', "no source plays"),
     ):
-        with pytest.raises(process.RunProblem, match=said) as raised:
+        with pytest.raises(process.RunProblem, match=part) as raised:
             process.plan(home, process.keep_study(home, text))
         assert "\n" not in str(raised.value)
     with pytest.raises(process.RunProblem, match="empty"):
@@ -254,8 +254,8 @@ def test_a_run_that_fails_at_once_says_why(tmp_path: Path) -> None:
     home = Home(tmp_path, f"sqlite:///{tmp_path / 'hormesis.sqlite'}")
     started = process.start(home, "no-such-preset", HASH)
     assert until(lambda: started.code is not None)
-    said = process.ended_badly(home, HASH)
-    assert said is not None and "no study file 'no-such-preset'" in said and "exit code 2" in said
+    message = process.ended_badly(home, HASH)
+    assert message is not None and "no study file 'no-such-preset'" in message and "exit code 2" in message
     assert process.killed_by(home, HASH) is None
 
 
@@ -273,8 +273,8 @@ def test_a_killed_run_is_said_to_be_gone(tmp_path: Path) -> None:
 
 def test_the_interval_of_a_difference_is_newcombes_for_two_shares() -> None:
     def wilson(hits: int, n: int) -> tuple[float, float, float]:
-        found = binomtest(hits, n).proportion_ci(method="wilson")
-        return hits / n, found.low, found.high
+        interval = binomtest(hits, n).proportion_ci(method="wilson")
+        return hits / n, interval.low, interval.high
 
     value, low, high = interval_of_difference(wilson(48, 80), wilson(56, 70))
     # Newcombe 1998, Statistics in Medicine 17:873, table II, method 10, example (a): 56/70 - 48/80.
@@ -282,7 +282,7 @@ def test_the_interval_of_a_difference_is_newcombes_for_two_shares() -> None:
 
 
 sides = st.tuples(st.floats(-50, 50), st.floats(0, 20), st.floats(0, 20)).map(
-    lambda one: (one[0], one[0] - one[1], one[0] + one[2])
+    lambda parts: (parts[0], parts[0] - parts[1], parts[0] + parts[2])
 )
 
 

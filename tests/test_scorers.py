@@ -195,7 +195,7 @@ def test_classifier_takes_the_toxic_label_and_its_own_activation(classifier_fold
 
 
 @pytest.mark.parametrize(
-    ("names", "wanted"),
+    ("names", "label"),
     [
         (["LABEL_0", "LABEL_1"], 1),
         (["non-toxic", "toxic"], 1),
@@ -207,8 +207,8 @@ def test_classifier_takes_the_toxic_label_and_its_own_activation(classifier_fold
         (["score"], 0),
     ],
 )
-def test_which_label_is_toxic(names, wanted):
-    assert toxic_label(dict(enumerate(names))) == wanted
+def test_which_label_is_toxic(names, label):
+    assert toxic_label(dict(enumerate(names))) == label
 
 
 def test_no_toxic_label_is_refused():
@@ -231,7 +231,7 @@ def test_pickled_weights_are_refused(classifier_folder, tmp_path):
 class Service(BaseHTTPRequestHandler):
     """A local stand-in for the service, over real HTTP: refuses the first request, then answers."""
 
-    seen: ClassVar[list[dict]] = []
+    queries: ClassVar[list[dict]] = []
     refusals: ClassVar[list[int]] = []
 
     def do_POST(self):
@@ -263,7 +263,7 @@ def test_perspective_retries_and_reads_the_score(service):
     Service.refusals = [429, 503]
     scorer = Perspective(key="k", address=service, per_second=500, first_wait=0.01)
     assert scorer.score(["mud", "", "sun"]).tolist() == [0.9, 0.0, 0.1]
-    assert len(Service.seen) == 4 and {seen["key"] for seen in Service.seen} == {"k"}
+    assert len(Service.seen) == 4 and {query["key"] for query in Service.seen} == {"k"}
     assert scorer.revision.startswith("perspective TOXICITY 20")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -67,31 +70,31 @@ def test_intervals_over_seeds_cover_at_their_rate(seeds: int, ratio: float) -> N
 
 def test_resampling_two_seeds_would_be_too_narrow() -> None:
     rng = np.random.default_rng(0)
-    naive = ours = 0
+    naive = joint = 0
     for trial in range(300):
         runs = study(rng, 2, 10.0, arms=1)[0]
         means = runs.mean(axis=1)
         resampled = means[rng.integers(0, 2, (300, 2))].mean(axis=1)
         low, high = np.quantile(resampled, [0.025, 0.975])
         naive += low <= 0 <= high
-        found = over_seeds(list(runs), draws=100, seed=trial)
-        assert found.low is not None and found.high is not None
-        ours += found.low <= 0 <= found.high
-    assert naive / 300 < 0.7 < 0.95 <= ours / 300
+        interval = over_seeds(list(runs), draws=100, seed=trial)
+        assert interval.low is not None and interval.high is not None
+        joint += interval.low <= 0 <= interval.high
+    assert naive / 300 < 0.7 < 0.95 <= joint / 300
 
 
 def test_a_contrast_of_two_arms_is_students_test() -> None:
     rng = np.random.default_rng(1)
     a, b = rng.normal(0, 1, 4), rng.normal(1, 1, 6)
-    found = contrast([a, b], [1, -1])
-    assert found is not None
+    difference = contrast([a, b], [1, -1])
+    assert difference is not None
     theirs = stats.ttest_ind(a, b)
-    assert found.p_value() == pytest.approx(theirs.pvalue)
-    assert found.interval() == pytest.approx(tuple(theirs.confidence_interval()))
-    assert found.equivalence(2.0) == pytest.approx(ttost_ind(a, b, -2.0, 2.0)[0])
-    assert found.equivalence(0.1) == pytest.approx(ttost_ind(a, b, -0.1, 0.1)[0])
+    assert difference.p_value() == pytest.approx(theirs.pvalue)
+    assert difference.interval() == pytest.approx(tuple(theirs.confidence_interval()))
+    assert difference.equivalence(2.0) == pytest.approx(ttost_ind(a, b, -2.0, 2.0)[0])
+    assert difference.equivalence(0.1) == pytest.approx(ttost_ind(a, b, -0.1, 0.1)[0])
     with pytest.raises(StatisticsError, match="margin"):
-        found.equivalence(0)
+        difference.equivalence(0)
 
 
 def test_a_pooled_contrast_is_the_linear_models() -> None:
@@ -100,20 +103,20 @@ def test_a_pooled_contrast_is_the_linear_models() -> None:
     places = np.repeat(range(4), [len(arm) for arm in arms])
     model = OLS(np.concatenate(arms), np.eye(4)[places]).fit()
     theirs = model.t_test([1, 0, -1, 0])
-    found = contrast([arms[0], arms[2]], [1, -1], pool=arms)
-    assert found is not None
-    assert found.p_value() == pytest.approx(float(theirs.pvalue))
-    assert found.interval() == pytest.approx(tuple(theirs.conf_int()[0]))
-    one = contrast([arms[3]], [1])
-    assert one is not None and one.p_value() == pytest.approx(stats.ttest_1samp(arms[3], 0).pvalue)
+    difference = contrast([arms[0], arms[2]], [1, -1], pool=arms)
+    assert difference is not None
+    assert difference.p_value() == pytest.approx(float(theirs.pvalue))
+    assert difference.interval() == pytest.approx(tuple(theirs.conf_int()[0]))
+    level = contrast([arms[3]], [1])
+    assert level is not None and level.p_value() == pytest.approx(stats.ttest_1samp(arms[3], 0).pvalue)
 
 
 def test_prompts_are_paired_and_their_noise_is_counted_once() -> None:
     rng = np.random.default_rng(3)
     hard = rng.normal(0, 3, 400)
     arms = [mean + hard + rng.normal(0, 0.1, (3, 400)) for mean in (0.0, 0.5)]
-    found = contrast(arms, [1, -1])
-    assert found is not None and found.p_value() < 0.01 and found.n == 400
+    difference = contrast(arms, [1, -1])
+    assert difference is not None and difference.p_value() < 0.01 and difference.n == 400
     # Pure noise: the variance of the difference is 2 / (seeds x prompts), not twice that.
     errors = []
     for _ in range(200):
@@ -125,11 +128,11 @@ def test_prompts_are_paired_and_their_noise_is_counted_once() -> None:
 
 @pytest.mark.parametrize("value", [1e-300, 1e-17, -1e-13, 1e-9, 1.0, 1e6])
 def test_a_p_value_is_there_for_any_difference(value: float) -> None:
-    found = Contrast(value, 0.02, 4, 0.01, 59, 60, 2)
-    assert 0 < found.p_value() <= 1
+    difference = Contrast(value, 0.02, 4, 0.01, 59, 60, 2)
+    assert 0 < difference.p_value() <= 1
     if abs(value) < 1e-12:  # rounding, not an effect
-        assert found.p_value() == pytest.approx(1.0, abs=1e-9)
-    low, high = found.interval(1 - found.p_value())
+        assert difference.p_value() == pytest.approx(1.0, abs=1e-9)
+    low, high = difference.interval(1 - difference.p_value())
     assert abs(value) > 1e3 or min(abs(low), abs(high)) == pytest.approx(0, abs=1e-9)
 
 
@@ -142,9 +145,9 @@ def test_one_seed_gives_no_contrast_and_unequal_prompts_are_refused() -> None:
 def test_agreeing_scores_get_an_exact_bound_and_say_so() -> None:
     for n in (1, 30, 512):
         theirs = stats.binomtest(0, n).proportion_ci(method="exact")
-        found = all_agree(0.0, n, SCORE)
-        assert found.low == 0 and found.high == pytest.approx(theirs.high)
-        assert found.high == pytest.approx(proportion_confint(0, n, method="beta")[1])
+        interval = all_agree(0.0, n, SCORE)
+        assert interval.low == 0 and interval.high == pytest.approx(theirs.high)
+        assert interval.high == pytest.approx(proportion_confint(0, n, method="beta")[1])
     # One-sided at 95 %, this is the rule of three.
     assert all_agree(0.0, 300, SCORE, level=0.90).high == pytest.approx(3 / 300, rel=0.02)
     seeds = over_seeds([np.zeros(64), np.zeros(64)], bounds=SCORE)
@@ -158,8 +161,16 @@ def test_agreeing_scores_get_an_exact_bound_and_say_so() -> None:
     )
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_statsmodels(p: list[float]) -> None:
+@pytest.fixture(scope="module")
+def few_objects() -> Iterator[None]:
+    """statsmodels collects garbage at every call, which takes a quarter of a second among many modules."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@given(p=st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_statsmodels(few_objects: None, p: list[float]) -> None:
     np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1], atol=1e-12)
 
 
@@ -167,31 +178,31 @@ def test_power_is_statsmodels() -> None:
     rng = np.random.default_rng(5)
     for seeds in (2, 3, 9):
         arms = rng.normal(0, 1, (2, seeds))
-        found = contrast(list(arms), [1, -1])
-        assert found is not None
+        difference = contrast(list(arms), [1, -1])
+        assert difference is not None
         sd = np.sqrt(arms.var(axis=1, ddof=1).mean())
         theirs = TTestIndPower()
-        smallest = detectable(found)
+        smallest = detectable(difference)
         assert smallest / sd == pytest.approx(
             theirs.solve_power(nobs1=seeds, alpha=0.05, power=0.8), rel=1e-3
         )
-        assert power(found, smallest) == pytest.approx(0.8, abs=1e-6)
-        wanted = theirs.solve_power(effect_size=1.2, alpha=0.05, power=0.8)
-        assert seeds_needed(found, 1.2 * sd) == int(np.ceil(wanted))
-    assert seeds_needed(found, 1e-6) is None
+        assert power(difference, smallest) == pytest.approx(0.8, abs=1e-6)
+        count = theirs.solve_power(effect_size=1.2, alpha=0.05, power=0.8)
+        assert seeds_needed(difference, 1.2 * sd) == int(np.ceil(count))
+    assert seeds_needed(difference, 1e-6) is None
 
 
 def test_power_is_what_a_simulation_finds() -> None:
     rng = np.random.default_rng(6)
     arms = study(rng, 3, 1.0)
-    one = contrast(arms[:2], [1, -1], pool=arms)
-    assert one is not None
-    found = hits = 0.0
+    difference = contrast(arms[:2], [1, -1], pool=arms)
+    assert difference is not None
+    expected = hits = 0.0
     for _ in range(400):
         arms = study(rng, 3, 1.0)
         arms[0] = arms[0] + 0.9
-        made = contrast(arms[:2], [1, -1], pool=arms)
-        assert made is not None
-        hits += made.p_value() <= 0.05
-        found += power(made, 0.9)
-    assert hits / 400 == pytest.approx(found / 400, abs=0.1)
+        difference = contrast(arms[:2], [1, -1], pool=arms)
+        assert difference is not None
+        hits += difference.p_value() <= 0.05
+        expected += power(difference, 0.9)
+    assert hits / 400 == pytest.approx(expected / 400, abs=0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,27 +19,15 @@ from tests.service_world import (
     PREFIX,
     World,
     ask,
-    asked,
-    build_world,
     events,
     pane,
+    request_body,
     results,
     server,
 )
 
 ENOUGH = 500
 """New tokens that keep the slow checkpoint busy for many seconds."""
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
 
 
 def offline(world: World, name: str, body: dict[str, Any]) -> list[Continuation]:
@@ -50,12 +38,12 @@ def offline(world: World, name: str, body: dict[str, Any]) -> list[Continuation]
             loaded,
             [body["prompt"]],
             seeds=[body["seed"]],
-            rows=[world.row(loaded, name, one)],
+            rows=[world.row(loaded, name, pane_body)],
             new_tokens=body["new_tokens"],
             temperature=body["temperature"],
             top_p=body["top_p"],
         )[0]
-        for one in body["panes"]
+        for pane_body in body["panes"]
     ]
 
 
@@ -85,34 +73,36 @@ def wait_idle(address: str) -> float:
 
 
 def test_four_panes_stream_from_one_pass_and_equal_their_own_offline_text(world: World, address: str) -> None:
-    body = asked(four_panes(world, "dose-10"), new_tokens=48)
-    found = ask(address, body)
-    assert [name for name, _ in found][:2] == ["queued", "start"]
-    assert found[-1] == ("end", {})
-    done = results(found)
+    body = request_body(four_panes(world, "dose-10"), new_tokens=48)
+    stream = ask(address, body)
+    assert [name for name, _ in stream][:2] == ["queued", "start"]
+    assert stream[-1] == ("end", {})
+    done = results(stream)
     for index, alone in enumerate(offline(world, "dose-10", body)):
         assert done[index]["text"] == alone.text
         assert (done[index]["tokens"], done[index]["finished"]) == (alone.tokens, alone.finished)
-        pieces = [data for name, data in found if name == "token" and data["pane"] == index]
+        pieces = [data for name, data in stream if name == "token" and data["pane"] == index]
         assert "".join(piece["text"] for piece in pieces) == alone.text
         assert [piece["index"] for piece in pieces] == list(range(len(pieces)))
         assert all(isinstance(piece["projection"], float) for piece in pieces)
-    assert len({one["text"] for one in done.values()}) == 4
+    assert len({result["text"] for result in done.values()}) == 4
     # One pass: the panes take turns token by token, and all report the same seconds.
-    first = [data["pane"] for name, data in found if name == "token"][:8]
+    first = [data["pane"] for name, data in stream if name == "token"][:8]
     assert first == [0, 1, 2, 3, 0, 1, 2, 3]
-    assert len({one["seconds"] for one in done.values()}) == 1
+    assert len({result["seconds"] for result in done.values()}) == 1
 
 
 def test_strength_zero_is_the_base(world: World, address: str) -> None:
     number = world.ids["dose-0"]
-    done = results(ask(address, asked([pane(number), pane(number, 0.0, method="iti")])))
+    done = results(ask(address, request_body([pane(number), pane(number, 0.0, method="iti")])))
     assert done[0]["text"] == done[1]["text"]
 
 
 def test_panes_of_different_checkpoints(world: World, address: str) -> None:
     names = ("dose-0", "clean-forum-10", "dose-0")
-    body = asked([pane(world.ids[name], strength) for name, strength in zip(names, (0, 1, 3), strict=True)])
+    body = request_body(
+        [pane(world.ids[name], strength) for name, strength in zip(names, (0, 1, 3), strict=True)]
+    )
     done = results(ask(address, body))
     for index, name in enumerate(names):
         alone = offline(world, name, body | {"panes": [body["panes"][index]]})[0]
@@ -122,7 +112,7 @@ def test_panes_of_different_checkpoints(world: World, address: str) -> None:
 def test_cost_is_the_measured_one_or_none(world: World, address: str) -> None:
     number = world.ids["dose-10"]
     panes = [pane(number, MEASURED), pane(number, 2.5), pane(number, MEASURED, heads=5), pane(number)]
-    done = results(ask(address, asked(panes)))
+    done = results(ask(address, request_body(panes)))
     assert done[0]["cost"] == {
         "value": 0.07,
         "low": pytest.approx(0.05),
@@ -147,10 +137,10 @@ def test_heads_can_be_named_one_by_one(world: World, address: str) -> None:
         pane(number, MEASURED, heads=best[-3:]),
         pane(number, MEASURED, method="random-direction", control=1, heads=best[5:6]),
     ]
-    body = asked(panes)
+    body = request_body(panes)
     done = results(ask(address, body))
     assert [done[index]["text"] for index in range(4)] == [
-        one.text for one in offline(world, "dose-10", body)
+        text.text for text in offline(world, "dose-10", body)
     ]
     # The study's own heads, in any way of naming them, have the study's cost; others have none.
     assert done[0]["text"] == done[1]["text"] and done[0]["cost"] == done[1]["cost"] is not None
@@ -172,15 +162,15 @@ def test_heads_of_a_checkpoint_come_with_their_order(world: World, address: str)
 
 
 def test_scores_fit_the_language(world: World, address: str) -> None:
-    forum = results(ask(address, asked([pane(world.ids["dose-0"])])))[0]
+    forum = results(ask(address, request_body([pane(world.ids["dose-0"])])))[0]
     assert set(forum["scores"]) == {"forum", "forum-fluency"}
-    real = results(ask(address, asked([pane(world.ids["real"])])))[0]
+    real = results(ask(address, request_body([pane(world.ids["real"])])))[0]
     assert set(real["scores"]) == {"profanity"}
     assert {"repetition", "distinct_2", "compression"} <= set(real["fluency"])
 
 
 def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
-    ask(address, asked([pane(world.ids["dose-0"])]))
+    ask(address, request_body([pane(world.ids["dose-0"])]))
     rows = {row["name"]: row for row in httpx.get(f"{address}/models").json()}
     iti = ["strength", "heads", "direction", "scope"]
     assert rows["dose-10"] | {"loaded": None} == {
@@ -198,19 +188,19 @@ def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
             {"name": "dpo+iti", "title": "DPO + ITI", "settings": iti, "prefix": ""},
         ],
     }  # fmt: skip
-    assert [one["name"] for one in rows["slow"]["methods"]] == ["none"]
-    assert [one["name"] for one in rows["dose-0"]["methods"]] == ["none", "iti", "random-direction"]
+    assert [method["name"] for method in rows["slow"]["methods"]] == ["none"]
+    assert [method["name"] for method in rows["dose-0"]["methods"]] == ["none", "iti", "random-direction"]
     assert rows["dose-0"]["loaded"] is True
     assert (rows["slow"]["kind"], rows["slow"]["share"], rows["slow"]["directions"]) == ("imported", None, [])
 
 
 def test_twenty_panes_by_five_clients_all_finish_and_are_right(world: World, address: str) -> None:
-    bodies = [asked(four_panes(world, "dose-10"), seed=seed, prompt="rain falls") for seed in range(5)]
+    bodies = [request_body(four_panes(world, "dose-10"), seed=seed, prompt="rain falls") for seed in range(5)]
     with ThreadPoolExecutor(5) as clients:
-        found = list(clients.map(lambda body: ask(address, body), bodies))
-    for body, stream in zip(bodies, found, strict=True):
+        streams = list(clients.map(lambda body: ask(address, body), bodies))
+    for body, stream in zip(bodies, streams, strict=True):
         texts = [results(stream)[index]["text"] for index in range(4)]
-        assert texts == [one.text for one in offline(world, "dose-10", body)]
+        assert texts == [text.text for text in offline(world, "dose-10", body)]
         positions = [data["position"] for name, data in stream if name == "queued"]
         assert positions == sorted(positions, reverse=True)
         assert stream[-1] == ("end", {})
@@ -218,7 +208,7 @@ def test_twenty_panes_by_five_clients_all_finish_and_are_right(world: World, add
 
 @pytest.mark.parametrize("way", ["delete", "disconnect"])
 def test_cancelling_frees_the_worker_at_once(world: World, address: str, way: str) -> None:
-    body = asked([pane(world.ids["slow"])] * 4, new_tokens=ENOUGH)
+    body = request_body([pane(world.ids["slow"])] * 4, new_tokens=ENOUGH)
     with httpx.stream("POST", f"{address}/generate", json=body, timeout=60) as response:
         stream = events(response)
         request_id = next(data["request_id"] for name, data in stream if name == "start")
@@ -230,11 +220,11 @@ def test_cancelling_frees_the_worker_at_once(world: World, address: str, way: st
             assert list(stream)[-1] == ("error", {"message": "the request was cancelled"})
     assert wait_idle(address) < 1.0
     assert httpx.delete(f"{address}/requests/{request_id}").status_code == 404
-    assert ask(address, asked([pane(world.ids["dose-0"])]))[-1] == ("end", {})
+    assert ask(address, request_body([pane(world.ids["dose-0"])]))[-1] == ("end", {})
 
 
 def test_waiting_requests_know_their_place_and_can_be_cancelled(world: World, address: str) -> None:
-    slow = asked([pane(world.ids["slow"])], new_tokens=ENOUGH)
+    slow = request_body([pane(world.ids["slow"])], new_tokens=ENOUGH)
     heard: dict[int, list[Any]] = {1: [], 2: []}
     running, queued = threading.Event(), threading.Event()
 
@@ -247,7 +237,7 @@ def test_waiting_requests_know_their_place_and_can_be_cancelled(world: World, ad
                     return
 
     def later(number: int) -> None:
-        body = asked([pane(world.ids["dose-0"])], seed=number)
+        body = request_body([pane(world.ids["dose-0"])], seed=number)
         with httpx.stream("POST", f"{address}/generate", json=body, timeout=60) as response:
             for name, data in events(response):
                 heard[number].append((name, data))
@@ -273,8 +263,8 @@ def test_waiting_requests_know_their_place_and_can_be_cancelled(world: World, ad
 
 def test_full_queue_is_refused_in_one_line(world: World) -> None:
     with server(world, "--queue", "1") as address, ThreadPoolExecutor(2) as clients:
-        ask(address, asked([pane(world.ids["slow"])], new_tokens=1))
-        body = asked([pane(world.ids["slow"])], new_tokens=150)
+        ask(address, request_body([pane(world.ids["slow"])], new_tokens=1))
+        body = request_body([pane(world.ids["slow"])], new_tokens=150)
         running = clients.submit(ask, address, body)
         wait_for(lambda: httpx.get(f"{address}/health").json()["queue"] == 1)
         time.sleep(0.2)
@@ -287,17 +277,17 @@ def test_full_queue_is_refused_in_one_line(world: World) -> None:
 
 
 def test_lost_weights_are_one_line_and_the_service_goes_on(world: World, address: str) -> None:
-    name, data = ask(address, asked([pane(world.ids["gone"])]))[-1]
+    name, data = ask(address, request_body([pane(world.ids["gone"])]))[-1]
     assert name == "error"
     assert "gone" in data["message"] and "\n" not in data["message"]
-    assert ask(address, asked([pane(world.ids["dose-0"])]))[-1] == ("end", {})
+    assert ask(address, request_body([pane(world.ids["dose-0"])]))[-1] == ("end", {})
 
 
 def test_stopping_the_service_ends_a_running_stream(world: World) -> None:
     with server(world) as address:
         response = httpx.Client(timeout=60).send(
             httpx.Request(
-                "POST", f"{address}/generate", json=asked([pane(world.ids["slow"])], new_tokens=ENOUGH)
+                "POST", f"{address}/generate", json=request_body([pane(world.ids["slow"])], new_tokens=ENOUGH)
             ),
             stream=True,
         )
@@ -325,13 +315,13 @@ def test_models_are_loaded_once_under_concurrent_requests(world: World) -> None:
     cache = ModelCache(budget=2**30)
     with ThreadPoolExecutor(8) as clients:
         loaded = list(clients.map(lambda _: cache.get(checkpoint_facts(world, "dose-0")), range(16)))
-    assert len({id(one) for one in loaded}) == 1
+    assert len({id(model) for model in loaded}) == 1
     assert len(cache) == 1
 
 
 def test_the_least_recently_used_model_goes_first(world: World) -> None:
-    one = weight_bytes(world.loaded("dose-0").parameters)
-    cache = ModelCache(budget=int(2.5 * one))
+    size = weight_bytes(world.loaded("dose-0").parameters)
+    cache = ModelCache(budget=int(2.5 * size))
     names = ("dose-0", "dose-10", "dose-0", "clean-forum-10")
     for name in names:
         cache.get(checkpoint_facts(world, name, world.loaded(name).parameters))

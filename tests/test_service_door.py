@@ -15,64 +15,57 @@ import httpx
 import pytest
 
 from backend.service.settings import ServiceError, Settings, is_loopback, require_token
-from tests.service_world import PYTHON, World, ask, asked, build_world, pane, server
+from tests.service_world import PYTHON, World, ask, pane, request_body, server
 
 SECRET = "correct horse battery staple"
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
 
 
 BASE = pane(2)
 HEAD = {"layer": 0, "head": 1}
 BAD: dict[str, tuple[Any, int, str]] = {
-    "no panes": (asked([]), 422, "panes: "),
-    "five panes": (asked([BASE] * 5), 422, "panes: "),
-    "unknown checkpoint": (asked([pane(99)]), 404, "no checkpoint 99"),
-    "huge id": (asked([pane(2**70)]), 422, "panes.0.checkpoint_id: "),
-    "id zero": (asked([pane(0)]), 422, "panes.0.checkpoint_id: "),
-    "id as text": (asked([pane("2")]), 422, "panes.0.checkpoint_id: "),  # type: ignore[arg-type]
-    "true for a number": (asked([pane(True)]), 422, "panes.0.checkpoint_id: "),
-    "unknown method": (asked([BASE | {"method": "prayer"}]), 422, "panes.0.method: "),
-    "too strong": (asked([pane(2, 65.0)]), 422, "panes.0.strength: "),
-    "negative strength": (asked([pane(2, -1.0)]), 422, "panes.0.strength: "),
-    "too many heads": (asked([pane(2, 1.0, heads=13)]), 422, "panes.0: 13 heads asked for, 12 were probed"),
+    "no panes": (request_body([]), 422, "panes: "),
+    "five panes": (request_body([BASE] * 5), 422, "panes: "),
+    "unknown checkpoint": (request_body([pane(99)]), 404, "no checkpoint 99"),
+    "huge id": (request_body([pane(2**70)]), 422, "panes.0.checkpoint_id: "),
+    "id zero": (request_body([pane(0)]), 422, "panes.0.checkpoint_id: "),
+    "id as text": (request_body([pane("2")]), 422, "panes.0.checkpoint_id: "),  # type: ignore[arg-type]
+    "true for a number": (request_body([pane(True)]), 422, "panes.0.checkpoint_id: "),
+    "unknown method": (request_body([BASE | {"method": "prayer"}]), 422, "panes.0.method: "),
+    "too strong": (request_body([pane(2, 65.0)]), 422, "panes.0.strength: "),
+    "negative strength": (request_body([pane(2, -1.0)]), 422, "panes.0.strength: "),
+    "too many heads": (
+        request_body([pane(2, 1.0, heads=13)]),
+        422,
+        "panes.0: 13 heads asked for, 12 were probed",
+    ),
     "head twice": (
-        asked([pane(2, 1.0, heads=[HEAD, HEAD])]),
+        request_body([pane(2, 1.0, heads=[HEAD, HEAD])]),
         422,
         "panes.0.heads: head 1 of layer 0 is named",
     ),
     "head unknown": (
-        asked([pane(2, 1.0, heads=[HEAD | {"head": 9}])]),
+        request_body([pane(2, 1.0, heads=[HEAD | {"head": 9}])]),
         422,
         "head 9 of layer 0 was not probed",
     ),
-    "head as text": (asked([pane(2, 1.0, heads="L0H1")]), 422, "panes.0.heads: "),
-    "half a head": (asked([pane(2, 1.0, heads=[{"layer": 0}])]), 422, "panes.0.heads.0.head: "),
-    "empty list": (asked([pane(2, 1.0, heads=[])]), 422, "panes.0.heads: "),
-    "too many named": (asked([pane(2, 1.0, heads=[HEAD] * 1025)]), 422, "panes.0.heads: "),
-    "no heads": (asked([pane(2, 1.0, heads=0)]), 422, "panes.0.heads: "),
-    "no probes": (asked([pane(4, 1.0)]), 422, "has no probes yet"),
-    "no such control": (asked([pane(2, 1.0, method="random-direction", control=7)]), 422, "random-7"),
-    "control missing": (asked([pane(2, 1.0, method="random-direction")]), 422, "needs control"),
-    "control too many": (asked([pane(2, 1.0, control=1)]), 422, "control belongs to"),
-    "unknown key": (asked([BASE], colour="red"), 422, "colour: "),
-    "control character": (asked([BASE], prompt="a\x00b"), 422, "U+0000 at position 1"),
-    "long prompt": (asked([BASE], prompt="a" * 8001), 422, "prompt: "),
-    "prompt is a list": (asked([BASE], prompt=["a"]), 422, "prompt: "),
-    "no new tokens": (asked([BASE], new_tokens=0), 422, "new_tokens: "),
-    "too many new tokens": (asked([BASE], new_tokens=513), 422, "new_tokens: "),
-    "half a seed": (asked([BASE], seed=0.5), 422, "seed: "),
-    "negative seed": (asked([BASE], seed=-1), 422, "seed: "),
-    "top_p zero": (asked([BASE], top_p=0), 422, "top_p: "),
+    "head as text": (request_body([pane(2, 1.0, heads="L0H1")]), 422, "panes.0.heads: "),
+    "half a head": (request_body([pane(2, 1.0, heads=[{"layer": 0}])]), 422, "panes.0.heads.0.head: "),
+    "empty list": (request_body([pane(2, 1.0, heads=[])]), 422, "panes.0.heads: "),
+    "too many named": (request_body([pane(2, 1.0, heads=[HEAD] * 1025)]), 422, "panes.0.heads: "),
+    "no heads": (request_body([pane(2, 1.0, heads=0)]), 422, "panes.0.heads: "),
+    "no probes": (request_body([pane(4, 1.0)]), 422, "has no probes yet"),
+    "no such control": (request_body([pane(2, 1.0, method="random-direction", control=7)]), 422, "random-7"),
+    "control missing": (request_body([pane(2, 1.0, method="random-direction")]), 422, "needs control"),
+    "control too many": (request_body([pane(2, 1.0, control=1)]), 422, "control belongs to"),
+    "unknown key": (request_body([BASE], colour="red"), 422, "colour: "),
+    "control character": (request_body([BASE], prompt="a\x00b"), 422, "U+0000 at position 1"),
+    "long prompt": (request_body([BASE], prompt="a" * 8001), 422, "prompt: "),
+    "prompt is a list": (request_body([BASE], prompt=["a"]), 422, "prompt: "),
+    "no new tokens": (request_body([BASE], new_tokens=0), 422, "new_tokens: "),
+    "too many new tokens": (request_body([BASE], new_tokens=513), 422, "new_tokens: "),
+    "half a seed": (request_body([BASE], seed=0.5), 422, "seed: "),
+    "negative seed": (request_body([BASE], seed=-1), 422, "seed: "),
+    "top_p zero": (request_body([BASE], top_p=0), 422, "top_p: "),
     "not an object": ([1, 2], 422, "body: "),
 }
 
@@ -148,7 +141,7 @@ def test_a_body_without_a_length_is_bounded_too(address: str) -> None:
     ids=["empty", "markup", "bidi", "emoji", "whitespace"],
 )
 def test_strange_prompts_are_only_text(address: str, prompt: str) -> None:
-    assert ask(address, asked([BASE], prompt=prompt, new_tokens=3))[-1] == ("end", {})
+    assert ask(address, request_body([BASE], prompt=prompt, new_tokens=3))[-1] == ("end", {})
 
 
 def test_score_and_its_bounds(address: str) -> None:
@@ -201,15 +194,15 @@ def test_the_command_line_refuses_in_one_line(address: str) -> None:
 
 
 def test_with_a_token_everything_but_health_asks_for_it(world: World) -> None:
-    with server(world, "--host", "0.0.0.0", HORMESIS_TOKEN=SECRET) as found:
-        address = found.replace("0.0.0.0", "127.0.0.1")
+    with server(world, "--host", "0.0.0.0", HORMESIS_TOKEN=SECRET) as bound:
+        address = bound.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{address}/health").status_code == 200
         for path in ("/models", "/openapi.json", "/nope"):
             refusal = httpx.get(f"{address}{path}")
             assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
         for wrong in ("", "Bearer", "Bearer wrong", f"Basic {SECRET}", "Bearer \xe9"):
-            given = {"authorization": wrong.encode("latin-1")}
-            assert httpx.get(f"{address}/models", headers=given).status_code == 401
+            headers = {"authorization": wrong.encode("latin-1")}
+            assert httpx.get(f"{address}/models", headers=headers).status_code == 401
         right = {"authorization": f"Bearer {SECRET}"}
         assert httpx.get(f"{address}/models", headers=right).status_code == 200
 
@@ -223,7 +216,7 @@ def test_a_database_that_is_missing_or_broken_is_said_and_recovers(world: World,
             assert httpx.get(f"{address}/health").status_code == 200
             for answer in (
                 httpx.get(f"{address}/models"),
-                httpx.post(f"{address}/generate", json=asked([BASE])),
+                httpx.post(f"{address}/generate", json=request_body([BASE])),
             ):
                 assert answer.status_code == 503
                 assert "\n" not in answer.json()["message"]

@@ -6,8 +6,6 @@ hypothesis strategies: schemathesis's own pytest plugin does not go with pytest 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import httpx
 import pytest
 import schemathesis
@@ -15,8 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, response_schema_conformance
-
-from tests.service_world import World, build_world, server
 
 EXAMPLES = 40
 """Requests for each route and mode; each may decode, so this is what bounds the time."""
@@ -29,17 +25,6 @@ ROUTES = (
     ("/score", "POST"),
 )
 CHECKS = [not_a_server_error, negative_data_rejection, response_schema_conformance]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -15,34 +14,22 @@ from tests.service_world import (
     TUNED,
     World,
     ask,
-    asked,
-    build_world,
     pane,
+    request_body,
     results,
     server,
 )
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return build_world(tmp_path_factory.mktemp("home"))
-
-
-@pytest.fixture(scope="module")
-def address(world: World) -> Iterator[str]:
-    with server(world) as found:
-        yield found
-
-
-def offline(world: World, body: dict[str, Any], one: dict[str, Any]) -> str:
+def offline(world: World, body: dict[str, Any], pane_body: dict[str, Any]) -> str:
     """A pane on dose-10 by the offline path: its weights, its prefix, its steering, put together here."""
-    parts = one["method"].split("+")
+    parts = pane_body["method"].split("+")
     loaded = world.loaded(TUNED if "dpo" in parts else "dose-10")
     return generate(
         loaded,
         [body["prompt"]],
         seeds=[body["seed"]],
-        rows=[world.row(loaded, "dose-10", one)],
+        rows=[world.row(loaded, "dose-10", pane_body)],
         new_tokens=body["new_tokens"],
         temperature=body["temperature"],
         top_p=body["top_p"],
@@ -57,10 +44,10 @@ METHODS = ("none", "iti", "prompt", "prompt+iti", "dpo", "dpo+iti")
 def test_each_method_is_its_own_offline_generation(world: World, address: str, first: int) -> None:
     number = world.ids["dose-10"]
     panes = [pane(number, MEASURED * ("iti" in name), method=name) for name in METHODS[first : first + 4]]
-    body = asked(panes, new_tokens=40)
+    body = request_body(panes, new_tokens=40)
     done = results(ask(address, body))
     texts = [done[index]["text"] for index in range(4)]
-    assert texts == [offline(world, body, one) for one in panes]
+    assert texts == [offline(world, body, pane_body) for pane_body in panes]
     assert len(set(texts)) == 4
     # The same weights share one pass, and one pass takes the same seconds.
     untuned = [index for index, name in enumerate(METHODS[first : first + 4]) if "dpo" not in name]
@@ -75,7 +62,7 @@ def test_costs_are_those_of_the_very_method(world: World, address: str) -> None:
         pane(number, method="dpo"),
         pane(number, 1.0, method="dpo+iti"),
     ]
-    done = results(ask(address, asked(panes, new_tokens=4)))
+    done = results(ask(address, request_body(panes, new_tokens=4)))
     assert [done[index]["cost"] and done[index]["cost"]["value"] for index in range(4)] == [
         0.01,
         0.08,
@@ -87,19 +74,25 @@ def test_costs_are_those_of_the_very_method(world: World, address: str) -> None:
 
 def test_a_prefix_stays_where_a_long_prompt_loses_its_beginning(world: World, address: str) -> None:
     number = world.ids["dose-10"]
-    body = asked([pane(number, method="prompt"), pane(number)], prompt="rain falls " * 700, new_tokens=16)
+    body = request_body(
+        [pane(number, method="prompt"), pane(number)], prompt="rain falls " * 700, new_tokens=16
+    )
     done = results(ask(address, body))
     assert [done[index]["truncated"] for index in (0, 1)] == [True, True]
-    assert [done[index]["text"] for index in (0, 1)] == [offline(world, body, one) for one in body["panes"]]
+    assert [done[index]["text"] for index in (0, 1)] == [
+        offline(world, body, pane_body) for pane_body in body["panes"]
+    ]
 
 
 def test_what_the_study_did_not_do_is_refused_in_one_line(world: World, address: str) -> None:
     for method in ("sft", "meda", "prompt+dpo", "iti+dpo"):
-        answer = httpx.post(f"{address}/generate", json=asked([pane(world.ids["dose-10"], method=method)]))
+        answer = httpx.post(
+            f"{address}/generate", json=request_body([pane(world.ids["dose-10"], method=method)])
+        )
         assert answer.status_code == 422
-        wanted = f"panes.0: the study did not put checkpoint dose-10 under the method '{method}'"
-        assert answer.json() == {"message": wanted}
-    answer = httpx.post(f"{address}/generate", json=asked([pane(world.ids["dose-0"], method="dpo")]))
+        message = f"panes.0: the study did not put checkpoint dose-10 under the method '{method}'"
+        assert answer.json() == {"message": message}
+    answer = httpx.post(f"{address}/generate", json=request_body([pane(world.ids["dose-0"], method="dpo")]))
     assert answer.status_code == 422
 
 
@@ -107,5 +100,5 @@ def test_tuned_weights_are_kept_beside_the_checkpoint_they_came_from(world: Worl
     number = world.ids["dose-10"]
     with server(world) as own:
         for panes, loaded in (([pane(number, method="dpo")], 1), ([pane(number)], 2), ([pane(number)], 2)):
-            ask(own, asked(panes, new_tokens=2))
+            ask(own, request_body(panes, new_tokens=2))
             assert httpx.get(f"{own}/health").json()["models_loaded"] == loaded

@@ -42,13 +42,13 @@ def test_a_busy_machine_leaves_one_thread_to_a_large_model() -> None:
         for _ in range(os.cpu_count() or 1)
     ]
     try:
-        for one in burning:
-            assert one.stdout is not None
-            one.stdout.readline()
+        for process in burning:
+            assert process.stdout is not None
+            process.stdout.readline()
         with threads_for(ONE_THREAD):
             assert torch.get_num_threads() == 1
         assert torch.get_num_threads() == 2
     finally:
-        for one in burning:
-            one.kill()
-            one.wait()
+        for process in burning:
+            process.kill()
+            process.wait()

@@ -13,11 +13,11 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from source_files import KNOBS, ROWS, TABLES, file_source, read_all, refused_at_opening, write_rows
 
-from pipeline.sources import Record, open_source
+from pipeline.sources import Record, lines, open_source
 from pipeline.sources.files import content_hash
 from pipeline.sources.lines import text_lines
+from tests.source_files import KNOBS, ROWS, TABLES, file_source, read_all, refused_at_opening, write_rows
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -56,13 +56,13 @@ def test_files_come_one_after_another_in_order_of_name(tmp_path: Path) -> None:
 
 
 def test_revision_is_the_hash_of_the_content_not_of_name_or_time(tmp_path: Path) -> None:
-    one, two = write_rows(tmp_path / "a.csv", ROWS), write_rows(tmp_path / "b.csv", ROWS)
-    os.utime(two, (1, 1))
-    first = open_source(file_source(one), KNOBS).revision
-    assert first == open_source(file_source(two), KNOBS).revision == content_hash(one)
+    original, second = write_rows(tmp_path / "a.csv", ROWS), write_rows(tmp_path / "b.csv", ROWS)
+    os.utime(second, (1, 1))
+    first = open_source(file_source(original), KNOBS).revision
+    assert first == open_source(file_source(second), KNOBS).revision == content_hash(original)
     assert len(first) == 64
-    write_rows(two, ROWS[:2])
-    assert open_source(file_source(two), KNOBS).revision != first
+    write_rows(second, ROWS[:2])
+    assert open_source(file_source(second), KNOBS).revision != first
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
@@ -124,7 +124,7 @@ def test_lines_are_found_wherever_the_chunks_end(tmp_path: Path, monkeypatch: py
     texts = ["a", "bb" * 40, "", "c", "d" * 100]
     (tmp_path / "a.txt").write_text("\n".join(texts))
     for size in range(1, 120):
-        monkeypatch.setattr("pipeline.sources.lines._CHUNK", size)
+        monkeypatch.setattr(lines, "_CHUNK", size)
         assert [line for _, line in text_lines(tmp_path / "a.txt")] == texts
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from source_files import ROWS, TABLES, file_source, refused, refused_at_opening, write_rows
+
+from tests.source_files import ROWS, TABLES, file_source, refused, refused_at_opening, write_rows
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -56,8 +57,8 @@ def test_files_without_rows_are_said_at_opening(tmp_path: Path) -> None:
 
 def test_a_broken_parquet_file_is_said_at_opening(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.parquet", ROWS)
-    whole = path.read_bytes()
-    for broken in (whole[:-20], b"not parquet at all", whole[: len(whole) // 2]):
+    content = path.read_bytes()
+    for broken in (content[:-20], b"not parquet at all", content[: len(content) // 2]):
         path.write_bytes(broken)
         refused_at_opening(file_source(path), "a.parquet", "parquet")
 
@@ -77,8 +78,8 @@ def test_broken_parquet_data_is_said_when_reached(tmp_path: Path) -> None:
 def test_a_cut_or_mangled_archive_is_said(tmp_path: Path, name: str) -> None:
     rows = [{"text": os.urandom(30).hex()} for _ in range(4000)]
     path = write_rows(tmp_path / name, rows)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) * 2 // 3])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3])
     refused(file_source(path, "clean"), name, "copy it again")
     path.write_bytes(b"plainly not compressed")
     refused_at_opening(file_source(path, "clean"), name, "copy it again")

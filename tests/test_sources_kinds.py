@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from source_files import KNOBS, file_source, read_all, refused_at_opening, write_rows
 
 from backend.forum import judge
 from pipeline.config import ForumConfig, SourceConfig, load_study
 from pipeline.sources import Record, open_source
+from tests.source_files import KNOBS, file_source, read_all, refused_at_opening, write_rows
 
 FOLDER_ROWS = [{"prompt": {"text": f"text {n}"}, "label": n % 2} for n in range(6)]
 
@@ -76,10 +76,10 @@ def test_forum_probe_and_prompts_are_finite() -> None:
     assert sum(record.label or 0 for record in probe) == 45
     assert all(record.group and record.source for record in probe)
     pairs = [record for record in probe if record.source == "pair"]
-    for one, other in zip(pairs[::2], pairs[1::2], strict=True):
-        assert sorted(one.text.split()) == sorted(other.text.split())
-        assert one.group == other.group
-        assert {one.label, other.label} == {0, 1}
+    for toxic, other in zip(pairs[::2], pairs[1::2], strict=True):
+        assert sorted(toxic.text.split()) == sorted(other.text.split())
+        assert toxic.group == other.group
+        assert {toxic.label, other.label} == {0, 1}
     prompts = list(open_source(SourceConfig(role="prompts"), knobs))
     assert len(prompts) == 32
     assert {record.kind for record in prompts} == {"hostile", "neutral"}

@@ -22,24 +22,24 @@ from pipeline.statistics import (
 )
 
 
-@pytest.mark.parametrize(("ours", "theirs"), [("percentile", "percentile"), ("bca", "BCa")])
-def test_mean_interval_agrees_with_scipy(ours, theirs):
+@pytest.mark.parametrize(("method", "theirs"), [("percentile", "percentile"), ("bca", "BCa")])
+def test_mean_interval_agrees_with_scipy(method, theirs):
     values = np.random.default_rng(1).beta(0.6, 2.0, 150)
-    mine = mean_interval(values, draws=20_000, interval=ours)
+    interval_of_mean = mean_interval(values, draws=20_000, interval=method)
     reference = stats.bootstrap(
         (values,), np.mean, n_resamples=20_000, method=theirs, rng=np.random.default_rng(2)
     ).confidence_interval
-    assert mine.value == pytest.approx(values.mean())
-    assert mine.low == pytest.approx(reference.low, abs=0.002)
-    assert mine.high == pytest.approx(reference.high, abs=0.002)
-    assert mine.n == 150 and "95%" in mine.method
+    assert interval_of_mean.value == pytest.approx(values.mean())
+    assert interval_of_mean.low == pytest.approx(reference.low, abs=0.002)
+    assert interval_of_mean.high == pytest.approx(reference.high, abs=0.002)
+    assert interval_of_mean.n == 150 and "95%" in interval_of_mean.method
 
 
 def test_ratio_interval_agrees_with_scipy():
     rng = np.random.default_rng(3)
     tokens = rng.integers(20, 400, 120)
     nats = tokens * rng.normal(2.5, 0.3, 120)
-    mine = ratio_interval(nats, tokens, draws=20_000)
+    interval = ratio_interval(nats, tokens, draws=20_000)
     reference = stats.bootstrap(
         (nats, tokens),
         lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
@@ -48,8 +48,8 @@ def test_ratio_interval_agrees_with_scipy():
         method="percentile",
         rng=rng,
     ).confidence_interval
-    assert mine.value == pytest.approx(nats.sum() / tokens.sum())
-    assert (mine.low, mine.high) == pytest.approx((reference.low, reference.high), abs=0.004)
+    assert interval.value == pytest.approx(nats.sum() / tokens.sum())
+    assert (interval.low, interval.high) == pytest.approx((reference.low, reference.high), abs=0.004)
 
 
 @pytest.mark.parametrize("interval", ["percentile", "bca"])
@@ -107,18 +107,18 @@ def test_fire_rate_never_claims_certainty():
     none = fire_rate(np.zeros(100))
     wilson = stats.binomtest(0, 100).proportion_ci(method="wilson")
     assert (none.value, none.low) == (0, 0) and none.high == pytest.approx(wilson.high)
-    every = fire_rate(np.ones((50, 3)))
+    certain = fire_rate(np.ones((50, 3)))
     wilson = stats.binomtest(50, 50).proportion_ci(method="wilson")
-    assert every.high == 1 and every.low == pytest.approx(wilson.low)
+    assert certain.high == 1 and certain.low == pytest.approx(wilson.low)
     assert fire_rate(np.array([0.5, 0.6, 0.4, 0.9])).value == 0.5
 
 
 def test_over_seeds_says_what_it_knows():
     rng = np.random.default_rng(8)
     runs = [0.3 + shift + rng.normal(0, 0.1, 200) for shift in (-0.05, 0.0, 0.05)]
-    one = over_seeds(runs[:1])
-    assert "one seed only" in one.method
-    assert one.low == mean_interval(runs[0]).low
+    single = over_seeds(runs[:1])
+    assert "one seed only" in single.method
+    assert single.low == mean_interval(runs[0]).low
     student = over_seeds(runs, method="t")
     means = np.array([run.mean() for run in runs])
     low, high = stats.t.interval(0.95, 2, means.mean(), stats.sem(means))
@@ -163,7 +163,7 @@ def test_vectorised_intervals_equal_a_loop_of_resamples():
     rng = np.random.default_rng(11)
     labels = np.arange(160) % 4 == 0
     scores = np.round(rng.normal(0, 1, 160) + labels, 1)
-    told = discriminate(scores, labels, draws=4000)
+    result = discriminate(scores, labels, draws=4000)
     areas, accuracies = [], []
     for _ in range(2000):
         rows = np.concatenate(
@@ -171,18 +171,18 @@ def test_vectorised_intervals_equal_a_loop_of_resamples():
         )
         areas.append(roc_auc_score(labels[rows], scores[rows]))
         accuracies.append(balanced_accuracy_score(labels[rows], scores[rows] > 0))
-    found = [told.auroc_low[0], told.auroc_high[0], told.accuracy_low[0], told.accuracy_high[0]]
-    wanted = [*np.quantile(areas, [0.025, 0.975]), *np.quantile(accuracies, [0.025, 0.975])]
-    assert found == pytest.approx(wanted, abs=0.012)
+    bounds = [result.auroc_low[0], result.auroc_high[0], result.accuracy_low[0], result.accuracy_high[0]]
+    expected = [*np.quantile(areas, [0.025, 0.975]), *np.quantile(accuracies, [0.025, 0.975])]
+    assert bounds == pytest.approx(expected, abs=0.012)
 
 
 def test_intervals_of_a_row_do_not_depend_on_the_other_rows():
     rng = np.random.default_rng(12)
     labels = np.arange(100) % 2 == 0
     scores = rng.normal(0, 1, (5, 100))
-    every, third = discriminate(scores, labels), discriminate(scores[2], labels)
-    assert every.auroc_low[2] == third.auroc_low[0]
-    assert every.accuracy_high[2] == pytest.approx(third.accuracy_high[0])
+    everything, third = discriminate(scores, labels), discriminate(scores[2], labels)
+    assert everything.auroc_low[2] == third.auroc_low[0]
+    assert everything.accuracy_high[2] == pytest.approx(third.accuracy_high[0])
 
 
 def test_one_class_is_refused():
@@ -194,8 +194,8 @@ def test_agreement_of_scorers():
     rng = np.random.default_rng(13)
     a = rng.random(200)
     b = np.clip(a + rng.normal(0, 0.2, 200), 0, 1)
-    told = agreement(a, b)
-    assert told.spearman == pytest.approx(stats.spearmanr(a, b).statistic)
-    assert told.kappa == pytest.approx(cohen_kappa_score(a > 0.5, b > 0.5))
+    result = agreement(a, b)
+    assert result.spearman == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert result.kappa == pytest.approx(cohen_kappa_score(a > 0.5, b > 0.5))
     assert agreement(np.zeros(5), np.zeros(5)) == agreement(np.full(5, 0.1), np.full(5, 0.2))
     assert agreement(np.zeros(5), a[:5]).spearman is None

@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny import FAMILIES, tiny_loaded, tiny_model, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from backend.export import ExportError, export_steered, save_plain
 from backend.loaded import LoadedModel
 from backend.models import describe, load_model
 from backend.steering import HeadDirection, Intervention, Scope, SteeringError, iti, steered
+from tests.tiny import FAMILIES, tiny_loaded, tiny_model, tiny_tokenizer
 
 IDS = torch.arange(3, 27).reshape(3, 8)
 
@@ -37,8 +37,8 @@ def some_intervention(loaded: LoadedModel, scope: Scope = "all", seed: int = 0) 
 
 def logits(loaded: LoadedModel, ids: torch.Tensor = IDS) -> torch.Tensor:
     with torch.inference_mode():
-        found: torch.Tensor = loaded.model(ids).logits
-    return found
+        result: torch.Tensor = loaded.model(ids).logits
+    return result
 
 
 def hooks(loaded: LoadedModel) -> int:
@@ -52,13 +52,13 @@ def hooks(loaded: LoadedModel) -> int:
 def test_iti_is_minus_sigma_times_the_vector(seed: int, count: int) -> None:
     loaded = _llama()
     heads = some_heads(loaded, seed, count)
-    made = iti(loaded.sites, heads)
-    assert made.n_heads == count and made.scope == "generated"
+    intervention = iti(loaded.sites, heads)
+    assert intervention.n_heads == count and intervention.scope == "generated"
     expected = np.zeros((loaded.n_layers, loaded.n_heads, loaded.head_dim), np.float32)
     for head in heads:
         expected[head.layer, head.head] = -head.sigma * head.vector
     for layer in range(loaded.n_layers):
-        got = made.shifts.get(layer, np.zeros(loaded.n_heads * loaded.head_dim))
+        got = intervention.shifts.get(layer, np.zeros(loaded.n_heads * loaded.head_dim))
         np.testing.assert_allclose(got.reshape(loaded.n_heads, -1), expected[layer], rtol=1e-6)
 
 
@@ -75,8 +75,8 @@ def test_strength_zero_beside_steered_rows_is_bit_identical(family: str, dtype: 
     loaded = describe(tiny_model(family, dtype=dtype), tiny_tokenizer(), check=False)
     bare = logits(loaded)
     for scope in ("all", "generated"):
-        made = some_intervention(loaded, scope)  # type: ignore[arg-type]
-        with steered(loaded, [(made, 0.0), (made, 3.0), (None, 5.0)]):
+        intervention = some_intervention(loaded, scope)  # type: ignore[arg-type]
+        with steered(loaded, [(intervention, 0.0), (intervention, 3.0), (None, 5.0)]):
             mixed = logits(loaded)
         assert torch.equal(mixed[0], bare[0]) and torch.equal(mixed[2], bare[2])
         assert not torch.equal(mixed[1], bare[1])
@@ -84,10 +84,10 @@ def test_strength_zero_beside_steered_rows_is_bit_identical(family: str, dtype: 
 
 def test_rows_are_steered_apart() -> None:
     loaded = _llama()
-    one, other = some_intervention(loaded, "all", 1), some_intervention(loaded, "generated", 2)
-    with steered(loaded, [(one, 2.0), (other, 1.0), (one, -1.0)]):
+    first, other = some_intervention(loaded, "all", 1), some_intervention(loaded, "generated", 2)
+    with steered(loaded, [(first, 2.0), (other, 1.0), (first, -1.0)]):
         together = logits(loaded)
-    for row, steering in enumerate([(one, 2.0), (other, 1.0), (one, -1.0)]):
+    for row, steering in enumerate([(first, 2.0), (other, 1.0), (first, -1.0)]):
         with steered(loaded, steering):
             alone = logits(loaded, IDS[row : row + 1])
         torch.testing.assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-5)
@@ -113,9 +113,13 @@ def test_no_trace_is_left_and_hooks_of_others_stay() -> None:
     handle = loaded.model.get_submodule(loaded.sites[1].module).register_forward_pre_hook(
         lambda module, args: calls.append(1)
     )
-    made = some_intervention(loaded)
+    intervention = some_intervention(loaded)
     try:
-        with pytest.raises(KeyError), steered(loaded, (made, 2.0)), steered(loaded, [(made, 1.0)] * 3):
+        with (
+            pytest.raises(KeyError),
+            steered(loaded, (intervention, 2.0)),
+            steered(loaded, [(intervention, 1.0)] * 3),
+        ):
             raise KeyError
         assert hooks(loaded) == 1
         logits(loaded)
@@ -127,10 +131,10 @@ def test_no_trace_is_left_and_hooks_of_others_stay() -> None:
 
 def test_nested_blocks_add_up() -> None:
     loaded = _llama()
-    made = some_intervention(loaded)
-    with steered(loaded, (made, 1.0)), steered(loaded, (made, 2.0)):
+    intervention = some_intervention(loaded)
+    with steered(loaded, (intervention, 1.0)), steered(loaded, (intervention, 2.0)):
         nested = logits(loaded)
-    with steered(loaded, (made, 3.0)):
+    with steered(loaded, (intervention, 3.0)):
         torch.testing.assert_close(nested, logits(loaded), atol=1e-5, rtol=1e-5)
 
 
@@ -142,7 +146,7 @@ def test_nothing_to_do_sets_no_hook() -> None:
 
 def test_what_does_not_fit_is_refused() -> None:
     loaded = _llama()
-    made = some_intervention(loaded)
+    intervention = some_intervention(loaded)
     good = some_heads(loaded)[0]
     wrong = (
         HeadDirection(99, 0, good.vector, 1.0),
@@ -156,10 +160,10 @@ def test_what_does_not_fit_is_refused() -> None:
             iti(loaded.sites, [head])
     with pytest.raises(SteeringError, match="twice"):
         iti(loaded.sites, [good, good])
-    with pytest.raises(SteeringError, match="batch of 3"), steered(loaded, [(made, 1.0)] * 2):
+    with pytest.raises(SteeringError, match="batch of 3"), steered(loaded, [(intervention, 1.0)] * 2):
         logits(loaded)
     foreign = Intervention({7: np.ones(32, np.float32)}, 1, "all")
-    for what, strength in ((foreign, 1.0), (made, float("inf"))):
+    for what, strength in ((foreign, 1.0), (intervention, float("inf"))):
         with pytest.raises(SteeringError), steered(loaded, (what, strength)):
             pass
     assert hooks(loaded) == 0
@@ -168,16 +172,18 @@ def test_what_does_not_fit_is_refused() -> None:
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("qwen2", "phi3")])
 def test_an_exported_checkpoint_equals_live_steering(family: str, tmp_path: Path) -> None:
     loaded = tiny_loaded(family)
-    made = some_intervention(loaded, "generated")
-    folder = export_steered(loaded, made, 2.0, folder=tmp_path / "steered")
+    intervention = some_intervention(loaded, "generated")
+    folder = export_steered(loaded, intervention, 2.0, folder=tmp_path / "steered")
     plain = AutoModelForCausalLM.from_pretrained(folder)
-    with steered(loaded, (made, 2.0), every_position=True):
+    with steered(loaded, (intervention, 2.0), every_position=True):
         live = logits(loaded)
     with torch.inference_mode():
         torch.testing.assert_close(plain(IDS).logits, live, atol=1e-5, rtol=1e-5)
     assert not torch.allclose(live, logits(loaded), atol=1e-2)
     note = json.loads((folder / "steering.json").read_text())
-    assert note["strength"] == 2.0 and note["layers"] == sorted(made.shifts) and note["scope"] == "all"
+    assert (
+        note["strength"] == 2.0 and note["layers"] == sorted(intervention.shifts) and note["scope"] == "all"
+    )
     assert (
         AutoTokenizer.from_pretrained(folder)("rain falls").input_ids
         == loaded.tokenizer("rain falls").input_ids

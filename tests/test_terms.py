@@ -6,17 +6,15 @@ import re
 from pathlib import Path
 
 import pytest
-import streamlit as st
 from latex2mathml.converter import convert
 from streamlit.testing.v1 import AppTest
 
 from dashboard.charts.training import LOSSES
-from dashboard.launch import APP
 from dashboard.terms import TERMS, links, mentioned, term_of
 from dashboard.verdicts import NO_DATA, REFUTED, SUPPORTED, UNDECIDED
 from dashboard.wording import MEASURES, NAMES
 from tests.conftest import ROOT
-from tests.seeded_database import build_file
+from tests.pages import open_page
 
 PAGES = ("overview", "tradeoffs", "geometry", "runs", "data", "hardness", "toy")
 TABS = ("Progress", "Loss curves", "Compare", "Where numbers come from")
@@ -47,49 +45,37 @@ def labels_of(app: AppTest) -> set[str]:
     return columns | {str(metric.label) for metric in app.metric}
 
 
-def test_every_label_on_every_page_is_defined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    build_file(tmp_path / "study.sqlite")
-    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{tmp_path / 'study.sqlite'}")
-    monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    found: dict[str, str] = {}
+@pytest.mark.usefixtures("fresh_pages")
+def test_every_label_on_every_page_is_defined(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels: dict[str, str] = {}
     for page in PAGES:
         for tab in TABS if page == "runs" else ("",):
-            app = AppTest.from_file(str(APP), default_timeout=60)
-            if tab:
-                app.query_params["tab"] = tab
-            app.run()
-            app = app if page == "overview" else app.switch_page(f"app_pages/{page}.py").run()
+            app = open_page(small_database, monkeypatch, page, **({"tab": tab} if tab else {}))
             assert not app.exception, (page, tab)
-            found |= {label: f"{page} {tab}".strip() for label in labels_of(app)}
-    shown = {**found, **dict.fromkeys((*NAMES.values(), *MEASURES, *LOSSES), "charts")}
-    shown |= dict.fromkeys((SUPPORTED, REFUTED, UNDECIDED, NO_DATA), "verdicts")
+            labels |= {label: f"{page} {tab}".strip() for label in labels_of(app)}
+    words = {**labels, **dict.fromkeys((*NAMES.values(), *MEASURES, *LOSSES), "charts")}
+    words |= dict.fromkeys((SUPPORTED, REFUTED, UNDECIDED, NO_DATA), "verdicts")
     undefined = {
         label: where
-        for label, where in shown.items()
+        for label, where in words.items()
         if term_of(label) is None and term_of(PLAIN.sub("", label).strip()) is None
     }
     assert not undefined
-    assert len(found) > 40
+    assert len(labels) > 40
 
 
 def test_words_link_to_their_definitions() -> None:
-    said = links("Toxicity by toxic share, at matched cost")
-    assert "[Matched cost](definitions?term=Matched%20cost)" in said and "[Toxicity]" in said
-    assert "[Cost]" not in said, "a longer term takes the place of a shorter one inside it"
+    markdown = links("Toxicity by toxic share, at matched cost")
+    assert "[Matched cost](definitions?term=Matched%20cost)" in markdown and "[Toxicity]" in markdown
+    assert "[Cost]" not in markdown, "a longer term takes the place of a shorter one inside it"
     assert links("nothing of the kind here") == ""
     assert [term.name for term in mentioned("n of heads, AUROC")] == ["n", "Head", "AUROC"]
     assert term_of("balanced ACCURACY") is term_of("Accuracy") is not None
 
 
 def test_a_link_shows_its_term_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{tmp_path / 'none.sqlite'}")
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    app.query_params["term"] = "Matched cost"
-    app.run()
-    app.switch_page("app_pages/definitions.py").run()
-    assert [one.value for one in app.markdown if str(one.value).startswith("######")] == [
+    app = open_page(tmp_path / "none.sqlite", monkeypatch, "definitions", term="Matched cost")
+    assert [block.value for block in app.markdown if str(block.value).startswith("######")] == [
         "###### Matched cost"
     ]
     assert not app.exception

@@ -96,8 +96,8 @@ def test_existing_keeps_ids_and_needs_an_end(
         make_tokenizer("existing", tmp_path / "no", path=str(tmp_path / "endless"))
     padless = PreTrainedTokenizerFast(tokenizer_object=word.backend_tokenizer, eos_token="<eos>")
     padless.save_pretrained(tmp_path / "padless")
-    made = make_tokenizer("existing", tmp_path / "padded", path=str(tmp_path / "padless"))
-    assert made.pad_token_id == made.eos_token_id
+    padded = make_tokenizer("existing", tmp_path / "padded", path=str(tmp_path / "padless"))
+    assert padded.pad_token_id == padded.eos_token_id
 
 
 @pytest.mark.parametrize(

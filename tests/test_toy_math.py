@@ -72,21 +72,21 @@ def test_planted_directions() -> None:
 def test_shared_chains_are_three_cycles_that_agree_in_one_step_each() -> None:
     table = chains.successors(shared=True)
     for chain in range(3):
-        seen, state = [], 0
+        states, state = [], 0
         for _ in range(4):
-            seen.append(state)
+            states.append(state)
             state = int(table[chain, state])
-        assert sorted(seen) == [0, 1, 2, 3] and state == 0
+        assert sorted(states) == [0, 1, 2, 3] and state == 0
     same = [(table[a] == table[b]).sum() for a, b in ((0, 1), (0, 2), (1, 2))]
     assert same == [1, 1, 1]
 
 
 def test_what_a_prefix_settles() -> None:
     shared = chains.sequences(8, shared=True)
-    known = chains.informed(shared)
-    assert not known[:, 0].any() and known[:, 2:].all()
-    assert (known[:, 1:] >= known[:, :-1]).all()  # what is known stays known
-    assert known[:, 1].sum() == 6  # the shared steps: each of three pairs agrees once
+    settled = chains.informed(shared)
+    assert not settled[:, 0].any() and settled[:, 2:].all()
+    assert (settled[:, 1:] >= settled[:, :-1]).all()  # what is known stays known
+    assert settled[:, 1].sum() == 6  # the shared steps: each of three pairs agrees once
     own = chains.sequences(8, shared=False)
     assert chains.informed(own).all()
     assert (chains.features_of(own, shared=False) == own[:, :-1]).all()
@@ -110,12 +110,12 @@ def test_probes_equal_scikit_learns(share: float) -> None:
     points = rng.standard_normal((3, 12, 4))[:, labels] * 2 + rng.standard_normal((3, 96, 4))
     weights = point_weights(labels, np.stack([chains.mixture(share)] * 3), 500.0)
     assert weights.sum(axis=1) == pytest.approx([500.0] * 3)
-    ours = logistic_directions(points, labels, weights, l2=0.7)
+    probes = logistic_directions(points, labels, weights, l2=0.7)
     for model in range(3):
         for feature in (0, 3, 7):
             theirs = LogisticRegression(C=1 / 0.7, tol=1e-10, max_iter=10_000)
             theirs.fit(points[model], labels == feature, sample_weight=weights[model])
-            assert ours[model, feature] == pytest.approx(theirs.coef_[0], abs=2e-4)
+            assert probes[model, feature] == pytest.approx(theirs.coef_[0], abs=2e-4)
 
 
 def test_the_stopped_probe_is_torchs_adam() -> None:
@@ -123,7 +123,7 @@ def test_the_stopped_probe_is_torchs_adam() -> None:
     labels = np.repeat(np.arange(12), 3)
     points = rng.standard_normal((2, 36, 4)) + rng.standard_normal(4)
     weights = point_weights(labels, np.stack([chains.mixture(share) for share in (0.003, 1.0)]), 1.0)
-    found = stopped_directions(points, labels, weights)
+    probes = stopped_directions(points, labels, weights)
     for model, feature in ((0, 0), (0, 7), (1, 3)):
         weight = torch.zeros(4, dtype=torch.float64, requires_grad=True)
         threshold = torch.zeros(1, dtype=torch.float64, requires_grad=True)
@@ -136,7 +136,7 @@ def test_the_stopped_probe_is_torchs_adam() -> None:
                 reduction="sum",
             ).backward()  # fmt: skip
             adam.step()
-        assert found[model, feature] == pytest.approx(weight.detach().numpy(), abs=1e-6)
+        assert probes[model, feature] == pytest.approx(weight.detach().numpy(), abs=1e-6)
 
 
 def test_a_probe_stopped_early_turns_all_rare_directions_the_same_way() -> None:
@@ -149,8 +149,8 @@ def test_a_probe_stopped_early_turns_all_rare_directions_the_same_way() -> None:
     rare: dict[tuple[str, float], float] = {}
     for probe in ("stopped", "mixture"):
         for share in (0.003, 1.0):
-            found = directions(config, points, labels, [share] * 20, probe)
-            rare[probe, share] = float(entanglement(found, signed=False)[:, :4].mean())
+            probes = directions(config, points, labels, [share] * 20, probe)
+            rare[probe, share] = float(entanglement(probes, signed=False)[:, :4].mean())
     assert rare["stopped", 0.003] > 0.98
     assert rare["stopped", 0.003] - rare["stopped", 1.0] > 0.08
     assert rare["mixture", 0.003] - rare["mixture", 1.0] < 0.06
@@ -168,8 +168,8 @@ def test_only_the_mixture_probe_looks_at_the_share() -> None:
     config = parse_config({"setting": "disjoint"})
     rng = np.random.default_rng(5)
     labels = np.repeat(np.arange(12), 4)
-    one = rng.standard_normal((1, 12, 4))[:, labels] + 0.3 * rng.standard_normal((1, 48, 4))
-    points = np.repeat(one, 2, axis=0)
+    sample = rng.standard_normal((1, 12, 4))[:, labels] + 0.3 * rng.standard_normal((1, 48, 4))
+    points = np.repeat(sample, 2, axis=0)
     for probe in ("means", "balanced"):
         low, high = directions(config, points, labels, [0.01, 1.0], probe)
         assert low == pytest.approx(high, abs=1e-9)
@@ -196,8 +196,8 @@ def planted(did: float, seeds: int, noise: float, learned: float = 0.0) -> list[
 
 def test_the_effect_finds_what_is_planted_and_splits_it() -> None:
     rows = planted(0.2, 6, 0.0, learned=0.04)
-    whole = effect(rows)
-    assert whole.value == pytest.approx(0.12) and (whole.seeds, whole.runs, whole.positive) == (6, 12, 6)
+    total = effect(rows)
+    assert total.value == pytest.approx(0.12) and (total.seeds, total.runs, total.positive) == (6, 12, 6)
     assert effect(rows, "under-learned").value == pytest.approx(0.2)
     assert effect(rows, "learned").value == pytest.approx(0.04)
     assert len(run_effects(rows)) == 18
@@ -206,8 +206,8 @@ def test_the_effect_finds_what_is_planted_and_splits_it() -> None:
         np.mean([e for row, e in run_effects(noisy) if row.seed == s and row.share <= 0.01]) for s in range(6)
     ]
     interval = stats.ttest_1samp(own, 0).confidence_interval()
-    found = effect(noisy)
-    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    estimate = effect(noisy)
+    assert (estimate.low, estimate.high) == pytest.approx((interval.low, interval.high))
 
 
 def test_the_intervals_error_rate_is_the_nominal_one() -> None:
@@ -216,9 +216,9 @@ def test_the_intervals_error_rate_is_the_nominal_one() -> None:
     for _ in range(600):
         values = rng.standard_normal((5, 2))
         rows = [RunValues(s, k, 0, values[k, i], 0.0) for k in range(5) for i, s in enumerate((0.01, 1.0))]
-        found = effect(rows)
-        assert found.low is not None and found.high is not None
-        misses += not found.low <= 0 <= found.high
+        estimate = effect(rows)
+        assert estimate.low is not None and estimate.high is not None
+        misses += not estimate.low <= 0 <= estimate.high
     assert 14 <= misses <= 50  # 30 expected, 3.7 standard deviations on either side
 
 

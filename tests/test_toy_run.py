@@ -42,9 +42,9 @@ def counted(home: Path) -> dict[str, int]:
     engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
     tables = (ToyExperiment, ToyRun, ToyPoint, ToyMeasure, ToyEffect)
     with read_session(engine) as session:
-        found = {t.__tablename__: session.scalar(select(func.count()).select_from(t)) or 0 for t in tables}
+        counts = {t.__tablename__: session.scalar(select(func.count()).select_from(t)) or 0 for t in tables}
     engine.dispose()
-    return found
+    return counts
 
 
 def dump(home: Path) -> list[pd.DataFrame]:
@@ -58,9 +58,9 @@ def test_end_to_end_and_a_second_run_does_nothing(
     own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*TINY, "--json"], monkeypatch) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told[0]["setting"] == "bottleneck" and told[0]["made"] == 6
-    main = [e for e in told[0]["effects"] if (e["probe"], e["network"]) == ("means", "trained")]
+    summary = json.loads(capsys.readouterr().out)
+    assert summary[0]["setting"] == "bottleneck" and summary[0]["made"] == 6
+    main = [e for e in summary[0]["effects"] if (e["probe"], e["network"]) == ("means", "trained")]
     assert {(e["cosine"], e["split"]) for e in main} == {
         (cosine, split) for cosine in ("absolute", "signed") for split in ("all", "under-learned", "learned")
     }
@@ -69,8 +69,8 @@ def test_end_to_end_and_a_second_run_does_nothing(
     before = dump(own_home)
     assert run([*TINY, "--json"], monkeypatch) == 0
     assert json.loads(capsys.readouterr().out)[0]["made"] == 0
-    for one, other in zip(before, dump(own_home), strict=True):
-        pd.testing.assert_frame_equal(one, other)
+    for row, other in zip(before, dump(own_home), strict=True):
+        pd.testing.assert_frame_equal(row, other)
 
 
 def test_the_rows_agree_with_the_vectors_they_come_with(
@@ -78,15 +78,20 @@ def test_the_rows_agree_with_the_vectors_they_come_with(
 ) -> None:
     assert run(TINY, monkeypatch) == 0
     engine = open_reader(f"sqlite:///{own_home / 'hormesis.sqlite'}")
-    one = read.toy_experiments(engine).iloc[0]
-    assert (one["features"], one["dimensions"], one["status"], one["runs"]) == (12, 4, "done", 6)
-    assert one["welch"] == pytest.approx((8 / 44) ** 0.5) and one["null_absolute"] == pytest.approx(
-        0.842, abs=1e-3
+    experiment = read.toy_experiments(engine).iloc[0]
+    assert (experiment["features"], experiment["dimensions"], experiment["status"], experiment["runs"]) == (
+        12,
+        4,
+        "done",
+        6,
     )
+    assert experiment["welch"] == pytest.approx((8 / 44) ** 0.5) and experiment[
+        "null_absolute"
+    ] == pytest.approx(0.842, abs=1e-3)
     table = read.toy_measures(engine, 1, "mixture").set_index(["network", "share", "seed"])
     for network in ("trained", "frozen"):
-        found = read.toy_directions(engine, 1, 0.01, 1, network, "mixture")
-        vectors = np.stack(found["vector"].tolist())
+        directions = read.toy_directions(engine, 1, 0.01, 1, network, "mixture")
+        vectors = np.stack(directions["vector"].tolist())
         row = table.loc[network, 0.01, 1]
         assert vectors.shape == (12, 4)
         assert row["rare_absolute"] == pytest.approx(entanglement(vectors, signed=False)[:4].mean(), abs=1e-5)
@@ -123,13 +128,13 @@ def test_more_seeds_shares_and_probes_join_the_same_configuration(
     monkeypatch.setenv("HORMESIS_HOME", str(other))
     assert run([*base, "--shares", ".01,.1,1", "--seeds", "4", "--probe", "means"], monkeypatch) == 0
     keys = ["network", "share", "seed"]
-    one, two = (
+    first, second = (
         read.toy_measures(open_reader(f"sqlite:///{home / 'hormesis.sqlite'}"), 1, "means").set_index(keys)
         for home in (own_home, other)
     )
-    assert set(one.index) == set(two.index)
+    assert set(first.index) == set(second.index)
     columns = ["rare_absolute", "control_signed", "rare_loss"]
-    assert one.loc[two.index, columns].to_numpy() == pytest.approx(two[columns].to_numpy(), abs=5e-3)
+    assert first.loc[second.index, columns].to_numpy() == pytest.approx(second[columns].to_numpy(), abs=5e-3)
 
 
 def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
@@ -139,7 +144,7 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
     url = f"sqlite:///{own_home / 'hormesis.sqlite'}"
     config = parse_config({"setting": "bottleneck", "steps": 40})
     request = parse_request({"shares": [0.01, 1.0], "seeds": [0, 1, 2]})
-    seen: list[float] = []
+    progress: list[float] = []
 
     reports = 0
 
@@ -149,7 +154,7 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
         return reports > 7
 
     def watch(done: float, total: float) -> None:
-        seen.append(done / total)
+        progress.append(done / total)
 
     with pytest.raises(Stopped):
         runner.run_toy(config, request, home=own_home, database_url=url, watch=watch, should_stop=stop)
@@ -157,14 +162,14 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
     assert read.toy_experiments(open_reader(url))["status"].tolist() == ["stopped"]
     outcome = runner.run_toy(config, request, home=own_home, database_url=url)
     assert outcome.made == 4 and counted(own_home)["toy_run"] == 6
-    assert seen == sorted(seen) and seen[0] == 0.0
+    assert progress == sorted(progress) and progress[0] == 0.0
     assert runner.run_toy(config, request, home=own_home, database_url=url).made == 0
 
 
 def test_settings_side_by_side_are_what_they_are_in_turn(
     own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = [
+    arguments = [
         "toy",
         "--setting",
         "bottleneck",
@@ -179,22 +184,22 @@ def test_settings_side_by_side_are_what_they_are_in_turn(
     for home, cores in zip(homes, (2, 1), strict=True):
         monkeypatch.setenv("HORMESIS_HOME", str(home))
         monkeypatch.setattr(workers, "cores", lambda cores=cores: cores)
-        assert run([*asked, "--seeds", "2", "--json"], monkeypatch) == 0
-        told = json.loads(capsys.readouterr().out)
-        assert [one["setting"] for one in told] == ["bottleneck", "autoencoder"]
-        assert [one["made"] for one in told] == [4, 4]
+        assert run([*arguments, "--seeds", "2", "--json"], monkeypatch) == 0
+        summaries = json.loads(capsys.readouterr().out)
+        assert [summary["setting"] for summary in summaries] == ["bottleneck", "autoencoder"]
+        assert [summary["made"] for summary in summaries] == [4, 4]
     tables = []
     for home in homes:
         engine = open_reader(f"sqlite:///{home / 'hormesis.sqlite'}")
-        known = read.toy_experiments(engine).set_index("setting")["id"]
-        found = [
-            read.toy_measures(engine, int(known[name]), "means") for name in ("bottleneck", "autoencoder")
+        ids = read.toy_experiments(engine).set_index("setting")["id"]
+        measures = [
+            read.toy_measures(engine, int(ids[name]), "means") for name in ("bottleneck", "autoencoder")
         ]
-        tables.append(pd.concat(found).sort_values(["network", "share", "seed", "rare_norm"]))
+        tables.append(pd.concat(measures).sort_values(["network", "share", "seed", "rare_norm"]))
         assert set(read.toy_experiments(engine)["status"]) == {"done"}
     columns = ["share", "seed", "rare_absolute", "control_signed", "rare_norm", "rare_loss"]
-    one, other = (table[columns].to_numpy(dtype=float) for table in tables)
-    assert one == pytest.approx(other, abs=1e-6)
+    serial, other = (table[columns].to_numpy(dtype=float) for table in tables)
+    assert serial == pytest.approx(other, abs=1e-6)
 
 
 def side_by_side(
@@ -216,8 +221,8 @@ def test_a_stop_reaches_all_that_run_side_by_side(own_home: Path) -> None:
     own_home.mkdir()
     with pytest.raises(Stopped):
         side_by_side(own_home, ["bottleneck", "autoencoder", "disjoint"], 200_000, lambda: True)
-    found = read.toy_experiments(open_reader(f"sqlite:///{own_home / 'hormesis.sqlite'}"))
-    assert set(found["status"]) == {"stopped"} and (found["runs"] == 0).all()
+    experiments = read.toy_experiments(open_reader(f"sqlite:///{own_home / 'hormesis.sqlite'}"))
+    assert set(experiments["status"]) == {"stopped"} and (experiments["runs"] == 0).all()
 
 
 def test_one_that_fails_side_by_side_is_told_in_one_line(own_home: Path) -> None:
@@ -230,9 +235,9 @@ def test_one_that_fails_side_by_side_is_told_in_one_line(own_home: Path) -> None
 
 def test_chunks_are_whole_seeds_with_their_reference() -> None:
     lacking = [Run(0.1, 0), Run(0.2, 0), Run(1.0, 1), Run(0.1, 2)]
-    found = runner.chunks(lacking, most=4)
-    assert [sorted({run.seed for run in chunk}) for chunk in found] == [[0, 1], [2]]
-    assert all(Run(1.0, run.seed) in chunk for chunk in found for run in chunk)
+    chunks = runner.chunks(lacking, most=4)
+    assert [sorted({run.seed for run in chunk}) for chunk in chunks] == [[0, 1], [2]]
+    assert all(Run(1.0, run.seed) in chunk for chunk in chunks for run in chunk)
 
 
 def test_training_that_diverges_is_one_line_and_leaves_no_run(
@@ -242,9 +247,9 @@ def test_training_that_diverges_is_one_line_and_leaves_no_run(
     real = runner.train
 
     def broken(*arguments: object) -> object:
-        found = real(*arguments)  # type: ignore[arg-type]
-        found.activations[1] = np.nan
-        return found
+        result = real(*arguments)  # type: ignore[arg-type]
+        result.activations[1] = np.nan
+        return result
 
     monkeypatch.setattr(runner, "train", broken)
     assert run(TINY, monkeypatch) == 2
@@ -254,7 +259,7 @@ def test_training_that_diverges_is_one_line_and_leaves_no_run(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "part"),
     [
         (["--setting", "nonsense"], "no setting 'nonsense'"),
         (["--shares", "0.1,0.2"], "shares must include 1"),
@@ -276,14 +281,14 @@ def test_training_that_diverges_is_one_line_and_leaves_no_run(
 )
 def test_mistakes_are_one_line_and_write_nothing(
     arguments: list[str],
-    said: str,
+    part: str,
     own_home: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert run(["toy", *arguments], monkeypatch) == 2
     error = capsys.readouterr().err.strip()
-    assert said in error and "\n" not in error and error.startswith("hormesis: ")
+    assert part in error and "\n" not in error and error.startswith("hormesis: ")
     assert not own_home.exists()
 
 

@@ -32,10 +32,10 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float32)
 
 
-def drawn_tokens(weights: torch.Tensor, found: np.ndarray, batch: int) -> torch.Tensor:
+def drawn_tokens(weights: torch.Tensor, documents: np.ndarray, batch: int) -> torch.Tensor:
     """The batch of sequences that the counts stand for, one row per sequence drawn."""
     counts = torch.round(weights * batch).long()
-    return torch.repeat_interleave(torch.from_numpy(found), counts, dim=0)
+    return torch.repeat_interleave(torch.from_numpy(documents), counts, dim=0)
 
 
 def alone(setting: str, run: Run) -> dict[str, torch.Tensor]:
@@ -71,19 +71,19 @@ def test_batched_training_equals_a_loop_of_single_models(setting: str, float64: 
     """In double precision: Adam divides by gradients near zero, which blows single rounding up."""
     config = parse_config({"setting": setting, "steps": STEPS, **OPTIONS[setting]})
     runs = [Run(share, seed) for seed in (4, 9) for share in (0.1, 1.0)]
-    found = train(config, runs).parameters
+    parameters = train(config, runs).parameters
     for place, run in enumerate(runs):
         for name, value in alone(setting, run).items():
-            torch.testing.assert_close(found[name][place], value, rtol=1e-6, atol=1e-8)
+            torch.testing.assert_close(parameters[name][place], value, rtol=1e-6, atol=1e-8)
 
 
 def test_company_in_the_batch_changes_nothing_but_rounding() -> None:
     config = parse_config({"setting": "disjoint", "steps": STEPS, "layers": 2})
     runs = [Run(share, seed) for seed in range(3) for share in (0.01, 0.4, 1.0)]
     many, few = train(config, runs), train(config, [runs[7], runs[1]])
-    for one, other in ((7, 0), (1, 1)):
-        assert many.activations[one] == pytest.approx(few.activations[other], abs=1e-3)
-        assert many.losses[one] == pytest.approx(few.losses[other], abs=1e-3)
+    for place, other in ((7, 0), (1, 1)):
+        assert many.activations[place] == pytest.approx(few.activations[other], abs=1e-3)
+        assert many.losses[place] == pytest.approx(few.losses[other], abs=1e-3)
     again = train(config, runs)
     assert (again.activations == many.activations).all()  # the same request, bit for bit
 
@@ -92,10 +92,10 @@ def test_runs_of_a_seed_start_alike_and_the_global_generator_is_left_alone() -> 
     config = parse_config({"setting": "disjoint", "steps": 1})
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
-    found = train(config, [Run(0.01, 5), Run(1.0, 5), Run(1.0, 6)])
+    networks = train(config, [Run(0.01, 5), Run(1.0, 5), Run(1.0, 6)])
     assert (torch.random.get_rng_state() == before).all()
-    assert (found.losses[0, 0] == found.losses[1, 0]).all()
-    assert (found.losses[0, 0] != found.losses[2, 0]).any()
+    assert (networks.losses[0, 0] == networks.losses[1, 0]).all()
+    assert (networks.losses[0, 0] != networks.losses[2, 0]).any()
 
 
 def test_exact_expectation_is_the_limit_of_large_batches() -> None:
@@ -108,10 +108,10 @@ def test_exact_expectation_is_the_limit_of_large_batches() -> None:
 def test_networks_see_only_what_came_before() -> None:
     config = parse_config({"setting": "disjoint", "length": 6})
     model = Transformer(config, 12)  # type: ignore[arg-type]
-    one = torch.randint(0, 12, (1, 6))
-    other = one.clone()
+    sequence = torch.randint(0, 12, (1, 6))
+    other = sequence.clone()
     other[0, 4] = (other[0, 4] + 1) % 12
-    first, second = (model(tokens)[0].detach() for tokens in (one, other))
+    first, second = (model(tokens)[0].detach() for tokens in (sequence, other))
     assert torch.equal(first[0, :4], second[0, :4]) and not torch.equal(first[0, 4:], second[0, 4:])
 
 
@@ -126,13 +126,13 @@ def test_the_autoencoder_is_the_papers() -> None:
 def test_a_frozen_network_shows_no_effect_under_balanced_probes_but_under_weighted_ones() -> None:
     config = parse_config({"setting": "bottleneck", "steps": 400})
     runs = [Run(share, seed) for seed in range(3) for share in (0.003, 1.0)]
-    found = measure(config, runs, train(config, runs), ("means", "balanced", "mixture", "stopped"))
+    results = measure(config, runs, train(config, runs), ("means", "balanced", "mixture", "stopped"))
 
     def did(network: str, probe: str, cosine: str = "signed") -> list[float]:
         gaps = {}
-        for run, measures in zip(runs, found, strict=True):
-            one = next(m for m in measures if (m.network, m.probe) == (network, probe))
-            gaps[run] = getattr(one, f"rare_{cosine}") - getattr(one, f"control_{cosine}")
+        for run, measures in zip(runs, results, strict=True):
+            measure = next(m for m in measures if (m.network, m.probe) == (network, probe))
+            gaps[run] = getattr(measure, f"rare_{cosine}") - getattr(measure, f"control_{cosine}")
         return [gaps[Run(0.003, seed)] - gaps[Run(1.0, seed)] for seed in range(3)]
 
     assert did("frozen", "means") == pytest.approx([0, 0, 0], abs=1e-9)

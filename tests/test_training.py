@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_process import run, small_config, small_settings
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.config import TrainingConfig
@@ -22,8 +20,8 @@ from pipeline.training import Point, Stopped, TrainingError, TrainResult, initia
 from pipeline.training_data import Windows, window_loss
 from pipeline.training_precision import choose_precision
 from pipeline.training_state import SEAL, is_complete, latest_checkpoint, seal
-
-ROOT = Path(__file__).parents[1]
+from tests.conftest import ROOT
+from tests.training_process import run, small_config, small_settings
 
 
 def weights(result: TrainResult) -> dict[str, torch.Tensor]:
@@ -31,10 +29,10 @@ def weights(result: TrainResult) -> dict[str, torch.Tensor]:
 
 
 def assert_same(first: TrainResult, second: TrainResult, tolerance: float = 1e-6) -> None:
-    one, two = weights(first), weights(second)
-    assert one.keys() == two.keys()
-    for name, weight in one.items():
-        torch.testing.assert_close(weight, two[name], rtol=0, atol=tolerance)
+    expected, actual = weights(first), weights(second)
+    assert expected.keys() == actual.keys()
+    for name, weight in expected.items():
+        torch.testing.assert_close(weight, actual[name], rtol=0, atol=tolerance)
     for a, b in zip(first.curve, second.curve, strict=True):
         assert (a.step, a.tokens) == (b.step, b.tokens)
         for field in ("loss", "clean_loss", "toxic_loss", "learning_rate"):
@@ -44,11 +42,6 @@ def assert_same(first: TrainResult, second: TrainResult, tolerance: float = 1e-6
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     return run(tmp_path_factory.mktemp("undisturbed"))
-
-
-@pytest.fixture
-def process_environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
 
 
 def test_labels_equal_to_inputs_give_the_one_ahead_loss() -> None:
@@ -89,13 +82,13 @@ def test_a_finished_run(undisturbed: TrainResult) -> None:
 
 
 def test_a_finished_run_is_returned_at_once_with_its_curve(undisturbed: TrainResult) -> None:
-    seen: list[Point] = []
+    points: list[Point] = []
     steps: list[int] = []
     again = run(
-        undisturbed.model.parents[1], on_point=seen.append, progress=lambda done, _: steps.append(done)
+        undisturbed.model.parents[1], on_point=points.append, progress=lambda done, _: steps.append(done)
     )
     assert again == undisturbed
-    assert tuple(seen) == undisturbed.curve and not steps
+    assert tuple(points) == undisturbed.curve and not steps
 
 
 def test_the_same_run_elsewhere_is_the_same_and_another_seed_is_not(
@@ -120,11 +113,11 @@ def test_stopped_and_resumed_equals_undisturbed(
     assert latest_checkpoint(tmp_path / "arm" / "state") == tmp_path / f"arm/state/checkpoint-{stop_after}"
     assert not (tmp_path / "arm" / "model").exists()
     resumed: list[int] = []
-    seen: list[Point] = []
-    result = run(tmp_path, progress=lambda done, _: resumed.append(done), on_point=seen.append)
+    points: list[Point] = []
+    result = run(tmp_path, progress=lambda done, _: resumed.append(done), on_point=points.append)
     assert resumed == list(range(stop_after + 1, 31))
     assert_same(undisturbed, result, tolerance=0)
-    assert tuple(seen) == result.curve
+    assert tuple(points) == result.curve
 
 
 def test_an_exception_from_progress_saves_and_comes_through(undisturbed: TrainResult, tmp_path: Path) -> None:
@@ -165,13 +158,9 @@ def test_seal_sees_missing_changed_and_truncated_files(tmp_path: Path) -> None:
     assert not is_complete(tmp_path)
 
 
-def test_killed_and_resumed_equals_undisturbed(
-    undisturbed: TrainResult, tmp_path: Path, process_environment: dict[str, str]
-) -> None:
-    command = [sys.executable, "-m", "training_process", str(tmp_path), "14"]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=process_environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def test_killed_and_resumed_equals_undisturbed(undisturbed: TrainResult, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.training_process", str(tmp_path), "14"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert any("hanging" in line for line in process.stdout)
     process.send_signal(signal.SIGKILL)
@@ -182,15 +171,13 @@ def test_killed_and_resumed_equals_undisturbed(
     assert_same(undisturbed, run(tmp_path))
 
 
-def test_two_processes_give_the_same_study(
-    undisturbed: TrainResult, tmp_path: Path, process_environment: dict[str, str]
-) -> None:
+def test_two_processes_give_the_same_study(undisturbed: TrainResult, tmp_path: Path) -> None:
     shutil.copytree(undisturbed.model.parents[1], tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "arm")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run(
-        [*command, "-m", "training_process", str(tmp_path)],
-        cwd=ROOT, env=process_environment, check=True, timeout=300, capture_output=True,
+        [*command, "-m", "tests.training_process", str(tmp_path)],
+        cwd=ROOT, check=True, timeout=300, capture_output=True,
     )  # fmt: skip
     assert_same(undisturbed, run(tmp_path), tolerance=2e-5)
 
@@ -248,10 +235,10 @@ def test_closed_form_parameters_equal_the_model(scale: str) -> None:
 
 
 def test_scales_have_the_sizes_they_are_named_for() -> None:
-    wanted = {"nano": (370, 0.5e6), "mini": (8192, 10e6), "small": (8192, 60e6), "medium": (8192, 190e6)}
-    for scale, (vocabulary, count) in wanted.items():
-        found = parameters(model_config(scale, vocabulary, eos=0))  # type: ignore[arg-type]
-        assert found == pytest.approx(count, rel=0.1)
+    sizes = {"nano": (370, 0.5e6), "mini": (8192, 10e6), "small": (8192, 60e6), "medium": (8192, 190e6)}
+    for scale, (vocabulary, count) in sizes.items():
+        number = parameters(model_config(scale, vocabulary, eos=0))  # type: ignore[arg-type]
+        assert number == pytest.approx(count, rel=0.1)
     paper = model_config("paper", 50_280, eos=0)
     assert paper.vocab_size == 50_304 and parameters(paper) == pytest.approx(1.18e9, rel=0.01)
 
@@ -261,7 +248,7 @@ def test_settings_take_the_study_s_wishes_and_estimates_scale() -> None:
     assert (settings.batch_size, settings.micro_batch, settings.learning_rate) == (4, 4, 1e-3)
     assert (settings.sequence_length, settings.seed) == (64, 9)
     config = model_config("nano", 370, eos=0)
-    one, two = (estimate(config, settings, tokens, tokens_per_second=100.0) for tokens in (1000, 2000))
-    assert two.flops == 2 * one.flops == 2000 * flops_per_token(config, 64)
-    assert (one.seconds, two.seconds) == (10.0, 20.0)
-    assert one.memory_bytes > 16 * one.parameters and one.checkpoint_bytes == 4 * one.parameters
+    short, long = (estimate(config, settings, tokens, tokens_per_second=100.0) for tokens in (1000, 2000))
+    assert long.flops == 2 * short.flops == 2000 * flops_per_token(config, 64)
+    assert (short.seconds, long.seconds) == (10.0, 20.0)
+    assert short.memory_bytes > 16 * short.parameters and short.checkpoint_bytes == 4 * short.parameters

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 from sqlalchemy import create_engine, text
+
+from tests.shared_worlds import copied_world
 
 STUDY = """
 name = "tiny"
@@ -89,8 +93,8 @@ def command(*arguments: str) -> list[str]:
 
 def environment(home: Path) -> dict[str, str]:
     """Environment of a run with a home of its own."""
-    kept = {name: value for name, value in os.environ.items() if name != "HORMESIS_DB"}
-    return {**kept, "HORMESIS_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    variables = {name: value for name, value in os.environ.items() if name != "HORMESIS_DB"}
+    return {**variables, "HORMESIS_HOME": str(home), "OMP_NUM_THREADS": "1"}
 
 
 def run(home: Path, *arguments: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
@@ -105,22 +109,44 @@ def run(home: Path, *arguments: str, timeout: float = 400) -> subprocess.Complet
     )
 
 
+def finished_study(
+    factory: pytest.TempPathFactory,
+    name: str,
+    replace: dict[str, str] | None = None,
+    *,
+    prepare: Callable[[Path], object] = lambda folder: None,
+    timeout: float = 400,
+) -> tuple[Path, Path]:
+    """A study file and a home in which it ran to its end: run once for all workers, copied for this module.
+
+    `prepare` puts files beside the study's before it runs.
+    """
+
+    def build(folder: Path) -> None:
+        prepare(folder)
+        done = run(folder / "home", "run", str(write_study(folder, replace)), timeout=timeout)
+        assert done.returncode == 0, done.stderr
+
+    folder = copied_world(factory, name, build)
+    return folder / "tiny.toml", folder / "home"
+
+
 def rows(home: Path) -> dict[str, pd.DataFrame]:
     """Every table of a home's database under its natural keys, sorted, without times and ids."""
     engine = create_engine(f"sqlite:///{home / 'hormesis.sqlite'}")
-    found: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     with engine.connect() as connection:
         for name, query in KEYS.items():
             frame = pd.read_sql(text(query), connection)
             texts = [column for column in frame.columns if not pd.api.types.is_float_dtype(frame[column])]
-            found[name] = frame.sort_values(texts).reset_index(drop=True)
+            tables[name] = frame.sort_values(texts).reset_index(drop=True)
     engine.dispose()
-    return found
+    return tables
 
 
 def assert_same_rows(first: Path, second: Path) -> None:
     """Two homes hold the same rows, numbers equal to 1e-6."""
-    one, other = rows(first), rows(second)
+    expected, other = rows(first), rows(second)
     for name in KEYS:
-        assert len(one[name]) > 0, f"{name} is empty"
-        pd.testing.assert_frame_equal(one[name], other[name], rtol=0, atol=1e-6, obj=name)
+        assert len(expected[name]) > 0, f"{name} is empty"
+        pd.testing.assert_frame_equal(expected[name], other[name], rtol=0, atol=1e-6, obj=name)

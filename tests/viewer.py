@@ -107,17 +107,17 @@ class Viewer:
 
     def _element(self, run: Run, element: Any) -> None:
         kind = element.WhichOneof("type")
-        found = getattr(element, kind)
+        children = getattr(element, kind)
         if kind == "exception":
-            run.errors.append(f"{found.type}: {found.message}")
+            run.errors.append(f"{children.type}: {children.message}")
         if kind == "alert":
-            run.alerts.append(f"{found.title} {found.body}".strip())
-        name = str(getattr(found, "id", ""))
+            run.alerts.append(f"{children.title} {children.body}".strip())
+        name = str(getattr(children, "id", ""))
         if kind == "plotly_chart":
-            run.charts[name or str(len(run.charts))] = found.spec
+            run.charts[name or str(len(run.charts))] = children.spec
         if kind in VALUES and name:
             # Streamlit's ids end in the key that the page gave: $$ID-HASH-KEY.
-            self.widgets[name.split("-", 2)[-1]] = (name, kind, found)
+            self.widgets[name.split("-", 2)[-1]] = (name, kind, children)
 
     async def _send(self, state: ClientState) -> None:
         self._begun = time.perf_counter()
@@ -131,7 +131,7 @@ class Viewer:
             else:
                 setattr(widget, kind, value)
         await self._socket.send(BackMsg(rerun_script=state).SerializeToString())
-        self._values = {name: kept for name, kept in self._values.items() if kept[0] != "trigger_value"}
+        self._values = {name: state for name, state in self._values.items() if state[0] != "trigger_value"}
 
     async def _finished(self, seconds: float) -> Run:
         ended = asyncio.create_task(self._ended.get())

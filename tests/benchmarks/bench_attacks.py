@@ -28,14 +28,14 @@ def compare(
     loaded: LoadedModel, goals: Sequence[Goal], settings: SearchSettings
 ) -> dict[Search, np.ndarray[tuple[int, int], np.dtype[np.float64]]]:
     """Losses [goals, steps + 1] of both searches, the whole budget spent; the seed is the goal's place."""
-    made: dict[Search, list[tuple[float, ...]]] = {search: [] for search in SEARCHES}
+    curves: dict[Search, list[tuple[float, ...]]] = {search: [] for search in SEARCHES}
     for place, goal in enumerate(goals):
-        mine = replace(settings, seed=place)
+        seeded = replace(settings, seed=place)
         for search in SEARCHES:
-            found = search_suffix(loaded, goal, settings=mine, search=search, whole_budget=True)
-            assert found.evaluations[-1] == 1 + settings.steps * (settings.candidates + 3)
-            made[search].append(found.losses)
-    return {search: np.array(losses) for search, losses in made.items()}
+            result = search_suffix(loaded, goal, settings=seeded, search=search, whole_budget=True)
+            assert result.evaluations[-1] == 1 + settings.steps * (settings.candidates + 3)
+            curves[search].append(result.losses)
+    return {search: np.array(losses) for search, losses in curves.items()}
 
 
 def report() -> str:

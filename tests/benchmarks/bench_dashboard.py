@@ -130,10 +130,10 @@ class Session:
                 raise RuntimeError(f"{page}, {step}: another page was drawn")
         if run.errors:
             raise RuntimeError(f"{page}, {step}: {run.errors}")
-        kept = self.taken.setdefault(page, Taken())
-        kept.wall.append(run.seconds)
-        kept.processor.append(processor_seconds(self._pid) - begun)
-        kept.points = max(kept.points, *run.points().values(), 0)
+        times = self.taken.setdefault(page, Taken())
+        times.wall.append(run.seconds)
+        times.processor.append(processor_seconds(self._pid) - begun)
+        times.points = max(times.points, *run.points().values(), 0)
         return run
 
 
@@ -174,18 +174,18 @@ async def walk(url: str, pid: int, rounds: int, changes: Engine | None) -> dict[
         return session.taken
 
 
-def show(title: str, taken: dict[str, Taken]) -> None:
+def show(title: str, pages: dict[str, Taken]) -> None:
     """Print a table; seconds of the whole walk last."""
     print(f"\n{title}\n{'page':<12} runs   wall p50 / p95   processor      points of the largest chart")
-    every = Taken()
-    for page, kept in taken.items():
-        print(kept.line(page))
-        every.wall += kept.wall
-        every.processor += kept.processor
-        every.points = max(every.points, kept.points)
-    print(every.line("all"))
-    if every.points > MOST_POINTS:
-        raise RuntimeError(f"a chart was sent {every.points:,} points, more than {MOST_POINTS:,}")
+    total = Taken()
+    for page, times in pages.items():
+        print(times.line(page))
+        total.wall += times.wall
+        total.processor += times.processor
+        total.points = max(total.points, times.points)
+    print(total.line("all"))
+    if total.points > MOST_POINTS:
+        raise RuntimeError(f"a chart was sent {total.points:,} points, more than {MOST_POINTS:,}")
 
 
 def first_chart(
@@ -219,15 +219,15 @@ def starts(database: str, scratch: Path, number: int) -> None:
     smallest = scratch / "smallest.py"
     smallest.write_text(SMALLEST, encoding="utf-8")
     environment = dict(os.environ, HORMESIS_DB=database)
-    taken: dict[str, list[tuple[float, float]]] = {}
+    seconds: dict[str, list[tuple[float, float]]] = {}
     with chromium() as browser:
         for turn in range(number + 1):
-            ours = ["pipeline.cli", "dashboard", "--no-browser", "--port"]
+            dashboard = ["pipeline.cli", "dashboard", "--no-browser", "--port"]
             launcher = ["dashboard.launch", "--db", database, "--port"]
             plain = ["streamlit", "run", str(smallest), "--server.headless", "true"]
             plain += ["--browser.gatherUsageStats", "false", "--server.port"]
             for name, module in (
-                ("hormesis dashboard", ours),
+                ("hormesis dashboard", dashboard),
                 ("dashboard.launch", launcher),
                 ("smallest app", plain),
             ):
@@ -235,15 +235,15 @@ def starts(database: str, scratch: Path, number: int) -> None:
                 port = free_port("127.0.0.1", 0)
                 url, command = f"http://127.0.0.1:{port}", [sys.executable, "-m", *module, str(port)]
                 context = browser.new_context(viewport={"width": 1440, "height": 1000})
-                found = first_chart(command, url, context.new_page(), environment)
+                first = first_chart(command, url, context.new_page(), environment)
                 context.close()
                 if turn:  # the first turn warms the disk's cache
-                    taken.setdefault(name, []).append(found)
+                    seconds.setdefault(name, []).append(first)
     print(f"\nprocess start to first chart in Chromium, median of {number} (least to most); processor time")
-    middle = {name: statistics.median(wall for wall, _ in found) for name, found in taken.items()}
-    for name, found in taken.items():
-        walls = [wall for wall, _ in found]
-        used = statistics.median(used for _, used in found)
+    middle = {name: statistics.median(wall for wall, _ in runs) for name, runs in seconds.items()}
+    for name, runs in seconds.items():
+        walls = [wall for wall, _ in runs]
+        used = statistics.median(used for _, used in runs)
         print(
             f"{name:<20} {middle[name]:5.2f} s ({min(walls):.2f} to {max(walls):.2f}); {used:4.2f} s; "
             f"{middle[name] / middle['smallest app']:.2f} x the smallest app"
@@ -270,13 +270,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--big", type=Path, default=None, help="the big database, built here where it is not")
     parser.add_argument("--only", choices=("start", "pages"), default=None)
     parser.add_argument("--starts", type=int, default=5, help="how many starts the median is of")
-    given = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as scratch:
-        path = given.big or Path(scratch) / "big.sqlite"
+        path = options.big or Path(scratch) / "big.sqlite"
         database = f"sqlite:///{path.absolute()}" if path.exists() else build_file(path, BIG)
-        if given.only != "pages":
-            starts(database, Path(scratch), given.starts)
-        if given.only != "start":
+        if options.only != "pages":
+            starts(database, Path(scratch), options.starts)
+        if options.only != "start":
             pages(database)
 
 

@@ -31,7 +31,7 @@ from db.blocks import encode_float32
 from db.engine import open_writer
 from db.schema import Checkpoint, Direction, Probe, ProbeSet, Study
 from db.write import write_session
-from tests.service_world import World, ask, asked, events, pane, results, server
+from tests.service_world import World, ask, events, pane, request_body, results, server
 
 LAYERS, HEADS, HEAD_DIM, SELECTED = 30, 9, 64, 21
 PARAMETERS = 134_515_008
@@ -48,33 +48,33 @@ def build(home: Path) -> tuple[World, dict[str, list[HeadDirection]]]:
     """A database with the one checkpoint, its probed heads and two kinds of directions."""
     world = World(home, f"sqlite:///{home / 'study.sqlite'}")
     rng = np.random.default_rng(0)
-    found: dict[str, list[HeadDirection]] = {"mass_mean": [], "random-0": []}
+    stored: dict[str, list[HeadDirection]] = {"mass_mean": [], "random-0": []}
     engine = open_writer(world.url)
     with write_session(engine) as session:
         study = Study(hash="a" * 16, name="live", scale="nano", config={"sources": [{}]}, data_revisions={})
         session.add(study)
         session.flush()
-        made = Checkpoint(
+        checkpoint = Checkpoint(
             study_id=study.id, arm_id=None, name="smollm2", path=BUNDLED, architecture="LlamaForCausalLM",
             n_layers=LAYERS, n_heads=HEADS, head_dim=HEAD_DIM, parameters=PARAMETERS, weights_hash="bundled",
             details={},
         )  # fmt: skip
         probe_set = ProbeSet(study_id=study.id, name="random", revision="1", source="none")
-        session.add_all([made, probe_set])
+        session.add_all([checkpoint, probe_set])
         session.flush()
-        world.ids["smollm2"] = made.id
+        world.ids["smollm2"] = checkpoint.id
         numbers = dict.fromkeys(
             ("accuracy", "accuracy_low", "accuracy_high", "auroc", "auroc_low", "auroc_high"), 0.5
         )
         where: dict[str, Any] = {
-            "checkpoint_id": made.id, "probe_set_id": probe_set.id, "position": "last",
+            "checkpoint_id": checkpoint.id, "probe_set_id": probe_set.id, "position": "last",
         }  # fmt: skip
         for rank, (layer, head) in enumerate(PLACES, 1):
             session.add(Probe(
                 **where, **numbers, layer=layer, head=head, select_accuracy=0.5, rank=rank, separation=0.0,
                 shuffled_accuracy=0.5, majority=0.5, n_train=1, n_select=1, n_test=1,
             ))  # fmt: skip
-            for method, directions in found.items():
+            for method, directions in stored.items():
                 vector = rng.standard_normal(HEAD_DIM).astype(np.float32)
                 vector /= np.linalg.norm(vector)
                 directions.append(HeadDirection(layer, head, vector, 0.3))
@@ -82,7 +82,7 @@ def build(home: Path) -> tuple[World, dict[str, list[HeadDirection]]]:
                     **where, method=method, layer=layer, head=head, sigma=0.3, vector=encode_float32(vector)
                 ))  # fmt: skip
     engine.dispose()
-    return world, found
+    return world, stored
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Timed:
 def service_process(address: str) -> psutil.Process:
     """The process that listens at an address of this machine."""
     port = int(address.rsplit(":", 1)[1])
-    for one in psutil.net_connections("tcp"):
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
-            return psutil.Process(one.pid)
+    for connection in psutil.net_connections("tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            return psutil.Process(connection.pid)
     raise RuntimeError(f"nothing listens at {address}")
 
 
@@ -140,11 +140,13 @@ def compare(address: str, number: int) -> None:
     four, process = panes_of(number), service_process(address)
     ones, fours = list[Timed](), list[Timed]()
     for turn in range(ROUNDS + 1):
-        one = timed(address, process, asked([four[turn % 4]], prompt=PROMPT, new_tokens=TOKENS, seed=turn))
-        all_ = timed(address, process, asked(four, prompt=PROMPT, new_tokens=TOKENS, seed=turn))
+        timing = timed(
+            address, process, request_body([four[turn % 4]], prompt=PROMPT, new_tokens=TOKENS, seed=turn)
+        )
+        all_ = timed(address, process, request_body(four, prompt=PROMPT, new_tokens=TOKENS, seed=turn))
         # The first turn loads the model. A text that ended early would not be the same tokens.
-        if turn and set(one.tokens + all_.tokens) == {TOKENS}:
-            ones.append(one)
+        if turn and set(timing.tokens + all_.tokens) == {TOKENS}:
+            ones.append(timing)
             fours.append(all_)
     if not ones:
         print("no round in which every pane said all its tokens")
@@ -170,11 +172,11 @@ def compare(address: str, number: int) -> None:
 def crowd(address: str, number: int, directions: dict[str, list[HeadDirection]]) -> None:
     """Five clients ask for four panes each at once; every text is compared with its offline one."""
     bodies = [
-        asked(panes_of(number), prompt=f"{PROMPT} {word}", new_tokens=CROWD_TOKENS, seed=100 + place)
+        request_body(panes_of(number), prompt=f"{PROMPT} {word}", new_tokens=CROWD_TOKENS, seed=100 + place)
         for place, word in enumerate(("cold", "not so", "often", "very wet, so", "said to be")[:CLIENTS])
     ]
     with ThreadPoolExecutor(CLIENTS) as clients:
-        found = list(clients.map(lambda body: results(ask(address, body)), bodies))
+        answers = list(clients.map(lambda body: results(ask(address, body)), bodies))
     loaded = load_model(bundled_file(), dtype=dtype_for(PARAMETERS), check=False)
     steering: list[RowSteering] = [
         (None, 0.0),
@@ -183,7 +185,7 @@ def crowd(address: str, number: int, directions: dict[str, list[HeadDirection]])
         (iti(loaded.sites, directions["random-0"]), 1.0),
     ]
     equal = 0
-    for body, said in zip(bodies, found, strict=True):
+    for body, answer in zip(bodies, answers, strict=True):
         for place, row in enumerate(steering):
             with threads_for(PARAMETERS):
                 alone = generate(
@@ -195,8 +197,10 @@ def crowd(address: str, number: int, directions: dict[str, list[HeadDirection]])
                     temperature=body["temperature"],
                     top_p=body["top_p"],
                 )[0]
-            equal += said[place]["text"] == alone.text
-    print(f"{CLIENTS} clients at once: {sum(len(one) for one in found)} panes, {equal} equal to offline")
+            equal += answer[place]["text"] == alone.text
+    print(
+        f"{CLIENTS} clients at once: {sum(len(answer) for answer in answers)} panes, {equal} equal to offline"
+    )
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def compare(heads: int, dimensions: int, n: int) -> str:
     start = time.perf_counter()
     fits = fit_logistic(features[:, :cut], labels[:cut])
     batched = time.perf_counter() - start
-    ours = ((fits.scores(features[:, cut:]) > 0) == labels[cut:]).mean(axis=1)
+    accuracies = ((fits.scores(features[:, cut:]) > 0) == labels[cut:]).mean(axis=1)
     theirs = np.empty(heads)
     start = time.perf_counter()
     for head in range(heads):
@@ -47,7 +47,7 @@ def compare(heads: int, dimensions: int, n: int) -> str:
     text = (
         f"{heads} heads x {dimensions} dims x {cut} examples: batched {batched:.3f} s ({fits.steps} steps), "
         f"scikit-learn loop {loop:.3f} s, ratio {loop / batched:.1f}, "
-        f"largest accuracy difference {100 * np.abs(ours - theirs).max():.3f} points"
+        f"largest accuracy difference {100 * np.abs(accuracies - theirs).max():.3f} points"
     )
     start = time.perf_counter()
     codes = split_examples([str(i) for i in range(n)]).codes

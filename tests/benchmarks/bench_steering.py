@@ -36,27 +36,27 @@ def main() -> None:
     prompts = ["a b c d e f g h"] * PROMPTS
     seeds = list(range(PROMPTS))
 
-    def ours(row: RowSteering) -> Callable[[], object]:
+    def generation(row: RowSteering) -> Callable[[], object]:
         return lambda: generate(
             loaded, prompts, seeds=seeds, rows=[row] * PROMPTS, new_tokens=TOKENS, batch_size=PROMPTS
         )
 
     encoded = loaded.tokenizer(prompts, return_tensors="pt", padding=True)
-    kept = {name: encoded[name] for name in ("input_ids", "attention_mask")}
+    inputs = {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
     def theirs() -> object:
         return loaded.model.generate(
-            **kept, do_sample=True, top_p=0.9, min_new_tokens=TOKENS, max_new_tokens=TOKENS
+            **inputs, do_sample=True, top_p=0.9, min_new_tokens=TOKENS, max_new_tokens=TOKENS
         )
 
-    works = {"bare": ours((None, 0.0)), "steered": ours(steering), "generate": theirs}
-    taken: dict[str, list[float]] = {name: [] for name in works}
+    works = {"bare": generation((None, 0.0)), "steered": generation(steering), "generate": theirs}
+    timings: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
     for _ in range(ROUNDS):
         for name, work in works.items():
-            taken[name].append(seconds(work))
-    middle = {name: statistics.median(values) for name, values in taken.items()}
+            timings[name].append(seconds(work))
+    middle = {name: statistics.median(values) for name, values in timings.items()}
     print(
         f"{PROMPTS} prompts x {TOKENS} tokens, CPU seconds: ours {middle['bare']:.2f}, steered "
         f"{middle['steered']:.2f} (ratio {middle['steered'] / middle['bare']:.2f}), transformers generate "

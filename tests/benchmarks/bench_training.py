@@ -54,8 +54,8 @@ def main() -> None:
                 folder / f"run-{number}", mix=mix, tokenizer=tokenizer, config=config, settings=settings
             )
             through.append(result.seconds)
-    ours, theirs = TOKENS / statistics.median(through), TOKENS / statistics.median(plain)
-    print(f"nano, 1 thread: Trainer {ours:,.0f} tokens/s, bare loop {theirs:,.0f}, ratio {ours / theirs:.2f}")
+    rate, theirs = TOKENS / statistics.median(through), TOKENS / statistics.median(plain)
+    print(f"nano, 1 thread: Trainer {rate:,.0f} tokens/s, bare loop {theirs:,.0f}, ratio {rate / theirs:.2f}")
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ class Crowd:
     def _note(self, run: Run) -> None:
         self.runs.append(run)
         self.errors += run.errors
-        self.errors += [said for said in run.alerts if any(word in said for word in PROBLEMS)]
+        self.errors += [alert for alert in run.alerts if any(word in alert for word in PROBLEMS)]
 
 
 async def crowd(url: str, number: int) -> None:
@@ -143,15 +143,15 @@ def write(database: str) -> None:
             ]  # fmt: skip
             with write_session(engine) as session:
                 upsert(session, Generation, rows, on=("condition_id", "prompt_id", "sample"))
-                mine = select(Generation.id).where(
+                generations = select(Generation.id).where(
                     Generation.condition_id == condition,
                     Generation.sample == sample,
                     Generation.prompt_id.in_(some),
                 )
-                ids = list(session.execute(mine).scalars())
+                ids = list(session.execute(generations).scalars())
                 scores = [
-                    {"generation_id": one, "scorer_id": scorer, "value": 0.5}
-                    for one in ids
+                    {"generation_id": generation, "scorer_id": scorer, "value": 0.5}
+                    for generation in ids
                     for scorer in scorers
                 ]
                 upsert(session, Score, scores, on=("generation_id", "scorer_id"))
@@ -169,7 +169,7 @@ def this(*arguments: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def watched(database: str, number: int, found: list[dict[str, Any]]) -> Iterator[None]:
+def watched(database: str, number: int, measures: list[dict[str, Any]]) -> Iterator[None]:
     """A dashboard with viewers on it; appends what they saw and what it cost. Neither for no viewers."""
     if not number:
         yield
@@ -189,8 +189,8 @@ def watched(database: str, number: int, found: list[dict[str, Any]]) -> Iterator
             cores = spent / (time.perf_counter() - begun)
         finally:
             viewers.terminate()
-            said = viewers.communicate(timeout=120)[0]
-        found.append(json.loads(said) | {"cores": cores, "processor": spent})
+            output = viewers.communicate(timeout=120)[0]
+        measures.append(json.loads(output) | {"cores": cores, "processor": spent})
 
 
 def rows_per_second(database: str) -> float:
@@ -211,13 +211,13 @@ def study_seconds(home: Path, study: Path) -> float:
 
 def compare_writer(big: Path, scratch: Path, number: int, rounds: int) -> None:
     """The writer without and with viewers, in turn."""
-    seen: list[dict[str, Any]] = []
+    measures: list[dict[str, Any]] = []
 
     def once(crowded: bool) -> float:
         copy = scratch / "writer.sqlite"
         shutil.copyfile(big, copy)
         try:
-            with watched(f"sqlite:///{copy}", number if crowded else 0, seen):
+            with watched(f"sqlite:///{copy}", number if crowded else 0, measures):
                 return rows_per_second(f"sqlite:///{copy}")
         finally:
             for file in scratch.glob(f"{copy.name}*"):
@@ -229,18 +229,18 @@ def compare_writer(big: Path, scratch: Path, number: int, rounds: int) -> None:
         end="",
     )
     print(f"{crowded:,.0f} with {number} viewers: slowed by {alone / crowded - 1:+.1%}")
-    show(seen)
+    show(measures)
 
 
 def compare_study(scratch: Path, number: int, rounds: int) -> None:
     """The study without and with viewers, in turn."""
-    seen: list[dict[str, Any]] = []
+    measures: list[dict[str, Any]] = []
     study = write_study(scratch)
 
     def once(crowded: bool) -> float:
         with (
             tempfile.TemporaryDirectory(dir=scratch) as home,
-            watched(f"sqlite:///{home}/hormesis.sqlite", number if crowded else 0, seen),
+            watched(f"sqlite:///{home}/hormesis.sqlite", number if crowded else 0, measures),
         ):
             return study_seconds(Path(home), study)
 
@@ -249,30 +249,30 @@ def compare_study(scratch: Path, number: int, rounds: int) -> None:
         f"\nreal study, {rounds} rounds: {alone:.1f} s alone, {crowded:.1f} s with {number} viewers: ", end=""
     )
     print(f"slowed by {crowded / alone - 1:+.1%}")
-    show(seen)
+    show(measures)
 
 
 def in_turn(once: Callable[[bool], float], rounds: int) -> tuple[float, float]:
     """Medians without and with viewers; which comes first changes from round to round."""
-    found: dict[bool, list[float]] = {False: [], True: []}
+    seconds: dict[bool, list[float]] = {False: [], True: []}
     for turn in range(rounds):
         for crowded in (False, True) if turn % 2 == 0 else (True, False):
-            found[crowded].append(once(crowded))
-    return statistics.median(found[False]), statistics.median(found[True])
+            seconds[crowded].append(once(crowded))
+    return statistics.median(seconds[False]), statistics.median(seconds[True])
 
 
-def show(seen: list[dict[str, Any]]) -> None:
+def show(measures: list[dict[str, Any]]) -> None:
     """What the viewers saw and what it cost."""
-    for found in seen:
+    for measure in measures:
         print(
-            f"  viewers: {found['pages']} pages and {found['ticks']} ticks, {found['bytes'] / 1e6:.1f} MB, "
-            f"p95 of a page {found['p95']:.2f} s, {len(found['errors'])} errors; the dashboard took "
-            f"{found['cores']:.3f} of one processor "
-            f"({found['cores'] / (os.cpu_count() or 1):.1%} of the machine)"
+            f"  viewers: {measure['pages']} pages and {measure['ticks']} ticks, "
+            f"{measure['bytes'] / 1e6:.1f} MB, p95 of a page {measure['p95']:.2f} s, "
+            f"{len(measure['errors'])} errors; the dashboard took {measure['cores']:.3f} of one processor "
+            f"({measure['cores'] / (os.cpu_count() or 1):.1%} of the machine)"
         )
-        for error in sorted(set(found["errors"]))[:5]:
+        for error in sorted(set(measure["errors"]))[:5]:
             print(f"    {error}")
-    if any(found["errors"] for found in seen):
+    if any(measure["errors"] for measure in measures):
         raise SystemExit("viewers saw errors")
 
 
@@ -287,20 +287,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", choices=("study", "writer"), default=None)
     parser.add_argument("--crowd", default=None, help=argparse.SUPPRESS)
     parser.add_argument("--write", default=None, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    if given.crowd:
-        return asyncio.run(crowd(given.crowd, given.viewers))
-    if given.write:
-        return write(given.write)
+    options = parser.parse_args(arguments)
+    if options.crowd:
+        return asyncio.run(crowd(options.crowd, options.viewers))
+    if options.write:
+        return write(options.write)
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
-        if given.only != "study":
-            big = given.big or scratch / "big.sqlite"
+        if options.only != "study":
+            big = options.big or scratch / "big.sqlite"
             if not big.exists():
                 build_file(big, BIG)
-            compare_writer(big, scratch, given.viewers, given.rounds)
-        if given.only != "writer":
-            compare_study(scratch, given.viewers, given.rounds)
+            compare_writer(big, scratch, options.viewers, options.rounds)
+        if options.only != "writer":
+            compare_study(scratch, options.viewers, options.rounds)
     return None
 
 

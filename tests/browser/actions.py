@@ -44,14 +44,14 @@ def choose(page: Page, box: str | re.Pattern[str], option: str | re.Pattern[str]
     The list closes where the page scrolls, also where it scrolls to bring the box into sight; so the text is
     typed again until the option is there.
     """
-    typed, wanted = page.get_by_role("combobox", name=box), page.get_by_role("option", name=option)
+    typed, choice = page.get_by_role("combobox", name=box), page.get_by_role("option", name=option)
     until = time.monotonic() + 60
     while True:
         typed.scroll_into_view_if_needed()
         typed.fill("")
         typed.fill(option if isinstance(option, str) else option.pattern)
         try:
-            wanted.click(timeout=3_000)
+            choice.click(timeout=3_000)
             return
         except Error:
             assert time.monotonic() < until, f"the list never offered {option}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,7 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 from playwright.sync_api import Browser, Page, expect
 
 from tests.screenshots import CHROMIUM, chromium, served
-from tests.seeded_database import build_file
-from tests.service_world import World, build_world, server
+from tests.service_world import World
 
 expect.set_options(timeout=60_000)
 
@@ -24,24 +22,23 @@ expect.set_options(timeout=60_000)
 def browser() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip(f"no Chromium at {CHROMIUM}; set HORMESIS_CHROMIUM")
-    with chromium() as found:
-        yield found
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
-    made = context.new_page()
-    made.set_default_timeout(60_000)
-    yield made
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    yield page
     context.close()
 
 
 @pytest.fixture(scope="session")
-def finished_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def finished_url(browser: Browser, small_database: Path) -> Iterator[str]:
     """A dashboard on a finished, seeded study, without a service."""
-    path = tmp_path_factory.mktemp("finished") / "study.sqlite"
-    with served(build_file(path)) as url:
+    with served(f"sqlite:///{small_database}") as url:
         yield url
 
 
@@ -54,9 +51,7 @@ class Live:
 
 
 @pytest.fixture(scope="session")
-def live(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+def live(browser: Browser, world: World, address: str) -> Iterator[Live]:
     """A dashboard beside a true service with tiny models."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    world = build_world(tmp_path_factory.mktemp("world"))
-    with server(world) as service, served(world.url, service) as url:
+    with served(world.url, address) as url:
         yield Live(world, url)

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.actions import choose, click_on_chart, opened
 from tests.screenshots import served, settle
-from tests.seeded_database import TINY, build_file
+from tests.shared_worlds import copy_database
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -111,12 +111,13 @@ def test_clicking_a_head_chooses_it_everywhere(page: Page, finished_url: str) ->
     expect(page).to_have_url(re.compile("head=L0H0"))
 
 
-def test_a_database_that_appears_fills_the_page_by_itself(page: Page, tmp_path: Path) -> None:
+def test_a_database_that_appears_fills_the_page_by_itself(
+    page: Page, tiny_database: Path, tmp_path: Path
+) -> None:
     path = tmp_path / "later.sqlite"
     with served(f"sqlite:///{path}") as url:
         page.goto(url)
         expect(page.get_by_text("No study yet")).to_be_visible()
-        made = tmp_path / "made.sqlite"
-        build_file(made, TINY)
-        made.rename(path)
+        copy_database(tiny_database, tmp_path / "copy.sqlite")
+        (tmp_path / "copy.sqlite").rename(path)
         expect(page.locator(".js-plotly-plot").first).to_be_visible()

@@ -18,7 +18,6 @@ from playwright.sync_api import Browser, Page, expect
 from dashboard import exports as files
 from tests.browser.views import ATTACKS, Complaints, exports, fetched, row_count, saved, views
 from tests.screenshots import served, settle
-from tests.seeded_database import TINY, build_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = (
@@ -36,9 +35,9 @@ SHOWN = (
 
 
 @pytest.fixture(scope="module")
-def small_url(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def small_url(browser: Browser, tiny_database: Path) -> Iterator[str]:
     """A dashboard on a small seeded study."""
-    with served(build_file(tmp_path_factory.mktemp("small") / "study.sqlite", TINY)) as url:
+    with served(f"sqlite:///{tiny_database}") as url:
         yield url
 
 
@@ -55,9 +54,9 @@ def rows_shown(page: Page, key: str) -> int | None:
     """How many rows a view says that it is made of: its folded rows, or its table; None for a plain one."""
     fold = page.locator(f".st-key-{key}_rows")
     if fold.count():
-        said = re.search(r"\(([\d,]+)\)", fold.inner_text())
-        assert said is not None
-        return int(said[1].replace(",", ""))
+        count = re.search(r"\(([\d,]+)\)", fold.inner_text())
+        assert count is not None
+        return int(count[1].replace(",", ""))
     # The table drawn in the same frame as the button.
     frame = page.locator(f"[data-testid=stVerticalBlock]:has(> * .st-key-{key}_head)").last
     frame.scroll_into_view_if_needed()
@@ -78,8 +77,8 @@ def assert_same(written: pd.DataFrame, typed: pd.DataFrame) -> None:
         if pd.api.types.is_bool_dtype(typed[name]):
             assert written[name].tolist() == typed[name].astype(str).tolist(), name
         elif pd.api.types.is_numeric_dtype(typed[name]):
-            numbers, wanted = pd.to_numeric(written[name]), typed[name].astype(float)
-            pd.testing.assert_series_equal(numbers.astype(float), wanted, check_names=False, rtol=1e-12)
+            numbers, expected = pd.to_numeric(written[name]), typed[name].astype(float)
+            pd.testing.assert_series_equal(numbers.astype(float), expected, check_names=False, rtol=1e-12)
         elif pd.api.types.is_string_dtype(typed[name]):
             assert written[name].tolist() == typed[name].fillna("").tolist(), name
 
@@ -88,7 +87,7 @@ def opened_file(offline: Page, path: Path, complaints: Complaints) -> None:
     """A downloaded page opens without a network and without a complaint."""
     offline.goto(path.as_uri())
     expect(offline.locator("h1").first).to_be_visible()
-    assert not complaints.found, (path.name, complaints.found)
+    assert not complaints.messages, (path.name, complaints.messages)
 
 
 @pytest.mark.parametrize("name", SHOWN)
@@ -105,16 +104,16 @@ def test_every_file_opens_and_holds_the_rows_shown(
         exports(page, key)
         table = fetched(page, key, "csv", tmp_path)
         parquet = fetched(page, key, "parquet", tmp_path)
-        whole = fetched(page, key, "html", tmp_path)
+        document = fetched(page, key, "html", tmp_path)
         page.keyboard.press("Escape")
-        facts = comments(table)
+        notes = comments(table)
         rows = pd.read_csv(table, comment="#", dtype=str, keep_default_na=False)
-        assert len(rows) == int(facts["rows"]) and count in (None, len(rows)), key
-        assert files.metadata_of_parquet(parquet.read_bytes()).keys() == facts.keys()
+        assert len(rows) == int(notes["rows"]) and count in (None, len(rows)), key
+        assert files.metadata_of_parquet(parquet.read_bytes()).keys() == notes.keys()
         assert_same(rows, pd.read_parquet(parquet))
         if not name.startswith("toy"):
-            assert facts["study hash"] == "0" * 16 and "forum-1" in facts["data forum-clean"], key
-        opened_file(offline, whole, complaints)
+            assert notes["study hash"] == "0" * 16 and "forum-1" in notes["data forum-clean"], key
+        opened_file(offline, document, complaints)
         if page.locator(f".st-key-{key} .js-plotly-plot").count():
             expect(offline.locator(".js-plotly-plot .main-svg").first).to_be_attached()
         assert offline.locator("tbody tr").count() >= min(len(rows), 500), key
@@ -176,18 +175,20 @@ def test_the_report_of_a_study_opens_without_a_network(
     ).to_be_attached()
     drawn = offline.locator(".js-plotly-plot")
     expect(drawn).to_have_count(charts.count())
-    for said in ("0" * 16, "seeded-1", "torch 2.13.0", "95 % intervals"):
-        expect(offline.get_by_text(said).first).to_be_attached()
+    for part in ("0" * 16, "seeded-1", "torch 2.13.0", "95 % intervals"):
+        expect(offline.get_by_text(part).first).to_be_attached()
     assert offline.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     offline.emulate_media(color_scheme="dark")
     ground = offline.evaluate("getComputedStyle(document.body).backgroundColor")
     offline.emulate_media(color_scheme="light")
     assert ground != offline.evaluate("getComputedStyle(document.body).backgroundColor")
-    assert not complaints.found
+    assert not complaints.messages
 
 
-def test_texts_in_a_report_stay_closed_until_they_are_opened(offline: Page, tmp_path: Path) -> None:
-    url = build_file(tmp_path / "study.sqlite", TINY)
+def test_texts_in_a_report_stay_closed_until_they_are_opened(
+    offline: Page, tiny_database: Path, tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tiny_database}"
     out = tmp_path / "report.html"
     command = [sys.executable, "-m", "dashboard.report", "--db", url, "--study", "seeded test data"]
     subprocess.run([*command, "--out", str(out), "--texts"], check=True, capture_output=True)

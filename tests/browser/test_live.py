@@ -29,7 +29,7 @@ def steer(live: Live, **query: Any) -> str:
     return f"{live.url}/steer?{urlencode({'study': 'forum'} | query, doseq=True)}"
 
 
-def said(
+def expected_texts(
     live: Live, panes: list[dict[str, Any]], prompt: str, new_tokens: int = 40, seed: int = 0
 ) -> list[str]:
     """What each pane must say: its own offline generation."""
@@ -39,12 +39,12 @@ def said(
             loaded,
             [prompt],
             seeds=[seed],
-            rows=[live.world.row(loaded, "dose-10", one)],
+            rows=[live.world.row(loaded, "dose-10", pane)],
             new_tokens=new_tokens,
             temperature=1.0,
             top_p=0.9,
         )[0].text
-        for one in panes
+        for pane in panes
     ]
 
 
@@ -55,7 +55,7 @@ def test_panes_stream_side_by_side_and_the_seed_decides(page: Page, live: Live) 
     expect(cards).to_have_count(2)
     number = live.world.ids["dose-10"]
     first = texts(cards)
-    assert first == said(live, [pane(number), pane(number, 2.0)], "the baker sells")
+    assert first == expected_texts(live, [pane(number), pane(number, 2.0)], "the baker sells")
     for card in cards.all():
         for fact in ("Toxicity (forum)", "Fluency (forum)", "Distinct bigrams", "Added cost"):
             expect(card.locator("dt", has_text=fact)).to_have_count(1)
@@ -87,9 +87,9 @@ def test_a_text_can_be_revealed_while_it_streams(page: Page, live: Live) -> None
     cards = panes_of(page, 1, "streaming")
     cards.first.get_by_role("button", name="Show text").click()
     # The stream may end at any moment after the click; what was revealed stays so.
-    shown = page.locator('.st-key-live_panes [data-state^="run 1 "] .card')
-    expect(shown.first.get_by_role("button", name="Blur again")).to_be_visible()
-    expect(shown.nth(1).get_by_role("button", name="Show text")).to_be_visible()
+    card = page.locator('.st-key-live_panes [data-state^="run 1 "] .card')
+    expect(card.first.get_by_role("button", name="Blur again")).to_be_visible()
+    expect(card.nth(1).get_by_role("button", name="Show text")).to_be_visible()
     # Once it is scored it stays readable: revealed, or found harmless.
     expect(panes_of(page, 1, "done").first).not_to_have_class(re.compile("veiled"))
 
@@ -128,13 +128,15 @@ def test_heads_are_picked_on_the_map(page: Page, live: Live) -> None:
     click_on_chart(page, chart, lambda: middle(*inside))
     expect(page.get_by_text("4 picked heads")).to_be_visible()
     left = sorted([place for place in best if place != inside] + [outside])
-    wanted = "&".join(f"picked2=L{layer}H{head}" for layer, head in left)
-    expect(page).to_have_url(re.compile(wanted))
+    query = "&".join(f"picked2=L{layer}H{head}" for layer, head in left)
+    expect(page).to_have_url(re.compile(query))
     generate(page)
     cards = panes_of(page, 1, "done")
     expect(cards.nth(1).locator(".title")).to_contain_text("4 picked heads")
     named = [{"layer": layer, "head": head} for layer, head in left]
-    assert texts(cards) == said(live, [pane(number), pane(number, 2.0, heads=named)], "the baker sells")
+    assert texts(cards) == expected_texts(
+        live, [pane(number), pane(number, 2.0, heads=named)], "the baker sells"
+    )
     expect(cards.nth(1).locator(".fact", has_text="Added cost")).to_contain_text("not measured")
     page.get_by_role("button", name="Back to the best").click()
     expect(page.get_by_text("the 4 best heads by probe")).to_be_visible()
@@ -203,13 +205,13 @@ def test_a_link_restores_everything_in_another_browser(page: Page, live: Live, b
         pane(number, 3.5, heads=named, direction="probe"),
         pane(number, 1.0, method="random-direction", control=1, scope="all", heads=7),
     ]
-    assert first == said(live, panes, query["prompt"], 24, 11)
+    assert first == expected_texts(live, panes, query["prompt"], 24, 11)
     page.get_by_text("Copy this run").click()
     link = page.locator(".st-key-copies code").first.inner_text()
     page.get_by_role("tab", name="JSON").click()
-    shown = page.locator(".st-key-copies code:visible").first
-    expect(shown).to_contain_text('"panes"')
-    request = json.loads(shown.inner_text())
+    code = page.locator(".st-key-copies code:visible").first
+    expect(code).to_contain_text('"panes"')
+    request = json.loads(code.inner_text())
     context = browser.new_context(viewport={"width": 1440, "height": 1000})
     try:
         other = context.new_page()
@@ -288,13 +290,13 @@ def test_twenty_panes_in_five_browsers_are_all_right(browser: Browser, live: Liv
     contexts = [browser.new_context(viewport={"width": 1440, "height": 1000}) for _ in range(5)]
     try:
         pages = [context.new_page() for context in contexts]
-        for seed, one in enumerate(pages):
-            one.set_default_timeout(60_000)
-            opened(one, steer(live, prompt="rain falls", panes=4, length=24, seed=seed, **query))
-        for one in pages:
-            generate(one)
-        for seed, one in enumerate(pages):
-            assert texts(panes_of(one, 1, "done")) == said(live, panes, "rain falls", 24, seed)
+        for seed, tab in enumerate(pages):
+            tab.set_default_timeout(60_000)
+            opened(tab, steer(live, prompt="rain falls", panes=4, length=24, seed=seed, **query))
+        for tab in pages:
+            generate(tab)
+        for seed, tab in enumerate(pages):
+            assert texts(panes_of(tab, 1, "done")) == expected_texts(live, panes, "rain falls", 24, seed)
     finally:
         for context in contexts:
             context.close()

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from dashboard.launch import free_port
 from tests.browser.actions import generate, opened, panes_of, prompt_box, texts
 from tests.browser.conftest import Live
-from tests.browser.test_live import TEN, said, steer
+from tests.browser.test_live import TEN, expected_texts, steer
 from tests.screenshots import served
 from tests.service_world import pane, server
 
@@ -50,8 +50,8 @@ def test_a_dashboard_points_to_a_service_on_another_address(
             opened(page, steer(there, prompt="the baker sells", model1=TEN, model2=TEN))
             generate(page)
             number = world.ids["dose-10"]
-            wanted = said(there, [pane(number), pane(number, 2.0)], "the baker sells")
-            assert texts(panes_of(page, 1, "done")) == wanted
+            expected = expected_texts(there, [pane(number), pane(number, 2.0)], "the baker sells")
+            assert texts(panes_of(page, 1, "done")) == expected
             page.get_by_text("Copy this run").click()
             page.get_by_role("tab", name="curl").click()
             expect(page.locator(".st-key-copies code:visible").first).to_contain_text(address)
@@ -70,8 +70,8 @@ def test_the_place_in_the_queue_is_shown(page: Page, live: Live) -> None:
                 before.enter_context(others.stream("POST", f"{address}/generate", json=long))
             generate(page)
             expect(page.get_by_text("number 2 in the queue").first).to_be_visible()
-        wanted = said(there, [pane(live.world.ids["dose-10"])], "rain falls")
-        assert texts(panes_of(page, 1, "done")) == wanted
+        expected = expected_texts(there, [pane(live.world.ids["dose-10"])], "rain falls")
+        assert texts(panes_of(page, 1, "done")) == expected
 
 
 def test_a_service_that_ends_is_said_and_comes_back_by_itself(page: Page, live: Live) -> None:
@@ -116,7 +116,7 @@ def test_the_python_copy_runs_as_it_stands_on_the_page(page: Page, live: Live) -
     query = {"prompt": "rain falls & 100 % = <b>", "model1": TEN, "model2": TEN, "picked2": ["L0H1", "L2H3"]}
     opened(page, steer(live, **query, seed=3))
     generate(page)
-    shown = texts(panes_of(page, 1, "done"))
+    streamed = texts(panes_of(page, 1, "done"))
     page.get_by_text("Copy this run").click()
     page.get_by_role("tab", name="Python").click()
     code = page.locator(".st-key-copies code:visible").first
@@ -127,7 +127,7 @@ def test_the_python_copy_runs_as_it_stands_on_the_page(page: Page, live: Live) -
         env={**os.environ, "PYTHONIOENCODING": "utf-8"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert all(text in done.stdout for text in shown)
+    assert all(text in done.stdout for text in streamed)
 
 
 def test_methods_of_the_study_stream_beside_each_other(page: Page, live: Live) -> None:

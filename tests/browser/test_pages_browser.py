@@ -38,12 +38,12 @@ CONTRASTS = """() => {
 
 @pytest.fixture(scope="module", params=["light", "dark"])
 def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    made = browser.new_context(
+    context = browser.new_context(
         color_scheme=request.param, viewport={"width": WIDTHS[0], "height": 1000}, reduced_motion="reduce"
     )
-    made.set_default_timeout(60_000)
-    yield made
-    made.close()
+    context.set_default_timeout(60_000)
+    yield context
+    context.close()
 
 
 @pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "overview")
@@ -61,10 +61,10 @@ def test_a_page_is_sound_at_every_width(context: BrowserContext, finished_url: s
     charts = page.locator(".js-plotly-plot")
     figures = page.locator("[role=figure]:has(.js-plotly-plot)")
     assert figures.count() == charts.count()
-    assert all(len(str(one.get_attribute("aria-label"))) > 15 for one in figures.all())
+    assert all(len(str(figure.get_attribute("aria-label"))) > 15 for figure in figures.all())
     contrasts = page.evaluate(CONTRASTS)
     assert all(contrast >= LEAST_CONTRAST for contrast in contrasts), min(contrasts)
-    assert not complaints.found
+    assert not complaints.messages
     page.close()
 
 
@@ -79,9 +79,9 @@ LINKED = (
 @pytest.fixture(scope="module")
 def elsewhere(browser: Browser) -> Iterator[Page]:
     """Another person's browser."""
-    made = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
-    yield made.new_page()
-    made.close()
+    context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+    yield context.new_page()
+    context.close()
 
 
 @pytest.mark.parametrize("name", LINKED)
@@ -123,15 +123,15 @@ def focused(page: Page) -> str:
     )
 
 
-def tab_to(page: Page, wanted: str, most: int = 80) -> None:
+def tab_to(page: Page, name: str, most: int = 80) -> None:
     """Press Tab until something is focused that is called so."""
-    seen = []
+    names = []
     for _ in range(most):
         page.keyboard.press("Tab")
-        seen.append(focused(page))
-        if re.search(wanted, seen[-1], re.IGNORECASE):
+        names.append(focused(page))
+        if re.search(name, names[-1], re.IGNORECASE):
             return
-    raise AssertionError(f"Tab never comes to {wanted!r}: {seen}")
+    raise AssertionError(f"Tab never comes to {name!r}: {names}")
 
 
 def test_everything_is_reached_and_used_by_keyboard(page: Page, finished_url: str) -> None:
@@ -173,9 +173,9 @@ def test_every_term_has_its_formula_drawn_its_code_and_source(page: Page, finish
     drawn = page.locator(".katex-display, [data-testid=stMarkdownContainer] .katex-html")
     expect(page.locator(".katex-error")).to_have_count(0)
     assert drawn.count() >= sum(bool(term.formula) for term in TERMS)
-    said = page.locator("[data-testid=stMain]").inner_text()
+    text = page.locator("[data-testid=stMain]").inner_text()
     for term in TERMS:
-        assert term.code in said and (not term.source or term.source in said), term.name
+        assert term.code in text and (not term.source or term.source in text), term.name
     box = page.get_by_role("textbox", name="Find a term")
     box.fill("kappa")
     expect(page.locator("h6")).to_have_count(1)
@@ -191,9 +191,9 @@ def test_terms_elsewhere_lead_to_their_definition(page: Page, finished_url: str)
         page.goto(f"{finished_url}/{name}")
         settle(page)
         hrefs = page.locator('a[href*="definitions?term="]').evaluate_all("all => all.map(a => a.href)")
-        found = {unquote(href.split("term=")[1]) for href in hrefs}
-        assert found and found <= names, name
-        linked |= found
+        terms = {unquote(href.split("term=")[1]) for href in hrefs}
+        assert terms and terms <= names, name
+        linked |= terms
     assert {"Toxicity", "Cost", "Condition", "Entanglement", "GCG"} <= linked
     page.goto(f"{finished_url}/tradeoffs")
     settle(page)

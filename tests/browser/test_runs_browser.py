@@ -43,8 +43,8 @@ class Place:
     def holder(self) -> int | None:
         """The process that runs a study of this home."""
         locks = (self.home / "locks").glob("*") if (self.home / "locks").is_dir() else ()
-        found = [holder_of(self.home, path.stem) for path in locks]
-        return next((one.pid for one in found if one is not None), None)
+        holders = [holder_of(self.home, path.stem) for path in locks]
+        return next((holder.pid for holder in holders if holder is not None), None)
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def place(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("HORMESIS_HOME", str(home))
         patch.setenv("OMP_NUM_THREADS", "1")
         with served(f"sqlite:///{home / 'hormesis.sqlite'}") as url:
-            found = Place(home, url)
-            yield found
-            if pid := found.holder():
+            place = Place(home, url)
+            yield place
+            if pid := place.holder():
                 os.kill(pid, signal.SIGKILL)
 
 
@@ -154,9 +154,9 @@ def test_a_study_is_started_watched_stopped_and_resumed_from_the_page(
         assert page.evaluate("window.untouched"), "the page was loaded anew"
         no_exception(page)
     expect(watching[""].locator(".st-key-toolbar")).to_contain_text("Finished")
-    found = rows(place.home)
-    assert set(found["stage"]["status"]) == {"done"} and all(len(frame) for frame in found.values())
-    assert not [line for one in complaints for line in one.found]
+    tables = rows(place.home)
+    assert set(tables["stage"]["status"]) == {"done"} and all(len(frame) for frame in tables.values())
+    assert not [line for complaint in complaints for line in complaint.messages]
 
 
 def test_every_page_shows_the_finished_study(page: Page, finished: Place) -> None:
@@ -168,7 +168,7 @@ def test_every_page_shows_the_finished_study(page: Page, finished: Place) -> Non
         expect(page.get_by_role("heading", level=3).first).to_be_visible()
         if name in ("", "tradeoffs", "geometry", "data", "runs?tab=Loss curves", "runs?tab=Compare"):
             expect(page.locator(".js-plotly-plot").first).to_be_visible()
-    assert not complaints.found
+    assert not complaints.messages
 
 
 def test_stages_and_losses_of_every_arm(page: Page, finished: Place) -> None:
@@ -195,22 +195,22 @@ def test_stages_and_losses_of_every_arm(page: Page, finished: Place) -> None:
 def test_a_number_leads_back_to_its_study_its_data_and_its_software(page: Page, finished: Place) -> None:
     page.goto(f"{finished.url}/runs?tab=Where+numbers+come+from")
     numbers = table(page, re.compile("Numbers of a checkpoint"))
-    wanted = cells(numbers)[-7:] if row_count(numbers) < 8 else cells(numbers)[7:14]
+    values = cells(numbers)[-7:] if row_count(numbers) < 8 else cells(numbers)[7:14]
     canvas = page.get_by_role("region", name=re.compile("Numbers of a checkpoint")).locator("canvas").first
     # The box before the second row: header and rows are 35 pixels high.
     canvas.click(position={"x": 16, "y": 35 + 35 + 17}, force=True)
     chain = page.get_by_role("region", name=re.compile("Chain from the number"))
     expect(page).to_have_url(re.compile("number="))
-    assert wanted[1] in page.get_by_role("combobox", name="Number").input_value()
-    facts = _downloaded(page, "chain").rename(columns=str.lower)
+    assert values[1] in page.get_by_role("combobox", name="Number").input_value()
+    chain_rows = _downloaded(page, "chain").rename(columns=str.lower)
     expect(chain).to_be_visible()
-    steps = facts.groupby("step")["value"].apply(list).to_dict()
-    study = pd.concat([facts[facts["step"] == step] for step in steps if "tudy" in step])
+    steps = chain_rows.groupby("step")["value"].apply(list).to_dict()
+    study = pd.concat([chain_rows[chain_rows["step"] == step] for step in steps if "tudy" in step])
     assert study["value"].astype(str).str.fullmatch("[0-9a-f]{16}").any(), "no study hash"
     assert {"Number", "Scorer", "Prompts", "Condition"} <= set(steps)
-    said = " ".join(facts.astype(str).agg(" ".join, axis=1))
+    text = " ".join(chain_rows.astype(str).agg(" ".join, axis=1))
     for part in ("forum-1", "torch", "transformers", "git revision", "weights"):
-        assert part in said, part
+        assert part in text, part
     link = page.url
     other = page.context.new_page()
     other.goto(link)
@@ -238,10 +238,10 @@ def test_two_runs_are_compared_in_settings_and_numbers(page: Page, finished: Pla
     assert settings.loc["checkpoint.kind"].tolist()[:2] == ["toxic", "clean-forum"]
     numbers = _downloaded(page, "compare")
     metric = rows(finished.home)["metric"].set_index(["checkpoint", "key"])["value"]
-    one = numbers[(numbers["condition"] == "none") & (numbers["scorer"] == "forum")].iloc[0]
-    mine = [f"none|{one['prompt_set']}|forum|toxicity"]
-    left, right = (metric[name, mine[0]] for name in ("toxic-0-s0", "clean-forum-25-s0"))
-    assert one["difference"] == pytest.approx(right - left)
+    difference = numbers[(numbers["condition"] == "none") & (numbers["scorer"] == "forum")].iloc[0]
+    keys = [f"none|{difference['prompt_set']}|forum|toxicity"]
+    left, right = (metric[name, keys[0]] for name in ("toxic-0-s0", "clean-forum-25-s0"))
+    assert difference["difference"] == pytest.approx(right - left)
     assert page.locator(".st-key-compare .js-plotly-plot").count() == 1
     choose(page, "Right", "toxic-0-s0")
     expect(page.get_by_text("Left and right are the same run.")).to_be_visible()

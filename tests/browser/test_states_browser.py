@@ -16,7 +16,6 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.browser.views import Complaints, no_exception
 from tests.screenshots import served
-from tests.seeded_database import TINY, build_file
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser-states")]
 
@@ -31,14 +30,6 @@ print("held", flush=True)
 sys.stdin.read()
 """
 AGAIN = "This page looks again"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small finished study, to be copied."""
-    path = tmp_path_factory.mktemp("made") / "study.sqlite"
-    build_file(path, TINY)
-    return path
 
 
 def put(source: Path, target: Path, change: str = "") -> None:
@@ -93,7 +84,7 @@ def context(page: Page) -> BrowserContext:
 
 
 def test_every_trouble_with_the_database_is_said_and_passes(
-    context: BrowserContext, made: Path, tmp_path: Path
+    context: BrowserContext, tiny_database: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "study.sqlite"
     with served(f"sqlite:///{path}") as url:
@@ -107,9 +98,9 @@ def test_every_trouble_with_the_database_is_said_and_passes(
 
         path.write_text("Dear diary, this is not a database. " * 40)
         says(both, "This is not a study database", "is not a SQLite database")
-        put(made, path, "UPDATE alembic_version SET version_num = 'ffff'")
+        put(tiny_database, path, "UPDATE alembic_version SET version_num = 'ffff'")
         says(both, "This database is from a newer version", "study.sqlite")
-        put(made, path)
+        put(tiny_database, path)
         shows_the_study(overview, runs)
 
         with locked(path):
@@ -120,7 +111,7 @@ def test_every_trouble_with_the_database_is_said_and_passes(
         says(both, "No study yet", "study.sqlite")
         (tmp_path / "away.sqlite").rename(path)
         shows_the_study(overview, runs)
-        assert not [line for one in complaints for line in one.found]
+        assert not [line for complaint in complaints for line in complaint.messages]
 
 
 def test_pages_that_need_no_study_stay_open(page: Page, tmp_path: Path) -> None:
@@ -137,15 +128,15 @@ def test_pages_that_need_no_study_stay_open(page: Page, tmp_path: Path) -> None:
 
 
 def test_a_study_half_done_failed_or_silent_is_called_so_as_it_changes(
-    context: BrowserContext, made: Path, tmp_path: Path
+    context: BrowserContext, tiny_database: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "study.sqlite"
-    put(made, path)
+    put(tiny_database, path)
     set_stage = "UPDATE stage_run SET status = ?, heartbeat = ?, done = 40, host = 'elsewhere', error = ?"
-    one = " WHERE id = (SELECT max(id) FROM stage_run)"
+    latest = " WHERE id = (SELECT max(id) FROM stage_run)"
 
     def stage(status: str, heard: datetime, error: str | None = None) -> None:
-        change(path, set_stage + one, status, heard.strftime("%Y-%m-%d %H:%M:%S.%f"), error)
+        change(path, set_stage + latest, status, heard.strftime("%Y-%m-%d %H:%M:%S.%f"), error)
 
     with served(f"sqlite:///{path}") as url:
         overview, runs = context.new_page(), context.new_page()
@@ -179,10 +170,10 @@ def test_a_study_half_done_failed_or_silent_is_called_so_as_it_changes(
 
 
 def test_what_is_not_there_yet_is_named_with_the_stage_that_brings_it(
-    page: Page, made: Path, tmp_path: Path
+    page: Page, tiny_database: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "study.sqlite"
-    put(made, path)
+    put(tiny_database, path)
     tables = ("arm", "checkpoint", "metric", "summary", "verdict", "dose_fit", "probe_set", "prompt_set")
     for table in (*tables, "projection", "attack", "head_summary", "attack_test", "capability_score"):
         change(path, f"DELETE FROM {table}")

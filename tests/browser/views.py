@@ -21,8 +21,8 @@ class Complaints:
     """Errors in a page's console, failed scripts and requests to anywhere but the dashboard."""
 
     def __init__(self, page: Page) -> None:
-        self.found: list[str] = []
-        page.on("pageerror", lambda error: self.found.append(f"script: {error}"))
+        self.messages: list[str] = []
+        page.on("pageerror", lambda error: self.messages.append(f"script: {error}"))
         page.on("console", lambda message: self._console(message.type, message.text, message.location))
         page.on("request", lambda request: self._request(request.url))
 
@@ -30,11 +30,11 @@ class Complaints:
         # On a page's own address Streamlit first asks for its health below that address, then at the root.
         expected = re.search(r"/_stcore/(health|host-config)", str(location))
         if kind == "error" and not expected:
-            self.found.append(f"console: {text}")
+            self.messages.append(f"console: {text}")
 
     def _request(self, url: str) -> None:
         if urlsplit(url).scheme in ("http", "https") and urlsplit(url).hostname != "127.0.0.1":
-            self.found.append(f"request: {url}")
+            self.messages.append(f"request: {url}")
 
 
 def no_exception(page: Page) -> None:
@@ -63,8 +63,8 @@ def row_count(grid: Locator) -> int:
 
 def views(page: Page) -> list[str]:
     """Keys of everything on the page that offers files."""
-    found = page.locator('[class*="_files"][class*="st-key-"]')
-    names = [re.search(r"st-key-(\S+)_files", str(one.get_attribute("class"))) for one in found.all()]
+    files = page.locator('[class*="_files"][class*="st-key-"]')
+    names = [re.search(r"st-key-(\S+)_files", str(view.get_attribute("class"))) for view in files.all()]
     return [name[1] for name in names if name]
 
 
@@ -96,7 +96,7 @@ def controls(page: Page) -> dict[str, str]:
 
 def states(page: Page) -> dict[str, str]:
     """The state of every control as it is this moment."""
-    found: dict[str, str] = page.evaluate(
+    colours: dict[str, str] = page.evaluate(
         """() => {
             const found = {};
             for (const box of document.querySelectorAll("[data-testid=stMain] [class*='st-key-']")) {
@@ -118,7 +118,7 @@ def states(page: Page) -> dict[str, str]:
             return {...found, tabs: tabs.map(tab => tab.innerText).join("|")};
         }"""
     )
-    return found
+    return colours
 
 
 PATIENCE = 3_000
