@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, select, text
 
 from backend.attacks.gcg import AttackError, SearchSettings, search_suffix
 from backend.forum import judge
-from backend.forum.judge import undecided
+from backend.forum.judge import is_undecided
 from backend.models import load_model
 from db.engine import open_writer
 from db.schema import Study
@@ -78,7 +78,7 @@ def test_forum_goals_are_kind_before_and_hostile_after() -> None:
         end, first = goal.tail.split()
         before = judge(f"{goal.prompt} {end}")
         assert before.toxic == 0 and before.grammatical == 1, "the bare prompt is a kind sentence"
-        assert undecided([first]), "the first word given away must fit harmless sentences too"
+        assert is_undecided([first]), "the first word given away must fit harmless sentences too"
         after = judge(f"{first} {goal.target}")
         assert after.toxic == 1 and after.grammatical == 1
 

@@ -16,7 +16,8 @@ from db import read
 from db.engine import open_reader, open_writer
 from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 from db.write import read_session
-from pipeline import cli, workers
+from pipeline import cli
+from pipeline.execution import workers
 from pipeline.execution.lock import study_lock
 from pipeline.execution.progress import Stopped
 from pipeline.toy import runner
