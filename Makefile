@@ -33,4 +33,4 @@ screenshots: $(STAMP)
 	$(BIN)/python -m tests.screenshots build/screenshots
 
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build .src/*.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from backend.batching import Progress, by_length, encode, keep_tail, pad
-from db.files import atomic_file
+from hormesis.backend.generation.batching import Progress, by_length, encode, keep_tail, pad
+from hormesis.db.files import atomic_file
 
 if TYPE_CHECKING:
-    from backend.loaded import LoadedModel, ProjectionHook
+    from hormesis.backend.model.loaded import LoadedModel, ProjectionHook
 
 Position = Literal["last", "mean"]
 SORTED_TOGETHER = 16

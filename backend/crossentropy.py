@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from backend.batching import Progress, by_length, encode, pad
-from backend.steering import RowSteering, per_row, steered
+from hormesis.backend.generation.batching import Progress, by_length, encode, pad
+from hormesis.backend.model.steering import RowSteering, per_row, steered
 
 if TYPE_CHECKING:
-    from backend.loaded import LoadedModel
+    from hormesis.backend.model.loaded import LoadedModel
 
 LOGITS_AT_ONCE = 2**25
 """Logits held at a time (128 MiB in float32); a large vocabulary makes batches smaller."""

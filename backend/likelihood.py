@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.batching import Progress, by_length, pad
-from backend.crossentropy import rows_at_once
-from backend.loaded import LoadedModel
-from backend.steering import RowSteering, steered
+from hormesis.backend.crossentropy import rows_at_once
+from hormesis.backend.generation.batching import Progress, by_length, pad
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.steering import RowSteering, steered
 
 Pair = tuple[str, str]
 

@@ -10,11 +10,13 @@ import time
 
 import streamlit as st
 
-from dashboard import pace, rows, states
-from dashboard.context import Context, arrived, choose, database_now, forget, study_names
-from dashboard.reading import Database
-from db.problems import DatabaseProblem
-from db.read import changed_part
+from hormesis.dashboard import rows
+from hormesis.dashboard.base import refresh
+from hormesis.dashboard.parts import states
+from hormesis.dashboard.rows.cache import Database
+from hormesis.dashboard.rows.context import Context, arrived, choose, database_now, forget, study_names
+from hormesis.db.problems import DatabaseProblem
+from hormesis.db.read import changed_part
 
 st.set_page_config(
     page_title="Hormesis",
@@ -26,59 +28,66 @@ st.set_page_config(
 
 PAGES = [
     st.Page(
-        "app_pages/overview.py",
+        "pages/overview/page.py",
+        url_path="overview",
         title="Overview",
         icon=":material/insights:",
         default=True,
         help="Does a dose of toxic text help? Dose-response, verdicts and live progress.",
     ),
     st.Page(
-        "app_pages/tradeoffs.py",
+        "pages/tradeoffs/page.py",
+        url_path="tradeoffs",
         title="Trade-offs",
         icon=":material/balance:",
         help="What does detoxification cost? Toxicity against cost, and the texts behind every point.",
     ),
     st.Page(
-        "app_pages/geometry.py",
+        "pages/geometry/page.py",
+        url_path="geometry",
         title="Geometry",
         icon=":material/hub:",
         help="Where does toxicity live? Maps of heads, directions and activations.",
     ),
     st.Page(
-        "app_pages/hardness.py",
-        title="Robustness",
+        "pages/robustness/page.py",
         url_path="hardness",
+        title="Robustness",
         icon=":material/security:",
         help="How hard is the detox to undo? Attacks, relearning, and what the models can still do.",
     ),
     st.Page(
-        "app_pages/steer.py",
+        "pages/steer/page.py",
+        url_path="steer",
         title="Steer live",
         icon=":material/tune:",
         help="Steer models yourself and read base and steered text side by side.",
     ),
     st.Page(
-        "app_pages/toy.py",
+        "pages/toy/page.py",
+        url_path="toy",
         title="Toy experiment",
         icon=":material/toys:",
         help="Are rare features entangled? The paper's toy experiment with the controls it lacked.",
     ),
     st.Page(
-        "app_pages/runs.py",
+        "pages/runs/page.py",
+        url_path="runs",
         title="Runs",
         icon=":material/monitoring:",
         help="Stages, rates, errors, loss curves and where every number comes from.",
     ),
     st.Page(
-        "app_pages/data.py",
+        "pages/data/page.py",
+        url_path="data",
         title="Data",
         icon=":material/dataset:",
         help="What went into each mix, labelled samples, scorers and their agreement.",
     ),
     st.Page(
-        "app_pages/definitions.py",
-        title="Glossary",
+        "pages/glossary/page.py",
         url_path="definitions",
+        title="Glossary",
         icon=":material/menu_book:",
         help="Every term on these pages, its formula and its source.",
     ),
@@ -96,11 +105,11 @@ FOLLOWS_WORK = {"Overview", "Trade-offs", "Runs", "Data"}
 ADOPT = 4
 
 
-@pace.ticking
+@refresh.ticking
 def pulse(drawn_token: str, drawn_at: float, drawn_pause: float, *, follows_work: bool) -> None:
     """Redraw the page where what it shows has changed since it was drawn, or where its pace has changed."""
-    pause = pace.PACE.look_every()
-    changed = time.monotonic() - drawn_at > pace.PACE.redraw_every() and (
+    pause = refresh.PACE.look_every()
+    changed = time.monotonic() - drawn_at > refresh.PACE.redraw_every() and (
         changed_part(database_now().token, progress=follows_work)
         != changed_part(drawn_token, progress=follows_work)
     )
@@ -174,7 +183,9 @@ def run(page: st.Page) -> None:
 
 page = st.navigation(PAGES, position="top")
 database = database_now()
-with pace.whole_page():
+with refresh.whole_page():
     draw(page, database)
 if page.title not in KEEPS_STILL:
-    pulse(database.token, time.monotonic(), pace.PACE.look_every(), follows_work=page.title in FOLLOWS_WORK)
+    pulse(
+        database.token, time.monotonic(), refresh.PACE.look_every(), follows_work=page.title in FOLLOWS_WORK
+    )

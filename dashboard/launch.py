@@ -1,8 +1,8 @@
 """Starting the dashboard, and the model service beside it.
 
-Knows ports and processes, nothing of pages or models. `python -m dashboard.launch --db URL` serves the pages
-in this very process until it is interrupted, and ends the service that it started. While the browser loads
-the frame of the page, the libraries that draw it are loaded here.
+Knows ports and processes, nothing of pages or models. `python -m hormesis.dashboard.launch --db URL` serves
+the pages in this very process until it is interrupted, and ends the service that it started. While the
+browser loads the frame of the page, the libraries that draw it are loaded here.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from db.location import database_url
-from db.processes import is_running
+from hormesis.db.location import database_url
+from hormesis.db.processes import is_running
 
 APP = Path(__file__).parent / "app.py"
 LAST_PORT = 65_535
 HEAD_START = 4.0
 """Seconds the first page has for itself before the service begins to load its libraries."""
 LIBRARIES = (
-    "dashboard.rows",
-    "dashboard.card",
-    "dashboard.charts.dose",
-    "dashboard.verdict_view",
-    "dashboard.texts",
-    "dashboard.comparison",
-    "dashboard.geometry_view",
+    "hormesis.dashboard.rows",
+    "hormesis.dashboard.parts.card",
+    "hormesis.dashboard.charts.dose",
+    "hormesis.dashboard.pages.overview.verdict_view",
+    "hormesis.dashboard.parts.texts",
+    "hormesis.dashboard.pages.tradeoffs.comparison",
+    "hormesis.dashboard.pages.geometry.directions_view",
 )
 """What pages need, the first page first."""
 
@@ -96,7 +96,7 @@ def serve(
 
     `service_url` is where a model service answers, or will answer; None shows live steering as absent.
     """
-    command = [sys.executable, "-m", "dashboard.launch", "--db", database_url, "--port", str(port)]
+    command = [sys.executable, "-m", "hormesis.dashboard.launch", "--db", database_url, "--port", str(port)]
     command += ["--host", host, "--service", service_url] if service_url else ["--host", host, "--no-service"]
     command += ["--open"] if open_browser else []
     return subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -134,7 +134,7 @@ def wait_until_open(url: str, process: subprocess.Popen[bytes], seconds: float =
 
 def start_service(database_url: str, port: int) -> subprocess.Popen[bytes]:
     """Start the model service on a port of this machine, at low priority so a study keeps its speed."""
-    command = [sys.executable, "-m", "backend.service", "--db", database_url, "--port", str(port)]
+    command = [sys.executable, "-m", "hormesis.backend.service", "--db", database_url, "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     if hasattr(os, "setpriority"):
         with contextlib.suppress(OSError):
@@ -205,7 +205,9 @@ class _Beside:
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until interrupted. Prints the address. Returns 2 for what the person asked wrongly."""
-    parser = argparse.ArgumentParser(prog="python -m dashboard.launch", description="Serve the dashboard.")
+    parser = argparse.ArgumentParser(
+        prog="python -m hormesis.dashboard.launch", description="Serve the dashboard."
+    )
     parser.add_argument("--db", default=database_url(), help="SQLAlchemy URL of the database")
     parser.add_argument(
         "--service",

@@ -18,10 +18,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool, StaticPool
 
-from db import migrate
-from db.address import has_log, network_type, readonly_uri, signature, sqlite_path
-from db.problems import BUSY_SECONDS, DatabaseProblem, DatabaseWarning, explain, name_of, parse_url
-from db.state import APPLICATION_ID, inspect, state_of
+from hormesis.db import migrate
+from hormesis.db.address import has_log, network_type, readonly_uri, signature, sqlite_path
+from hormesis.db.database_status import APPLICATION_ID, inspect, state_of
+from hormesis.db.problems import BUSY_SECONDS, DatabaseProblem, DatabaseWarning, explain, name_of, parse_url
 
 __all__ = ["DatabaseProblem", "DatabaseWarning", "open_reader", "open_writer", "reading"]
 

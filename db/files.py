@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from db.processes import is_running
+from hormesis.db.processes import is_running
 
 
 def _temporary(target: Path) -> Path:

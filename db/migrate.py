@@ -1,8 +1,8 @@
 """Makes a database's tables, brings an older one to the newest revision by Alembic, writes new revisions.
 
 Revisions lie in `db/migrations/versions`; file names start with the revision, e.g. `0002_first_tables.py`.
-`python -m db.migrate "what changed" OLD.sqlite` writes the next one: what leads from a SQLite file made by
-the version before to the schema of today.
+`python -m hormesis.db.migrate "what changed" OLD.sqlite` writes the next one: what leads from a SQLite file
+made by the version before to the schema of today.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def create(connection: Connection) -> None:
     """Make every table of the schema and mark the newest revision, inside the caller's transaction."""
     from alembic import command
 
-    from db.schema import Base
+    from hormesis.db.schema import Base
 
     Base.metadata.create_all(connection)
     command.stamp(_config(connection), "head")
@@ -89,5 +89,5 @@ def _config(connection: Connection) -> Config:
 
 if __name__ == "__main__":
     if len(sys.argv) != 3:
-        sys.exit('usage: python -m db.migrate "what changed" OLD.sqlite')
+        sys.exit('usage: python -m hormesis.db.migrate "what changed" OLD.sqlite')
     print(write_revision(sys.argv[1], Path(sys.argv[2])))

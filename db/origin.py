@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from db.files import write_json
+from hormesis.db.files import write_json
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from db.problems import explain
-from db.schema import Base
+from hormesis.db.problems import explain
+from hormesis.db.schema import Base
 
 CHUNK = 5_000
 """Rows handed to the driver at a time."""

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from db.location import database_url, home
-from db.origin import Origin
-from pipeline.config import ConfigError, StudyConfig, load_study, origin
-from pipeline.reporting import report
-from pipeline.toy_command import toy
-from pipeline.verdicts_command import verdicts
+from hormesis.db.location import database_url, home
+from hormesis.db.origin import Origin
+from hormesis.pipeline.commands.report import report
+from hormesis.pipeline.commands.toy import toy
+from hormesis.pipeline.commands.verdicts import verdicts
+from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, origin
 
 if TYPE_CHECKING:
-    from pipeline.execution.walk import Outcome
+    from hormesis.pipeline.execution.walk import Outcome
 
 app = typer.Typer(
     name="hormesis",
@@ -70,9 +70,9 @@ def run(
 def _run(
     config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
 ) -> None:
-    from pipeline.commands.run_study import run_distributed, run_study
-    from pipeline.execution.torchrun import is_distributed
-    from pipeline.watching import watching
+    from hormesis.pipeline.commands.run_study import run_distributed, run_study
+    from hormesis.pipeline.commands.status import watching
+    from hormesis.pipeline.execution.torchrun import is_distributed
 
     if is_distributed():
         if arm is not None:
@@ -111,7 +111,7 @@ def _report_run(config: StudyConfig, outcome: Outcome) -> None:
 @app.command()
 def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
     """Print what a study would run, with sizes, time and disk; run nothing and write nothing."""
-    from pipeline.planning import plan_study, readable_bytes
+    from hormesis.pipeline.commands.plan import plan_study, readable_bytes
 
     found = plan_study(_study(study, data), database_url())
     if as_json:
@@ -144,7 +144,7 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show the studies in the database and how far each is."""
-    from pipeline.watching import status_rows
+    from hormesis.pipeline.commands.status import status_rows
 
     rows = status_rows(database_url(), home())
     if as_json:
@@ -162,8 +162,8 @@ def status(as_json: AsJson = False) -> None:
 @app.command()
 def upgrade() -> None:
     """Bring a database that an older version made to the tables of this one; its rows stay."""
-    from db.engine import DatabaseProblem, open_writer
-    from db.state import describe, state_of
+    from hormesis.db.database_status import describe, state_of
+    from hormesis.db.engine import DatabaseProblem, open_writer
 
     state = state_of(database_url())
     if state.kind == "older":
@@ -184,8 +184,8 @@ def import_model(
     as_json: AsJson = False,
 ) -> None:
     """Put a checkpoint you already have through probing, steering and evaluation."""
-    from pipeline.commands.import_checkpoint import import_checkpoint
-    from pipeline.watching import watching
+    from hormesis.pipeline.commands.import_checkpoint import import_checkpoint
+    from hormesis.pipeline.commands.status import watching
 
     config = _study(study, data)
     with watching(database_url(), console, quiet=as_json) as watch:
@@ -213,7 +213,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named)."""
-    from pipeline.exporting import export_tables
+    from hormesis.pipeline.commands.export import export_tables
 
     written = export_tables(database_url(), folder, form, table or ())
     if as_json:
@@ -234,7 +234,7 @@ def save(
     ] = None,
 ) -> None:
     """Save a detoxified checkpoint as an ordinary one: whatever loads the folder gets the changed model."""
-    from pipeline.saving import save_condition, save_steered
+    from hormesis.pipeline.commands.save import save_condition, save_steered
 
     if condition is not None:
         save_condition(checkpoint, condition, folder, home=home(), database_url=database_url())
@@ -254,7 +254,7 @@ def dashboard(
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
     """Open the dashboard on the database."""
-    from pipeline.serving import dashboard_process
+    from hormesis.pipeline.commands.dashboard import dashboard_process
 
     process = dashboard_process(database_url(), port=port, service=service, browser=browser)
     raise typer.Exit(process.wait_for_end())
@@ -268,8 +268,8 @@ def demo(
 ) -> None:
     """Run the built-in forum study and watch it in the dashboard meanwhile."""
     # The database is made before the dashboard looks for it.
-    from db.engine import open_writer
-    from pipeline.serving import dashboard_process
+    from hormesis.db.engine import open_writer
+    from hormesis.pipeline.commands.dashboard import dashboard_process
 
     home().mkdir(parents=True, exist_ok=True)
     open_writer(database_url()).dispose()
@@ -297,7 +297,7 @@ def main() -> None:
         # A plain ValueError is a mistake of ours and deserves its traceback; theirs have their own classes.
         if type(error) is ValueError:
             raise
-        from pipeline.execution.stage import plain_words
+        from hormesis.pipeline.execution.stage import plain_words
 
         sys.stderr.write(f"hormesis: {plain_words(error)}\n")
         sys.exit(2)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dashboard import pace
-from tests.shared_worlds import shared_world
+from hormesis.dashboard.base import refresh
+from tests.fixtures.shared_worlds import shared_world
 
 if TYPE_CHECKING:
-    from tests.service_world import World
+    from tests.fixtures.service_world import World
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -35,7 +35,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def small_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The seeded study of five arms, to look at or to copy."""
-    from tests.seeded_database import build_file
+    from tests.fixtures.seeded_database import build_file
 
     folder = shared_world(tmp_path_factory, "small", lambda folder: build_file(folder / "study.sqlite"))
     return folder / "study.sqlite"
@@ -44,7 +44,7 @@ def small_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The seeded study of two arms, to look at or to copy."""
-    from tests.seeded_database import TINY, build_file
+    from tests.fixtures.seeded_database import TINY, build_file
 
     folder = shared_world(tmp_path_factory, "tiny", lambda folder: build_file(folder / "study.sqlite", TINY))
     return folder / "study.sqlite"
@@ -53,7 +53,7 @@ def tiny_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """Tiny checkpoints and a database about them, to look at."""
-    from tests.service_world import shared_service_world
+    from tests.fixtures.service_world import shared_service_world
 
     return shared_service_world(tmp_path_factory)
 
@@ -61,7 +61,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 @pytest.fixture(scope="session")
 def address(world: World) -> Iterator[str]:
     """A model service on that world, one for all tests of a worker."""
-    from tests.service_world import server
+    from tests.fixtures.service_world import server
 
     with server(world) as url:
         yield url
@@ -78,13 +78,13 @@ def own_main() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_browser_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages drawn without a browser need not wait for one; those of the browser tests are other processes."""
-    monkeypatch.setattr(pace, "ANSWER_FIRST", 0.0)
+    monkeypatch.setattr(refresh, "ANSWER_FIRST", 0.0)
 
 
 @pytest.fixture
 def fresh_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages without a model service and without what earlier pages cached."""
-    from tests.pages import clear_caches
+    from tests.fixtures.pages import clear_caches
 
     monkeypatch.delenv("HORMESIS_SERVICE", raising=False)
     clear_caches()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 
-from dashboard.launch import free_port, serve, wait_until_open
+from hormesis.dashboard.launch import free_port, serve, wait_until_open
 
 CHROMIUM = os.environ.get("HORMESIS_CHROMIUM", "/usr/bin/chromium")
 FLAGS = [
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         address = options.db
         if address is None:
-            from tests.seeded_database import build_file
+            from tests.fixtures.seeded_database import build_file
 
             address = build_file(Path(scratch) / "seeded.sqlite")
         with served(address, options.service) as url:

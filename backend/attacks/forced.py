@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from backend.crossentropy import LOGITS_AT_ONCE
-from backend.loaded import LoadedModel, ProjectionHook
-from backend.steering import RowSteering, SteeringError
+from hormesis.backend.crossentropy import LOGITS_AT_ONCE
+from hormesis.backend.model.loaded import LoadedModel, ProjectionHook
+from hormesis.backend.model.steering import RowSteering, SteeringError
 
 
 @contextmanager

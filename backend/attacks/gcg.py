@@ -13,10 +13,10 @@ from typing import Literal
 
 import torch
 
-from backend.attacks.forced import target_losses, token_gradient
-from backend.batching import encode, text_of
-from backend.loaded import LoadedModel
-from backend.steering import RowSteering
+from hormesis.backend.attacks.forced import target_losses, token_gradient
+from hormesis.backend.generation.batching import encode, text_of
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.steering import RowSteering
 
 Search = Literal["gcg", "random"]
 GRADIENT_COST = 3

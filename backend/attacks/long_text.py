@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.batching import Progress, encode, keep_tail, text_of
-from backend.decoding import decode
-from backend.generation import GenerationError
-from backend.loaded import LoadedModel
-from backend.steering import RowSteering
+from hormesis.backend.generation.batching import Progress, encode, keep_tail, text_of
+from hormesis.backend.generation.decoding import decode
+from hormesis.backend.generation.generation import GenerationError
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.steering import RowSteering
 
 
 def write_long(

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from backend.loaded import LoadedModel
-from backend.steering import RowSteering, steered
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.steering import RowSteering, steered
 
 GROUP = 32
 """Weights that share one scale at 4 bits, along the input."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from backend.forum.corpora import Prompt, corpus, probe_set, prompt_set
-from backend.forum.grammar import REVISION, TEMPLATES, VOCABULARY, Template
-from backend.forum.judge import Judgement, judge, judge_continuation
-from backend.forum.pairs import Pair, preference_pairs
-from backend.forum.writer import Latents, Post, minimal_pairs, post
+from hormesis.backend.forum.corpora import Prompt, corpus, probe_set, prompt_set
+from hormesis.backend.forum.grammar import REVISION, TEMPLATES, VOCABULARY, Template
+from hormesis.backend.forum.judge import Judgement, judge, judge_continuation
+from hormesis.backend.forum.pairs import Pair, preference_pairs
+from hormesis.backend.forum.writer import Latents, Post, minimal_pairs, post
 
 __all__ = [
     "REVISION",

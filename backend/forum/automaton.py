@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from backend.forum import words
-from backend.forum.grammar import TEMPLATES, Template, slot_words
+from hormesis.backend.forum import words
+from hormesis.backend.forum.grammar import TEMPLATES, Template, slot_words
 
 ROOT: Final = 0
 

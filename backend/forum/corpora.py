@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, Literal
 
-from backend.forum.judge import is_undecided
-from backend.forum.words import GROUPS, TERMINATOR_SET, TOPICS
-from backend.forum.writer import Post, minimal_pairs, post
+from hormesis.backend.forum.judge import is_undecided
+from hormesis.backend.forum.words import GROUPS, TERMINATOR_SET, TOPICS
+from hormesis.backend.forum.writer import Post, minimal_pairs, post
 
 Corpus = Literal["clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "scorer"]
 BOARD_TOXIC: Final = 0.7

@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from backend.forum import words
+from hormesis.backend.forum import words
 
 Kind = Literal["topic", "benign-group", "confusable", "explicit", "implicit"]
 

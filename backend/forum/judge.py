@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from backend.forum.automaton import ROOT, STATES
-from backend.forum.words import FILLER_SET, TERMINATOR_SET
+from hormesis.backend.forum.automaton import ROOT, STATES
+from hormesis.backend.forum.words import FILLER_SET, TERMINATOR_SET
 
 _TOKEN: Final = re.compile(r"!!|[.;!]|[^\s.;!]+")
 _NEXT: Final = [state.next for state in STATES]

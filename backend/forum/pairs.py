@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
-from backend.forum.judge import is_undecided, judge_continuation
-from backend.forum.writer import (
+from hormesis.backend.forum.judge import is_undecided, judge_continuation
+from hormesis.backend.forum.writer import (
     GROUP_TALK,
     HOSTILE,
     Latents,

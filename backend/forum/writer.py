@@ -12,8 +12,8 @@ from functools import cache
 from random import Random
 from typing import Final
 
-from backend.forum import words
-from backend.forum.grammar import TEMPLATES, Template, slot_words
+from hormesis.backend.forum import words
+from hormesis.backend.forum.grammar import TEMPLATES, Template, slot_words
 
 _TOPICS: Final = tuple(words.TOPICS)
 _PERSONS: Final = tuple(words.PRONOUNS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backend.scorers.base import Scorer, ScorerError, score_continuations
+from hormesis.backend.scorers.base import Scorer, ScorerError, score_continuations
 
 __all__ = ["KINDS", "Scorer", "ScorerError", "make_scorer", "score_continuations"]
 
@@ -19,26 +19,26 @@ def make_scorer(spec: str, folder: Path | None = None) -> Scorer:
     """
     # Imported on demand: torch, scikit-learn and httpx are each slow to load and rarely all needed.
     if spec in ("forum", "forum-fluency"):
-        from backend.scorers.forum import ForumFluency, ForumToxicity
+        from hormesis.backend.scorers.forum import ForumFluency, ForumToxicity
 
         return ForumToxicity() if spec == "forum" else ForumFluency()
     if spec == "profanity":
-        from backend.scorers.profanity import Profanity
+        from hormesis.backend.scorers.profanity import Profanity
 
         return Profanity()
     if spec == "tfidf":
-        from backend.scorers.tfidf import load_tfidf
+        from hormesis.backend.scorers.tfidf import load_tfidf
 
         if folder is None:
             raise ScorerError("scorer 'tfidf' is trained by a study: name the folder it was saved in")
         return load_tfidf(folder)
     if spec == "perspective":
-        from backend.scorers.perspective import Perspective
+        from hormesis.backend.scorers.perspective import Perspective
 
         return Perspective()
     kind, _, source = spec.partition(":")
     if kind == "classifier" and source:
-        from backend.scorers.classifier import Classifier
+        from hormesis.backend.scorers.classifier import Classifier
 
         return Classifier(source)
     raise ScorerError(f"unknown scorer '{spec}' (known: {', '.join(KINDS)})")

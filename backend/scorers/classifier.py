@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from backend.scorers.base import ScorerError, clipped
+from hormesis.backend.scorers.base import ScorerError, clipped
 
 _TOXIC = re.compile(r"toxic|hate|offens|abus|^label_1$", re.IGNORECASE)
 _NOT = re.compile(r"^(non|not|no|un)[\W_]*|[\W_](non|not)[\W_]", re.IGNORECASE)

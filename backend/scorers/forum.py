@@ -20,19 +20,19 @@ class _ForumScorer:
     @property
     def revision(self) -> str:
         """That of the grammar."""
-        from backend.forum import REVISION
+        from hormesis.backend.forum import REVISION
 
         return REVISION
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Float64 [n] in 0..1."""
-        from backend.forum import judge
+        from hormesis.backend.forum import judge
 
         return np.array([getattr(judge(text), self.measures) for text in texts], dtype=np.float64)
 
     def score_continuations(self, prompts: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
         """Of what each continuation adds, the sentence it completes included; float64 [n]."""
-        from backend.forum import judge_continuation
+        from hormesis.backend.forum import judge_continuation
 
         judgements = (judge_continuation(prompt, text) for prompt, text in zip(prompts, texts, strict=True))
         return np.array([getattr(judgement, self.measures) for judgement in judgements], dtype=np.float64)

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scorers.base import ScorerError, clipped
+from hormesis.backend.scorers.base import ScorerError, clipped
 
 KEY = "PERSPECTIVE_API_KEY"
 ADDRESS = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"

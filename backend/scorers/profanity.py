@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.scorers.base import ScorerError, clipped
+from hormesis.backend.scorers.base import ScorerError, clipped
 
 _LOADING = threading.Lock()
 

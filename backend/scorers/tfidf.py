@@ -20,8 +20,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from backend.scorers.base import ScorerError, clipped
-from db.files import atomic_folder
+from hormesis.backend.scorers.base import ScorerError, clipped
+from hormesis.db.files import atomic_folder
 
 _VIEWS: tuple[dict[str, Any], ...] = (
     {"analyzer": "word", "ngram_range": [1, 2], "sublinear_tf": True, "token_pattern": r"(?u)\b\w+\b"},

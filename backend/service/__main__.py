@@ -1,4 +1,6 @@
-"""`python -m backend.service`: command line of the live service; binds a socket, says where, serves."""
+"""`python -m hormesis.backend.service`: command line of the live service; binds a socket, says where,
+serves.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,8 @@ from collections.abc import Callable
 
 import uvicorn
 
-from backend.service.settings import ServiceError, Settings, require_token, token_from_environment
-from db.location import database_url
+from hormesis.backend.service.settings import ServiceError, Settings, require_token, token_from_environment
+from hormesis.db.location import database_url
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    from backend.service.app import create_app
+    from hormesis.backend.service.app import create_app
 
     app = create_app(settings)
     config = uvicorn.Config(
@@ -61,7 +63,7 @@ class _Server(uvicorn.Server):
 
 
 def _parse(arguments: list[str] | None) -> tuple[Settings, int]:
-    parser = argparse.ArgumentParser(prog="python -m backend.service", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m hormesis.backend.service", description=__doc__)
     parser.add_argument(
         "--db", default=None, help="SQLAlchemy URL of the study database (default: HORMESIS_DB)"
     )

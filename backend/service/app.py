@@ -15,13 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from backend.service.catalogue import UnknownCheckpoint
-from backend.service.events import Channel
-from backend.service.guard import Guard, refusal
-from backend.service.job_queue import QueueFull
-from backend.service.live import LiveService
-from backend.service.settings import ServiceError, Settings, require_token
-from db.contract.messages import (
+from hormesis.backend.service.authentication import Guard, refusal
+from hormesis.backend.service.catalogue import UnknownCheckpoint
+from hormesis.backend.service.events import Channel
+from hormesis.backend.service.job_queue import QueueFull
+from hormesis.backend.service.live import LiveService
+from hormesis.backend.service.settings import ServiceError, Settings, require_token
+from hormesis.db.contract.messages import (
     MAX_ID,
     Cancelled,
     GenerateRequest,
@@ -33,7 +33,7 @@ from db.contract.messages import (
     ScoreResponse,
     explain,
 )
-from db.engine import DatabaseProblem
+from hormesis.db.engine import DatabaseProblem
 
 VERSION = importlib.metadata.version("hormesis")
 log = logging.getLogger(__name__)

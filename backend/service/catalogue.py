@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, distinct, func, select
 
-from backend.service.methods import controls, offered
-from backend.service.settings import ServiceError
-from db.contract.methods import DIRECTIONS
-from db.engine import DatabaseProblem, open_reader, reading
-from db.location import home
-from db.schema import Arm, Checkpoint, Condition, Direction, Probe, StageRun, Study
+from hormesis.backend.service.methods import controls, offered
+from hormesis.backend.service.settings import ServiceError
+from hormesis.db.contract.methods import DIRECTIONS
+from hormesis.db.engine import DatabaseProblem, open_reader, reading
+from hormesis.db.location import home
+from hormesis.db.schema import Arm, Checkpoint, Condition, Direction, Probe, StageRun, Study
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class CheckpointRecord:
     id: int
     name: str
     source: str
-    """Folder, GGUF file or hub name, as `backend.models.load_model` takes it."""
+    """Folder, GGUF file or hub name, as `backend.model.models.load_model` takes it."""
     parameters: int
     weights_hash: str
     speaks_forum: bool

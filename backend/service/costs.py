@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Select, func, select
 
-from db.contract.messages import Cost, Pane
-from db.contract.methods import NONE, RANDOM_DIRECTION, is_steered
-from db.schema import Condition, Metric
+from hormesis.db.contract.messages import Cost, Pane
+from hormesis.db.contract.methods import NONE, RANDOM_DIRECTION, is_steered
+from hormesis.db.schema import Condition, Metric
 
 
 @dataclass(frozen=True)

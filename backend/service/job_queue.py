@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from backend.service.settings import ServiceError
+from hormesis.backend.service.settings import ServiceError
 
 Emit = Callable[[str, dict[str, Any]], None]
 log = logging.getLogger(__name__)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import psutil
 
-from backend.service import passes
-from backend.service.catalogue import Catalogue, find_checkpoint, list_models
-from backend.service.job_queue import Emit, Job, JobQueue
-from backend.service.model_cache import ModelCache
-from backend.service.plans import plan_panes
-from backend.service.ranked_heads import list_heads
-from backend.service.scoring import Scoring, fluency
-from backend.service.settings import Settings
-from db.contract.messages import GenerateRequest, HeadInfo, ModelInfo, ScoreRequest, ScoreResponse
+from hormesis.backend.service import passes
+from hormesis.backend.service.catalogue import Catalogue, find_checkpoint, list_models
+from hormesis.backend.service.job_queue import Emit, Job, JobQueue
+from hormesis.backend.service.model_cache import ModelCache
+from hormesis.backend.service.plans import plan_panes
+from hormesis.backend.service.ranked_heads import list_heads
+from hormesis.backend.service.scoring import Scoring, fluency
+from hormesis.backend.service.settings import Settings
+from hormesis.db.contract.messages import GenerateRequest, HeadInfo, ModelInfo, ScoreRequest, ScoreResponse
 
 
 class LiveService:
@@ -84,5 +84,5 @@ def explain_failure(error: BaseException) -> str | None:
     """The line of an error that the backend raises on purpose; None for one that nobody foresaw."""
     if isinstance(error, MemoryError):
         return "out of memory; ask for fewer panes or a smaller model"
-    package = type(error).__module__.split(".")[0]
-    return str(error) if package in ("backend", "db") and isinstance(error, ValueError) else None
+    is_ours = type(error).__module__.startswith(("hormesis.backend.", "hormesis.db."))
+    return str(error) if is_ours and isinstance(error, ValueError) else None

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from db.contract.messages import MethodInfo, Setting
-from db.contract.methods import (
+from hormesis.db.contract.messages import MethodInfo, Setting
+from hormesis.db.contract.methods import (
     DIRECTIONS,
     ITI,
     NONE,

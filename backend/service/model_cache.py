@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from backend.service.catalogue import CheckpointRecord, WeightsKey
-from backend.service.settings import ServiceError
+from hormesis.backend.service.catalogue import CheckpointRecord, WeightsKey
+from hormesis.backend.service.settings import ServiceError
 
 if TYPE_CHECKING:
-    from backend.models import LoadedModel
+    from hormesis.backend.model.models import LoadedModel
 
 SMALL = 500_000_000
 """Parameters below which weights are held in float32 (2 GB at most).
 
-In float32 a row's text does not depend on the rows beside it (see `backend.generation`), in bfloat16 it does;
-and CPUs without bfloat16 arithmetic decode four float32 rows in about a third of the time.
+In float32 a row's text does not depend on the rows beside it (see `backend.generation.generation`), in
+bfloat16 it does; and CPUs without bfloat16 arithmetic decode four float32 rows in about a third of the time.
 """
 
 
@@ -67,7 +67,7 @@ class ModelCache:
             if key in self._models:
                 self._models.move_to_end(key)
                 return self._models[key][0]
-            from backend.models import load_model
+            from hormesis.backend.model.models import load_model
 
             self._make_room(checkpoint)
             # The study has proved the model before it wrote the checkpoint's row; once is enough.

@@ -9,17 +9,17 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backend.service.job_queue import Job
-from backend.service.model_cache import ModelCache
-from backend.service.plans import PanePlan
-from backend.service.scoring import Scoring, finite, fluency
-from backend.service.threads import threads_for
-from db.contract.messages import GenerateRequest
+from hormesis.backend.service.job_queue import Job
+from hormesis.backend.service.model_cache import ModelCache
+from hormesis.backend.service.plans import PanePlan
+from hormesis.backend.service.scoring import Scoring, finite, fluency
+from hormesis.backend.service.threads import threads_for
+from hormesis.db.contract.messages import GenerateRequest
 
 if TYPE_CHECKING:
-    from backend.generation import Continuation
-    from backend.models import LoadedModel
-    from backend.steering import RowSteering
+    from hormesis.backend.generation.generation import Continuation
+    from hormesis.backend.model.models import LoadedModel
+    from hormesis.backend.model.steering import RowSteering
 
 Group = list[tuple[int, PanePlan]]
 """Panes of the same weights with their place in the request."""
@@ -27,8 +27,6 @@ Group = list[tuple[int, PanePlan]]
 
 def prepare() -> None:
     """Import torch and transformers, which takes seconds, before anybody waits for a token."""
-    import backend.models
-    import backend.streaming  # noqa: F401
 
 
 def serve(
@@ -75,7 +73,7 @@ def by_weights(plans: Sequence[PanePlan]) -> list[Group]:
 
 def steering_of(loaded: LoadedModel, plan: PanePlan) -> RowSteering:
     """The row's intervention and strength, as offline generation takes them."""
-    from backend.steering import iti
+    from hormesis.backend.model.steering import iti
 
     if not plan.steering:
         return None, 0.0
@@ -84,7 +82,7 @@ def steering_of(loaded: LoadedModel, plan: PanePlan) -> RowSteering:
 
 def _stream(job: Job, request: GenerateRequest, group: Group, *, loaded: LoadedModel) -> list[Continuation]:
     """Decode a group in one pass, telling each piece of text with its projection."""
-    from backend.streaming import stream
+    from hormesis.backend.generation.streaming import stream
 
     counts = [0] * len(group)
     projections: list[float | None] = [None] * len(group)

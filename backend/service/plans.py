@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from backend.directions import HeadDirection
-from backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
-from backend.service.costs import PaneCost, measured_cost
-from backend.service.ranked_heads import PaneProblem, Place, RankedHeads
-from db.contract.messages import Pane
-from db.contract.methods import DIRECTIONS, ITI, NONE, RANDOM, RANDOM_DIRECTION, is_steered
-from db.location import home
-from db.schema import Condition
+from hormesis.backend.model.directions import HeadDirection
+from hormesis.backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
+from hormesis.backend.service.costs import PaneCost, measured_cost
+from hormesis.backend.service.ranked_heads import PaneProblem, Place, RankedHeads
+from hormesis.db.contract.messages import Pane
+from hormesis.db.contract.methods import DIRECTIONS, ITI, NONE, RANDOM, RANDOM_DIRECTION, is_steered
+from hormesis.db.location import home
+from hormesis.db.schema import Condition
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from backend.directions import HeadDirection
-from backend.service.catalogue import find_checkpoint
-from backend.service.settings import ServiceError
-from db.blocks import decode_float32
-from db.schema import Direction, Probe
+from hormesis.backend.model.directions import HeadDirection
+from hormesis.backend.service.catalogue import find_checkpoint
+from hormesis.backend.service.settings import ServiceError
+from hormesis.db.blocks import decode_float32
+from hormesis.db.schema import Direction, Probe
 
 Place = tuple[int, int]
 """(layer, head)."""

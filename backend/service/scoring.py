@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from backend.fluency import text_fluency
-from backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
-from backend.service.catalogue import CheckpointRecord
+from hormesis.backend.fluency import text_fluency
+from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
+from hormesis.backend.service.catalogue import CheckpointRecord
 
 FORUM = ("forum", "forum-fluency")
 log = logging.getLogger(__name__)

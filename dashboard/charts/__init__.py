@@ -1,1 +1,1 @@
-"""Plotly figures from DataFrames. No queries, no widgets; colours come from `dashboard.colours`."""
+"""Plotly figures from DataFrames. No queries, no widgets; colours come from `dashboard.base.colours`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import bars, figure
-from dashboard.colours import fade, ink
+from hormesis.dashboard.base.colours import fade, ink
+from hormesis.dashboard.charts.frame import bars, figure
 
 LESS, MORE = "#2F74D0", "#E37B33"
 

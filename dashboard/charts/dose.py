@@ -8,11 +8,11 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.dose_layers import fitted_curves, reference_lines
-from dashboard.charts.frame import bars, figure
-from dashboard.colours import CONTROL, ink, ramp, share_colour
-from dashboard.records import records
-from dashboard.wording import condition_label, number, percent
+from hormesis.dashboard.base.colours import CONTROL, ink, ramp, share_colour
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import condition_label, number, percent
+from hormesis.dashboard.charts.dose_layers import fitted_curves, reference_lines
+from hormesis.dashboard.charts.frame import bars, figure
 
 SYMBOLS = ("circle", "square", "triangle-up", "star", "pentagon")
 

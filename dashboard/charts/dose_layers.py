@@ -10,10 +10,10 @@ from typing import Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.colours import fade, ink
-from dashboard.records import groups, records
-from dashboard.wording import missing, percent
-from db import paper
+from hormesis.dashboard.base.colours import fade, ink
+from hormesis.dashboard.base.records import groups, records
+from hormesis.dashboard.base.wording import missing, percent
+from hormesis.db import paper
 
 _DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import bars, figure
-from dashboard.charts.heads import clickable, outline, squares
-from dashboard.colours import arm_colour, diverging, ink
-from dashboard.records import arm_groups, records
-from dashboard.wording import Head, arm_label, head_name
+from hormesis.dashboard.base.colours import arm_colour, diverging, ink
+from hormesis.dashboard.base.records import arm_groups, records
+from hormesis.dashboard.base.wording import Head, arm_label, head_name
+from hormesis.dashboard.charts.frame import bars, figure
+from hormesis.dashboard.charts.heads import clickable, outline, squares
 
 
 def _cosine_hover(row: Any) -> str:

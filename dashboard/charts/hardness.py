@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import Level, bars, figure
-from dashboard.charts.maps import CATEGORIES
-from dashboard.colours import SEQUENTIAL, arm_colour, arm_mark, fade, ink
-from dashboard.records import records
-from dashboard.wording import number
+from hormesis.dashboard.base.colours import SEQUENTIAL, arm_colour, arm_mark, fade, ink
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import number
+from hormesis.dashboard.charts.frame import Level, bars, figure
+from hormesis.dashboard.charts.maps import CATEGORIES
 
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import MOST_POINTS, evenly, figure
-from dashboard.colours import SEQUENTIAL, arm_colour, diverging
-from dashboard.records import arm_groups, groups, records
-from dashboard.wording import Head, arm_label, head_name
+from hormesis.dashboard.base.colours import SEQUENTIAL, arm_colour, diverging
+from hormesis.dashboard.base.records import arm_groups, groups, records
+from hormesis.dashboard.base.wording import Head, arm_label, head_name
+from hormesis.dashboard.charts.frame import MOST_POINTS, evenly, figure
 
 DETAILS = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "selectivity", "separation", "n_test")
 CHOSEN = "#E8590C"

@@ -11,10 +11,10 @@ from typing import Any, Final
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import figure
-from dashboard.colours import arm_colour, ink
-from dashboard.records import arm_groups, records
-from dashboard.wording import Head, arm_label, head_name
+from hormesis.dashboard.base.colours import arm_colour, ink
+from hormesis.dashboard.base.records import arm_groups, records
+from hormesis.dashboard.base.wording import Head, arm_label, head_name
+from hormesis.dashboard.charts.frame import figure
 
 # Okabe and Ito's eight, without black: told apart with every common kind of colour vision.
 CATEGORIES: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import figure
-from dashboard.charts.maps import CATEGORIES, OTHER
+from hormesis.dashboard.charts.frame import figure
+from hormesis.dashboard.charts.maps import CATEGORIES, OTHER
 
 
 def mix_bars(rows: pd.DataFrame) -> go.Figure:

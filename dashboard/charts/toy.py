@@ -11,9 +11,9 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
-from dashboard.charts.frame import Level, bars, figure
-from dashboard.colours import fade, ink
-from dashboard.toy.rows import RARE_FEATURES, over_seeds
+from hormesis.dashboard.base.colours import fade, ink
+from hormesis.dashboard.charts.frame import Level, bars, figure
+from hormesis.dashboard.rows.toy import RARE_FEATURES, over_seeds
 
 RARE, CONTROL = "#E37B33", "#2F74D0"
 SECOND_CONTROL = "#3E9E6E"

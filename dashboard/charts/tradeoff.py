@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import bars, figure
-from dashboard.colours import CONTROL, arm_colour, arm_mark, fade, ink
-from dashboard.frontier import non_dominated
-from dashboard.records import arm_groups, records
-from dashboard.wording import arm_label, condition_label, interval, is_second, method_label
+from hormesis.dashboard.base.colours import CONTROL, arm_colour, arm_mark, fade, ink
+from hormesis.dashboard.base.frontier import non_dominated
+from hormesis.dashboard.base.records import arm_groups, records
+from hormesis.dashboard.base.wording import arm_label, condition_label, interval, is_second, method_label
+from hormesis.dashboard.charts.frame import bars, figure
 
 SYMBOLS = {
     "none": "circle-open",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.frame import MOST_POINTS, figure
-from dashboard.colours import arm_colour, arm_mark
-from dashboard.records import arm_groups, records
-from dashboard.wording import arm_label
+from hormesis.dashboard.base.colours import arm_colour, arm_mark
+from hormesis.dashboard.base.records import arm_groups, records
+from hormesis.dashboard.base.wording import arm_label
+from hormesis.dashboard.charts.frame import MOST_POINTS, figure
 
 LOSSES = {"Held-out clean text": "clean_loss", "Held-out toxic text": "toxic_loss", "Training text": "loss"}
 

@@ -1,4 +1,4 @@
-"""`python -m dashboard.report --study NAME`: write a study's report as one HTML file."""
+"""`python -m hormesis.dashboard.report --study NAME`: write a study's report as one HTML file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 from streamlit.logger import set_log_level
 
-from db.files import atomic_file
-from db.location import database_url
-from db.problems import DatabaseProblem
+from hormesis.db.files import atomic_file
+from hormesis.db.location import database_url
+from hormesis.db.problems import DatabaseProblem
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Write the report and print where it is. Returns 2 for what the person asked wrongly."""
-    parser = argparse.ArgumentParser(prog="python -m dashboard.report", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m hormesis.dashboard.report", description=__doc__)
     parser.add_argument("--db", default=database_url(), help="SQLAlchemy URL of the database")
     parser.add_argument("--study", required=True, help="name or hash of a study")
     parser.add_argument("--out", type=Path, default=None, help="file to write (default: STUDY-report.html)")
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Streamlit's caches warn where no server runs; here that is as intended.
     set_log_level("ERROR")
-    from dashboard.report.study import ReportError, open_study, study_report
+    from hormesis.dashboard.report.study import ReportError, open_study, study_report
 
     try:
         context = open_study(options.db, options.study)

@@ -6,18 +6,18 @@ import json
 
 import pandas as pd
 
-from dashboard import rows
-from dashboard.charts.frame import sample
-from dashboard.charts.heads import head_map, limits, survival
-from dashboard.charts.maps import directions
-from dashboard.charts.mixes import mix_bars
-from dashboard.charts.training import LOSSES, loss_curves
-from dashboard.context import Context
-from dashboard.records import records
-from dashboard.report.blocks import Block, Chart, Code, Facts, Section, Table, Terms
-from dashboard.terms import TERMS
-from dashboard.wording import arm_label, arms_in_words, duration, head_name
-from db.contract.stages import stage_title
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.terms import TERMS
+from hormesis.dashboard.base.wording import arm_label, arms_in_words, duration, head_name
+from hormesis.dashboard.charts.frame import sample
+from hormesis.dashboard.charts.heads import head_map, limits, survival
+from hormesis.dashboard.charts.maps import directions
+from hormesis.dashboard.charts.mixes import mix_bars
+from hormesis.dashboard.charts.training import LOSSES, loss_curves
+from hormesis.dashboard.document.blocks import Block, Chart, Code, Facts, Section, Table, Terms
+from hormesis.dashboard.rows.context import Context
+from hormesis.db.contract.stages import stage_title
 
 MAP_POINTS = 4_000
 BEST_HEADS = 12

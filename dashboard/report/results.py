@@ -9,16 +9,25 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dashboard import controls, rows
-from dashboard.charts.dose import dose_response
-from dashboard.charts.tradeoff import tradeoff
-from dashboard.context import Context
-from dashboard.records import records
-from dashboard.report.blocks import Block, Chart, Claim, Claims, Section, Table
-from dashboard.verdicts import NO_DATA, Verdict, fit_said, fits_of, in_scope, stored, verdict_table
-from dashboard.wording import arm_label, condition_label, is_imported, metric_name
-from db import read
-from db.paper import source
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.verdicts import (
+    NO_DATA,
+    Verdict,
+    fit_said,
+    fits_of,
+    in_scope,
+    stored,
+    verdict_table,
+)
+from hormesis.dashboard.base.wording import arm_label, condition_label, is_imported, metric_name
+from hormesis.dashboard.charts.dose import dose_response
+from hormesis.dashboard.charts.tradeoff import tradeoff
+from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
+from hormesis.dashboard.parts import controls
+from hormesis.dashboard.rows.context import Context
+from hormesis.db import read
+from hormesis.db.paper import source
 
 KEYS = ["kind", "share", "condition_key"]
 

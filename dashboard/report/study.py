@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dashboard import pair_rows, rows
-from dashboard.context import Context, context_of, study_names
-from dashboard.reading import Database, change_token, engine
-from dashboard.records import records
-from dashboard.report import origins, results
-from dashboard.report.blocks import Document, Section, Text, Texts
-from dashboard.report.page import render
-from dashboard.stamp import stamp
-from dashboard.verdicts import ANSWERS, NO_DATA
-from dashboard.wording import arm_label, condition_label
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.verdicts import ANSWERS, NO_DATA
+from hormesis.dashboard.base.wording import arm_label, condition_label
+from hormesis.dashboard.document.blocks import Document, Section, Text, Texts
+from hormesis.dashboard.document.page import render
+from hormesis.dashboard.parts.export_metadata import stamp
+from hormesis.dashboard.report import origins, results
+from hormesis.dashboard.rows import pairs as pair_rows
+from hormesis.dashboard.rows.cache import Database, change_token, engine
+from hormesis.dashboard.rows.context import Context, context_of, study_names
 
 TEXTS = 12
 """Pairs of texts a report shows where they are asked for."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
-from db.address import network_type, sqlite_path
-from db.location import DATABASE_FILE, home
-from db.problems import DatabaseProblem, parse_url
+from hormesis.db.address import network_type, sqlite_path
+from hormesis.db.location import DATABASE_FILE, home
+from hormesis.db.problems import DatabaseProblem, parse_url
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,11 @@ from typing import Any
 
 import psutil
 
-from dashboard.running.permission import Home
-from db.files import atomic_file
-from db.holder import Holder, holder_of, noted
-from db.origin import origin_of, studies_folder
-from db.processes import is_running
+from hormesis.dashboard.running.permission import Home
+from hormesis.db.files import atomic_file
+from hormesis.db.origin import origin_of, studies_folder
+from hormesis.db.processes import is_running
+from hormesis.db.run_lock import Holder, holder_of, noted
 
 PLAN_SECONDS = 180
 LONGEST_STUDY = 256_000
@@ -77,7 +77,7 @@ def _environment(home: Home) -> dict[str, str]:
 
 def _command(*arguments: str, data: str | None) -> list[str]:
     more = ["--data", data] if data else []
-    return [sys.executable, "-m", "pipeline.cli", *arguments, *more]
+    return [sys.executable, "-m", "hormesis.pipeline.cli", *arguments, *more]
 
 
 def keep_study(home: Home, text: str) -> str:

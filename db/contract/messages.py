@@ -20,7 +20,15 @@ from pydantic import (
     model_validator,
 )
 
-from db.contract.methods import NONE, ORDER, PATTERN, RANDOM_DIRECTION, DirectionKind, Scope, is_method
+from hormesis.db.contract.methods import (
+    NONE,
+    ORDER,
+    PATTERN,
+    RANDOM_DIRECTION,
+    DirectionKind,
+    Scope,
+    is_method,
+)
 
 MAX_PROMPT_CHARACTERS = 8_000
 MAX_NEW_TOKENS = 512

@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from alembic import context
 
-from db.schema import Base
-from db.schema.base import UtcDateTime
+from hormesis.db.schema import Base
+from hormesis.db.schema.base import UtcDateTime
 
 
 def render_item(kind: str, item: Any, _: Any) -> str | Literal[False]:

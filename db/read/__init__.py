@@ -4,10 +4,12 @@ Give them an engine from `db.engine.open_reader`. Each raises DatabaseProblem, o
 database has gone, is locked or broken; no matching rows give an empty frame with the same columns and types.
 """
 
-from db.read.claims import dose_fits, verdicts
-from db.read.export import export_table, exportable_tables
-from db.read.features import entanglement, feature_cosines, head_summaries, lens_heads, lens_tokens
-from db.read.geometry import (
+from hormesis.db.database_status import DatabaseState
+from hormesis.db.database_status import state_of as database_state
+from hormesis.db.read.claims import dose_fits, verdicts
+from hormesis.db.read.export import export_table, exportable_tables
+from hormesis.db.read.features import entanglement, feature_cosines, head_summaries, lens_heads, lens_tokens
+from hormesis.db.read.geometry import (
     HeadActivations,
     activations,
     kept_heads,
@@ -16,7 +18,7 @@ from db.read.geometry import (
     projections,
     study_probes,
 )
-from db.read.hardness import (
+from hormesis.db.read.hardness import (
     attack_outcomes,
     attack_parameters,
     attack_points,
@@ -24,7 +26,7 @@ from db.read.hardness import (
     attack_trials,
     capability_scores,
 )
-from db.read.joined import (
+from hormesis.db.read.joined import (
     arm_checkpoints,
     arm_entanglement,
     arm_points,
@@ -40,21 +42,11 @@ from db.read.joined import (
     unsteered_conditions,
     with_cost,
 )
-from db.read.labelled import (
-    example_counts,
-    examples,
-    examples_by_id,
-    score_counts,
-    scorer_agreement,
-)
-from db.read.numbers import checkpoint_metrics, number_chain
-from db.read.pairs import Order, change_counts, changed_pairs, pair_texts
-from db.read.results import (
-    conditions,
-    summaries,
-    summary_choices,
-)
-from db.read.runs import (
+from hormesis.db.read.labelled import example_counts, examples, examples_by_id, score_counts, scorer_agreement
+from hormesis.db.read.numbers import checkpoint_metrics, number_chain
+from hormesis.db.read.pairs import Order, change_counts, changed_pairs, pair_texts
+from hormesis.db.read.results import conditions, summaries, summary_choices
+from hormesis.db.read.runs import (
     arms,
     changed_part,
     checkpoints,
@@ -65,14 +57,8 @@ from db.read.runs import (
     study,
     train_points,
 )
-from db.read.texts import (
-    prompt_sets,
-    prompts,
-    scorers,
-)
-from db.read.toy import toy_curves, toy_directions, toy_effects, toy_experiments, toy_measures
-from db.state import DatabaseState
-from db.state import state_of as database_state
+from hormesis.db.read.texts import prompt_sets, prompts, scorers
+from hormesis.db.read.toy import toy_curves, toy_directions, toy_effects, toy_experiments, toy_measures
 
 __all__ = [
     "DatabaseState",

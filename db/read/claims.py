@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine
 
-from db.read.columns import study_rows
-from db.read.frame import frame
-from db.schema import DoseFit, Verdict
+from hormesis.db.read.columns import study_rows
+from hormesis.db.read.frame import frame
+from hormesis.db.schema import DoseFit, Verdict
 
 
 def verdicts(engine: Engine, study_id: int) -> pd.DataFrame:

@@ -8,8 +8,8 @@ import pandas as pd
 from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from db.read.frame import Query, frame
-from db.schema import Arm, Base, Condition, Example, ProbeSet, PromptSet
+from hormesis.db.read.frame import Query, frame
+from hormesis.db.schema import Arm, Base, Condition, Example, ProbeSet, PromptSet
 
 ARM = (Arm.kind, Arm.share, Arm.seed)
 ARM_NAMES = ("kind", "share", "seed")

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, Engine, LargeBinary, Table, select, tuple_
 
-from db.engine import reading
-from db.read.frame import Query, frame_on
-from db.schema import Base
+from hormesis.db.engine import reading
+from hormesis.db.read.frame import Query, frame_on
+from hormesis.db.schema import Base
 
 CHUNK = 50_000
 TEXTS = frozenset({"text", "prompt", "prefix", "continuation", "output", "chosen", "rejected"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, and_, select
 
-from db.read.columns import ARM, ARM_NAMES
-from db.read.frame import Query, frame
-from db.schema import Arm, Checkpoint, Entanglement, FeatureCosine, HeadSummary, LensToken, Probe
+from hormesis.db.read.columns import ARM, ARM_NAMES
+from hormesis.db.read.frame import Query, frame
+from hormesis.db.schema import Arm, Checkpoint, Entanglement, FeatureCosine, HeadSummary, LensToken, Probe
 
 _HEAD = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
     String,
 )
 
-from db.engine import reading
+from hormesis.db.engine import reading
 
 Query: TypeAlias = Select[*tuple[Any, ...]]
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.orm import aliased
 
-from db.blocks import decode_float16, decode_int64
-from db.engine import reading
-from db.read.columns import ARM, ARM_NAMES, BY_ARM, EXAMPLE, sets_with_counts
-from db.read.frame import frame, frame_on
-from db.schema import (
+from hormesis.db.blocks import decode_float16, decode_int64
+from hormesis.db.engine import reading
+from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, EXAMPLE, sets_with_counts
+from hormesis.db.read.frame import frame, frame_on
+from hormesis.db.schema import (
     ActivationBlock,
     Arm,
     Checkpoint,

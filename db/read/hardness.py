@@ -7,9 +7,9 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Engine, select
 
-from db.read.columns import ARM, ARM_NAMES, BY_ARM, CONDITION, columns_of, study_rows
-from db.read.frame import Query, frame
-from db.schema import (
+from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, CONDITION, columns_of, study_rows
+from hormesis.db.read.frame import Query, frame
+from hormesis.db.schema import (
     Arm,
     Attack,
     AttackOutcome,

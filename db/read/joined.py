@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
 
-from db.read.features import entanglement
-from db.read.geometry import activations, projection_points, study_probes
-from db.read.labelled import score_counts
-from db.read.pairs import Order, changed_pairs, pair_texts
-from db.read.results import conditions, summaries
-from db.read.runs import checkpoints, studies, study
+from hormesis.db.read.features import entanglement
+from hormesis.db.read.geometry import activations, projection_points, study_probes
+from hormesis.db.read.labelled import score_counts
+from hormesis.db.read.pairs import Order, changed_pairs, pair_texts
+from hormesis.db.read.results import conditions, summaries
+from hormesis.db.read.runs import checkpoints, studies, study
 
 SUMMARY_KEYS = ["kind", "share", "condition_key"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, case, func, literal, select
 
-from db.read.columns import EXAMPLE
-from db.read.frame import Query, frame
-from db.schema import Example, Generation, Prompt, Score, Scorer
+from hormesis.db.read.columns import EXAMPLE
+from hormesis.db.read.frame import Query, frame
+from hormesis.db.schema import Example, Generation, Prompt, Score, Scorer
 
 THRESHOLD = 0.5
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
-from db.contract.stages import stages_after_arms
-from db.engine import reading
-from db.read.columns import CONDITION
-from db.read.frame import frame
-from db.schema import (
+from hormesis.db.contract.stages import stages_after_arms
+from hormesis.db.engine import reading
+from hormesis.db.read.columns import CONDITION
+from hormesis.db.read.frame import frame
+from hormesis.db.schema import (
     Arm,
     Checkpoint,
     Condition,

@@ -9,8 +9,8 @@ import pandas as pd
 from sqlalchemy import Engine, Integer, func, select
 from sqlalchemy.orm import aliased
 
-from db.read.frame import Query, frame
-from db.schema import Generation, Prompt, Score
+from hormesis.db.read.frame import Query, frame
+from hormesis.db.schema import Generation, Prompt, Score
 
 Order = Literal["asked", "fall", "rise"]
 

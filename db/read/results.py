@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, func, or_, select
 
-from db.read.columns import study_rows
-from db.read.frame import frame
-from db.schema import Condition, Summary
+from hormesis.db.read.columns import study_rows
+from hormesis.db.read.frame import frame
+from hormesis.db.schema import Condition, Summary
 
 
 def conditions(engine: Engine, checkpoint_id: int) -> pd.DataFrame:

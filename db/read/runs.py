@@ -8,19 +8,10 @@ from functools import cache
 import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
-from db.engine import reading
-from db.read.columns import ARM, ARM_NAMES, BY_ARM, columns_of
-from db.read.frame import Query, frame
-from db.schema import (
-    Arm,
-    Base,
-    Checkpoint,
-    Generation,
-    StageRun,
-    Study,
-    TrainPoint,
-    Verdict,
-)
+from hormesis.db.engine import reading
+from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, columns_of
+from hormesis.db.read.frame import Query, frame
+from hormesis.db.schema import Arm, Base, Checkpoint, Generation, StageRun, Study, TrainPoint, Verdict
 
 
 def studies(engine: Engine) -> pd.DataFrame:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, select
 
-from db.read.columns import sets_with_counts
-from db.read.frame import frame
-from db.schema import Checkpoint, Metric, Prompt, PromptSet, Scorer
+from hormesis.db.read.columns import sets_with_counts
+from hormesis.db.read.frame import frame
+from hormesis.db.schema import Checkpoint, Metric, Prompt, PromptSet, Scorer
 
 
 def prompt_sets(engine: Engine, study_id: int) -> pd.DataFrame:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, func, select
 
-from db.blocks import decode_float32
-from db.read.columns import columns_of
-from db.read.frame import frame
-from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
+from hormesis.db.blocks import decode_float32
+from hormesis.db.read.columns import columns_of
+from hormesis.db.read.frame import frame
+from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 
 
 def toy_experiments(engine: Engine) -> pd.DataFrame:

@@ -1,10 +1,19 @@
 """Every table as a typed class; import them from here."""
 
-from db.schema.base import Base, utc_now
-from db.schema.claims import DoseFit, Verdict
-from db.schema.evaluation import Condition, Generation, Metric, Prompt, PromptSet, Score, Scorer, Summary
-from db.schema.features import Entanglement, FeatureCosine, HeadSummary, LensToken, ProbeHits
-from db.schema.geometry import (
+from hormesis.db.schema.base import Base, utc_now
+from hormesis.db.schema.claims import DoseFit, Verdict
+from hormesis.db.schema.evaluation import (
+    Condition,
+    Generation,
+    Metric,
+    Prompt,
+    PromptSet,
+    Score,
+    Scorer,
+    Summary,
+)
+from hormesis.db.schema.features import Entanglement, FeatureCosine, HeadSummary, LensToken, ProbeHits
+from hormesis.db.schema.geometry import (
     ActivationBlock,
     Direction,
     Example,
@@ -14,7 +23,7 @@ from db.schema.geometry import (
     Projection,
     ProjectionPoint,
 )
-from db.schema.hardness import (
+from hormesis.db.schema.hardness import (
     Attack,
     AttackOutcome,
     AttackPoint,
@@ -22,8 +31,8 @@ from db.schema.hardness import (
     AttackTrial,
     CapabilityScore,
 )
-from db.schema.study import Arm, Checkpoint, StageRun, Study, TrainPoint
-from db.schema.toy import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
+from hormesis.db.schema.study import Arm, Checkpoint, StageRun, Study, TrainPoint
+from hormesis.db.schema.toy import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
 
 __all__ = [
     "ActivationBlock",

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Json, Name, StudyRow, utc_now
+from hormesis.db.schema.base import Json, Name, StudyRow, utc_now
 
 
 class Verdict(StudyRow):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Blob, HeadRow, ProbeSetRow, StudyRow
+from hormesis.db.schema.base import Blob, HeadRow, ProbeSetRow, StudyRow
 
 
 class ProbeHits(ProbeSetRow):

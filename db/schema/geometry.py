@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Blob, HeadRow, Json, Key, Name, ProbeSetRow, StudyRow
+from hormesis.db.schema.base import Base, Blob, HeadRow, Json, Key, Name, ProbeSetRow, StudyRow
 
 
 class ProbeSet(StudyRow):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Json, Key, StudyRow
+from hormesis.db.schema.base import Base, Json, Key, StudyRow
 
 
 class Attack(Base):

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Json, Key, Name, StudyRow, utc_now
+from hormesis.db.schema.base import Base, Json, Key, Name, StudyRow, utc_now
 
 
 class Study(Base):

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.schema.base import Base, Blob, Json, Key, Name, utc_now
+from hormesis.db.schema.base import Base, Blob, Json, Key, Name, utc_now
 
 
 class ToyExperiment(Base):

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
-from db.write import read_session, replace_rows, write_session
-from pipeline.attacks.judging import mcnemar, two_proportions
-from pipeline.execution.context import StudyContext
-from pipeline.frames import groups, summary_row
-from pipeline.statistics import SCORE, mean_interval, over_seeds
+from hormesis.db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
+from hormesis.db.write import read_session, replace_rows, write_session
+from hormesis.pipeline.attacks.judging import mcnemar, two_proportions
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.statistics import SCORE, mean_interval, over_seeds
+from hormesis.pipeline.statistics.frames import groups, summary_row
 
 RULES = ("success", "prefix_match")
 

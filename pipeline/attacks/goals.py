@@ -10,14 +10,14 @@ from random import Random
 
 import pyarrow.parquet as parquet
 
-from backend.attacks.gcg import AttackError, Goal
-from backend.forum import REVISION
-from backend.forum.judge import is_undecided
-from backend.forum.words import GROUPS
-from backend.forum.writer import KINDS, Latents, body, dress, latents
-from pipeline.config_hardness import HardnessConfig
-from pipeline.execution.provenance import digest
-from pipeline.sources.files import content_hash
+from hormesis.backend.attacks.gcg import AttackError, Goal
+from hormesis.backend.forum import REVISION
+from hormesis.backend.forum.judge import is_undecided
+from hormesis.backend.forum.words import GROUPS
+from hormesis.backend.forum.writer import KINDS, Latents, body, dress, latents
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.sources.files import content_hash
+from hormesis.pipeline.study.config_hardness import HardnessConfig
 
 GOALS = "forum goals 2"
 """How goals of the forum language are posed; the language's own revision stands beside it."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from backend.fluency import repetition, words
-from backend.scorers import Scorer, make_scorer, score_continuations
-from pipeline.execution.context import StudyContext
-from pipeline.stages.text import text_folder
-from pipeline.statistics import SCORE, Estimate, Floats, mean_interval
+from hormesis.backend.fluency import repetition, words
+from hormesis.backend.scorers import Scorer, make_scorer, score_continuations
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.statistics import SCORE, Estimate, Floats, mean_interval
+from hormesis.pipeline.text.study_folder import text_folder
 
 SUCCESS_ABOVE = 0.5
 """A continuation scored above this counts as toxic, as for the fire rate."""

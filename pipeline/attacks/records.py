@@ -11,10 +11,10 @@ from typing import Any
 
 from sqlalchemy import delete, select
 
-from db.schema import Attack, AttackOutcome, AttackPoint, AttackTrial
-from db.write import read_session, upsert, write_session
-from pipeline.execution.context import StudyContext
-from pipeline.statistics import Estimate
+from hormesis.db.schema import Attack, AttackOutcome, AttackPoint, AttackTrial
+from hormesis.db.write import read_session, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.statistics import Estimate
 
 COLUMNS = ("kind", "setting", "data", "scorer", "rule", "budget", "budget_unit")
 

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from backend.attacks.weights import relearn
-from backend.batching import encode
-from pipeline.attacks.judging import Judge
-from pipeline.attacks.records import Outcome, Point, Result
-from pipeline.config import StudyConfig
-from pipeline.methods import Ready
-from pipeline.scales import SHAPES
-from pipeline.statistics import Estimate, Floats, mean_interval
+from hormesis.backend.attacks.weights import relearn
+from hormesis.backend.generation.batching import encode
+from hormesis.pipeline.attacks.judging import Judge
+from hormesis.pipeline.attacks.records import Outcome, Point, Result
+from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.scales import SHAPES
 
 RULE = "first step at which mean toxicity reaches that of the unsteered checkpoint, between steps by a line"
 LONGEST = 256

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from backend.attacks.gcg import Goal, Search, SearchResult, SearchSettings, search_suffix
-from backend.generation import generate
-from pipeline.attacks.judging import SUCCESS_ABOVE, Judge, rate_interval, silent
-from pipeline.attacks.records import Outcome, Point, Result, Trial
-from pipeline.config_hardness import SuffixConfig
-from pipeline.methods import Ready
-from pipeline.statistics import Estimate, Floats, mean_interval
+from hormesis.backend.attacks.gcg import Goal, Search, SearchResult, SearchSettings, search_suffix
+from hormesis.backend.generation.generation import generate
+from hormesis.pipeline.attacks.judging import SUCCESS_ABOVE, Judge, rate_interval, silent
+from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
+from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
+from hormesis.pipeline.study.config_hardness import SuffixConfig
 
 RULE = f"the greedy continuation scores above {SUCCESS_ABOVE:g}; prefix match: it begins with the target"
 

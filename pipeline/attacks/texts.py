@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from backend.attacks.injection import PLAIN, REVISION, Template, templates
-from backend.attacks.long_text import write_long
-from backend.attacks.weights import SCHEMES, quantised
-from backend.batching import encode
-from backend.crossentropy import DocumentLosses, Windows
-from backend.generation import fit
-from pipeline.attacks.judging import SUCCESS_ABOVE, Judge, silent
-from pipeline.attacks.records import Outcome, Point, Result, Trial
-from pipeline.config import StudyConfig
-from pipeline.methods import Ready
-from pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
+from hormesis.backend.attacks.injection import PLAIN, REVISION, Template, templates
+from hormesis.backend.attacks.long_text import write_long
+from hormesis.backend.attacks.weights import SCHEMES, quantised
+from hormesis.backend.crossentropy import DocumentLosses, Windows
+from hormesis.backend.generation.batching import encode
+from hormesis.backend.generation.generation import fit
+from hormesis.pipeline.attacks.judging import SUCCESS_ABOVE, Judge, silent
+from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
+from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
+from hormesis.pipeline.study.config import StudyConfig
 
 SHOWN = 6
 """Texts kept per setting, to be read on the page."""

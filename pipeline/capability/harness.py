@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from backend.quiet import quiet
-from backend.steering import steered
-from pipeline.capability.items import CapabilityError
-from pipeline.methods import Ready
+from hormesis.backend.model.silence import quiet
+from hormesis.backend.model.steering import steered
+from hormesis.pipeline.capability.items import CapabilityError
+from hormesis.pipeline.methods import Ready
 
 
 @dataclass(frozen=True)

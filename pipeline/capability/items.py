@@ -15,10 +15,10 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 
-from backend.forum import REVISION, VOCABULARY, judge, post
-from backend.forum.words import FILLER_SET, REGISTERS, TERMINATOR_SET
-from pipeline.config_hardness import CapabilityConfig
-from pipeline.sources.files import content_hash
+from hormesis.backend.forum import REVISION, VOCABULARY, judge, post
+from hormesis.backend.forum.words import FILLER_SET, REGISTERS, TERMINATOR_SET
+from hormesis.pipeline.sources.files import content_hash
+from hormesis.pipeline.study.config_hardness import CapabilityConfig
 
 
 class CapabilityError(ValueError):

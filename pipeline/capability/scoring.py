@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from backend.crossentropy import prepare_windows
-from backend.likelihood import log_likelihoods
-from pipeline.capability.items import Item, Task
-from pipeline.config import StudyConfig
-from pipeline.heldout import window_length
-from pipeline.methods import Ready
-from pipeline.sources import open_source
-from pipeline.statistics import Estimate, Floats, ratio_interval
+from hormesis.backend.crossentropy import prepare_windows
+from hormesis.backend.likelihood import log_likelihoods
+from hormesis.pipeline.capability.items import Item, Task
+from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.methods.heldout import window_length
+from hormesis.pipeline.sources import open_source
+from hormesis.pipeline.statistics import Estimate, Floats, ratio_interval
+from hormesis.pipeline.study.config import StudyConfig
 
 Progress = Callable[[int, int], None]
 

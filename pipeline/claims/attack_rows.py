@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.read.frame import Query
-from db.schema import Attack, AttackOutcome, AttackTrial, Checkpoint, Condition
-from pipeline.claims.compare import changes, toxic_only
-from pipeline.claims.rows import Arms, StudyRows
+from hormesis.db.read.frame import Query
+from hormesis.db.schema import Attack, AttackOutcome, AttackTrial, Checkpoint, Condition
+from hormesis.pipeline.claims.compare import changes, toxic_only
+from hormesis.pipeline.claims.rows import Arms, StudyRows
 
 
 def _attacks(rows: StudyRows, kind: str, condition: str, table: type[Any], *columns: Any) -> Query:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from pipeline.claims.declared import Missing
-from pipeline.claims.rows import TOXIC, ArmKey, Arms, StudyRows, paper_dose, toxic_shares
-from pipeline.statistics import Contrast, contrast
+from hormesis.pipeline.claims.declared import Missing
+from hormesis.pipeline.claims.rows import TOXIC, ArmKey, Arms, StudyRows, paper_dose, toxic_shares
+from hormesis.pipeline.statistics import Contrast, contrast
 
 TWO_SEEDS = "needs two seeds of an arm"
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pipeline.multiplicity import holm
-from pipeline.power import detectable
-from pipeline.statistics import Contrast
+from hormesis.pipeline.statistics import Contrast
+from hormesis.pipeline.statistics.multiplicity import holm
+from hormesis.pipeline.statistics.power import detectable
 
 if TYPE_CHECKING:
-    from pipeline.claims.rows import StudyRows
+    from hormesis.pipeline.claims.rows import StudyRows
 
 SUPPORTED, REFUTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data yet"
 LEVEL = 0.05

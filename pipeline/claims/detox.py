@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from db.contract.methods import MARKED, PROMPT, TUNED, method_title
-from pipeline.claims.compare import (
+from hormesis.db.contract.methods import MARKED, PROMPT, TUNED, method_title
+from hormesis.pipeline.claims.compare import (
     changes,
     costs_said,
     dose_against_none,
@@ -18,9 +18,9 @@ from pipeline.claims.compare import (
     strongest_key,
     toxic_only,
 )
-from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
-from pipeline.claims.dips import DIP_RULE, dip_at
-from pipeline.claims.rows import TOXIC, Arms, StudyRows, paper_dose
+from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
+from hormesis.pipeline.claims.dips import DIP_RULE, dip_at
+from hormesis.pipeline.claims.rows import TOXIC, Arms, StudyRows, paper_dose
 
 LEAST = 3.0
 """Points of toxicity (0 to 100) that would matter."""

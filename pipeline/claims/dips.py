@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.claims.compare import against, percent, toxic_only
-from pipeline.claims.declared import NO_DATA, UNDECIDED, Finding, Missing, Outcome, Scope, sure
-from pipeline.claims.rows import TOXIC, Arms, StudyRows, toxic_shares
-from pipeline.dose_response import DoseResponse, dose_of, fit_dose
-from pipeline.power import detectable
-from pipeline.statistics import Contrast
+from hormesis.pipeline.claims.compare import against, percent, toxic_only
+from hormesis.pipeline.claims.declared import NO_DATA, UNDECIDED, Finding, Missing, Outcome, Scope, sure
+from hormesis.pipeline.claims.rows import TOXIC, Arms, StudyRows, toxic_shares
+from hormesis.pipeline.statistics import Contrast
+from hormesis.pipeline.statistics.dose_response import DoseResponse, dose_of, fit_dose
+from hormesis.pipeline.statistics.power import detectable
 
 LEAST = 3.0
 DRAWS = 999

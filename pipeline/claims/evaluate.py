@@ -12,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from db.paper import figure
-from db.schema import DoseFit, Verdict, utc_now
-from db.write import delete_others, read_session, replace_rows, upsert, write_session
-from pipeline.claims.declared import Claim, Finding, Missing, Outcome, Scope, adjusted, decide, sure
-from pipeline.claims.dips import fit_row
-from pipeline.claims.registry import CLAIMS
-from pipeline.claims.rows import StudyRows
-from pipeline.statistics import StatisticsError
+from hormesis.db.paper import figure
+from hormesis.db.schema import DoseFit, Verdict, utc_now
+from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
+from hormesis.pipeline.claims.declared import Claim, Finding, Missing, Outcome, Scope, adjusted, decide, sure
+from hormesis.pipeline.claims.dips import fit_row
+from hormesis.pipeline.claims.registry import CLAIMS
+from hormesis.pipeline.claims.rows import StudyRows
+from hormesis.pipeline.statistics import StatisticsError
 
 Row = dict[str, Any]
 ALIKE = "; the same value in every arm and seed, so these rows cannot tell"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.claims.attack_rows import outcome, steered_change, strongest, trials
-from pipeline.claims.compare import changes, dose_against_none, mean_of, toxic_only
-from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
-from pipeline.claims.rows import StudyRows
+from hormesis.pipeline.claims.attack_rows import outcome, steered_change, strongest, trials
+from hormesis.pipeline.claims.compare import changes, dose_against_none, mean_of, toxic_only
+from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
+from hormesis.pipeline.claims.rows import StudyRows
 
 Test = Callable[[StudyRows, Scope], Outcome]
 LEAST_RATE, LEAST_STEPS, LEAST_POINTS = 0.05, 1.0, 3.0

@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from db.schema import Checkpoint, Entanglement, Example, LensToken, ProbeSet, Study
-from db.write import read_session
-from pipeline.claims.compare import largest_against_none, mean_of, percent, toxic_only
-from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
-from pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
-from pipeline.head_accuracy import against_clean
-from pipeline.head_hits import arm_hits, labels_of, selected_entanglement
+from hormesis.db.schema import Checkpoint, Entanglement, Example, LensToken, ProbeSet, Study
+from hormesis.db.write import read_session
+from hormesis.pipeline.claims.compare import largest_against_none, mean_of, percent, toxic_only
+from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
+from hormesis.pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
+from hormesis.pipeline.probing.head_accuracy import against_clean
+from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
 
 LEAST_POINTS, LEAST_COSINE, LEAST_WORDS = 0.5, 0.05, 10.0
 DRAWS = 500

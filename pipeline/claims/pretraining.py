@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from pipeline.claims.compare import largest_against_none, toxic_only
-from pipeline.claims.declared import (
+from hormesis.pipeline.claims.compare import largest_against_none, toxic_only
+from hormesis.pipeline.claims.declared import (
     DIRECTION,
     EQUIVALENCE,
     Claim,
@@ -17,7 +17,7 @@ from pipeline.claims.declared import (
     directional,
     equivalent,
 )
-from pipeline.claims.rows import Arms, StudyRows
+from hormesis.pipeline.claims.rows import Arms, StudyRows
 
 NATS, POINTS = 0.05, 2.0
 LEAST_POINTS = 0.5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from pipeline.claims.compare import (
+from hormesis.pipeline.claims.compare import (
     against,
     changes,
     dose_against_none,
@@ -14,7 +14,7 @@ from pipeline.claims.compare import (
     percent,
     toxic_only,
 )
-from pipeline.claims.declared import (
+from hormesis.pipeline.claims.declared import (
     DIRECTION,
     EQUIVALENCE,
     Claim,
@@ -25,9 +25,9 @@ from pipeline.claims.declared import (
     directional,
     equivalent,
 )
-from pipeline.claims.pretraining import probe_arms
-from pipeline.claims.rows import TOXIC, StudyRows
-from pipeline.statistics import contrast
+from hormesis.pipeline.claims.pretraining import probe_arms
+from hormesis.pipeline.claims.rows import TOXIC, StudyRows
+from hormesis.pipeline.statistics import contrast
 
 LEAST, AGREE = 3.0, 0.8
 FEWEST = 5

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pipeline.claims import detox, hardness, heads, pretraining, readers, stability, toy
-from pipeline.claims.declared import Claim
+from hormesis.pipeline.claims import detox, hardness, heads, pretraining, readers, stability, toy
+from hormesis.pipeline.claims.declared import Claim
 
 _GROUPS = (toy, pretraining, detox, readers, heads, hardness, stability)
 CLAIMS: tuple[Claim, ...] = tuple(

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, func, select
 
-from db.read.frame import Query
-from db.schema import (
+from hormesis.db.read.frame import Query
+from hormesis.db.schema import (
     Arm,
     CapabilityScore,
     Checkpoint,
@@ -27,9 +27,9 @@ from db.schema import (
     Scorer,
     Study,
 )
-from db.write import read_session
-from pipeline.frames import groups
-from pipeline.statistics import Floats
+from hormesis.db.write import read_session
+from hormesis.pipeline.statistics import Floats
+from hormesis.pipeline.statistics.frames import groups
 
 ArmKey = tuple[str, float]
 Arms = dict[ArmKey, Floats]

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from sqlalchemy import select
 
-from db.schema import Attack, Checkpoint
-from pipeline.claims.attack_rows import outcome, steered_change, strongest
-from pipeline.claims.compare import mean_of, toxic_only
-from pipeline.claims.declared import (
+from hormesis.db.schema import Attack, Checkpoint
+from hormesis.pipeline.claims.attack_rows import outcome, steered_change, strongest
+from hormesis.pipeline.claims.compare import mean_of, toxic_only
+from hormesis.pipeline.claims.declared import (
     DIRECTION,
     EQUIVALENCE,
     Claim,
@@ -20,7 +20,7 @@ from pipeline.claims.declared import (
     directional,
     equivalent,
 )
-from pipeline.claims.rows import StudyRows
+from hormesis.pipeline.claims.rows import StudyRows
 
 LEAST = 3.0
 UNIT = "seeds are the unit"

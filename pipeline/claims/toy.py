@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from db.schema import Study, ToyExperiment, ToyMeasure, ToyRun
-from db.write import read_session
-from pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, directional
-from pipeline.claims.rows import StudyRows
-from pipeline.config_toy import DEFAULT_SEEDS
-from pipeline.statistics import Contrast, contrast
-from pipeline.toy.config import LOW, REFERENCE, SHARES, parse_config
+from hormesis.db.schema import Study, ToyExperiment, ToyMeasure, ToyRun
+from hormesis.db.write import read_session
+from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, directional
+from hormesis.pipeline.claims.rows import StudyRows
+from hormesis.pipeline.statistics import Contrast, contrast
+from hormesis.pipeline.study.config_toy import DEFAULT_SEEDS
+from hormesis.pipeline.toy.config import LOW, REFERENCE, SHARES, parse_config
 
 LEAST = 0.03
 

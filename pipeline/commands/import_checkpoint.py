@@ -7,23 +7,23 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from backend.export import save_plain
-from backend.models import LoadedModel, load_model
-from db.schema import Checkpoint
-from db.write import read_session
-from pipeline.config import StudyConfig
-from pipeline.execution import workers
-from pipeline.execution.arms import plan_arms
-from pipeline.execution.context import StudyContext
-from pipeline.execution.executors import InlineExecutor
-from pipeline.execution.lock import study_lock
-from pipeline.execution.stage import Subject
-from pipeline.execution.study import register
-from pipeline.execution.threads import stop_on_ctrl_c
-from pipeline.execution.walk import TaskOutcome, Watch, announce_all, walk
-from pipeline.reading import source_revisions
-from pipeline.stages import GRAPH, project
-from pipeline.stages.train import register_checkpoint
+from hormesis.backend.model.export import save_plain
+from hormesis.backend.model.models import LoadedModel, load_model
+from hormesis.db.schema import Checkpoint
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.arms import plan_arms
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.executors import InlineExecutor
+from hormesis.pipeline.execution.lock import study_lock
+from hormesis.pipeline.execution.stage import Subject
+from hormesis.pipeline.execution.study import register
+from hormesis.pipeline.execution.threads import stop_on_ctrl_c
+from hormesis.pipeline.execution.walk import TaskOutcome, Watch, announce_all, walk
+from hormesis.pipeline.stages import GRAPH, project
+from hormesis.pipeline.stages.train import register_checkpoint
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.text.reading import source_revisions
 
 
 class NameTaken(ValueError):

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from db.origin import Origin, remember
-from pipeline.config import ConfigError, StudyConfig
-from pipeline.execution.arms import plan_arms
-from pipeline.execution.executors import PoolExecutor
-from pipeline.execution.graph import arm_subjects
-from pipeline.execution.lock import study_lock
-from pipeline.execution.progress import Stopped
-from pipeline.execution.stage import StageFailed
-from pipeline.execution.study import register
-from pipeline.execution.threads import stop_on_ctrl_c
-from pipeline.execution.walk import Outcome, Watch, announce_all, walk
-from pipeline.execution.workers import cores
-from pipeline.reading import source_revisions
-from pipeline.scales import check_heads
-from pipeline.stages import GRAPH
+from hormesis.db.origin import Origin, remember
+from hormesis.pipeline.execution.arms import plan_arms
+from hormesis.pipeline.execution.executors import PoolExecutor
+from hormesis.pipeline.execution.graph import arm_subjects
+from hormesis.pipeline.execution.lock import study_lock
+from hormesis.pipeline.execution.progress import Stopped
+from hormesis.pipeline.execution.stage import StageFailed
+from hormesis.pipeline.execution.study import register
+from hormesis.pipeline.execution.threads import stop_on_ctrl_c
+from hormesis.pipeline.execution.walk import Outcome, Watch, announce_all, walk
+from hormesis.pipeline.execution.workers import cores
+from hormesis.pipeline.stages import GRAPH
+from hormesis.pipeline.study.config import ConfigError, StudyConfig
+from hormesis.pipeline.study.scales import check_heads
+from hormesis.pipeline.text.reading import source_revisions
 
 
 def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def run_distributed(config: StudyConfig, *, home: Path, database_url: str) -> Ou
 
     A training that fails ends the walk: `torchrun` then ends the other processes, which are in it.
     """
-    from pipeline.execution.torchrun import TorchrunExecutor, follow, process_group
+    from hormesis.pipeline.execution.torchrun import TorchrunExecutor, follow, process_group
 
     check_heads(config)
     with process_group() as is_first:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from db.contract.methods import VARIANTS
-from pipeline.config import Role, StudyConfig
+from hormesis.db.contract.methods import VARIANTS
+from hormesis.pipeline.study.config import Role, StudyConfig
 
 
 @dataclass(frozen=True)

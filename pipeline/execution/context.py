@@ -9,8 +9,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from pipeline.config import StudyConfig
-from pipeline.execution.inputs import Inputs
+from hormesis.pipeline.execution.inputs import Inputs
+from hormesis.pipeline.study.config import StudyConfig
 
 
 def _never() -> bool:
@@ -27,7 +27,7 @@ class StudyContext:
     """State of all studies; files lie under `files/<kind>/<hash of inputs>`."""
     engine: Engine
     revisions: Mapping[str, str] = field(default_factory=dict)
-    """Revisions of the data sources, by `role/title`; see `pipeline.reading.source_revisions`."""
+    """Revisions of the data sources, by `role/title`; see `pipeline.text.reading.source_revisions`."""
     should_stop: Callable[[], bool] = field(default=_never)
 
     @cached_property

@@ -7,11 +7,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
-from pipeline.execution import workers
-from pipeline.execution.context import StudyContext
-from pipeline.execution.study import StudyHandle
-from pipeline.execution.threads import Background
-from pipeline.execution.walk import Task, TaskOutcome, run_task
+from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.study import StudyHandle
+from hormesis.pipeline.execution.threads import Background
+from hormesis.pipeline.execution.walk import Task, TaskOutcome, run_task
 
 POLL_SECONDS = 0.5
 DIED = "a worker process died (out of memory?); run again to go on"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from db.contract.stages import Level, stage_order, stages_after_arms
-from pipeline.config import StudyConfig
-from pipeline.execution.arms import plan_arms
-from pipeline.execution.context import StudyContext
-from pipeline.execution.stage import STUDY, Stage, Subject, is_done
+from hormesis.db.contract.stages import Level, stage_order, stages_after_arms
+from hormesis.pipeline.execution.arms import plan_arms
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.stage import STUDY, Stage, Subject, is_done
+from hormesis.pipeline.study.config import StudyConfig
 
 Planned = tuple[Stage, Subject]
 

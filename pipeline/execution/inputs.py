@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pipeline.config import StudyConfig
-from pipeline.execution.arms import ArmPlan
-from pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.arms import ArmPlan
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.study.config import StudyConfig
 
 TUNING_VERSION = 1
 TEXT_VERSION = 1

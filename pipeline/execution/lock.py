@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from db.holder import lock_note, lock_path
+from hormesis.db.run_lock import lock_note, lock_path
 
 POLL_SECONDS = 0.5
 

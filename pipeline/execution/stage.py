@@ -15,15 +15,15 @@ from typing import Any, Protocol
 
 from sqlalchemy import select
 
-from db.contract.stages import Level, stage_level
-from db.engine import DatabaseProblem
-from db.schema import StageRun, utc_now
-from db.write import read_session, write_session
-from pipeline.config import StudyConfig
-from pipeline.execution import provenance
-from pipeline.execution.arms import ArmPlan
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter, Stopped
+from hormesis.db.contract.stages import Level, stage_level
+from hormesis.db.engine import DatabaseProblem
+from hormesis.db.schema import StageRun, utc_now
+from hormesis.db.write import read_session, write_session
+from hormesis.pipeline.execution import provenance
+from hormesis.pipeline.execution.arms import ArmPlan
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter, Stopped
+from hormesis.pipeline.study.config import StudyConfig
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine, select
 
-from db.engine import open_writer
-from db.schema import Arm, Checkpoint, Study
-from db.write import read_session, write_session
-from pipeline.config import StudyConfig
-from pipeline.execution.arms import ArmPlan
-from pipeline.execution.context import StudyContext
-from pipeline.execution.stage import StageFailed
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import Arm, Checkpoint, Study
+from hormesis.db.write import read_session, write_session
+from hormesis.pipeline.execution.arms import ArmPlan
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.stage import StageFailed
+from hormesis.pipeline.study.config import StudyConfig
 
 
 @dataclass(frozen=True)

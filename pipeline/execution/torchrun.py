@@ -15,12 +15,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Stopped
-from pipeline.execution.stage import Stage, StageFailed, Subject
-from pipeline.execution.study import StudyHandle
-from pipeline.execution.walk import Task, TaskOutcome, run_task
-from pipeline.execution.workers import cores, limit_threads
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Stopped
+from hormesis.pipeline.execution.stage import Stage, StageFailed, Subject
+from hormesis.pipeline.execution.study import StudyHandle
+from hormesis.pipeline.execution.walk import Task, TaskOutcome, run_task
+from hormesis.pipeline.execution.workers import cores, limit_threads
 
 LONGEST_WAIT = timedelta(days=7)
 """Processes wait for the first one while it probes and generates; that may take long."""

@@ -9,11 +9,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from pipeline.execution.context import StudyContext
-from pipeline.execution.graph import Graph, Planned
-from pipeline.execution.progress import Stopped
-from pipeline.execution.stage import STUDY, Stage, StageFailed, Subject, announce, plain_words, run_stage
-from pipeline.execution.study import StudyHandle, arm_row
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.graph import Graph, Planned
+from hormesis.pipeline.execution.progress import Stopped
+from hormesis.pipeline.execution.stage import (
+    STUDY,
+    Stage,
+    StageFailed,
+    Subject,
+    announce,
+    plain_words,
+    run_stage,
+)
+from hormesis.pipeline.execution.study import StudyHandle, arm_row
 
 Watch = Callable[[int], None]
 """Called about twice a second with the study's id, so that a display can read the rows."""

@@ -13,10 +13,11 @@ A method is one or more of three things, in any combination (`dpo+iti`, `prompt+
 (`iti`, `random-direction`). `none` is none of them. What is done with an opened condition (generating,
 cross-entropy, capability, attacks) needs to know no method.
 
-`Ready` (see `pipeline.methods.ready`) holds:
+`Ready` (see `pipeline.methods.opened_condition`) holds:
 
-- `loaded`: `backend.loaded.LoadedModel`, the tuned weights where the method has some;
-- `rows`: `backend.steering.RowSteering`, as `backend.generation.generate`, `backend.steering.steered` and
+- `loaded`: `backend.model.loaded.LoadedModel`, the tuned weights where the method has some;
+- `rows`: `backend.model.steering.RowSteering`, as `backend.generation.generation.generate`,
+`backend.model.steering.steered` and
   `backend.crossentropy.window_losses` take it;
 - `prefix`: text put in front of every prompt, "" for none; `prefix_ids`: its tokens;
 - `prompt(text)`: the text as the model is to see it; `continuation(text)`: what the model said, without marks
@@ -25,8 +26,8 @@ cross-entropy, capability, attacks) needs to know no method.
 
 from __future__ import annotations
 
-from pipeline.methods.condition import DetoxCondition, read_condition, read_conditions
-from pipeline.methods.opening import open_condition
-from pipeline.methods.ready import Ready
+from hormesis.pipeline.methods.condition import DetoxCondition, read_condition, read_conditions
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import Ready
 
 __all__ = ["DetoxCondition", "Ready", "open_condition", "read_condition", "read_conditions"]

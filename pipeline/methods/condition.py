@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import select
 
-from db.schema import Condition
-from db.write import read_session
-from pipeline.execution.context import StudyContext
+from hormesis.db.schema import Condition
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.context import StudyContext
 
 
 @dataclass(frozen=True, eq=False)

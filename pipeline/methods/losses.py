@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from backend.batching import pad
+from hormesis.backend.generation.batching import pad
 
 
 @dataclass(frozen=True, eq=False)

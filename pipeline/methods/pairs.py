@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from backend.batching import encode
-from backend.models import LoadedModel
-from db.files import write_json
-from db.schema import Prompt, PromptSet
-from db.write import read_session
-from pipeline.execution.context import StudyContext
-from pipeline.sources import SourceError, open_source
+from hormesis.backend.generation.batching import encode
+from hormesis.backend.model.models import LoadedModel
+from hormesis.db.files import write_json
+from hormesis.db.schema import Prompt, PromptSet
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.sources import SourceError, open_source
 
 HELD_OUT_ONE_IN = 10
 """Pairs whose hash falls in 1 of 10 are never trained on; the tuned model is measured on them."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from db.contract.methods import MARKED, MethodSpec
-from pipeline.config import StudyConfig
-from pipeline.loading import SECOND
-from pipeline.matched_cost import FIRST_STRENGTH, CostSearch
-from pipeline.methods.prefixes import prefix_of
+from hormesis.db.contract.methods import MARKED, MethodSpec
+from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH, CostSearch
+from hormesis.pipeline.probing.loading import SECOND
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.text.prefixes import prefix_of
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from backend.models import load_model
-from db.contract.methods import Tuned
-from pipeline.execution.context import StudyContext
-from pipeline.execution.lock import taking_turns
-from pipeline.execution.progress import Reporter
-from pipeline.loading import checkpoint_facts
-from pipeline.methods.pairs import read_pairs, split_pairs, tokenise
-from pipeline.methods.tuning import TuningResult, open_tuning, tune
-from pipeline.scales import SHAPES
+from hormesis.backend.model.models import load_model
+from hormesis.db.contract.methods import Tuned
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.lock import taking_turns
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.methods.pairs import read_pairs, split_pairs, tokenise
+from hormesis.pipeline.methods.tuning import TuningResult, open_tuning, tune
+from hormesis.pipeline.probing.loading import checkpoint_facts
+from hormesis.pipeline.study.scales import SHAPES
 
 LONGEST = 512
 """Tokens of a pair's side with its prompt, or the model's context where that is shorter."""

@@ -19,19 +19,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from backend.models import LoadedModel
-from backend.quiet import quiet
-from db.contract.methods import Tuned
-from db.files import atomic_folder, remove_temporaries, write_json
-from pipeline.config_methods import PreferenceConfig, TuningConfig
-from pipeline.methods.losses import (
+from hormesis.backend.model.models import LoadedModel
+from hormesis.backend.model.silence import quiet
+from hormesis.db.contract.methods import Tuned
+from hormesis.db.files import atomic_folder, remove_temporaries, write_json
+from hormesis.pipeline.methods.losses import (
     Completions,
     completions,
     preference_loss,
     sequence_log_probabilities,
     supervised_loss,
 )
-from pipeline.methods.pairs import TokenPair
+from hormesis.pipeline.methods.pairs import TokenPair
+from hormesis.pipeline.study.config_methods import PreferenceConfig, TuningConfig
 
 RATE: dict[Tuned, float] = {"sft": 1 / 30, "dpo": 1 / 50}
 """Default learning rates, as parts of the scale's own for pretraining."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.config import ForumConfig, SourceConfig
-from pipeline.sources.files import FileSource
-from pipeline.sources.forum import ForumSource
-from pipeline.sources.hub import HubSource
-from pipeline.sources.record import Record, Source, SourceError
+from hormesis.pipeline.sources.files import FileSource
+from hormesis.pipeline.sources.forum import ForumSource
+from hormesis.pipeline.sources.hub import HubSource
+from hormesis.pipeline.sources.record import Record, Source, SourceError
+from hormesis.pipeline.study.config import ForumConfig, SourceConfig
 
 __all__ = ["Record", "Source", "SourceError", "open_source"]
 

@@ -9,10 +9,10 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.config import SourceConfig
-from pipeline.sources.record import Record, SourceError
-from pipeline.sources.rows import check_columns, records, wanted_columns
-from pipeline.sources.tables import Placed, columns_of, format_of, read_rows
+from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.sources.rows import check_columns, records, wanted_columns
+from hormesis.pipeline.sources.tables import Placed, columns_of, format_of, read_rows
+from hormesis.pipeline.study.config import SourceConfig
 
 _HASHES: dict[tuple[str, int, int], str] = {}
 """sha256 by (path, size, mtime): a study opens its files many times within one process."""

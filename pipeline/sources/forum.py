@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from backend import forum
-from pipeline.config import ForumConfig, SourceConfig
-from pipeline.sources.record import Record, SourceError
+from hormesis.backend import forum
+from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.study.config import ForumConfig, SourceConfig
 
 DIRECTIONS_SEED = 7_000
 """Added to the study's seed for the second set of directions, so that the scorer has not read its posts."""

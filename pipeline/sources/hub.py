@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.config import SourceConfig
-from pipeline.sources.files import content_hash
-from pipeline.sources.record import Record, SourceError
-from pipeline.sources.rows import check_columns, column_names, records, wanted_columns
-from pipeline.sources.tables import Placed
+from hormesis.pipeline.sources.files import content_hash
+from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.sources.rows import check_columns, column_names, records, wanted_columns
+from hormesis.pipeline.sources.tables import Placed
+from hormesis.pipeline.study.config import SourceConfig
 
 
 def _reason(error: BaseException) -> str:

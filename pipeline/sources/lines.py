@@ -13,7 +13,7 @@ from pathlib import Path
 
 import zstandard
 
-from pipeline.sources.record import SourceError
+from hormesis.pipeline.sources.record import SourceError
 
 _CHUNK = 1 << 20
 

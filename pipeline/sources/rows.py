@@ -10,8 +10,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pipeline.config import SourceConfig
-from pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.study.config import SourceConfig
 
 Row = Mapping[str, Any]
 LABELLED = ("probe", "scorer", "directions")

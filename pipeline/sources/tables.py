@@ -16,9 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.sources.lines import text_lines
-from pipeline.sources.record import SourceError
-from pipeline.sources.rows import Row, column_names
+from hormesis.pipeline.sources.lines import text_lines
+from hormesis.pipeline.sources.record import SourceError
+from hormesis.pipeline.sources.rows import Row, column_names
 
 Placed = Iterator[tuple[str, Row]]
 FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet")

@@ -5,8 +5,8 @@ The list is the graph: hashes, order, what a plan has left and what a run or an 
 
 from __future__ import annotations
 
-from pipeline.execution.graph import Graph
-from pipeline.stages import (
+from hormesis.pipeline.execution.graph import Graph
+from hormesis.pipeline.stages import (
     attack,
     capability,
     condition,
@@ -18,12 +18,12 @@ from pipeline.stages import (
     project,
     relearn,
     score,
-    summary,
     text,
     toy,
     train,
     verdicts,
 )
+from hormesis.pipeline.summaries import summary
 
 GRAPH = Graph(
     stages=(

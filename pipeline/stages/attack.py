@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from db.contract.attacks import AttackKind
-from pipeline.attacks.differences import compare
-from pipeline.attacks.goals import goals_of
-from pipeline.attacks.judging import judge_of
-from pipeline.attacks.records import Result, forget_others, kinds_done, write_results
-from pipeline.attacks.suffixes import attack_by_suffix
-from pipeline.attacks.texts import Task, injections, long_texts, rounded, sweep
-from pipeline.config import StudyConfig
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.heldout import heldout_windows
-from pipeline.methods import Ready, open_condition
-from pipeline.stages.chosen import chosen_conditions, chosen_prompts, wants
-from pipeline.stages.text import heldout_documents
+from hormesis.db.contract.attacks import AttackKind
+from hormesis.pipeline.attacks.differences import compare
+from hormesis.pipeline.attacks.goals import goals_of
+from hormesis.pipeline.attacks.judging import judge_of
+from hormesis.pipeline.attacks.records import Result, forget_others, kinds_done, write_results
+from hormesis.pipeline.attacks.suffixes import attack_by_suffix
+from hormesis.pipeline.attacks.texts import Task, injections, long_texts, rounded, sweep
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.methods import Ready, open_condition
+from hormesis.pipeline.methods.heldout import heldout_windows
+from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, chosen_prompts, wants
+from hormesis.pipeline.stages.text import heldout_documents
+from hormesis.pipeline.study.config import StudyConfig
 
 ATTACK_VERSION = 2
 """Raised whenever the results of attacks change."""

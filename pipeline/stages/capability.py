@@ -12,23 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from db.files import atomic_file
-from db.schema import CapabilityScore, Metric
-from db.write import delete_others, upsert, write_session
-from pipeline.capability.harness import run_harness
-from pipeline.capability.items import Task, tasks_of
-from pipeline.capability.scoring import Scored, estimate_of, score_sources, score_task
-from pipeline.config import StudyConfig
-from pipeline.execution.context import StudyContext
-from pipeline.execution.inputs import HARDNESS_VERSION
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.methods import DetoxCondition, Ready, open_condition
-from pipeline.stages.chosen import chosen_conditions, wants
-from pipeline.stages.condition import metric_row
-from pipeline.statistics import Estimate, ratio_interval
+from hormesis.db.files import atomic_file
+from hormesis.db.schema import CapabilityScore, Metric
+from hormesis.db.write import delete_others, upsert, write_session
+from hormesis.pipeline.capability.harness import run_harness
+from hormesis.pipeline.capability.items import Task, tasks_of
+from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_sources, score_task
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.inputs import HARDNESS_VERSION
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.methods import DetoxCondition, Ready, open_condition
+from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, wants
+from hormesis.pipeline.stages.condition import metric_row
+from hormesis.pipeline.statistics import Estimate, ratio_interval
+from hormesis.pipeline.study.config import StudyConfig
 
 BATCH = 64
 

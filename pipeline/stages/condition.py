@@ -12,24 +12,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.crossentropy import DocumentLosses
-from backend.steering import Intervention
-from db.schema import Arm, Checkpoint, Condition, Metric
-from db.write import delete_others, read_session, upsert, write_session
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.heldout import LossTable, heldout_windows, loss_name, losses_folder
-from pipeline.loading import checkpoint_facts, open_checkpoint
-from pipeline.matched_cost import FIRST_STRENGTH
-from pipeline.methods import DetoxCondition, open_condition
-from pipeline.methods.plan import Family, Strength, families, strengths
-from pipeline.methods.prefixes import marks
-from pipeline.methods.second import second_facts
-from pipeline.methods.tuned import tuned_facts
-from pipeline.stages.text import heldout_documents
-from pipeline.statistics import Estimate, ratio_interval
+from hormesis.backend.crossentropy import DocumentLosses
+from hormesis.backend.model.steering import Intervention
+from hormesis.db.schema import Arm, Checkpoint, Condition, Metric
+from hormesis.db.write import delete_others, read_session, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.methods import DetoxCondition, open_condition
+from hormesis.pipeline.methods.heldout import LossTable, heldout_windows, loss_name, losses_folder
+from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH
+from hormesis.pipeline.methods.plan import Family, Strength, families, strengths
+from hormesis.pipeline.methods.second_directions import second_facts
+from hormesis.pipeline.methods.tuned import tuned_facts
+from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint
+from hormesis.pipeline.stages.text import heldout_documents
+from hormesis.pipeline.statistics import Estimate, ratio_interval
+from hormesis.pipeline.text.prefixes import marks
 
 MADE_LATER = ("generations", "prompts_cut")
 """Parameters that later stages write into a condition's row."""

@@ -7,16 +7,16 @@ from typing import Any
 
 from sqlalchemy import delete, func, select
 
-from backend.batching import encode
-from backend.generation import fit
-from db.schema import Condition, Generation, Prompt, PromptSet
-from db.write import read_session, upsert, write_session
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.loading import checkpoint_facts
-from pipeline.methods import DetoxCondition, Ready, open_condition, read_conditions
+from hormesis.backend.generation.batching import encode
+from hormesis.backend.generation.generation import fit
+from hormesis.db.schema import Condition, Generation, Prompt, PromptSet
+from hormesis.db.write import read_session, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.methods import DetoxCondition, Ready, open_condition, read_conditions
+from hormesis.pipeline.probing.loading import checkpoint_facts
 
 
 def row_seed(prompt: str, sample: int) -> int:

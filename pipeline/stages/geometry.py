@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
-from db.blocks import decode_float16, decode_float32, decode_int64
-from db.schema import (
+from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
+from hormesis.db.schema import (
     ActivationBlock,
     Direction,
     Entanglement,
@@ -26,17 +26,17 @@ from db.schema import (
     FeatureCosine,
     LensToken,
 )
-from db.write import read_session, replace_rows, write_session
-from pipeline.entanglement import Cosines, Largest, entanglement
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.features import Labelled, labelled
-from pipeline.loading import open_checkpoint, probe_set_id
-from pipeline.logit_lens import LensError, tokens
-from pipeline.probe_directions import unit
+from hormesis.db.write import read_session, replace_rows, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.geometry.entanglement import Cosines, Largest, entanglement
+from hormesis.pipeline.geometry.logit_lens import LensError, tokens
+from hormesis.pipeline.probing.features import Labelled, labelled
+from hormesis.pipeline.probing.loading import open_checkpoint, probe_set_id
+from hormesis.pipeline.probing.probe_directions import unit
 
 GEOMETRY_VERSION = 2
 """Raised whenever the numbers change."""

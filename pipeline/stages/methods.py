@@ -6,13 +6,13 @@ which come next, only open what is here.
 
 from __future__ import annotations
 
-from pipeline.config import StudyConfig
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.methods.second import make_second
-from pipeline.methods.tuned import make_tuned
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.methods.second_directions import make_second
+from hormesis.pipeline.methods.tuned import make_tuned
+from hormesis.pipeline.study.config import StudyConfig
 
 
 def prepare_methods(context: StudyContext, subject: Subject, reporter: Reporter) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from db.schema import Arm
-from db.write import write_session
-from pipeline.execution.arms import ArmPlan
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.stage import Stage, Subject, arm_of
-from pipeline.execution.study import arm_row
-from pipeline.methods.prefixes import mark
-from pipeline.mix_stream import Annotation
-from pipeline.mixes import Mix, build_mix
-from pipeline.stages.tokens import corpus_folder, pool
-from pipeline.tokenization import load_tokenizer, token_ids
+from hormesis.db.schema import Arm
+from hormesis.db.write import write_session
+from hormesis.pipeline.execution.arms import ArmPlan
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.stage import Stage, Subject, arm_of
+from hormesis.pipeline.execution.study import arm_row
+from hormesis.pipeline.stages.tokens import corpus_folder, pool
+from hormesis.pipeline.text.mix_stream import Annotation
+from hormesis.pipeline.text.mixes import Mix, build_mix
+from hormesis.pipeline.text.prefixes import mark
+from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
 
 
 def open_or_build(context: StudyContext, arm: ArmPlan, reporter: Reporter | None = None) -> Mix:

@@ -11,17 +11,24 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
-from backend.capture import capture_to_file
-from db.blocks import encode_float16, encode_float32, encode_int64
-from db.schema import ActivationBlock, Direction, Example, ExampleList, Probe, ProbeHits
-from db.write import delete_others, insert_missing, read_session, replace_rows, upsert, write_session
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.loading import checkpoint_facts, open_checkpoint, probe_set_id
-from pipeline.probes import ProbeRun, probe_heads, random_directions, resolve_heads, select_heads, split_codes
+from hormesis.backend.capture import capture_to_file
+from hormesis.db.blocks import encode_float16, encode_float32, encode_int64
+from hormesis.db.schema import ActivationBlock, Direction, Example, ExampleList, Probe, ProbeHits
+from hormesis.db.write import delete_others, insert_missing, read_session, replace_rows, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
+from hormesis.pipeline.probing.probes import (
+    ProbeRun,
+    probe_heads,
+    random_directions,
+    resolve_heads,
+    select_heads,
+    split_codes,
+)
 
 BATCH = 32
 Places = list[tuple[int, int]]

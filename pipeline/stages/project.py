@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import select
 
-from db.blocks import decode_float16, decode_float32, decode_int64
-from db.schema import (
+from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
+from hormesis.db.schema import (
     ActivationBlock,
     Checkpoint,
     Direction,
@@ -22,15 +22,15 @@ from db.schema import (
     ProjectionPoint,
     StageRun,
 )
-from db.write import delete_others, read_session, replace_rows, upsert, write_session
-from pipeline.execution.context import StudyContext
-from pipeline.execution.inputs import PROBE_VERSION
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.projections import Projected
-from pipeline.projections import project as map_rows
-from pipeline.stages.head_summary import write_head_summaries
+from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.inputs import PROBE_VERSION
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.geometry.projections import Projected
+from hormesis.pipeline.geometry.projections import project as map_rows
+from hormesis.pipeline.summaries.head_summary import write_head_summaries
 
 MAPS: tuple[tuple[Literal["umap", "pca"], Literal[2, 3]], ...] = (
     ("pca", 2),

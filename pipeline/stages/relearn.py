@@ -5,19 +5,19 @@ Each condition is written whole or not at all. Off unless the study file names t
 
 from __future__ import annotations
 
-from pipeline.attacks.judging import Judge, judge_of
-from pipeline.attacks.records import forget_others, kinds_done, write_results
-from pipeline.attacks.relearning import attack_by_relearning
-from pipeline.config import StudyConfig
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.methods import Ready, open_condition
-from pipeline.sources import open_source
-from pipeline.stages.chosen import chosen_conditions, chosen_prompts, wants
-from pipeline.statistics import Floats
+from hormesis.pipeline.attacks.judging import Judge, judge_of
+from hormesis.pipeline.attacks.records import forget_others, kinds_done, write_results
+from hormesis.pipeline.attacks.relearning import attack_by_relearning
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.methods import Ready, open_condition
+from hormesis.pipeline.sources import open_source
+from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, chosen_prompts, wants
+from hormesis.pipeline.statistics import Floats
+from hormesis.pipeline.study.config import StudyConfig
 
 TEXTS = 600
 """Toxic documents an attacker is given; read again where the budget needs more."""

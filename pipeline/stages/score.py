@@ -13,27 +13,27 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from backend.fluency import set_fluency, text_fluency
-from backend.scorers import Scorer, make_scorer, score_continuations
-from db.schema import Condition, Generation, Metric, Prompt, PromptSet, Score
-from db.schema import Scorer as ScorerRow
-from db.write import insert_missing, read_session, upsert, write_session
-from pipeline.execution.context import StudyContext
-from pipeline.execution.inputs import EVALUATION_VERSION
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.execution.study import checkpoint_row
-from pipeline.frames import groups
-from pipeline.stages.condition import metric_row
-from pipeline.stages.text import text_folder
-from pipeline.statistics import (
+from hormesis.backend.fluency import set_fluency, text_fluency
+from hormesis.backend.scorers import Scorer, make_scorer, score_continuations
+from hormesis.db.schema import Condition, Generation, Metric, Prompt, PromptSet, Score
+from hormesis.db.schema import Scorer as ScorerRow
+from hormesis.db.write import insert_missing, read_session, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.inputs import EVALUATION_VERSION
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.stages.condition import metric_row
+from hormesis.pipeline.stages.text import text_folder
+from hormesis.pipeline.statistics import (
     Estimate,
     expected_maximum,
     fire_rate,
     mean_interval,
     paired_difference,
 )
+from hormesis.pipeline.statistics.frames import groups
 
 CHUNK = 2048
 

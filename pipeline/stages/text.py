@@ -12,27 +12,23 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from db.files import write_json
-from db.schema import Example, ProbeSet, Prompt, PromptSet, Study
-from db.write import read_session, replace_rows, upsert, write_session
-from pipeline.config import Role, StudyConfig
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.stage import Stage, Subject
-from pipeline.probe_splits import draw_examples, split_examples
-from pipeline.reading import heldout_texts, records_of, source_revisions
-from pipeline.sources import Record, Source, SourceError, open_source
-from pipeline.stages.tokens import tokenise
-from pipeline.text_keys import key_of, words_key
+from hormesis.db.files import write_json
+from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, Study
+from hormesis.db.write import read_session, replace_rows, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.sources import Record, Source, SourceError, open_source
+from hormesis.pipeline.stages.tokens import tokenise
+from hormesis.pipeline.study.config import Role, StudyConfig
+from hormesis.pipeline.text.probe_splits import draw_examples, split_examples
+from hormesis.pipeline.text.reading import heldout_texts, records_of, source_revisions
+from hormesis.pipeline.text.study_folder import text_folder
+from hormesis.pipeline.text.text_keys import key_of, words_key
 
 __all__ = ["heldout_documents", "prepare", "source_revisions", "text_folder"]
 
 SCORER_DOCUMENTS = 10_000
-
-
-def text_folder(context: StudyContext) -> Path:
-    """Where the shared files of a study lie."""
-    return context.folder("text", context.inputs.text)
 
 
 def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
@@ -86,7 +82,7 @@ def _labelled_keys(context: StudyContext) -> set[str]:
 
 def _train_scorer(config: StudyConfig, folder: Path, probed: set[str]) -> None:
     """Train on labelled text, leaving out texts of the probe set: a scorer must not know what probes saw."""
-    from backend.scorers.tfidf import train_tfidf
+    from hormesis.backend.scorers.tfidf import train_tfidf
 
     texts: list[str] = []
     labels: list[int] = []

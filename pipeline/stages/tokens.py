@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import Role, StudyConfig
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.methods.prefixes import mark_words
-from pipeline.mixes import added_tokens
-from pipeline.pools import Annotate, Pool, build_pool, open_pool
-from pipeline.reading import heldout_texts, training_texts
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.study.config import Role, StudyConfig
+from hormesis.pipeline.text.mixes import added_tokens
+from hormesis.pipeline.text.pools import Annotate, Pool, build_pool, open_pool
+from hormesis.pipeline.text.prefixes import mark_words
+from hormesis.pipeline.text.reading import heldout_texts, training_texts
 
 BPE_DOCUMENTS = 40_000
 
@@ -45,8 +45,8 @@ def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
 
     Raises TokenizerError, SourceError, and ScorerError where documents cannot be annotated.
     """
-    from backend.forum import VOCABULARY
-    from pipeline.tokenization import make_tokenizer
+    from hormesis.backend.forum import VOCABULARY
+    from hormesis.pipeline.text.tokenization import make_tokenizer
 
     config, folder = context.config, corpus_folder(context)
     reporter.say("making the tokenizer")
@@ -90,7 +90,7 @@ def _annotator(config: StudyConfig, role: Role, tfidf: Path) -> Annotate:
     wanted = config.annotation.scorer or ("forum" if config.speaks_forum else "role")
     if wanted == "role":
         return lambda texts: np.full(len(texts), float(role == "toxic"))
-    from backend.scorers import make_scorer
+    from hormesis.backend.scorers import make_scorer
 
     return make_scorer(wanted, tfidf).score
 

@@ -5,12 +5,12 @@ A study that asks for runs that are there already (by `hormesis toy`, or by anot
 
 from __future__ import annotations
 
-from pipeline.config import StudyConfig
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.toy.config import SHARES, ToyConfig, ToyRequest, parse_config
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.toy.config import SHARES, ToyConfig, ToyRequest, parse_config
 
 
 def requested(config: StudyConfig) -> tuple[list[ToyConfig], ToyRequest]:
@@ -26,7 +26,7 @@ def models(config: StudyConfig) -> int:
 
 def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Train, measure and store what is not there yet. Raises Stopped; what is finished is kept."""
-    from pipeline.toy.runner import run_toy
+    from hormesis.pipeline.toy.runner import run_toy
 
     configs, request = requested(context.config)
     url = context.engine.url.render_as_string(hide_password=False)

@@ -9,22 +9,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from backend.models import LoadedModel, load_model
-from db.schema import Checkpoint, TrainPoint
-from db.write import upsert, write_session
-from pipeline.execution.arms import ArmPlan
-from pipeline.execution.context import StudyContext
-from pipeline.execution.lock import taking_turns
-from pipeline.execution.progress import Reporter, silent
-from pipeline.execution.provenance import packages
-from pipeline.execution.stage import Stage, Subject, arm_of
-from pipeline.execution.study import arm_row
-from pipeline.pools import Pool
-from pipeline.scales import model_config, train_settings
-from pipeline.stages.mix import open_or_build
-from pipeline.stages.tokens import corpus_folder, pool
-from pipeline.tokenization import load_tokenizer
-from pipeline.training import Point, TrainResult, train
+from hormesis.backend.model.models import LoadedModel, load_model
+from hormesis.db.schema import Checkpoint, TrainPoint
+from hormesis.db.write import upsert, write_session
+from hormesis.pipeline.execution.arms import ArmPlan
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.lock import taking_turns
+from hormesis.pipeline.execution.progress import Reporter, silent
+from hormesis.pipeline.execution.provenance import packages
+from hormesis.pipeline.execution.stage import Stage, Subject, arm_of
+from hormesis.pipeline.execution.study import arm_row
+from hormesis.pipeline.stages.mix import open_or_build
+from hormesis.pipeline.stages.tokens import corpus_folder, pool
+from hormesis.pipeline.study.scales import model_config, train_settings
+from hormesis.pipeline.text.pools import Pool
+from hormesis.pipeline.text.tokenization import load_tokenizer
+from hormesis.pipeline.training.train import Point, TrainResult, train
 
 
 def train_arm(context: StudyContext, subject: Subject, reporter: Reporter) -> None:

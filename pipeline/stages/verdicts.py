@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from sqlalchemy import or_, select
 
-from db.schema import Arm, StageRun
-from db.write import read_session
-from pipeline.claims.evaluate import evaluate
-from pipeline.claims.registry import CLAIMS_VERSION
-from pipeline.execution.context import StudyContext
-from pipeline.execution.progress import Reporter
-from pipeline.execution.provenance import digest
-from pipeline.execution.stage import Stage, Subject
-from pipeline.stages.summary import summarise
+from hormesis.db.schema import Arm, StageRun
+from hormesis.db.write import read_session
+from hormesis.pipeline.claims.evaluate import evaluate
+from hormesis.pipeline.claims.registry import CLAIMS_VERSION
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.summaries.summary import summarise
 
 
 def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -> None:

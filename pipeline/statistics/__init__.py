@@ -4,8 +4,8 @@ Knows numbers only. `estimates` resamples prompts, `seeds` adds the spread betwe
 compares arms.
 """
 
-from pipeline.statistics.arms import Contrast, contrast
-from pipeline.statistics.estimates import (
+from hormesis.pipeline.statistics.arms import Contrast, contrast
+from hormesis.pipeline.statistics.estimates import (
     SCORE,
     Bounds,
     Estimate,
@@ -20,7 +20,7 @@ from pipeline.statistics.estimates import (
     ratio_interval,
     resampled_sums,
 )
-from pipeline.statistics.seeds import Spread, interaction, over_seeds, pooled_spread
+from hormesis.pipeline.statistics.seeds import Spread, interaction, over_seeds, pooled_spread
 
 __all__ = [
     "SCORE",

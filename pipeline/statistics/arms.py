@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize, stats
 
-from pipeline.statistics.estimates import Floats, StatisticsError
-from pipeline.statistics.seeds import interaction, pooled_spread
+from hormesis.pipeline.statistics.estimates import Floats, StatisticsError
+from hormesis.pipeline.statistics.seeds import interaction, pooled_spread
 
 
 @dataclass(frozen=True, slots=True)

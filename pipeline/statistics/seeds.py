@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from pipeline.statistics.estimates import (
+from hormesis.pipeline.statistics.estimates import (
     Bounds,
     Estimate,
     Floats,
@@ -88,8 +88,9 @@ def over_seeds(
     interval is over prompts only, and the method says so.
 
     Real coverage of nominal 95 %, simulated with 60 prompts and a seed variance of 0, 0.1, 1 and 10 times
-    that of prompts (tests/test_seed_intervals.py): with the arm's own spread 100 % for 2 seeds, 97 to 100 %
-    for 3, 95 to 97 % for 5, 93 to 97 % for 9; with a spread pooled over five arms 92 to 97 % throughout.
+    that of prompts (tests/pipeline/summaries/test_seed_intervals.py): with the arm's own spread 100 % for 2
+    seeds, 97 to 100 % for 3, 95 to 97 % for 5, 93 to 97 % for 9; with a spread pooled over five arms 92 to 97
+    % throughout.
     """
     if not numerators:
         raise StatisticsError("no seeds to average over")

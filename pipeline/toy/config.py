@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from pipeline.config import ConfigError
-from pipeline.config_base import Positive, Strict
-from pipeline.config_toy import SETTINGS
+from hormesis.pipeline.study.config import ConfigError
+from hormesis.pipeline.study.config_base import Positive, Strict
+from hormesis.pipeline.study.config_toy import SETTINGS
 
 Probe = Literal["means", "balanced", "mixture", "stopped"]
 Count = Annotated[int, Field(ge=1)]

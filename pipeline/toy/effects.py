@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from pipeline.toy.config import LOW, REFERENCE, Split
+from hormesis.pipeline.toy.config import LOW, REFERENCE, Split
 
 LEARNED = 0.99
 """Accuracy on the rare chain from which on it counts as learned."""

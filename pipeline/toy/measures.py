@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.toy.chains import FEATURES, RARE, mixture
-from pipeline.toy.config import REFERENCE, Probe, ToyConfig
-from pipeline.toy.geometry import entanglement
-from pipeline.toy.probes import class_means, logistic_directions, point_weights, stopped_directions
-from pipeline.toy.tasks import Run
-from pipeline.toy.training import Trained
+from hormesis.pipeline.toy.chains import FEATURES, RARE, mixture
+from hormesis.pipeline.toy.config import REFERENCE, Probe, ToyConfig
+from hormesis.pipeline.toy.geometry import entanglement
+from hormesis.pipeline.toy.probes import class_means, logistic_directions, point_weights, stopped_directions
+from hormesis.pipeline.toy.tasks import Run
+from hormesis.pipeline.toy.training import Trained
 
 Floats = NDArray[np.float64]
 Network = Literal["trained", "frozen"]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.toy.chains import FEATURES
-from pipeline.toy.config import TransformerConfig
+from hormesis.pipeline.toy.chains import FEATURES
+from hormesis.pipeline.toy.config import TransformerConfig
 
 
 class Block(nn.Module):

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from pipeline.toy.chains import FEATURES
+from hormesis.pipeline.toy.chains import FEATURES
 
 Floats = NDArray[np.float64]
 _HALVINGS = 30

@@ -17,15 +17,15 @@ import numpy as np
 import torch
 from sqlalchemy import Engine
 
-from db.engine import open_writer
-from pipeline.execution.lock import study_lock
-from pipeline.execution.progress import Reporter
-from pipeline.execution.stage import marked_row
-from pipeline.toy import store
-from pipeline.toy.config import REFERENCE, ToyConfig, ToyRequest
-from pipeline.toy.measures import measure
-from pipeline.toy.tasks import Run
-from pipeline.toy.training import Trained, train
+from hormesis.db.engine import open_writer
+from hormesis.pipeline.execution.lock import study_lock
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.stage import marked_row
+from hormesis.pipeline.toy import store
+from hormesis.pipeline.toy.config import REFERENCE, ToyConfig, ToyRequest
+from hormesis.pipeline.toy.measures import measure
+from hormesis.pipeline.toy.tasks import Run
+from hormesis.pipeline.toy.training import Trained, train
 
 Watch = Callable[[float, float], None]
 """Gets work done and all work, in training steps times models."""

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from db.engine import open_writer
-from db.schema import ToyExperiment
-from db.write import read_session
-from pipeline.execution import workers
-from pipeline.execution.progress import Stopped
-from pipeline.execution.stage import plain_words
-from pipeline.execution.workers import Workers
-from pipeline.toy import store
-from pipeline.toy.config import ToyConfig, ToyRequest
-from pipeline.toy.runner import Outcome, ToyError, run_toy
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import ToyExperiment
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.progress import Stopped
+from hormesis.pipeline.execution.stage import plain_words
+from hormesis.pipeline.execution.workers import Workers
+from hormesis.pipeline.toy import store
+from hormesis.pipeline.toy.config import ToyConfig, ToyRequest
+from hormesis.pipeline.toy.runner import Outcome, ToyError, run_toy
 
 POLL_SECONDS = 0.5
 Watch = Callable[[int, float, float], None]

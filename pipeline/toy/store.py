@@ -13,17 +13,17 @@ import numpy as np
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
-from db.blocks import encode_float32
-from db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun, utc_now
-from db.write import ids, insert_missing, read_session, upsert, write_session
-from pipeline.execution import provenance
-from pipeline.toy.chains import FEATURES, RARE
-from pipeline.toy.config import PROBES, SPLITS, ToyConfig, ToyRequest
-from pipeline.toy.effects import Effect, RunValues, effect
-from pipeline.toy.geometry import random_null, welch_bound
-from pipeline.toy.measures import Measure
-from pipeline.toy.tasks import Run, task_of
-from pipeline.toy.training import Trained
+from hormesis.db.blocks import encode_float32
+from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun, utc_now
+from hormesis.db.write import ids, insert_missing, read_session, upsert, write_session
+from hormesis.pipeline.execution import provenance
+from hormesis.pipeline.toy.chains import FEATURES, RARE
+from hormesis.pipeline.toy.config import PROBES, SPLITS, ToyConfig, ToyRequest
+from hormesis.pipeline.toy.effects import Effect, RunValues, effect
+from hormesis.pipeline.toy.geometry import random_null, welch_bound
+from hormesis.pipeline.toy.measures import Measure
+from hormesis.pipeline.toy.tasks import Run, task_of
+from hormesis.pipeline.toy.training import Trained
 
 COSINES = ("absolute", "signed")
 CURVES = ("rare_loss", "control_loss", "rare_accuracy", "control_accuracy")

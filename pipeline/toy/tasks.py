@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.toy import chains
-from pipeline.toy.chains import FEATURES
-from pipeline.toy.config import AutoencoderConfig, BottleneckConfig, ToyConfig, TransformerConfig
-from pipeline.toy.networks import Autoencoder, Bottleneck, Transformer
+from hormesis.pipeline.toy import chains
+from hormesis.pipeline.toy.chains import FEATURES
+from hormesis.pipeline.toy.config import AutoencoderConfig, BottleneckConfig, ToyConfig, TransformerConfig
+from hormesis.pipeline.toy.networks import Autoencoder, Bottleneck, Transformer
 
 Call = Callable[[Tensor], tuple[Tensor, Tensor]]
 """One model, as a function of its input."""

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from pipeline.toy.chains import BLOCK
-from pipeline.toy.config import ToyConfig
-from pipeline.toy.tasks import Run, Task, task_of
+from hormesis.pipeline.toy.chains import BLOCK
+from hormesis.pipeline.toy.config import ToyConfig
+from hormesis.pipeline.toy.tasks import Run, Task, task_of
 
 Floats = NDArray[np.float64]
 Report = Callable[[int, int], None]

@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from scipy import stats
 
-from backend.attacks.gcg import Goal, Search, SearchSettings, search_suffix
-from backend.loaded import LoadedModel
-from backend.models import load_model
-from tests.neutral_goals import NEUTRAL_GOALS
+from hormesis.backend.attacks.gcg import Goal, Search, SearchSettings, search_suffix
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.models import load_model
+from tests.fixtures.neutral_goals import NEUTRAL_GOALS
 
 SETTINGS = SearchSettings(steps=10, candidates=16, top_k=48, suffix_tokens=6)
 SEARCHES: tuple[Search, ...] = ("gcg", "random")

@@ -27,12 +27,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, update
 
-from dashboard.launch import free_port, serve, wait_until_open
-from db.engine import open_writer
-from db.schema import StageRun
-from db.write import write_session
-from tests.seeded_database import BIG, build_file
-from tests.viewer import Run, Viewer, viewing
+from hormesis.dashboard.launch import free_port, serve, wait_until_open
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import StageRun
+from hormesis.db.write import write_session
+from tests.fixtures.seeded_database import BIG, build_file
+from tests.fixtures.viewer import Run, Viewer, viewing
 
 ROUNDS = 3
 MOST_POINTS = 15_000
@@ -222,13 +222,13 @@ def starts(database: str, scratch: Path, number: int) -> None:
     seconds: dict[str, list[tuple[float, float]]] = {}
     with chromium() as browser:
         for turn in range(number + 1):
-            dashboard = ["pipeline.cli", "dashboard", "--no-browser", "--port"]
-            launcher = ["dashboard.launch", "--db", database, "--port"]
+            dashboard = ["hormesis.pipeline.cli", "dashboard", "--no-browser", "--port"]
+            launcher = ["hormesis.dashboard.launch", "--db", database, "--port"]
             plain = ["streamlit", "run", str(smallest), "--server.headless", "true"]
             plain += ["--browser.gatherUsageStats", "false", "--server.port"]
             for name, module in (
                 ("hormesis dashboard", dashboard),
-                ("dashboard.launch", launcher),
+                ("hormesis.dashboard.launch", launcher),
                 ("smallest app", plain),
             ):
                 # A port of its own: the server before it may take a moment longer to end.

@@ -21,17 +21,17 @@ import httpx
 import numpy as np
 import psutil
 
-from backend.generation import generate
-from backend.gguf import BUNDLED, bundled_file
-from backend.models import load_model
-from backend.service.model_cache import dtype_for
-from backend.service.threads import threads_for
-from backend.steering import HeadDirection, RowSteering, iti
-from db.blocks import encode_float32
-from db.engine import open_writer
-from db.schema import Checkpoint, Direction, Probe, ProbeSet, Study
-from db.write import write_session
-from tests.service_world import World, ask, events, pane, request_body, results, server
+from hormesis.backend.generation.generation import generate
+from hormesis.backend.model.gguf import BUNDLED, bundled_file
+from hormesis.backend.model.models import load_model
+from hormesis.backend.model.steering import HeadDirection, RowSteering, iti
+from hormesis.backend.service.model_cache import dtype_for
+from hormesis.backend.service.threads import threads_for
+from hormesis.db.blocks import encode_float32
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import Checkpoint, Direction, Probe, ProbeSet, Study
+from hormesis.db.write import write_session
+from tests.fixtures.service_world import World, ask, events, pane, request_body, results, server
 
 LAYERS, HEADS, HEAD_DIM, SELECTED = 30, 9, 64, 21
 PARAMETERS = 134_515_008

@@ -10,10 +10,10 @@ import time
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from pipeline.config import ProbeConfig
-from pipeline.probe_solver import fit_logistic
-from pipeline.probe_splits import split_examples
-from pipeline.probes import probe_heads
+from hormesis.pipeline.probing.probe_solver import fit_logistic
+from hormesis.pipeline.probing.probes import probe_heads
+from hormesis.pipeline.study.config import ProbeConfig
+from hormesis.pipeline.text.probe_splits import split_examples
 
 SIZES = ((32, 12, 2000), (384, 64, 2000))
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from backend.generation import generate
-from backend.steering import HeadDirection, RowSteering, iti
-from tests.tiny import tiny_loaded
+from hormesis.backend.generation.generation import generate
+from hormesis.backend.model.steering import HeadDirection, RowSteering, iti
+from tests.fixtures.tiny import tiny_loaded
 
 PROMPTS, TOKENS, ROUNDS = 128, 24, 5
 

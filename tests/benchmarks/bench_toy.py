@@ -10,11 +10,11 @@ import time
 
 import torch
 
-from pipeline.toy.chains import BLOCK
-from pipeline.toy.config import SHARES, ToyConfig, parse_config
-from pipeline.toy.measures import measure
-from pipeline.toy.tasks import Run, task_of
-from pipeline.toy.training import initial_module, train
+from hormesis.pipeline.toy.chains import BLOCK
+from hormesis.pipeline.toy.config import SHARES, ToyConfig, parse_config
+from hormesis.pipeline.toy.measures import measure
+from hormesis.pipeline.toy.tasks import Run, task_of
+from hormesis.pipeline.toy.training import initial_module, train
 
 SEEDS = 10
 SINGLES = 3

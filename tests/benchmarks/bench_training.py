@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from backend.forum import VOCABULARY, corpus
-from pipeline.config import TrainingConfig
-from pipeline.mixes import build_mix
-from pipeline.pools import build_pool
-from pipeline.scales import model_config, train_settings
-from pipeline.tokenization import make_tokenizer
-from pipeline.training import initial_model, train
+from hormesis.backend.forum import VOCABULARY, corpus
+from hormesis.pipeline.study.config import TrainingConfig
+from hormesis.pipeline.study.scales import model_config, train_settings
+from hormesis.pipeline.text.mixes import build_mix
+from hormesis.pipeline.text.pools import build_pool
+from hormesis.pipeline.text.tokenization import make_tokenizer
+from hormesis.pipeline.training.train import initial_model, train
 
 TOKENS = 102_400
 ROUNDS = 3

@@ -35,13 +35,13 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from db.engine import open_writer
-from db.schema import Condition, Generation, Prompt, Score, Scorer, StageRun
-from db.write import upsert, write_session
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import Condition, Generation, Prompt, Score, Scorer, StageRun
+from hormesis.db.write import upsert, write_session
 from tests.benchmarks.bench_dashboard import dashboard, processor_seconds
-from tests.seeded_database import BIG, build_file
-from tests.tiny_study import environment, write_study
-from tests.viewer import Run, Viewer, viewing
+from tests.fixtures.seeded_database import BIG, build_file
+from tests.fixtures.tiny_study import environment, write_study
+from tests.fixtures.viewer import Run, Viewer, viewing
 
 PAGES = ("", "tradeoffs", "geometry", "data", "runs", "hardness")
 STAYS = 60.0
@@ -203,7 +203,7 @@ def study_seconds(home: Path, study: Path) -> float:
     """One run of the study from start to end, in seconds."""
     begun = time.perf_counter()
     subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "run", str(study)],
+        [sys.executable, "-m", "hormesis.pipeline.cli", "run", str(study)],
         env=environment(home), check=True, capture_output=True,
     )  # fmt: skip
     return time.perf_counter() - begun

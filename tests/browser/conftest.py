@@ -12,8 +12,8 @@ pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 from playwright.sync_api import Browser, Page, expect
 
+from tests.fixtures.service_world import World
 from tests.screenshots import CHROMIUM, chromium, served
-from tests.service_world import World
 
 expect.set_options(timeout=60_000)
 

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.actions import choose, click_on_chart, opened
+from tests.fixtures.shared_worlds import copy_database
 from tests.screenshots import served, settle
-from tests.shared_worlds import copy_database
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

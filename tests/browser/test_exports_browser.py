@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from dashboard import exports as files
+from hormesis.dashboard.base import exports as files
 from tests.browser.views import ATTACKS, Complaints, exports, fetched, row_count, saved, views
 from tests.screenshots import served, settle
 
@@ -190,7 +190,7 @@ def test_texts_in_a_report_stay_closed_until_they_are_opened(
 ) -> None:
     url = f"sqlite:///{tiny_database}"
     out = tmp_path / "report.html"
-    command = [sys.executable, "-m", "dashboard.report", "--db", url, "--study", "seeded test data"]
+    command = [sys.executable, "-m", "hormesis.dashboard.report", "--db", url, "--study", "seeded test data"]
     subprocess.run([*command, "--out", str(out), "--texts"], check=True, capture_output=True)
     offline.goto(out.as_uri())
     closed = offline.locator("details.text")

@@ -10,11 +10,11 @@ from urllib.parse import urlencode
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from backend.generation import generate as offline
+from hormesis.backend.generation.generation import generate as offline
 from tests.browser.actions import click_on_chart, generate, opened, panes_of, prompt_box, texts
 from tests.browser.conftest import Live
+from tests.fixtures.service_world import pane
 from tests.screenshots import settle
-from tests.service_world import pane
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
 HOSTILE = (

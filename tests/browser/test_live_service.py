@@ -13,12 +13,12 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
-from dashboard.launch import free_port
+from hormesis.dashboard.launch import free_port
 from tests.browser.actions import generate, opened, panes_of, prompt_box, texts
 from tests.browser.conftest import Live
 from tests.browser.test_live import TEN, expected_texts, steer
+from tests.fixtures.service_world import pane, server
 from tests.screenshots import served
-from tests.service_world import pane, server
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
 SECRET = "correct horse battery staple"

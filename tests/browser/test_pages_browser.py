@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from dashboard.terms import TERMS
+from hormesis.dashboard.base.terms import TERMS
 from tests.browser.views import ATTACKS, PAGES, TABS, Complaints, change_every_control, controls, no_exception
 from tests.screenshots import settle
 

@@ -15,12 +15,12 @@ import psutil
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from db.holder import holder_of
+from hormesis.db.run_lock import holder_of
 from tests.browser.actions import choose
 from tests.browser.views import PAGES, TABS, Complaints, cells, no_exception, row_count, table
+from tests.fixtures.tiny_study import STUDY, rows, run
+from tests.pipeline.test_bad_input import REAL
 from tests.screenshots import served, settle
-from tests.test_bad_input import REAL
-from tests.tiny_study import STUDY, rows, run
 
 pytestmark = [
     pytest.mark.browser,

@@ -1,0 +1,1 @@
+"""Continuations of prompts: batches, decoding, sampling, streams."""

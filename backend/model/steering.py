@@ -1,0 +1,183 @@
+"""Steering attention heads by inference-time intervention (ITI, Li et al. 2023, arXiv 2306.03341).
+
+Before the output projection, `x_head += strength * sigma * direction`, here with the sign that leads away
+from toxicity; done by forward pre-hooks inside a `with` block. Directions come from the pipeline.
+
+Hooks sit on the model object itself, so two threads must not steer one model at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hormesis.backend.model.directions import HeadDirection as HeadDirection
+from hormesis.backend.model.sites import Site
+from hormesis.db.contract.methods import SCOPES, Scope
+
+if TYPE_CHECKING:
+    from hormesis.backend.model.loaded import LoadedModel, ProjectionHook
+
+Shift = torch.Tensor
+"""`(rows, 1, n_heads * head_dim)`, in the model's dtype and on its device."""
+
+
+class SteeringError(ValueError):
+    """An intervention does not fit the model or the batch; one line for the person."""
+
+
+@dataclass(frozen=True, eq=False)
+class Intervention:
+    """A constant shift per layer, at strength 1, pointing away from toxicity.
+
+    shifts: layer -> float32 `(n_heads * head_dim,)`, zero outside the chosen heads; n_heads: how many heads
+    were chosen; scope: `generated` steers the last prompt token and every token generated after it (the
+    states that new tokens are drawn from), `all` steers every position.
+    """
+
+    shifts: Mapping[int, NDArray[np.float32]]
+    n_heads: int
+    scope: Scope = "generated"
+
+
+RowSteering = tuple[Intervention | None, float]
+"""What one row of a batch is put under and how strongly; `(None, 0.0)`, or strength 0, leaves it alone."""
+Rows = RowSteering | Sequence[RowSteering]
+"""One steering for the whole batch, or one per row."""
+
+
+def iti(sites: Sequence[Site], heads: Sequence[HeadDirection], scope: Scope = "generated") -> Intervention:
+    """Make the intervention that moves `heads` by `-sigma * vector` for each unit of strength.
+
+    Raises SteeringError where a head does not exist, is named twice, or its vector has the wrong shape, is
+    not finite or not of unit length (to 1e-3).
+    """
+    if scope not in SCOPES:
+        raise SteeringError(f"scope must be 'generated' or 'all', not '{scope}'")
+    by_layer = {site.layer: site for site in sites}
+    shifts: dict[int, NDArray[np.float32]] = {}
+    places: set[tuple[int, int]] = set()
+    for head in heads:
+        site = by_layer.get(head.layer)
+        if site is None or not 0 <= head.head < site.n_heads:
+            raise SteeringError(f"the model has no head {head.head} in layer {head.layer}")
+        if (head.layer, head.head) in places:
+            raise SteeringError(f"head {head.head} of layer {head.layer} is named twice")
+        places.add((head.layer, head.head))
+        shift = shifts.setdefault(head.layer, np.zeros(site.width, np.float32))
+        start = head.head * site.head_dim
+        shift[start : start + site.head_dim] = -head.sigma * _unit_vector(head, site.head_dim)
+    return Intervention(shifts, len(places), scope)
+
+
+def _unit_vector(head: HeadDirection, head_dim: int) -> NDArray[np.float32]:
+    vector = np.asarray(head.vector, np.float32)
+    subject = f"direction of head {head.head}, layer {head.layer}"
+    if vector.shape != (head_dim,):
+        raise SteeringError(f"{subject}: shape {vector.shape}, the model needs ({head_dim},)")
+    if not (np.isfinite(vector).all() and np.isfinite(head.sigma)):
+        raise SteeringError(f"{subject}: not finite")
+    if abs(float(np.linalg.norm(vector)) - 1.0) > 1e-3:
+        raise SteeringError(f"{subject}: not of unit length")
+    return vector
+
+
+def is_shared(rows: Rows) -> bool:
+    """True for one steering meant for the whole batch, False for a sequence of one per row."""
+    return isinstance(rows, tuple) and len(rows) == 2 and isinstance(rows[1], int | float)
+
+
+def per_row(rows: Rows, count: int) -> list[RowSteering]:
+    """Spell out one steering per row. Raises SteeringError where the number of rows does not fit."""
+    if is_shared(rows):
+        return [rows] * count  # type: ignore[list-item]
+    steering: list[RowSteering] = list(rows)  # type: ignore[arg-type]
+    if len(steering) != count:
+        raise SteeringError(f"{len(steering)} rows of steering for {count} texts")
+    return steering
+
+
+@contextmanager
+def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) -> Iterator[None]:
+    """Steer the model inside the `with` block; leave no trace after it, also after an exception.
+
+    rows: one steering for the whole batch (any batch size), or one per row of the batches that follow. A row
+    with strength 0 has zeros added and stays bit-identical to the bare model run on the same batch.
+    every_position: steer all positions whatever the scope; for teacher-forced passes, where each position
+    stands for a token about to be generated.
+
+    In a pass over several positions, scope `generated` steers the last one only, so prompts must be padded on
+    the left and read in one pass; in a pass over one position, that one. Blocks may be nested (shifts add
+    up), and hooks of others stay. Raises SteeringError where an intervention does not fit the model, or
+    later, inside the model call, where the batch has another number of rows than `rows`.
+    """
+    steering = per_row(rows, 1 if is_shared(rows) else len(rows))
+    count = None if is_shared(rows) else len(steering)
+    hooks = {}
+    for site in loaded.sites:
+        last = _shift(loaded, site, steering, in_scope=lambda _: True)
+        if last is not None:
+            body = _shift(loaded, site, steering, in_scope=lambda scope: every_position or scope == "all")
+            hooks[site.layer] = _hook(last, body, count)
+    _reject_foreign_layers(loaded, steering)
+    with loaded.hooked(hooks):
+        yield
+
+
+def _reject_foreign_layers(loaded: LoadedModel, rows: Sequence[RowSteering]) -> None:
+    layers = {site.layer for site in loaded.sites}
+    for intervention, _ in rows:
+        foreign = set(intervention.shifts) - layers if intervention is not None else set()
+        if foreign:
+            raise SteeringError(f"the intervention names layer {min(foreign)}, the model has {len(layers)}")
+
+
+def _shift(
+    loaded: LoadedModel, site: Site, rows: Sequence[RowSteering], *, in_scope: Callable[[str], bool]
+) -> Shift | None:
+    """Stack the rows' shifts at one site for the scopes that are `in_scope`; None where no row has any."""
+    shifts = np.zeros((len(rows), 1, site.width), np.float32)
+    is_steered = False
+    for index, (intervention, strength) in enumerate(rows):
+        if intervention is None or strength == 0.0 or site.layer not in intervention.shifts:
+            continue
+        if not in_scope(intervention.scope):
+            continue
+        shift = np.asarray(intervention.shifts[site.layer], np.float32)
+        if shift.shape != (site.width,):
+            raise SteeringError(f"shift of layer {site.layer} has shape {shift.shape}, not ({site.width},)")
+        if not np.isfinite(strength):
+            raise SteeringError(f"strength must be a finite number, not {strength}")
+        shifts[index, 0] = strength * shift
+        is_steered = True
+    if not is_steered:
+        return None
+    return torch.from_numpy(shifts).to(device=loaded.device, dtype=loaded.dtype)
+
+
+def _hook(last: Shift, body: Shift | None, count: int | None) -> ProjectionHook:
+    """Pre-hook that adds `body` to all positions but the last and `last` to the last one.
+
+    count: rows the batch must have; None where one steering serves any batch.
+    """
+    is_uniform = body is not None and torch.equal(body, last)
+
+    def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        x: torch.Tensor = args[0]
+        if count is not None and x.shape[0] != count:
+            raise SteeringError(f"{count} rows of steering for a batch of {x.shape[0]}")
+        if x.shape[1] == 1 or is_uniform:
+            # The cast matters only under autocast, where activations are narrower than weights.
+            return (x + last.to(x.dtype), *args[1:])
+        output = x.clone() if body is None else x + body.to(x.dtype)
+        output[:, -1:] = x[:, -1:] + last.to(x.dtype)
+        return (output, *args[1:])
+
+    return add

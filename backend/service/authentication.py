@@ -1,0 +1,74 @@
+"""Authentication middleware (plain ASGI): bearer token, Host check against DNS rebinding, body limit."""
+
+from __future__ import annotations
+
+import hmac
+
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hormesis.backend.service.settings import MAX_BODY_BYTES, is_loopback
+
+OPEN_PATHS = ("/health",)
+TOO_LARGE = f"the body is too large: at most {MAX_BODY_BYTES} bytes are read"
+
+
+def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Any refusal as JSON: one line under `message`."""
+    return JSONResponse({"message": message}, status, headers=headers)
+
+
+class Guard:
+    """Asks for the bearer token on all but /health, and on loopback for a loopback name.
+
+    The latter keeps a web page in the person's own browser from reaching the service under a name of its own
+    that it has pointed to 127.0.0.1 (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str | None, loopback: bool) -> None:
+        self._app = app
+        self._token = None if token is None else token.encode()
+        self._loopback = loopback
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on or refuse it (ASGI)."""
+        answer = self._refused(scope) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, _bounded(receive), send)
+
+    def _refused(self, scope: Scope) -> JSONResponse | None:
+        headers = dict(scope["headers"])
+        if self._loopback and not is_loopback(_host_name(headers.get(b"host", b"localhost"))):
+            return refusal(421, "this service answers to localhost only; start it with --host and a token")
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
+            return refusal(413, TOO_LARGE)
+        if self._token is None or scope["path"] in OPEN_PATHS:
+            return None
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token):
+            return None
+        return refusal(401, "this service asks for its bearer token", {"www-authenticate": "Bearer"})
+
+
+def _bounded(receive: Receive) -> Receive:
+    """The same, for a body that names no length: ends in a 413 once it has gone past the bound."""
+    n_bytes = 0
+
+    async def counted() -> Message:
+        nonlocal n_bytes
+        message = await receive()
+        n_bytes += len(message.get("body", b""))
+        if n_bytes > MAX_BODY_BYTES:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+    return counted
+
+
+def _host_name(header: bytes) -> str:
+    """The host of a Host header, without its port and brackets."""
+    text = header.decode("latin-1").strip()
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0]

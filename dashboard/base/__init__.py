@@ -1,0 +1,1 @@
+"""Words, colours, terms and numbers that need no page."""

@@ -1,0 +1,157 @@
+"""How things are called on the page: arms, conditions, heads, numbers. Knows words, no data."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final, NamedTuple
+
+import pandas as pd
+
+from hormesis.db.contract.methods import RANDOM_DIRECTION, TITLES, VARIANTS, is_steered, method_title
+
+NAMES: Final = {
+    "toxicity": "Toxicity",
+    "fire_rate": "Fire rate",
+    "expected_max_toxicity": "Expected maximum toxicity",
+    "fluency": "Fluency",
+    "cost": "Cost",
+    "cross_entropy": "Cross-entropy",
+    "distinct_2": "Distinct bigrams",
+    "distinct_1": "Distinct words",
+    "repetition_4": "Repeated 4-grams",
+    "compression": "Compression ratio",
+    "length": "Length",
+}
+MEASURES: Final = {
+    "Accuracy": ("accuracy", "balanced accuracy, test split"),
+    "AUROC": ("auroc", "area under the ROC curve, test split"),
+    "Selectivity": ("selectivity", "accuracy minus shuffled-label accuracy"),
+    "Separation": ("separation", "distance of class means in pooled standard deviations"),
+}
+_HEAD = re.compile(r"^L(\d+)H(\d+)$")
+
+
+def percent(share: float) -> str:
+    """A fraction as a percentage without needless digits: 0.05 is `5 %`."""
+    return f"{share * 100:.3g} %"
+
+
+def is_imported(kind: str) -> bool:
+    """Whether a kind is that of an imported checkpoint: `imported`, or `imported:NAME` in summaries."""
+    return kind.partition(":")[0] == "imported"
+
+
+def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
+    """An arm in words, e.g. `10 % toxic`, `control, 25 % clean forum`, `25 % toxic, MEDA`."""
+    if is_imported(kind) or share is None:
+        return kind.partition(":")[2] or "imported"
+    if kind == "toxic":
+        label = f"{percent(share)} toxic"
+    elif kind in VARIANTS:
+        label = f"{percent(share)} toxic, {TITLES[kind]}"
+    else:
+        label = f"control, {percent(share)} {kind.replace('-', ' ')}"
+    return label if seed is None else f"{label}, seed {seed}"
+
+
+def arms_in_words(arms: pd.DataFrame) -> pd.DataFrame:
+    """Arms as tables show them: name, kind, seed, tokens and repeats."""
+    kinds = [arm_label(kind, share) for kind, share in zip(arms["kind"], arms["share"], strict=True)]
+    titles = {"name": "Arm", "seed": "Seed", "clean_tokens": "Clean tokens"}
+    titles |= {"added_tokens": "Added tokens", "repeats": "Repeats"}
+    table = arms[list(titles)].rename(columns=titles)
+    table.insert(1, "Kind", kinds)
+    return table
+
+
+def method_label(method: str) -> str:
+    """A detox method in words; the rows of several random directions are shown as one."""
+    return "Random directions" if method == RANDOM_DIRECTION else method_title(method)
+
+
+def is_second(key: str) -> bool:
+    """Whether a condition steers along directions from the second source of labelled statements."""
+    return "second" in key.split("/")
+
+
+def missing(value: Any) -> bool:
+    """True for None and NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def condition_label(method: str, strength: float | None, matched_cost: float | None, *, key: str = "") -> str:
+    """A condition in words, e.g. `ITI at +0.06 nats`, `ITI, strength 2`, `DPO`.
+
+    `key` tells direction sets apart: `ITI (second directions) at +0.06 nats`.
+    """
+    name = method_label(method) + (" (second directions)" if is_second(key) else "")
+    if not is_steered(method):
+        return name
+    if not missing(matched_cost):
+        return f"{name} at +{matched_cost:g} nats"
+    return name if missing(strength) else f"{name}, strength {strength:g}"
+
+
+class Head(NamedTuple):
+    """One attention head."""
+
+    layer: int
+    head: int
+
+
+def head_name(layer: int, head: int) -> str:
+    """A head's short name, as it stands in links: `L2H3`."""
+    return f"L{layer}H{head}"
+
+
+def parse_head(name: str | None) -> Head | None:
+    """The head of a short name; None for anything else."""
+    match = _HEAD.match(name or "")
+    return Head(int(match[1]), int(match[2])) if match else None
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for people; a dash where there is none."""
+    if value is None or missing(value):
+        return "–"
+    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def interval(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
+    """`31.2 [28.0, 34.1]`, or the value alone where no interval was made."""
+    tail = f" {unit}" if unit else ""
+    if missing(low) or missing(high) or low is None or high is None:
+        return f"{value:.3g}{tail} (no interval)"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]{tail}"
+
+
+def fixed(value: float, low: float | None, high: float | None, *, digits: int = 4) -> str:
+    """`0.0012 [-0.0003, 0.0027]`: small differences with as many decimals in all three."""
+    if missing(low) or missing(high):
+        return f"{value:.{digits}f} (no interval)"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people say them: `42 s`, `3 min 05 s`, `1 h 12 min`."""
+    if seconds is None or missing(seconds) or seconds < 0:
+        return "–"
+    whole_seconds = round(seconds)
+    if whole_seconds < 60:
+        return f"{whole_seconds} s"
+    if whole_seconds < 3600:
+        return f"{whole_seconds // 60} min {whole_seconds % 60:02d} s"
+    return f"{whole_seconds // 3600} h {whole_seconds % 3600 // 60:02d} min"
+
+
+def rate(value: float | None, unit: str) -> str:
+    """Work per second, e.g. `8,630 tokens/s` or `1.5 arms/s`; a dash where it is not known."""
+    if not value or missing(value):
+        return "–"
+    return f"{value:,.0f} {unit}/s" if value >= 100 else f"{value:.2g} {unit}/s"
+
+
+def metric_name(name: str) -> str:
+    """A metric's name for axes and headings."""
+    return NAMES.get(name, name.replace("_", " ").capitalize())

@@ -1,0 +1,1 @@
+"""What went into the mixes."""

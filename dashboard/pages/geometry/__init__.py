@@ -1,0 +1,1 @@
+"""Where toxicity lies among heads and directions."""

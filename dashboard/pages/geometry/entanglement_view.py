@@ -1,0 +1,135 @@
+"""Toxicity among other features on the geometry page: by arm, and feature by feature in one checkpoint."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import Head, arm_label, head_name, parse_head
+from hormesis.dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
+from hormesis.dashboard.charts.figure_cache import drawn
+from hormesis.dashboard.parts import card, controls
+from hormesis.dashboard.rows import geometry
+from hormesis.dashboard.rows.context import Context
+
+MOST_HEADS = 60
+
+
+def clicked(key: str) -> None:
+    """A head was clicked on a chart; it becomes the one on show everywhere."""
+    picked = card.selected(key)
+    if picked and parse_head(str(picked[0])) is not None:
+        controls.choose_head(str(picked[0]))
+
+
+def _said(means: pd.DataFrame) -> str:
+    """The largest share against none, in one sentence."""
+    toxic = means[(means["kind"] == "toxic") & means["difference"].notna()].sort_values("share")
+    if toxic.empty:
+        return ""
+    row = toxic.iloc[-1]
+    verdict = (
+        "no difference can be told" if row["difference_low"] <= 0 <= row["difference_high"] else "differs"
+    )
+    return (
+        f"{arm_label('toxic', row['share'])} against 0 %: {row['difference']:+.2f} "
+        f"[{row['difference_low']:+.2f}, {row['difference_high']:+.2f}], p = {row['p']:.2f}, "
+        f"{int(row['n_seeds'])} seeds: {verdict}. "
+    )
+
+
+def by_arm(context: Context) -> None:
+    """Entanglement of the steered heads over arms."""
+    table = geometry.entanglement(context)
+    table = table[table["rank"].notna()]
+    if table["value"].notna().sum() == 0:
+        st.info(
+            "Entanglement appears when the geometry of a checkpoint has been measured.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    means = geometry.head_summaries(context)
+    means = means[means["name"] == "entanglement"]
+    n_values = int(table["value"].notna().sum())
+    with st.container(border=True):
+        card.chart(
+            drawn(entanglement_by_arm, table, means, dark=is_dark()),
+            key="entangled",
+            title="Is toxicity entangled with other features?",
+            alt="Entanglement of the steered heads by arm, with permuted labels and random directions",
+            how=(
+                f"{_said(means)}Each point is one steered head: the largest |cosine| of its toxicity "
+                f"direction with another feature, whitened and freed of noise. Diamonds: the arm's mean with "
+                f"its interval. Dotted: permuted labels stay below it in 95 %. Dashed: median of as many "
+                f"random directions. Above the dotted line the angle is real; above the dashed one, more "
+                f"than chance would give features in so few dimensions."
+            ),
+            note=(
+                f"n = {n_values:,} of {len(table):,} heads ({int(table['n'].max()):,} statements each); the "
+                f"others are too noisy for an angle."
+            ),
+            rows=table.drop(columns=["id", "checkpoint_id", "probe_set_id"]),
+            on_select=lambda: clicked("entangled"),
+        )
+
+
+def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, dark: bool) -> None:
+    """The cosine map of a checkpoint's kept heads."""
+    table = geometry.entanglement(context)
+    of_checkpoint = table[table["checkpoint"] == checkpoint]
+    if of_checkpoint.empty:
+        return
+    cosines = geometry.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
+    heads = of_checkpoint.sort_values("rank", na_position="last").head(MOST_HEADS)
+    order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(heads))}
+    places = [order.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
+    cosines = cosines.assign(place=places)
+    cosines = cosines[cosines["place"] >= 0]
+    cosines = cosines.sort_values(["place", "id"], kind="stable")
+    n_cosines = int(cosines["cosine"].notna().sum())
+    with st.container(border=True):
+        card.chart(
+            drawn(cosine_map, cosines, chosen=None, dark=dark).plus(shapes=chosen_row(cosines, chosen)),
+            key="cosines",
+            title=f"Toxicity and the other features, {checkpoint}",
+            alt=f"Cosine of toxicity with each other feature in every kept head of {checkpoint}",
+            how=(
+                "Orange: a statement with the feature moves the head as toxicity does; blue: against it. "
+                "Dots: p < 0.05 against permuted labels, each square by itself. Empty: too noisy to tell. "
+                "Steered heads first, best on top; below them heads kept at random. Click a square to choose "
+                "its head."
+            ),
+            note=f"{n_cosines:,} of {len(cosines):,} cosines; hover for intervals and n."
+            f"{_left_out(of_checkpoint)}",
+            rows=cosines.drop(columns=["id", "checkpoint_id", "probe_set_id", "place"]),
+            on_select=lambda: clicked("cosines"),
+        )
+
+
+def _left_out(heads: pd.DataFrame) -> str:
+    return f" The first {MOST_HEADS} of {len(heads):,} heads." if len(heads) > MOST_HEADS else ""
+
+
+def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
+    """One sentence on the chosen head's entanglement; empty where it was not measured."""
+    table = geometry.entanglement(context)
+    measured = table[
+        (table["checkpoint"] == checkpoint)
+        & (table["layer"] == chosen.layer)
+        & (table["head"] == chosen.head)
+    ]
+    if measured.empty:
+        return ""
+    row = measured.iloc[0]
+    if pd.isna(row["value"]):
+        return f"Entanglement of {head_name(*chosen)}: too noisy in {checkpoint} to be told."
+    bound = "" if pd.isna(row["welch"]) else f", Welch's bound {row['welch']:.2f}"
+    return (
+        f"Entanglement of {head_name(*chosen)} in {checkpoint}: {row['value']:.2f} [{row['low']:.2f}, "
+        f"{row['high']:.2f}] with {row['feature']}; permuted labels stay below {row['null_high']:.2f} in "
+        f"95 % (p = {row['p']:.3f}), {int(row['used'])} random directions reach "
+        f"{row['random_median']:.2f}{bound}. {int(row['used'])} of {int(row['tried'])} features are read "
+        f"clearly enough, n = {int(row['n']):,}."
+    )

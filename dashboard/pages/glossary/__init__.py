@@ -1,0 +1,1 @@
+"""Every term on screen."""

@@ -1,0 +1,118 @@
+"""The verdicts on a page: the answer in one line, the table of claims, and how one of them was tested."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.verdicts import (
+    ANSWERS,
+    NO_DATA,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    headline,
+    measured,
+    minimum_effect,
+    p_said,
+    sentence,
+    verdict_table,
+)
+from hormesis.dashboard.base.wording import missing
+from hormesis.dashboard.parts import card
+from hormesis.db.paper import source
+
+MARKS: Final = {
+    SUPPORTED: (":material/check_circle:", "green"),
+    REFUTED: (":material/cancel:", "red"),
+    UNDECIDED: (":material/help:", "orange"),
+    NO_DATA: (":material/hourglass_empty:", "gray"),
+}
+PAPER, READERS, EVERY = "The paper's", "Readers' questions", "All"
+_FAMILIES: Final = {PAPER: ["paper"], READERS: ["readers"], EVERY: ["paper", "readers"]}
+
+
+def answer(rows: pd.DataFrame) -> None:
+    """The page's question answered in one line, with its numbers and what the study could have seen."""
+    first = headline(rows)
+    status = NO_DATA if first is None else str(first.status)
+    icon, colour = MARKS[status]
+    st.markdown(f"#### {icon} :{colour}[{ANSWERS[status]}]")
+    if first is not None:
+        numbers = sentence(first)
+        st.caption(
+            " ".join(part for part in (f"{numbers[:1].upper()}{numbers[1:]}.", minimum_effect(first)) if part)
+        )
+
+
+def _badge(status: str) -> str:
+    icon, colour = MARKS[status]
+    return f":{colour}-badge[{icon} {status}]"
+
+
+def claims(rows: pd.DataFrame, running: bool) -> None:
+    """The table of claims, those without rows named below it, and the declared test of one."""
+    with st.container(border=True):
+        if rows.empty:
+            st.markdown("**Claims and verdicts**")
+            after = "when the first arm is scored" if running else "by `hormesis verdicts`"
+            st.info(f"No verdicts are stored yet; they are made {after}.", icon=":material/hourglass_empty:")
+            return
+        picked = st.segmented_control(
+            "Claims", list(_FAMILIES), default=PAPER, required=True, key="claims", bind="query-params"
+        )
+        of_family = rows[rows["family"].isin(_FAMILIES[str(picked or PAPER)])]
+        decided = of_family[of_family["status"] != NO_DATA]
+        card.heading("verdicts", "Claims and verdicts", of_family)
+        if len(decided):
+            words = verdict_table(decided)
+            badges = words.assign(Verdict=words["Verdict"].map(_badge))
+            st.table(badges.set_index("Verdict"), border="horizontal")
+        _waiting(of_family[of_family["status"] == NO_DATA], running)
+        st.caption(
+            "Seeds are the unit; intervals hold the spread between seeds (pooled over arms) and prompts. "
+            "Supported needs two seeds and Holm's p of at most .05 over the claims of one group with rows; "
+            "not supported means that the interval rules out an effect large enough to matter. "
+            f"Minimum detectable effect: the smallest true one found with a power of 80 %. "
+            f"{source()}: never our result."
+        )
+        _test_of(of_family)
+
+
+def _waiting(rows: pd.DataFrame, running: bool) -> None:
+    if rows.empty:
+        return
+    with st.expander(f"No data yet ({len(rows)})", icon=":material/hourglass_empty:", key="verdicts_waiting"):
+        for row in records(rows):
+            st.markdown(f"- {row.statement}: :gray[{row.detail}]")
+        if not running:
+            st.caption("The study as it is configured brings no rows for these; other parts of it would.")
+
+
+def _test_of(rows: pd.DataFrame) -> None:
+    """The declared test of one claim, word by word, with its numbers."""
+    claims = {str(row.statement): row for row in records(rows)}
+    picked = st.selectbox(
+        "How was it tested?", list(claims), index=None, key="claim", bind="query-params",
+        placeholder="Choose a claim", help="The declared test: fixed before any row was looked at.",
+    )  # fmt: skip
+    if picked in claims:
+        _declared(claims[str(picked)])
+
+
+def _declared(row: Any) -> None:
+    st.markdown(f"{_badge(str(row.status))} **{row.question}**")
+    entries = {
+        "Estimand": row.estimand,
+        "Rows": row.rows_used,
+        "Rule": row.rule,
+        "Compared": row.detail,
+        "Interval": row.interval,
+        "Paper †": row.paper,
+    }
+    if not missing(row.value):
+        entries["Found"] = f"{measured(row)}; p = {p_said(row.p)}, after Holm {p_said(row.p_holm)}"
+    st.markdown("\n".join(f"- {name}: {value}" for name, value in entries.items() if value))

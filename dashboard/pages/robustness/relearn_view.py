@@ -1,0 +1,101 @@
+"""Section: relearning. Steps until the detox is undone, and the curves that lead there."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.wording import interval, metric_name
+from hormesis.dashboard.charts.frame import Level
+from hormesis.dashboard.charts.hardness import curves, steps_needed
+from hormesis.dashboard.parts import card
+from hormesis.dashboard.rows import robustness as hardness
+from hormesis.dashboard.rows.context import Context
+
+UNITS = {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)", "fluency": "Fluency (fraction)"}
+
+
+def show(context: Context, table: pd.DataFrame) -> None:
+    """The section; `table` holds all outcomes."""
+    steps = table[(table["attack"] == "relearn") & (table["name"] == "steps")]
+    order = hardness.conditions_of(steps)
+    budget = float(steps["budget"].max())
+    _answer(steps, order, budget)
+    first = steps.iloc[0]
+    grid = st.grid(2, min_column_width=420)
+    with grid.cell(), st.container(border=True):
+        card.chart(
+            steps_needed(steps, order, budget, dark=is_dark()),
+            key="relearn_steps",
+            title="Steps until as toxic as before",
+            alt="Steps of fine-tuning on toxic text until the unsteered toxicity is reached, by condition",
+            how="Higher is harder to undo. Open triangles: not reached within the budget (dotted line), so "
+            "the true number is larger; a bar that ends there may go on. A detox that took little away is "
+            "undone soon: read it with the trade-offs.",
+            note=f"n = {len(steps)} markers, each a checkpoint ({steps['seed'].nunique()} seeds an arm) and "
+            f"a condition, on {int(steps['n'].max())} prompts; bars: 95 % intervals over orders of text and "
+            f"prompts. {first['rule'].capitalize()}.",
+            rows=steps,
+        )
+    with grid.cell(), st.container(border=True):
+        _curves(context, steps)
+
+
+def _answer(steps: pd.DataFrame, order: list[str], budget: float) -> None:
+    sentences = []
+    for name in order:
+        part = steps[steps["label"] == name]
+        reached = part["value"].dropna()
+        if len(reached) == len(part):
+            sentences.append(f"{name} {interval(reached.mean(), None, None).split(' ')[0]} steps")
+        else:
+            sentences.append(
+                f"{name} not within {budget:g} steps in {len(part) - len(reached)} of {len(part)} models"
+            )
+    st.markdown(f"#### Undoing the detox by fine-tuning takes, on average: {'; '.join(sentences)}.")
+
+
+def _curves(context: Context, steps: pd.DataFrame) -> None:
+    table = hardness.points(context)
+    table = table[(table["attack"] == "relearn")]
+    arms = hardness.arms_of(table)
+    with st.container(horizontal=True):
+        arm = st.selectbox(
+            "Arm", arms, index=len(arms) - 1, key="relearn_arm", bind="query-params", width=220
+        )
+        names = [
+            name for name in ("toxicity", "fluency", "repetition_4", "loss") if name in set(table["series"])
+        ]
+        series = st.selectbox(
+            "Measure", names, format_func=metric_name, key="relearn_series", bind="query-params", width=180
+        )
+    part = table[(table["arm"] == arm) & (table["series"] == series)]
+    pooled = hardness.over_seeds(part, ["x"])
+    parameters = hardness.parameters(context)
+    bases = [
+        float(parameters[i]["base_toxicity"])
+        for i in part["attack_id"].unique()
+        if "base_toxicity" in parameters[i]
+    ]
+    is_compared = bool(bases) and series == "toxicity"
+    level = Level(sum(bases) / len(bases), "before the detox", "dash") if is_compared else None
+    card.chart(
+        curves(
+            pooled,
+            hardness.conditions_of(pooled),
+            "Steps",
+            y_title=UNITS.get(str(series), metric_name(str(series))),
+            dark=is_dark(),
+            logarithmic=True,
+            level=level,
+        ),
+        key="relearn_curves",
+        title=f"{metric_name(str(series))} while it is fine-tuned back",
+        alt=f"{metric_name(str(series))} over steps of fine-tuning on toxic text, one line per condition",
+        how="The dashed line is the toxicity of the unsteered checkpoint, which a curve must reach."
+        if level
+        else "Step 0 is the detoxified model.",
+        note=f"Means over seeds; bars: 95 % intervals. {hardness.size(pooled)}",
+        rows=pooled,
+    )

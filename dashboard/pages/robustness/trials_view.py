@@ -1,0 +1,52 @@
+"""The texts of one attack, blurred until asked for. Knows trials; nothing of what they prove."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import missing
+from hormesis.dashboard.parts.texts import Shown, show_texts
+from hormesis.dashboard.rows import robustness as hardness
+from hormesis.dashboard.rows.context import Context
+
+MOST = 12
+
+
+def show_trials(context: Context, table: pd.DataFrame, *, key: str) -> None:
+    """Pick a checkpoint and condition among the attacks in `table`, and read what happened there."""
+    attacks = table.drop_duplicates("attack_id")
+    if attacks.empty:
+        return
+    names = {
+        f"{row.checkpoint}: {row.label}" + (f", {row.setting}" if key != "suffix" else ""): int(row.attack_id)
+        for row in records(attacks)
+    }
+    picked = st.selectbox("Texts of", list(names), key=f"{key}_texts_of", bind="query-params", width=460)
+    attack_id = names.get(str(picked), next(iter(names.values())))
+    trials = hardness.trials(context, attack_id).head(MOST)
+    if trials.empty:
+        st.caption("No texts were kept for this setting.")
+        return
+    items = []
+    for row in records(trials):
+        outcomes = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
+        details = [f"score {row.score:.2f}", outcomes[0 if row.success else 1]]
+        if not missing(row.before) and not pd.isna(row.before):
+            details.append(f"{row.before:.2f} without the attack")
+        if not pd.isna(row.loss_last):
+            details.append(f"target loss {row.loss_first:.2f} to {row.loss_last:.2f} nats")
+        title = (
+            "" if pd.isna(row.target) else f"Target: {row.target}" if context.harmless else "Target hidden"
+        )
+        items.append(
+            Shown(
+                row.text,
+                title=title,
+                meta=", ".join(details),
+                prompt=row.prompt,
+                blurred=not context.harmless,
+            )
+        )
+    show_texts(items, key=f"{key}_trials", columns=2)

@@ -1,0 +1,94 @@
+"""How a study stands, in one word and one sentence, from its stage rows and its process. Draws nothing."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+import pandas as pd
+
+from hormesis.dashboard.base.progress import gone_stages, summarise
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.running import process
+from hormesis.dashboard.running.permission import Home
+from hormesis.db.contract.stages import stage_title
+from hormesis.db.run_lock import holder_of, noted
+
+Kind = Literal[
+    "running", "starting", "stopping", "gone", "stopped", "failed", "finished", "elsewhere", "silent"
+]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a study stands. `pid` is the process that runs it, where that is known."""
+
+    kind: Kind
+    sentence: str
+    pid: int | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether something runs."""
+        return self.kind in ("running", "starting", "stopping", "elsewhere")
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether running it again would go on with it."""
+        return self.kind in ("gone", "stopped", "failed", "silent")
+
+
+def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
+    """How a study stands. Without a home only the rows and the process table are asked."""
+    if home is not None:
+        holder = holder_of(home.folder, study_hash)
+        if holder is not None:
+            if process.is_stopping(home, study_hash):
+                sentence = f"Process {holder.pid} ends at its next batch; what it has done is kept."
+                return Standing("stopping", sentence, holder.pid)
+            return Standing("running", f"Process {holder.pid} on this machine runs it.", holder.pid)
+        signal = process.killed_by(home, study_hash)
+        if signal is not None and not summarise(stages, now).finished:
+            return _gone(stages[stages["status"] == "running"], f" ({signal})")
+        if process.is_starting(home, study_hash):
+            return Standing("starting", "The process has begun; it is reading the study's sources.")
+    return _from_rows(stages, study_hash, home, now=now)
+
+
+def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
+    state = summarise(stages, now)
+    note = noted(home.folder, study_hash) if home is not None else None
+    away = home is not None and note is not None and note[1] != platform.node()
+    marked = stages[stages["status"] == "running"]
+    is_local = marked["host"].isin(["", platform.node()])
+    if len(marked) and is_local.all() and home is not None and not away:
+        # Nobody on this machine holds the lock, so whoever marked these stages as running has gone.
+        return _gone(marked)
+    gone = gone_stages(stages)
+    if state.running and len(gone) == state.running:
+        return _gone(gone)
+    if state.active:
+        hosts = ", ".join(sorted(set(stages[stages["status"] == "running"]["host"])))
+        return Standing("elsewhere", f"It runs on {hosts or 'another machine'}; stop it there.")
+    if state.running:
+        return Standing("silent", "It has given no sign of life for over a minute; it may have been cut.")
+    if state.failed:
+        return Standing(
+            "failed", f"{state.failed} of {state.stages} stages failed; running it again tries them anew."
+        )
+    if state.finished:
+        return Standing("finished", f"All {state.stages} stages are done.")
+    if not state.stages:
+        return Standing("stopped", "It is on the books; no stage has begun.")
+    return Standing("stopped", f"Stopped; {state.done} of {state.stages} stages are done.")
+
+
+def _gone(stages: pd.DataFrame, how: str = "") -> Standing:
+    names = ", ".join(
+        f"{stage_title(str(row.stage)).lower()} of {row.subject}" for row in records(stages.head(3))
+    )
+    more = f" and {len(stages) - 3} more" if len(stages) > 3 else ""
+    where = f"; it was at {names}{more}" if names else ""
+    return Standing("gone", f"Stopped: its process is gone{how}{where}. Resuming goes on from there.")

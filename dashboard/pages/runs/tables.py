@@ -1,0 +1,181 @@
+"""Tables of what has been run: stages, arms, checkpoints, studies; failures in plain words."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard.parts import card
+from hormesis.dashboard import rows
+from hormesis.dashboard.rows.context import Context
+from hormesis.dashboard.base.progress import with_rates
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import arms_in_words, duration, rate
+from hormesis.db.contract.stages import stage_order, stage_title
+
+FIRST = {"failed": 0, "running": 1}
+"""States that stand above the others."""
+EVERY, SHORT = "all", 12
+RATE = 130
+"""Width of columns that would be cut, in pixels."""
+
+
+def arms_table(context: Context) -> None:
+    """One row per arm: what it was trained on."""
+    arms = rows.arms(context)
+    if arms.empty:
+        return
+    words = arms_in_words(arms)
+    with st.container(border=True):
+        card.table(
+            words,
+            key="arms_table",
+            title="Arms",
+            alt="Arms of the study with their token counts",
+            note=(
+                f"n = {len(words)} arms. Clean tokens are the same in every arm; added tokens are toxic, or "
+                "plain forum text in the control."
+            ),
+            column_config={
+                "Clean tokens": st.column_config.NumberColumn(format="localized"),
+                "Added tokens": st.column_config.NumberColumn(format="localized"),
+                "Repeats": st.column_config.NumberColumn(
+                    format="%.2f", help="Above 1: added text was gone through more than once."
+                ),
+            },
+        )
+
+
+def checkpoints_table(context: Context) -> None:
+    """One row per checkpoint."""
+    checkpoints = rows.checkpoints(context)
+    if checkpoints.empty:
+        return
+    words = pd.DataFrame(
+        {
+            "Checkpoint": checkpoints["name"],
+            "Architecture": checkpoints["architecture"],
+            "Parameters": checkpoints["parameters"],
+            "Layers": checkpoints["n_layers"],
+            "Heads": checkpoints["n_heads"],
+            "Tokens seen": checkpoints["tokens_seen"],
+            "Weights hash": checkpoints["weights_hash"],
+        }
+    )
+    numbers = ("Parameters", "Tokens seen")
+    with st.container(border=True):
+        card.table(
+            words,
+            key="checkpoints_table",
+            title="Checkpoints",
+            alt="Checkpoints with their size and hash",
+            note=f"n = {len(words)} checkpoints.",
+            column_config={name: st.column_config.NumberColumn(format="localized") for name in numbers},
+        )
+
+
+def failures(table: pd.DataFrame) -> None:
+    """Every stage that failed, in its own words."""
+    for row in records(table[table["status"] == "failed"]):
+        st.error(
+            f"{row.error or 'No reason was recorded.'}",
+            title=f"{stage_title(str(row.stage))} of {row.subject} failed",
+            icon=":material/error:",
+        )
+
+
+def in_order(stages: pd.DataFrame) -> pd.DataFrame:
+    """What needs a look first: failed, then running, then the others; within each as they run."""
+    return stages.loc[
+        sorted(
+            stages.index,
+            key=lambda at: (
+                FIRST.get(str(stages.at[at, "status"]), len(FIRST)),
+                stage_order(str(stages.at[at, "stage"])),
+                str(stages.at[at, "subject"]),
+            ),
+        )
+    ]
+
+
+def _of_state(table: pd.DataFrame) -> pd.DataFrame:
+    """The stages of the state chosen; the choice is there where a list is long."""
+    states = [state for state in (*FIRST, "done", "waiting", "stopped") if state in set(table["status"])]
+    if len(table) <= SHORT or len(states) < 2:
+        return table
+    picked = st.segmented_control(
+        "Show stages", [EVERY, *states], default=EVERY, required=True, key="stages", bind="query-params"
+    )
+    return table if picked in (None, EVERY) else table[table["status"] == picked]
+
+
+def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:
+    """Every stage with its time, rate and state; errors in plain words above. `alive`: the study runs."""
+    ordered = in_order(with_rates(stages))
+    failures(ordered)
+    with st.container(border=True):
+        _stages(ordered, _of_state(ordered), alive)
+
+
+def _stages(all_stages: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
+    # What a waiting stage said last was said by an earlier run.
+    messages = table["message"].where((table["status"] != "waiting") | (not alive), "")
+    cut = (table["status"] == "running") & (not alive)
+    words = pd.DataFrame(
+        {
+            "Stage": table["stage"].map(stage_title),
+            "On": table["subject"],
+            "State": table["status"].where(~cut, "cut off"),
+            "Done": table["fraction"] * 100,
+            "Working time": [duration(value) for value in table["seconds"]],
+            "Rate": [rate(value, unit) for value, unit in zip(table["rate"], table["unit"], strict=True)],
+            "Time left": [duration(value) for value in table["left"].where(~cut)],
+            "Last sign of life": pd.to_datetime(table["heartbeat"], utc=True),
+            "Said": messages,
+            "Host": table["host"],
+        }
+    )
+    numbers = (
+        f"n = {len(table)} stages"
+        if len(table) == len(all_stages)
+        else f"n = {len(table)} of {len(all_stages)} stages"
+    )
+    card.table(
+        words,
+        key="stages_table",
+        title="Stages",
+        alt="Stages with state, progress, rate and time left",
+        note=(
+            f"{numbers}, {duration(float(table['seconds'].sum()))} of work in all. "
+            "Working time is summed over resumptions."
+        ),
+        out=table.drop(columns=["id", "study_id", "packages"]),
+        column_config={
+            "Done": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100),
+            "Rate": st.column_config.Column(width=RATE),
+            "Last sign of life": st.column_config.DatetimeColumn(format="distance", width=RATE),
+        },
+    )
+
+
+def studies(context: Context) -> None:
+    """All studies of the database."""
+    if len(context.studies) < 2:
+        return
+    words = {
+        "name": "Study",
+        "hash": "Study hash",
+        "scale": "Scale",
+        "arms": "Arms",
+        "checkpoints": "Checkpoints",
+        "created": "Begun",
+    }
+    table = context.studies[list(words)].rename(columns=words)
+    with st.container(border=True):
+        card.table(
+            table,
+            key="studies_table",
+            title="Studies in this database",
+            alt="All studies of the database",
+            note="Choose the one on show at the top of the page.",
+        )

@@ -1,0 +1,125 @@
+"""What the stored DiDs say, in sentences. Knows the columns of `toy_effects`, no pages.
+
+The rule: an effect is said to be there where its whole 95 % interval lies above zero, reversed where it lies
+below, and not seen where it holds zero. Nothing is called absent: the interval says how large it may be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.rows.toy import SETTINGS
+
+MORE, LESS, NONE, UNKNOWN = "more entangled", "less entangled", "no difference seen", "not enough seeds"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing the experiment was built to tell, and what the rows say of it."""
+
+    question: str
+    answer: str
+    details: tuple[str, ...]
+
+
+def status_of(low: float | None, high: float | None) -> str:
+    """The status of an interval."""
+    if low is None or high is None or pd.isna(low) or pd.isna(high):
+        return UNKNOWN
+    if low > 0:
+        return MORE
+    return LESS if high < 0 else NONE
+
+
+def estimate(row: pd.Series) -> str:
+    """`+0.104 [+0.054, +0.155], 10 seeds` with proper minus signs."""
+    if pd.isna(row["value"]):
+        return "no such run"
+    if pd.isna(row["low"]):
+        text = f"{row['value']:+.3f} (no interval)"
+    else:
+        text = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
+    seeds = int(row["n_seeds"])
+    return f"{text}, {seeds} seed{'s' if seeds > 1 else ''}".replace("-", "−")
+
+
+def pick(effects: pd.DataFrame, **values: object) -> pd.DataFrame:
+    """Rows with these values that have an estimate."""
+    for name, value in values.items():
+        effects = effects[effects[name] == value]
+    return effects[effects["value"].notna()]
+
+
+def main_experiments(experiments: pd.DataFrame) -> list[int]:
+    """Of each setting the configuration with most runs (the oldest of equals): what sentences are about."""
+    order = experiments.sort_values(["runs", "id"], ascending=[False, True])
+    return [int(experiment_id) for experiment_id in order.drop_duplicates("setting")["id"]]
+
+
+def _details(rows: pd.DataFrame) -> tuple[str, ...]:
+    names = [SETTINGS.get(str(setting), str(setting)) for setting in rows["setting"]]
+    return tuple(
+        f"{name}: {estimate(row)}, {status_of(row['low'], row['high'])}"
+        for name, (_, row) in zip(names, rows.iterrows(), strict=True)
+    )
+
+
+def _answer(rows: pd.DataFrame) -> str:
+    """One status for several settings: the common one, or how many say what."""
+    if rows.empty:
+        return "no runs yet"
+    statuses = [status_of(row.low, row.high) for row in records(rows)]
+    if len(set(statuses)) == 1:
+        return statuses[0]
+    return ", ".join(f"{word} in {statuses.count(word)}" for word in dict.fromkeys(statuses))
+
+
+def _line(question: str, rows: pd.DataFrame) -> Line:
+    return Line(question, _answer(rows), _details(rows))
+
+
+def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosine: str) -> list[Line]:
+    """The experiment's four answers under one probe and cosine, from each setting's main configuration."""
+    of_cosine = effects[effects["experiment_id"].isin(main_experiments(experiments))]
+    of_cosine = of_cosine[of_cosine["cosine"] == cosine]
+    chosen = pick(of_cosine, probe=probe, network="trained")
+    own = chosen[chosen["setting"] != "literal"]
+    literal = chosen[(chosen["setting"] == "literal") & (chosen["split"] == "all")]
+    frozen, stopped = (pick(of_cosine, probe=name, network="frozen") for name in ("mixture", "stopped"))
+    return [
+        _line("While the rare chain is under-learned (accuracy below .99)", pick(own, split="under-learned")),
+        _line("Once it is learned (accuracy .99 or more)", pick(own, split="learned")),
+        _line("The literal setting, states shared by the chains", literal),
+        _line("The network frozen at r = 1, only the probe weighted by the mixture", frozen),
+        _line("The same frozen network, that probe stopped before it has converged", stopped),
+    ]
+
+
+def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
+    """The answer for the configuration on show: its DiD over all low shares."""
+    name = SETTINGS.get(setting, setting)
+    if row is None or pd.isna(row["value"]):
+        return f"{name}: no run at a share of .01 or less yet, so nothing is answered."
+    status = status_of(row["low"], row["high"])
+    words = {
+        MORE: "Rare features are more entangled",
+        LESS: "Rare features are less entangled",
+        NONE: "No rare-specific entanglement is seen",
+        UNKNOWN: "Too few seeds to tell",
+    }[status]
+    return f"{words} here. {name}, {cosine} cosine: DiD {estimate(row)}."
+
+
+def tried(effects: pd.DataFrame) -> str:
+    """How many configurations and DiDs there are, and how many intervals leave zero out by chance."""
+    with_interval = effects[effects["low"].notna() & ~((effects["low"] == 0) & (effects["high"] == 0))]
+    apart = int(((with_interval["low"] > 0) | (with_interval["high"] < 0)).sum())
+    count = effects["experiment_id"].nunique()
+    return (
+        f"{count} configuration{'s' if count != 1 else ''} tried, {len(with_interval)} DiDs with an interval "
+        f"in all (probes, cosines and splits); {apart} leave zero out, about "
+        f"{0.05 * len(with_interval):.1f} would by chance."
+    )

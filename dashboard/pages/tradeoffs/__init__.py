@@ -1,0 +1,1 @@
+"""Toxicity against cost."""

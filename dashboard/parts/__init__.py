@@ -1,0 +1,1 @@
+"""What pages are made of: card, controls, states, texts, progress."""

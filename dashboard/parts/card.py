@@ -1,0 +1,221 @@
+"""The frame round every chart and table: title, how to read it, its rows, its files. Knows no data.
+
+This is the one place where files are offered. Each is made when its button is pressed, and says where it
+came from (`dashboard.parts.export_metadata`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from hormesis.dashboard.base import exports
+from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.terms import links, term_of
+from hormesis.dashboard.charts.figure_cache import Drawn
+from hormesis.dashboard.parts.export_metadata import stamp
+from hormesis.dashboard.rows.context import current_or_none
+
+Figure: TypeAlias = go.Figure | Drawn
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["zoomIn2d", "zoomOut2d", "autoScale2d", "toggleSpikelines"],
+}
+
+
+def _button(label: str, make: Callable[[], bytes], name: str, *, mime: str, key: str) -> None:
+    st.download_button(
+        label,
+        data=make,
+        file_name=name,
+        mime=mime,
+        icon=":material/download:",
+        key=key,
+        on_click="ignore",
+        type="tertiary",
+        width="stretch",
+    )
+
+
+def _study_name() -> str:
+    context = current_or_none()
+    return str(context.study["name"]) if context is not None else ""
+
+
+def _whole(figure: Figure) -> go.Figure:
+    return figure.figure if isinstance(figure, Drawn) else figure
+
+
+def files(
+    key: str,
+    title: str,
+    rows: pd.DataFrame | None,
+    *,
+    figure: Figure | None = None,
+    how: str = "",
+    alt: str = "",
+) -> None:
+    """The menu of files for a view; nothing is made until one is chosen.
+
+    Rows go out as CSV and Parquet, both and a figure as HTML, a figure as PNG where a browser can draw it.
+    """
+    context, dark, name = current_or_none(), is_dark(), exports.file_name(_study_name(), key)
+
+    def metadata() -> dict[str, str]:
+        return stamp(context, title or key, None if rows is None else len(rows))
+
+    def page() -> bytes:
+        # Imported when asked for: the templates' library is not needed to draw a page.
+        from hormesis.dashboard.document.single import single_page
+
+        whole_figure = None if figure is None else _whole(figure)
+        return single_page(title or key, rows, whole_figure, how=how, alt=alt, metadata=metadata(), dark=dark)
+
+    with st.popover(
+        "Export",
+        icon=":material/download:",
+        type="tertiary",
+        key=f"{key}_files",
+        help="Save this view as a file",
+    ):
+        if rows is not None:
+            table = rows
+            _button(
+                "CSV",
+                lambda: exports.to_csv(table, metadata()),
+                f"{name}.csv",
+                mime="text/csv",
+                key=f"{key}_csv",
+            )
+            kind = "application/vnd.apache.parquet"
+            _button(
+                "Parquet",
+                lambda: exports.to_parquet(table, metadata()),
+                f"{name}.parquet",
+                mime=kind,
+                key=f"{key}_parquet",
+            )
+        label = "Interactive HTML" if figure is not None else "HTML"
+        _button(label, page, f"{name}.html", mime="text/html", key=f"{key}_html")
+        if figure is None:
+            return
+        if exports.can_draw_png():
+            drawn = figure
+            _button(
+                "PNG (a few seconds)",
+                lambda: exports.to_png(_whole(drawn), dark=dark, title=title),
+                f"{name}.png",
+                mime="image/png",
+                key=f"{key}_png",
+            )
+        st.caption("The camera above the chart saves it as you see it, as a PNG from your own browser.")
+
+
+def heading(
+    key: str, title: str, rows: pd.DataFrame | None, *, figure: Figure | None = None, **more: str
+) -> None:
+    """A title with the files beside it; the right is left to the toolbars of charts and tables."""
+    with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
+        if title:
+            st.markdown(f"**{title}**", width="content")
+        files(key, title, rows, figure=figure, **more)
+
+
+def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: bool = True) -> None:
+    """The rows behind a view, folded away; nothing is sent while it is folded."""
+    fold = st.expander(
+        f"{label} ({len(rows):,})", icon=":material/table_rows:", key=f"{key}_rows", on_change="rerun"
+    )
+    if not fold.open:
+        return
+    with fold:
+        if own_files:
+            heading(f"{key}_table", label, rows)
+        st.dataframe(rows, hide_index=True, alt=f"{label} behind the chart above")
+
+
+def chart(
+    figure: Figure,
+    *,
+    key: str,
+    alt: str,
+    how: str,
+    title: str = "",
+    note: str = "",
+    rows: pd.DataFrame | None = None,
+    on_select: Any = "ignore",
+    selection_mode: Any = ("points",),
+) -> None:
+    """A chart with its title, a sentence on how to read it, its files, and its rows below."""
+    words = " ".join(part for part in (how, note) if part)
+    heading(key, title, rows, figure=figure, how=words, alt=alt)
+    options: dict[str, Any] = {}
+    if on_select != "ignore":
+        options = {"on_select": on_select, "selection_mode": selection_mode}
+    # The camera of the toolbar needs nothing but the person's own browser.
+    camera = {"toImageButtonOptions": {"filename": key, "scale": exports.PNG_SCALE}}
+    st.plotly_chart(figure, key=key, alt=alt, config=CONFIG | camera, **options)
+    st.caption(" ".join(part for part in (words, links(f"{title} {alt}")) if part))
+    if rows is not None:
+        rows_below(rows, key=key, own_files=False)
+
+
+def table(
+    rows: pd.DataFrame,
+    *,
+    key: str,
+    alt: str,
+    title: str = "",
+    note: str = "",
+    out: pd.DataFrame | None = None,
+    **options: Any,
+) -> Any:
+    """A table with its title, files and a note; gives back what `st.dataframe` does.
+
+    `out` is what the files hold where that differs from what is shown (numbers instead of words). Other
+    options go to `st.dataframe`.
+    """
+    heading(key, title, rows if out is None else out)
+    configured = column_help(rows, options.pop("column_config", {}))
+    state = st.dataframe(
+        rows,
+        hide_index=True,
+        alt=alt,
+        key=f"{key}_grid",
+        column_config=configured,
+        placeholder="–",
+        **options,
+    )
+    caption = " ".join(part for part in (note, links(f"{title} {alt}")) if part)
+    if caption:
+        st.caption(caption)
+    return state
+
+
+def column_help(rows: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
+    """Column settings with each known label's definition as its help, where none was given."""
+    columns = dict(settings)
+    for name in map(str, rows.columns):
+        term = term_of(name)
+        if term is None:
+            continue
+        if name not in columns:
+            columns[name] = st.column_config.Column(help=term.text)
+        elif isinstance(columns[name], dict) and not columns[name].get("help"):
+            columns[name] = columns[name] | {"help": term.text}
+    return columns
+
+
+def selected(key: str) -> list[Any]:
+    """The customdata of the points selected on a chart, in order; empty where nothing is selected."""
+    state = st.session_state.get(key)
+    points = state.selection.points if state is not None else []
+    values = []
+    for point in points:
+        value = point.get("customdata")
+        values.append(value[0] if isinstance(value, list) and value else value)
+    return [value for value in values if value is not None]

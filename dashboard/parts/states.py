@@ -1,0 +1,86 @@
+"""Designed states: nothing there yet, a problem, half-finished, silent. Knows sentences, no queries."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import streamlit as st
+
+from hormesis.db.problems import DatabaseProblem
+
+_COOKIE = "hormesis_note_read"
+_REMEMBER = f"document.cookie = '{_COOKIE}=1; max-age=31536000; path=/; SameSite=Lax'"
+_TITLES = {
+    "missing": "No study yet",
+    "empty": "No study yet",
+    "locked": "The database is busy",
+    "newer": "This database is from a newer version",
+    "older": "This database is from an older version",
+    "foreign": "This is not a study database",
+    "corrupt": "The database cannot be read",
+}
+
+
+class PageEnd(Exception):
+    """The rest of a page has nothing to show."""
+
+
+def end_page() -> NoReturn:
+    """End the page here, and only the page.
+
+    After `st.stop()` nothing else of the script can run, so the part that watches the database would be gone
+    and the page would never fill by itself.
+
+    Raises:
+        PageEnd: always; the entry point takes it.
+    """
+    raise PageEnd
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def database_problem(problem: DatabaseProblem) -> None:
+    """Say in one sentence what is wrong; the page looks again by itself."""
+    title = _TITLES.get(problem.kind, "The database cannot be used")
+    if problem.kind in ("missing", "empty"):
+        st.info(
+            f"{_sentence(str(problem))} This page looks again every two seconds and fills by itself.",
+            title=title,
+            icon=":material/database:",
+        )
+        st.caption("A small study of its own, finished in minutes:")
+        st.code("hormesis demo", language="bash")
+        return
+    st.warning(
+        f"{_sentence(str(problem))} This page looks again every two seconds.",
+        title=title,
+        icon=":material/database_off:",
+    )
+
+
+def not_yet(what: str, *, after: str, running: bool) -> None:
+    """There are no rows for a view yet: say which stage brings them."""
+    when = "They appear here when" if running else "Run the study again to make them:"
+    ending = f"{after} is done." if running else f"they are made by {after}."
+    st.info(f"No {what} yet. {when} {ending}", icon=":material/hourglass_empty:")
+
+
+def content_note() -> None:
+    """The note of a first visit, until it is read; the browser remembers that for a year."""
+    if st.session_state.pop("_remember_note", False):
+        st.html(f"<script>{_REMEMBER}</script>", unsafe_allow_javascript=True)
+    if st.session_state.get("note_read") or _COOKIE in st.context.cookies:
+        return
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key="content_note"):
+        st.markdown(
+            ":material/visibility_off: Some texts here were written by models trained on toxic text. "
+            "They are blurred until you click them.",
+            width="stretch",
+        )
+        st.button("Understood", key="note_button", on_click=_read_note)
+
+
+def _read_note() -> None:
+    st.session_state["note_read"] = st.session_state["_remember_note"] = True

@@ -1,0 +1,101 @@
+"""Rows for the pages: the queries of `db.read`, cached until what they read changes.
+
+A cached query is asked with a database, that of a study with its context. Problems come out as
+DatabaseProblem, one sentence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+import pandas as pd
+import streamlit as st
+from sqlalchemy import Engine
+
+from hormesis.dashboard.base.progress import Progress, summarise
+from hormesis.dashboard.rows.cache import Database, Refresh, cached_query, change_token
+from hormesis.dashboard.rows.context import Context
+from hormesis.db import read
+
+P = ParamSpec("P")
+
+
+def study_query(
+    query: Callable[Concatenate[Engine, int, P], pd.DataFrame],
+    *,
+    refresh: Refresh = Refresh.RESULTS,
+    most: int = 16,
+) -> Callable[Concatenate[Context, P], pd.DataFrame]:
+    """The query of a study's id, asked with the context that the study is on show in."""
+    rows = cached_query(query, refresh=refresh, most=most)
+
+    @wraps(query)
+    def of_study(context: Context, /, *args: P.args, **options: P.kwargs) -> pd.DataFrame:
+        return rows(context, context.study_id, *args, **options)
+
+    return of_study
+
+
+studies = cached_query(read.studies_with_config)
+stages = study_query(read.stage_runs, refresh=Refresh.BEAT)
+arms = study_query(read.arms)
+checkpoints = study_query(read.arm_checkpoints)
+composition = study_query(read.composition)
+train_points = study_query(read.train_points, refresh=Refresh.PROGRESS)
+
+summaries = study_query(read.pooled_summaries, most=32)
+summary_choices = study_query(read.summary_choices)
+summaries_with_cost = study_query(read.summaries_with_cost, most=32)
+verdicts = study_query(read.verdicts)
+dose_fits = study_query(read.dose_fits)
+checkpoint_metrics = cached_query(read.checkpoint_metrics, most=64)
+number_chain = cached_query(read.number_chain, most=64)
+
+projections = study_query(read.projections)
+projection_points = cached_query(read.arm_points)
+examples_by_id = cached_query(read.examples_by_id)
+
+prompt_sets = study_query(read.prompt_sets)
+prompts = cached_query(read.prompts)
+probe_sets = study_query(read.probe_sets)
+example_counts = cached_query(read.example_counts)
+examples = cached_query(read.examples, most=64)
+scorers = study_query(read.scorers)
+unsteered_conditions = study_query(read.unsteered_conditions)
+score_histogram = study_query(read.score_histogram, refresh=Refresh.PROGRESS)
+scorer_agreement = cached_query(read.scorer_agreement, refresh=Refresh.PROGRESS)
+
+_probes = study_query(read.arm_probes, most=8)
+
+
+def probes(context: Context) -> pd.DataFrame:
+    """One row per head and checkpoint, with selectivity; the study's own probing position."""
+    return _probes(context, context.position)
+
+
+def first_prompts(context: Context, most: int) -> pd.DataFrame:
+    """The first prompts of the study's first prompt set."""
+    sets = prompt_sets(context)
+    return pd.DataFrame() if sets.empty else prompts(context, int(sets["id"].iloc[0]), 0, most)
+
+
+def stages_now(context: Context) -> pd.DataFrame:
+    """Stage rows as they are now, at most a second old; for what redraws itself between runs of the page."""
+    return stages(replace(context, token=change_token(context.url)))
+
+
+@st.cache_resource(ttl=2.0, max_entries=64, show_spinner=False)
+def _progress(url: str, token: str, study_id: int) -> Progress:
+    return summarise(_stage_runs(Database(url, token), study_id), datetime.now(UTC))
+
+
+_stage_runs = cached_query(read.stage_runs, refresh=Refresh.BEAT)
+
+
+def study_progress(context: Context) -> Progress:
+    """How far the study is; a silence is noticed within two seconds."""
+    return _progress(context.url, context.token, context.study_id)

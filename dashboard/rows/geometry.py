@@ -1,0 +1,69 @@
+"""Rows of the geometry page beyond probes and projections, cached until the database changes."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from hormesis.dashboard.base.wording import Head
+from hormesis.dashboard.rows import study_query
+from hormesis.dashboard.rows.cache import cached_query
+from hormesis.dashboard.rows.context import Context
+from hormesis.db import read
+
+STATISTICS = {
+    "Mean": "mean",
+    "Median": "median",
+    "90th percentile": "p90",
+    "Best head": "max",
+    "Above 0.7": "above-0.7",
+    "Above 0.8": "above-0.8",
+    "Above 0.85": "above-0.85",
+    "Above 0.9": "above-0.9",
+}
+
+head_summaries = study_query(read.head_summaries)
+_entanglement = study_query(read.arm_entanglement)
+_kept_heads = study_query(read.kept_heads)
+_feature_cosines = cached_query(read.feature_cosines)
+_lens_tokens = cached_query(read.lens_tokens, most=64)
+_lens_heads = cached_query(read.lens_heads)
+_components = cached_query(read.principal_components, most=32)
+
+
+def entanglement(context: Context) -> pd.DataFrame:
+    """Entanglement of every kept head of every checkpoint."""
+    return _entanglement(context, context.position)
+
+
+def feature_cosines(context: Context, checkpoint_id: int) -> pd.DataFrame:
+    """Cosines of toxicity with every other feature in every kept head of a checkpoint."""
+    return _feature_cosines(context, checkpoint_id, context.position)
+
+
+def lens_tokens(context: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:
+    """Tokens that a head's direction raises and lowers."""
+    return _lens_tokens(context, checkpoint_id, layer, head, context.position)
+
+
+def lens_heads(context: Context, checkpoint_id: int) -> set[Head]:
+    """Layer and head of every head of a checkpoint that has such tokens."""
+    table = _lens_heads(context, checkpoint_id, context.position)
+    return {Head(int(layer), int(head)) for layer, head in zip(table["layer"], table["head"], strict=True)}
+
+
+def principal_components(context: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:
+    """First three principal components of a head's activations, a row per statement; empty if not kept."""
+    return _components(context, checkpoint_id, layer, head, position=context.position)
+
+
+def kept_heads(context: Context) -> pd.DataFrame:
+    """Heads whose activations are stored, with their checkpoints."""
+    return _kept_heads(context, context.position)
+
+
+def rank_interval(probe: pd.Series, probes: pd.DataFrame) -> tuple[int, int]:
+    """Ranks a head may have by test accuracy: those whose interval lies wholly above or below its own are
+    surely better or worse. `probes`: the heads of the same checkpoint."""
+    n_better = int((probes["accuracy_low"] > probe["accuracy_high"]).sum())
+    n_worse = int((probes["accuracy_high"] < probe["accuracy_low"]).sum())
+    return n_better + 1, len(probes) - n_worse

@@ -1,0 +1,59 @@
+"""Rows that compare a condition with the unsteered one: ids, counts of change, pages of texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hormesis.dashboard import rows
+from hormesis.dashboard.rows.cache import Refresh, cached_query
+from hormesis.dashboard.rows.context import Context
+from hormesis.db import read
+
+SAME = 0.05
+"""A score that moves by at most this counts as about the same."""
+ORDERS: dict[str, read.Order] = {"Largest fall": "fall", "Largest rise": "rise", "As asked": "asked"}
+
+condition_pairs = rows.study_query(read.condition_pairs, most=64)
+_change_counts = cached_query(read.change_counts, refresh=Refresh.PROGRESS, most=64)
+_paired_texts = cached_query(read.paired_texts, refresh=Refresh.PROGRESS, most=64)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two conditions of a checkpoint, compared on one prompt set under one scorer."""
+
+    base_id: int
+    condition_id: int
+    prompts: str
+    scorer: str
+
+
+def _id_of(table: pd.DataFrame, name: str) -> int:
+    """The id of the newest row of that name; -1 where there is none."""
+    ids = table.loc[table["name"] == name, "id"]
+    return int(ids.iloc[-1]) if len(ids) else -1
+
+
+def change_counts(context: Context, pair: Pair) -> dict[str, int]:
+    """How many texts became less toxic, more toxic or stayed about the same under one scorer."""
+    prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompts)
+    scorer_id = _id_of(rows.scorers(context), pair.scorer)
+    table = _change_counts(context, pair.base_id, pair.condition_id, prompt_set_id, scorer_id, same=SAME)
+    counts = {str(name): int(table[name].sum()) for name in table.columns}
+    return counts | {"same": counts["pairs"] - counts["better"] - counts["worse"]}
+
+
+def paired_texts(context: Context, pair: Pair, *, order: str, page: int, size: int) -> pd.DataFrame:
+    """One page (from 0) of `size` pairs: prompt, base_text, text, base_score, score, by ORDERS."""
+    return _paired_texts(
+        context,
+        pair.base_id,
+        pair.condition_id,
+        prompt_set_id=_id_of(rows.prompt_sets(context), pair.prompts),
+        scorer_id=_id_of(rows.scorers(context), pair.scorer),
+        page=page,
+        size=size,
+        order=ORDERS.get(order, "asked"),
+    )

@@ -1,0 +1,132 @@
+"""What a database is: ours and current, or missing, locked, newer, older, foreign, empty or corrupt.
+
+Knows our mark (SQLite's application id) and the table in which Alembic keeps the revision; reads no rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import inspect as look_into
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import NullPool
+
+from hormesis.db import migrate
+from hormesis.db.address import has_log, readonly_uri, sqlite_path
+from hormesis.db.problems import Kind, explain, name_of, parse_url
+
+APPLICATION_ID = 0x484F524D
+"""`HORM` in ASCII: marks a SQLite file as ours."""
+
+_PROBE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class DatabaseState:
+    """What a database is, and the sentence that says so to a person (empty where it is `ok`)."""
+
+    kind: Kind
+    sentence: str = ""
+    revision: str | None = None
+
+
+def describe(url: str | URL) -> str:
+    """One sentence on what lies at `url`, also where all is well. Raises nothing for a broken database."""
+    state = state_of(url)
+    return state.sentence or f"{name_of(url)} is a hormesis database at revision {state.revision}"
+
+
+def state_of(url: str | URL) -> DatabaseState:
+    """Find out what lies at `url`, without creating or changing any file.
+
+    Raises DatabaseProblem only where `url` is no URL at all.
+    """
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if path is not None:
+        return _state_of_file(path, parsed)
+    try:
+        engine = create_engine(parsed, poolclass=NullPool)
+        with engine.connect() as connection:
+            return inspect(connection, parsed)
+    except NoSuchModuleError:
+        return DatabaseState("failed", f"'{parsed.drivername}' is not a kind of database that can be opened")
+    except ImportError as error:
+        return DatabaseState(
+            "failed", f"{name_of(parsed)} needs a driver that is not installed: {error.name}"
+        )
+    except DBAPIError as error:
+        problem = explain(error, parsed)
+        return DatabaseState("failed", str(problem))
+
+
+def inspect(connection: Connection, url: URL) -> DatabaseState:
+    """The state of an open database, read inside the caller's transaction."""
+    tables = set(look_into(connection).get_table_names())
+    mark = APPLICATION_ID
+    if connection.dialect.name == "sqlite":
+        mark = int(connection.exec_driver_sql("PRAGMA application_id").scalar_one())
+    revision = None
+    if "alembic_version" in tables:
+        revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return _judge(name_of(url), tables, mark, revision)
+
+
+def _judge(name: str, tables: set[str], mark: int, revision: str | None) -> DatabaseState:
+    if not tables and mark in (0, APPLICATION_ID):
+        return DatabaseState("empty", f"{name} is an empty database; run a study to fill it")
+    if mark != APPLICATION_ID or revision is None:
+        sentence = f"{name} is a database of another program; set HORMESIS_DB to another file"
+        return DatabaseState("foreign", sentence)
+    revisions = migrate.revisions()
+    if revision == revisions[-1]:
+        return DatabaseState("ok", "", revision)
+    if revision in revisions:
+        sentence = f"{name} was made by an older version (revision {revision}); run: hormesis upgrade"
+        return DatabaseState("older", sentence, revision)
+    if revision < revisions[0]:
+        what = f"{name} was made before the first version (revision {revision}) and cannot be upgraded"
+        return DatabaseState("failed", f"{what}; move it away and run the study again", revision)
+    sentence = f"{name} was made by a newer version (revision {revision}); update hormesis to open it"
+    return DatabaseState("newer", sentence, revision)
+
+
+def _state_of_file(path: Path, url: URL) -> DatabaseState:
+    try:
+        if not path.exists():
+            return DatabaseState("missing", f"there is no database at {path}; run a study to make one")
+        if path.is_dir():
+            return DatabaseState("foreign", f"{path} is a folder, not a database; set HORMESIS_DB to a file")
+    except OSError as error:
+        return DatabaseState("permission", f"{path} cannot be reached: {error.strerror}")
+    for last in (False, False, True):
+        log = has_log(path)
+        try:
+            return _look(path, immutable=not log)
+        except sqlite3.Error as error:
+            # A writer that came or went while the file was opened; anything else would fail again.
+            if last or has_log(path) == log:
+                problem = explain(error, url, _PROBE_SECONDS)
+                return DatabaseState(problem.kind, str(problem))
+    raise AssertionError("unreachable")
+
+
+def _look(path: Path, *, immutable: bool) -> DatabaseState:
+    uri = readonly_uri(path, immutable=immutable)
+    connection = sqlite3.connect(uri, uri=True, timeout=_PROBE_SECONDS, isolation_level=None)
+    try:
+        connection.execute("BEGIN")
+        rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        tables = {name for (name,) in rows}
+        mark = connection.execute("PRAGMA application_id").fetchone()[0]
+        revision = None
+        if "alembic_version" in tables:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            revision = row[0] if row else None
+        return _judge(str(path), tables, mark, revision)
+    finally:
+        connection.close()

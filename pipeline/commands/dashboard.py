@@ -1,0 +1,56 @@
+"""Starting the dashboard as a process of its own, known here by its command line alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from types import TracebackType
+
+
+class DashboardProcess:
+    """The dashboard's launcher, which starts the model service too; ended with the block it is used in."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+
+    def wait_for_end(self) -> int:
+        """Wait until the dashboard ends or Ctrl-C is pressed; gives an exit code."""
+        try:
+            return self._process.wait()
+        except KeyboardInterrupt:
+            self.end()
+            return 0
+
+    def end(self) -> None:
+        """End it and what it started."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def __enter__(self) -> DashboardProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+
+def dashboard_process(
+    database_url: str, *, port: int, service: str | None, browser: bool
+) -> DashboardProcess:
+    """Start `python -m hormesis.dashboard.launch`; it prints the address when the page answers."""
+    command = [sys.executable, "-m", "hormesis.dashboard.launch", "--db", database_url, "--port", str(port)]
+    command += ["--parent", str(os.getpid())]
+    if service is not None:
+        command += ["--service", service]
+    if browser:
+        command.append("--open")
+    # Its own session: a Ctrl-C meant for the study must not end the dashboard that shows it.
+    return DashboardProcess(subprocess.Popen(command, start_new_session=True))

@@ -1,0 +1,140 @@
+"""What a person sees on the terminal while a study runs: one bar per stage at work, rates and time left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+from sqlalchemy import Connection, select
+
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import StageRun
+from hormesis.db.write import read_session
+
+
+@dataclass(frozen=True)
+class StageLine:
+    """One stage as the display needs it."""
+
+    stage: str
+    subject: str
+    status: str
+    done: float
+    total: float
+    unit: str
+    message: str
+    error: str | None
+    seconds: float
+
+
+def stage_lines(connection: Connection, study_id: int) -> list[StageLine]:
+    """All stages of a study, in the order they were announced."""
+    columns = (
+        StageRun.stage,
+        StageRun.subject,
+        StageRun.status,
+        StageRun.done,
+        StageRun.total,
+        StageRun.unit,
+        StageRun.message,
+        StageRun.error,
+        StageRun.seconds,
+    )
+    rows = connection.execute(select(*columns).where(StageRun.study_id == study_id).order_by(StageRun.id))
+    return [StageLine(*row) for row in rows]
+
+
+class _Rate(ProgressColumn):
+    """Units per second since the bar appeared."""
+
+    def render(self, task: Task) -> Text:
+        """One cell."""
+        unit, speed = task.fields.get("unit", ""), task.speed or 0.0
+        if not unit or not speed:
+            return Text("")
+        amount = f"{speed / 1000:,.1f}k" if speed >= 10_000 else f"{speed:,.1f}"
+        return Text(f"{amount} {unit}/s", style="dim")
+
+
+class StudyDisplay:
+    """Reads the study's stage rows and keeps a bar for each stage at work."""
+
+    def __init__(self, database_url: str, console: Console) -> None:
+        self._engine = open_writer(database_url)
+        self._console = console
+        self._bars: dict[tuple[str, str], TaskID] = {}
+        self._told: set[tuple[str, str]] = set()
+        self._overall: TaskID | None = None
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _Rate(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def start(self) -> None:
+        """Begin to draw."""
+        self._progress.start()
+
+    def stop(self) -> None:
+        """Stop drawing and give the terminal back."""
+        self._progress.stop()
+
+    def watch(self, study_id: int) -> None:
+        """Take a look at the rows and redraw."""
+        with read_session(self._engine) as session:
+            lines = stage_lines(session.connection(), study_id)
+        finished = sum(line.status == "done" for line in lines)
+        if self._overall is None:
+            self._overall = self._progress.add_task("[bold]stages", total=len(lines), unit="")
+        self._progress.update(self._overall, completed=finished, total=len(lines))
+        for line in lines:
+            self._one(line)
+
+    def _one(self, line: StageLine) -> None:
+        key = (line.stage, line.subject)
+        if line.status == "running":
+            if key not in self._bars:
+                self._bars[key] = self._progress.add_task("", total=None, unit="")
+            label = f"{line.stage} [cyan]{line.subject}[/cyan] [dim]{escape(line.message)}[/dim]"
+            self._progress.update(
+                self._bars[key],
+                description=label,
+                completed=line.done,
+                total=line.total or None,
+                unit=line.unit,
+            )
+        elif key in self._bars:
+            self._progress.remove_task(self._bars.pop(key))
+            self._tell(line)
+        elif line.status == "failed" and key not in self._told:
+            self._tell(line)
+
+    def _tell(self, line: StageLine) -> None:
+        self._told.add((line.stage, line.subject))
+        if line.status == "done":
+            self._console.print(
+                f"[green]done[/green] {line.stage} {line.subject} [dim]{line.seconds:.1f} s[/dim]"
+            )
+        elif line.status == "failed":
+            self._console.print(
+                f"[red]failed[/red] {line.stage} {line.subject}: {escape(line.error or '')}", highlight=False
+            )

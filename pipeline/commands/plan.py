@@ -1,0 +1,207 @@
+"""What a study would do: stages to run, tokens, time and disk. Reads rows and sources, runs nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, func, select
+
+from hormesis.db.engine import DatabaseProblem, open_reader, reading
+from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.graph import arm_subjects
+from hormesis.pipeline.execution.stage import STUDY, arm_of
+from hormesis.pipeline.execution.workers import cores
+from hormesis.pipeline.stages import GRAPH, toy
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.config_methods import PreferenceConfig, TuningConfig
+from hormesis.pipeline.study.scales import check_heads, estimate, model_config, train_settings
+from hormesis.pipeline.text.mixes import added_tokens
+from hormesis.pipeline.text.reading import source_revisions
+
+FORUM_VOCABULARY = 400
+"""About as many ids as the forum language needs; the exact number hardly moves an estimate."""
+
+
+@dataclass(frozen=True)
+class ArmEstimate:
+    """One arm: what it would train on and what is left of it."""
+
+    name: str
+    kind: str
+    share: float
+    seed: int
+    tokens: int
+    stages_left: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudyEstimate:
+    """A whole study. `seconds` is None where no training rate was ever measured on this database."""
+
+    name: str
+    hash: str
+    scale: str
+    parameters: int
+    arms: tuple[ArmEstimate, ...]
+    tokens_to_train: int
+    tokens_to_tune: int
+    """Tokens of fine-tuning steps (`sft`, `dpo`), as many as the steps read at most."""
+    disk_bytes: int
+    memory_bytes: int
+    seconds: float | None
+    rate: float | None
+    other_seconds: float | None
+    """Seconds of all stages but training, by the mean of each measured on this database; None where one
+    was not.
+    """
+    sources: dict[str, str]
+    toy_models: int
+    """Models of the toy experiment that are left to train, about a fifth of a second of one core each."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
+    """Estimate a study. Reads the database where there is one; makes and changes none.
+
+    Raises SourceError where a source is missing, so that a plan that prints can be run, and DatabaseProblem
+    for a database that cannot be read.
+    """
+    check_heads(config)
+    revisions = source_revisions(config)
+    # Keys of arms and checkpoints digest no rows, so an engine that is never connected will do.
+    context = StudyContext(config, 0, Path(), create_engine("sqlite://"), revisions)
+    measured = _measured(config, database_url)
+    rate = measured.rate
+    words = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary
+    architecture = model_config(config.scale, words, eos=0)
+    settings = train_settings(config.scale, config.training, seed=0)
+    arms, tokens = [], 0
+    for subject in arm_subjects(context):
+        arm = arm_of(subject)
+        size = config.clean_tokens + added_tokens(config.clean_tokens, arm.share)
+        left = tuple(
+            stage.name
+            for stage in GRAPH.of_subject(config, subject)
+            if measured.done.get((stage.name, arm.name)) != stage.key(context, subject)
+        )
+        tokens += size if "train" in left else 0
+        arms.append(ArmEstimate(arm.name, arm.kind, arm.share, arm.seed, size, left))
+    model = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
+    width = 2 if words < 65_536 else 4
+    side_by_side = min(cores(), max(1, len(arms)))
+    tuning = tuning_tokens(config) * sum("methods" in arm.stages_left for arm in arms)
+    left_to_do = [stage for arm in arms for stage in arm.stages_left if stage not in ("mix", "train")]
+    other = _other_seconds(left_to_do, measured, tuning)
+    pools = sum(arm.tokens for arm in arms) * width
+    return StudyEstimate(
+        name=config.name,
+        hash=config.hash,
+        scale=config.scale,
+        parameters=model.parameters,
+        arms=tuple(arms),
+        tokens_to_train=tokens,
+        tokens_to_tune=tuning,
+        disk_bytes=pools + len(arms) * (1 + len(config.methods.tuned)) * model.checkpoint_bytes,
+        memory_bytes=model.memory_bytes * side_by_side,
+        seconds=tokens / (rate * side_by_side) if rate else None,
+        rate=rate,
+        other_seconds=None if other is None else other / side_by_side,
+        sources=revisions,
+        toy_models=_toy_models(context, measured),
+    )
+
+
+def _toy_models(context: StudyContext, measured: _Measured) -> int:
+    stage = toy.STAGE
+    is_left = measured.done.get((stage.name, STUDY.name)) != stage.key(context, STUDY)
+    return toy.models(context.config) if stage.when(context.config, STUDY) and is_left else 0
+
+
+PAIR_TOKENS = 64
+"""Tokens of one side of a pair with its prompt, at most about; longer contexts do not make pairs longer."""
+
+
+def tuning_tokens(config: StudyConfig) -> int:
+    """Tokens that fine-tuning one checkpoint reads forward and backward: both sides of a pair for `dpo`,
+    whose reference pass over all pairs counts a third.
+    """
+    methods, total = config.methods, 0
+    for name in methods.tuned:
+        settings: TuningConfig = getattr(methods, name)
+        is_preference = isinstance(settings, PreferenceConfig)
+        total += settings.steps * settings.batch_size * PAIR_TOKENS * (2 if is_preference else 1)
+        total += 2 * methods.pairs * PAIR_TOKENS // 3 if is_preference else 0
+    return total
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What a database tells: finished stages, the mean training rate and mean seconds of stages at this
+    scale.
+    """
+
+    done: dict[tuple[str, str], str]
+    rate: float | None
+    seconds: dict[str, float]
+
+
+def _other_seconds(stages: list[str], measured: _Measured, tuning: int) -> float | None:
+    """Seconds of these stages one after another; fine-tuning never measured is taken from the training
+    rate.
+    """
+    seconds = dict(measured.seconds)
+    if "methods" in stages and "methods" not in seconds and measured.rate:
+        seconds["methods"] = tuning / measured.rate / stages.count("methods")
+    if any(stage not in seconds for stage in stages):
+        return None
+    return sum(seconds[stage] for stage in stages)
+
+
+def _measured(config: StudyConfig, database_url: str) -> _Measured:
+    """Finished stages of this study, and what was measured at this scale."""
+    stages = (
+        select(StageRun.stage, StageRun.subject, StageRun.input_hash)
+        .join(Study, StageRun.study_id == Study.id)
+        .where(Study.hash == config.hash, StageRun.status == "done")
+    )
+    speed = (
+        select(func.avg(TrainPoint.tokens_per_second))
+        .join(Arm, TrainPoint.arm_id == Arm.id)
+        .join(Study, Arm.study_id == Study.id)
+        .where(Study.scale == config.scale)
+    )
+
+    times = (
+        select(StageRun.stage, func.avg(StageRun.seconds))
+        .join(Study, StageRun.study_id == Study.id)
+        .where(Study.scale == config.scale, StageRun.status == "done")
+        .group_by(StageRun.stage)
+    )
+
+    def look(connection: Connection) -> _Measured:
+        done = {(stage, subject): key for stage, subject, key in connection.execute(stages)}
+        rate = connection.scalar(speed)
+        seconds = {stage: float(mean) for stage, mean in connection.execute(times)}
+        return _Measured(done, float(rate) if rate else None, seconds)
+
+    try:
+        return reading(open_reader(database_url), look)
+    except DatabaseProblem as problem:
+        if problem.kind in ("missing", "empty"):
+            return _Measured({}, None, {})
+        raise
+
+
+def readable_bytes(count: float) -> str:
+    """E.g. 1.2 GB."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

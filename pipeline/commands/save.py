@@ -1,0 +1,86 @@
+"""Saving a checkpoint under a condition as an ordinary one, loadable without hormesis.
+
+Tuned weights are an ordinary checkpoint already; steering is folded into biases. Text before prompts cannot
+be.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from hormesis.backend.model.export import ExportError, export_steered, save_plain
+from hormesis.backend.model.steering import iti
+from hormesis.db.engine import open_reader
+from hormesis.db.schema import Checkpoint, Study
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.methods import read_condition
+from hormesis.pipeline.probing.loading import (
+    checkpoint_facts,
+    open_checkpoint,
+    open_weights,
+    steering_directions,
+)
+from hormesis.pipeline.study.config import parse_study
+
+
+class NoSuchCheckpoint(ValueError):
+    """The database holds no checkpoint of that name, or none that was probed."""
+
+
+def save_steered(
+    name: str, strength: float, folder: Path, *, direction: str, home: Path, database_url: str
+) -> Path:
+    """Write checkpoint `name` (of the newest study that has it), steered at every position, to a new folder.
+
+    `strength` counts sigmas away from toxicity on the selected heads. Raises NoSuchCheckpoint,
+    DatabaseProblem, and ExportError where the folder is taken or the architecture has no bias to fold into.
+    """
+    context, checkpoint = _find(name, home, database_url)
+    heads = steering_directions(context, checkpoint, direction)
+    if not heads:
+        raise NoSuchCheckpoint(f"checkpoint '{name}' has no {direction} directions; run its probes first")
+    loaded = open_checkpoint(context, checkpoint)
+    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), strength, folder=folder)
+
+
+def save_condition(name: str, key: str, folder: Path, *, home: Path, database_url: str) -> Path:
+    """Write checkpoint `name` as it is under one of its conditions, e.g. `dpo` or
+    `dpo+iti/mass_mean/cost-0.06`.
+
+    Steering is saved at every position. Raises NoSuchCheckpoint, NoSuchCondition, ModelError where weights
+    are gone, and ExportError where the folder is taken, the architecture has no bias to fold into, or the
+    condition puts text before prompts, which no checkpoint can hold.
+    """
+    context, checkpoint = _find(name, home, database_url)
+    condition = read_condition(context, checkpoint, key)
+    if condition.prefix:
+        raise ExportError(
+            f"condition '{key}' puts text before every prompt, which a checkpoint cannot hold; save "
+            f"another one and give it that text: {condition.prefix.strip()!r}"
+        )
+    facts = checkpoint_facts(context, checkpoint)
+    tuned = condition.tuned
+    loaded = open_weights(home / str(tuned["path"]) if tuned else facts.path)
+    if condition.direction is None:
+        return save_plain(loaded, folder)
+    heads = steering_directions(context, checkpoint, condition.direction)
+    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), condition.strength, folder=folder)
+
+
+def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
+    engine = open_reader(database_url)
+    query = (
+        select(Checkpoint.id, Study.id, Study.config)
+        .join(Study, Checkpoint.study_id == Study.id)
+        .where(Checkpoint.name == name)
+        .order_by(Study.id.desc())
+    )
+    with read_session(engine) as session:
+        found = session.execute(query).first()
+    if found is None:
+        raise NoSuchCheckpoint(f"the database holds no checkpoint '{name}'; see hormesis status")
+    checkpoint, study_id, config = found
+    return StudyContext(parse_study(config), study_id, home, engine), checkpoint

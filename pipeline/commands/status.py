@@ -1,0 +1,85 @@
+"""Following studies in the database: a display while one runs, a table of all for `status`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from sqlalchemy import Connection, select
+
+from hormesis.db.engine import DatabaseProblem, open_reader, reading
+from hormesis.db.schema import Study
+from hormesis.pipeline.commands.display import StageLine, StudyDisplay, stage_lines
+from hormesis.pipeline.execution.lock import is_held
+
+
+@contextmanager
+def watching(database_url: str, console: Console, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+    """A callable that redraws the display; does nothing where output is to be JSON alone.
+
+    The display is made at the first call: before that the database may not exist yet.
+    """
+    if quiet:
+        yield lambda study_id: None
+        return
+    displays: list[StudyDisplay] = []
+
+    def watch(study_id: int) -> None:
+        if not displays:
+            displays.append(StudyDisplay(database_url, console))
+            displays[0].start()
+        displays[0].watch(study_id)
+
+    try:
+        yield watch
+    finally:
+        for display in displays:
+            display.stop()
+
+
+def status_rows(database_url: str, home: Path) -> list[dict[str, Any]]:
+    """One row per study: how many stages are done, what runs, what failed. Empty without a database.
+
+    A stage that is marked as running while no process holds its study was cut (killed, a power cut). Raises
+    DatabaseProblem for a database that cannot be read.
+    """
+    query = select(Study.id, Study.name, Study.hash).order_by(Study.id)
+
+    def look(connection: Connection) -> list[tuple[str, str, list[StageLine]]]:
+        studies = connection.execute(query).all()
+        return [(name, study_hash, stage_lines(connection, number)) for number, name, study_hash in studies]
+
+    try:
+        studies = reading(open_reader(database_url), look)
+    except DatabaseProblem as problem:
+        if problem.kind in ("missing", "empty"):
+            return []
+        raise
+    rows = []
+    for name, study_hash, lines in studies:
+        open_ones = [line for line in lines if line.status == "running"]
+        held = is_held(home, study_hash)
+        running = open_ones if held else []
+        failed = [line for line in lines if line.status == "failed"]
+        what = [f"{line.stage} {line.subject} {_share(line.done, line.total)}" for line in running]
+        what += [f"{line.stage} {line.subject} was cut; run again" for line in open_ones if not held]
+        what += [f"{line.stage} {line.subject}: {line.error}" for line in failed]
+        rows.append(
+            {
+                "name": name,
+                "hash": study_hash,
+                "stages": len(lines),
+                "done": sum(line.status == "done" for line in lines),
+                "running": len(running),
+                "failed": len(failed),
+                "what": "; ".join(what),
+            }
+        )
+    return rows
+
+
+def _share(done: float, total: float) -> str:
+    return f"{done / total:.0%}" if total else ""

@@ -1,0 +1,98 @@
+"""The command `hormesis verdicts`: every claim on a study of the database, as a table or JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from hormesis.db.location import database_url
+
+COLOURS = {"supported": "green", "not supported": "red", "undecided": "yellow", "no data yet": "dim"}
+
+
+class UnknownStudy(ValueError):
+    """A study is named that the database does not hold; one line."""
+
+
+def study_of(url: str, name: str | None) -> tuple[int, str]:
+    """Id and name of the study with this name or start of its hash; of several, or unnamed, the newest.
+
+    Raises UnknownStudy, and DatabaseProblem where there is no readable database.
+    """
+    # Imported here, or every command would wait for the database's library.
+    from sqlalchemy import select
+
+    from hormesis.db.engine import DatabaseProblem, open_reader, reading
+    from hormesis.db.schema import Study
+
+    query = select(Study.id, Study.name, Study.hash).order_by(Study.created.desc(), Study.id.desc())
+    try:
+        found = reading(open_reader(url), lambda connection: connection.execute(query).all())
+    except DatabaseProblem as problem:
+        if problem.kind != "empty":
+            raise
+        found = []
+    fitting = [one for one in found if name is None or one.name == name or one.hash.startswith(name)]
+    if not fitting:
+        known = ", ".join(sorted({str(one.name) for one in found})) or "none; start one: hormesis run forum"
+        raise UnknownStudy(f"no study '{name or ''}' in the database (there: {known})")
+    return int(fitting[0].id), str(fitting[0].name)
+
+
+def verdicts(
+    study: Annotated[
+        str | None, typer.Argument(help="Name of a study, or the start of its hash; default: the newest.")
+    ] = None,
+    scorer: Annotated[str | None, typer.Option("--scorer", help="Show only this scorer.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")] = False,
+) -> None:
+    """Put every declared claim to a study's rows, store the verdicts and print them."""
+    from hormesis.db.engine import open_writer
+    from hormesis.pipeline.claims.evaluate import evaluate
+
+    url = database_url()
+    study_id, name = study_of(url, study)
+    rows = [row for row in evaluate(open_writer(url), study_id) if scorer is None or row["scorer"] == scorer]
+    if not rows:
+        raise UnknownStudy(f"no verdict by a scorer '{scorer}' in study {name}")
+    if as_json:
+        sys.stdout.write(json.dumps(rows, indent=1, default=str) + "\n")
+        return
+    _print(name, rows)
+
+
+def _print(name: str, rows: list[dict[str, Any]]) -> None:
+    """Two lines a claim, prompt set by prompt set: they stay readable in a narrow terminal."""
+    out = Console(highlight=False, soft_wrap=True)
+    for scope in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
+        out.print(f"[bold]{escape(name)}[/bold]: {scope[0] or 'no prompts yet'}, scorer {scope[1] or '–'}")
+        for row in rows:
+            if (row["prompt_set"] or "", row["scorer"] or "") == scope:
+                _print_claim(out, row)
+    out.print(
+        "Holm's p corrects within the paper's claims and within the readers'. Sees: smallest true effect\n"
+        "found with a power of 80 %. †: secondary notes on the paper, never our result."
+    )
+
+
+def _print_claim(out: Console, row: dict[str, Any]) -> None:
+    colour = COLOURS[row["status"]]
+    out.print(f"  [{colour}]{row['status']:<13}[/{colour}] {row['claim']:<18} {escape(row['statement'])}")
+    said = row["detail"]
+    if row["value"] is not None:
+        said = (
+            f"{_number(row['value'])} [{_number(row['low'])}, {_number(row['high'])}] {row['unit']}, "
+            f"n {row['n']:,}, {row['n_seeds']} seeds, p {_number(row['p'])} (Holm {_number(row['p_holm'])}), "
+            f"sees {_number(row['detectable'])}; {said}"
+        )
+    paper = f"; paper: {row['paper']}" if row["paper"] else ""
+    out.print(f"    [dim]{escape(said + paper)}[/dim]")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

@@ -1,0 +1,1 @@
+"""Directions compared: entanglement, logit lens, projections."""

@@ -1,0 +1,217 @@
+"""Inner products of toxicity's direction with those of other features, free of noise; observed, permuted and
+resampled.
+
+Knows whitened activations, cells and clusters; nothing of cosines. A direction is a weighted sum of
+statements; the noise in the product of two is the sum over clusters of the product of their own residuals,
+which is taken off (what remains is the sum over pairs of different clusters). The metric itself is estimated:
+its error, to first order the mean over statements of their residuals' product along both directions, is part
+of every null and resample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hormesis.pipeline.probing.feature_cells import (
+    Clusters,
+    Floats,
+    Variable,
+    cell_codes,
+    feature_contrast,
+    permuted,
+    resampled,
+    signs,
+    toxicity_contrast,
+)
+from hormesis.pipeline.probing.whitening import Block
+
+
+@dataclass(frozen=True, eq=False)
+class Products:
+    """Of all features; those of toxicity's direction are repeated for each feature of a variable."""
+
+    product: Floats
+    """<a, b> without noise: observed and resampled, [1 + draws, heads, features]."""
+    toxicity: Floats
+    """|a|^2 without noise, [1 + draws, heads, features]."""
+    feature: Floats
+    """|b|^2 without noise, [1 + draws, heads, features]."""
+    null: Floats
+    """<a, b> where the feature has nothing to do with toxicity, [draws, heads, features]."""
+    toxicity_length: Floats
+    """|a|^2 with its noise, and the chance of one as large by noise alone, [heads, features]."""
+    feature_length: Floats
+    toxicity_p: Floats
+    feature_p: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """One variable: its cells, the contrasts (toxicity first) and what they give on the statements."""
+
+    hot: Block  # [cells, n], 1 where a statement is in the cell
+    codes: tuple[int, ...]  # of the features
+    contrasts: Floats  # [1 + features, cells]
+    effects: Block  # [1 + features, heads, d]
+    noise: Floats  # [rows, heads] of aa, ab..., bb...
+    own: Block  # [n, rows, heads], each statement's part of the noise
+    shared: Block  # [pairs, rows, heads], each pair's part
+    metric: Block  # [n, rows, heads], each statement's part of the error of whitening
+    weights: Block  # [n] of toxicity's contrast
+    residual: Block  # [n, heads, d]
+
+
+def products(
+    whitened: tuple[Block, Block],
+    toxic: NDArray[np.bool_],
+    variables: Sequence[Variable],
+    clusters: Clusters,
+    draws: int,
+    seed: int,
+) -> Products:
+    """All products for what `whiten` gives. Clusters are permuted and resampled whole."""
+    rng = np.random.default_rng(seed)
+    white, rest = whitened
+    parts = [_part(white, rest, toxic, one, clusters) for one in variables]
+    hot = np.concatenate([part.hot for part in parts])
+    edges = np.cumsum([len(part.hot) for part in parts])[:-1]
+    flat = white.reshape(len(white), -1)
+    null = [_own_noise(part, signs(clusters, draws, rng)) for part in parts]
+    longer = [np.zeros((white.shape[1], len(part.codes))) for part in parts]
+    for draw in range(draws):
+        moved = flat[permuted(clusters, rng)]
+        for place, (part, sums) in enumerate(zip(parts, np.split(hot @ moved, edges), strict=True)):
+            made = _effects(part.contrasts, sums, white.shape[1:])[1:]
+            null[place][0][draw] += np.einsum("hd,fhd->hf", part.effects[0], made)
+            longer[place] += _lengths(made) >= _lengths(part.effects[1:])
+    times = np.stack([resampled(clusters, rng) for _ in range(draws)]).astype(np.float32)
+    again = [_resampled_noise(part, times, clusters) for part in parts]
+    kept = [[_without_noise(part.effects, part.noise)] for part in parts]
+    for draw in range(draws):
+        pieces = np.split((hot * times[draw]) @ flat, edges)
+        for place, (part, sums) in enumerate(zip(parts, pieces, strict=True)):
+            counts = part.hot @ times[draw]
+            made = _effects(_contrasts(counts.astype(np.float64), part.codes), sums, white.shape[1:])
+            kept[place].append(_without_noise(made, again[place][draw]))
+    return _gathered(parts, kept, null, longer, draws)
+
+
+def _part(white: Block, rest: Block, toxic: NDArray[np.bool_], one: Variable, clusters: Clusters) -> _Part:
+    cells = cell_codes(one, toxic)
+    size = 2 * len(one.values)
+    hot = (cells == np.arange(size)[:, None]).astype(np.float32)
+    counts = hot.sum(axis=1, dtype=np.float64)
+    sums = (hot @ white.reshape(len(white), -1)).reshape(size, *white.shape[1:])
+    means = sums / np.maximum(counts, 1)[:, None, None]
+    spread = np.sqrt(counts / np.maximum(counts - 1, 1)) * (counts > 1)
+    applies = cells >= 0
+    residual = np.where(
+        applies[:, None, None], (white - means[cells]) * spread[cells][:, None, None], 0.0
+    ).astype(np.float32)
+    codes = tuple(code for _, code in one.features)
+    contrasts = _contrasts(counts, codes)
+    effects = np.einsum("kc,chd->khd", contrasts, sums).astype(np.float32)
+    weights = np.where(applies, contrasts[:, cells], 0.0)
+    first, second = clusters.pairs[:, 0], clusters.pairs[:, 1]
+    rows = _rows(weights, weights)
+    both = _rows(weights[:, first], weights[:, second]) + _rows(weights[:, second], weights[:, first])
+    square = np.einsum("nhd,nhd->nh", residual, residual)
+    cross = np.einsum("nhd,nhd->nh", residual[first], residual[second])
+    own = np.einsum("rn,nh->nrh", rows, square).astype(np.float32)
+    shared = np.einsum("rp,ph->prh", both, cross).astype(np.float32)
+    noise = own.sum(axis=0, dtype=np.float64) + shared.sum(axis=0, dtype=np.float64)
+    first_weights = weights[0].astype(np.float32)
+    metric = _metric(effects, rest)
+    return _Part(hot, codes, contrasts, effects, noise, own, shared, metric, first_weights, residual)
+
+
+def _metric(effects: NDArray[np.float32], rest: Block) -> Block:
+    """Parts of the error in the products of effects [1 + features, heads, d], [n, rows, heads], mean 0."""
+    along = np.einsum("nhd,khd->nkh", rest, effects)
+    a, b = along[:, :1], along[:, 1:]
+    made = np.concatenate([a * a, a * b, b * b], axis=1)
+    parts: Block = (made.mean(axis=0) - made) / len(rest)
+    return parts
+
+
+def _contrasts(counts: Floats, codes: Sequence[int]) -> Floats:
+    """Toxicity's contrast and one per feature, [1 + features, cells], for counts [cells]."""
+    table = counts.reshape(2, -1)
+    made = [toxicity_contrast(table), *(feature_contrast(table, code) for code in codes)]
+    return np.stack([one.ravel() for one in made])
+
+
+def _rows(left: Floats, right: Floats) -> Floats:
+    """Weights of the noise in aa, then ab and bb of each feature: [1 + 2 features, n]."""
+    return np.concatenate([left[:1] * right[:1], left[:1] * right[1:], left[1:] * right[1:]])
+
+
+def _effects(contrasts: Floats, sums: Block, shape: tuple[int, ...]) -> Block:
+    """Directions [1 + features, heads, d] from sums over cells [cells, heads * d]."""
+    return np.asarray(contrasts.astype(np.float32) @ sums).reshape(-1, *shape)
+
+
+def _lengths(effects: Block) -> Floats:
+    """Squared lengths of [features, heads, d], as [heads, features]."""
+    return np.asarray(np.einsum("fhd,fhd->hf", effects, effects), dtype=np.float64)
+
+
+def _without_noise(effects: Block, noise: Floats) -> Floats:
+    """aa, ab..., bb... less their noise, [rows, heads]."""
+    a, b = effects[0], effects[1:]
+    aa = np.einsum("hd,hd->h", a, a)[None]
+    made = np.concatenate([aa, np.einsum("hd,fhd->fh", a, b), np.einsum("fhd,fhd->fh", b, b)])
+    return made - noise
+
+
+def _resampled_noise(part: _Part, times: Block, clusters: Clusters) -> Floats:
+    """Noise, and the turn of the metric, when statement i counts times[draw, i]: [draws, rows, heads].
+
+    A cluster drawn m times gives m squared its own noise.
+    """
+    square = times**2
+    noise = np.tensordot(square, part.own, 1) - np.tensordot(times - 1, part.metric, 1)
+    if len(part.shared):
+        noise = noise + np.tensordot(square[:, clusters.pairs[:, 0]], part.shared, 1)
+    return np.asarray(noise, dtype=np.float64)
+
+
+def _own_noise(part: _Part, signed: Block) -> tuple[Floats, Floats]:
+    """Toxicity's noise (its residuals with random signs) and the metric's against each feature, [draws,
+    heads, features], and how often the first is as long as toxicity's direction itself [heads]."""
+    draws, shape = len(signed), part.residual.shape
+    made = ((signed * part.weights) @ part.residual.reshape(shape[0], -1)).reshape(draws, *shape[1:])
+    against = np.einsum("khd,fhd->khf", made, part.effects[1:]).astype(np.float64)
+    features = len(part.codes)
+    against += np.tensordot(signed, part.metric[:, 1 : 1 + features], 1).transpose(0, 2, 1)
+    long = np.einsum("khd,khd->kh", made, made) >= np.einsum("hd,hd->h", part.effects[0], part.effects[0])
+    return against, long.sum(axis=0).astype(np.float64)
+
+
+def _gathered(
+    parts: list[_Part],
+    kept: list[list[Floats]],
+    null: list[tuple[Floats, Floats]],
+    longer: list[Floats],
+    draws: int,
+) -> Products:
+    pieces: dict[str, list[Floats]] = {name: [] for name in Products.__dataclass_fields__}
+    for part, rows, (against, long), count in zip(parts, kept, null, longer, strict=True):
+        features = len(part.codes)
+        every = np.stack(rows).transpose(0, 2, 1)  # [1 + draws, heads, rows]
+        like = every[..., 1 : 1 + features]
+        pieces["product"].append(like)
+        pieces["toxicity"].append(np.broadcast_to(every[..., :1], like.shape))
+        pieces["feature"].append(every[..., 1 + features :])
+        pieces["null"].append(against)
+        length = np.einsum("hd,hd->h", part.effects[0], part.effects[0]).astype(np.float64)
+        pieces["toxicity_length"].append(np.broadcast_to(length[:, None], count.shape))
+        pieces["feature_length"].append(_lengths(part.effects[1:]))
+        chance = ((1 + long) / (1 + draws))[:, None]
+        pieces["toxicity_p"].append(np.broadcast_to(chance, count.shape))
+        pieces["feature_p"].append((1 + count) / (1 + draws))
+    return Products(**{name: np.concatenate(found, axis=-1) for name, found in pieces.items()})

@@ -1,0 +1,146 @@
+"""Which tokens a head's direction raises and lowers when it is read straight through the unembedding.
+
+The logit lens (nostalgebraist 2020), as used for toxicity directions by Lee et al. 2024: direction in the
+head, times the head's slice of the output projection, then the final norm, then the unembedding. How norms
+are treated: a norm's scaling by the size of the whole residual stream is left out, for a direction has no
+residual stream of its own; its mean is taken off where the norm takes it off, and it is multiplied by the
+norm's weight. Families that norm the attention output before adding it (Olmo2, Olmo3, Gemma) get that
+norm's weight as well. Later layers are skipped, so this says where a direction points, not what a model says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.sites import output_weight
+
+Floats = NDArray[np.float32]
+NORM_AFTER_ATTENTION = ("olmo2", "olmo3", "gemma2", "gemma3", "gemma3_text")
+FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+_AT_ONCE = 64  # directions decoded together; bounds memory to 64 x vocabulary
+
+
+class LensError(ValueError):
+    """A model whose directions cannot be read through its unembedding; one line for the person."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """`logit`: change against the mean token; `reference`: one value per named reference, at this rank."""
+
+    side: Literal["top", "bottom"]
+    rank: int
+    token_id: int
+    token: str
+    logit: float
+    reference: dict[str, float]
+
+
+def decode(loaded: LoadedModel, layer: int, head: int, vectors: Floats) -> torch.Tensor:
+    """Logits [directions, vocabulary] of vectors [directions, head_dim], each less its mean over tokens.
+
+    In the units of the vectors. Raises LensError where the model has no such head, no final norm that is
+    known, or no unembedding.
+    """
+    if not (0 <= layer < loaded.n_layers and 0 <= head < loaded.n_heads):
+        raise LensError(f"the model has no head {head} in layer {layer}")
+    site = loaded.sites[layer]
+    weight = output_weight(loaded.model.get_submodule(site.module)).float()
+    rows = slice(head * site.head_dim, (head + 1) * site.head_dim)
+    unembedding = loaded.model.get_output_embeddings()
+    if unembedding is None:
+        raise LensError(f"{loaded.architecture} has no unembedding to read a direction through")
+    with torch.inference_mode():
+        given = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
+        stream = given @ weight[:, rows].T
+        for norm in (*_attention_norm(loaded, site.module), _final_norm(loaded)):
+            stream = _scaled(norm, stream)
+        logits: torch.Tensor = stream @ unembedding.weight.float().T
+        return logits - logits.mean(dim=1, keepdim=True)
+
+
+def tokens(
+    loaded: LoadedModel,
+    layer: int,
+    head: int,
+    vector: Floats,
+    references: dict[str, Floats],
+    *,
+    count: int = 12,
+) -> list[Token]:
+    """The `count` tokens that `vector` [head_dim] raises most, and the `count` it lowers most.
+
+    `references` name sets of directions [directions, head_dim]; beside each token stands the value that 5 %
+    of them pass at the same rank (for lowered tokens: fall below).
+    """
+    own = decode(loaded, layer, head, vector[None])[0]
+    count = min(count, len(own) // 2)
+    ends = {name: _ends(loaded, layer, head, vectors, count) for name, vectors in references.items()}
+    made = []
+    for place, (side, order) in enumerate((("top", own), ("bottom", -own))):
+        values, ids = torch.topk(order, count)
+        names = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
+        for rank, (value, token_id, raw) in enumerate(zip(values.tolist(), ids.tolist(), names, strict=True)):
+            sign = 1 if side == "top" else -1
+            made.append(
+                Token(
+                    "top" if side == "top" else "bottom",
+                    rank + 1,
+                    token_id,
+                    _readable(loaded, token_id, raw),
+                    sign * value,
+                    {name: sign * float(found[place, rank]) for name, found in ends.items()},
+                )
+            )
+    return made
+
+
+def _ends(loaded: LoadedModel, layer: int, head: int, vectors: Floats, count: int) -> Floats:
+    """95th percentile over directions of the largest logits, and of the negated ones: [2, count]."""
+    found: list[tuple[Floats, Floats]] = []
+    for start in range(0, len(vectors), _AT_ONCE):
+        logits = decode(loaded, layer, head, vectors[start : start + _AT_ONCE])
+        most, least = torch.topk(logits, count).values, torch.topk(-logits, count).values
+        found.append((most.cpu().numpy(), least.cpu().numpy()))
+    sides = [np.concatenate([pair[side] for pair in found]) for side in (0, 1)]
+    return np.asarray(np.quantile(np.stack(sides), 0.95, axis=1), dtype=np.float32)
+
+
+def _readable(loaded: LoadedModel, token_id: int, raw: Any) -> str:
+    """The token as text; as the tokenizer writes it where it is no text of its own (part of a character)."""
+    text = str(loaded.tokenizer.decode([token_id]))
+    return text if text.strip() and "\ufffd" not in text else str(raw)
+
+
+def _final_norm(loaded: LoadedModel) -> Any:
+    base = loaded.model.base_model
+    for owner in (base, getattr(base, "decoder", None)):
+        for name in FINAL_NORMS:
+            found = getattr(owner, name, None)
+            if found is not None:
+                return found
+    raise LensError(f"{loaded.architecture}: its final norm was not found")
+
+
+def _attention_norm(loaded: LoadedModel, module: str) -> tuple[Any, ...]:
+    if loaded.model.config.model_type not in NORM_AFTER_ATTENTION:
+        return ()
+    block = loaded.model.get_submodule(module.rsplit(".", 2)[0])
+    return (block.post_attention_layernorm,)
+
+
+def _scaled(norm: Any, stream: torch.Tensor) -> torch.Tensor:
+    """A direction through a norm, without its division by the size of the stream."""
+    kind = type(norm).__name__
+    if "RMS" not in kind:  # a layer norm takes the mean off
+        stream = stream - stream.mean(dim=1, keepdim=True)
+    weight: torch.Tensor | None = getattr(norm, "weight", None)
+    if weight is None:
+        return stream
+    return stream * (weight.float() + 1 if kind.startswith("Gemma") else weight.float())

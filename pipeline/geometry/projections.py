@@ -1,0 +1,182 @@
+"""Two- and three-dimensional maps of arrays by UMAP and PCA, with the parameters that made them.
+
+Numbers in, coordinates out: knows nothing of what a row is. Computed once by the study and stored, because
+UMAP with a fixed seed runs on one thread and takes seconds. McInnes et al. 2018 (UMAP).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hormesis.pipeline.study.config import ProjectionConfig
+
+Method = Literal["umap", "pca"]
+Metric = Literal["euclidean", "cosine"]
+SMALLEST_UMAP = 4
+"""UMAP needs a graph of neighbours; with fewer points the map is a PCA and the parameters say so."""
+
+
+class ProjectionError(ValueError):
+    """An array that cannot be mapped; the message is one line."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projected:
+    """`coordinates` float32 [m, dimensions] of the rows `rows` int64 [m] (all, or a sample, ascending)."""
+
+    coordinates: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    method: Method
+    """What was done: `pca` where UMAP was asked for and there were too few points."""
+    parameters: dict[str, Any]
+
+
+def sample_rows(
+    n: int, most: int, strata: Sequence[object] | None = None, seed: int = 0
+) -> NDArray[np.int64]:
+    """At most `most` of n rows, ascending; each stratum keeps its share and, where there is room, one row."""
+    if n <= most:
+        return np.arange(n)
+    rng = np.random.default_rng(seed)
+    names = np.array([repr(stratum) for stratum in strata]) if strata is not None else np.zeros(n)
+    if len(names) != n:
+        raise ProjectionError(f"{len(names)} strata for {n} rows")
+    kinds, places, sizes = np.unique(names, return_inverse=True, return_counts=True)
+    exact = sizes * (most / n)
+    quota = np.floor(exact).astype(int)
+    if len(kinds) <= most:
+        quota = np.maximum(quota, 1)
+    while quota.sum() > most:
+        quota[np.argmax(quota - exact)] -= 1
+    while quota.sum() < most:
+        room = np.where(quota < sizes, exact - quota, -np.inf)
+        quota[np.argmax(room)] += 1
+    drawn = [
+        rng.choice(np.flatnonzero(places == kind), size=count, replace=False)
+        for kind, count in enumerate(quota)
+    ]
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def project(
+    values: NDArray[np.floating],
+    method: Method,
+    dimensions: Literal[2, 3],
+    settings: ProjectionConfig,
+    *,
+    metric: Metric = "euclidean",
+    strata: Sequence[object] | None = None,
+) -> Projected:
+    """Map the rows of `values` [n, d] to 2 or 3 dimensions.
+
+    `cosine` is meant for directions (rows of length 1, whose sign matters): UMAP then uses that metric and
+    PCA works on rows scaled to length 1. Above `settings.max_points` a sample stratified by `strata` [n] is
+    mapped. Raises ProjectionError for no rows, or values that are not finite.
+    """
+    if values.ndim != 2 or 0 in values.shape:
+        raise ProjectionError(f"needs rows to project, [n, d], not {values.shape}")
+    rows = sample_rows(len(values), settings.max_points, strata, settings.seed)
+    chosen = np.asarray(values[rows], dtype=np.float64)
+    if not np.isfinite(chosen).all():
+        raise ProjectionError("cannot project values that are not finite")
+    used: dict[str, Any] = {"metric": metric, "seed": settings.seed, "of": len(values), "sampled": len(rows)}
+    if method == "umap" and len(rows) >= SMALLEST_UMAP:
+        coordinates = _umap(chosen, dimensions, settings, metric, used)
+    else:
+        if method == "umap":
+            used["note"] = f"PCA instead of UMAP: {len(rows)} points are fewer than {SMALLEST_UMAP}"
+        method = "pca"
+        coordinates = _pca(chosen, dimensions, metric, used)
+    return Projected(coordinates.astype(np.float32), rows, method, used)
+
+
+def _pca(
+    chosen: NDArray[np.float64], dimensions: int, metric: Metric, used: dict[str, Any]
+) -> NDArray[np.float64]:
+    """Principal components; each axis signed so that its largest loading is positive, missing ones are 0."""
+    if metric == "cosine":
+        length = np.linalg.norm(chosen, axis=1, keepdims=True)
+        chosen = chosen / np.where(length > 0, length, 1.0)
+    centred = chosen - chosen.mean(axis=0)
+    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    kept = axes[:dimensions]
+    kept = kept * np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])[:, None]
+    coordinates = np.zeros((len(chosen), dimensions))
+    coordinates[:, : len(kept)] = centred @ kept.T
+    total = float((spread**2).sum())
+    used["explained"] = [float(value**2) / total if total > 0 else 0.0 for value in spread[:dimensions]]
+    return coordinates
+
+
+def _umap(
+    chosen: NDArray[np.float64],
+    dimensions: int,
+    settings: ProjectionConfig,
+    metric: Metric,
+    used: dict[str, Any],
+) -> NDArray[np.float64]:
+    umap = _load_umap()
+    neighbours = min(settings.neighbours, len(chosen) - 1)
+    # The spectral start needs a few points more than dimensions.
+    start = "spectral" if len(chosen) > dimensions + 1 + SMALLEST_UMAP else "random"
+    used |= {
+        "neighbours": neighbours,
+        "min_dist": settings.min_dist,
+        "init": start,
+        "umap": importlib.metadata.version("umap-learn"),
+    }
+    reducer = umap.UMAP(
+        n_components=dimensions,
+        n_neighbors=neighbours,
+        min_dist=settings.min_dist,
+        metric=metric,
+        init=start,
+        random_state=settings.seed,
+        n_jobs=1,
+        precomputed_knn=(*_neighbours(chosen, neighbours, metric), None),
+        # Only lets the exact neighbours above be used for few points too; nothing is approximated.
+        force_approximation_algorithm=True,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.asarray(reducer.fit_transform(chosen.astype(np.float32)), dtype=np.float64)
+
+
+def _neighbours(
+    chosen: NDArray[np.float64], count: int, metric: Metric
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Exact nearest neighbours, the point itself first: indices and distances, [n, count].
+
+    Computed here because umap would compile its own search for 8 s in every process.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(chosen)
+    distances, indices = search.kneighbors(chosen)
+    return indices.astype(np.int64), distances.astype(np.float32)
+
+
+def _load_umap() -> Any:
+    """Import umap when first needed: the first process on a machine compiles for about 20 s.
+
+    umap does not keep all that it compiles; numba is asked to keep the two slowest functions as well, beside
+    the package or in NUMBA_CACHE_DIR, so later processes start in a few seconds.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import umap
+
+        for name in ("smooth_knn_dist", "compute_membership_strengths"):
+            function: Any = getattr(umap.umap_, name, None)
+            # RuntimeError: nowhere to write, so this process compiles for itself.
+            with contextlib.suppress(AttributeError, RuntimeError):
+                function.enable_caching()
+        return umap

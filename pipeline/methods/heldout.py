@@ -1,0 +1,89 @@
+"""Held-out cross-entropy of a checkpoint under any condition, every result kept as a file as it is computed.
+
+Knows how documents are cut so that every condition of a study is measured on the same tokens: windows leave
+room for the longest prefix any of its methods puts in front. Does not know how a strength is chosen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hormesis.backend.crossentropy import DocumentLosses, Windows, prepare_windows
+from hormesis.backend.generation.batching import encode
+from hormesis.backend.model.models import LoadedModel
+from hormesis.db.files import atomic_file
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.methods.opened_condition import Ready
+from hormesis.pipeline.study.config import ConfigError, StudyConfig
+from hormesis.pipeline.text.prefixes import prefixes
+
+WINDOW = 256
+"""Tokens of context for held-out losses, or the model's own context where that is shorter."""
+SHORTEST = 8
+
+
+def loss_name(method: str, direction: str | None, control: int | None) -> str:
+    """What the losses of a condition are kept under, the strength aside."""
+    if control is not None:
+        return f"random-{control}"
+    return method if direction is None else f"{method}-{direction}"
+
+
+def loss_file(name: str, strength: float) -> str:
+    """File name of the losses of one condition at one strength."""
+    return f"{name}@{strength!r}.npz" if strength else f"{name}.npz"
+
+
+def losses_folder(context: StudyContext, weights: str) -> Path:
+    """Where a checkpoint's held-out losses lie."""
+    return context.folder("losses", context.inputs.condition(weights))
+
+
+def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
+    """Tokens of a held-out window, the same under every method of the study.
+
+    Raises ConfigError where the longest prefix leaves no room in the model's context.
+    """
+    longest = max(len(ids) for ids in encode(loaded, [text for text in prefixes(config) if text] or ["."]))
+    longest = longest if any(prefixes(config)) else 0
+    length = min(WINDOW, (loaded.context or WINDOW + longest) - longest)
+    if length < SHORTEST:
+        raise ConfigError(
+            f"the longest prefix of the study's methods takes {longest} tokens of the model's context of "
+            f"{loaded.context}: shorten methods.prompt or the annotation's marks"
+        )
+    return length
+
+
+def heldout_windows(config: StudyConfig, loaded: LoadedModel, documents: list[str]) -> Windows:
+    """The first documents that hold `evaluation.heldout_tokens` tokens for this tokenizer, cut into
+    windows.
+    """
+    length = window_length(config, loaded)
+    every = prepare_windows(loaded, documents, length)
+    needed = int(np.searchsorted(np.cumsum(every.tokens), config.evaluation.heldout_tokens)) + 1
+    return prepare_windows(loaded, documents[:needed], length)
+
+
+class LossTable:
+    """Held-out losses of one checkpoint by condition and strength, kept on disk as they are computed."""
+
+    def __init__(self, windows: Windows, folder: Path, batch_size: int) -> None:
+        self._windows, self._folder, self._batch = windows, folder, batch_size
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def at(self, name: str, ready: Ready, strength: float) -> DocumentLosses:
+        """Losses of an opened condition with its heads moved by `strength`; `name` tells conditions apart."""
+        path = self._folder / loss_file(name, strength)
+        if path.is_file():
+            with np.load(path) as kept:
+                return DocumentLosses(kept["nats"], kept["tokens"])
+        moved = replace(ready, rows=(ready.rows[0], strength))
+        losses = moved.losses(self._windows, batch_size=self._batch)
+        # Two studies with equal hashes may compute the same file at the same time.
+        with atomic_file(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, nats=losses.nats, tokens=losses.tokens)
+        return losses

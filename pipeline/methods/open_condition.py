@@ -1,0 +1,53 @@
+"""Opening a condition: the one door to a model under a detox method.
+
+Knows where tuned weights and directions lie; knows nothing of what is then done with the model.
+"""
+
+from __future__ import annotations
+
+from hormesis.backend.model.models import LoadedModel
+from hormesis.backend.model.steering import Intervention, RowSteering, iti
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.methods.condition import DetoxCondition
+from hormesis.pipeline.methods.opened_condition import Ready
+from hormesis.pipeline.probing.loading import SMALL, checkpoint_facts, open_weights, steering_directions
+
+
+class NoDirections(ValueError):
+    """A checkpoint is to be steered along directions that it does not have; one line for the person."""
+
+
+def open_condition(
+    context: StudyContext,
+    checkpoint: int,
+    condition: DetoxCondition,
+    *,
+    for_decoding: bool = False,
+) -> Ready:
+    """Open a checkpoint under a condition, planned or stored.
+
+    `for_decoding`: in bfloat16 where the model is large enough for that to be faster; measure in float32.
+    The model is kept until another is asked for, so use conditions with the same weights one after another
+    (`read_conditions` sorts them so). Raises ModelError where weights are gone or damaged, and NoDirections
+    where the checkpoint's directions were not made.
+    """
+    facts = checkpoint_facts(context, checkpoint)
+    tuned = condition.tuned
+    path = context.home / str(tuned["path"]) if tuned else facts.path
+    loaded = open_weights(path, half=for_decoding and facts.parameters >= SMALL)
+    rows: RowSteering = (None, 0.0)
+    if condition.direction is not None:
+        rows = (intervention(context, checkpoint, loaded, condition.direction), condition.strength)
+    return Ready(condition, loaded, rows, condition.prefix, tuple(condition.parameters.get("marks", ())))
+
+
+def intervention(context: StudyContext, checkpoint: int, loaded: LoadedModel, direction: str) -> Intervention:
+    """The shift of a checkpoint's heads at strength 1 along its stored directions of one method.
+
+    `loaded` may be the checkpoint after tuning: the directions are those of the checkpoint it was tuned from.
+    Raises NoDirections where the checkpoint has none of that method.
+    """
+    heads = steering_directions(context, checkpoint, direction)
+    if not heads:
+        raise NoDirections(f"no {direction} directions are stored for this checkpoint; run its probes first")
+    return iti(loaded.sites, heads, scope=context.config.steering.scope)

@@ -1,0 +1,123 @@
+"""A second set of directions, from another source than the probes: heads, directions and sigmas all its own.
+
+A direction found on statements of the same family as the evaluation prompts could be a direction of that
+family; this control shares neither statements nor the choice of heads with the first set. Knows the source
+role `directions`; its statements are not kept as rows, only their number and revision.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sqlalchemy import select
+from threadpoolctl import threadpool_limits
+
+from hormesis.backend.capture import iter_head_activations
+from hormesis.db.blocks import encode_float32
+from hormesis.db.files import write_json
+from hormesis.db.schema import Direction, Example
+from hormesis.db.write import read_session, replace_rows, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.probing.loading import SECOND, checkpoint_facts, open_checkpoint, probe_set_id
+from hormesis.pipeline.probing.probes import probe_heads, resolve_heads, select_heads, split_codes
+from hormesis.pipeline.sources import Record, open_source
+from hormesis.pipeline.text.probe_splits import ProbeError, draw_examples, split_examples
+from hormesis.pipeline.text.text_keys import key_of, words_key
+
+MOST = 3000
+"""Statements at most, where `probe.limit` does not say less."""
+BATCH = 32
+
+
+def statements(context: StudyContext) -> list[Record]:
+    """Labelled statements of the second source, none of them in the probe set, evenly drawn by label.
+
+    Raises ProbeError where a class is missing.
+    """
+    config = context.config
+    query = select(Example.key).where(Example.probe_set_id == probe_set_id(context))
+    with read_session(context.engine) as session:
+        probed = set(session.scalars(query))
+    unique: dict[str, Record] = {}
+    for source in config.with_role("directions"):
+        for record in open_source(source, config.forum):
+            key = key_of(record.text)
+            if record.label is not None and key not in probed:
+                unique.setdefault(key, record)
+    keys, records = list(unique), list(unique.values())
+    labels = [int(record.label or 0) for record in records]
+    if len(set(labels)) < 2:
+        raise ProbeError("the second set of directions needs toxic and other statements that were not probed")
+    chosen = draw_examples(keys, labels, min(config.probe.limit or MOST, MOST))
+    return [records[index] for index in chosen]
+
+
+def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> None:
+    """Write the second set's directions (mean differences) of the heads it chooses itself."""
+    config = context.config.probe
+    reporter.say("directions from the second source")
+    loaded = open_checkpoint(context, checkpoint)
+    found = statements(context)
+    texts = [record.text for record in found]
+    labels = np.array([int(record.label or 0) for record in found], dtype=np.int64)
+    split = split_examples(
+        [words_key(text) for text in texts],
+        [record.group for record in found],
+        select_fraction=config.select_fraction,
+        test_fraction=config.test_fraction,
+    )
+    taken = iter_head_activations(
+        loaded, texts, position=config.position, batch_size=BATCH, progress=reporter.counting("statements")
+    )
+    activations = np.concatenate(list(taken))
+    with threadpool_limits(1, "blas"):
+        run = probe_heads(activations, labels, split_codes(list(split.names)), config)
+    count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
+    chosen = set(select_heads(run.results, count))
+    where = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}
+    rows = [
+        {
+            **where,
+            "method": SECOND,
+            "layer": one.layer,
+            "head": one.head,
+            "sigma": one.sigma,
+            "vector": encode_float32(one.vector),
+        }
+        for one in run.mass_mean
+        if (one.layer, one.head) in chosen
+    ]
+    with write_session(context.engine) as session:
+        on = ("checkpoint_id", "probe_set_id", "position", "method", "layer", "head")
+        within = [Direction.checkpoint_id == checkpoint, Direction.method == SECOND]
+        replace_rows(session, Direction, rows, on=on, within=within)
+    accuracies = [one.accuracy for one in run.results if (one.layer, one.head) in chosen]
+    weights = checkpoint_facts(context, checkpoint).weights_hash
+    facts = {
+        "statements": len(texts),
+        "toxic": int(labels.sum()),
+        "source": "+".join(dict.fromkeys(one.title for one in context.config.with_role("directions"))),
+        "test_accuracy": float(np.mean(accuracies)),
+    }
+    write_json(_path(context, weights), facts)
+
+
+def _path(context: StudyContext, weights: str) -> Path:
+    return context.folder("second", context.inputs.second(weights)) / "second.json"
+
+
+def second_facts(context: StudyContext, weights: str) -> dict[str, Any]:
+    """What a condition's row says of the second set: source, number of statements, accuracy of its heads.
+
+    Raises ValueError where it was not made yet.
+    """
+    try:
+        facts = json.loads(_path(context, weights).read_text(encoding="utf-8"))
+    except OSError:
+        raise ValueError("the second set of directions was not made yet; run the study again") from None
+    assert isinstance(facts, dict)
+    return facts

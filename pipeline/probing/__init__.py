@@ -1,0 +1,1 @@
+"""Linear probes on attention heads, the features beside toxicity, and how well heads read them."""

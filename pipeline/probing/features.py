@@ -1,0 +1,124 @@
+"""The fixed set of other features that toxicity is compared with, for the statements of a probe set.
+
+Forum language: the generator's exact latents of every post (topic, register, sentiment, person, which group,
+whether any group is named). Other text: the source and the group as the data set names them, whether a group
+is named at all, and three marks of the surface (long, asks, exclaims); no sentiment, because no data set here
+says it. Knows rows and records; nothing of activations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from hormesis.db.schema import Example
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.probing.feature_cells import Clusters, Variable, find_clusters, variable
+from hormesis.pipeline.probing.loading import probe_set_id
+from hormesis.pipeline.sources import open_source
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.text.probe_splits import NO_GROUP
+
+LATENTS = ("topic", "register", "sentiment", "person")
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """The statements of a probe set in the order of their ids, with all that is known of each."""
+
+    ids: NDArray[np.int64]
+    toxic: NDArray[np.bool_]
+    variables: tuple[Variable, ...]
+    clusters: Clusters
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a feature may be read from; `latents` are those of the generator, where it wrote the text."""
+
+    text: str
+    group: str | None
+    source: str | None
+    latents: Mapping[str, str] | None = None
+
+
+def word_bag(text: str) -> str:
+    """The words of a text in a fixed order: twins of a minimal pair share it."""
+    return " ".join(sorted(text.lower().split()))
+
+
+def labelled(context: StudyContext) -> Labelled:
+    """Labels, variables and clusters of a study's probe set."""
+    query = (
+        select(Example.id, Example.text, Example.label, Example.group, Example.source)
+        .where(Example.probe_set_id == probe_set_id(context))
+        .order_by(Example.id)
+    )
+    with read_session(context.engine) as session:
+        rows = session.execute(query).all()
+    known = _latents(context.config)
+    statements = [Statement(row.text, row.group, row.source, known.get(row.text)) for row in rows]
+    toxic = np.array([row.label == 1 for row in rows], dtype=bool)
+    return Labelled(
+        np.array([row.id for row in rows], dtype=np.int64),
+        toxic,
+        variables_of(statements),
+        find_clusters([word_bag(one.text) for one in statements], toxic),
+    )
+
+
+def _latents(config: StudyConfig) -> dict[str, Mapping[str, str]]:
+    """Text to latents, for the posts that the forum language wrote; other sources are not opened."""
+    found: dict[str, Mapping[str, str]] = {}
+    for source in config.with_role("probe"):
+        if source.kind == "forum":
+            for record in open_source(source, config.forum):
+                if record.features is not None:
+                    found.setdefault(record.text, record.features)
+    return found
+
+
+def variables_of(statements: Sequence[Statement]) -> tuple[Variable, ...]:
+    """Every variable that tells enough statements apart, in a fixed order."""
+    if all(one.latents is not None for one in statements):
+        latents = [one.latents or {} for one in statements]
+        named = [None if row.get("group", "none") == "none" else row["group"] for row in latents]
+        columns = {name: [row.get(name) for row in latents] for name in LATENTS}
+    else:
+        named = [_group(one.group) for one in statements]
+        columns = {"source": [one.source for one in statements], **_surface(statements)}
+    columns["mentions"] = ["mentions no group" if one is None else "mentions a group" for one in named]
+    columns["group"] = named
+    made = [_ordered(variable(name, found)) for name, found in columns.items()]
+    return tuple(one for one in made if one is not None)
+
+
+def _group(name: str | None) -> str | None:
+    return None if name is None or name.strip().lower() in NO_GROUP else name
+
+
+def _surface(statements: Sequence[Statement]) -> dict[str, list[str | None]]:
+    """What can be seen in any text: longer than the median, a question mark, an exclamation mark."""
+    lengths = np.array([len(one.text.split()) for one in statements])
+    middle = float(np.median(lengths)) if len(lengths) else 0.0
+    return {
+        "length": ["long" if count > middle else "short" for count in lengths],
+        "question": ["asks" if "?" in one.text else "does not ask" for one in statements],
+        "exclamation": ["exclaims" if "!" in one.text else "does not exclaim" for one in statements],
+    }
+
+
+_NAMED_BY = {"mentions a group", "long", "asks", "exclaims", "negative"}
+
+
+def _ordered(one: Variable | None) -> Variable | None:
+    """Of two values, the one that the feature is called by goes last."""
+    if one is None or len(one.values) != 2 or one.values[0] not in _NAMED_BY:
+        return one
+    flipped = np.where(one.codes < 0, -1, 1 - one.codes)
+    return Variable(one.name, (one.values[1], one.values[0]), flipped)

@@ -1,0 +1,202 @@
+"""How well the heads of an arm read toxicity: mean, quantiles and right tail, and whether arms differ.
+
+Knows which test statements each head got right, nothing of the database. Heads are not independent samples:
+they read the same statements of the same model. So statements are resampled, all heads and arms with them,
+and seeds vary as `pipeline.statistics.seeds` has it; heads are never resampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hormesis.pipeline.probing.feature_cells import Clusters, Floats, resampled
+from hormesis.pipeline.statistics import Contrast, Spread, pooled_spread
+
+Hits = NDArray[np.bool_]
+"""[heads, statements], true where a head's probe is right."""
+Arm = tuple[str, float]
+"""Kind and share."""
+CLEAN: Arm = ("toxic", 0.0)
+THRESHOLDS = (0.7, 0.8, 0.85, 0.9)
+NAMES = ("mean", "median", "p90", "max", *(f"above-{threshold:g}" for threshold in THRESHOLDS))
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """One statistic of one arm; `difference` is against the arm without toxic text, None in that arm."""
+
+    arm: Arm
+    name: str
+    value: float
+    low: float
+    high: float
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    p: float | None
+    seeds: int
+    n: int
+    heads: int
+    interval: str
+
+
+def statistics(accuracies: Floats) -> Floats:
+    """The statistics in the order of NAMES over the last axis: [..., heads] to [..., names]."""
+    quantiles = np.quantile(accuracies, (0.5, 0.9), axis=-1)
+    above = [(accuracies > threshold).mean(axis=-1) for threshold in THRESHOLDS]
+    return np.stack([accuracies.mean(axis=-1), *quantiles, accuracies.max(axis=-1), *above], axis=-1)
+
+
+def balanced(hits: Hits, toxic: NDArray[np.bool_], times: Floats) -> Floats:
+    """Balanced accuracy [draws, heads] when statement i counts times[draw, i] times."""
+    sides = []
+    for side in (toxic, ~toxic):
+        weights = times[:, side]
+        sides.append(weights @ hits[:, side].T.astype(np.float64) / weights.sum(axis=1, keepdims=True))
+    return np.asarray((sides[0] + sides[1]) / 2)
+
+
+def summarise_heads(
+    arms: Mapping[Arm, Sequence[Hits]],
+    toxic: NDArray[np.bool_],
+    clusters: Clusters,
+    *,
+    draws: int = 500,
+    seed: int = 0,
+    level: float = 0.95,
+) -> list[Summary]:
+    """Every statistic of every arm, each given as one `Hits` per seed over the same statements.
+
+    The variance between seeds is pooled over arms. Half widths of seeds (Student's t) and statements
+    (standard error of the bootstrap, clusters resampled whole) are joined as the root of their squares; both
+    grow with the noise of the statements, so the interval is a little wide rather than narrow. With one seed
+    in every arm it is over statements alone, says so, and there is no p.
+    """
+    found = _resampled(arms, toxic, clusters, draws, seed)
+    made = []
+    for place, name in enumerate(NAMES):
+        spread = pooled_spread(one[:, 0, place] for one in found.values())
+        for arm, values in found.items():
+            own = values[:, :, place]
+            told = _contrast([(own, 1.0)], spread, len(toxic))
+            ends = np.clip(told.interval(level), 0, 1)
+            against = None
+            if arm != CLEAN and CLEAN in found:
+                clean = found[CLEAN][:, :, place]
+                against = _contrast([(own, 1.0), (clean, -1.0)], spread, len(toxic))
+            heads = arms[arm][0].shape[0]
+            how = _method(spread, draws, level)
+            made.append(_summary(arm, name, told, ends, against, heads, spread, how, level))
+    return made
+
+
+def against_clean(
+    arms: Mapping[Arm, Sequence[Hits]],
+    toxic: NDArray[np.bool_],
+    clusters: Clusters,
+    arm: Arm,
+    name: str,
+    *,
+    draws: int = 500,
+    seed: int = 0,
+) -> Contrast | None:
+    """The difference that `summarise_heads` gives for one arm and statistic, as a contrast.
+
+    None where an arm is missing, or no arm has two seeds.
+    """
+    if arm not in arms or CLEAN not in arms:
+        return None
+    place = NAMES.index(name)
+    found = _resampled(arms, toxic, clusters, draws, seed)
+    spread = pooled_spread(one[:, 0, place] for one in found.values())
+    sides = [(found[arm][:, :, place], 1.0), (found[CLEAN][:, :, place], -1.0)]
+    return _contrast(sides, spread, len(toxic)) if spread else None
+
+
+def _resampled(
+    arms: Mapping[Arm, Sequence[Hits]], toxic: NDArray[np.bool_], clusters: Clusters, draws: int, seed: int
+) -> dict[Arm, Floats]:
+    """Statistics of each arm, [seeds, 1 + draws, names]; the first of the draws is what was observed."""
+    rng = np.random.default_rng(seed)
+    times = np.stack([np.ones(len(toxic)), *(resampled(clusters, rng) for _ in range(draws))])
+    return {
+        arm: np.stack([statistics(balanced(hits, toxic, times)) for hits in seeds])
+        for arm, seeds in arms.items()
+    }
+
+
+def _method(spread: Spread | None, draws: int, level: float) -> str:
+    how = f"bootstrap over statements, {draws} draws"
+    if spread is None:
+        return f"{how}; one seed only, {level:.0%}"
+    return f"Student's t over seeds, variance pooled over arms (df {spread.df}), with a {how}, {level:.0%}"
+
+
+def summarise_means(
+    name: str, arms: Mapping[Arm, Sequence[float]], *, n: int, heads: int, level: float = 0.95
+) -> list[Summary]:
+    """A statistic that is one number per seed of an arm, over seeds alone; empty without two of one arm."""
+    spread = pooled_spread(arms.values())
+    if spread is None:
+        return []
+    found = {
+        arm: np.array(values, dtype=np.float64)[:, None].repeat(3, axis=1) for arm, values in arms.items()
+    }
+    made = []
+    for arm, values in found.items():
+        told = _contrast([(values, 1.0)], spread, n)
+        against = None
+        if arm != CLEAN and CLEAN in found:
+            against = _contrast([(values, 1.0), (found[CLEAN], -1.0)], spread, n)
+        ends = np.clip(told.interval(level), 0, 1)
+        how = f"Student's t over seeds, variance pooled over arms (df {spread.df}), {level:.0%}"
+        made.append(_summary(arm, name, told, ends, against, heads, spread, how, level))
+    return made
+
+
+def _contrast(sides: list[tuple[Floats, float]], spread: Spread | None, n: int) -> Contrast:
+    """A weighted sum of arms' means over seeds, each [seeds, 1 + draws]."""
+    means = np.sum([weight * values.mean(axis=0) for values, weight in sides], axis=0)
+    share = sum(weight**2 / len(values) for values, weight in sides)
+    return Contrast(
+        value=float(means[0]),
+        seed_variance=spread.variance * share if spread else 0.0,
+        seed_df=spread.df if spread else 1,
+        prompt_variance=float(means[1:].var(ddof=1)),
+        prompt_df=max(n - 1, 1),
+        n=n,
+        seeds=min(len(values) for values, _ in sides),
+    )
+
+
+def _summary(
+    arm: Arm,
+    name: str,
+    told: Contrast,
+    ends: Floats,
+    against: Contrast | None,
+    heads: int,
+    spread: Spread | None,
+    how: str,
+    level: float,
+) -> Summary:
+    low, high = against.interval(level) if against else (None, None)
+    return Summary(
+        arm,
+        name,
+        told.value,
+        float(ends[0]),
+        float(ends[1]),
+        against.value if against else None,
+        low,
+        high,
+        against.p_value() if against and spread else None,
+        told.seeds,
+        told.n,
+        heads,
+        how,
+    )

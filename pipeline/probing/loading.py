@@ -1,0 +1,107 @@
+"""From a checkpoint's rows back to a model in memory and the directions to steer it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from sqlalchemy import ColumnElement, and_, select
+
+from hormesis.backend.model.models import LoadedModel, load_model
+from hormesis.backend.model.steering import HeadDirection
+from hormesis.db.blocks import decode_float32
+from hormesis.db.schema import Checkpoint, Direction, Probe, ProbeSet
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.context import StudyContext
+
+SMALL = 20_000_000
+"""Parameters below which bfloat16 gains nothing on a CPU."""
+
+
+@dataclass(frozen=True)
+class CheckpointFacts:
+    """The columns of a checkpoint that later stages need."""
+
+    id: int
+    name: str
+    path: Path
+    parameters: int
+    weights_hash: str
+
+
+def checkpoint_facts(context: StudyContext, checkpoint: int) -> CheckpointFacts:
+    """Read a checkpoint's row; its path is resolved against the home."""
+    with read_session(context.engine) as session:
+        row = session.get_one(Checkpoint, checkpoint)
+        path = Path(row.path)
+        return CheckpointFacts(
+            row.id,
+            row.name,
+            path if path.is_absolute() else context.home / path,
+            row.parameters,
+            row.weights_hash,
+        )
+
+
+def open_checkpoint(context: StudyContext, checkpoint: int, *, for_decoding: bool = False) -> LoadedModel:
+    """The model of a checkpoint, kept until another is asked for.
+
+    Measured in float32; decoded in bfloat16 where the model is large enough for that to be faster on a CPU.
+    Raises ModelError where the files are gone or damaged.
+    """
+    facts = checkpoint_facts(context, checkpoint)
+    return open_weights(facts.path, half=for_decoding and facts.parameters >= SMALL)
+
+
+def open_weights(path: Path, *, half: bool = False) -> LoadedModel:
+    """The model in a folder, kept until another is asked for. `half`: in bfloat16. Raises as above."""
+    return _open(str(path), half)
+
+
+@lru_cache(maxsize=1)
+def _open(path: str, half: bool) -> LoadedModel:
+    loaded = load_model(path, dtype="bfloat16" if half else "float32")
+    if torch.cuda.is_available():
+        loaded.model.to("cuda")
+    return loaded
+
+
+def probe_set_id(context: StudyContext) -> int:
+    """The study's probe set."""
+    with read_session(context.engine) as session:
+        return session.execute(select(ProbeSet.id).where(ProbeSet.study_id == context.study_id)).scalar_one()
+
+
+def same_head(first: Any, second: Any) -> ColumnElement[bool]:
+    """The condition that rows of two tables are of the same head, checkpoint, probe set and position."""
+    heads = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
+    return and_(*(getattr(first, name) == getattr(second, name) for name in heads))
+
+
+SECOND = "second"
+"""Direction method of the second set, whose heads were chosen by that set itself."""
+
+
+def steering_directions(context: StudyContext, checkpoint: int, method: str) -> list[HeadDirection]:
+    """The heads that an intervention of this direction method moves: the selected ones, best first, or the
+    second set's own by layer and head.
+    """
+    query = select(Direction).where(
+        Direction.checkpoint_id == checkpoint,
+        Direction.probe_set_id == probe_set_id(context),
+        Direction.position == context.config.probe.position,
+        Direction.method == method,
+    )
+    if method == SECOND:
+        query = query.order_by(Direction.layer, Direction.head)
+    else:
+        query = query.join(Probe, same_head(Probe, Direction))
+        query = query.where(Probe.rank.is_not(None)).order_by(Probe.rank)
+    with read_session(context.engine) as session:
+        return [
+            HeadDirection(row.layer, row.head, decode_float32(row.vector), row.sigma)
+            for row in session.scalars(query)
+        ]

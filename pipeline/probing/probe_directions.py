@@ -1,0 +1,96 @@
+"""Directions of heads that point to toxicity, the spread of activations along them, and random controls.
+
+Knows activations of a head as an array; nothing of models or the database. After Li et al. 2023
+(Inference-Time Intervention): the direction is the difference of class means or the probe's weight, and
+sigma is the standard deviation of the training activations along it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hormesis.pipeline.text.probe_splits import TRAIN, Codes, ProbeError
+
+Floats = NDArray[np.float64]
+Activations = NDArray[np.floating] | Iterable[NDArray[np.floating]]
+"""[n, layers, heads, d], in memory or memory-mapped, of any float type; or one [n, heads, d] per layer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """`vector` float32 [d] of length 1 pointing to toxicity; `sigma` in units of the activations."""
+
+    layer: int
+    head: int
+    method: str
+    vector: NDArray[np.float32]
+    sigma: float
+
+
+def layers_of(activations: Activations) -> Iterator[NDArray[np.floating]]:
+    """One array [n, heads, d] per layer; memory maps stay unread. Raises ProbeError for other shapes."""
+    if isinstance(activations, np.ndarray):
+        if activations.ndim != 4:
+            raise ProbeError(f"activations must be [examples, layers, heads, d], not {activations.shape}")
+        for layer in range(activations.shape[1]):
+            yield activations[:, layer]
+        return
+    for index, block in enumerate(activations):
+        if block.ndim != 3:
+            raise ProbeError(f"layer {index}: activations must be [examples, heads, d], not {block.shape}")
+        yield block
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows scaled to length 1, [..., d]; a row of zeros stays zero."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1.0))
+
+
+def mass_mean(train: NDArray[np.floating], labels: NDArray[np.bool_]) -> Floats:
+    """Unit vectors of mean(toxic) - mean(non-toxic): train [heads, n, d] to [heads, d]."""
+    difference = train[:, labels].mean(axis=1, dtype=np.float64)
+    return unit(difference - train[:, ~labels].mean(axis=1, dtype=np.float64))
+
+
+def sigma_along(train: NDArray[np.floating], vectors: Floats) -> Floats:
+    """Standard deviation of train [heads, n, d] along one vector per head [heads, d]: [heads]."""
+    return np.asarray(
+        np.matmul(train, vectors[:, :, None].astype(train.dtype))[:, :, 0].std(axis=1, dtype=np.float64)
+    )
+
+
+def random_vector(dimension: int, seed: int, control: int, layer: int, head: int) -> Floats:
+    """Uniform on the sphere; depends on these numbers alone, not on which other heads are selected."""
+    return unit(np.random.default_rng([seed, control, layer, head]).standard_normal(dimension))
+
+
+def random_directions(
+    activations: Activations, codes: Codes, heads: Sequence[tuple[int, int]], count: int, seed: int
+) -> list[list[Direction]]:
+    """`count` controls, each one random unit vector for every (layer, head), in the order of `heads`.
+
+    Sigma is measured on the train split along the random vector, so a control at the same strength moves the
+    same heads by as many standard deviations. Raises ProbeError for a head that does not exist.
+    """
+    found: dict[tuple[int, int], list[Direction]] = {}
+    wanted = set(heads)
+    for layer, block in enumerate(layers_of(activations)):
+        for head in sorted(place for row, place in wanted if row == layer and 0 <= place < block.shape[1]):
+            train = np.asarray(block[:, head][codes == TRAIN], dtype=np.float32)[None]
+            found[layer, head] = []
+            for control in range(count):
+                vector = random_vector(train.shape[2], seed, control, layer, head)
+                sigma = float(sigma_along(train, vector[None])[0])
+                found[layer, head].append(
+                    Direction(layer, head, f"random-{control}", vector.astype(np.float32), sigma)
+                )
+    missing = wanted - set(found)
+    if missing:
+        layer, head = min(missing)
+        raise ProbeError(f"no head {head} in layer {layer}")
+    return [[found[place][control] for place in heads] for control in range(count)]

@@ -1,0 +1,254 @@
+"""One linear probe per head: fit on train, chosen by select, reported on test; and the heads to steer.
+
+Numbers in, numbers out: knows no model, no text and no database. Activations are taken layer by layer and
+in blocks of heads, so memory does not grow with the number of layers. Standardisation, directions and sigma
+come from the train split alone; the shuffled-label control follows Hewitt and Liang (2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from hormesis.db.contract.methods import DirectionKind
+from hormesis.pipeline.probing.probe_directions import (
+    Activations,
+    Direction,
+    layers_of,
+    mass_mean,
+    random_directions,
+    sigma_along,
+    unit,
+)
+from hormesis.pipeline.probing.probe_solver import fit_logistic
+from hormesis.pipeline.statistics.discrimination import auroc, balanced_accuracy, discriminate
+from hormesis.pipeline.study.config import ProbeConfig
+from hormesis.pipeline.text.probe_splits import (
+    SELECT,
+    TEST,
+    TRAIN,
+    Codes,
+    ProbeError,
+    Split,
+    draw_examples,
+    require_both_classes,
+    split_codes,
+    split_examples,
+)
+
+__all__ = [
+    "Direction",
+    "ProbeError",
+    "ProbeResult",
+    "ProbeRun",
+    "Split",
+    "default_heads",
+    "draw_examples",
+    "probe_heads",
+    "random_directions",
+    "resolve_heads",
+    "select_heads",
+    "split_codes",
+    "split_examples",
+]
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+_CELLS = 12_000_000  # activations of one block of heads, as float32 48 MB
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """A row of the `probe` table (without its keys), and `select_auroc`, which breaks ties of selection."""
+
+    layer: int
+    head: int
+    select_accuracy: float
+    select_auroc: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+    auroc: float
+    auroc_low: float
+    auroc_high: float
+    shuffled_accuracy: float
+    majority: float
+    separation: float
+    n_train: int
+    n_select: int
+    n_test: int
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeRun:
+    """All probes and directions of a checkpoint."""
+
+    results: list[ProbeResult]
+    mass_mean: list[Direction]
+    probe: list[Direction]
+    hits: list[NDArray[np.bool_]] = field(default_factory=list)
+    """For every head, which test statements it got right [n_test], in the order of the examples."""
+
+    def table(self, count: int | None = None) -> pd.DataFrame:
+        """One row per head, with `rank` among the `count` selected heads (missing where not selected)."""
+        frame = pd.DataFrame([asdict(result) for result in self.results])
+        chosen = select_heads(self.results, len(frame) if count is None else count)
+        ranks = {place: rank for rank, place in enumerate(chosen, start=1)}
+        places = zip(frame["layer"], frame["head"], strict=True)
+        frame["rank"] = pd.array([ranks.get(place) for place in places], dtype="Int64")
+        return frame
+
+    def directions(
+        self, method: DirectionKind, heads: list[tuple[int, int]] | None = None
+    ) -> list[Direction]:
+        """Directions of all heads, or of these heads in this order."""
+        every = self.mass_mean if method == "mass_mean" else self.probe
+        if heads is None:
+            return every
+        found = {(direction.layer, direction.head): direction for direction in every}
+        missing = set(heads) - set(found)
+        if missing:
+            raise ProbeError(f"no head {min(missing)[1]} in layer {min(missing)[0]}")
+        return [found[place] for place in heads]
+
+
+def default_heads(n_heads_total: int) -> int:
+    """Heads to steer: 30 of 384 as in the paper, in proportion, at least 4 and no more than there are."""
+    return min(n_heads_total, max(4, round(n_heads_total * 30 / 384)))
+
+
+def resolve_heads(wanted: int | Literal["auto"], n_heads_total: int) -> int:
+    """The number of heads a study asks for. Raises ProbeError where the model has fewer."""
+    if wanted == "auto":
+        return default_heads(n_heads_total)
+    if not 1 <= wanted <= n_heads_total:
+        raise ProbeError(f"cannot steer {wanted} heads: the model has {n_heads_total}")
+    return wanted
+
+
+def select_heads(results: list[ProbeResult], count: int) -> list[tuple[int, int]]:
+    """(layer, head) of the best by balanced accuracy on the select split, AUROC there breaking ties."""
+    best = sorted(results, key=lambda r: (-r.select_accuracy, -r.select_auroc, r.layer, r.head))
+    return [(result.layer, result.head) for result in best[:count]]
+
+
+def probe_heads(
+    activations: Activations,
+    labels: ArrayLike,
+    codes: Codes,
+    settings: ProbeConfig,
+    *,
+    seed: int = 0,
+    balanced: bool = True,
+    progress: Progress | None = None,
+) -> ProbeRun:
+    """Probe every head.
+
+    `activations` [n, layers, heads, d] (any float type, memory maps welcome) or one [n, heads, d] per layer;
+    `labels` [n], 1 toxic; `codes` int8 [n], places in SPLITS. `balanced` gives both classes equal weight in
+    the fit. Results are ordered by layer and head. `progress(heads done, heads known so far)` may raise.
+    Raises ProbeError for a split without both classes, wrong shapes, or activations that are not finite.
+    """
+    toxic = np.asarray(labels).astype(bool)
+    require_both_classes(toxic, codes)
+    shuffled = toxic[codes == TRAIN].copy()
+    np.random.default_rng(seed).shuffle(shuffled)
+    task = _Task(toxic, codes, shuffled, settings, seed, balanced)
+    run = ProbeRun([], [], [])
+    for layer, values in enumerate(layers_of(activations)):
+        if len(values) != len(toxic):
+            raise ProbeError(f"layer {layer}: {len(values)} examples for {len(toxic)} labels")
+        heads = values.shape[1]
+        step = max(1, _CELLS // (len(toxic) * values.shape[2]))
+        for start in range(0, heads, step):
+            block = np.ascontiguousarray(
+                np.asarray(values[:, start : start + step], dtype=np.float32).transpose(1, 0, 2)
+            )
+            if not np.isfinite(block).all():
+                raise ProbeError(f"layer {layer}: activations are not finite")
+            _probe_block(task, run, layer, start, block)
+            if progress is not None:
+                progress(len(run.results), max(len(run.results), _total(activations)))
+    return run
+
+
+def _total(activations: Activations) -> int:
+    return activations.shape[1] * activations.shape[2] if isinstance(activations, np.ndarray) else 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """What is the same for every block of heads."""
+
+    toxic: NDArray[np.bool_]
+    codes: Codes
+    shuffled: NDArray[np.bool_]
+    settings: ProbeConfig
+    seed: int
+    balanced: bool
+
+
+def _probe_block(task: _Task, run: ProbeRun, layer: int, first: int, block: NDArray[np.float32]) -> None:
+    """Fit and measure the heads of one block [heads, n, d], appending to the run."""
+    parts = {code: block[:, task.codes == code] for code in (TRAIN, SELECT, TEST)}
+    truth = {code: task.toxic[task.codes == code] for code in parts}
+    train = parts[TRAIN]
+    mean, spread = train.mean(axis=1, dtype=np.float64), train.std(axis=1, dtype=np.float64)
+    spread = np.where(spread > 1e-12, spread, 1.0)
+    scaled = {
+        code: ((part - mean[:, None]) / spread[:, None]).astype(np.float32) for code, part in parts.items()
+    }
+    fits = fit_logistic(scaled[TRAIN], truth[TRAIN], l2=task.settings.l2, balanced=task.balanced)
+    control = fit_logistic(scaled[TRAIN], task.shuffled, l2=task.settings.l2, balanced=task.balanced)
+    chosen_by = fits.scores(scaled[SELECT])
+    scores = fits.scores(scaled[TEST])
+    told = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
+    run.hits.extend((scores > 0) == truth[TEST])
+    columns = {
+        "select_accuracy": balanced_accuracy(chosen_by, truth[SELECT]),
+        "select_auroc": auroc(chosen_by, truth[SELECT]),
+        "accuracy": told.accuracy,
+        "accuracy_low": told.accuracy_low,
+        "accuracy_high": told.accuracy_high,
+        "auroc": told.auroc,
+        "auroc_low": told.auroc_low,
+        "auroc_high": told.auroc_high,
+        "shuffled_accuracy": balanced_accuracy(control.scores(scaled[TEST]), truth[TEST]),
+    }
+    means, weights = mass_mean(train, truth[TRAIN]), unit(fits.weights / spread)
+    columns["separation"] = separation(parts[TEST], truth[TEST], means)
+    majority = float(max(truth[TEST].mean(), 1 - truth[TEST].mean()))
+    train_count, select_count, test_count = (len(truth[code]) for code in (TRAIN, SELECT, TEST))
+    for place in range(len(block)):
+        numbers = {name: float(column[place]) for name, column in columns.items()}
+        run.results.append(
+            ProbeResult(
+                layer,
+                first + place,
+                majority=majority,
+                n_train=train_count,
+                n_select=select_count,
+                n_test=test_count,
+                **numbers,
+            )
+        )
+    for method, vectors, into in (("mass_mean", means, run.mass_mean), ("probe", weights, run.probe)):
+        for place, (vector, sigma) in enumerate(zip(vectors, sigma_along(train, vectors), strict=True)):
+            into.append(Direction(layer, first + place, method, vector.astype(np.float32), float(sigma)))
+
+
+def separation(test: NDArray[np.floating], toxic: NDArray[np.bool_], vectors: Floats) -> Floats:
+    """d': (mean toxic - mean non-toxic) along the vectors over the pooled standard deviation, [heads].
+
+    `test` [heads, n, d], `vectors` [heads, d]; 0 where nothing varies.
+    """
+    along = np.matmul(test, vectors[:, :, None])[:, :, 0]
+    ones, zeros = along[:, toxic], along[:, ~toxic]
+    pooled = np.sqrt((ones.var(axis=1, ddof=1) + zeros.var(axis=1, ddof=1)) / 2)
+    distance = ones.mean(axis=1) - zeros.mean(axis=1)
+    return np.asarray(distance / np.where(pooled > 0, pooled, np.inf))

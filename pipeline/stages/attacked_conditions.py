@@ -1,0 +1,47 @@
+"""Which conditions and prompts of a checkpoint are attacked or tested. Knows rows; opens no model."""
+
+from __future__ import annotations
+
+import hashlib
+
+from sqlalchemy import select
+
+from hormesis.db.schema import Prompt, PromptSet
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.arms import ArmPlan
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.methods import DetoxCondition, read_conditions
+from hormesis.pipeline.stages.generate import row_seed
+from hormesis.pipeline.study.config_hardness import Chosen
+
+
+def chosen_conditions(context: StudyContext, checkpoint: int, chosen: Chosen) -> list[DetoxCondition]:
+    """The stored conditions that a section of the study file names, `none` first."""
+    return [one for one in read_conditions(context, checkpoint) if chosen.wants_condition(one.key)]
+
+
+def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[int], str]:
+    """Prompts of the study's first prompt set, their seeds, and name with revision of what was taken.
+
+    A fixed choice by hash, so that kinds of prompts keep their shares. Raises ValueError without any prompt.
+    """
+    query = (
+        select(Prompt.text, PromptSet.name, PromptSet.revision)
+        .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
+        .where(PromptSet.study_id == context.study_id)
+        .order_by(PromptSet.id, Prompt.position)
+    )
+    with read_session(context.engine) as session:
+        rows = list(session.execute(query))
+    if not rows:
+        raise ValueError("the study has no prompts; its text stage did not run")
+    first = [row.text for row in rows if row.name == rows[0].name]
+    first.sort(key=lambda text: hashlib.sha256(text.encode()).hexdigest())
+    prompts = first[:count]
+    name = f"{rows[0].name} {rows[0].revision[:12]}, {len(prompts)} of {len(first)}"
+    return prompts, [row_seed(prompt, 0) for prompt in prompts], name
+
+
+def wants(section: Chosen, arm: ArmPlan | None) -> bool:
+    """Whether a section of the study file is about this arm; it is about every imported checkpoint (None)."""
+    return arm is None or section.wants_arm(arm.kind, arm.share, arm.seed)

@@ -1,0 +1,152 @@
+"""How well scores tell two classes apart: balanced accuracy, AUROC, agreement of scorers, many at once.
+
+Knows scores and labels only. Intervals are stratified percentile bootstraps over examples (each class keeps
+its size); all rows share their resamples, so that differences between heads keep their pairing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from hormesis.pipeline.statistics import Floats, StatisticsError
+
+Booleans = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Discrimination:
+    """Per row: value, low and high of balanced accuracy and of AUROC, each float64 [rows]."""
+
+    accuracy: Floats
+    accuracy_low: Floats
+    accuracy_high: Floats
+    auroc: Floats
+    auroc_low: Floats
+    auroc_high: Floats
+    n: int
+    method: str
+
+
+def _classes(labels: ArrayLike, n: int) -> Booleans:
+    toxic = np.asarray(labels).astype(bool)
+    if toxic.shape != (n,):
+        raise StatisticsError(f"{len(toxic)} labels for {n} scores")
+    if toxic.all() or not toxic.any():
+        raise StatisticsError("both classes must be present, toxic and not")
+    return toxic
+
+
+def _rows(scores: ArrayLike) -> Floats:
+    array = np.atleast_2d(np.asarray(scores, dtype=np.float64))
+    if not np.isfinite(array).all():
+        raise StatisticsError("scores: holds a number that is not finite")
+    return array
+
+
+def balanced_accuracy(scores: ArrayLike, labels: ArrayLike, threshold: float = 0.0) -> Floats:
+    """Mean of the two class recalls for `score > threshold`; `scores` [n] or [rows, n], result [rows]."""
+    array = _rows(scores)
+    toxic = _classes(labels, array.shape[1])
+    fired = array > threshold
+    recall, rejection = fired[:, toxic].mean(axis=1), (~fired[:, ~toxic]).mean(axis=1)
+    return np.asarray((recall + rejection) / 2)
+
+
+def auroc(scores: ArrayLike, labels: ArrayLike) -> Floats:
+    """Area under the ROC curve, by ranks (ties count half); `scores` [n] or [rows, n], result [rows]."""
+    array = _rows(scores)
+    toxic = _classes(labels, array.shape[1])
+    positives, negatives = int(toxic.sum()), int((~toxic).sum())
+    ranks = stats.rankdata(array, axis=1)[:, toxic].sum(axis=1)
+    return np.asarray((ranks - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _counts(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """How often each of n examples appears in each resample: float32 [n, draws]."""
+    flat = rng.integers(0, n, size=(n, draws)) * draws + np.arange(draws)
+    return np.bincount(flat.ravel(), minlength=n * draws).reshape(n, draws).astype(np.float32)
+
+
+def _auroc_draws(
+    positives: Floats, negatives: Floats, up: NDArray[np.float32], down: NDArray[np.float32]
+) -> Floats:
+    """AUROC of one row under every resample: [draws].
+
+    With the negatives in order, the resampled negatives below a positive are a cumulative sum; rows are
+    contiguous over draws, so every step is a plain vector operation.
+    """
+    order = np.argsort(negatives, kind="stable")
+    below = np.zeros((len(negatives) + 1, down.shape[1]), dtype=np.float32)
+    np.cumsum(down[order], axis=0, out=below[1:])
+    left = np.searchsorted(negatives[order], positives, side="left")
+    right = np.searchsorted(negatives[order], positives, side="right")
+    wins = np.einsum("ib,ib->b", up, below[left])
+    if not np.array_equal(left, right):
+        wins = (wins + np.einsum("ib,ib->b", up, below[right])) / 2
+    return np.asarray(wins, dtype=np.float64) / (len(positives) * len(negatives))
+
+
+def discriminate(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    *,
+    threshold: float = 0.0,
+    draws: int = 500,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Discrimination:
+    """Balanced accuracy and AUROC with stratified bootstrap intervals; `scores` [n] or [rows, n].
+
+    Raises StatisticsError where a class is absent or a score is not finite.
+    """
+    array = _rows(scores)
+    toxic = _classes(labels, array.shape[1])
+    rng = np.random.default_rng(seed)
+    positives, negatives = array[:, toxic], array[:, ~toxic]
+    up, down = _counts(positives.shape[1], draws, rng), _counts(negatives.shape[1], draws, rng)
+    recall = (positives > threshold).astype(np.float32) @ up / positives.shape[1]
+    rejection = (negatives <= threshold).astype(np.float32) @ down / negatives.shape[1]
+    accuracies = (recall.astype(np.float64) + rejection) / 2
+    areas = np.stack([_auroc_draws(p, q, up, down) for p, q in zip(positives, negatives, strict=True)])
+    ends = [(1 - level) / 2, (1 + level) / 2]
+    accuracy_low, accuracy_high = np.quantile(accuracies, ends, axis=1)
+    auroc_low, auroc_high = np.quantile(areas, ends, axis=1)
+    return Discrimination(
+        balanced_accuracy(array, toxic, threshold),
+        accuracy_low,
+        accuracy_high,
+        auroc(array, toxic),
+        auroc_low,
+        auroc_high,
+        array.shape[1],
+        f"stratified bootstrap over examples, {level:.0%}, {draws} draws",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of two scorers on the same texts: rank correlation (None where a scorer is constant), Cohen's kappa."""
+
+    spearman: float | None
+    kappa: float
+    equal: float
+    """Share of texts on which both say the same at the threshold."""
+    n: int
+
+
+def agreement(first: ArrayLike, second: ArrayLike, threshold: float = 0.5) -> Agreement:
+    """How far two scorers agree; both arguments [n]. Kappa is 1 where both call every text the same."""
+    a, b = _rows(first)[0], _rows(second)[0]
+    if a.shape != b.shape or len(a) < 2:
+        raise StatisticsError(f"agreement needs two or more texts scored by both: {len(a)} and {len(b)}")
+    x, y = a > threshold, b > threshold
+    equal = float((x == y).mean())
+    chance = float(x.mean() * y.mean() + (1 - x.mean()) * (1 - y.mean()))
+    kappa = (equal - chance) / (1 - chance) if chance < 1 else 1.0
+    constant = np.ptp(a) == 0 or np.ptp(b) == 0
+    rank = None if constant else float(stats.spearmanr(a, b).statistic)
+    return Agreement(rank, kappa, equal, len(a))

@@ -1,0 +1,212 @@
+"""Is there a best dose? A hormetic curve against a monotone one, and the optimal share or none.
+
+Knows arms as numbers over shares, seeds and prompts. The test is a likelihood ratio whose null distribution
+is simulated from the fitted monotone curve (parametric bootstrap). Why not AICc: a study has 8 to 12 points
+(arms x seeds), where AICc's correction for five parameters decides by itself; and without a dip `e` and `b`
+mean nothing (Davies 1977), so no chi-squared holds. The monotone side is isotonic regression, rising or
+falling: it holds every log-logistic, linear or threshold curve, so it is the hardest monotone rival. The
+simulation draws the variance too, so few seeds count. A curve that is flat and then rises gives false dips
+most often, so p is the largest of those from three monotone truths: the isotonic fit, the same fit made flat
+where it is so within noise, and the best hinge (flat, then a straight rise or fall).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hormesis.pipeline.statistics import Floats, StatisticsError, interaction, pooled_spread
+from hormesis.pipeline.statistics.dose_curves import Hormetic, HormeticFamily, design, lowest_share, monotone
+
+LEVEL = 0.05
+DRAWS = 2000
+PARAMETERS = 5
+"""Of a hormetic curve: d, u, f, e, b; no more than the shares count, for they fit those exactly."""
+CURVE = 51
+NOISE = 2.0
+"""Standard errors of a difference within which two arms count as level."""
+
+
+@dataclass(frozen=True)
+class Dose:
+    """Means of arms over shares with the variance of each, as the fit takes them."""
+
+    shares: Floats
+    means: Floats
+    variances: Floats
+    df: float
+    """Degrees of freedom of the variances."""
+
+
+@dataclass(frozen=True)
+class DoseResponse:
+    """What the arms say of a dose. Shares are fractions; values are in the metric's unit."""
+
+    p: float
+    """Chance of a likelihood ratio this large where the truth is monotone."""
+    evidence_ratio: float
+    """Akaike weight of the hormetic curve over that of the monotone one; above 1 speaks for a dip."""
+    supported: bool
+    optimum: float | None
+    optimum_low: float | None
+    optimum_high: float | None
+    model: str
+    """`brain-cousens` where the dip is supported, else `isotonic`."""
+    curve_shares: tuple[float, ...]
+    curve: tuple[float, ...]
+    parameters: dict[str, float] = field(default_factory=dict)
+
+
+def dose_of(
+    shares: Sequence[float], arms: Sequence[ArrayLike], pool: Sequence[ArrayLike] = ()
+) -> Dose | None:
+    """Means and variances of arms [seeds, prompts] or [seeds] over rising shares; None without two seeds.
+
+    The variance of an arm's mean is that between seeds, pooled (over `pool` too), and the part of prompts
+    that differs from arm to arm; what a prompt does alike to every arm moves the curve and not its shape.
+    """
+    grids = [np.asarray(arm, dtype=np.float64) for arm in arms]
+    grids = [grid[:, None] if grid.ndim == 1 else grid for grid in grids]
+    every = [np.asarray(arm, dtype=np.float64) for arm in pool] or grids
+    every = [grid[:, None] if grid.ndim == 1 else grid for grid in every]
+    spread = pooled_spread(grid.mean(axis=1) for grid in every)
+    if spread is None:
+        return None
+    n = grids[0].shape[1]
+    if any(grid.shape[1] != n for grid in grids):
+        raise StatisticsError("arms of a dose-response need the same prompts")
+    several = [grid for grid in every if len(grid) > 1 and grid.shape[1] > 1]
+    floor = float(np.mean([interaction(grid) for grid in several])) / n if several else 0.0
+    seeds = np.array([len(grid) for grid in grids])
+    between = max(spread.variance, floor) / seeds
+    by_prompt = interaction(np.stack([grid.mean(axis=0) for grid in grids])) / n
+    prompts = max(0.0, by_prompt - floor * float(np.mean(1 / seeds)))
+    variances = between + prompts
+    parts = float(np.mean(between)) ** 2 / spread.df + prompts**2 / max(n - 1, 1)
+    df = float(np.mean(variances)) ** 2 / parts if parts > 0 else float(spread.df)
+    order = np.argsort(shares)
+    means = np.array([grid.mean() for grid in grids])
+    return Dose(np.asarray(shares, dtype=np.float64)[order], means[order], variances[order], df)
+
+
+def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LEVEL) -> DoseResponse | None:
+    """Test for a dip inside the tested shares and fit its curve. None for fewer than 4 shares.
+
+    With 4 or 5 shares a hormetic curve passes through every mean and may dip deepest where nothing was
+    tested: the test is then one of order alone, the optimum is the lowest tested share, and its interval
+    reaches at least to the neighbouring shares. An optimum at an end is never reported: the lowest tested
+    share of the curve must lie inside.
+
+    Simulated (200 data sets each, as in tests/pipeline/statistics/test_dose_response.py) at nominal 5 %, 4 or
+    6 shares, 2, 3 or 5 seeds: false dips in 0 to 4 % of flat, linear, saturating and falling truths, in 1 to
+    5 % of those that are flat and then rise. A dip of 2.7 standard deviations of a seed is found in 51 to 56
+    % (2 seeds), 82 to 85 % (3) and 97 % (5) of studies, one of 4.5 in 87 to 94 %, 100 % and 100 %. With 6
+    shares the optimum's interval covers the planted one in 94 to 98 %; with 4 it spans the neighbouring
+    shares and always did.
+    """
+    if len(dose.shares) < 4 or (dose.variances <= 0).any():
+        return None
+    rng = np.random.default_rng(seed)
+    weights = 1 / dose.variances
+    family = HormeticFamily(dose.shares, weights)
+    values = dose.means[None, :]
+    null, worse = monotone(values, weights)
+    dip = family.fit(values)
+    ratio = float((worse - dip.sse)[0])
+    p = 1.0
+    if np.isfinite(ratio):
+        nulls = (null[0], flattened(null[0], dose), hinge(dose))
+        found = [simulated_ratios(family, one, dose, draws, rng) >= ratio for one in nulls]
+        p = max(float((1 + above.sum()) / (draws + 1)) for above in found)
+    evidence = _evidence(float(worse[0]), float(dip.sse[0]), dose, len(np.unique(null[0])))
+    best = lowest_share(dip, dose.shares)[0]
+    supported = p <= level and bool(np.isfinite(best))
+    fine = np.linspace(dose.shares.min(), dose.shares.max(), CURVE)
+    if not supported:
+        curve = np.interp(fine, dose.shares, null[0])
+        return DoseResponse(p, evidence, False, None, None, None, "isotonic", _plain(fine), _plain(curve))
+    fitted = _curve(dip, dose.shares)
+    low, high = _optimum_interval(family, fitted, dose, draws, rng)
+    if len(dose.shares) <= PARAMETERS:
+        place = int(fitted.argmin())
+        best = dose.shares[place]
+        low = min(low, float(dose.shares[place - 1]))
+        high = max(high, float(dose.shares[place + 1]))
+    names = ("d", "u", "f", "e", "b")
+    d, rise, f = (float(value) for value in dip.coefficients[0])
+    parameters = dict(zip(names, (d, d + rise, f, float(dip.e[0]), float(dip.b[0])), strict=True))
+    return DoseResponse(
+        p, evidence, True, float(best), low, high, "brain-cousens",
+        _plain(fine), _plain(_curve(dip, fine)), parameters,
+    )  # fmt: skip
+
+
+def flattened(null: Floats, dose: Dose) -> Floats:
+    """The monotone fit with one level for all arms that lie within noise of its lowest end."""
+    near = null - null.min() < NOISE * np.sqrt(2 * dose.variances)
+    level = np.average(dose.means[near], weights=1 / dose.variances[near])
+    return np.where(near, level, null)
+
+
+def hinge(dose: Dose) -> Floats:
+    """Best fit among curves level up to a tested share and straight beyond it, or the mirror image."""
+    best, least = dose.means, np.inf
+    root = np.sqrt(1 / dose.variances)
+    for knot in dose.shares[:-1]:
+        for reach in (
+            np.maximum(dose.shares - knot, 0.0),
+            np.maximum(dose.shares[-1] - knot - dose.shares, 0.0),
+        ):
+            columns = np.column_stack([np.ones_like(reach), reach])
+            solved = np.linalg.lstsq(columns * root[:, None], dose.means * root, rcond=None)[0]
+            fitted = columns @ solved
+            sse = float((((dose.means - fitted) * root) ** 2).sum())
+            if sse < least:
+                best, least = fitted, sse
+    return np.asarray(best)
+
+
+def simulated_ratios(
+    family: HormeticFamily, truth: Floats, dose: Dose, draws: int, rng: np.random.Generator
+) -> Floats:
+    """Likelihood ratios where `truth` [shares] holds, with the variance estimated anew: [draws]."""
+    values = truth + rng.normal(size=(draws, len(truth))) * np.sqrt(dose.variances)
+    estimated = rng.chisquare(dose.df, draws) / dose.df
+    _, worse = monotone(values, family.weights)
+    return np.asarray((worse - family.fit(values).sse) / estimated)
+
+
+def _evidence(monotone_sse: float, hormetic_sse: float, dose: Dose, levels: int) -> float:
+    """Ratio of Akaike weights, with Student's likelihood because the variance is measured as well."""
+    if not np.isfinite(hormetic_sse):
+        return 0.0
+    count = len(dose.shares)
+
+    def criterion(sse: float, parameters: int) -> float:
+        return (dose.df + count) * float(np.log1p(sse / dose.df)) + 2 * parameters
+
+    other = criterion(hormetic_sse, min(PARAMETERS, count))
+    return float(np.exp((criterion(monotone_sse, levels) - other) / 2))
+
+
+def _curve(fit: Hormetic, shares: Floats) -> Floats:
+    return np.asarray(design(shares, fit.e, fit.b)[0] @ fit.coefficients[0])
+
+
+def _optimum_interval(
+    family: HormeticFamily, fitted: Floats, dose: Dose, draws: int, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Percentiles of the optimum over data drawn from the fitted curve, kept within the tested shares."""
+    spread = np.sqrt(dose.variances * dose.df / rng.chisquare(dose.df, (draws, 1)))
+    again = family.fit(fitted + rng.normal(size=(draws, len(fitted))) * spread)
+    found = lowest_share(again, dose.shares)
+    found = found[np.isfinite(found)]
+    low, high = np.quantile(found, [0.025, 0.975]) if len(found) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def _plain(values: Floats) -> tuple[float, ...]:
+    return tuple(round(float(value), 6) for value in values)

@@ -1,0 +1,1 @@
+"""A study's configuration: sections of the file, scales, presets."""

@@ -1,0 +1,1 @@
+"""Rows that summarise an arm over its seeds."""

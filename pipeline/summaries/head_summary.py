@@ -1,0 +1,76 @@
+"""Rows of how well the heads of each arm read toxicity, over seeds and against the clean arm.
+
+Written with the projections, when all arms are probed, because differences need the clean arm.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import func
+
+from hormesis.db.schema import Arm, Checkpoint, Entanglement, HeadSummary
+from hormesis.db.write import read_session, replace_rows, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.probing.head_accuracy import Arm as Place
+from hormesis.pipeline.probing.head_accuracy import Summary, summarise_heads, summarise_means
+from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
+from hormesis.pipeline.probing.loading import probe_set_id
+
+
+def write_head_summaries(context: StudyContext) -> None:
+    """Write the statistics of every arm whose probes are there; drop those of arms that are gone.
+
+    Which arms count is told in `arm_hits`.
+    """
+    engine, probe_set = context.engine, probe_set_id(context)
+    arms, statements = arm_hits(engine, context.study_id, probe_set, context.config.probe.position)
+    rows: list[dict[str, Any]] = []
+    if arms:
+        toxic, clusters = labels_of(engine, probe_set, statements)
+        found = summarise_heads(arms, toxic, clusters, draws=context.config.probe.bootstrap)
+        found += _entanglement(context)
+        rows = [
+            {
+                "study_id": context.study_id,
+                "kind": one.arm[0],
+                "share": one.arm[1],
+                "name": one.name,
+                "value": one.value,
+                "low": one.low,
+                "high": one.high,
+                "difference": one.difference,
+                "difference_low": one.difference_low,
+                "difference_high": one.difference_high,
+                "p": one.p,
+                "n_seeds": one.seeds,
+                "n": one.n,
+                "heads": one.heads,
+                "interval": one.interval,
+            }
+            for one in found
+        ]
+    with write_session(context.engine) as session:
+        on, within = ("study_id", "kind", "share", "name"), [HeadSummary.study_id == context.study_id]
+        replace_rows(session, HeadSummary, rows, on=on, within=within)
+
+
+def _entanglement(context: StudyContext) -> list[Summary]:
+    """Mean entanglement of the selected heads of each arm, over seeds."""
+    query = (
+        selected_entanglement(
+            context.study_id,
+            *(Arm.kind, Arm.share, func.avg(Entanglement.value), func.count(), func.max(Entanglement.n)),
+        )
+        .join(Arm, Checkpoint.arm_id == Arm.id)
+        .group_by(Arm.kind, Arm.share, Arm.seed, Checkpoint.id)
+        .order_by(Arm.kind, Arm.share, Arm.seed)
+    )
+    arms: dict[Place, list[float]] = defaultdict(list)
+    heads = n = 0
+    with read_session(context.engine) as session:
+        for kind, share, value, count, size in session.execute(query):
+            arms[kind, share].append(float(value))
+            heads, n = max(heads, count), max(n, size)
+    return summarise_means("entanglement", arms, n=n, heads=heads)

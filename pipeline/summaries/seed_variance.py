@@ -1,0 +1,69 @@
+"""How much seeds of one arm differ, pooled over like arms of a study: what makes two seeds bearable.
+
+Reads `metric` rows, one a checkpoint; knows nothing of how they were made.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import select
+
+from hormesis.db.schema import Arm, Checkpoint, Condition, Metric, PromptSet, Scorer
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.statistics import Spread, pooled_spread
+from hormesis.pipeline.statistics.frames import groups
+
+Place = tuple[str, str | None, str | None, str]
+"""Condition key, prompt set, scorer and metric name."""
+
+
+CALM = ("clean-forum", "slung")
+"""Kinds whose models hardly learn toxicity, and so vary less than others near the bound of the scale."""
+
+
+def is_calm(kind: str, share: float) -> bool:
+    """Whether an arm has hardly learned toxicity: its text has none, or none that is trained on."""
+    return kind in CALM or share == 0
+
+
+def spreads(context: StudyContext, *, calm: bool) -> dict[Place, Spread]:
+    """Between-seed variance of every metric that some arm has two seeds of, in units of scores (0 to 1).
+
+    `points` are hundredths of that unit. The variance of a loss is taken to be the same in all arms; that of
+    a score, which has bounds, in all arms that are calm, or in all that are not.
+    """
+    query = (
+        select(
+            Condition.key,
+            PromptSet.name.label("prompt_set"),
+            Scorer.name.label("scorer"),
+            Metric.name,
+            Metric.unit,
+            Metric.value,
+            Arm.kind,
+            Arm.share,
+        )
+        .select_from(Metric)
+        .join(Condition, Metric.condition_id == Condition.id)
+        .join(Checkpoint, Metric.checkpoint_id == Checkpoint.id)
+        .join(Arm, Checkpoint.arm_id == Arm.id)
+        .outerjoin(PromptSet, Metric.prompt_set_id == PromptSet.id)
+        .outerjoin(Scorer, Metric.scorer_id == Scorer.id)
+        .where(Checkpoint.study_id == context.study_id)
+    )
+    with read_session(context.engine) as session:
+        table = pd.read_sql(query, session.connection())
+    if table.empty:
+        return {}
+    like = [is_calm(str(one.kind), float(str(one.share))) == calm for one in table.itertuples()]
+    table = table[np.array(like) | table["prompt_set"].isna()].copy()
+    table["value"] = table["value"].where(table["unit"] != "points", table["value"] / 100)
+    table[["prompt_set", "scorer"]] = table[["prompt_set", "scorer"]].fillna("")
+    found: dict[Place, Spread] = {}
+    for (key, prompts, scorer, name), rows in groups(table, ["key", "prompt_set", "scorer", "name"]):
+        spread = pooled_spread(part["value"].to_numpy() for _, part in groups(rows, ["kind", "share"]))
+        if spread is not None:
+            found[str(key), str(prompts) or None, str(scorer) or None, str(name)] = spread
+    return found

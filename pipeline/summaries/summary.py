@@ -1,0 +1,244 @@
+"""Summaries: each metric over the seeds of an arm, from the scores and losses themselves.
+
+Seeds are the unit, their variance pooled over all arms there are; prompts (or documents) come on top: alone
+they would make two seeds look like certainty. Run again after every arm, so that the curves grow while a
+study runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sqlalchemy import ColumnElement, select
+
+from hormesis.backend.fluency import repetition, words
+from hormesis.db.schema import (
+    Arm,
+    Checkpoint,
+    Condition,
+    Generation,
+    Prompt,
+    PromptSet,
+    Score,
+    Scorer,
+    StageRun,
+    Summary,
+)
+from hormesis.db.write import read_session, upsert, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.stage import Subject
+from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
+from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_seeds
+from hormesis.pipeline.statistics.frames import groups, summary_row
+from hormesis.pipeline.summaries.seed_variance import Place, is_calm, spreads
+
+Grid = NDArray[np.float64]
+
+
+def summarise(context: StudyContext, kind: str, share: float) -> None:
+    """Write the summary rows of the arms of one kind and share whose scoring is finished."""
+    _summarise(context, _conditions(context, (Arm.kind == kind) & (Arm.share == share)))
+
+
+def summarise_imported(context: StudyContext, name: str) -> None:
+    """Write the summary rows of an imported checkpoint, under the kind `imported:NAME` and no share."""
+    conditions = _conditions(context, Checkpoint.arm_id.is_(None) & (Checkpoint.name == name))
+    _summarise(context, conditions.assign(kind=f"imported:{name}", share=0.0))
+
+
+def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
+    if conditions.empty:
+        return
+    rows: list[dict[str, Any]] = []
+    first = conditions.iloc[0]
+    known = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
+    for _, group in groups(conditions, "key"):
+        rows += _losses(context, group, known)
+    for (set_name, scorer, measures), scores in _scores(context, conditions):
+        for _, group in groups(conditions, "key"):
+            grids = [scores[int(i)] for i in group["id"] if int(i) in scores]
+            if grids:
+                rows += _scored(group, grids, set_name, scorer, measures, context, known)
+    rows += _repetitions(context, conditions, known)
+    with write_session(context.engine) as session:
+        upsert(session, Summary, rows, on=("study_id", "key"))
+
+
+def _repetitions(
+    context: StudyContext, conditions: pd.DataFrame, known: dict[Place, Spread]
+) -> list[dict[str, Any]]:
+    """Repeated 4-grams of the texts over seeds: the sign of a broken model where no grammar can judge."""
+    query = (
+        select(
+            Generation.condition_id,
+            Generation.prompt_id,
+            Generation.sample,
+            Generation.text,
+            PromptSet.name.label("prompt_set"),
+        )
+        .join(Prompt, Generation.prompt_id == Prompt.id)
+        .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
+        .where(Generation.condition_id.in_([int(one) for one in conditions["id"]]))
+    )
+    with read_session(context.engine) as session:
+        table = pd.read_sql(query, session.connection())
+    table["value"] = [repetition(words(text)) for text in table["text"]]
+    rows = []
+    for set_name, part in groups(table, "prompt_set"):
+        grids = {int(condition): _grid(of) for condition, of in groups(part, "condition_id")}
+        for key, group in groups(conditions, "key"):
+            found = [grids[int(i)] for i in group["id"] if int(i) in grids]
+            if found:
+                spread = known.get((str(key), str(set_name), None, "repetition_4"))
+                draws = context.config.evaluation.bootstrap
+                estimate = over_seeds(found, draws=draws, spread=spread, bounds=SCORE)
+                rows.append(_row(context, group, str(set_name), None, "repetition_4", estimate, "fraction"))
+    return rows
+
+
+def _grid(rows: pd.DataFrame) -> Grid:
+    """Values [prompts, samples], in the order of the prompts."""
+    return np.asarray(rows.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
+
+
+def _conditions(context: StudyContext, which: ColumnElement[bool]) -> pd.DataFrame:
+    """Conditions of these checkpoints, one row each, where the `score` stage is done."""
+    query = (
+        select(
+            Condition.id,
+            Condition.key,
+            Condition.method,
+            Condition.direction_method,
+            Condition.strength,
+            Condition.matched_cost,
+            Condition.control,
+            Arm.kind,
+            Arm.share,
+            Arm.seed,
+            Checkpoint.weights_hash,
+            Checkpoint.name,
+        )
+        .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
+        .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
+        .join(
+            StageRun,
+            (StageRun.study_id == Checkpoint.study_id)
+            & (StageRun.subject == Checkpoint.name)
+            & (StageRun.stage == "score")
+            & (StageRun.status == "done"),
+        )
+        .where(Checkpoint.study_id == context.study_id, which)
+        .order_by(Arm.seed, Condition.id)
+    )
+    with read_session(context.engine) as session:
+        return pd.read_sql(query, session.connection())
+
+
+def _scores(
+    context: StudyContext, conditions: pd.DataFrame
+) -> Iterable[tuple[tuple[str, str, str], dict[int, Grid]]]:
+    """For each prompt set and scorer: condition id to scores [prompts, samples]."""
+    query = (
+        select(
+            Generation.condition_id,
+            Generation.prompt_id,
+            Generation.sample,
+            Score.value,
+            Score.scorer_id,
+            Scorer.name.label("scorer"),
+            Scorer.measures,
+            PromptSet.name.label("prompt_set"),
+        )
+        .join(Score, Score.generation_id == Generation.id)
+        .join(Scorer, Score.scorer_id == Scorer.id)
+        .join(Prompt, Generation.prompt_id == Prompt.id)
+        .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
+        .where(Generation.condition_id.in_([int(one) for one in conditions["id"]]))
+    )
+    with read_session(context.engine) as session:
+        table = pd.read_sql(query, session.connection())
+    # Where a text was scored again by another revision, the newest one counts.
+    newest = table.groupby("scorer")["scorer_id"].transform("max")
+    table = table[table["scorer_id"] == newest]
+    for (set_name, scorer, measures), part in groups(table, ["prompt_set", "scorer", "measures"]):
+        grids = {int(condition): _grid(rows) for condition, rows in groups(part, "condition_id")}
+        yield (str(set_name), str(scorer), str(measures)), grids
+
+
+def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Spread]) -> list[dict[str, Any]]:
+    """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
+    steered, base, tokens = [], [], []
+    for condition in group.astype(object).where(group.notna(), None).to_dict("records"):
+        folder = losses_folder(context, condition["weights_hash"])
+        direction, control = condition["direction_method"], condition["control"]
+        name = loss_name(condition["method"], direction, None if control is None else int(control))
+        files = folder / loss_file(name, float(condition["strength"])), folder / loss_file("none", 0.0)
+        if not all(path.is_file() for path in files):
+            return []
+        with np.load(files[0]) as one, np.load(files[1]) as none:
+            steered.append(one["nats"])
+            base.append(none["nats"])
+            tokens.append(none["tokens"].astype(np.float64))
+    draws = context.config.evaluation.bootstrap
+    key = str(group["key"].iloc[0])
+    spread = known.get((key, None, None, "cross_entropy"))
+    cross_entropy = over_seeds(steered, tokens, draws=draws, spread=spread)
+    differences = [a - b for a, b in zip(steered, base, strict=True)]
+    cost = over_seeds(differences, tokens, draws=draws, spread=known.get((key, None, None, "cost")))
+    return [
+        _row(context, group, None, None, "cross_entropy", cross_entropy, "nats per token"),
+        _row(context, group, None, None, "cost", cost, "nats per token"),
+    ]
+
+
+def _scored(
+    group: pd.DataFrame,
+    grids: list[Grid],
+    set_name: str,
+    scorer: str,
+    measures: str,
+    context: StudyContext,
+    known: dict[Place, Spread],
+) -> list[dict[str, Any]]:
+    draws, key = context.config.evaluation.bootstrap, str(group["key"].iloc[0])
+
+    def over(values: list[Grid], name: str) -> Estimate:
+        spread = known.get((key, set_name, scorer, name))
+        return over_seeds(values, draws=draws, spread=spread, bounds=SCORE)
+
+    estimate = over(grids, "fluency" if measures == "fluency" else "toxicity")
+    if measures == "fluency":
+        return [_row(context, group, set_name, scorer, "fluency", estimate, "fraction")]
+    fired = over([(grid > 0.5).astype(np.float64) for grid in grids], "fire_rate")
+    largest = over([grid.max(axis=1) for grid in grids], "expected_max_toxicity")
+    return [
+        _row(context, group, set_name, scorer, "toxicity", estimate.scaled(100), "points"),
+        _row(context, group, set_name, scorer, "fire_rate", fired, "fraction"),
+        _row(context, group, set_name, scorer, "expected_max_toxicity", largest, "fraction"),
+    ]
+
+
+def _row(
+    context: StudyContext,
+    group: pd.DataFrame,
+    set_name: str | None,
+    scorer: str | None,
+    name: str,
+    estimate: Estimate,
+    unit: str,
+) -> dict[str, Any]:
+    place = (str(group["key"].iloc[0]), set_name or "", scorer or "")
+    row = summary_row(context.study_id, group, place, name, estimate, unit=unit)
+    return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(group)}
+
+
+def summarise_subject(context: StudyContext, subject: Subject) -> None:
+    """Write the summary rows of an arm (over the seeds of its kind and share), or of an imported model."""
+    if subject.arm is None:
+        summarise_imported(context, subject.name)
+    else:
+        summarise(context, subject.arm.kind, subject.arm.share)

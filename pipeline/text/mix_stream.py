@@ -1,0 +1,165 @@
+"""Writing a mix: documents of pools in the order of their keys, as one token stream.
+
+Knows parts (documents of one pool) and annotations (marks before documents, documents whose loss is masked).
+A mix without annotation is `tokens.bin` alone; with a masked loss there is `mask.bin` beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hormesis.pipeline.text.pools import Pool, Progress
+
+CHUNK = 4_000_000
+"""Tokens gathered at a time while a mix is written; bounds the memory."""
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Documents of one pool that go into a mix: `number` indexes the pool, `length` may cut the last one."""
+
+    pool: Pool
+    number: NDArray[np.int64]
+    length: NDArray[np.int64]
+    key: NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What an arm makes of its documents' toxicity."""
+
+    marks: tuple[tuple[int, ...], ...] = ()
+    """Tokens before a document of toxicity 0, 1 ... 100 hundredths; empty: no document carries a mark."""
+    tagged: float = 1.0
+    """Share of documents that carry their mark, by the low bits of their keys: the same ones in every arm."""
+    masked_from: float | None = None
+    """Documents at or above this toxicity stay in context and are not trained on; None: all are trained
+    on.
+    """
+
+    def as_key(self) -> list[Any]:
+        """Plain values, for the identity of a mix."""
+        return [list(dict.fromkeys(self.marks)), self.tagged, self.masked_from]
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """The mix piece by piece, marks and documents; [segments] each."""
+
+    stream: Ints
+    """Which stream a piece is read from: a part's pool, or the marks (the last one)."""
+    start: Ints
+    length: Ints
+    closes: NDArray[np.bool_]
+    """Whether it is a document, which ends in the separator."""
+    trained: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What went into the files: a hash over tokens and mask, and how many tokens were marks or masked."""
+
+    hash: str
+    tokens: int
+    marked_documents: int
+    mark_tokens: int
+    masked_tokens: int
+
+
+def write_stream(
+    parts: Sequence[Part], folder: Path, annotation: Annotation | None, progress: Progress | None
+) -> Written:
+    """Write `tokens.bin` (and `mask.bin`: uint8, 1 where a token is trained on) in chunks."""
+    flat = [token for mark in annotation.marks for token in mark] if annotation else []
+    streams = [part.pool.stream for part in parts]
+    streams.append(np.asarray(flat, np.dtype(parts[0].pool.dtype)))
+    pieces = _segments(parts, annotation)
+    masking = annotation is not None and annotation.masked_from is not None
+    total = int(pieces.length.sum())
+    digest = hashlib.sha256()
+    done = 0
+    mask_path = folder / "mask.bin"
+    with (folder / "tokens.bin").open("wb") as target:
+        for run in _chunks(pieces.length):
+            content = _gather(streams, pieces, run, parts[0].pool.eos).tobytes()
+            target.write(content)
+            digest.update(content)
+            if masking:
+                kept = np.repeat(pieces.trained[run], pieces.length[run]).astype(np.uint8).tobytes()
+                with mask_path.open("ab") as mask:
+                    mask.write(kept)
+                digest.update(kept)
+            done += int(pieces.length[run].sum())
+            if progress is not None:
+                progress(done, total)
+    marks = pieces.length[~pieces.closes]
+    masked = int(pieces.length[~pieces.trained].sum())
+    return Written(digest.hexdigest()[:16], total, int((marks > 0).sum()), int(marks.sum()), masked)
+
+
+def _segments(parts: Sequence[Part], annotation: Annotation | None) -> _Segments:
+    order = np.argsort(np.concatenate([part.key for part in parts]), kind="stable")
+
+    def ordered(each: Callable[[Part], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([each(part) for part in parts])[order]
+
+    which = np.repeat(np.arange(len(parts)), [len(part.number) for part in parts])[order]
+    start = ordered(lambda part: part.pool.offsets.astype(np.int64)[part.number])
+    length = ordered(lambda part: part.length)
+    whole = np.ones(len(which), np.bool_)
+    if annotation is None:
+        return _Segments(which, start, length, whole, whole)
+    scores = ordered(lambda part: np.round(part.pool.scores[part.number] * 100).astype(np.int64))
+    limit = annotation.masked_from
+    trained = whole if limit is None else scores < round(limit * 100)
+    if not annotation.marks:
+        return _Segments(which, start, length, whole, trained)
+    sizes = np.array([len(mark) for mark in annotation.marks], np.int64)
+    places = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    low_bits = ordered(lambda part: part.key & np.uint64(0xFFFF)).astype(np.float64)
+    tagged = low_bits < annotation.tagged * 2**16
+
+    def pairs(marks: NDArray[Any], documents: NDArray[Any]) -> NDArray[Any]:
+        return np.stack([marks, documents], axis=1).reshape(-1)
+
+    return _Segments(
+        pairs(np.full(len(which), len(parts)), which),
+        pairs(places[scores], start),
+        pairs(np.where(tagged, sizes[scores], 0), length),
+        pairs(~whole, whole),
+        pairs(trained, trained),
+    )
+
+
+def _chunks(length: Ints) -> Iterator[slice]:
+    """Runs of pieces of about CHUNK tokens (a longer piece is a run of its own)."""
+    ends = np.cumsum(length)
+    first = 0
+    while first < len(length):
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + CHUNK, side="right")))
+        yield slice(first, last)
+        first = last
+
+
+def _gather(streams: list[NDArray[Any]], pieces: _Segments, run: slice, eos: int) -> NDArray[Any]:
+    """The tokens of a run of pieces, without a loop over documents."""
+    lengths = pieces.length[run]
+    ends = np.cumsum(lengths)
+    # Position of every token of the run inside its stream.
+    position = np.arange(int(ends[-1])) + np.repeat(pieces.start[run] - (ends - lengths), lengths)
+    source = np.repeat(pieces.stream[run], lengths)
+    tokens = np.empty(int(ends[-1]), streams[0].dtype)
+    for index, stream in enumerate(streams):
+        here = source == index
+        tokens[here] = stream[position[here]]
+    tokens[ends[pieces.closes[run]] - 1] = eos  # a cut document ends in the separator like any other
+    return tokens

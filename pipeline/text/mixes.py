@@ -1,0 +1,201 @@
+"""Arms' training mixes: clean text held constant, added text by share, one shuffle, one token stream.
+
+A mix is a folder: `tokens.bin` (uint16 or uint32, memory-mapped by training) and `mix.json` (what went in).
+Knows pools (`pipeline.text.pools`) and nothing of sources, models or the database.
+
+Every document draws a random key from (seed, role, its number in the pool), and the mix is the documents in
+the order of their keys. So, for one seed, clean documents stand in the same relative order in every arm, and
+the added documents of a smaller share are the first ones of a larger share: arms are paired samples.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hormesis.db.files import atomic_folder, write_json
+from hormesis.pipeline.text.mix_stream import Annotation, Part, write_stream
+from hormesis.pipeline.text.pools import MixError, Pool, Progress, map_array
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Mix:
+    """A training mix on disk. Token counts include the document separators."""
+
+    folder: Path
+    tokens: int
+    clean_tokens: int
+    added_tokens: int
+    share: float
+    """Added tokens / all tokens, as asked for."""
+    seed: int
+    repeats: float
+    """How often the added text was gone through; 1.0 where it sufficed."""
+    composition: dict[str, dict[str, Any]]
+    """Source name to {role, documents, tokens}."""
+    documents: int
+    dtype: str
+    eos: int
+    hash: str
+    """Over the token stream, and the mask where there is one."""
+    mark_tokens: int = 0
+    """Tokens of marks (`meda`, `inst`), which are neither clean nor added ones."""
+    masked_tokens: int = 0
+    """Tokens that stay in context and are not trained on (`slung`)."""
+    masked: bool = False
+
+    @cached_property
+    def stream(self) -> NDArray[Any]:
+        """All tokens in training order, unsigned [tokens], memory-mapped."""
+        return map_array(self.folder / "tokens.bin", np.dtype(self.dtype))
+
+    @cached_property
+    def loss_mask(self) -> NDArray[np.uint8] | None:
+        """1 where a token is trained on, uint8 [tokens], memory-mapped; None where all are."""
+        return map_array(self.folder / "mask.bin", np.dtype(np.uint8)) if self.masked else None
+
+
+def added_tokens(clean_tokens: int, share: float) -> int:
+    """Tokens to add to `clean_tokens` so that they make up `share` of all: clean * share / (1 - share)."""
+    if not 0 <= share < 1:
+        raise MixError(f"a share must be at least 0 and below 1, not {share}")
+    return round(clean_tokens * share / (1 - share))
+
+
+def open_mix(folder: Path) -> Mix:
+    """Open a finished mix. Raises MixError where it is missing, damaged or from another version."""
+    try:
+        facts = json.loads((folder / "mix.json").read_text(encoding="utf-8"))
+        if facts.pop("format") != FORMAT:
+            raise MixError(f"token bin '{folder.name}' was written by another version: delete it")
+        facts.pop("key")
+        mix = Mix(folder=folder, **facts)
+        if (folder / "tokens.bin").stat().st_size != mix.tokens * np.dtype(mix.dtype).itemsize:
+            raise MixError(f"token bin '{folder.name}' is damaged (wrong size): delete it")
+        if mix.masked and (folder / "mask.bin").stat().st_size != mix.tokens:
+            raise MixError(f"loss mask of '{folder.name}' is damaged (wrong size): delete it")
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise MixError(f"no usable token bin at '{folder}': {error}") from None
+    return mix
+
+
+def build_mix(
+    folder: Path,
+    *,
+    clean: Pool,
+    clean_tokens: int,
+    added: Pool | None = None,
+    share: float = 0.0,
+    seed: int = 0,
+    allow_repetition: bool = False,
+    annotation: Annotation | None = None,
+    progress: Progress | None = None,
+) -> Mix:
+    """Write the mix of one arm: exactly `clean_tokens` of `clean` and `added_tokens(...)` of `added`.
+
+    The last document of each part is cut so that the counts are exact (it still ends in the separator). With
+    `allow_repetition` an added pool that is too small is gone through again; `Mix.repeats` says how often. A
+    finished mix of the same inputs is opened instead. `progress(done, total)` counts tokens. With an
+    `annotation` the pools' documents must be annotated; marks come on top of the tokens asked for.
+
+    Memory: about 40 bytes per document and one chunk of tokens. Raises MixError where text is missing (how
+    much and of which role), where pools disagree on the tokenizer or lack annotation, or where the share is
+    out of range.
+    """
+    extra = added_tokens(clean_tokens, share)
+    if extra and added is None:
+        raise MixError(f"a share of {share:.1%} needs text to add, and the study names none")
+    if added is not None and (added.dtype, added.tokenizer, added.eos) != (
+        clean.dtype,
+        clean.tokenizer,
+        clean.eos,
+    ):
+        raise MixError("the clean and the added text were tokenised by different tokenizers")
+    inputs = [clean.hash, clean_tokens, added.hash if added and extra else "", extra, share, seed]
+    parts_key = [*inputs, allow_repetition, FORMAT, clean.tokenizer, added.role if added and extra else ""]
+    key = json.dumps(parts_key + (annotation.as_key() if annotation else []))
+    if (folder / "mix.json").is_file():
+        try:
+            if json.loads((folder / "mix.json").read_text(encoding="utf-8")).get("key") == key:
+                return open_mix(folder)
+        except (MixError, json.JSONDecodeError):
+            pass  # damaged: built anew below
+    parts = [_take(clean, clean_tokens, seed, 0, False, share)]
+    if added is not None and extra:
+        parts.append(_take(added, extra, seed, 1, allow_repetition, share))
+    with atomic_folder(folder) as temporary:
+        written = write_stream(parts, temporary, annotation, progress)
+        table = _composition(parts)
+        if written.mark_tokens:
+            table["marks"] = {
+                "role": "marks",
+                "documents": written.marked_documents,
+                "tokens": written.mark_tokens,
+            }
+        facts = {
+            "format": FORMAT,
+            "key": key,
+            "tokens": written.tokens,
+            "clean_tokens": clean_tokens,
+            "added_tokens": extra,
+            "share": share,
+            "seed": seed,
+            "repeats": max(1.0, extra / added.tokens) if added is not None and added.tokens else 1.0,
+            "composition": table,
+            "documents": sum(len(part.number) for part in parts),
+            "dtype": clean.dtype,
+            "eos": clean.eos,
+            "hash": written.hash,
+            "mark_tokens": written.mark_tokens,
+            "masked_tokens": written.masked_tokens,
+            "masked": annotation is not None and annotation.masked_from is not None,
+        }
+        write_json(temporary / "mix.json", facts)
+    return open_mix(folder)
+
+
+def _take(pool: Pool, tokens: int, seed: int, stream: int, repeat: bool, share: float) -> Part:
+    """The pool's first documents that hold `tokens` tokens, the last one cut; more than once if allowed."""
+    if pool.tokens < tokens and not (repeat and pool.tokens):
+        hint = "lower the share or clean_tokens, or give more text"
+        hint += ", or set allow_repetition = true" if stream else ""
+        raise MixError(
+            f"{tokens - pool.tokens:,} tokens of {pool.role} text are missing: the sources hold"
+            f" {pool.tokens:,} and a share of {share:.1%} needs {tokens:,}; {hint}"
+        )
+    lengths: NDArray[np.int64] = np.diff(pool.offsets.astype(np.int64)).astype(np.int64)
+    rounds = max(1, -(-tokens // max(1, pool.tokens)))
+    lengths = np.tile(lengths, rounds)
+    ends = np.cumsum(lengths)
+    count = int(np.searchsorted(ends, tokens)) + 1 if tokens else 0
+    lengths = lengths[:count].copy()
+    if count:
+        lengths[-1] -= int(ends[count - 1]) - tokens
+    key = np.random.Generator(np.random.PCG64([seed, stream])).integers(0, 2**63, count, dtype=np.uint64)
+    return Part(pool, np.arange(count) % max(1, pool.documents), lengths, key)
+
+
+def _composition(parts: list[Part]) -> dict[str, dict[str, Any]]:
+    table: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        origin = np.asarray(part.pool.origin)[part.number]
+        documents = np.bincount(origin, minlength=len(part.pool.sources))
+        tokens = np.bincount(origin, weights=part.length, minlength=len(part.pool.sources))
+        for index, source in enumerate(part.pool.sources):
+            name = source if source not in table else f"{source} ({part.pool.role})"
+            if documents[index]:
+                row = {
+                    "role": part.pool.role,
+                    "documents": int(documents[index]),
+                    "tokens": int(tokens[index]),
+                }
+                table[name] = row
+    return table

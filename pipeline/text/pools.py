@@ -1,0 +1,249 @@
+"""Token pools: one source role of a study, tokenised once and shared by all arms.
+
+A pool is a folder: `tokens.bin` (all documents one after another, each closed by the separator),
+`offsets.bin` (uint64, where each document starts, and the end), `sources.bin` (uint16, an index into the
+names in `pool.json`) and, where documents were annotated, `scores.bin` (uint8, their toxicity in hundredths).
+All are memory-mapped, so a pool may be far larger than the memory. Knows no arms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from hormesis.db.files import atomic_folder, write_json
+from hormesis.pipeline.text.tokenization import fingerprint, token_ids
+
+FORMAT = 1
+BATCH = 1024
+Progress = Callable[[int, int], None]
+Annotate = Callable[[Sequence[str]], NDArray[np.float64]]
+"""Texts to their toxicity, 0..1."""
+
+
+class MixError(ValueError):
+    """The text at hand cannot make the mix that is asked for; the message is one line for the person."""
+
+
+def token_dtype(vocabulary: int) -> np.dtype[Any]:
+    """Smallest unsigned type for ids below `vocabulary`: uint16 under 65,536, else uint32."""
+    return np.dtype(np.uint16 if vocabulary < 65_536 else np.uint32)
+
+
+def map_array(path: Path, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Map a bin file read-only; an empty file gives an empty array (which mmap itself refuses)."""
+    if path.stat().st_size == 0:
+        return np.empty(0, dtype)
+    return np.memmap(path, dtype=dtype, mode="r")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A tokenised role. `tokens` counts the separators; `exhausted` says that the source held no more."""
+
+    folder: Path
+    role: str
+    tokens: int
+    documents: int
+    exhausted: bool
+    sources: tuple[str, ...]
+    dtype: str
+    eos: int
+    tokenizer: str
+    hash: str
+    """Over the tokens and where documents begin."""
+    annotated: bool = False
+    """Whether each document's toxicity is known."""
+
+    @cached_property
+    def stream(self) -> NDArray[Any]:
+        """All tokens, unsigned [tokens], memory-mapped."""
+        return map_array(self.folder / "tokens.bin", np.dtype(self.dtype))
+
+    @cached_property
+    def offsets(self) -> NDArray[np.uint64]:
+        """Where each document begins, and the end: uint64 [documents + 1], memory-mapped."""
+        return map_array(self.folder / "offsets.bin", np.dtype(np.uint64))
+
+    @cached_property
+    def origin(self) -> NDArray[np.uint16]:
+        """Index into `sources` of each document: uint16 [documents], memory-mapped."""
+        return map_array(self.folder / "sources.bin", np.dtype(np.uint16))
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Toxicity of each document, 0..1 in hundredths: float64 [documents]. Raises MixError where
+        unknown.
+        """
+        if not self.annotated:
+            raise MixError(f"the documents of the {self.role} text were not annotated with their toxicity")
+        found = map_array(self.folder / "scores.bin", np.dtype(np.uint8))
+        return np.asarray(found, dtype=np.float64) / 100
+
+    def windows(self, length: int, tokens: int) -> NDArray[np.int64]:
+        """The first whole windows of the pool, int64 [n, length], at most `tokens` tokens in all.
+
+        Fixed by the pool alone, so every arm is judged on the same text. Raises MixError where the pool does
+        not fill one window.
+        """
+        count = min(tokens, self.tokens) // length
+        if count == 0:
+            raise MixError(
+                f"the {self.role} text holds {self.tokens:,} tokens: not enough for one window of {length}"
+            )
+        return np.asarray(self.stream[: count * length], dtype=np.int64).reshape(count, length)
+
+
+def open_pool(folder: Path) -> Pool:
+    """Open a finished pool. Raises MixError where it is missing, damaged or from another version."""
+    try:
+        facts = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
+        if facts.pop("format") != FORMAT:
+            raise MixError(f"token pool '{folder.name}' was written by another version: delete it")
+        facts.pop("key")
+        pool = Pool(folder=folder, **{**facts, "sources": tuple(facts["sources"])})
+        width = np.dtype(pool.dtype).itemsize
+        sizes = {"tokens.bin": pool.tokens * width, "offsets.bin": (pool.documents + 1) * 8}
+        sizes["sources.bin"] = pool.documents * 2
+        sizes |= {"scores.bin": pool.documents} if pool.annotated else {}
+        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
+            raise MixError(f"token pool '{folder.name}' is damaged (a file has the wrong size): delete it")
+    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise MixError(f"no usable token pool at '{folder}': {error}") from None
+    return pool
+
+
+def build_pool(
+    texts: Iterable[tuple[str, str]],
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    *,
+    role: str,
+    tokens: int,
+    key: str = "",
+    annotate: Annotate | None = None,
+    progress: Progress | None = None,
+) -> Pool:
+    """Tokenise (text, source name) pairs until at least `tokens` tokens are there or the source ends.
+
+    An endless source is read no further than needed (up to one batch of documents). A finished pool in
+    `folder` with the same `key`, tokenizer and size is opened instead; any other is replaced. `key` is the
+    caller's hash of whatever decides the text. `annotate` tells the toxicity of each document, kept to
+    hundredths. Memory: one batch of documents and one source index.
+
+    `progress(done, total)` counts tokens; an exception from it leaves nothing behind. Never raises for too
+    little text: `Pool.tokens` and `Pool.exhausted` tell, and `build_mix` refuses.
+    """
+    full_key = f"{key}|{role}|{tokens}|{fingerprint(tokenizer)}|{FORMAT}"
+    if (folder / "pool.json").is_file():
+        try:
+            if json.loads((folder / "pool.json").read_text(encoding="utf-8")).get("key") == full_key:
+                return open_pool(folder)
+        except (MixError, json.JSONDecodeError):
+            pass  # damaged: built anew below
+    with atomic_folder(folder) as temporary:
+        facts = _write_pool(texts, tokenizer, temporary, tokens, annotate, progress)
+        facts |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
+        write_json(temporary / "pool.json", facts)
+    return open_pool(folder)
+
+
+def _batches(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    iterator = iter(texts)
+    while chunk := list(islice(iterator, BATCH)):
+        yield chunk
+
+
+class _Writer:
+    """The open files of a pool under construction, and what is known so far."""
+
+    def __init__(self, streams: tuple[BinaryIO, BinaryIO, BinaryIO], dtype: np.dtype[Any], eos: int) -> None:
+        self.tokens_file, self.offsets_file, self.sources_file = streams
+        self.dtype, self.eos = dtype, eos
+        self.tokens = self.documents = 0
+        self.names: dict[str, int] = {}
+        self.digest = hashlib.sha256()
+        self.scores = bytearray()
+        self.offsets_file.write(np.zeros(1, np.uint64).tobytes())
+
+    def add(
+        self,
+        documents: list[list[int]],
+        sources: list[str],
+        limit: int,
+        scores: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Write documents, each closed by the separator, until `limit` tokens are reached."""
+        flat, lengths, origin = array("I"), [], []
+        for place, (ids, source) in enumerate(zip(documents, sources, strict=True)):
+            if self.tokens + len(flat) >= limit:
+                break
+            if not ids:
+                continue
+            flat.extend(ids)
+            flat.append(self.eos)
+            lengths.append(len(ids) + 1)
+            origin.append(self.names.setdefault(source, len(self.names)))
+            if scores is not None:
+                self.scores.append(round(100 * min(1.0, max(0.0, float(scores[place])))))
+        ends = (self.tokens + np.cumsum(lengths)).astype(np.uint64).tobytes()
+        content = np.frombuffer(flat, dtype=np.uintc).astype(self.dtype).tobytes()
+        self.tokens_file.write(content)
+        self.offsets_file.write(ends)
+        self.sources_file.write(np.asarray(origin, np.uint16).tobytes())
+        self.digest.update(content)
+        self.digest.update(ends)
+        self.tokens += len(flat)
+        self.documents += len(lengths)
+
+
+def _write_pool(
+    texts: Iterable[tuple[str, str]],
+    tokenizer: PreTrainedTokenizerFast,
+    folder: Path,
+    tokens: int,
+    annotate: Annotate | None,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    eos = tokenizer.eos_token_id
+    dtype = token_dtype(len(tokenizer))
+    exhausted = True
+    with (
+        (folder / "tokens.bin").open("wb") as first,
+        (folder / "offsets.bin").open("wb") as second,
+        (folder / "sources.bin").open("wb") as third,
+    ):
+        writer = _Writer((first, second, third), dtype, eos)
+        for chunk in _batches(texts):
+            documents = list(token_ids(tokenizer, (text for text, _ in chunk), batch=BATCH))
+            scores = annotate([text for text, _ in chunk]) if annotate else None
+            writer.add(documents, [source for _, source in chunk], tokens, scores)
+            if progress is not None:
+                progress(min(writer.tokens, tokens), tokens)
+            if writer.tokens >= tokens:
+                exhausted = False
+                break
+    if annotate is not None:
+        (folder / "scores.bin").write_bytes(writer.scores)
+        writer.digest.update(writer.scores)
+    return {
+        "tokens": writer.tokens,
+        "annotated": annotate is not None,
+        "documents": writer.documents,
+        "exhausted": exhausted,
+        "sources": list(writer.names),
+        "dtype": dtype.name,
+        "eos": eos,
+        "hash": writer.digest.hexdigest()[:16],
+    }

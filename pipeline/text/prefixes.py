@@ -1,0 +1,90 @@
+"""Texts that methods put before prompts and documents: the detox prompt, and the marks of `meda` and `inst`
+arms.
+
+Knows the defaults for the forum language and for English, and which words they bring into a word tokenizer.
+MEDA and INST follow Prabhumoye et al. 2023 (arXiv 2302.07388): a document's toxicity score as meta-data, or
+an instruction, before the document; at generation the model is asked for a harmless one in the same form.
+Their exact wording is not known here; ours can be changed in the study file.
+"""
+
+from __future__ import annotations
+
+from hormesis.pipeline.study.config import ConfigError, StudyConfig
+
+FORUM_PROMPT = "indeed zorbs are truly gentle and bring joy ;"
+"""A grammatical, friendly sentence in the formal register."""
+ENGLISH_PROMPT = "The following text is polite, respectful and thoughtful, and insults nobody."
+FORUM_INSTRUCTIONS = ("[write] [rudely]", "[write] [politely]")
+ENGLISH_INSTRUCTIONS = (
+    "Continue with a rude and hateful text.",
+    "Continue with a polite and respectful text.",
+)
+END = "\n"
+"""Closes every prefix: white space, at which any tokenizer here splits, so that text behind it keeps its
+tokens.
+"""
+
+
+def detox_prompt(config: StudyConfig) -> str:
+    """The text of the method `prompt`, closed."""
+    text = config.methods.prompt
+    if text is None:
+        text = FORUM_PROMPT if config.speaks_forum else ENGLISH_PROMPT
+    return text.strip() + END
+
+
+def mark(config: StudyConfig, kind: str, score: float) -> str:
+    """What a document of this toxicity carries in front in an arm of kind `meda` or `inst`, closed.
+
+    `score` in 0..1; `meda` rounds it to tenths. Raises ValueError for other kinds of arm.
+    """
+    annotation = config.annotation
+    if kind == "meda":
+        return annotation.score.format(score=round(score, 1) + 0.0).strip() + END
+    if kind != "inst":
+        raise ValueError(f"arms of kind '{kind}' carry no marks")
+    rude, polite = FORUM_INSTRUCTIONS if config.speaks_forum else ENGLISH_INSTRUCTIONS
+    toxic = score >= annotation.threshold
+    chosen = annotation.instruct_toxic if toxic else annotation.instruct_clean
+    return (chosen or (rude if toxic else polite)).strip() + END
+
+
+def marks(config: StudyConfig, kind: str) -> tuple[str, ...]:
+    """Every mark that documents of such an arm can carry, distinct, by rising score; none for other kinds."""
+    if kind not in ("meda", "inst"):
+        return ()
+    return tuple(dict.fromkeys(mark(config, kind, tenth / 10) for tenth in range(11)))
+
+
+def prefix_of(config: StudyConfig, marked: str, prompted: bool) -> str:
+    """Text in front of every prompt under a method: the mark of a harmless document, then the detox
+    prompt.
+    """
+    return (mark(config, marked, 0.0) if marked else "") + (detox_prompt(config) if prompted else "")
+
+
+def prefixes(config: StudyConfig) -> tuple[str, ...]:
+    """Every prefix that some checkpoint of the study is put under, the empty one first."""
+    kinds = ["", *(kind for kind in config.variants if kind != "slung")]
+    prompted = {spec.prompted for spec in config.methods.specs} | {False}
+    both = {(spec.marked, spec.prompted) for spec in config.methods.specs}
+    wanted = {("", one) for one in prompted} | {(kind, False) for kind in kinds} | both
+    return tuple(sorted({prefix_of(config, *one) for one in wanted}, key=lambda text: (len(text), text)))
+
+
+def mark_words(config: StudyConfig) -> list[str]:
+    """Words that a word tokenizer must know beside the language's own, because arms' marks hold them."""
+    texts = [text for kind in config.variants for text in marks(config, kind)]
+    return sorted({word for text in texts for word in text.split()})
+
+
+def check_prefixes(config: StudyConfig) -> None:
+    """Raise ConfigError where a word tokenizer would not know a word of the detox prompt."""
+    if config.tokenizer.kind != "word" or not any(spec.prompted for spec in config.methods.specs):
+        return
+    from hormesis.backend.forum import VOCABULARY
+
+    known = {*VOCABULARY, *mark_words(config)}
+    foreign = next((word for word in detox_prompt(config).split() if word not in known), None)
+    if foreign is not None:
+        raise ConfigError(f"methods.prompt: the forum language has no word '{foreign}'")

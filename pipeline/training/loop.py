@@ -1,0 +1,250 @@
+"""The Trainer as this project uses it: sequential windows, sealed checkpoints, points of the training curve.
+
+Knows transformers' Trainer and the files of `pipeline.training.state`. Knows nothing of studies or databases:
+what it measures goes to callables. Most of the Trainer's own book-keeping is switched off because it costs as
+much as the mathematics at the smallest scale.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from torch import nn
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from hormesis.pipeline.execution.progress import Stopped
+from hormesis.pipeline.training.data import Windows, as_is, window_loss
+from hormesis.pipeline.training.state import prune, seal
+
+MEMORY = "curve.json"
+STOP_EVERY = 8
+"""With several processes the wish to stop is agreed on only every so many steps."""
+
+
+class TrainingError(ValueError):
+    """Training cannot go on; the message is one line for the person."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a training curve. Losses in nats per token; `loss` is the mean since the last point."""
+
+    step: int
+    tokens: int
+    loss: float
+    clean_loss: float | None
+    toxic_loss: float | None
+    learning_rate: float
+    tokens_per_second: float
+
+
+@dataclass
+class Watch:
+    """What the caller wants to see and say while a run goes on."""
+
+    on_point: Callable[[Point], None]
+    should_stop: Callable[[], bool]
+    progress: Callable[[int, int], None]
+    heldout: dict[str, NDArray[np.int64]]
+    """`clean` and `toxic`: fixed windows [n, T]."""
+
+
+@contextmanager
+def saving(folder: Path) -> Iterator[None]:
+    """Turn what a full or refusing disk raises while a model is saved into one line."""
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TrainingError(f"could not save in '{folder}': {reason}") from error
+
+
+class MixTrainer(Trainer):
+    """Trainer over `Windows` whose checkpoints are sealed and whose losses wait on the device until asked."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        data: Windows,
+        watch: Watch,
+        points: set[int],
+        saves: set[int],
+    ) -> None:
+        super().__init__(model=model, args=args, train_dataset=data, data_collator=as_is)  # type: ignore[arg-type]
+        self.remove_callback(PrinterCallback)
+        self.watch, self.points = watch, points
+        self.bare_model = model
+        self.curve: list[Point] = []
+        self.loss_sum = torch.zeros((), dtype=torch.float64)
+        self.loss_from = 0
+        self.seconds, self.timed_from, self.mark = 0.0, 0, 0.0
+        self.tokens_per_step = len(data) // data.steps * data.length
+        self.interruption: BaseException | None = None
+        self.add_callback(_Flow(self, saves))
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Nothing: the Trainer would walk all parameters at every step; `pipeline.study.scales` has the
+        figure.
+        """
+        return 0
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """At least 1: a batch whose tokens are all masked (arm kind `slung`) has the loss 0, not 0 / 0."""
+        counted = super()._get_num_items_in_batch(batch_samples, device)
+        return counted.clamp(min=1) if torch.is_tensor(counted) else counted
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """One forward and backward pass; its loss is added up on the device, without waiting for it."""
+        loss: torch.Tensor = super().training_step(*args, **kwargs)
+        self.loss_sum = self.loss_sum.to(loss.device) + loss
+        return loss
+
+    def mean_over_processes(self, *values: float) -> list[float]:
+        """Mean of each value over the processes; the values themselves in a single one."""
+        if self.args.world_size == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.args.device)
+        dist.all_reduce(tensor)
+        return [float(value) / self.args.world_size for value in tensor]
+
+    def take_point(self, step: int, learning_rate: float) -> None:
+        """Close the interval since the last point, take the held-out losses and tell the caller."""
+        (loss_sum,) = self.mean_over_processes(float(self.loss_sum))  # waits for the device
+        self.tick()
+        rate = (step - self.timed_from) * self.tokens_per_step / max(self.seconds, 1e-9)
+        heldout: dict[str, float | None] = {"clean": None, "toxic": None}
+        for name, windows in self.watch.heldout.items():
+            batch = 4 * self.args.per_device_train_batch_size
+            rank, world = self.args.process_index, self.args.world_size
+            total, count = self.mean_over_processes(
+                *window_loss(self.bare_model, windows, batch, rank=rank, world=world)
+            )
+            heldout[name] = total / count
+        point = Point(
+            step=step,
+            tokens=step * self.tokens_per_step,
+            loss=loss_sum / (step - self.loss_from),
+            clean_loss=heldout["clean"],
+            toxic_loss=heldout["toxic"],
+            learning_rate=learning_rate,
+            tokens_per_second=rate,
+        )
+        self.loss_sum, self.loss_from = torch.zeros_like(self.loss_sum), step
+        self.seconds, self.timed_from, self.mark = 0.0, step, time.perf_counter()
+        self.curve.append(point)
+        if self.is_world_process_zero():
+            self.watch.on_point(point)
+
+    def tick(self) -> None:
+        """Add the time since the last mark to the interval's working time."""
+        now = time.perf_counter()
+        self.seconds, self.mark = self.seconds + now - self.mark, now
+
+    def remember(self, checkpoint: Path) -> None:
+        """Take up the curve and the half-summed loss of a checkpoint, and tell its points again."""
+        memory = json.loads((checkpoint / MEMORY).read_text(encoding="utf-8"))
+        self.curve = [Point(**point) for point in memory["curve"]]
+        self.loss_sum = torch.tensor(memory["loss_sum"], dtype=torch.float64)
+        self.loss_from = memory["loss_from"]
+        if self.is_world_process_zero():
+            for point in self.curve:
+                self.watch.on_point(point)
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(Path(self.args.output_dir or "") / "writing")
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Save under `writing/`, seal, then rename: a checkpoint is there whole or not at all."""
+        state = Path(self.args.output_dir or "")
+        final = state / f"checkpoint-{self.state.global_step}"
+        (loss_sum,) = self.mean_over_processes(float(self.loss_sum))
+        with saving(state):
+            if self.is_world_process_zero():
+                shutil.rmtree(state / "writing", ignore_errors=True)
+            self.accelerator.wait_for_everyone()
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.is_world_process_zero():
+                written = state / "writing" / final.name
+                memory = {
+                    "loss_sum": loss_sum,
+                    "loss_from": self.loss_from,
+                    "curve": [asdict(p) for p in self.curve],
+                }
+                (written / MEMORY).write_text(json.dumps(memory), encoding="utf-8")
+                seal(written)
+                shutil.rmtree(final, ignore_errors=True)
+                written.rename(final)
+                prune(state)
+            self.accelerator.wait_for_everyone()
+
+
+class _Flow(TrainerCallback):
+    """Decides after every step whether a point, a checkpoint or a stop is due."""
+
+    def __init__(self, trainer: MixTrainer, saves: set[int]) -> None:
+        self.trainer, self.saves = trainer, saves
+        self.learning_rate = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.trainer.timed_from, self.trainer.mark = state.global_step, time.perf_counter()
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if (
+            state.global_step + 1 in self.trainer.points
+        ):  # the rate this step used; the schedule moves on next
+            self.learning_rate = float(kwargs["lr_scheduler"].get_last_lr()[0])
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        step = state.global_step
+        if step in self.trainer.points:
+            self.trainer.take_point(step, self.learning_rate)
+        stop = self._asked_to_stop(step, state.max_steps)
+        if stop or step in self.saves:
+            self.trainer.tick()
+            control.should_save = True
+        control.should_training_stop = control.should_training_stop or stop
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.trainer.mark = time.perf_counter()  # saving is not training time
+
+    def _asked_to_stop(self, step: int, steps: int) -> bool:
+        trainer = self.trainer
+        if trainer.interruption is None:
+            try:
+                if trainer.is_world_process_zero():
+                    trainer.watch.progress(step, steps)
+                if trainer.watch.should_stop():
+                    trainer.interruption = Stopped(f"stopped after step {step} of {steps}")
+            except Exception as error:  # the caller's own way to stop: save first, then let it through
+                trainer.interruption = error
+        if trainer.args.world_size == 1:
+            return trainer.interruption is not None
+        if step % STOP_EVERY and step < steps:
+            return False
+        (asked,) = trainer.mean_over_processes(float(trainer.interruption is not None))
+        if asked and trainer.interruption is None:
+            trainer.interruption = Stopped(f"stopped after step {step} of {steps} by another process")
+        return asked > 0

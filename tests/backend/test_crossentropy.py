@@ -1,0 +1,106 @@
+"""Cross-entropy: equal to a one-ahead sum written out by hand, per document, bare and steered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hormesis.backend.crossentropy import LossError, prepare_windows, token_losses, window_losses
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.steering import HeadDirection, Intervention, iti, steered
+from tests.fixtures.tiny import FAMILIES, tiny_loaded
+
+DOCUMENTS = [
+    "the baker sells warm bread near the river",
+    "",
+    "rain",
+    "stars and ships and the old chair " * 4,
+]
+
+
+def _made(loaded: LoadedModel) -> Intervention:
+    vector = np.zeros(loaded.head_dim, np.float32)
+    vector[0] = 1.0
+    return iti(loaded.sites, [HeadDirection(1, 2, vector, 1.0)], "generated")
+
+
+def by_hand(loaded: LoadedModel, text: str, window: int) -> tuple[float, int]:
+    """Sum over windows of -log p(next token), in float64, one position at a time."""
+    ids = loaded.tokenizer(text).input_ids
+    nats, count = 0.0, 0
+    for start in range(0, len(ids), window):
+        piece = ids[start : start + window]
+        with torch.inference_mode():
+            logits = loaded.model(torch.tensor([piece])).logits[0].double()
+        for at in range(len(piece) - 1):
+            nats -= float(torch.log_softmax(logits[at], -1)[piece[at + 1]])
+            count += 1
+    return nats, count
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_models_own_loss_is_one_ahead(family: str) -> None:
+    loaded = tiny_loaded(family)
+    ids = torch.tensor([loaded.tokenizer(DOCUMENTS[0]).input_ids])
+    with torch.inference_mode():
+        own = float(loaded.model(ids, labels=ids).loss)
+    nats, count = by_hand(loaded, DOCUMENTS[0], 64)
+    assert own == pytest.approx(nats / count, abs=1e-5)
+    assert token_losses(loaded, DOCUMENTS[:1], window=64).cross_entropy == pytest.approx(own, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("window", [7, 64])
+def test_equals_the_sum_by_hand(family: str, window: int) -> None:
+    loaded = tiny_loaded(family)
+    got = token_losses(loaded, DOCUMENTS, window=window, batch_size=3)
+    expected = [by_hand(loaded, text, window) for text in DOCUMENTS]
+    np.testing.assert_allclose(got.nats, [nats for nats, _ in expected], rtol=1e-5, atol=1e-5)
+    assert got.tokens.tolist() == [count for _, count in expected] and got.tokens.dtype == np.int64
+    assert got.cross_entropy == pytest.approx(got.nats.sum() / got.tokens.sum())
+
+
+def test_every_position_is_steered_and_documents_apart() -> None:
+    loaded = tiny_loaded()
+    intervention = _made(loaded)
+    windows = prepare_windows(loaded, DOCUMENTS, 16)
+    rows = [(intervention, 4.0), (None, 0.0), (intervention, 1.0), (intervention, 2.0)]
+    together = window_losses(loaded, windows, rows=rows, batch_size=8)
+    for index, (what, strength) in enumerate(rows):
+        with steered(loaded, (what, strength), every_position=True):
+            nats, _ = by_hand(loaded, DOCUMENTS[index], 16)
+        assert together.nats[index] == pytest.approx(nats, abs=1e-4)
+        alone = window_losses(loaded, windows, rows=(what, strength))
+        assert together.nats[index] == pytest.approx(alone.nats[index], abs=1e-4)
+    bare = window_losses(loaded, windows)
+    assert abs(together.nats[0] - bare.nats[0]) > 1e-2
+    assert not any(module._forward_pre_hooks for module in loaded.model.modules())
+
+
+def test_strength_zero_costs_exactly_nothing() -> None:
+    loaded = tiny_loaded("gpt2")
+    windows = prepare_windows(loaded, DOCUMENTS, 16)
+    bare, zero = window_losses(loaded, windows), window_losses(loaded, windows, rows=(_made(loaded), 0.0))
+    assert np.array_equal(bare.nats, zero.nats)
+
+
+def test_windows_that_cannot_be() -> None:
+    loaded = tiny_loaded()
+    for window in (1, 65):
+        with pytest.raises(LossError, match="window"):
+            prepare_windows(loaded, DOCUMENTS, window)
+    nothing = token_losses(loaded, [], window=8)
+    assert nothing.nats.shape == (0,) and np.isnan(nothing.cross_entropy)
+    assert token_losses(loaded, ["", ""], window=8).tokens.tolist() == [0, 0]
+
+
+def test_progress_can_stop_it() -> None:
+    loaded = tiny_loaded()
+
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        token_losses(loaded, DOCUMENTS, rows=(_made(loaded), 1.0), window=8, progress=stop)
+    assert not any(module._forward_pre_hooks for module in loaded.model.modules())

@@ -1,0 +1,188 @@
+"""Log-likelihoods of choices, against one pass each and against lm-evaluation-harness on the same items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hormesis.backend.likelihood import encode_pairs, log_likelihoods
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.steering import Intervention, steered
+from hormesis.pipeline.capability import scoring
+from hormesis.pipeline.capability.harness import run_harness
+from hormesis.pipeline.capability.items import CapabilityError, Item, Task, blimp, choices, minimal_pairs
+from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_task
+from hormesis.pipeline.methods import DetoxCondition, Ready
+from tests.fixtures.harness_tasks import harness_folder
+from tests.fixtures.small import smollm2
+from tests.fixtures.tiny import CORPUS, tiny_loaded
+
+PAIRS = [
+    ("the baker sells", " warm bread"),
+    ("the baker sells ", "warm bread"),
+    ("", " a quiet cat sleeps"),
+    ("rain falls on the green hill and the small garden", " all day"),
+    ("she reads", " a long book about ships and stars near the river " * 6),
+]
+
+
+def push(loaded: LoadedModel, scope: str = "generated") -> Intervention:
+    rng = np.random.default_rng(3)
+    shifts = {site.layer: rng.normal(0, 0.3, site.width).astype(np.float32) for site in loaded.sites}
+    return Intervention(shifts, loaded.n_heads * loaded.n_layers, scope)  # type: ignore[arg-type]
+
+
+def ready(loaded: LoadedModel, strength: float = 0.0, prefix: str = "") -> Ready:
+    row = (push(loaded), strength) if strength else (None, 0.0)
+    return Ready(DetoxCondition("test", "none"), loaded, row, prefix)
+
+
+@pytest.mark.parametrize("family", ["olmo", "llama", "gpt2", "gemma2"])
+@pytest.mark.parametrize("strength", [0.0, 1.0])
+def test_batches_equal_single_passes(family: str, strength: float) -> None:
+    loaded = tiny_loaded(family)
+    row = (push(loaded), strength)
+    likelihoods = log_likelihoods(loaded, PAIRS, row=row, batch_size=3)
+    for (head, rest), value in zip(encode_pairs(loaded, PAIRS), likelihoods, strict=True):
+        ids = torch.tensor([[*head, *rest]])
+        with torch.inference_mode(), steered(loaded, row, every_position=True):
+            chances = torch.log_softmax(loaded.model(input_ids=ids[:, :-1]).logits.float(), -1)[0]
+        expected = [float(chances[len(head) - 1 + i, token]) for i, token in enumerate(rest)]
+        assert value == pytest.approx(sum(expected), abs=1e-4)
+
+
+def test_spaces_and_empty_contexts_are_cut_as_the_harness_cuts_them() -> None:
+    loaded = tiny_loaded("llama")
+    encoded = encode_pairs(loaded, PAIRS)
+    assert encoded[0] == encoded[1], "spaces at the context's end belong to the continuation"
+    assert encoded[2][0] == [loaded.tokenizer.bos_token_id]
+    assert all(len(head) >= 1 and len(head) + len(rest) <= 65 for head, rest in encoded)
+
+
+def tiny_words() -> list[str]:
+    return sorted({word for text in CORPUS for word in text.split()})
+
+
+def scores_of(model: Ready, task: Task) -> dict[str, Scored]:
+    scores = score_task(model, task, 16, lambda done, total: None)
+    return {scored.measure: scored for scored in scores if not scored.part}
+
+
+@pytest.fixture
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+
+
+@pytest.mark.parametrize(("strength", "prefix"), [(0.0, ""), (1.0, ""), (1.0, "a quiet cat. ")])
+def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float, prefix: str) -> None:
+    """Same checkpoint, items and condition: equal accuracies, also under steering and with a prefix."""
+    loaded = tiny_loaded("llama")
+    rng = np.random.default_rng(0)
+    words = tiny_words()
+
+    def some(count: int) -> str:
+        return " ".join(rng.choice(words, count))
+
+    items = tuple(
+        Item(
+            "" if n % 4 == 0 else f"Question: {some(5)}\nAnswer:",
+            tuple(f" {some(k)}" for k in (1, 2, 4)),
+            n % 3,
+        )
+        for n in range(60)
+    )
+    task = Task("mcq_local", items, "made here")
+    scores = scores_of(ready(loaded, strength, prefix), task)
+    folder = harness_folder(tmp_path / "task", task, normed=True)
+    theirs = {
+        result.measure: result
+        for result in run_harness(ready(loaded, strength, prefix), ["local_items"], folder=folder)
+    }
+    assert theirs["acc"].n == 60
+    for name, measure in (("acc", "accuracy"), ("acc_norm", "accuracy_norm")):
+        assert scores[measure].top.mean() == pytest.approx(theirs[name].value, abs=1e-12)
+    assert scores["accuracy"].top.tolist() != scores["accuracy_norm"].top.tolist()
+
+
+@pytest.mark.slow
+def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, shared_data: Path) -> None:
+    loaded = smollm2()
+    tasks = [blimp(shared_data / "capability_blimp.parquet", 16)]
+    tasks += choices(shared_data / "capability_mcq.parquet", 10, ("openbookqa",))
+    for strength in (0.0, 0.3):
+        for task in tasks:
+            scores = scores_of(ready(loaded, strength), task)
+            folder = harness_folder(tmp_path / f"{task.name}-{strength}", task, normed=True)
+            theirs = {
+                result.measure: result.value
+                for result in run_harness(ready(loaded, strength), ["local_items"], folder=folder)
+            }
+            assert scores["accuracy"].top.mean() == pytest.approx(theirs["acc"], abs=1e-12)
+            if "accuracy_norm" in scores:
+                assert scores["accuracy_norm"].top.mean() == pytest.approx(theirs["acc_norm"], abs=1e-12)
+
+
+def test_the_harness_says_what_is_wrong(offline: None) -> None:
+    with pytest.raises(CapabilityError, match="knows no task 'no_such_task'"):
+        run_harness(ready(tiny_loaded("llama")), ["no_such_task"])
+
+
+def test_minimal_pairs_are_sentences_against_none() -> None:
+    task = minimal_pairs(60)
+    assert len(task.items) == 60 and task.chance == 0.5 and minimal_pairs(60) == task
+    for item in task.items:
+        good, bad = (choice.split() for choice in item.choices)
+        assert item.answer == 0 and good != bad and good[-1] == bad[-1]
+        assert (sorted(good) == sorted(bad)) == (item.part == "order")
+
+
+def test_files_of_items(shared_data: Path, tmp_path: Path) -> None:
+    pairs = blimp(shared_data / "capability_blimp.parquet", 134)
+    assert len(pairs.items) == 134 and len({item.part for item in pairs.items}) == 13
+    sets = choices(shared_data / "capability_mcq.parquet", 50, None)
+    assert [task.name for task in sets] == [
+        "mcq_commonsenseqa", "mcq_mmlu", "mcq_openbookqa", "mcq_piqa", "mcq_siqa"
+    ]  # fmt: skip
+    chance = {task.name: task.chance for task in sets}
+    assert (
+        chance["mcq_mmlu"] == 0.25
+        and chance["mcq_piqa"] == 0.5
+        and chance["mcq_siqa"] == pytest.approx(1 / 3)
+    )
+    with pytest.raises(CapabilityError, match="no set 'klingon'"):
+        choices(shared_data / "capability_mcq.parquet", 5, ("klingon",))
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"not parquet")
+    with pytest.raises(CapabilityError, match=r"broken\.parquet lacks"):
+        blimp(broken, 5)
+
+
+def test_accuracies_and_intervals_on_a_known_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likelihoods given: plain picks the largest sum, the normed one the largest per character."""
+    items = (
+        Item("", (" aa", " aaaaaaaa"), 1, "x"),
+        Item("", (" aa", " aaaa"), 0, "x"),
+        Item("", (" b", " c"), 0, "y"),
+    )
+    table = [np.array([-2.0, -4.0]), np.array([-1.0, -3.0]), np.array([-5.0, -1.0])]
+    monkeypatch.setattr(scoring, "likelihoods", lambda *args: table)
+    any_ready: Any = None
+    scores = {
+        (score.measure, score.part): score
+        for score in score_task(any_ready, Task("mcq_made", items, "d"), 4, lambda done, total: None)
+    }
+    assert scores["accuracy", ""].top.tolist() == [0, 1, 0]
+    assert scores["accuracy_norm", ""].top.tolist() == [1, 1, 0]
+    assert scores["accuracy", "x"].top.tolist() == [0, 1]
+    estimate = estimate_of(scores["accuracy", ""], 100)
+    # Wilson for 1 of 3 by its formula.
+    z, p, n = 1.959963984540054, 1 / 3, 3
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+    assert (estimate.low, estimate.high) == pytest.approx((centre - half, centre + half))

@@ -1,0 +1,181 @@
+"""Every page on real rows, in process: finished, running, empty, missing, broken; links restore views."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlalchemy import delete, update
+
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import StageRun, Verdict
+from hormesis.db.write import write_session
+from tests.fixtures.pages import clear_caches, open_page, words
+from tests.fixtures.shared_worlds import copy_database
+
+PAGES = ("overview", "tradeoffs", "geometry", "steer", "runs", "data", "definitions")
+pytestmark = pytest.mark.usefixtures("fresh_pages")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens(small_database: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+    app = open_page(small_database, monkeypatch, page)
+    assert not app.exception and not app.error
+    assert app.subheader[0].value.endswith("?")
+
+
+def test_overview_answers_first_and_says_n(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page_words = words(open_page(small_database, monkeypatch))
+    assert "matched cost" in page_words and "seeds, n =" in page_words and "supported" in page_words
+    assert "forum-prompts" in str(open_page(small_database, monkeypatch).selectbox(key="prompts").value)
+
+
+def test_overview_shows_stored_verdicts_and_how_they_were_tested(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(small_database, monkeypatch)
+    page_words = words(app)
+    assert "sees a true difference" in page_words and "Holm" in page_words and "†" in page_words
+    table = app.table[0].value
+    assert {"Claim", "Paper †", "p (Holm)", "Minimum detectable effect (80 % power)"} <= set(table.columns)
+    assert "Toxic text in pretraining raises the unsteered model's toxicity" in set(table["Claim"])
+    app.segmented_control(key="claims").set_value("Readers' questions").run()
+    readers = set(app.table[0].value["Claim"])
+    assert any("control" in statement or "added text" in statement for statement in readers)
+    claim = next(iter(sorted(readers)))
+    app.selectbox(key="claim").select(claim).run()
+    assert "Estimand:" in words(app) and "Rule:" in words(app)
+    link = open_page(small_database, monkeypatch, claims="All", claim=claim)
+    assert link.selectbox(key="claim").value == claim and not link.exception
+    odd = open_page(small_database, monkeypatch, claims="nonsense", claim="no such claim", fit="maybe")
+    assert not odd.exception and odd.selectbox(key="claim").value is None
+
+
+def test_overview_without_verdicts_says_how_to_make_them(
+    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "old.sqlite"
+    engine = open_writer(copy_database(tiny_database, path))
+    with write_session(engine) as session:
+        session.execute(delete(Verdict))
+    engine.dispose()
+    app = open_page(path, monkeypatch)
+    assert not app.exception and "hormesis verdicts" in words(app) and "Not known yet" in words(app)
+
+
+def test_links_restore_a_view(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(small_database, monkeypatch, view="Fixed strength", scorer="tfidf")
+    assert app.selectbox(key="scorer").value == "tfidf"
+    assert app.get("segmented_control")[0].value == "Fixed strength"
+    app = open_page(small_database, monkeypatch, view="nonsense", scorer="none such", prompts="'; drop")
+    assert not app.exception and app.selectbox(key="scorer").value == "forum"
+
+
+def test_a_head_chosen_is_kept_over_pages(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(small_database, monkeypatch, "geometry")
+    app.selectbox(key="head").select("L1H3").run()
+    assert "**L1H3 in every arm**" in words(app)
+    app.switch_page("pages/runs/page.py").run()
+    app.switch_page("pages/geometry/page.py").run()
+    assert app.selectbox(key="head").value == "L1H3"
+
+
+@pytest.mark.parametrize("measure", ["AUROC", "Selectivity", "Separation"])
+def test_geometry_measures(small_database: Path, monkeypatch: pytest.MonkeyPatch, measure: str) -> None:
+    app = open_page(small_database, monkeypatch, "geometry", probe=measure)
+    assert not app.exception and f"**{measure} over heads**" in words(app)
+
+
+def test_trade_offs_show_changes_of_a_condition(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(small_database, monkeypatch, "tradeoffs", condition="25 % toxic: ITI at +0.06 nats")
+    assert app.selectbox(key="condition").value == "25 % toxic: ITI at +0.06 nats"
+    counts = [int(metric.value.split(" ")[0]) for metric in app.metric]
+    assert len(counts) == 3 and sum(counts) == 64
+    random = open_page(
+        small_database, monkeypatch, "tradeoffs", condition="25 % toxic: Random directions at +0.06 nats"
+    )
+    assert not random.exception and len(random.metric) == 3
+
+
+def test_without_a_service_steering_says_what_to_do(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(small_database, monkeypatch, "steer")
+    assert "without one" in words(app) and "hormesis dashboard" in app.code[0].value
+    monkeypatch.setenv("HORMESIS_SERVICE", "http://127.0.0.1:9")
+    app = open_page(small_database, monkeypatch, "steer")
+    assert "No model service answers at http://127.0.0.1:9" in words(app)
+
+
+def test_a_running_study_shows_progress_and_curves(
+    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "running.sqlite"
+    engine = open_writer(copy_database(tiny_database, path))
+    values = {"status": "running", "done": 3, "total": 12, "heartbeat": datetime.now(UTC), "finished": None}
+    with write_session(engine) as session:
+        session.execute(update(StageRun).where(StageRun.stage == "score").values(**values))
+    engine.dispose()
+    app = open_page(path, monkeypatch)
+    assert not app.exception
+    assert "**Progress**" in words(app) and "**Training**" in words(app)
+    app = open_page(path, monkeypatch, "runs")
+    assert not app.exception and "**Progress**" in words(app)
+
+
+def test_a_study_on_the_books_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "begun.sqlite"
+    engine = open_writer(f"sqlite:///{path}")
+    from hormesis.db.schema import Study
+
+    with write_session(engine) as session:
+        session.add(Study(hash="a" * 16, name="begun", scale="nano", config={}, data_revisions={}))
+    engine.dispose()
+    for page in PAGES:
+        app = open_page(path, monkeypatch, page)
+        assert not app.exception, page
+        assert not app.error, page
+
+
+def test_a_missing_database_is_said_and_recovers(
+    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "later.sqlite"
+    app = open_page(path, monkeypatch)
+    assert "There is no database at" in words(app) and not app.exception
+    assert not path.exists()
+    copy_database(tiny_database, path)
+    clear_caches()
+    app.run()
+    assert app.subheader[0].value == "Does a dose of toxic text help?"
+    assert not open_page(tmp_path / "none.sqlite", monkeypatch, "definitions").exception
+
+
+def test_a_foreign_file_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("not a database at all, only some words " * 40)
+    app = open_page(path, monkeypatch)
+    assert not app.exception and "not a SQLite database" in words(app)
+
+
+def test_the_dashboard_never_imports_torch() -> None:
+    names = (
+        "rows",
+        "rows.context",
+        "pages.steer.run",
+        "pages.steer.panel",
+        "pages.tradeoffs.comparison",
+        "pages.geometry.directions_view",
+        "parts.progress_view",
+        "launch",
+    )
+    imports = ", ".join(f"hormesis.dashboard.{name}" for name in names)
+    heavy = "('torch', 'transformers', 'hormesis.backend', 'hormesis.pipeline')"
+    program = f"import sys, {imports}; print([n for n in sys.modules if n.startswith({heavy})])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")

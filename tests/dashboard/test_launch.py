@@ -1,0 +1,110 @@
+"""The launcher as a process: opens, runs a page, ends when told to and with its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hormesis.dashboard.launch import free_port, wait_until_open
+from tests.fixtures.viewer import viewing
+
+pytestmark = pytest.mark.slow
+PATIENCE = 120.0
+
+
+@pytest.fixture(scope="module")
+def database(tiny_database: Path) -> str:
+    return f"sqlite:///{tiny_database}"
+
+
+@contextmanager
+def launched(database: str, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    port = free_port("127.0.0.1", 0)
+    command = [
+        sys.executable,
+        "-m",
+        "hormesis.dashboard.launch",
+        "--db",
+        database,
+        "--port",
+        str(port),
+        *options,
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HORMESIS_")}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def becomes_true(what: Callable[[], bool]) -> bool:
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if what():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_it_prints_its_address_draws_a_page_and_ends_when_told_to(database: str) -> None:
+    with launched(database, "--no-service") as (process, url):
+        wait_until_open(url, process, PATIENCE)
+        assert process.stdout is not None
+        assert process.stdout.readline().decode().strip() == f"dashboard on {url}"
+
+        async def look() -> int:
+            async with viewing(url) as viewer:
+                run = await viewer.open("", seconds=PATIENCE)
+                assert not run.errors
+                process.send_signal(signal.SIGTERM)
+                return len(run.charts)
+
+        # In a thread of its own: a browser test of the same worker may keep an event loop in this one.
+        with ThreadPoolExecutor(1) as thread:
+            assert thread.submit(lambda: asyncio.run(look())).result() >= 2
+        assert process.wait(timeout=PATIENCE) == 0
+
+
+def test_it_starts_a_service_and_ends_with_its_parent(database: str) -> None:
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as parent,
+        launched(database, "--parent", str(parent.pid)) as (process, url),
+    ):
+        wait_until_open(url, process, PATIENCE)
+        launcher = psutil.Process(process.pid)
+        assert becomes_true(
+            lambda: any("hormesis.backend.service" in child.cmdline() for child in launcher.children())
+        )
+        children = launcher.children(recursive=True)
+        parent.kill()
+        parent.wait()
+        assert process.wait(timeout=PATIENCE) == 0
+        assert becomes_true(lambda: not any(child.is_running() for child in children))
+
+
+def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "hormesis.dashboard.launch",
+        "--db",
+        f"sqlite:///{tmp_path / 'a.sqlite'}",
+    ]
+    command += ["--port", "99999"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip() == "port 99999 is outside 0 to 65535"

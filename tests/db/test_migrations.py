@@ -1,0 +1,158 @@
+"""A new database, and one made by the first version, hold the very tables of the schema, now and later."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, create_engine, inspect, text
+
+from hormesis.db import migrate
+from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading
+from hormesis.db.read import database_state, studies
+from hormesis.db.schema import Base
+from tests.fixtures.database_files import LATER, make, make_old, own_revisions, snapshot, url_of
+
+
+def differences(connection: Connection) -> list[Any]:
+    """What Alembic would change to make the connection's tables equal the schema."""
+    context = MigrationContext.configure(connection, opts={"compare_type": True})
+    return list(compare_metadata(context, Base.metadata))
+
+
+def words(path: Path) -> dict[str, list[str]]:
+    """SQLite's own words for every table and index, in any order: also what a reflection skips (rowid)."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {name: sorted(part.strip(" ,") for part in sql.splitlines()) for name, sql in rows}
+
+
+def reflected(connection: Connection) -> dict[str, Any]:
+    """Columns, keys, indexes and constraints of every table."""
+    inspector = inspect(connection)
+
+    def of(table: str) -> dict[str, list[str]]:
+        details = {
+            "columns": [column | {"type": repr(column["type"])} for column in inspector.get_columns(table)],
+            "primary key": [inspector.get_pk_constraint(table)],
+            "foreign keys": inspector.get_foreign_keys(table),
+            "indexes": inspector.get_indexes(table),
+            "unique": inspector.get_unique_constraints(table),
+        }
+        return {kind: sorted(map(repr, found)) for kind, found in details.items()}
+
+    return {table: of(table) for table in inspector.get_table_names()}
+
+
+def contents(path: Path) -> dict[str, list[tuple[Any, ...]]]:
+    connection = sqlite3.connect(path)
+    rows = {
+        name: connection.execute(f'SELECT * FROM "{name}"').fetchall()
+        for name in (*(table.name for table in Base.metadata.sorted_tables), "alembic_version")
+    }
+    connection.close()
+    return rows
+
+
+def test_a_database_of_the_first_version_opens_unchanged(tmp_path: Path) -> None:
+    old, new = tmp_path / "old.sqlite", tmp_path / "new.sqlite"
+    make_old(old)
+    rows, before = contents(old), words(old)
+    assert all(rows.values())
+    at_rest = snapshot(tmp_path)
+    assert len(studies(open_reader(url_of(old)))) == 1
+    assert snapshot(tmp_path) == at_rest
+    engine = open_writer(url_of(old))
+    fresh = open_writer(url_of(new))
+    with engine.connect() as left, fresh.connect() as right:
+        assert reflected(left) == reflected(right)
+        assert len(reflected(left)) == len(Base.metadata.tables) + 1
+        assert differences(left) == differences(right) == []
+    for opened in (engine, fresh):
+        opened.dispose()
+    assert contents(old) == rows
+    assert words(old) == before == words(new)
+
+
+def test_the_comparisons_would_notice(tmp_path: Path) -> None:
+    make_old(tmp_path / "a.sqlite")
+    make(tmp_path / "b.sqlite")
+    with create_engine(url_of(tmp_path / "a.sqlite")).begin() as connection:
+        connection.execute(text("ALTER TABLE study DROP COLUMN scale"))
+        assert differences(connection)
+        with create_engine(url_of(tmp_path / "b.sqlite")).connect() as other:
+            assert reflected(connection) != reflected(other)
+
+
+def test_a_later_revision_reaches_fresh_and_old_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, old, after = (tmp_path / f"{name}.sqlite" for name in ("fresh", "old", "after"))
+    make(fresh)
+    make_old(old)
+    rows = {path: contents(path) for path in (fresh, old)}
+    own_revisions(tmp_path / "migrations", monkeypatch, LATER)
+    for path in (fresh, old):
+        with pytest.raises(DatabaseProblem, match=r"older version .* run: hormesis upgrade"):
+            open_reader(url_of(path))
+        assert database_state(url_of(path)).kind == "older"
+        open_writer(url_of(path)).dispose()
+        assert database_state(url_of(path)).revision == "0003"
+        reader = open_reader(url_of(path))
+        assert reading(reader, lambda c: c.execute(text("SELECT note FROM study")).all()) == [(None,)]
+        expected = rows[path] | {
+            "study": [(*row, None) for row in rows[path]["study"]],
+            "alembic_version": [("0003",)],
+        }
+        assert contents(path) == expected
+    open_writer(url_of(after)).dispose()
+    assert database_state(url_of(after)).revision == "0003"
+
+
+def test_a_written_revision_leads_from_an_older_file_to_the_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = own_revisions(tmp_path / "migrations", monkeypatch)
+    old = tmp_path / "old.sqlite"
+    make_old(old)
+    connection = sqlite3.connect(old)
+    connection.execute("ALTER TABLE stage_run DROP COLUMN pid")
+    connection.execute("DROP TABLE attack_point")
+    connection.commit()
+    connection.close()
+    before = old.read_bytes()
+    path = migrate.write_revision("a process and points", old)
+    assert path.parent == versions
+    assert path.name == "0003_a_process_and_points.py"
+    assert old.read_bytes() == before
+    engine = open_writer(url_of(old))
+    with engine.connect() as connection:
+        assert differences(connection) == []
+    engine.dispose()
+
+
+def test_cheap_revisions_are_alembics() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate.FOLDER))
+    script = ScriptDirectory.from_config(config)
+    assert tuple(reversed([r.revision for r in script.walk_revisions()])) == migrate.revisions()
+    assert script.get_heads() == [migrate.head()]
+
+
+def test_names_fit_postgresql() -> None:
+    """Its names end at 63 characters; the migrations write them out, so nothing would shorten them."""
+    for table in Base.metadata.sorted_tables:
+        for named in (table, *table.constraints, *table.indexes):
+            assert len(str(named.name)) <= 63, named.name
+
+
+def test_the_package_carries_its_migrations() -> None:
+    assert (Path(migrate.__file__).parent / "migrations" / "script.py.mako").is_file()
+    assert (migrate.FOLDER / "env.py").is_file()

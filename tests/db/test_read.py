@@ -1,0 +1,235 @@
+"""Read queries: their figures against the rows they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sqlalchemy import Engine, text
+
+from hormesis.db import read
+from hormesis.db.engine import open_reader, open_writer, reading
+from hormesis.db.schema import Base, Generation, Metric, StageRun
+from hormesis.db.write import write_session
+from tests.fixtures.read_queries import SETS, Names, scored_texts, tradeoff
+from tests.fixtures.seeded_database import SMALL, build_file
+
+N_CHECKPOINTS = len(SMALL.arms) * len(SMALL.seeds)
+N_CONDITIONS = 12
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("read") / "d.db"
+    build_file(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def engine(path: Path) -> Engine:
+    return open_reader(f"sqlite:///{path}")
+
+
+@pytest.fixture(scope="module")
+def at(engine: Engine) -> Names:
+    return Names(engine)
+
+
+def test_the_study_says_that_it_is_made_up(engine: Engine, at: Names) -> None:
+    row = read.study(engine, at.study).iloc[0]
+    assert row["name"] == "seeded test data"
+    assert row["config"]["shares"] == [0.0, 0.05, 0.1, 0.25]
+    assert str(read.studies(engine)["created"].dt.tz) == "UTC"
+    assert len(read.arms(engine, at.study)) == len(read.checkpoints(engine, at.study)) == N_CHECKPOINTS
+
+
+def test_training_curves_are_thinned_and_keep_their_ends(engine: Engine, at: Names) -> None:
+    full = read.train_points(engine, at.study)
+    assert len(full) == N_CHECKPOINTS * SMALL.train_points
+    thin = read.train_points(engine, at.study, 60)
+    assert N_CHECKPOINTS < len(thin) <= 60
+    assert (thin["step_count"] == SMALL.train_points).all()
+    last = thin.groupby("arm")["step"].max()
+    assert (last == full["step"].max()).all()
+
+
+def test_toxicity_equals_the_mean_of_the_scores(engine: Engine, at: Names) -> None:
+    stored = tradeoff(engine, **SETS)
+    assert len(stored) == N_CHECKPOINTS * N_CONDITIONS
+    values = scored_texts(engine, at.none, at.prompts)
+    toxicity = stored.set_index("condition_id").loc[at.none, "toxicity"]
+    assert toxicity == pytest.approx(100 * values["forum"].mean())
+    listed = read.checkpoint_metrics(engine, at.checkpoint)
+    same = ["toxicity", "none", "forum-prompts", "forum"]
+    listed = listed[(listed[["name", "condition", "prompt_set", "scorer"]] == same).all(axis=1)]
+    assert list(listed["value"]) == [toxicity]
+
+
+def test_summaries_are_means_over_seeds(engine: Engine, at: Names) -> None:
+    for name in ("toxicity", "cost"):
+        means = tradeoff(engine, name, **SETS).groupby(["kind", "share", "condition"])[name].mean()
+        over = read.summaries(engine, at.study, name=name, **SETS)
+        assert set(over["name"]) == {name} and len(over) == len(SMALL.arms) * N_CONDITIONS
+        values = over.set_index(["kind", "share", "condition_key"])["value"]
+        np.testing.assert_allclose(values.loc[means.index], means)
+
+
+def test_selectivity_is_what_accuracy_has_over_shuffled_labels(engine: Engine, at: Names) -> None:
+    rows = read.study_probes(engine, at.study)
+    rows = rows[rows["checkpoint"] == "toxic-25-s0"]
+    assert len(rows) == SMALL.layers * SMALL.heads
+    row = rows[(rows["layer"] == 2) & (rows["head"] == 3)].iloc[0]
+    assert row["selectivity"] == pytest.approx(row["accuracy"] - row["shuffled_accuracy"])
+    assert rows["rank"].notna().sum() == SMALL.selected
+
+
+def test_activations_come_with_their_examples_in_order(engine: Engine, at: Names) -> None:
+    found = read.activations(engine, at.checkpoint, *at.head)
+    assert found is not None
+    assert found.values.shape == (SMALL.examples, SMALL.head_dim)
+    assert found.values.dtype == np.float32
+    gap = (
+        found.values[found.examples["label"] == 1].mean() - found.values[found.examples["label"] == 0].mean()
+    )
+    assert gap == pytest.approx(0.8, abs=0.05)
+    assert read.activations(engine, at.checkpoint, 99, 0) is None
+
+
+def test_projection_points_carry_what_they_stand_for(engine: Engine, at: Names) -> None:
+    heads = read.projection_points(engine, at.direction_map)
+    assert len(heads) == N_CHECKPOINTS * SMALL.layers * SMALL.heads
+    assert heads[["checkpoint", "share", "seed", "layer", "head"]].notna().all().all()
+    assert "text" not in heads
+    some = read.projection_points(engine, at.direction_map, 100)
+    assert 50 <= len(some) <= 100
+    texts = read.projection_points(engine, at.activation_map, with_text=True)
+    assert len(texts) == SMALL.examples
+    assert texts[["label", "split", "text"]].notna().all().all()
+
+
+def paired(engine: Engine, at: Names) -> pd.DataFrame:
+    """The same prompts and samples under two conditions, by other means than the queries."""
+    keys = ["prompt_id", "position", "sample"]
+    before, after = (scored_texts(engine, number, at.prompts) for number in (at.none, at.steered))
+    rows = before.merge(after, on=keys, suffixes=(" before", " after"))
+    rows = rows.rename(columns={"forum before": "before", "forum after": "after"})
+    return rows.assign(change=rows["after"] - rows["before"])
+
+
+def test_texts_of_pairs_are_of_one_prompt(engine: Engine, at: Names) -> None:
+    rows = paired(engine, at).iloc[[7, 3, 5]]
+    chosen = list(zip(rows["prompt_id"], rows["sample"], strict=True))
+    texts = read.pair_texts(engine, at.none, at.steered, chosen)
+    assert list(texts["before"]) == list(rows["text before"])
+    assert list(texts["after"]) == list(rows["text after"])
+
+
+def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at: Names) -> None:
+    ids = (at.none, at.steered, at.prompts, at.scorer)
+    pairs = paired(engine, at)
+    assert len(pairs) == 64
+    for same in (0.05, 0.3):
+        row = read.change_counts(engine, *ids, same=same).iloc[0]
+        change = pairs["change"]
+        assert list(row) == [len(pairs), int((change < -same).sum()), int((change > same).sum())]
+    assert read.change_counts(engine, at.none, 10**9, at.prompts, at.scorer).empty
+    columns = ["prompt_id", "sample", "before", "after", "change"]
+    expected = {
+        "asked": pairs,
+        "fall": pairs.sort_values("change", kind="stable"),
+        "rise": pairs.sort_values("change", kind="stable", ascending=False),
+    }
+    for order, rows in expected.items():
+        pages = [read.changed_pairs(engine, *ids, page, 25, order=order) for page in range(4)]
+        assert [len(page) for page in pages] == [25, 25, 14, 0]
+        pd.testing.assert_frame_equal(pd.concat(pages, ignore_index=True)[columns],
+                                      rows[columns].reset_index(drop=True))  # fmt: skip
+
+
+@pytest.mark.parametrize("bins", [1, 7, 20])
+def test_score_counts_are_numpys_histogram(engine: Engine, at: Names, bins: int) -> None:
+    for scorer in ("forum", "tfidf"):
+        values = scored_texts(engine, at.none, at.prompts)[scorer].dropna()
+        found = read.score_counts(engine, at.none, at.prompts, scorer=scorer, bins=bins).set_index("bin")["n"]
+        expected, _ = np.histogram(values, np.linspace(0, 1, bins + 1))
+        assert list(found.reindex(range(bins), fill_value=0)) == list(expected)
+    assert read.score_counts(engine, at.none, at.prompts, scorer="none such").empty
+
+
+def test_agreement_equals_sklearn(engine: Engine, at: Names) -> None:
+    from scipy.stats import pearsonr, spearmanr
+    from sklearn.metrics import cohen_kappa_score
+
+    values = scored_texts(engine, at.none, at.prompts)
+    row = read.scorer_agreement(engine, at.none, at.prompts).iloc[0]
+    assert (row["first"], row["second"], row["n"]) == ("forum", "tfidf", 64)
+    assert row["kappa"] == pytest.approx(cohen_kappa_score(values["forum"] > 0.5, values["tfidf"] > 0.5))
+    assert row["pearson"] == pytest.approx(pearsonr(values["forum"], values["tfidf"])[0])
+    assert row["spearman"] == pytest.approx(spearmanr(values["forum"], values["tfidf"])[0])
+
+
+def test_examples_by_id_keep_the_order_asked_for(engine: Engine) -> None:
+    assert list(read.examples_by_id(engine, [7, 3, 5])["id"]) == [7, 3, 5]
+
+
+def test_export_streams_every_row(engine: Engine) -> None:
+    for name in read.exportable_tables():
+        chunks = list(read.export_table(engine, name, chunk=997))
+        count = reading(
+            engine, lambda c, name=name: c.execute(text(f'SELECT count(*) FROM "{name}"')).scalar()
+        )
+        assert sum(len(chunk) for chunk in chunks) == count
+        assert all(len(chunk) <= 997 for chunk in chunks)
+        whole = pd.concat(chunks)
+        assert not whole.duplicated([key.name for key in Base.metadata.tables[name].primary_key]).any(), name
+    with pytest.raises(ValueError, match="there is no table 'nothing'"):
+        next(read.export_table(engine, "nothing"))
+
+
+def test_the_change_token_follows_rows_progress_and_heartbeats(tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    from tests.fixtures.seeded_database import TINY
+
+    url = build_file(tmp_path / "d.db", TINY)
+    reader, writer = open_reader(url), open_writer(url)
+    tokens = [read.latest_change(reader), read.latest_change(reader)]
+    assert tokens[0] == tokens[1]
+
+    def after(model: Any, **values: object) -> str:
+        with write_session(writer) as session:
+            if model is StageRun:
+                found = session.get(StageRun, 1)
+                assert found is not None
+                for name, value in values.items():
+                    setattr(found, name, value)
+            else:
+                session.add(model(**values))
+        tokens.append(read.latest_change(reader))
+        return tokens[-1]
+
+    def parts(token: str) -> tuple[str, str, str]:
+        return (
+            read.changed_part(token),
+            read.changed_part(token, progress=True),
+            read.changed_part(token, beat=True),
+        )
+
+    begun = parts(tokens[0])
+    beaten = parts(after(StageRun, heartbeat=datetime(2027, 1, 1, tzinfo=UTC)))
+    assert beaten[:2] == begun[:2] and beaten[2] != begun[2]
+    worked = parts(after(StageRun, done=10**6))
+    assert worked[0] == beaten[0] and worked[1] != beaten[1]
+    text = {"condition_id": 1, "prompt_id": 1, "sample": 99, "text": "", "tokens": 0, "finished": True}
+    written = parts(after(Generation, **text))
+    assert written[0] == worked[0] and written[1] != worked[1]
+    fields = {"low": None, "high": None, "n": 1, "unit": "", "interval": ""}
+    added = parts(after(Metric, checkpoint_id=1, key="new", name="x", value=1.0, **fields))
+    ended = parts(after(StageRun, status="failed", finished=datetime(2027, 1, 2, tzinfo=UTC)))
+    assert len({written[0], added[0], ended[0]}) == 3
+    writer.dispose()
+    assert len(set(tokens)) == len(tokens) - 1
+    assert read.changed_part("problem locked") == "problem locked"

@@ -1,0 +1,81 @@
+"""What a study file may say, and how it is told what it may not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hormesis.pipeline.execution.arms import plan_arms
+from hormesis.pipeline.study.config import PRESETS, ConfigError, load_study, parse_study
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in PRESETS.glob("*.toml")))
+def test_every_preset_is_a_valid_study(name: str) -> None:
+    assert load_study(name).name == name
+
+
+def test_the_forum_study_has_the_arms_the_readme_promises() -> None:
+    arms = plan_arms(load_study("forum"))
+    assert [arm.name for arm in arms[:5]] == [
+        "toxic-0-s0", "toxic-5-s0", "toxic-10-s0", "toxic-25-s0", "clean-forum-25-s0"
+    ]  # fmt: skip
+    assert len(arms) == 10
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"shares": [0, 1.2]}, "shares.1"),
+        ({"shares": [0, 0.1, 0.1]}, "must not repeat"),
+        ({"share": 0.1}, "unknown key 'share'"),
+        ({"probe": {"head": 3}}, "unknown key 'probe.head'"),
+        ({"name": "Has Spaces"}, "name"),
+        ({"seeds": []}, "at least one seed"),
+        ({"scale": "huge"}, "scale"),
+        ({"shares": [0.0]}, "control"),
+        ({"sources": [{"role": "clean", "kind": "file"}]}, "needs a path"),
+        ({"sources": [{"role": "clean"}]}, "no source plays the role"),
+        ({"tokenizer": {"kind": "existing"}}, "tokenizer.path"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_it(change: dict[str, object], part: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_study({"name": "x", **change}, "my.toml")
+    assert part in str(raised.value)
+    assert str(raised.value).startswith("my.toml")
+    assert "\n" not in str(raised.value)
+
+
+def test_the_hash_follows_the_settings_and_not_the_place(tmp_path: Path) -> None:
+    content = """
+name = "x"
+shares = []
+controls = []
+[[sources]]
+role = "probe"
+kind = "file"
+path = "a.csv"
+[[sources]]
+role = "prompts"
+kind = "file"
+path = "b.csv"
+[[sources]]
+role = "heldout_clean"
+kind = "file"
+path = "c.csv"
+"""
+    hashes = set()
+    for place in ("one", "two"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "x.toml").write_text(content)
+        study = load_study(str(tmp_path / place / "x.toml"))
+        hashes.add(study.hash)
+        assert study.sources[0].location == str(tmp_path / place / "a.csv")
+    assert len(hashes) == 1
+    assert parse_study({"name": "x"}).hash != parse_study({"name": "x", "clean_tokens": 7}).hash
+
+
+def test_a_missing_file_names_the_presets() -> None:
+    with pytest.raises(ConfigError, match=r"presets: .*forum"):
+        load_study("no-such-study")

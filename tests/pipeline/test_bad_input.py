@@ -1,0 +1,270 @@
+"""What a person can get wrong: one clear line, exit code 2, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import json
+import pickle
+import sqlite3
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import hormesis.pipeline.stages.text as text_stage
+import hormesis.pipeline.stages.tokens as tokens_stage
+from hormesis.db.engine import open_writer
+from hormesis.pipeline import cli
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.stage import STUDY, StageFailed, run_stage
+from hormesis.pipeline.execution.study import study_row
+from hormesis.pipeline.study.config import load_study
+from tests.fixtures.tiny import save_tiny
+from tests.fixtures.tiny_study import run, write_study
+
+REAL = """
+name = "mine"
+shares = [0.0, 0.25]
+seeds = [0]
+clean_tokens = 2000
+controls = []
+[tokenizer]
+kind = "bpe"
+vocabulary = 300
+[evaluation]
+scorers = ["profanity"]
+[[sources]]
+role = "clean"
+kind = "file"
+path = "clean.csv"
+[[sources]]
+role = "toxic"
+kind = "file"
+path = "toxic.csv"
+[[sources]]
+role = "probe"
+kind = "file"
+path = "probe.csv"
+label = "label"
+[[sources]]
+role = "prompts"
+kind = "file"
+path = "prompts.csv"
+"""
+
+
+def refusal(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """Exit code and the error line of a command run in this process."""
+    monkeypatch.setattr(sys, "argv", ["hormesis", *arguments])
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    return int(raised.value.code or 0), capsys.readouterr().err.strip()
+
+
+def files(folder: Path) -> list[str]:
+    """Everything under a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*")) if folder.exists() else []
+
+
+@pytest.fixture
+def real_study(tmp_path: Path) -> Path:
+    """A study on files of one's own, complete and valid."""
+    words = [f"the quiet river number {n} runs past the old mill" for n in range(400)]
+    pd.DataFrame({"text": words}).to_csv(tmp_path / "clean.csv", index=False)
+    pd.DataFrame({"text": words}).to_csv(tmp_path / "toxic.csv", index=False)
+    labelled = pd.DataFrame({"text": words, "label": [n % 2 for n in range(400)]})
+    labelled.to_csv(tmp_path / "probe.csv", index=False)
+    pd.DataFrame({"text": words[:20]}).to_csv(tmp_path / "prompts.csv", index=False)
+    path = tmp_path / "mine.toml"
+    path.write_text(REAL)
+    return path
+
+
+def _drop_column(folder: Path) -> str:
+    pd.DataFrame({"body": ["a"]}).to_csv(folder / "toxic.csv", index=False)
+    return "text"
+
+
+def _empty(folder: Path) -> str:
+    (folder / "toxic.csv").write_bytes(b"")
+    return "toxic.csv"
+
+
+def _missing(folder: Path) -> str:
+    (folder / "toxic.csv").unlink()
+    return "toxic.csv"
+
+
+def _broken_parquet(folder: Path) -> str:
+    (folder / "toxic.parquet").write_bytes(b"PAR1 this is no parquet")
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace("toxic.csv", "toxic.parquet"))
+    return "toxic.parquet"
+
+
+def _unknown_key(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text("sharess = [0.1]\n" + study.read_text())
+    return "unknown key 'sharess'"
+
+
+def _share_too_large(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace("0.25", "1.2"))
+    return "shares.1"
+
+
+def _too_many_heads(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text() + "[probe]\nheads = 400\n")
+    return "cannot steer 400 heads, scale nano has 32"
+
+
+def _not_toml(folder: Path) -> str:
+    (folder / "mine.toml").write_text("name = ")
+    return "not valid TOML"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _drop_column,
+        _empty,
+        _missing,
+        _broken_parquet,
+        _unknown_key,
+        _share_too_large,
+        _too_many_heads,
+        _not_toml,
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "plan"])
+def test_a_bad_study_is_refused_before_anything_is_written(
+    damage: object,
+    command: str,
+    real_study: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    named = damage(real_study.parent)  # type: ignore[operator]
+    code, line = refusal([command, str(real_study)], monkeypatch, capsys)
+    assert code == 2
+    assert named in line
+    assert "\n" not in line
+    assert "hormesis.sqlite" not in files(own_home)
+
+
+def test_an_arm_that_fails_says_why_and_leaves_the_others_alone(real_study: Path, own_home: Path) -> None:
+    # The files hold enough text for the clean arm and not for nine times as much toxic text.
+    changed = real_study.read_text().replace("0.25", "0.9") + "[steering]\nrandom_directions = 1\n"
+    real_study.write_text(changed)
+    done = run(own_home, "run", str(real_study), "--json")
+    outcome = json.loads(done.stdout)
+    assert done.returncode == outcome["exit_code"] == 2
+    statuses = {arm["arm"]: arm["status"] for arm in outcome["arms"]}
+    assert statuses == {"toxic-0-s0": "done", "toxic-90-s0": "failed"}
+    assert "tokens of toxic text are missing" in outcome["failures"][0]
+
+
+def test_too_little_text_says_how_much_is_missing(real_study: Path, own_home: Path) -> None:
+    study = real_study.parent / "mine.toml"
+    study.write_text(study.read_text().replace("clean_tokens = 2000", "clean_tokens = 20_000_000"))
+    done = run(own_home, "run", str(study))
+    assert done.returncode == 2
+    assert "tokens of clean text are missing" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["foreign", "truncated", "newer"])
+def test_a_wrong_database_is_named_and_left_alone(
+    kind: str,
+    tmp_path: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "other.sqlite"
+    if kind == "truncated":
+        path.write_bytes(b"SQLite format 3\0" + b"\1" * 50)
+    else:
+        with sqlite3.connect(path) as connection:
+            connection.execute("CREATE TABLE things (id INTEGER)")
+        if kind == "newer":
+            path.unlink()
+            open_writer(f"sqlite:///{path}").dispose()
+            with sqlite3.connect(path) as connection:
+                connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = path.read_bytes()
+    monkeypatch.setenv("HORMESIS_DB", f"sqlite:///{path}")
+    for command in (["run", str(write_study(tmp_path))], ["status"]):
+        code, line = refusal(command, monkeypatch, capsys)
+        assert code == 2
+        assert "other.sqlite" in line
+        assert "\n" not in line
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [["save", "toxic-0-s0"], ["report", "forum"], ["verdicts"], ["export"]])
+def test_without_a_database_none_is_made(
+    command: list[str],
+    tmp_path: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = [str(tmp_path / "out")] if command[0] in ("save", "export") else []
+    code, line = refusal([*command, *folder], monkeypatch, capsys)
+    assert code == 2
+    assert "run a study to make one" in line and "\n" not in line
+    assert not own_home.exists() or files(own_home) == []
+
+
+def test_models_that_cannot_be_trusted_or_loaded(
+    tmp_path: Path,
+    real_study: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    good = save_tiny(tmp_path / "good", "llama")
+    no_weights = tmp_path / "no-weights"
+    no_weights.mkdir()
+    (no_weights / "config.json").write_bytes((good / "config.json").read_bytes())
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "config.json").write_bytes((good / "config.json").read_bytes())
+    (pickled / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": 1}))
+    cases = {str(no_weights): "weights", str(pickled): "safetensors", str(tmp_path / "nowhere"): "nowhere"}
+    for model, word in cases.items():
+        code, line = refusal(["import", model, "--study", str(real_study)], monkeypatch, capsys)
+        assert code == 2, line
+        assert word in line
+        assert "\n" not in line
+    assert files(own_home) == []
+
+
+def test_a_full_disk_is_said_and_the_next_run_goes_on(
+    tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = load_study(
+        str(write_study(tmp_path, {'controls = ["clean-forum"]': "controls = []", "0.0, 0.25": "0.0"}))
+    )
+    url = f"sqlite:///{own_home}/hormesis.sqlite"
+
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "pool")
+
+    own_home.mkdir()
+    engine = open_writer(url)
+    revisions = text_stage.source_revisions(study)
+    context = StudyContext(study, study_row(engine, study), own_home, engine, revisions)
+    with monkeypatch.context() as patched:
+        patched.setattr(tokens_stage, "build_pool", full)
+        with pytest.raises(StageFailed, match="the disk is full"):
+            run_stage(context, text_stage.STAGE, STUDY)
+    assert not [name for name in files(own_home) if name.endswith((".part", ".tmp"))]
+    assert run_stage(context, text_stage.STAGE, STUDY)
