@@ -65,6 +65,20 @@ class Graph:
         """Whether every stage of a study is done with the inputs of now."""
         return all(is_done(context, *planned) for planned in self.plan(context.config, subjects))
 
+    def mermaid(self) -> str:
+        """The graph as a Mermaid flowchart: an arrow from each stage to those that need it."""
+        lines = ["flowchart LR"]
+        for level, title in (
+            (Level.STUDY, "study"),
+            (Level.ARM, "each arm"),
+            (Level.CHECKPOINT, "each checkpoint"),
+        ):
+            lines.append(f'    subgraph {level}_stages ["{title}"]')
+            lines += [f"        {stage.name}" for stage in self.stages if stage.level is level]
+            lines.append("    end")
+        lines += [f"    {need} --> {stage.name}" for stage in self.stages for need in stage.needs]
+        return "\n".join(lines)
+
 
 def arm_subjects(context: StudyContext) -> list[Subject]:
     """The arms of a study, first seed first, with the hashes of the weights they lead to."""

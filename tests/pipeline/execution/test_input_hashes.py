@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from hormesis.pipeline.study.config import StudyConfig, parse_study
 from hormesis.pipeline.study.config_base import Strict, added
 from tests.fixtures.tiny_study import run
 
+ROOT = Path(__file__).resolve().parents[3]
+VERSION_LINE = re.compile(r"^([A-Z]+_VERSION) = (\d+)$", re.MULTILINE)
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FROZEN = json.loads((FIXTURES / "frozen_hashes.json").read_text(encoding="utf-8"))
 """Hashes that revision 5edd499 gave; `revisions` stand in for those of the data."""
@@ -132,3 +135,14 @@ def test_a_home_of_the_first_version_is_finished_and_no_row_changes(tmp_path: Pa
 def _everything(database: Path) -> list[str]:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         return list(connection.iterdump())
+
+
+def test_the_changelog_names_every_version_of_results() -> None:
+    modules = [path.read_text(encoding="utf-8") for path in (ROOT / "pipeline").rglob("*.py")]
+    versions = {name: value for text in modules for name, value in VERSION_LINE.findall(text)}
+    assert len(versions) >= 8
+    changelog = " ".join((ROOT / "CHANGELOG.md").read_text(encoding="utf-8").split())
+    missing = [
+        f"`{name}` {value}" for name, value in versions.items() if f"`{name}` {value}" not in changelog
+    ]
+    assert not missing, f"the changelog must name {', '.join(missing)}"

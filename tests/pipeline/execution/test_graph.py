@@ -1,0 +1,184 @@
+"""The declared graph, and walking it: order, failure, stop, a dying worker, one arm; by every executor."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hormesis.db.engine import open_reader
+from hormesis.db.read import stage_runs
+from hormesis.pipeline.commands.run_study import run_study
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.executors import InlineExecutor, PoolExecutor
+from hormesis.pipeline.execution.graph import Graph, GraphError, arm_subjects
+from hormesis.pipeline.execution.progress import Reporter
+from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.study import StudyHandle, register
+from hormesis.pipeline.execution.walk import Outcome, announce_all, walk
+from hormesis.pipeline.stages import GRAPH
+from hormesis.pipeline.study.config import ConfigError, parse_study
+from tests.fixtures.tiny_study import rows, run, write_study
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIG = parse_study({"name": "walked", "shares": [0.0, 0.1, 0.25], "controls": [], "seeds": [0]})
+ARMS = ["toxic-0-s0", "toxic-10-s0", "toxic-25-s0"]
+
+
+def key(context: StudyContext, subject: Subject) -> str:
+    return f"key of {subject.name}"
+
+
+def write(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
+    reporter.report(1, 1, "files")
+    (context.home / f"{subject.name}.txt").write_text(subject.name, encoding="utf-8")
+
+
+def fail(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
+    if subject.name == ARMS[1]:
+        raise ValueError("this arm cannot be trained")
+
+
+def die(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
+    if subject.name == ARMS[1]:
+        os._exit(1)
+
+
+def summarise(context: StudyContext, subject: Subject) -> None:
+    (context.home / f"{subject.name}.summary").touch()
+
+
+def small_graph(train: Any) -> Graph:
+    stages = (
+        Stage("verdicts", key=key, run=write, needs=("train",)),
+        Stage("train", key=key, run=train, needs=("mix",)),
+        Stage("text", key=key, run=write),
+        Stage("mix", key=key, run=write, needs=("text",)),
+    )
+    return Graph(stages, after_each=(summarise,))
+
+
+@pytest.fixture(params=["inline", "pool"])
+def executor(request: pytest.FixtureRequest) -> Iterator[InlineExecutor | PoolExecutor]:
+    if request.param == "inline":
+        yield InlineExecutor()
+        return
+    pool = PoolExecutor(2, 1)
+    yield pool
+    pool.close(wait=True)
+
+
+def handle(tmp_path: Path) -> StudyHandle:
+    return register(CONFIG, home=tmp_path, database_url=f"sqlite:///{tmp_path / 'rows.sqlite'}", revisions={})
+
+
+def walked(study: StudyHandle, graph: Graph, executor: InlineExecutor | PoolExecutor) -> Outcome:
+    context = executor.context(study)
+    announce_all(context, graph.plan(CONFIG, arm_subjects(context)))
+    return walk(study, graph, executor, subjects=arm_subjects, after_arms=graph.after_arms(CONFIG))
+
+
+def statuses(study: StudyHandle) -> dict[tuple[str, str], str]:
+    table: pd.DataFrame = stage_runs(open_reader(study.database_url), study.study_id)
+    return {(row.stage, row.subject): row.status for row in table.itertuples()}
+
+
+def test_stages_are_sorted_and_a_need_must_come_before() -> None:
+    assert [stage.name for stage in small_graph(write).stages] == ["text", "mix", "train", "verdicts"]
+    with pytest.raises(GraphError, match="probe needs train"):
+        Graph((Stage("probe", key=key, run=write, needs=("train",)),))
+    with pytest.raises(GraphError, match="mix needs train"):
+        Graph((Stage("mix", key=key, run=write, needs=("train",)), Stage("train", key=key, run=write)))
+
+
+def test_every_stage_of_a_study_can_be_sent_to_a_worker() -> None:
+    assert pickle.loads(pickle.dumps(GRAPH)) == GRAPH
+
+
+def test_every_executor_does_all_and_a_second_walk_nothing(
+    tmp_path: Path, executor: InlineExecutor | PoolExecutor
+) -> None:
+    study, graph = handle(tmp_path), small_graph(write)
+    outcome = walked(study, graph, executor)
+    assert outcome.exit_code == 0 and outcome.worked and sorted(task.arm for task in outcome.arms) == ARMS
+    assert set(statuses(study).values()) == {"done"} and len(statuses(study)) == 2 + 2 * len(ARMS)
+    assert {path.stem for path in tmp_path.glob("*.summary")} == set(ARMS)
+    again = walked(study, graph, executor)
+    assert again.exit_code == 0 and not again.worked
+    context = study.open(lambda: False)
+    assert graph.is_finished(context, arm_subjects(context))
+
+
+def test_an_arm_that_fails_stops_no_other(tmp_path: Path, executor: InlineExecutor | PoolExecutor) -> None:
+    study = handle(tmp_path)
+    outcome = walked(study, small_graph(fail), executor)
+    assert outcome.exit_code == 2
+    assert outcome.failures == [f"train of {ARMS[1]}: this arm cannot be trained"]
+    assert statuses(study)["train", ARMS[1]] == "failed" and statuses(study)["verdicts", "study"] == "done"
+    assert {path.stem for path in tmp_path.glob("*.summary")} == {ARMS[0], ARMS[2]}
+    assert walked(study, replace_run(small_graph(fail)), executor).exit_code == 0
+
+
+def replace_run(graph: Graph) -> Graph:
+    """The graph with a training that works."""
+    return Graph(tuple(replace(stage, run=write) for stage in graph.stages), graph.after_each)
+
+
+def test_a_worker_that_dies_fails_its_own_arm_alone(tmp_path: Path) -> None:
+    pool = PoolExecutor(2, 1)
+    try:
+        outcome = walked(handle(tmp_path), small_graph(die), pool)
+    finally:
+        pool.close(wait=True)
+    assert {task.arm: task.status for task in outcome.arms} == dict.fromkeys(ARMS, "done") | {
+        ARMS[1]: "failed"
+    }
+    assert len(outcome.failures) == 1 and "a worker process died" in outcome.failures[0]
+
+
+def test_a_stop_is_heard_between_stages_and_nothing_follows(
+    tmp_path: Path, executor: InlineExecutor | PoolExecutor
+) -> None:
+    study = handle(tmp_path)
+    executor.ask_to_stop()
+    outcome = walked(study, small_graph(write), executor)
+    assert outcome.exit_code == 130 and not outcome.arms and statuses(study)["text", "study"] == "stopped"
+
+
+def test_the_picture_in_contributing_is_that_of_the_declarations() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = f"```mermaid\n{GRAPH.mermaid()}\n```"
+    assert picture in text, f"put this into CONTRIBUTING.md:\n{picture}"
+
+
+def test_an_unknown_arm_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no arm 'toxic-50-s0' \(its arms: toxic-0-s0"):
+        run_study(CONFIG, home=tmp_path / "home", database_url="sqlite://", arm="toxic-50-s0")
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.slow
+def test_one_arm_runs_its_part_and_the_whole_run_goes_on_from_there(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    study = write_study(tmp_path, {'controls = ["clean-forum"]': "controls = []"})
+    done = run(home, "run", str(study), "--arm", "toxic-25-s0")
+    assert done.returncode == 0, done.stderr
+    stages = rows(home)["stage"]
+    finished = stages[stages["status"] == "done"]
+    assert set(finished["subject"]) == {"study", "toxic-25-s0"}
+    assert set(finished.loc[finished["subject"] == "study", "stage"]) == {"text"}
+    assert {"mix", "train", "probe", "condition", "generate", "score"} <= set(
+        finished.loc[finished["subject"] == "toxic-25-s0", "stage"]
+    )
+    trained = finished.set_index(["stage", "subject"])["input_hash"]
+    done = run(home, "run", str(study))
+    assert done.returncode == 0, done.stderr
+    after = rows(home)["stage"]
+    assert set(after["status"]) == {"done"} and "verdicts" in set(after["stage"])
+    assert after.set_index(["stage", "subject"])["input_hash"].loc[trained.index].equals(trained)
