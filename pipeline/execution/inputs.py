@@ -33,8 +33,11 @@ class Inputs:
     def roles(self, *roles: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """Source settings and data revisions of these roles."""
         settings = [s.model_dump(mode="json") for s in self.config.sources if s.role in roles]
-        revisions = {k: v for k, v in sorted(self.revisions.items()) if k.split("/")[0] in roles}
-        return settings, revisions
+        return settings, self.revisions_of(*roles)
+
+    def revisions_of(self, *roles: str) -> dict[str, str]:
+        """Data revisions of the sources of these roles."""
+        return {k: v for k, v in sorted(self.revisions.items()) if k.partition("/")[0] in roles}
 
     @cached_property
     def corpus(self) -> str:
@@ -42,9 +45,9 @@ class Inputs:
         roles = ("clean", "toxic", "informal", "heldout_clean", "heldout_toxic")
         names: tuple[str, ...] = ("tokenizer", "clean_tokens", "shares", "controls", "control_share")
         names += ("variants", "variant_shares", "annotation") if self.config.variants else ()
-        kept = self.settings(*names, "allow_repetition", "holdout_documents")
+        settings = self.settings(*names, "allow_repetition", "holdout_documents")
         heldout = self.config.evaluation.heldout_tokens
-        parts: list[Any] = [kept, heldout, self.roles(*roles)]
+        parts: list[Any] = [settings, heldout, self.roles(*roles)]
         if self.config.variants and self.config.annotation.scorer:
             parts.append(self.roles("scorer", "scoring"))
         return digest("corpus", TEXT_VERSION, *parts)
@@ -120,8 +123,8 @@ class Inputs:
 
     def attacked(self, weights: str) -> str:
         """Of what all attacks share: conditions, how texts are made, and who judges them."""
-        evaluation, text = self.settings("evaluation"), self.text
-        return digest(HARDNESS_VERSION, self.condition(weights), evaluation, text, self.roles("scoring")[1])
+        evaluation, scorers = self.settings("evaluation"), self.revisions_of("scoring")
+        return digest(HARDNESS_VERSION, self.condition(weights), evaluation, self.text, scorers)
 
     def files(self, section: str) -> dict[str, str]:
         """Hashes of the files that a section names for itself."""
