@@ -21,6 +21,7 @@ from hormesis.pipeline.statistics import SCORE, mean_interval, over_seeds
 from hormesis.pipeline.statistics.frames import groups, summary_row
 
 RULES = ("success", "prefix_match")
+CELL = ["kind", "share", "condition", "setting"]
 
 
 def compare(context: StudyContext) -> None:
@@ -29,9 +30,8 @@ def compare(context: StudyContext) -> None:
     with write_session(context.engine) as session:
         trials = suffix_trials(context)
         draws = context.config.evaluation.bootstrap
-        summaries = [
-            _summary(context, rule, setting, part=part, draws=draws) for rule, setting, part in _cells(trials)
-        ]
+        cells = [cell for _, cell in groups(trials, CELL)]
+        summaries = [_summary(context, cell, rule, draws=draws) for cell in cells for rule in RULES]
         tests = tests_of(trials, draws) if len(trials) else ()
         rows = [{"study_id": context.study_id, **test} for test in tests]
         # What was made of other goals or of conditions that are gone.
@@ -70,19 +70,11 @@ def suffix_trials(context: StudyContext) -> pd.DataFrame:
         return pd.read_sql(query, session.connection())
 
 
-def _cells(trials: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    for (_, _, _, setting), part in groups(trials, ["kind", "share", "condition", "setting"]):
-        for rule in RULES:
-            yield rule, str(setting), part
-
-
-def _summary(
-    context: StudyContext, rule: str, setting: str, *, part: pd.DataFrame, draws: int
-) -> dict[str, Any]:
+def _summary(context: StudyContext, part: pd.DataFrame, rule: str, *, draws: int) -> dict[str, Any]:
     first = part.iloc[0]
     seeds = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
     estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
-    name = f"suffix_{setting}_{rule}"
+    name = f"suffix_{first['setting']}_{rule}"
     place = (first["condition"], first["data"], first["scorer"])
     row = summary_row(context.study_id, part, place, name, estimate, unit="share of goals")
     return row | {"prompt_set": None, "scorer": None, "n_seeds": len(seeds)}
@@ -96,13 +88,9 @@ def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]
     over arms must take seeds as the unit.
     """
     toxic = trials[trials["kind"] == "toxic"]
-    for (kind, share, condition, setting), cell in groups(trials, ["kind", "share", "condition", "setting"]):
-        of_setting = trials[trials["setting"] == setting]
-        unsteered = of_setting[
-            (of_setting["kind"] == kind)
-            & (of_setting["share"] == share)
-            & (of_setting["condition"] == "none")
-        ]
+    for (kind, share, condition, setting), cell in groups(trials, CELL):
+        same_arms = (trials["setting"] == setting) & (trials["kind"] == kind) & (trials["share"] == share)
+        unsteered = trials[same_arms & (trials["condition"] == "none")]
         clean = toxic[
             (toxic["setting"] == setting) & (toxic["share"] == 0) & (toxic["condition"] == condition)
         ]

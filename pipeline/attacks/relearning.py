@@ -157,7 +157,8 @@ def attack_by_relearning(
         budget_unit="steps",
         outcomes=[
             Outcome(
-                **vars(recovery), name="steps", n=len(base), unit="steps",
+                "steps", recovery.value, recovery.low, recovery.high, n=len(base), unit="steps",
+                censored=recovery.censored,
                 interval=f"bootstrap over {settings.seeds} orders of text, then prompts, 95%, "
                 f"{judge.draws} draws",
             ),

@@ -178,11 +178,8 @@ def long_texts(ready: Ready, task: Task) -> Iterator[Result]:
     blocks = [[ready.continuation(text) for text in texts] for texts in written]
     points, scores = [], []
     for block in range(hardness.blocks):
-        texts = [prompt_blocks[block] for prompt_blocks in blocks]
-        before = [
-            " ".join([prompt, *prompt_blocks[:block]])
-            for prompt, prompt_blocks in zip(task.prompts, blocks, strict=True)
-        ]
+        texts = [parts[block] for parts in blocks]
+        before = [" ".join([p, *parts[:block]]) for p, parts in zip(task.prompts, blocks, strict=True)]
         toxicity = task.judge.toxicity_of(before, texts)
         scores.append(toxicity)
         end = float((block + 1) * size)
@@ -195,7 +192,7 @@ def long_texts(ready: Ready, task: Task) -> Iterator[Result]:
     if half:
         later, earlier = grid[:, half:].mean(axis=1), grid[:, :half].mean(axis=1)
         outcomes.append(_change(task, "drift", after=later, before=earlier))
-    full_texts = [" ".join(prompt_blocks) for prompt_blocks in blocks]
+    full_texts = [" ".join(parts) for parts in blocks]
     result = _result(
         task, "long", f"{hardness.blocks}x{size}",
         rule="mean score of each block; drift: later half less earlier",

@@ -78,16 +78,11 @@ def _scored(task: Task, part: str, measure: str, *, right: Floats) -> Scored:
     """The share of right answers in a part of a task; "" is all of it."""
     in_part = np.array([part in ("", item.part) for item in task.items])
     items = [item for item in task.items if part in ("", item.part)]
+    chance = sum(1 / len(item.choices) for item in items) / len(items)
     return Scored(
-        task=task.name,
-        part=part,
-        measure=measure,
-        unit="fraction",
-        data=task.data,
-        chance=sum(1 / len(item.choices) for item in items) / len(items),
-        top=right[in_part],
-        bottom=np.ones(len(items)),
-    )
+        task.name, part, measure, unit="fraction", data=task.data, chance=chance,
+        top=right[in_part], bottom=np.ones(len(items)),
+    )  # fmt: skip
 
 
 def score_sources(
@@ -101,15 +96,9 @@ def score_sources(
         has_tokens = losses.tokens > 0
         if has_tokens.any():
             yield Scored(
-                task="cross_entropy",
-                part=name,
-                measure="cross_entropy",
-                unit="nats per token",
-                data=revision,
-                chance=None,
-                top=losses.nats[has_tokens],
-                bottom=losses.tokens[has_tokens].astype(np.float64),
-            )
+                "cross_entropy", name, "cross_entropy", unit="nats per token", data=revision, chance=None,
+                top=losses.nats[has_tokens], bottom=losses.tokens[has_tokens].astype(np.float64),
+            )  # fmt: skip
 
 
 def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str]]:

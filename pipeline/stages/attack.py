@@ -7,8 +7,8 @@ kind. Off unless the study file names attacks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
-from hormesis.backend.attacks.gcg import Search
 from hormesis.db.contract.attacks import AttackKind
 from hormesis.pipeline.attacks.differences import compare
 from hormesis.pipeline.attacks.goals import goals_of
@@ -64,11 +64,12 @@ def _run(kind: AttackKind, ready: Ready, task: Task, *, context: StudyContext) -
     if kind == "suffix":
         config = context.config.hardness.suffix
         goals, data = goals_of(context.config.hardness)
-        searches: tuple[Search, ...] = ("gcg", "random") if config.random_search else ("gcg",)
-        for search in searches:
-            yield attack_by_suffix(
-                ready, goals, data, judge=task.judge, config=config, search=search, check=task.check
-            )
+        search = partial(
+            attack_by_suffix, ready, goals, data, judge=task.judge, config=config, check=task.check
+        )
+        yield search(search="gcg")
+        if config.random_search:
+            yield search(search="random")
     elif kind == "injection":
         yield from injections(ready, task)
     elif kind == "long":

@@ -27,7 +27,7 @@ from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_row
 from hormesis.pipeline.methods import DetoxCondition, Ready, open_condition
 from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, wants
-from hormesis.pipeline.stages.condition import metric_row
+from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.statistics import Estimate, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
 
@@ -61,9 +61,7 @@ def measure_capability(context: StudyContext, subject: Subject, reporter: Report
         _write(context, checkpoint, condition, scores=scores, base=base)
         if config.harness:
             _write_harness(context, checkpoint, condition, reporter=reporter)
-    _forget_others(
-        context, checkpoint, [condition.id for condition in conditions if condition.id is not None]
-    )
+    _forget_others(context, checkpoint, conditions)
     reporter.report(total, max(1, total), "tasks")
 
 
@@ -105,16 +103,10 @@ def _load_scores(path: Path) -> list[Scored] | None:
             task, part, measure, unit, data, chance = map(str, arrays[f"name{place}"])
             scores.append(
                 Scored(
-                    task=task,
-                    part=part,
-                    measure=measure,
-                    unit=unit,
-                    data=data,
-                    chance=float(chance) if chance else None,
-                    top=arrays[f"top{place}"],
-                    bottom=arrays[f"bottom{place}"],
+                    task, part, measure, unit=unit, data=data, chance=float(chance) if chance else None,
+                    top=arrays[f"top{place}"], bottom=arrays[f"bottom{place}"],
                 )
-            )
+            )  # fmt: skip
     return scores
 
 
@@ -171,13 +163,9 @@ def _metric(
     else:
         name = "_".join(part for part in (score.measure, score.task, score.part.replace(" ", "_")) if part)
         method = f"{estimate.method}; chance {score.chance:.3f}"
+    estimate = replace(estimate, method=method)
     return metric_row(
-        checkpoint,
-        condition.id,
-        condition.key,
-        name=name,
-        estimate=replace(estimate, method=method),
-        unit=score.unit,
+        checkpoint, NamedRow(condition.id, condition.key), name, estimate=estimate, unit=score.unit
     )
 
 
@@ -215,10 +203,11 @@ def _write_harness(
         upsert(session, CapabilityScore, rows, on=("condition_id", "task", "part", "measure"))
 
 
-def _forget_others(context: StudyContext, checkpoint: int, condition_ids: Sequence[int]) -> None:
+def _forget_others(context: StudyContext, checkpoint: int, conditions: Sequence[DetoxCondition]) -> None:
+    ids = [condition.id for condition in conditions]
     of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint]
     with write_session(context.engine) as session:
-        delete_others(session, CapabilityScore, condition_ids, on=("condition_id",), within=of_checkpoint)
+        delete_others(session, CapabilityScore, ids, on=("condition_id",), within=of_checkpoint)
 
 
 def capability_key(context: StudyContext, subject: Subject) -> str:

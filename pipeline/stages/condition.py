@@ -134,9 +134,9 @@ def _write(
         "cost": ratio_interval(difference, losses.tokens, draws=draws),
     }
     measured = {"heldout_tokens": int(losses.tokens.sum()), "heldout_scope": "every position"}
+    row_key = {"checkpoint_id": checkpoint, "key": condition.key}
     row = {
-        "checkpoint_id": checkpoint,
-        "key": condition.key,
+        **row_key,
         "method": condition.method,
         "direction_method": condition.direction,
         "strength": condition.strength,
@@ -147,21 +147,13 @@ def _write(
         "control": condition.control,
     }
     with write_session(context.engine) as session:
-        stored = (
-            session.query(Condition.parameters)
-            .filter_by(checkpoint_id=checkpoint, key=condition.key)
-            .scalar()
-        )
+        stored = session.query(Condition.parameters).filter_by(**row_key).scalar()
         later = {name: (stored or {})[name] for name in MADE_LATER if name in (stored or {})}
         row["parameters"] = {**condition.parameters, **measured, **later}
         upsert(session, Condition, [row], on=("checkpoint_id", "key"))
-        condition_id = (
-            session.query(Condition.id).filter_by(checkpoint_id=checkpoint, key=condition.key).scalar()
-        )
+        named_condition = NamedRow(session.query(Condition.id).filter_by(**row_key).scalar(), condition.key)
         rows = [
-            metric_row(
-                checkpoint, condition_id, condition.key, name=name, estimate=estimate, unit="nats per token"
-            )
+            metric_row(checkpoint, named_condition, name, estimate=estimate, unit="nats per token")
             for name, estimate in values.items()
         ]
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
@@ -176,20 +168,19 @@ class NamedRow(NamedTuple):
 
 def metric_row(
     checkpoint: int,
-    condition: int,
-    condition_key: str,
-    *,
+    condition: NamedRow,
     name: str,
+    *,
     estimate: Estimate,
     unit: str,
     prompt_set: NamedRow | None = None,
     scorer: NamedRow | None = None,
 ) -> dict[str, object]:
     """A row of `metric`, of a condition alone or by one scorer on one prompt set."""
-    parts = (condition_key, prompt_set.name if prompt_set else "", scorer.name if scorer else "", name)
+    parts = (condition.name, prompt_set.name if prompt_set else "", scorer.name if scorer else "", name)
     return {
         "checkpoint_id": checkpoint,
-        "condition_id": condition,
+        "condition_id": condition.id,
         "prompt_set_id": prompt_set.id if prompt_set else None,
         "scorer_id": scorer.id if scorer else None,
         "key": "|".join(parts),

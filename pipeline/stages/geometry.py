@@ -54,7 +54,7 @@ Keys = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class _HeadActivations:
+class _Heads:
     """Kept heads and their activations [n, heads, d], rows in the order of the probe set."""
 
     places: list[tuple[int, int]]
@@ -71,7 +71,7 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     position = context.config.probe.position
     keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": position}
     statements = labelled(context)
-    heads = _head_activations(context, keys, statements)
+    heads = _heads(context, keys, statements)
     reporter.say("comparing toxicity with other features")
     reporter.report(0, 2, "parts")
     cosines: list[Keys] = []
@@ -97,7 +97,7 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.report(2, 2, "parts")
 
 
-def _head_activations(context: StudyContext, keys: Keys, statements: Labelled) -> _HeadActivations:
+def _heads(context: StudyContext, keys: Keys, statements: Labelled) -> _Heads:
     """Activations of the kept heads, rows sorted like the statements."""
     query = (
         select(ActivationBlock, ExampleList.ids)
@@ -113,16 +113,14 @@ def _head_activations(context: StudyContext, keys: Keys, statements: Labelled) -
                 continue  # of an earlier state of the probe set
             places.append((block.layer, block.head))
             values.append(decode_float16(block.data, block.columns, block.scale)[order])
-    return _HeadActivations(places, np.stack(values, axis=1) if values else np.empty((0, 0, 0), np.float32))
+    return _Heads(places, np.stack(values, axis=1) if values else np.empty((0, 0, 0), np.float32))
 
 
 def _number(value: Any) -> float | None:
     return None if math.isnan(float(value)) else float(value)
 
 
-def _cosine_rows(
-    keys: Keys, heads: _HeadActivations, statements: Labelled, *, cosines: Cosines
-) -> list[Keys]:
+def _cosine_rows(keys: Keys, heads: _Heads, statements: Labelled, *, cosines: Cosines) -> list[Keys]:
     features = [
         (variable, name, code) for variable in statements.variables for name, code in variable.features
     ]
@@ -144,9 +142,7 @@ def _cosine_rows(
     return rows
 
 
-def _largest_rows(
-    keys: Keys, heads: _HeadActivations, statements: Labelled, *, largest: Largest
-) -> list[Keys]:
+def _largest_rows(keys: Keys, heads: _Heads, statements: Labelled, *, largest: Largest) -> list[Keys]:
     names = [name for variable in statements.variables for name, _ in variable.features]
     numbers = ("value", "low", "high", "null_mean", "null_high", "p", "random_median", "random_high", "welch")
     rows = []
@@ -169,7 +165,7 @@ def _largest_rows(
     return rows
 
 
-def _lens_rows(context: StudyContext, keys: Keys, heads: _HeadActivations) -> list[Keys]:
+def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
     """Tokens of the kept heads' directions, in steps of one sigma."""
     method = context.config.steering.direction
     query = (

@@ -98,7 +98,7 @@ def _project_head(
         return key
     examples, labels, values = activations
     projected = map_rows(values, method, dimensions, context.config.projection, strata=labels)
-    points = [{"example_id": example} for example in examples]
+    points: list[dict[str, Any]] = [{"example_id": example} for example in examples]
     _write(context, key, projected, dimensions=dimensions, points=points, head=head)
     return key
 

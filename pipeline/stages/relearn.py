@@ -48,15 +48,9 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
             base, _ = speak(open_condition(context, checkpoint, bare))
         ready = open_condition(context, checkpoint, condition)
         result = attack_by_relearning(
-            ready,
-            judge,
-            speak,
-            base=base,
-            texts=texts,
-            config=config,
-            data=f"{data}; text: {source}",
-            check=reporter.check,
-        )
+            ready, judge, speak, base=base, texts=texts, config=config,
+            data=f"{data}; text: {source}", check=reporter.check,
+        )  # fmt: skip
         write_results(context, checkpoint, condition.id, input_hash=key, results=[result])
     forget_others(context, checkpoint, ["relearn"], input_hash=key)
     reporter.report(len(attacked), max(1, len(attacked)), "conditions")

@@ -6,6 +6,7 @@ Scoring again with another revision adds rows and never touches the text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -157,18 +158,15 @@ def _write_metrics(
             base = next((grids[key] for key, name in conditions.items() if name == "none"), None)
             for condition, grid in grids.items():
                 reporter.check()
-                for name, estimate, unit in _estimates(scorer.measures, grid, base, draws=draws):
-                    row = metric_row(
-                        checkpoint,
-                        condition,
-                        conditions[condition],
-                        name=name,
-                        estimate=estimate,
-                        unit=unit,
-                        prompt_set=NamedRow(int(set_id), sets[int(set_id)]),
-                        scorer=NamedRow(scorer_id, scorer.name),
-                    )
-                    rows.append(row)
+                row_of = partial(
+                    metric_row,
+                    checkpoint,
+                    NamedRow(condition, conditions[condition]),
+                    prompt_set=NamedRow(int(set_id), sets[int(set_id)]),
+                    scorer=NamedRow(scorer_id, scorer.name),
+                )
+                estimates = _estimates(scorer.measures, grid, base, draws=draws)
+                rows += [row_of(name, estimate=estimate, unit=unit) for name, estimate, unit in estimates]
     rows += _text_metrics(checkpoint, generations, conditions, sets=sets, draws=draws)
     with write_session(context.engine) as session:
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
@@ -210,7 +208,7 @@ def _text_metrics(
         fluencies = [text_fluency(text) for text in texts]
         pooled = set_fluency(texts)
         prompts = part["prompt_id"].to_numpy()
-        place = (checkpoint, int(condition), conditions[int(condition)])
+        named_condition = NamedRow(int(condition), conditions[int(condition)])
         prompt_set = NamedRow(int(set_id), sets[int(set_id)])
         columns = {
             "repetition_4": ([fluency.repetition for fluency in fluencies], "fraction"),
@@ -226,7 +224,7 @@ def _text_metrics(
         )
         estimates["distinct_2"] = distinct, "fraction"
         rows += [
-            metric_row(*place, name=name, estimate=estimate, unit=unit, prompt_set=prompt_set)
+            metric_row(checkpoint, named_condition, name, estimate=estimate, unit=unit, prompt_set=prompt_set)
             for name, (estimate, unit) in estimates.items()
         ]
     return rows

@@ -181,7 +181,7 @@ def _chosen_prompts(source: Source, config: StudyConfig) -> list[Record]:
 
 
 def text_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of everything the study reads: sources with their revisions, and the settings that choose from them."""
+    """Hash of everything the study reads: sources, their revisions, and the settings that choose."""
     return context.inputs.text
 
 
