@@ -70,8 +70,8 @@ def crossing(
         curve = curves[orders][:, :, chosen].mean(axis=(0, 2))
         crossings[draw] = first_crossing(steps, curve, float(base[chosen].mean()))
     low, high = np.quantile(crossings, [0.025, 0.975], method="nearest")
-    ends = [float(end) if np.isfinite(end) else None for end in (value, low, high)]
-    return Crossing(*ends, censored=float(np.isinf(crossings).mean()))
+    point, lower, upper = (float(end) if np.isfinite(end) else None for end in (value, low, high))
+    return Crossing(point, lower, upper, censored=float(np.isinf(crossings).mean()))
 
 
 def token_batches(

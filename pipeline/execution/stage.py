@@ -125,7 +125,7 @@ class StageRow:
         self._columns = {"study_id": context.study_id, "stage": stage.name, "subject": subject.name}
         self.key = stage.key(context, subject)
 
-    def _read(self) -> Row[tuple[str, str, float]] | None:
+    def _read(self) -> Row[str, str, float] | None:
         query = select(StageRun.status, StageRun.input_hash, StageRun.seconds).filter_by(**self._columns)
         with read_session(self._engine) as session:
             return session.execute(query).first()
