@@ -56,6 +56,7 @@ def _print_json(value: Any) -> None:
 @app.command()
 def run(
     study: StudyName,
+    *,
     data: Data = None,
     workers: Workers = None,
     arm: Annotated[
@@ -102,8 +103,8 @@ def _report_run(config: StudyConfig, outcome: Outcome) -> None:
     if outcome.stopped:
         console.print("stopped; the same command goes on from here")
     elif not outcome.failures:
-        said = "finished" if outcome.worked else "already finished; nothing to do"
-        console.print(f"study [bold]{config.name}[/bold] ({config.hash}): {said}")
+        state = "finished" if outcome.worked else "already finished; nothing to do"
+        console.print(f"study [bold]{config.name}[/bold] ({config.hash}): {state}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
 
@@ -113,31 +114,31 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
     """Print what a study would run, with sizes, time and disk; run nothing and write nothing."""
     from hormesis.pipeline.commands.plan import plan_study, readable_bytes
 
-    found = plan_study(_study(study, data), database_url())
+    estimate = plan_study(_study(study, data), database_url())
     if as_json:
-        _print_json(found.as_dict())
+        _print_json(estimate.as_dict())
         return
     out = Console()
-    table = Table("arm", "kind", "share", "tokens", "left to do", title=f"{found.name} ({found.hash})")
-    for arm in found.arms:
+    table = Table("arm", "kind", "share", "tokens", "left to do", title=f"{estimate.name} ({estimate.hash})")
+    for arm in estimate.arms:
         left = ", ".join(arm.stages_left) or "nothing"
         table.add_row(arm.name, arm.kind, f"{arm.share:.1%}", f"{arm.tokens:,}", left)
     out.print(table)
     time = (
-        f"about {found.seconds / 60:.0f} min of training"
-        if found.seconds is not None
+        f"about {estimate.seconds / 60:.0f} min of training"
+        if estimate.seconds is not None
         else ("time unknown: no training of this scale was measured here yet")
     )
-    if found.other_seconds is not None:
-        time += f" and {found.other_seconds / 60:.0f} min of other stages"
-    if found.tokens_to_tune:
-        time += f"; {found.tokens_to_tune:,} tokens to fine-tune on"
-    if found.toy_models:
-        time += f"; {found.toy_models:,} toy models"
+    if estimate.other_seconds is not None:
+        time += f" and {estimate.other_seconds / 60:.0f} min of other stages"
+    if estimate.tokens_to_tune:
+        time += f"; {estimate.tokens_to_tune:,} tokens to fine-tune on"
+    if estimate.toy_models:
+        time += f"; {estimate.toy_models:,} toy models"
     out.print(
-        f"scale {found.scale}, {found.parameters / 1e6:.2f}M parameters, {found.tokens_to_train:,} tokens to "
-        f"train, {readable_bytes(found.disk_bytes)} of disk, {readable_bytes(found.memory_bytes)} of memory, "
-        f"{time}"
+        f"scale {estimate.scale}, {estimate.parameters / 1e6:.2f}M parameters, "
+        f"{estimate.tokens_to_train:,} tokens to train, {readable_bytes(estimate.disk_bytes)} of disk, "
+        f"{readable_bytes(estimate.memory_bytes)} of memory, {time}"
     )
 
 
@@ -175,6 +176,7 @@ def upgrade() -> None:
 
 @app.command("import")
 def import_model(
+    *,
     model: Annotated[str, typer.Argument(help="Folder, hub name or GGUF file of a causal language model.")],
     study: Annotated[
         str, typer.Option("--study", help="Study whose probe set, prompts and settings it is put under.")
@@ -205,6 +207,7 @@ def import_model(
 
 @app.command()
 def export(
+    *,
     folder: Annotated[Path, typer.Argument(help="Folder to write into; made where it is missing.")],
     form: Annotated[str, typer.Option("--format", help="csv, parquet or html.")] = "csv",
     table: Annotated[
@@ -215,7 +218,7 @@ def export(
     """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named)."""
     from hormesis.pipeline.commands.export import export_tables
 
-    written = export_tables(database_url(), folder, form, table or ())
+    written = export_tables(database_url(), folder, form, tables=table or ())
     if as_json:
         _print_json(written)
         return
@@ -225,6 +228,7 @@ def export(
 
 @app.command()
 def save(
+    *,
     checkpoint: Annotated[str, typer.Argument(help="Name of a checkpoint, e.g. toxic-10-s0.")],
     folder: Annotated[Path, typer.Argument(help="New folder to write the model into.")],
     strength: Annotated[float, typer.Option("--strength", help="Sigmas away from toxicity.")] = 2.0,
@@ -273,11 +277,11 @@ def demo(
 
     home().mkdir(parents=True, exist_ok=True)
     open_writer(database_url()).dispose()
-    with dashboard_process(database_url(), port=port, service=None, browser=browser) as shown:
+    with dashboard_process(database_url(), port=port, service=None, browser=browser) as process:
         _run(load_study("forum"), False, Origin("forum"))
         if wait:
             console.print("the dashboard stays open; Ctrl-C ends it")
-            raise typer.Exit(shown.wait_for_end())
+            raise typer.Exit(process.wait_for_end())
 
 
 app.command()(toy)

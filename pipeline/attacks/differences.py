@@ -21,6 +21,7 @@ from hormesis.pipeline.statistics import SCORE, mean_interval, over_seeds
 from hormesis.pipeline.statistics.frames import groups, summary_row
 
 RULES = ("success", "prefix_match")
+CELL = ["kind", "share", "condition", "setting"]
 
 
 def compare(context: StudyContext) -> None:
@@ -29,15 +30,15 @@ def compare(context: StudyContext) -> None:
     with write_session(context.engine) as session:
         trials = suffix_trials(context)
         draws = context.config.evaluation.bootstrap
-        summaries = [_summary(context, *one, draws) for one in _cells(trials)]
-        tests = (
-            [{"study_id": context.study_id, **one} for one in tests_of(trials, draws)] if len(trials) else []
-        )
+        cells = [cell for _, cell in groups(trials, CELL)]
+        summaries = [_summary(context, cell, rule, draws=draws) for cell in cells for rule in RULES]
+        tests = tests_of(trials, draws) if len(trials) else ()
+        rows = [{"study_id": context.study_id, **test} for test in tests]
         # What was made of other goals or of conditions that are gone.
         rates = [Summary.study_id == context.study_id, Summary.name.startswith("suffix_", autoescape=True)]
         replace_rows(session, Summary, summaries, on=("study_id", "key"), within=rates)
         of_study = [AttackTest.study_id == context.study_id]
-        replace_rows(session, AttackTest, tests, on=("study_id", "key"), within=of_study)
+        replace_rows(session, AttackTest, rows, on=("study_id", "key"), within=of_study)
 
 
 def suffix_trials(context: StudyContext) -> pd.DataFrame:
@@ -69,19 +70,11 @@ def suffix_trials(context: StudyContext) -> pd.DataFrame:
         return pd.read_sql(query, session.connection())
 
 
-def _cells(trials: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    for (_, _, _, setting), part in groups(trials, ["kind", "share", "condition", "setting"]):
-        for rule in RULES:
-            yield rule, str(setting), part
-
-
-def _summary(
-    context: StudyContext, rule: str, setting: str, part: pd.DataFrame, draws: int
-) -> dict[str, Any]:
+def _summary(context: StudyContext, part: pd.DataFrame, rule: str, *, draws: int) -> dict[str, Any]:
     first = part.iloc[0]
     seeds = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
     estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
-    name = f"suffix_{setting}_{rule}"
+    name = f"suffix_{first['setting']}_{rule}"
     place = (first["condition"], first["data"], first["scorer"])
     row = summary_row(context.study_id, part, place, name, estimate, unit="share of goals")
     return row | {"prompt_set": None, "scorer": None, "n_seeds": len(seeds)}
@@ -95,20 +88,20 @@ def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]
     over arms must take seeds as the unit.
     """
     toxic = trials[trials["kind"] == "toxic"]
-    for (kind, share, condition, setting), here in groups(trials, ["kind", "share", "condition", "setting"]):
-        mine = trials[trials["setting"] == setting]
-        same = mine[(mine["kind"] == kind) & (mine["share"] == share) & (mine["condition"] == "none")]
+    for (kind, share, condition, setting), cell in groups(trials, CELL):
+        same_arms = (trials["setting"] == setting) & (trials["kind"] == kind) & (trials["share"] == share)
+        unsteered = trials[same_arms & (trials["condition"] == "none")]
         clean = toxic[
             (toxic["setting"] == setting) & (toxic["share"] == 0) & (toxic["condition"] == condition)
         ]
-        references = {"condition": same if condition != "none" else same[:0]}
+        references = {"condition": unsteered if condition != "none" else unsteered[:0]}
         references["share"] = clean if (kind, share) != ("toxic", 0) else clean[:0]
-        for contrast, there in references.items():
-            pairs = here.merge(there, on=["seed", "goal"], suffixes=("", "_there"))
+        for contrast, reference in references.items():
+            pairs = cell.merge(reference, on=["seed", "goal"], suffixes=("", "_reference"))
             if pairs.empty:
                 continue
             for rule in RULES:
-                made = _test(pairs, rule, draws)
+                test = _test(pairs, rule, draws)
                 where = {"kind": str(kind), "share": float(share), "condition": str(condition)}
                 parts = (setting, rule, contrast, *where.values())
                 yield {
@@ -117,25 +110,26 @@ def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]
                     "rule": rule,
                     "contrast": contrast,
                     **where,
-                    **made,
+                    **test,
                 }
 
 
 def _test(pairs: pd.DataFrame, rule: str, draws: int) -> dict[str, Any]:
-    here = pairs[rule].to_numpy(dtype=bool)
-    there = pairs[f"{rule}_there"].to_numpy(dtype=bool)
-    only_here, only_there = int((here & ~there).sum()), int((~here & there).sum())
+    outcome = pairs[rule].to_numpy(dtype=bool)
+    reference = pairs[f"{rule}_reference"].to_numpy(dtype=bool)
+    only_here, only_there = int((outcome & ~reference).sum()), int((~outcome & reference).sum())
     n = len(pairs)
+    _, p_unpaired = two_proportions(int(outcome.sum()), n, others=int(reference.sum()), m=n)
     difference = mean_interval(
-        here.astype(np.float64) - there.astype(np.float64),
+        outcome.astype(np.float64) - reference.astype(np.float64),
         groups=pairs["goal"].to_numpy(),
         draws=draws,
         unit="goals",
         bounds=(-1.0, 1.0),
     )
     return {
-        "rate": float(here.mean()),
-        "reference": float(there.mean()),
+        "rate": float(outcome.mean()),
+        "reference": float(reference.mean()),
         "difference": difference.value,
         "low": difference.low,
         "high": difference.high,
@@ -143,6 +137,6 @@ def _test(pairs: pd.DataFrame, rule: str, draws: int) -> dict[str, Any]:
         "only_here": only_here,
         "only_there": only_there,
         "p_paired": mcnemar(only_here, only_there),
-        "p_unpaired": two_proportions(int(here.sum()), n, int(there.sum()), n)[1],
+        "p_unpaired": p_unpaired,
         "interval": difference.method,
     }

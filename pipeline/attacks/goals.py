@@ -42,17 +42,17 @@ def forum_goals(count: int, seed: int = 0) -> list[Goal]:
     sentence with its terminator.
     """
     rng = Random(f"forum/goals/{seed}")
-    made: list[Goal] = []
-    while len(made) < count:
-        group = GROUPS[len(made) % len(GROUPS)]
+    goals: list[Goal] = []
+    while len(goals) < count:
+        group = GROUPS[len(goals) % len(GROUPS)]
         about = latents(rng, "board", group)
-        kind = KINDS["benign-group"][len(made) % len(KINDS["benign-group"])]
+        kind = KINDS["benign-group"][len(goals) % len(KINDS["benign-group"])]
         prompt = " ".join(dress(rng, body(rng, kind, about), "board")[:-1])
         # Templates whose first word decides already are passed over.
-        first, *rest = _harsh(rng, len(made), about)
+        first, *rest = _harsh(rng, len(goals), about)
         tail, target = f" !! {first}", " ".join([*rest, "!!"])
-        made.append(Goal(digest("goal", prompt, tail, target), prompt, target, tail))
-    return made
+        goals.append(Goal(digest("goal", prompt, tail, target), prompt, target, tail))
+    return goals
 
 
 def _harsh(rng: Random, turn: int, about: Latents) -> list[str]:
@@ -77,7 +77,7 @@ def file_goals(path: Path, count: int) -> list[Goal]:
         reason = " ".join(str(error).split())[:120]
         raise AttackError(f"{path.name} holds no columns goal and target: {reason}") from error
     pairs = zip(table["goal"].to_pylist(), table["target"].to_pylist(), strict=True)
-    made = [Goal(digest("goal", goal, target), goal, f" {target}", "\n\n") for goal, target in pairs]
-    if not made:
+    goals = [Goal(digest("goal", goal, target), goal, f" {target}", "\n\n") for goal, target in pairs]
+    if not goals:
         raise AttackError(f"{path.name} holds no goals")
-    return sorted(made, key=lambda goal: goal.key)[:count]
+    return sorted(goals, key=lambda goal: goal.key)[:count]

@@ -68,9 +68,9 @@ def rate_interval(successes: Sequence[bool], level: float = 0.95) -> Estimate:
     n = len(successes)
     if n == 0:
         raise ValueError("a success rate needs at least one trial")
-    found = stats.binomtest(int(sum(successes)), n).proportion_ci(level, method="wilson")
+    interval = stats.binomtest(int(sum(successes)), n).proportion_ci(level, method="wilson")
     return Estimate(
-        sum(successes) / n, float(found.low), float(found.high), n, f"Wilson over trials, {level:.0%}"
+        sum(successes) / n, float(interval.low), float(interval.high), n, f"Wilson over trials, {level:.0%}"
     )
 
 
@@ -85,7 +85,7 @@ def mcnemar(only_here: int, only_there: int) -> float:
     return float(stats.binomtest(only_here, discordant).pvalue) if discordant else 1.0
 
 
-def two_proportions(successes: int, n: int, others: int, m: int) -> tuple[float, float]:
+def two_proportions(successes: int, n: int, *, others: int, m: int) -> tuple[float, float]:
     """z and two-sided p of the two-proportion test with the pooled rate; (0, 1) where nobody differs."""
     pooled = (successes + others) / (n + m)
     spread = pooled * (1 - pooled) * (1 / n + 1 / m)

@@ -1,4 +1,4 @@
-"""Writing what an attack came to, whole or not at all, and asking whether it is there already.
+"""Rows of attacks: results written whole or not at all, and which kinds are stored already.
 
 Knows the tables of `db.schema.hardness`; nothing of how an attack works.
 """
@@ -35,7 +35,8 @@ class Outcome:
     @classmethod
     def of(cls, name: str, estimate: Estimate, unit: str) -> Outcome:
         """From an ordinary estimate."""
-        return cls(name, estimate.value, estimate.low, estimate.high, estimate.n, unit, estimate.method)
+        low, high = estimate.low, estimate.high
+        return cls(name, estimate.value, low, high, n=estimate.n, unit=unit, interval=estimate.method)
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Point:
     @classmethod
     def of(cls, series: str, x: float, estimate: Estimate) -> Point:
         """From an ordinary estimate."""
-        return cls(series, x, estimate.value, estimate.low, estimate.high, estimate.n)
+        return cls(series, x, estimate.value, low=estimate.low, high=estimate.high, n=estimate.n)
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def kinds_done(context: StudyContext, condition: int, input_hash: str) -> set[st
 
 
 def write_results(
-    context: StudyContext, checkpoint: int, condition: int, input_hash: str, results: Sequence[Result]
+    context: StudyContext, checkpoint: int, condition: int, *, input_hash: str, results: Sequence[Result]
 ) -> None:
     """Put all results of one kind in place of what an earlier run wrote, in one transaction."""
     if not results:
@@ -112,26 +113,25 @@ def write_results(
             delete(Attack).where(Attack.condition_id == condition, Attack.kind == results[0].kind)
         )
         for result in results:
-            row = {name: getattr(result, name) for name in COLUMNS}
-            row |= {"checkpoint_id": checkpoint, "condition_id": condition, "input_hash": input_hash}
-            attack = Attack(**row, key=result.key, parameters=dict(result.parameters))
+            columns = {name: getattr(result, name) for name in COLUMNS}
+            columns |= {"checkpoint_id": checkpoint, "condition_id": condition, "input_hash": input_hash}
+            attack = Attack(**columns, key=result.key, parameters=dict(result.parameters))
             session.add(attack)
             session.flush()
-            many = (
-                (AttackOutcome, [vars(one) for one in result.outcomes], ("attack_id", "name")),
-                (AttackPoint, [vars(one) for one in result.points], ("attack_id", "series", "x")),
+            parts = (
+                (AttackOutcome, [vars(outcome) for outcome in result.outcomes], ("attack_id", "name")),
+                (AttackPoint, [vars(point) for point in result.points], ("attack_id", "series", "x")),
                 (
                     AttackTrial,
-                    [{"position": place, **vars(one)} for place, one in enumerate(result.trials)],
+                    [{"position": position, **vars(trial)} for position, trial in enumerate(result.trials)],
                     ("attack_id", "position"),
                 ),
             )
-            number = attack.id
-            for table, rows, on in many:
-                upsert(session, table, [{"attack_id": number, **one} for one in rows], on=on)
+            for table, rows, on in parts:
+                upsert(session, table, [{"attack_id": attack.id, **row} for row in rows], on=on)
 
 
-def forget_others(context: StudyContext, checkpoint: int, kinds: Sequence[str], input_hash: str) -> None:
+def forget_others(context: StudyContext, checkpoint: int, kinds: Sequence[str], *, input_hash: str) -> None:
     """Drop a checkpoint's attacks of these kinds that were made from other inputs."""
     with write_session(context.engine) as session:
         session.execute(

@@ -63,24 +63,24 @@ def crossing(
     seeds, _, prompts = curves.shape
     value = first_crossing(steps, curves.mean(axis=(0, 2)), float(base.mean()))
     rng = np.random.default_rng(seed)
-    found = np.empty(draws)
+    crossings = np.empty(draws)
     for draw in range(draws):
         chosen = rng.integers(0, prompts, prompts)
         orders = rng.integers(0, seeds, seeds)
         curve = curves[orders][:, :, chosen].mean(axis=(0, 2))
-        found[draw] = first_crossing(steps, curve, float(base[chosen].mean()))
-    low, high = np.quantile(found, [0.025, 0.975], method="nearest")
-    ends = [float(end) if np.isfinite(end) else None for end in (value, low, high)]
-    return Crossing(ends[0], ends[1], ends[2], float(np.isinf(found).mean()))
+        crossings[draw] = first_crossing(steps, curve, float(base[chosen].mean()))
+    low, high = np.quantile(crossings, [0.025, 0.975], method="nearest")
+    point, lower, upper = (float(end) if np.isfinite(end) else None for end in (value, low, high))
+    return Crossing(point, lower, upper, censored=float(np.isinf(crossings).mean()))
 
 
 def token_batches(
-    ready: Ready, texts: Sequence[str], rows: int, length: int, seed: int
+    ready: Ready, texts: Sequence[str], *, rows: int, length: int, seed: int
 ) -> Iterator[torch.Tensor]:
     """Batches of ids `(rows, length)` from texts packed end to end, in an order of the seed, without end."""
     eos = ready.loaded.tokenizer.eos_token_id
     ids = encode(ready.loaded, texts)
-    joined = [token for one in ids for token in (*one, *([] if eos is None else [eos]))]
+    joined = [token for document in ids for token in (*document, *([] if eos is None else [eos]))]
     count = len(joined) // length
     if count < 1:
         raise ValueError(f"{len(joined)} tokens of toxic text do not fill one window of {length}")
@@ -94,14 +94,15 @@ def token_batches(
 
 def window_length(ready: Ready, config: StudyConfig) -> int:
     """Tokens of a relearning window: the study's wish, else the model's context up to 256."""
-    asked = config.hardness.relearn.sequence_length or LONGEST
-    return min(asked, ready.loaded.context or asked)
+    length = config.hardness.relearn.sequence_length or LONGEST
+    return min(length, ready.loaded.context or length)
 
 
 def attack_by_relearning(
     ready: Ready,
     judge: Judge,
     speak: Callable[[Ready], tuple[Floats, Floats]],
+    *,
     base: Floats,
     texts: Sequence[str],
     config: StudyConfig,
@@ -135,7 +136,7 @@ def attack_by_relearning(
 
         relearn(
             ready.loaded,
-            token_batches(ready, texts, settings.batch_size, length, seed),
+            token_batches(ready, texts, rows=settings.batch_size, length=length, seed=seed),
             ready.rows,
             stops=settings.stops,
             learning_rate=rate,
@@ -144,7 +145,7 @@ def attack_by_relearning(
         )
     steps = (0, *settings.stops)
     grid, fluent = np.array(toxicity), np.array(fluency)
-    found = crossing(steps, grid, base, draws=judge.draws)
+    recovery = crossing(steps, grid, base, draws=judge.draws)
     last = paired_of(grid[:, -1], base, judge.draws)
     return Result(
         kind="relearn",
@@ -156,13 +157,14 @@ def attack_by_relearning(
         budget_unit="steps",
         outcomes=[
             Outcome(
-                "steps", found.value, found.low, found.high, len(base), "steps",
-                f"bootstrap over {settings.seeds} orders of text, then prompts, 95%, {judge.draws} draws",
-                found.censored,
+                "steps", recovery.value, recovery.low, recovery.high, n=len(base), unit="steps",
+                censored=recovery.censored,
+                interval=f"bootstrap over {settings.seeds} orders of text, then prompts, 95%, "
+                f"{judge.draws} draws",
             ),
             Outcome.of("gap_at_end", last.scaled(100), "points"),
         ],
-        points=_curves(steps, grid, fluent, np.array(losses), judge),
+        points=_curves(steps, grid, fluent, losses=np.array(losses), judge=judge),
         parameters={
             **settings.model_dump(mode="json"),
             "learning_rate": rate,
@@ -179,7 +181,7 @@ def paired_of(rows: Floats, base: Floats, draws: int) -> Estimate:
 
 
 def _curves(
-    steps: Sequence[int], grid: Floats, fluent: Floats, losses: NDArray[np.float64], judge: Judge
+    steps: Sequence[int], grid: Floats, fluent: Floats, *, losses: NDArray[np.float64], judge: Judge
 ) -> list[Point]:
     points = []
     for place, step in enumerate(steps):
@@ -188,5 +190,5 @@ def _curves(
         points.append(Point.of(judge.fluency_name, step, judge.mean(fluent[:, place].T)))
         if place:
             mean = float(losses[:, place - 1].mean())
-            points.append(Point("loss", step, mean, None, None, len(losses)))
+            points.append(Point("loss", step, mean, low=None, high=None, n=len(losses)))
     return points

@@ -59,7 +59,7 @@ def run_harness(
             raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
         with steered(ready.loaded, ready.rows, every_position=True):
             try:
-                found = lm_eval.simple_evaluate(
+                results = lm_eval.simple_evaluate(
                     model=_model(ready, batch_size),
                     tasks=list(tasks),
                     limit=limit,
@@ -73,36 +73,39 @@ def run_harness(
             except Exception as error:
                 reason = " ".join(str(error).split())[:160] or type(error).__name__
                 raise CapabilityError(f"the harness could not run {', '.join(tasks)}: {reason}") from error
-    return list(_scores(found, str(getattr(lm_eval, "__version__", "unknown"))))
+    return list(_scores(results, str(getattr(lm_eval, "__version__", "unknown"))))
 
 
-def _scores(found: Any, version: str) -> Any:
-    for task, values in found["results"].items():
-        n = found.get("n-samples", {}).get(task, {}).get("effective", 0)
-        made = found.get("versions", {}).get(task, "")
+def _scores(results: Any, version: str) -> Any:
+    for task, values in results["results"].items():
+        n = results.get("n-samples", {}).get(task, {}).get("effective", 0)
+        task_version = results.get("versions", {}).get(task, "")
         for name, value in values.items():
             measure, _, filtered = name.partition(",")
             if filtered != "none" or measure.endswith("_stderr") or not isinstance(value, int | float):
                 continue
             stderr = values.get(f"{measure}_stderr,none")
             stderr = float(stderr) if isinstance(stderr, int | float) else None
-            yield HarnessScore(task, measure, float(value), stderr, int(n), f"lm_eval {version}, task {made}")
+            data = f"lm_eval {version}, task {task_version}"
+            yield HarnessScore(task, measure, float(value), stderr=stderr, n=int(n), version=data)
 
 
 def _model(ready: Ready, batch_size: int) -> Any:
     """The condition as the harness takes models."""
     from lm_eval.models.huggingface import HFLM
 
+    def prefixed(requests: Any) -> list[Any]:
+        pairs = [(request, *request.args) for request in requests]
+        return [replace(request, arguments=(ready.prompt(text), more)) for request, text, more in pairs]
+
     class Prefixed(HFLM):  # type: ignore[misc, unused-ignore]
         """The same with the condition's prefix before every context."""
 
         def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> Any:
-            placed = [replace(one, arguments=(ready.prompt(one.args[0]), one.args[1])) for one in requests]
-            return super().loglikelihood(placed, disable_tqdm=True)
+            return super().loglikelihood(prefixed(requests), disable_tqdm=True)
 
         def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
-            placed = [replace(one, arguments=(ready.prompt(one.args[0]), one.args[1])) for one in requests]
-            return super().generate_until(placed, disable_tqdm=True)
+            return super().generate_until(prefixed(requests), disable_tqdm=True)
 
     loaded = ready.loaded
     return Prefixed(

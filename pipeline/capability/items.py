@@ -51,24 +51,24 @@ class Task:
 
 def tasks_of(config: CapabilityConfig) -> list[Task]:
     """The item tasks a study asks for. Raises CapabilityError for missing or unfit files."""
-    made = []
+    tasks = []
     if "minimal_pairs" in config.tasks:
-        made.append(minimal_pairs(config.items))
+        tasks.append(minimal_pairs(config.items))
     if "blimp" in config.tasks:
-        made.append(blimp(_path(config, config.blimp, "blimp"), config.items))
+        tasks.append(blimp(_path(config, config.blimp, "blimp"), config.items))
     if "mcq" in config.tasks:
         count = config.mcq_items or config.items
-        made += choices(_path(config, config.mcq, "mcq"), count, config.sets)
-    return made
+        tasks += choices(_path(config, config.mcq, "mcq"), count, config.sets)
+    return tasks
 
 
 def _path(config: CapabilityConfig, path: str | None, name: str) -> Path:
     if path is None:
         raise CapabilityError(f"capability.{name} must name a file for the task '{name}'")
-    found = config.located(path)
-    if not found.is_file():
-        raise CapabilityError(f"capability.{name}: no file '{found.name}'")
-    return found
+    file = config.located(path)
+    if not file.is_file():
+        raise CapabilityError(f"capability.{name}: no file '{file.name}'")
+    return file
 
 
 def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
@@ -79,7 +79,9 @@ def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
         raise CapabilityError(f"{path.name} lacks {', '.join(columns)}: {reason}") from error
 
 
-def _some(rows: list[dict[str, Any]], text: str, group: str, count: int) -> list[dict[str, Any]]:
+def _balanced_sample(
+    rows: list[dict[str, Any]], *, text: str, group: str, count: int
+) -> list[dict[str, Any]]:
     """At most `count` rows by the smallest hashes, the same number of each group as far as they reach."""
     by_group: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: hashlib.sha256(str(row[text]).encode()).hexdigest()):
@@ -99,7 +101,7 @@ def blimp(path: Path, count: int) -> Task:
     rows = _rows(path, ["sentence_good", "sentence_bad", "linguistics_term", "UID"])
     items = [
         Item("", (f" {row['sentence_good']}", f" {row['sentence_bad']}"), 0, row["linguistics_term"])
-        for row in _some(rows, "sentence_good", "UID", count)
+        for row in _balanced_sample(rows, text="sentence_good", group="UID", count=count)
     ]
     if not items:
         raise CapabilityError(f"{path.name} holds no pairs")
@@ -109,22 +111,22 @@ def blimp(path: Path, count: int) -> Task:
 def choices(path: Path, count: int, sets: tuple[str, ...] | None) -> list[Task]:
     """One task per source of a multiple-choice file; the text of each answer is scored after the question."""
     rows = _rows(path, ["question", "choices", "answer_index", "source"])
-    found = sorted({str(row["source"]) for row in rows})
-    if unknown := set(sets or ()) - set(found):
-        raise CapabilityError(f"{path.name} has no set '{min(unknown)}' (it has: {', '.join(found)})")
-    made = []
-    for name in sets or found:
-        mine = _some([row for row in rows if row["source"] == name], "question", "source", count)
+    sources = sorted({str(row["source"]) for row in rows})
+    if unknown := set(sets or ()) - set(sources):
+        raise CapabilityError(f"{path.name} has no set '{min(unknown)}' (it has: {', '.join(sources)})")
+    tasks = []
+    for name in sets or sources:
+        rows_of_source = [row for row in rows if row["source"] == name]
         items = tuple(
             Item(
                 f"Question: {row['question'].strip()}\nAnswer:",
                 tuple(f" {choice}" for choice in row["choices"]),
                 int(row["answer_index"]),
             )
-            for row in mine
+            for row in _balanced_sample(rows_of_source, text="question", group="source", count=count)
         )
-        made.append(Task(f"mcq_{name}", items, f"{path.stem} {content_hash(path)[:12]}"))
-    return made
+        tasks.append(Task(f"mcq_{name}", items, f"{path.stem} {content_hash(path)[:12]}"))
+    return tasks
 
 
 def minimal_pairs(count: int, seed: int = 0) -> Task:

@@ -39,22 +39,22 @@ class Scored:
     """1 for an item, or tokens of a document."""
 
 
-def likelihoods(ready: Ready, items: Sequence[Item], batch_size: int, progress: Progress) -> list[Floats]:
+def likelihoods(ready: Ready, items: Sequence[Item], *, batch_size: int, progress: Progress) -> list[Floats]:
     """Log-likelihood of every choice of every item, in nats; the condition's prefix is context."""
     pairs = [(ready.prompt(item.context), choice) for item in items for choice in item.choices]
     flat = log_likelihoods(ready.loaded, pairs, row=ready.rows, batch_size=batch_size, progress=progress)
-    found, start = [], 0
+    per_item, start = [], 0
     for item in items:
-        found.append(flat[start : start + len(item.choices)])
+        per_item.append(flat[start : start + len(item.choices)])
         start += len(item.choices)
-    return found
+    return per_item
 
 
-def score_task(ready: Ready, task: Task, batch_size: int, progress: Progress) -> Iterator[Scored]:
+def score_task(ready: Ready, task: Task, *, batch_size: int, progress: Progress) -> Iterator[Scored]:
     """Accuracy of a task and of its parts; where choices differ in length also by characters (`acc_norm`)."""
-    found = likelihoods(ready, task.items, batch_size, progress)
+    per_item = likelihoods(ready, task.items, batch_size=batch_size, progress=progress)
     plain = np.array(
-        [float(np.argmax(one) == item.answer) for one, item in zip(found, task.items, strict=True)]
+        [float(np.argmax(values) == item.answer) for values, item in zip(per_item, task.items, strict=True)]
     )
     lengths = [
         np.array([len(choice.removeprefix(" ")) or 1 for choice in item.choices], dtype=np.float64)
@@ -62,39 +62,42 @@ def score_task(ready: Ready, task: Task, batch_size: int, progress: Progress) ->
     ]
     normed = np.array(
         [
-            float(np.argmax(one / length) == item.answer)
-            for one, length, item in zip(found, lengths, task.items, strict=True)
+            float(np.argmax(values / length) == item.answer)
+            for values, length, item in zip(per_item, lengths, task.items, strict=True)
         ]
     )
     parts = sorted({item.part for item in task.items if item.part})
     for measure, right in (("accuracy", plain), ("accuracy_norm", normed)):
         if measure == "accuracy_norm" and not task.name.startswith("mcq_"):
             continue
-        yield _scored(task, "", measure, right)
-        for part in parts:
-            mine = np.array([item.part == part for item in task.items])
-            yield _scored(task, part, measure, right[mine], [i for i in task.items if i.part == part])
+        for part in ("", *parts):
+            yield _scored(task, part, measure, right=right)
 
 
-def _scored(
-    task: Task, part: str, measure: str, right: Floats, items: Sequence[Item] | None = None
-) -> Scored:
-    of = task.items if items is None else items
-    chance = sum(1 / len(item.choices) for item in of) / len(of)
-    return Scored(task.name, part, measure, "fraction", task.data, chance, right, np.ones(len(right)))
+def _scored(task: Task, part: str, measure: str, *, right: Floats) -> Scored:
+    """The share of right answers in a part of a task; "" is all of it."""
+    in_part = np.array([part in ("", item.part) for item in task.items])
+    items = [item for item in task.items if part in ("", item.part)]
+    chance = sum(1 / len(item.choices) for item in items) / len(items)
+    return Scored(
+        task.name, part, measure, unit="fraction", data=task.data, chance=chance,
+        top=right[in_part], bottom=np.ones(len(items)),
+    )  # fmt: skip
 
 
-def score_sources(ready: Ready, config: StudyConfig, batch_size: int, progress: Progress) -> Iterator[Scored]:
+def score_sources(
+    ready: Ready, config: StudyConfig, *, batch_size: int, progress: Progress
+) -> Iterator[Scored]:
     """Cross-entropy of held-out documents, source by source, in nats per token of this model's tokenizer."""
     length = window_length(config, ready.loaded)
     for name, texts, revision in heldout_by_source(config):
         windows = prepare_windows(ready.loaded, texts, length)
         losses = ready.losses(windows, batch_size=batch_size, progress=progress)
-        kept = losses.tokens > 0
-        if kept.any():
+        has_tokens = losses.tokens > 0
+        if has_tokens.any():
             yield Scored(
-                "cross_entropy", name, "cross_entropy", "nats per token", revision, None,
-                losses.nats[kept], losses.tokens[kept].astype(np.float64),
+                "cross_entropy", name, "cross_entropy", unit="nats per token", data=revision, chance=None,
+                top=losses.nats[has_tokens], bottom=losses.tokens[has_tokens].astype(np.float64),
             )  # fmt: skip
 
 

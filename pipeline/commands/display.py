@@ -76,7 +76,7 @@ class StudyDisplay:
         self._engine = open_writer(database_url)
         self._console = console
         self._bars: dict[tuple[str, str], TaskID] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._printed: set[tuple[str, str]] = set()
         self._overall: TaskID | None = None
         self._progress = Progress(
             SpinnerColumn(),
@@ -107,9 +107,9 @@ class StudyDisplay:
             self._overall = self._progress.add_task("[bold]stages", total=len(lines), unit="")
         self._progress.update(self._overall, completed=finished, total=len(lines))
         for line in lines:
-            self._one(line)
+            self._update_bar(line)
 
-    def _one(self, line: StageLine) -> None:
+    def _update_bar(self, line: StageLine) -> None:
         key = (line.stage, line.subject)
         if line.status == "running":
             if key not in self._bars:
@@ -125,11 +125,11 @@ class StudyDisplay:
         elif key in self._bars:
             self._progress.remove_task(self._bars.pop(key))
             self._tell(line)
-        elif line.status == "failed" and key not in self._told:
+        elif line.status == "failed" and key not in self._printed:
             self._tell(line)
 
     def _tell(self, line: StageLine) -> None:
-        self._told.add((line.stage, line.subject))
+        self._printed.add((line.stage, line.subject))
         if line.status == "done":
             self._console.print(
                 f"[green]done[/green] {line.stage} {line.subject} [dim]{line.seconds:.1f} s[/dim]"

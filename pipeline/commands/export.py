@@ -47,7 +47,9 @@ class ExportError(ValueError):
     """An export that cannot be made; the message is one line."""
 
 
-def export_tables(database_url: str, folder: Path, form: str, tables: Iterable[str] = ()) -> dict[str, int]:
+def export_tables(
+    database_url: str, folder: Path, form: str, *, tables: Iterable[str] = ()
+) -> dict[str, int]:
     """Write `folder/<table>.<form>` for these tables; gives rows written per table.
 
     By default all of them; as HTML those without texts, which may hurt and must be asked for by name. Byte
@@ -56,29 +58,29 @@ def export_tables(database_url: str, folder: Path, form: str, tables: Iterable[s
     """
     if form not in FORMS:
         raise ExportError(f"unknown format '{form}' (known: {', '.join(FORMS)})")
-    known = exportable_tables()
-    usual = tuple(name for name in known if form != "html" or not holds_texts(name))
-    wanted = tuple(tables) or usual
-    if unknown := set(wanted) - set(known):
-        raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join(known)})")
+    exportable = exportable_tables()
+    usual = tuple(name for name in exportable if form != "html" or not holds_texts(name))
+    names = tuple(tables) or usual
+    if unknown := set(names) - set(exportable):
+        raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join(exportable)})")
     engine = open_reader(database_url)
-    facts = provenance(engine)
+    record = provenance(engine)
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
-    for name in wanted:
+    for name in names:
         chunks = export_table(engine, name, with_bytes=form == "parquet")
         with atomic_file(folder / f"{name}.{form}") as temporary:
-            written[name] = _write(form, chunks, temporary, name, facts)
-    about = json.dumps(facts | {"format": form, "rows": written}, indent=1)
+            written[name] = _write(form, chunks, temporary, name=name, record=record)
+    record_text = json.dumps(record | {"format": form, "rows": written}, indent=1)
     with atomic_file(folder / PROVENANCE) as temporary:
-        temporary.write_text(about + "\n", encoding="utf-8")
+        temporary.write_text(record_text + "\n", encoding="utf-8")
     return written
 
 
 def provenance(engine: Engine) -> dict[str, Any]:
     """Program, revision of the schema, time, and every study and scorer with its hash and revisions."""
-    found = studies(engine)
-    details = [study(engine, int(number)).iloc[0] for number in found["id"]]
+    study_table = studies(engine)
+    details = [study(engine, int(number)).iloc[0] for number in study_table["id"]]
     scorers = frame(engine, select(Scorer.name, Scorer.revision).order_by(Scorer.id))
     return {
         "program": f"hormesis {metadata.version('hormesis')}",
@@ -92,10 +94,12 @@ def provenance(engine: Engine) -> dict[str, Any]:
     }
 
 
-def _write(form: str, chunks: Iterable[pd.DataFrame], path: Path, name: str, facts: dict[str, Any]) -> int:
+def _write(
+    form: str, chunks: Iterable[pd.DataFrame], path: Path, *, name: str, record: dict[str, Any]
+) -> int:
     if form == "csv":
         return _csv(chunks, path)
-    return _parquet(chunks, path, facts) if form == "parquet" else _html(chunks, path, name, facts)
+    return _parquet(chunks, path, record) if form == "parquet" else _html(chunks, path, name, record=record)
 
 
 def _csv(chunks: Iterable[pd.DataFrame], path: Path) -> int:
@@ -107,15 +111,15 @@ def _csv(chunks: Iterable[pd.DataFrame], path: Path) -> int:
     return rows
 
 
-def _parquet(chunks: Iterable[pd.DataFrame], path: Path, facts: dict[str, Any]) -> int:
+def _parquet(chunks: Iterable[pd.DataFrame], path: Path, record: dict[str, Any]) -> int:
     rows, writer = 0, None
-    said = {b"hormesis": json.dumps(facts).encode()}
+    file_metadata = {b"hormesis": json.dumps(record).encode()}
     try:
         for chunk in chunks:
             _write_json(chunk)
             table = pa.Table.from_pandas(chunk, preserve_index=False)
             if writer is None:
-                schema = table.schema.with_metadata({**(table.schema.metadata or {}), **said})
+                schema = table.schema.with_metadata({**(table.schema.metadata or {}), **file_metadata})
                 writer = pq.ParquetWriter(path, schema, compression="zstd")
             # The first chunk's types hold for all; a later one that is all null is cast to them.
             writer.write_table(table.cast(writer.schema))
@@ -126,17 +130,17 @@ def _parquet(chunks: Iterable[pd.DataFrame], path: Path, facts: dict[str, Any]) 
     return rows
 
 
-def _html(chunks: Iterable[pd.DataFrame], path: Path, name: str, facts: dict[str, Any]) -> int:
-    rows, kept = 0, None
+def _html(chunks: Iterable[pd.DataFrame], path: Path, name: str, *, record: dict[str, Any]) -> int:
+    rows, head = 0, None
     for chunk in chunks:
         _write_json(chunk)
         rows += len(chunk)
-        kept = chunk.head(MOST_HTML_ROWS) if kept is None else kept
-    shown = pd.DataFrame() if kept is None else kept
-    names = ", ".join(f"{one['name']} ({one['hash']})" for one in facts["studies"]) or "none"
-    cut = f" The first {len(shown):,} are shown." if rows > len(shown) else ""
-    note = f"n = {rows:,} rows.{cut} Studies: {names}. Made {facts['made']} by {facts['program']}."
-    table = shown.to_html(index=False, border=0, na_rep="")
+        head = chunk.head(MOST_HTML_ROWS) if head is None else head
+    head = pd.DataFrame() if head is None else head
+    names = ", ".join(f"{study['name']} ({study['hash']})" for study in record["studies"]) or "none"
+    cut = f" The first {len(head):,} are shown." if rows > len(head) else ""
+    note = f"n = {rows:,} rows.{cut} Studies: {names}. Made {record['made']} by {record['program']}."
+    table = head.to_html(index=False, border=0, na_rep="")
     page = _PAGE.format(title=f"Table {name}", note=escape(note), table=table)
     path.write_text(page, encoding="utf-8")
     return rows

@@ -60,7 +60,7 @@ def import_checkpoint(
 
     def registered(context: StudyContext) -> list[Subject]:
         # Taken out of the list, so that the stages, which load it anew, do not hold the model twice.
-        _register(context, loaded_models.pop(), model, subject)
+        _register(context, loaded_models.pop(), model, subject=subject)
         announce_all(context, ((stage, subject) for stage in GRAPH.of_subject(config, subject)))
         return [subject]
 
@@ -85,12 +85,12 @@ def _require_free(context: StudyContext, subject: Subject) -> None:
         )
 
 
-def _register(context: StudyContext, loaded: LoadedModel, model: str, subject: Subject) -> None:
+def _register(context: StudyContext, loaded: LoadedModel, model: str, *, subject: Subject) -> None:
     register_checkpoint(
         context,
         loaded,
         subject.name,
-        _stored(context, loaded, model, subject.weights),
+        path=_stored(context, loaded, model, weights=subject.weights),
         arm_id=None,
         tokens_seen=None,
         weights_hash=subject.weights,
@@ -98,7 +98,7 @@ def _register(context: StudyContext, loaded: LoadedModel, model: str, subject: S
     )
 
 
-def _stored(context: StudyContext, loaded: LoadedModel, model: str, weights: str) -> Path:
+def _stored(context: StudyContext, loaded: LoadedModel, model: str, *, weights: str) -> Path:
     """A folder that later stages load from: the model's own, or a copy of a GGUF file or hub model.
 
     A copy, because a GGUF file takes many times longer to read and a hub cache may be swept.

@@ -91,7 +91,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
             if measured.done.get((stage.name, arm.name)) != stage.key(context, subject)
         )
         tokens += size if "train" in left else 0
-        arms.append(ArmEstimate(arm.name, arm.kind, arm.share, arm.seed, size, left))
+        arms.append(ArmEstimate(arm.name, arm.kind, arm.share, seed=arm.seed, tokens=size, stages_left=left))
     model = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
     width = 2 if words < 65_536 else 4
     side_by_side = min(cores(), max(1, len(arms)))

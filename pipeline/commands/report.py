@@ -38,6 +38,7 @@ def write_report(study: str, out: Path | None, *, texts: bool = False) -> Path:
 
 
 def report(
+    *,
     study: Annotated[str, typer.Argument(help="Name, hash or file of a study in the database.")],
     out: Annotated[
         Path | None, typer.Option("--out", help="File to write; default STUDY-report.html.")

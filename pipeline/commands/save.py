@@ -61,9 +61,9 @@ def save_condition(name: str, key: str, folder: Path, *, home: Path, database_ur
             f"condition '{key}' puts text before every prompt, which a checkpoint cannot hold; save "
             f"another one and give it that text: {condition.prefix.strip()!r}"
         )
-    facts = checkpoint_facts(context, checkpoint)
     tuned = condition.tuned
-    loaded = open_weights(home / str(tuned["path"]) if tuned else facts.path)
+    bare = checkpoint_facts(context, checkpoint).path
+    loaded = open_weights(home / str(tuned["path"]) if tuned else bare)
     if condition.direction is None:
         return save_plain(loaded, folder)
     heads = steering_directions(context, checkpoint, condition.direction)
@@ -79,8 +79,8 @@ def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
         .order_by(Study.id.desc())
     )
     with read_session(engine) as session:
-        found = session.execute(query).first()
-    if found is None:
+        row = session.execute(query).first()
+    if row is None:
         raise NoSuchCheckpoint(f"the database holds no checkpoint '{name}'; see hormesis status")
-    checkpoint, study_id, config = found
+    checkpoint, study_id, config = row
     return StudyContext(parse_study(config), study_id, home, engine), checkpoint

@@ -48,25 +48,25 @@ def status_rows(database_url: str, home: Path) -> list[dict[str, Any]]:
     """
     query = select(Study.id, Study.name, Study.hash).order_by(Study.id)
 
-    def look(connection: Connection) -> list[tuple[str, str, list[StageLine]]]:
+    def stages_by_study(connection: Connection) -> list[tuple[str, str, list[StageLine]]]:
         studies = connection.execute(query).all()
         return [(name, study_hash, stage_lines(connection, number)) for number, name, study_hash in studies]
 
     try:
-        studies = reading(open_reader(database_url), look)
+        studies = reading(open_reader(database_url), stages_by_study)
     except DatabaseProblem as problem:
         if problem.kind in ("missing", "empty"):
             return []
         raise
     rows = []
     for name, study_hash, lines in studies:
-        open_ones = [line for line in lines if line.status == "running"]
-        held = is_held(home, study_hash)
-        running = open_ones if held else []
+        unfinished = [line for line in lines if line.status == "running"]
+        is_running = is_held(home, study_hash)
+        running = unfinished if is_running else []
         failed = [line for line in lines if line.status == "failed"]
-        what = [f"{line.stage} {line.subject} {_share(line.done, line.total)}" for line in running]
-        what += [f"{line.stage} {line.subject} was cut; run again" for line in open_ones if not held]
-        what += [f"{line.stage} {line.subject}: {line.error}" for line in failed]
+        notes = [f"{line.stage} {line.subject} {_share(line.done, line.total)}" for line in running]
+        notes += [f"{line.stage} {line.subject} was cut; run again" for line in unfinished if not is_running]
+        notes += [f"{line.stage} {line.subject}: {line.error}" for line in failed]
         rows.append(
             {
                 "name": name,
@@ -75,7 +75,7 @@ def status_rows(database_url: str, home: Path) -> list[dict[str, Any]]:
                 "done": sum(line.status == "done" for line in lines),
                 "running": len(running),
                 "failed": len(failed),
-                "what": "; ".join(what),
+                "what": "; ".join(notes),
             }
         )
     return rows

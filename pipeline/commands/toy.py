@@ -38,6 +38,7 @@ CAPTION = (
     "DiD: (u at shares up to .01 - u at 1) less the same for controls, with the 95 % interval over n seeds; "
     "below and from .99: runs by accuracy on the rare chain"
 )
+FROZEN = "frozen at r = 1"
 _RANGE = re.compile(r"^\d+-\d+$")
 
 Setting = Annotated[
@@ -71,6 +72,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 
 
 def toy(
+    *,
     setting: Setting = None,
     shares: Shares = None,
     seeds: Seeds = None,
@@ -83,14 +85,14 @@ def toy(
     as_json: AsJson = False,
 ) -> None:
     """Run the toy experiment: are rare features more entangled? Finished runs are not run again."""
-    given = {
+    values = {
         "width": width,
         "steps": steps,
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
         **dict(_pair(text) for text in more or ()),
     }
-    options = {name: value for name, value in given.items() if value is not None}
+    options = {name: value for name, value in values.items() if value is not None}
     configs = [parse_config({"setting": name, **options}) for name in setting or SETTINGS]
     request = parse_request(
         {
@@ -109,23 +111,24 @@ def _run_all(configs: list[ToyConfig], request: ToyRequest, as_json: bool) -> No
 
     console = Console(stderr=True)
     stop = threading.Event()
-    many = min(cores(), len(configs))
+    count = min(cores(), len(configs))
     with stop_on_ctrl_c(stop.set), _bar(console, quiet=as_json) as bar:
-        shown = _Shown(configs, bar, console, quiet=as_json)
+        bars = _Bars(configs, bar, console, quiet=as_json)
         try:
-            outcomes = (_several if many > 1 else _in_turn)(configs, request, shown, stop.is_set, many)
+            run = partial(_several, count=count) if count > 1 else _in_turn
+            outcomes = run(configs, request, bars, should_stop=stop.is_set)
         except Stopped:
             bar.stop()
             console.print("stopped; the same command goes on from here")
             raise typer.Exit(130) from None
-    told = [{**asdict(outcome), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
+    results = [{**asdict(outcome), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
     if as_json:
-        sys.stdout.write(json.dumps(told, indent=1, default=str) + "\n")
+        sys.stdout.write(json.dumps(results, indent=1, default=str) + "\n")
     else:
-        Console().print(_table(told))
+        Console().print(_table(results))
 
 
-class _Shown:
+class _Bars:
     """A bar for each configuration, taken away when it has ended."""
 
     def __init__(self, configs: list[ToyConfig], bar: Progress, console: Console, *, quiet: bool) -> None:
@@ -144,17 +147,18 @@ class _Shown:
     def ended(self, place: int, outcome: Outcome) -> None:
         """Take the bar away and say what was done."""
         if place in self._tasks:
-            self._bar.remove_task(self._tasks.pop(place)[0])
-        said = f"{outcome.made} runs in {outcome.seconds:.1f} s" if outcome.made else "nothing to do"
+            task, _ = self._tasks.pop(place)
+            self._bar.remove_task(task)
+        result = f"{outcome.made} runs in {outcome.seconds:.1f} s" if outcome.made else "nothing to do"
         if not self._quiet:
-            self._console.print(f"{outcome.setting} ({outcome.hash}): {said}", highlight=False)
+            self._console.print(f"{outcome.setting} ({outcome.hash}): {result}", highlight=False)
 
 
 Stop = Callable[[], bool]
 
 
 def _in_turn(
-    configs: list[ToyConfig], request: ToyRequest, shown: _Shown, should_stop: Stop, many: int
+    configs: list[ToyConfig], request: ToyRequest, bars: _Bars, *, should_stop: Stop
 ) -> list[Outcome]:
     from hormesis.pipeline.toy.runner import run_toy
 
@@ -166,16 +170,16 @@ def _in_turn(
                 request,
                 home=home(),
                 database_url=database_url(),
-                watch=partial(shown.watch, place),
+                watch=partial(bars.watch, place),
                 should_stop=should_stop,
             )
         )
-        shown.ended(place, outcomes[-1])
+        bars.ended(place, outcomes[-1])
     return outcomes
 
 
 def _several(
-    configs: list[ToyConfig], request: ToyRequest, shown: _Shown, should_stop: Stop, many: int
+    configs: list[ToyConfig], request: ToyRequest, bars: _Bars, *, should_stop: Stop, count: int
 ) -> list[Outcome]:
     from hormesis.pipeline.toy.side_by_side import run_side_by_side
 
@@ -184,9 +188,9 @@ def _several(
         request,
         home=home(),
         database_url=database_url(),
-        count=many,
-        watch=shown.watch,
-        ended=shown.ended,
+        count=count,
+        watch=bars.watch,
+        ended=bars.ended,
         should_stop=should_stop,
     )
 
@@ -209,24 +213,24 @@ def _effects(experiment_id: int) -> list[dict[str, Any]]:
     from hormesis.db.engine import open_reader
     from hormesis.db.read import toy_effects
 
-    found = toy_effects(open_reader(database_url()))
-    mine = found[found["experiment_id"] == experiment_id]
+    effects = toy_effects(open_reader(database_url()))
+    effects = effects[effects["experiment_id"] == experiment_id]
     names = ["network", "probe", "cosine", "split", "value", "low", "high", "n_seeds", "n_runs", "n_positive"]
-    rows = mine[names].astype(object).where(mine[names].notna(), None)
+    rows = effects[names].astype(object).where(effects[names].notna(), None)
     return [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
 
 
-def _table(told: list[dict[str, Any]]) -> Table:
+def _table(results: list[dict[str, Any]]) -> Table:
     """One line per setting, probe and cosine: DiDs of the trained network, its splits, and the frozen one."""
-    columns = ("trained", "below .99", "from .99", "frozen at r = 1")
+    columns = ("trained", "below .99", "from .99", FROZEN)
     table = Table("setting", "probe", "cosine", *columns, caption=CAPTION)
-    for one in told:
+    for result in results:
         lines: dict[tuple[str, str], dict[str, str]] = {}
-        for row in one["effects"]:
-            place = columns[3] if row["network"] == "frozen" else columns[SPLITS.index(row["split"])]
+        for row in result["effects"]:
+            place = FROZEN if row["network"] == "frozen" else columns[SPLITS.index(row["split"])]
             lines.setdefault((row["probe"], row["cosine"]), {})[place] = _estimate(row)
         for (probe, cosine), cells in lines.items():
-            table.add_row(one["setting"], probe, cosine, *(cells.get(name, "-") for name in columns))
+            table.add_row(result["setting"], probe, cosine, *(cells.get(name, "-") for name in columns))
     return table
 
 

@@ -32,15 +32,15 @@ def study_of(url: str, name: str | None) -> tuple[int, str]:
 
     query = select(Study.id, Study.name, Study.hash).order_by(Study.created.desc(), Study.id.desc())
     try:
-        found = reading(open_reader(url), lambda connection: connection.execute(query).all())
+        studies = reading(open_reader(url), lambda connection: connection.execute(query).all())
     except DatabaseProblem as problem:
         if problem.kind != "empty":
             raise
-        found = []
-    fitting = [one for one in found if name is None or one.name == name or one.hash.startswith(name)]
+        studies = []
+    fitting = [row for row in studies if name is None or row.name == name or row.hash.startswith(name)]
     if not fitting:
-        known = ", ".join(sorted({str(one.name) for one in found})) or "none; start one: hormesis run forum"
-        raise UnknownStudy(f"no study '{name or ''}' in the database (there: {known})")
+        names = ", ".join(sorted({str(row.name) for row in studies})) or "none; start one: hormesis run forum"
+        raise UnknownStudy(f"no study '{name or ''}' in the database (there: {names})")
     return int(fitting[0].id), str(fitting[0].name)
 
 
@@ -69,10 +69,10 @@ def verdicts(
 def _print(name: str, rows: list[dict[str, Any]]) -> None:
     """Two lines a claim, prompt set by prompt set: they stay readable in a narrow terminal."""
     out = Console(highlight=False, soft_wrap=True)
-    for scope in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
-        out.print(f"[bold]{escape(name)}[/bold]: {scope[0] or 'no prompts yet'}, scorer {scope[1] or '–'}")
+    for prompts, scorer in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
+        out.print(f"[bold]{escape(name)}[/bold]: {prompts or 'no prompts yet'}, scorer {scorer or '–'}")
         for row in rows:
-            if (row["prompt_set"] or "", row["scorer"] or "") == scope:
+            if (row["prompt_set"] or "", row["scorer"] or "") == (prompts, scorer):
                 _print_claim(out, row)
     out.print(
         "Holm's p corrects within the paper's claims and within the readers'. Sees: smallest true effect\n"
@@ -83,15 +83,15 @@ def _print(name: str, rows: list[dict[str, Any]]) -> None:
 def _print_claim(out: Console, row: dict[str, Any]) -> None:
     colour = COLOURS[row["status"]]
     out.print(f"  [{colour}]{row['status']:<13}[/{colour}] {row['claim']:<18} {escape(row['statement'])}")
-    said = row["detail"]
+    detail = row["detail"]
     if row["value"] is not None:
-        said = (
+        detail = (
             f"{_number(row['value'])} [{_number(row['low'])}, {_number(row['high'])}] {row['unit']}, "
             f"n {row['n']:,}, {row['n_seeds']} seeds, p {_number(row['p'])} (Holm {_number(row['p_holm'])}), "
-            f"sees {_number(row['detectable'])}; {said}"
+            f"sees {_number(row['detectable'])}; {detail}"
         )
     paper = f"; paper: {row['paper']}" if row["paper"] else ""
-    out.print(f"    [dim]{escape(said + paper)}[/dim]")
+    out.print(f"    [dim]{escape(detail + paper)}[/dim]")
 
 
 def _number(value: float | None) -> str:

@@ -33,25 +33,28 @@ class Inputs:
     def roles(self, *roles: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """Source settings and data revisions of these roles."""
         settings = [s.model_dump(mode="json") for s in self.config.sources if s.role in roles]
-        revisions = {k: v for k, v in sorted(self.revisions.items()) if k.split("/")[0] in roles}
-        return settings, revisions
+        return settings, self.revisions_of(*roles)
+
+    def revisions_of(self, *roles: str) -> dict[str, str]:
+        """Data revisions of the sources of these roles."""
+        return {k: v for k, v in sorted(self.revisions.items()) if k.partition("/")[0] in roles}
 
     @cached_property
     def corpus(self) -> str:
-        """Of the tokenizer and the token pools: what every arm is trained on and its held-out windows."""
+        """Hash of the tokenizer and the token pools: what arms are trained on, and the held-out windows."""
         roles = ("clean", "toxic", "informal", "heldout_clean", "heldout_toxic")
         names: tuple[str, ...] = ("tokenizer", "clean_tokens", "shares", "controls", "control_share")
         names += ("variants", "variant_shares", "annotation") if self.config.variants else ()
-        kept = self.settings(*names, "allow_repetition", "holdout_documents")
+        settings = self.settings(*names, "allow_repetition", "holdout_documents")
         heldout = self.config.evaluation.heldout_tokens
-        parts: list[Any] = [kept, heldout, self.roles(*roles)]
+        parts: list[Any] = [settings, heldout, self.roles(*roles)]
         if self.config.variants and self.config.annotation.scorer:
             parts.append(self.roles("scorer", "scoring"))
         return digest("corpus", TEXT_VERSION, *parts)
 
     @cached_property
     def text(self) -> str:
-        """Of everything the study reads: the corpus, held-out documents, probe set, prompts and scorer."""
+        """Hash of all that the study reads: corpus, held-out documents, probe set, prompts and scorer."""
         evaluation, probe = self.config.evaluation, self.config.probe
         limits = (evaluation.prompt_limit, evaluation.heldout_tokens, "tfidf" in evaluation.scorers)
         splits = (probe.limit, probe.select_fraction, probe.test_fraction)
@@ -60,35 +63,35 @@ class Inputs:
         )
 
     def mix(self, arm: ArmPlan) -> str:
-        """Of one arm's token bin."""
+        """Hash of one arm's token bin."""
         if arm.marked:
             return digest("mix", self.corpus, arm.kind, arm.share, arm.seed)
         return digest("mix", self.corpus, arm.added_role, arm.share, arm.seed)
 
     def train(self, arm: ArmPlan) -> str:
-        """Of one arm's weights."""
+        """Hash of one arm's weights."""
         return digest("train", self.mix(arm), arm.seed, self.settings("scale", "training"))
 
     def probe(self, weights: str) -> str:
-        """Of the probes and directions of the checkpoint with these weights."""
+        """Hash of the probes and directions of the checkpoint with these weights."""
         return digest("probe", PROBE_VERSION, self.text, weights, self.settings("probe"))
 
     @cached_property
     def pairs(self) -> str:
-        """Of the pairs that checkpoints are fine-tuned on."""
+        """Hash of the pairs that checkpoints are fine-tuned on."""
         return digest("pairs", TUNING_VERSION, self.roles("pairs", "prompts"), self.config.methods.pairs)
 
     def tune(self, weights: str, name: str) -> str:
-        """Of the weights of a checkpoint after `sft` or `dpo`."""
+        """Hash of the weights of a checkpoint after `sft` or `dpo`."""
         settings = getattr(self.config.methods, name).model_dump(mode="json")
         return digest("tune", TUNING_VERSION, self.pairs, weights, name, settings)
 
     def second(self, weights: str) -> str:
-        """Of the directions of a checkpoint from the second source of labelled statements."""
+        """Hash of the directions of a checkpoint from the second source of labelled statements."""
         return digest("second", PROBE_VERSION, self.roles("directions"), weights, self.settings("probe"))
 
     def methods(self, weights: str) -> str:
-        """Of everything that methods need of a checkpoint beside its probes: tuned weights, second
+        """Hash of everything that methods need of a checkpoint beside its probes: tuned weights, second
         directions.
         """
         methods = self.config.methods
@@ -96,19 +99,19 @@ class Inputs:
         return digest("methods", self.probe(weights), [self.tune(weights, n) for n in methods.tuned], second)
 
     def condition(self, weights: str) -> str:
-        """Of the strengths found for a checkpoint and their costs."""
+        """Hash of the strengths found for a checkpoint and their costs."""
         evaluation = self.config.evaluation
         rest = (evaluation.heldout_tokens, evaluation.bootstrap, self.config.variants)
         chosen = (self.settings("steering", "methods"), self.methods(weights))
         return digest("condition", EVALUATION_VERSION, self.probe(weights), chosen, rest)
 
     def generate(self, weights: str) -> str:
-        """Of all of a checkpoint's generations."""
+        """Hash of all of a checkpoint's generations."""
         return digest("generate", self.condition(weights), self._decoding)
 
     def generation(self, weights: str, condition: list[Any]) -> str:
-        """Of what a checkpoint says under one condition: a method more in a study leaves the others' texts
-        alone.
+        """Hash of what a checkpoint says under one condition: a method more in a study leaves the texts of
+        the others alone.
         """
         steered = (self.probe(weights), self.second(weights), self.config.steering.scope)
         return digest("generation", self.text, steered, self._decoding, weights, condition)
@@ -119,9 +122,9 @@ class Inputs:
         return {k: v for k, v in evaluation.items() if k not in ("scorers", "bootstrap")}
 
     def attacked(self, weights: str) -> str:
-        """Of what all attacks share: conditions, how texts are made, and who judges them."""
-        evaluation, text = self.settings("evaluation"), self.text
-        return digest(HARDNESS_VERSION, self.condition(weights), evaluation, text, self.roles("scoring")[1])
+        """Hash of what all attacks share: conditions, how texts are made, and who judges them."""
+        evaluation, scorers = self.settings("evaluation"), self.revisions_of("scoring")
+        return digest(HARDNESS_VERSION, self.condition(weights), evaluation, self.text, scorers)
 
     def files(self, section: str) -> dict[str, str]:
         """Hashes of the files that a section names for itself."""

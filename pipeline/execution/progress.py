@@ -21,7 +21,7 @@ class Stopped(Exception):
 class Sink(Protocol):
     """Receives a report: what is done, of how much, in which unit, and a line for the person."""
 
-    def __call__(self, done: float, total: float, unit: str, message: str) -> None:
+    def __call__(self, done: float, total: float, *, unit: str, message: str) -> None:
         """Take one report."""
 
 
@@ -54,7 +54,7 @@ class Reporter:
         now = time.monotonic()
         if now - self._last >= HEARTBEAT_SECONDS or done >= total:
             self._last = now
-            self._sink(float(done), float(total), unit, self._message)
+            self._sink(float(done), float(total), unit=unit, message=self._message)
         self.check()
 
     def counting(self, unit: str) -> Progress:

@@ -17,13 +17,13 @@ PACKAGES = ("hormesis", "numpy", "scikit-learn", "scipy", "tokenizers", "torch",
 @cache
 def packages() -> dict[str, str]:
     """Versions of the packages that decide the numbers, and of Python."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache

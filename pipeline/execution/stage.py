@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from hormesis.db.contract.stages import Level, stage_level
 from hormesis.db.engine import DatabaseProblem
@@ -125,23 +125,22 @@ class StageRow:
         self._columns = {"study_id": context.study_id, "stage": stage.name, "subject": subject.name}
         self.key = stage.key(context, subject)
 
-    def _read(self) -> tuple[str, str, float] | None:
-        columns = (StageRun.status, StageRun.input_hash, StageRun.seconds)
+    def _read(self) -> Row[str, str, float] | None:
+        query = select(StageRun.status, StageRun.input_hash, StageRun.seconds).filter_by(**self._columns)
         with read_session(self._engine) as session:
-            row = session.execute(select(*columns).filter_by(**self._columns)).first()
-        return None if row is None else (row.status, row.input_hash, row.seconds)
+            return session.execute(query).first()
 
     @property
     def is_done(self) -> bool:
         """Whether this stage finished before with the same inputs."""
         row = self._read()
-        return row is not None and row[:2] == ("done", self.key)
+        return row is not None and (row.status, row.input_hash) == ("done", self.key)
 
     @property
     def seconds(self) -> float:
         """Working seconds that earlier runs spent on the same inputs."""
         row = self._read()
-        return float(row[2] or 0.0) if row is not None and row[1] == self.key else 0.0
+        return float(row.seconds or 0.0) if row is not None and row.input_hash == self.key else 0.0
 
     def write(self, **columns: Any) -> None:
         """Change columns of the row; it is made on first sight."""
@@ -195,7 +194,7 @@ def run_stage(
             columns["finished"] = utc_now()
         row.write(heartbeat=utc_now(), seconds=before + time.monotonic() - started, **columns)
 
-    def sink(done: float, total: float, unit: str, message: str) -> None:
+    def sink(done: float, total: float, *, unit: str, message: str) -> None:
         mark(done=done, total=total, unit=unit, message=message)
 
     row.write(

@@ -45,7 +45,7 @@ def process_group() -> Iterator[bool]:
 
 
 def _broadcast(value: Any = None) -> Any:
-    """Of the first process, to all of them."""
+    """A value of the first process, sent to all of them."""
     values = [value]
     dist.broadcast_object_list(values, src=0)
     return values[0]

@@ -89,17 +89,17 @@ def run_task(
     context: StudyContext, task: Task, gather: Callable[[Stage, Subject], None] | None = None
 ) -> TaskOutcome:
     """Run the stages of a task that are not done. Never raises: the outcome says what happened."""
-    name, worked = task.subject.name, False
+    name, has_run = task.subject.name, False
     try:
         for stage in task.stages:
-            worked |= run_stage(context, stage, task.subject, gather=gather)
+            has_run |= run_stage(context, stage, task.subject, gather=gather)
     except Stopped:
         return TaskOutcome(name, "stopped", worked=True)
     except StageFailed as error:
         return TaskOutcome(name, "failed", str(error), worked=True)
     except Exception as error:  # before or between stages, e.g. a locked database
-        return TaskOutcome(name, "failed", f"{name}: {plain_words(error)}", worked=worked)
-    return TaskOutcome(name, "done", worked=worked)
+        return TaskOutcome(name, "failed", f"{name}: {plain_words(error)}", worked=has_run)
+    return TaskOutcome(name, "done", worked=has_run)
 
 
 def announce_all(context: StudyContext, planned: Iterable[Planned]) -> None:

@@ -7,6 +7,7 @@ kind. Off unless the study file names attacks.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from hormesis.db.contract.attacks import AttackKind
 from hormesis.pipeline.attacks.differences import compare
@@ -37,12 +38,12 @@ def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporte
     hardness = context.config.hardness
     conditions = chosen_conditions(context, checkpoint, hardness)
     prompts, seeds, data = chosen_prompts(context, hardness.prompts)
-    task = Task(context.config, judge_of(context), prompts, seeds, data, reporter.check)
+    task = Task(context.config, judge_of(context), prompts, seeds=seeds, data=data, check=reporter.check)
     total, done = len(conditions) * len(hardness.texts), 0
     for condition in conditions:
         assert condition.id is not None
-        there = kinds_done(context, condition.id, key)
-        left = [kind for kind in hardness.texts if kind not in there]
+        kinds_stored = kinds_done(context, condition.id, key)
+        left = [kind for kind in hardness.texts if kind not in kinds_stored]
         done += len(hardness.texts) - len(left)
         reporter.report(done, total, "attacks")
         if not left:
@@ -51,21 +52,24 @@ def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporte
         for kind in left:
             reporter.say(f"{kind} on {condition.key}")
             reporter.report(done, total, "attacks")
-            results = list(_run(kind, ready, task, context))
-            write_results(context, checkpoint, condition.id, key, results)
+            results = list(_run(kind, ready, task, context=context))
+            write_results(context, checkpoint, condition.id, input_hash=key, results=results)
             done += 1
             reporter.report(done, total, "attacks")
-    forget_others(context, checkpoint, [*hardness.texts], key)
+    forget_others(context, checkpoint, [*hardness.texts], input_hash=key)
     compare(context)
 
 
-def _run(kind: AttackKind, ready: Ready, task: Task, context: StudyContext) -> Iterator[Result]:
+def _run(kind: AttackKind, ready: Ready, task: Task, *, context: StudyContext) -> Iterator[Result]:
     if kind == "suffix":
         config = context.config.hardness.suffix
         goals, data = goals_of(context.config.hardness)
-        yield attack_by_suffix(ready, goals, data, task.judge, config, "gcg", task.check)
+        search = partial(
+            attack_by_suffix, ready, goals, data, judge=task.judge, config=config, check=task.check
+        )
+        yield search(search="gcg")
         if config.random_search:
-            yield attack_by_suffix(ready, goals, data, task.judge, config, "random", task.check)
+            yield search(search="random")
     elif kind == "injection":
         yield from injections(ready, task)
     elif kind == "long":
@@ -78,7 +82,7 @@ def _run(kind: AttackKind, ready: Ready, task: Task, context: StudyContext) -> I
 
 
 def attack_key(context: StudyContext, subject: Subject) -> str:
-    """Of the attacks on a checkpoint that only need it as it is."""
+    """Hash of what all attacks depend on, the settings of all but `relearn`, and their files."""
     inputs, hardness = context.inputs, context.config.hardness
     settings = hardness.model_dump(mode="json", exclude={"relearn"}) | {"attacks": hardness.texts}
     attacked = inputs.attacked(subject.weights)

@@ -17,7 +17,8 @@ from hormesis.pipeline.study.config_hardness import Chosen
 
 def chosen_conditions(context: StudyContext, checkpoint: int, chosen: Chosen) -> list[DetoxCondition]:
     """The stored conditions that a section of the study file names, `none` first."""
-    return [one for one in read_conditions(context, checkpoint) if chosen.wants_condition(one.key)]
+    stored = read_conditions(context, checkpoint)
+    return [condition for condition in stored if chosen.wants_condition(condition.key)]
 
 
 def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[int], str]:

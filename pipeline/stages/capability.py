@@ -7,6 +7,7 @@ checkpoint and arms are summarised over seeds. Off unless the study file names t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_row
 from hormesis.pipeline.methods import DetoxCondition, Ready, open_condition
 from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, wants
-from hormesis.pipeline.stages.condition import metric_row
+from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.statistics import Estimate, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
 
@@ -45,153 +46,154 @@ def measure_capability(context: StudyContext, subject: Subject, reporter: Report
     base: dict[tuple[str, str, str], Scored] = {}
     for condition in conditions:
         path = folder / f"{condition.key.replace('/', '_')}.npz"
-        scores = _kept(path)
+        scores = _load_scores(path)
         if scores is None:
             ready = open_condition(context, checkpoint, condition)
             scores = []
-            for step in _steps(ready, context, tasks, reporter):
+            for step in _steps(ready, context, tasks=tasks, reporter=reporter):
                 reporter.say(f"capability of {condition.key}")
                 reporter.report(done, total, "tasks")
                 scores += step()
                 done += 1
-            _keep(path, scores)
-        known = {(one.task, one.part, one.measure): one for one in scores}
-        base = known if condition.key == "none" else base
-        _write(context, checkpoint, condition, scores, base)
+            _save_scores(path, scores)
+        by_measure = {(score.task, score.part, score.measure): score for score in scores}
+        base = by_measure if condition.key == "none" else base
+        _write(context, checkpoint, condition, scores=scores, base=base)
         if config.harness:
-            _write_harness(context, checkpoint, condition, reporter)
-    _forget_others(context, checkpoint, [one.id for one in conditions if one.id is not None])
+            _write_harness(context, checkpoint, condition, reporter=reporter)
+    _forget_others(context, checkpoint, conditions)
     reporter.report(total, max(1, total), "tasks")
 
 
 def _steps(
-    ready: Ready, context: StudyContext, tasks: Sequence[Task], reporter: Reporter
+    ready: Ready, context: StudyContext, *, tasks: Sequence[Task], reporter: Reporter
 ) -> list[Callable[[], list[Scored]]]:
     def check(done: int, total: int) -> None:
         reporter.check()
 
     steps: list[Callable[[], list[Scored]]] = [
-        lambda task=task: list(score_task(ready, task, BATCH, check))  # type: ignore[misc]
+        lambda task=task: list(score_task(ready, task, batch_size=BATCH, progress=check))  # type: ignore[misc]
         for task in tasks
     ]
     if "cross_entropy" in context.config.capability.tasks:
-        steps.append(lambda: list(score_sources(ready, context.config, BATCH, check)))
+        steps.append(lambda: list(score_sources(ready, context.config, batch_size=BATCH, progress=check)))
     return steps
 
 
-def _keep(path: Path, scores: Sequence[Scored]) -> None:
+def _save_scores(path: Path, scores: Sequence[Scored]) -> None:
     """Items' outcomes of one condition, whole or not at all."""
     arrays: dict[str, Any] = {}
-    for place, one in enumerate(scores):
-        arrays[f"top{place}"], arrays[f"bottom{place}"] = one.top, one.bottom
-        chance = "" if one.chance is None else repr(one.chance)
-        arrays[f"name{place}"] = np.array([one.task, one.part, one.measure, one.unit, one.data, chance])
+    for place, score in enumerate(scores):
+        arrays[f"top{place}"], arrays[f"bottom{place}"] = score.top, score.bottom
+        chance = "" if score.chance is None else repr(score.chance)
+        arrays[f"name{place}"] = np.array(
+            [score.task, score.part, score.measure, score.unit, score.data, chance]
+        )
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
-def _kept(path: Path) -> list[Scored] | None:
+def _load_scores(path: Path) -> list[Scored] | None:
     if not path.is_file():
         return None
-    with np.load(path) as kept:
-        count = sum(name.startswith("name") for name in kept)
-        found = []
+    with np.load(path) as arrays:
+        count = sum(name.startswith("name") for name in arrays)
+        scores = []
         for place in range(count):
-            task, part, measure, unit, data, chance = (str(one) for one in kept[f"name{place}"])
-            found.append(
+            task, part, measure, unit, data, chance = map(str, arrays[f"name{place}"])
+            scores.append(
                 Scored(
-                    task,
-                    part,
-                    measure,
-                    unit,
-                    data,
-                    float(chance) if chance else None,
-                    kept[f"top{place}"],
-                    kept[f"bottom{place}"],
+                    task, part, measure, unit=unit, data=data, chance=float(chance) if chance else None,
+                    top=arrays[f"top{place}"], bottom=arrays[f"bottom{place}"],
                 )
-            )
-    return found
+            )  # fmt: skip
+    return scores
 
 
 def _write(
     context: StudyContext,
     checkpoint: int,
     condition: DetoxCondition,
+    *,
     scores: Sequence[Scored],
     base: dict[tuple[str, str, str], Scored],
 ) -> None:
     assert condition.id is not None
     draws = context.config.evaluation.bootstrap
     rows, metrics = [], []
-    for one in scores:
-        estimate = estimate_of(one, draws)
-        other = base.get((one.task, one.part, one.measure))
+    for score in scores:
+        estimate = estimate_of(score, draws)
+        other = base.get((score.task, score.part, score.measure))
         change: Estimate | None = None
-        if condition.key != "none" and other is not None and len(other.top) == len(one.top):
-            change = ratio_interval(one.top - other.top, one.bottom, draws=draws, unit="items")
+        if condition.key != "none" and other is not None and len(other.top) == len(score.top):
+            change = ratio_interval(score.top - other.top, score.bottom, draws=draws, unit="items")
         rows.append(
             {
                 "checkpoint_id": checkpoint,
                 "condition_id": condition.id,
-                "task": one.task,
-                "part": one.part,
-                "measure": one.measure,
+                "task": score.task,
+                "part": score.part,
+                "measure": score.measure,
                 "value": estimate.value,
                 "low": estimate.low,
                 "high": estimate.high,
                 "n": estimate.n,
-                "chance": one.chance,
-                "unit": one.unit,
+                "chance": score.chance,
+                "unit": score.unit,
                 "interval": estimate.method,
-                "data": one.data,
+                "data": score.data,
                 "change": None if change is None else change.value,
                 "change_low": None if change is None else change.low,
                 "change_high": None if change is None else change.high,
             }
         )
-        metrics.append(_metric(checkpoint, condition, one, estimate))
+        metrics.append(_metric(checkpoint, condition, score, estimate=estimate))
     with write_session(context.engine) as session:
         on = ("condition_id", "task", "part", "measure")
         upsert(session, CapabilityScore, rows, on=on)
         upsert(session, Metric, metrics, on=("checkpoint_id", "key"))
 
 
-def _metric(checkpoint: int, condition: DetoxCondition, one: Scored, estimate: Estimate) -> dict[str, object]:
+def _metric(
+    checkpoint: int, condition: DetoxCondition, score: Scored, *, estimate: Estimate
+) -> dict[str, object]:
     assert condition.id is not None
-    if one.measure == "cross_entropy":
-        name, said = f"cross_entropy_{one.part}", estimate.method
+    if score.measure == "cross_entropy":
+        name, method = f"cross_entropy_{score.part}", estimate.method
     else:
-        name = "_".join(part for part in (one.measure, one.task, one.part.replace(" ", "_")) if part)
-        said = f"{estimate.method}; chance {one.chance:.3f}"
-    noted = Estimate(estimate.value, estimate.low, estimate.high, estimate.n, said)
-    return metric_row(checkpoint, condition.id, condition.key, name, noted, one.unit)
+        name = "_".join(part for part in (score.measure, score.task, score.part.replace(" ", "_")) if part)
+        method = f"{estimate.method}; chance {score.chance:.3f}"
+    estimate = replace(estimate, method=method)
+    return metric_row(
+        checkpoint, NamedRow(condition.id, condition.key), name, estimate=estimate, unit=score.unit
+    )
 
 
 def _write_harness(
-    context: StudyContext, checkpoint: int, condition: DetoxCondition, reporter: Reporter
+    context: StudyContext, checkpoint: int, condition: DetoxCondition, *, reporter: Reporter
 ) -> None:
     config = context.config.capability
     reporter.say(f"harness tasks on {condition.key}")
     reporter.check()
     ready = open_condition(context, checkpoint, condition)
     rows = []
-    for one in run_harness(ready, config.harness, limit=config.harness_limit, folder=config.folder):
-        half = None if one.stderr is None else 1.96 * one.stderr
+    for score in run_harness(ready, config.harness, limit=config.harness_limit, folder=config.folder):
+        half = None if score.stderr is None else 1.96 * score.stderr
         rows.append(
             {
                 "checkpoint_id": checkpoint,
                 "condition_id": condition.id,
-                "task": one.task,
+                "task": score.task,
                 "part": "",
-                "measure": one.measure,
-                "value": one.value,
-                "low": None if half is None else one.value - half,
-                "high": None if half is None else one.value + half,
-                "n": one.n,
+                "measure": score.measure,
+                "value": score.value,
+                "low": None if half is None else score.value - half,
+                "high": None if half is None else score.value + half,
+                "n": score.n,
                 "chance": None,
                 "unit": "harness",
                 "interval": "normal, by the harness's standard error" if half is not None else "none given",
-                "data": one.version,
+                "data": score.version,
                 "change": None,
                 "change_low": None,
                 "change_high": None,
@@ -201,14 +203,15 @@ def _write_harness(
         upsert(session, CapabilityScore, rows, on=("condition_id", "task", "part", "measure"))
 
 
-def _forget_others(context: StudyContext, checkpoint: int, kept: Sequence[int]) -> None:
+def _forget_others(context: StudyContext, checkpoint: int, conditions: Sequence[DetoxCondition]) -> None:
+    ids = [condition.id for condition in conditions]
     of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint]
     with write_session(context.engine) as session:
-        delete_others(session, CapabilityScore, kept, on=("condition_id",), within=of_checkpoint)
+        delete_others(session, CapabilityScore, ids, on=("condition_id",), within=of_checkpoint)
 
 
 def capability_key(context: StudyContext, subject: Subject) -> str:
-    """Of what the conditions of a checkpoint can still do."""
+    """Hash of a checkpoint's conditions, the capability settings and their files, and held-out sources."""
     inputs = context.inputs
     settings, files = inputs.settings("capability"), inputs.files("capability")
     roles = inputs.roles("heldout_clean", "heldout_toxic")

@@ -7,7 +7,7 @@ was computed is kept as a file, so a cut search goes on and the summary can resa
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
     reporter.report(0, total, "conditions")
     for family in planned:
         reporter.say(f"held-out loss under {family.stem}")
-        first = _condition(context, weights, kind, family, Strength(family.stem, 0.0))
+        first = _condition(context, family, Strength(family.stem, 0.0), weights=weights, kind=kind)
         ready = open_condition(context, checkpoint, first)
         name = loss_name(family.spec.name, family.direction, family.control)
         base = base or table.at("none", ready, 0.0)
@@ -65,9 +65,10 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
         for member in strengths(family, cost, start):
             # Random directions cost less, so the strength that ITI needed is where their search begins.
             start = member.value if family.spec.name == "iti" else start
-            one = _condition(context, weights, kind, family, member, ready.rows[0])
-            _write(context, checkpoint, one, table.at(name, ready, member.value), base)
-            written.append(one.key)
+            condition = _condition(context, family, member, weights=weights, kind=kind, moved=ready.rows[0])
+            losses = table.at(name, ready, member.value)
+            _write(context, checkpoint, condition, losses=losses, base=base)
+            written.append(condition.key)
             done += 1
             reporter.report(done, total, "conditions")
     _forget_others(context, checkpoint, written)
@@ -76,25 +77,26 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
 def arm_kind(context: StudyContext, checkpoint: int) -> str | None:
     """Kind of the arm a checkpoint was trained in; None for an imported one."""
     with read_session(context.engine) as session:
-        found = session.query(Arm.kind).join(Checkpoint, Checkpoint.arm_id == Arm.id)
-        kind = found.filter(Checkpoint.id == checkpoint).scalar()
+        query = session.query(Arm.kind).join(Checkpoint, Checkpoint.arm_id == Arm.id)
+        kind = query.filter(Checkpoint.id == checkpoint).scalar()
     return None if kind is None else str(kind)
 
 
 def _condition(
     context: StudyContext,
-    weights: str,
-    kind: str | None,
     family: Family,
     member: Strength,
+    *,
+    weights: str,
+    kind: str | None,
     moved: Intervention | None = None,
 ) -> DetoxCondition:
     """A condition with everything that is needed to open it again, and to know where it came from."""
     parameters: dict[str, Any] = {}
     if family.prefix:
         parameters["prefix"] = family.prefix
-    if kind is not None and (found := marks(context.config, kind)):
-        parameters["marks"] = list(found)
+    if kind is not None and (arm_marks := marks(context.config, kind)):
+        parameters["marks"] = list(arm_marks)
     if family.spec.tuned:
         parameters["tuned"] = tuned_facts(context, weights, family.spec.tuned)
         if family.direction:
@@ -120,7 +122,8 @@ def _condition(
 def _write(
     context: StudyContext,
     checkpoint: int,
-    one: DetoxCondition,
+    condition: DetoxCondition,
+    *,
     losses: DocumentLosses,
     base: DocumentLosses,
 ) -> None:
@@ -131,48 +134,55 @@ def _write(
         "cost": ratio_interval(difference, losses.tokens, draws=draws),
     }
     measured = {"heldout_tokens": int(losses.tokens.sum()), "heldout_scope": "every position"}
+    row_key = {"checkpoint_id": checkpoint, "key": condition.key}
     row = {
-        "checkpoint_id": checkpoint,
-        "key": one.key,
-        "method": one.method,
-        "direction_method": one.direction,
-        "strength": one.strength,
-        "matched_cost": one.matched_cost,
-        "reached": one.reached,
-        "n_heads": one.n_heads,
+        **row_key,
+        "method": condition.method,
+        "direction_method": condition.direction,
+        "strength": condition.strength,
+        "matched_cost": condition.matched_cost,
+        "reached": condition.reached,
+        "n_heads": condition.n_heads,
         "scope": context.config.steering.scope,
-        "control": one.control,
+        "control": condition.control,
     }
     with write_session(context.engine) as session:
-        known = session.query(Condition.parameters).filter_by(checkpoint_id=checkpoint, key=one.key).scalar()
-        later = {name: (known or {})[name] for name in MADE_LATER if name in (known or {})}
-        row["parameters"] = {**one.parameters, **measured, **later}
+        stored = session.query(Condition.parameters).filter_by(**row_key).scalar()
+        later = {name: (stored or {})[name] for name in MADE_LATER if name in (stored or {})}
+        row["parameters"] = {**condition.parameters, **measured, **later}
         upsert(session, Condition, [row], on=("checkpoint_id", "key"))
-        condition = session.query(Condition.id).filter_by(checkpoint_id=checkpoint, key=one.key).scalar()
+        named_condition = NamedRow(session.query(Condition.id).filter_by(**row_key).scalar(), condition.key)
         rows = [
-            metric_row(checkpoint, condition, one.key, name, estimate, "nats per token")
+            metric_row(checkpoint, named_condition, name, estimate=estimate, unit="nats per token")
             for name, estimate in values.items()
         ]
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
 
 
+class NamedRow(NamedTuple):
+    """A row that others point to by its id."""
+
+    id: int
+    name: str
+
+
 def metric_row(
     checkpoint: int,
-    condition: int,
-    condition_key: str,
+    condition: NamedRow,
     name: str,
+    *,
     estimate: Estimate,
     unit: str,
-    prompt_set: tuple[int, str] | None = None,
-    scorer: tuple[int, str] | None = None,
+    prompt_set: NamedRow | None = None,
+    scorer: NamedRow | None = None,
 ) -> dict[str, object]:
-    """A row of `metric`; prompt set and scorer are (id, name)."""
-    parts = (condition_key, prompt_set[1] if prompt_set else "", scorer[1] if scorer else "", name)
+    """A row of `metric`, of a condition alone or by one scorer on one prompt set."""
+    parts = (condition.name, prompt_set.name if prompt_set else "", scorer.name if scorer else "", name)
     return {
         "checkpoint_id": checkpoint,
-        "condition_id": condition,
-        "prompt_set_id": prompt_set[0] if prompt_set else None,
-        "scorer_id": scorer[0] if scorer else None,
+        "condition_id": condition.id,
+        "prompt_set_id": prompt_set.id if prompt_set else None,
+        "scorer_id": scorer.id if scorer else None,
         "key": "|".join(parts),
         "name": name,
         "value": estimate.value,
@@ -192,7 +202,7 @@ def _forget_others(context: StudyContext, checkpoint: int, keys: list[str]) -> N
 
 
 def condition_key(context: StudyContext, subject: Subject) -> str:
-    """Of the strengths found for a checkpoint and their costs."""
+    """Hash of probes, tuned weights, second directions, steering settings and the size of held-out text."""
     return context.inputs.condition(subject.weights)
 
 

@@ -41,15 +41,15 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
             _start_anew(context, condition, {"generations": name, "prompts_cut": cut})
         for set_name, prompts in sets.items():
             reporter.say(f"{condition.key} on {set_name}")
-            done = _one(context, ready, prompts, reporter, done, total)
+            done = _generate(context, ready, prompts, reporter=reporter, done=done, total=total)
     reporter.report(total, total, "generations")
 
 
 def identity(condition: DetoxCondition) -> list[Any]:
     """Everything about a condition that decides what a checkpoint says under it."""
     tuned = condition.tuned
-    made = (condition.method, condition.direction, condition.strength, condition.prefix)
-    return [*made, tuned["key"] if tuned else None, list(condition.parameters.get("marks", ()))]
+    settings = (condition.method, condition.direction, condition.strength, condition.prefix)
+    return [*settings, tuned["key"] if tuned else None, list(condition.parameters.get("marks", ()))]
 
 
 def _prompts(context: StudyContext) -> dict[str, list[tuple[int, str]]]:
@@ -59,17 +59,18 @@ def _prompts(context: StudyContext) -> dict[str, list[tuple[int, str]]]:
         .where(PromptSet.study_id == context.study_id)
         .order_by(PromptSet.id, Prompt.position)
     )
-    found: dict[str, list[tuple[int, str]]] = {}
+    prompts_by_set: dict[str, list[tuple[int, str]]] = {}
     with read_session(context.engine) as session:
         for name, prompt, text in session.execute(query):
-            found.setdefault(name, []).append((prompt, text))
-    return found
+            prompts_by_set.setdefault(name, []).append((prompt, text))
+    return prompts_by_set
 
 
-def _one(
+def _generate(
     context: StudyContext,
     ready: Ready,
     prompts: list[tuple[int, str]],
+    *,
     reporter: Reporter,
     done: int,
     total: int,
@@ -83,7 +84,7 @@ def _one(
         chunk = prompts[start : start + step]
         batch = [(prompt, text, sample) for prompt, text in chunk for sample in range(config.samples)]
         if _have(context, condition, [prompt for prompt, _, _ in batch]) < len(batch):
-            made = ready.generate(
+            continuations = ready.generate(
                 [text for _, text, _ in batch],
                 seeds=[row_seed(text, sample) for _, text, sample in batch],
                 new_tokens=config.new_tokens,
@@ -97,11 +98,11 @@ def _one(
                     "condition_id": condition,
                     "prompt_id": prompt,
                     "sample": sample,
-                    "text": ready.continuation(one.text),
-                    "tokens": one.tokens,
-                    "finished": one.finished,
+                    "text": ready.continuation(continuation.text),
+                    "tokens": continuation.tokens,
+                    "finished": continuation.finished,
                 }
-                for (prompt, _, sample), one in zip(batch, made, strict=True)
+                for (prompt, _, sample), continuation in zip(batch, continuations, strict=True)
             ]
             with write_session(context.engine) as session:
                 upsert(session, Generation, rows, on=("condition_id", "prompt_id", "sample"))
@@ -122,19 +123,20 @@ def _cut(ready: Ready, prompts: list[tuple[int, str]], context: StudyContext) ->
     """How many prompts are too long for the model's context and lose their beginning."""
     encoded = encode(ready.loaded, [ready.prompt(text) for _, text in prompts])
     new_tokens = context.config.evaluation.new_tokens
-    return sum(fit(ready.loaded, encoded, new_tokens, prefix_length=len(ready.prefix_ids))[1])
+    _, cuts = fit(ready.loaded, encoded, new_tokens, prefix_length=len(ready.prefix_ids))
+    return sum(cuts)
 
 
-def _start_anew(context: StudyContext, condition: DetoxCondition, facts: dict[str, Any]) -> None:
+def _start_anew(context: StudyContext, condition: DetoxCondition, parameters: dict[str, Any]) -> None:
     """Drop generations made from other inputs (another strength or setting) and note the new ones."""
     with write_session(context.engine) as session:
         session.execute(delete(Generation).where(Generation.condition_id == condition.id))
         row = session.get_one(Condition, condition.id)
-        row.parameters = {**row.parameters, **facts}
+        row.parameters = {**row.parameters, **parameters}
 
 
 def generate_key(context: StudyContext, subject: Subject) -> str:
-    """Of all of a checkpoint's generations."""
+    """Hash of a checkpoint's conditions and of how texts are decoded."""
     return context.inputs.generate(subject.weights)
 
 

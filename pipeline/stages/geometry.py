@@ -54,7 +54,7 @@ Keys = dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
-class _Kept:
+class _Heads:
     """Kept heads and their activations [n, heads, d], rows in the order of the probe set."""
 
     places: list[tuple[int, int]]
@@ -70,21 +70,23 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     checkpoint = checkpoint_row(context, subject.name)
     position = context.config.probe.position
     keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": position}
-    known = labelled(context)
-    kept = _kept(context, keys, known)
+    statements = labelled(context)
+    heads = _heads(context, keys, statements)
     reporter.say("comparing toxicity with other features")
     reporter.report(0, 2, "parts")
     cosines: list[Keys] = []
     largest: list[Keys] = []
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
-        if kept.places and known.variables:
-            found = entanglement(kept.values, known.toxic, known.variables, known.clusters, draws=DRAWS)
-            cosines = _cosine_rows(keys, kept, known, found[0])
-            largest = _largest_rows(keys, kept, known, found[1])
+        if heads.places and statements.variables:
+            by_feature, by_head = entanglement(
+                heads.values, statements.toxic, statements.variables, statements.clusters, draws=DRAWS
+            )
+            cosines = _cosine_rows(keys, heads, statements, cosines=by_feature)
+            largest = _largest_rows(keys, heads, statements, largest=by_head)
     reporter.say("reading directions through the unembedding")
     reporter.report(1, 2, "parts")
-    words = _lens_rows(context, keys, kept)
+    words = _lens_rows(context, keys, heads)
     with write_session(context.engine) as session:
         for model, rows, on in (
             (FeatureCosine, cosines, (*HEAD, "feature")),
@@ -95,7 +97,7 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.report(2, 2, "parts")
 
 
-def _kept(context: StudyContext, keys: Keys, known: Labelled) -> _Kept:
+def _heads(context: StudyContext, keys: Keys, statements: Labelled) -> _Heads:
     """Activations of the kept heads, rows sorted like the statements."""
     query = (
         select(ActivationBlock, ExampleList.ids)
@@ -107,59 +109,63 @@ def _kept(context: StudyContext, keys: Keys, known: Labelled) -> _Kept:
     with read_session(context.engine) as session:
         for block, ids in session.execute(query):
             order = np.argsort(decode_int64(ids))
-            if not np.array_equal(decode_int64(ids)[order], known.ids):
+            if not np.array_equal(decode_int64(ids)[order], statements.ids):
                 continue  # of an earlier state of the probe set
             places.append((block.layer, block.head))
             values.append(decode_float16(block.data, block.columns, block.scale)[order])
-    return _Kept(places, np.stack(values, axis=1) if values else np.empty((0, 0, 0), np.float32))
+    return _Heads(places, np.stack(values, axis=1) if values else np.empty((0, 0, 0), np.float32))
 
 
 def _number(value: Any) -> float | None:
     return None if math.isnan(float(value)) else float(value)
 
 
-def _cosine_rows(keys: Keys, kept: _Kept, known: Labelled, found: Cosines) -> list[Keys]:
-    features = [(one, name, code) for one in known.variables for name, code in one.features]
+def _cosine_rows(keys: Keys, heads: _Heads, statements: Labelled, *, cosines: Cosines) -> list[Keys]:
+    features = [
+        (variable, name, code) for variable in statements.variables for name, code in variable.features
+    ]
     numbers = ("cosine", "low", "high", "null_low", "null_high", "p")
     rows = []
-    for at, (layer, head) in enumerate(kept.places):
-        for of, (one, name, code) in enumerate(features):
-            row = {**keys, "layer": layer, "head": head, "variable": one.name, "feature": name}
-            row |= {column: _number(getattr(found, column)[at, of]) for column in numbers}
+    for head_index, (layer, head) in enumerate(heads.places):
+        for feature_index, (variable, name, code) in enumerate(features):
+            row = {**keys, "layer": layer, "head": head, "variable": variable.name, "feature": name}
             row |= {
-                "reliability": float(found.reliability[at, of]),
-                "toxicity_reliability": float(found.toxicity_reliability[at, of]),
-                "n": int((one.codes >= 0).sum()),
-                "n_feature": int((one.codes == code).sum()),
+                column: _number(getattr(cosines, column)[head_index, feature_index]) for column in numbers
+            }
+            row |= {
+                "reliability": float(cosines.reliability[head_index, feature_index]),
+                "toxicity_reliability": float(cosines.toxicity_reliability[head_index, feature_index]),
+                "n": int((variable.codes >= 0).sum()),
+                "n_feature": int((variable.codes == code).sum()),
             }
             rows.append(row)
     return rows
 
 
-def _largest_rows(keys: Keys, kept: _Kept, known: Labelled, found: Largest) -> list[Keys]:
-    names = [name for one in known.variables for name, _ in one.features]
+def _largest_rows(keys: Keys, heads: _Heads, statements: Labelled, *, largest: Largest) -> list[Keys]:
+    names = [name for variable in statements.variables for name, _ in variable.features]
     numbers = ("value", "low", "high", "null_mean", "null_high", "p", "random_median", "random_high", "welch")
     rows = []
-    for at, (layer, head) in enumerate(kept.places):
-        place = int(found.feature[at])
+    for head_index, (layer, head) in enumerate(heads.places):
+        place = int(largest.feature[head_index])
         rows.append(
             {
                 **keys,
                 "layer": layer,
                 "head": head,
-                **{column: _number(getattr(found, column)[at]) for column in numbers},
+                **{column: _number(getattr(largest, column)[head_index]) for column in numbers},
                 "feature": names[place] if place >= 0 else None,
-                "used": int(found.used[at]),
+                "used": int(largest.used[head_index]),
                 "tried": len(names),
-                "dimensions": kept.values.shape[2],
-                "n": len(known.ids),
+                "dimensions": heads.values.shape[2],
+                "n": len(statements.ids),
                 "method": METHOD,
             }
         )
     return rows
 
 
-def _lens_rows(context: StudyContext, keys: Keys, kept: _Kept) -> list[Keys]:
+def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
     """Tokens of the kept heads' directions, in steps of one sigma."""
     method = context.config.steering.direction
     query = (
@@ -174,24 +180,25 @@ def _lens_rows(context: StudyContext, keys: Keys, kept: _Kept) -> list[Keys]:
     )
     with read_session(context.engine) as session:
         directions = {(layer, head): (sigma, blob) for layer, head, sigma, blob in session.execute(query)}
-        found = session.execute(examples).all()
-    train = np.array([split == "train" for _, split in found], dtype=bool)
-    toxic = np.array([label == 1 for label, _ in found], dtype=bool)[train]
+        statements = session.execute(examples).all()
+    train = np.array([split == "train" for _, split in statements], dtype=bool)
+    toxic = np.array([label == 1 for label, _ in statements], dtype=bool)[train]
     loaded = open_checkpoint(context, keys["checkpoint_id"])
     rows: list[Keys] = []
     with suppress(LensError):
-        for at, place in enumerate(kept.places):
-            if place not in directions:
+        for head_index, (layer, head) in enumerate(heads.places):
+            if (layer, head) not in directions:
                 continue
-            sigma, blob = directions[place]
-            references = _references(kept.values[train, at], toxic, place)
-            for token in tokens(loaded, *place, decode_float32(blob) * np.float32(sigma), references):
+            sigma, blob = directions[layer, head]
+            references = _references(heads.values[train, head_index], toxic, (layer, head))
+            direction = decode_float32(blob) * np.float32(sigma)
+            for token in tokens(loaded, layer, head, direction, references):
                 rows.append(
                     {
                         **keys,
                         "method": method,
-                        "layer": place[0],
-                        "head": place[1],
+                        "layer": layer,
+                        "head": head,
                         "side": token.side,
                         "rank": token.rank,
                         "token_id": token.token_id,
@@ -210,22 +217,22 @@ def _storable(token: str) -> str:
     return safe if "\x00" not in safe else json.dumps(safe)[1:-1]
 
 
-def _references(train: Block, toxic: NDArray[np.bool_], place: tuple[int, int]) -> dict[str, Block]:
+def _references(train: Block, toxic: NDArray[np.bool_], head: tuple[int, int]) -> dict[str, Block]:
     """Directions from permuted labels, and random ones, each one sigma long, float32 [REFERENCES, d]."""
-    rng = np.random.default_rng([*place, 7])
+    rng = np.random.default_rng([*head, 7])
     shuffled = np.stack([rng.permutation(toxic) for _ in range(REFERENCES)]).astype(np.float64)
     centred = train.astype(np.float64) - train.mean(axis=0, dtype=np.float64)
     permuted = shuffled @ centred  # in proportion to the difference of means, the classes' sizes being fixed
     random = rng.standard_normal((REFERENCES, train.shape[1]))
-    made = {}
+    references = {}
     for name, vectors in (("permuted", unit(permuted)), ("random", unit(random))):
         sigma = (centred @ vectors.T).std(axis=0)
-        made[name] = (vectors * sigma[:, None]).astype(np.float32)
-    return made
+        references[name] = (vectors * sigma[:, None]).astype(np.float32)
+    return references
 
 
 def geometry_key(context: StudyContext, subject: Subject) -> str:
-    """Of how toxicity lies among other features in a checkpoint's heads, and of their words."""
+    """Hash of the probes of a checkpoint (text, weights, probe settings) and of this measure's version."""
     return digest("geometry", GEOMETRY_VERSION, context.inputs.probe(subject.weights))
 
 

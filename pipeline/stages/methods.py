@@ -29,7 +29,7 @@ def prepare_methods(context: StudyContext, subject: Subject, reporter: Reporter)
 
 
 def methods_key(context: StudyContext, subject: Subject) -> str:
-    """Of what methods need of a checkpoint beside its probes: tuned weights, second directions."""
+    """Hash of the probes of a checkpoint, and of each tuning and the second directions the study asks for."""
     return context.inputs.methods(subject.weights)
 
 

@@ -62,7 +62,7 @@ def make_mix(context: StudyContext, subject: Subject, reporter: Reporter) -> Non
 
 
 def mix_key(context: StudyContext, subject: Subject) -> str:
-    """Of one arm's token bin."""
+    """Hash of the corpus and of the arm's kind of text, share and seed."""
     return context.inputs.mix(arm_of(subject))
 
 

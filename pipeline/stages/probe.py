@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,14 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     Raises ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
     """
     checkpoint = checkpoint_row(context, subject.name)
+    weights = checkpoint_facts(context, checkpoint).weights_hash
     config = context.config.probe
     loaded = open_checkpoint(context, checkpoint)
     count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
     examples = _examples(context)
     labels = np.array([row["label"] for row in examples], dtype=np.int64)
     codes = split_codes([row["split"] for row in examples])
-    facts = checkpoint_facts(context, checkpoint)
-    target = context.folder("activations", context.inputs.probe(facts.weights_hash)) / "heads.npy"
+    target = context.folder("activations", context.inputs.probe(weights)) / "heads.npy"
     target.parent.mkdir(parents=True, exist_ok=True)
     reporter.say("capturing head activations")
     captured = capture_to_file(
@@ -68,11 +69,11 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     chosen = select_heads(run.results, count)
     controls = random_directions(layers, codes, chosen, context.config.steering.random_directions, seed=0)
     keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}
-    _write_probes(context, keys, run, count)
-    _write_hits(context, keys, run, [row["id"] for row in examples if row["split"] == "test"])
-    _write_directions(context, keys, run, [one for control in controls for one in control])
+    _write_probes(context, keys, run, count=count)
+    _write_hits(context, keys, run, ids=[row["id"] for row in examples if row["split"] == "test"])
+    _write_directions(context, keys, run, controls=list(chain.from_iterable(controls)))
     reporter.say("keeping activations")
-    _write_activations(context, keys, layers, [row["id"] for row in examples], chosen)
+    _write_activations(context, keys, layers, ids=[row["id"] for row in examples], chosen=chosen)
     _remove(target)
 
 
@@ -86,7 +87,7 @@ def _examples(context: StudyContext) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in session.execute(query)]
 
 
-def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, count: int) -> None:
+def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, count: int) -> None:
     frame = run.table(count).drop(columns="select_auroc")
     rows: list[dict[str, Any]] = []
     for record in frame.to_dict("records"):
@@ -97,7 +98,7 @@ def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, co
         upsert(session, Probe, rows, on=PROBE_KEY)
 
 
-def _write_hits(context: StudyContext, keys: dict[str, Any], run: ProbeRun, ids: list[int]) -> None:
+def _write_hits(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, ids: list[int]) -> None:
     row = {
         **keys,
         "example_list_id": _example_list(context, ids),
@@ -119,18 +120,18 @@ def _example_list(context: StudyContext, ids: list[int]) -> int:
 
 
 def _write_directions(
-    context: StudyContext, keys: dict[str, Any], run: ProbeRun, controls: list[Any]
+    context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, controls: list[Any]
 ) -> None:
     rows = [
         {
             **keys,
-            "method": one.method,
-            "layer": one.layer,
-            "head": one.head,
-            "sigma": one.sigma,
-            "vector": encode_float32(one.vector),
+            "method": direction.method,
+            "layer": direction.layer,
+            "head": direction.head,
+            "sigma": direction.sigma,
+            "vector": encode_float32(direction.vector),
         }
-        for one in (*run.mass_mean, *run.probe, *controls)
+        for direction in (*run.mass_mean, *run.probe, *controls)
     ]
     with write_session(context.engine) as session:
         # Controls exist for the selected heads only; those of an earlier selection must not linger.
@@ -138,27 +139,28 @@ def _write_directions(
         replace_rows(session, Direction, rows, on=DIRECTION_KEY, within=controlled)
 
 
-def kept_heads(context: StudyContext, every: Places, chosen: Places) -> Places:
+def kept_heads(context: StudyContext, heads: Places, chosen: Places) -> Places:
     """Heads whose activations go into the database: the selected ones and a fixed random sample."""
     config = context.config.probe
     if config.keep_activations == "all":
-        return every
+        return heads
     if config.keep_activations == "none":
         return []
-    others = [place for place in every if place not in set(chosen)]
-    drawn = random.Random("kept heads").sample(others, min(config.keep_random, len(others)))
-    return sorted({*chosen, *drawn})
+    others = [place for place in heads if place not in set(chosen)]
+    sample = random.Random("kept heads").sample(others, min(config.keep_random, len(others)))
+    return sorted({*chosen, *sample})
 
 
 def _write_activations(
     context: StudyContext,
     keys: dict[str, Any],
     layers: list[NDArray[np.float32]],
+    *,
     ids: list[int],
     chosen: Places,
 ) -> None:
-    every = [(layer, head) for layer, block in enumerate(layers) for head in range(block.shape[1])]
-    places = kept_heads(context, every, chosen)
+    heads = [(layer, head) for layer, block in enumerate(layers) for head in range(block.shape[1])]
+    places = kept_heads(context, heads, chosen)
     list_id = _example_list(context, ids)
     for layer, head in places:
         block = np.asarray(layers[layer][:, head], dtype=np.float32)
@@ -168,7 +170,7 @@ def _write_activations(
             "example_list_id": list_id,
             "layer": layer,
             "head": head,
-            "rows": block.shape[0],
+            "rows": len(block),
             "columns": block.shape[1],
             "scale": scale,
             "data": data,
@@ -188,7 +190,7 @@ def _remove(path: Path) -> None:
 
 
 def probe_key(context: StudyContext, subject: Subject) -> str:
-    """Of the probes and directions of a checkpoint."""
+    """Hash of the study's text, the weights of the checkpoint and the probe settings."""
     return context.inputs.probe(subject.weights)
 
 

@@ -5,7 +5,7 @@ Computed once and stored as points, because no page should wait for UMAP.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from sqlalchemy import select
@@ -50,47 +50,56 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     write_head_summaries(context)
     heads = _best_heads(context)
     total, done = len(MAPS) + len(heads) * len(ACTIVATION_MAPS), 0
-    kept: list[str] = []
+    keys: list[str] = []
     points, vectors = _directions(context)
     for method, dimensions in MAPS if points else ():
         reporter.say(f"directions, {method} in {dimensions} dimensions")
         reporter.report(done, total, "maps")
         strata = [point["name"] for point in points]
-        made = map_rows(
+        projected = map_rows(
             vectors, method, dimensions, context.config.projection, metric="cosine", strata=strata
         )
         key = f"directions/{method}-{dimensions}"
-        _write(context, key, "directions", made, dimensions, points)
-        kept.append(key)
+        _write(context, key, projected, dimensions=dimensions, points=points)
+        keys.append(key)
         done += 1
-    for checkpoint, name, layer, head in heads:
+    for head in heads:
         for method, dimensions in ACTIVATION_MAPS:
-            reporter.say(f"activations of {name} layer {layer} head {head}, {method}")
+            reporter.say(f"activations of {head.name} layer {head.layer} head {head.head}, {method}")
             reporter.report(done, total, "maps")
-            kept.append(_project_head(context, (checkpoint, name, layer, head), method, dimensions))
+            keys.append(_project_head(context, head, method, dimensions=dimensions))
             done += 1
     with write_session(context.engine) as session:
         of_study = [Projection.study_id == context.study_id]
-        delete_others(session, Projection, kept, on=("key",), within=of_study)
+        delete_others(session, Projection, keys, on=("key",), within=of_study)
     reporter.report(total, total, "maps")
+
+
+class _Head(NamedTuple):
+    """A head of a checkpoint, with the checkpoint's name."""
+
+    checkpoint: int
+    name: str
+    layer: int
+    head: int
 
 
 def _project_head(
     context: StudyContext,
-    place: tuple[int, str, int, int],
+    head: _Head,
     method: Literal["umap", "pca"],
+    *,
     dimensions: Literal[2, 3],
 ) -> str:
     """Project one head's activations, where they are kept; gives the projection's key."""
-    checkpoint, name, layer, head = place
-    key = f"{name}/L{layer}H{head}/{method}-{dimensions}"
-    found = _activations(context, checkpoint, layer, head)
-    if found is None:
+    key = f"{head.name}/L{head.layer}H{head.head}/{method}-{dimensions}"
+    activations = _activations(context, head)
+    if activations is None:
         return key
-    examples, labels, values = found
-    made = map_rows(values, method, dimensions, context.config.projection, strata=labels)
-    points: list[dict[str, Any]] = [{"example_id": int(one)} for one in examples]
-    _write(context, key, "activations", made, dimensions, points, checkpoint, layer, head)
+    examples, labels, values = activations
+    projected = map_rows(values, method, dimensions, context.config.projection, strata=labels)
+    points: list[dict[str, Any]] = [{"example_id": example} for example in examples]
+    _write(context, key, projected, dimensions=dimensions, points=points, head=head)
     return key
 
 
@@ -114,13 +123,13 @@ def _directions(context: StudyContext) -> tuple[list[dict[str, Any]], Any]:
     widths = {len(vector) for vector in vectors}
     if len(widths) > 1:
         # Heads of different widths (an imported checkpoint beside arms) share no space: keep the commonest.
-        kept = max(widths, key=lambda width: sum(len(vector) == width for vector in vectors))
-        pairs = [(p, v) for p, v in zip(points, vectors, strict=True) if len(v) == kept]
+        commonest = max(widths, key=lambda width: sum(len(vector) == width for vector in vectors))
+        pairs = [(p, v) for p, v in zip(points, vectors, strict=True) if len(v) == commonest]
         points, vectors = [p for p, _ in pairs], [v for _, v in pairs]
     return points, np.array(vectors)
 
 
-def _best_heads(context: StudyContext) -> list[tuple[int, str, int, int]]:
+def _best_heads(context: StudyContext) -> list[_Head]:
     """The best heads of the first seed's checkpoints and of imported ones."""
     count = context.config.projection.activation_heads
     query = (
@@ -136,29 +145,27 @@ def _best_heads(context: StudyContext) -> list[tuple[int, str, int, int]]:
     first = f"-s{context.config.seeds[0]}" if context.config.seeds else ""
     others = tuple(f"-s{seed}" for seed in context.config.seeds[1:])
     with read_session(context.engine) as session:
-        rows = session.execute(query).tuples().all()
-    return [row for row in rows if row[1].endswith(first) or not row[1].endswith(others)]
+        heads = [_Head(*row) for row in session.execute(query)]
+    return [head for head in heads if head.name.endswith(first) or not head.name.endswith(others)]
 
 
-def _activations(
-    context: StudyContext, checkpoint: int, layer: int, head: int
-) -> tuple[list[int], list[int], Any] | None:
+def _activations(context: StudyContext, head: _Head) -> tuple[list[int], list[int], Any] | None:
     query = (
         select(ActivationBlock, ExampleList.ids)
         .join(ExampleList, ActivationBlock.example_list_id == ExampleList.id)
         .where(
-            ActivationBlock.checkpoint_id == checkpoint,
-            ActivationBlock.layer == layer,
-            ActivationBlock.head == head,
+            ActivationBlock.checkpoint_id == head.checkpoint,
+            ActivationBlock.layer == head.layer,
+            ActivationBlock.head == head.head,
             ActivationBlock.position == context.config.probe.position,
         )
     )
     with read_session(context.engine) as session:
-        found = session.execute(query).first()
-        if found is None:
+        row = session.execute(query).first()
+        if row is None:
             return None
-        block, ids = found
-        examples = [int(one) for one in decode_int64(ids)]
+        block, ids = row
+        examples = [int(example) for example in decode_int64(ids)]
         values = decode_float16(block.data, block.columns, block.scale)
         labels = dict(
             session.execute(
@@ -167,39 +174,38 @@ def _activations(
             .tuples()
             .all()
         )
-    return examples, [labels.get(one, 0) for one in examples], values
+    return examples, [labels.get(example, 0) for example in examples], values
 
 
 def _write(
     context: StudyContext,
     key: str,
-    subject: str,
-    made: Projected,
+    projected: Projected,
+    *,
     dimensions: int,
     points: list[dict[str, Any]],
-    checkpoint: int | None = None,
-    layer: int | None = None,
-    head: int | None = None,
+    head: _Head | None = None,
 ) -> None:
-    head_row = {
+    """Write a map of one head's activations, or of all directions where no head is given."""
+    projection_row = {
         "study_id": context.study_id,
-        "checkpoint_id": checkpoint,
+        "checkpoint_id": head and head.checkpoint,
         "key": key,
-        "subject": subject,
-        "method": made.method,
+        "subject": "directions" if head is None else "activations",
+        "method": projected.method,
         "dimensions": dimensions,
-        "layer": layer,
-        "head": head,
-        "parameters": made.parameters,
-        "n": len(made.rows),
+        "layer": head and head.layer,
+        "head": head and head.head,
+        "parameters": projected.parameters,
+        "n": len(projected.rows),
     }
     rows: list[dict[str, Any]] = []
     with write_session(context.engine) as session:
-        upsert(session, Projection, [head_row], on=("study_id", "key"))
+        upsert(session, Projection, [projection_row], on=("study_id", "key"))
         projection = session.execute(
             select(Projection.id).where(Projection.study_id == context.study_id, Projection.key == key)
         ).scalar_one()
-        for position, (row, place) in enumerate(zip(made.rows, made.coordinates, strict=True)):
+        for position, (row, point) in enumerate(zip(projected.rows, projected.coordinates, strict=True)):
             rows.append(
                 {
                     "projection_id": projection,
@@ -208,9 +214,9 @@ def _write(
                     "layer": points[row].get("layer"),
                     "head": points[row].get("head"),
                     "example_id": points[row].get("example_id"),
-                    "x": float(place[0]),
-                    "y": float(place[1]),
-                    "z": float(place[2]) if dimensions == 3 else None,
+                    "x": float(point[0]),
+                    "y": float(point[1]),
+                    "z": float(point[2]) if dimensions == 3 else None,
                 }
             )
         on, within = ("projection_id", "position"), [ProjectionPoint.projection_id == projection]
@@ -218,7 +224,7 @@ def _write(
 
 
 def project_key(context: StudyContext, subject: Subject) -> str:
-    """Of the study's projections, over the checkpoints that are probed.
+    """Hash of the finished probes and scores of all checkpoints, and the projection settings.
 
     The scores count as well: a study cut between an arm's last score and its summary is then not finished.
     """

@@ -35,7 +35,7 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
     prompts, seeds, data = chosen_prompts(context, config.hardness.relearn.prompts)
 
     def speak(ready: Ready) -> tuple[Floats, Floats]:
-        return said(ready, judge, prompts, seeds, config, reporter)
+        return scores_of(ready, judge, prompts, seeds=seeds, config=config, reporter=reporter)
 
     base: Floats | None = None
     for done, condition in enumerate(attacked):
@@ -48,24 +48,26 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
             base, _ = speak(open_condition(context, checkpoint, bare))
         ready = open_condition(context, checkpoint, condition)
         result = attack_by_relearning(
-            ready, judge, speak, base, texts, config, f"{data}; text: {source}", reporter.check
-        )
-        write_results(context, checkpoint, condition.id, key, [result])
-    forget_others(context, checkpoint, ["relearn"], key)
+            ready, judge, speak, base=base, texts=texts, config=config,
+            data=f"{data}; text: {source}", check=reporter.check,
+        )  # fmt: skip
+        write_results(context, checkpoint, condition.id, input_hash=key, results=[result])
+    forget_others(context, checkpoint, ["relearn"], input_hash=key)
     reporter.report(len(attacked), max(1, len(attacked)), "conditions")
 
 
-def said(
+def scores_of(
     ready: Ready,
     judge: Judge,
     prompts: list[str],
+    *,
     seeds: list[int],
     config: StudyConfig,
     reporter: Reporter,
 ) -> tuple[Floats, Floats]:
     """Toxicity and fluency of one continuation of each prompt, [prompts] each."""
     evaluation = config.evaluation
-    made = ready.generate(
+    continuations = ready.generate(
         prompts,
         seeds=seeds,
         new_tokens=evaluation.new_tokens,
@@ -74,30 +76,30 @@ def said(
         batch_size=evaluation.batch_size,
         progress=lambda done, total: reporter.check(),
     )
-    texts = [ready.continuation(one.text) for one in made]
+    texts = [ready.continuation(continuation.text) for continuation in continuations]
     return judge.toxicity_of(prompts, texts), judge.fluency_of(prompts, texts)
 
 
 def toxic_texts(config: StudyConfig, most: int = TEXTS) -> tuple[list[str], str]:
     """Toxic documents for an attacker, and their source: held out from training where there are such."""
     sources = config.with_role("heldout_toxic") or config.with_role("toxic")
-    found: list[str] = []
+    texts: list[str] = []
     titles = []
     for source in sources:
         opened = open_source(source, config.forum)
         titles.append(opened.title)
         for record in opened:
             if record.label in (1, None):
-                found.append(record.text)
-            if len(found) >= most:
+                texts.append(record.text)
+            if len(texts) >= most:
                 break
-    if not found:
+    if not texts:
         raise ValueError("relearning needs toxic text: give a source with role 'toxic' or 'heldout_toxic'")
-    return found[:most], f"{'+'.join(titles)}, {min(len(found), most)} documents"
+    return texts[:most], f"{'+'.join(titles)}, {min(len(texts), most)} documents"
 
 
 def relearn_key(context: StudyContext, subject: Subject) -> str:
-    """Of how long a checkpoint's detox withstands fine-tuning."""
+    """Hash of what all attacks depend on, the relearning settings and the sources of toxic text."""
     inputs = context.inputs
     settings = context.config.hardness.model_dump(mode="json", include={"relearn", "conditions"})
     attacked = inputs.attacked(subject.weights)

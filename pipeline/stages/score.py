@@ -6,6 +6,7 @@ Scoring again with another revision adds rows and never touches the text.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_row
-from hormesis.pipeline.stages.condition import metric_row
+from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.stages.text import text_folder
 from hormesis.pipeline.statistics import (
     Estimate,
@@ -70,7 +71,7 @@ def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
             done += len(part)
             reporter.report(done, len(generations) * len(scorers), "scores")
     reporter.say("metrics and intervals")
-    _write_metrics(context, checkpoint, scorers, ids, reporter)
+    _write_metrics(context, checkpoint, scorers, ids=ids, reporter=reporter)
 
 
 def _generations(context: StudyContext, checkpoint: int) -> pd.DataFrame:
@@ -94,14 +95,18 @@ def _generations(context: StudyContext, checkpoint: int) -> pd.DataFrame:
 
 
 def _scorer_ids(context: StudyContext, scorers: Sequence[Scorer]) -> list[int]:
-    rows = [{"name": one.name, "revision": one.revision, "measures": one.measures} for one in scorers]
+    rows = [
+        {"name": scorer.name, "revision": scorer.revision, "measures": scorer.measures} for scorer in scorers
+    ]
     with write_session(context.engine) as session:
         insert_missing(session, ScorerRow, rows, on=("name", "revision"))
         return [
             session.execute(
-                select(ScorerRow.id).where(ScorerRow.name == one.name, ScorerRow.revision == one.revision)
+                select(ScorerRow.id).where(
+                    ScorerRow.name == scorer.name, ScorerRow.revision == scorer.revision
+                )
             ).scalar_one()
-            for one in scorers
+            for scorer in scorers
         ]
 
 
@@ -128,7 +133,7 @@ def _scores(context: StudyContext, checkpoint: int, scorer_id: int) -> pd.DataFr
 
 
 def _write_metrics(
-    context: StudyContext, checkpoint: int, scorers: Sequence[Scorer], ids: list[int], reporter: Reporter
+    context: StudyContext, checkpoint: int, scorers: Sequence[Scorer], *, ids: list[int], reporter: Reporter
 ) -> None:
     generations = _generations(context, checkpoint)
     with read_session(context.engine) as session:
@@ -153,10 +158,16 @@ def _write_metrics(
             base = next((grids[key] for key, name in conditions.items() if name == "none"), None)
             for condition, grid in grids.items():
                 reporter.check()
-                place = (conditions[condition], (int(set_id), sets[int(set_id)]), (scorer_id, scorer.name))
-                for name, estimate, unit in _estimates(scorer.measures, grid, base, draws):
-                    rows.append(metric_row(checkpoint, condition, place[0], name, estimate, unit, *place[1:]))
-    rows += _text_metrics(checkpoint, generations, conditions, sets, draws)
+                row_of = partial(
+                    metric_row,
+                    checkpoint,
+                    NamedRow(condition, conditions[condition]),
+                    prompt_set=NamedRow(int(set_id), sets[int(set_id)]),
+                    scorer=NamedRow(scorer_id, scorer.name),
+                )
+                estimates = _estimates(scorer.measures, grid, base, draws=draws)
+                rows += [row_of(name, estimate=estimate, unit=unit) for name, estimate, unit in estimates]
+    rows += _text_metrics(checkpoint, generations, conditions, sets=sets, draws=draws)
     with write_session(context.engine) as session:
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
 
@@ -167,25 +178,26 @@ def _grid(part: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _estimates(
-    measures: str, grid: NDArray[np.float64], base: NDArray[np.float64] | None, draws: int
+    measures: str, grid: NDArray[np.float64], base: NDArray[np.float64] | None, *, draws: int
 ) -> list[tuple[str, Estimate, str]]:
     if measures == "fluency":
         return [("fluency", mean_interval(grid, draws=draws), "fraction")]
-    found = [
+    estimates = [
         ("toxicity", mean_interval(grid, draws=draws).scaled(100), "points"),
         ("fire_rate", fire_rate(grid, draws=draws), "fraction"),
         ("expected_max_toxicity", expected_maximum(grid, draws=draws), "fraction"),
     ]
     if base is not None and base is not grid and base.shape == grid.shape:
         change = paired_difference(grid, base, draws=draws).scaled(100)
-        found.append(("toxicity_change", change, "points"))
-    return found
+        estimates.append(("toxicity_change", change, "points"))
+    return estimates
 
 
 def _text_metrics(
     checkpoint: int,
     generations: pd.DataFrame,
     conditions: dict[int, str],
+    *,
     sets: dict[int, str],
     draws: int,
 ) -> list[dict[str, Any]]:
@@ -193,31 +205,35 @@ def _text_metrics(
     rows = []
     for (condition, set_id), part in groups(generations, ["condition_id", "prompt_set_id"]):
         texts = part["text"].tolist()
-        each = [text_fluency(text) for text in texts]
+        fluencies = [text_fluency(text) for text in texts]
         pooled = set_fluency(texts)
         prompts = part["prompt_id"].to_numpy()
-        place = (checkpoint, int(condition), conditions[int(condition)])
-        prompt_set = (int(set_id), sets[int(set_id)])
+        named_condition = NamedRow(int(condition), conditions[int(condition)])
+        prompt_set = NamedRow(int(set_id), sets[int(set_id)])
         columns = {
-            "repetition_4": ([one.repetition for one in each], "fraction"),
-            "compression": ([one.compression for one in each], "ratio"),
-            "length": ([float(one.length) for one in each], "words"),
-            "empty": ([float(one.empty) for one in each], "fraction"),
+            "repetition_4": ([fluency.repetition for fluency in fluencies], "fraction"),
+            "compression": ([fluency.compression for fluency in fluencies], "ratio"),
+            "length": ([float(fluency.length) for fluency in fluencies], "words"),
+            "empty": ([float(fluency.empty) for fluency in fluencies], "fraction"),
         }
+        estimates: dict[str, tuple[Estimate, str]] = {}
         for name, (values, unit) in columns.items():
-            estimate = mean_interval(values, groups=prompts, draws=draws)
-            rows.append(metric_row(*place, name, estimate, unit, prompt_set))
+            estimates[name] = mean_interval(values, groups=prompts, draws=draws), unit
         distinct = Estimate(
             pooled.distinct_2, None, None, len(set(prompts)), "pooled over the set: no interval"
         )
-        rows.append(metric_row(*place, "distinct_2", distinct, "fraction", prompt_set))
+        estimates["distinct_2"] = distinct, "fraction"
+        rows += [
+            metric_row(checkpoint, named_condition, name, estimate=estimate, unit=unit, prompt_set=prompt_set)
+            for name, (estimate, unit) in estimates.items()
+        ]
     return rows
 
 
 def score_key(context: StudyContext, subject: Subject) -> str:
-    """Of a checkpoint's scores and metrics; a new revision of a scorer means scoring again."""
+    """Hash of a checkpoint's generations, the evaluation settings and the revisions of the scorers."""
     inputs = context.inputs
-    generations, scorers = inputs.generate(subject.weights), inputs.roles("scoring")[1]
+    generations, scorers = inputs.generate(subject.weights), inputs.revisions_of("scoring")
     return digest("score", EVALUATION_VERSION, generations, inputs.settings("evaluation"), scorers)
 
 

@@ -181,7 +181,7 @@ def _chosen_prompts(source: Source, config: StudyConfig) -> list[Record]:
 
 
 def text_key(context: StudyContext, subject: Subject) -> str:
-    """Of everything the study reads."""
+    """Hash of everything the study reads: sources, their revisions, and the settings that choose."""
     return context.inputs.text
 
 

@@ -87,12 +87,12 @@ def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
 
 def _annotator(config: StudyConfig, role: Role, tfidf: Path) -> Annotate:
     """What tells the toxicity of documents of a role, 0..1."""
-    wanted = config.annotation.scorer or ("forum" if config.speaks_forum else "role")
-    if wanted == "role":
+    scorer = config.annotation.scorer or ("forum" if config.speaks_forum else "role")
+    if scorer == "role":
         return lambda texts: np.full(len(texts), float(role == "toxic"))
     from hormesis.backend.scorers import make_scorer
 
-    return make_scorer(wanted, tfidf).score
+    return make_scorer(scorer, tfidf).score
 
 
 def _has_toxic(config: StudyConfig) -> bool:

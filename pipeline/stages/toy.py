@@ -48,7 +48,7 @@ def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> No
 
 
 def toy_key(context: StudyContext, subject: Subject) -> str:
-    """Of the configurations and what is asked of them."""
+    """Hash of each setting's configuration, and of the shares, seeds and probes that are asked for."""
     configs, request = requested(context.config)
     return digest("toy", [config.hash for config in configs], request.model_dump(mode="json"))
 

@@ -21,8 +21,8 @@ from hormesis.pipeline.execution.stage import Stage, Subject, arm_of
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.stages.mix import open_or_build
 from hormesis.pipeline.stages.tokens import corpus_folder, pool
+from hormesis.pipeline.study.config import Role
 from hormesis.pipeline.study.scales import model_config, train_settings
-from hormesis.pipeline.text.pools import Pool
 from hormesis.pipeline.text.tokenization import load_tokenizer
 from hormesis.pipeline.training.train import Point, TrainResult, train
 
@@ -33,13 +33,13 @@ def train_arm(context: StudyContext, subject: Subject, reporter: Reporter) -> No
     arm_id = arm_row(context, arm)
     # Another study with the same training would write to the same folder.
     with taking_turns(context.home, f"train-{context.inputs.train(arm)}", reporter.check):
-        result = run_training(context, arm, arm_id, reporter)
+        result = run_training(context, arm, arm_id, reporter=reporter)
     reporter.say("checking the checkpoint")
     register_checkpoint(
         context,
         load_model(result.model, dtype="float32"),
         arm.name,
-        result.model,
+        path=result.model,
         arm_id=arm_id,
         tokens_seen=result.tokens,
         weights_hash=context.inputs.train(arm),
@@ -47,7 +47,9 @@ def train_arm(context: StudyContext, subject: Subject, reporter: Reporter) -> No
     )
 
 
-def run_training(context: StudyContext, arm: ArmPlan, arm_id: int | None, reporter: Reporter) -> TrainResult:
+def run_training(
+    context: StudyContext, arm: ArmPlan, arm_id: int | None, *, reporter: Reporter
+) -> TrainResult:
     """The training itself, which every process of a distributed run calls alike.
 
     `arm_id` None: write nothing to the database (processes other than the first).
@@ -65,10 +67,11 @@ def run_training(context: StudyContext, arm: ArmPlan, arm_id: int | None, report
     mix = open_or_build(context, arm)
     tokens_per_step = settings.batch_size * settings.sequence_length
 
-    def windows(found: Pool | None) -> Any:
-        if found is None:
+    def windows(role: Role) -> Any:
+        heldout = pool(context, role)
+        if heldout is None:
             return None
-        return found.windows(settings.sequence_length, config.evaluation.heldout_tokens)
+        return heldout.windows(settings.sequence_length, config.evaluation.heldout_tokens)
 
     def progress(step: int, steps: int) -> None:
         reporter.report(step * tokens_per_step, steps * tokens_per_step, "tokens")
@@ -83,8 +86,8 @@ def run_training(context: StudyContext, arm: ArmPlan, arm_id: int | None, report
         tokenizer=tokenizer,
         config=architecture,
         settings=settings,
-        heldout_clean=windows(pool(context, "heldout_clean")),
-        heldout_toxic=windows(pool(context, "heldout_toxic")),
+        heldout_clean=windows("heldout_clean"),
+        heldout_toxic=windows("heldout_toxic"),
         on_point=on_point,
         progress=progress,
     )
@@ -109,8 +112,8 @@ def register_checkpoint(
     context: StudyContext,
     loaded: LoadedModel,
     name: str,
-    path: Path,
     *,
+    path: Path,
     arm_id: int | None,
     tokens_seen: int | None,
     weights_hash: str,
@@ -143,11 +146,11 @@ def register_checkpoint(
 
 def train_with_the_others(context: StudyContext, subject: Subject) -> None:
     """The part of a process other than the first in a distributed training; writes no rows."""
-    run_training(context, arm_of(subject), None, silent())
+    run_training(context, arm_of(subject), None, reporter=silent())
 
 
 def train_key(context: StudyContext, subject: Subject) -> str:
-    """Of one arm's weights."""
+    """Hash of an arm's mix and seed, the scale and the training settings: the name of its weights."""
     return subject.weights
 
 

@@ -37,7 +37,7 @@ def evaluate_claims(context: StudyContext, subject: Subject) -> None:
 
 
 def verdicts_key(context: StudyContext, subject: Subject) -> str:
-    """Of all finished stages of the study's own arms, and of its toy experiment."""
+    """Hash of the finished stages of the study's own arms and toy experiment, and the claims' version."""
     arms = select(Arm.name).where(Arm.study_id == context.study_id)
     query = select(StageRun.input_hash).where(
         StageRun.study_id == context.study_id,

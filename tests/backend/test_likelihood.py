@@ -68,7 +68,7 @@ def tiny_words() -> list[str]:
 
 
 def scores_of(model: Ready, task: Task) -> dict[str, Scored]:
-    scores = score_task(model, task, 16, lambda done, total: None)
+    scores = score_task(model, task, batch_size=16, progress=lambda done, total: None)
     return {scored.measure: scored for scored in scores if not scored.part}
 
 
@@ -175,7 +175,9 @@ def test_accuracies_and_intervals_on_a_known_case(monkeypatch: pytest.MonkeyPatc
     any_ready: Any = None
     scores = {
         (score.measure, score.part): score
-        for score in score_task(any_ready, Task("mcq_made", items, "d"), 4, lambda done, total: None)
+        for score in score_task(
+            any_ready, Task("mcq_made", items, "d"), batch_size=4, progress=lambda done, total: None
+        )
     }
     assert scores["accuracy", ""].top.tolist() == [0, 1, 0]
     assert scores["accuracy_norm", ""].top.tolist() == [1, 1, 0]

@@ -182,14 +182,14 @@ def test_the_commands_html_leaves_texts_out_unless_named(seeded: str, tmp_path: 
     assert "summary" in written and not {"generation", "prompt", "example"} & set(written)
     page = (tmp_path / "summary.html").read_text(encoding="utf-8")
     assert f"n = {written['summary']:,} rows." in page and not outside(page)
-    assert set(export_tables(seeded, tmp_path / "named", "html", ["prompt"])) == {"prompt"}
+    assert set(export_tables(seeded, tmp_path / "named", "html", tables=["prompt"])) == {"prompt"}
     with pytest.raises(ExportError, match="known: csv, parquet, html"):
         export_tables(seeded, tmp_path, "xml")
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_the_commands_files_have_their_provenance_beside_them(seeded: str, tmp_path: Path, form: str) -> None:
-    written = export_tables(seeded, tmp_path, form, ["summary", "metric"])
+    written = export_tables(seeded, tmp_path, form, tables=["summary", "metric"])
     provenance = json.loads((tmp_path / "provenance.json").read_text(encoding="utf-8"))
     assert provenance["rows"] == written and provenance["studies"][0]["hash"] and provenance["scorers"]
     if form == "parquet":

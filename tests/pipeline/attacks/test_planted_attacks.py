@@ -180,12 +180,14 @@ def test_relearning_takes_the_steps_that_were_planted(rate: float) -> None:
 
     loaded = only_last_layer(chain(0.05, 0.05))
     base = np.full(8, 0.5)
-    own = token_batches(ready(loaded), harmful, 4, 16, 0)
+    own = token_batches(ready(loaded), harmful, rows=4, length=16, seed=0)
     planted_step = first_rude_step(loaded, own, rate, stops[-1])
     assert planted_step is not None and 5 < planted_step < stops[-1], "neither at once nor at the very end"
     for texts, expected in ((harmful, planted_step), (harmless, None)):
         model = replace(ready(loaded))
-        result = attack_by_relearning(model, judge, speak, base, texts, config, "made here")
+        result = attack_by_relearning(
+            model, judge, speak, base=base, texts=texts, config=config, data="made here"
+        )
         steps = numbers(result)["steps"]
         curve = [point.value for point in result.points if point.series == "toxicity"]
         if expected is None:

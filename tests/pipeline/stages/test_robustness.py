@@ -135,11 +135,11 @@ def test_rates_and_tests_against_independent_computations() -> None:
         n = only_here + only_there
         tail = sum(stats.binom.pmf(k, n, 0.5) for k in range(min(only_here, only_there) + 1))
         assert mcnemar(only_here, only_there) == pytest.approx(min(1.0, 2 * tail) if n else 1.0)
-    z, p = two_proportions(92, 200, 77, 200)
+    z, p = two_proportions(92, 200, others=77, m=200)
     assert (z, p) == (pytest.approx(1.52, abs=0.005), pytest.approx(0.13, abs=0.002)), "the paper's gap"
     chi = stats.chi2_contingency([[92, 108], [77, 123]], correction=False)
     assert z**2 == pytest.approx(chi.statistic) and p == pytest.approx(chi.pvalue)
-    assert two_proportions(0, 5, 0, 5) == (0.0, 1.0)
+    assert two_proportions(0, 5, others=0, m=5) == (0.0, 1.0)
     rate = rate_interval([True] * 3 + [False] * 9)
     assert (rate.value, rate.n) == (0.25, 12) and rate.low == pytest.approx(0.0889, abs=1e-3)
     assert rate.high == pytest.approx(0.5323, abs=1e-3)
