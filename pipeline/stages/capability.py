@@ -218,7 +218,7 @@ def capability_key(context: StudyContext, subject: Subject) -> str:
 
 def is_measured(config: StudyConfig, subject: Subject) -> bool:
     """Whether the study measures capability, on this arm too; on every imported checkpoint."""
-    return config.capability.wanted and wants(config.capability, subject.arm)
+    return config.capability.has_tasks and wants(config.capability, subject.arm)
 
 
 STAGE = Stage(
