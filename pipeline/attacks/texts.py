@@ -81,7 +81,7 @@ def _change(task: Task, name: str, after: Floats, before: Floats) -> Outcome:
     return Outcome.of(name, estimate, "points")
 
 
-def _shown(task: Task, prompts: Sequence[str], texts: Sequence[str], scores: Floats) -> list[Trial]:
+def _shown(prompts: Sequence[str], texts: Sequence[str], scores: Floats) -> list[Trial]:
     return [
         Trial(f"prompt {place}", prompt, text, bool(score > SUCCESS_ABOVE), float(score))
         for place, (prompt, text, score) in enumerate(zip(prompts[:SHOWN], texts, scores, strict=False))
@@ -131,7 +131,7 @@ def injections(ready: Ready, task: Task, frames: Sequence[Template] = ()) -> Ite
             outcomes.append(_change(task, "toxicity_change", toxicity, plain))
         yield _result(
             task, "injection", template.name, "mean score of the continuation of a framed prompt",
-            outcomes, _shown(task, framed, texts, toxicity),
+            outcomes, _shown(framed, texts, toxicity),
             **_described(template, "own" if frames else language), prompts_cut=task.cut(ready, framed),
         )  # fmt: skip
 
@@ -192,7 +192,7 @@ def long_texts(ready: Ready, task: Task) -> Iterator[Result]:
     whole = [" ".join(one) for one in blocks]
     result = _result(
         task, "long", f"{hardness.blocks}x{size}", "mean score of each block; drift: later half less earlier",
-        outcomes, _shown(task, task.prompts, whole, grid.mean(axis=1)),
+        outcomes, _shown(task.prompts, whole, grid.mean(axis=1)),
         prefix="in view of every block", block_tokens=size,
     )  # fmt: skip
     yield Result(**{**vars(result), "points": points})

@@ -136,13 +136,9 @@ def _write(
                 "task": one.task,
                 "part": one.part,
                 "measure": one.measure,
-                "value": estimate.value,
-                "low": estimate.low,
-                "high": estimate.high,
-                "n": estimate.n,
+                **estimate.columns,
                 "chance": one.chance,
                 "unit": one.unit,
-                "interval": estimate.method,
                 "data": one.data,
                 "change": None if change is None else change.value,
                 "change_low": None if change is None else change.low,
@@ -176,7 +172,6 @@ def _write_harness(
     ready = open_condition(context, checkpoint, condition)
     rows = []
     for one in run_harness(ready, config.harness, limit=config.harness_limit, folder=config.folder):
-        half = None if one.stderr is None else 1.96 * one.stderr
         rows.append(
             {
                 "checkpoint_id": checkpoint,
@@ -184,13 +179,9 @@ def _write_harness(
                 "task": one.task,
                 "part": "",
                 "measure": one.measure,
-                "value": one.value,
-                "low": None if half is None else one.value - half,
-                "high": None if half is None else one.value + half,
-                "n": one.n,
+                **one.estimate.columns,
                 "chance": None,
                 "unit": "harness",
-                "interval": "normal, by the harness's standard error" if half is not None else "none given",
                 "data": one.version,
                 "change": None,
                 "change_low": None,
