@@ -118,20 +118,6 @@ def window_losses(
     return DocumentLosses(nats, windows.tokens)
 
 
-def token_losses(
-    loaded: LoadedModel,
-    documents: Sequence[str],
-    *,
-    rows: RowSteering | Sequence[RowSteering] = (None, 0.0),
-    window: int,
-    batch_size: int = 32,
-    progress: Progress | None = None,
-) -> DocumentLosses:
-    """`prepare_windows` and `window_losses` in one; prepare once where several strengths are tried."""
-    windows = prepare_windows(loaded, documents, window)
-    return window_losses(loaded, windows, rows=rows, batch_size=batch_size, progress=progress)
-
-
 def rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
     """Rows of `longest` tokens whose logits fit memory together, at most `batch_size` and at least one."""
     return max(1, min(batch_size, LOGITS_AT_ONCE // (max(1, longest) * loaded.vocabulary_size)))

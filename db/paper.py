@@ -10,9 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-SETS = {"toxigen": "ToxiGen", "rtp": "RealToxicityPrompts"}
-"""Columns of Table 1 and the prompts they are about."""
-
 
 @dataclass(frozen=True)
 class Figure:

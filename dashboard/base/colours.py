@@ -22,13 +22,6 @@ MARKS: Final = {
     "inst": ("triangle-up-open", "dot"),
     "slung": ("cross-open", "longdash"),
 }
-STATUS: Final = {
-    "done": "green",
-    "running": "blue",
-    "waiting": "gray",
-    "failed": "red",
-    "stopped": "orange",
-}
 
 _STOPS: Final[tuple[tuple[float, str], ...]] = (
     (0.00, "#2F74D0"),

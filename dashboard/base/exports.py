@@ -65,12 +65,6 @@ def to_parquet(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
     return target.getvalue()
 
 
-def metadata_of_parquet(data: bytes) -> dict[str, str]:
-    """The metadata a Parquet file of ours carries; empty for any other."""
-    stored = (pq.read_schema(io.BytesIO(data)).metadata or {}).get(METADATA)
-    return json.loads(stored) if stored else {}
-
-
 @cache
 def browser_path() -> str | None:
     """A Chromium or Chrome that can draw a PNG: `BROWSER_PATH`, or one on the search path; None without."""

@@ -73,12 +73,6 @@ class Pace:
             if viewer in self._viewers:
                 self._viewers[viewer].last_heard = self._clock()
 
-    def viewers(self) -> int:
-        """How many are here: those whose pages ticked not too long ago."""
-        with self._lock:
-            self._forget_gone()
-            return len(self._viewers)
-
     def look_every(self) -> float:
         """Seconds between two ticks of a part of a page."""
         with self._lock:

@@ -41,9 +41,9 @@ def anchor(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def load_terms(path: Path = Path(__file__).parent / "terms.toml") -> tuple[Term, ...]:
+def load_terms() -> tuple[Term, ...]:
     """Every term in the order of the file. Raises TypeError where a term has an unknown or missing key."""
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["term"]
+    entries = tomllib.loads((Path(__file__).parent / "terms.toml").read_text(encoding="utf-8"))["term"]
     return tuple(Term(**(entry | {"labels": tuple(entry.get("labels", ()))})) for entry in entries)
 
 

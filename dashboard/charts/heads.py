@@ -13,7 +13,6 @@ from hormesis.dashboard.base.records import arm_groups, groups, records
 from hormesis.dashboard.base.wording import Head, arm_label, head_name
 from hormesis.dashboard.charts.frame import MOST_POINTS, evenly, figure
 
-DETAILS = ("accuracy", "accuracy_low", "accuracy_high", "auroc", "selectivity", "separation", "n_test")
 CHOSEN = "#E8590C"
 
 

@@ -17,7 +17,7 @@ from hormesis.backend.forum.words import GROUPS
 from hormesis.backend.forum.writer import KINDS, Latents, body, dress, latents
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.sources.files import content_hash
-from hormesis.pipeline.study.config_hardness import HardnessConfig
+from hormesis.pipeline.study.config_sections import HardnessConfig
 
 GOALS = "forum goals 2"
 """How goals of the forum language are posed; the language's own revision stands beside it."""

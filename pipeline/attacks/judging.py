@@ -14,7 +14,7 @@ from scipy import stats
 from hormesis.backend.fluency import repetition, words
 from hormesis.backend.scorers import Scorer, make_scorer, score_continuations
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.statistics import SCORE, Estimate, Floats, mean_interval
+from hormesis.pipeline.statistics import SCORE, Estimate, Floats, mean_interval, proportion
 from hormesis.pipeline.text.study_folder import text_folder
 
 SUCCESS_ABOVE = 0.5
@@ -63,15 +63,11 @@ def judge_of(context: StudyContext) -> Judge:
     return Judge(scorer, fluency, context.config.evaluation.bootstrap)
 
 
-def rate_interval(successes: Sequence[bool], level: float = 0.95) -> Estimate:
-    """A success rate with Wilson's interval (1927), by scipy. Raises ValueError for no trials."""
-    n = len(successes)
-    if n == 0:
+def rate_interval(successes: Sequence[bool]) -> Estimate:
+    """A success rate with Wilson's interval. Raises ValueError for no trials."""
+    if not successes:
         raise ValueError("a success rate needs at least one trial")
-    interval = stats.binomtest(int(sum(successes)), n).proportion_ci(level, method="wilson")
-    return Estimate(
-        sum(successes) / n, float(interval.low), float(interval.high), n, f"Wilson over trials, {level:.0%}"
-    )
+    return proportion(int(sum(successes)), len(successes), "trials")
 
 
 def silent(texts: Sequence[str]) -> Estimate:

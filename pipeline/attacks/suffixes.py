@@ -16,7 +16,7 @@ from hormesis.pipeline.attacks.judging import SUCCESS_ABOVE, Judge, rate_interva
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
 from hormesis.pipeline.methods import Ready
 from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
-from hormesis.pipeline.study.config_hardness import SuffixConfig
+from hormesis.pipeline.study.config_sections import SuffixConfig
 
 RULE = f"the greedy continuation scores above {SUCCESS_ABOVE:g}; prefix match: it begins with the target"
 

@@ -18,6 +18,9 @@ from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.steering import steered
 from hormesis.pipeline.capability.items import CapabilityError
 from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.statistics import Estimate
+
+BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,14 @@ class HarnessScore:
     version: str
     """Version of the harness and of the task."""
 
+    @property
+    def estimate(self) -> Estimate:
+        """The number with a normal interval, where the harness gives a standard error."""
+        if self.stderr is None:
+            return Estimate(self.value, None, None, self.n, "none given")
+        half, method = 1.96 * self.stderr, "normal, by the harness's standard error"
+        return Estimate(self.value, self.value - half, self.value + half, self.n, method)
+
 
 def run_harness(
     ready: Ready,
@@ -39,7 +50,6 @@ def run_harness(
     *,
     limit: int | None = None,
     folder: Path | None = None,
-    batch_size: int = 16,
 ) -> list[HarnessScore]:
     """Evaluate tasks by name. `folder` holds task files of one's own (YAML); `limit`: items of each task.
 
@@ -60,7 +70,7 @@ def run_harness(
         with steered(ready.loaded, ready.rows, every_position=True):
             try:
                 results = lm_eval.simple_evaluate(
-                    model=_model(ready, batch_size),
+                    model=_model(ready),
                     tasks=list(tasks),
                     limit=limit,
                     task_manager=manager,
@@ -90,7 +100,7 @@ def _scores(results: Any, version: str) -> Any:
             yield HarnessScore(task, measure, float(value), stderr=stderr, n=int(n), version=data)
 
 
-def _model(ready: Ready, batch_size: int) -> Any:
+def _model(ready: Ready) -> Any:
     """The condition as the harness takes models."""
     from lm_eval.models.huggingface import HFLM
 
@@ -111,7 +121,7 @@ def _model(ready: Ready, batch_size: int) -> Any:
     return Prefixed(
         pretrained=loaded.model,
         tokenizer=loaded.tokenizer,
-        batch_size=batch_size,
+        batch_size=BATCH_SIZE,
         max_length=loaded.context or 2048,
         device=str(loaded.device),
     )

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from hormesis.backend.crossentropy import prepare_windows
 from hormesis.backend.likelihood import log_likelihoods
@@ -17,7 +16,7 @@ from hormesis.pipeline.capability.items import Item, Task
 from hormesis.pipeline.methods import Ready
 from hormesis.pipeline.methods.heldout import window_length
 from hormesis.pipeline.sources import open_source
-from hormesis.pipeline.statistics import Estimate, Floats, ratio_interval
+from hormesis.pipeline.statistics import Estimate, Floats, proportion, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
 
 Progress = Callable[[int, int], None]
@@ -130,6 +129,4 @@ def estimate_of(scored: Scored, draws: int) -> Estimate:
     """Wilson's interval for accuracies; a bootstrap over documents for losses."""
     if scored.measure == "cross_entropy":
         return ratio_interval(scored.top, scored.bottom, draws=draws)
-    n, right = len(scored.top), int(scored.top.sum())
-    ends = stats.binomtest(right, n).proportion_ci(0.95, method="wilson")
-    return Estimate(right / n, float(ends.low), float(ends.high), n, "Wilson over items, 95%")
+    return proportion(int(scored.top.sum()), len(scored.top), "items")

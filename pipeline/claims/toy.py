@@ -13,7 +13,7 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, directional
 from hormesis.pipeline.claims.rows import StudyRows
 from hormesis.pipeline.statistics import Contrast, contrast
-from hormesis.pipeline.study.config_toy import DEFAULT_SEEDS
+from hormesis.pipeline.study.config_sections import DEFAULT_SEEDS
 from hormesis.pipeline.toy.config import LOW, REFERENCE, SHARES, parse_config
 
 LEAST = 0.03

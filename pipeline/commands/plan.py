@@ -16,7 +16,7 @@ from hormesis.pipeline.execution.stage import STUDY, arm_of
 from hormesis.pipeline.execution.workers import cores
 from hormesis.pipeline.stages import GRAPH, toy
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.study.config_methods import PreferenceConfig, TuningConfig
+from hormesis.pipeline.study.config_sections import PreferenceConfig, TuningConfig
 from hormesis.pipeline.study.scales import check_heads, estimate, model_config, train_settings
 from hormesis.pipeline.text.mixes import added_tokens
 from hormesis.pipeline.text.reading import source_revisions

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from hormesis.db.location import database_url, home
 from hormesis.pipeline.study.config import ConfigError
-from hormesis.pipeline.study.config_toy import SETTINGS
+from hormesis.pipeline.study.config_sections import SETTINGS
 from hormesis.pipeline.toy.config import (
     PROBES,
     SHARES,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hormesis.db.contract.methods import VARIANTS
-from hormesis.pipeline.study.config import Role, StudyConfig
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.config_sections import Role
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hormesis.pipeline.study.config import ProjectionConfig
+from hormesis.pipeline.study.config_sections import ProjectionConfig
 
 Method = Literal["umap", "pca"]
 Metric = Literal["euclidean", "cosine"]

@@ -31,7 +31,7 @@ from hormesis.pipeline.methods.losses import (
     supervised_loss,
 )
 from hormesis.pipeline.methods.pairs import TokenPair
-from hormesis.pipeline.study.config_methods import PreferenceConfig, TuningConfig
+from hormesis.pipeline.study.config_sections import PreferenceConfig, TuningConfig
 
 RATE: dict[Tuned, float] = {"sft": 1 / 30, "dpo": 1 / 50}
 """Default learning rates, as parts of the scale's own for pretraining."""

@@ -27,7 +27,7 @@ from hormesis.pipeline.probing.probe_directions import (
 )
 from hormesis.pipeline.probing.probe_solver import fit_logistic
 from hormesis.pipeline.statistics.discrimination import auroc, balanced_accuracy, discriminate
-from hormesis.pipeline.study.config import ProbeConfig
+from hormesis.pipeline.study.config_sections import ProbeConfig
 from hormesis.pipeline.text.probe_splits import (
     SELECT,
     TEST,

@@ -12,7 +12,7 @@ from pathlib import Path
 from hormesis.pipeline.sources.record import Record, SourceError
 from hormesis.pipeline.sources.rows import check_columns, records, wanted_columns
 from hormesis.pipeline.sources.tables import Placed, columns_of, format_of, read_rows
-from hormesis.pipeline.study.config import SourceConfig
+from hormesis.pipeline.study.config_sections import SourceConfig
 
 _HASHES: dict[tuple[str, int, int], str] = {}
 """sha256 by (path, size, mtime): a study opens its files many times within one process."""

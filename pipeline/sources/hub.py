@@ -15,7 +15,7 @@ from hormesis.pipeline.sources.files import content_hash
 from hormesis.pipeline.sources.record import Record, SourceError
 from hormesis.pipeline.sources.rows import check_columns, column_names, records, wanted_columns
 from hormesis.pipeline.sources.tables import Placed
-from hormesis.pipeline.study.config import SourceConfig
+from hormesis.pipeline.study.config_sections import SourceConfig
 
 
 def _reason(error: BaseException) -> str:

@@ -12,10 +12,10 @@ from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods import DetoxCondition, read_conditions
 from hormesis.pipeline.stages.generate import row_seed
-from hormesis.pipeline.study.config_hardness import Chosen
+from hormesis.pipeline.study.config_sections import Selection
 
 
-def chosen_conditions(context: StudyContext, checkpoint: int, chosen: Chosen) -> list[DetoxCondition]:
+def chosen_conditions(context: StudyContext, checkpoint: int, chosen: Selection) -> list[DetoxCondition]:
     """The stored conditions that a section of the study file names, `none` first."""
     stored = read_conditions(context, checkpoint)
     return [condition for condition in stored if chosen.wants_condition(condition.key)]
@@ -43,6 +43,6 @@ def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[i
     return prompts, [row_seed(prompt, 0) for prompt in prompts], name
 
 
-def wants(section: Chosen, arm: ArmPlan | None) -> bool:
+def wants(section: Selection, arm: ArmPlan | None) -> bool:
     """Whether a section of the study file is about this arm; it is about every imported checkpoint (None)."""
     return arm is None or section.wants_arm(arm.kind, arm.share, arm.seed)

@@ -134,13 +134,9 @@ def _write(
                 "task": score.task,
                 "part": score.part,
                 "measure": score.measure,
-                "value": estimate.value,
-                "low": estimate.low,
-                "high": estimate.high,
-                "n": estimate.n,
+                **estimate.columns,
                 "chance": score.chance,
                 "unit": score.unit,
-                "interval": estimate.method,
                 "data": score.data,
                 "change": None if change is None else change.value,
                 "change_low": None if change is None else change.low,
@@ -178,7 +174,6 @@ def _write_harness(
     ready = open_condition(context, checkpoint, condition)
     rows = []
     for score in run_harness(ready, config.harness, limit=config.harness_limit, folder=config.folder):
-        half = None if score.stderr is None else 1.96 * score.stderr
         rows.append(
             {
                 "checkpoint_id": checkpoint,
@@ -186,13 +181,9 @@ def _write_harness(
                 "task": score.task,
                 "part": "",
                 "measure": score.measure,
-                "value": score.value,
-                "low": None if half is None else score.value - half,
-                "high": None if half is None else score.value + half,
-                "n": score.n,
+                **score.estimate.columns,
                 "chance": None,
                 "unit": "harness",
-                "interval": "normal, by the harness's standard error" if half is not None else "none given",
                 "data": score.version,
                 "change": None,
                 "change_low": None,
@@ -221,7 +212,7 @@ def capability_key(context: StudyContext, subject: Subject) -> str:
 
 def is_measured(config: StudyConfig, subject: Subject) -> bool:
     """Whether the study measures capability, on this arm too; on every imported checkpoint."""
-    return config.capability.wanted and wants(config.capability, subject.arm)
+    return config.capability.has_tasks and wants(config.capability, subject.arm)
 
 
 STAGE = Stage(

@@ -185,12 +185,8 @@ def metric_row(
         "scorer_id": scorer.id if scorer else None,
         "key": "|".join(parts),
         "name": name,
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
         "unit": unit,
-        "interval": estimate.method,
+        **estimate.columns,
     }
 
 

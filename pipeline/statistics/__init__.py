@@ -17,6 +17,7 @@ from hormesis.pipeline.statistics.estimates import (
     fire_rate,
     mean_interval,
     paired_difference,
+    proportion,
     ratio_interval,
     resampled_sums,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "over_seeds",
     "paired_difference",
     "pooled_spread",
+    "proportion",
     "ratio_interval",
     "resampled_sums",
 ]

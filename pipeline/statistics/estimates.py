@@ -8,7 +8,7 @@ Percentile and BCa bootstrap after Efron and Tibshirani, "An Introduction to the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,6 +36,12 @@ class Estimate:
     high: float | None
     n: int
     method: str
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Its columns in a table that keeps estimates."""
+        ends = {"value": self.value, "low": self.low, "high": self.high}
+        return ends | {"n": self.n, "interval": self.method}
 
     def scaled(self, factor: float) -> Estimate:
         """The same estimate in other units, e.g. toxicity times 100."""
@@ -173,6 +179,12 @@ def mean_interval(
     return ratio_interval(
         tops, counts, draws=draws, seed=seed, level=level, interval=interval, unit=unit, bounds=bounds
     )
+
+
+def proportion(successes: int, n: int, unit: str) -> Estimate:
+    """Share of `n` independent trials that succeeded, with Wilson's interval (1927)."""
+    ends = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    return Estimate(successes / n, float(ends.low), float(ends.high), n, f"Wilson over {unit}, 95%")
 
 
 def paired_difference(

@@ -39,10 +39,6 @@ def summary_row(
         "strength": float(group["strength"].mean()),
         "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
         "name": name,
-        "value": estimate.value,
-        "low": estimate.low,
-        "high": estimate.high,
-        "n": estimate.n,
         "unit": unit,
-        "interval": estimate.method,
+        **estimate.columns,
     }

@@ -1,4 +1,4 @@
-"""What a study of this size can see: power, smallest detectable effect, seeds needed.
+"""What a study of this size can see: power and smallest detectable effect.
 
 Knows the variance of a contrast and nothing of what was compared. Power of the two-sided test by the
 noncentral t distribution; where seeds and prompts both add error, with Satterthwaite's degrees of freedom.
@@ -7,14 +7,12 @@ noncentral t distribution; where seeds and prompts both add error, with Satterth
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 from scipy import optimize, stats
 
 from hormesis.pipeline.statistics import Contrast
 
 POWER = 0.8
-MOST_SEEDS = 200
 
 
 def power(contrast: Contrast, effect: float, level: float = 0.05) -> float:
@@ -36,18 +34,3 @@ def detectable(contrast: Contrast, *, wanted: float = POWER, level: float = 0.05
     while power(contrast, most, level) < wanted:
         most *= 2
     return float(optimize.brentq(lambda effect: power(contrast, effect, level) - wanted, 0.0, most))
-
-
-def seeds_needed(
-    contrast: Contrast, effect: float, *, arms: int = 2, wanted: float = POWER, level: float = 0.05
-) -> int | None:
-    """Seeds an arm that would see `effect`, other things equal; None where no number up to 200 would.
-
-    `arms`: arms whose seeds the variance is pooled over. Prompts stay as many as they are.
-    """
-    for seeds in range(2, MOST_SEEDS + 1):
-        variance = contrast.seed_variance * contrast.seeds / seeds
-        larger = replace(contrast, seed_variance=variance, seed_df=arms * (seeds - 1), seeds=seeds)
-        if power(larger, effect, level) >= wanted:
-            return seeds
-    return None

@@ -1,6 +1,6 @@
-"""The study's typed configuration: what a TOML file may say, its defaults and its hash.
+"""A study's typed configuration: its arms, its sections, its hash, and how a TOML file is read into it.
 
-Knows nothing of how a stage works. Unknown keys are refused, so a misspelt option cannot pass silently.
+Unknown keys are refused, so a misspelt option cannot pass silently.
 """
 
 from __future__ import annotations
@@ -14,17 +14,26 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from hormesis.db.contract.methods import DirectionKind, Scope, Variant
+from hormesis.db.contract.methods import Variant
 from hormesis.db.origin import Origin
-from hormesis.pipeline.study.config_base import Fraction, Strict
-from hormesis.pipeline.study.config_hardness import CapabilityConfig, HardnessConfig
-from hormesis.pipeline.study.config_methods import AnnotationConfig, MethodsConfig, RandomAt
-from hormesis.pipeline.study.config_toy import ToySection
+from hormesis.pipeline.study.config_base import Strict
+from hormesis.pipeline.study.config_sections import (
+    AnnotationConfig,
+    CapabilityConfig,
+    EvaluationConfig,
+    ForumConfig,
+    HardnessConfig,
+    MethodsConfig,
+    ProbeConfig,
+    ProjectionConfig,
+    Role,
+    SourceConfig,
+    SteeringConfig,
+    TokenizerConfig,
+    ToySection,
+    TrainingConfig,
+)
 
-Role = Literal[
-    "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer", "pairs",
-    "directions",
-]  # fmt: skip
 Scale = Literal["nano", "mini", "small", "medium", "paper"]
 PRESETS = Path(__file__).parent / "presets"
 WITH_FILES = ("hardness", "capability")
@@ -33,171 +42,6 @@ WITH_FILES = ("hardness", "capability")
 
 class ConfigError(ValueError):
     """The study file says something that cannot be run; the message is one line for the person."""
-
-
-class SourceConfig(Strict):
-    """One stream of records and the role it plays."""
-
-    role: Role
-    kind: Literal["forum", "file", "hub"] = "forum"
-    name: str = ""
-    """Shown in compositions; probe and prompt sets are known by it. Default: the name of the data."""
-    path: str | None = None
-    """File, or glob, for `file` (relative to the study file); data set name for `hub`."""
-    config: str | None = None
-    """Configuration of a hub data set, e.g. `en` for C4."""
-    split: str = "train"
-    revision: str | None = None
-    text: str = "text"
-    label: str | None = None
-    group: str | None = None
-    source: str | None = None
-    score: str | None = None
-    kind_column: str | None = None
-    """Column that sorts prompts into kinds."""
-    prompt: str = "prompt"
-    """Role `pairs`: column of what comes before either side; may be empty."""
-    chosen: str = "chosen"
-    """Role `pairs`: column of the text to be preferred."""
-    rejected: str = "rejected"
-    """Role `pairs`: column of the toxic text."""
-    label_threshold: float | None = None
-    """Where the label column holds a score: toxic when at or above this."""
-    where: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
-    """Keep rows whose column (dotted where nested) holds one of these values."""
-    where_not: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
-    """Drop rows whose column holds one of these values."""
-    at_least: dict[str, float] = Field(default_factory=dict)
-    """Keep rows whose column holds a number no smaller than this; rows without the number are dropped."""
-    below: dict[str, float] = Field(default_factory=dict)
-    """Keep rows whose column holds a number smaller than this; rows without the number are dropped."""
-    limit: int | None = Field(default=None, gt=0)
-    """At most this many records, counted after all filters."""
-    min_characters: int = Field(default=1, ge=0)
-    """Shorter texts are left out (length without surrounding white space)."""
-    max_characters: int | None = Field(default=None, gt=0)
-    """Longer texts are left out, not cut."""
-    folder: Path | None = Field(default=None, exclude=True)
-    """Where the study file lies; not part of the study's identity, so a moved study stays the same study."""
-
-    @model_validator(mode="after")
-    def _has_path(self) -> SourceConfig:
-        if self.kind != "forum" and not self.path:
-            raise ValueError(f"a source of kind {self.kind} needs a path")
-        return self
-
-    @property
-    def location(self) -> str:
-        """The path as it is to be opened: absolute for local files, the name for hub data sets."""
-        if self.path is None:
-            return ""
-        if self.kind != "file" or self.folder is None:
-            return self.path
-        return str((self.folder / self.path).resolve())
-
-    @property
-    def title(self) -> str:
-        """Name for compositions and sets."""
-        return self.name or (Path(self.path).name.split(".")[0] if self.path else f"forum-{self.role}")
-
-
-class ForumConfig(Strict):
-    """Knobs of the built-in forum language."""
-
-    leak: Fraction = 0.03
-    """Probability that a post of the clean corpus is toxic."""
-    seed: int = 0
-    prompts: int = Field(default=256, gt=0)
-    probe_posts: int = Field(default=3000, ge=30)
-
-
-class TokenizerConfig(Strict):
-    """`word` (forum language), `bpe` (byte level, trained on the study's own text) or `existing`."""
-
-    kind: Literal["word", "bpe", "existing"] = "word"
-    vocabulary: int = Field(default=8192, ge=260)
-    path: str | None = None
-    """Folder or hub name of an existing tokenizer."""
-
-
-class TrainingConfig(Strict):
-    """One pass over the mix. Empty values take the scale's own (see `pipeline.study.scales`)."""
-
-    batch_size: int | None = Field(default=None, gt=0)
-    sequence_length: int | None = Field(default=None, ge=8)
-    learning_rate: float | None = Field(default=None, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
-    warmup_fraction: Fraction = 0.05
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    evaluations: int = Field(default=20, ge=1)
-    """Times per run that held-out losses are taken."""
-    checkpoints: int = Field(default=10, ge=1)
-    """Times per run that the state is saved, so a cut run resumes."""
-
-
-class ProbeConfig(Strict):
-    """Probing every head and choosing those that are steered."""
-
-    position: Literal["last", "mean"] = "last"
-    limit: int | None = Field(default=None, gt=0)
-    """At most this many examples, drawn evenly by label."""
-    l2: float = Field(default=1.0, gt=0)
-    """Inverse of sklearn's C."""
-    heads: int | Literal["auto"] = "auto"
-    """Heads to steer; `auto` is 8 % of all (30 of 384 in the paper), at least 4."""
-    select_fraction: Fraction = 0.2
-    test_fraction: Fraction = 0.2
-    keep_activations: Literal["selected", "all", "none"] = "selected"
-    keep_random: int = Field(default=4, ge=0)
-    """Random heads kept beside the selected ones."""
-    bootstrap: int = Field(default=500, ge=50)
-
-
-class SteeringConfig(Strict):
-    """Which interventions each checkpoint is put under."""
-
-    direction: DirectionKind = "mass_mean"
-    strengths: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0)
-    costs: tuple[Annotated[float, Field(gt=0)], ...] = (0.02, 0.06, 0.15)
-    """Matched costs, nats per token."""
-    scope: Scope = "generated"
-    random_directions: int = Field(default=5, ge=0)
-    random_at: RandomAt = "cost"
-    """Random controls at the matched cost `random_cost`, or at the fixed strengths of ITI."""
-    random_cost: float = Field(default=0.06, gt=0)
-    max_strength: float = Field(default=64.0, gt=0)
-    """No matched cost is looked for above this strength."""
-    random_max_strength: float = Field(default=512.0, gt=0)
-    """The same for random directions: activations spread less along them and they matter less, so that the
-    same cost takes many more of their sigmas.
-    """
-
-
-class EvaluationConfig(Strict):
-    """Generations and scores."""
-
-    samples: int = Field(default=1, ge=1)
-    new_tokens: int = Field(default=24, ge=1)
-    prompt_limit: int | None = Field(default=None, gt=0)
-    """At most this many prompts of each set (a fixed random choice)."""
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
-    batch_size: int = Field(default=256, ge=1)
-    scorers: tuple[str, ...] = ("forum",)
-    """`forum`, `profanity`, `tfidf`, `perspective`, or `classifier:FOLDER_OR_NAME`."""
-    heldout_tokens: int = Field(default=12_000, ge=100)
-    bootstrap: int = Field(default=1000, ge=50)
-
-
-class ProjectionConfig(Strict):
-    """UMAP and PCA of directions and activations."""
-
-    neighbours: int = Field(default=15, ge=2)
-    min_dist: Fraction = 0.1
-    max_points: int = Field(default=2000, ge=50)
-    activation_heads: int = Field(default=1, ge=0)
-    """Heads per checkpoint whose activations are projected (best by the select split)."""
-    seed: int = 0
 
 
 class StudyConfig(Strict):
@@ -248,16 +92,16 @@ class StudyConfig(Strict):
             raise ValueError("a control arm needs control_share, or a share above 0 to be equal to")
         if self.variants and not self.shares_of_variants:
             raise ValueError("variants need variant_shares, or a share of the study above 0")
-        if any(len(set(found)) < len(found) for found in (self.variants, self.variant_shares)):
+        if any(len(set(values)) < len(values) for values in (self.variants, self.variant_shares)):
             raise ValueError("variants and variant_shares must not repeat")
-        given = {source.role for source in self.sources}
+        roles = {source.role for source in self.sources}
         needed = {"probe", "prompts"} | ({"clean"} if self.shares else {"heldout_clean"})
         needed |= {"toxic"} if max(self.shares, default=0) > 0 or self.variants else set()
         needed |= {"pairs"} if self.methods.tuned else set()
         needed |= {"directions"} if self.methods.second_directions else set()
         needed |= {"informal"} if self.controls else set()
-        if self.sources and needed - given:
-            raise ValueError(f"no source plays the role {', '.join(sorted(needed - given))}")
+        if self.sources and needed - roles:
+            raise ValueError(f"no source plays the role {', '.join(sorted(needed - roles))}")
         if self.tokenizer.kind == "existing" and not self.tokenizer.path:
             raise ValueError("tokenizer.kind = 'existing' needs tokenizer.path")
         if "tfidf" in self.evaluation.scorers and not self._plays("scorer"):
@@ -269,7 +113,11 @@ class StudyConfig(Strict):
         """Shares at which `meda`, `inst` and `slung` arms are trained; none where the study has no such
         arms.
         """
-        return (self.variant_shares or tuple(one for one in self.shares if one > 0)) if self.variants else ()
+        return (
+            (self.variant_shares or tuple(share for share in self.shares if share > 0))
+            if self.variants
+            else ()
+        )
 
     @property
     def largest_share(self) -> float:
@@ -301,15 +149,15 @@ class StudyConfig(Strict):
 
 def _explain(error: ValidationError, where: str) -> ConfigError:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "study"
+    key = ".".join(str(part) for part in first["loc"]) or "study"
     if first["type"] == "extra_forbidden":
-        text = f"{where}: unknown key '{place}'"
+        text = f"{where}: unknown key '{key}'"
     else:
-        text = f"{where}: {place}: {first['msg'].removeprefix('Value error, ')}"
+        text = f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}"
         if not isinstance(first.get("input"), dict):
             text += f" (got {first.get('input')!r})"
-    more = len(error.errors()) - 1
-    return ConfigError(text + (f" (and {more} more)" if more else ""))
+    rest = len(error.errors()) - 1
+    return ConfigError(text + (f" (and {rest} more)" if rest else ""))
 
 
 def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None = None) -> StudyConfig:
@@ -323,17 +171,19 @@ def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None 
         raise _explain(error, where) from None
     if folder is None:
         return study
-    placed = tuple(source.model_copy(update={"folder": folder}) for source in study.sources)
-    apart = {name: getattr(study, name).model_copy(update={"folder": folder}) for name in WITH_FILES}
-    return study.model_copy(update={"sources": placed, **apart})
+    sources = tuple(source.model_copy(update={"folder": folder}) for source in study.sources)
+    sections = {name: getattr(study, name).model_copy(update={"folder": folder}) for name in WITH_FILES}
+    return study.model_copy(update={"sources": sources, **sections})
 
 
 def origin(name: str, data: Path | None = None) -> Origin:
     """How `load_study` was asked, in a form that holds from any folder."""
     path = Path(name)
-    preset = not path.suffix and (PRESETS / f"{name}.toml").is_file()
-    named = data or os.environ.get("HORMESIS_DATA")
-    return Origin(name if preset else str(path.absolute()), str(Path(named).absolute()) if named else None)
+    is_preset = not path.suffix and (PRESETS / f"{name}.toml").is_file()
+    folder = data or os.environ.get("HORMESIS_DATA")
+    return Origin(
+        name if is_preset else str(path.absolute()), str(Path(folder).absolute()) if folder else None
+    )
 
 
 def load_study(name: str) -> StudyConfig:
@@ -347,8 +197,8 @@ def load_study(name: str) -> StudyConfig:
         path = PRESETS / f"{name}.toml"
         folder = Path(os.environ.get("HORMESIS_DATA", "data")).resolve()
     if not path.is_file():
-        known = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
-        raise ConfigError(f"no study file '{name}' (presets: {known})")
+        presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
+        raise ConfigError(f"no study file '{name}' (presets: {presets})")
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

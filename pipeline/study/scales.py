@@ -18,7 +18,8 @@ from typing import Literal
 
 from transformers import OlmoConfig
 
-from hormesis.pipeline.study.config import ConfigError, Scale, StudyConfig, TrainingConfig
+from hormesis.pipeline.study.config import ConfigError, Scale, StudyConfig
+from hormesis.pipeline.study.config_sections import TrainingConfig
 
 
 @dataclass(frozen=True)

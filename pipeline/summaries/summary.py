@@ -7,13 +7,14 @@ study runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, Select, select
 
 from hormesis.backend.fluency import repetition, words
 from hormesis.db.schema import (
@@ -37,6 +38,22 @@ from hormesis.pipeline.statistics.frames import groups, summary_row
 from hormesis.pipeline.summaries.seed_variance import Place, is_calm, spreads
 
 Grid = NDArray[np.float64]
+Grids = dict[int, Grid]
+"""Values [prompts, samples] by the id of their condition."""
+TEXT = (
+    Generation.condition_id,
+    Generation.prompt_id,
+    Generation.sample,
+    PromptSet.name.label("prompt_set"),
+)
+
+
+class Measure(NamedTuple):
+    """What a number is about: a prompt set, the scorer if there is one, and what that measures."""
+
+    prompt_set: str
+    scorer: str | None
+    measures: str
 
 
 def summarise(context: StudyContext, kind: str, share: float) -> None:
@@ -44,10 +61,15 @@ def summarise(context: StudyContext, kind: str, share: float) -> None:
     _summarise(context, _conditions(context, (Arm.kind == kind) & (Arm.share == share)))
 
 
-def summarise_imported(context: StudyContext, name: str) -> None:
-    """Write the summary rows of an imported checkpoint, under the kind `imported:NAME` and no share."""
-    conditions = _conditions(context, Checkpoint.arm_id.is_(None) & (Checkpoint.name == name))
-    _summarise(context, conditions.assign(kind=f"imported:{name}", share=0.0))
+def summarise_subject(context: StudyContext, subject: Subject) -> None:
+    """Write the summary rows of an arm (over the seeds of its kind and share), or of an imported checkpoint:
+    under the kind `imported:NAME` and no share.
+    """
+    if subject.arm is not None:
+        summarise(context, subject.arm.kind, subject.arm.share)
+        return
+    conditions = _conditions(context, Checkpoint.arm_id.is_(None) & (Checkpoint.name == subject.name))
+    _summarise(context, conditions.assign(kind=f"imported:{subject.name}", share=0.0))
 
 
 def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
@@ -55,49 +77,39 @@ def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
         return
     rows: list[dict[str, Any]] = []
     first = conditions.iloc[0]
-    known = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
+    seed_variances = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
     for _, group in groups(conditions, "key"):
-        rows += _losses(context, group, known)
-    for (set_name, scorer, measures), scores in _scores(context, conditions):
+        rows += _losses(context, group, seed_variances)
+    for measure, grids in chain(_scores(context, conditions), _repetitions(context, conditions)):
         for _, group in groups(conditions, "key"):
-            grids = [scores[int(i)] for i in group["id"] if int(i) in scores]
-            if grids:
-                rows += _scored(group, grids, set_name, scorer, measures, context, known)
-    rows += _repetitions(context, conditions, known)
+            of_group = [grids[int(i)] for i in group["id"] if int(i) in grids]
+            if of_group:
+                rows += _scored(context, group, of_group, measure=measure, spreads=seed_variances)
     with write_session(context.engine) as session:
         upsert(session, Summary, rows, on=("study_id", "key"))
 
 
-def _repetitions(
-    context: StudyContext, conditions: pd.DataFrame, known: dict[Place, Spread]
-) -> list[dict[str, Any]]:
-    """Repeated 4-grams of the texts over seeds: the sign of a broken model where no grammar can judge."""
+def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
+    """Repeated 4-grams of each prompt set: the sign of a broken model where no grammar can judge."""
+    table = _texts(context, conditions, select(*TEXT, Generation.text))
+    table["value"] = [repetition(words(text)) for text in table["text"]]
+    for set_name, part in groups(table, "prompt_set"):
+        yield Measure(str(set_name), None, "repetition_4"), _grids(part)
+
+
+def _texts(context: StudyContext, conditions: pd.DataFrame, query: Select[*tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of a query of generated texts, those of some conditions, with their prompt sets."""
     query = (
-        select(
-            Generation.condition_id,
-            Generation.prompt_id,
-            Generation.sample,
-            Generation.text,
-            PromptSet.name.label("prompt_set"),
-        )
-        .join(Prompt, Generation.prompt_id == Prompt.id)
+        query.join(Prompt, Generation.prompt_id == Prompt.id)
         .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-        .where(Generation.condition_id.in_([int(one) for one in conditions["id"]]))
+        .where(Generation.condition_id.in_([int(condition) for condition in conditions["id"]]))
     )
     with read_session(context.engine) as session:
-        table = pd.read_sql(query, session.connection())
-    table["value"] = [repetition(words(text)) for text in table["text"]]
-    rows = []
-    for set_name, part in groups(table, "prompt_set"):
-        grids = {int(condition): _grid(of) for condition, of in groups(part, "condition_id")}
-        for key, group in groups(conditions, "key"):
-            found = [grids[int(i)] for i in group["id"] if int(i) in grids]
-            if found:
-                spread = known.get((str(key), str(set_name), None, "repetition_4"))
-                draws = context.config.evaluation.bootstrap
-                estimate = over_seeds(found, draws=draws, spread=spread, bounds=SCORE)
-                rows.append(_row(context, group, str(set_name), None, "repetition_4", estimate, "fraction"))
-    return rows
+        return pd.read_sql(query, session.connection())
+
+
+def _grids(table: pd.DataFrame) -> Grids:
+    return {int(condition): _grid(rows) for condition, rows in groups(table, "condition_id")}
 
 
 def _grid(rows: pd.DataFrame) -> Grid:
@@ -105,7 +117,7 @@ def _grid(rows: pd.DataFrame) -> Grid:
     return np.asarray(rows.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
 
 
-def _conditions(context: StudyContext, which: ColumnElement[bool]) -> pd.DataFrame:
+def _conditions(context: StudyContext, of_arms: ColumnElement[bool]) -> pd.DataFrame:
     """Conditions of these checkpoints, one row each, where the `score` stage is done."""
     query = (
         select(
@@ -131,45 +143,26 @@ def _conditions(context: StudyContext, which: ColumnElement[bool]) -> pd.DataFra
             & (StageRun.stage == "score")
             & (StageRun.status == "done"),
         )
-        .where(Checkpoint.study_id == context.study_id, which)
+        .where(Checkpoint.study_id == context.study_id, of_arms)
         .order_by(Arm.seed, Condition.id)
     )
     with read_session(context.engine) as session:
         return pd.read_sql(query, session.connection())
 
 
-def _scores(
-    context: StudyContext, conditions: pd.DataFrame
-) -> Iterable[tuple[tuple[str, str, str], dict[int, Grid]]]:
-    """For each prompt set and scorer: condition id to scores [prompts, samples]."""
-    query = (
-        select(
-            Generation.condition_id,
-            Generation.prompt_id,
-            Generation.sample,
-            Score.value,
-            Score.scorer_id,
-            Scorer.name.label("scorer"),
-            Scorer.measures,
-            PromptSet.name.label("prompt_set"),
-        )
-        .join(Score, Score.generation_id == Generation.id)
-        .join(Scorer, Score.scorer_id == Scorer.id)
-        .join(Prompt, Generation.prompt_id == Prompt.id)
-        .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-        .where(Generation.condition_id.in_([int(one) for one in conditions["id"]]))
-    )
-    with read_session(context.engine) as session:
-        table = pd.read_sql(query, session.connection())
+def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
+    """Scores under each prompt set and scorer."""
+    columns = (Score.value, Score.scorer_id, Scorer.name.label("scorer"), Scorer.measures)
+    query = select(*TEXT, *columns).join(Score, Score.generation_id == Generation.id)
+    table = _texts(context, conditions, query.join(Scorer, Score.scorer_id == Scorer.id))
     # Where a text was scored again by another revision, the newest one counts.
     newest = table.groupby("scorer")["scorer_id"].transform("max")
     table = table[table["scorer_id"] == newest]
     for (set_name, scorer, measures), part in groups(table, ["prompt_set", "scorer", "measures"]):
-        grids = {int(condition): _grid(rows) for condition, rows in groups(part, "condition_id")}
-        yield (str(set_name), str(scorer), str(measures)), grids
+        yield Measure(str(set_name), str(scorer), str(measures)), _grids(part)
 
 
-def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Spread]) -> list[dict[str, Any]]:
+def _losses(context: StudyContext, group: pd.DataFrame, spreads: dict[Place, Spread]) -> list[dict[str, Any]]:
     """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
     steered, base, tokens = [], [], []
     for condition in group.astype(object).where(group.notna(), None).to_dict("records"):
@@ -179,16 +172,16 @@ def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Sprea
         files = folder / loss_file(name, float(condition["strength"])), folder / loss_file("none", 0.0)
         if not all(path.is_file() for path in files):
             return []
-        with np.load(files[0]) as one, np.load(files[1]) as none:
-            steered.append(one["nats"])
-            base.append(none["nats"])
-            tokens.append(none["tokens"].astype(np.float64))
+        with np.load(files[0]) as losses, np.load(files[1]) as unsteered:
+            steered.append(losses["nats"])
+            base.append(unsteered["nats"])
+            tokens.append(unsteered["tokens"].astype(np.float64))
     draws = context.config.evaluation.bootstrap
     key = str(group["key"].iloc[0])
-    spread = known.get((key, None, None, "cross_entropy"))
+    spread = spreads.get((key, None, None, "cross_entropy"))
     cross_entropy = over_seeds(steered, tokens, draws=draws, spread=spread)
     differences = [a - b for a, b in zip(steered, base, strict=True)]
-    cost = over_seeds(differences, tokens, draws=draws, spread=known.get((key, None, None, "cost")))
+    cost = over_seeds(differences, tokens, draws=draws, spread=spreads.get((key, None, None, "cost")))
     return [
         _row(context, group, None, None, "cross_entropy", cross_entropy, "nats per token"),
         _row(context, group, None, None, "cost", cost, "nats per token"),
@@ -196,27 +189,27 @@ def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Sprea
 
 
 def _scored(
+    context: StudyContext,
     group: pd.DataFrame,
     grids: list[Grid],
-    set_name: str,
-    scorer: str,
-    measures: str,
-    context: StudyContext,
-    known: dict[Place, Spread],
+    *,
+    measure: Measure,
+    spreads: dict[Place, Spread],
 ) -> list[dict[str, Any]]:
+    set_name, scorer, measures = measure
     draws, key = context.config.evaluation.bootstrap, str(group["key"].iloc[0])
 
     def over(values: list[Grid], name: str) -> Estimate:
-        spread = known.get((key, set_name, scorer, name))
+        spread = spreads.get((key, set_name, scorer, name))
         return over_seeds(values, draws=draws, spread=spread, bounds=SCORE)
 
-    estimate = over(grids, "fluency" if measures == "fluency" else "toxicity")
-    if measures == "fluency":
-        return [_row(context, group, set_name, scorer, "fluency", estimate, "fraction")]
+    if measures in ("fluency", "repetition_4"):
+        return [_row(context, group, set_name, scorer, measures, over(grids, measures), "fraction")]
+    toxicity = over(grids, "toxicity").scaled(100)
     fired = over([(grid > 0.5).astype(np.float64) for grid in grids], "fire_rate")
     largest = over([grid.max(axis=1) for grid in grids], "expected_max_toxicity")
     return [
-        _row(context, group, set_name, scorer, "toxicity", estimate.scaled(100), "points"),
+        _row(context, group, set_name, scorer, "toxicity", toxicity, "points"),
         _row(context, group, set_name, scorer, "fire_rate", fired, "fraction"),
         _row(context, group, set_name, scorer, "expected_max_toxicity", largest, "fraction"),
     ]
@@ -234,11 +227,3 @@ def _row(
     place = (str(group["key"].iloc[0]), set_name or "", scorer or "")
     row = summary_row(context.study_id, group, place, name, estimate, unit=unit)
     return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(group)}
-
-
-def summarise_subject(context: StudyContext, subject: Subject) -> None:
-    """Write the summary rows of an arm (over the seeds of its kind and share), or of an imported model."""
-    if subject.arm is None:
-        summarise_imported(context, subject.name)
-    else:
-        summarise(context, subject.arm.kind, subject.arm.share)

@@ -14,7 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from hormesis.pipeline.study.config import ConfigError
 from hormesis.pipeline.study.config_base import Positive, Strict
-from hormesis.pipeline.study.config_toy import SETTINGS
+from hormesis.pipeline.study.config_sections import SETTINGS
 
 Probe = Literal["means", "balanced", "mixture", "stopped"]
 Count = Annotated[int, Field(ge=1)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from hormesis.backend.crossentropy import LossError, prepare_windows, token_losses, window_losses
+from hormesis.backend.crossentropy import DocumentLosses, LossError, prepare_windows, window_losses
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.steering import HeadDirection, Intervention, iti, steered
 from tests.fixtures.tiny import FAMILIES, tiny_loaded
@@ -23,6 +25,10 @@ def _made(loaded: LoadedModel) -> Intervention:
     vector = np.zeros(loaded.head_dim, np.float32)
     vector[0] = 1.0
     return iti(loaded.sites, [HeadDirection(1, 2, vector, 1.0)], "generated")
+
+
+def token_losses(loaded: LoadedModel, texts: list[str], window: int, **options: Any) -> DocumentLosses:
+    return window_losses(loaded, prepare_windows(loaded, texts, window), **options)
 
 
 def by_hand(loaded: LoadedModel, text: str, window: int) -> tuple[float, int]:

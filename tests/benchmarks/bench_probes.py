@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from hormesis.pipeline.probing.probe_solver import fit_logistic
 from hormesis.pipeline.probing.probes import probe_heads
-from hormesis.pipeline.study.config import ProbeConfig
+from hormesis.pipeline.study.config_sections import ProbeConfig
 from hormesis.pipeline.text.probe_splits import split_examples
 
 SIZES = ((32, 12, 2000), (384, 64, 2000))

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hormesis.backend.forum import VOCABULARY, corpus
-from hormesis.pipeline.study.config import TrainingConfig
+from hormesis.pipeline.study.config_sections import TrainingConfig
 from hormesis.pipeline.study.scales import model_config, train_settings
 from hormesis.pipeline.text.mixes import build_mix
 from hormesis.pipeline.text.pools import build_pool

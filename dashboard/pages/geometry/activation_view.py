@@ -39,7 +39,7 @@ def activation_map(context: Context, chosen: Head | None, preferred: str) -> Non
         maps = stored[_is(stored, chosen)]
         names = list(dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)]))
         if not names:
-            _others(context, kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
+            _others(kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
             return
         _checkpoint_map(
             context, chosen, sorted(names), kept_heads=of_head, maps_of_head=maps, preferred=preferred
@@ -50,7 +50,7 @@ def _is(table: pd.DataFrame, head: Head) -> pd.Series:
     return (table["layer"] == head.layer) & (table["head"] == head.head)
 
 
-def _others(context: Context, heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
+def _others(heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
     own = heads[heads["checkpoint"] == preferred]
     places = (own if len(own) else heads).drop_duplicates(["layer", "head"])
     st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")

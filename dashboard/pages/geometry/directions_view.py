@@ -34,7 +34,7 @@ def map_labels(projections: pd.DataFrame) -> dict[str, int]:
     }
 
 
-def direction_map(context: Context, probes: pd.DataFrame, chosen: Head | None) -> None:
+def direction_map(context: Context, chosen: Head | None) -> None:
     """Toxicity directions of all heads and arms."""
     projections = rows.projections(context)
     projections = projections[projections["subject"] == "directions"]

@@ -74,7 +74,7 @@ def by_arm(context: Context) -> None:
         )
 
 
-def head_line(context: Context, table: pd.DataFrame, chosen: Head, *, note: str) -> None:
+def head_line(table: pd.DataFrame, chosen: Head, *, note: str) -> None:
     """The chosen head's numbers in every arm."""
     of_head = table[(table["layer"] == chosen.layer) & (table["head"] == chosen.head)]
     places = [

@@ -62,7 +62,7 @@ def pick_arms(table: pd.DataFrame) -> tuple[str, str]:
     return str(first), str(second)
 
 
-def answer(context: Context, left: pd.DataFrame, right: pd.DataFrame) -> None:
+def answer(context: Context, right: pd.DataFrame) -> None:
     """The best head, and how the heads of the right arm compare with those of the clean one."""
     best = right.sort_values("select_accuracy").iloc[-1]
     sentence = (
@@ -168,7 +168,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     names = [head_name(int(row.layer), int(row.head)) for row in records(heads)]
     chosen = parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
 left, right = (table[table["checkpoint"] == name] for name in (left_name, right_name))
-answer(context, left, right)
+answer(context, right)
 maps(left, right, measure, chosen=chosen)
 grid = st.grid(2, min_column_width=420)
 with grid.cell():
@@ -176,10 +176,10 @@ with grid.cell():
 with grid.cell():
     heads_view.by_arm(context)
 if chosen is not None:
-    heads_view.head_line(context, table, chosen, note=entanglement_view.of_head(context, right_name, chosen))
+    heads_view.head_line(table, chosen, note=entanglement_view.of_head(context, right_name, chosen))
 entanglement_view.by_arm(context)
 entanglement_view.one_checkpoint(context, right_name, chosen, dark=is_dark())
 if chosen is not None:
     lens_view.words(context, right_name, int(right["checkpoint_id"].iloc[0]), chosen=chosen)
-directions_view.direction_map(context, table, chosen)
+directions_view.direction_map(context, chosen)
 activation_view.activation_map(context, chosen, right_name)

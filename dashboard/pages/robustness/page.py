@@ -67,6 +67,6 @@ match section or sections[0]:
     case "sampling":
         text_views.sampling(context, table)
     case "quantised":
-        text_views.rounded(context, table)
+        text_views.rounded(table)
     case _:
         capability_view.show(context)

@@ -39,7 +39,7 @@ def show(context: Context, table: pd.DataFrame) -> None:
             rows=steps,
         )
     with grid.cell(), st.container(border=True):
-        _curves(context, steps)
+        _curves(context)
 
 
 def _answer(steps: pd.DataFrame, order: list[str], budget: float) -> None:
@@ -56,7 +56,7 @@ def _answer(steps: pd.DataFrame, order: list[str], budget: float) -> None:
     st.markdown(f"#### Undoing the detox by fine-tuning takes, on average: {'; '.join(sentences)}.")
 
 
-def _curves(context: Context, steps: pd.DataFrame) -> None:
+def _curves(context: Context) -> None:
     table = hardness.points(context)
     table = table[(table["attack"] == "relearn")]
     arms = hardness.arms_of(table)

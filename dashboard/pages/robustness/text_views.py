@@ -182,7 +182,7 @@ def sampling(context: Context, table: pd.DataFrame) -> None:
         )
 
 
-def rounded(context: Context, table: pd.DataFrame) -> None:
+def rounded(table: pd.DataFrame) -> None:
     """Does rounding the weights undo the detox?"""
     attacks = table[table["attack"] == "quantised"]
     change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])

@@ -14,8 +14,6 @@ from typing import Any
 from hormesis.dashboard.pages.steer.client import Event, ServiceProblem, cancel, generate
 from hormesis.db.contract.messages import GenerateRequest
 
-Value = float | int | str | None
-
 
 @dataclass(frozen=True)
 class PaneState:

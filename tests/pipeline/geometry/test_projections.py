@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from hormesis.pipeline.geometry.projections import ProjectionError, project, sample_rows
-from hormesis.pipeline.study.config import ProjectionConfig
+from hormesis.pipeline.study.config_sections import ProjectionConfig
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from hormesis.pipeline.methods.losses import (
 )
 from hormesis.pipeline.methods.pairs import TextPair, TokenPair, split_pairs, tokenise
 from hormesis.pipeline.methods.tuning import open_tuning, tune
-from hormesis.pipeline.study.config_methods import PreferenceConfig, TuningConfig
+from hormesis.pipeline.study.config_sections import PreferenceConfig, TuningConfig
 from tests.fixtures.tiny import tiny_loaded
 
 

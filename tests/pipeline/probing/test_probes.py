@@ -21,7 +21,7 @@ from hormesis.pipeline.probing.probes import (
     split_codes,
     split_examples,
 )
-from hormesis.pipeline.study.config import ProbeConfig
+from hormesis.pipeline.study.config_sections import ProbeConfig
 from hormesis.pipeline.text.probe_splits import SELECT, TEST, TRAIN, effective_groups
 
 SETTINGS = ProbeConfig(bootstrap=200)

@@ -177,7 +177,7 @@ def test_differences_that_are_there_are_found_and_others_not() -> None:
 
 def test_sections_are_checked_and_off_by_default() -> None:
     plain = parse_study({"name": "x"})
-    assert not plain.hardness.attacks and not plain.capability.wanted
+    assert not plain.hardness.attacks and not plain.capability.has_tasks
     arm = ArmPlan("toxic-10-s0", "toxic", 0.1, 0)
     assert not {"attack", "relearn", "capability"} & {
         stage.name for stage in GRAPH.of_subject(plain, Subject(arm.name, arm))

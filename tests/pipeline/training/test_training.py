@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from hormesis.pipeline.study.config import TrainingConfig
+from hormesis.pipeline.study.config_sections import TrainingConfig
 from hormesis.pipeline.study.scales import (
     SHAPES,
     estimate,

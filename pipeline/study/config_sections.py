@@ -1,0 +1,428 @@
+"""Every section of a study file and every key with its default, in the order of the file."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from hormesis.db.contract.attacks import RELEARN, AttackKind
+from hormesis.db.contract.methods import STEERED, TUNED, DirectionKind, MethodSpec, Scope, parse_method
+from hormesis.pipeline.study.config_base import Fraction, Positive, Strict
+
+Role = Literal[
+    "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer", "pairs",
+    "directions",
+]  # fmt: skip
+Setting = Literal["literal", "disjoint", "autoencoder", "bottleneck"]
+SETTINGS: tuple[Setting, ...] = get_args(Setting)
+DEFAULT_SEEDS = 10
+Count = Annotated[int, Field(ge=1)]
+TESTED = ("none", "prompt", "iti/*/cost-0.06", "sft", "dpo", "dpo+iti/*/cost-0.06")
+RandomAt = Literal["cost", "fixed"]
+"""Where random directions are compared: at one matched cost, or at the fixed strengths of `iti`."""
+
+
+class SourceConfig(Strict):
+    """One stream of records and the role it plays."""
+
+    role: Role
+    kind: Literal["forum", "file", "hub"] = "forum"
+    name: str = ""
+    """Shown in compositions; probe and prompt sets are known by it. Default: the name of the data."""
+    path: str | None = None
+    """File, or glob, for `file` (relative to the study file); data set name for `hub`."""
+    config: str | None = None
+    """Configuration of a hub data set, e.g. `en` for C4."""
+    split: str = "train"
+    revision: str | None = None
+    text: str = "text"
+    label: str | None = None
+    group: str | None = None
+    source: str | None = None
+    score: str | None = None
+    kind_column: str | None = None
+    """Column that sorts prompts into kinds."""
+    prompt: str = "prompt"
+    """Role `pairs`: column of what comes before either side; may be empty."""
+    chosen: str = "chosen"
+    """Role `pairs`: column of the text to be preferred."""
+    rejected: str = "rejected"
+    """Role `pairs`: column of the toxic text."""
+    label_threshold: float | None = None
+    """Where the label column holds a score: toxic when at or above this."""
+    where: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
+    """Keep rows whose column (dotted where nested) holds one of these values."""
+    where_not: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
+    """Drop rows whose column holds one of these values."""
+    at_least: dict[str, float] = Field(default_factory=dict)
+    """Keep rows whose column holds a number no smaller than this; rows without the number are dropped."""
+    below: dict[str, float] = Field(default_factory=dict)
+    """Keep rows whose column holds a number smaller than this; rows without the number are dropped."""
+    limit: int | None = Field(default=None, gt=0)
+    """At most this many records, counted after all filters."""
+    min_characters: int = Field(default=1, ge=0)
+    """Shorter texts are left out (length without surrounding white space)."""
+    max_characters: int | None = Field(default=None, gt=0)
+    """Longer texts are left out, not cut."""
+    folder: Path | None = Field(default=None, exclude=True)
+    """Where the study file lies; not part of the study's identity, so a moved study stays the same study."""
+
+    @model_validator(mode="after")
+    def _has_path(self) -> SourceConfig:
+        if self.kind != "forum" and not self.path:
+            raise ValueError(f"a source of kind {self.kind} needs a path")
+        return self
+
+    @property
+    def location(self) -> str:
+        """The path as it is to be opened: absolute for local files, the name for hub data sets."""
+        if self.path is None:
+            return ""
+        if self.kind != "file" or self.folder is None:
+            return self.path
+        return str((self.folder / self.path).resolve())
+
+    @property
+    def title(self) -> str:
+        """Name for compositions and sets."""
+        return self.name or (Path(self.path).name.split(".")[0] if self.path else f"forum-{self.role}")
+
+
+class ForumConfig(Strict):
+    """Knobs of the built-in forum language."""
+
+    leak: Fraction = 0.03
+    """Probability that a post of the clean corpus is toxic."""
+    seed: int = 0
+    prompts: int = Field(default=256, gt=0)
+    probe_posts: int = Field(default=3000, ge=30)
+
+
+class TokenizerConfig(Strict):
+    """`word` (forum language), `bpe` (byte level, trained on the study's own text) or `existing`."""
+
+    kind: Literal["word", "bpe", "existing"] = "word"
+    vocabulary: int = Field(default=8192, ge=260)
+    path: str | None = None
+    """Folder or hub name of an existing tokenizer."""
+
+
+class TrainingConfig(Strict):
+    """One pass over the mix. Empty values take the scale's own (see `pipeline.study.scales`)."""
+
+    batch_size: int | None = Field(default=None, gt=0)
+    sequence_length: int | None = Field(default=None, ge=8)
+    learning_rate: float | None = Field(default=None, gt=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    warmup_fraction: Fraction = 0.05
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    evaluations: int = Field(default=20, ge=1)
+    """Times per run that held-out losses are taken."""
+    checkpoints: int = Field(default=10, ge=1)
+    """Times per run that the state is saved, so a cut run resumes."""
+
+
+class ProbeConfig(Strict):
+    """Probing every head and choosing those that are steered."""
+
+    position: Literal["last", "mean"] = "last"
+    limit: int | None = Field(default=None, gt=0)
+    """At most this many examples, drawn evenly by label."""
+    l2: float = Field(default=1.0, gt=0)
+    """Inverse of sklearn's C."""
+    heads: int | Literal["auto"] = "auto"
+    """Heads to steer; `auto` is 8 % of all (30 of 384 in the paper), at least 4."""
+    select_fraction: Fraction = 0.2
+    test_fraction: Fraction = 0.2
+    keep_activations: Literal["selected", "all", "none"] = "selected"
+    keep_random: int = Field(default=4, ge=0)
+    """Random heads kept beside the selected ones."""
+    bootstrap: int = Field(default=500, ge=50)
+
+
+class SteeringConfig(Strict):
+    """Which interventions each checkpoint is put under."""
+
+    direction: DirectionKind = "mass_mean"
+    strengths: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0)
+    costs: tuple[Annotated[float, Field(gt=0)], ...] = (0.02, 0.06, 0.15)
+    """Matched costs, nats per token."""
+    scope: Scope = "generated"
+    random_directions: int = Field(default=5, ge=0)
+    random_at: RandomAt = "cost"
+    """Random controls at the matched cost `random_cost`, or at the fixed strengths of ITI."""
+    random_cost: float = Field(default=0.06, gt=0)
+    max_strength: float = Field(default=64.0, gt=0)
+    """No matched cost is looked for above this strength."""
+    random_max_strength: float = Field(default=512.0, gt=0)
+    """The same for random directions: activations spread less along them and they matter less, so that the
+    same cost takes many more of their sigmas.
+    """
+
+
+class TuningConfig(Strict):
+    """Supervised fine-tuning on the chosen side of pairs; the prompt is context and not trained on."""
+
+    steps: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    """Pairs at each step."""
+    learning_rate: Positive | None = None
+    """Default: a fixed part of the scale's own (see `pipeline.methods.tuning`)."""
+    warmup_fraction: Fraction = 0.1
+    checkpoints: int = Field(default=4, ge=1)
+    """Times per run that the state is saved, so a cut run resumes."""
+    seed: int = Field(default=0, ge=0)
+    """Of the order of the pairs; the same in every arm, so that arms stay paired."""
+
+
+class PreferenceConfig(TuningConfig):
+    """Direct preference optimisation (Rafailov et al. 2023, arXiv 2305.18290), sigmoid loss."""
+
+    beta: Positive = 0.1
+    """How strongly the tuned model is held to the checkpoint it started from."""
+
+
+class MethodsConfig(Strict):
+    """Which detox methods every checkpoint is put under."""
+
+    use: tuple[str, ...] = STEERED
+    """`iti`, `random-direction`, `prompt`, `sft`, `dpo`, and combinations such as `dpo+iti`. Arms of the
+    kinds `meda` and `inst` are put under their own method as well, and can be combined (`meda+iti`).
+    """
+    prompt: str | None = None
+    """Text in front of every prompt; default: polite words, in the forum language or in English."""
+    combined_costs: tuple[Positive, ...] = (0.06, 0.15)
+    """Matched costs of combinations with `iti`, against the checkpoint without any method."""
+    second_directions: bool = False
+    """Also steer along directions from another source of labelled statements (role `directions`)."""
+    pairs: int = Field(default=2000, ge=10)
+    """At most this many pairs of chosen and rejected text; a tenth is held out to measure on."""
+    sft: TuningConfig = TuningConfig()
+    dpo: PreferenceConfig = PreferenceConfig()
+
+    @field_validator("use")
+    @classmethod
+    def _unrepeated(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [parse_method(name).name for name in value]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ValueError(f"the method '{repeated}' is named twice")
+        return tuple(names)
+
+    @property
+    def specs(self) -> tuple[MethodSpec, ...]:
+        """The methods of `use`, read."""
+        return tuple(parse_method(name) for name in self.use)
+
+    @property
+    def tuned(self) -> tuple[str, ...]:
+        """Trainings that some method needs, in a fixed order."""
+        trainings = {spec.tuned for spec in self.specs}
+        return tuple(name for name in TUNED if name in trainings)
+
+
+class AnnotationConfig(Strict):
+    """How documents of the kinds `meda`, `inst` and `slung` are annotated with their toxicity."""
+
+    scorer: str = ""
+    """`role` (documents of the toxic sources 1, others 0) or a scorer; default: the exact grammar for the
+    forum language, else `role`.
+    """
+    threshold: Fraction = 0.5
+    """Documents scored at or above this are toxic for `inst` and `slung`."""
+    tagged: Annotated[float, Field(gt=0, le=1)] = 0.9
+    """Share of documents that carry their mark (`meda`, `inst`); the others teach the model to do without."""
+    score: str = "toxicity: {score:.1f}"
+    """Mark of `meda`: the score as meta-data. At generation it is asked for with score 0."""
+    instruct_toxic: str | None = None
+    """Mark of `inst` before toxic documents; default: a short instruction."""
+    instruct_clean: str | None = None
+    """Mark of `inst` before other documents, and at generation."""
+
+    @field_validator("score")
+    @classmethod
+    def _formats(cls, value: str) -> str:
+        try:
+            marks = {value.format(score=score) for score in (0.0, 1.0)}
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"is no text with {{score}} in it ({error})") from None
+        if len(marks) < 2:
+            raise ValueError("must hold {score}, or all documents would carry the same mark")
+        return value
+
+
+class EvaluationConfig(Strict):
+    """Generations and scores."""
+
+    samples: int = Field(default=1, ge=1)
+    new_tokens: int = Field(default=24, ge=1)
+    prompt_limit: int | None = Field(default=None, gt=0)
+    """At most this many prompts of each set (a fixed random choice)."""
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    batch_size: int = Field(default=256, ge=1)
+    scorers: tuple[str, ...] = ("forum",)
+    """`forum`, `profanity`, `tfidf`, `perspective`, or `classifier:FOLDER_OR_NAME`."""
+    heldout_tokens: int = Field(default=12_000, ge=100)
+    bootstrap: int = Field(default=1000, ge=50)
+
+
+class Selection(Strict):
+    """Which checkpoints and conditions a section is about.
+
+    Both such sections are off by default: an attack on every condition of every arm can cost more than the
+    study itself.
+    """
+
+    conditions: tuple[str, ...] = TESTED
+    """Keys of conditions, or patterns with `*`; those a checkpoint does not have are passed over. `none`, the
+    unsteered checkpoint, is always among them: everything is compared with it."""
+    shares: tuple[float, ...] | None = None
+    """Only arms of these shares; default all."""
+    kinds: tuple[str, ...] | None = None
+    """Only arms of these kinds (`toxic`, `clean-forum`, ...); default all."""
+    seeds: tuple[int, ...] | None = None
+    """Only these training seeds; default all."""
+    folder: Path | None = Field(default=None, exclude=True)
+    """Where the study file lies; not part of the study's identity."""
+
+    def wants_arm(self, kind: str, share: float, seed: int) -> bool:
+        """Whether an arm is among those chosen; imported checkpoints always are."""
+        is_share = self.shares is None or any(abs(share - other) < 1e-9 for other in self.shares)
+        is_kind = self.kinds is None or kind in self.kinds
+        return is_share and is_kind and (self.seeds is None or seed in self.seeds)
+
+    def wants_condition(self, key: str) -> bool:
+        """Whether a condition is among those chosen."""
+        return key == "none" or any(fnmatchcase(key, pattern) for pattern in self.conditions)
+
+    def located(self, path: str) -> Path:
+        """A path of the study file as it is to be opened."""
+        return Path(path) if self.folder is None else (self.folder / path).resolve()
+
+
+class SuffixConfig(Strict):
+    """Search of adversarial suffixes (GCG). The paper's search: 200 goals, 500 steps of 512 candidates."""
+
+    goals: Count = 8
+    steps: Count = 16
+    candidates: Count = 32
+    top_k: Count = 48
+    suffix_tokens: Count = 6
+    random_search: bool = True
+    """Also search at random with as many evaluations: what the gradient adds."""
+    new_tokens: Count = 24
+    """Length of the continuations that are judged."""
+    file: str | None = None
+    """AdvBench-like file with columns `goal` and `target`; default: goals in the forum language."""
+
+
+class RelearnConfig(Strict):
+    """Fine-tuning the detox away."""
+
+    stops: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 64)
+    """Steps after which toxicity is measured; the last is the budget."""
+    batch_size: Count = 8
+    sequence_length: Annotated[int, Field(ge=8)] | None = None
+    """Default: the model's context, 256 at most."""
+    learning_rate: Positive | None = None
+    """Default: a tenth of the scale's own rate."""
+    seeds: Count = 2
+    """Orders of the toxic text."""
+    prompts: Count = 64
+
+    @field_validator("stops")
+    @classmethod
+    def _ascending(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or list(value) != sorted(set(value)):
+            raise ValueError("must be ascending numbers of steps, at least one")
+        return value
+
+
+class HardnessConfig(Selection):
+    """Attacks on detoxified models."""
+
+    attacks: tuple[AttackKind, ...] = ()
+    """Which attacks are run; none by default."""
+    prompts: Count = 64
+    """Prompts of the first prompt set for injections, long texts, the sweep and rounded weights."""
+    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.7, 1.0, 1.4)
+    top_ps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.9, 1.0)
+    blocks: Count = 8
+    """Long texts are scored block by block."""
+    block_tokens: Count = 24
+    injection: Literal["auto", "forum", "english"] = "auto"
+    suffix: SuffixConfig = SuffixConfig()
+    relearn: RelearnConfig = RelearnConfig()
+
+    @property
+    def texts(self) -> tuple[AttackKind, ...]:
+        """The attacks of the stage `attack`: all but relearning."""
+        return tuple(kind for kind in self.attacks if kind != RELEARN)
+
+
+class CapabilityConfig(Selection):
+    """What a model can still do."""
+
+    tasks: tuple[Literal["minimal_pairs", "blimp", "mcq", "cross_entropy"], ...] = ()
+    """Which tasks are run; none by default."""
+    items: Count = 500
+    """At most this many pairs, or questions of each set (a fixed random choice, spread over phenomena)."""
+    mcq_items: Count | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Questions of each multiple-choice set, where there are to be fewer or more than `items`."""
+    blimp: str | None = None
+    """Parquet file with the columns of BLiMP."""
+    mcq: str | None = None
+    """Parquet file with `question`, `choices`, `answer_index`, `source`."""
+    sets: tuple[str, ...] | None = None
+    """Only these sources of the multiple-choice file."""
+    tokens_per_source: Annotated[int, Field(ge=100)] = 4000
+    """Held-out tokens of each source."""
+    harness: tuple[str, ...] = ()
+    """Tasks of lm-evaluation-harness by name (needs the extra `harness` and the tasks' data)."""
+    harness_limit: Count | None = None
+
+    @field_validator("harness")
+    @classmethod
+    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a task twice")
+        return value
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.tasks or self.harness)
+
+
+class ProjectionConfig(Strict):
+    """UMAP and PCA of directions and activations."""
+
+    neighbours: int = Field(default=15, ge=2)
+    min_dist: Fraction = 0.1
+    max_points: int = Field(default=2000, ge=50)
+    activation_heads: int = Field(default=1, ge=0)
+    """Heads per checkpoint whose activations are projected (best by the select split)."""
+    seed: int = 0
+
+
+class ToySection(Strict):
+    """Settings of the toy experiment that a study runs, with default options (`hormesis toy` has the others).
+
+    Toy runs have tables and hashes of their own and are shared by all studies, so this section is no part of
+    a study's identity: a study that asks for them later keeps everything that it has.
+    """
+
+    settings: tuple[Setting, ...] = ()
+    """None by default."""
+    seeds: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_SEEDS
+
+    @field_validator("settings")
+    @classmethod
+    def _once(cls, value: tuple[Setting, ...]) -> tuple[Setting, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a setting twice")
+        return value
