@@ -89,8 +89,8 @@ def _judge(name: str, tables: set[str], mark: int, revision: str | None) -> Data
         sentence = f"{name} was made by an older version (revision {revision}); run: hormesis upgrade"
         return DatabaseState("older", sentence, revision)
     if revision < revisions[0]:
-        what = f"{name} was made before the first version (revision {revision}) and cannot be upgraded"
-        return DatabaseState("failed", f"{what}; move it away and run the study again", revision)
+        reason = f"{name} was made before the first version (revision {revision}) and cannot be upgraded"
+        return DatabaseState("failed", f"{reason}; move it away and run the study again", revision)
     sentence = f"{name} was made by a newer version (revision {revision}); update hormesis to open it"
     return DatabaseState("newer", sentence, revision)
 

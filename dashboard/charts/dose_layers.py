@@ -20,8 +20,8 @@ _DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
 
 def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) -> int:
     """Draw the curve and optimum of every condition whose dip is supported; returns how many."""
-    drawn = fits[fits["status"] == "hormetic"]
-    for row in records(drawn):
+    hormetic = fits[fits["status"] == "hormetic"]
+    for row in records(hormetic):
         colour = colours.get(str(row.condition_key), "#888888")
         chart.add_trace(
             go.Scatter(
@@ -32,7 +32,7 @@ def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str])
                 name="Fitted curve (Brain-Cousens)",
                 hoverinfo="skip",
                 legendgroup="fit",
-                showlegend=row.condition_key == drawn["condition_key"].iloc[0],
+                showlegend=row.condition_key == hormetic["condition_key"].iloc[0],
             )
         )
         if not missing(row.optimum):
@@ -50,7 +50,7 @@ def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str])
                 annotation_text=f"best dose {percent(row.optimum)}",
                 annotation_position="top",
             )
-    return len(drawn)
+    return len(hormetic)
 
 
 def paper_column(prompts: str | None) -> str | None:

@@ -67,9 +67,9 @@ def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
     for _, group in random.groupby(keys, dropna=False, sort=False):
         first = group.iloc[0].to_dict()
         count = len(group)
-        own = ((group["high"] - group["low"]) / 2) ** 2
+        variances = ((group["high"] - group["low"]) / 2) ** 2
         spread = float(group["value"].var(ddof=1)) * 1.96**2 if count > 1 else 0.0
-        half = ((spread + float(own.mean())) / count) ** 0.5
+        half = ((spread + float(variances.mean())) / count) ** 0.5
         value = float(group["value"].mean())
         key = str(first["condition_key"])
         rows.append(

@@ -54,8 +54,8 @@ def main() -> None:
                 folder / f"run-{number}", mix=mix, tokenizer=tokenizer, config=config, settings=settings
             )
             through.append(result.seconds)
-    rate, theirs = TOKENS / statistics.median(through), TOKENS / statistics.median(plain)
-    print(f"nano, 1 thread: Trainer {rate:,.0f} tokens/s, bare loop {theirs:,.0f}, ratio {rate / theirs:.2f}")
+    rate, bare = TOKENS / statistics.median(through), TOKENS / statistics.median(plain)
+    print(f"nano, 1 thread: Trainer {rate:,.0f} tokens/s, bare loop {bare:,.0f}, ratio {rate / bare:.2f}")
 
 
 if __name__ == "__main__":

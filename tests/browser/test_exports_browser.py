@@ -60,8 +60,8 @@ def rows_shown(page: Page, key: str) -> int | None:
     # The table drawn in the same frame as the button.
     frame = page.locator(f"[data-testid=stVerticalBlock]:has(> * .st-key-{key}_head)").last
     frame.scroll_into_view_if_needed()
-    drawn = frame.locator("[data-testid=stDataFrame]")
-    return row_count(drawn.last.locator("table[role=grid]")) if drawn.count() else None
+    grids = frame.locator("[data-testid=stDataFrame]")
+    return row_count(grids.last.locator("table[role=grid]")) if grids.count() else None
 
 
 def comments(path: Path) -> dict[str, str]:
@@ -173,8 +173,8 @@ def test_the_report_of_a_study_opens_without_a_network(
     expect(
         offline.locator(".chart.js-plotly-plot .main-svg, .chart .js-plotly-plot .main-svg").last
     ).to_be_attached()
-    drawn = offline.locator(".js-plotly-plot")
-    expect(drawn).to_have_count(charts.count())
+    plots = offline.locator(".js-plotly-plot")
+    expect(plots).to_have_count(charts.count())
     for part in ("0" * 16, "seeded-1", "torch 2.13.0", "95 % intervals"):
         expect(offline.get_by_text(part).first).to_be_attached()
     assert offline.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

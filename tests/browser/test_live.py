@@ -133,9 +133,9 @@ def test_heads_are_picked_on_the_map(page: Page, live: Live) -> None:
     generate(page)
     cards = panes_of(page, 1, "done")
     expect(cards.nth(1).locator(".title")).to_contain_text("4 picked heads")
-    named = [{"layer": layer, "head": head} for layer, head in left]
+    heads = [{"layer": layer, "head": head} for layer, head in left]
     assert texts(cards) == expected_texts(
-        live, [pane(number), pane(number, 2.0, heads=named)], "the baker sells"
+        live, [pane(number), pane(number, 2.0, heads=heads)], "the baker sells"
     )
     expect(cards.nth(1).locator(".fact", has_text="Added cost")).to_contain_text("not measured")
     page.get_by_role("button", name="Back to the best").click()
@@ -199,10 +199,10 @@ def test_a_link_restores_everything_in_another_browser(page: Page, live: Live, b
     generate(page)
     first = texts(panes_of(page, 1, "done"))
     number = live.world.ids["dose-10"]
-    named = [{"layer": 0, "head": 1}, {"layer": 2, "head": 3}]
+    heads = [{"layer": 0, "head": 1}, {"layer": 2, "head": 3}]
     panes = [
         pane(number),
-        pane(number, 3.5, heads=named, direction="probe"),
+        pane(number, 3.5, heads=heads, direction="probe"),
         pane(number, 1.0, method="random-direction", control=1, scope="all", heads=7),
     ]
     assert first == expected_texts(live, panes, query["prompt"], 24, 11)

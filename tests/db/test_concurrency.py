@@ -45,13 +45,13 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
     url = build_file(tmp_path / "d.db", TINY)
     reader = open_reader(url)
     writer = start_writer(url, 1, 100_000, count, reopen)
-    seen: list[int] = []
+    counts: list[int] = []
     failures: list[BaseException] = []
 
     def read() -> None:
         try:
             while writer.poll() is None:
-                seen.append(len(stage_runs(reader, 1)))
+                counts.append(len(stage_runs(reader, 1)))
                 latest_change(reader)
         except BaseException as error:
             failures.append(error)
@@ -64,7 +64,7 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
         thread.join()
     assert writer.returncode == 0, errors
     assert failures == []
-    assert len(seen) > 10
+    assert len(counts) > 10
     before = TINY.train_points * len(TINY.arms) * len(TINY.seeds)
     assert len(train_points(reader, 1, 1_000_000)) == before + count
     # A writer that closes while somebody reads leaves its log; the next one tidies up.
@@ -85,10 +85,10 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
 def test_two_writers_may_create_the_database_together(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new.db"
     code = f"from hormesis.db.engine import open_writer; open_writer({url!r}).dispose()"
-    made = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)
     ]
-    for process in made:
+    for process in processes:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
     assert len(studies(open_reader(url))) == 0

@@ -167,10 +167,10 @@ def test_a_fitted_curve_is_drawn_where_a_dip_is_supported_and_only_there() -> No
         "condition_key": "iti/cost-0.06", "status": "hormetic", "optimum": 0.1, "optimum_low": 0.05,
         "optimum_high": 0.2, "curve": {"share": [0.0, 0.1, 0.25], "value": [20.0, 5.0, 25.0]},
     }  # fmt: skip
-    drawn = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit]))
-    assert drawn.data[-1].name == "Fitted curve (Brain-Cousens)" and list(drawn.data[-1].y) == [20, 5, 25]
+    chart = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit]))
+    assert chart.data[-1].name == "Fitted curve (Brain-Cousens)" and list(chart.data[-1].y) == [20, 5, 25]
     none = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit | {"status": "undecided"}]))
-    assert len(none.data) == len(drawn.data) - 1
+    assert len(none.data) == len(chart.data) - 1
 
 
 def test_random_controls_are_pooled_with_their_spread() -> None:

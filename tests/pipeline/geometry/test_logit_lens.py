@@ -72,8 +72,8 @@ def test_the_lens_is_the_models_own_answer_to_a_large_step(family: str) -> None:
     rng = torch.Generator().manual_seed(1)
     for head in (0, HEADS - 1):
         vector = torch.randn(loaded.sites[LAST].head_dim, generator=rng)
-        there, back = (shifted_logits(loaded, head, vector, sign * 1e5) for sign in (1, -1))
-        answer = (there - back).double()
+        forward, back = (shifted_logits(loaded, head, vector, sign * 1e5) for sign in (1, -1))
+        answer = (forward - back).double()
         answer = answer - answer.mean()
         lens = decode(loaded, LAST, head, vector.numpy()[None])[0].double()
         likeness = torch.dot(answer, lens) / (answer.norm() * lens.norm())

@@ -100,11 +100,11 @@ def test_the_rows_agree_with_the_vectors_they_come_with(
         assert row["rare_norm"] == pytest.approx(np.linalg.norm(vectors[:4], axis=1).mean(), abs=1e-5)
     # Each stored DiD is the mean over seeds of what the measures say.
     gap = table["rare_signed"] - table["control_signed"]
-    own = [gap.loc["frozen", 0.01, seed] - gap.loc["frozen", 1.0, seed] for seed in (0, 1)]
+    seed_gaps = [gap.loc["frozen", 0.01, seed] - gap.loc["frozen", 1.0, seed] for seed in (0, 1)]
     effects = read.toy_effects(engine)
     stored = effects[(effects["network"] == "frozen") & (effects["probe"] == "mixture")]
     stored = stored[stored["cosine"] == "signed"].iloc[0]
-    assert stored["value"] == pytest.approx(np.mean(own)) and stored["n_seeds"] == 2
+    assert stored["value"] == pytest.approx(np.mean(seed_gaps)) and stored["n_seeds"] == 2
     curve = read.toy_curves(engine, 1)
     assert curve["step"].max() == 40 and (curve["n"] == 2).all()
     assert read.toy_directions(engine, 1, 0.5, 1, "trained", "means").empty
