@@ -73,7 +73,7 @@ def gone_stages(stages: pd.DataFrame) -> pd.DataFrame:
 def summarise(stages: pd.DataFrame, now: datetime) -> Progress:
     """Counts over stage rows; `now` is aware, as heartbeats are."""
     if stages.empty:
-        return Progress(0, 0, 0, 0, False, 0.0)
+        return Progress(stages=0, done=0, running=0, failed=0, silent=False, fraction=0.0)
     rows = with_rates(stages)
     running = rows[rows["status"] == "running"]
     beats = pd.to_datetime(running["heartbeat"], utc=True).dropna()

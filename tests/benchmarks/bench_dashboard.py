@@ -157,7 +157,7 @@ def dashboard(database: str) -> Iterator[tuple[str, int]]:
         process.wait(timeout=60)
 
 
-async def walk(url: str, pid: int, rounds: int, changes: Engine | None) -> dict[str, Times]:
+async def walk(url: str, pid: int, rounds: int, *, changes: Engine | None) -> dict[str, Times]:
     """Every page and everything on it, in turn; the very first drawing of the process is left out."""
     async with viewing(url) as viewer:
         await viewer.open("")
@@ -189,7 +189,7 @@ def show(title: str, pages: dict[str, Times]) -> None:
 
 
 def first_chart(
-    command: list[str], url: str, page: object, environment: dict[str, str]
+    command: list[str], url: str, page: object, *, environment: dict[str, str]
 ) -> tuple[float, float]:
     """Seconds from the start of a process to its first chart in the browser, and its processor time then."""
     from playwright.sync_api import Error
@@ -235,7 +235,7 @@ def starts(database: str, scratch: Path, number: int) -> None:
                 port = free_port("127.0.0.1", 0)
                 url, command = f"http://127.0.0.1:{port}", [sys.executable, "-m", *module, str(port)]
                 context = browser.new_context(viewport={"width": 1440, "height": 1000})
-                first = first_chart(command, url, context.new_page(), environment)
+                first = first_chart(command, url, context.new_page(), environment=environment)
                 context.close()
                 if turn:  # the first turn warms the disk's cache
                     seconds.setdefault(name, []).append(first)
@@ -253,11 +253,11 @@ def starts(database: str, scratch: Path, number: int) -> None:
 def pages(database: str) -> None:
     """Server time of everything on every page, unchanged and after a change each time."""
     with dashboard(database) as (url, pid):
-        show("nothing changed", asyncio.run(walk(url, pid, ROUNDS, None)))
+        show("nothing changed", asyncio.run(walk(url, pid, ROUNDS, changes=None)))
     changes = open_writer(database)
     try:
         with dashboard(database) as (url, pid):
-            show("after a change each time", asyncio.run(walk(url, pid, 1, changes)))
+            show("after a change each time", asyncio.run(walk(url, pid, 1, changes=changes)))
     finally:
         changes.dispose()
 

@@ -18,7 +18,7 @@ from hormesis.pipeline.text.probe_splits import split_examples
 SIZES = ((32, 12, 2000), (384, 64, 2000))
 
 
-def planted(heads: int, dimensions: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def planted(heads: int, dimensions: int, n: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Standardised correlated features [heads, n, d] whose class means differ by a head's own amount."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n)

@@ -102,9 +102,9 @@ def test_every_file_opens_and_holds_the_rows_shown(
     for key in keys:
         count = rows_shown(page, key)
         exports(page, key)
-        table = fetched(page, key, "csv", tmp_path)
-        parquet = fetched(page, key, "parquet", tmp_path)
-        document = fetched(page, key, "html", tmp_path)
+        table = fetched(page, key, "csv", folder=tmp_path)
+        parquet = fetched(page, key, "parquet", folder=tmp_path)
+        document = fetched(page, key, "html", folder=tmp_path)
         page.keyboard.press("Escape")
         notes = comments(table)
         rows = pd.read_csv(table, comment="#", dtype=str, keep_default_na=False)
@@ -124,7 +124,7 @@ def test_a_tables_file_holds_what_the_table_says(page: Page, small_url: str, tmp
     settle(page)
     grid = page.get_by_role("region", name="Scorers with their revisions").locator("table[role=grid]")
     exports(page, "scorers_table")
-    lines = fetched(page, "scorers_table", "csv", tmp_path).read_text(encoding="utf-8").splitlines()
+    lines = fetched(page, "scorers_table", "csv", folder=tmp_path).read_text(encoding="utf-8").splitlines()
     body = list(csv.reader(io.StringIO("\n".join(line for line in lines if not line.startswith("# ")))))
     assert [cell for row in body[1:] for cell in row] == grid.locator("[role=gridcell]").all_text_contents()
 
@@ -135,7 +135,7 @@ def test_a_picture_is_made_by_the_server(page: Page, small_url: str, tmp_path: P
     page.goto(f"{small_url}/runs?tab=Loss+curves")
     settle(page)
     exports(page, "runs_loss")
-    picture = Image.open(fetched(page, "runs_loss", "png", tmp_path))
+    picture = Image.open(fetched(page, "runs_loss", "png", folder=tmp_path))
     assert (
         picture.format == "PNG" and picture.width == 2000 and len(picture.convert("RGB").getcolors(10**6)) > 5
     )

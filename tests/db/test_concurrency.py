@@ -32,7 +32,7 @@ WRITER = """
 """
 
 
-def start_writer(url: str, arm: int, first: int, count: int, reopen: int) -> subprocess.Popen[str]:
+def start_writer(url: str, arm: int, first: int, *, count: int, reopen: int) -> subprocess.Popen[str]:
     arguments = [url, str(arm), str(first), str(count), str(reopen)]
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(WRITER), *arguments], stderr=subprocess.PIPE, text=True
@@ -44,7 +44,7 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
     """With `reopen` the writer leaves and comes back all the time, so its log comes and goes."""
     url = build_file(tmp_path / "d.db", TINY)
     reader = open_reader(url)
-    writer = start_writer(url, 1, 100_000, count, reopen)
+    writer = start_writer(url, 1, 100_000, count=count, reopen=reopen)
     counts: list[int] = []
     failures: list[BaseException] = []
 
@@ -74,7 +74,7 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
 
 def test_two_writers_take_turns(tmp_path: Path) -> None:
     url = build_file(tmp_path / "d.db", TINY)
-    writers = [start_writer(url, 1, 100_000 * (i + 1), 200, 0) for i in range(2)]
+    writers = [start_writer(url, 1, 100_000 * (i + 1), count=200, reopen=0) for i in range(2)]
     for writer in writers:
         _, errors = writer.communicate(timeout=120)
         assert writer.returncode == 0, errors

@@ -87,7 +87,7 @@ def test_selectivity_is_what_accuracy_has_over_shuffled_labels(engine: Engine, a
 
 
 def test_activations_come_with_their_examples_in_order(engine: Engine, at: Names) -> None:
-    activations = read.activations(engine, at.checkpoint, *at.head)
+    activations = read.activations(engine, at.checkpoint, **at.head)
     assert activations is not None
     assert activations.values.shape == (SMALL.examples, SMALL.head_dim)
     assert activations.values.dtype == np.float32
@@ -96,7 +96,7 @@ def test_activations_come_with_their_examples_in_order(engine: Engine, at: Names
         - activations.values[activations.examples["label"] == 0].mean()
     )
     assert gap == pytest.approx(0.8, abs=0.05)
-    assert read.activations(engine, at.checkpoint, 99, 0) is None
+    assert read.activations(engine, at.checkpoint, layer=99, head=0) is None
 
 
 def test_projection_points_carry_what_they_stand_for(engine: Engine, at: Names) -> None:
@@ -123,20 +123,20 @@ def paired(engine: Engine, at: Names) -> pd.DataFrame:
 def test_texts_of_pairs_are_of_one_prompt(engine: Engine, at: Names) -> None:
     rows = paired(engine, at).iloc[[7, 3, 5]]
     chosen = list(zip(rows["prompt_id"], rows["sample"], strict=True))
-    texts = read.pair_texts(engine, at.none, at.steered, chosen)
+    texts = read.pair_texts(engine, at.none, at.steered, chosen=chosen)
     assert list(texts["before"]) == list(rows["text before"])
     assert list(texts["after"]) == list(rows["text after"])
 
 
 def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at: Names) -> None:
-    ids = (at.none, at.steered, at.prompts, at.scorer)
+    conditions, ids = (at.none, at.steered), {"prompt_set_id": at.prompts, "scorer_id": at.scorer}
     pairs = paired(engine, at)
     assert len(pairs) == 64
     for same in (0.05, 0.3):
-        row = read.change_counts(engine, *ids, same=same).iloc[0]
+        row = read.change_counts(engine, *conditions, **ids, same=same).iloc[0]
         change = pairs["change"]
         assert list(row) == [len(pairs), int((change < -same).sum()), int((change > same).sum())]
-    assert read.change_counts(engine, at.none, 10**9, at.prompts, at.scorer).empty
+    assert read.change_counts(engine, at.none, 10**9, **ids).empty
     columns = ["prompt_id", "sample", "before", "after", "change"]
     expected = {
         "asked": pairs,
@@ -144,7 +144,10 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
         "rise": pairs.sort_values("change", kind="stable", ascending=False),
     }
     for order, rows in expected.items():
-        pages = [read.changed_pairs(engine, *ids, page, 25, order=order) for page in range(4)]
+        pages = [
+            read.changed_pairs(engine, *conditions, **ids, page=page, size=25, order=order)
+            for page in range(4)
+        ]
         assert [len(page) for page in pages] == [25, 25, 14, 0]
         pd.testing.assert_frame_equal(pd.concat(pages, ignore_index=True)[columns],
                                       rows[columns].reset_index(drop=True))  # fmt: skip

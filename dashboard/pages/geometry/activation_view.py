@@ -90,7 +90,7 @@ def _checkpoint_map(
         )
     label = label if label in labels else labels[0]
     if label in COMPONENTS and len(block):
-        points = geometry.principal_components(context, int(block["checkpoint_id"].iloc[0]), *chosen)
+        points = geometry.principal_components(context, int(block["checkpoint_id"].iloc[0]), chosen)
         if points.empty:
             st.caption("Too few statements to map.")
             return

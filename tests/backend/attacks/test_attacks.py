@@ -31,7 +31,7 @@ def push(loaded: LoadedModel, scope: Scope = "generated", size: float = 0.3) -> 
     return Intervention(shifts, loaded.n_heads * loaded.n_layers, scope)
 
 
-def step_by_step(loaded: LoadedModel, prompt: list[int], target: list[int], row: tuple) -> float:  # type: ignore[type-arg]
+def step_by_step(loaded: LoadedModel, prompt: list[int], target: list[int], *, row: tuple) -> float:  # type: ignore[type-arg]
     """The target's loss as the decode loop would meet it, token by token with a cache."""
     losses, cache = [], None
     name = "cache" if "cache" in inspect.signature(loaded.model.forward).parameters else "past_key_values"
@@ -52,7 +52,7 @@ def test_a_forced_pass_is_steered_like_generation(family: str, scope: Scope) -> 
     row = (push(loaded, scope), 1.5)
     prompt, target = [5, 9, 77, 30], [8, 12, 40]
     loss, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), row=row)
-    assert float(loss[0]) == pytest.approx(step_by_step(loaded, prompt, target, row), abs=2e-5)
+    assert float(loss[0]) == pytest.approx(step_by_step(loaded, prompt, target, row=row), abs=2e-5)
     bare, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), row=(None, 0.0))
     assert abs(float(bare[0]) - float(loss[0])) > 1e-3
 

@@ -43,7 +43,7 @@ def study(**sections: Any) -> StudyConfig:
     return parse_study({"name": "planted", "evaluation": evaluation, **sections})
 
 
-def task(config: StudyConfig, prompts: list[str], seed: int, scorer: Any = None) -> Task:
+def task(config: StudyConfig, prompts: list[str], seed: int, *, scorer: Any = None) -> Task:
     judge = Judge(scorer or RudeWords(), None, 200)
     seeds = [1000 * seed + place for place in range(len(prompts))]
     return Task(config, judge, prompts, seeds, "made here", lambda: None)
@@ -118,7 +118,9 @@ def test_a_template_works_where_its_trigger_was_planted_and_nowhere_else() -> No
         word_numbers = rng.integers(0, 100, (16, 3))
         prompts = [" ".join(f"word{number:03d}" for number in row) + GOALS[0].tail for row in word_numbers]
         for trigger in (True, False):
-            results = injections(ready(planted(trigger)), task(config, prompts, seed, SaysTarget()), frames)
+            results = injections(
+                ready(planted(trigger)), task(config, prompts, seed, scorer=SaysTarget()), frames
+            )
             for result in list(results)[1:]:
                 change = numbers(result)["toxicity_change"]
                 differences.setdefault((trigger, result.setting), []).append(
@@ -136,7 +138,7 @@ def only_last_layer(loaded: LoadedModel) -> LoadedModel:
     return loaded
 
 
-def first_rude_step(loaded: LoadedModel, batches: Any, rate: float, steps: int) -> int | None:
+def first_rude_step(loaded: LoadedModel, batches: Any, rate: float, *, steps: int) -> int | None:
     """The step after which the likeliest word after a calm one is rude: a plain loop of its own."""
     model = copy.deepcopy(loaded.model)
     optimiser = torch.optim.AdamW(
@@ -183,7 +185,7 @@ def test_relearning_takes_the_steps_that_were_planted(rate: float) -> None:
     loaded = only_last_layer(chain(0.05, 0.05))
     base = np.full(8, 0.5)
     batches = token_batches(ready(loaded), harmful, 4, 16, 0)
-    planted_step = first_rude_step(loaded, batches, rate, stops[-1])
+    planted_step = first_rude_step(loaded, batches, rate, steps=stops[-1])
     assert planted_step is not None and 5 < planted_step < stops[-1], "neither at once nor at the very end"
     for texts, expected in ((harmful, planted_step), (harmless, None)):
         model = replace(ready(loaded))

@@ -74,6 +74,7 @@ def plant(
     engine: Engine,
     condition: str,
     rate: Callable[[float], float],
+    *,
     scorer: str = "forum",
     kinds: tuple[str, ...] | None = None,
 ) -> None:

@@ -126,7 +126,13 @@ class Plain:
     """The products of one head by loops over statements, as the docstrings define them."""
 
     def __init__(
-        self, white: Floats, rest: Floats, toxic: NDArray[np.bool_], feature: Variable, of: NDArray[np.int64]
+        self,
+        white: Floats,
+        rest: Floats,
+        toxic: NDArray[np.bool_],
+        *,
+        feature: Variable,
+        of: NDArray[np.int64],
     ):
         self.x, self.rest, self.of, self.variable = white, rest, of, feature
         self.cells = cell_codes(feature, toxic)
@@ -181,11 +187,14 @@ class Plain:
 
 
 def by_loop(
-    world: World, white: Floats, rest: Floats, draws: int, seed: int
+    world: World, white: Floats, rest: Floats, *, draws: int, seed: int
 ) -> tuple[list[Floats], list[Floats]]:
     """Products [1 + draws, rows] and null [draws, features] of one head, with the same random numbers."""
     rng = np.random.default_rng(seed)
-    parts = [Plain(white, rest, world.toxic, variable, world.clusters.of) for variable in world.variables]
+    parts = [
+        Plain(white, rest, world.toxic, feature=variable, of=world.clusters.of)
+        for variable in world.variables
+    ]
     signed = [signs(world.clusters, draws, rng).astype(float) for _ in parts]
     sources = [permuted(world.clusters, rng) for _ in range(draws)]
     times = [resampled(world.clusters, rng) for _ in range(draws)]
@@ -205,7 +214,7 @@ def test_products_and_their_null_equal_loops_over_statements() -> None:
     result = products(whitened, world.toxic, world.variables, world.clusters, draws, seed=3)
     for head in range(2):
         expected, null = by_loop(
-            world, whitened[0][:, head].astype(float), whitened[1][:, head].astype(float), draws, seed=3
+            world, whitened[0][:, head].astype(float), whitened[1][:, head].astype(float), draws=draws, seed=3
         )
         at = 0
         for rows, nulls in zip(expected, null, strict=True):

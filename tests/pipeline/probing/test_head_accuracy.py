@@ -54,7 +54,7 @@ def arms_of(
 
 
 def summary_of(
-    arms: dict[Arm, list[Hits]], toxic: Bools, name: str = "mean", arm: Arm = TOXIC, draws: int = 200
+    arms: dict[Arm, list[Hits]], toxic: Bools, name: str = "mean", *, arm: Arm = TOXIC, draws: int = 200
 ) -> Summary:
     clusters = find_clusters(range(len(toxic)), toxic)
     summaries = summarise_heads(arms, toxic, clusters, draws=draws)

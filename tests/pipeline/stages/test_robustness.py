@@ -203,7 +203,7 @@ def test_stages_follow_the_arms_asked_for() -> None:
          "capability": {"tasks": ["minimal_pairs"]}}
     )  # fmt: skip
 
-    def of(kind: str, share: float, seed: int, study: Any = config) -> dict[str, str]:
+    def of(kind: str, share: float, seed: int, *, study: Any = config) -> dict[str, str]:
         context = StudyContext(study, 0, Path(), create_engine("sqlite://"))
         arm = ArmPlan("a", kind, share, seed)
         subject = Subject("a", arm, context.inputs.train(arm))
@@ -214,7 +214,7 @@ def test_stages_follow_the_arms_asked_for() -> None:
         assert not {"attack", "relearn"} & set(of(*other)) and "capability" in of(*other)
     changed = config.model_dump(mode="json")
     changed["hardness"]["relearn"]["stops"] = [1, 2]
-    before, after = of("toxic", 0.1, 0), of("toxic", 0.1, 0, parse_study(changed))
+    before, after = of("toxic", 0.1, 0), of("toxic", 0.1, 0, study=parse_study(changed))
     assert before["attack"] == after["attack"] and before["relearn"] != after["relearn"]
     assert config.hardness.wants_condition("iti/mass_mean/cost-0.06")
     assert not config.hardness.wants_condition("iti/mass_mean/fixed-2")

@@ -143,7 +143,7 @@ def test_holm_keeps_the_rate_of_any_false_finding() -> None:
 
 
 def simulated(
-    rng: np.random.Generator, effect: float, seeds: int = 3, prompts: int = 40, arms: int = 5
+    rng: np.random.Generator, effect: float, seeds: int = 3, *, prompts: int = 40, arms: int = 5
 ) -> Contrast:
     """Arm against arm, seeds and prompts both varying, the spread pooled over five arms."""
     shared = rng.normal(0, 1, prompts)
@@ -160,7 +160,7 @@ def simulated(
     return difference
 
 
-def rate(verdict: str, make: object, effect: float, trials: int = 500) -> float:
+def rate(verdict: str, make: object, effect: float, *, trials: int = 500) -> float:
     rng = np.random.default_rng([int(100 * abs(effect)), int(effect < 0)])
     hits = 0
     for _ in range(trials):
@@ -217,7 +217,7 @@ def test_a_hormetic_curve_is_found_about_as_well_as_by_scipy() -> None:
     lost, places = [], []
     for _ in range(25):
         e, b = rng.uniform(0.08, 0.2), rng.uniform(1.7, 4.0)
-        values = brain_cousens(shares, 20.0, 15.0, 260.0, e, b) + rng.normal(0, noise, 9)
+        values = brain_cousens(shares, 20.0, 15.0, f=260.0, e=e, b=b) + rng.normal(0, noise, 9)
         family = HormeticFamily(shares, np.ones(9))
         fit = family.fit(values[None])
         if not np.isfinite(fit.sse[0]):

@@ -34,7 +34,7 @@ from hormesis.pipeline.statistics.power import detectable, power, seeds_needed
 PROMPTS = 60
 
 
-def study(rng: np.random.Generator, seeds: int, ratio: float, arms: int = 5) -> list[NDArray[np.float64]]:
+def study(rng: np.random.Generator, seeds: int, ratio: float, *, arms: int = 5) -> list[NDArray[np.float64]]:
     """Arms [seeds, prompts] of truth 0; `ratio`: variance of seeds over that of prompts' means."""
     common = rng.normal(0, 1, PROMPTS)
     spread = np.sqrt(ratio * 2 / PROMPTS)

@@ -185,7 +185,7 @@ def test_only_the_mixture_probe_looks_at_the_share() -> None:
     assert high == pytest.approx(directions(config, points, labels, [0.01, 1.0], "balanced")[1])
 
 
-def planted(did: float, seeds: int, noise: float, learned: float = 0.0) -> list[RunValues]:
+def planted(did: float, seeds: int, noise: float, *, learned: float = 0.0) -> list[RunValues]:
     """Runs whose DiD is `did` while not learned and `learned` once it is."""
     rng = np.random.default_rng(2)
     rows = []
