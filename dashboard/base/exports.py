@@ -1,4 +1,4 @@
-"""Files from rows and figures: CSV, Parquet, HTML, PNG, each with where it came from. Knows no pages.
+"""Files from rows and figures: CSV, Parquet, HTML, PNG, each with where it came from.
 
 - CSV begins with comment lines `# name: value`; every text is quoted, so
   `pandas.read_csv(path, comment="#")` reads the rows whatever is in them.

@@ -1,7 +1,4 @@
-"""Dose-response: a metric against the toxic share, one line per condition, the control arm beside them.
-
-Knows the columns of summary rows; nothing of where they come from.
-"""
+"""Dose-response: a metric against the toxic share, one line per condition, the control arm beside them."""
 
 from __future__ import annotations
 

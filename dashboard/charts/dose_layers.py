@@ -1,7 +1,4 @@
-"""What can be laid over a dose-response chart: fitted curves, and the paper's figures as reference lines.
-
-Knows the columns of fits and of the paper's table; nothing of where they come from.
-"""
+"""What can be laid over a dose-response chart: fitted curves, and the paper's figures as reference lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures kept for whoever asks for the same again, ready to be sent. Knows no chart of ours.
+"""Figures kept for whoever asks for the same again, ready to be sent.
 
 Building and checking a Plotly figure takes most of the time of a page, and every viewer of a study asks for
 the same ones. So a figure is found again by what it was drawn from: the chart's function and the contents of

@@ -1,4 +1,4 @@
-"""Charts of attacks and capability: by condition, over steps, censored, as heat maps. Knows columns only."""
+"""Charts of attacks and capability: by condition, over steps, censored, as heat maps."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Charts of the toy experiment: entanglement and norms over the share, DiDs, learning, directions.
-
-Knows the columns of the toy experiment's rows; nothing of where they come from.
-"""
+"""Charts of the toy experiment: entanglement and norms over the share, DiDs, learning, directions."""
 
 from __future__ import annotations
 

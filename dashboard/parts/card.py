@@ -1,4 +1,4 @@
-"""The frame round every chart and table: title, how to read it, its rows, its files. Knows no data.
+"""The frame round every chart and table: title, how to read it, its rows, its files.
 
 This is the one place where files are offered. Each is made when its button is pressed, and says where it
 came from (`dashboard.parts.export_metadata`).

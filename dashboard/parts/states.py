@@ -1,4 +1,4 @@
-"""Designed states: nothing there yet, a problem, half-finished, silent. Knows sentences, no queries."""
+"""Designed states: nothing there yet, a problem, half-finished, silent."""
 
 from __future__ import annotations
 

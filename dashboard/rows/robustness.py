@@ -1,4 +1,4 @@
-"""Rows of attacks and capability for the page, and their means over the seeds of an arm. Knows no widgets."""
+"""Rows of attacks and capability for the page, and their means over the seeds of an arm."""
 
 from __future__ import annotations
 

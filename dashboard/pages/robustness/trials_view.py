@@ -1,4 +1,4 @@
-"""The texts of one attack, blurred until asked for. Knows trials; nothing of what they prove."""
+"""The texts of one attack, blurred until asked for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service offers, put into words: checkpoints, their methods and their heads. Knows no widgets."""
+"""What the service offers, put into words: checkpoints, their methods and their heads."""
 
 from __future__ import annotations
 

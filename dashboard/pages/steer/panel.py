@@ -1,4 +1,4 @@
-"""The panes of the run on show, polled while it streams. Knows records and runs, no service."""
+"""The panes of the run on show, polled while it streams."""
 
 from __future__ import annotations
 
