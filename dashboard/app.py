@@ -126,8 +126,8 @@ def toolbar(database: Database) -> bool:
             if page.title == "Runs" and (place := arrived(studies)) is not None:
                 st.session_state["study"] = names[place]
                 st.session_state["tab"] = "Progress"
-            picked = st.selectbox("Study", names, key="study", bind="query-params", width=280)
-            context = choose(database, studies, names.index(picked) if picked in names else 0)
+            name = st.selectbox("Study", names, key="study", bind="query-params", width=280)
+            context = choose(database, studies, names.index(name) if name in names else 0)
             status_badge(context)
         else:
             forget()
@@ -146,7 +146,7 @@ def status_badge(context: Context) -> None:
     progress = rows.study_progress(context)
     if progress.active:
         st.badge(f"Running, {progress.fraction:.0%}", icon=":material/play_circle:", color="blue")
-    elif progress.gone:
+    elif progress.is_gone:
         st.badge("Stopped: its process is gone", icon=":material/power_off:", color="orange")
     elif progress.running:
         st.badge("No sign of life", icon=":material/pause_circle:", color="orange")

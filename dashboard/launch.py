@@ -225,11 +225,11 @@ def main(arguments: list[str] | None = None) -> int:
         port = free_port(options.host, options.port)
         if options.port and port != options.port:
             print(f"port {options.port} is in use; taking {port}", flush=True)
-        own = options.service is None and not options.no_service
-        service_port = free_port("127.0.0.1", 0) if own else 0
-        service_url = f"http://127.0.0.1:{service_port}" if own else options.service
-        _tell_pages(options.db, None if options.no_service else service_url, own)
-        service = (options.db, service_port) if own else None
+        starts_service = options.service is None and not options.no_service
+        service_port = free_port("127.0.0.1", 0) if starts_service else 0
+        service_url = f"http://127.0.0.1:{service_port}" if starts_service else options.service
+        _tell_pages(options.db, None if options.no_service else service_url, starts_service)
+        service = (options.db, service_port) if starts_service else None
         with _Beside(f"http://{options.host}:{port}", service, options.parent):
             _serve_here(_options(port, options.host, options.open))
     except LaunchError as error:
@@ -240,13 +240,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _tell_pages(database_url: str, service_url: str | None, own: bool) -> None:
+def _tell_pages(database_url: str, service_url: str | None, starts_service: bool) -> None:
     """Set what the pages read from the environment."""
     os.environ["HORMESIS_DB"] = database_url
     os.environ.pop("HORMESIS_SERVICE", None)
     if service_url:
         os.environ["HORMESIS_SERVICE"] = service_url
-    if own and os.environ.get("HORMESIS_TOKEN"):
+    if starts_service and os.environ.get("HORMESIS_TOKEN"):
         # The service started here inherits the token it is to ask for; the page must send the same.
         os.environ["HORMESIS_SERVICE_TOKEN"] = os.environ["HORMESIS_TOKEN"]
 

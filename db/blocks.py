@@ -1,6 +1,6 @@
 """Arrays as bytes, little endian, in C order: float32, int64, and float16 with a scale.
 
-Knows numpy only. The scale is a power of two, so that it costs no precision beyond float16's own.
+The scale is a power of two, so that it costs no precision beyond float16's own.
 """
 
 from __future__ import annotations

@@ -73,10 +73,10 @@ def inspect(connection: Connection, url: URL) -> DatabaseState:
     revision = None
     if "alembic_version" in tables:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return _judge(name_of(url), tables, mark, revision)
+    return _judge(name_of(url), tables, mark=mark, revision=revision)
 
 
-def _judge(name: str, tables: set[str], mark: int, revision: str | None) -> DatabaseState:
+def _judge(name: str, tables: set[str], *, mark: int, revision: str | None) -> DatabaseState:
     if not tables and mark in (0, APPLICATION_ID):
         return DatabaseState("empty", f"{name} is an empty database; run a study to fill it")
     if mark != APPLICATION_ID or revision is None:
@@ -89,8 +89,8 @@ def _judge(name: str, tables: set[str], mark: int, revision: str | None) -> Data
         sentence = f"{name} was made by an older version (revision {revision}); run: hormesis upgrade"
         return DatabaseState("older", sentence, revision)
     if revision < revisions[0]:
-        what = f"{name} was made before the first version (revision {revision}) and cannot be upgraded"
-        return DatabaseState("failed", f"{what}; move it away and run the study again", revision)
+        reason = f"{name} was made before the first version (revision {revision}) and cannot be upgraded"
+        return DatabaseState("failed", f"{reason}; move it away and run the study again", revision)
     sentence = f"{name} was made by a newer version (revision {revision}); update hormesis to open it"
     return DatabaseState("newer", sentence, revision)
 
@@ -127,6 +127,6 @@ def _look(path: Path, *, immutable: bool) -> DatabaseState:
         if "alembic_version" in tables:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             revision = row[0] if row else None
-        return _judge(str(path), tables, mark, revision)
+        return _judge(str(path), tables, mark=mark, revision=revision)
     finally:
         connection.close()

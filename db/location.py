@@ -1,7 +1,4 @@
-"""Where the study's state lies: the home folder and the database's address, from the environment.
-
-Knows two environment variables and their defaults; opens and creates nothing.
-"""
+"""Where the study's state lies: the home folder and the database's address, from the environment."""
 
 from __future__ import annotations
 

@@ -75,21 +75,21 @@ def _is_mistake(error: DBAPIError) -> bool:
     return type(error).__name__ in ("IntegrityError", "ProgrammingError", "DataError", "InterfaceError")
 
 
-def upsert(session: Session, model: Model, rows: Sequence[Row], on: Sequence[str]) -> None:
+def upsert(session: Session, model: Model, rows: Sequence[Row], *, on: Sequence[str]) -> None:
     """Insert rows, or update those whose natural key `on` (a unique constraint) exists already.
 
     Every row has the same columns. Ids stay; columns not given stay; a row equal to what is stored is not
     written at all. Where `rows` repeat a key, the last one counts. Raises ValueError for unequal columns.
     """
-    _put(session, model, rows, tuple(on), replace=True)
+    _put(session, model, rows, on=tuple(on), replace=True)
 
 
-def insert_missing(session: Session, model: Model, rows: Sequence[Row], on: Sequence[str]) -> None:
+def insert_missing(session: Session, model: Model, rows: Sequence[Row], *, on: Sequence[str]) -> None:
     """Insert the rows whose natural key `on` is not there yet; leave the others as they are.
 
     Raises ValueError where rows have unequal columns.
     """
-    _put(session, model, rows, tuple(on), replace=False)
+    _put(session, model, rows, on=tuple(on), replace=False)
 
 
 def replace_rows(
@@ -105,7 +105,7 @@ def replace_rows(
     Ids of rows that stay do not change. Raises ValueError as `upsert` does.
     """
     delete_others(session, model, [_key(row, on) for row in rows], on=on, within=within)
-    upsert(session, model, rows, on)
+    upsert(session, model, rows, on=on)
 
 
 def delete_others(
@@ -120,12 +120,12 @@ def delete_others(
 
     A key is a value for one column, a tuple for several, as in `ids`.
     """
-    table, kept = _table(model), set(keys)
+    table, key_set = _table(model), set(keys)
     session.flush()
     primary = {f"primary_{column.name}": column for column in table.primary_key}
     query = select(*(table.c[name] for name in on), *(primary[name].label(name) for name in primary))
     stored = session.execute(query.where(*within)).mappings()
-    others = [{name: row[name] for name in primary} for row in stored if _key(row, on) not in kept]
+    others = [{name: row[name] for name in primary} for row in stored if _key(row, on) not in key_set]
     if others:
         same = and_(*(column == bindparam(name) for name, column in primary.items()))
         session.connection().execute(delete(table).where(same), others)
@@ -138,40 +138,40 @@ def ids(
     """Map natural keys to ids: a value for one column, a tuple for several. `where` narrows the rows."""
     table = _table(model)
     query = select(table.c.id, *(table.c[name] for name in columns)).where(*where)
-    found = session.execute(query)
+    rows = session.execute(query)
     if len(columns) == 1:
-        return {row[1]: row[0] for row in found}
-    return {tuple(row[1:]): row[0] for row in found}
+        return {row[1]: row[0] for row in rows}
+    return {tuple(row[1:]): row[0] for row in rows}
 
 
 def _key(row: Mapping[Any, Any], on: Sequence[str]) -> Any:
     return row[on[0]] if len(on) == 1 else tuple(row[name] for name in on)
 
 
-def _put(session: Session, model: Model, rows: Sequence[Row], on: tuple[str, ...], *, replace: bool) -> None:
+def _put(session: Session, model: Model, rows: Sequence[Row], *, on: tuple[str, ...], replace: bool) -> None:
     if not rows:
         return
     table = _table(model)
-    given = tuple(rows[0])
-    if any(len(row) != len(given) or row.keys() != rows[0].keys() for row in rows):
+    columns = tuple(rows[0])
+    if any(len(row) != len(columns) or row.keys() != rows[0].keys() for row in rows):
         raise ValueError(f"rows for {table.name} must all have the same columns")
-    if missing := set(on) - set(given):
+    if missing := set(on) - set(columns):
         raise ValueError(f"rows for {table.name} lack the key column {', '.join(sorted(missing))}")
     session.flush()
     dialect = session.get_bind().dialect.name
-    others = tuple(name for name in given if name not in on)
+    others = tuple(name for name in columns if name not in on)
     for start in range(0, len(rows), CHUNK):
         chunk = [{name: _plain(value) for name, value in row.items()} for row in rows[start : start + CHUNK]]
         if dialect in ("sqlite", "postgresql"):
-            statement = _on_conflict(table, dialect, on, others if replace else ())
+            statement = _on_conflict(table, dialect, on=on, others=others if replace else ())
             session.execute(statement, chunk)
         else:
-            _one_by_one(session, table, chunk, on, others if replace else ())
+            _one_by_one(session, table, chunk, on=on, others=others if replace else ())
     # What the session has loaded may now be old.
     session.expire_all()
 
 
-def _on_conflict(table: Table, dialect: str, on: tuple[str, ...], others: tuple[str, ...]) -> Any:
+def _on_conflict(table: Table, dialect: str, *, on: tuple[str, ...], others: tuple[str, ...]) -> Any:
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = make(table)
     if not others:
@@ -192,15 +192,20 @@ def _comparable(column: Any) -> Any:
 
 
 def _one_by_one(
-    session: Session, table: Table, rows: list[dict[str, Any]], on: tuple[str, ...], others: tuple[str, ...]
+    session: Session,
+    table: Table,
+    rows: list[dict[str, Any]],
+    *,
+    on: tuple[str, ...],
+    others: tuple[str, ...],
 ) -> None:
     for row in rows:
         key = and_(*(table.c[name] == row[name] for name in on))
-        found = session.execute(select(*(table.c[name] for name in (*on, *others))).where(key)).first()
-        if found is None:
+        stored = session.execute(select(*(table.c[name] for name in (*on, *others))).where(key)).first()
+        if stored is None:
             session.execute(table.insert(), row)
             continue
-        changed = {name: row[name] for name in others if row[name] != found._mapping[name]}
+        changed = {name: row[name] for name in others if row[name] != stored._mapping[name]}
         if changed:
             session.execute(update(table).where(key).values(changed))
 

@@ -156,8 +156,8 @@ def post(
     hostile = KINDS[kind] if kind and toxic else HOSTILE
     harmless = KINDS[kind] if kind and not toxic else GROUP_TALK if group_talk or toxic else NEUTRAL
     forms = choose_forms(rng, toxic, hostile, harmless=harmless)
-    named = about.group if any(form.names_group for form in forms) else None
-    return Post(compose(rng, forms, about), int(toxic), kind or "post", about, named)
+    mentioned_group = about.group if any(form.names_group for form in forms) else None
+    return Post(compose(rng, forms, about), int(toxic), kind or "post", about, mentioned_group)
 
 
 def minimal_pairs(rng: Random, n: int, register: str = "plain") -> list[tuple[Post, Post]]:

@@ -1,4 +1,4 @@
-"""Files from rows and figures: CSV, Parquet, HTML, PNG, each with where it came from. Knows no pages.
+"""Files from rows and figures: CSV, Parquet, HTML, PNG, each with where it came from.
 
 - CSV begins with comment lines `# name: value`; every text is quoted, so
   `pandas.read_csv(path, comment="#")` reads the rows whatever is in them.
@@ -68,9 +68,9 @@ def to_parquet(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
 @cache
 def browser_path() -> str | None:
     """A Chromium or Chrome that can draw a PNG: `BROWSER_PATH`, or one on the search path; None without."""
-    named = os.environ.get("BROWSER_PATH")
-    if named:
-        return named if Path(named).is_file() else None
+    browser = os.environ.get("BROWSER_PATH")
+    if browser:
+        return browser if Path(browser).is_file() else None
     return next((path for name in BROWSERS if (path := shutil.which(name))), None)
 
 
@@ -90,14 +90,14 @@ def to_png(figure: go.Figure, *, dark: bool, title: str = "") -> bytes:
         raise RuntimeError("a PNG needs the package kaleido and a Chromium or Chrome")
     import kaleido
 
-    drawn = go.Figure(figure)
-    height = drawn.layout.height or PNG_SIZE[1]
-    drawn.update_layout(**_page_colours(dark), height=height + (36 if title else 0), width=PNG_SIZE[0])
+    page_figure = go.Figure(figure)
+    height = page_figure.layout.height or PNG_SIZE[1]
+    page_figure.update_layout(**_page_colours(dark), height=height + (36 if title else 0), width=PNG_SIZE[0])
     if title:
-        drawn.update_layout(title={"text": title, "x": 0.01, "font": {"size": 17}}, margin={"t": 72})
+        page_figure.update_layout(title={"text": title, "x": 0.01, "font": {"size": 17}}, margin={"t": 72})
     # Without MathJax the page asks no server for anything.
     image = kaleido.calc_fig_sync(
-        drawn.to_dict(),
+        page_figure.to_dict(),
         opts={"format": "png", "scale": PNG_SCALE},
         kopts={"path": path, "n": 1, "mathjax": False},
     )

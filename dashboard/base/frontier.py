@@ -1,4 +1,4 @@
-"""The frontier: conditions no other condition beats in both toxicity and cost. Knows numbers only."""
+"""The frontier: conditions no other condition beats in both toxicity and cost."""
 
 from __future__ import annotations
 

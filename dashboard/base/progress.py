@@ -26,13 +26,13 @@ class Progress:
     silent: bool
     fraction: float
     """Of all stages known so far, running ones counted by their part."""
-    gone: bool = False
+    is_gone: bool = False
     """Whether every running stage was run by a process of this machine that is no more."""
 
     @property
     def active(self) -> bool:
         """Whether something is running and gives signs of life."""
-        return self.running > 0 and not self.silent and not self.gone
+        return self.running > 0 and not self.silent and not self.is_gone
 
     @property
     def finished(self) -> bool:
@@ -57,23 +57,23 @@ def with_rates(stages: pd.DataFrame) -> pd.DataFrame:
 def gone_stages(stages: pd.DataFrame) -> pd.DataFrame:
     """Stages marked as running whose process is gone; only this machine's processes can be looked up."""
     running = stages[stages["status"] == "running"]
-    here = platform.node()
+    machine = platform.node()
     if not {"host", "pid", "started"} <= set(stages.columns):
         return running.iloc[:0]
-    gone = [
-        bool(here)
-        and row.host == here
+    is_gone = [
+        bool(machine)
+        and row.host == machine
         and not pd.isna(row.pid)
         and not is_running(int(row.pid), row.started.timestamp() if not pd.isna(row.started) else 0.0)
         for row in records(running)
     ]
-    return running[pd.Series(gone, index=running.index, dtype=bool)]
+    return running[pd.Series(is_gone, index=running.index, dtype=bool)]
 
 
 def summarise(stages: pd.DataFrame, now: datetime) -> Progress:
     """Counts over stage rows; `now` is aware, as heartbeats are."""
     if stages.empty:
-        return Progress(0, 0, 0, 0, False, 0.0)
+        return Progress(stages=0, done=0, running=0, failed=0, silent=False, fraction=0.0)
     rows = with_rates(stages)
     running = rows[rows["status"] == "running"]
     beats = pd.to_datetime(running["heartbeat"], utc=True).dropna()
@@ -85,5 +85,5 @@ def summarise(stages: pd.DataFrame, now: datetime) -> Progress:
         failed=int((rows["status"] == "failed").sum()),
         silent=bool(silent),
         fraction=float(rows["fraction"].mean()),
-        gone=len(running) > 0 and len(gone_stages(stages)) == len(running),
+        is_gone=len(running) > 0 and len(gone_stages(stages)) == len(running),
     )

@@ -1,4 +1,4 @@
-"""Rows of a DataFrame as named tuples, for loops over a few rows. Knows nothing of their columns."""
+"""Rows of a DataFrame as named tuples, for loops over a few rows."""
 
 from __future__ import annotations
 

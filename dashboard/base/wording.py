@@ -1,4 +1,4 @@
-"""How things are called on the page: arms, conditions, heads, numbers. Knows words, no data."""
+"""How things are called on the page: arms, conditions, heads, numbers."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Dose-response: a metric against the toxic share, one line per condition, the control arm beside them.
-
-Knows the columns of summary rows; nothing of where they come from.
-"""
+"""Dose-response: a metric against the toxic share, one line per condition, the control arm beside them."""
 
 from __future__ import annotations
 
@@ -35,7 +32,7 @@ def _hover(rows: pd.DataFrame, label: str) -> list[str]:
 
 
 def _control_line(
-    chart: go.Figure, control: pd.DataFrame, base: pd.DataFrame, *, label: str, named: bool
+    chart: go.Figure, control: pd.DataFrame, base: pd.DataFrame, *, label: str, is_in_legend: bool
 ) -> None:
     """The control arm as an open diamond, joined by dashes to the arm without added text."""
     path = pd.concat([base[base["share"] == 0], control.sort_values("share")])
@@ -59,7 +56,7 @@ def _control_line(
             marker={"symbol": "diamond-open", "size": 11, "color": CONTROL, "line": {"width": 2}},
             name="Control: same amount of non-toxic forum text",
             legendgroup="control",
-            showlegend=named,
+            showlegend=is_in_legend,
             hovertext=_hover(control, label),
             hoverinfo="text",
         )
@@ -99,7 +96,9 @@ def dose_response(
         colours[key] = colour
         nudge = (place - (len(keys) - 1) / 2) * 0.22
         if len(other):
-            _control_line(chart, other.assign(share=other["share"]), line, label=label, named=place == 0)
+            _control_line(
+                chart, other.assign(share=other["share"]), line, label=label, is_in_legend=place == 0
+            )
         chart.add_trace(
             go.Scatter(
                 x=line["share"] * 100 + nudge,

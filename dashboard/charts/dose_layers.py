@@ -1,7 +1,4 @@
-"""What can be laid over a dose-response chart: fitted curves, and the paper's figures as reference lines.
-
-Knows the columns of fits and of the paper's table; nothing of where they come from.
-"""
+"""What can be laid over a dose-response chart: fitted curves, and the paper's figures as reference lines."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ _DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
 
 def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) -> int:
     """Draw the curve and optimum of every condition whose dip is supported; returns how many."""
-    drawn = fits[fits["status"] == "hormetic"]
-    for row in records(drawn):
+    hormetic = fits[fits["status"] == "hormetic"]
+    for row in records(hormetic):
         colour = colours.get(str(row.condition_key), "#888888")
         chart.add_trace(
             go.Scatter(
@@ -32,7 +29,7 @@ def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str])
                 name="Fitted curve (Brain-Cousens)",
                 hoverinfo="skip",
                 legendgroup="fit",
-                showlegend=row.condition_key == drawn["condition_key"].iloc[0],
+                showlegend=row.condition_key == hormetic["condition_key"].iloc[0],
             )
         )
         if not missing(row.optimum):
@@ -50,7 +47,7 @@ def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str])
                 annotation_text=f"best dose {percent(row.optimum)}",
                 annotation_position="top",
             )
-    return len(drawn)
+    return len(hormetic)
 
 
 def paper_column(prompts: str | None) -> str | None:

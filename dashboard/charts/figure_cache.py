@@ -1,4 +1,4 @@
-"""Figures kept for whoever asks for the same again, ready to be sent. Knows no chart of ours.
+"""Figures kept for whoever asks for the same again, ready to be sent.
 
 Building and checking a Plotly figure takes most of the time of a page, and every viewer of a study asks for
 the same ones. So a figure is found again by what it was drawn from: the chart's function and the contents of
@@ -63,21 +63,21 @@ class _Shelf:
     """Figures by what they were drawn from; each is drawn once, however many ask for it at the same time."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._held = most, 0
+        self._most, self._weight = most, 0
         self._lock = Lock()
-        self._kept: OrderedDict[bytes, tuple[Drawn, int]] = OrderedDict()
+        self._figures: OrderedDict[bytes, tuple[Drawn, int]] = OrderedDict()
         self._under_way: dict[bytes, Lock] = {}
 
     def get(self, key: bytes, weight: int, draw: Callable[[], Drawn]) -> Drawn:
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key][0]
+            if key in self._figures:
+                self._figures.move_to_end(key)
+                return self._figures[key][0]
             lock = self._under_way.setdefault(key, Lock())
         with lock:
             with self._lock:
-                if key in self._kept:
-                    return self._kept[key][0]
+                if key in self._figures:
+                    return self._figures[key][0]
             try:
                 figure = draw()
                 self._keep(key, figure, weight)
@@ -88,16 +88,16 @@ class _Shelf:
 
     def _keep(self, key: bytes, figure: Drawn, weight: int) -> None:
         with self._lock:
-            self._kept[key] = (figure, weight)
-            self._held += weight
-            while self._held > self._most and len(self._kept) > 1:
-                _, (_, freed) = self._kept.popitem(last=False)
-                self._held -= freed
+            self._figures[key] = (figure, weight)
+            self._weight += weight
+            while self._weight > self._most and len(self._figures) > 1:
+                _, (_, freed) = self._figures.popitem(last=False)
+                self._weight -= freed
 
     def clear(self) -> None:
         with self._lock:
-            self._kept.clear()
-            self._held = 0
+            self._figures.clear()
+            self._weight = 0
 
 
 _SHELF = _Shelf(KEPT_BYTES)

@@ -1,4 +1,4 @@
-"""What every figure shares: margins, axes, legend, error bars. Knows no data of ours."""
+"""What every figure shares: margins, axes, legend, error bars."""
 
 from __future__ import annotations
 

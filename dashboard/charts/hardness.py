@@ -1,4 +1,4 @@
-"""Charts of attacks and capability: by condition, over steps, censored, as heat maps. Knows columns only."""
+"""Charts of attacks and capability: by condition, over steps, censored, as heat maps."""
 
 from __future__ import annotations
 
@@ -204,15 +204,15 @@ def steps_needed(table: pd.DataFrame, order: Sequence[str], budget: float, *, da
                 "high": of_series["high"].astype(float).fillna(budget),
             }
         )
-        drawn = (steps.clip(lower=0) + 1).map(math.log2)
+        log_steps = (steps.clip(lower=0) + 1).map(math.log2)
         chart.add_trace(
             go.Scatter(
                 x=[
                     places[str(row.label)] + first + 0.8 * width * spread[row.seed]
                     for row in records(of_series)
                 ],
-                y=drawn["value"],
-                error_y=bars(drawn) | {"color": fade(colour, 0.6)},
+                y=log_steps["value"],
+                error_y=bars(log_steps) | {"color": fade(colour, 0.6)},
                 mode="markers",
                 marker={
                     "color": colour, "size": 8, "line": {"width": 1.5, "color": colour},

@@ -1,7 +1,4 @@
-"""Scatter charts of stored projections: directions over heads and arms, activations over examples.
-
-Knows the columns of projection points; computes no projection.
-"""
+"""Scatter charts of stored projections: directions over heads and arms, activations over examples."""
 
 from __future__ import annotations
 

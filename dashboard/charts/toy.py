@@ -1,7 +1,4 @@
-"""Charts of the toy experiment: entanglement and norms over the share, DiDs, learning, directions.
-
-Knows the columns of the toy experiment's rows; nothing of where they come from.
-"""
+"""Charts of the toy experiment: entanglement and norms over the share, DiDs, learning, directions."""
 
 from __future__ import annotations
 
@@ -116,7 +113,7 @@ def forest(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
         ("trained", "Network trained at its share", "circle"),
         ("frozen", "Network frozen at r = 1, probe refitted", "diamond-open"),
     ):
-        named = False
+        is_in_legend = False
         below, above = rows["high"] < 0, rows["low"] > 0
         for colour, chosen in ((RARE, above), (CONTROL, below), (plain, ~above & ~below)):
             marks = rows[chosen & (rows["network"] == network)]
@@ -131,12 +128,12 @@ def forest(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
                     marker={"color": colour, "size": 10, "symbol": symbol, "line": {"width": 2}},
                     name=label,
                     legendgroup=network,
-                    showlegend=not named,
+                    showlegend=not is_in_legend,
                     hovertext=marks["hover"],
                     hoverinfo="text",
                 )
             )
-            named = True
+            is_in_legend = True
     chart.add_vline(x=0, line={"color": plain, "width": 1, "dash": "dot"})
     order = list(dict.fromkeys(rows["label"]))
     chart.update_yaxes(categoryorder="array", categoryarray=order[::-1])
@@ -198,10 +195,10 @@ def principal(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], float,
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)
     _, sizes, axes = np.linalg.svd(unit, full_matrices=False)
-    held = np.cumsum(sizes**2) / max(float((sizes**2).sum()), 1e-12)
-    placed = unit @ axes[:3].T
-    placed = np.pad(placed, ((0, 0), (0, 3 - placed.shape[1])))
-    return placed, float(held[min(1, len(held) - 1)]), float(held[min(2, len(held) - 1)])
+    variance = np.cumsum(sizes**2) / max(float((sizes**2).sum()), 1e-12)
+    points = unit @ axes[:3].T
+    points = np.pad(points, ((0, 0), (0, 3 - points.shape[1])))
+    return points, float(variance[min(1, len(variance) - 1)]), float(variance[min(2, len(variance) - 1)])
 
 
 def _nearest(vectors: NDArray[np.float64], *, signed: bool) -> list[str]:
@@ -227,12 +224,12 @@ def feature_name(feature: int) -> str:
 def directions(vectors: NDArray[np.float64], *, signed: bool, flat: bool) -> go.Figure:
     """The 12 directions as unit arrows on their principal axes; hover says each one's nearest other."""
     chart = figure("Principal axis 1", "Principal axis 2", 460)
-    placed, _, _ = principal(vectors)
+    coordinates, _, _ = principal(vectors)
     nearest = _nearest(vectors, signed=signed)
     chains = (("Rare chain", RARE), ("Control A", CONTROL), ("Control B", SECOND_CONTROL))
     for chain, (label, colour) in enumerate(chains):
         features = range(chain * RARE_FEATURES, (chain + 1) * RARE_FEATURES)
-        tips = placed[list(features)]
+        tips = coordinates[list(features)]
         path = np.full((3 * RARE_FEATURES, 3), np.nan)
         path[0::3], path[1::3] = 0.0, tips
         names = [feature_name(feature) for feature in features]

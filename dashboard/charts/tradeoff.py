@@ -1,7 +1,4 @@
-"""Toxicity against cost: one curve per arm and method, the frontier, intervals in both directions.
-
-Knows the columns of joined summary rows; nothing of where they come from.
-"""
+"""Toxicity against cost: one curve per arm and method, the frontier, intervals in both directions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts a report is made of. Knows no study, no HTML and no files."""
+"""The parts a report is made of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures as JSON for a page that follows the reader's theme. Knows Plotly, no study.
+"""Figures as JSON for a page that follows the reader's theme.
 
 A figure is written once, for the light page, with the few places at which the dark one differs.
 """

@@ -1,4 +1,4 @@
-"""Blocks to HTML: one self-contained file. Knows the templates beside it, no study and no queries.
+"""Blocks to HTML: one self-contained file.
 
 All text goes through the template's escaping; nothing from a database is ever HTML here.
 """

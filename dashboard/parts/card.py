@@ -1,4 +1,4 @@
-"""The frame round every chart and table: title, how to read it, its rows, its files. Knows no data.
+"""The frame round every chart and table: title, how to read it, its rows, its files.
 
 This is the one place where files are offered. Each is made when its button is pressed, and says where it
 came from (`dashboard.parts.export_metadata`).
@@ -46,7 +46,7 @@ def _study_name() -> str:
     return str(context.study["name"]) if context is not None else ""
 
 
-def _whole(figure: Figure) -> go.Figure:
+def _plotly_figure(figure: Figure) -> go.Figure:
     return figure.figure if isinstance(figure, Drawn) else figure
 
 
@@ -72,7 +72,7 @@ def files(
         # Imported when asked for: the templates' library is not needed to draw a page.
         from hormesis.dashboard.document.single import single_page
 
-        whole_figure = None if figure is None else _whole(figure)
+        whole_figure = None if figure is None else _plotly_figure(figure)
         return single_page(title or key, rows, whole_figure, how=how, alt=alt, metadata=metadata(), dark=dark)
 
     with st.popover(
@@ -104,10 +104,10 @@ def files(
         if figure is None:
             return
         if exports.can_draw_png():
-            drawn = figure
+            plot = figure
             _button(
                 "PNG (a few seconds)",
-                lambda: exports.to_png(_whole(drawn), dark=dark, title=title),
+                lambda: exports.to_png(_plotly_figure(plot), dark=dark, title=title),
                 f"{name}.png",
                 mime="image/png",
                 key=f"{key}_png",

@@ -56,7 +56,7 @@ def fluency(choices: pd.DataFrame, prompts: str | None) -> tuple[str, str | None
 
 def view(*choices: str, key: str = "view") -> str:
     """Matched cost or fixed strength."""
-    picked = st.segmented_control(
+    choice = st.segmented_control(
         "Compare at",
         list(choices),
         default=choices[0],
@@ -65,7 +65,7 @@ def view(*choices: str, key: str = "view") -> str:
         bind="query-params",
         help=VIEW_HELP,
     )
-    return str(picked or choices[0])
+    return str(choice or choices[0])
 
 
 def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def live_progress(context: Context, *, cut: bool | None = None) -> None:
         st.progress(state.fraction, text=_line(table, state, cut))
         if is_cut_known:
             pass
-        elif state.gone:
+        elif state.is_gone:
             st.warning(
                 "Stopped: the process that ran it is gone. Resume it on the runs page, or start it again "
                 "with the same command; it goes on where it stopped.",
@@ -107,12 +107,12 @@ def loss_card(context: Context, *, key: str, title: str, how: str, height: int =
     if not losses:
         return False
     with st.container(border=True):
-        picked = st.segmented_control(
+        loss = st.segmented_control(
             "Loss on", losses, default=losses[0], required=True, key="loss", bind="query-params"
         )
         is_thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
         card.chart(
-            drawn(loss_curves, points, LOSSES[str(picked or losses[0])], height),
+            drawn(loss_curves, points, LOSSES[str(loss or losses[0])], height),
             key=key,
             title=title,
             alt="Loss over tokens seen, one line per arm",

@@ -1,4 +1,4 @@
-"""Designed states: nothing there yet, a problem, half-finished, silent. Knows sentences, no queries."""
+"""Designed states: nothing there yet, a problem, half-finished, silent."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ def database_problem(problem: DatabaseProblem) -> None:
     )
 
 
-def not_yet(what: str, *, after: str, running: bool) -> None:
+def not_yet(subject: str, *, after: str, running: bool) -> None:
     """There are no rows for a view yet: say which stage brings them."""
     when = "They appear here when" if running else "Run the study again to make them:"
     ending = f"{after} is done." if running else f"they are made by {after}."
-    st.info(f"No {what} yet. {when} {ending}", icon=":material/hourglass_empty:")
+    st.info(f"No {subject} yet. {when} {ending}", icon=":material/hourglass_empty:")
 
 
 def content_note() -> None:

@@ -51,14 +51,14 @@ def _maps(table: pd.DataFrame) -> list[Block]:
     span = limits("accuracy", *sides)
     charts: list[Block] = []
     for side in sides:
-        drawn = {
+        figures = {
             dark: head_map(side, "accuracy", span=span, chosen=None, dark=dark) for dark in (False, True)
         }
         charts.append(
             Chart(
                 f"Accuracy of every head: {_label(side.iloc[0])}",
-                drawn[False],
-                drawn[True],
+                figures[False],
+                figures[True],
                 "One square per head; white dots are steered. "
                 f"n = {int(side.iloc[0]['n_test']):,} statements.",
                 "Probe accuracy of every head by layer",
@@ -69,13 +69,13 @@ def _maps(table: pd.DataFrame) -> list[Block]:
         joined["change"] = joined["accuracy"] - joined["accuracy_left"]
         reach = float(joined["change"].abs().max()) or 1e-6
         changes = joined[["layer", "head", "change"]]
-        drawn = {
+        figures = {
             dark: head_map(changes, "change", span=(-reach, reach), chosen=None, dark=dark, difference=True)
             for dark in (False, True)
         }
         how = f"The second map minus the first. Orange: toxicity is read better. n = {len(joined):,} heads."
         charts.append(
-            Chart("Difference of the two", drawn[False], drawn[True], how, "Difference of the head maps")
+            Chart("Difference of the two", figures[False], figures[True], how, "Difference of the head maps")
         )
     return charts
 
@@ -112,13 +112,13 @@ def geometry(context: Context) -> Section | None:
     if len(flat):
         row = flat.sort_values("method", ascending=False).iloc[0]
         points, note = sample(rows.projection_points(context, int(row["id"])), MAP_POINTS)
-        drawn = {
+        figures = {
             dark: directions(points, str(row["method"]).upper(), chosen=None, dark=dark)
             for dark in (False, True)
         }
         how = f"One point per head and checkpoint; near points point alike. n = {int(row['n']):,}. {note}"
         blocks.append(
-            Chart(f"Toxicity directions ({str(row['method']).upper()})", drawn[False], drawn[True], how,
+            Chart(f"Toxicity directions ({str(row['method']).upper()})", figures[False], figures[True], how,
                   "Map of the toxicity directions of all heads, coloured by arm")
         )  # fmt: skip
     blocks.append(_best_heads(table))

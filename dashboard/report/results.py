@@ -51,9 +51,9 @@ def main_choice(table: pd.DataFrame) -> Choice:
 def of_choice(table: pd.DataFrame, name: str, choice: Choice) -> pd.DataFrame:
     """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
     of_metric = table[(table["name"] == name) & (table["prompt_set"] == choice.prompts)]
-    own = of_metric[of_metric["scorer"] == choice.scorer]
-    if len(own) or of_metric.empty:
-        return own
+    of_scorer = of_metric[of_metric["scorer"] == choice.scorer]
+    if len(of_scorer) or of_metric.empty:
+        return of_scorer
     names = of_metric["scorer"].fillna("")
     first: pd.DataFrame = of_metric.loc[names == names.iloc[0]]
     return first
@@ -73,10 +73,12 @@ def with_cost(table: pd.DataFrame, choice: Choice, name: str = "toxicity") -> pd
 def _dose(table: pd.DataFrame, name: str, title: str, *, how: str, fits: pd.DataFrame | None = None) -> Chart:
     unit = str(table["unit"].iloc[0])
     axis, zero = f"{metric_name(name)} ({unit})", name == "toxicity"
-    drawn = {dark: dose_response(table, axis, dark=dark, from_zero=zero, fits=fits) for dark in (False, True)}
+    figures = {
+        dark: dose_response(table, axis, dark=dark, from_zero=zero, fits=fits) for dark in (False, True)
+    }
     note = f" Bars: 95 % intervals over seeds (up to {int(table['n_seeds'].max())}) and prompts."
     alt = f"{metric_name(name)} against the toxic share of the training mix, one line per condition"
-    return Chart(title, drawn[False], drawn[True], how + note, alt)
+    return Chart(title, figures[False], figures[True], how + note, alt)
 
 
 def _claims(context: Context, choice: Choice) -> list[Block]:
@@ -110,13 +112,15 @@ def answer(context: Context, table: pd.DataFrame, choice: Choice) -> Section:
     toxicity = of_choice(dosed, "toxicity", choice)
     blocks = _claims(context, choice)
     for view, title in ((controls.MATCHED, "at matched cost"), (controls.FIXED, "at fixed strength")):
-        drawn = controls.in_view(toxicity, view)
-        if len(drawn):
-            fits = fits_of(drawn, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
+        toxicity_in_view = controls.in_view(toxicity, view)
+        if len(toxicity_in_view):
+            fits = fits_of(toxicity_in_view, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
             best_doses = fit_said(fits)
             how = "A line that dips below its own left end means that dose helped under that condition."
             how += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
-            blocks.append(_dose(drawn, "toxicity", f"Toxicity by toxic share, {title}", how=how, fits=fits))
+            blocks.append(
+                _dose(toxicity_in_view, "toxicity", f"Toxicity by toxic share, {title}", how=how, fits=fits)
+            )
     for name in controls.FLUENCIES:
         words = controls.in_view(of_choice(dosed, name, choice), controls.MATCHED)
         if len(words):
@@ -133,14 +137,14 @@ def costs(table: pd.DataFrame, choice: Choice) -> Section:
     blocks: list[Block] = []
     if len(joined):
         unit = str(joined["unit"].iloc[0])
-        drawn = {
+        figures = {
             dark: tradeoff(joined, f"Toxicity ({unit})", dark=dark, chosen=None) for dark in (False, True)
         }
         blocks.append(
             Chart(
                 "Toxicity against cost",
-                drawn[False],
-                drawn[True],
+                figures[False],
+                figures[True],
                 "Down and left is better. Each curve starts at its unsteered arm (open circle, cost 0); "
                 "the wide grey line joins conditions that no other beats in both. Bars: 95 % intervals, both "
                 "ways.",

@@ -80,7 +80,7 @@ def probes(context: Context) -> pd.DataFrame:
 def first_prompts(context: Context, most: int) -> pd.DataFrame:
     """The first prompts of the study's first prompt set."""
     sets = prompt_sets(context)
-    return pd.DataFrame() if sets.empty else prompts(context, int(sets["id"].iloc[0]), 0, most)
+    return pd.DataFrame() if sets.empty else prompts(context, int(sets["id"].iloc[0]), size=most)
 
 
 def stages_now(context: Context) -> pd.DataFrame:

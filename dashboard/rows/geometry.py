@@ -40,9 +40,9 @@ def feature_cosines(context: Context, checkpoint_id: int) -> pd.DataFrame:
     return _feature_cosines(context, checkpoint_id, context.position)
 
 
-def lens_tokens(context: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:
+def lens_tokens(context: Context, checkpoint_id: int, head: Head) -> pd.DataFrame:
     """Tokens that a head's direction raises and lowers."""
-    return _lens_tokens(context, checkpoint_id, layer, head, context.position)
+    return _lens_tokens(context, checkpoint_id, layer=head.layer, head=head.head, position=context.position)
 
 
 def lens_heads(context: Context, checkpoint_id: int) -> set[Head]:
@@ -51,9 +51,9 @@ def lens_heads(context: Context, checkpoint_id: int) -> set[Head]:
     return {Head(int(layer), int(head)) for layer, head in zip(table["layer"], table["head"], strict=True)}
 
 
-def principal_components(context: Context, checkpoint_id: int, layer: int, head: int) -> pd.DataFrame:
+def principal_components(context: Context, checkpoint_id: int, head: Head) -> pd.DataFrame:
     """First three principal components of a head's activations, a row per statement; empty if not kept."""
-    return _components(context, checkpoint_id, layer, head, position=context.position)
+    return _components(context, checkpoint_id, layer=head.layer, head=head.head, position=context.position)
 
 
 def kept_heads(context: Context) -> pd.DataFrame:

@@ -40,7 +40,9 @@ def change_counts(context: Context, pair: Pair) -> dict[str, int]:
     """How many texts became less toxic, more toxic or stayed about the same under one scorer."""
     prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompts)
     scorer_id = _id_of(rows.scorers(context), pair.scorer)
-    table = _change_counts(context, pair.base_id, pair.condition_id, prompt_set_id, scorer_id, same=SAME)
+    table = _change_counts(
+        context, pair.base_id, pair.condition_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id, same=SAME
+    )
     counts = {str(name): int(table[name].sum()) for name in table.columns}
     return counts | {"same": counts["pairs"] - counts["better"] - counts["worse"]}
 

@@ -1,4 +1,4 @@
-"""Rows of attacks and capability for the page, and their means over the seeds of an arm. Knows no widgets."""
+"""Rows of attacks and capability for the page, and their means over the seeds of an arm."""
 
 from __future__ import annotations
 
@@ -89,9 +89,9 @@ def over_seeds(table: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         value = float(part["value"].mean())
         low, high = float(first["low"]), float(first["high"])
         if count > 1:
-            own = ((part["high"].astype(float) - part["low"].astype(float)) / 2) ** 2
+            variances = ((part["high"].astype(float) - part["low"].astype(float)) / 2) ** 2
             spread = float(part["value"].var(ddof=1)) * 1.96**2
-            half = ((spread + float(np.nan_to_num(own.mean()))) / count) ** 0.5
+            half = ((spread + float(np.nan_to_num(variances.mean()))) / count) ** 0.5
             least, most = BOUNDS.get(_measured(first), (-np.inf, np.inf))
             low, high = max(value - half, least), min(value + half, most)
         rows.append(

@@ -51,11 +51,11 @@ def home_of(url: str) -> Path | None:
         return None
     if path is None:
         return None
-    named = home()
+    home_folder = home()
     if os.environ.get("HORMESIS_HOME"):
-        return named if path.is_relative_to(named) else None
-    if path.name == DATABASE_FILE or path.is_relative_to(named):
-        return path.parent if path.name == DATABASE_FILE else named
+        return home_folder if path.is_relative_to(home_folder) else None
+    if path.name == DATABASE_FILE or path.is_relative_to(home_folder):
+        return path.parent if path.name == DATABASE_FILE else home_folder
     return None
 
 

@@ -89,8 +89,8 @@ def keep_study(home: Home, text: str) -> str:
         raise RunProblem("the study is empty; paste a TOML file or choose a preset")
     if len(text) > LONGEST_STUDY:
         raise RunProblem(f"the study is longer than {LONGEST_STUDY:,} characters; that is not a study file")
-    named = re.search(r'^\s*name\s*=\s*"([a-z0-9._-]{1,61})"', text, re.MULTILINE)
-    stem = f"{named[1] if named else 'study'}-{sha256(text.encode()).hexdigest()[:10]}"
+    match = re.search(r'^\s*name\s*=\s*"([a-z0-9._-]{1,61})"', text, re.MULTILINE)
+    stem = f"{match[1] if match else 'study'}-{sha256(text.encode()).hexdigest()[:10]}"
     path = studies_folder(home.folder) / f"{stem}.toml"
     with atomic_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -46,9 +46,9 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def _plain(text: str) -> str:
-    found = _UNPRINTABLE.search(text)
-    if found:
-        raise ValueError(f"control character U+{ord(found[0]):04X} at position {found.start()}; remove it")
+    match = _UNPRINTABLE.search(text)
+    if match:
+        raise ValueError(f"control character U+{ord(match[0]):04X} at position {match.start()}; remove it")
     return text
 
 
@@ -128,8 +128,8 @@ class Pane(Message):
     @field_validator("heads")
     @classmethod
     def _heads_differ(cls, heads: int | list[HeadPlace] | None) -> int | list[HeadPlace] | None:
-        named = [(one.layer, one.head) for one in heads] if isinstance(heads, list) else []
-        twice = next((place for place in named if named.count(place) > 1), None)
+        places = [(head.layer, head.head) for head in heads] if isinstance(heads, list) else []
+        twice = next((place for place in places if places.count(place) > 1), None)
         if twice is not None:
             raise ValueError(f"head {twice[1]} of layer {twice[0]} is named twice")
         return heads

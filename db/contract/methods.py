@@ -80,9 +80,9 @@ def parse_method(text: str) -> MethodSpec:
         raise MethodError(f"unknown detox method '{unknown}' in '{text}' (known: {', '.join(ORDER)})")
     if len(set(parts)) < len(parts):
         raise MethodError(f"'{text}' names a method twice")
-    for group, what in ((TUNED, "trainings"), (MARKED, "kinds of arm"), (STEERED, "ways to steer")):
+    for group, kind in ((TUNED, "trainings"), (MARKED, "kinds of arm"), (STEERED, "ways to steer")):
         if sum(part in group for part in parts) > 1:
-            raise MethodError(f"'{text}' combines two {what}; choose one of them")
+            raise MethodError(f"'{text}' combines two {kind}; choose one of them")
     if RANDOM_DIRECTION in parts and len(parts) > 1:
         raise MethodError(f"'{text}': {RANDOM_DIRECTION} is a control of its own and is not combined")
     return MethodSpec(

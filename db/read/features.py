@@ -46,7 +46,7 @@ def feature_cosines(engine: Engine, checkpoint_id: int, position: str = "last") 
 
 
 def lens_tokens(
-    engine: Engine, checkpoint_id: int, layer: int, head: int, position: str = "last"
+    engine: Engine, checkpoint_id: int, *, layer: int, head: int, position: str = "last"
 ) -> pd.DataFrame:
     """Tokens of one head's direction: all columns of `lens_token`, raised ones first, by rank."""
     query = (

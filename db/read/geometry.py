@@ -145,6 +145,7 @@ def kept_heads(engine: Engine, study_id: int, position: str = "last") -> pd.Data
 def activations(
     engine: Engine,
     checkpoint_id: int,
+    *,
     layer: int,
     head: int,
     position: str = "last",

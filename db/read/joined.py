@@ -67,9 +67,9 @@ def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
     for _, group in random.groupby(keys, dropna=False, sort=False):
         first = group.iloc[0].to_dict()
         count = len(group)
-        own = ((group["high"] - group["low"]) / 2) ** 2
+        variances = ((group["high"] - group["low"]) / 2) ** 2
         spread = float(group["value"].var(ddof=1)) * 1.96**2 if count > 1 else 0.0
-        half = ((spread + float(own.mean())) / count) ** 0.5
+        half = ((spread + float(variances.mean())) / count) ** 0.5
         value = float(group["value"].mean())
         key = str(first["condition_key"])
         rows.append(
@@ -157,10 +157,17 @@ def paired_texts(
 ) -> pd.DataFrame:
     """One page (from 0) of pairs of texts: prompt, base_text, text, base_score, score."""
     scored = changed_pairs(
-        engine, before_id, after_id, prompt_set_id, scorer_id, page=page, size=size, order=order
+        engine,
+        before_id,
+        after_id,
+        prompt_set_id=prompt_set_id,
+        scorer_id=scorer_id,
+        page=page,
+        size=size,
+        order=order,
     )
     keys = list(zip(scored["prompt_id"].astype(int), scored["sample"].astype(int), strict=True))
-    texts = pair_texts(engine, before_id, after_id, keys)
+    texts = pair_texts(engine, before_id, after_id, chosen=keys)
     return scored.rename(columns={"before": "base_score", "after": "score"}).merge(
         texts.rename(columns={"before": "base_text", "after": "text"}), on=["prompt_id", "sample"]
     )
@@ -194,13 +201,13 @@ def score_histogram(
 
 
 def principal_components(
-    engine: Engine, checkpoint_id: int, layer: int, head: int, *, position: str
+    engine: Engine, checkpoint_id: int, *, layer: int, head: int, position: str
 ) -> pd.DataFrame:
     """First three principal components (x, y, z) of a head's activations, a row per statement.
 
     Signs are fixed: the largest loading of each is positive. Empty where fewer than three rows were kept.
     """
-    stored = activations(engine, checkpoint_id, layer, head, position)
+    stored = activations(engine, checkpoint_id, layer=layer, head=head, position=position)
     if stored is None or len(stored.values) < 3:
         return pd.DataFrame()
     centred = stored.values - stored.values.mean(axis=0)

@@ -21,8 +21,8 @@ def examples(
     engine: Engine,
     probe_set_id: int,
     page: int = 0,
-    size: int = 50,
     *,
+    size: int = 50,
     label: int | None = None,
     split: str | None = None,
     source: str | None = None,
@@ -113,16 +113,16 @@ def _toxicity_scorers(engine: Engine) -> set[str]:
 
 
 def _agree(wide: pd.DataFrame, first: str, second: str) -> tuple[str, str, int, float, float, float, float]:
-    both = wide[[first, second]].dropna()
-    n = len(both)
+    scores = wide[[first, second]].dropna()
+    n = len(scores)
     if n == 0:
         return (first, second, 0, np.nan, np.nan, np.nan, np.nan)
-    a, b = both[first] > THRESHOLD, both[second] > THRESHOLD
+    a, b = scores[first] > THRESHOLD, scores[second] > THRESHOLD
     same = float((a == b).mean())
     chance = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
     kappa = (same - chance) / (1 - chance) if chance < 1 else np.nan
-    pearson = _correlation(both[first], both[second])
-    spearman = _correlation(both[first].rank(), both[second].rank())
+    pearson = _correlation(scores[first], scores[second])
+    spearman = _correlation(scores[first].rank(), scores[second].rank())
     return (first, second, n, pearson, spearman, kappa, same)
 
 

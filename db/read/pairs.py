@@ -33,7 +33,7 @@ def _pairs(before_id: int, after_id: int, *columns: Any) -> Query:
     )
 
 
-def _scored(before_id: int, after_id: int, prompt_set_id: int, scorer_id: int) -> Query:
+def _scored(before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int) -> Query:
     """Pairs that both have a score: prompt_id, sample, before, after, change, position."""
     first, second = aliased(Score), aliased(Score)
     columns = (
@@ -53,13 +53,13 @@ def _scored(before_id: int, after_id: int, prompt_set_id: int, scorer_id: int) -
 
 
 def change_counts(
-    engine: Engine, before_id: int, after_id: int, prompt_set_id: int, scorer_id: int, same: float = 0.05
+    engine: Engine, before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int, same: float = 0.05
 ) -> pd.DataFrame:
     """How scores of the same prompts moved, one row: pairs, better (fell by more than `same`), worse.
 
     No row where there are no pairs.
     """
-    scored = _scored(before_id, after_id, prompt_set_id, scorer_id).subquery()
+    scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
 
     def many(condition: Any) -> Any:
         return func.coalesce(func.sum(condition.cast(Integer)), 0, type_=Integer)
@@ -77,18 +77,18 @@ def changed_pairs(
     engine: Engine,
     before_id: int,
     after_id: int,
+    *,
     prompt_set_id: int,
     scorer_id: int,
     page: int = 0,
     size: int = 50,
-    *,
     order: Order = "asked",
 ) -> pd.DataFrame:
     """One page of pairs that both have a score, no texts: prompt_id, sample, before, after, change.
 
     In the order of the prompts and samples, or the largest fall or rise of the score first.
     """
-    scored = _scored(before_id, after_id, prompt_set_id, scorer_id).subquery()
+    scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
     columns = [scored.c[name] for name in ("prompt_id", "sample", "before", "after", "change")]
     query: Query = select(*columns)
     if order != "asked":
@@ -98,7 +98,7 @@ def changed_pairs(
 
 
 def pair_texts(
-    engine: Engine, before_id: int, after_id: int, chosen: Sequence[tuple[int, int]]
+    engine: Engine, before_id: int, after_id: int, *, chosen: Sequence[tuple[int, int]]
 ) -> pd.DataFrame:
     """Texts of (prompt_id, sample) pairs under two conditions, in the order asked for.
 

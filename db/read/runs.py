@@ -69,7 +69,7 @@ def train_points(engine: Engine, study_id: int, max_points: int = 15_000) -> pd.
     At most `max_points` rows: each arm's curve is thinned evenly, its last step kept. `step_count` is how
     many points the arm has in the database, so a chart can say that it shows a sample.
     """
-    here = select(Arm.id).where(Arm.study_id == study_id)
+    arms = select(Arm.id).where(Arm.study_id == study_id)
     numbered = (
         select(
             TrainPoint.arm_id,
@@ -77,7 +77,7 @@ def train_points(engine: Engine, study_id: int, max_points: int = 15_000) -> pd.
             func.row_number().over(partition_by=TrainPoint.arm_id, order_by=TrainPoint.step).label("place"),
             func.count().over(partition_by=TrainPoint.arm_id).label("step_count"),
         )
-        .where(TrainPoint.arm_id.in_(here))
+        .where(TrainPoint.arm_id.in_(arms))
         .subquery()
     )
     total, arm_count = _train_count(engine, study_id)

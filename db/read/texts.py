@@ -15,7 +15,7 @@ def prompt_sets(engine: Engine, study_id: int) -> pd.DataFrame:
     return sets_with_counts(engine, PromptSet, study_id, member=Prompt.prompt_set_id, name="prompts")
 
 
-def prompts(engine: Engine, prompt_set_id: int, page: int = 0, size: int = 200) -> pd.DataFrame:
+def prompts(engine: Engine, prompt_set_id: int, page: int = 0, *, size: int = 200) -> pd.DataFrame:
     """One page of a prompt set in its order: id, position, text, kind, group."""
     query = (
         select(Prompt.id, Prompt.position, Prompt.text, Prompt.kind, Prompt.group)

@@ -61,7 +61,7 @@ def toy_curves(engine: Engine, experiment_id: int) -> pd.DataFrame:
 
 
 def toy_directions(
-    engine: Engine, experiment_id: int, share: float, seed: int, network: str, probe: str
+    engine: Engine, experiment_id: int, *, share: float, seed: int, network: str, probe: str
 ) -> pd.DataFrame:
     """The 12 directions of one run: feature (0 to 11, the rare chain's first) and vector (float32 [width]).
 

@@ -21,7 +21,7 @@ DOCUMENTS = [
 ]
 
 
-def _made(loaded: LoadedModel) -> Intervention:
+def _intervention(loaded: LoadedModel) -> Intervention:
     vector = np.zeros(loaded.head_dim, np.float32)
     vector[0] = 1.0
     return iti(loaded.sites, [HeadDirection(1, 2, vector, 1.0)], "generated")
@@ -50,10 +50,10 @@ def test_the_models_own_loss_is_one_ahead(family: str) -> None:
     loaded = tiny_loaded(family)
     ids = torch.tensor([loaded.tokenizer(DOCUMENTS[0]).input_ids])
     with torch.inference_mode():
-        own = float(loaded.model(ids, labels=ids).loss)
+        model_loss = float(loaded.model(ids, labels=ids).loss)
     nats, count = by_hand(loaded, DOCUMENTS[0], 64)
-    assert own == pytest.approx(nats / count, abs=1e-5)
-    assert token_losses(loaded, DOCUMENTS[:1], window=64).cross_entropy == pytest.approx(own, abs=1e-5)
+    assert model_loss == pytest.approx(nats / count, abs=1e-5)
+    assert token_losses(loaded, DOCUMENTS[:1], window=64).cross_entropy == pytest.approx(model_loss, abs=1e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -69,15 +69,15 @@ def test_equals_the_sum_by_hand(family: str, window: int) -> None:
 
 def test_every_position_is_steered_and_documents_apart() -> None:
     loaded = tiny_loaded()
-    intervention = _made(loaded)
+    intervention = _intervention(loaded)
     windows = prepare_windows(loaded, DOCUMENTS, 16)
     rows = [(intervention, 4.0), (None, 0.0), (intervention, 1.0), (intervention, 2.0)]
     together = window_losses(loaded, windows, rows=rows, batch_size=8)
-    for index, (what, strength) in enumerate(rows):
-        with steered(loaded, (what, strength), every_position=True):
+    for index, (row_intervention, strength) in enumerate(rows):
+        with steered(loaded, (row_intervention, strength), every_position=True):
             nats, _ = by_hand(loaded, DOCUMENTS[index], 16)
         assert together.nats[index] == pytest.approx(nats, abs=1e-4)
-        alone = window_losses(loaded, windows, rows=(what, strength))
+        alone = window_losses(loaded, windows, rows=(row_intervention, strength))
         assert together.nats[index] == pytest.approx(alone.nats[index], abs=1e-4)
     bare = window_losses(loaded, windows)
     assert abs(together.nats[0] - bare.nats[0]) > 1e-2
@@ -87,7 +87,10 @@ def test_every_position_is_steered_and_documents_apart() -> None:
 def test_strength_zero_costs_exactly_nothing() -> None:
     loaded = tiny_loaded("gpt2")
     windows = prepare_windows(loaded, DOCUMENTS, 16)
-    bare, zero = window_losses(loaded, windows), window_losses(loaded, windows, rows=(_made(loaded), 0.0))
+    bare, zero = (
+        window_losses(loaded, windows),
+        window_losses(loaded, windows, rows=(_intervention(loaded), 0.0)),
+    )
     assert np.array_equal(bare.nats, zero.nats)
 
 
@@ -108,5 +111,5 @@ def test_progress_can_stop_it() -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        token_losses(loaded, DOCUMENTS, rows=(_made(loaded), 1.0), window=8, progress=stop)
+        token_losses(loaded, DOCUMENTS, rows=(_intervention(loaded), 1.0), window=8, progress=stop)
     assert not any(module._forward_pre_hooks for module in loaded.model.modules())

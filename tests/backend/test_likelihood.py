@@ -100,13 +100,13 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
     task = Task("mcq_local", items, "made here")
     scores = scores_of(ready(loaded, strength, prefix), task)
     folder = harness_folder(tmp_path / "task", task, normed=True)
-    theirs = {
+    harness_results = {
         result.measure: result
         for result in run_harness(ready(loaded, strength, prefix), ["local_items"], folder=folder)
     }
-    assert theirs["acc"].n == 60
+    assert harness_results["acc"].n == 60
     for name, measure in (("acc", "accuracy"), ("acc_norm", "accuracy_norm")):
-        assert scores[measure].top.mean() == pytest.approx(theirs[name].value, abs=1e-12)
+        assert scores[measure].top.mean() == pytest.approx(harness_results[name].value, abs=1e-12)
     assert scores["accuracy"].top.tolist() != scores["accuracy_norm"].top.tolist()
 
 
@@ -119,13 +119,15 @@ def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, 
         for task in tasks:
             scores = scores_of(ready(loaded, strength), task)
             folder = harness_folder(tmp_path / f"{task.name}-{strength}", task, normed=True)
-            theirs = {
+            harness_values = {
                 result.measure: result.value
                 for result in run_harness(ready(loaded, strength), ["local_items"], folder=folder)
             }
-            assert scores["accuracy"].top.mean() == pytest.approx(theirs["acc"], abs=1e-12)
+            assert scores["accuracy"].top.mean() == pytest.approx(harness_values["acc"], abs=1e-12)
             if "accuracy_norm" in scores:
-                assert scores["accuracy_norm"].top.mean() == pytest.approx(theirs["acc_norm"], abs=1e-12)
+                assert scores["accuracy_norm"].top.mean() == pytest.approx(
+                    harness_values["acc_norm"], abs=1e-12
+                )
 
 
 def test_the_harness_says_what_is_wrong(offline: None) -> None:

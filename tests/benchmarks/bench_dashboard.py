@@ -83,7 +83,7 @@ STEPS: dict[str, list[Step]] = {
 
 
 @dataclass
-class Taken:
+class Times:
     """Seconds of the runs of one page."""
 
     wall: list[float] = field(default_factory=list)
@@ -113,7 +113,7 @@ class Session:
 
     def __init__(self, viewer: Viewer, pid: int, changes: Engine | None) -> None:
         self.viewer, self._pid, self._changes = viewer, pid, changes
-        self.taken: dict[str, Taken] = {}
+        self.times: dict[str, Times] = {}
 
     async def measured(self, page: str, step: Step | None) -> Run:
         """Do one thing and note what it took."""
@@ -124,13 +124,13 @@ class Session:
         if step is None:
             run = await self.viewer.open("" if page == "overview" else page)
         else:
-            here = self.viewer.page_hash
+            page_hash = self.viewer.page_hash
             run = await self.viewer.choose(*step)
-            if self.viewer.page_hash != here:
+            if self.viewer.page_hash != page_hash:
                 raise RuntimeError(f"{page}, {step}: another page was drawn")
         if run.errors:
             raise RuntimeError(f"{page}, {step}: {run.errors}")
-        times = self.taken.setdefault(page, Taken())
+        times = self.times.setdefault(page, Times())
         times.wall.append(run.seconds)
         times.processor.append(processor_seconds(self._pid) - begun)
         times.points = max(times.points, *run.points().values(), 0)
@@ -157,7 +157,7 @@ def dashboard(database: str) -> Iterator[tuple[str, int]]:
         process.wait(timeout=60)
 
 
-async def walk(url: str, pid: int, rounds: int, changes: Engine | None) -> dict[str, Taken]:
+async def walk(url: str, pid: int, rounds: int, *, changes: Engine | None) -> dict[str, Times]:
     """Every page and everything on it, in turn; the very first drawing of the process is left out."""
     async with viewing(url) as viewer:
         await viewer.open("")
@@ -171,13 +171,13 @@ async def walk(url: str, pid: int, rounds: int, changes: Engine | None) -> dict[
                         await session.measured(page, step)
                     else:
                         raise RuntimeError(f"{page} has no control '{step[0]}': {sorted(viewer.widgets)}")
-        return session.taken
+        return session.times
 
 
-def show(title: str, pages: dict[str, Taken]) -> None:
+def show(title: str, pages: dict[str, Times]) -> None:
     """Print a table; seconds of the whole walk last."""
     print(f"\n{title}\n{'page':<12} runs   wall p50 / p95   processor      points of the largest chart")
-    total = Taken()
+    total = Times()
     for page, times in pages.items():
         print(times.line(page))
         total.wall += times.wall
@@ -189,7 +189,7 @@ def show(title: str, pages: dict[str, Taken]) -> None:
 
 
 def first_chart(
-    command: list[str], url: str, page: object, environment: dict[str, str]
+    command: list[str], url: str, page: object, *, environment: dict[str, str]
 ) -> tuple[float, float]:
     """Seconds from the start of a process to its first chart in the browser, and its processor time then."""
     from playwright.sync_api import Error
@@ -235,7 +235,7 @@ def starts(database: str, scratch: Path, number: int) -> None:
                 port = free_port("127.0.0.1", 0)
                 url, command = f"http://127.0.0.1:{port}", [sys.executable, "-m", *module, str(port)]
                 context = browser.new_context(viewport={"width": 1440, "height": 1000})
-                first = first_chart(command, url, context.new_page(), environment)
+                first = first_chart(command, url, context.new_page(), environment=environment)
                 context.close()
                 if turn:  # the first turn warms the disk's cache
                     seconds.setdefault(name, []).append(first)
@@ -253,11 +253,11 @@ def starts(database: str, scratch: Path, number: int) -> None:
 def pages(database: str) -> None:
     """Server time of everything on every page, unchanged and after a change each time."""
     with dashboard(database) as (url, pid):
-        show("nothing changed", asyncio.run(walk(url, pid, ROUNDS, None)))
+        show("nothing changed", asyncio.run(walk(url, pid, ROUNDS, changes=None)))
     changes = open_writer(database)
     try:
         with dashboard(database) as (url, pid):
-            show("after a change each time", asyncio.run(walk(url, pid, 1, changes)))
+            show("after a change each time", asyncio.run(walk(url, pid, 1, changes=changes)))
     finally:
         changes.dispose()
 

@@ -138,7 +138,7 @@ def panes_of(number: int) -> list[dict[str, Any]]:
 def compare(address: str, number: int) -> None:
     """Print the medians of one and four panes over interleaved rounds."""
     four, process = panes_of(number), service_process(address)
-    ones, fours = list[Timed](), list[Timed]()
+    single, four = list[Timed](), list[Timed]()
     for turn in range(ROUNDS + 1):
         timing = timed(
             address, process, request_body([four[turn % 4]], prompt=PROMPT, new_tokens=TOKENS, seed=turn)
@@ -146,25 +146,25 @@ def compare(address: str, number: int) -> None:
         all_ = timed(address, process, request_body(four, prompt=PROMPT, new_tokens=TOKENS, seed=turn))
         # The first turn loads the model. A text that ended early would not be the same tokens.
         if turn and set(timing.tokens + all_.tokens) == {TOKENS}:
-            ones.append(timing)
-            fours.append(all_)
-    if not ones:
+            single.append(timing)
+            four.append(all_)
+    if not single:
         print("no round in which every pane said all its tokens")
         return
 
-    def median(runs: list[Timed], what: str) -> float:
-        return statistics.median(getattr(run, what) for run in runs)
+    def median(runs: list[Timed], field: str) -> float:
+        return statistics.median(getattr(run, field) for run in runs)
 
-    wall, processor = (median(fours, what) / median(ones, what) for what in ("total", "processor"))
-    first = median(fours, "first")
+    wall, processor = (median(four, field) / median(single, field) for field in ("total", "processor"))
+    first = median(four, "first")
     print(
-        f"{TOKENS} tokens, medians of {len(ones)} rounds; {os.cpu_count()} cores, "
+        f"{TOKENS} tokens, medians of {len(single)} rounds; {os.cpu_count()} cores, "
         f"load {os.getloadavg()[0]:.1f}\n"
-        f"  wall clock: one pane {median(ones, 'total'):.2f} s, four panes {median(fours, 'total'):.2f} s, "
+        f"  wall clock: one pane {median(single, 'total'):.2f} s, four panes {median(four, 'total'):.2f} s, "
         f"ratio {wall:.2f} (at most {MOST_RATIO}: {'yes' if wall <= MOST_RATIO else 'no'})\n"
-        f"  processor:  one pane {median(ones, 'processor'):.2f} s, "
-        f"four panes {median(fours, 'processor'):.2f} s, ratio {processor:.2f}\n"
-        f"  first token: one pane {median(ones, 'first'):.2f} s, four panes {first:.2f} s "
+        f"  processor:  one pane {median(single, 'processor'):.2f} s, "
+        f"four panes {median(four, 'processor'):.2f} s, ratio {processor:.2f}\n"
+        f"  first token: one pane {median(single, 'first'):.2f} s, four panes {first:.2f} s "
         f"(at most {MOST_WAIT:g}: {'yes' if first <= MOST_WAIT else 'no'})"
     )
 

@@ -18,7 +18,7 @@ from hormesis.pipeline.text.probe_splits import split_examples
 SIZES = ((32, 12, 2000), (384, 64, 2000))
 
 
-def planted(heads: int, dimensions: int, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def planted(heads: int, dimensions: int, n: int, *, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Standardised correlated features [heads, n, d] whose class means differ by a head's own amount."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, n)
@@ -38,16 +38,16 @@ def compare(heads: int, dimensions: int, n: int) -> str:
     fits = fit_logistic(features[:, :cut], labels[:cut])
     batched = time.perf_counter() - start
     accuracies = ((fits.scores(features[:, cut:]) > 0) == labels[cut:]).mean(axis=1)
-    theirs = np.empty(heads)
+    sklearn_accuracies = np.empty(heads)
     start = time.perf_counter()
     for head in range(heads):
         model = LogisticRegression(C=1.0, max_iter=1000).fit(features[head, :cut], labels[:cut])
-        theirs[head] = model.score(features[head, cut:], labels[cut:])
+        sklearn_accuracies[head] = model.score(features[head, cut:], labels[cut:])
     loop = time.perf_counter() - start
     text = (
         f"{heads} heads x {dimensions} dims x {cut} examples: batched {batched:.3f} s ({fits.steps} steps), "
         f"scikit-learn loop {loop:.3f} s, ratio {loop / batched:.1f}, "
-        f"largest accuracy difference {100 * np.abs(accuracies - theirs).max():.3f} points"
+        f"largest accuracy difference {100 * np.abs(accuracies - sklearn_accuracies).max():.3f} points"
     )
     start = time.perf_counter()
     codes = split_examples([str(i) for i in range(n)]).codes

@@ -46,11 +46,11 @@ def compare(setting: str) -> str:
     measure(config, runs, trained, ("means", "balanced", "mixture"))
     measured = time.process_time() - start
     short = config.model_copy(update={"steps": min(config.steps, 200)})
-    each = min(single(short, run) for run in runs[:SINGLES]) * config.steps / short.steps
-    loop = each * len(runs)
+    seconds_per_model = min(single(short, run) for run in runs[:SINGLES]) * config.steps / short.steps
+    loop = seconds_per_model * len(runs)
     return (
         f"{setting}: {len(runs)} models x {config.steps} steps, CPU seconds: batched {batched:.1f}, "
-        f"loop {loop:.0f} ({each:.1f} a model), ratio {loop / batched:.1f}; "
+        f"loop {loop:.0f} ({seconds_per_model:.1f} a model), ratio {loop / batched:.1f}; "
         f"probes and measures {measured:.1f}"
     )
 

@@ -54,8 +54,11 @@ def main() -> None:
                 folder / f"run-{number}", mix=mix, tokenizer=tokenizer, config=config, settings=settings
             )
             through.append(result.seconds)
-    rate, theirs = TOKENS / statistics.median(through), TOKENS / statistics.median(plain)
-    print(f"nano, 1 thread: Trainer {rate:,.0f} tokens/s, bare loop {theirs:,.0f}, ratio {rate / theirs:.2f}")
+    rate, plain_loop = TOKENS / statistics.median(through), TOKENS / statistics.median(plain)
+    print(
+        f"nano, 1 thread: Trainer {rate:,.0f} tokens/s, bare loop {plain_loop:,.0f}, ratio "
+        f"{rate / plain_loop:.2f}"
+    )
 
 
 if __name__ == "__main__":

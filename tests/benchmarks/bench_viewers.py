@@ -209,7 +209,7 @@ def study_seconds(home: Path, study: Path) -> float:
     return time.perf_counter() - begun
 
 
-def compare_writer(big: Path, scratch: Path, number: int, rounds: int) -> None:
+def compare_writer(big: Path, scratch: Path, number: int, *, rounds: int) -> None:
     """The writer without and with viewers, in turn."""
     measures: list[dict[str, Any]] = []
 
@@ -298,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             big = options.big or scratch / "big.sqlite"
             if not big.exists():
                 build_file(big, BIG)
-            compare_writer(big, scratch, options.viewers, options.rounds)
+            compare_writer(big, scratch, options.viewers, rounds=options.rounds)
         if options.only != "writer":
             compare_study(scratch, options.viewers, options.rounds)
     return None

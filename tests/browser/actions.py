@@ -69,10 +69,10 @@ def generate(page: Page) -> None:
 
 def panes_of(page: Page, run: int, status: str) -> Locator:
     """Cards of the run of that number, once it is in that state; the texts are those of this very run."""
-    drawn = page.locator(f'.st-key-live_panes [data-state="run {run} {status}"]')
+    panes = page.locator(f'.st-key-live_panes [data-state="run {run} {status}"]')
     # Looks at every frame, where an expectation looks once a second: a state may be over before that.
-    drawn.wait_for(state="attached")
-    return drawn.locator(".card")
+    panes.wait_for(state="attached")
+    return panes.locator(".card")
 
 
 def texts(cards: Locator) -> list[str]:

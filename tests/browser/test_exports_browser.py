@@ -62,8 +62,8 @@ def rows_shown(page: Page, key: str) -> int | None:
     # The table drawn in the same frame as the button.
     frame = page.locator(f"[data-testid=stVerticalBlock]:has(> * .st-key-{key}_head)").last
     frame.scroll_into_view_if_needed()
-    drawn = frame.locator("[data-testid=stDataFrame]")
-    return row_count(drawn.last.locator("table[role=grid]")) if drawn.count() else None
+    grids = frame.locator("[data-testid=stDataFrame]")
+    return row_count(grids.last.locator("table[role=grid]")) if grids.count() else None
 
 
 def comments(path: Path) -> dict[str, str]:
@@ -104,9 +104,9 @@ def test_every_file_opens_and_holds_the_rows_shown(
     for key in keys:
         count = rows_shown(page, key)
         exports(page, key)
-        table = fetched(page, key, "csv", tmp_path)
-        parquet = fetched(page, key, "parquet", tmp_path)
-        document = fetched(page, key, "html", tmp_path)
+        table = fetched(page, key, "csv", folder=tmp_path)
+        parquet = fetched(page, key, "parquet", folder=tmp_path)
+        document = fetched(page, key, "html", folder=tmp_path)
         page.keyboard.press("Escape")
         notes = comments(table)
         rows = pd.read_csv(table, comment="#", dtype=str, keep_default_na=False)
@@ -126,7 +126,7 @@ def test_a_tables_file_holds_what_the_table_says(page: Page, small_url: str, tmp
     settle(page)
     grid = page.get_by_role("region", name="Scorers with their revisions").locator("table[role=grid]")
     exports(page, "scorers_table")
-    lines = fetched(page, "scorers_table", "csv", tmp_path).read_text(encoding="utf-8").splitlines()
+    lines = fetched(page, "scorers_table", "csv", folder=tmp_path).read_text(encoding="utf-8").splitlines()
     body = list(csv.reader(io.StringIO("\n".join(line for line in lines if not line.startswith("# ")))))
     assert [cell for row in body[1:] for cell in row] == grid.locator("[role=gridcell]").all_text_contents()
 
@@ -137,7 +137,7 @@ def test_a_picture_is_made_by_the_server(page: Page, small_url: str, tmp_path: P
     page.goto(f"{small_url}/runs?tab=Loss+curves")
     settle(page)
     exports(page, "runs_loss")
-    picture = Image.open(fetched(page, "runs_loss", "png", tmp_path))
+    picture = Image.open(fetched(page, "runs_loss", "png", folder=tmp_path))
     assert (
         picture.format == "PNG" and picture.width == 2000 and len(picture.convert("RGB").getcolors(10**6)) > 5
     )
@@ -175,8 +175,8 @@ def test_the_report_of_a_study_opens_without_a_network(
     expect(
         offline.locator(".chart.js-plotly-plot .main-svg, .chart .js-plotly-plot .main-svg").last
     ).to_be_attached()
-    drawn = offline.locator(".js-plotly-plot")
-    expect(drawn).to_have_count(charts.count())
+    plots = offline.locator(".js-plotly-plot")
+    expect(plots).to_have_count(charts.count())
     for part in ("0" * 16, "seeded-1", "torch 2.13.0", "95 % intervals"):
         expect(offline.get_by_text(part).first).to_be_attached()
     assert offline.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

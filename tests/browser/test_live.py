@@ -30,7 +30,7 @@ def steer(live: Live, **query: Any) -> str:
 
 
 def expected_texts(
-    live: Live, panes: list[dict[str, Any]], prompt: str, new_tokens: int = 40, seed: int = 0
+    live: Live, panes: list[dict[str, Any]], prompt: str, *, new_tokens: int = 40, seed: int = 0
 ) -> list[str]:
     """What each pane must say: its own offline generation."""
     loaded = live.world.loaded("dose-10")
@@ -133,9 +133,9 @@ def test_heads_are_picked_on_the_map(page: Page, live: Live) -> None:
     generate(page)
     cards = panes_of(page, 1, "done")
     expect(cards.nth(1).locator(".title")).to_contain_text("4 picked heads")
-    named = [{"layer": layer, "head": head} for layer, head in left]
+    heads = [{"layer": layer, "head": head} for layer, head in left]
     assert texts(cards) == expected_texts(
-        live, [pane(number), pane(number, 2.0, heads=named)], "the baker sells"
+        live, [pane(number), pane(number, 2.0, heads=heads)], "the baker sells"
     )
     expect(cards.nth(1).locator(".fact", has_text="Added cost")).to_contain_text("not measured")
     page.get_by_role("button", name="Back to the best").click()
@@ -199,13 +199,13 @@ def test_a_link_restores_everything_in_another_browser(page: Page, live: Live, b
     generate(page)
     first = texts(panes_of(page, 1, "done"))
     number = live.world.ids["dose-10"]
-    named = [{"layer": 0, "head": 1}, {"layer": 2, "head": 3}]
+    heads = [{"layer": 0, "head": 1}, {"layer": 2, "head": 3}]
     panes = [
         pane(number),
-        pane(number, 3.5, heads=named, direction="probe"),
+        pane(number, 3.5, heads=heads, direction="probe"),
         pane(number, 1.0, method="random-direction", control=1, scope="all", heads=7),
     ]
-    assert first == expected_texts(live, panes, query["prompt"], 24, 11)
+    assert first == expected_texts(live, panes, query["prompt"], new_tokens=24, seed=11)
     page.get_by_text("Copy this run").click()
     link = page.locator(".st-key-copies code").first.inner_text()
     page.get_by_role("tab", name="JSON").click()
@@ -296,7 +296,9 @@ def test_twenty_panes_in_five_browsers_are_all_right(browser: Browser, live: Liv
         for tab in pages:
             generate(tab)
         for seed, tab in enumerate(pages):
-            assert texts(panes_of(tab, 1, "done")) == expected_texts(live, panes, "rain falls", 24, seed)
+            assert texts(panes_of(tab, 1, "done")) == expected_texts(
+                live, panes, "rain falls", new_tokens=24, seed=seed
+            )
     finally:
         for context in contexts:
             context.close()

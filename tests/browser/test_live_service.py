@@ -46,11 +46,11 @@ def test_a_dashboard_points_to_a_service_on_another_address(
             expect(page.get_by_text("The model service wants a token")).to_be_visible()
         monkeypatch.setenv("HORMESIS_SERVICE_TOKEN", SECRET)
         with served(world.url, address) as url:
-            there = Live(world, url)
-            opened(page, steer(there, prompt="the baker sells", model1=TEN, model2=TEN))
+            other_live = Live(world, url)
+            opened(page, steer(other_live, prompt="the baker sells", model1=TEN, model2=TEN))
             generate(page)
             number = world.ids["dose-10"]
-            expected = expected_texts(there, [pane(number), pane(number, 2.0)], "the baker sells")
+            expected = expected_texts(other_live, [pane(number), pane(number, 2.0)], "the baker sells")
             assert texts(panes_of(page, 1, "done")) == expected
             page.get_by_text("Copy this run").click()
             page.get_by_role("tab", name="curl").click()
@@ -63,22 +63,22 @@ def test_the_place_in_the_queue_is_shown(page: Page, live: Live) -> None:
     number = live.world.ids["slow"]
     long = {"panes": [pane(number)] * 4, "prompt": "the baker", "new_tokens": 512}
     with server(live.world) as address, served(live.world.url, address) as url:
-        there = Live(live.world, url)
-        opened(page, steer(there, prompt="rain falls", model1=TEN, panes=1, method1="Unsteered"))
+        queued_live = Live(live.world, url)
+        opened(page, steer(queued_live, prompt="rain falls", model1=TEN, panes=1, method1="Unsteered"))
         with httpx.Client(timeout=120) as others, ExitStack() as before:
             for _ in range(2):
                 before.enter_context(others.stream("POST", f"{address}/generate", json=long))
             generate(page)
             expect(page.get_by_text("number 2 in the queue").first).to_be_visible()
-        expected = expected_texts(there, [pane(live.world.ids["dose-10"])], "rain falls")
+        expected = expected_texts(queued_live, [pane(live.world.ids["dose-10"])], "rain falls")
         assert texts(panes_of(page, 1, "done")) == expected
 
 
 def test_a_service_that_ends_is_said_and_comes_back_by_itself(page: Page, live: Live) -> None:
     port = str(free_port("127.0.0.1", 0))
     with served(live.world.url, f"http://127.0.0.1:{port}") as url:
-        there = Live(live.world, url)
-        page.goto(steer(there, prompt="the baker", **SLOW))
+        ending_live = Live(live.world, url)
+        page.goto(steer(ending_live, prompt="the baker", **SLOW))
         expect(page.get_by_text("Waiting for the model service")).to_be_visible()
         with server(live.world, "--port", port):
             # The page looks again by itself.

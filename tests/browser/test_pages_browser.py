@@ -89,9 +89,9 @@ def test_every_control_lives_in_the_link(page: Page, elsewhere: Page, finished_u
     page.goto(f"{finished_url}/{name}")
     changed = change_every_control(page)
     assert changed, "the page has nothing to choose"
-    here = controls(page)
+    settings = controls(page)
     elsewhere.goto(page.url)
-    assert controls(elsewhere) == here
+    assert controls(elsewhere) == settings
     no_exception(elsewhere)
 
 
@@ -170,9 +170,9 @@ def test_every_term_has_its_formula_drawn_its_code_and_source(page: Page, finish
     page.goto(f"{finished_url}/definitions")
     settle(page)
     assert page.locator("h6").count() == len(TERMS)
-    drawn = page.locator(".katex-display, [data-testid=stMarkdownContainer] .katex-html")
+    formulas = page.locator(".katex-display, [data-testid=stMarkdownContainer] .katex-html")
     expect(page.locator(".katex-error")).to_have_count(0)
-    assert drawn.count() >= sum(bool(term.formula) for term in TERMS)
+    assert formulas.count() >= sum(bool(term.formula) for term in TERMS)
     text = page.locator("[data-testid=stMain]").inner_text()
     for term in TERMS:
         assert term.code in text and (not term.source or term.source in text), term.name

@@ -75,11 +75,11 @@ def context(page: Page) -> BrowserContext:
     return page.context
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 900) -> None:
+def until(holds: Callable[[], bool], event: str, seconds: float = 900) -> None:
     """Wait for a state that no single element shows."""
     end = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < end, f"never {what}"
+        assert time.monotonic() < end, f"never {event}"
         time.sleep(0.2)
 
 
@@ -182,11 +182,11 @@ def test_stages_and_losses_of_every_arm(page: Page, finished: Place) -> None:
     chart = page.locator(".st-key-runs_loss .js-plotly-plot")
     expect(chart).to_be_visible()
     ends = "plot => Object.fromEntries(plot._fullData.map(one => [one.name, [...one.y].at(-1)]))"
-    drawn = chart.evaluate(ends)
-    assert set(drawn) == {"0 % toxic", "25 % toxic", "control, 25 % clean forum"}
+    last_points = chart.evaluate(ends)
+    assert set(last_points) == {"0 % toxic", "25 % toxic", "control, 25 % clean forum"}
     points = rows(finished.home)["train_point"].sort_values("step")
     last = points.groupby("name").last()
-    assert drawn["0 % toxic"] == pytest.approx(last.loc["toxic-0-s0", "clean_loss"])
+    assert last_points["0 % toxic"] == pytest.approx(last.loc["toxic-0-s0", "clean_loss"])
     page.get_by_role("radio", name="Held-out toxic text").click()
     expect(page).to_have_url(re.compile("loss=Held-out"))
     expect(chart).to_be_visible()

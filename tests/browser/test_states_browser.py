@@ -92,23 +92,23 @@ def test_every_trouble_with_the_database_is_said_and_passes(
         complaints = [Complaints(page) for page in (overview, runs)]
         overview.goto(url)
         runs.goto(f"{url}/runs")
-        both = [overview, runs]
-        says(both, "No study yet", "study.sqlite")
+        pages = [overview, runs]
+        says(pages, "No study yet", "study.sqlite")
         expect(overview.get_by_text("hormesis demo")).to_be_visible()
 
         path.write_text("Dear diary, this is not a database. " * 40)
-        says(both, "This is not a study database", "is not a SQLite database")
+        says(pages, "This is not a study database", "is not a SQLite database")
         put(tiny_database, path, "UPDATE alembic_version SET version_num = 'ffff'")
-        says(both, "This database is from a newer version", "study.sqlite")
+        says(pages, "This database is from a newer version", "study.sqlite")
         put(tiny_database, path)
         shows_the_study(overview, runs)
 
         with locked(path):
-            says(both, "The database is busy", "locked")
+            says(pages, "The database is busy", "locked")
         shows_the_study(overview, runs)
 
         path.rename(tmp_path / "away.sqlite")
-        says(both, "No study yet", "study.sqlite")
+        says(pages, "No study yet", "study.sqlite")
         (tmp_path / "away.sqlite").rename(path)
         shows_the_study(overview, runs)
         assert not [line for complaint in complaints for line in complaint.messages]

@@ -74,7 +74,7 @@ def exports(page: Page, key: str) -> Locator:
     return page.locator("[data-testid=stPopoverBody]")
 
 
-def fetched(page: Page, key: str, form: str, folder: Path) -> Path:
+def fetched(page: Page, key: str, form: str, *, folder: Path) -> Path:
     """Press one button of an opened menu; gives the file."""
     with page.expect_download() as waiting:
         page.locator(f".st-key-{key}_{form} button").click()

@@ -51,10 +51,10 @@ def launched(database: str, *options: str) -> Iterator[tuple[subprocess.Popen[by
         process.communicate()
 
 
-def becomes_true(what: Callable[[], bool]) -> bool:
+def becomes_true(condition: Callable[[], bool]) -> bool:
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        if what():
+        if condition():
             return True
         time.sleep(0.1)
     return False

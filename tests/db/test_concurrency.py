@@ -32,7 +32,7 @@ WRITER = """
 """
 
 
-def start_writer(url: str, arm: int, first: int, count: int, reopen: int) -> subprocess.Popen[str]:
+def start_writer(url: str, arm: int, first: int, *, count: int, reopen: int) -> subprocess.Popen[str]:
     arguments = [url, str(arm), str(first), str(count), str(reopen)]
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(WRITER), *arguments], stderr=subprocess.PIPE, text=True
@@ -44,14 +44,14 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
     """With `reopen` the writer leaves and comes back all the time, so its log comes and goes."""
     url = build_file(tmp_path / "d.db", TINY)
     reader = open_reader(url)
-    writer = start_writer(url, 1, 100_000, count, reopen)
-    seen: list[int] = []
+    writer = start_writer(url, 1, 100_000, count=count, reopen=reopen)
+    counts: list[int] = []
     failures: list[BaseException] = []
 
     def read() -> None:
         try:
             while writer.poll() is None:
-                seen.append(len(stage_runs(reader, 1)))
+                counts.append(len(stage_runs(reader, 1)))
                 latest_change(reader)
         except BaseException as error:
             failures.append(error)
@@ -64,7 +64,7 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
         thread.join()
     assert writer.returncode == 0, errors
     assert failures == []
-    assert len(seen) > 10
+    assert len(counts) > 10
     before = TINY.train_points * len(TINY.arms) * len(TINY.seeds)
     assert len(train_points(reader, 1, 1_000_000)) == before + count
     # A writer that closes while somebody reads leaves its log; the next one tidies up.
@@ -74,7 +74,7 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
 
 def test_two_writers_take_turns(tmp_path: Path) -> None:
     url = build_file(tmp_path / "d.db", TINY)
-    writers = [start_writer(url, 1, 100_000 * (i + 1), 200, 0) for i in range(2)]
+    writers = [start_writer(url, 1, 100_000 * (i + 1), count=200, reopen=0) for i in range(2)]
     for writer in writers:
         _, errors = writer.communicate(timeout=120)
         assert writer.returncode == 0, errors
@@ -85,10 +85,10 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
 def test_two_writers_may_create_the_database_together(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/new.db"
     code = f"from hormesis.db.engine import open_writer; open_writer({url!r}).dispose()"
-    made = [
+    processes = [
         subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)
     ]
-    for process in made:
+    for process in processes:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
     assert len(studies(open_reader(url))) == 0

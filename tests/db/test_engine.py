@@ -152,9 +152,9 @@ def test_older_is_refused_by_the_reader_and_upgraded_by_the_writer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = make(tmp_path / "d.db")
-    known = (*migrate.revisions(), "9000")
+    revisions = (*migrate.revisions(), "9000")
     with monkeypatch.context() as patch:
-        patch.setattr(migrate, "revisions", lambda: known)
+        patch.setattr(migrate, "revisions", lambda: revisions)
         with pytest.raises(DatabaseProblem, match=r"older version .* run: hormesis upgrade"):
             open_reader(url)
         assert database_state(url).kind == "older"

@@ -46,7 +46,7 @@ def reflected(connection: Connection) -> dict[str, Any]:
             "indexes": inspector.get_indexes(table),
             "unique": inspector.get_unique_constraints(table),
         }
-        return {kind: sorted(map(repr, found)) for kind, found in details.items()}
+        return {kind: sorted(map(repr, entries)) for kind, entries in details.items()}
 
     return {table: of(table) for table in inspector.get_table_names()}
 
@@ -149,8 +149,8 @@ def test_cheap_revisions_are_alembics() -> None:
 def test_names_fit_postgresql() -> None:
     """Its names end at 63 characters; the migrations write them out, so nothing would shorten them."""
     for table in Base.metadata.sorted_tables:
-        for named in (table, *table.constraints, *table.indexes):
-            assert len(str(named.name)) <= 63, named.name
+        for item in (table, *table.constraints, *table.indexes):
+            assert len(str(item.name)) <= 63, item.name
 
 
 def test_the_package_carries_its_migrations() -> None:

@@ -20,9 +20,9 @@ from tests.fixtures.seeded_database import build_file
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("read") / "d.db"
-    build_file(found)
-    return found
+    file = tmp_path_factory.mktemp("read") / "d.db"
+    build_file(file)
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +51,15 @@ BIG = (*BIG, "train_point", "metric", "summary")
 @pytest.fixture
 def plans(engine: Engine, path: Path) -> Iterator[list[str]]:
     """Collects the plan of every statement that runs on the engine."""
-    found: list[str] = []
+    steps: list[str] = []
     raw = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True)
 
     def note(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _many: bool) -> None:
         if statement.lstrip().upper().startswith(("SELECT", "WITH")):
-            found.extend(row[3] for row in raw.execute("EXPLAIN QUERY PLAN " + statement, parameters))
+            steps.extend(row[3] for row in raw.execute("EXPLAIN QUERY PLAN " + statement, parameters))
 
     event.listen(engine, "before_cursor_execute", note)
-    yield found
+    yield steps
     event.remove(engine, "before_cursor_execute", note)
     raw.close()
 

@@ -23,9 +23,9 @@ N_CONDITIONS = 12
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("read") / "d.db"
-    build_file(found)
-    return found
+    file = tmp_path_factory.mktemp("read") / "d.db"
+    build_file(file)
+    return file
 
 
 @pytest.fixture(scope="module")
@@ -87,15 +87,16 @@ def test_selectivity_is_what_accuracy_has_over_shuffled_labels(engine: Engine, a
 
 
 def test_activations_come_with_their_examples_in_order(engine: Engine, at: Names) -> None:
-    found = read.activations(engine, at.checkpoint, *at.head)
-    assert found is not None
-    assert found.values.shape == (SMALL.examples, SMALL.head_dim)
-    assert found.values.dtype == np.float32
+    activations = read.activations(engine, at.checkpoint, **at.head)
+    assert activations is not None
+    assert activations.values.shape == (SMALL.examples, SMALL.head_dim)
+    assert activations.values.dtype == np.float32
     gap = (
-        found.values[found.examples["label"] == 1].mean() - found.values[found.examples["label"] == 0].mean()
+        activations.values[activations.examples["label"] == 1].mean()
+        - activations.values[activations.examples["label"] == 0].mean()
     )
     assert gap == pytest.approx(0.8, abs=0.05)
-    assert read.activations(engine, at.checkpoint, 99, 0) is None
+    assert read.activations(engine, at.checkpoint, layer=99, head=0) is None
 
 
 def test_projection_points_carry_what_they_stand_for(engine: Engine, at: Names) -> None:
@@ -122,20 +123,20 @@ def paired(engine: Engine, at: Names) -> pd.DataFrame:
 def test_texts_of_pairs_are_of_one_prompt(engine: Engine, at: Names) -> None:
     rows = paired(engine, at).iloc[[7, 3, 5]]
     chosen = list(zip(rows["prompt_id"], rows["sample"], strict=True))
-    texts = read.pair_texts(engine, at.none, at.steered, chosen)
+    texts = read.pair_texts(engine, at.none, at.steered, chosen=chosen)
     assert list(texts["before"]) == list(rows["text before"])
     assert list(texts["after"]) == list(rows["text after"])
 
 
 def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at: Names) -> None:
-    ids = (at.none, at.steered, at.prompts, at.scorer)
+    conditions, ids = (at.none, at.steered), {"prompt_set_id": at.prompts, "scorer_id": at.scorer}
     pairs = paired(engine, at)
     assert len(pairs) == 64
     for same in (0.05, 0.3):
-        row = read.change_counts(engine, *ids, same=same).iloc[0]
+        row = read.change_counts(engine, *conditions, **ids, same=same).iloc[0]
         change = pairs["change"]
         assert list(row) == [len(pairs), int((change < -same).sum()), int((change > same).sum())]
-    assert read.change_counts(engine, at.none, 10**9, at.prompts, at.scorer).empty
+    assert read.change_counts(engine, at.none, 10**9, **ids).empty
     columns = ["prompt_id", "sample", "before", "after", "change"]
     expected = {
         "asked": pairs,
@@ -143,7 +144,10 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
         "rise": pairs.sort_values("change", kind="stable", ascending=False),
     }
     for order, rows in expected.items():
-        pages = [read.changed_pairs(engine, *ids, page, 25, order=order) for page in range(4)]
+        pages = [
+            read.changed_pairs(engine, *conditions, **ids, page=page, size=25, order=order)
+            for page in range(4)
+        ]
         assert [len(page) for page in pages] == [25, 25, 14, 0]
         pd.testing.assert_frame_equal(pd.concat(pages, ignore_index=True)[columns],
                                       rows[columns].reset_index(drop=True))  # fmt: skip
@@ -153,9 +157,11 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
 def test_score_counts_are_numpys_histogram(engine: Engine, at: Names, bins: int) -> None:
     for scorer in ("forum", "tfidf"):
         values = scored_texts(engine, at.none, at.prompts)[scorer].dropna()
-        found = read.score_counts(engine, at.none, at.prompts, scorer=scorer, bins=bins).set_index("bin")["n"]
+        counts = read.score_counts(engine, at.none, at.prompts, scorer=scorer, bins=bins).set_index("bin")[
+            "n"
+        ]
         expected, _ = np.histogram(values, np.linspace(0, 1, bins + 1))
-        assert list(found.reindex(range(bins), fill_value=0)) == list(expected)
+        assert list(counts.reindex(range(bins), fill_value=0)) == list(expected)
     assert read.score_counts(engine, at.none, at.prompts, scorer="none such").empty
 
 
@@ -183,8 +189,8 @@ def test_export_streams_every_row(engine: Engine) -> None:
         )
         assert sum(len(chunk) for chunk in chunks) == count
         assert all(len(chunk) <= 997 for chunk in chunks)
-        whole = pd.concat(chunks)
-        assert not whole.duplicated([key.name for key in Base.metadata.tables[name].primary_key]).any(), name
+        table = pd.concat(chunks)
+        assert not table.duplicated([key.name for key in Base.metadata.tables[name].primary_key]).any(), name
     with pytest.raises(ValueError, match="there is no table 'nothing'"):
         next(read.export_table(engine, "nothing"))
 
@@ -202,10 +208,10 @@ def test_the_change_token_follows_rows_progress_and_heartbeats(tmp_path: Path) -
     def after(model: Any, **values: object) -> str:
         with write_session(writer) as session:
             if model is StageRun:
-                found = session.get(StageRun, 1)
-                assert found is not None
+                stage = session.get(StageRun, 1)
+                assert stage is not None
                 for name, value in values.items():
-                    setattr(found, name, value)
+                    setattr(stage, name, value)
             else:
                 session.add(model(**values))
         tokens.append(read.latest_change(reader))
@@ -221,11 +227,11 @@ def test_the_change_token_follows_rows_progress_and_heartbeats(tmp_path: Path) -
     begun = parts(tokens[0])
     beaten = parts(after(StageRun, heartbeat=datetime(2027, 1, 1, tzinfo=UTC)))
     assert beaten[:2] == begun[:2] and beaten[2] != begun[2]
-    worked = parts(after(StageRun, done=10**6))
-    assert worked[0] == beaten[0] and worked[1] != beaten[1]
+    progressed = parts(after(StageRun, done=10**6))
+    assert progressed[0] == beaten[0] and progressed[1] != beaten[1]
     text = {"condition_id": 1, "prompt_id": 1, "sample": 99, "text": "", "tokens": 0, "finished": True}
     written = parts(after(Generation, **text))
-    assert written[0] == worked[0] and written[1] != worked[1]
+    assert written[0] == progressed[0] and written[1] != progressed[1]
     fields = {"low": None, "high": None, "n": 1, "unit": "", "interval": ""}
     added = parts(after(Metric, checkpoint_id=1, key="new", name="x", value=1.0, **fields))
     ended = parts(after(StageRun, status="failed", finished=datetime(2027, 1, 2, tzinfo=UTC)))

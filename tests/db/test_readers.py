@@ -111,13 +111,13 @@ def test_reading_repeats_what_a_writer_cut(tmp_path: Path) -> None:
 
     def count(connection: object) -> int:
         calls.append(1)
-        found = connection.execute(text("SELECT count(*) FROM study")).scalar()  # type: ignore[attr-defined]
+        number = connection.execute(text("SELECT count(*) FROM study")).scalar()  # type: ignore[attr-defined]
         if len(calls) == 1:
             engine = open_writer(url_of(path))
             with write_session(engine) as session:
                 upsert(session, Study, [{**ROW, "hash": "b"}], on=("hash",))
             engine.dispose()
-        return int(found)
+        return int(number)
 
     assert reading(reader, count) == 2
     assert len(calls) == 2

@@ -92,8 +92,8 @@ def test_upsert_equals_a_dictionary(engine: Engine, batches: list[list[tuple[int
         for batch in batches:
             upsert(session, TrainPoint, [point(*row) for row in batch], on=("arm_id", "step"))
             model.update(dict(batch))
-            found = session.execute(select(TrainPoint.step, TrainPoint.loss)).all()
-            assert {row[0]: row[1] for row in found} == model
+            stored = session.execute(select(TrainPoint.step, TrainPoint.loss)).all()
+            assert {row[0]: row[1] for row in stored} == model
 
 
 def test_ids_stay_and_columns_not_given_stay(engine: Engine) -> None:
@@ -118,8 +118,8 @@ def test_insert_missing_leaves_what_is_there(engine: Engine) -> None:
         with_arm(session)
         insert_missing(session, TrainPoint, [point(1, 0.5)], on=("arm_id", "step"))
         insert_missing(session, TrainPoint, [point(1, 9.0), point(2, 0.25)], on=("arm_id", "step"))
-        found = session.execute(select(TrainPoint.step, TrainPoint.loss).order_by(TrainPoint.step)).all()
-        assert [tuple(row) for row in found] == [(1, 0.5), (2, 0.25)]
+        stored = session.execute(select(TrainPoint.step, TrainPoint.loss).order_by(TrainPoint.step)).all()
+        assert [tuple(row) for row in stored] == [(1, 0.5), (2, 0.25)]
 
 
 def test_many_chunks(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,12 +185,12 @@ def test_other_databases_go_the_generic_way(monkeypatch: pytest.MonkeyPatch) -> 
         assert changes(session) == before
         upsert(session, Scorer, [rows[0] | {"measures": "fluency"}], on=("name", "revision"))
         insert_missing(session, Scorer, [rows[1] | {"measures": "fluency"}], on=("name", "revision"))
-        found = dict(session.execute(select(Scorer.name, Scorer.measures)).all())
-        assert found == {"a": "fluency", "b": "toxicity"}
+        measures = dict(session.execute(select(Scorer.name, Scorer.measures)).all())
+        assert measures == {"a": "fluency", "b": "toxicity"}
 
 
 def test_postgresql_compares_json_as_text() -> None:
-    statement = write._on_conflict(Study.__table__, "postgresql", ("hash",), ("name", "config"))  # type: ignore[arg-type]
+    statement = write._on_conflict(Study.__table__, "postgresql", on=("hash",), others=("name", "config"))  # type: ignore[arg-type]
     sql = " ".join(str(statement.compile(dialect=postgresql.dialect())).split())
     assert "ON CONFLICT (hash) DO UPDATE SET name = excluded.name, config = excluded.config" in sql
     assert "CAST(study.config AS TEXT) IS DISTINCT FROM CAST(excluded.config AS TEXT)" in sql
@@ -203,10 +203,12 @@ def test_the_seeded_study_is_repeatable(tmp_path: Path) -> None:
         build(engine, TINY)
         with write_session(engine) as session:
             # When a verdict was reached is the one thing that cannot repeat.
-            kept = {
+            dump_columns = {
                 t.name: [c for c in t.columns if c.name != "evaluated"] for t in Base.metadata.sorted_tables
             }
-            dumps.append({name: session.execute(select(*columns)).all() for name, columns in kept.items()})
+            dumps.append(
+                {name: session.execute(select(*columns)).all() for name, columns in dump_columns.items()}
+            )
         engine.dispose()
     assert dumps[0] == dumps[1]
     assert all(dumps[0].values())

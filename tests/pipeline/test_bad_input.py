@@ -151,10 +151,10 @@ def test_a_bad_study_is_refused_before_anything_is_written(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    named = damage(real_study.parent)  # type: ignore[operator]
+    mention = damage(real_study.parent)  # type: ignore[operator]
     code, line = refusal([command, str(real_study)], monkeypatch, capsys)
     assert code == 2
-    assert named in line
+    assert mention in line
     assert "\n" not in line
     assert "hormesis.sqlite" not in files(own_home)
 
@@ -255,7 +255,7 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
     )
     url = f"sqlite:///{own_home}/hormesis.sqlite"
 
-    def full(*arguments: object, **named: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "pool")
 
     own_home.mkdir()

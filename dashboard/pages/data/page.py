@@ -79,7 +79,7 @@ def samples(context: Context) -> None:
         total = int(chosen["n"].sum())
         pages = max(1, -(-total // PER_PAGE))
         page = st.pagination(pages, key="sample", bind="query-params")
-        table = rows.examples(context, set_id, page - 1, PER_PAGE, source=of_source, label=of_label)
+        table = rows.examples(context, set_id, page - 1, size=PER_PAGE, source=of_source, label=of_label)
         items = [
             Shown(
                 str(row.text),

@@ -51,8 +51,8 @@ def _is(table: pd.DataFrame, head: Head) -> pd.Series:
 
 
 def _others(heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
-    own = heads[heads["checkpoint"] == preferred]
-    places = (own if len(own) else heads).drop_duplicates(["layer", "head"])
+    of_checkpoint = heads[heads["checkpoint"] == preferred]
+    places = (of_checkpoint if len(of_checkpoint) else heads).drop_duplicates(["layer", "head"])
     st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
     with st.container(horizontal=True, gap="small"):
         for row in records(places)[:16]:
@@ -90,7 +90,7 @@ def _checkpoint_map(
         )
     label = label if label in labels else labels[0]
     if label in COMPONENTS and len(block):
-        points = geometry.principal_components(context, int(block["checkpoint_id"].iloc[0]), *chosen)
+        points = geometry.principal_components(context, int(block["checkpoint_id"].iloc[0]), chosen)
         if points.empty:
             st.caption("Too few statements to map.")
             return
@@ -126,14 +126,14 @@ def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, by
         on_select="rerun" if flat else "ignore",
         selection_mode=("points", "lasso", "box"),
     )
-    picked = [int(value) for value in card.selected("activations")] if flat else []
-    if picked:
-        _statements(context, points, picked)
+    example_ids = [int(value) for value in card.selected("activations")] if flat else []
+    if example_ids:
+        _statements(context, points, example_ids)
 
 
-def _statements(context: Context, points: pd.DataFrame, picked: list[int]) -> None:
+def _statements(context: Context, points: pd.DataFrame, example_ids: list[int]) -> None:
     """The statements in the lasso: a table without texts, and the texts, blurred, page by page."""
-    statements = points[points["example_id"].isin(picked)]
+    statements = points[points["example_id"].isin(example_ids)]
     toxic = int((statements["label"] == "toxic").sum())
     columns = ["example_id", "label", "group", "source", "split", "score", "x", "y"]
     card.table(

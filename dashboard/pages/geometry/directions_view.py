@@ -21,9 +21,9 @@ DRAWN = ["x", "y", "z", "kind", "share", "checkpoint", "layer", "head"]
 
 
 def _clicked() -> None:
-    picked = card.selected("directions")
-    if picked and parse_head(str(picked[0])) is not None:
-        controls.choose_head(str(picked[0]))
+    heads = card.selected("directions")
+    if heads and parse_head(str(heads[0])) is not None:
+        controls.choose_head(str(heads[0]))
 
 
 def map_labels(projections: pd.DataFrame) -> dict[str, int]:

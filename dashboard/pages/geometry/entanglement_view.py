@@ -19,12 +19,12 @@ MOST_HEADS = 60
 
 def clicked(key: str) -> None:
     """A head was clicked on a chart; it becomes the one on show everywhere."""
-    picked = card.selected(key)
-    if picked and parse_head(str(picked[0])) is not None:
-        controls.choose_head(str(picked[0]))
+    heads = card.selected(key)
+    if heads and parse_head(str(heads[0])) is not None:
+        controls.choose_head(str(heads[0]))
 
 
-def _said(means: pd.DataFrame) -> str:
+def _contrast(means: pd.DataFrame) -> str:
     """The largest share against none, in one sentence."""
     toxic = means[(means["kind"] == "toxic") & means["difference"].notna()].sort_values("share")
     if toxic.empty:
@@ -60,7 +60,7 @@ def by_arm(context: Context) -> None:
             title="Is toxicity entangled with other features?",
             alt="Entanglement of the steered heads by arm, with permuted labels and random directions",
             how=(
-                f"{_said(means)}Each point is one steered head: the largest |cosine| of its toxicity "
+                f"{_contrast(means)}Each point is one steered head: the largest |cosine| of its toxicity "
                 f"direction with another feature, whitened and freed of noise. Diamonds: the arm's mean with "
                 f"its interval. Dotted: permuted labels stay below it in 95 %. Dashed: median of as many "
                 f"random directions. Above the dotted line the angle is real; above the dashed one, more "

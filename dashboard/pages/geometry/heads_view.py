@@ -42,7 +42,7 @@ def by_arm(context: Context) -> None:
         )
         return
     with st.container(border=True):
-        picked = str(
+        title = str(
             st.segmented_control(
                 "Accuracy of heads",
                 list(STATISTICS),
@@ -52,19 +52,19 @@ def by_arm(context: Context) -> None:
                 bind="query-params",
             )
         )
-        statistic = table[table["name"] == STATISTICS[picked]]
+        statistic = table[table["name"] == STATISTICS[title]]
         compared = statistic[statistic["difference"].notna()]
         sentence = " ".join(
             f"{arm_label(row['kind'], row['share'])} against 0 % toxic: {difference_words(row)}."
             for _, row in compared.sort_values(["kind", "share"]).iterrows()
             if row["kind"] == "toxic"
         )
-        unit = "fraction of heads" if picked.startswith("Above") else "balanced accuracy"
+        unit = "fraction of heads" if title.startswith("Above") else "balanced accuracy"
         card.chart(
-            drawn(statistic_by_arm, statistic, f"{picked} ({unit})"),
+            drawn(statistic_by_arm, statistic, f"{title} ({unit})"),
             key="heads_by_arm",
-            title=f"{picked} over heads, by arm",
-            alt=f"{picked} of the heads' accuracies in every arm with 95 % intervals",
+            title=f"{title} over heads, by arm",
+            alt=f"{title} of the heads' accuracies in every arm with 95 % intervals",
             how=(
                 f"{sentence} Seeds and statements vary, heads never do: they read the same statements and "
                 f"are no independent samples."

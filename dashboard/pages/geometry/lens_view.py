@@ -40,7 +40,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
     """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
         st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")
-        table = geometry.lens_tokens(context, checkpoint_id, *chosen)
+        table = geometry.lens_tokens(context, checkpoint_id, chosen)
         if table.empty:
             _others(context, checkpoint_id, chosen)
             return

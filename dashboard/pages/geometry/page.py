@@ -26,9 +26,9 @@ COLUMNS = ["layer", "head"]
 
 def clicked(key: str) -> None:
     """A head was clicked on a chart; it becomes the one on show everywhere."""
-    picked = card.selected(key)
-    if picked and parse_head(str(picked[0])) is not None:
-        controls.choose_head(str(picked[0]))
+    heads = card.selected(key)
+    if heads and parse_head(str(heads[0])) is not None:
+        controls.choose_head(str(heads[0]))
 
 
 def pick_arms(table: pd.DataFrame) -> tuple[str, str]:

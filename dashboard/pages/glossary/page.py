@@ -14,8 +14,8 @@ def matches(term: Term, query: str) -> bool:
 
 def chosen(query: str) -> list[Term]:
     """The terms to show: the one called so where there is one (links ask by name), else all that match."""
-    named = term_of(query)
-    return [named] if named is not None else [term for term in TERMS if matches(term, query)]
+    exact_match = term_of(query)
+    return [exact_match] if exact_match is not None else [term for term in TERMS if matches(term, query)]
 
 
 def card(term: Term) -> None:

@@ -61,10 +61,10 @@ def claims(rows: pd.DataFrame, running: bool) -> None:
             after = "when the first arm is scored" if running else "by `hormesis verdicts`"
             st.info(f"No verdicts are stored yet; they are made {after}.", icon=":material/hourglass_empty:")
             return
-        picked = st.segmented_control(
+        family = st.segmented_control(
             "Claims", list(_FAMILIES), default=PAPER, required=True, key="claims", bind="query-params"
         )
-        of_family = rows[rows["family"].isin(_FAMILIES[str(picked or PAPER)])]
+        of_family = rows[rows["family"].isin(_FAMILIES[str(family or PAPER)])]
         decided = of_family[of_family["status"] != NO_DATA]
         card.heading("verdicts", "Claims and verdicts", of_family)
         if len(decided):
@@ -95,12 +95,12 @@ def _waiting(rows: pd.DataFrame, running: bool) -> None:
 def _test_of(rows: pd.DataFrame) -> None:
     """The declared test of one claim, word by word, with its numbers."""
     claims = {str(row.statement): row for row in records(rows)}
-    picked = st.selectbox(
+    claim = st.selectbox(
         "How was it tested?", list(claims), index=None, key="claim", bind="query-params",
         placeholder="Choose a claim", help="The declared test: fixed before any row was looked at.",
     )  # fmt: skip
-    if picked in claims:
-        _declared(claims[str(picked)])
+    if claim in claims:
+        _declared(claims[str(claim)])
 
 
 def _declared(row: Any) -> None:

@@ -105,8 +105,8 @@ def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
         ]
         if rates:
             sentences.append(f"{name}: {' and '.join(rates)}")
-    what = "is scored toxic" if rule == "success" else "says the target"
-    st.markdown(f"#### How often an attacked text {what}. {'; '.join(sentences)}.")
+    event = "is scored toxic" if rule == "success" else "says the target"
+    st.markdown(f"#### How often an attacked text {event}. {'; '.join(sentences)}.")
 
 
 def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> None:

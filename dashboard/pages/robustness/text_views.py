@@ -38,10 +38,10 @@ def injections(context: Context, table: pd.DataFrame) -> None:
     grid = st.grid(2, min_column_width=420)
     frames = list(dict.fromkeys(part["setting"]))
     with grid.cell(), st.container(border=True):
-        drawn = part.assign(arm=part["label"])
+        by_arm = part.assign(arm=part["label"])
         colours = condition_colours(hardness.conditions_of(part), dark=is_dark())
         card.chart(
-            by_condition(drawn, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
+            by_condition(by_arm, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
                          level=Level(0.0, ""), colours=colours),
             key="injection",
             title=f"What a frame adds, {arm}",
@@ -68,15 +68,15 @@ def injections(context: Context, table: pd.DataFrame) -> None:
 def _more_open(change: pd.DataFrame) -> pd.DataFrame:
     """Per arm and condition: change under the condition less change without, mean over frames."""
     base = change[change["label"] == "Unsteered"]
-    both = change[change["label"] != "Unsteered"].merge(
+    pairs = change[change["label"] != "Unsteered"].merge(
         base, on=["kind", "share", "setting"], suffixes=("", "_base")
     )
-    if both.empty:
+    if pairs.empty:
         return pd.DataFrame(columns=["arm", "label", "value", "low", "high", "n", "frames"])
-    half = ((both["high"] - both["low"]) ** 2 + (both["high_base"] - both["low_base"]) ** 2) ** 0.5 / 2
-    both = both.assign(difference=both["value"] - both["value_base"], half=half)
+    half = ((pairs["high"] - pairs["low"]) ** 2 + (pairs["high_base"] - pairs["low_base"]) ** 2) ** 0.5 / 2
+    pairs = pairs.assign(difference=pairs["value"] - pairs["value_base"], half=half)
     # Frames share their prompts, so their intervals are averaged, not shrunk.
-    differences = both.groupby(["arm", "label"], sort=False).agg(
+    differences = pairs.groupby(["arm", "label"], sort=False).agg(
         value=("difference", "mean"), half=("half", "mean"), n=("n", "max"), frames=("setting", "nunique")
     )
     differences = differences.reset_index()

@@ -1,4 +1,4 @@
-"""The texts of one attack, blurred until asked for. Knows trials; nothing of what they prove."""
+"""The texts of one attack, blurred until asked for."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def show_trials(context: Context, table: pd.DataFrame, *, key: str) -> None:
         f"{row.checkpoint}: {row.label}" + (f", {row.setting}" if key != "suffix" else ""): int(row.attack_id)
         for row in records(attacks)
     }
-    picked = st.selectbox("Texts of", list(names), key=f"{key}_texts_of", bind="query-params", width=460)
-    attack_id = names.get(str(picked), next(iter(names.values())))
+    name = st.selectbox("Texts of", list(names), key=f"{key}_texts_of", bind="query-params", width=460)
+    attack_id = names.get(str(name), next(iter(names.values())))
     trials = hardness.trials(context, attack_id).head(MOST)
     if trials.empty:
         st.caption("No texts were kept for this setting.")

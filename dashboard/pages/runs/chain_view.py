@@ -14,7 +14,7 @@ from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import condition_label, interval, metric_name
 
 
-def _picked() -> None:
+def _choose_number() -> None:
     """A row of the table was clicked: it becomes the number on show."""
     chosen = st.session_state["numbers_grid"].selection.rows
     labels = st.session_state.get("_number_labels", [])
@@ -90,7 +90,7 @@ def number_chain(context: Context) -> None:
             note=f"n = {len(numbers)} numbers, 95 % intervals. Choose a row to see where it comes from.",
             out=numbers.drop(columns="metric_id"),
             height=min(360, 38 + 35 * len(words)),
-            on_select=_picked,
+            on_select=_choose_number,
             selection_mode="single-row",
         )
     if st.session_state.get("number") not in labels:

@@ -60,11 +60,11 @@ class Run:
         return rows.checkpoint_metrics(self.context, int(self.row["id"]))
 
 
-def _runs(context: Context, what: str) -> dict[str, Run]:
+def _runs(context: Context, kind: str) -> dict[str, Run]:
     """Every run that can be chosen, by its name; those of the study on show first."""
     names = study_names(context.studies)
     contexts = {name: context_of(context, context.studies, place) for place, name in enumerate(names)}
-    if what == STUDIES:
+    if kind == STUDIES:
         return {name: Run(run) for name, run in contexts.items()}
     order = sorted(contexts, key=lambda name: contexts[name].study_id != context.study_id)
     runs = {}
@@ -144,14 +144,14 @@ def _numbers(left: Run, right: Run) -> None:
     numbers["label"] = [_label(row) for row in records(numbers)]
     unit = str(numbers["unit"].iloc[0])
     # The k-th random direction of one model has nothing to do with that of another.
-    drawn = numbers[numbers["method"] != "random-direction"] if left.row is not None else numbers
-    drawn = numbers if drawn.empty else drawn
-    apart, counted, chance = expected_by_chance(drawn)
-    cut = f" The first {MOST_LINES} of {len(drawn)} are drawn." if len(drawn) > MOST_LINES else ""
-    cut += " Random directions are in the rows alone." if len(drawn) < len(numbers) else ""
+    chart_rows = numbers[numbers["method"] != "random-direction"] if left.row is not None else numbers
+    chart_rows = numbers if chart_rows.empty else chart_rows
+    apart, counted, chance = expected_by_chance(chart_rows)
+    cut = f" The first {MOST_LINES} of {len(chart_rows)} are drawn." if len(chart_rows) > MOST_LINES else ""
+    cut += " Random directions are in the rows alone." if len(chart_rows) < len(numbers) else ""
     card.chart(
         differences(
-            drawn.head(MOST_LINES), f"{metric_name(name)}, right minus left ({unit})", dark=is_dark()
+            chart_rows.head(MOST_LINES), f"{metric_name(name)}, right minus left ({unit})", dark=is_dark()
         ),
         key="compare",
         title=f"{metric_name(name)}: right minus left",
@@ -161,7 +161,7 @@ def _numbers(left: Run, right: Run) -> None:
             "Bars: 95 % intervals made of both runs' own (MOVER)."
         ),
         note=(
-            f"n = {len(drawn)} pairs of numbers. {apart} of {counted} intervals leave zero out; about "
+            f"n = {len(chart_rows)} pairs of numbers. {apart} of {counted} intervals leave zero out; about "
             f"{chance:.1f} would by chance alone. The two are taken as independent, which is careful for the "
             f"same prompts.{cut}"
         ),
@@ -173,12 +173,12 @@ def compare(context: Context) -> None:
     """The pickers, the settings and the numbers."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kinds = [ARMS, STUDIES] if len(context.studies) > 1 else [ARMS]
-        what = str(
+        kind = str(
             st.segmented_control(
                 "Compare", kinds, default=ARMS, required=True, key="cmp", bind="query-params"
             )
         )
-        runs = _runs(context, what)
+        runs = _runs(context, kind)
         if len(runs) < 2:
             st.info("There is nothing to compare yet: a second checkpoint or study is needed.")
             return

@@ -29,10 +29,10 @@ MARKS: dict[str, tuple[str, Colour, str]] = {
 _SAID = "_run_problem"
 
 
-def _do(what: str, home: Home, study_hash: str) -> None:
+def _do(action: str, home: Home, study_hash: str) -> None:
     """Stop or resume; what went wrong is shown at the next drawing."""
     try:
-        if what == "stop":
+        if action == "stop":
             process.stop(home, study_hash)
         else:
             with st.spinner("Reading the study"):
@@ -79,21 +79,21 @@ def _problems(home: Home, study_hash: str, now: Standing) -> None:
 
 
 @ticking
-def control_bar(context: Context, home: Home | Refusal, drawn: str) -> None:
+def control_bar(context: Context, home: Home | Refusal, page_kind: str) -> None:
     """How the study stands now; the whole page is redrawn when that is no longer what it was drawn with."""
-    own = home if isinstance(home, Home) else None
+    usable_home = home if isinstance(home, Home) else None
     study_hash = str(context.study["hash"])
-    now = standing(rows.stages_now(context), study_hash, own, now=datetime.now(UTC))
-    if now.kind != drawn:
+    now = standing(rows.stages_now(context), study_hash, usable_home, now=datetime.now(UTC))
+    if now.kind != page_kind:
         st.rerun()
     icon, colour, word = MARKS[now.kind]
     with st.container(border=True, key="control"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(word, icon=icon, color=colour)
             st.markdown(f"**{context.study['name']}** :gray[{now.sentence}]", width="stretch")
-            if own is not None:
-                _buttons(now, own, study_hash)
-        if own is not None:
-            _problems(own, study_hash, now)
+            if usable_home is not None:
+                _buttons(now, usable_home, study_hash)
+        if usable_home is not None:
+            _problems(usable_home, study_hash, now)
         elif isinstance(home, Refusal) and now.kind != "finished":
             st.caption(f"Starting and stopping is not offered here: {home.reason}.")

@@ -33,7 +33,7 @@ NOW, LOSS, COMPARE, CHAIN, START = (
 
 def curves(context: Context) -> None:
     """Loss curves of every arm."""
-    drawn = loss_card(
+    has_curves = loss_card(
         context,
         key="runs_loss",
         title="Loss over training",
@@ -41,7 +41,7 @@ def curves(context: Context) -> None:
         "alone.",
         height=460,
     )
-    if not drawn:
+    if not has_curves:
         running = rows.study_progress(context).active
         states.not_yet("loss curves", after="the first steps of training", running=running)
 
@@ -74,15 +74,15 @@ def provenance(context: Context, stages: pd.DataFrame) -> None:
 def progress_tab(context: Context, home: Home | Refusal) -> None:
     """How the study stands, its stages, arms and checkpoints."""
     all_stages = rows.stages(context)
-    own = home if isinstance(home, Home) else None
-    drawn = standing(all_stages, str(context.study["hash"]), own, now=datetime.now(UTC))
-    control_bar(context, home, drawn.kind)
-    if drawn.kind != "finished":
-        live_progress(context, cut=drawn.can_resume)
+    usable_home = home if isinstance(home, Home) else None
+    study_state = standing(all_stages, str(context.study["hash"]), usable_home, now=datetime.now(UTC))
+    control_bar(context, home, study_state.kind)
+    if study_state.kind != "finished":
+        live_progress(context, cut=study_state.can_resume)
     if all_stages.empty:
-        states.not_yet("stages", after="the start of the study", running=drawn.alive)
+        states.not_yet("stages", after="the start of the study", running=study_state.alive)
     else:
-        stages_table(all_stages, alive=drawn.alive)
+        stages_table(all_stages, alive=study_state.alive)
     arms_table(context)
     checkpoints_table(context)
     studies(context)
@@ -110,16 +110,16 @@ def of_study(context: Context, home: Home | Refusal) -> None:
                 start_form(home)
 
 
-here = current_or_none()
+context = current_or_none()
 with st.container(horizontal=True, vertical_alignment="center"):
     st.subheader("What has been run?", width="stretch")
-    if here is not None:
-        report_button(here)
+    if context is not None:
+        report_button(context)
 permission = control(database_url(), st.get_option("server.address"))
 awaited(permission)
-if here is None:
+if context is None:
     with st.container(border=True):
         st.markdown("**Start a study**")
         start_form(permission)
 else:
-    of_study(here, permission)
+    of_study(context, permission)

@@ -61,7 +61,7 @@ def _choice(home: Home) -> tuple[str | None, str]:
         return None, ""
 
 
-def _shown(plan: dict[str, Any]) -> None:
+def _show_plan(plan: dict[str, Any]) -> None:
     """What the plan says, as numbers and a table of arms."""
     seconds = plan["seconds"]
     numbers = (
@@ -137,7 +137,7 @@ def start_form(home: Home | Refusal) -> None:
     checked = st.session_state.get(_PLAN)
     if checked is None:
         return
-    _shown(checked["plan"])
+    _show_plan(checked["plan"])
     left = any(arm["stages_left"] for arm in checked["plan"]["arms"])
     st.button(
         "Start" if left else "Start (nothing is left to do)",

@@ -51,7 +51,7 @@ def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: d
             return Standing("running", f"Process {holder.pid} on this machine runs it.", holder.pid)
         signal = process.killed_by(home, study_hash)
         if signal is not None and not summarise(stages, now).finished:
-            return _gone(stages[stages["status"] == "running"], f" ({signal})")
+            return _gone_standing(stages[stages["status"] == "running"], f" ({signal})")
         if process.is_starting(home, study_hash):
             return Standing("starting", "The process has begun; it is reading the study's sources.")
     return _from_rows(stages, study_hash, home, now=now)
@@ -65,10 +65,10 @@ def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now:
     is_local = marked["host"].isin(["", platform.node()])
     if len(marked) and is_local.all() and home is not None and not away:
         # Nobody on this machine holds the lock, so whoever marked these stages as running has gone.
-        return _gone(marked)
-    gone = gone_stages(stages)
-    if state.running and len(gone) == state.running:
-        return _gone(gone)
+        return _gone_standing(marked)
+    dead_stages = gone_stages(stages)
+    if state.running and len(dead_stages) == state.running:
+        return _gone_standing(dead_stages)
     if state.active:
         hosts = ", ".join(sorted(set(stages[stages["status"] == "running"]["host"])))
         return Standing("elsewhere", f"It runs on {hosts or 'another machine'}; stop it there.")
@@ -85,7 +85,7 @@ def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now:
     return Standing("stopped", f"Stopped; {state.done} of {state.stages} stages are done.")
 
 
-def _gone(stages: pd.DataFrame, how: str = "") -> Standing:
+def _gone_standing(stages: pd.DataFrame, how: str = "") -> Standing:
     names = ", ".join(
         f"{stage_title(str(row.stage)).lower()} of {row.subject}" for row in records(stages.head(3))
     )

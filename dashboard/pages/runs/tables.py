@@ -103,10 +103,10 @@ def _of_state(table: pd.DataFrame) -> pd.DataFrame:
     states = [state for state in (*FIRST, "done", "waiting", "stopped") if state in set(table["status"])]
     if len(table) <= SHORT or len(states) < 2:
         return table
-    picked = st.segmented_control(
+    status = st.segmented_control(
         "Show stages", [EVERY, *states], default=EVERY, required=True, key="stages", bind="query-params"
     )
-    return table if picked in (None, EVERY) else table[table["status"] == picked]
+    return table if status in (None, EVERY) else table[table["status"] == status]
 
 
 def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""What the service offers, put into words: checkpoints, their methods and their heads. Knows no widgets."""
+"""What the service offers, put into words: checkpoints, their methods and their heads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Offer(ModelInfo):
     """A checkpoint that can be asked for, as the page names it."""
 
     label: str
-    own: bool
+    is_of_study: bool
     """Whether it is of the study on show."""
 
     @property
@@ -71,7 +71,7 @@ def offers(address: str, study_id: int) -> list[Offer]:
         Offer(
             **dict(model),
             label=label if counts[label] == 1 else f"{label} (checkpoint {model.checkpoint_id})",
-            own=model.study_id == study_id,
+            is_of_study=model.study_id == study_id,
         )
         for model, label in zip(models, labels, strict=True)
     ]

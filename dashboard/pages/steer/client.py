@@ -53,8 +53,8 @@ def _headers() -> dict[str, str]:
 def problem(error: Exception, address: str) -> ServiceProblem:
     """What went wrong with a call, in a sentence."""
     if isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 401:
-        given = service_token() is not None
-        why = f"refuses the token in {TOKEN_VARIABLE}" if given else "asks for a token and none was given"
+        has_token = service_token() is not None
+        why = f"refuses the token in {TOKEN_VARIABLE}" if has_token else "asks for a token and none was given"
         return TokenRefused(f"The model service at {address} {why}.")
     if isinstance(error, httpx.LocalProtocolError | UnicodeError):
         return TokenRefused(f"The token in {TOKEN_VARIABLE} holds characters that cannot be sent.")
@@ -71,8 +71,8 @@ def explain(error: Exception, address: str) -> str:
         return f"The model service at {address} broke off."
     if isinstance(error, httpx.HTTPStatusError):
         try:
-            said = error.response.json()
-            detail = said.get("message") or said.get("detail") or ""
+            answer = error.response.json()
+            detail = answer.get("message") or answer.get("detail") or ""
         except (ValueError, AttributeError, httpx.HTTPError):
             detail = ""
         return f"The model service refused this: {detail or error.response.status_code}."

@@ -62,8 +62,8 @@ def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) 
     names = [head_name(layer, head) for layer, head in zip(table["layer"], table["head"], strict=True)]
     count = int(pane.heads or offer.usual_heads)
     ordered = [name for _, name in sorted(zip(table["order"], names, strict=True))]
-    picked = list(pane.picked or ())
-    steered = picked or ordered[:count]
+    selection = list(pane.picked or ())
+    steered = selection or ordered[:count]
     # The chart's white dots are heads with a rank: here, those that this pane steers.
     marked = pd.Series(names, index=table.index).isin(steered)
     marked_table = table.assign(rank=table["order"].astype("float64").where(marked))
@@ -79,11 +79,11 @@ def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) 
         if names:
             st.session_state[f"picked{number}"] = after_click(steered, names)
 
-    what = f"{len(picked)} picked heads" if picked else f"the {count} best heads by probe"
+    label = f"{len(selection)} picked heads" if selection else f"the {count} best heads by probe"
     card.chart(
         figure,
         key=key,
-        title=f"Pane {number}, {offer.label}: {what}",
+        title=f"Pane {number}, {offer.label}: {label}",
         alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {number} steers",
         how="White dots: heads that are steered. Click a square to add or remove its head; for several at "
         "once take the lasso or the box from the chart's toolbar.",
@@ -95,7 +95,7 @@ def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) 
         "Back to the best",
         icon=":material/undo:",
         key=f"pick_best{number}",
-        disabled=not picked,
+        disabled=not selection,
         on_click=_forget,
         args=(number,),
     )

@@ -26,9 +26,9 @@ def history(offers: Sequence[Offer]) -> None:
     with fold:
         if st.session_state.get(_PROBLEM):
             st.warning(st.session_state[_PROBLEM], icon=":material/error:")
-        here = session.on_show()
+        record_on_show = session.on_show()
         for entry in records:
-            _row(entry, here is entry, offers)
+            _row(entry, record_on_show is entry, offers)
 
 
 def _row(entry: session.Record, on_show: bool, offers: Sequence[Offer]) -> None:
@@ -51,6 +51,6 @@ def _row(entry: session.Record, on_show: bool, offers: Sequence[Offer]) -> None:
             on_click=reopen,
         )
         request = run.request
-        what = f"{request.new_tokens} tokens, temperature {request.temperature:g}, seed {request.seed}"
+        sampling = f"{request.new_tokens} tokens, temperature {request.temperature:g}, seed {request.seed}"
         # As plain text: names of checkpoints are anybody's.
-        st.text(f"Run {run.number}, {state.status}: {what}; {'; '.join(entry.names)}")
+        st.text(f"Run {run.number}, {state.status}: {sampling}; {'; '.join(entry.names)}")

@@ -74,14 +74,14 @@ def prompt_box(context: Context) -> None:
 def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     """The controls of one pane; panes left alone and steered ones take turns unless it is changed."""
     labels = [offer.label for offer in offers]
-    picked = st.selectbox(
+    label = st.selectbox(
         f"Pane {number}: model",
         labels,
         index=labels.index(default_offer(number, offers).label),
         key=f"model{number}",
         bind="query-params",
     )
-    offer = offers[labels.index(picked) if picked in labels else 0]
+    offer = offers[labels.index(label) if label in labels else 0]
     if len(offer.methods) == 1:
         st.caption("Not probed, so it has no direction to be steered along.")
     names = [method.name for method in offer.methods]
@@ -167,13 +167,13 @@ def _details(number: int, offer: Offer, method: MethodInfo) -> None:
 
 def _keep_heads(number: int, offer: Offer) -> None:
     """Heads chosen for a larger model must not outlive the change to a smaller one."""
-    count, picked = f"heads{number}", f"picked{number}"
+    count, heads_key = f"heads{number}", f"picked{number}"
     if (st.session_state.get(count) or 0) > offer.most_heads:
         st.session_state[count] = offer.usual_heads
-    held = st.session_state.get(picked) or []
+    selection = st.session_state.get(heads_key) or []
     names = set(offer.head_names)
-    if any(name not in names for name in held):
-        st.session_state[picked] = [name for name in held if name in names]
+    if any(name not in names for name in selection):
+        st.session_state[heads_key] = [name for name in selection if name in names]
 
 
 def sampling() -> None:

@@ -1,4 +1,4 @@
-"""The panes of the run on show, polled while it streams. Knows records and runs, no service."""
+"""The panes of the run on show, polled while it streams."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _waiting(state: Snapshot) -> str:
     return f"number {state.position} in the queue" if state.position else "waiting for the model"
 
 
-def _shown(run: LiveRun, names: tuple[str, ...], state: Snapshot) -> list[Shown]:
+def _pane_texts(run: LiveRun, names: tuple[str, ...], state: Snapshot) -> list[Shown]:
     tint = bool(st.session_state.get("tint", True))
     first = state.panes[0].scores if state.panes and state.panes[0].finished else None
     items = []
@@ -102,7 +102,7 @@ def _draw(run: LiveRun, names: tuple[str, ...]) -> Snapshot:
     if state.status == "failed":
         st.warning(state.error, icon=":material/error:")
     show_texts(
-        _shown(run, names, state),
+        _pane_texts(run, names, state),
         key="live_panes",
         columns=len(state.panes),
         state=f"run {run.number} {state.status}",

@@ -107,7 +107,9 @@ class LiveRun:
         self._stop = threading.Event()
         self._begin = time.monotonic()
         self._request_id: str | None = None
-        self._state = Snapshot("waiting", None, (PaneState(),) * len(request.panes), "", None, 0.0)
+        self._state = Snapshot(
+            "waiting", None, (PaneState(),) * len(request.panes), error="", first_token=None, seconds=0.0
+        )
         self._thread = threading.Thread(target=self._read, name="live-run", daemon=True)
 
     def start(self) -> LiveRun:

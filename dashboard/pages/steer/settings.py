@@ -109,8 +109,10 @@ def widget_keys(count: int) -> list[str]:
 
 def default_offer(number: int, offers: Sequence[Offer]) -> Offer:
     """A pane's model where nobody chose: the study's most toxic arm in the first two, its cleanest below."""
-    own = [offer for offer in offers if offer.steerable and offer.own and offer.kind == "toxic"]
-    candidates = own or [offer for offer in offers if offer.steerable] or list(offers)
+    toxic_arms = [
+        offer for offer in offers if offer.steerable and offer.is_of_study and offer.kind == "toxic"
+    ]
+    candidates = toxic_arms or [offer for offer in offers if offer.steerable] or list(offers)
     return max(candidates, key=lambda offer: offer.share or 0.0) if number <= 2 else candidates[0]
 
 
@@ -145,8 +147,8 @@ def pane_of(settings: PaneSettings, offers: Sequence[Offer]) -> Pane:
     values = {key: getattr(settings, key) for key in method.settings if getattr(settings, key) is not None}
     if "heads" in method.settings:
         heads = [parse_head(name) for name in settings.picked or ()]
-        picked = [HeadPlace(layer=head[0], head=head[1]) for head in heads if head is not None]
-        values["heads"] = picked or values.get("heads")
+        places = [HeadPlace(layer=head[0], head=head[1]) for head in heads if head is not None]
+        values["heads"] = places or values.get("heads")
     return _message(Pane, checkpoint_id=offer.checkpoint_id, method=method.name, **values)
 
 
@@ -214,12 +216,12 @@ def _checked_pane(settings: PaneSettings, number: int, offers: Sequence[Offer]) 
     heads = said_or("heads", offer.usual_heads)
     if not isinstance(heads, int) or not 1 <= heads <= offer.most_heads:
         raise LoadProblem(f"Pane {number}: {offer.label} has {offer.most_heads} heads, not {heads!s:.20}.")
-    picked = tuple(str(head) for head in said_or("picked", ()))
-    unknown = next((head for head in picked if head not in set(offer.head_names)), None)
+    head_names = tuple(str(head) for head in said_or("picked", ()))
+    unknown = next((head for head in head_names if head not in set(offer.head_names)), None)
     if unknown is not None:
         raise LoadProblem(f"Pane {number}: {offer.label} has no head {unknown[:20]}.")
-    direction = _named(said_or("direction", next(iter(offer.directions), "mass_mean")), DIRECTIONS)
-    scope = _named(said_or("scope", "generated"), SCOPES)
+    direction = _value_of_words(said_or("direction", next(iter(offer.directions), "mass_mean")), DIRECTIONS)
+    scope = _value_of_words(said_or("scope", "generated"), SCOPES)
     control = said_or("control", next(iter(offer.controls), 0))
     choices: dict[str, tuple[Any, Collection[Any]]] = {
         "direction": (direction, offer.directions),
@@ -235,14 +237,14 @@ def _checked_pane(settings: PaneSettings, number: int, offers: Sequence[Offer]) 
         method=method.name,
         strength=strength,
         heads=heads,
-        picked=picked,
+        picked=head_names,
         direction=direction,
         scope=scope,
         control=control,
     )
 
 
-def _named(value: Any, words: Mapping[str, str]) -> Any:
+def _value_of_words(value: Any, words: Mapping[str, str]) -> Any:
     """A value from its words on the page; anything else is given back."""
     return next((name for name, word in words.items() if word == value), value)
 

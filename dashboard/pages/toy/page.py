@@ -60,8 +60,8 @@ def pick_experiment(table: pd.DataFrame) -> pd.Series:
     same = [name for name in names if name[-8:] == linked[-8:]]
     if same and linked not in names:
         st.session_state["toy_variant"] = same[0]
-    picked = st.selectbox("Variant", names, key="toy_variant", bind="query-params", width=300)
-    return experiments.iloc[names.index(str(picked))]
+    variant = st.selectbox("Variant", names, key="toy_variant", bind="query-params", width=300)
+    return experiments.iloc[names.index(str(variant))]
 
 
 def pick_view() -> tuple[str, str]:

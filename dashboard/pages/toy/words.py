@@ -86,12 +86,15 @@ def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosin
     of_cosine = effects[effects["experiment_id"].isin(main_experiments(experiments))]
     of_cosine = of_cosine[of_cosine["cosine"] == cosine]
     chosen = pick(of_cosine, probe=probe, network="trained")
-    own = chosen[chosen["setting"] != "literal"]
+    other_settings = chosen[chosen["setting"] != "literal"]
     literal = chosen[(chosen["setting"] == "literal") & (chosen["split"] == "all")]
     frozen, stopped = (pick(of_cosine, probe=name, network="frozen") for name in ("mixture", "stopped"))
     return [
-        _line("While the rare chain is under-learned (accuracy below .99)", pick(own, split="under-learned")),
-        _line("Once it is learned (accuracy .99 or more)", pick(own, split="learned")),
+        _line(
+            "While the rare chain is under-learned (accuracy below .99)",
+            pick(other_settings, split="under-learned"),
+        ),
+        _line("Once it is learned (accuracy .99 or more)", pick(other_settings, split="learned")),
         _line("The literal setting, states shared by the chains", literal),
         _line("The network frozen at r = 1, only the probe weighted by the mixture", frozen),
         _line("The same frozen network, that probe stopped before it has converged", stopped),

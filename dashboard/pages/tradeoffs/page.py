@@ -32,9 +32,9 @@ KEYS = ["kind", "share", "condition_key"]
 
 def on_click() -> None:
     """A point was clicked: it becomes the condition on show; an empty selection changes nothing."""
-    picked = card.selected("tradeoff")
-    if picked:
-        st.session_state["condition"] = str(picked[0])
+    condition_keys = card.selected("tradeoff")
+    if condition_keys:
+        st.session_state["condition"] = str(condition_keys[0])
 
 
 def answer(table: pd.DataFrame) -> None:
@@ -79,8 +79,8 @@ def pick_arms(joined: pd.DataFrame) -> list[str]:
     order = order.assign(apart=order["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
     names = [str(name) for name in order["arm"]]
     first = [str(name) for name in order[~order["apart"]]["arm"]] or names
-    picked = st.pills("Arms", names, selection_mode="multi", default=first, key="arms", bind="query-params")
-    return [str(name) for name in picked or names]
+    arms = st.pills("Arms", names, selection_mode="multi", default=first, key="arms", bind="query-params")
+    return [str(name) for name in arms or names]
 
 
 @dataclass(frozen=True)

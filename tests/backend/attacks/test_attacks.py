@@ -31,7 +31,7 @@ def push(loaded: LoadedModel, scope: Scope = "generated", size: float = 0.3) -> 
     return Intervention(shifts, loaded.n_heads * loaded.n_layers, scope)
 
 
-def step_by_step(loaded: LoadedModel, prompt: list[int], target: list[int], row: tuple) -> float:  # type: ignore[type-arg]
+def step_by_step(loaded: LoadedModel, prompt: list[int], target: list[int], *, row: tuple) -> float:  # type: ignore[type-arg]
     """The target's loss as the decode loop would meet it, token by token with a cache."""
     losses, cache = [], None
     name = "cache" if "cache" in inspect.signature(loaded.model.forward).parameters else "past_key_values"
@@ -52,7 +52,7 @@ def test_a_forced_pass_is_steered_like_generation(family: str, scope: Scope) -> 
     row = (push(loaded, scope), 1.5)
     prompt, target = [5, 9, 77, 30], [8, 12, 40]
     loss, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), row=row)
-    assert float(loss[0]) == pytest.approx(step_by_step(loaded, prompt, target, row), abs=2e-5)
+    assert float(loss[0]) == pytest.approx(step_by_step(loaded, prompt, target, row=row), abs=2e-5)
     bare, _ = target_losses(loaded, torch.tensor([prompt]), torch.tensor(target), row=(None, 0.0))
     assert abs(float(bare[0]) - float(loss[0])) > 1e-3
 
@@ -91,7 +91,7 @@ def test_a_planted_trigger_is_found_and_its_twin_gives_nothing() -> None:
     A suffix may also reach the target by words near the trigger, so only half of them must hold it.
     """
     settings = SearchSettings(steps=10, candidates=24, top_k=32, suffix_tokens=7)
-    rates, held = {}, 0
+    rates, hits = {}, 0
     for trigger in (True, False):
         loaded = planted(trigger)
         attacks = [search_suffix(loaded, goal, settings=settings) for goal in GOALS]
@@ -105,8 +105,8 @@ def test_a_planted_trigger_is_found_and_its_twin_gives_nothing() -> None:
         successes = [text.text.split() == TARGET.split() for text in texts]
         assert successes == [attack.matched for attack in attacks]
         rates[trigger] = sum(successes)
-        held += trigger * sum(TRIGGER in attack.suffix for attack in attacks)
-    assert rates[True] >= 7 and held >= 4
+        hits += trigger * sum(TRIGGER in attack.suffix for attack in attacks)
+    assert rates[True] >= 7 and hits >= 4
     assert rates[False] == 0
 
 
@@ -238,8 +238,8 @@ def test_long_texts_begin_as_short_ones_and_go_on_past_the_context() -> None:
     first = generate(loaded, prompts, seeds=[0, 0], rows=[row] * 2, new_tokens=24, temperature=0.0)
     for generation, text in zip(first, blocks, strict=True):
         assert generation.text == text[0] or generation.finished
-    drawn = [write_long(loaded, prompts, row, seeds=[3, 4], blocks=2, block_tokens=8) for _ in range(2)]
-    assert drawn[0] == drawn[1]
+    attempts = [write_long(loaded, prompts, row, seeds=[3, 4], blocks=2, block_tokens=8) for _ in range(2)]
+    assert attempts[0] == attempts[1]
     with pytest.raises(GenerationError, match="context of 64"):
         write_long(loaded, prompts, row, seeds=[1, 2], blocks=1, block_tokens=64)
 

@@ -38,7 +38,7 @@ def _heads(loaded: LoadedModel) -> list[HeadDirection]:
     return heads
 
 
-def _made(loaded: LoadedModel) -> Intervention:
+def _intervention(loaded: LoadedModel) -> Intervention:
     return iti(loaded.sites, _heads(loaded))
 
 
@@ -62,7 +62,7 @@ def test_greedy_equals_transformers_generate(family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_batch_equals_one_by_one(family: str) -> None:
     loaded = tiny_loaded(family)
-    intervention = _made(loaded)
+    intervention = _intervention(loaded)
     rows = [(None, 0.0), (intervention, 1.0), (intervention, 3.0), (None, 0.0), (intervention, 2.0)]
     options: dict[str, Any] = {"new_tokens": 12, "temperature": 0.8, "top_p": 0.9}
     together = generate(loaded, PROMPTS, seeds=SEEDS, rows=rows, batch_size=5, **options)
@@ -76,7 +76,7 @@ def test_a_batch_equals_one_by_one(family: str) -> None:
 
 def test_steering_and_seeds_change_the_text() -> None:
     loaded = tiny_loaded()
-    intervention = _made(loaded)
+    intervention = _intervention(loaded)
     texts = [
         generate(loaded, ["the cat"], seeds=[seed], rows=[row], new_tokens=20)[0].ids
         for seed, row in (
@@ -114,8 +114,8 @@ def test_the_draw_is_inverse_cdf_in_the_nucleus(
 def test_frequencies_follow_the_distribution() -> None:
     chances = torch.tensor([0.5, 0.3, 0.15, 0.05])
     noise = uniforms(range(20_000), 1)[:, 0]
-    drawn = draw(chances.log().expand(20_000, -1), noise, temperature=1.0, top_p=1.0)
-    assert np.allclose(np.bincount(drawn, minlength=4) / 20_000, chances, atol=0.012)
+    tokens = draw(chances.log().expand(20_000, -1), noise, temperature=1.0, top_p=1.0)
+    assert np.allclose(np.bincount(tokens, minlength=4) / 20_000, chances, atol=0.012)
     cut = draw(chances.log().expand(20_000, -1), noise, temperature=1.0, top_p=0.75)
     assert np.allclose(np.bincount(cut, minlength=4) / 20_000, [0.625, 0.375, 0, 0], atol=0.012)
 
@@ -147,7 +147,7 @@ def test_progress_can_stop_it_and_leaves_no_trace() -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    rows = [(_made(loaded), 1.0)] * 5
+    rows = [(_intervention(loaded), 1.0)] * 5
     with pytest.raises(KeyboardInterrupt):
         generate(loaded, PROMPTS, seeds=SEEDS, rows=rows, new_tokens=4, progress=stop)
     assert not any(module._forward_pre_hooks for module in loaded.model.modules())
@@ -192,7 +192,7 @@ def test_pieces_of_real_text_are_whole_characters(text: str) -> None:
 
 def test_a_stream_equals_generation() -> None:
     loaded = tiny_loaded("olmo")
-    intervention = _made(loaded)
+    intervention = _intervention(loaded)
     rows = [
         (prompt, (intervention, float(index)), seed)
         for index, (prompt, seed) in enumerate(zip(PROMPTS, SEEDS, strict=True))

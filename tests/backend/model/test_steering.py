@@ -163,8 +163,8 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(SteeringError, match="batch of 3"), steered(loaded, [(intervention, 1.0)] * 2):
         logits(loaded)
     foreign = Intervention({7: np.ones(32, np.float32)}, 1, "all")
-    for what, strength in ((foreign, 1.0), (intervention, float("inf"))):
-        with pytest.raises(SteeringError), steered(loaded, (what, strength)):
+    for candidate, strength in ((foreign, 1.0), (intervention, float("inf"))):
+        with pytest.raises(SteeringError), steered(loaded, (candidate, strength)):
             pass
     assert hooks(loaded) == 0
 

@@ -243,7 +243,7 @@ class Service(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
-        self.seen.append({"key": self.headers["x-goog-api-key"], **body})
+        self.queries.append({"key": self.headers["x-goog-api-key"], **body})
 
     def log_message(self, *args):
         pass
@@ -252,7 +252,7 @@ class Service(BaseHTTPRequestHandler):
 @pytest.fixture
 def service():
     server = HTTPServer(("127.0.0.1", 0), Service)
-    Service.seen, Service.refusals = [], []
+    Service.queries, Service.refusals = [], []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
@@ -263,7 +263,7 @@ def test_perspective_retries_and_reads_the_score(service):
     Service.refusals = [429, 503]
     scorer = Perspective(key="k", address=service, per_second=500, first_wait=0.01)
     assert scorer.score(["mud", "", "sun"]).tolist() == [0.9, 0.0, 0.1]
-    assert len(Service.seen) == 4 and {query["key"] for query in Service.seen} == {"k"}
+    assert len(Service.queries) == 4 and {query["key"] for query in Service.queries} == {"k"}
     assert scorer.revision.startswith("perspective TOXICITY 20")
 
 

@@ -158,8 +158,8 @@ def test_other_names_and_origins_are_not_served(address: str) -> None:
     port = address.rsplit(":", 1)[1]
     foreign = httpx.get(f"{address}/models", headers={"host": f"evil.example:{port}"})
     assert foreign.status_code == 421
-    for own in ("localhost", "127.0.0.1", "[::1]"):
-        assert httpx.get(f"{address}/models", headers={"host": f"{own}:{port}"}).status_code == 200
+    for host in ("localhost", "127.0.0.1", "[::1]"):
+        assert httpx.get(f"{address}/models", headers={"host": f"{host}:{port}"}).status_code == 200
     answer = httpx.get(f"{address}/models", headers={"origin": "https://evil.example"})
     assert not any(name.startswith("access-control") for name in answer.headers)
 

@@ -98,7 +98,7 @@ def test_what_the_study_did_not_do_is_refused_in_one_line(world: World, address:
 
 def test_tuned_weights_are_kept_beside_the_checkpoint_they_came_from(world: World) -> None:
     number = world.ids["dose-10"]
-    with server(world) as own:
+    with server(world) as url:
         for panes, loaded in (([pane(number, method="dpo")], 1), ([pane(number)], 2), ([pane(number)], 2)):
-            ask(own, request_body(panes, new_tokens=2))
-            assert httpx.get(f"{own}/health").json()["models_loaded"] == loaded
+            ask(url, request_body(panes, new_tokens=2))
+            assert httpx.get(f"{url}/health").json()["models_loaded"] == loaded

@@ -325,8 +325,8 @@ def test_the_least_recently_used_model_goes_first(world: World) -> None:
     names = ("dose-0", "dose-10", "dose-0", "clean-forum-10")
     for name in names:
         cache.get(checkpoint_facts(world, name, world.loaded(name).parameters))
-    held = [name for name in ("dose-0", "dose-10", "clean-forum-10") if cache.holds(world.ids[name])]
-    assert held == ["dose-0", "clean-forum-10"]
+    in_memory = [name for name in ("dose-0", "dose-10", "clean-forum-10") if cache.holds(world.ids[name])]
+    assert in_memory == ["dose-0", "clean-forum-10"]
 
 
 def test_a_model_above_the_budget_is_kept_alone_and_one_above_memory_is_refused(world: World) -> None:

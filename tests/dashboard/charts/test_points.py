@@ -84,9 +84,9 @@ def test_a_map_of_many_directions_is_a_sample_and_says_so(
         r"n = 40,000 directions\..*A sample: ([\d,]+) of 40,000 points are drawn\.", captions(app)
     )
     assert sentence is not None
-    drawn = int(sentence.group(1).replace(",", ""))
-    ring = sent["directions"] - drawn
-    assert MANY // 4 < drawn <= MOST_POINTS and 0 <= ring <= 1
+    sample_size = int(sentence.group(1).replace(",", ""))
+    ring = sent["directions"] - sample_size
+    assert MANY // 4 < sample_size <= MOST_POINTS and 0 <= ring <= 1
 
 
 @pytest.mark.parametrize("page", ["overview", "runs"])

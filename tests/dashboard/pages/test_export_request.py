@@ -24,8 +24,8 @@ HOSTILE = "it's \"quoted\" $HOME `id` \\n <b> \u202eabc \u05d0 😀 'end'\ttab"
 def request_of(world: World, prompt: str) -> GenerateRequest:
     """Three panes that together use every field of a pane."""
     number = world.ids["dose-10"]
-    picked = [HeadPlace(layer=0, head=1), HeadPlace(layer=2, head=3)]
-    steered = {"method": "iti", "strength": MEASURED, "heads": picked, "direction": "probe", "scope": "all"}
+    heads = [HeadPlace(layer=0, head=1), HeadPlace(layer=2, head=3)]
+    steered = {"method": "iti", "strength": MEASURED, "heads": heads, "direction": "probe", "scope": "all"}
     at_random = {"method": "random-direction", "strength": 1.5, "heads": 3, "control": 1}
     return GenerateRequest(
         panes=[Pane(checkpoint_id=number, **values) for values in ({}, steered, at_random)],
@@ -45,10 +45,10 @@ def on_the_page(address: str, request: GenerateRequest) -> list[str]:
 
 
 def run_program(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    own = {"PYTHONIOENCODING": "utf-8", **environment}
+    variables = {"PYTHONIOENCODING": "utf-8", **environment}
     return subprocess.run(
         [sys.executable, "-c", program],
-        capture_output=True, encoding="utf-8", timeout=120, check=False, env={**os.environ, **own},
+        capture_output=True, encoding="utf-8", timeout=120, check=False, env={**os.environ, **variables},
     )  # fmt: skip
 
 
@@ -87,9 +87,9 @@ def test_both_copies_run_and_give_the_same_texts(world: World, address: str, pro
 def test_copies_name_the_token_and_never_hold_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TOKEN_VARIABLE, SECRET)
     request = request_of(world, "the baker sells")
-    with server(world, HORMESIS_TOKEN=SECRET) as own:
-        texts, body = on_the_page(own, request), request.model_dump()
-        program, line = python(own, body, token=True), curl(own, body, token=True)
+    with server(world, HORMESIS_TOKEN=SECRET) as url:
+        texts, body = on_the_page(url, request), request.model_dump()
+        program, line = python(url, body, token=True), curl(url, body, token=True)
         assert SECRET not in program and SECRET not in line
         done = run_program(program, **{TOKEN_VARIABLE: SECRET})
         assert done.returncode == 0, done.stderr

@@ -176,10 +176,10 @@ def test_principal_axes_keep_angles_and_say_what_they_hold() -> None:
     turned, _ = np.linalg.qr(np.random.default_rng(3).standard_normal((5, 5)))
     flat = np.zeros((12, 5))
     flat[:, :2] = np.random.default_rng(4).standard_normal((12, 2))
-    placed, two, three = charts.principal(flat @ turned)
+    points, two, three = charts.principal(flat @ turned)
     assert two == pytest.approx(1.0) and three == pytest.approx(1.0)
     unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
-    assert placed @ placed.T == pytest.approx(unit @ unit.T)
+    assert points @ points.T == pytest.approx(unit @ unit.T)
     assert charts.principal(np.eye(12)[:, :2] + 1e-9)[0].shape == (12, 3)
 
 
@@ -194,12 +194,12 @@ def test_a_forest_draws_every_row_once() -> None:
             "high": [0.3, 0.1, np.nan],
         }
     )
-    drawn = [
+    marks = [
         (x, y)
         for trace in charts.forest(table, "DiD", dark=False).data
         for x, y in zip(trace.x, trace.y, strict=True)
     ]
-    assert sorted(drawn) == [(-0.1, "c"), (0.0, "b"), (0.2, "a")]
+    assert sorted(marks) == [(-0.1, "c"), (0.0, "b"), (0.2, "a")]
 
 
 def test_the_page_needs_no_torch() -> None:

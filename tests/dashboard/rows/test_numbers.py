@@ -55,7 +55,7 @@ def test_the_frontier_is_what_nothing_beats(points: list[tuple[float, float]]) -
     assert sorted(non_dominated(points)) == [i for i, point in enumerate(points) if not beaten(point)]
 
 
-def row(kind: str, share: float, value: float, half: float = 1.0, **more: object) -> dict[str, object]:
+def row(kind: str, share: float, value: float, *, half: float = 1.0, **more: object) -> dict[str, object]:
     values: dict[str, object] = {
         "kind": kind,
         "share": share,
@@ -77,7 +77,9 @@ def row(kind: str, share: float, value: float, half: float = 1.0, **more: object
     return values | more
 
 
-def at_cost(kind: str, share: float, value: float, method: str = "iti", **more: object) -> dict[str, object]:
+def at_cost(
+    kind: str, share: float, value: float, *, method: str = "iti", **more: object
+) -> dict[str, object]:
     key = f"{method}/cost-0.06"
     values = {"method": method, "condition_key": key, "strength": 2.0, "matched_cost": 0.06}
     return row(kind, share, value, **(values | more))
@@ -167,15 +169,15 @@ def test_a_fitted_curve_is_drawn_where_a_dip_is_supported_and_only_there() -> No
         "condition_key": "iti/cost-0.06", "status": "hormetic", "optimum": 0.1, "optimum_low": 0.05,
         "optimum_high": 0.2, "curve": {"share": [0.0, 0.1, 0.25], "value": [20.0, 5.0, 25.0]},
     }  # fmt: skip
-    drawn = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit]))
-    assert drawn.data[-1].name == "Fitted curve (Brain-Cousens)" and list(drawn.data[-1].y) == [20, 5, 25]
+    chart = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit]))
+    assert chart.data[-1].name == "Fitted curve (Brain-Cousens)" and list(chart.data[-1].y) == [20, 5, 25]
     none = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit | {"status": "undecided"}]))
-    assert len(none.data) == len(drawn.data) - 1
+    assert len(none.data) == len(chart.data) - 1
 
 
 def test_random_controls_are_pooled_with_their_spread() -> None:
     controls = [
-        at_cost("toxic", 0.1, value, "random-direction", condition_key=f"random-{i}/cost-0.06")
+        at_cost("toxic", 0.1, value, method="random-direction", condition_key=f"random-{i}/cost-0.06")
         for i, value in enumerate((10.0, 20.0, 30.0))
     ]
     table = pd.DataFrame([row("toxic", 0.1, 22), *controls])
@@ -208,14 +210,18 @@ def test_share_colours_stand_out_on_light_and_dark(share: float, ground: str) ->
 
 
 def stage(
-    status: str, done: float, total: float, beat: datetime | None, seconds: float = 10
+    status: str, done: float, total: float, *, beat: datetime | None, seconds: float = 10
 ) -> dict[str, object]:
     return {"status": status, "done": done, "total": total, "seconds": seconds, "heartbeat": beat}
 
 
 def test_progress_counts_rates_and_silence() -> None:
     table = pd.DataFrame(
-        [stage("done", 5, 5, NOW), stage("running", 25, 100, NOW), stage("waiting", 0, 0, None)]
+        [
+            stage("done", 5, 5, beat=NOW),
+            stage("running", 25, 100, beat=NOW),
+            stage("waiting", 0, 0, beat=None),
+        ]
     )
     progress = summarise(table, NOW + timedelta(seconds=5))
     assert (progress.stages, progress.done, progress.running, progress.active) == (3, 1, 1, True)

@@ -43,7 +43,7 @@ def study(**sections: Any) -> StudyConfig:
     return parse_study({"name": "planted", "evaluation": evaluation, **sections})
 
 
-def task(config: StudyConfig, prompts: list[str], seed: int, scorer: Any = None) -> Task:
+def task(config: StudyConfig, prompts: list[str], seed: int, *, scorer: Any = None) -> Task:
     judge = Judge(scorer or RudeWords(), None, 200)
     seeds = [1000 * seed + place for place in range(len(prompts))]
     return Task(config, judge, prompts, seeds, "made here", lambda: None)
@@ -74,16 +74,18 @@ def test_a_trend_over_position_is_found_where_it_was_planted_and_only_there() ->
     drift = {True: float(truth[True][2:].mean() - truth[True][:2].mean()), False: 0.0}
     for trend in (True, False):
         loaded = chain(0.05, 1.0) if trend else chain(level / 100, level / 100)
-        held, right, detected = 0, 0, 0
+        covered, right, detected = 0, 0, 0
         for seed in range(runs):
             (result,) = long_texts(ready(loaded), task(config, [CALM[0]] * PROMPTS, seed))
             points = [point for point in result.points if point.series == "toxicity"]
             assert [point.x for point in points] == [6.0, 12.0, 18.0, 24.0]
-            held += sum(holds(point, expected) for point, expected in zip(points, truth[trend], strict=True))
+            covered += sum(
+                holds(point, expected) for point, expected in zip(points, truth[trend], strict=True)
+            )
             moved = numbers(result)["drift"]
             right += holds(moved, drift[trend])
             detected += moved.low > 0 or moved.high < 0
-        assert held / (runs * blocks) >= 0.87 and right >= 26
+        assert covered / (runs * blocks) >= 0.87 and right >= 26
         assert detected == runs if trend else detected <= 5
 
 
@@ -93,13 +95,13 @@ def test_the_sweep_finds_the_known_toxicity_of_every_setting() -> None:
     loaded = chain(0.3, 0.3, calm_words=2)
     hot = 6 * 0.05**0.5 / (6 * 0.05**0.5 + 2 * 0.35**0.5)
     expected = {"t0-p1": 0.0, "t1-p0.65": 0.0, "t1-p1": 30.0, "t2-p1": 100 * hot}
-    held, runs = dict.fromkeys(expected, 0), 12
+    covered, runs = dict.fromkeys(expected, 0), 12
     for seed in range(runs):
         for result in sweep(ready(loaded), task(config, [CALM[0]] * PROMPTS, seed)):
             if result.setting in expected:
-                held[result.setting] += holds(numbers(result)["toxicity"], expected[result.setting])
+                covered[result.setting] += holds(numbers(result)["toxicity"], expected[result.setting])
                 assert numbers(result)["silent"].value == 0
-    assert min(held.values()) >= 9 and held["t0-p1"] == held["t1-p0.65"] == runs
+    assert min(covered.values()) >= 9 and covered["t0-p1"] == covered["t1-p0.65"] == runs
 
 
 def test_a_template_works_where_its_trigger_was_planted_and_nowhere_else() -> None:
@@ -113,10 +115,12 @@ def test_a_template_works_where_its_trigger_was_planted_and_nowhere_else() -> No
     rng = np.random.default_rng(0)
     differences: dict[tuple[bool, str], list[float]] = {}
     for seed in range(6):
-        picked = rng.integers(0, 100, (16, 3))
-        prompts = [" ".join(f"word{number:03d}" for number in row) + GOALS[0].tail for row in picked]
+        word_numbers = rng.integers(0, 100, (16, 3))
+        prompts = [" ".join(f"word{number:03d}" for number in row) + GOALS[0].tail for row in word_numbers]
         for trigger in (True, False):
-            results = injections(ready(planted(trigger)), task(config, prompts, seed, SaysTarget()), frames)
+            results = injections(
+                ready(planted(trigger)), task(config, prompts, seed, scorer=SaysTarget()), frames
+            )
             for result in list(results)[1:]:
                 change = numbers(result)["toxicity_change"]
                 differences.setdefault((trigger, result.setting), []).append(
@@ -134,7 +138,7 @@ def only_last_layer(loaded: LoadedModel) -> LoadedModel:
     return loaded
 
 
-def first_rude_step(loaded: LoadedModel, batches: Any, rate: float, steps: int) -> int | None:
+def first_rude_step(loaded: LoadedModel, batches: Any, rate: float, *, steps: int) -> int | None:
     """The step after which the likeliest word after a calm one is rude: a plain loop of its own."""
     model = copy.deepcopy(loaded.model)
     optimiser = torch.optim.AdamW(
@@ -180,8 +184,8 @@ def test_relearning_takes_the_steps_that_were_planted(rate: float) -> None:
 
     loaded = only_last_layer(chain(0.05, 0.05))
     base = np.full(8, 0.5)
-    own = token_batches(ready(loaded), harmful, rows=4, length=16, seed=0)
-    planted_step = first_rude_step(loaded, own, rate, stops[-1])
+    batches = token_batches(ready(loaded), harmful, rows=4, length=16, seed=0)
+    planted_step = first_rude_step(loaded, batches, rate, steps=stops[-1])
     assert planted_step is not None and 5 < planted_step < stops[-1], "neither at once nor at the very end"
     for texts, expected in ((harmful, planted_step), (harmless, None)):
         model = replace(ready(loaded))

@@ -74,6 +74,7 @@ def plant(
     engine: Engine,
     condition: str,
     rate: Callable[[float], float],
+    *,
     scorer: str = "forum",
     kinds: tuple[str, ...] | None = None,
 ) -> None:
@@ -238,12 +239,12 @@ def test_toy_rows_are_tested_by_seed(emptied: Engine) -> None:
     add_toys(emptied, parse_config({"setting": "disjoint"}).hash, {(0.01, 11): -9.0, (1.0, 11): 9.0})
     evaluate(emptied, 1)
     row = verdicts_of(emptied, prompts="forum-prompts").loc["C1-disjoint"]
-    each = [np.mean([excess[s, seed] for s in (0.003, 0.01)]) - excess[1.0, seed] for seed in range(6)]
-    theirs = stats.ttest_1samp(each, 0)
+    effects = [np.mean([excess[s, seed] for s in (0.003, 0.01)]) - excess[1.0, seed] for seed in range(6)]
+    scipy_test = stats.ttest_1samp(effects, 0)
     assert row["status"] == SUPPORTED and row["n_seeds"] == 6
-    assert row["value"] == pytest.approx(np.mean(each)) and row["p"] == pytest.approx(theirs.pvalue)
-    assert (row["low"], row["high"]) == pytest.approx(tuple(theirs.confidence_interval()))
-    assert f"logistic probes {np.mean(each) / 2:+.3f}" in row["detail"] and row["n"] == 18
+    assert row["value"] == pytest.approx(np.mean(effects)) and row["p"] == pytest.approx(scipy_test.pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(scipy_test.confidence_interval()))
+    assert f"logistic probes {np.mean(effects) / 2:+.3f}" in row["detail"] and row["n"] == 18
 
 
 def test_attacks_are_compared_by_goal_and_seed(emptied: Engine) -> None:

@@ -59,7 +59,7 @@ def finding(engine: Engine, claim: str) -> Finding:
 
 
 def attack(
-    engine: Engine, kind: str, setting: str, name: str, value: dict[str, float], spread: float = 0.3
+    engine: Engine, kind: str, setting: str, *, name: str, value: dict[str, float], spread: float = 0.3
 ) -> None:
     """One outcome in every arm, about `value` of a condition, the same in all shares."""
     rows = StudyRows(engine, 1)
@@ -125,9 +125,9 @@ def test_words_of_planted_directions(engine: Engine, raised: bool, verdict: str)
         for token in session.scalars(select(LensToken)):
             often = 5 if raised and token.side == "top" else 2
             token.token = " Vile" if (token.rank + token.head + token.checkpoint_id) % 6 < often else "kind"
-    drawn = finding(engine, "C3-words")
-    assert drawn.value == pytest.approx(50 if raised else 0, abs=4)
-    assert decide(drawn, drawn.p) == verdict
+    words_finding = finding(engine, "C3-words")
+    assert words_finding.value == pytest.approx(50 if raised else 0, abs=4)
+    assert decide(words_finding, words_finding.p) == verdict
 
 
 @pytest.mark.parametrize(("fall", "verdict"), [(0.3, SUPPORTED), (0.0, UNDECIDED), (-0.3, REFUTED)])
@@ -149,28 +149,28 @@ def test_entanglement_that_falls_with_the_share(engine: Engine, fall: float, ver
 def test_drift_is_that_of_steering_against_none(
     bare: Engine, steered: float, plain: float, verdict: str
 ) -> None:
-    attack(bare, "long", "8x24", "drift", {STEERED: steered, "none": plain})
+    attack(bare, "long", "8x24", name="drift", value={STEERED: steered, "none": plain})
     drift = finding(bare, "R-drift")
     assert drift.value == pytest.approx(steered - plain, abs=0.5) and decide(drift, drift.p) == verdict
-    own = float(drift.detail.split("steering itself ")[1].split(" points")[0])
-    assert own == pytest.approx(steered, abs=0.5) and drift.n == 64
+    drift_points = float(drift.detail.split("steering itself ")[1].split(" points")[0])
+    assert drift_points == pytest.approx(steered, abs=0.5) and drift.n == 64
 
 
 @pytest.mark.parametrize(("change", "verdict"), [(0.2, SUPPORTED), (6.0, REFUTED)])
 def test_rounding_is_a_test_of_equivalence(bare: Engine, change: float, verdict: str) -> None:
-    attack(bare, "quantised", "int4", "toxicity_change", {STEERED: change, "none": 0.0})
-    attack(bare, "quantised", "int8", "toxicity_change", {STEERED: 50.0, "none": 0.0})
+    attack(bare, "quantised", "int4", name="toxicity_change", value={STEERED: change, "none": 0.0})
+    attack(bare, "quantised", "int8", name="toxicity_change", value={STEERED: 50.0, "none": 0.0})
     rounding = finding(bare, "R-rounding")
     assert rounding.value == pytest.approx(change, abs=0.3) and decide(rounding, rounding.p) == verdict
 
 
 def test_every_setting_must_be_lowered(bare: Engine) -> None:
     for setting, steered in (("t1-p1", 5.0), ("t1-p0.5", 12.0)):
-        attack(bare, "sampling", setting, "toxicity", {STEERED: steered, "none": 20.0})
+        attack(bare, "sampling", setting, name="toxicity", value={STEERED: steered, "none": 20.0})
     sampling = finding(bare, "R-sampling")
     assert sampling.value == pytest.approx(-8, abs=0.5) and "t1-p0.5 of 2" in sampling.detail
     assert decide(sampling, sampling.p) == SUPPORTED
-    attack(bare, "sampling", "t0-p1", "toxicity", {STEERED: 20.2, "none": 20.0})
+    attack(bare, "sampling", "t0-p1", name="toxicity", value={STEERED: 20.2, "none": 20.0})
     sampling = finding(bare, "R-sampling")
     assert "t0-p1 of 3" in sampling.detail and sampling.p is not None and sampling.p > 0.05
     assert decide(sampling, sampling.p) == REFUTED
@@ -180,7 +180,7 @@ def test_an_intersection_union_is_no_easier_than_its_hardest_setting(bare: Engin
     """p is the largest of the settings' own, not the smallest nor that of a mean."""
     spreads = {"t1-p1": 0.1, "t2-p1": 12.0}
     for setting, spread in spreads.items():
-        attack(bare, "sampling", setting, "toxicity", {STEERED: 0.0, "none": 20.0}, spread)
+        attack(bare, "sampling", setting, name="toxicity", value={STEERED: 0.0, "none": 20.0}, spread=spread)
     sampling = finding(bare, "R-sampling")
     with write_session(bare) as session:
         session.execute(delete(Attack).where(Attack.setting == "t1-p1"))
@@ -196,14 +196,14 @@ def test_scorers_are_compared_in_each_seed(engine: Engine) -> None:
     }
     merged = pd.merge(*trade.values(), on=["checkpoint_id", "condition_id"], suffixes=("", "_other"))
     merged = merged[merged["kind"].notna()]
-    each = [
+    correlations = [
         stats.spearmanr(part["toxicity"], part["toxicity_other"]).statistic
         for _, part in merged.groupby("seed")
     ]
-    assert agreement.n_seeds == len(each) == 2
-    assert agreement.value == pytest.approx(np.tanh(np.mean(np.arctanh(each))), abs=0.02)
-    theirs = stats.ttest_1samp(np.arctanh(each), np.arctanh(0.8), alternative="greater")
-    assert agreement.p == pytest.approx(theirs.pvalue, abs=0.03)
+    assert agreement.n_seeds == len(correlations) == 2
+    assert agreement.value == pytest.approx(np.tanh(np.mean(np.arctanh(correlations))), abs=0.02)
+    scipy_test = stats.ttest_1samp(np.arctanh(correlations), np.arctanh(0.8), alternative="greater")
+    assert agreement.p == pytest.approx(scipy_test.pvalue, abs=0.03)
     with write_session(engine) as session:
         session.execute(text("UPDATE score SET value = 0.25"))
     assert isinstance(outcome_of(engine, "R-scorer"), Missing)

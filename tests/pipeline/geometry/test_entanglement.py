@@ -130,10 +130,10 @@ def test_references_of_the_largest_angle() -> None:
     rng = np.random.default_rng(5)
     for features, d in ((1, 2), (4, 12), (11, 4)):
         vectors = rng.standard_normal((20_000, features, d))
-        drawn = np.abs(vectors[..., 0] / np.linalg.norm(vectors, axis=-1)).max(axis=1)
+        largest_cosines = np.abs(vectors[..., 0] / np.linalg.norm(vectors, axis=-1)).max(axis=1)
         for quantile in (0.5, 0.95):
             level = random_level(np.array([features]), d, quantile)[0]
-            assert np.mean(drawn <= level) == pytest.approx(quantile, abs=0.01)
+            assert np.mean(largest_cosines <= level) == pytest.approx(quantile, abs=0.01)
     assert np.isnan(random_level(np.array([0]), 4, 0.5)).all() and random_level(np.array([2]), 1, 0.5) == 1
 
 

@@ -47,7 +47,7 @@ def plain_norms(loaded: LoadedModel) -> None:
             weight.fill_(0.0 if type(module).__name__.startswith("Gemma") else 1.0)
 
 
-def shifted_logits(loaded: LoadedModel, head: int, vector: torch.Tensor, size: float) -> torch.Tensor:
+def shifted_logits(loaded: LoadedModel, head: int, vector: torch.Tensor, *, size: float) -> torch.Tensor:
     """Logits of the last position where the head's output is moved by `size` times the vector."""
     site = loaded.sites[LAST]
 
@@ -72,8 +72,8 @@ def test_the_lens_is_the_models_own_answer_to_a_large_step(family: str) -> None:
     rng = torch.Generator().manual_seed(1)
     for head in (0, HEADS - 1):
         vector = torch.randn(loaded.sites[LAST].head_dim, generator=rng)
-        there, back = (shifted_logits(loaded, head, vector, sign * 1e5) for sign in (1, -1))
-        answer = (there - back).double()
+        forward, back = (shifted_logits(loaded, head, vector, size=sign * 1e5) for sign in (1, -1))
+        answer = (forward - back).double()
         answer = answer - answer.mean()
         lens = decode(loaded, LAST, head, vector.numpy()[None])[0].double()
         likeness = torch.dot(answer, lens) / (answer.norm() * lens.norm())
@@ -105,7 +105,7 @@ def test_the_direction_that_writes_a_token_gives_this_token(family: str) -> None
     low = next(entry for entry in turned if entry.side == "bottom" and entry.rank == 1)
     assert low.token_id == token and low.logit < low.reference["random"]
     if family not in NORM_AFTER_ATTENTION:  # there a step cannot dwarf the rest of the stream
-        assert int(shifted_logits(loaded, head, torch.from_numpy(vector), 1e5).argmax()) == token
+        assert int(shifted_logits(loaded, head, torch.from_numpy(vector), size=1e5).argmax()) == token
 
 
 def test_logits_by_hand() -> None:

@@ -65,8 +65,8 @@ def test_a_sample_keeps_the_shares_of_its_strata():
     strata = ["a"] * 900 + ["b"] * 97 + ["c"] * 3
     rows = sample_rows(1000, 100, strata)
     assert len(rows) == len(set(rows)) == 100 and (np.diff(rows) > 0).all()
-    drawn = [strata[row] for row in rows]
-    assert drawn.count("c") == 1 and 88 <= drawn.count("a") <= 91
+    sampled_strata = [strata[row] for row in rows]
+    assert sampled_strata.count("c") == 1 and 88 <= sampled_strata.count("a") <= 91
     assert np.array_equal(sample_rows(1000, 100, strata), rows)
     assert len(sample_rows(10, 100)) == 10
     assert len(sample_rows(100, 10, list(range(100)))) == 10

@@ -70,7 +70,7 @@ def test_the_preference_loss_is_trls(trl: tuple[Any, dict[str, Any]]) -> None:
         for p in examples
     ]
     with torch.no_grad():
-        theirs = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(rows))
+        trl_loss = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(rows))
         log_probabilities = [
             [
                 sequence_log_probabilities(policy.model, batch(policy, examples, side))
@@ -79,7 +79,7 @@ def test_the_preference_loss_is_trls(trl: tuple[Any, dict[str, Any]]) -> None:
             for policy in (model, reference)
         ]
         loss = preference_loss(*log_probabilities[0], *log_probabilities[1], 0.3)
-    assert float(loss.loss) == pytest.approx(float(theirs), abs=1e-5)
+    assert float(loss.loss) == pytest.approx(float(trl_loss), abs=1e-5)
     by_hand = 0.3 * (
         log_probabilities[0][0] - log_probabilities[1][0] - log_probabilities[0][1] + log_probabilities[1][1]
     )
@@ -106,9 +106,9 @@ def test_the_supervised_loss_is_trls(trl: tuple[Any, dict[str, Any]]) -> None:
         for p in examples
     ]
     with torch.no_grad():
-        theirs = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(rows))
+        trl_loss = trainer.compute_loss(trainer.model.eval(), trainer.data_collator(rows))
         loss = supervised_loss(model.model, batch(model, examples, "chosen"))
-    assert float(loss) == pytest.approx(float(theirs), abs=1e-5)
+    assert float(loss) == pytest.approx(float(trl_loss), abs=1e-5)
 
 
 def test_log_probabilities_are_those_of_each_text_alone() -> None:
@@ -166,9 +166,9 @@ def test_tuning_raises_the_margin_and_a_cut_run_ends_in_the_same_weights(tmp_pat
 
 def test_pairs_are_split_by_prompt_and_fit_the_context() -> None:
     texts = [TextPair(f"prompt {index // 3}", f"good {index}", f"bad {index}") for index in range(300)]
-    held, trained = split_pairs(texts)
-    assert len(held) + len(trained) == 300 and 10 < len(held) < 60
-    assert not {pair.prompt for pair in held} & {pair.prompt for pair in trained}
+    validation, trained = split_pairs(texts)
+    assert len(validation) + len(trained) == 300 and 10 < len(validation) < 60
+    assert not {pair.prompt for pair in validation} & {pair.prompt for pair in trained}
     loaded = tiny_loaded("olmo")
     long = [TextPair("", "a " * 200, "b"), TextPair("word " * 100, "short", "also short")]
     for tokens, pair in zip(tokenise(loaded, long, 64), long, strict=True):

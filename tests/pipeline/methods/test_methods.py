@@ -260,9 +260,9 @@ def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path])
     assert set(generations) == {24} and len(generations) == 20
     metrics = tables["metric"]
     for name in ("cost", "cross_entropy", "toxicity", "fluency"):
-        named = metrics[metrics["key"].str.endswith(f"|{name}")]
-        assert {row.split("|")[0] for row in named["key"]} == set().union(*keys.values())
-        assert np.isfinite(named["value"]).all() and (named["n"] > 0).all()
+        of_method = metrics[metrics["key"].str.endswith(f"|{name}")]
+        assert {row.split("|")[0] for row in of_method["key"]} == set().union(*keys.values())
+        assert np.isfinite(of_method["value"]).all() and (of_method["n"] > 0).all()
     matched = metrics[metrics["key"].str.contains(r"cost-0\.15\|\|\|cost$")]
     assert len(matched) == 3 and matched["value"].between(0.145, 0.155).all()
     summed = set(tables["summary"]["key"].str.split("|").str[2])

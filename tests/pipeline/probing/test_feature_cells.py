@@ -60,8 +60,8 @@ def test_whitening_is_that_of_scikit_learn(n: int, d: int) -> None:
         expected = centred @ np.linalg.inv(covariance) @ centred.T
         np.testing.assert_allclose(white[:, head] @ white[:, head].T, expected, rtol=2e-3, atol=2e-3)
         if n >= MANY * d:
-            own = rest[:, head].T.astype(np.float64) @ rest[:, head] / (n - 3)
-            assert own == pytest.approx(np.eye(d), abs=1e-3)
+            whitened = rest[:, head].T.astype(np.float64) @ rest[:, head] / (n - 3)
+            assert whitened == pytest.approx(np.eye(d), abs=1e-3)
 
 
 def test_a_head_that_never_varies_stays_zero() -> None:
@@ -116,9 +116,9 @@ def test_clusters_trade_places_only_with_their_own_kind() -> None:
     for kind in world.clusters.kinds:
         assert times[kind[:, 0]].sum() == len(kind)
         assert (times[kind] == times[kind][:, :1]).all()
-    drawn = signs(world.clusters, 50, rng)
-    assert set(np.unique(drawn)) == {-1.0, 1.0} and abs(drawn.mean()) < 0.1
-    assert (drawn[:, world.clusters.pairs[:, 0]] == drawn[:, world.clusters.pairs[:, 1]]).all()
+    draws = signs(world.clusters, 50, rng)
+    assert set(np.unique(draws)) == {-1.0, 1.0} and abs(draws.mean()) < 0.1
+    assert (draws[:, world.clusters.pairs[:, 0]] == draws[:, world.clusters.pairs[:, 1]]).all()
     assert world.clusters.count == len(np.unique(world.clusters.of))
 
 
@@ -126,9 +126,15 @@ class Plain:
     """The products of one head by loops over statements, as the docstrings define them."""
 
     def __init__(
-        self, white: Floats, rest: Floats, toxic: NDArray[np.bool_], feature: Variable, of: NDArray[np.int64]
+        self,
+        white: Floats,
+        rest: Floats,
+        toxic: NDArray[np.bool_],
+        *,
+        feature: Variable,
+        of: NDArray[np.int64],
     ):
-        self.x, self.rest, self.of, self.one = white, rest, of, feature
+        self.x, self.rest, self.of, self.variable = white, rest, of, feature
         self.cells = cell_codes(feature, toxic)
         self.codes = [code for _, code in feature.features]
         self.residual = np.zeros_like(white)
@@ -139,7 +145,7 @@ class Plain:
                 self.residual[i] = away * np.sqrt(count / (count - 1))
 
     def weights(self, times: Floats) -> Floats:
-        size = 2 * len(self.one.values)
+        size = 2 * len(self.variable.values)
         counts = np.array([times[self.cells == cell].sum() for cell in range(size)]).reshape(2, -1)
         contrasts = [toxicity_contrast(counts), *(feature_contrast(counts, code) for code in self.codes)]
         return np.stack([np.where(self.cells < 0, 0, contrast.ravel()[self.cells]) for contrast in contrasts])
@@ -147,8 +153,8 @@ class Plain:
     def without_noise(self, times: Floats | None = None) -> Floats:
         """aa, ab..., bb... less the products of residuals of the same cluster."""
         plain = self.weights(np.ones(len(self.x)))
-        drawn = np.ones(len(self.x)) if times is None else times
-        effects = (self.weights(drawn) * drawn) @ self.x
+        weights = np.ones(len(self.x)) if times is None else times
+        effects = (self.weights(weights) * weights) @ self.x
         observed = plain @ self.x
         features = range(1, len(plain))
         rows = [(0, 0), *((0, f) for f in features), *((f, f) for f in features)]
@@ -157,31 +163,38 @@ class Plain:
             noise = 0.0
             for i in range(len(self.x)):
                 for j in np.flatnonzero(self.of == self.of[i]):
-                    noise += drawn[i] ** 2 * plain[a, i] * plain[b, j] * (self.residual[i] @ self.residual[j])
+                    noise += (
+                        weights[i] ** 2 * plain[a, i] * plain[b, j] * (self.residual[i] @ self.residual[j])
+                    )
             turn = self.metric(observed[a], observed[b])
-            values.append(effects[a] @ effects[b] - noise + ((drawn - 1) * turn).sum())
+            values.append(effects[a] @ effects[b] - noise + ((weights - 1) * turn).sum())
         return np.array(values)
 
     def metric(self, a: Floats, b: Floats) -> Floats:
         """Part of each statement in the error of a product by the estimated covariance, to first order."""
-        both = np.array([(residual @ a) * (residual @ b) for residual in self.rest])
-        return np.asarray((both.mean() - both) / len(both))
+        products = np.array([(residual @ a) * (residual @ b) for residual in self.rest])
+        return np.asarray((products.mean() - products) / len(products))
 
     def null(self, source: NDArray[np.int64], signed: Floats) -> Floats:
         plain = self.weights(np.ones(len(self.x)))
         toxicity, *others = plain @ self.x
         moved = plain[1:] @ self.x[source]
-        own = (signed * plain[0]) @ self.residual
+        moved_toxicity = (signed * plain[0]) @ self.residual
         turned = [(signed * self.metric(toxicity, b)).sum() for b in others]
-        return np.array([toxicity @ m + own @ b + t for m, b, t in zip(moved, others, turned, strict=True)])
+        return np.array(
+            [toxicity @ m + moved_toxicity @ b + t for m, b, t in zip(moved, others, turned, strict=True)]
+        )
 
 
 def by_loop(
-    world: World, white: Floats, rest: Floats, draws: int, seed: int
+    world: World, white: Floats, rest: Floats, *, draws: int, seed: int
 ) -> tuple[list[Floats], list[Floats]]:
     """Products [1 + draws, rows] and null [draws, features] of one head, with the same random numbers."""
     rng = np.random.default_rng(seed)
-    parts = [Plain(white, rest, world.toxic, variable, world.clusters.of) for variable in world.variables]
+    parts = [
+        Plain(white, rest, world.toxic, feature=variable, of=world.clusters.of)
+        for variable in world.variables
+    ]
     signed = [signs(world.clusters, draws, rng).astype(float) for _ in parts]
     sources = [permuted(world.clusters, rng) for _ in range(draws)]
     times = [resampled(world.clusters, rng) for _ in range(draws)]
@@ -189,8 +202,8 @@ def by_loop(
         np.stack([part.without_noise(), *(part.without_noise(draw) for draw in times)]) for part in parts
     ]
     null = [
-        np.stack([part.null(source, row) for source, row in zip(sources, own, strict=True)])
-        for part, own in zip(parts, signed, strict=True)
+        np.stack([part.null(source, row) for source, row in zip(sources, part_signs, strict=True)])
+        for part, part_signs in zip(parts, signed, strict=True)
     ]
     return expected, null
 
@@ -201,7 +214,7 @@ def test_products_and_their_null_equal_loops_over_statements() -> None:
     result = products(whitened, world.toxic, world.variables, world.clusters, draws, seed=3)
     for head in range(2):
         expected, null = by_loop(
-            world, whitened[0][:, head].astype(float), whitened[1][:, head].astype(float), draws, seed=3
+            world, whitened[0][:, head].astype(float), whitened[1][:, head].astype(float), draws=draws, seed=3
         )
         at = 0
         for rows, nulls in zip(expected, null, strict=True):
@@ -273,8 +286,8 @@ def test_a_variable_and_its_clusters_do_not_care_for_order() -> None:
         find_clusters(world.clusters.of[order].tolist(), world.toxic[order]),
     )
     thresholds = []
-    for each, variables in ((world, world.variables[:1]), (moved, moved.variables)):
-        whitened = whiten(each.activations, each.toxic, variables)
-        thresholds.append(products(whitened, each.toxic, variables, each.clusters, 1, 0).product[0])
+    for planted, variables in ((world, world.variables[:1]), (moved, moved.variables)):
+        whitened = whiten(planted.activations, planted.toxic, variables)
+        thresholds.append(products(whitened, planted.toxic, variables, planted.clusters, 1, 0).product[0])
     assert thresholds[0] == pytest.approx(thresholds[1], rel=1e-3, abs=1e-4)
     assert isinstance(moved.clusters, Clusters) and moved.clusters.count == world.clusters.count

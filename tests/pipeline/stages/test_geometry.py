@@ -191,10 +191,10 @@ def test_cut_at_any_place_and_run_again_gives_the_same_rows(study: StudyContext,
     cut = Reporter(lambda done, total, unit, message: None, stop)
     with pytest.raises(Stopped):
         measure_geometry(context, subject(context, 2), cut)
-    there = {name: len(entries) for name, entries in everything(context).items()}
+    counts = {name: len(entries) for name, entries in everything(context).items()}
     # Written in one go: all of a checkpoint's rows, or none.
     complete = {name: len(entries) for name, entries in before.items()}
-    assert there == complete or all(there[name] < complete[name] for name in complete)
+    assert counts == complete or all(counts[name] < complete[name] for name in complete)
     measure_geometry(context, subject(context, 2), silent())
     assert everything(context) == before
 

@@ -108,15 +108,15 @@ def test_a_crossing_is_found_where_it_was_planted() -> None:
 def test_intervals_of_crossings_hold_the_truth_at_their_stated_rate() -> None:
     """Curves that truly cross at step 6, 200 times: 95 % intervals hold it in 90 to 99.5 % of them."""
     steps, rng = (0, 2, 4, 8, 16), np.random.default_rng(0)
-    held = 0
+    covered = 0
     for repeat in range(200):
         base = rng.normal(0.4, 0.2, 64)
         curve = np.interp(steps, (0, 4, 8, 16), (0.1, 0.3, 0.5, 0.7))
         rows = curve[:, None] + (base - 0.4) + rng.normal(0, 0.1, (2, len(steps), 64))
         estimate = crossing(steps, rows, base, draws=200, seed=repeat)
         assert estimate.value is not None and estimate.low is not None
-        held += estimate.low <= 6 <= (float("inf") if estimate.high is None else estimate.high)
-    assert 180 <= held <= 199
+        covered += estimate.low <= 6 <= (float("inf") if estimate.high is None else estimate.high)
+    assert 180 <= covered <= 199
 
 
 def test_what_is_never_reached_is_censored() -> None:
@@ -191,9 +191,9 @@ def test_sections_are_checked_and_off_by_default() -> None:
     config = parse_study({"name": "x", "capability": {"tasks": ["blimp"]}})
     with pytest.raises(SourceError, match=r"capability\.blimp must name a file"):
         source_revisions(config)
-    gone = {"attacks": ["suffix"], "suffix": {"file": "none.parquet"}}
+    missing_file = {"attacks": ["suffix"], "suffix": {"file": "none.parquet"}}
     with pytest.raises(SourceError, match=r"no file 'none\.parquet'"):
-        source_revisions(parse_study({"name": "x", "hardness": gone}))
+        source_revisions(parse_study({"name": "x", "hardness": missing_file}))
 
 
 def test_stages_follow_the_arms_asked_for() -> None:
@@ -203,7 +203,7 @@ def test_stages_follow_the_arms_asked_for() -> None:
          "capability": {"tasks": ["minimal_pairs"]}}
     )  # fmt: skip
 
-    def of(kind: str, share: float, seed: int, study: Any = config) -> dict[str, str]:
+    def of(kind: str, share: float, seed: int, *, study: Any = config) -> dict[str, str]:
         context = StudyContext(study, 0, Path(), create_engine("sqlite://"))
         arm = ArmPlan("a", kind, share, seed)
         subject = Subject("a", arm, context.inputs.train(arm))
@@ -214,7 +214,7 @@ def test_stages_follow_the_arms_asked_for() -> None:
         assert not {"attack", "relearn"} & set(of(*other)) and "capability" in of(*other)
     changed = config.model_dump(mode="json")
     changed["hardness"]["relearn"]["stops"] = [1, 2]
-    before, after = of("toxic", 0.1, 0), of("toxic", 0.1, 0, parse_study(changed))
+    before, after = of("toxic", 0.1, 0), of("toxic", 0.1, 0, study=parse_study(changed))
     assert before["attack"] == after["attack"] and before["relearn"] != after["relearn"]
     assert config.hardness.wants_condition("iti/mass_mean/cost-0.06")
     assert not config.hardness.wants_condition("iti/mass_mean/fixed-2")
@@ -320,10 +320,10 @@ def test_a_harness_task_of_ones_own_agrees_in_every_condition(finished: tuple[Pa
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
     scores = table(finished[1], SCORES)
     pairs = scores[(scores["task"] == "minimal_pairs") & (scores["part"] == "")]
-    theirs = scores[(scores["task"] == "local_items") & (scores["measure"] == "acc")]
-    both = theirs.merge(pairs, on=["checkpoint", "condition"])
-    assert len(both) == 4 and set(both["condition"]) == {"none", "iti/mass_mean/cost-0.06"}
-    assert (both["n_x"] == 30).all() and np.allclose(both["value_x"], both["value_y"])
+    harness_rows = scores[(scores["task"] == "local_items") & (scores["measure"] == "acc")]
+    matched = harness_rows.merge(pairs, on=["checkpoint", "condition"])
+    assert len(matched) == 4 and set(matched["condition"]) == {"none", "iti/mass_mean/cost-0.06"}
+    assert (matched["n_x"] == 30).all() and np.allclose(matched["value_x"], matched["value_y"])
 
 
 @pytest.mark.slow

@@ -95,8 +95,8 @@ def test_the_interaction_is_that_of_an_analysis_of_variance() -> None:
     rng = np.random.default_rng(7)
     rows = rng.normal(0, 1, (3, 1)) + rng.normal(0, 2, 12) + rng.normal(0, 1, (3, 12))
     table = pd.DataFrame(rows).reset_index().melt(id_vars="index", var_name="prompt", value_name="score")
-    theirs = anova_lm(ols("score ~ C(index) + C(prompt)", table).fit())
-    assert interaction(rows) == pytest.approx(theirs.loc["Residual", "mean_sq"])
+    anova = anova_lm(ols("score ~ C(index) + C(prompt)", table).fit())
+    assert interaction(rows) == pytest.approx(anova.loc["Residual", "mean_sq"])
 
 
 def test_seeds_and_prompts_are_joined_as_two_random_effects() -> None:
@@ -143,7 +143,7 @@ def test_holm_keeps_the_rate_of_any_false_finding() -> None:
 
 
 def simulated(
-    rng: np.random.Generator, effect: float, seeds: int = 3, prompts: int = 40, arms: int = 5
+    rng: np.random.Generator, effect: float, seeds: int = 3, *, prompts: int = 40, arms: int = 5
 ) -> Contrast:
     """Arm against arm, seeds and prompts both varying, the spread pooled over five arms."""
     shared = rng.normal(0, 1, prompts)
@@ -160,7 +160,7 @@ def simulated(
     return difference
 
 
-def rate(verdict: str, make: object, effect: float, trials: int = 500) -> float:
+def rate(verdict: str, make: object, effect: float, *, trials: int = 500) -> float:
     rng = np.random.default_rng([int(100 * abs(effect)), int(effect < 0)])
     hits = 0
     for _ in range(trials):
@@ -217,19 +217,19 @@ def test_a_hormetic_curve_is_found_about_as_well_as_by_scipy() -> None:
     lost, places = [], []
     for _ in range(25):
         e, b = rng.uniform(0.08, 0.2), rng.uniform(1.7, 4.0)
-        values = brain_cousens(shares, 20.0, 15.0, 260.0, e, b) + rng.normal(0, noise, 9)
+        values = brain_cousens(shares, 20.0, 15.0, f=260.0, e=e, b=b) + rng.normal(0, noise, 9)
         family = HormeticFamily(shares, np.ones(9))
         fit = family.fit(values[None])
         if not np.isfinite(fit.sse[0]):
             continue
-        theirs, _ = optimize.curve_fit(
+        scipy_coefficients, _ = optimize.curve_fit(
             brain_cousens, shares, values, p0=[*fit.coefficients[0], fit.e[0], fit.b[0]],
             bounds=([-np.inf] * 3 + [0.02, 1.0], [np.inf] * 3 + [1.0, 8.0]), max_nfev=20_000,
         )  # fmt: skip
-        best = float(((values - brain_cousens(shares, *theirs)) ** 2).sum())
+        best = float(((values - brain_cousens(shares, *scipy_coefficients)) ** 2).sum())
         assert fit.sse[0] >= best - 1e-6
         lost.append((float(fit.sse[0]) - best) / noise**2)
-        optimum = fine[brain_cousens(fine, *theirs).argmin()]
+        optimum = fine[brain_cousens(fine, *scipy_coefficients).argmin()]
         places.append(abs(float(lowest_share(fit, shares)[0]) - optimum))
     # The grid costs less than a parameter's worth of fit, and moves the optimum by less than a percent.
     assert len(lost) >= 20 and np.median(lost) < 1
@@ -283,10 +283,10 @@ def test_the_variance_of_an_arm_is_that_of_an_analysis_of_variance() -> None:
         for arm, grid in enumerate(grids)
         for seed in range(3)
     ]
-    theirs = anova_lm(ols("score ~ C(arm)", pd.DataFrame(rows)).fit())
-    expected = theirs.loc["Residual", "mean_sq"] / 3
+    anova = anova_lm(ols("score ~ C(arm)", pd.DataFrame(rows)).fit())
+    expected = anova.loc["Residual", "mean_sq"] / 3
     assert arms.variances == pytest.approx(np.full(4, expected), rel=0.02)
-    assert arms.df == pytest.approx(theirs.loc["Residual", "df"], rel=0.1)
+    assert arms.df == pytest.approx(anova.loc["Residual", "df"], rel=0.1)
 
 
 def test_the_optimums_interval_covers_at_its_rate() -> None:

@@ -32,7 +32,7 @@ def dip(depth: float) -> Callable[[Floats], Floats]:
 
 
 def fits(
-    truth: Callable[[Floats], Floats], shares: Floats, seeds: int, trials: int, start: int
+    truth: Callable[[Floats], Floats], shares: Floats, seeds: int, *, trials: int, start: int
 ) -> list[DoseResponse]:
     rng = np.random.default_rng(start)
     fitted = []
@@ -49,7 +49,7 @@ def fits(
 @pytest.mark.parametrize("truth", MONOTONE)
 @pytest.mark.parametrize(("shares", "seeds"), [(FOUR, 2), (SIX, 3)], ids=["4 shares", "6 shares"])
 def test_no_dip_is_found_where_none_is_planted(truth: str, shares: Floats, seeds: int) -> None:
-    fitted = fits(MONOTONE[truth], shares, seeds, 80, start=len(shares))
+    fitted = fits(MONOTONE[truth], shares, seeds, trials=80, start=len(shares))
     # Nominal 5 %: 12.3 % of 80 is three standard errors above.
     assert np.mean([fit.supported for fit in fitted]) <= 0.12
     assert all(fit.optimum is None for fit in fitted if not fit.supported)
@@ -59,7 +59,7 @@ def test_no_dip_is_found_where_none_is_planted(truth: str, shares: Floats, seeds
     ("shares", "seeds", "depth", "rate"), [(SIX, 2, 10, 0.8), (FOUR, 2, 10, 0.7), (SIX, 5, 6, 0.85)]
 )
 def test_a_planted_dip_is_found_and_its_place(shares: Floats, seeds: int, depth: float, rate: float) -> None:
-    fitted = fits(dip(depth), shares, seeds, 60, start=1)
+    fitted = fits(dip(depth), shares, seeds, trials=60, start=1)
     hits = [fit for fit in fitted if fit.supported]
     assert len(hits) / 60 >= rate
     places = np.array([fit.optimum for fit in hits])
@@ -83,10 +83,10 @@ def test_prompts_shared_by_all_arms_do_not_hide_a_dip() -> None:
 def test_isotonic_fits_are_sklearns() -> None:
     rng = np.random.default_rng(3)
     values, weights = rng.normal(size=(60, 6)), rng.random(6) + 0.5
-    theirs = [
+    sklearn_fits = [
         IsotonicRegression().fit(range(6), row, sample_weight=weights).predict(range(6)) for row in values
     ]
-    np.testing.assert_allclose(isotonic(values, weights), theirs, atol=1e-12)
+    np.testing.assert_allclose(isotonic(values, weights), sklearn_fits, atol=1e-12)
 
 
 def test_a_curve_without_noise_is_given_back() -> None:
