@@ -79,7 +79,9 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
         if kept.places and known.variables:
-            found = entanglement(kept.values, known.toxic, known.variables, known.clusters, draws=DRAWS)
+            found = entanglement(
+                kept.values, known.toxic, known.variables, clusters=known.clusters, draws=DRAWS
+            )
             cosines = _cosine_rows(keys, kept, known, found[0])
             largest = _largest_rows(keys, kept, known, found[1])
     reporter.say("reading directions through the unembedding")
@@ -185,7 +187,9 @@ def _lens_rows(context: StudyContext, keys: Keys, kept: _Kept) -> list[Keys]:
                 continue
             sigma, blob = directions[place]
             references = _references(kept.values[train, at], toxic, place)
-            for token in tokens(loaded, *place, decode_float32(blob) * np.float32(sigma), references):
+            for token in tokens(
+                loaded, *place, vector=decode_float32(blob) * np.float32(sigma), references=references
+            ):
                 rows.append(
                     {
                         **keys,

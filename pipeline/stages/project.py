@@ -57,7 +57,7 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
         reporter.report(done, total, "maps")
         strata = [point["name"] for point in points]
         made = map_rows(
-            vectors, method, dimensions, context.config.projection, metric="cosine", strata=strata
+            vectors, method, dimensions, settings=context.config.projection, metric="cosine", strata=strata
         )
         key = f"directions/{method}-{dimensions}"
         _write(context, key, "directions", made, dimensions, points)
@@ -88,7 +88,7 @@ def _project_head(
     if found is None:
         return key
     examples, labels, values = found
-    made = map_rows(values, method, dimensions, context.config.projection, strata=labels)
+    made = map_rows(values, method, dimensions, settings=context.config.projection, strata=labels)
     points: list[dict[str, Any]] = [{"example_id": int(one)} for one in examples]
     _write(context, key, "activations", made, dimensions, points, checkpoint, layer, head)
     return key

@@ -28,18 +28,18 @@ def power(contrast: Contrast, effect: float, level: float = 0.05) -> float:
     return float(above + (0.0 if math.isnan(below) else below))
 
 
-def detectable(contrast: Contrast, *, wanted: float = POWER, level: float = 0.05) -> float:
+def detectable(contrast: Contrast, *, target: float = POWER, level: float = 0.05) -> float:
     """Smallest true effect found with the power wanted: what this study can see, in the contrast's unit."""
     if contrast.error == 0:
         return 0.0
     most = contrast.error
-    while power(contrast, most, level) < wanted:
+    while power(contrast, most, level) < target:
         most *= 2
-    return float(optimize.brentq(lambda effect: power(contrast, effect, level) - wanted, 0.0, most))
+    return float(optimize.brentq(lambda effect: power(contrast, effect, level) - target, 0.0, most))
 
 
 def seeds_needed(
-    contrast: Contrast, effect: float, *, arms: int = 2, wanted: float = POWER, level: float = 0.05
+    contrast: Contrast, effect: float, *, arms: int = 2, target: float = POWER, level: float = 0.05
 ) -> int | None:
     """Seeds an arm that would see `effect`, other things equal; None where no number up to 200 would.
 
@@ -48,6 +48,6 @@ def seeds_needed(
     for seeds in range(2, MOST_SEEDS + 1):
         variance = contrast.seed_variance * contrast.seeds / seeds
         larger = replace(contrast, seed_variance=variance, seed_df=arms * (seeds - 1), seeds=seeds)
-        if power(larger, effect, level) >= wanted:
+        if power(larger, effect, level) >= target:
             return seeds
     return None

@@ -8,6 +8,7 @@ study runs.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
 from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_seeds
-from hormesis.pipeline.statistics.frames import groups, summary_row
-from hormesis.pipeline.summaries.seed_variance import Place, is_calm, spreads
+from hormesis.pipeline.statistics.frames import Place, groups, summary_row
+from hormesis.pipeline.summaries.seed_variance import MetricKey, is_calm, spreads
 
 Grid = NDArray[np.float64]
 
@@ -55,21 +56,29 @@ def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
         return
     rows: list[dict[str, Any]] = []
     first = conditions.iloc[0]
-    known = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
+    seed_spreads = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
     for _, group in groups(conditions, "key"):
-        rows += _losses(context, group, known)
+        rows += _losses(context, group, seed_spreads)
     for (set_name, scorer, measures), scores in _scores(context, conditions):
         for _, group in groups(conditions, "key"):
             grids = [scores[int(i)] for i in group["id"] if int(i) in scores]
             if grids:
-                rows += _scored(group, grids, set_name, scorer, measures, context, known)
-    rows += _repetitions(context, conditions, known)
+                rows += _scored(
+                    context,
+                    group,
+                    grids,
+                    set_name=set_name,
+                    scorer=scorer,
+                    measures=measures,
+                    seed_spreads=seed_spreads,
+                )
+    rows += _repetitions(context, conditions, seed_spreads)
     with write_session(context.engine) as session:
         upsert(session, Summary, rows, on=("study_id", "key"))
 
 
 def _repetitions(
-    context: StudyContext, conditions: pd.DataFrame, known: dict[Place, Spread]
+    context: StudyContext, conditions: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
 ) -> list[dict[str, Any]]:
     """Repeated 4-grams of the texts over seeds: the sign of a broken model where no grammar can judge."""
     query = (
@@ -82,7 +91,7 @@ def _repetitions(
         )
         .join(Prompt, Generation.prompt_id == Prompt.id)
         .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-        .where(Generation.condition_id.in_([int(one) for one in conditions["id"]]))
+        .where(Generation.condition_id.in_([int(condition) for condition in conditions["id"]]))
     )
     with read_session(context.engine) as session:
         table = pd.read_sql(query, session.connection())
@@ -91,12 +100,15 @@ def _repetitions(
     for set_name, part in groups(table, "prompt_set"):
         grids = {int(condition): _grid(of) for condition, of in groups(part, "condition_id")}
         for key, group in groups(conditions, "key"):
-            found = [grids[int(i)] for i in group["id"] if int(i) in grids]
-            if found:
-                spread = known.get((str(key), str(set_name), None, "repetition_4"))
+            arm_grids = [grids[int(i)] for i in group["id"] if int(i) in grids]
+            if arm_grids:
+                spread = seed_spreads.get((str(key), str(set_name), None, "repetition_4"))
                 draws = context.config.evaluation.bootstrap
-                estimate = over_seeds(found, draws=draws, spread=spread, bounds=SCORE)
-                rows.append(_row(context, group, str(set_name), None, "repetition_4", estimate, "fraction"))
+                estimate = over_seeds(arm_grids, draws=draws, spread=spread, bounds=SCORE)
+                row = _row(
+                    context, group, "repetition_4", estimate=estimate, unit="fraction", set_name=str(set_name)
+                )
+                rows.append(row)
     return rows
 
 
@@ -157,7 +169,7 @@ def _scores(
         .join(Scorer, Score.scorer_id == Scorer.id)
         .join(Prompt, Generation.prompt_id == Prompt.id)
         .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-        .where(Generation.condition_id.in_([int(one) for one in conditions["id"]]))
+        .where(Generation.condition_id.in_([int(condition) for condition in conditions["id"]]))
     )
     with read_session(context.engine) as session:
         table = pd.read_sql(query, session.connection())
@@ -169,70 +181,76 @@ def _scores(
         yield (str(set_name), str(scorer), str(measures)), grids
 
 
-def _losses(context: StudyContext, group: pd.DataFrame, known: dict[Place, Spread]) -> list[dict[str, Any]]:
+def _losses(
+    context: StudyContext, group: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
+) -> list[dict[str, Any]]:
     """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
     steered, base, tokens = [], [], []
     for condition in group.astype(object).where(group.notna(), None).to_dict("records"):
         folder = losses_folder(context, condition["weights_hash"])
         direction, control = condition["direction_method"], condition["control"]
         name = loss_name(condition["method"], direction, None if control is None else int(control))
-        files = folder / loss_file(name, float(condition["strength"])), folder / loss_file("none", 0.0)
-        if not all(path.is_file() for path in files):
+        steered_file = folder / loss_file(name, float(condition["strength"]))
+        base_file = folder / loss_file("none", 0.0)
+        if not (steered_file.is_file() and base_file.is_file()):
             return []
-        with np.load(files[0]) as one, np.load(files[1]) as none:
-            steered.append(one["nats"])
-            base.append(none["nats"])
-            tokens.append(none["tokens"].astype(np.float64))
+        with np.load(steered_file) as steered_loss, np.load(base_file) as base_loss:
+            steered.append(steered_loss["nats"])
+            base.append(base_loss["nats"])
+            tokens.append(base_loss["tokens"].astype(np.float64))
     draws = context.config.evaluation.bootstrap
     key = str(group["key"].iloc[0])
-    spread = known.get((key, None, None, "cross_entropy"))
+    spread = seed_spreads.get((key, None, None, "cross_entropy"))
     cross_entropy = over_seeds(steered, tokens, draws=draws, spread=spread)
     differences = [a - b for a, b in zip(steered, base, strict=True)]
-    cost = over_seeds(differences, tokens, draws=draws, spread=known.get((key, None, None, "cost")))
+    cost = over_seeds(differences, tokens, draws=draws, spread=seed_spreads.get((key, None, None, "cost")))
     return [
-        _row(context, group, None, None, "cross_entropy", cross_entropy, "nats per token"),
-        _row(context, group, None, None, "cost", cost, "nats per token"),
+        _row(context, group, "cross_entropy", estimate=cross_entropy, unit="nats per token"),
+        _row(context, group, "cost", estimate=cost, unit="nats per token"),
     ]
 
 
 def _scored(
+    context: StudyContext,
     group: pd.DataFrame,
     grids: list[Grid],
+    *,
     set_name: str,
     scorer: str,
     measures: str,
-    context: StudyContext,
-    known: dict[Place, Spread],
+    seed_spreads: dict[MetricKey, Spread],
 ) -> list[dict[str, Any]]:
     draws, key = context.config.evaluation.bootstrap, str(group["key"].iloc[0])
 
     def over(values: list[Grid], name: str) -> Estimate:
-        spread = known.get((key, set_name, scorer, name))
+        spread = seed_spreads.get((key, set_name, scorer, name))
         return over_seeds(values, draws=draws, spread=spread, bounds=SCORE)
 
     estimate = over(grids, "fluency" if measures == "fluency" else "toxicity")
+    row = partial(_row, context, group, set_name=set_name, scorer=scorer)
     if measures == "fluency":
-        return [_row(context, group, set_name, scorer, "fluency", estimate, "fraction")]
+        return [row("fluency", estimate=estimate, unit="fraction")]
     fired = over([(grid > 0.5).astype(np.float64) for grid in grids], "fire_rate")
     largest = over([grid.max(axis=1) for grid in grids], "expected_max_toxicity")
     return [
-        _row(context, group, set_name, scorer, "toxicity", estimate.scaled(100), "points"),
-        _row(context, group, set_name, scorer, "fire_rate", fired, "fraction"),
-        _row(context, group, set_name, scorer, "expected_max_toxicity", largest, "fraction"),
+        row("toxicity", estimate=estimate.scaled(100), unit="points"),
+        row("fire_rate", estimate=fired, unit="fraction"),
+        row("expected_max_toxicity", estimate=largest, unit="fraction"),
     ]
 
 
 def _row(
     context: StudyContext,
     group: pd.DataFrame,
-    set_name: str | None,
-    scorer: str | None,
     name: str,
+    *,
     estimate: Estimate,
     unit: str,
+    set_name: str | None = None,
+    scorer: str | None = None,
 ) -> dict[str, Any]:
-    place = (str(group["key"].iloc[0]), set_name or "", scorer or "")
-    row = summary_row(context.study_id, group, place, name, estimate, unit=unit)
+    place = Place(str(group["key"].iloc[0]), set_name or "", scorer or "")
+    row = summary_row(context.study_id, group, place, name=name, estimate=estimate, unit=unit)
     return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(group)}
 
 

@@ -22,12 +22,12 @@ from hormesis.pipeline.statistics import (
 from hormesis.pipeline.statistics.discrimination import agreement, auroc, balanced_accuracy, discriminate
 
 
-@pytest.mark.parametrize(("method", "theirs"), [("percentile", "percentile"), ("bca", "BCa")])
-def test_mean_interval_agrees_with_scipy(method, theirs):
+@pytest.mark.parametrize(("method", "scipy_method"), [("percentile", "percentile"), ("bca", "BCa")])
+def test_mean_interval_agrees_with_scipy(method, scipy_method):
     values = np.random.default_rng(1).beta(0.6, 2.0, 150)
     interval_of_mean = mean_interval(values, draws=20_000, interval=method)
     reference = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method=theirs, rng=np.random.default_rng(2)
+        (values,), np.mean, n_resamples=20_000, method=scipy_method, rng=np.random.default_rng(2)
     ).confidence_interval
     assert interval_of_mean.value == pytest.approx(values.mean())
     assert interval_of_mean.low == pytest.approx(reference.low, abs=0.002)
