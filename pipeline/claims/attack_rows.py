@@ -12,7 +12,7 @@ from hormesis.pipeline.claims.compare import changes, toxic_only
 from hormesis.pipeline.claims.rows import Arms, StudyRows
 
 
-def _attacks(rows: StudyRows, kind: str, condition: str, table: type[Any], *columns: Any) -> Query:
+def _attacks(rows: StudyRows, kind: str, condition: str, *columns: Any, table: type[Any]) -> Query:
     """Columns of `table`, the outcomes or trials of this kind of attack on a condition, by checkpoint."""
     return (
         select(Attack.checkpoint_id.label("checkpoint"), *columns)
@@ -23,10 +23,10 @@ def _attacks(rows: StudyRows, kind: str, condition: str, table: type[Any], *colu
     )
 
 
-def trials(rows: StudyRows, kind: str, condition: str, setting: str = "gcg") -> Arms:
+def trials(rows: StudyRows, kind: str, condition: str, *, setting: str = "gcg") -> Arms:
     """Successes of an attack, 0 or 1: arm to [seeds, goals]."""
     columns = (AttackTrial.goal, AttackTrial.success.label("value"))
-    query = _attacks(rows, kind, condition, AttackTrial, *columns).where(Attack.setting == setting)
+    query = _attacks(rows, kind, condition, *columns, table=AttackTrial).where(Attack.setting == setting)
     successes = rows.frame(query)
     return rows.by_arm(successes.assign(value=successes["value"].astype(float)), prompt="goal")
 
@@ -40,7 +40,7 @@ def attacked(rows: StudyRows, kind: str) -> list[str]:
         .where(Checkpoint.study_id == rows.study_id, Attack.kind == kind)
         .distinct()
     )
-    return sorted(str(one) for one in rows.frame(query)["key"])
+    return sorted(str(key) for key in rows.frame(query)["key"])
 
 
 def strongest(rows: StudyRows, kind: str) -> str | None:
@@ -48,16 +48,16 @@ def strongest(rows: StudyRows, kind: str) -> str | None:
 
     The largest matched cost; where none was attacked, the largest fixed strength.
     """
-    mine = rows.conditions
-    mine = mine[
-        mine["key"].isin(attacked(rows, kind))
-        & (mine["method"] == "iti")
-        & (mine["direction"] == rows.direction)
+    conditions = rows.conditions
+    conditions = conditions[
+        conditions["key"].isin(attacked(rows, kind))
+        & (conditions["method"] == "iti")
+        & (conditions["direction"] == rows.direction)
     ]
     for column in ("matched_cost", "strength"):
-        known = mine.dropna(subset=[column])
-        if len(known):
-            return str(known.sort_values([column, "key"])["key"].iloc[-1])
+        candidates = conditions.dropna(subset=[column])
+        if len(candidates):
+            return str(candidates.sort_values([column, "key"])["key"].iloc[-1])
     return None
 
 
@@ -65,8 +65,8 @@ def outcome(
     rows: StudyRows,
     kind: str,
     name: str,
-    condition: str,
     *,
+    condition: str,
     setting: str | None = None,
     censored_at_budget: bool = False,
 ) -> tuple[Arms, int]:
@@ -75,20 +75,22 @@ def outcome(
     `censored_at_budget`: a value beyond the budget counts as the budget, which makes differences smaller.
     """
     columns = (AttackOutcome.value, AttackOutcome.n, Attack.budget)
-    query = _attacks(rows, kind, condition, AttackOutcome, *columns).where(AttackOutcome.name == name)
+    query = _attacks(rows, kind, condition, *columns, table=AttackOutcome).where(AttackOutcome.name == name)
     if setting is not None:
         query = query.where(Attack.setting == setting)
-    found = rows.frame(query)
-    value = found["value"].astype(float)
-    found = found.assign(value=value.fillna(found["budget"].astype(float)) if censored_at_budget else value)
-    found = found.dropna(subset=["value"])
-    return rows.by_arm(found), int(found["n"].max()) if len(found) else 0
+    outcomes = rows.frame(query)
+    value = outcomes["value"].astype(float)
+    outcomes = outcomes.assign(
+        value=value.fillna(outcomes["budget"].astype(float)) if censored_at_budget else value
+    )
+    outcomes = outcomes.dropna(subset=["value"])
+    return rows.by_arm(outcomes), int(outcomes["n"].max()) if len(outcomes) else 0
 
 
 def steered_change(
-    rows: StudyRows, kind: str, name: str, condition: str, setting: str | None = None
+    rows: StudyRows, kind: str, name: str, *, condition: str, setting: str | None = None
 ) -> tuple[Arms, int]:
     """A number of an attack under a condition less the same without steering: toxic arm to [seeds]; its n."""
-    steered, n = outcome(rows, kind, name, condition, setting=setting)
-    plain, _ = outcome(rows, kind, name, "none", setting=setting)
+    steered, n = outcome(rows, kind, name, condition=condition, setting=setting)
+    plain, _ = outcome(rows, kind, name, condition="none", setting=setting)
     return toxic_only(changes(steered, plain)), n

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,11 +21,11 @@ def percent(share: float) -> str:
 
 def against(arms: Arms, first: ArmKey, second: ArmKey) -> Contrast | Missing:
     """`first - second`, the spread of seeds pooled over all arms."""
-    for key in (first, second):
-        if key not in arms:
-            return Missing(f"needs the arm of {percent(key[1])} ({key[0]})")
-    found = contrast([arms[first], arms[second]], [1, -1], pool=list(arms.values()))
-    return Missing(TWO_SEEDS) if found is None else found
+    for kind, share in (first, second):
+        if (kind, share) not in arms:
+            return Missing(f"needs the arm of {percent(share)} ({kind})")
+    difference = contrast([arms[first], arms[second]], [1, -1], pool=list(arms.values()))
+    return Missing(TWO_SEEDS) if difference is None else difference
 
 
 def largest_against_none(arms: Arms) -> tuple[Contrast | Missing, str]:
@@ -57,40 +58,49 @@ def mean_of(arms: Mapping[ArmKey, np.ndarray], pool: Arms) -> Contrast | Missing
     if not arms:
         return Missing("needs both conditions in one arm")
     weight = 1 / len(arms)
-    found = contrast(list(arms.values()), [weight] * len(arms), pool=list(pool.values()))
-    return Missing(TWO_SEEDS) if found is None else found
+    mean = contrast(list(arms.values()), [weight] * len(arms), pool=list(pool.values()))
+    return Missing(TWO_SEEDS) if mean is None else mean
 
 
 def toxic_only(arms: Arms) -> Arms:
     """The arms with toxic text, and the clean one of the same series."""
-    return {key: grid for key, grid in arms.items() if key[0] == TOXIC}
+    return {(kind, share): grid for (kind, share), grid in arms.items() if kind == TOXIC}
 
 
-def matched_key(rows: StudyRows) -> tuple[str, float] | None:
-    """Key of steering at the middle matched cost, and that cost; None without one."""
-    mine = rows.conditions
-    mine = mine[(mine["method"] == "iti") & (mine["direction"] == rows.direction)]
-    costs = sorted({float(cost) for cost in mine["matched_cost"].dropna()})
+class Steering(NamedTuple):
+    """A condition of ITI by its key, and its matched cost (nats) or fixed strength."""
+
+    key: str
+    size: float
+
+
+def matched_key(rows: StudyRows) -> Steering | None:
+    """Steering at the middle matched cost; None without one."""
+    conditions = rows.conditions
+    conditions = conditions[(conditions["method"] == "iti") & (conditions["direction"] == rows.direction)]
+    costs = sorted({float(cost) for cost in conditions["matched_cost"].dropna()})
     if not costs:
         return None
     cost = costs[len(costs) // 2]
-    return str(mine[mine["matched_cost"] == cost]["key"].iloc[0]), cost
+    return Steering(str(conditions[conditions["matched_cost"] == cost]["key"].iloc[0]), cost)
 
 
-def strongest_key(rows: StudyRows) -> tuple[str, float] | None:
-    """Key of steering at the largest fixed strength, and that strength; None without one."""
-    mine = rows.conditions
-    mine = mine[
-        (mine["method"] == "iti") & (mine["direction"] == rows.direction) & mine["matched_cost"].isna()
+def strongest_key(rows: StudyRows) -> Steering | None:
+    """Steering at the largest fixed strength; None without one."""
+    conditions = rows.conditions
+    conditions = conditions[
+        (conditions["method"] == "iti")
+        & (conditions["direction"] == rows.direction)
+        & conditions["matched_cost"].isna()
     ]
-    if mine.empty:
+    if conditions.empty:
         return None
-    last = mine.sort_values("strength").iloc[-1]
-    return str(last["key"]), float(last["strength"])
+    last = conditions.sort_values("strength").iloc[-1]
+    return Steering(str(last["key"]), float(last["strength"]))
 
 
-def costs_said(rows: StudyRows, key: str, *arms: ArmKey) -> str:
+def measured_cost(rows: StudyRows, key: str, *arms: ArmKey) -> str:
     """What a condition cost in these arms, e.g. ` (measured cost 0.060 and 0.061 nats)`."""
-    found = rows.metric("cost", key)
-    known = [f"{found[arm].mean():.3f}" for arm in arms if arm in found]
-    return f" (measured cost {' and '.join(known)} nats)" if known else ""
+    costs = rows.metric("cost", key)
+    texts = [f"{costs[arm].mean():.3f}" for arm in arms if arm in costs]
+    return f" (measured cost {' and '.join(texts)} nats)" if texts else ""

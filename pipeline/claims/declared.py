@@ -106,8 +106,8 @@ class Claim:
 
 
 def directional(
-    effect: Contrast | Missing, sign: int, least: float, unit: str, detail: str, scale: float = 1.0,
-    *, n: int | None = None, interval: str = INTERVAL,
+    effect: Contrast | Missing, sign: int, least: float, *, unit: str, detail: str, scale: float = 1.0,
+     n: int | None = None, interval: str = INTERVAL,
 ) -> Outcome:  # fmt: skip
     """A finding for a claim that an effect is positive (`sign` 1) or negative (-1); what is missing stays so.
 
@@ -119,15 +119,17 @@ def directional(
     low, high = (end * scale for end in effect.interval())
     towards = high if sign > 0 else -low
     return Finding(
-        effect.value * scale, low, high, unit, effect.n if n is None else n, effect.seeds, effect.p_value(),
-        detectable(effect) * scale, detail, claimed=sign * effect.value > 0, excluded=towards < least,
+        value=effect.value * scale, low=low, high=high, unit=unit, n=effect.n if n is None else n,
+        n_seeds=effect.seeds, p=effect.p_value(),
+        detectable=detectable(effect) * scale, detail=detail, claimed=sign * effect.value > 0,
+        excluded=towards < least,
         interval=interval,
     )  # fmt: skip
 
 
 def equivalent(
-    effect: Contrast | Missing, margin: float, unit: str, detail: str, scale: float = 1.0,
-    *, n: int | None = None,
+    effect: Contrast | Missing, margin: float, unit: str, *, detail: str, scale: float = 1.0,
+     n: int | None = None,
 ) -> Outcome:  # fmt: skip
     """A finding for a claim that an effect lies within +-margin (in the unit shown); the interval is 95 %.
 
@@ -137,19 +139,22 @@ def equivalent(
         return effect
     low, high = (end * scale for end in effect.interval())
     return Finding(
-        effect.value * scale, low, high, unit, effect.n if n is None else n, effect.seeds,
-        effect.equivalence(margin / scale), detectable(effect) * scale, detail,
+        value=effect.value * scale, low=low, high=high, unit=unit, n=effect.n if n is None else n,
+        n_seeds=effect.seeds,
+        p=effect.equivalence(margin / scale), detectable=detectable(effect) * scale, detail=detail,
         claimed=abs(effect.value * scale) < margin, excluded=low > margin or high < -margin,
     )  # fmt: skip
 
 
 def adjusted(outcomes: Sequence[Outcome]) -> list[float | None]:
     """Holm's p of each outcome of one family; None where there is no p."""
-    known = [o.p if isinstance(o, Finding) else None for o in outcomes]
+    p_values = [o.p if isinstance(o, Finding) else None for o in outcomes]
     raised = (
-        iter(holm([p for p in known if p is not None])) if any(p is not None for p in known) else iter(())
+        iter(holm([p for p in p_values if p is not None]))
+        if any(p is not None for p in p_values)
+        else iter(())
     )
-    return [None if p is None else float(next(raised)) for p in known]
+    return [None if p is None else float(next(raised)) for p in p_values]
 
 
 def decide(outcome: Outcome, p_holm: float | None) -> str:

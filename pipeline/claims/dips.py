@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from hormesis.pipeline.claims.compare import against, percent, toxic_only
 from hormesis.pipeline.claims.declared import NO_DATA, UNDECIDED, Finding, Missing, Outcome, Scope, sure
@@ -22,7 +22,14 @@ DIP_RULE = (
 )
 
 
-def fit_at(rows: StudyRows, scope: Scope, key: str) -> tuple[Arms, DoseResponse] | Missing:
+class ArmsFit(NamedTuple):
+    """Toxic arms and the dose-response curve fitted to them."""
+
+    arms: Arms
+    response: DoseResponse
+
+
+def fit_at(rows: StudyRows, scope: Scope, key: str) -> ArmsFit | Missing:
     """The toxic arms under a condition and their fit."""
     # Arms near 0 toxicity (clean forum text, slung) vary less: in the pool they would make dips of noise.
     arms = toxic_only(rows.grids(key, scope.prompt_set, scope.scorer))
@@ -32,43 +39,45 @@ def fit_at(rows: StudyRows, scope: Scope, key: str) -> tuple[Arms, DoseResponse]
     dose = dose_of(shares, [arms[TOXIC, share] for share in shares])
     if dose is None:
         return Missing("needs two seeds of an arm")
-    found = fit_dose(dose, draws=DRAWS)
-    return Missing("every arm holds the same numbers") if found is None else (arms, found)
+    response = fit_dose(dose, draws=DRAWS)
+    return Missing("every arm holds the same numbers") if response is None else ArmsFit(arms, response)
 
 
-def _sides(every: Arms) -> dict[float, tuple[Contrast, Contrast]]:
+def _sides(arms: Arms) -> dict[float, tuple[Contrast, Contrast]]:
     """Each share inside, less the clean arm and less the arm of the largest share."""
-    shares = toxic_shares(every)
-    found = {}
+    shares = toxic_shares(arms)
+    sides = {}
     for share in shares[1:-1]:
-        left, right = (against(every, (TOXIC, share), (TOXIC, end)) for end in (shares[0], shares[-1]))
+        left, right = (against(arms, (TOXIC, share), (TOXIC, end)) for end in (shares[0], shares[-1]))
         if isinstance(left, Contrast) and isinstance(right, Contrast):
-            found[share] = (left, right)
-    return found
+            sides[share] = (left, right)
+    return sides
 
 
 def dip_at(rows: StudyRows, scope: Scope, key: str) -> Outcome:
     """A finding about a dip: its depth below the nearer of both ends at the share where it is deepest."""
-    made = fit_at(rows, scope, key)
-    if isinstance(made, Missing):
-        return made
-    every, fit = made
-    sides = _sides(every)
+    fit = fit_at(rows, scope, key)
+    if isinstance(fit, Missing):
+        return fit
+    arms, response = fit
+    sides = _sides(arms)
     level = 1 - 0.05 / len(sides)
     # A dip must lie below both ends, so its depth is that below the nearer one.
-    depths = {share: max(pair, key=lambda one: one.value) for share, pair in sides.items()}
+    depths = {share: max(pair, key=lambda side: side.value) for share, pair in sides.items()}
     at = min(depths, key=lambda share: depths[share].value)
     nearer = depths[at]
     half = nearer.reach(level) * 100
     excluded = all(
-        max(one.value * 100 - one.reach(level) * 100 for one in pair) > -LEAST for pair in sides.values()
+        max(side.value * 100 - side.reach(level) * 100 for side in pair) > -LEAST for pair in sides.values()
     )
     where = "deepest" if nearer.value < 0 else "below neither end; nearest to it"
-    detail = f"{where} at {percent(at)}; evidence ratio {fit.evidence_ratio:.2g} for a dip; {_optimum(fit)}"
+    detail = f"{where} at {percent(at)}; evidence ratio {response.evidence_ratio:.2g} for a dip; "
+    detail += _optimum(response)
     return Finding(
-        nearer.value * 100, nearer.value * 100 - half, nearer.value * 100 + half, "points",
-        nearer.n, nearer.seeds, fit.p, detectable(nearer) * 100, detail,
-        claimed=fit.optimum is not None, excluded=excluded,
+        value=nearer.value * 100, low=nearer.value * 100 - half, high=nearer.value * 100 + half,
+        unit="points", n=nearer.n, n_seeds=nearer.seeds, p=response.p,
+        detectable=detectable(nearer) * 100, detail=detail,
+        claimed=response.optimum is not None, excluded=excluded,
         interval="simultaneous over the shares inside (Bonferroni), seeds and prompts, 95 %",
     )  # fmt: skip
 
@@ -81,11 +90,10 @@ def _optimum(fit: DoseResponse) -> str:
 
 def fit_row(rows: StudyRows, scope: Scope, key: str) -> dict[str, Any] | None:
     """A row of `dose_fit` for one condition, in points of toxicity; None where it has no toxic arm at all."""
-    made = fit_at(rows, scope, key)
+    fit = fit_at(rows, scope, key)
     arms = toxic_only(rows.grids(key, scope.prompt_set, scope.scorer))
     if not arms:
         return None
-    fit = None if isinstance(made, Missing) else made[1]
     seeds = min(len(grid) for grid in arms.values())
     row: dict[str, Any] = {
         "study_id": rows.study_id,
@@ -105,23 +113,27 @@ def fit_row(rows: StudyRows, scope: Scope, key: str) -> dict[str, Any] | None:
         "model": "",
         "curve": {},
         "parameters": {},
-        "detail": made.detail if isinstance(made, Missing) else "",
+        "detail": fit.detail if isinstance(fit, Missing) else "",
     }
-    if fit is None or isinstance(made, Missing):
+    if isinstance(fit, Missing):
         return row
+    response = fit.response
     outcome = dip_at(rows, scope, key)
     refuted = isinstance(outcome, Finding) and outcome.excluded
-    status = HORMETIC if fit.supported else MONOTONE if refuted else UNDECIDED
-    scaled = {name: value * (100 if name in "duf" else 1) for name, value in fit.parameters.items()}
+    status = HORMETIC if response.supported else MONOTONE if refuted else UNDECIDED
+    scaled = {name: value * (100 if name in "duf" else 1) for name, value in response.parameters.items()}
     return row | {
         "status": status,
-        "p": fit.p,
-        "evidence_ratio": sure(fit.evidence_ratio),
-        "optimum": fit.optimum,
-        "optimum_low": sure(fit.optimum_low),
-        "optimum_high": sure(fit.optimum_high),
-        "model": fit.model,
-        "curve": {"share": list(fit.curve_shares), "value": [round(100 * one, 4) for one in fit.curve]},
+        "p": response.p,
+        "evidence_ratio": sure(response.evidence_ratio),
+        "optimum": response.optimum,
+        "optimum_low": sure(response.optimum_low),
+        "optimum_high": sure(response.optimum_high),
+        "model": response.model,
+        "curve": {
+            "share": list(response.curve_shares),
+            "value": [round(100 * value, 4) for value in response.curve],
+        },
         "parameters": scaled,
-        "detail": _optimum(fit),
+        "detail": _optimum(response),
     }

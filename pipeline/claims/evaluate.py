@@ -32,10 +32,10 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
     `check` is called between claims and may raise to stop; then nothing is written.
     """
     rows = StudyRows(engine, study_id)
-    known = rows.scopes
+    table = rows.scopes
     scopes = [
-        Scope(str(one.prompt_set), str(one.scorer))
-        for one in known[known["measures"] == "toxicity"].itertuples()
+        Scope(str(row.prompt_set), str(row.scorer))
+        for row in table[table["measures"] == "toxicity"].itertuples()
     ]
     verdicts: list[Row] = []
     fits: list[Row] = []
@@ -47,7 +47,7 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
             outcomes[claim.id] = _tested(claim, rows, scope) if claim.scoped else fixed[claim.id]
         verdicts += _verdicts(study_id, scope, outcomes)
         fits += _fits(rows, scope, check) if scope.prompt_set else []
-    _store(engine, study_id, verdicts, fits)
+    _store(engine, study_id, verdicts, fits=fits)
     return verdicts
 
 
@@ -55,17 +55,17 @@ def _tested(claim: Claim, rows: StudyRows, scope: Scope) -> Outcome:
     if claim.scoped and not scope.prompt_set:
         return Missing("needs scored generations")
     try:
-        found = claim.test(rows, scope)
+        outcome = claim.test(rows, scope)
     except StatisticsError as error:
         return Missing(f"rows that cannot be compared: {error}")
-    if isinstance(found, Finding) and found.alike:
+    if isinstance(outcome, Finding) and outcome.alike:
         return replace(
-            found, p=None, detectable=None, detail=found.detail + ALIKE, claimed=False, excluded=False
+            outcome, p=None, detectable=None, detail=outcome.detail + ALIKE, claimed=False, excluded=False
         )
     # A p-value that is no number would take the whole family's correction along.
-    if isinstance(found, Finding) and found.p is not None and sure(found.p) is None:
+    if isinstance(outcome, Finding) and outcome.p is not None and sure(outcome.p) is None:
         return Missing("rows whose effect has no p-value: too few, or all alike")
-    return found
+    return outcome
 
 
 def _verdicts(study_id: int, scope: Scope, outcomes: dict[str, Outcome]) -> list[Row]:
@@ -74,18 +74,18 @@ def _verdicts(study_id: int, scope: Scope, outcomes: dict[str, Outcome]) -> list
         names = [claim.id for claim in CLAIMS if claim.family == family]
         raised |= dict(zip(names, adjusted([outcomes[name] for name in names]), strict=True))
     return [
-        _row(study_id, place, claim, scope, outcomes[claim.id], raised[claim.id])
+        _row(study_id, place, claim, scope=scope, outcome=outcomes[claim.id], p_holm=raised[claim.id])
         for place, claim in enumerate(CLAIMS)
     ]
 
 
 def _row(
-    study_id: int, place: int, claim: Claim, scope: Scope, outcome: Outcome, p_holm: float | None
+    study_id: int, place: int, claim: Claim, *, scope: Scope, outcome: Outcome, p_holm: float | None
 ) -> Row:
     paper = figure(claim.id)
-    found = asdict(outcome) if isinstance(outcome, Finding) else {}
-    numbers = {name: sure(found.get(name)) for name in NUMBERS} | {"p_holm": sure(p_holm)}
-    counts = {name: found.get(name) for name in ("n", "n_seeds")}
+    finding = asdict(outcome) if isinstance(outcome, Finding) else {}
+    numbers = {name: sure(finding.get(name)) for name in NUMBERS} | {"p_holm": sure(p_holm)}
+    counts = {name: finding.get(name) for name in ("n", "n_seeds")}
     return {
         "study_id": study_id,
         "key": f"{claim.id}|{scope.prompt_set}|{scope.scorer}",
@@ -104,27 +104,28 @@ def _row(
         "detail": outcome.detail,
         **numbers,
         **counts,
-        "unit": found.get("unit", ""),
-        "interval": found.get("interval", ""),
+        "unit": finding.get("unit", ""),
+        "interval": finding.get("interval", ""),
         "paper": paper.text,
         "paper_value": paper.value,
     }
 
 
 def _fits(rows: StudyRows, scope: Scope, check: Callable[[], None]) -> list[Row]:
-    mine = rows.conditions
-    mine = mine[
-        (mine["method"] == "none") | ((mine["method"] == "iti") & (mine["direction"] == rows.direction))
+    conditions = rows.conditions
+    conditions = conditions[
+        (conditions["method"] == "none")
+        | ((conditions["method"] == "iti") & (conditions["direction"] == rows.direction))
     ]
-    made = []
-    for key in sorted({str(one) for one in mine["key"]}):
+    fits = []
+    for key in sorted({str(key) for key in conditions["key"]}):
         check()
         row = fit_row(rows, scope, key)
-        made += [row] if row else []
-    return made
+        fits += [row] if row else []
+    return fits
 
 
-def _store(engine: Engine, study_id: int, verdicts: list[Row], fits: list[Row]) -> None:
+def _store(engine: Engine, study_id: int, verdicts: list[Row], *, fits: list[Row]) -> None:
     with read_session(engine) as session:
         query = select(*Verdict.__table__.columns).where(Verdict.study_id == study_id)
         before = {row["key"]: dict(row) for row in session.execute(query).mappings()}

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
@@ -16,7 +15,7 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.claims.compare import largest_against_none, mean_of, percent, toxic_only
 from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
-from hormesis.pipeline.probing.head_accuracy import against_clean
+from hormesis.pipeline.probing.head_accuracy import CLEAN, ArmGroup, against_clean
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
 
 LEAST_POINTS, LEAST_COSINE, LEAST_WORDS = 0.5, 0.05, 10.0
@@ -37,17 +36,19 @@ def _probe_set(rows: StudyRows) -> tuple[int | None, str]:
 def _accuracy(rows: StudyRows, name: str) -> Outcome:
     """A statistic of all heads' balanced accuracy, seeds and test statements both resampled."""
     number, position = _probe_set(rows)
-    arms, statements = ({}, []) if number is None else arm_hits(rows.engine, rows.study_id, number, position)
-    shares = toxic_shares(dict.fromkeys(arms, np.empty(0)))
+    arms, statements = (
+        ({}, []) if number is None else arm_hits(rows.engine, rows.study_id, number, position=position)
+    )
+    shares = toxic_shares(arms)
     if number is None or not shares or shares[0] != 0 or len(shares) < 2:
         return Missing("needs the arm without toxic text and one with it")
     toxic, clusters = labels_of(rows.engine, number, statements)
-    found = against_clean(arms, toxic, clusters, (TOXIC, shares[-1]), name, draws=DRAWS)
-    if found is None:
+    difference = against_clean(arms, toxic, clusters, arm=ArmGroup(TOXIC, shares[-1]), name=name, draws=DRAWS)
+    if difference is None:
         return Missing("needs two seeds of an arm")
-    heads = arms[TOXIC, 0.0][0].shape[0]
+    heads = arms[CLEAN][0].shape[0]
     detail = f"{percent(shares[-1])} less 0 %, {heads} heads, {len(toxic):,} test statements"
-    return directional(found, +1, LEAST_POINTS, "points", detail, 100, interval=BOTH)
+    return directional(difference, +1, LEAST_POINTS, unit="points", detail=detail, scale=100, interval=BOTH)
 
 
 def _words(rows: StudyRows, scope: Scope) -> Outcome:
@@ -63,18 +64,23 @@ def _words(rows: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs the words of directions (logit lens)")
     # Directions come from the train split: words that are toxic there by chance must not count.
     others = (Example.probe_set_id == number, Example.split != "train")
-    known = toxic_words(rows.frame(select(Example.text, Example.label).where(*others)))
-    tokens["value"] = tokens["token"].str.strip().str.lower().map(known)
+    labels = toxic_words(rows.frame(select(Example.text, Example.label).where(*others)))
+    tokens["value"] = tokens["token"].str.strip().str.lower().map(labels)
     shares = tokens.dropna().groupby(["checkpoint", "side"])["value"].mean().unstack()
     if not {"top", "bottom"} <= set(shares.columns):
         return Missing("needs directions whose words occur in the statements")
-    each = (shares["top"] - shares["bottom"]).dropna().rename("value").reset_index()
-    arms = {arm: values for arm, values in toxic_only(rows.by_arm(each)).items() if arm[1] > 0}
+    differences = (shares["top"] - shares["bottom"]).dropna().rename("value").reset_index()
+    arms = {
+        arm: values for arm, values in toxic_only(rows.by_arm(differences)).items() if arm != (TOXIC, 0.0)
+    }
     detail = (
-        f"mean of {len(arms)} arms with toxic text, {sum(known.values()):.0f} toxic words of {len(known):,}; "
+        f"mean of {len(arms)} arms with toxic text, {sum(labels.values()):.0f} toxic words of "
+        f"{len(labels):,}; "
         "seeds are the unit"
     )
-    return directional(mean_of(arms, arms), +1, LEAST_WORDS, "points", detail, 100, n=len(tokens.dropna()))
+    return directional(
+        mean_of(arms, arms), +1, LEAST_WORDS, unit="points", detail=detail, scale=100, n=len(tokens.dropna())
+    )
 
 
 def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
@@ -86,12 +92,12 @@ def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
     sizes = statements["label"].value_counts()
     for row in statements.itertuples():
         holds[int(str(row.label))].update(set(str(row.text).lower().split()))
-    found = {}
+    labels = {}
     for word in holds[1].keys() | holds[0].keys():
         toxic, other = (holds[side][word] / max(int(sizes.get(side, 0)), 1) for side in (1, 0))
         if holds[1][word] + holds[0][word] >= FEWEST:
-            found[word] = float(toxic >= TWICE * other)
-    return found
+            labels[word] = float(toxic >= TWICE * other)
+    return labels
 
 
 def _entangled(rows: StudyRows, scope: Scope) -> Outcome:
@@ -101,14 +107,14 @@ def _entangled(rows: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs entanglement of the selected heads")
     (effect, shares), n = largest_against_none(rows.by_arm(table)), int(table["n"].max())
     detail = f"{shares}, mean over selected heads, {n:,} statements; seeds are the unit"
-    return directional(effect, -1, LEAST_COSINE, "|cos|", detail, n=n)
+    return directional(effect, -1, LEAST_COSINE, unit="|cos|", detail=detail, n=n)
 
 
-def _accuracy_claim(name: str, statistic: str, what: str, question: str, estimand: str) -> Claim:
+def _accuracy_claim(name: str, statistic: str, title: str, *, question: str, estimand: str) -> Claim:
     return Claim(
         id=name,
         family="paper",
-        statement=f"Probes of heads are better after toxic text ({what})",
+        statement=f"Probes of heads are better after toxic text ({title})",
         question=question,
         estimand=f"{estimand}, largest share less none",
         rows="probe_hits of every head and arm: the test statements that its probe got right",
@@ -120,30 +126,34 @@ def _accuracy_claim(name: str, statistic: str, what: str, question: str, estiman
 
 CLAIMS = (
     _accuracy_claim(
-        "C3-mean", "mean", "mean", "Is toxicity represented more linearly?",
-        "Mean balanced accuracy over heads",
+        "C3-mean", "mean", "mean", question="Is toxicity represented more linearly?",
+        estimand="Mean balanced accuracy over heads",
     ),
     _accuracy_claim(
-        "C3-tail", "p90", "right tail", "Do the best heads gain?",
-        "90th percentile over heads of balanced accuracy",
+        "C3-tail", "p90", "right tail", question="Do the best heads gain?",
+        estimand="90th percentile over heads of balanced accuracy",
     ),
     Claim(
-        "C3-words", "paper", "The chosen directions raise words of toxic text",
-        "Do directions give toxic words through the unembedding?",
-        "Share of toxic words (at least twice as frequent in toxic statements as in others, outside the "
+        id="C3-words", family="paper", statement="The chosen directions raise words of toxic text",
+        question="Do directions give toxic words through the unembedding?",
+        estimand="Share of toxic words (at least twice as frequent in toxic statements as in others, outside "
+        "the "
         "split that directions are taken from) among the 12 tokens that a direction raises most, less the "
         "share among the 12 it lowers most; mean over kept heads and the arms with toxic text; tokens that "
         "are no word of 5 statements are left out",
-        "lens_token of the kept heads, example of the probe set",
-        DIRECTION.format(least=LEAST_WORDS, unit="points"), _words, scoped=False,
+        rows="lens_token of the kept heads, example of the probe set",
+        rule=DIRECTION.format(least=LEAST_WORDS, unit="points"), test=_words, scoped=False,
         later=True,
     ),
     Claim(
-        "R-entangled", "readers", "In the language model toxicity is less entangled after toxic text",
-        "Is the toy experiment's mechanism there in the language model?",
-        "Largest |cosine| of toxicity with another feature, whitened and corrected for noise, mean over "
+        id="R-entangled", family="readers",
+        statement="In the language model toxicity is less entangled after toxic text",
+        question="Is the toy experiment's mechanism there in the language model?",
+        estimand="Largest |cosine| of toxicity with another feature, whitened and corrected for noise, mean "
+        "over "
         "selected heads: largest share less none",
-        "entanglement of the selected heads", DIRECTION.format(least=LEAST_COSINE, unit="|cos|"), _entangled,
+        rows="entanglement of the selected heads", rule=DIRECTION.format(least=LEAST_COSINE, unit="|cos|"),
+        test=_entangled,
         scoped=False, later=True,
     ),
 )  # fmt: skip

@@ -27,7 +27,7 @@ SEEDS_ONLY = "seeds are the unit; the items are the same in every arm and taken 
 def _loss(rows: StudyRows, scope: Scope) -> Outcome:
     effect, shares = largest_against_none(rows.metric("cross_entropy"))
     detail = f"{shares}, clean held-out text; {SEEDS_ONLY}"
-    return equivalent(effect, NATS, "nats per token", detail, n=rows.metric_n("cross_entropy"))
+    return equivalent(effect, NATS, "nats per token", detail=detail, n=rows.metric_n("cross_entropy"))
 
 
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -39,7 +39,9 @@ def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
         else:
             return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
         effect, shares = largest_against_none(arms)
-        return equivalent(effect, POINTS, "points", f"{shares}, {items:,} items; {SEEDS_ONLY}", 100, n=items)
+        return equivalent(
+            effect, POINTS, "points", detail=f"{shares}, {items:,} items; {SEEDS_ONLY}", scale=100, n=items
+        )
 
     return test
 
@@ -49,7 +51,7 @@ def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRo
         arms, n = probe_arms(rows, statistic)
         effect, shares = largest_against_none(arms)
         detail = f"{shares}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
-        return directional(effect, +1, LEAST_POINTS, "points", detail, 100, n=n)
+        return directional(effect, +1, LEAST_POINTS, unit="points", detail=detail, scale=100, n=n)
 
     return test
 
@@ -59,8 +61,8 @@ def probe_arms(rows: StudyRows, statistic: Callable[[pd.DataFrame], float]) -> t
     probes = rows.probes
     if probes.empty:
         return {}, 0
-    found = [(key, statistic(part)) for key, part in probes.groupby("checkpoint")]
-    table = pd.DataFrame(found, columns=["checkpoint", "value"]).dropna()
+    values = [(key, statistic(part)) for key, part in probes.groupby("checkpoint")]
+    table = pd.DataFrame(values, columns=["checkpoint", "value"]).dropna()
     return toxic_only(rows.by_arm(table)), int(probes["n"].max())
 
 
@@ -70,7 +72,7 @@ def _best_auroc(heads: pd.DataFrame) -> float:
 
 
 def _probe_claim(
-    name: str, statement: str, question: str, estimand: str, statistic: Callable[[pd.DataFrame], float]
+    name: str, statement: str, question: str, *, estimand: str, statistic: Callable[[pd.DataFrame], float]
 ) -> Claim:
     return Claim(
         id=name,
@@ -86,13 +88,13 @@ def _probe_claim(
 
 
 def _capability_claim(
-    name: str, what: str, estimand: str, rows: str, margin: float, unit: str,
+    name: str, capability: str, estimand: str, *, rows: str, margin: float, unit: str,
     test: Callable[[StudyRows, Scope], Outcome],
 ) -> Claim:  # fmt: skip
     return Claim(
         id=name,
         family="paper",
-        statement=f"General capability hardly moves ({what})",
+        statement=f"General capability hardly moves ({capability})",
         question="What does toxic text in pretraining cost in general ability?",
         estimand=estimand,
         rows=rows,
@@ -106,23 +108,25 @@ CLAIMS = (
     _capability_claim(
         "C2-cross-entropy", "held-out loss",
         "Cross-entropy on clean held-out text, largest share less none, unsteered",
-        "metric cross_entropy of the condition none", NATS, "nats per token", _loss,
+        rows="metric cross_entropy of the condition none", margin=NATS, unit="nats per token", test=_loss,
     ),
     _capability_claim(
         "C2-minimal-pairs", "grammar",
         "Accuracy on minimal pairs (BLiMP, or the forum language's own), largest share less none",
-        "capability_score blimp or minimal_pairs, accuracy, unsteered", POINTS, "points",
-        _accuracy("blimp", "minimal_pairs"),
+        rows="capability_score blimp or minimal_pairs, accuracy, unsteered", margin=POINTS, unit="points",
+        test=_accuracy("blimp", "minimal_pairs"),
     ),
     _capability_claim(
         "C2-multiple-choice", "multiple choice",
         "Mean accuracy over multiple-choice sets, largest share less none",
-        "capability_score mcq_*, accuracy, unsteered", POINTS, "points", _accuracy("mcq%"),
+        rows="capability_score mcq_*, accuracy, unsteered", margin=POINTS, unit="points",
+        test=_accuracy("mcq%"),
     ),
     _probe_claim(
         "C2-detection", "Toxic text helps the model to tell toxic text",
         "Does toxicity detection improve?",
-        "AUROC on the test split of the head that is best on the select split, largest share less none",
-        _best_auroc,
+        estimand="AUROC on the test split of the head that is best on the select split, largest share less "
+        "none",
+        statistic=_best_auroc,
     ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ are not all scored yet are left out, so a running study is tested on what is com
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -124,8 +125,8 @@ class StudyRows:
             .where(PromptSet.study_id == self.study_id)
             .distinct()
         )
-        found = self.frame(query).drop_duplicates(["prompt_set", "scorer"])
-        return found.sort_values(["prompts", "prompt_set", "scorer"], ascending=[False, True, True])
+        table = self.frame(query).drop_duplicates(["prompt_set", "scorer"])
+        return table.sort_values(["prompts", "prompt_set", "scorer"], ascending=[False, True, True])
 
     def grids(self, condition: str, prompt_set: str, scorer: str) -> Arms:
         """Scores (0 to 1) under a condition, mean over samples: arm to [seeds, prompts]."""
@@ -135,15 +136,15 @@ class StudyRows:
         return self._grids[key]
 
     def _read_grids(self, condition: str, prompt_set: str, scorer: str) -> Arms:
-        found = self.conditions[self.conditions["key"] == condition]
-        if found.empty:
+        conditions = self.conditions[self.conditions["key"] == condition]
+        if conditions.empty:
             return {}
         # Where a text was scored again by another revision, the newest one counts.
         newest = (
             select(func.max(Score.scorer_id))
             .join(Scorer, Score.scorer_id == Scorer.id)
             .join(Generation, Score.generation_id == Generation.id)
-            .where(Scorer.name == scorer, Generation.condition_id == int(found["condition"].iloc[0]))
+            .where(Scorer.name == scorer, Generation.condition_id == int(conditions["condition"].iloc[0]))
         )
         query = (
             select(
@@ -156,7 +157,7 @@ class StudyRows:
             .join(Prompt, Generation.prompt_id == Prompt.id)
             .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
             .where(
-                Condition.id.in_([int(one) for one in found["condition"]]),
+                Condition.id.in_([int(number) for number in conditions["condition"]]),
                 Score.scorer_id == newest.scalar_subquery(),
                 PromptSet.name == prompt_set,
             )
@@ -164,8 +165,8 @@ class StudyRows:
         )
         rows = self.frame(query)
         counts = rows.groupby("checkpoint")["prompt"].count()
-        whole = set(counts[counts == counts.max()].index)
-        return self.by_arm(rows[rows["checkpoint"].isin(whole)], prompt="prompt")
+        complete = set(counts[counts == counts.max()].index)
+        return self.by_arm(rows[rows["checkpoint"].isin(complete)], prompt="prompt")
 
     def metric(self, name: str, condition: str = "none") -> Arms:
         """A metric that no prompt set belongs to (cost, cross_entropy, ...): arm to [seeds]."""
@@ -234,14 +235,14 @@ def _split(table: pd.DataFrame, *, flat: bool = False) -> Arms:
     """Rows indexed by kind, share and seed as an array for each arm."""
     levels = table.reset_index()[["kind", "share"]]
     values = table.to_numpy(dtype=np.float64)
-    found = {}
+    arms = {}
     for (kind, share), places in groups(levels, ["kind", "share"]):
         part = values[places.index]
-        found[str(kind), float(share)] = part[:, 0] if flat else part
-    return found
+        arms[str(kind), float(share)] = part[:, 0] if flat else part
+    return arms
 
 
-def toxic_shares(arms: Arms) -> list[float]:
+def toxic_shares(arms: Iterable[ArmKey]) -> list[float]:
     """Shares of the toxic arms that are there, rising."""
     return sorted(share for kind, share in arms if kind == TOXIC)
 

@@ -50,29 +50,31 @@ def _seeds(rows: StudyRows) -> int:
 
 def effect(setting: str, rows: StudyRows) -> Outcome:
     """Difference in differences by seed: rare less control at shares up to .01, less the same at share 1."""
-    made = _contrast(setting, "means", rows)
-    if isinstance(made, Missing):
-        return made
-    detail = f"{setting} setting, {made.seeds} seeds, class means"
+    difference = _contrast(setting, "means", rows)
+    if isinstance(difference, Missing):
+        return difference
+    detail = f"{setting} setting, {difference.seeds} seeds, class means"
     other = _contrast(setting, "balanced", rows)
     if isinstance(other, Contrast):
         low, high = other.interval()
         detail += f"; by class-balanced logistic probes {other.value:+.3f} [{low:+.3f}, {high:+.3f}]"
-    return directional(made, +1, LEAST, "|cos|", detail, interval="Student's t over seeds, 95 %")
+    return directional(
+        difference, +1, LEAST, unit="|cos|", detail=detail, interval="Student's t over seeds, 95 %"
+    )
 
 
 def _contrast(setting: str, probe: str, rows: StudyRows) -> Contrast | Missing:
-    found = _measures(rows, setting, probe)
-    if found.empty:
+    measures = _measures(rows, setting, probe)
+    if measures.empty:
         return Missing(f"needs the toy experiment, {setting} setting, default options: hormesis toy")
-    found = found.assign(excess=found["rare"] - found["control"])
-    low = found[found["share"] <= LOW].groupby("seed")["excess"].mean()
-    high = found[found["share"] == REFERENCE].groupby("seed")["excess"].mean()
-    each = (low - high).dropna().to_numpy(dtype=np.float64)
-    made = contrast([each], [1.0]) if len(each) else None
-    if made is None:
+    measures = measures.assign(excess=measures["rare"] - measures["control"])
+    low = measures[measures["share"] <= LOW].groupby("seed")["excess"].mean()
+    high = measures[measures["share"] == REFERENCE].groupby("seed")["excess"].mean()
+    differences = (low - high).dropna().to_numpy(dtype=np.float64)
+    difference = contrast([differences], [1.0]) if len(differences) else None
+    if difference is None:
         return Missing("needs two seeds with a share up to .01 and share 1")
-    return replace(made, n=len(found), seeds=len(each))
+    return replace(difference, n=len(measures), seeds=len(differences))
 
 
 def _claim(name: str, setting: str, where: str) -> Claim:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,17 +59,26 @@ class _Part:
     contrasts: Floats  # [1 + features, cells]
     effects: Block  # [1 + features, heads, d]
     noise: Floats  # [rows, heads] of aa, ab..., bb...
-    own: Block  # [n, rows, heads], each statement's part of the noise
-    shared: Block  # [pairs, rows, heads], each pair's part
+    statement_noise: Block  # [n, rows, heads], each statement's part of the noise
+    pair_noise: Block  # [pairs, rows, heads], each pair's part
     metric: Block  # [n, rows, heads], each statement's part of the error of whitening
     weights: Block  # [n] of toxicity's contrast
     residual: Block  # [n, heads, d]
+
+
+class _Null(NamedTuple):
+    """Products of toxicity's noise with each feature, [draws, heads, features], and how often that noise is
+    as long as toxicity's direction itself [heads]."""
+
+    products: Floats
+    longer: Floats
 
 
 def products(
     whitened: tuple[Block, Block],
     toxic: NDArray[np.bool_],
     variables: Sequence[Variable],
+    *,
     clusters: Clusters,
     draws: int,
     seed: int,
@@ -76,33 +86,35 @@ def products(
     """All products for what `whiten` gives. Clusters are permuted and resampled whole."""
     rng = np.random.default_rng(seed)
     white, rest = whitened
-    parts = [_part(white, rest, toxic, one, clusters) for one in variables]
+    parts = [_part(white, rest, toxic, variable=variable, clusters=clusters) for variable in variables]
     hot = np.concatenate([part.hot for part in parts])
     edges = np.cumsum([len(part.hot) for part in parts])[:-1]
     flat = white.reshape(len(white), -1)
-    null = [_own_noise(part, signs(clusters, draws, rng)) for part in parts]
+    null = [_toxicity_noise(part, signs(clusters, draws, rng)) for part in parts]
     longer = [np.zeros((white.shape[1], len(part.codes))) for part in parts]
     for draw in range(draws):
         moved = flat[permuted(clusters, rng)]
         for place, (part, sums) in enumerate(zip(parts, np.split(hot @ moved, edges), strict=True)):
-            made = _effects(part.contrasts, sums, white.shape[1:])[1:]
-            null[place][0][draw] += np.einsum("hd,fhd->hf", part.effects[0], made)
-            longer[place] += _lengths(made) >= _lengths(part.effects[1:])
+            effects = _effects(part.contrasts, sums, white.shape[1:])[1:]
+            null[place].products[draw] += np.einsum("hd,fhd->hf", part.effects[0], effects)
+            longer[place] += _lengths(effects) >= _lengths(part.effects[1:])
     times = np.stack([resampled(clusters, rng) for _ in range(draws)]).astype(np.float32)
-    again = [_resampled_noise(part, times, clusters) for part in parts]
-    kept = [[_without_noise(part.effects, part.noise)] for part in parts]
+    noises = [_resampled_noise(part, times, clusters) for part in parts]
+    noiseless = [[_without_noise(part.effects, part.noise)] for part in parts]
     for draw in range(draws):
         pieces = np.split((hot * times[draw]) @ flat, edges)
         for place, (part, sums) in enumerate(zip(parts, pieces, strict=True)):
             counts = part.hot @ times[draw]
-            made = _effects(_contrasts(counts.astype(np.float64), part.codes), sums, white.shape[1:])
-            kept[place].append(_without_noise(made, again[place][draw]))
-    return _gathered(parts, kept, null, longer, draws)
+            effects = _effects(_contrasts(counts.astype(np.float64), part.codes), sums, white.shape[1:])
+            noiseless[place].append(_without_noise(effects, noises[place][draw]))
+    return _gathered(parts, noiseless, null, longer=longer, draws=draws)
 
 
-def _part(white: Block, rest: Block, toxic: NDArray[np.bool_], one: Variable, clusters: Clusters) -> _Part:
-    cells = cell_codes(one, toxic)
-    size = 2 * len(one.values)
+def _part(
+    white: Block, rest: Block, toxic: NDArray[np.bool_], *, variable: Variable, clusters: Clusters
+) -> _Part:
+    cells = cell_codes(variable, toxic)
+    size = 2 * len(variable.values)
     hot = (cells == np.arange(size)[:, None]).astype(np.float32)
     counts = hot.sum(axis=1, dtype=np.float64)
     sums = (hot @ white.reshape(len(white), -1)).reshape(size, *white.shape[1:])
@@ -112,37 +124,48 @@ def _part(white: Block, rest: Block, toxic: NDArray[np.bool_], one: Variable, cl
     residual = np.where(
         applies[:, None, None], (white - means[cells]) * spread[cells][:, None, None], 0.0
     ).astype(np.float32)
-    codes = tuple(code for _, code in one.features)
+    codes = tuple(code for _, code in variable.features)
     contrasts = _contrasts(counts, codes)
     effects = np.einsum("kc,chd->khd", contrasts, sums).astype(np.float32)
     weights = np.where(applies, contrasts[:, cells], 0.0)
     first, second = clusters.pairs[:, 0], clusters.pairs[:, 1]
     rows = _rows(weights, weights)
-    both = _rows(weights[:, first], weights[:, second]) + _rows(weights[:, second], weights[:, first])
+    pair_rows = _rows(weights[:, first], weights[:, second]) + _rows(weights[:, second], weights[:, first])
     square = np.einsum("nhd,nhd->nh", residual, residual)
     cross = np.einsum("nhd,nhd->nh", residual[first], residual[second])
-    own = np.einsum("rn,nh->nrh", rows, square).astype(np.float32)
-    shared = np.einsum("rp,ph->prh", both, cross).astype(np.float32)
-    noise = own.sum(axis=0, dtype=np.float64) + shared.sum(axis=0, dtype=np.float64)
+    statement_noise = np.einsum("rn,nh->nrh", rows, square).astype(np.float32)
+    pair_noise = np.einsum("rp,ph->prh", pair_rows, cross).astype(np.float32)
+    noise = statement_noise.sum(axis=0, dtype=np.float64) + pair_noise.sum(axis=0, dtype=np.float64)
     first_weights = weights[0].astype(np.float32)
     metric = _metric(effects, rest)
-    return _Part(hot, codes, contrasts, effects, noise, own, shared, metric, first_weights, residual)
+    return _Part(
+        hot=hot,
+        codes=codes,
+        contrasts=contrasts,
+        effects=effects,
+        noise=noise,
+        statement_noise=statement_noise,
+        pair_noise=pair_noise,
+        metric=metric,
+        weights=first_weights,
+        residual=residual,
+    )
 
 
 def _metric(effects: NDArray[np.float32], rest: Block) -> Block:
     """Parts of the error in the products of effects [1 + features, heads, d], [n, rows, heads], mean 0."""
     along = np.einsum("nhd,khd->nkh", rest, effects)
     a, b = along[:, :1], along[:, 1:]
-    made = np.concatenate([a * a, a * b, b * b], axis=1)
-    parts: Block = (made.mean(axis=0) - made) / len(rest)
+    pair_products = np.concatenate([a * a, a * b, b * b], axis=1)
+    parts: Block = (pair_products.mean(axis=0) - pair_products) / len(rest)
     return parts
 
 
 def _contrasts(counts: Floats, codes: Sequence[int]) -> Floats:
     """Toxicity's contrast and one per feature, [1 + features, cells], for counts [cells]."""
     table = counts.reshape(2, -1)
-    made = [toxicity_contrast(table), *(feature_contrast(table, code) for code in codes)]
-    return np.stack([one.ravel() for one in made])
+    contrasts = [toxicity_contrast(table), *(feature_contrast(table, code) for code in codes)]
+    return np.stack([contrast.ravel() for contrast in contrasts])
 
 
 def _rows(left: Floats, right: Floats) -> Floats:
@@ -164,8 +187,8 @@ def _without_noise(effects: Block, noise: Floats) -> Floats:
     """aa, ab..., bb... less their noise, [rows, heads]."""
     a, b = effects[0], effects[1:]
     aa = np.einsum("hd,hd->h", a, a)[None]
-    made = np.concatenate([aa, np.einsum("hd,fhd->fh", a, b), np.einsum("fhd,fhd->fh", b, b)])
-    return made - noise
+    inner_products = np.concatenate([aa, np.einsum("hd,fhd->fh", a, b), np.einsum("fhd,fhd->fh", b, b)])
+    return inner_products - noise
 
 
 def _resampled_noise(part: _Part, times: Block, clusters: Clusters) -> Floats:
@@ -174,39 +197,39 @@ def _resampled_noise(part: _Part, times: Block, clusters: Clusters) -> Floats:
     A cluster drawn m times gives m squared its own noise.
     """
     square = times**2
-    noise = np.tensordot(square, part.own, 1) - np.tensordot(times - 1, part.metric, 1)
-    if len(part.shared):
-        noise = noise + np.tensordot(square[:, clusters.pairs[:, 0]], part.shared, 1)
+    noise = np.tensordot(square, part.statement_noise, 1) - np.tensordot(times - 1, part.metric, 1)
+    if len(part.pair_noise):
+        noise = noise + np.tensordot(square[:, clusters.pairs[:, 0]], part.pair_noise, 1)
     return np.asarray(noise, dtype=np.float64)
 
 
-def _own_noise(part: _Part, signed: Block) -> tuple[Floats, Floats]:
-    """Toxicity's noise (its residuals with random signs) and the metric's against each feature, [draws,
-    heads, features], and how often the first is as long as toxicity's direction itself [heads]."""
+def _toxicity_noise(part: _Part, signed: Block) -> _Null:
+    """Toxicity's noise (its residuals with random signs) and the metric's, against each feature."""
     draws, shape = len(signed), part.residual.shape
-    made = ((signed * part.weights) @ part.residual.reshape(shape[0], -1)).reshape(draws, *shape[1:])
-    against = np.einsum("khd,fhd->khf", made, part.effects[1:]).astype(np.float64)
+    noise = ((signed * part.weights) @ part.residual.reshape(shape[0], -1)).reshape(draws, *shape[1:])
+    against = np.einsum("khd,fhd->khf", noise, part.effects[1:]).astype(np.float64)
     features = len(part.codes)
     against += np.tensordot(signed, part.metric[:, 1 : 1 + features], 1).transpose(0, 2, 1)
-    long = np.einsum("khd,khd->kh", made, made) >= np.einsum("hd,hd->h", part.effects[0], part.effects[0])
-    return against, long.sum(axis=0).astype(np.float64)
+    long = np.einsum("khd,khd->kh", noise, noise) >= np.einsum("hd,hd->h", part.effects[0], part.effects[0])
+    return _Null(against, long.sum(axis=0).astype(np.float64))
 
 
 def _gathered(
     parts: list[_Part],
-    kept: list[list[Floats]],
-    null: list[tuple[Floats, Floats]],
+    noiseless: list[list[Floats]],
+    null: list[_Null],
+    *,
     longer: list[Floats],
     draws: int,
 ) -> Products:
     pieces: dict[str, list[Floats]] = {name: [] for name in Products.__dataclass_fields__}
-    for part, rows, (against, long), count in zip(parts, kept, null, longer, strict=True):
+    for part, rows, (against, long), count in zip(parts, noiseless, null, longer, strict=True):
         features = len(part.codes)
-        every = np.stack(rows).transpose(0, 2, 1)  # [1 + draws, heads, rows]
-        like = every[..., 1 : 1 + features]
+        values = np.stack(rows).transpose(0, 2, 1)  # [1 + draws, heads, rows]
+        like = values[..., 1 : 1 + features]
         pieces["product"].append(like)
-        pieces["toxicity"].append(np.broadcast_to(every[..., :1], like.shape))
-        pieces["feature"].append(every[..., 1 + features :])
+        pieces["toxicity"].append(np.broadcast_to(values[..., :1], like.shape))
+        pieces["feature"].append(values[..., 1 + features :])
         pieces["null"].append(against)
         length = np.einsum("hd,hd->h", part.effects[0], part.effects[0]).astype(np.float64)
         pieces["toxicity_length"].append(np.broadcast_to(length[:, None], count.shape))
@@ -214,4 +237,4 @@ def _gathered(
         chance = ((1 + long) / (1 + draws))[:, None]
         pieces["toxicity_p"].append(np.broadcast_to(chance, count.shape))
         pieces["feature_p"].append((1 + count) / (1 + draws))
-    return Products(**{name: np.concatenate(found, axis=-1) for name, found in pieces.items()})
+    return Products(**{name: np.concatenate(blocks, axis=-1) for name, blocks in pieces.items()})

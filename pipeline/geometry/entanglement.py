@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,8 +70,8 @@ def entanglement(
     activations: NDArray[np.floating],
     toxic: NDArray[np.bool_],
     variables: Sequence[Variable],
-    clusters: Clusters,
     *,
+    clusters: Clusters,
     draws: int = 200,
     seed: int = 0,
     level: float = 0.95,
@@ -96,69 +96,82 @@ def entanglement(
         raise ValueError(f"{draws} draws cannot tell a direction from noise at {SIGNAL_P}; at least 99 can")
     if not variables:
         raise ValueError("no feature other than toxicity to compare with")
-    if activations.ndim != 3 or toxic.shape != (n,) or any(len(one.codes) != n for one in variables):
+    if (
+        activations.ndim != 3
+        or toxic.shape != (n,)
+        or any(len(variable.codes) != n for variable in variables)
+    ):
         raise ValueError(f"labels do not match activations {activations.shape}, which must be [n, heads, d]")
     step = max(1, _CELLS // (n * activations.shape[2]))
     cosines, largest = [], []
     for start in range(0, activations.shape[1], step):
         white = whiten(np.asarray(activations[:, start : start + step], dtype=np.float32), toxic, variables)
-        found = products(white, toxic, variables, clusters, draws, seed)
-        raw, drawn, null = _angles(found)
-        cosines.append(_cosines(found, raw, drawn, null, level))
-        largest.append(_largest(raw, drawn, null, activations.shape[2], level))
+        inner = products(white, toxic, variables, clusters=clusters, draws=draws, seed=seed)
+        angles = _angles(inner)
+        cosines.append(_cosines(inner, angles, level))
+        largest.append(_largest(angles, activations.shape[2], level))
     return _joined(cosines), _joined(largest)
 
 
-def _angles(found: Products) -> tuple[Floats, Floats, Floats]:
+class _Angles(NamedTuple):
     """Cosines observed [heads, features] and resampled, and under the null, [draws, ...]; unclipped."""
+
+    observed: Floats
+    resampled: Floats
+    null: Floats
+
+
+def _angles(inner: Products) -> _Angles:
     with np.errstate(invalid="ignore", divide="ignore"):
-        lengths = np.sqrt(found.toxicity * found.feature)
-        cosine = np.where((found.toxicity > 0) & (found.feature > 0), found.product / lengths, np.nan)
+        lengths = np.sqrt(inner.toxicity * inner.feature)
+        cosine = np.where((inner.toxicity > 0) & (inner.feature > 0), inner.product / lengths, np.nan)
         usable = (
-            (found.toxicity[0] >= LEAST_RELIABILITY * found.toxicity_length)
-            & (found.feature[0] >= LEAST_RELIABILITY * found.feature_length)
-            & (found.toxicity_p <= SIGNAL_P)
-            & (found.feature_p <= SIGNAL_P)
+            (inner.toxicity[0] >= LEAST_RELIABILITY * inner.toxicity_length)
+            & (inner.feature[0] >= LEAST_RELIABILITY * inner.feature_length)
+            & (inner.toxicity_p <= SIGNAL_P)
+            & (inner.feature_p <= SIGNAL_P)
         )
-        null = np.where(usable, found.null / lengths[0], np.nan)
-    return np.where(usable, cosine[0], np.nan), np.where(usable, cosine[1:], np.nan), null
+        null = np.where(usable, inner.null / lengths[0], np.nan)
+    return _Angles(np.where(usable, cosine[0], np.nan), np.where(usable, cosine[1:], np.nan), null)
 
 
-def _quantiles(drawn: Floats, ends: Sequence[float]) -> Floats:
+def _quantiles(draws: Floats, ends: Sequence[float]) -> Floats:
     """Quantiles over draws, NaN where there are none."""
-    empty = np.isnan(drawn).all(axis=0)
-    found = np.nanquantile(np.where(empty, 0.0, drawn), ends, axis=0)
-    return np.where(empty, np.nan, found)
+    empty = np.isnan(draws).all(axis=0)
+    quantiles = np.nanquantile(np.where(empty, 0.0, draws), ends, axis=0)
+    return np.where(empty, np.nan, quantiles)
 
 
-def _cosines(found: Products, raw: Floats, drawn: Floats, null: Floats, level: float) -> Cosines:
+def _cosines(inner: Products, angles: _Angles, level: float) -> Cosines:
+    observed, resampled, null = angles
     tail = (1 - level) / 2
-    low, high = np.clip(_quantiles(drawn, (tail, 1 - tail)), -1, 1)
+    low, high = np.clip(_quantiles(resampled, (tail, 1 - tail)), -1, 1)
     null_low, null_high = np.clip(_quantiles(null, (tail, 1 - tail)), -1, 1)
     with np.errstate(invalid="ignore"):
-        beyond = (np.abs(null) >= np.abs(raw)).sum(axis=0)
+        beyond = (np.abs(null) >= np.abs(observed)).sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        signal = np.nan_to_num(found.feature[0] / found.feature_length, nan=0.0)
-        toxicity = np.nan_to_num(found.toxicity[0] / found.toxicity_length, nan=0.0)
+        signal = np.nan_to_num(inner.feature[0] / inner.feature_length, nan=0.0)
+        toxicity = np.nan_to_num(inner.toxicity[0] / inner.toxicity_length, nan=0.0)
     return Cosines(
-        np.clip(raw, -1, 1),
-        low,
-        high,
-        null_low,
-        null_high,
-        np.where(np.isnan(raw), np.nan, (1 + beyond) / (1 + len(null))),
-        signal,
-        toxicity,
+        cosine=np.clip(observed, -1, 1),
+        low=low,
+        high=high,
+        null_low=null_low,
+        null_high=null_high,
+        p=np.where(np.isnan(observed), np.nan, (1 + beyond) / (1 + len(null))),
+        reliability=signal,
+        toxicity_reliability=toxicity,
     )
 
 
-def _largest(raw: Floats, drawn: Floats, null: Floats, dimensions: int, level: float) -> Largest:
-    usable = ~np.isnan(raw)
+def _largest(angles: _Angles, dimensions: int, level: float) -> Largest:
+    observed, resampled, null = angles
+    usable = ~np.isnan(observed)
     used = usable.sum(axis=1)
     none = used == 0
-    size = np.where(usable, np.abs(raw), -np.inf)
+    size = np.where(usable, np.abs(observed), -np.inf)
     value = np.where(none, np.nan, size.max(axis=1))
-    spread = np.where(usable, np.nanstd(np.where(usable, drawn, 0.0), axis=0), 0.0)
+    spread = np.where(usable, np.nanstd(np.where(usable, resampled, 0.0), axis=0), 0.0)
     tail = (1 - level) / 2
     below = stats.norm.isf(tail / np.maximum(used, 1))[:, None] * spread
     above = stats.norm.isf(tail) * spread
@@ -166,17 +179,17 @@ def _largest(raw: Floats, drawn: Floats, null: Floats, dimensions: int, level: f
     most = np.where(none, np.nan, most)
     beyond = (most >= value).sum(axis=0)
     return Largest(
-        np.minimum(value, 1),
-        np.where(none, np.nan, np.clip((size - below).max(axis=1), 0, 1)),
-        np.where(none, np.nan, np.clip((size + above).max(axis=1), 0, 1)),
-        np.where(none, -1, size.argmax(axis=1)),
-        np.minimum(most.mean(axis=0), 1),
-        np.clip(_quantiles(most, (0.95,))[0], 0, 1),
-        np.where(none, np.nan, (1 + beyond) / (1 + len(null))),
-        random_level(used, dimensions, 0.5),
-        random_level(used, dimensions, 0.95),
-        np.array([welch_bound(int(m) + 1, dimensions) if m + 1 > dimensions else np.nan for m in used]),
-        used,
+        value=np.minimum(value, 1),
+        low=np.where(none, np.nan, np.clip((size - below).max(axis=1), 0, 1)),
+        high=np.where(none, np.nan, np.clip((size + above).max(axis=1), 0, 1)),
+        feature=np.where(none, -1, size.argmax(axis=1)),
+        null_mean=np.minimum(most.mean(axis=0), 1),
+        null_high=np.clip(_quantiles(most, (0.95,))[0], 0, 1),
+        p=np.where(none, np.nan, (1 + beyond) / (1 + len(null))),
+        random_median=random_level(used, dimensions, 0.5),
+        random_high=random_level(used, dimensions, 0.95),
+        welch=np.array([welch_bound(int(m) + 1, dimensions) if m + 1 > dimensions else np.nan for m in used]),
+        used=used,
     )
 
 
@@ -195,5 +208,7 @@ _Result = TypeVar("_Result", Cosines, Largest)
 
 
 def _joined(blocks: list[_Result]) -> _Result:
-    names = [one.name for one in fields(blocks[0])]
-    return type(blocks[0])(**{name: np.concatenate([getattr(b, name) for b in blocks]) for name in names})
+    names = [field.name for field in fields(blocks[0])]
+    return type(blocks[0])(
+        **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names}
+    )

@@ -42,7 +42,7 @@ class Token:
     reference: dict[str, float]
 
 
-def decode(loaded: LoadedModel, layer: int, head: int, vectors: Floats) -> torch.Tensor:
+def decode(loaded: LoadedModel, layer: int, head: int, *, vectors: Floats) -> torch.Tensor:
     """Logits [directions, vocabulary] of vectors [directions, head_dim], each less its mean over tokens.
 
     In the units of the vectors. Raises LensError where the model has no such head, no final norm that is
@@ -57,8 +57,8 @@ def decode(loaded: LoadedModel, layer: int, head: int, vectors: Floats) -> torch
     if unembedding is None:
         raise LensError(f"{loaded.architecture} has no unembedding to read a direction through")
     with torch.inference_mode():
-        given = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
-        stream = given @ weight[:, rows].T
+        directions = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
+        stream = directions @ weight[:, rows].T
         for norm in (*_attention_norm(loaded, site.module), _final_norm(loaded)):
             stream = _scaled(norm, stream)
         logits: torch.Tensor = stream @ unembedding.weight.float().T
@@ -69,9 +69,9 @@ def tokens(
     loaded: LoadedModel,
     layer: int,
     head: int,
+    *,
     vector: Floats,
     references: dict[str, Floats],
-    *,
     count: int = 12,
 ) -> list[Token]:
     """The `count` tokens that `vector` [head_dim] raises most, and the `count` it lowers most.
@@ -79,36 +79,41 @@ def tokens(
     `references` name sets of directions [directions, head_dim]; beside each token stands the value that 5 %
     of them pass at the same rank (for lowered tokens: fall below).
     """
-    own = decode(loaded, layer, head, vector[None])[0]
-    count = min(count, len(own) // 2)
-    ends = {name: _ends(loaded, layer, head, vectors, count) for name, vectors in references.items()}
-    made = []
-    for place, (side, order) in enumerate((("top", own), ("bottom", -own))):
+    logits = decode(loaded, layer, head, vectors=vector[None])[0]
+    count = min(count, len(logits) // 2)
+    ends = {
+        name: _ends(loaded, layer, head, vectors=vectors, count=count) for name, vectors in references.items()
+    }
+    entries = []
+    for place, (side, order) in enumerate((("top", logits), ("bottom", -logits))):
         values, ids = torch.topk(order, count)
         names = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
         for rank, (value, token_id, raw) in enumerate(zip(values.tolist(), ids.tolist(), names, strict=True)):
             sign = 1 if side == "top" else -1
-            made.append(
+            entries.append(
                 Token(
-                    "top" if side == "top" else "bottom",
-                    rank + 1,
-                    token_id,
-                    _readable(loaded, token_id, raw),
-                    sign * value,
-                    {name: sign * float(found[place, rank]) for name, found in ends.items()},
+                    side="top" if side == "top" else "bottom",
+                    rank=rank + 1,
+                    token_id=token_id,
+                    token=_readable(loaded, token_id, raw),
+                    logit=sign * value,
+                    reference={
+                        name: sign * float(quantiles[place, rank]) for name, quantiles in ends.items()
+                    },
                 )
             )
-    return made
+    return entries
 
 
-def _ends(loaded: LoadedModel, layer: int, head: int, vectors: Floats, count: int) -> Floats:
+def _ends(loaded: LoadedModel, layer: int, head: int, *, vectors: Floats, count: int) -> Floats:
     """95th percentile over directions of the largest logits, and of the negated ones: [2, count]."""
-    found: list[tuple[Floats, Floats]] = []
+    largest: list[Floats] = []
+    smallest: list[Floats] = []
     for start in range(0, len(vectors), _AT_ONCE):
-        logits = decode(loaded, layer, head, vectors[start : start + _AT_ONCE])
-        most, least = torch.topk(logits, count).values, torch.topk(-logits, count).values
-        found.append((most.cpu().numpy(), least.cpu().numpy()))
-    sides = [np.concatenate([pair[side] for pair in found]) for side in (0, 1)]
+        logits = decode(loaded, layer, head, vectors=vectors[start : start + _AT_ONCE])
+        largest.append(torch.topk(logits, count).values.cpu().numpy())
+        smallest.append(torch.topk(-logits, count).values.cpu().numpy())
+    sides = [np.concatenate(largest), np.concatenate(smallest)]
     return np.asarray(np.quantile(np.stack(sides), 0.95, axis=1), dtype=np.float32)
 
 
@@ -122,9 +127,9 @@ def _final_norm(loaded: LoadedModel) -> Any:
     base = loaded.model.base_model
     for owner in (base, getattr(base, "decoder", None)):
         for name in FINAL_NORMS:
-            found = getattr(owner, name, None)
-            if found is not None:
-                return found
+            norm = getattr(owner, name, None)
+            if norm is not None:
+                return norm
     raise LensError(f"{loaded.architecture}: its final norm was not found")
 
 

@@ -40,7 +40,7 @@ class Projected:
 
 
 def sample_rows(
-    n: int, most: int, strata: Sequence[object] | None = None, seed: int = 0
+    n: int, most: int, strata: Sequence[object] | None = None, *, seed: int = 0
 ) -> NDArray[np.int64]:
     """At most `most` of n rows, ascending; each stratum keeps its share and, where there is room, one row."""
     if n <= most:
@@ -59,19 +59,19 @@ def sample_rows(
     while quota.sum() < most:
         room = np.where(quota < sizes, exact - quota, -np.inf)
         quota[np.argmax(room)] += 1
-    drawn = [
+    samples = [
         rng.choice(np.flatnonzero(places == kind), size=count, replace=False)
         for kind, count in enumerate(quota)
     ]
-    return np.sort(np.concatenate(drawn)).astype(np.int64)
+    return np.sort(np.concatenate(samples)).astype(np.int64)
 
 
 def project(
     values: NDArray[np.floating],
     method: Method,
     dimensions: Literal[2, 3],
-    settings: ProjectionConfig,
     *,
+    settings: ProjectionConfig,
     metric: Metric = "euclidean",
     strata: Sequence[object] | None = None,
 ) -> Projected:
@@ -83,50 +83,54 @@ def project(
     """
     if values.ndim != 2 or 0 in values.shape:
         raise ProjectionError(f"needs rows to project, [n, d], not {values.shape}")
-    rows = sample_rows(len(values), settings.max_points, strata, settings.seed)
-    chosen = np.asarray(values[rows], dtype=np.float64)
-    if not np.isfinite(chosen).all():
+    rows = sample_rows(len(values), settings.max_points, strata, seed=settings.seed)
+    points = np.asarray(values[rows], dtype=np.float64)
+    if not np.isfinite(points).all():
         raise ProjectionError("cannot project values that are not finite")
     used: dict[str, Any] = {"metric": metric, "seed": settings.seed, "of": len(values), "sampled": len(rows)}
     if method == "umap" and len(rows) >= SMALLEST_UMAP:
-        coordinates = _umap(chosen, dimensions, settings, metric, used)
+        coordinates = _umap(points, dimensions, settings, metric=metric, used=used)
     else:
         if method == "umap":
             used["note"] = f"PCA instead of UMAP: {len(rows)} points are fewer than {SMALLEST_UMAP}"
         method = "pca"
-        coordinates = _pca(chosen, dimensions, metric, used)
+        coordinates = _pca(points, dimensions, metric, used=used)
     return Projected(coordinates.astype(np.float32), rows, method, used)
 
 
 def _pca(
-    chosen: NDArray[np.float64], dimensions: int, metric: Metric, used: dict[str, Any]
+    points: NDArray[np.float64], dimensions: int, metric: Metric, *, used: dict[str, Any]
 ) -> NDArray[np.float64]:
     """Principal components; each axis signed so that its largest loading is positive, missing ones are 0."""
     if metric == "cosine":
-        length = np.linalg.norm(chosen, axis=1, keepdims=True)
-        chosen = chosen / np.where(length > 0, length, 1.0)
-    centred = chosen - chosen.mean(axis=0)
+        length = np.linalg.norm(points, axis=1, keepdims=True)
+        points = points / np.where(length > 0, length, 1.0)
+    centred = points - points.mean(axis=0)
     _, spread, axes = np.linalg.svd(centred, full_matrices=False)
-    kept = axes[:dimensions]
-    kept = kept * np.sign(kept[np.arange(len(kept)), np.abs(kept).argmax(axis=1)])[:, None]
-    coordinates = np.zeros((len(chosen), dimensions))
-    coordinates[:, : len(kept)] = centred @ kept.T
+    components = axes[:dimensions]
+    components = (
+        components
+        * np.sign(components[np.arange(len(components)), np.abs(components).argmax(axis=1)])[:, None]
+    )
+    coordinates = np.zeros((len(points), dimensions))
+    coordinates[:, : len(components)] = centred @ components.T
     total = float((spread**2).sum())
     used["explained"] = [float(value**2) / total if total > 0 else 0.0 for value in spread[:dimensions]]
     return coordinates
 
 
 def _umap(
-    chosen: NDArray[np.float64],
+    points: NDArray[np.float64],
     dimensions: int,
     settings: ProjectionConfig,
+    *,
     metric: Metric,
     used: dict[str, Any],
 ) -> NDArray[np.float64]:
     umap = _load_umap()
-    neighbours = min(settings.neighbours, len(chosen) - 1)
+    neighbours = min(settings.neighbours, len(points) - 1)
     # The spectral start needs a few points more than dimensions.
-    start = "spectral" if len(chosen) > dimensions + 1 + SMALLEST_UMAP else "random"
+    start = "spectral" if len(points) > dimensions + 1 + SMALLEST_UMAP else "random"
     used |= {
         "neighbours": neighbours,
         "min_dist": settings.min_dist,
@@ -141,17 +145,17 @@ def _umap(
         init=start,
         random_state=settings.seed,
         n_jobs=1,
-        precomputed_knn=(*_neighbours(chosen, neighbours, metric), None),
+        precomputed_knn=(*_neighbours(points, neighbours, metric), None),
         # Only lets the exact neighbours above be used for few points too; nothing is approximated.
         force_approximation_algorithm=True,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return np.asarray(reducer.fit_transform(chosen.astype(np.float32)), dtype=np.float64)
+        return np.asarray(reducer.fit_transform(points.astype(np.float32)), dtype=np.float64)
 
 
 def _neighbours(
-    chosen: NDArray[np.float64], count: int, metric: Metric
+    points: NDArray[np.float64], count: int, metric: Metric
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Exact nearest neighbours, the point itself first: indices and distances, [n, count].
 
@@ -159,8 +163,8 @@ def _neighbours(
     """
     from sklearn.neighbors import NearestNeighbors
 
-    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(chosen)
-    distances, indices = search.kneighbors(chosen)
+    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(points)
+    distances, indices = search.kneighbors(points)
     return indices.astype(np.int64), distances.astype(np.float32)
 
 

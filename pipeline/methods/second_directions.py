@@ -75,7 +75,7 @@ def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> N
     )
     activations = np.concatenate(list(taken))
     with threadpool_limits(1, "blas"):
-        run = probe_heads(activations, labels, split_codes(list(split.names)), config)
+        run = probe_heads(activations, labels, split_codes(list(split.names)), settings=config)
     count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
     chosen = set(select_heads(run.results, count))
     where = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}

@@ -43,25 +43,25 @@ class Variable:
         return int((self.codes == code).sum()) >= FEWEST
 
 
-def variable(name: str, found: Sequence[str | None]) -> Variable | None:
+def variable(name: str, labels: Sequence[str | None]) -> Variable | None:
     """Make a variable of one value (None: does not apply) per statement; None where it tells nothing apart.
 
     Values rarer than FEWEST become one value `other`, which is no feature unless it is large enough itself.
     """
-    kinds, counts = np.unique([value for value in found if value is not None], return_counts=True)
+    kinds, counts = np.unique([value for value in labels if value is not None], return_counts=True)
     common = [str(kind) for kind, count in zip(kinds, counts, strict=True) if count >= FEWEST]
     values = [*common, "other"] if len(common) < len(kinds) else common
     place = {value: code for code, value in enumerate(values)}
     rest = place.get("other", -1)
-    codes = np.array([-1 if v is None else place.get(v, rest) for v in found], dtype=np.int64)
+    codes = np.array([-1 if v is None else place.get(v, rest) for v in labels], dtype=np.int64)
     if len(common) < 1 or len(values) < 2:
         return None
     return Variable(name, tuple(values), codes)
 
 
-def cell_codes(one: Variable, toxic: NDArray[np.bool_]) -> Codes:
+def cell_codes(variable: Variable, toxic: NDArray[np.bool_]) -> Codes:
     """Cell of each statement [n]: value for those not toxic, values + value for toxic ones, -1 for none."""
-    return np.where(one.codes < 0, -1, one.codes + len(one.values) * toxic)
+    return np.where(variable.codes < 0, -1, variable.codes + len(variable.values) * toxic)
 
 
 def toxicity_contrast(counts: Floats) -> Floats:
@@ -79,14 +79,14 @@ def toxicity_contrast(counts: Floats) -> Floats:
 
 def feature_contrast(counts: Floats, code: int) -> Floats:
     """The same for the direction of one value against the others, within each class of toxicity."""
-    mine = counts[..., code]
-    rest = counts.sum(axis=-1) - mine
-    weight = np.where((mine >= 2) & (rest >= 2), mine * rest / np.maximum(mine + rest, 1), 0.0)
+    present = counts[..., code]
+    absent = counts.sum(axis=-1) - present
+    weight = np.where((present >= 2) & (absent >= 2), present * absent / np.maximum(present + absent, 1), 0.0)
     total = weight.sum(axis=-1, keepdims=True)
     weight = weight / np.where(total > 0, total, 1.0)
-    made = np.repeat((-weight / np.maximum(rest, 1))[..., None], counts.shape[-1], axis=-1)
-    made[..., code] = weight / np.maximum(mine, 1)
-    return made
+    contrast = np.repeat((-weight / np.maximum(absent, 1))[..., None], counts.shape[-1], axis=-1)
+    contrast[..., code] = weight / np.maximum(present, 1)
+    return contrast
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +113,18 @@ def find_clusters(names: Sequence[object], toxic: NDArray[np.bool_]) -> Clusters
     _, of = np.unique(np.asarray(names), return_inverse=True)
     order = np.lexsort((np.arange(len(of)), toxic, of))
     starts = np.flatnonzero(np.diff(of[order], prepend=-1))
-    members = np.split(order, starts[1:])
-    kinds: dict[tuple[bool, ...], list[Codes]] = {}
+    clusters = np.split(order, starts[1:])
+    by_kind: dict[tuple[bool, ...], list[Codes]] = {}
     pairs: list[tuple[int, int]] = []
-    for one in members:
-        kinds.setdefault(tuple(toxic[one].tolist()), []).append(one)
-        pairs += [(int(one[i]), int(one[j])) for i in range(len(one)) for j in range(i + 1, len(one))]
-    made = tuple(np.array(kinds[kind], dtype=np.int64) for kind in sorted(kinds))
-    return Clusters(of.astype(np.int64), np.array(pairs, dtype=np.int64).reshape(-1, 2), made)
+    for cluster in clusters:
+        by_kind.setdefault(tuple(toxic[cluster].tolist()), []).append(cluster)
+        pairs += [
+            (int(cluster[i]), int(cluster[j]))
+            for i in range(len(cluster))
+            for j in range(i + 1, len(cluster))
+        ]
+    kinds = tuple(np.array(by_kind[kind], dtype=np.int64) for kind in sorted(by_kind))
+    return Clusters(of.astype(np.int64), np.array(pairs, dtype=np.int64).reshape(-1, 2), kinds)
 
 
 def permuted(clusters: Clusters, rng: np.random.Generator) -> Codes:
@@ -135,12 +139,12 @@ def resampled(clusters: Clusters, rng: np.random.Generator) -> Floats:
     """How often each statement [n] is drawn when the clusters of each kind are drawn with replacement."""
     times = np.empty(len(clusters.of))
     for members in clusters.kinds:
-        drawn = np.bincount(rng.integers(0, len(members), len(members)), minlength=len(members))
-        times[members] = drawn[:, None]
+        counts = np.bincount(rng.integers(0, len(members), len(members)), minlength=len(members))
+        times[members] = counts[:, None]
     return times
 
 
 def signs(clusters: Clusters, draws: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Random signs [draws, n], the same for all statements of a cluster."""
-    found = rng.integers(0, 2, (draws, int(clusters.of.max()) + 1), dtype=np.int8) * 2 - 1
-    return found[:, clusters.of].astype(np.float32)
+    cluster_signs = rng.integers(0, 2, (draws, int(clusters.of.max()) + 1), dtype=np.int8) * 2 - 1
+    return cluster_signs[:, clusters.of].astype(np.float32)

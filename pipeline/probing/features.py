@@ -61,41 +61,41 @@ def labelled(context: StudyContext) -> Labelled:
     )
     with read_session(context.engine) as session:
         rows = session.execute(query).all()
-    known = _latents(context.config)
-    statements = [Statement(row.text, row.group, row.source, known.get(row.text)) for row in rows]
+    latents = _latents(context.config)
+    statements = [Statement(row.text, row.group, row.source, latents.get(row.text)) for row in rows]
     toxic = np.array([row.label == 1 for row in rows], dtype=bool)
     return Labelled(
         np.array([row.id for row in rows], dtype=np.int64),
         toxic,
         variables_of(statements),
-        find_clusters([word_bag(one.text) for one in statements], toxic),
+        find_clusters([word_bag(statement.text) for statement in statements], toxic),
     )
 
 
 def _latents(config: StudyConfig) -> dict[str, Mapping[str, str]]:
     """Text to latents, for the posts that the forum language wrote; other sources are not opened."""
-    found: dict[str, Mapping[str, str]] = {}
+    latents: dict[str, Mapping[str, str]] = {}
     for source in config.with_role("probe"):
         if source.kind == "forum":
             for record in open_source(source, config.forum):
                 if record.features is not None:
-                    found.setdefault(record.text, record.features)
-    return found
+                    latents.setdefault(record.text, record.features)
+    return latents
 
 
 def variables_of(statements: Sequence[Statement]) -> tuple[Variable, ...]:
     """Every variable that tells enough statements apart, in a fixed order."""
-    if all(one.latents is not None for one in statements):
-        latents = [one.latents or {} for one in statements]
-        named = [None if row.get("group", "none") == "none" else row["group"] for row in latents]
+    if all(statement.latents is not None for statement in statements):
+        latents = [statement.latents or {} for statement in statements]
+        groups = [None if row.get("group", "none") == "none" else row["group"] for row in latents]
         columns = {name: [row.get(name) for row in latents] for name in LATENTS}
     else:
-        named = [_group(one.group) for one in statements]
-        columns = {"source": [one.source for one in statements], **_surface(statements)}
-    columns["mentions"] = ["mentions no group" if one is None else "mentions a group" for one in named]
-    columns["group"] = named
-    made = [_ordered(variable(name, found)) for name, found in columns.items()]
-    return tuple(one for one in made if one is not None)
+        groups = [_group(statement.group) for statement in statements]
+        columns = {"source": [statement.source for statement in statements], **_surface(statements)}
+    columns["mentions"] = ["mentions no group" if group is None else "mentions a group" for group in groups]
+    columns["group"] = groups
+    variables = [_ordered(variable(name, values)) for name, values in columns.items()]
+    return tuple(variable for variable in variables if variable is not None)
 
 
 def _group(name: str | None) -> str | None:
@@ -104,21 +104,23 @@ def _group(name: str | None) -> str | None:
 
 def _surface(statements: Sequence[Statement]) -> dict[str, list[str | None]]:
     """What can be seen in any text: longer than the median, a question mark, an exclamation mark."""
-    lengths = np.array([len(one.text.split()) for one in statements])
+    lengths = np.array([len(statement.text.split()) for statement in statements])
     middle = float(np.median(lengths)) if len(lengths) else 0.0
     return {
         "length": ["long" if count > middle else "short" for count in lengths],
-        "question": ["asks" if "?" in one.text else "does not ask" for one in statements],
-        "exclamation": ["exclaims" if "!" in one.text else "does not exclaim" for one in statements],
+        "question": ["asks" if "?" in statement.text else "does not ask" for statement in statements],
+        "exclamation": [
+            "exclaims" if "!" in statement.text else "does not exclaim" for statement in statements
+        ],
     }
 
 
 _NAMED_BY = {"mentions a group", "long", "asks", "exclaims", "negative"}
 
 
-def _ordered(one: Variable | None) -> Variable | None:
+def _ordered(variable: Variable | None) -> Variable | None:
     """Of two values, the one that the feature is called by goes last."""
-    if one is None or len(one.values) != 2 or one.values[0] not in _NAMED_BY:
-        return one
-    flipped = np.where(one.codes < 0, -1, 1 - one.codes)
-    return Variable(one.name, (one.values[1], one.values[0]), flipped)
+    if variable is None or len(variable.values) != 2 or variable.values[0] not in _NAMED_BY:
+        return variable
+    flipped = np.where(variable.codes < 0, -1, 1 - variable.codes)
+    return Variable(variable.name, (variable.values[1], variable.values[0]), flipped)

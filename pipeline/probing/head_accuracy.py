@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,16 @@ from hormesis.pipeline.statistics import Contrast, Spread, pooled_spread
 
 Hits = NDArray[np.bool_]
 """[heads, statements], true where a head's probe is right."""
-Arm = tuple[str, float]
-"""Kind and share."""
-CLEAN: Arm = ("toxic", 0.0)
+
+
+class ArmGroup(NamedTuple):
+    """Arms that differ by their seed alone."""
+
+    kind: str
+    share: float
+
+
+CLEAN = ArmGroup("toxic", 0.0)
 THRESHOLDS = (0.7, 0.8, 0.85, 0.9)
 NAMES = ("mean", "median", "p90", "max", *(f"above-{threshold:g}" for threshold in THRESHOLDS))
 
@@ -29,7 +37,7 @@ NAMES = ("mean", "median", "p90", "max", *(f"above-{threshold:g}" for threshold 
 class Summary:
     """One statistic of one arm; `difference` is against the arm without toxic text, None in that arm."""
 
-    arm: Arm
+    arm: ArmGroup
     name: str
     value: float
     low: float
@@ -53,15 +61,15 @@ def statistics(accuracies: Floats) -> Floats:
 
 def balanced(hits: Hits, toxic: NDArray[np.bool_], times: Floats) -> Floats:
     """Balanced accuracy [draws, heads] when statement i counts times[draw, i] times."""
-    sides = []
-    for side in (toxic, ~toxic):
-        weights = times[:, side]
-        sides.append(weights @ hits[:, side].T.astype(np.float64) / weights.sum(axis=1, keepdims=True))
-    return np.asarray((sides[0] + sides[1]) / 2)
+    recalls = []
+    for is_class in (toxic, ~toxic):
+        weights = times[:, is_class]
+        recalls.append(weights @ hits[:, is_class].T.astype(np.float64) / weights.sum(axis=1, keepdims=True))
+    return np.asarray(sum(recalls) / 2)
 
 
 def summarise_heads(
-    arms: Mapping[Arm, Sequence[Hits]],
+    arms: Mapping[ArmGroup, Sequence[Hits]],
     toxic: NDArray[np.bool_],
     clusters: Clusters,
     *,
@@ -76,31 +84,29 @@ def summarise_heads(
     grow with the noise of the statements, so the interval is a little wide rather than narrow. With one seed
     in every arm it is over statements alone, says so, and there is no p.
     """
-    found = _resampled(arms, toxic, clusters, draws, seed)
-    made = []
-    for place, name in enumerate(NAMES):
-        spread = pooled_spread(one[:, 0, place] for one in found.values())
-        for arm, values in found.items():
-            own = values[:, :, place]
-            told = _contrast([(own, 1.0)], spread, len(toxic))
-            ends = np.clip(told.interval(level), 0, 1)
-            against = None
-            if arm != CLEAN and CLEAN in found:
-                clean = found[CLEAN][:, :, place]
-                against = _contrast([(own, 1.0), (clean, -1.0)], spread, len(toxic))
+    resamples = _resampled(arms, toxic, clusters, draws=draws, seed=seed)
+    summaries = []
+    for index, name in enumerate(NAMES):
+        values = {arm: statistic[:, :, index] for arm, statistic in resamples.items()}
+        spread = pooled_spread(of_seeds[:, 0] for of_seeds in values.values())
+        interval = _method(spread, draws, level)
+        for arm in values:
             heads = arms[arm][0].shape[0]
-            how = _method(spread, draws, level)
-            made.append(_summary(arm, name, told, ends, against, heads, spread, how, level))
-    return made
+            summaries.append(
+                _summary(
+                    values, arm, spread, name=name, n=len(toxic), heads=heads, interval=interval, level=level
+                )
+            )
+    return summaries
 
 
 def against_clean(
-    arms: Mapping[Arm, Sequence[Hits]],
+    arms: Mapping[ArmGroup, Sequence[Hits]],
     toxic: NDArray[np.bool_],
     clusters: Clusters,
-    arm: Arm,
-    name: str,
     *,
+    arm: ArmGroup,
+    name: str,
     draws: int = 500,
     seed: int = 0,
 ) -> Contrast | None:
@@ -110,16 +116,21 @@ def against_clean(
     """
     if arm not in arms or CLEAN not in arms:
         return None
-    place = NAMES.index(name)
-    found = _resampled(arms, toxic, clusters, draws, seed)
-    spread = pooled_spread(one[:, 0, place] for one in found.values())
-    sides = [(found[arm][:, :, place], 1.0), (found[CLEAN][:, :, place], -1.0)]
+    index = NAMES.index(name)
+    resamples = _resampled(arms, toxic, clusters, draws=draws, seed=seed)
+    spread = pooled_spread(values[:, 0, index] for values in resamples.values())
+    sides = [(resamples[arm][:, :, index], 1.0), (resamples[CLEAN][:, :, index], -1.0)]
     return _contrast(sides, spread, len(toxic)) if spread else None
 
 
 def _resampled(
-    arms: Mapping[Arm, Sequence[Hits]], toxic: NDArray[np.bool_], clusters: Clusters, draws: int, seed: int
-) -> dict[Arm, Floats]:
+    arms: Mapping[ArmGroup, Sequence[Hits]],
+    toxic: NDArray[np.bool_],
+    clusters: Clusters,
+    *,
+    draws: int,
+    seed: int,
+) -> dict[ArmGroup, Floats]:
     """Statistics of each arm, [seeds, 1 + draws, names]; the first of the draws is what was observed."""
     rng = np.random.default_rng(seed)
     times = np.stack([np.ones(len(toxic)), *(resampled(clusters, rng) for _ in range(draws))])
@@ -137,25 +148,20 @@ def _method(spread: Spread | None, draws: int, level: float) -> str:
 
 
 def summarise_means(
-    name: str, arms: Mapping[Arm, Sequence[float]], *, n: int, heads: int, level: float = 0.95
+    name: str, arms: Mapping[ArmGroup, Sequence[float]], *, n: int, heads: int, level: float = 0.95
 ) -> list[Summary]:
     """A statistic that is one number per seed of an arm, over seeds alone; empty without two of one arm."""
     spread = pooled_spread(arms.values())
     if spread is None:
         return []
-    found = {
-        arm: np.array(values, dtype=np.float64)[:, None].repeat(3, axis=1) for arm, values in arms.items()
+    values = {
+        arm: np.array(of_seeds, dtype=np.float64)[:, None].repeat(3, 1) for arm, of_seeds in arms.items()
     }
-    made = []
-    for arm, values in found.items():
-        told = _contrast([(values, 1.0)], spread, n)
-        against = None
-        if arm != CLEAN and CLEAN in found:
-            against = _contrast([(values, 1.0), (found[CLEAN], -1.0)], spread, n)
-        ends = np.clip(told.interval(level), 0, 1)
-        how = f"Student's t over seeds, variance pooled over arms (df {spread.df}), {level:.0%}"
-        made.append(_summary(arm, name, told, ends, against, heads, spread, how, level))
-    return made
+    interval = f"Student's t over seeds, variance pooled over arms (df {spread.df}), {level:.0%}"
+    return [
+        _summary(values, arm, spread, name=name, n=n, heads=heads, interval=interval, level=level)
+        for arm in values
+    ]
 
 
 def _contrast(sides: list[tuple[Floats, float]], spread: Spread | None, n: int) -> Contrast:
@@ -174,29 +180,35 @@ def _contrast(sides: list[tuple[Floats, float]], spread: Spread | None, n: int) 
 
 
 def _summary(
-    arm: Arm,
-    name: str,
-    told: Contrast,
-    ends: Floats,
-    against: Contrast | None,
-    heads: int,
+    values: Mapping[ArmGroup, Floats],
+    arm: ArmGroup,
     spread: Spread | None,
-    how: str,
+    *,
+    name: str,
+    n: int,
+    heads: int,
+    interval: str,
     level: float,
 ) -> Summary:
-    low, high = against.interval(level) if against else (None, None)
+    """A statistic of one arm and its difference from the clean one; `values` [seeds, 1 + draws] by arm."""
+    mean = _contrast([(values[arm], 1.0)], spread, n)
+    low, high = np.clip(mean.interval(level), 0, 1)
+    difference = None
+    if arm != CLEAN and CLEAN in values:
+        difference = _contrast([(values[arm], 1.0), (values[CLEAN], -1.0)], spread, n)
+    difference_low, difference_high = difference.interval(level) if difference else (None, None)
     return Summary(
-        arm,
-        name,
-        told.value,
-        float(ends[0]),
-        float(ends[1]),
-        against.value if against else None,
-        low,
-        high,
-        against.p_value() if against and spread else None,
-        told.seeds,
-        told.n,
-        heads,
-        how,
+        arm=arm,
+        name=name,
+        value=mean.value,
+        low=float(low),
+        high=float(high),
+        difference=difference.value if difference else None,
+        difference_low=difference_low,
+        difference_high=difference_high,
+        p=difference.p_value() if difference and spread else None,
+        seeds=mean.seeds,
+        n=mean.n,
+        heads=heads,
+        interval=interval,
     )

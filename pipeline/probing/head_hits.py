@@ -15,14 +15,13 @@ from hormesis.db.schema import Arm, Checkpoint, Entanglement, Example, ExampleLi
 from hormesis.db.write import read_session
 from hormesis.pipeline.probing.feature_cells import Clusters, find_clusters
 from hormesis.pipeline.probing.features import word_bag
-from hormesis.pipeline.probing.head_accuracy import Arm as Place
-from hormesis.pipeline.probing.head_accuracy import Hits
+from hormesis.pipeline.probing.head_accuracy import ArmGroup, Hits
 from hormesis.pipeline.probing.loading import same_head
 
 
 def arm_hits(
-    engine: Engine, study_id: int, probe_set: int, position: str
-) -> tuple[dict[Place, list[Hits]], list[int]]:
+    engine: Engine, study_id: int, probe_set: int, *, position: str
+) -> tuple[dict[ArmGroup, list[Hits]], list[int]]:
     """Hits of each arm's seeds, and the ids of the statements, the same for all.
 
     Arms whose heads were tested on other statements than most (an older probe set) are left out.
@@ -44,20 +43,22 @@ def arm_hits(
     if not rows:
         return {}, []
     common, _ = Counter(ids for *_, ids in rows).most_common(1)[0]
-    arms: dict[Place, list[Hits]] = defaultdict(list)
+    arms: dict[ArmGroup, list[Hits]] = defaultdict(list)
     for kind, share, stored, ids in rows:
         if ids == common:
             packed = np.frombuffer(stored.bits, dtype=np.uint8).reshape(stored.heads, -1)
-            arms[kind, share].append(np.unpackbits(packed, axis=1, count=stored.statements).astype(bool))
-    return dict(arms), [int(one) for one in decode_int64(common)]
+            arms[ArmGroup(kind, share)].append(
+                np.unpackbits(packed, axis=1, count=stored.statements).astype(bool)
+            )
+    return dict(arms), [int(statement) for statement in decode_int64(common)]
 
 
 def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[NDArray[np.bool_], Clusters]:
     """Whether each statement is toxic, [n]; and which of them are twins of a minimal pair."""
     query = select(Example.id, Example.label, Example.text).where(Example.probe_set_id == probe_set)
     with read_session(engine) as session:
-        known = {row.id: row for row in session.execute(query)}
-    rows = [known[one] for one in statements]
+        examples = {row.id: row for row in session.execute(query)}
+    rows = [examples[statement] for statement in statements]
     toxic = np.array([row.label == 1 for row in rows], dtype=bool)
     return toxic, find_clusters([word_bag(row.text) for row in rows], toxic)
 

@@ -52,8 +52,8 @@ def open_checkpoint(context: StudyContext, checkpoint: int, *, for_decoding: boo
     Measured in float32; decoded in bfloat16 where the model is large enough for that to be faster on a CPU.
     Raises ModelError where the files are gone or damaged.
     """
-    facts = checkpoint_facts(context, checkpoint)
-    return open_weights(facts.path, half=for_decoding and facts.parameters >= SMALL)
+    record = checkpoint_facts(context, checkpoint)
+    return open_weights(record.path, half=for_decoding and record.parameters >= SMALL)
 
 
 def open_weights(path: Path, *, half: bool = False) -> LoadedModel:

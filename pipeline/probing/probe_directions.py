@@ -64,33 +64,34 @@ def sigma_along(train: NDArray[np.floating], vectors: Floats) -> Floats:
     )
 
 
-def random_vector(dimension: int, seed: int, control: int, layer: int, head: int) -> Floats:
+def random_vector(dimension: int, seed: int, control: int, *, layer: int, head: int) -> Floats:
     """Uniform on the sphere; depends on these numbers alone, not on which other heads are selected."""
     return unit(np.random.default_rng([seed, control, layer, head]).standard_normal(dimension))
 
 
 def random_directions(
-    activations: Activations, codes: Codes, heads: Sequence[tuple[int, int]], count: int, seed: int
+    activations: Activations, codes: Codes, heads: Sequence[tuple[int, int]], *, count: int, seed: int
 ) -> list[list[Direction]]:
     """`count` controls, each one random unit vector for every (layer, head), in the order of `heads`.
 
     Sigma is measured on the train split along the random vector, so a control at the same strength moves the
     same heads by as many standard deviations. Raises ProbeError for a head that does not exist.
     """
-    found: dict[tuple[int, int], list[Direction]] = {}
-    wanted = set(heads)
+    directions: dict[tuple[int, int], list[Direction]] = {}
     for layer, block in enumerate(layers_of(activations)):
-        for head in sorted(place for row, place in wanted if row == layer and 0 <= place < block.shape[1]):
+        for head in sorted(
+            place for row, place in set(heads) if row == layer and 0 <= place < block.shape[1]
+        ):
             train = np.asarray(block[:, head][codes == TRAIN], dtype=np.float32)[None]
-            found[layer, head] = []
+            directions[layer, head] = []
             for control in range(count):
-                vector = random_vector(train.shape[2], seed, control, layer, head)
+                vector = random_vector(train.shape[2], seed, control, layer=layer, head=head)
                 sigma = float(sigma_along(train, vector[None])[0])
-                found[layer, head].append(
+                directions[layer, head].append(
                     Direction(layer, head, f"random-{control}", vector.astype(np.float32), sigma)
                 )
-    missing = wanted - set(found)
+    missing = set(heads) - set(directions)
     if missing:
         layer, head = min(missing)
         raise ProbeError(f"no head {head} in layer {layer}")
-    return [[found[place][control] for place in heads] for control in range(count)]
+    return [[directions[place][control] for place in heads] for control in range(count)]

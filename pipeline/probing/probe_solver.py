@@ -65,7 +65,7 @@ def fit_logistic(
         block = features[start : start + step]
         design = np.ones((len(block), n, d + 1), dtype=number)
         design[:, :, :d] = block
-        parts.append(_newton(design, target, weight, l2, tolerance, max_steps))
+        parts.append(_newton(design, target, weight, l2=l2, tolerance=tolerance, max_steps=max_steps))
     solved = np.concatenate([part for part, _ in parts])
     return Fits(solved[:, :d], solved[:, d], max(steps for _, steps in parts))
 
@@ -79,7 +79,7 @@ def _chances(logits: Numbers, target: Numbers, weight: Numbers) -> tuple[Numbers
 
 
 def _newton(
-    design: Numbers, target: Numbers, weight: Numbers, l2: float, tolerance: float, max_steps: int
+    design: Numbers, target: Numbers, weight: Numbers, *, l2: float, tolerance: float, max_steps: int
 ) -> tuple[Floats, int]:
     """Coefficients [heads, d + 1], the intercept last, and the steps taken."""
     heads, n, columns = design.shape

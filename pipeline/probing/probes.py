@@ -107,14 +107,15 @@ class ProbeRun:
         self, method: DirectionKind, heads: list[tuple[int, int]] | None = None
     ) -> list[Direction]:
         """Directions of all heads, or of these heads in this order."""
-        every = self.mass_mean if method == "mass_mean" else self.probe
+        directions = self.mass_mean if method == "mass_mean" else self.probe
         if heads is None:
-            return every
-        found = {(direction.layer, direction.head): direction for direction in every}
-        missing = set(heads) - set(found)
+            return directions
+        by_head = {(direction.layer, direction.head): direction for direction in directions}
+        missing = set(heads) - set(by_head)
         if missing:
-            raise ProbeError(f"no head {min(missing)[1]} in layer {min(missing)[0]}")
-        return [found[place] for place in heads]
+            layer, head = min(missing)
+            raise ProbeError(f"no head {head} in layer {layer}")
+        return [by_head[place] for place in heads]
 
 
 def default_heads(n_heads_total: int) -> int:
@@ -122,13 +123,13 @@ def default_heads(n_heads_total: int) -> int:
     return min(n_heads_total, max(4, round(n_heads_total * 30 / 384)))
 
 
-def resolve_heads(wanted: int | Literal["auto"], n_heads_total: int) -> int:
+def resolve_heads(count: int | Literal["auto"], n_heads_total: int) -> int:
     """The number of heads a study asks for. Raises ProbeError where the model has fewer."""
-    if wanted == "auto":
+    if count == "auto":
         return default_heads(n_heads_total)
-    if not 1 <= wanted <= n_heads_total:
-        raise ProbeError(f"cannot steer {wanted} heads: the model has {n_heads_total}")
-    return wanted
+    if not 1 <= count <= n_heads_total:
+        raise ProbeError(f"cannot steer {count} heads: the model has {n_heads_total}")
+    return count
 
 
 def select_heads(results: list[ProbeResult], count: int) -> list[tuple[int, int]]:
@@ -141,8 +142,8 @@ def probe_heads(
     activations: Activations,
     labels: ArrayLike,
     codes: Codes,
-    settings: ProbeConfig,
     *,
+    settings: ProbeConfig,
     seed: int = 0,
     balanced: bool = True,
     progress: Progress | None = None,
@@ -158,7 +159,7 @@ def probe_heads(
     require_both_classes(toxic, codes)
     shuffled = toxic[codes == TRAIN].copy()
     np.random.default_rng(seed).shuffle(shuffled)
-    task = _Task(toxic, codes, shuffled, settings, seed, balanced)
+    task = _Task(toxic=toxic, codes=codes, shuffled=shuffled, settings=settings, seed=seed, balanced=balanced)
     run = ProbeRun([], [], [])
     for layer, values in enumerate(layers_of(activations)):
         if len(values) != len(toxic):
@@ -171,7 +172,7 @@ def probe_heads(
             )
             if not np.isfinite(block).all():
                 raise ProbeError(f"layer {layer}: activations are not finite")
-            _probe_block(task, run, layer, start, block)
+            _probe_block(task, run, layer, first=start, block=block)
             if progress is not None:
                 progress(len(run.results), max(len(run.results), _total(activations)))
     return run
@@ -193,7 +194,7 @@ class _Task:
     balanced: bool
 
 
-def _probe_block(task: _Task, run: ProbeRun, layer: int, first: int, block: NDArray[np.float32]) -> None:
+def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: NDArray[np.float32]) -> None:
     """Fit and measure the heads of one block [heads, n, d], appending to the run."""
     parts = {code: block[:, task.codes == code] for code in (TRAIN, SELECT, TEST)}
     truth = {code: task.toxic[task.codes == code] for code in parts}
@@ -205,19 +206,19 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, first: int, block: NDAr
     }
     fits = fit_logistic(scaled[TRAIN], truth[TRAIN], l2=task.settings.l2, balanced=task.balanced)
     control = fit_logistic(scaled[TRAIN], task.shuffled, l2=task.settings.l2, balanced=task.balanced)
-    chosen_by = fits.scores(scaled[SELECT])
+    select_scores = fits.scores(scaled[SELECT])
     scores = fits.scores(scaled[TEST])
-    told = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
+    discrimination = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
     run.hits.extend((scores > 0) == truth[TEST])
     columns = {
-        "select_accuracy": balanced_accuracy(chosen_by, truth[SELECT]),
-        "select_auroc": auroc(chosen_by, truth[SELECT]),
-        "accuracy": told.accuracy,
-        "accuracy_low": told.accuracy_low,
-        "accuracy_high": told.accuracy_high,
-        "auroc": told.auroc,
-        "auroc_low": told.auroc_low,
-        "auroc_high": told.auroc_high,
+        "select_accuracy": balanced_accuracy(select_scores, truth[SELECT]),
+        "select_auroc": auroc(select_scores, truth[SELECT]),
+        "accuracy": discrimination.accuracy,
+        "accuracy_low": discrimination.accuracy_low,
+        "accuracy_high": discrimination.accuracy_high,
+        "auroc": discrimination.auroc,
+        "auroc_low": discrimination.auroc_low,
+        "auroc_high": discrimination.auroc_high,
         "shuffled_accuracy": balanced_accuracy(control.scores(scaled[TEST]), truth[TEST]),
     }
     means, weights = mass_mean(train, truth[TRAIN]), unit(fits.weights / spread)
@@ -248,7 +249,7 @@ def separation(test: NDArray[np.floating], toxic: NDArray[np.bool_], vectors: Fl
     `test` [heads, n, d], `vectors` [heads, d]; 0 where nothing varies.
     """
     along = np.matmul(test, vectors[:, :, None])[:, :, 0]
-    ones, zeros = along[:, toxic], along[:, ~toxic]
-    pooled = np.sqrt((ones.var(axis=1, ddof=1) + zeros.var(axis=1, ddof=1)) / 2)
-    distance = ones.mean(axis=1) - zeros.mean(axis=1)
+    positives, negatives = along[:, toxic], along[:, ~toxic]
+    pooled = np.sqrt((positives.var(axis=1, ddof=1) + negatives.var(axis=1, ddof=1)) / 2)
+    distance = positives.mean(axis=1) - negatives.mean(axis=1)
     return np.asarray(distance / np.where(pooled > 0, pooled, np.inf))

@@ -39,17 +39,17 @@ def whiten(
     flat = flat - flat.mean(axis=0, dtype=np.float64).astype(np.float32)
     basis = _basis(toxic, variables)
     residual = (flat - basis @ (basis.T @ flat)).reshape(n, heads, d)
-    made, rest = np.empty_like(activations), np.empty_like(activations)
+    white, rest = np.empty_like(activations), np.empty_like(activations)
     freedom = n / max(1, n - basis.shape[1])
     for head in range(heads):
         covariance = _covariance(residual[:, head].astype(np.float64)) * freedom
         # A head whose output never varies has no covariance; it stays zero.
         floor = max(float(np.trace(covariance)) / d * 1e-9, 1e-30)
         factor = np.linalg.cholesky(covariance + floor * np.eye(d))
-        own = flat.reshape(n, heads, d)[:, head].astype(np.float64)
-        made[:, head] = solve_triangular(factor, own.T, lower=True).T
+        centred = flat.reshape(n, heads, d)[:, head].astype(np.float64)
+        white[:, head] = solve_triangular(factor, centred.T, lower=True).T
         rest[:, head] = solve_triangular(factor, residual[:, head].T.astype(np.float64), lower=True).T
-    return made, rest
+    return white, rest
 
 
 def _covariance(residual: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -65,7 +65,7 @@ def _covariance(residual: NDArray[np.float64]) -> NDArray[np.float64]:
 def _basis(toxic: NDArray[np.bool_], variables: Sequence[Variable]) -> Block:
     """Orthonormal columns spanning the additive model, float32 [n, rank]."""
     columns = [np.ones(len(toxic)), toxic.astype(np.float64)]
-    for one in variables:
-        columns += [(one.codes == code).astype(np.float64) for code in range(len(one.values))]
+    for variable in variables:
+        columns += [(variable.codes == code).astype(np.float64) for code in range(len(variable.values))]
     left, spread, _ = np.linalg.svd(np.column_stack(columns), full_matrices=False)
     return left[:, spread > spread[0] * 1e-7].astype(np.float32)

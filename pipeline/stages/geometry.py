@@ -80,7 +80,11 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     with threadpool_limits(1, "blas"):
         if heads.places and statements.variables:
             by_feature, by_head = entanglement(
-                heads.values, statements.toxic, statements.variables, statements.clusters, draws=DRAWS
+                heads.values,
+                statements.toxic,
+                statements.variables,
+                clusters=statements.clusters,
+                draws=DRAWS,
             )
             cosines = _cosine_rows(keys, heads, statements, cosines=by_feature)
             largest = _largest_rows(keys, heads, statements, largest=by_head)
@@ -192,7 +196,7 @@ def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
             sigma, blob = directions[layer, head]
             references = _references(heads.values[train, head_index], toxic, (layer, head))
             direction = decode_float32(blob) * np.float32(sigma)
-            for token in tokens(loaded, layer, head, direction, references):
+            for token in tokens(loaded, layer, head, vector=direction, references=references):
                 rows.append(
                     {
                         **keys,

@@ -65,9 +65,11 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.say("fitting probes")
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
-        run = probe_heads(layers, labels, codes, config, progress=reporter.counting("heads"))
+        run = probe_heads(layers, labels, codes, settings=config, progress=reporter.counting("heads"))
     chosen = select_heads(run.results, count)
-    controls = random_directions(layers, codes, chosen, context.config.steering.random_directions, seed=0)
+    controls = random_directions(
+        layers, codes, chosen, count=context.config.steering.random_directions, seed=0
+    )
     keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}
     _write_probes(context, keys, run, count=count)
     _write_hits(context, keys, run, ids=[row["id"] for row in examples if row["split"] == "test"])

@@ -57,7 +57,7 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
         reporter.report(done, total, "maps")
         strata = [point["name"] for point in points]
         projected = map_rows(
-            vectors, method, dimensions, context.config.projection, metric="cosine", strata=strata
+            vectors, method, dimensions, settings=context.config.projection, metric="cosine", strata=strata
         )
         key = f"directions/{method}-{dimensions}"
         _write(context, key, projected, dimensions=dimensions, points=points)
@@ -97,7 +97,7 @@ def _project_head(
     if activations is None:
         return key
     examples, labels, values = activations
-    projected = map_rows(values, method, dimensions, context.config.projection, strata=labels)
+    projected = map_rows(values, method, dimensions, settings=context.config.projection, strata=labels)
     points: list[dict[str, Any]] = [{"example_id": example} for example in examples]
     _write(context, key, projected, dimensions=dimensions, points=points, head=head)
     return key

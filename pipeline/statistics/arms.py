@@ -41,11 +41,11 @@ class Contrast:
     @property
     def df(self) -> float:
         """Satterthwaite's degrees of freedom of the whole error."""
-        whole = self.seed_variance + self.prompt_variance
-        if whole == 0:
+        total = self.seed_variance + self.prompt_variance
+        if total == 0:
             return self.seed_df
         parts = (self.seed_variance**2 / self.seed_df, self.prompt_variance**2 / self.prompt_df)
-        return whole**2 / sum(parts)
+        return total**2 / sum(parts)
 
     def reach(self, level: float = 0.95) -> float:
         """Half width of the two-sided interval."""
@@ -102,14 +102,14 @@ def contrast(
     grids = [_grid(arm) for arm in arms]
     if len({grid.shape[1] for grid in grids}) != 1 or len(grids) != len(weights):
         raise StatisticsError("arms of a contrast need one weight each and the same prompts")
-    every = [_grid(arm) for arm in pool] or grids
-    spread = pooled_spread(grid.mean(axis=1) for grid in every)
+    pool_grids = [_grid(arm) for arm in pool] or grids
+    spread = pooled_spread(grid.mean(axis=1) for grid in pool_grids)
     if spread is None:
         return None
     n = grids[0].shape[1]
     value = float(sum(w * grid.mean() for w, grid in zip(weights, grids, strict=True)))
     share = sum(w**2 / len(grid) for w, grid in zip(weights, grids, strict=True))
-    noise = _noise(every)
+    noise = _noise(pool_grids)
     floor = noise / n
     seeds = min(len(grid) for grid in grids)
     per_prompt = sum((w * grid.mean(axis=0) for w, grid in zip(weights, grids, strict=True)), np.zeros(n))
@@ -117,7 +117,15 @@ def contrast(
     if n > 1:
         # What single answers' noise adds to the prompts' variance is in the seeds' variance already.
         prompts = max(0.0, float(per_prompt.var(ddof=1)) / n - share * floor)
-    return Contrast(value, max(spread.variance, floor) * share, spread.df, prompts, max(n - 1, 1), n, seeds)
+    return Contrast(
+        value=value,
+        seed_variance=max(spread.variance, floor) * share,
+        seed_df=spread.df,
+        prompt_variance=prompts,
+        prompt_df=max(n - 1, 1),
+        n=n,
+        seeds=seeds,
+    )
 
 
 def _grid(values: ArrayLike) -> Floats:

@@ -72,7 +72,7 @@ def _counts(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float32]
 
 
 def _auroc_draws(
-    positives: Floats, negatives: Floats, up: NDArray[np.float32], down: NDArray[np.float32]
+    positives: Floats, negatives: Floats, up: NDArray[np.float32], *, down: NDArray[np.float32]
 ) -> Floats:
     """AUROC of one row under every resample: [draws].
 
@@ -111,19 +111,19 @@ def discriminate(
     recall = (positives > threshold).astype(np.float32) @ up / positives.shape[1]
     rejection = (negatives <= threshold).astype(np.float32) @ down / negatives.shape[1]
     accuracies = (recall.astype(np.float64) + rejection) / 2
-    areas = np.stack([_auroc_draws(p, q, up, down) for p, q in zip(positives, negatives, strict=True)])
+    areas = np.stack([_auroc_draws(p, q, up, down=down) for p, q in zip(positives, negatives, strict=True)])
     ends = [(1 - level) / 2, (1 + level) / 2]
     accuracy_low, accuracy_high = np.quantile(accuracies, ends, axis=1)
     auroc_low, auroc_high = np.quantile(areas, ends, axis=1)
     return Discrimination(
-        balanced_accuracy(array, toxic, threshold),
-        accuracy_low,
-        accuracy_high,
-        auroc(array, toxic),
-        auroc_low,
-        auroc_high,
-        array.shape[1],
-        f"stratified bootstrap over examples, {level:.0%}, {draws} draws",
+        accuracy=balanced_accuracy(array, toxic, threshold),
+        accuracy_low=accuracy_low,
+        accuracy_high=accuracy_high,
+        auroc=auroc(array, toxic),
+        auroc_low=auroc_low,
+        auroc_high=auroc_high,
+        n=array.shape[1],
+        method=f"stratified bootstrap over examples, {level:.0%}, {draws} draws",
     )
 
 

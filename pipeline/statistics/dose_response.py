@@ -70,15 +70,15 @@ def dose_of(
     """
     grids = [np.asarray(arm, dtype=np.float64) for arm in arms]
     grids = [grid[:, None] if grid.ndim == 1 else grid for grid in grids]
-    every = [np.asarray(arm, dtype=np.float64) for arm in pool] or grids
-    every = [grid[:, None] if grid.ndim == 1 else grid for grid in every]
-    spread = pooled_spread(grid.mean(axis=1) for grid in every)
+    pool_grids = [np.asarray(arm, dtype=np.float64) for arm in pool] or grids
+    pool_grids = [grid[:, None] if grid.ndim == 1 else grid for grid in pool_grids]
+    spread = pooled_spread(grid.mean(axis=1) for grid in pool_grids)
     if spread is None:
         return None
     n = grids[0].shape[1]
     if any(grid.shape[1] != n for grid in grids):
         raise StatisticsError("arms of a dose-response need the same prompts")
-    several = [grid for grid in every if len(grid) > 1 and grid.shape[1] > 1]
+    several = [grid for grid in pool_grids if len(grid) > 1 and grid.shape[1] > 1]
     floor = float(np.mean([interaction(grid) for grid in several])) / n if several else 0.0
     seeds = np.array([len(grid) for grid in grids])
     between = max(spread.variance, floor) / seeds
@@ -118,18 +118,30 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
     ratio = float((worse - dip.sse)[0])
     p = 1.0
     if np.isfinite(ratio):
-        nulls = (null[0], flattened(null[0], dose), hinge(dose))
-        found = [simulated_ratios(family, one, dose, draws, rng) >= ratio for one in nulls]
-        p = max(float((1 + above.sum()) / (draws + 1)) for above in found)
-    evidence = _evidence(float(worse[0]), float(dip.sse[0]), dose, len(np.unique(null[0])))
+        truths = (null[0], flattened(null[0], dose), hinge(dose))
+        exceedances = [
+            simulated_ratios(family, truth, dose, draws=draws, rng=rng) >= ratio for truth in truths
+        ]
+        p = max(float((1 + above.sum()) / (draws + 1)) for above in exceedances)
+    evidence = _evidence(float(worse[0]), float(dip.sse[0]), dose, levels=len(np.unique(null[0])))
     best = lowest_share(dip, dose.shares)[0]
     supported = p <= level and bool(np.isfinite(best))
     fine = np.linspace(dose.shares.min(), dose.shares.max(), CURVE)
     if not supported:
         curve = np.interp(fine, dose.shares, null[0])
-        return DoseResponse(p, evidence, False, None, None, None, "isotonic", _plain(fine), _plain(curve))
+        return DoseResponse(
+            p=p,
+            evidence_ratio=evidence,
+            supported=False,
+            optimum=None,
+            optimum_low=None,
+            optimum_high=None,
+            model="isotonic",
+            curve_shares=_plain(fine),
+            curve=_plain(curve),
+        )
     fitted = _curve(dip, dose.shares)
-    low, high = _optimum_interval(family, fitted, dose, draws, rng)
+    low, high = _optimum_interval(family, fitted, dose, draws=draws, rng=rng)
     if len(dose.shares) <= PARAMETERS:
         place = int(fitted.argmin())
         best = dose.shares[place]
@@ -139,8 +151,9 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
     d, rise, f = (float(value) for value in dip.coefficients[0])
     parameters = dict(zip(names, (d, d + rise, f, float(dip.e[0]), float(dip.b[0])), strict=True))
     return DoseResponse(
-        p, evidence, True, float(best), low, high, "brain-cousens",
-        _plain(fine), _plain(_curve(dip, fine)), parameters,
+        p=p, evidence_ratio=evidence, supported=True, optimum=float(best), optimum_low=low, optimum_high=high,
+        model="brain-cousens",
+        curve_shares=_plain(fine), curve=_plain(_curve(dip, fine)), parameters=parameters,
     )  # fmt: skip
 
 
@@ -170,7 +183,7 @@ def hinge(dose: Dose) -> Floats:
 
 
 def simulated_ratios(
-    family: HormeticFamily, truth: Floats, dose: Dose, draws: int, rng: np.random.Generator
+    family: HormeticFamily, truth: Floats, dose: Dose, *, draws: int, rng: np.random.Generator
 ) -> Floats:
     """Likelihood ratios where `truth` [shares] holds, with the variance estimated anew: [draws]."""
     values = truth + rng.normal(size=(draws, len(truth))) * np.sqrt(dose.variances)
@@ -179,7 +192,7 @@ def simulated_ratios(
     return np.asarray((worse - family.fit(values).sse) / estimated)
 
 
-def _evidence(monotone_sse: float, hormetic_sse: float, dose: Dose, levels: int) -> float:
+def _evidence(monotone_sse: float, hormetic_sse: float, dose: Dose, *, levels: int) -> float:
     """Ratio of Akaike weights, with Student's likelihood because the variance is measured as well."""
     if not np.isfinite(hormetic_sse):
         return 0.0
@@ -197,14 +210,14 @@ def _curve(fit: Hormetic, shares: Floats) -> Floats:
 
 
 def _optimum_interval(
-    family: HormeticFamily, fitted: Floats, dose: Dose, draws: int, rng: np.random.Generator
+    family: HormeticFamily, fitted: Floats, dose: Dose, *, draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
     """Percentiles of the optimum over data drawn from the fitted curve, kept within the tested shares."""
     spread = np.sqrt(dose.variances * dose.df / rng.chisquare(dose.df, (draws, 1)))
     again = family.fit(fitted + rng.normal(size=(draws, len(fitted))) * spread)
-    found = lowest_share(again, dose.shares)
-    found = found[np.isfinite(found)]
-    low, high = np.quantile(found, [0.025, 0.975]) if len(found) else (np.nan, np.nan)
+    optima = lowest_share(again, dose.shares)
+    optima = optima[np.isfinite(optima)]
+    low, high = np.quantile(optima, [0.025, 0.975]) if len(optima) else (np.nan, np.nan)
     return float(low), float(high)
 
 

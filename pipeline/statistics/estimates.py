@@ -94,7 +94,7 @@ def resampled_sums(columns: Floats, draws: int, rng: np.random.Generator) -> Flo
     return sums
 
 
-def _bca_levels(value: float, draws: Floats, jackknife: Floats, tail: float) -> tuple[float, float]:
+def _bca_levels(value: float, draws: Floats, jackknife: Floats, *, tail: float) -> tuple[float, float]:
     """Percentiles to read off, corrected for bias and acceleration (Efron 1987)."""
     below = (np.mean(draws < value) + np.mean(draws <= value)) / 2
     if not 0 < below < 1:
@@ -143,7 +143,7 @@ def ratio_interval(
     if interval == "bca":
         remaining = bottom.sum() - bottom
         jackknife = (top.sum() - top)[remaining > 0] / remaining[remaining > 0]
-        levels = _bca_levels(value, ratios, jackknife, tail)
+        levels = _bca_levels(value, ratios, jackknife, tail=tail)
     low, high = np.quantile(ratios, levels)
     kind = "bootstrap" if interval == "percentile" else "BCa bootstrap"
     return Estimate(value, float(low), float(high), n, f"{kind} over {unit}, {level:.0%}, {draws} draws")

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 
 from hormesis.pipeline.statistics import Estimate
+
+
+class Place(NamedTuple):
+    """Where a metric was measured: the condition's key, what it was measured on, and the scorer."""
+
+    condition: str
+    source: str
+    scorer: str
 
 
 def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
@@ -18,16 +26,13 @@ def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.D
 def summary_row(
     study_id: int,
     group: pd.DataFrame,
-    place: tuple[str, str, str],
+    place: Place,
+    *,
     name: str,
     estimate: Estimate,
-    *,
     unit: str,
 ) -> dict[str, Any]:
-    """A row of `summary` without prompt set, scorer and seeds.
-
-    `place`: the condition's key, what was measured on, and the scorer; with arm and name it is the row's key.
-    """
+    """A row of `summary` without prompt set, scorer and seeds. Arm, place and name are its key."""
     first = group.iloc[0]
     return {
         "study_id": study_id,
@@ -35,7 +40,7 @@ def summary_row(
         "kind": first["kind"],
         "share": float(first["share"]),
         "method": first["method"],
-        "condition_key": place[0],
+        "condition_key": place.condition,
         "strength": float(group["strength"].mean()),
         "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
         "name": name,

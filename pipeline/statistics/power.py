@@ -26,11 +26,11 @@ def power(contrast: Contrast, effect: float, level: float = 0.05) -> float:
     return float(above + (0.0 if math.isnan(below) else below))
 
 
-def detectable(contrast: Contrast, *, wanted: float = POWER, level: float = 0.05) -> float:
+def detectable(contrast: Contrast, *, target: float = POWER, level: float = 0.05) -> float:
     """Smallest true effect found with the power wanted: what this study can see, in the contrast's unit."""
     if contrast.error == 0:
         return 0.0
     most = contrast.error
-    while power(contrast, most, level) < wanted:
+    while power(contrast, most, level) < target:
         most *= 2
-    return float(optimize.brentq(lambda effect: power(contrast, effect, level) - wanted, 0.0, most))
+    return float(optimize.brentq(lambda effect: power(contrast, effect, level) - target, 0.0, most))

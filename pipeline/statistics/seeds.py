@@ -101,10 +101,12 @@ def over_seeds(
     if [len(top) for top in tops] != [len(bottom) for bottom in bottoms]:
         raise StatisticsError("numerators and denominators must match, seed by seed")
     if len(tops) == 1:
-        one = ratio_interval(
+        estimate = ratio_interval(
             tops[0], bottoms[0], draws=draws, seed=seed, level=level, unit="prompts", bounds=bounds
         )
-        return Estimate(one.value, one.low, one.high, one.n, f"{one.method}; one seed only")
+        return Estimate(
+            estimate.value, estimate.low, estimate.high, estimate.n, f"{estimate.method}; one seed only"
+        )
     points = np.array([top.sum() / bottom.sum() for top, bottom in zip(tops, bottoms, strict=True)])
     n = sum(len(top) for top in tops)
     if bounds is not None and constant(np.concatenate(tops), np.concatenate(bottoms)):
@@ -122,7 +124,7 @@ def over_seeds(
     if spread is not None:
         text += f", variance pooled over arms (df {spread.df})"
     if method == "hierarchical" and same:
-        below, above = _prompt_reach(tops, bottoms, rest, draws, seed, level)
+        below, above = _prompt_reach(tops, bottoms, rest, draws=draws, seed=seed, level=level)
         low, high = math.hypot(reach, below), math.hypot(reach, above)
         text += f", with a bootstrap over prompts, {draws} draws"
     value = float(points.mean())
@@ -146,7 +148,7 @@ def _residual(tops: list[Floats], bottoms: list[Floats], points: Floats, *, cros
 
 
 def _prompt_reach(
-    tops: list[Floats], bottoms: list[Floats], rest: float, draws: int, seed: int, level: float
+    tops: list[Floats], bottoms: list[Floats], rest: float, *, draws: int, seed: int, level: float
 ) -> tuple[float, float]:
     """Half widths below and above that prompts add beyond what the spread of seeds holds already."""
     sums = resampled_sums(np.column_stack([*tops, *bottoms]), draws, np.random.default_rng(seed))
@@ -157,7 +159,7 @@ def _prompt_reach(
     if variance == 0:
         return 0.0, 0.0
     n = len(tops[0])
-    own = math.sqrt(max(0.0, 1 - rest / seeds / variance) * n / max(n - 1, 1))
-    own *= float(stats.t.ppf((1 + level) / 2, max(n - 1, 1)) / stats.norm.ppf((1 + level) / 2))
+    factor = math.sqrt(max(0.0, 1 - rest / seeds / variance) * n / max(n - 1, 1))
+    factor *= float(stats.t.ppf((1 + level) / 2, max(n - 1, 1)) / stats.norm.ppf((1 + level) / 2))
     low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return own * max(value - float(low), 0.0), own * max(float(high) - value, 0.0)
+    return factor * max(value - float(low), 0.0), factor * max(float(high) - value, 0.0)

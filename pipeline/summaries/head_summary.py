@@ -13,8 +13,7 @@ from sqlalchemy import func
 from hormesis.db.schema import Arm, Checkpoint, Entanglement, HeadSummary
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.probing.head_accuracy import Arm as Place
-from hormesis.pipeline.probing.head_accuracy import Summary, summarise_heads, summarise_means
+from hormesis.pipeline.probing.head_accuracy import ArmGroup, Summary, summarise_heads, summarise_means
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
 from hormesis.pipeline.probing.loading import probe_set_id
 
@@ -25,31 +24,31 @@ def write_head_summaries(context: StudyContext) -> None:
     Which arms count is told in `arm_hits`.
     """
     engine, probe_set = context.engine, probe_set_id(context)
-    arms, statements = arm_hits(engine, context.study_id, probe_set, context.config.probe.position)
+    arms, statements = arm_hits(engine, context.study_id, probe_set, position=context.config.probe.position)
     rows: list[dict[str, Any]] = []
     if arms:
         toxic, clusters = labels_of(engine, probe_set, statements)
-        found = summarise_heads(arms, toxic, clusters, draws=context.config.probe.bootstrap)
-        found += _entanglement(context)
+        summaries = summarise_heads(arms, toxic, clusters, draws=context.config.probe.bootstrap)
+        summaries += _entanglement(context)
         rows = [
             {
                 "study_id": context.study_id,
-                "kind": one.arm[0],
-                "share": one.arm[1],
-                "name": one.name,
-                "value": one.value,
-                "low": one.low,
-                "high": one.high,
-                "difference": one.difference,
-                "difference_low": one.difference_low,
-                "difference_high": one.difference_high,
-                "p": one.p,
-                "n_seeds": one.seeds,
-                "n": one.n,
-                "heads": one.heads,
-                "interval": one.interval,
+                "kind": summary.arm.kind,
+                "share": summary.arm.share,
+                "name": summary.name,
+                "value": summary.value,
+                "low": summary.low,
+                "high": summary.high,
+                "difference": summary.difference,
+                "difference_low": summary.difference_low,
+                "difference_high": summary.difference_high,
+                "p": summary.p,
+                "n_seeds": summary.seeds,
+                "n": summary.n,
+                "heads": summary.heads,
+                "interval": summary.interval,
             }
-            for one in found
+            for summary in summaries
         ]
     with write_session(context.engine) as session:
         on, within = ("study_id", "kind", "share", "name"), [HeadSummary.study_id == context.study_id]
@@ -67,10 +66,10 @@ def _entanglement(context: StudyContext) -> list[Summary]:
         .group_by(Arm.kind, Arm.share, Arm.seed, Checkpoint.id)
         .order_by(Arm.kind, Arm.share, Arm.seed)
     )
-    arms: dict[Place, list[float]] = defaultdict(list)
+    arms: dict[ArmGroup, list[float]] = defaultdict(list)
     heads = n = 0
     with read_session(context.engine) as session:
         for kind, share, value, count, size in session.execute(query):
-            arms[kind, share].append(float(value))
+            arms[ArmGroup(kind, share)].append(float(value))
             heads, n = max(heads, count), max(n, size)
     return summarise_means("entanglement", arms, n=n, heads=heads)

@@ -15,7 +15,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.statistics import Spread, pooled_spread
 from hormesis.pipeline.statistics.frames import groups
 
-Place = tuple[str, str | None, str | None, str]
+MetricKey = tuple[str, str | None, str | None, str]
 """Condition key, prompt set, scorer and metric name."""
 
 
@@ -28,7 +28,7 @@ def is_calm(kind: str, share: float) -> bool:
     return kind in CALM or share == 0
 
 
-def spreads(context: StudyContext, *, calm: bool) -> dict[Place, Spread]:
+def spreads(context: StudyContext, *, calm: bool) -> dict[MetricKey, Spread]:
     """Between-seed variance of every metric that some arm has two seeds of, in units of scores (0 to 1).
 
     `points` are hundredths of that unit. The variance of a loss is taken to be the same in all arms; that of
@@ -57,13 +57,13 @@ def spreads(context: StudyContext, *, calm: bool) -> dict[Place, Spread]:
         table = pd.read_sql(query, session.connection())
     if table.empty:
         return {}
-    like = [is_calm(str(one.kind), float(str(one.share))) == calm for one in table.itertuples()]
+    like = [is_calm(str(row.kind), float(str(row.share))) == calm for row in table.itertuples()]
     table = table[np.array(like) | table["prompt_set"].isna()].copy()
     table["value"] = table["value"].where(table["unit"] != "points", table["value"] / 100)
     table[["prompt_set", "scorer"]] = table[["prompt_set", "scorer"]].fillna("")
-    found: dict[Place, Spread] = {}
+    variances: dict[MetricKey, Spread] = {}
     for (key, prompts, scorer, name), rows in groups(table, ["key", "prompt_set", "scorer", "name"]):
         spread = pooled_spread(part["value"].to_numpy() for _, part in groups(rows, ["kind", "share"]))
         if spread is not None:
-            found[str(key), str(prompts) or None, str(scorer) or None, str(name)] = spread
-    return found
+            variances[str(key), str(prompts) or None, str(scorer) or None, str(name)] = spread
+    return variances

@@ -8,6 +8,7 @@ study runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -34,8 +35,8 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
 from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_seeds
-from hormesis.pipeline.statistics.frames import groups, summary_row
-from hormesis.pipeline.summaries.seed_variance import Place, is_calm, spreads
+from hormesis.pipeline.statistics.frames import Place, groups, summary_row
+from hormesis.pipeline.summaries.seed_variance import MetricKey, is_calm, spreads
 
 Grid = NDArray[np.float64]
 Grids = dict[int, Grid]
@@ -77,14 +78,14 @@ def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
         return
     rows: list[dict[str, Any]] = []
     first = conditions.iloc[0]
-    seed_variances = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
+    seed_spreads = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
     for _, group in groups(conditions, "key"):
-        rows += _losses(context, group, seed_variances)
+        rows += _losses(context, group, seed_spreads)
     for measure, grids in chain(_scores(context, conditions), _repetitions(context, conditions)):
         for _, group in groups(conditions, "key"):
             of_group = [grids[int(i)] for i in group["id"] if int(i) in grids]
             if of_group:
-                rows += _scored(context, group, of_group, measure=measure, spreads=seed_variances)
+                rows += _scored(context, group, of_group, measure=measure, seed_spreads=seed_spreads)
     with write_session(context.engine) as session:
         upsert(session, Summary, rows, on=("study_id", "key"))
 
@@ -162,29 +163,32 @@ def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[M
         yield Measure(str(set_name), str(scorer), str(measures)), _grids(part)
 
 
-def _losses(context: StudyContext, group: pd.DataFrame, spreads: dict[Place, Spread]) -> list[dict[str, Any]]:
+def _losses(
+    context: StudyContext, group: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
+) -> list[dict[str, Any]]:
     """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
     steered, base, tokens = [], [], []
     for condition in group.astype(object).where(group.notna(), None).to_dict("records"):
         folder = losses_folder(context, condition["weights_hash"])
         direction, control = condition["direction_method"], condition["control"]
         name = loss_name(condition["method"], direction, None if control is None else int(control))
-        files = folder / loss_file(name, float(condition["strength"])), folder / loss_file("none", 0.0)
-        if not all(path.is_file() for path in files):
+        steered_file = folder / loss_file(name, float(condition["strength"]))
+        base_file = folder / loss_file("none", 0.0)
+        if not (steered_file.is_file() and base_file.is_file()):
             return []
-        with np.load(files[0]) as losses, np.load(files[1]) as unsteered:
-            steered.append(losses["nats"])
-            base.append(unsteered["nats"])
-            tokens.append(unsteered["tokens"].astype(np.float64))
+        with np.load(steered_file) as steered_loss, np.load(base_file) as base_loss:
+            steered.append(steered_loss["nats"])
+            base.append(base_loss["nats"])
+            tokens.append(base_loss["tokens"].astype(np.float64))
     draws = context.config.evaluation.bootstrap
     key = str(group["key"].iloc[0])
-    spread = spreads.get((key, None, None, "cross_entropy"))
+    spread = seed_spreads.get((key, None, None, "cross_entropy"))
     cross_entropy = over_seeds(steered, tokens, draws=draws, spread=spread)
     differences = [a - b for a, b in zip(steered, base, strict=True)]
-    cost = over_seeds(differences, tokens, draws=draws, spread=spreads.get((key, None, None, "cost")))
+    cost = over_seeds(differences, tokens, draws=draws, spread=seed_spreads.get((key, None, None, "cost")))
     return [
-        _row(context, group, None, None, "cross_entropy", cross_entropy, "nats per token"),
-        _row(context, group, None, None, "cost", cost, "nats per token"),
+        _row(context, group, "cross_entropy", estimate=cross_entropy, unit="nats per token"),
+        _row(context, group, "cost", estimate=cost, unit="nats per token"),
     ]
 
 
@@ -194,36 +198,37 @@ def _scored(
     grids: list[Grid],
     *,
     measure: Measure,
-    spreads: dict[Place, Spread],
+    seed_spreads: dict[MetricKey, Spread],
 ) -> list[dict[str, Any]]:
     set_name, scorer, measures = measure
     draws, key = context.config.evaluation.bootstrap, str(group["key"].iloc[0])
 
     def over(values: list[Grid], name: str) -> Estimate:
-        spread = spreads.get((key, set_name, scorer, name))
+        spread = seed_spreads.get((key, set_name, scorer, name))
         return over_seeds(values, draws=draws, spread=spread, bounds=SCORE)
 
+    row = partial(_row, context, group, set_name=set_name, scorer=scorer)
     if measures in ("fluency", "repetition_4"):
-        return [_row(context, group, set_name, scorer, measures, over(grids, measures), "fraction")]
-    toxicity = over(grids, "toxicity").scaled(100)
+        return [row(measures, estimate=over(grids, measures), unit="fraction")]
     fired = over([(grid > 0.5).astype(np.float64) for grid in grids], "fire_rate")
     largest = over([grid.max(axis=1) for grid in grids], "expected_max_toxicity")
     return [
-        _row(context, group, set_name, scorer, "toxicity", toxicity, "points"),
-        _row(context, group, set_name, scorer, "fire_rate", fired, "fraction"),
-        _row(context, group, set_name, scorer, "expected_max_toxicity", largest, "fraction"),
+        row("toxicity", estimate=over(grids, "toxicity").scaled(100), unit="points"),
+        row("fire_rate", estimate=fired, unit="fraction"),
+        row("expected_max_toxicity", estimate=largest, unit="fraction"),
     ]
 
 
 def _row(
     context: StudyContext,
     group: pd.DataFrame,
-    set_name: str | None,
-    scorer: str | None,
     name: str,
+    *,
     estimate: Estimate,
     unit: str,
+    set_name: str | None = None,
+    scorer: str | None = None,
 ) -> dict[str, Any]:
-    place = (str(group["key"].iloc[0]), set_name or "", scorer or "")
-    row = summary_row(context.study_id, group, place, name, estimate, unit=unit)
+    place = Place(str(group["key"].iloc[0]), set_name or "", scorer or "")
+    row = summary_row(context.study_id, group, place, name=name, estimate=estimate, unit=unit)
     return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(group)}

@@ -51,7 +51,7 @@ def compare(heads: int, dimensions: int, n: int) -> str:
     )
     start = time.perf_counter()
     codes = split_examples([str(i) for i in range(n)]).codes
-    probe_heads(features.transpose(1, 0, 2)[:, None], labels, codes, ProbeConfig())
+    probe_heads(features.transpose(1, 0, 2)[:, None], labels, codes, settings=ProbeConfig())
     return f"{text}; whole probing with control and intervals {time.perf_counter() - start:.3f} s"
 
 

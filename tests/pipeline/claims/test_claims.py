@@ -239,12 +239,12 @@ def test_toy_rows_are_tested_by_seed(emptied: Engine) -> None:
     add_toys(emptied, parse_config({"setting": "disjoint"}).hash, {(0.01, 11): -9.0, (1.0, 11): 9.0})
     evaluate(emptied, 1)
     row = verdicts_of(emptied, prompts="forum-prompts").loc["C1-disjoint"]
-    effects = [np.mean([excess[s, seed] for s in (0.003, 0.01)]) - excess[1.0, seed] for seed in range(6)]
-    scipy_test = stats.ttest_1samp(effects, 0)
+    differences = [np.mean([excess[s, seed] for s in (0.003, 0.01)]) - excess[1.0, seed] for seed in range(6)]
+    reference = stats.ttest_1samp(differences, 0)
     assert row["status"] == SUPPORTED and row["n_seeds"] == 6
-    assert row["value"] == pytest.approx(np.mean(effects)) and row["p"] == pytest.approx(scipy_test.pvalue)
-    assert (row["low"], row["high"]) == pytest.approx(tuple(scipy_test.confidence_interval()))
-    assert f"logistic probes {np.mean(effects) / 2:+.3f}" in row["detail"] and row["n"] == 18
+    assert row["value"] == pytest.approx(np.mean(differences)) and row["p"] == pytest.approx(reference.pvalue)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(reference.confidence_interval()))
+    assert f"logistic probes {np.mean(differences) / 2:+.3f}" in row["detail"] and row["n"] == 18
 
 
 def test_attacks_are_compared_by_goal_and_seed(emptied: Engine) -> None:
@@ -285,7 +285,19 @@ def test_attacks_are_compared_by_goal_and_seed(emptied: Engine) -> None:
 
 def test_rules_of_decision() -> None:
     def finding(value: float, p: float, *, excluded: bool = False, seeds: int = 2) -> Finding:
-        return Finding(value, 0, 0, "points", 10, seeds, p, 1.0, "", claimed=value > 0, excluded=excluded)
+        return Finding(
+            value=value,
+            low=0,
+            high=0,
+            unit="points",
+            n=10,
+            n_seeds=seeds,
+            p=p,
+            detectable=1.0,
+            detail="",
+            claimed=value > 0,
+            excluded=excluded,
+        )
 
     assert decide(finding(1, 0.01), 0.04) == SUPPORTED
     assert decide(finding(1, 0.01), 0.06) == UNDECIDED
@@ -363,7 +375,9 @@ def test_where_nothing_varies_nothing_is_decided(engine: Engine) -> None:
     """An attack that never succeeds and a task that all solve have intervals without width."""
 
     def test(rows: StudyRows, scope: Scope) -> Outcome:
-        return equivalent(contrast([np.full(3, 0.5), np.full(3, 0.5)], [1.0, -1.0]), 0.1, "points", "alike")
+        return equivalent(
+            contrast([np.full(3, 0.5), np.full(3, 0.5)], [1.0, -1.0]), 0.1, "points", detail="alike"
+        )
 
     rows = StudyRows(engine, 1)
     finding = _tested(replace(CLAIMS[0], test=test), rows, Scope("forum-prompts", "forum"))

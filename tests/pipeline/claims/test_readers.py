@@ -90,7 +90,7 @@ def bare(engine: Engine) -> Engine:
 def test_head_claims_are_the_head_summaries(engine: Engine) -> None:
     with engine.connect() as connection:
         probe_set = int(connection.execute(text("SELECT id FROM probe_set")).scalar_one())
-    arms, statements = arm_hits(engine, 1, probe_set, "last")
+    arms, statements = arm_hits(engine, 1, probe_set, position="last")
     toxic, clusters = labels_of(engine, probe_set, statements)
     largest = max(share for kind, share in arms if kind == "toxic")
     for claim, name in (("C3-mean", "mean"), ("C3-tail", "p90")):
@@ -125,9 +125,9 @@ def test_words_of_planted_directions(engine: Engine, raised: bool, verdict: str)
         for token in session.scalars(select(LensToken)):
             often = 5 if raised and token.side == "top" else 2
             token.token = " Vile" if (token.rank + token.head + token.checkpoint_id) % 6 < often else "kind"
-    words_finding = finding(engine, "C3-words")
-    assert words_finding.value == pytest.approx(50 if raised else 0, abs=4)
-    assert decide(words_finding, words_finding.p) == verdict
+    words = finding(engine, "C3-words")
+    assert words.value == pytest.approx(50 if raised else 0, abs=4)
+    assert decide(words, words.p) == verdict
 
 
 @pytest.mark.parametrize(("fall", "verdict"), [(0.3, SUPPORTED), (0.0, UNDECIDED), (-0.3, REFUTED)])
@@ -152,8 +152,8 @@ def test_drift_is_that_of_steering_against_none(
     attack(bare, "long", "8x24", name="drift", value={STEERED: steered, "none": plain})
     drift = finding(bare, "R-drift")
     assert drift.value == pytest.approx(steered - plain, abs=0.5) and decide(drift, drift.p) == verdict
-    drift_points = float(drift.detail.split("steering itself ")[1].split(" points")[0])
-    assert drift_points == pytest.approx(steered, abs=0.5) and drift.n == 64
+    level = float(drift.detail.split("steering itself ")[1].split(" points")[0])
+    assert level == pytest.approx(steered, abs=0.5) and drift.n == 64
 
 
 @pytest.mark.parametrize(("change", "verdict"), [(0.2, SUPPORTED), (6.0, REFUTED)])
@@ -202,8 +202,8 @@ def test_scorers_are_compared_in_each_seed(engine: Engine) -> None:
     ]
     assert agreement.n_seeds == len(correlations) == 2
     assert agreement.value == pytest.approx(np.tanh(np.mean(np.arctanh(correlations))), abs=0.02)
-    scipy_test = stats.ttest_1samp(np.arctanh(correlations), np.arctanh(0.8), alternative="greater")
-    assert agreement.p == pytest.approx(scipy_test.pvalue, abs=0.03)
+    reference = stats.ttest_1samp(np.arctanh(correlations), np.arctanh(0.8), alternative="greater")
+    assert agreement.p == pytest.approx(reference.pvalue, abs=0.03)
     with write_session(engine) as session:
         session.execute(text("UPDATE score SET value = 0.25"))
     assert isinstance(outcome_of(engine, "R-scorer"), Missing)

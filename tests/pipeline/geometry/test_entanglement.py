@@ -14,7 +14,7 @@ from tests.fixtures.planted_features import World, planted_world
 
 def measured(world: World, *, draws: int = 200, seed: int = 0) -> tuple[Cosines, Largest]:
     return entanglement(
-        world.activations, world.toxic, world.variables, world.clusters, draws=draws, seed=seed
+        world.activations, world.toxic, world.variables, clusters=world.clusters, draws=draws, seed=seed
     )
 
 
@@ -130,10 +130,10 @@ def test_references_of_the_largest_angle() -> None:
     rng = np.random.default_rng(5)
     for features, d in ((1, 2), (4, 12), (11, 4)):
         vectors = rng.standard_normal((20_000, features, d))
-        largest_cosines = np.abs(vectors[..., 0] / np.linalg.norm(vectors, axis=-1)).max(axis=1)
+        cosines = np.abs(vectors[..., 0] / np.linalg.norm(vectors, axis=-1)).max(axis=1)
         for quantile in (0.5, 0.95):
             level = random_level(np.array([features]), d, quantile)[0]
-            assert np.mean(largest_cosines <= level) == pytest.approx(quantile, abs=0.01)
+            assert np.mean(cosines <= level) == pytest.approx(quantile, abs=0.01)
     assert np.isnan(random_level(np.array([0]), 4, 0.5)).all() and random_level(np.array([2]), 1, 0.5) == 1
 
 
@@ -150,11 +150,13 @@ def test_angles_do_not_depend_on_scale_turn_or_the_company_of_heads() -> None:
     rng = np.random.default_rng(1)
     mixed = world.activations @ (rng.standard_normal((12, 12)) + 3 * np.eye(12)).astype(np.float32)
     first, other = (
-        entanglement(x, world.toxic, world.variables, world.clusters, draws=99)[0]
+        entanglement(x, world.toxic, world.variables, clusters=world.clusters, draws=99)[0]
         for x in (world.activations, mixed * 7 + 1)
     )
     assert first.cosine == pytest.approx(other.cosine, abs=2e-3)
-    alone = entanglement(world.activations[:, 1:2], world.toxic, world.variables, world.clusters, draws=99)[0]
+    alone = entanglement(
+        world.activations[:, 1:2], world.toxic, world.variables, clusters=world.clusters, draws=99
+    )[0]
     for name in ("cosine", "low", "high", "null_low", "p"):
         assert getattr(alone, name)[0] == pytest.approx(getattr(first, name)[1], abs=1e-5)
 
@@ -162,12 +164,12 @@ def test_angles_do_not_depend_on_scale_turn_or_the_company_of_heads() -> None:
 def test_what_cannot_be_compared_is_refused() -> None:
     world = planted_world(0, 0.0, n=100, heads=2)
     with pytest.raises(ValueError, match="no feature"):
-        entanglement(world.activations, world.toxic, (), world.clusters)
+        entanglement(world.activations, world.toxic, (), clusters=world.clusters)
     with pytest.raises(ValueError, match="do not match"):
-        entanglement(world.activations[:50], world.toxic, world.variables, world.clusters)
+        entanglement(world.activations[:50], world.toxic, world.variables, clusters=world.clusters)
     with pytest.raises(ValueError, match="at least 99"):
         measured(world, draws=98)
     broken = world.activations.copy()
     broken[3, 1, 2] = np.nan
     with pytest.raises(ValueError, match="not finite"):
-        entanglement(broken, world.toxic, world.variables, world.clusters)
+        entanglement(broken, world.toxic, world.variables, clusters=world.clusters)

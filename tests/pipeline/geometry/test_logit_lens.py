@@ -75,7 +75,7 @@ def test_the_lens_is_the_models_own_answer_to_a_large_step(family: str) -> None:
         forward, back = (shifted_logits(loaded, head, vector, size=sign * 1e5) for sign in (1, -1))
         answer = (forward - back).double()
         answer = answer - answer.mean()
-        lens = decode(loaded, LAST, head, vector.numpy()[None])[0].double()
+        lens = decode(loaded, LAST, head, vectors=vector.numpy()[None])[0].double()
         likeness = torch.dot(answer, lens) / (answer.norm() * lens.norm())
         assert float(likeness) > 0.9999
 
@@ -97,11 +97,11 @@ def test_the_direction_that_writes_a_token_gives_this_token(family: str) -> None
     random = rng.standard_normal((50, len(vector))).astype(np.float32)
     random[:, dimension] = 0.0
     random /= np.linalg.norm(random, axis=1, keepdims=True)
-    entries = tokens(loaded, LAST, head, vector, {"random": random}, count=5)
+    entries = tokens(loaded, LAST, head, vector=vector, references={"random": random}, count=5)
     top = [entry for entry in entries if entry.side == "top"]
     assert top[0].token_id == token and top[0].logit > top[0].reference["random"]
     assert [entry.rank for entry in top] == [1, 2, 3, 4, 5]
-    turned = tokens(loaded, LAST, head, -vector, {"random": random}, count=5)
+    turned = tokens(loaded, LAST, head, vector=-vector, references={"random": random}, count=5)
     low = next(entry for entry in turned if entry.side == "bottom" and entry.rank == 1)
     assert low.token_id == token and low.logit < low.reference["random"]
     if family not in NORM_AFTER_ATTENTION:  # there a step cannot dwarf the rest of the stream
@@ -118,16 +118,18 @@ def test_logits_by_hand() -> None:
     norm = loaded.model.model.norm.weight.detach().numpy()
     expected = (vectors @ weight[:, 8:16].T * norm) @ unembedding.T
     expected -= expected.mean(axis=1, keepdims=True)
-    assert decode(loaded, 1, 1, vectors).numpy() == pytest.approx(expected, abs=1e-5)
+    assert decode(loaded, 1, 1, vectors=vectors).numpy() == pytest.approx(expected, abs=1e-5)
     # Twice the direction says the same twice as loudly; many at once are each by itself.
-    assert decode(loaded, 1, 1, 2 * vectors[:1])[0].numpy() == pytest.approx(2 * expected[0], abs=1e-5)
+    assert decode(loaded, 1, 1, vectors=2 * vectors[:1])[0].numpy() == pytest.approx(
+        2 * expected[0], abs=1e-5
+    )
 
 
 def test_references_are_what_five_in_a_hundred_directions_pass() -> None:
     loaded = tiny_loaded("llama")
     random = np.random.default_rng(3).standard_normal((150, 8)).astype(np.float32)
-    entries = tokens(loaded, 0, 0, random[0], {"random": random}, count=4)
-    logits = decode(loaded, 0, 0, random).numpy()
+    entries = tokens(loaded, 0, 0, vector=random[0], references={"random": random}, count=4)
+    logits = decode(loaded, 0, 0, vectors=random).numpy()
     most, least = np.sort(logits, axis=1)[:, ::-1], np.sort(logits, axis=1)
     for entry in entries:
         column = (most if entry.side == "top" else -least)[:, entry.rank - 1]
@@ -142,7 +144,7 @@ def test_references_are_what_five_in_a_hundred_directions_pass() -> None:
 def test_what_has_no_lens_is_refused() -> None:
     loaded = tiny_loaded("llama")
     with pytest.raises(LensError, match="no head 9"):
-        decode(loaded, 0, 9, np.zeros((1, 8), np.float32))
+        decode(loaded, 0, 9, vectors=np.zeros((1, 8), np.float32))
     del loaded.model.model.norm
     with pytest.raises(LensError, match="final norm"):
-        decode(loaded, 0, 0, np.zeros((1, 8), np.float32))
+        decode(loaded, 0, 0, vectors=np.zeros((1, 8), np.float32))

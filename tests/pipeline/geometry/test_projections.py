@@ -18,7 +18,7 @@ def blobs():
 
 
 def test_pca_equals_sklearn_up_to_sign(blobs):
-    projection = project(blobs, "pca", 3, ProjectionConfig())
+    projection = project(blobs, "pca", 3, settings=ProjectionConfig())
     reference = PCA(3).fit(blobs)
     assert np.abs(projection.coordinates) == pytest.approx(np.abs(reference.transform(blobs)), abs=1e-3)
     assert projection.parameters["explained"] == pytest.approx(reference.explained_variance_ratio_, abs=1e-5)
@@ -26,8 +26,8 @@ def test_pca_equals_sklearn_up_to_sign(blobs):
 
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_umap_is_repeatable_and_keeps_clusters_apart(blobs, metric):
-    first = project(blobs, "umap", 2, ProjectionConfig(), metric=metric)
-    again = project(blobs, "umap", 2, ProjectionConfig(), metric=metric)
+    first = project(blobs, "umap", 2, settings=ProjectionConfig(), metric=metric)
+    again = project(blobs, "umap", 2, settings=ProjectionConfig(), metric=metric)
     assert np.array_equal(first.coordinates, again.coordinates)
     kinds = np.arange(150) % 3
     centres = np.stack([first.coordinates[kinds == kind].mean(axis=0) for kind in range(3)])
@@ -40,7 +40,7 @@ def test_opposite_directions_are_far_apart():
     rng = np.random.default_rng(1)
     towards = rng.normal(0, 0.1, (30, 8)) + np.eye(8)[0]
     values = np.concatenate([towards, -towards])
-    coordinates = project(values, "umap", 2, ProjectionConfig(), metric="cosine").coordinates
+    coordinates = project(values, "umap", 2, settings=ProjectionConfig(), metric="cosine").coordinates
     within = np.linalg.norm(coordinates[:30] - coordinates[:30].mean(axis=0), axis=1).max()
     assert np.linalg.norm(coordinates[:30].mean(axis=0) - coordinates[30:].mean(axis=0)) > within
 
@@ -49,15 +49,15 @@ def test_opposite_directions_are_far_apart():
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 9, 16])
 def test_few_points(n, dimensions):
     values = np.random.default_rng(n).normal(size=(n, 6))
-    projection = project(values, "umap", dimensions, ProjectionConfig())
+    projection = project(values, "umap", dimensions, settings=ProjectionConfig())
     assert projection.coordinates.shape == (n, dimensions) and np.isfinite(projection.coordinates).all()
     assert projection.method == ("pca" if n < 4 else "umap")
     assert ("note" in projection.parameters) == (n < 4)
 
 
 def test_equal_points_and_thin_arrays_are_mapped():
-    assert np.isfinite(project(np.ones((30, 4)), "umap", 2, ProjectionConfig()).coordinates).all()
-    line = project(np.arange(5.0)[:, None], "pca", 3, ProjectionConfig())
+    assert np.isfinite(project(np.ones((30, 4)), "umap", 2, settings=ProjectionConfig()).coordinates).all()
+    line = project(np.arange(5.0)[:, None], "pca", 3, settings=ProjectionConfig())
     assert line.coordinates.shape == (5, 3) and not line.coordinates[:, 1:].any()
 
 
@@ -65,8 +65,8 @@ def test_a_sample_keeps_the_shares_of_its_strata():
     strata = ["a"] * 900 + ["b"] * 97 + ["c"] * 3
     rows = sample_rows(1000, 100, strata)
     assert len(rows) == len(set(rows)) == 100 and (np.diff(rows) > 0).all()
-    sampled_strata = [strata[row] for row in rows]
-    assert sampled_strata.count("c") == 1 and 88 <= sampled_strata.count("a") <= 91
+    labels = [strata[row] for row in rows]
+    assert labels.count("c") == 1 and 88 <= labels.count("a") <= 91
     assert np.array_equal(sample_rows(1000, 100, strata), rows)
     assert len(sample_rows(10, 100)) == 10
     assert len(sample_rows(100, 10, list(range(100)))) == 10
@@ -74,7 +74,7 @@ def test_a_sample_keeps_the_shares_of_its_strata():
 
 def test_a_sampled_map_says_so():
     projection = project(
-        np.random.default_rng(0).normal(size=(200, 4)), "pca", 2, ProjectionConfig(max_points=50)
+        np.random.default_rng(0).normal(size=(200, 4)), "pca", 2, settings=ProjectionConfig(max_points=50)
     )
     assert (
         projection.parameters["of"] == 200 and projection.parameters["sampled"] == len(projection.rows) == 50
@@ -84,4 +84,4 @@ def test_a_sampled_map_says_so():
 @pytest.mark.parametrize("values", [np.zeros((0, 3)), np.zeros(3), np.full((5, 2), np.nan)])
 def test_useless_values_are_refused(values):
     with pytest.raises(ProjectionError):
-        project(values, "pca", 2, ProjectionConfig())
+        project(values, "pca", 2, settings=ProjectionConfig())

@@ -60,8 +60,8 @@ def test_whitening_is_that_of_scikit_learn(n: int, d: int) -> None:
         expected = centred @ np.linalg.inv(covariance) @ centred.T
         np.testing.assert_allclose(white[:, head] @ white[:, head].T, expected, rtol=2e-3, atol=2e-3)
         if n >= MANY * d:
-            whitened = rest[:, head].T.astype(np.float64) @ rest[:, head] / (n - 3)
-            assert whitened == pytest.approx(np.eye(d), abs=1e-3)
+            covariance_of_rest = rest[:, head].T.astype(np.float64) @ rest[:, head] / (n - 3)
+            assert covariance_of_rest == pytest.approx(np.eye(d), abs=1e-3)
 
 
 def test_a_head_that_never_varies_stays_zero() -> None:
@@ -116,9 +116,9 @@ def test_clusters_trade_places_only_with_their_own_kind() -> None:
     for kind in world.clusters.kinds:
         assert times[kind[:, 0]].sum() == len(kind)
         assert (times[kind] == times[kind][:, :1]).all()
-    draws = signs(world.clusters, 50, rng)
-    assert set(np.unique(draws)) == {-1.0, 1.0} and abs(draws.mean()) < 0.1
-    assert (draws[:, world.clusters.pairs[:, 0]] == draws[:, world.clusters.pairs[:, 1]]).all()
+    random_signs = signs(world.clusters, 50, rng)
+    assert set(np.unique(random_signs)) == {-1.0, 1.0} and abs(random_signs.mean()) < 0.1
+    assert (random_signs[:, world.clusters.pairs[:, 0]] == random_signs[:, world.clusters.pairs[:, 1]]).all()
     assert world.clusters.count == len(np.unique(world.clusters.of))
 
 
@@ -134,7 +134,7 @@ class Plain:
         feature: Variable,
         of: NDArray[np.int64],
     ):
-        self.x, self.rest, self.of, self.variable = white, rest, of, feature
+        self.x, self.rest, self.of, self.feature = white, rest, of, feature
         self.cells = cell_codes(feature, toxic)
         self.codes = [code for _, code in feature.features]
         self.residual = np.zeros_like(white)
@@ -145,7 +145,7 @@ class Plain:
                 self.residual[i] = away * np.sqrt(count / (count - 1))
 
     def weights(self, times: Floats) -> Floats:
-        size = 2 * len(self.variable.values)
+        size = 2 * len(self.feature.values)
         counts = np.array([times[self.cells == cell].sum() for cell in range(size)]).reshape(2, -1)
         contrasts = [toxicity_contrast(counts), *(feature_contrast(counts, code) for code in self.codes)]
         return np.stack([np.where(self.cells < 0, 0, contrast.ravel()[self.cells]) for contrast in contrasts])
@@ -153,8 +153,8 @@ class Plain:
     def without_noise(self, times: Floats | None = None) -> Floats:
         """aa, ab..., bb... less the products of residuals of the same cluster."""
         plain = self.weights(np.ones(len(self.x)))
-        weights = np.ones(len(self.x)) if times is None else times
-        effects = (self.weights(weights) * weights) @ self.x
+        counts = np.ones(len(self.x)) if times is None else times
+        effects = (self.weights(counts) * counts) @ self.x
         observed = plain @ self.x
         features = range(1, len(plain))
         rows = [(0, 0), *((0, f) for f in features), *((f, f) for f in features)]
@@ -164,26 +164,24 @@ class Plain:
             for i in range(len(self.x)):
                 for j in np.flatnonzero(self.of == self.of[i]):
                     noise += (
-                        weights[i] ** 2 * plain[a, i] * plain[b, j] * (self.residual[i] @ self.residual[j])
+                        counts[i] ** 2 * plain[a, i] * plain[b, j] * (self.residual[i] @ self.residual[j])
                     )
             turn = self.metric(observed[a], observed[b])
-            values.append(effects[a] @ effects[b] - noise + ((weights - 1) * turn).sum())
+            values.append(effects[a] @ effects[b] - noise + ((counts - 1) * turn).sum())
         return np.array(values)
 
     def metric(self, a: Floats, b: Floats) -> Floats:
         """Part of each statement in the error of a product by the estimated covariance, to first order."""
-        products = np.array([(residual @ a) * (residual @ b) for residual in self.rest])
-        return np.asarray((products.mean() - products) / len(products))
+        values = np.array([(residual @ a) * (residual @ b) for residual in self.rest])
+        return np.asarray((values.mean() - values) / len(values))
 
     def null(self, source: NDArray[np.int64], signed: Floats) -> Floats:
         plain = self.weights(np.ones(len(self.x)))
         toxicity, *others = plain @ self.x
         moved = plain[1:] @ self.x[source]
-        moved_toxicity = (signed * plain[0]) @ self.residual
+        noise = (signed * plain[0]) @ self.residual
         turned = [(signed * self.metric(toxicity, b)).sum() for b in others]
-        return np.array(
-            [toxicity @ m + moved_toxicity @ b + t for m, b, t in zip(moved, others, turned, strict=True)]
-        )
+        return np.array([toxicity @ m + noise @ b + t for m, b, t in zip(moved, others, turned, strict=True)])
 
 
 def by_loop(
@@ -202,8 +200,8 @@ def by_loop(
         np.stack([part.without_noise(), *(part.without_noise(draw) for draw in times)]) for part in parts
     ]
     null = [
-        np.stack([part.null(source, row) for source, row in zip(sources, part_signs, strict=True)])
-        for part, part_signs in zip(parts, signed, strict=True)
+        np.stack([part.null(source, row) for source, row in zip(sources, signs_of_draws, strict=True)])
+        for part, signs_of_draws in zip(parts, signed, strict=True)
     ]
     return expected, null
 
@@ -211,7 +209,7 @@ def by_loop(
 def test_products_and_their_null_equal_loops_over_statements() -> None:
     world, draws = three_valued(), 5
     whitened = whiten(world.activations, world.toxic, world.variables)
-    result = products(whitened, world.toxic, world.variables, world.clusters, draws, seed=3)
+    result = products(whitened, world.toxic, world.variables, clusters=world.clusters, draws=draws, seed=3)
     for head in range(2):
         expected, null = by_loop(
             world, whitened[0][:, head].astype(float), whitened[1][:, head].astype(float), draws=draws, seed=3
@@ -235,7 +233,9 @@ def test_products_have_no_bias_where_plain_ones_have() -> None:
     for seed in range(8):
         world = planted_world(seed, 0.0, n=200, heads=50, size=0.0)
         whitened = whiten(world.activations, world.toxic, world.variables)
-        result: Products = products(whitened, world.toxic, world.variables, world.clusters, 1, seed)
+        result: Products = products(
+            whitened, world.toxic, world.variables, clusters=world.clusters, draws=1, seed=seed
+        )
         lengths.append(result.toxicity[0])
         noisy.append(result.toxicity_length)
     error = np.std(lengths) / np.sqrt(np.size(lengths))
@@ -286,8 +286,12 @@ def test_a_variable_and_its_clusters_do_not_care_for_order() -> None:
         find_clusters(world.clusters.of[order].tolist(), world.toxic[order]),
     )
     thresholds = []
-    for planted, variables in ((world, world.variables[:1]), (moved, moved.variables)):
-        whitened = whiten(planted.activations, planted.toxic, variables)
-        thresholds.append(products(whitened, planted.toxic, variables, planted.clusters, 1, 0).product[0])
+    for variant, variables in ((world, world.variables[:1]), (moved, moved.variables)):
+        whitened = whiten(variant.activations, variant.toxic, variables)
+        thresholds.append(
+            products(whitened, variant.toxic, variables, clusters=variant.clusters, draws=1, seed=0).product[
+                0
+            ]
+        )
     assert thresholds[0] == pytest.approx(thresholds[1], rel=1e-3, abs=1e-4)
     assert isinstance(moved.clusters, Clusters) and moved.clusters.count == world.clusters.count

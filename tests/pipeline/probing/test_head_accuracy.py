@@ -14,7 +14,7 @@ from hormesis.pipeline.probing.head_accuracy import (
     CLEAN,
     NAMES,
     THRESHOLDS,
-    Arm,
+    ArmGroup,
     Hits,
     Summary,
     balanced,
@@ -25,7 +25,7 @@ from hormesis.pipeline.probing.head_accuracy import (
 
 Bools = NDArray[np.bool_]
 MEAN = NAMES.index("mean")
-TOXIC: Arm = ("toxic", 0.25)
+TOXIC = ArmGroup("toxic", 0.25)
 
 
 def arms_of(
@@ -37,12 +37,12 @@ def arms_of(
     heads: int = 12,
     between: float = 0.01,
     arms: int = 3,
-) -> tuple[dict[Arm, list[Hits]], Bools]:
+) -> tuple[dict[ArmGroup, list[Hits]], Bools]:
     """Hits of arms whose last one is better by `gain`; hard statements are hard for all heads and arms."""
     toxic = np.arange(statements) % 2 == 1
     hard = rng.normal(0, 0.12, statements)
     levels = np.linspace(0.6, 0.8, heads)
-    hits: dict[Arm, list[Hits]] = {}
+    hits: dict[ArmGroup, list[Hits]] = {}
     for place in range(arms):
         shift = gain if place == arms - 1 else 0.0
         hits["toxic", 0.25 * place / (arms - 1)] = [
@@ -54,7 +54,11 @@ def arms_of(
 
 
 def summary_of(
-    arms: dict[Arm, list[Hits]], toxic: Bools, name: str = "mean", *, arm: Arm = TOXIC, draws: int = 200
+    arms: dict[ArmGroup, list[Hits]],
+    toxic: Bools,
+    name: str = "mean",
+    arm: ArmGroup = TOXIC,
+    draws: int = 200,
 ) -> Summary:
     clusters = find_clusters(range(len(toxic)), toxic)
     summaries = summarise_heads(arms, toxic, clusters, draws=draws)
@@ -112,13 +116,11 @@ def test_without_noise_of_statements_seeds_are_students() -> None:
     summaries = summarise_means("entanglement", arms, n=50, heads=4)
     values = np.concatenate([arms[arm] for arm in arms])
     model = OLS(values, np.eye(3)[np.repeat(range(3), 3)]).fit()
-    linear_test = model.t_test([-1, 0, 1])
+    reference = model.t_test([-1, 0, 1])
     summary = next(summary for summary in summaries if summary.arm == TOXIC)
-    assert summary.difference == pytest.approx(float(linear_test.effect[0]))
-    assert summary.p == pytest.approx(float(linear_test.pvalue))
-    assert (summary.difference_low, summary.difference_high) == pytest.approx(
-        tuple(linear_test.conf_int()[0])
-    )
+    assert summary.difference == pytest.approx(float(reference.effect[0]))
+    assert summary.p == pytest.approx(float(reference.pvalue))
+    assert (summary.difference_low, summary.difference_high) == pytest.approx(tuple(reference.conf_int()[0]))
     assert (summary.low, summary.high) == pytest.approx(tuple(model.t_test([0, 0, 1]).conf_int()[0]))
     assert summarise_means("entanglement", {TOXIC: [0.4]}, n=5, heads=1) == []
 

@@ -92,7 +92,7 @@ def test_separable_and_dead_features_do_not_break_the_solver():
 
 def test_a_planted_direction_is_found(planted):
     activations, labels, theta, codes = planted
-    run = probe_heads(activations, labels, codes, SETTINGS)
+    run = probe_heads(activations, labels, codes, settings=SETTINGS)
     assert select_heads(run.results, 1) == [(1, 2)]
     table = run.table(1)
     best = table[(table["layer"] == 1) & (table["head"] == 2)].iloc[0]
@@ -113,7 +113,7 @@ def test_a_planted_direction_is_found(planted):
 
 def test_mass_mean_is_the_difference_of_train_means(planted):
     activations, labels, _, codes = planted
-    run = probe_heads(activations, labels, codes, SETTINGS)
+    run = probe_heads(activations, labels, codes, settings=SETTINGS)
     train = activations[codes == TRAIN].astype(float)
     kind = labels[codes == TRAIN].astype(bool)
     for direction in run.mass_mean:
@@ -127,11 +127,11 @@ def test_layers_one_by_one_memory_maps_and_float16_give_the_same(planted, tmp_pa
     half = activations.astype(np.float16)
     np.save(tmp_path / "a.npy", half)
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
-    probes = probe_heads(half, labels, codes, SETTINGS)
+    probes = probe_heads(half, labels, codes, settings=SETTINGS)
     batches = []
-    parts = probe_heads((half[:, layer] for layer in range(2)), labels, codes, SETTINGS)
+    parts = probe_heads((half[:, layer] for layer in range(2)), labels, codes, settings=SETTINGS)
     lazy = probe_heads(
-        mapped, labels, codes, SETTINGS, progress=lambda done, total: batches.append((done, total))
+        mapped, labels, codes, settings=SETTINGS, progress=lambda done, total: batches.append((done, total))
     )
     assert probes.results == parts.results == lazy.results
     assert batches[-1] == (8, 8)
@@ -141,7 +141,9 @@ def test_nothing_of_test_or_select_reaches_the_directions(planted):
     activations, labels, _, codes = planted
     changed = activations.copy()
     changed[codes != TRAIN] *= -7
-    first, second = (probe_heads(values, labels, codes, SETTINGS) for values in (activations, changed))
+    first, second = (
+        probe_heads(values, labels, codes, settings=SETTINGS) for values in (activations, changed)
+    )
     for a, b in zip(first.mass_mean + first.probe, second.mass_mean + second.probe, strict=True):
         assert np.array_equal(a.vector, b.vector) and a.sigma == b.sigma
 
@@ -150,7 +152,7 @@ def test_noise_stays_at_chance_and_its_interval_covers_chance_at_its_rate():
     rng = np.random.default_rng(3)
     labels = rng.integers(0, 2, 900)
     activations = rng.normal(0, 1, (900, 10, 20, 6)).astype(np.float32)
-    table = probe_heads(activations, labels, split_examples(keys(900)).codes, SETTINGS).table()
+    table = probe_heads(activations, labels, split_examples(keys(900)).codes, settings=SETTINGS).table()
     covered = table["accuracy_low"].le(0.5) & table["accuracy_high"].ge(0.5)
     areas = table["auroc_low"].le(0.5) & table["auroc_high"].ge(0.5)
     assert 0.88 <= covered.mean() <= 0.995 and 0.88 <= areas.mean() <= 0.995
@@ -163,16 +165,16 @@ def test_accuracy_is_balanced_and_majority_is_not():
     labels = (rng.random(1500) < 0.1).astype(int)
     activations = rng.normal(0, 1, (1500, 1, 2, 5))
     codes = split_examples(keys(1500)).codes
-    result = probe_heads(activations, labels, codes, SETTINGS).results[0]
+    result = probe_heads(activations, labels, codes, settings=SETTINGS).results[0]
     assert result.majority == pytest.approx(1 - labels[codes == TEST].mean()) and result.majority > 0.85
     assert abs(result.accuracy - 0.5) < 0.2
 
 
 def test_random_directions_are_unit_repeatable_and_their_own(planted):
     activations, _, _, codes = planted
-    controls = random_directions(activations, codes, [(1, 2), (0, 3)], 3, seed=5)
+    controls = random_directions(activations, codes, [(1, 2), (0, 3)], count=3, seed=5)
     assert [len(control) for control in controls] == [2, 2, 2]
-    alone = random_directions(activations, codes, [(0, 3)], 2, seed=5)
+    alone = random_directions(activations, codes, [(0, 3)], count=2, seed=5)
     assert np.array_equal(alone[1][0].vector, controls[1][1].vector)
     for control in controls:
         for direction in control:
@@ -180,9 +182,11 @@ def test_random_directions_are_unit_repeatable_and_their_own(planted):
             along = activations[codes == TRAIN][:, direction.layer, direction.head] @ direction.vector
             assert direction.sigma == pytest.approx(along.std(), rel=1e-4)
     assert abs(controls[0][0].vector @ controls[1][0].vector) < 0.999
-    assert not np.array_equal(random_vector(8, 0, 0, 1, 2), random_vector(8, 0, 0, 2, 1))
+    assert not np.array_equal(
+        random_vector(8, 0, 0, layer=1, head=2), random_vector(8, 0, 0, layer=2, head=1)
+    )
     with pytest.raises(ProbeError, match="no head 9 in layer 1"):
-        random_directions(activations, codes, [(1, 9)], 1, seed=0)
+        random_directions(activations, codes, [(1, 9)], count=1, seed=0)
 
 
 def test_number_of_heads():
@@ -194,7 +198,7 @@ def test_number_of_heads():
 
 def test_ties_of_selection_are_broken_by_the_area_then_by_place(planted):
     activations, labels, _, codes = planted
-    results = probe_heads(activations, labels, codes, SETTINGS).results
+    results = probe_heads(activations, labels, codes, settings=SETTINGS).results
     order = select_heads(results[::-1], 8)
     accuracies = {
         (result.layer, result.head): (result.select_accuracy, result.select_auroc) for result in results
@@ -252,15 +256,15 @@ def test_drawing_is_even_by_label_and_stable():
 def test_useless_input_is_one_clear_line(planted):
     activations, labels, _, codes = planted
     with pytest.raises(ProbeError, match="holds 0 toxic"):
-        probe_heads(activations, np.zeros(1200), codes, SETTINGS)
+        probe_heads(activations, np.zeros(1200), codes, settings=SETTINGS)
     with pytest.raises(ProbeError, match=r"examples, layers, heads, d"):
-        probe_heads(activations[:, 0], labels, codes, SETTINGS)
+        probe_heads(activations[:, 0], labels, codes, settings=SETTINGS)
     with pytest.raises(ProbeError, match="examples for 1200 labels"):
-        probe_heads(activations[:-1], labels, codes, SETTINGS)
+        probe_heads(activations[:-1], labels, codes, settings=SETTINGS)
     broken = activations.copy()
     broken[3, 0, 0, 0] = np.inf
     with pytest.raises(ProbeError, match="layer 0: activations are not finite"):
-        probe_heads(broken, labels, codes, SETTINGS)
+        probe_heads(broken, labels, codes, settings=SETTINGS)
     with pytest.raises(ProbeError, match="empty"):
         split_examples([])
     with pytest.raises(ProbeError, match="fraction"):

@@ -104,7 +104,7 @@ def test_rows_are_what_the_kept_activations_say(study: StudyContext) -> None:
     for checkpoint in (1, 4):
         places, values = stored_activations(context, checkpoint)
         cosines, largest = entanglement(
-            values, statements.toxic, statements.variables, statements.clusters, draws=DRAWS
+            values, statements.toxic, statements.variables, clusters=statements.clusters, draws=DRAWS
         )
         names = [name for variable in statements.variables for name, _ in variable.features]
         with read_session(context.engine) as session:
@@ -154,7 +154,7 @@ def test_words_are_those_of_the_stored_directions(study: StudyContext) -> None:
                 )
             ).one()
             step = decode_float32(direction.vector)[None] * np.float32(direction.sigma)
-            logits = decode(loaded, token.layer, token.head, step)[0]
+            logits = decode(loaded, token.layer, token.head, vectors=step)[0]
             best = logits.argmax() if token.side == "top" else logits.argmin()
             assert int(best) == token.token_id and float(logits[best]) == pytest.approx(token.logit, abs=1e-5)
 

@@ -95,8 +95,8 @@ def test_the_interaction_is_that_of_an_analysis_of_variance() -> None:
     rng = np.random.default_rng(7)
     rows = rng.normal(0, 1, (3, 1)) + rng.normal(0, 2, 12) + rng.normal(0, 1, (3, 12))
     table = pd.DataFrame(rows).reset_index().melt(id_vars="index", var_name="prompt", value_name="score")
-    anova = anova_lm(ols("score ~ C(index) + C(prompt)", table).fit())
-    assert interaction(rows) == pytest.approx(anova.loc["Residual", "mean_sq"])
+    reference = anova_lm(ols("score ~ C(index) + C(prompt)", table).fit())
+    assert interaction(rows) == pytest.approx(reference.loc["Residual", "mean_sq"])
 
 
 def test_seeds_and_prompts_are_joined_as_two_random_effects() -> None:
@@ -125,7 +125,15 @@ def test_seeds_and_prompts_are_joined_as_two_random_effects() -> None:
 def test_degrees_of_freedom_are_welchs() -> None:
     rng = np.random.default_rng(9)
     a, b = rng.normal(0, 1, 5), rng.normal(0, 3, 8)
-    difference = Contrast(0.0, a.var(ddof=1) / 5, 4, b.var(ddof=1) / 8, 7, 8, 5)
+    difference = Contrast(
+        value=0.0,
+        seed_variance=a.var(ddof=1) / 5,
+        seed_df=4,
+        prompt_variance=b.var(ddof=1) / 8,
+        prompt_df=7,
+        n=8,
+        seeds=5,
+    )
     assert difference.df == pytest.approx(stats.ttest_ind(a, b, equal_var=False).df)
 
 
@@ -177,7 +185,7 @@ def test_directional_verdicts_err_at_their_rates() -> None:
     """`supported` without an effect, `not supported` where the least effect that matters is there: 2.5 %."""
 
     def claim(difference: Contrast) -> Finding:
-        return directional(difference, +1, 0.5, "points", "")
+        return directional(difference, +1, 0.5, unit="points", detail="")
 
     assert rate(SUPPORTED, claim, 0.0) <= margin(0.025)
     assert rate(SUPPORTED, claim, -1.0) == 0
@@ -186,7 +194,7 @@ def test_directional_verdicts_err_at_their_rates() -> None:
     assert rate(REFUTED, claim, -0.7) > 0.8
 
     def mirrored(difference: Contrast) -> Finding:
-        return directional(difference, -1, 0.5, "points", "")
+        return directional(difference, -1, 0.5, unit="points", detail="")
 
     assert rate(SUPPORTED, mirrored, -1.5) > 0.9 and rate(REFUTED, mirrored, 0.7) > 0.8
 
@@ -195,7 +203,7 @@ def test_equivalence_verdicts_err_at_their_rates() -> None:
     """`supported` with the effect at the margin: 5 %; `not supported` with it there: 2.5 %."""
 
     def claim(difference: Contrast) -> Finding:
-        return equivalent(difference, 1.0, "points", "")
+        return equivalent(difference, 1.0, "points", detail="")
 
     assert rate(SUPPORTED, claim, 1.0) <= margin(0.05)
     assert rate(REFUTED, claim, 1.0) <= margin(0.025)
@@ -222,14 +230,14 @@ def test_a_hormetic_curve_is_found_about_as_well_as_by_scipy() -> None:
         fit = family.fit(values[None])
         if not np.isfinite(fit.sse[0]):
             continue
-        scipy_coefficients, _ = optimize.curve_fit(
+        reference, _ = optimize.curve_fit(
             brain_cousens, shares, values, p0=[*fit.coefficients[0], fit.e[0], fit.b[0]],
             bounds=([-np.inf] * 3 + [0.02, 1.0], [np.inf] * 3 + [1.0, 8.0]), max_nfev=20_000,
         )  # fmt: skip
-        best = float(((values - brain_cousens(shares, *scipy_coefficients)) ** 2).sum())
+        best = float(((values - brain_cousens(shares, *reference)) ** 2).sum())
         assert fit.sse[0] >= best - 1e-6
         lost.append((float(fit.sse[0]) - best) / noise**2)
-        optimum = fine[brain_cousens(fine, *scipy_coefficients).argmin()]
+        optimum = fine[brain_cousens(fine, *reference).argmin()]
         places.append(abs(float(lowest_share(fit, shares)[0]) - optimum))
     # The grid costs less than a parameter's worth of fit, and moves the optimum by less than a percent.
     assert len(lost) >= 20 and np.median(lost) < 1
@@ -283,10 +291,10 @@ def test_the_variance_of_an_arm_is_that_of_an_analysis_of_variance() -> None:
         for arm, grid in enumerate(grids)
         for seed in range(3)
     ]
-    anova = anova_lm(ols("score ~ C(arm)", pd.DataFrame(rows)).fit())
-    expected = anova.loc["Residual", "mean_sq"] / 3
+    reference = anova_lm(ols("score ~ C(arm)", pd.DataFrame(rows)).fit())
+    expected = reference.loc["Residual", "mean_sq"] / 3
     assert arms.variances == pytest.approx(np.full(4, expected), rel=0.02)
-    assert arms.df == pytest.approx(anova.loc["Residual", "df"], rel=0.1)
+    assert arms.df == pytest.approx(reference.loc["Residual", "df"], rel=0.1)
 
 
 def test_the_optimums_interval_covers_at_its_rate() -> None:

@@ -83,10 +83,10 @@ def test_prompts_shared_by_all_arms_do_not_hide_a_dip() -> None:
 def test_isotonic_fits_are_sklearns() -> None:
     rng = np.random.default_rng(3)
     values, weights = rng.normal(size=(60, 6)), rng.random(6) + 0.5
-    sklearn_fits = [
+    expected = [
         IsotonicRegression().fit(range(6), row, sample_weight=weights).predict(range(6)) for row in values
     ]
-    np.testing.assert_allclose(isotonic(values, weights), sklearn_fits, atol=1e-12)
+    np.testing.assert_allclose(isotonic(values, weights), expected, atol=1e-12)
 
 
 def test_a_curve_without_noise_is_given_back() -> None:

@@ -55,17 +55,12 @@ def test_intervals_over_seeds_cover_at_their_rate(seeds: int, ratio: float) -> N
     trials = 250
     for trial in range(trials):
         arms = study(rng, seeds, ratio)
-        single_arm = over_seeds(list(arms[0]), draws=150, seed=trial)
+        alone = over_seeds(list(arms[0]), draws=150, seed=trial)
         spread = pooled_spread([arm.mean(axis=1) for arm in arms])
         pooled = over_seeds(list(arms[0]), draws=150, seed=trial, spread=spread)
         pair, all_arms = contrast(arms[:2], [1, -1]), contrast(arms[:2], [1, -1], pool=arms)
         assert pair is not None and all_arms is not None
-        ends = [
-            (single_arm.low, single_arm.high),
-            (pooled.low, pooled.high),
-            pair.interval(),
-            all_arms.interval(),
-        ]
+        ends = [(alone.low, alone.high), (pooled.low, pooled.high), pair.interval(), all_arms.interval()]
         hits += [low <= 0 <= high for low, high in ends]  # type: ignore[operator]
     # Three standard errors below 95 % in 250 trials is 91 %; percentile bootstraps of 60 prompts lose 1 more.
     assert (hits / trials >= 0.90).all(), hits / trials
@@ -93,9 +88,9 @@ def test_a_contrast_of_two_arms_is_students_test() -> None:
     a, b = rng.normal(0, 1, 4), rng.normal(1, 1, 6)
     difference = contrast([a, b], [1, -1])
     assert difference is not None
-    scipy_test = stats.ttest_ind(a, b)
-    assert difference.p_value() == pytest.approx(scipy_test.pvalue)
-    assert difference.interval() == pytest.approx(tuple(scipy_test.confidence_interval()))
+    reference = stats.ttest_ind(a, b)
+    assert difference.p_value() == pytest.approx(reference.pvalue)
+    assert difference.interval() == pytest.approx(tuple(reference.confidence_interval()))
     assert difference.equivalence(2.0) == pytest.approx(ttost_ind(a, b, -2.0, 2.0)[0])
     assert difference.equivalence(0.1) == pytest.approx(ttost_ind(a, b, -0.1, 0.1)[0])
     with pytest.raises(StatisticsError, match="margin"):
@@ -107,11 +102,11 @@ def test_a_pooled_contrast_is_the_linear_models() -> None:
     arms = [rng.normal(mean, 1, count) for mean, count in ((0, 2), (1, 3), (2, 2), (0, 4))]
     places = np.repeat(range(4), [len(arm) for arm in arms])
     model = OLS(np.concatenate(arms), np.eye(4)[places]).fit()
-    linear_test = model.t_test([1, 0, -1, 0])
+    reference = model.t_test([1, 0, -1, 0])
     difference = contrast([arms[0], arms[2]], [1, -1], pool=arms)
     assert difference is not None
-    assert difference.p_value() == pytest.approx(float(linear_test.pvalue))
-    assert difference.interval() == pytest.approx(tuple(linear_test.conf_int()[0]))
+    assert difference.p_value() == pytest.approx(float(reference.pvalue))
+    assert difference.interval() == pytest.approx(tuple(reference.conf_int()[0]))
     level = contrast([arms[3]], [1])
     assert level is not None and level.p_value() == pytest.approx(stats.ttest_1samp(arms[3], 0).pvalue)
 
@@ -133,7 +128,9 @@ def test_prompts_are_paired_and_their_noise_is_counted_once() -> None:
 
 @pytest.mark.parametrize("value", [1e-300, 1e-17, -1e-13, 1e-9, 1.0, 1e6])
 def test_a_p_value_is_there_for_any_difference(value: float) -> None:
-    difference = Contrast(value, 0.02, 4, 0.01, 59, 60, 2)
+    difference = Contrast(
+        value=value, seed_variance=0.02, seed_df=4, prompt_variance=0.01, prompt_df=59, n=60, seeds=2
+    )
     assert 0 < difference.p_value() <= 1
     if abs(value) < 1e-12:  # rounding, not an effect
         assert difference.p_value() == pytest.approx(1.0, abs=1e-9)
@@ -149,9 +146,9 @@ def test_one_seed_gives_no_contrast_and_unequal_prompts_are_refused() -> None:
 
 def test_agreeing_scores_get_an_exact_bound_and_say_so() -> None:
     for n in (1, 30, 512):
-        exact = stats.binomtest(0, n).proportion_ci(method="exact")
+        reference = stats.binomtest(0, n).proportion_ci(method="exact")
         interval = all_agree(0.0, n, SCORE)
-        assert interval.low == 0 and interval.high == pytest.approx(exact.high)
+        assert interval.low == 0 and interval.high == pytest.approx(reference.high)
         assert interval.high == pytest.approx(proportion_confint(0, n, method="beta")[1])
     # One-sided at 95 %, this is the rule of three.
     assert all_agree(0.0, 300, SCORE, level=0.90).high == pytest.approx(3 / 300, rel=0.02)
@@ -186,10 +183,10 @@ def test_power_is_statsmodels() -> None:
         difference = contrast(list(arms), [1, -1])
         assert difference is not None
         sd = np.sqrt(arms.var(axis=1, ddof=1).mean())
-        statsmodels_power = TTestIndPower()
+        reference = TTestIndPower()
         smallest = detectable(difference)
         assert smallest / sd == pytest.approx(
-            statsmodels_power.solve_power(nobs1=seeds, alpha=0.05, power=0.8), rel=1e-3
+            reference.solve_power(nobs1=seeds, alpha=0.05, power=0.8), rel=1e-3
         )
         assert power(difference, smallest) == pytest.approx(0.8, abs=1e-6)
 
