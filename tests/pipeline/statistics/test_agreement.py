@@ -261,7 +261,7 @@ def test_the_evidence_ratio_is_that_of_students_likelihood() -> None:
         for mean, parameters in ((null[0], levels), (hormetic, 5))
     ]
     expected = np.exp((aic[0] - aic[1]) / 2)
-    assert _evidence(float(worse[0]), float(fit.sse[0]), arms, levels) == pytest.approx(expected)
+    assert _evidence(float(worse[0]), float(fit.sse[0]), arms, levels=levels) == pytest.approx(expected)
 
 
 def test_the_hinge_is_the_best_of_statsmodels() -> None:
