@@ -42,7 +42,7 @@ class PreferenceLoss:
 
 
 def completions(
-    prompts: Sequence[Sequence[int]], ends: Sequence[Sequence[int]], fill: int, device: torch.device
+    prompts: Sequence[Sequence[int]], ends: Sequence[Sequence[int]], *, fill: int, device: torch.device
 ) -> Completions:
     """Batch prompts with their completions. `fill`: padding, which is masked out."""
     rows = [[*prompt, *end] for prompt, end in zip(prompts, ends, strict=True)]
@@ -82,6 +82,7 @@ def preference_loss(
     rejected: torch.Tensor,
     reference_chosen: torch.Tensor,
     reference_rejected: torch.Tensor,
+    *,
     beta: float,
 ) -> PreferenceLoss:
     """Direct preference optimisation (Rafailov et al. 2023, equation 7): -log sigmoid of the margin,

@@ -63,7 +63,7 @@ def families(config: StudyConfig, kind: str | None) -> list[Family]:
 
 def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
     steering = config.steering
-    prefix = prefix_of(config, spec.marked, spec.prompted)
+    prefix = prefix_of(config, spec.marked, spec.prefixed)
     if not spec.steered:
         yield Family(spec, spec.name, prefix)
     elif spec.steered == "random-direction":

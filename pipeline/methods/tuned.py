@@ -5,7 +5,7 @@ them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hormesis.backend.model.models import load_model
 from hormesis.db.contract.methods import Tuned
@@ -26,7 +26,7 @@ def tuned_folder(context: StudyContext, weights: str, name: str) -> Path:
     return context.folder("tuned", context.inputs.tune(weights, name))
 
 
-def make_tuned(context: StudyContext, checkpoint: int, name: str, reporter: Reporter) -> TuningResult:
+def make_tuned(context: StudyContext, checkpoint: int, name: Tuned, *, reporter: Reporter) -> TuningResult:
     """Tune a checkpoint, or go on tuning it, or find that it was done. Raises SourceError for too few
     pairs.
     """
@@ -44,7 +44,7 @@ def make_tuned(context: StudyContext, checkpoint: int, name: str, reporter: Repo
         return tune(
             loaded,
             folder,
-            method=cast(Tuned, name),
+            method=name,
             settings=getattr(context.config.methods, name),
             scale_rate=SHAPES[context.config.scale].learning_rate,
             pairs=tokenise(loaded, trained, limit),

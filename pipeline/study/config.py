@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from hormesis.db.contract.methods import DirectionKind, Scope, Variant
 from hormesis.db.origin import Origin
@@ -173,6 +173,13 @@ class SteeringConfig(Strict):
     """
 
 
+def _declared_scorer(name: str) -> str:
+    from hormesis.backend.scorers import scorer_entry  # late: imports numpy, which other sections do not need
+
+    scorer_entry(name)
+    return name
+
+
 class EvaluationConfig(Strict):
     """Generations and scores."""
 
@@ -183,8 +190,8 @@ class EvaluationConfig(Strict):
     temperature: float = Field(default=1.0, ge=0)
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
     batch_size: int = Field(default=256, ge=1)
-    scorers: tuple[str, ...] = ("forum",)
-    """`forum`, `profanity`, `tfidf`, `perspective`, or `classifier:FOLDER_OR_NAME`."""
+    scorers: tuple[Annotated[str, AfterValidator(_declared_scorer)], ...] = ("forum",)
+    """Names of `backend.scorers.registry`, or `classifier:FOLDER_OR_NAME`; the first judges attacks."""
     heldout_tokens: int = Field(default=12_000, ge=100)
     bootstrap: int = Field(default=1000, ge=50)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from hormesis.db.contract.methods import STEERED, TUNED, MethodSpec, parse_method
+from hormesis.db.contract.methods import STEERED, TUNED, MethodSpec, Tuned, parse_method
 from hormesis.pipeline.study.config_base import Fraction, Positive, Strict
 
 
@@ -67,10 +67,10 @@ class MethodsConfig(Strict):
         return tuple(parse_method(one) for one in self.use)
 
     @property
-    def tuned(self) -> tuple[str, ...]:
+    def tuned(self) -> tuple[Tuned, ...]:
         """Trainings that some method needs, in a fixed order."""
-        wanted = {spec.tuned for spec in self.specs}
-        return tuple(name for name in TUNED if name in wanted)
+        names = {spec.tuned for spec in self.specs}
+        return tuple(name for name in TUNED if name in names)
 
 
 class AnnotationConfig(Strict):
