@@ -50,7 +50,7 @@ def _supervised(model: Any, batch: PairBatch) -> torch.Tensor:
 def _preference(model: Any, batch: PairBatch) -> torch.Tensor:
     assert isinstance(batch.settings, PreferenceConfig)
     chosen, rejected = (sequence_log_probabilities(model, side) for side in batch.sides)
-    return preference_loss(chosen, rejected, *batch.reference, beta=batch.settings.beta).loss
+    return preference_loss(chosen, rejected, reference=batch.reference, beta=batch.settings.beta).loss
 
 
 OBJECTIVES: Final[dict[Tuned, Objective]] = {

@@ -67,12 +67,12 @@ def open_tuning(folder: Path) -> TuningResult | None:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))["result"]
         return TuningResult(
             folder / "model",
-            record["steps"],
-            tuple(record["losses"]),
-            (record["preferred"][0], record["preferred"][1]),
-            (record["margin"][0], record["margin"][1]),
-            record["held_out"],
-            record["learning_rate"],
+            steps=record["steps"],
+            losses=tuple(record["losses"]),
+            preferred=(record["preferred"][0], record["preferred"][1]),
+            margin=(record["margin"][0], record["margin"][1]),
+            held_out=record["held_out"],
+            learning_rate=record["learning_rate"],
         )
     except (OSError, KeyError, TypeError, json.JSONDecodeError):
         return None
@@ -107,7 +107,9 @@ def tune(
     # Before the first step, since the model is its own reference.
     sides = objective.sides if objective.has_reference else ()
     reference = tuple(_log_probabilities(loaded, pairs, side) for side in sides)
-    run = _Run(objective, settings, rate, loaded.model, _optimiser(loaded, rate), reference)
+    run = _Run(
+        objective, settings, rate, model=loaded.model, optimiser=_optimiser(loaded, rate), reference=reference
+    )
     first = _resume(run, folder)
     order = _order(len(pairs), settings)
     saves = {settings.steps * part // settings.checkpoints for part in range(1, settings.checkpoints)}

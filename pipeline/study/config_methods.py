@@ -54,8 +54,8 @@ class MethodsConfig(Strict):
 
     @field_validator("use")
     @classmethod
-    def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = [parse_method(one).name for one in value]
+    def _parsed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [parse_method(text).name for text in value]
         repeated = next((name for name in names if names.count(name) > 1), None)
         if repeated is not None:
             raise ValueError(f"the method '{repeated}' is named twice")
@@ -64,7 +64,7 @@ class MethodsConfig(Strict):
     @property
     def specs(self) -> tuple[MethodSpec, ...]:
         """The methods of `use`, read."""
-        return tuple(parse_method(one) for one in self.use)
+        return tuple(parse_method(text) for text in self.use)
 
     @property
     def tuned(self) -> tuple[Tuned, ...]:
