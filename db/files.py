@@ -1,4 +1,4 @@
-"""Atomic writes of files and folders: written under a temporary name, then renamed; whole or not there.
+"""Content hashes of files, and atomic writes: under a temporary name, then renamed; whole or not there.
 
 A process killed while writing leaves a `.NAME.PID.tmp` behind and never a half-written result under the
 final name.
@@ -6,6 +6,7 @@ final name.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from hormesis.db.processes import is_running
+
+_HASHES: dict[tuple[str, int, int], str] = {}
+"""sha256 by (path, size, mtime): a study opens its files many times within one process."""
+
+
+def content_hash(path: Path) -> str:
+    """sha256 of a file's bytes in hex, remembered while size and time of change stay the same."""
+    status = path.stat()
+    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
+    if key not in _HASHES:
+        with path.open("rb") as stream:
+            _HASHES[key] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return _HASHES[key]
 
 
 def _temporary(target: Path) -> Path:

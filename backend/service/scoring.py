@@ -14,9 +14,9 @@ from pathlib import Path
 
 from hormesis.backend.fluency import text_fluency
 from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
+from hormesis.backend.scorers.registry import SCORERS
 from hormesis.backend.service.catalogue import CheckpointRecord
 
-FORUM = ("forum", "forum-fluency")
 log = logging.getLogger(__name__)
 
 
@@ -26,12 +26,16 @@ def scorer_names(checkpoint: CheckpointRecord | None) -> dict[str, Path | None]:
     Without a checkpoint nothing is known of the language, so the forum's and the one for real text are given.
     """
     if checkpoint is None:
-        return dict.fromkeys((*FORUM, "profanity"))
-    names: dict[str, Path | None] = dict.fromkeys(FORUM if checkpoint.speaks_forum else ("profanity",))
-    if checkpoint.tfidf_folder is not None and checkpoint.tfidf_folder.is_dir():
-        names["tfidf"] = checkpoint.tfidf_folder
-    # Perspective is left out: it would send what a person writes here to another company's server.
-    return names | dict.fromkeys(name for name in checkpoint.scorers if name.startswith("classifier:"))
+        return dict.fromkeys(entry.name for entry in SCORERS if entry.live in ("forum", "real"))
+    language = "forum" if checkpoint.speaks_forum else "real"
+    names: dict[str, Path | None] = dict.fromkeys(entry.name for entry in SCORERS if entry.live == language)
+    for entry in (entry for entry in SCORERS if entry.live == "study"):
+        folder = checkpoint.tfidf_folder if entry.argument == "folder" else None
+        if folder is not None and folder.is_dir():
+            names[entry.name] = folder
+        elif entry.argument != "folder":
+            names |= dict.fromkeys(spec for spec in checkpoint.scorers if spec.split(":")[0] == entry.name)
+    return names
 
 
 class Scoring:

@@ -12,14 +12,15 @@ from hormesis.dashboard.base.frontier import non_dominated
 from hormesis.dashboard.base.records import arm_groups, records
 from hormesis.dashboard.base.wording import arm_label, condition_label, interval, is_second, method_label
 from hormesis.dashboard.charts.frame import bars, figure
+from hormesis.db.contract.methods import DPO, ITI, NONE, PROMPT, RANDOM_DIRECTION, SFT
 
 SYMBOLS = {
-    "none": "circle-open",
-    "iti": "circle",
-    "random-direction": "x-thin-open",
-    "prompt": "diamond",
-    "sft": "square",
-    "dpo": "triangle-up",
+    NONE: "circle-open",
+    ITI: "circle",
+    RANDOM_DIRECTION: "x-thin-open",
+    PROMPT: "diamond",
+    SFT: "square",
+    DPO: "triangle-up",
     "meda": "pentagon",
     "inst": "hexagon",
 }

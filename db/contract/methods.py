@@ -10,11 +10,16 @@ NONE: Final = "none"
 PROMPT: Final = "prompt"
 ITI: Final = "iti"
 RANDOM_DIRECTION: Final = "random-direction"
+SFT: Final = "sft"
+DPO: Final = "dpo"
+Prefixed = Literal["prompt"]
 Tuned = Literal["sft", "dpo"]
 Marked = Literal["meda", "inst"]
 Variant = Literal["meda", "inst", "slung"]
 DirectionKind = Literal["mass_mean", "probe"]
 Scope = Literal["generated", "all"]
+PREFIXED: Final[tuple[Prefixed, ...]] = get_args(Prefixed)
+"""Methods that put text in front of every prompt."""
 TUNED: Final[tuple[Tuned, ...]] = get_args(Tuned)
 """Methods that change weights after pretraining."""
 MARKED: Final[tuple[Marked, ...]] = get_args(Marked)
@@ -24,11 +29,18 @@ toxic.
 VARIANTS: Final[tuple[Variant, ...]] = get_args(Variant)
 """Kinds of arms that train on the toxic arms' text in another way."""
 STEERED: Final = (ITI, RANDOM_DIRECTION)
-ORDER: Final = (*MARKED, PROMPT, *TUNED, *STEERED)
+ORDER: Final = (*MARKED, *PREFIXED, *TUNED, *STEERED)
 """Parts of a combination, in the order that its name has them."""
 TITLES: Final = {NONE: "Unsteered", PROMPT: "Prompt", RANDOM_DIRECTION: "Random direction"} | {
     name: name.upper() for name in (ITI, *TUNED, *VARIANTS)
 }
+_GROUPS: Final[dict[str, tuple[tuple[str, ...], str]]] = {
+    "tuned": (TUNED, "trainings"),
+    "marked": (MARKED, "kinds of arm"),
+    "steered": (STEERED, "ways to steer"),
+    "prefixed": (PREFIXED, "prefixes"),
+}
+"""The parts of a combination, at most one of each group, with what people call the group."""
 DIRECTIONS: Final[tuple[DirectionKind, ...]] = get_args(DirectionKind)
 """Ways to find a direction, the usual one first: difference of class means, weights of the probe."""
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
@@ -48,15 +60,15 @@ class MethodSpec:
     """The parts of one method or combination; empty parts are absent."""
 
     marked: str = ""
-    prompted: bool = False
+    prefixed: str = ""
     tuned: str = ""
     steered: str = ""
 
     @property
     def name(self) -> str:
         """As conditions keep it: parts in a fixed order, joined by `+`."""
-        parts = (self.marked, PROMPT if self.prompted else "", self.tuned, self.steered)
-        return "+".join(part for part in parts if part) or NONE
+        parts = (self.marked, self.prefixed, self.tuned, self.steered)
+        return "+".join(filter(None, parts)) or NONE
 
     @property
     def combined(self) -> bool:
@@ -71,8 +83,8 @@ class MethodSpec:
 def parse_method(text: str) -> MethodSpec:
     """Read `iti`, `dpo+iti`, `prompt+sft` ...; the order of the parts does not matter.
 
-    Raises MethodError for an unknown part, a part named twice, two trainings, two prefixes of an arm's own
-    kind, and random directions in a combination (they are the control of `iti` alone).
+    Raises MethodError for an unknown part, a part named twice, two of one group, and random directions in a
+    combination (they are the control of `iti` alone).
     """
     parts = [part.strip() for part in text.split("+")]
     unknown = next((part for part in parts if part not in ORDER), None)
@@ -80,17 +92,15 @@ def parse_method(text: str) -> MethodSpec:
         raise MethodError(f"unknown detox method '{unknown}' in '{text}' (known: {', '.join(ORDER)})")
     if len(set(parts)) < len(parts):
         raise MethodError(f"'{text}' names a method twice")
-    for group, kind in ((TUNED, "trainings"), (MARKED, "kinds of arm"), (STEERED, "ways to steer")):
-        if sum(part in group for part in parts) > 1:
-            raise MethodError(f"'{text}' combines two {kind}; choose one of them")
+    spec: dict[str, str] = {}
+    for field, (group, title) in _GROUPS.items():
+        members = [part for part in parts if part in group]
+        if len(members) > 1:
+            raise MethodError(f"'{text}' combines two {title}; choose one of them")
+        spec[field] = "".join(members)
     if RANDOM_DIRECTION in parts and len(parts) > 1:
         raise MethodError(f"'{text}': {RANDOM_DIRECTION} is a control of its own and is not combined")
-    return MethodSpec(
-        marked=next((part for part in parts if part in MARKED), ""),
-        prompted=PROMPT in parts,
-        tuned=next((part for part in parts if part in TUNED), ""),
-        steered=next((part for part in parts if part in STEERED), ""),
-    )
+    return MethodSpec(**spec)
 
 
 def is_method(name: str) -> bool:

@@ -15,8 +15,8 @@ from hormesis.backend.forum import REVISION
 from hormesis.backend.forum.judge import is_undecided
 from hormesis.backend.forum.words import GROUPS
 from hormesis.backend.forum.writer import KINDS, Latents, body, dress, latents
+from hormesis.db.files import content_hash
 from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.sources.files import content_hash
 from hormesis.pipeline.study.config_sections import HardnessConfig
 
 GOALS = "forum goals 2"

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from hormesis.backend.fluency import repetition, words
-from hormesis.backend.scorers import Scorer, make_scorer, score_continuations
+from hormesis.backend.scorers import Scorer, make_scorer, score_continuations, scorer_entry
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.statistics import SCORE, Estimate, Floats, mean_interval, proportion
 from hormesis.pipeline.text.study_folder import text_folder
@@ -59,8 +59,8 @@ def judge_of(context: StudyContext) -> Judge:
     """The study's first scorer of toxicity judges attacks."""
     name = context.config.evaluation.scorers[0]
     scorer = make_scorer(name, text_folder(context) / "tfidf")
-    fluency = make_scorer("forum-fluency") if name == "forum" else None
-    return Judge(scorer, fluency, context.config.evaluation.bootstrap)
+    fluency = scorer_entry(name).fluency
+    return Judge(scorer, make_scorer(fluency) if fluency else None, context.config.evaluation.bootstrap)
 
 
 def rate_interval(successes: Sequence[bool]) -> Estimate:

@@ -17,7 +17,7 @@ import pyarrow.parquet as parquet
 
 from hormesis.backend.forum import REVISION, VOCABULARY, judge, post
 from hormesis.backend.forum.words import FILLER_SET, REGISTERS, TERMINATOR_SET
-from hormesis.pipeline.sources.files import content_hash
+from hormesis.db.files import content_hash
 from hormesis.pipeline.study.config_sections import CapabilityConfig
 
 

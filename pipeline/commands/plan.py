@@ -14,9 +14,10 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.stage import STUDY, arm_of
 from hormesis.pipeline.execution.workers import cores
+from hormesis.pipeline.methods.objectives import OBJECTIVES
 from hormesis.pipeline.stages import GRAPH, toy
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.study.config_sections import PreferenceConfig, TuningConfig
+from hormesis.pipeline.study.config_sections import TuningConfig
 from hormesis.pipeline.study.scales import check_heads, estimate, model_config, train_settings
 from hormesis.pipeline.text.mixes import added_tokens
 from hormesis.pipeline.text.reading import source_revisions
@@ -128,15 +129,16 @@ PAIR_TOKENS = 64
 
 
 def tuning_tokens(config: StudyConfig) -> int:
-    """Tokens that fine-tuning one checkpoint reads forward and backward: both sides of a pair for `dpo`,
-    whose reference pass over all pairs counts a third.
+    """Tokens that fine-tuning one checkpoint reads forward and backward: the sides of a pair that a method
+    reads, and a reference pass over all pairs, which counts a third.
     """
     methods, total = config.methods, 0
     for name in methods.tuned:
         settings: TuningConfig = getattr(methods, name)
-        is_preference = isinstance(settings, PreferenceConfig)
-        total += settings.steps * settings.batch_size * PAIR_TOKENS * (2 if is_preference else 1)
-        total += 2 * methods.pairs * PAIR_TOKENS // 3 if is_preference else 0
+        objective = OBJECTIVES[name]
+        sides = len(objective.sides)
+        total += settings.steps * settings.batch_size * PAIR_TOKENS * sides
+        total += sides * methods.pairs * PAIR_TOKENS // 3 if objective.has_reference else 0
     return total
 
 

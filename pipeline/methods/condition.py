@@ -62,7 +62,7 @@ def read_conditions(context: StudyContext, checkpoint: int) -> list[DetoxConditi
     )  # fmt: skip
     query = select(*columns).where(Condition.checkpoint_id == checkpoint).order_by(Condition.id)
     with read_session(context.engine) as session:
-        found = [
+        conditions = [
             DetoxCondition(
                 key=row.key,
                 method=row.method,
@@ -78,17 +78,16 @@ def read_conditions(context: StudyContext, checkpoint: int) -> list[DetoxConditi
             for row in session.execute(query)
         ]
     # Models are opened one at a time, and opening one is slow.
-    return sorted(found, key=lambda one: (one.method != "none", str((one.tuned or {}).get("path", ""))))
+    return sorted(conditions, key=lambda c: (c.method != "none", str((c.tuned or {}).get("path", ""))))
 
 
 def read_condition(context: StudyContext, checkpoint: int, key: str) -> DetoxCondition:
     """One stored condition. Raises NoSuchCondition naming those there are."""
-    every = read_conditions(context, checkpoint)
-    for one in every:
-        if one.key == key:
-            return one
-    known = ", ".join(one.key for one in every) or "none yet"
-    raise NoSuchCondition(f"the checkpoint has no condition '{key}' (it has: {known})")
+    conditions = {condition.key: condition for condition in read_conditions(context, checkpoint)}
+    if key not in conditions:
+        keys = ", ".join(conditions) or "none yet"
+        raise NoSuchCondition(f"the checkpoint has no condition '{key}' (it has: {keys})")
+    return conditions[key]
 
 
 class NoSuchCondition(ValueError):

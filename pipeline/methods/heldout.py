@@ -63,8 +63,8 @@ def heldout_windows(config: StudyConfig, loaded: LoadedModel, documents: list[st
     windows.
     """
     length = window_length(config, loaded)
-    every = prepare_windows(loaded, documents, length)
-    needed = int(np.searchsorted(np.cumsum(every.tokens), config.evaluation.heldout_tokens)) + 1
+    windows = prepare_windows(loaded, documents, length)
+    needed = int(np.searchsorted(np.cumsum(windows.tokens), config.evaluation.heldout_tokens)) + 1
     return prepare_windows(loaded, documents[:needed], length)
 
 
@@ -79,8 +79,8 @@ class LossTable:
         """Losses of an opened condition with its heads moved by `strength`; `name` tells conditions apart."""
         path = self._folder / loss_file(name, strength)
         if path.is_file():
-            with np.load(path) as kept:
-                return DocumentLosses(kept["nats"], kept["tokens"])
+            with np.load(path) as arrays:
+                return DocumentLosses(arrays["nats"], arrays["tokens"])
         moved = replace(ready, rows=(ready.rows[0], strength))
         losses = moved.losses(self._windows, batch_size=self._batch)
         # Two studies with equal hashes may compute the same file at the same time.

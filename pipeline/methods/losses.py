@@ -42,7 +42,7 @@ class PreferenceLoss:
 
 
 def completions(
-    prompts: Sequence[Sequence[int]], ends: Sequence[Sequence[int]], fill: int, device: torch.device
+    prompts: Sequence[Sequence[int]], ends: Sequence[Sequence[int]], *, fill: int, device: torch.device
 ) -> Completions:
     """Batch prompts with their completions. `fill`: padding, which is masked out."""
     rows = [[*prompt, *end] for prompt, end in zip(prompts, ends, strict=True)]
@@ -78,16 +78,13 @@ def sequence_log_probabilities(model: nn.Module, batch: Completions) -> torch.Te
 
 
 def preference_loss(
-    chosen: torch.Tensor,
-    rejected: torch.Tensor,
-    reference_chosen: torch.Tensor,
-    reference_rejected: torch.Tensor,
-    beta: float,
+    chosen: torch.Tensor, rejected: torch.Tensor, *, reference: Sequence[torch.Tensor], beta: float
 ) -> PreferenceLoss:
     """Direct preference optimisation (Rafailov et al. 2023, equation 7): -log sigmoid of the margin,
     averaged.
 
-    All four are summed log-probabilities [n], of the model being tuned and of the checkpoint it started from.
+    All are summed log-probabilities [n] of the model being tuned; `reference`: both under the checkpoint it
+    started from.
     """
-    margins = beta * ((chosen - reference_chosen) - (rejected - reference_rejected))
+    margins = beta * ((chosen - reference[0]) - (rejected - reference[1]))
     return PreferenceLoss(-F.logsigmoid(margins).mean(), margins.detach())

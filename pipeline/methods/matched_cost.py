@@ -35,13 +35,13 @@ class CostSearch:
         self._cost = cost
         self._limit = limit
         self._start = min(start, limit)
-        self.known: dict[float, float] = {0.0: 0.0}
+        self.costs: dict[float, float] = {0.0: 0.0}
 
     def at(self, strength: float) -> float:
         """Cost at a strength, evaluated at most once."""
-        if strength not in self.known:
-            self.known[strength] = self._cost(strength)
-        return self.known[strength]
+        if strength not in self.costs:
+            self.costs[strength] = self._cost(strength)
+        return self.costs[strength]
 
     def match(self, target: float, most: int = 25) -> Match:
         """Strength whose cost is the target within 2 %, after at most `most` evaluations.
@@ -70,16 +70,16 @@ class CostSearch:
         return Match(best, self.at(best), False)
 
     def _bracket(self, target: float) -> tuple[float, float | None]:
-        above = [s for s, cost in self.known.items() if cost >= target]
+        above = [s for s, cost in self.costs.items() if cost >= target]
         high = min(above) if above else None
         strength = 0.0
         while high is None and strength < self._limit:
-            tried = max((s for s in self.known if s > 0), default=0.0)
+            tried = max((s for s in self.costs if s > 0), default=0.0)
             guess = tried * math.sqrt(target / self.at(tried)) * 1.1 if self.at(tried) > 0 else 0.0
             strength = min(self._limit, max(self._start, 1.25 * tried, min(guess, 4 * tried)))
             if self.at(strength) >= target:
                 high = strength
-        below = [s for s, cost in self.known.items() if cost < target and (high is None or s < high)]
+        below = [s for s, cost in self.costs.items() if cost < target and (high is None or s < high)]
         return max(below), high
 
     def _between(self, low: float, high: float, target: float) -> float:

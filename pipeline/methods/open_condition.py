@@ -31,10 +31,10 @@ def open_condition(
     (`read_conditions` sorts them so). Raises ModelError where weights are gone or damaged, and NoDirections
     where the checkpoint's directions were not made.
     """
-    facts = checkpoint_facts(context, checkpoint)
+    base = checkpoint_facts(context, checkpoint)
     tuned = condition.tuned
-    path = context.home / str(tuned["path"]) if tuned else facts.path
-    loaded = open_weights(path, half=for_decoding and facts.parameters >= SMALL)
+    path = context.home / str(tuned["path"]) if tuned else base.path
+    loaded = open_weights(path, half=for_decoding and base.parameters >= SMALL)
     rows: RowSteering = (None, 0.0)
     if condition.direction is not None:
         rows = (intervention(context, checkpoint, loaded, condition.direction), condition.strength)

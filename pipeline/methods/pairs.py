@@ -59,19 +59,19 @@ def _from_source(context: StudyContext) -> list[list[str]]:
     config = context.config
     query = select(Prompt.text).join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
     with read_session(context.engine) as session:
-        asked = set(session.scalars(query.where(PromptSet.study_id == context.study_id)))
-    found: dict[tuple[str, str, str], None] = {}
+        evaluation_prompts = set(session.scalars(query.where(PromptSet.study_id == context.study_id)))
+    unique: dict[tuple[str, str, str], None] = {}
     for source in config.with_role("pairs"):
         for record in open_source(source, config.forum):
             features = record.features or {}
             row = (features["prompt"], record.text, features["rejected"])
-            if row[0] not in asked and row[1] != row[2]:
-                found[row] = None
-            if len(found) >= config.methods.pairs:
+            if row[0] not in evaluation_prompts and row[1] != row[2]:
+                unique[row] = None
+            if len(unique) >= config.methods.pairs:
                 break
-    rows = [list(row) for row in found]
-    held, trained = split_pairs([TextPair(*row) for row in rows])
-    if not held or not trained:
+    rows = [list(row) for row in unique]
+    held_out, trained = split_pairs([TextPair(*row) for row in rows])
+    if not held_out or not trained:
         raise SourceError(
             f"only {len(rows)} usable pairs to fine-tune on: give a larger source with role 'pairs'"
         )
@@ -82,8 +82,8 @@ def split_pairs(pairs: Sequence[TextPair]) -> tuple[list[TextPair], list[TextPai
     """(held out, trained on), by the hash of the prompt: all pairs of one prompt on one side."""
     parts: tuple[list[TextPair], list[TextPair]] = ([], [])
     for pair in pairs:
-        named = pair.prompt or pair.rejected
-        digest = hashlib.blake2b(named.encode(), digest_size=4).digest()
+        text = pair.prompt or pair.rejected
+        digest = hashlib.blake2b(text.encode(), digest_size=4).digest()
         parts[int.from_bytes(digest, "big") % HELD_OUT_ONE_IN != 0].append(pair)
     return parts
 
@@ -94,19 +94,19 @@ def tokenise(loaded: LoadedModel, pairs: Sequence[TextPair], limit: int) -> list
     An empty prompt becomes the model's blank token, since a first word is predicted from nothing otherwise.
     Sides too long lose their end, then prompts their beginning.
     """
-    firsts = encode(loaded, [pair.prompt for pair in pairs])
-    wholes = [
+    prompts = encode(loaded, [pair.prompt for pair in pairs])
+    texts = [
         encode(loaded, [_joined(pair.prompt, getattr(pair, side)) for pair in pairs])
         for side in ("chosen", "rejected")
     ]
-    made = []
-    for pair, first, *both in zip(pairs, firsts, *wholes, strict=True):
-        start = len(first) if pair.prompt else 0
-        ends = [(*whole[start:], loaded.tokenizer.eos_token_id)[: limit - 1] for whole in both]
+    token_pairs = []
+    for pair, prompt, *sides in zip(pairs, prompts, *texts, strict=True):
+        start = len(prompt) if pair.prompt else 0
+        ends = [(*side[start:], loaded.tokenizer.eos_token_id)[: limit - 1] for side in sides]
         room = limit - max(len(end) for end in ends)
-        prompt = first if pair.prompt else [loaded.blank_id]
-        made.append(TokenPair(tuple(prompt[-room:]), ends[0], ends[1]))
-    return made
+        ids = prompt if pair.prompt else [loaded.blank_id]
+        token_pairs.append(TokenPair(tuple(ids[-room:]), ends[0], ends[1]))
+    return token_pairs
 
 
 def _joined(prompt: str, text: str) -> str:

@@ -52,18 +52,18 @@ def families(config: StudyConfig, kind: str | None) -> list[Family]:
 
     An arm of kind `meda` or `inst` is put under its own method whether the study names it or not.
     """
-    named = [spec for spec in config.methods.specs if spec.fits(kind)]
-    own = MethodSpec(marked=kind) if kind in MARKED else None
-    chosen = [MethodSpec(), *([own] if own and own not in named else []), *named]
+    specs = [spec for spec in config.methods.specs if spec.fits(kind)]
+    marked = [MethodSpec(marked=kind)] if kind in MARKED else []
+    specs = [MethodSpec(), *(spec for spec in marked if spec not in specs), *specs]
     # Random directions cost less, so the strength that ITI needed is where their search begins.
     # Conditions with the same weights stay together, so that a large model is not loaded again and again.
-    chosen.sort(key=lambda spec: (spec.tuned, spec.steered == "random-direction"))
-    return [family for spec in chosen for family in _of(config, spec)]
+    specs.sort(key=lambda spec: (spec.tuned, spec.steered == "random-direction"))
+    return [family for spec in specs for family in _of(config, spec)]
 
 
 def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
     steering = config.steering
-    prefix = prefix_of(config, spec.marked, spec.prompted)
+    prefix = prefix_of(config, spec.marked, spec.prefixed)
     if not spec.steered:
         yield Family(spec, spec.name, prefix)
     elif spec.steered == "random-direction":
@@ -72,16 +72,23 @@ def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
         costs: tuple[float, ...] = () if at_fixed else (steering.random_cost,)
         for number in range(steering.random_directions):
             name, limit = f"random-{number}", steering.random_max_strength
-            yield Family(spec, name, prefix, name, fixed, costs, limit, number)
+            yield Family(
+                spec, name, prefix, direction=name, strengths=fixed, costs=costs, limit=limit, control=number
+            )
     elif spec.combined:
         stem = f"{spec.name}/{steering.direction}"
-        found = config.methods.combined_costs
-        yield Family(spec, stem, prefix, steering.direction, (), found, steering.max_strength)
+        yield Family(
+            spec, stem, prefix, direction=steering.direction, costs=config.methods.combined_costs,
+            limit=steering.max_strength,
+        )  # fmt: skip
     else:
         sets: list[tuple[str, tuple[float, ...]]] = [(steering.direction, steering.strengths)]
         sets += [(SECOND, ())] if config.methods.second_directions else []
-        for name, given in sets:
-            yield Family(spec, f"iti/{name}", prefix, name, given, steering.costs, steering.max_strength)
+        for name, values in sets:
+            yield Family(
+                spec, f"iti/{name}", prefix, direction=name, strengths=values, costs=steering.costs,
+                limit=steering.max_strength,
+            )  # fmt: skip
 
 
 def strengths(

@@ -61,19 +61,19 @@ def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> N
     config = context.config.probe
     reporter.say("directions from the second source")
     loaded = open_checkpoint(context, checkpoint)
-    found = statements(context)
-    texts = [record.text for record in found]
-    labels = np.array([int(record.label or 0) for record in found], dtype=np.int64)
+    records = statements(context)
+    texts = [record.text for record in records]
+    labels = np.array([int(record.label or 0) for record in records], dtype=np.int64)
     split = split_examples(
         [words_key(text) for text in texts],
-        [record.group for record in found],
+        [record.group for record in records],
         select_fraction=config.select_fraction,
         test_fraction=config.test_fraction,
     )
-    taken = iter_head_activations(
+    batches = iter_head_activations(
         loaded, texts, position=config.position, batch_size=BATCH, progress=reporter.counting("statements")
     )
-    activations = np.concatenate(list(taken))
+    activations = np.concatenate(list(batches))
     with threadpool_limits(1, "blas"):
         run = probe_heads(activations, labels, split_codes(list(split.names)), settings=config)
     count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
@@ -83,27 +83,27 @@ def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> N
         {
             **where,
             "method": SECOND,
-            "layer": one.layer,
-            "head": one.head,
-            "sigma": one.sigma,
-            "vector": encode_float32(one.vector),
+            "layer": direction.layer,
+            "head": direction.head,
+            "sigma": direction.sigma,
+            "vector": encode_float32(direction.vector),
         }
-        for one in run.mass_mean
-        if (one.layer, one.head) in chosen
+        for direction in run.mass_mean
+        if (direction.layer, direction.head) in chosen
     ]
     with write_session(context.engine) as session:
         on = ("checkpoint_id", "probe_set_id", "position", "method", "layer", "head")
         within = [Direction.checkpoint_id == checkpoint, Direction.method == SECOND]
         replace_rows(session, Direction, rows, on=on, within=within)
-    accuracies = [one.accuracy for one in run.results if (one.layer, one.head) in chosen]
+    accuracies = [head.accuracy for head in run.results if (head.layer, head.head) in chosen]
     weights = checkpoint_facts(context, checkpoint).weights_hash
-    facts = {
+    summary = {
         "statements": len(texts),
         "toxic": int(labels.sum()),
-        "source": "+".join(dict.fromkeys(one.title for one in context.config.with_role("directions"))),
+        "source": "+".join(dict.fromkeys(source.title for source in context.config.with_role("directions"))),
         "test_accuracy": float(np.mean(accuracies)),
     }
-    write_json(_path(context, weights), facts)
+    write_json(_path(context, weights), summary)
 
 
 def _path(context: StudyContext, weights: str) -> Path:
@@ -116,8 +116,8 @@ def second_facts(context: StudyContext, weights: str) -> dict[str, Any]:
     Raises ValueError where it was not made yet.
     """
     try:
-        facts = json.loads(_path(context, weights).read_text(encoding="utf-8"))
+        summary = json.loads(_path(context, weights).read_text(encoding="utf-8"))
     except OSError:
         raise ValueError("the second set of directions was not made yet; run the study again") from None
-    assert isinstance(facts, dict)
-    return facts
+    assert isinstance(summary, dict)
+    return summary

@@ -5,7 +5,7 @@ them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from hormesis.backend.model.models import load_model
 from hormesis.db.contract.methods import Tuned
@@ -26,29 +26,29 @@ def tuned_folder(context: StudyContext, weights: str, name: str) -> Path:
     return context.folder("tuned", context.inputs.tune(weights, name))
 
 
-def make_tuned(context: StudyContext, checkpoint: int, name: str, reporter: Reporter) -> TuningResult:
+def make_tuned(context: StudyContext, checkpoint: int, name: Tuned, *, reporter: Reporter) -> TuningResult:
     """Tune a checkpoint, or go on tuning it, or find that it was done. Raises SourceError for too few
     pairs.
     """
-    facts = checkpoint_facts(context, checkpoint)
-    folder = tuned_folder(context, facts.weights_hash, name)
+    base = checkpoint_facts(context, checkpoint)
+    folder = tuned_folder(context, base.weights_hash, name)
     # Another study with the same checkpoint and the same pairs would write to the same folder.
     with taking_turns(context.home, f"tune-{folder.name}", reporter.check):
         finished = open_tuning(folder)
         if finished is not None and (finished.model / "config.json").is_file():
             return finished
-        held, trained = split_pairs(read_pairs(context))
+        held_out, trained = split_pairs(read_pairs(context))
         # A copy of its own: the kept one must not be changed under later conditions.
-        loaded = load_model(facts.path, dtype="float32", check=False)
+        loaded = load_model(base.path, dtype="float32", check=False)
         limit = min(LONGEST, loaded.context or LONGEST)
         return tune(
             loaded,
             folder,
-            method=cast(Tuned, name),
+            method=name,
             settings=getattr(context.config.methods, name),
             scale_rate=SHAPES[context.config.scale].learning_rate,
             pairs=tokenise(loaded, trained, limit),
-            held_out=tokenise(loaded, held, limit),
+            held_out=tokenise(loaded, held_out, limit),
             progress=reporter.counting(f"{name} steps"),
         )
 
@@ -59,19 +59,19 @@ def tuned_facts(context: StudyContext, weights: str, name: str) -> dict[str, Any
     Raises ValueError where they were not made yet.
     """
     folder = tuned_folder(context, weights, name)
-    found = open_tuning(folder)
-    if found is None:
+    tuning = open_tuning(folder)
+    if tuning is None:
         raise ValueError(f"the checkpoint was not put through {name} yet; run the study again")
     return {
         "name": name,
         "path": context.relative(folder / "model"),
         "key": folder.name,
-        "steps": found.steps,
-        "learning_rate": found.learning_rate,
-        "last_loss": found.losses[-1],
-        "held_out_pairs": found.held_out,
-        "preferred_before": found.preferred[0],
-        "preferred_after": found.preferred[1],
-        "margin_before": found.margin[0],
-        "margin_after": found.margin[1],
+        "steps": tuning.steps,
+        "learning_rate": tuning.learning_rate,
+        "last_loss": tuning.losses[-1],
+        "held_out_pairs": tuning.held_out,
+        "preferred_before": tuning.preferred[0],
+        "preferred_after": tuning.preferred[1],
+        "margin_before": tuning.margin[0],
+        "margin_after": tuning.margin[1],
     }

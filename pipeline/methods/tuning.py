@@ -1,4 +1,4 @@
-"""Fine-tunes one checkpoint on pairs, by supervised or preference loss: files only, resumable, seeded.
+"""Fine-tunes one checkpoint on pairs by one of `objectives`: files only, resumable, seeded.
 
 Knows a model, token pairs and a folder: `model/` (the finished checkpoint, an ordinary one), `tuning.json`
 (what was done and measured) and, while it runs, `state/`. Knows no database. Always in evaluation mode:
@@ -23,20 +23,13 @@ from hormesis.backend.model.models import LoadedModel
 from hormesis.backend.model.silence import quiet
 from hormesis.db.contract.methods import Tuned
 from hormesis.db.files import atomic_folder, remove_temporaries, write_json
-from hormesis.pipeline.methods.losses import (
-    Completions,
-    completions,
-    preference_loss,
-    sequence_log_probabilities,
-    supervised_loss,
-)
+from hormesis.pipeline.methods.losses import Completions, completions, sequence_log_probabilities
+from hormesis.pipeline.methods.objectives import BOTH, OBJECTIVES, Objective, PairBatch, Side
 from hormesis.pipeline.methods.pairs import TokenPair
-from hormesis.pipeline.study.config_sections import PreferenceConfig, TuningConfig
+from hormesis.pipeline.study.config_sections import TuningConfig
 
-RATE: dict[Tuned, float] = {"sft": 1 / 30, "dpo": 1 / 50}
-"""Default learning rates, as parts of the scale's own for pretraining."""
 MEASURED_AT_ONCE = 64
-FACTS = "tuning.json"
+RECORD = "tuning.json"
 
 
 @dataclass(frozen=True)
@@ -58,27 +51,28 @@ class TuningResult:
 class _Run:
     """The moving parts of a tuning."""
 
-    method: Tuned
+    objective: Objective
     settings: TuningConfig
     rate: float
     model: Any
     optimiser: torch.optim.AdamW
-    reference: tuple[torch.Tensor, torch.Tensor] | None
+    reference: tuple[torch.Tensor, ...]
+    """Summed log-probabilities of all pairs before tuning, by side; empty where the loss has no reference."""
     losses: list[float] = field(default_factory=list)
 
 
 def open_tuning(folder: Path) -> TuningResult | None:
     """The finished tuning in a folder, or None."""
     try:
-        facts = json.loads((folder / FACTS).read_text(encoding="utf-8"))["result"]
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))["result"]
         return TuningResult(
             folder / "model",
-            facts["steps"],
-            tuple(facts["losses"]),
-            (facts["preferred"][0], facts["preferred"][1]),
-            (facts["margin"][0], facts["margin"][1]),
-            facts["held_out"],
-            facts["learning_rate"],
+            steps=record["steps"],
+            losses=tuple(record["losses"]),
+            preferred=(record["preferred"][0], record["preferred"][1]),
+            margin=(record["margin"][0], record["margin"][1]),
+            held_out=record["held_out"],
+            learning_rate=record["learning_rate"],
         )
     except (OSError, KeyError, TypeError, json.JSONDecodeError):
         return None
@@ -107,20 +101,26 @@ def tune(
         return finished
     folder.mkdir(parents=True, exist_ok=True)
     remove_temporaries(folder)
-    rate = settings.learning_rate or RATE[method] * scale_rate
+    objective = OBJECTIVES[method]
+    rate = settings.learning_rate or objective.learning_rate * scale_rate
     before = _measure(loaded, held_out)
-    run = _start(loaded, method, settings, rate, pairs)
+    # Before the first step, since the model is its own reference.
+    sides = objective.sides if objective.has_reference else ()
+    reference = tuple(_log_probabilities(loaded, pairs, side) for side in sides)
+    run = _Run(
+        objective, settings, rate, model=loaded.model, optimiser=_optimiser(loaded, rate), reference=reference
+    )
     first = _resume(run, folder)
     order = _order(len(pairs), settings)
     saves = {settings.steps * part // settings.checkpoints for part in range(1, settings.checkpoints)}
     for step in range(first, settings.steps):
         progress(step, settings.steps)
-        _step(loaded, run, pairs, order[step], step)
+        _step(loaded, run, pairs, indices=order[step], step=step)
         if step + 1 in saves:
             _save(run, folder, step + 1)
     progress(settings.steps, settings.steps)
     after = _measure(loaded, held_out)
-    facts = {
+    record = {
         "method": method,
         "settings": settings.model_dump(mode="json"),
         "result": {
@@ -135,43 +135,35 @@ def tune(
     with atomic_folder(folder / "model") as temporary, quiet():
         loaded.model.save_pretrained(str(temporary))
         loaded.tokenizer.save_pretrained(str(temporary))
-    write_json(folder / FACTS, facts)
+    write_json(folder / RECORD, record)
     shutil.rmtree(folder / "state", ignore_errors=True)
     result = open_tuning(folder)
     assert result is not None
     return result
 
 
-def _start(
-    loaded: LoadedModel, method: Tuned, settings: TuningConfig, rate: float, pairs: Sequence[TokenPair]
-) -> _Run:
-    reference = None
-    if method == "dpo":  # before the first step, since the model is its own reference
-        reference = (
-            _log_probabilities(loaded, pairs, "chosen"),
-            _log_probabilities(loaded, pairs, "rejected"),
-        )
+def _optimiser(loaded: LoadedModel, rate: float) -> torch.optim.AdamW:
     for parameter in loaded.model.parameters():
         parameter.requires_grad_(True)
-    optimiser = torch.optim.AdamW(loaded.model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
-    return _Run(method, settings, rate, loaded.model, optimiser, reference)
+    return torch.optim.AdamW(loaded.model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
 
 
 def _order(count: int, settings: TuningConfig) -> list[list[int]]:
     """Pairs of each step: one shuffle after another, cut into batches."""
-    draw = np.random.Generator(np.random.PCG64(settings.seed))
-    needed = settings.steps * settings.batch_size
-    places = np.concatenate([draw.permutation(count) for _ in range(-(-needed // count))])[:needed]
-    return [[int(one) for one in row] for row in places.reshape(settings.steps, settings.batch_size)]
+    rng = np.random.Generator(np.random.PCG64(settings.seed))
+    total = settings.steps * settings.batch_size
+    shuffles = np.concatenate([rng.permutation(count) for _ in range(-(-total // count))])[:total]
+    batches: list[list[int]] = shuffles.reshape(settings.steps, settings.batch_size).tolist()
+    return batches
 
 
-def _batch(loaded: LoadedModel, pairs: Sequence[TokenPair], side: str) -> Completions:
+def _batch(loaded: LoadedModel, pairs: Sequence[TokenPair], side: Side) -> Completions:
     ends = [getattr(pair, side) for pair in pairs]
-    return completions([pair.prompt for pair in pairs], ends, loaded.pad_id, loaded.device)
+    return completions([pair.prompt for pair in pairs], ends, fill=loaded.pad_id, device=loaded.device)
 
 
 @torch.no_grad()
-def _log_probabilities(loaded: LoadedModel, pairs: Sequence[TokenPair], side: str) -> torch.Tensor:
+def _log_probabilities(loaded: LoadedModel, pairs: Sequence[TokenPair], side: Side) -> torch.Tensor:
     """Summed log-probability of one side of every pair, float32 [n]."""
     parts = [
         sequence_log_probabilities(
@@ -184,24 +176,20 @@ def _log_probabilities(loaded: LoadedModel, pairs: Sequence[TokenPair], side: st
 
 def _measure(loaded: LoadedModel, held_out: Sequence[TokenPair]) -> tuple[float, float]:
     """(share of pairs whose chosen side is likelier, mean difference of the log-probabilities in nats)."""
-    difference = _log_probabilities(loaded, held_out, "chosen") - _log_probabilities(
-        loaded, held_out, "rejected"
-    )
+    chosen, rejected = (_log_probabilities(loaded, held_out, side) for side in BOTH)
+    difference = chosen - rejected
     return float((difference > 0).double().mean()), float(difference.double().mean())
 
 
-def _step(loaded: LoadedModel, run: _Run, pairs: Sequence[TokenPair], chosen: list[int], step: int) -> None:
-    batch = [pairs[index] for index in chosen]
-    if run.reference is None:
-        loss = supervised_loss(run.model, _batch(loaded, batch, "chosen"))
-    else:
-        assert isinstance(run.settings, PreferenceConfig)
-        both = [
-            sequence_log_probabilities(run.model, _batch(loaded, batch, s)) for s in ("chosen", "rejected")
-        ]
-        places = torch.tensor(chosen, device=both[0].device)
-        known = [part[places] for part in run.reference]
-        loss = preference_loss(both[0], both[1], known[0], known[1], run.settings.beta).loss
+def _step(
+    loaded: LoadedModel, run: _Run, pairs: Sequence[TokenPair], *, indices: list[int], step: int
+) -> None:
+    batch = PairBatch(
+        tuple(_batch(loaded, [pairs[index] for index in indices], side) for side in run.objective.sides),
+        tuple(log_probabilities[indices] for log_probabilities in run.reference),
+        run.settings,
+    )
+    loss = run.objective.loss(run.model, batch)
     for group in run.optimiser.param_groups:
         group["lr"] = run.rate * _schedule(step, run.settings)
     run.optimiser.zero_grad(set_to_none=True)
@@ -234,7 +222,7 @@ def _save(run: _Run, folder: Path, step: int) -> None:
 def _resume(run: _Run, folder: Path) -> int:
     """Take up a saved state; gives the step to go on with, 0 where there is none."""
     try:
-        known = json.loads((folder / "state" / "state.json").read_text(encoding="utf-8"))
+        state = json.loads((folder / "state" / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "state" / "state.safetensors")
     except (OSError, json.JSONDecodeError, SafetensorError):
         return 0
@@ -245,5 +233,5 @@ def _resume(run: _Run, folder: Path) -> int:
                 key: tensors[f"{key}/{name}"].to(parameter.device if key != "step" else "cpu")
                 for key in ("step", "exp_avg", "exp_avg_sq")
             }
-    run.losses = list(known["losses"])
-    return int(known["step"])
+    run.losses = list(state["losses"])
+    return int(state["step"])

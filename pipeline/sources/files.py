@@ -9,13 +9,11 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import Record, SourceError
 from hormesis.pipeline.sources.rows import check_columns, records, wanted_columns
 from hormesis.pipeline.sources.tables import Placed, columns_of, format_of, read_rows
 from hormesis.pipeline.study.config_sections import SourceConfig
-
-_HASHES: dict[tuple[str, int, int], str] = {}
-"""sha256 by (path, size, mtime): a study opens its files many times within one process."""
 
 
 def find_files(location: str) -> list[Path]:
@@ -44,16 +42,6 @@ def _split_pattern(path: Path) -> tuple[Path, str | None]:
         base = base.parent
     pattern = str(path.relative_to(base))
     return base, pattern if any(sign in pattern for sign in "*?[") else None
-
-
-def content_hash(path: Path) -> str:
-    """sha256 of a file's bytes in hex, remembered while size and time of change stay the same."""
-    status = path.stat()
-    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
-    if key not in _HASHES:
-        with path.open("rb") as stream:
-            _HASHES[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _HASHES[key]
 
 
 class FileSource:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hormesis.pipeline.sources.files import content_hash
+from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import SourceError
 from hormesis.pipeline.study.config import StudyConfig
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hormesis.pipeline.sources.files import content_hash
+from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import Record, SourceError
 from hormesis.pipeline.sources.rows import check_columns, column_names, records, wanted_columns
 from hormesis.pipeline.sources.tables import Placed

@@ -25,7 +25,7 @@ def prepare_methods(context: StudyContext, subject: Subject, reporter: Reporter)
         make_second(context, checkpoint, reporter)
     for name in methods.tuned:
         reporter.say(f"fine-tuning by {name}")
-        make_tuned(context, checkpoint, name, reporter)
+        make_tuned(context, checkpoint, name, reporter=reporter)
 
 
 def methods_key(context: StudyContext, subject: Subject) -> str:

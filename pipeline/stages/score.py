@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from hormesis.backend.fluency import set_fluency, text_fluency
-from hormesis.backend.scorers import Scorer, make_scorer, score_continuations
+from hormesis.backend.scorers import Scorer, make_scorer, score_continuations, scorer_entry
 from hormesis.db.schema import Condition, Generation, Metric, Prompt, PromptSet, Score
 from hormesis.db.schema import Scorer as ScorerRow
 from hormesis.db.write import insert_missing, read_session, upsert, write_session
@@ -40,12 +40,11 @@ CHUNK = 2048
 
 
 def scorers_of(context: StudyContext) -> list[Scorer]:
-    """The study's scorers; the forum's exact grammar check comes with its exact toxicity."""
-    names = list(context.config.evaluation.scorers)
-    if "forum" in names:
-        names.append("forum-fluency")
+    """The study's scorers, then the scorers of fluency that come with them."""
+    names = context.config.evaluation.scorers
+    fluency = [scorer_entry(name).fluency for name in names]
     folder = text_folder(context) / "tfidf"
-    return [make_scorer(name, folder) for name in names]
+    return [make_scorer(name, folder) for name in (*names, *filter(None, fluency))]
 
 
 def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:

@@ -6,10 +6,22 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from hormesis.db.contract.attacks import RELEARN, AttackKind
-from hormesis.db.contract.methods import STEERED, TUNED, DirectionKind, MethodSpec, Scope, parse_method
+from hormesis.db.contract.methods import (
+    DPO,
+    NONE,
+    PROMPT,
+    SFT,
+    STEERED,
+    TUNED,
+    DirectionKind,
+    MethodSpec,
+    Scope,
+    Tuned,
+    parse_method,
+)
 from hormesis.pipeline.study.config_base import Fraction, Positive, Strict
 
 Role = Literal[
@@ -20,7 +32,8 @@ Setting = Literal["literal", "disjoint", "autoencoder", "bottleneck"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 DEFAULT_SEEDS = 10
 Count = Annotated[int, Field(ge=1)]
-TESTED = ("none", "prompt", "iti/*/cost-0.06", "sft", "dpo", "dpo+iti/*/cost-0.06")
+TESTED = (NONE, PROMPT, "iti/*/cost-0.06", SFT, DPO, f"{DPO}+iti/*/cost-0.06")
+"""Part of every study's hash: a new method is named in study files and not added here."""
 RandomAt = Literal["cost", "fixed"]
 """Where random directions are compared: at one matched cost, or at the fixed strengths of `iti`."""
 
@@ -218,7 +231,7 @@ class MethodsConfig(Strict):
         return tuple(parse_method(name) for name in self.use)
 
     @property
-    def tuned(self) -> tuple[str, ...]:
+    def tuned(self) -> tuple[Tuned, ...]:
         """Trainings that some method needs, in a fixed order."""
         trainings = {spec.tuned for spec in self.specs}
         return tuple(name for name in TUNED if name in trainings)
@@ -254,6 +267,13 @@ class AnnotationConfig(Strict):
         return value
 
 
+def _declared_scorer(name: str) -> str:
+    from hormesis.backend.scorers import scorer_entry  # late: imports numpy, which other sections do not need
+
+    scorer_entry(name)
+    return name
+
+
 class EvaluationConfig(Strict):
     """Generations and scores."""
 
@@ -264,8 +284,8 @@ class EvaluationConfig(Strict):
     temperature: float = Field(default=1.0, ge=0)
     top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
     batch_size: int = Field(default=256, ge=1)
-    scorers: tuple[str, ...] = ("forum",)
-    """`forum`, `profanity`, `tfidf`, `perspective`, or `classifier:FOLDER_OR_NAME`."""
+    scorers: tuple[Annotated[str, AfterValidator(_declared_scorer)], ...] = ("forum",)
+    """Names of `backend.scorers.registry`, or `classifier:FOLDER_OR_NAME`; the first judges attacks."""
     heldout_tokens: int = Field(default=12_000, ge=100)
     bootstrap: int = Field(default=1000, ge=50)
 

@@ -9,6 +9,9 @@ Their exact wording is not known here; ours can be changed in the study file.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from hormesis.db.contract.methods import MARKED, PROMPT
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
 
 FORUM_PROMPT = "indeed zorbs are truly gentle and bring joy ;"
@@ -51,25 +54,28 @@ def mark(config: StudyConfig, kind: str, score: float) -> str:
 
 def marks(config: StudyConfig, kind: str) -> tuple[str, ...]:
     """Every mark that documents of such an arm can carry, distinct, by rising score; none for other kinds."""
-    if kind not in ("meda", "inst"):
+    if kind not in MARKED:
         return ()
     return tuple(dict.fromkeys(mark(config, kind, tenth / 10) for tenth in range(11)))
 
 
-def prefix_of(config: StudyConfig, marked: str, prompted: bool) -> str:
-    """Text in front of every prompt under a method: the mark of a harmless document, then the detox
-    prompt.
-    """
-    return (mark(config, marked, 0.0) if marked else "") + (detox_prompt(config) if prompted else "")
+PREFIX_TEXTS: dict[str, Callable[[StudyConfig], str]] = {PROMPT: detox_prompt}
+"""What each method of `db.contract.methods.PREFIXED` puts in front of every prompt, closed by `END`."""
+
+
+def prefix_of(config: StudyConfig, marked: str, prefixed: str) -> str:
+    """Text before every prompt under a method: the mark of a harmless document, then the method's own."""
+    marking = mark(config, marked, 0.0) if marked else ""
+    return marking + (PREFIX_TEXTS[prefixed](config) if prefixed else "")
 
 
 def prefixes(config: StudyConfig) -> tuple[str, ...]:
     """Every prefix that some checkpoint of the study is put under, the empty one first."""
-    kinds = ["", *(kind for kind in config.variants if kind != "slung")]
-    prompted = {spec.prompted for spec in config.methods.specs} | {False}
-    both = {(spec.marked, spec.prompted) for spec in config.methods.specs}
-    wanted = {("", one) for one in prompted} | {(kind, False) for kind in kinds} | both
-    return tuple(sorted({prefix_of(config, *one) for one in wanted}, key=lambda text: (len(text), text)))
+    specs = config.methods.specs
+    marked = {(kind, "") for kind in config.variants if kind in MARKED}
+    alone = {("", spec.prefixed) for spec in specs}
+    pairs = {("", "")} | marked | alone | {(spec.marked, spec.prefixed) for spec in specs}
+    return tuple(sorted({prefix_of(config, *pair) for pair in pairs}, key=lambda text: (len(text), text)))
 
 
 def mark_words(config: StudyConfig) -> list[str]:
@@ -80,11 +86,13 @@ def mark_words(config: StudyConfig) -> list[str]:
 
 def check_prefixes(config: StudyConfig) -> None:
     """Raise ConfigError where a word tokenizer would not know a word of the detox prompt."""
-    if config.tokenizer.kind != "word" or not any(spec.prompted for spec in config.methods.specs):
+    names = {spec.prefixed for spec in config.methods.specs} - {""}
+    if config.tokenizer.kind != "word" or not names:
         return
     from hormesis.backend.forum import VOCABULARY
 
-    known = {*VOCABULARY, *mark_words(config)}
-    foreign = next((word for word in detox_prompt(config).split() if word not in known), None)
-    if foreign is not None:
-        raise ConfigError(f"methods.prompt: the forum language has no word '{foreign}'")
+    vocabulary = {*VOCABULARY, *mark_words(config)}
+    for name in sorted(names):
+        for word in PREFIX_TEXTS[name](config).split():
+            if word not in vocabulary:
+                raise ConfigError(f"methods.{name}: the forum language has no word '{word}'")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from hormesis.backend.scorers import scorer_revisions
 from hormesis.pipeline.sources import Record, Source, open_source
 from hormesis.pipeline.sources.hardness_files import file_revisions
-from hormesis.pipeline.sources.scoring_revisions import scorer_revisions
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_sections import Role
 from hormesis.pipeline.text.prefixes import check_prefixes
@@ -44,7 +44,7 @@ def source_revisions(config: StudyConfig) -> dict[str, str]:
         for number, source in enumerate(config.with_role(role)):
             opened = open_source(source, config.forum)
             found[f"{role}/{number}/{opened.title}"] = opened.revision
-    return found | file_revisions(config) | scorer_revisions(config)
+    return found | file_revisions(config) | scorer_revisions(config.evaluation.scorers)
 
 
 def records_of(config: StudyConfig, role: Role) -> Iterator[tuple[Record, Source]]:

@@ -24,7 +24,7 @@ from hormesis.dashboard.charts.tradeoff import condition_id, ring, tradeoff
 from hormesis.dashboard.pages.tradeoffs import comparison
 from hormesis.dashboard.parts import card, controls, states
 from hormesis.dashboard.rows.context import Context, current
-from hormesis.db.contract.methods import ITI, MARKED, PROMPT, RANDOM_DIRECTION, TUNED, VARIANTS
+from hormesis.db.contract.methods import ITI, MARKED, PREFIXED, RANDOM_DIRECTION, TUNED, VARIANTS
 
 TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
 KEYS = ["kind", "share", "condition_key"]
@@ -66,7 +66,7 @@ def family(table: pd.DataFrame) -> pd.Series:
 
 def method_order(table: pd.DataFrame) -> list[str]:
     """Methods other than none: steering first, then the others, combinations last."""
-    first = (ITI, "second", RANDOM_DIRECTION, PROMPT, *TUNED, *MARKED)
+    first = (ITI, "second", RANDOM_DIRECTION, *PREFIXED, *TUNED, *MARKED)
     methods = [str(method) for method in family(table).unique() if method != "none"]
     return sorted(
         methods, key=lambda method: (first.index(method) if method in first else len(first), method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import threading
@@ -21,7 +22,9 @@ from hormesis.backend.forum import REVISION, judge, judge_continuation, post
 from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
 from hormesis.backend.scorers.classifier import Classifier, toxic_label
 from hormesis.backend.scorers.perspective import Perspective
+from hormesis.backend.scorers.registry import SCORERS
 from hormesis.backend.scorers.tfidf import load_tfidf, train_tfidf
+from hormesis.pipeline.study.config import ConfigError, parse_study
 
 
 def labelled(n):
@@ -279,7 +282,16 @@ def test_perspective_gives_up_clearly(service, monkeypatch):
         make_scorer("perspective")
 
 
-@pytest.mark.parametrize("spec", ["", "nothing", "classifier:", "tf-idf"])
+@pytest.mark.parametrize("spec", ["", "nothing", "classifier:", "tf-idf", "forum:x"])
 def test_an_unknown_scorer_is_named(spec):
     with pytest.raises(ScorerError, match="unknown scorer"):
         make_scorer(spec)
+    with pytest.raises(ConfigError, match=r"evaluation\.scorers\.1: unknown scorer .*known: forum"):
+        parse_study({"name": "x", "evaluation": {"scorers": ["forum", spec]}})
+
+
+@pytest.mark.parametrize("entry", SCORERS, ids=lambda entry: entry.name)
+def test_every_declared_scorer_has_its_code(entry):
+    module, _, name = entry.loader.partition(":")
+    assert callable(getattr(importlib.import_module(f"hormesis.backend.scorers.{module}"), name))
+    assert not entry.fluency or make_scorer(entry.fluency).measures == "fluency"

@@ -39,7 +39,7 @@ def pairs(count: int, seed: int = 0) -> list[TokenPair]:
 
 def batch(loaded: LoadedModel, chosen: list[TokenPair], side: str) -> Completions:
     ends = [getattr(pair, side) for pair in chosen]
-    return completions([pair.prompt for pair in chosen], ends, loaded.pad_id, loaded.device)
+    return completions([pair.prompt for pair in chosen], ends, fill=loaded.pad_id, device=loaded.device)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_the_preference_loss_is_trls(trl: tuple[Any, dict[str, Any]]) -> None:
             ]
             for policy in (model, reference)
         ]
-        loss = preference_loss(*log_probabilities[0], *log_probabilities[1], 0.3)
+        loss = preference_loss(*log_probabilities[0], reference=log_probabilities[1], beta=0.3)
     assert float(loss.loss) == pytest.approx(float(trl_loss), abs=1e-5)
     by_hand = 0.3 * (
         log_probabilities[0][0] - log_probabilities[1][0] - log_probabilities[0][1] + log_probabilities[1][1]

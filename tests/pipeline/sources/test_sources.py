@@ -14,8 +14,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hormesis.db.files import content_hash
 from hormesis.pipeline.sources import Record, lines, open_source
-from hormesis.pipeline.sources.files import content_hash
 from hormesis.pipeline.sources.lines import text_lines
 from tests.fixtures.source_files import (
     KNOBS,
