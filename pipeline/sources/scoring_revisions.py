@@ -34,7 +34,7 @@ def _revision(name: str) -> str:
             return "not installed"  # the stage that scores says what to do
     kind, _, source = name.partition(":")
     if kind == "classifier" and Path(source).is_dir():
-        found = sorted({path for pattern in WEIGHTS for path in Path(source).glob(pattern)})
-        listed = "\n".join(f"{path.name} {content_hash(path)}" for path in found)
-        return hashlib.sha256(listed.encode()).hexdigest()[:16]
+        paths = sorted({path for pattern in WEIGHTS for path in Path(source).glob(pattern)})
+        listing = "\n".join(f"{path.name} {content_hash(path)}" for path in paths)
+        return hashlib.sha256(listing.encode()).hexdigest()[:16]
     return name

@@ -45,8 +45,8 @@ def mark(config: StudyConfig, kind: str, score: float) -> str:
         raise ValueError(f"arms of kind '{kind}' carry no marks")
     rude, polite = FORUM_INSTRUCTIONS if config.speaks_forum else ENGLISH_INSTRUCTIONS
     toxic = score >= annotation.threshold
-    chosen = annotation.instruct_toxic if toxic else annotation.instruct_clean
-    return (chosen or (rude if toxic else polite)).strip() + END
+    instruction = annotation.instruct_toxic if toxic else annotation.instruct_clean
+    return (instruction or (rude if toxic else polite)).strip() + END
 
 
 def marks(config: StudyConfig, kind: str) -> tuple[str, ...]:
@@ -66,10 +66,11 @@ def prefix_of(config: StudyConfig, marked: str, prompted: bool) -> str:
 def prefixes(config: StudyConfig) -> tuple[str, ...]:
     """Every prefix that some checkpoint of the study is put under, the empty one first."""
     kinds = ["", *(kind for kind in config.variants if kind != "slung")]
-    prompted = {spec.prompted for spec in config.methods.specs} | {False}
-    both = {(spec.marked, spec.prompted) for spec in config.methods.specs}
-    wanted = {("", one) for one in prompted} | {(kind, False) for kind in kinds} | both
-    return tuple(sorted({prefix_of(config, *one) for one in wanted}, key=lambda text: (len(text), text)))
+    specs = config.methods.specs
+    combinations = {(spec.marked, spec.prompted) for spec in specs} | {("", spec.prompted) for spec in specs}
+    combinations |= {(kind, False) for kind in kinds}
+    texts = {prefix_of(config, marked, prompted) for marked, prompted in combinations}
+    return tuple(sorted(texts, key=lambda text: (len(text), text)))
 
 
 def mark_words(config: StudyConfig) -> list[str]:
@@ -84,7 +85,7 @@ def check_prefixes(config: StudyConfig) -> None:
         return
     from hormesis.backend.forum import VOCABULARY
 
-    known = {*VOCABULARY, *mark_words(config)}
-    foreign = next((word for word in detox_prompt(config).split() if word not in known), None)
+    vocabulary = {*VOCABULARY, *mark_words(config)}
+    foreign = next((word for word in detox_prompt(config).split() if word not in vocabulary), None)
     if foreign is not None:
         raise ConfigError(f"methods.prompt: the forum language has no word '{foreign}'")

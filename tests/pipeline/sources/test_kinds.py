@@ -48,10 +48,10 @@ def test_hub_mistakes_are_one_line(hub_folder: Path) -> None:
 def test_without_the_datasets_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
-    def without(name: str, *rest: Any, **named: Any) -> Any:
+    def without(name: str, *rest: Any, **options: Any) -> Any:
         if name == "datasets":
             raise ImportError(name)
-        return real(name, *rest, **named)
+        return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
     refused_at_opening(SourceConfig(role="clean", kind="hub", path="someone/something"), "hormesis[hub]")
