@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -118,7 +117,7 @@ def _run_all(configs: list[ToyConfig], request: ToyRequest, as_json: bool) -> No
             bar.stop()
             console.print("stopped; the same command goes on from here")
             raise typer.Exit(130) from None
-    told = [{**asdict(outcome), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
+    told = [{**outcome.as_json(), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
     if as_json:
         sys.stdout.write(json.dumps(told, indent=1, default=str) + "\n")
     else:
@@ -145,7 +144,11 @@ class _Shown:
         """Take the bar away and say what was done."""
         if place in self._tasks:
             self._bar.remove_task(self._tasks.pop(place)[0])
-        said = f"{outcome.made} runs in {outcome.seconds:.1f} s" if outcome.made else "nothing to do"
+        said = (
+            f"{outcome.trained_runs} runs in {outcome.seconds:.1f} s"
+            if outcome.trained_runs
+            else "nothing to do"
+        )
         if not self._quiet:
             self._console.print(f"{outcome.setting} ({outcome.hash}): {said}", highlight=False)
 

@@ -91,7 +91,7 @@ def test_the_rows_agree_with_the_vectors_they_come_with(
     ] == pytest.approx(0.842, abs=1e-3)
     table = read.toy_measures(engine, 1, "mixture").set_index(["network", "share", "seed"])
     for network in ("trained", "frozen"):
-        directions = read.toy_directions(engine, 1, 0.01, 1, network, "mixture")
+        directions = read.toy_directions(engine, 1, 0.01, seed=1, network=network, probe="mixture")
         vectors = np.stack(directions["vector"].tolist())
         row = table.loc[network, 0.01, 1]
         assert vectors.shape == (12, 4)
@@ -100,14 +100,14 @@ def test_the_rows_agree_with_the_vectors_they_come_with(
         assert row["rare_norm"] == pytest.approx(np.linalg.norm(vectors[:4], axis=1).mean(), abs=1e-5)
     # Each stored DiD is the mean over seeds of what the measures say.
     gap = table["rare_signed"] - table["control_signed"]
-    own = [gap.loc["frozen", 0.01, seed] - gap.loc["frozen", 1.0, seed] for seed in (0, 1)]
+    effects_by_seed = [gap.loc["frozen", 0.01, seed] - gap.loc["frozen", 1.0, seed] for seed in (0, 1)]
     effects = read.toy_effects(engine)
     stored = effects[(effects["network"] == "frozen") & (effects["probe"] == "mixture")]
     stored = stored[stored["cosine"] == "signed"].iloc[0]
-    assert stored["value"] == pytest.approx(np.mean(own)) and stored["n_seeds"] == 2
+    assert stored["value"] == pytest.approx(np.mean(effects_by_seed)) and stored["n_seeds"] == 2
     curve = read.toy_curves(engine, 1)
     assert curve["step"].max() == 40 and (curve["n"] == 2).all()
-    assert read.toy_directions(engine, 1, 0.5, 1, "trained", "means").empty
+    assert read.toy_directions(engine, 1, 0.5, seed=1, network="trained", probe="means").empty
     assert read.toy_measures(engine, 99, "means").dtypes.equals(read.toy_measures(engine, 1, "means").dtypes)
 
 
@@ -162,9 +162,9 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
     assert counted(own_home)["toy_run"] == 2
     assert read.toy_experiments(open_reader(url))["status"].tolist() == ["stopped"]
     outcome = runner.run_toy(config, request, home=own_home, database_url=url)
-    assert outcome.made == 4 and counted(own_home)["toy_run"] == 6
+    assert outcome.trained_runs == 4 and counted(own_home)["toy_run"] == 6
     assert progress == sorted(progress) and progress[0] == 0.0
-    assert runner.run_toy(config, request, home=own_home, database_url=url).made == 0
+    assert runner.run_toy(config, request, home=own_home, database_url=url).trained_runs == 0
 
 
 def test_settings_side_by_side_are_what_they_are_in_turn(
@@ -204,7 +204,7 @@ def test_settings_side_by_side_are_what_they_are_in_turn(
 
 
 def side_by_side(
-    home: Path, settings: list[str], steps: int, should_stop: Callable[[], bool]
+    home: Path, settings: list[str], steps: int, *, should_stop: Callable[[], bool]
 ) -> list[Outcome]:
     return run_side_by_side(
         [parse_config({"setting": name, "steps": steps}) for name in settings],
@@ -221,7 +221,7 @@ def side_by_side(
 def test_a_stop_reaches_all_that_run_side_by_side(own_home: Path) -> None:
     own_home.mkdir()
     with pytest.raises(Stopped):
-        side_by_side(own_home, ["bottleneck", "autoencoder", "disjoint"], 200_000, lambda: True)
+        side_by_side(own_home, ["bottleneck", "autoencoder", "disjoint"], 200_000, should_stop=lambda: True)
     experiments = read.toy_experiments(open_reader(f"sqlite:///{own_home / 'hormesis.sqlite'}"))
     assert set(experiments["status"]) == {"stopped"} and (experiments["runs"] == 0).all()
 
@@ -230,13 +230,13 @@ def test_one_that_fails_side_by_side_is_told_in_one_line(own_home: Path) -> None
     own_home.mkdir()
     busy = parse_config({"setting": "bottleneck", "steps": 20})
     with study_lock(own_home, f"toy-{busy.hash}"), pytest.raises(runner.ToyError) as error:
-        side_by_side(own_home, ["bottleneck", "autoencoder"], 20, lambda: False)
+        side_by_side(own_home, ["bottleneck", "autoencoder"], 20, should_stop=lambda: False)
     assert "\n" not in str(error.value) and "is being run" in str(error.value)
 
 
 def test_chunks_are_whole_seeds_with_their_reference() -> None:
-    lacking = [Run(0.1, 0), Run(0.2, 0), Run(1.0, 1), Run(0.1, 2)]
-    chunks = runner.chunks(lacking, most=4)
+    missing_runs = [Run(0.1, 0), Run(0.2, 0), Run(1.0, 1), Run(0.1, 2)]
+    chunks = runner.chunks(missing_runs, most=4)
     assert [sorted({run.seed for run in chunk}) for chunk in chunks] == [[0, 1], [2]]
     assert all(Run(1.0, run.seed) in chunk for chunk in chunks for run in chunk)
 
