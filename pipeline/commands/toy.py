@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,7 +120,7 @@ def _run_all(configs: list[ToyConfig], request: ToyRequest, as_json: bool) -> No
             bar.stop()
             console.print("stopped; the same command goes on from here")
             raise typer.Exit(130) from None
-    results = [{**asdict(outcome), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
+    results = [{**outcome.as_json(), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
     if as_json:
         sys.stdout.write(json.dumps(results, indent=1, default=str) + "\n")
     else:
@@ -149,7 +148,8 @@ class _Bars:
         if place in self._tasks:
             task, _ = self._tasks.pop(place)
             self._bar.remove_task(task)
-        result = f"{outcome.made} runs in {outcome.seconds:.1f} s" if outcome.made else "nothing to do"
+        runs = outcome.trained_runs
+        result = f"{runs} runs in {outcome.seconds:.1f} s" if runs else "nothing to do"
         if not self._quiet:
             self._console.print(f"{outcome.setting} ({outcome.hash}): {result}", highlight=False)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import Record, SourceError
-from hormesis.pipeline.sources.rows import check_columns, records, wanted_columns
-from hormesis.pipeline.sources.tables import Placed, columns_of, format_of, read_rows
+from hormesis.pipeline.sources.rows import check_columns, records, source_columns
+from hormesis.pipeline.sources.tables import PlacedRows, columns_of, format_of, read_rows
 from hormesis.pipeline.study.config_sections import SourceConfig
 
 
@@ -29,10 +29,10 @@ def find_files(location: str) -> list[Path]:
             f"{location}: no such file; relative paths start at the data folder (--data, HORMESIS_DATA) or, "
             "in a study file of your own, at its folder"
         )
-    found = sorted(one for one in base.glob(pattern) if one.is_file())
-    if not found:
+    files = sorted(file for file in base.glob(pattern) if file.is_file())
+    if not files:
         raise SourceError(f"{location}: no file matches this pattern")
-    return found
+    return files
 
 
 def _split_pattern(path: Path) -> tuple[Path, str | None]:
@@ -49,7 +49,7 @@ class FileSource:
 
     def __init__(self, cfg: SourceConfig) -> None:
         self._cfg = cfg
-        self._wanted = wanted_columns(cfg)
+        self._columns = source_columns(cfg)
         self._files = find_files(cfg.location)
         self.title = cfg.title
         for path in self._files:
@@ -57,7 +57,7 @@ class FileSource:
                 format_of(path)
                 if path.stat().st_size == 0:
                     raise SourceError(f"{path.name}: the file is empty")
-                check_columns(path.name, self._wanted, columns_of(path))
+                check_columns(path.name, self._columns, columns_of(path))
             except OSError as error:
                 raise SourceError(f"{path.name}: cannot be read ({error.strerror or error})") from None
 
@@ -66,12 +66,12 @@ class FileSource:
         """sha256 of the content; of several files, of their names and hashes together."""
         if len(self._files) == 1:
             return content_hash(self._files[0])
-        listed = "\n".join(f"{path.name} {content_hash(path)}" for path in self._files)
-        return hashlib.sha256(listed.encode()).hexdigest()
+        listing = "\n".join(f"{path.name} {content_hash(path)}" for path in self._files)
+        return hashlib.sha256(listing.encode()).hexdigest()
 
-    def _rows(self) -> Placed:
+    def _rows(self) -> PlacedRows:
         for path in self._files:
-            yield from read_rows(path, self._wanted)
+            yield from read_rows(path, self._columns)
 
     def __iter__(self) -> Iterator[Record]:
         return records(self._rows(), self._cfg)

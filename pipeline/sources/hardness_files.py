@@ -16,14 +16,14 @@ def file_revisions(config: StudyConfig) -> dict[str, str]:
     if "suffix" in hardness.attacks and hardness.suffix.file is not None:
         needed.append(("hardness/suffix.file", hardness.suffix.file, hardness.located(hardness.suffix.file)))
     for task in ("blimp", "mcq"):
-        path: str | None = getattr(capability, task)
+        setting: str | None = getattr(capability, task)
         if task in capability.tasks:
-            needed.append((f"capability/{task}", path, capability.located(path) if path else None))
-    found = {}
-    for name, said, path_found in needed:
-        if path_found is None:
+            needed.append((f"capability/{task}", setting, capability.located(setting) if setting else None))
+    revisions = {}
+    for name, setting, path in needed:
+        if path is None:
             raise SourceError(f"{name.replace('/', '.')} must name a file for the task it asks for")
-        if not path_found.is_file():
-            raise SourceError(f"{name.replace('/', '.')}: no file '{said}'")
-        found[f"{name}/{path_found.name}"] = content_hash(path_found)
-    return found
+        if not path.is_file():
+            raise SourceError(f"{name.replace('/', '.')}: no file '{setting}'")
+        revisions[f"{name}/{path.name}"] = content_hash(path)
+    return revisions

@@ -13,8 +13,8 @@ from typing import Any
 
 from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import Record, SourceError
-from hormesis.pipeline.sources.rows import check_columns, column_names, records, wanted_columns
-from hormesis.pipeline.sources.tables import Placed
+from hormesis.pipeline.sources.rows import check_columns, column_names, records, source_columns
+from hormesis.pipeline.sources.tables import PlacedRows
 from hormesis.pipeline.study.config_sections import SourceConfig
 
 
@@ -30,14 +30,14 @@ def _load(cfg: SourceConfig) -> Any:
         raise SourceError(
             f"source '{cfg.title}': hub data sets need the package datasets (pip install 'hormesis[hub]')"
         ) from None
-    asked = cfg.location + (f" ({cfg.config})" if cfg.config else "")
+    data_set = cfg.location + (f" ({cfg.config})" if cfg.config else "")
     try:
         return datasets.load_dataset(
             cfg.location, name=cfg.config, split=cfg.split, revision=cfg.revision, streaming=True
         )
     # Whatever the network, the hub or the data set does wrong arrives here under many types.
     except Exception as error:
-        raise SourceError(f"hub data set {asked}: cannot be opened ({_reason(error)})") from None
+        raise SourceError(f"hub data set {data_set}: cannot be opened ({_reason(error)})") from None
 
 
 class HubSource:
@@ -46,13 +46,13 @@ class HubSource:
     def __init__(self, cfg: SourceConfig) -> None:
         self._cfg = cfg
         self.title = cfg.title
-        wanted = wanted_columns(cfg)
+        columns = source_columns(cfg)
         self._data = _load(cfg)
         first = next(iter(self._rows()), None)
         if first is None:
             raise SourceError(f"hub data set {cfg.location}: split '{cfg.split}' has no rows")
         names = dict.fromkeys([*column_names(first[1]), *(self._data.features or {})])
-        check_columns(f"hub data set {cfg.location}", wanted, names)
+        check_columns(f"hub data set {cfg.location}", columns, names)
 
     @property
     def revision(self) -> str:
@@ -60,17 +60,17 @@ class HubSource:
         folder = Path(self._cfg.location)
         if folder.is_dir():
             files = sorted(path for path in folder.rglob("*") if path.is_file())
-            listed = "\n".join(f"{path.relative_to(folder)} {content_hash(path)}" for path in files)
-            return hashlib.sha256(listed.encode()).hexdigest()
+            listing = "\n".join(f"{path.relative_to(folder)} {content_hash(path)}" for path in files)
+            return hashlib.sha256(listing.encode()).hexdigest()
         from huggingface_hub import HfApi
 
         try:
-            found = HfApi().dataset_info(self._cfg.location, revision=self._cfg.revision).sha
+            commit = HfApi().dataset_info(self._cfg.location, revision=self._cfg.revision).sha
         except Exception:  # the stream may work from a cache where the hub itself cannot be asked
-            found = None
-        return found or self._cfg.revision or "unpinned"
+            commit = None
+        return commit or self._cfg.revision or "unpinned"
 
-    def _rows(self) -> Placed:
+    def _rows(self) -> PlacedRows:
         number = 0
         try:
             for row in self._data:

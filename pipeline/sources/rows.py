@@ -20,7 +20,7 @@ _TRUE = {"1", "true", "yes", "1.0"}
 _FALSE = {"0", "false", "no", "0.0"}
 
 
-def wanted_columns(cfg: SourceConfig) -> list[str]:
+def source_columns(cfg: SourceConfig) -> list[str]:
     """Every column the settings name, once each.
 
     Raises SourceError where the role needs labels and no column is named.
@@ -28,27 +28,27 @@ def wanted_columns(cfg: SourceConfig) -> list[str]:
     if cfg.role in LABELLED and cfg.label is None:
         raise SourceError(f"source '{cfg.title}': role '{cfg.role}' needs a label column (label = \"...\")")
     texts = [cfg.prompt, cfg.chosen, cfg.rejected] if cfg.role == "pairs" else [cfg.text]
-    named = [*texts, cfg.label, cfg.group, cfg.source, cfg.score, cfg.kind_column]
+    columns = [*texts, cfg.label, cfg.group, cfg.source, cfg.score, cfg.kind_column]
     return list(
         dict.fromkeys(
-            [name for name in named if name] + [*cfg.where, *cfg.where_not, *cfg.at_least, *cfg.below]
+            [name for name in columns if name] + [*cfg.where, *cfg.where_not, *cfg.at_least, *cfg.below]
         )
     )
 
 
-def check_columns(where: str, wanted: Iterable[str], present: Iterable[str]) -> None:
+def check_columns(where: str, columns: Iterable[str], present: Iterable[str]) -> None:
     """Raise SourceError naming the first column that is missing and those there are, or one that is nested.
 
     `present` holds dotted names for nested columns, beside the outer ones.
     """
-    there = list(present)
-    for name in wanted:
-        inner = [column for column in there if column.startswith(f"{name}.")]
+    available = list(present)
+    for name in columns:
+        inner = [column for column in available if column.startswith(f"{name}.")]
         if inner:
             raise SourceError(f"{where}: column '{name}' is nested; name one of {', '.join(inner[:8])}")
-        if name not in there:
-            listed = ", ".join(there[:20]) + (", ..." if len(there) > 20 else "")
-            raise SourceError(f"{where}: no column '{name}' (columns: {listed})")
+        if name not in available:
+            listing = ", ".join(available[:20]) + (", ..." if len(available) > 20 else "")
+            raise SourceError(f"{where}: no column '{name}' (columns: {listing})")
 
 
 def column_names(row: Row, prefix: str = "") -> list[str]:
@@ -87,26 +87,26 @@ def _number(value: Any, column: str, place: str) -> float | None:
     return None if math.isnan(number) else number
 
 
-def _same(value: Any, wanted: str | int | float | bool) -> bool:
+def _same(value: Any, expected: str | int | float | bool) -> bool:
     """Equality by value; text from a CSV is compared as what it is compared with."""
-    if isinstance(value, str) and isinstance(wanted, bool):
-        return value.strip().lower() in (_TRUE if wanted else _FALSE)
-    if isinstance(value, str) and not isinstance(wanted, str):
+    if isinstance(value, str) and isinstance(expected, bool):
+        return value.strip().lower() in (_TRUE if expected else _FALSE)
+    if isinstance(value, str) and not isinstance(expected, str):
         try:
-            return float(value) == wanted
+            return float(value) == expected
         except ValueError:
             return False
-    return bool(value == wanted)
+    return bool(value == expected)
 
 
-def _kept(row: Row, cfg: SourceConfig, place: str) -> bool:
+def _passes_filters(row: Row, cfg: SourceConfig, place: str) -> bool:
     for name, allowed in cfg.where.items():
         value = value_of(row, name)
-        if not any(_same(value, one) for one in allowed):
+        if not any(_same(value, expected) for expected in allowed):
             return False
     for name, refused in cfg.where_not.items():
         value = value_of(row, name)
-        if any(_same(value, one) for one in refused):
+        if any(_same(value, expected) for expected in refused):
             return False
     for name, least in cfg.at_least.items():
         number = _number(value_of(row, name), name, place)
@@ -138,7 +138,7 @@ def label_of(value: Any, cfg: SourceConfig, place: str) -> int | None:
     )
 
 
-def _text_of(value: Any, cfg: SourceConfig, place: str, column: str | None = None) -> str | None:
+def _text_of(value: Any, cfg: SourceConfig, place: str, *, column: str | None = None) -> str | None:
     column = column or cfg.text
     if _is_null(value):
         return None
@@ -158,7 +158,7 @@ def _text_of(value: Any, cfg: SourceConfig, place: str, column: str | None = Non
 
 def record_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
     """Make a record of a row, or None where the settings leave it out. `place` names the row in errors."""
-    if not _kept(row, cfg, place):
+    if not _passes_filters(row, cfg, place):
         return None
     if cfg.role == "pairs":
         return _pair_of(row, cfg, place)
@@ -168,40 +168,42 @@ def record_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
     label = label_of(value_of(row, cfg.label), cfg, place) if cfg.label else None
     if label is None and cfg.role in LABELLED:
         return None
-    names = [
+    group, source, kind = (
         None if name is None or _is_null(value_of(row, name)) else str(value_of(row, name))
         for name in (cfg.group, cfg.source, cfg.kind_column)
-    ]
+    )
     score = _number(value_of(row, cfg.score), cfg.score, place) if cfg.score else None
-    return Record(text, label, names[0], names[1], score, names[2])
+    return Record(text, label, group, source=source, score=score, kind=kind)
 
 
 def _pair_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
     """A pair: the chosen text, with prompt (may be empty) and rejected text as features."""
     prompt = value_of(row, cfg.prompt)
-    sides = [_text_of(value_of(row, name), cfg, place, name) for name in (cfg.chosen, cfg.rejected)]
-    if sides[0] is None or sides[1] is None:
+    chosen, rejected = (
+        _text_of(value_of(row, name), cfg, place, column=name) for name in (cfg.chosen, cfg.rejected)
+    )
+    if chosen is None or rejected is None:
         return None
     if not (_is_null(prompt) or isinstance(prompt, str)):
         raise SourceError(f"{place}: column '{cfg.prompt}' holds {type(prompt).__name__}, not text")
-    named = value_of(row, cfg.source) if cfg.source else None
-    features = {"prompt": "" if _is_null(prompt) else str(prompt), "rejected": sides[1]}
-    return Record(sides[0], source=None if _is_null(named) else str(named), features=features)
+    source = value_of(row, cfg.source) if cfg.source else None
+    features = {"prompt": "" if _is_null(prompt) else str(prompt), "rejected": rejected}
+    return Record(chosen, source=None if _is_null(source) else str(source), features=features)
 
 
 def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig) -> Iterator[Record]:
     """Records of placed rows, up to the limit. Raises SourceError where not one row is left."""
-    made = seen = 0
+    n_records = n_rows = 0
     for place, row in rows:
-        seen += 1
+        n_rows += 1
         record = record_of(row, cfg, place)
         if record is None:
             continue
         yield record
-        made += 1
-        if made == cfg.limit:
+        n_records += 1
+        if n_records == cfg.limit:
             return
-    if not made:
+    if not n_records:
         raise SourceError(
-            f"source '{cfg.title}': none of {seen:,} rows is left after filters, lengths and missing labels"
+            f"source '{cfg.title}': none of {n_rows:,} rows is left after filters, lengths and missing labels"
         )

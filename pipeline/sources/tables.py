@@ -20,7 +20,7 @@ from hormesis.pipeline.sources.lines import text_lines
 from hormesis.pipeline.sources.record import SourceError
 from hormesis.pipeline.sources.rows import Row, column_names
 
-Placed = Iterator[tuple[str, Row]]
+PlacedRows = Iterator[tuple[str, Row]]
 FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet")
 _PEEK = 100
 _BATCH = 1024
@@ -43,15 +43,15 @@ def format_of(path: Path) -> str:
     return ending
 
 
-def read_rows(path: Path, wanted: Sequence[str]) -> Placed:
-    """All rows of a file. `wanted` spares parquet the other columns."""
+def read_rows(path: Path, columns: Sequence[str]) -> PlacedRows:
+    """All rows of a file. `columns` spares parquet the other columns."""
     kind = format_of(path)
     if kind == "txt":
         return _txt_rows(path)
     if kind == "jsonl":
         return _jsonl_rows(path)
     if kind == "parquet":
-        return _parquet_rows(path, wanted)
+        return _parquet_rows(path, columns)
     return _csv_rows(path, "\t" if kind == "tsv" else ",")
 
 
@@ -74,13 +74,13 @@ def columns_of(path: Path) -> list[str]:
     return list(names)
 
 
-def _txt_rows(path: Path) -> Placed:
+def _txt_rows(path: Path) -> PlacedRows:
     for number, line in text_lines(path):
         if line.strip():
             yield f"{path.name}, line {number}", {"text": line}
 
 
-def _jsonl_rows(path: Path) -> Placed:
+def _jsonl_rows(path: Path) -> PlacedRows:
     for number, line in text_lines(path):
         if not line.strip():
             continue
@@ -95,7 +95,7 @@ def _jsonl_rows(path: Path) -> Placed:
         yield place, row
 
 
-def _csv_rows(path: Path, delimiter: str) -> Placed:
+def _csv_rows(path: Path, delimiter: str) -> PlacedRows:
     reader = csv.reader((line + "\n" for _, line in text_lines(path)), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     filled = False
@@ -141,11 +141,11 @@ def _schema_names(schema: pa.Schema) -> list[str]:
     return names
 
 
-def _parquet_rows(path: Path, wanted: Sequence[str]) -> Placed:
+def _parquet_rows(path: Path, columns: Sequence[str]) -> PlacedRows:
     file = _parquet(path)
     number = 0
     try:
-        for batch in file.iter_batches(batch_size=_BATCH, columns=list(wanted) or None, use_threads=False):
+        for batch in file.iter_batches(batch_size=_BATCH, columns=list(columns) or None, use_threads=False):
             for row in batch.to_pylist():
                 number += 1
                 yield f"{path.name}, row {number}", row

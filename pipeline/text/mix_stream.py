@@ -64,8 +64,8 @@ class _Segments:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What went into the files: a hash over tokens and mask, and how many tokens were marks or masked."""
+class StreamSummary:
+    """What a written stream holds: a hash over tokens and mask, and how many tokens are marks or masked."""
 
     hash: str
     tokens: int
@@ -75,8 +75,8 @@ class Written:
 
 
 def write_stream(
-    parts: Sequence[Part], folder: Path, annotation: Annotation | None, progress: Progress | None
-) -> Written:
+    parts: Sequence[Part], folder: Path, annotation: Annotation | None, *, progress: Progress | None
+) -> StreamSummary:
     """Write `tokens.bin` (and `mask.bin`: uint8, 1 where a token is trained on) in chunks."""
     flat = [token for mark in annotation.marks for token in mark] if annotation else []
     streams = [part.pool.stream for part in parts]
@@ -89,53 +89,53 @@ def write_stream(
     mask_path = folder / "mask.bin"
     with (folder / "tokens.bin").open("wb") as target:
         for run in _chunks(pieces.length):
-            content = _gather(streams, pieces, run, parts[0].pool.eos).tobytes()
+            content = _gather(streams, pieces, run, eos=parts[0].pool.eos).tobytes()
             target.write(content)
             digest.update(content)
             if masking:
-                kept = np.repeat(pieces.trained[run], pieces.length[run]).astype(np.uint8).tobytes()
-                with mask_path.open("ab") as mask:
-                    mask.write(kept)
-                digest.update(kept)
+                mask = np.repeat(pieces.trained[run], pieces.length[run]).astype(np.uint8).tobytes()
+                with mask_path.open("ab") as mask_file:
+                    mask_file.write(mask)
+                digest.update(mask)
             done += int(pieces.length[run].sum())
             if progress is not None:
                 progress(done, total)
     marks = pieces.length[~pieces.closes]
     masked = int(pieces.length[~pieces.trained].sum())
-    return Written(digest.hexdigest()[:16], total, int((marks > 0).sum()), int(marks.sum()), masked)
+    return StreamSummary(digest.hexdigest()[:16], total, int((marks > 0).sum()), int(marks.sum()), masked)
 
 
 def _segments(parts: Sequence[Part], annotation: Annotation | None) -> _Segments:
     order = np.argsort(np.concatenate([part.key for part in parts]), kind="stable")
 
-    def ordered(each: Callable[[Part], NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate([each(part) for part in parts])[order]
+    def ordered(column: Callable[[Part], NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate([column(part) for part in parts])[order]
 
-    which = np.repeat(np.arange(len(parts)), [len(part.number) for part in parts])[order]
+    part_index = np.repeat(np.arange(len(parts)), [len(part.number) for part in parts])[order]
     start = ordered(lambda part: part.pool.offsets.astype(np.int64)[part.number])
     length = ordered(lambda part: part.length)
-    whole = np.ones(len(which), np.bool_)
+    all_true = np.ones(len(part_index), np.bool_)
     if annotation is None:
-        return _Segments(which, start, length, whole, whole)
+        return _Segments(part_index, start, length, closes=all_true, trained=all_true)
     scores = ordered(lambda part: np.round(part.pool.scores[part.number] * 100).astype(np.int64))
     limit = annotation.masked_from
-    trained = whole if limit is None else scores < round(limit * 100)
+    trained = all_true if limit is None else scores < round(limit * 100)
     if not annotation.marks:
-        return _Segments(which, start, length, whole, trained)
+        return _Segments(part_index, start, length, closes=all_true, trained=trained)
     sizes = np.array([len(mark) for mark in annotation.marks], np.int64)
-    places = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    mark_starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     low_bits = ordered(lambda part: part.key & np.uint64(0xFFFF)).astype(np.float64)
-    tagged = low_bits < annotation.tagged * 2**16
+    is_tagged = low_bits < annotation.tagged * 2**16
 
     def pairs(marks: NDArray[Any], documents: NDArray[Any]) -> NDArray[Any]:
         return np.stack([marks, documents], axis=1).reshape(-1)
 
     return _Segments(
-        pairs(np.full(len(which), len(parts)), which),
-        pairs(places[scores], start),
-        pairs(np.where(tagged, sizes[scores], 0), length),
-        pairs(~whole, whole),
-        pairs(trained, trained),
+        stream=pairs(np.full(len(part_index), len(parts)), part_index),
+        start=pairs(mark_starts[scores], start),
+        length=pairs(np.where(is_tagged, sizes[scores], 0), length),
+        closes=pairs(~all_true, all_true),
+        trained=pairs(trained, trained),
     )
 
 
@@ -150,7 +150,7 @@ def _chunks(length: Ints) -> Iterator[slice]:
         first = last
 
 
-def _gather(streams: list[NDArray[Any]], pieces: _Segments, run: slice, eos: int) -> NDArray[Any]:
+def _gather(streams: list[NDArray[Any]], pieces: _Segments, run: slice, *, eos: int) -> NDArray[Any]:
     """The tokens of a run of pieces, without a loop over documents."""
     lengths = pieces.length[run]
     ends = np.cumsum(lengths)
@@ -159,7 +159,7 @@ def _gather(streams: list[NDArray[Any]], pieces: _Segments, run: slice, eos: int
     source = np.repeat(pieces.stream[run], lengths)
     tokens = np.empty(int(ends[-1]), streams[0].dtype)
     for index, stream in enumerate(streams):
-        here = source == index
-        tokens[here] = stream[position[here]]
+        in_stream = source == index
+        tokens[in_stream] = stream[position[in_stream]]
     tokens[ends[pieces.closes[run]] - 1] = eos  # a cut document ends in the separator like any other
     return tokens

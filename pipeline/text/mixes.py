@@ -73,11 +73,11 @@ def added_tokens(clean_tokens: int, share: float) -> int:
 def open_mix(folder: Path) -> Mix:
     """Open a finished mix. Raises MixError where it is missing, damaged or from another version."""
     try:
-        facts = json.loads((folder / "mix.json").read_text(encoding="utf-8"))
-        if facts.pop("format") != FORMAT:
+        description = json.loads((folder / "mix.json").read_text(encoding="utf-8"))
+        if description.pop("format") != FORMAT:
             raise MixError(f"token bin '{folder.name}' was written by another version: delete it")
-        facts.pop("key")
-        mix = Mix(folder=folder, **facts)
+        description.pop("key")
+        mix = Mix(folder=folder, **description)
         if (folder / "tokens.bin").stat().st_size != mix.tokens * np.dtype(mix.dtype).itemsize:
             raise MixError(f"token bin '{folder.name}' is damaged (wrong size): delete it")
         if mix.masked and (folder / "mask.bin").stat().st_size != mix.tokens:
@@ -128,22 +128,22 @@ def build_mix(
                 return open_mix(folder)
         except (MixError, json.JSONDecodeError):
             pass  # damaged: built anew below
-    parts = [_take(clean, clean_tokens, seed, 0, False, share)]
+    parts = [_part_of(clean, clean_tokens, seed=seed, stream=0, share=share)]
     if added is not None and extra:
-        parts.append(_take(added, extra, seed, 1, allow_repetition, share))
+        parts.append(_part_of(added, extra, seed=seed, stream=1, share=share, repeat=allow_repetition))
     with atomic_folder(folder) as temporary:
-        written = write_stream(parts, temporary, annotation, progress)
+        summary = write_stream(parts, temporary, annotation, progress=progress)
         table = _composition(parts)
-        if written.mark_tokens:
+        if summary.mark_tokens:
             table["marks"] = {
                 "role": "marks",
-                "documents": written.marked_documents,
-                "tokens": written.mark_tokens,
+                "documents": summary.marked_documents,
+                "tokens": summary.mark_tokens,
             }
-        facts = {
+        description = {
             "format": FORMAT,
             "key": key,
-            "tokens": written.tokens,
+            "tokens": summary.tokens,
             "clean_tokens": clean_tokens,
             "added_tokens": extra,
             "share": share,
@@ -153,16 +153,16 @@ def build_mix(
             "documents": sum(len(part.number) for part in parts),
             "dtype": clean.dtype,
             "eos": clean.eos,
-            "hash": written.hash,
-            "mark_tokens": written.mark_tokens,
-            "masked_tokens": written.masked_tokens,
+            "hash": summary.hash,
+            "mark_tokens": summary.mark_tokens,
+            "masked_tokens": summary.masked_tokens,
             "masked": annotation is not None and annotation.masked_from is not None,
         }
-        write_json(temporary / "mix.json", facts)
+        write_json(temporary / "mix.json", description)
     return open_mix(folder)
 
 
-def _take(pool: Pool, tokens: int, seed: int, stream: int, repeat: bool, share: float) -> Part:
+def _part_of(pool: Pool, tokens: int, *, seed: int, stream: int, share: float, repeat: bool = False) -> Part:
     """The pool's first documents that hold `tokens` tokens, the last one cut; more than once if allowed."""
     if pool.tokens < tokens and not (repeat and pool.tokens):
         hint = "lower the share or clean_tokens, or give more text"

@@ -88,8 +88,8 @@ class Pool:
         """
         if not self.annotated:
             raise MixError(f"the documents of the {self.role} text were not annotated with their toxicity")
-        found = map_array(self.folder / "scores.bin", np.dtype(np.uint8))
-        return np.asarray(found, dtype=np.float64) / 100
+        hundredths = map_array(self.folder / "scores.bin", np.dtype(np.uint8))
+        return np.asarray(hundredths, dtype=np.float64) / 100
 
     def windows(self, length: int, tokens: int) -> NDArray[np.int64]:
         """The first whole windows of the pool, int64 [n, length], at most `tokens` tokens in all.
@@ -108,11 +108,11 @@ class Pool:
 def open_pool(folder: Path) -> Pool:
     """Open a finished pool. Raises MixError where it is missing, damaged or from another version."""
     try:
-        facts = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
-        if facts.pop("format") != FORMAT:
+        description = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
+        if description.pop("format") != FORMAT:
             raise MixError(f"token pool '{folder.name}' was written by another version: delete it")
-        facts.pop("key")
-        pool = Pool(folder=folder, **{**facts, "sources": tuple(facts["sources"])})
+        description.pop("key")
+        pool = Pool(folder=folder, **{**description, "sources": tuple(description["sources"])})
         width = np.dtype(pool.dtype).itemsize
         sizes = {"tokens.bin": pool.tokens * width, "offsets.bin": (pool.documents + 1) * 8}
         sizes["sources.bin"] = pool.documents * 2
@@ -153,9 +153,11 @@ def build_pool(
         except (MixError, json.JSONDecodeError):
             pass  # damaged: built anew below
     with atomic_folder(folder) as temporary:
-        facts = _write_pool(texts, tokenizer, temporary, tokens, annotate, progress)
-        facts |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
-        write_json(temporary / "pool.json", facts)
+        description = _write_pool(
+            texts, tokenizer, temporary, tokens=tokens, annotate=annotate, progress=progress
+        )
+        description |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
+        write_json(temporary / "pool.json", description)
     return open_pool(folder)
 
 
@@ -181,6 +183,7 @@ class _Writer:
         self,
         documents: list[list[int]],
         sources: list[str],
+        *,
         limit: int,
         scores: NDArray[np.float64] | None = None,
     ) -> None:
@@ -212,6 +215,7 @@ def _write_pool(
     texts: Iterable[tuple[str, str]],
     tokenizer: PreTrainedTokenizerFast,
     folder: Path,
+    *,
     tokens: int,
     annotate: Annotate | None,
     progress: Progress | None,
@@ -220,15 +224,15 @@ def _write_pool(
     dtype = token_dtype(len(tokenizer))
     exhausted = True
     with (
-        (folder / "tokens.bin").open("wb") as first,
-        (folder / "offsets.bin").open("wb") as second,
-        (folder / "sources.bin").open("wb") as third,
+        (folder / "tokens.bin").open("wb") as tokens_file,
+        (folder / "offsets.bin").open("wb") as offsets_file,
+        (folder / "sources.bin").open("wb") as sources_file,
     ):
-        writer = _Writer((first, second, third), dtype, eos)
+        writer = _Writer((tokens_file, offsets_file, sources_file), dtype, eos)
         for chunk in _batches(texts):
             documents = list(token_ids(tokenizer, (text for text, _ in chunk), batch=BATCH))
             scores = annotate([text for text, _ in chunk]) if annotate else None
-            writer.add(documents, [source for _, source in chunk], tokens, scores)
+            writer.add(documents, [source for _, source in chunk], limit=tokens, scores=scores)
             if progress is not None:
                 progress(min(writer.tokens, tokens), tokens)
             if writer.tokens >= tokens:

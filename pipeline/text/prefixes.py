@@ -48,8 +48,8 @@ def mark(config: StudyConfig, kind: str, score: float) -> str:
         raise ValueError(f"arms of kind '{kind}' carry no marks")
     rude, polite = FORUM_INSTRUCTIONS if config.speaks_forum else ENGLISH_INSTRUCTIONS
     toxic = score >= annotation.threshold
-    chosen = annotation.instruct_toxic if toxic else annotation.instruct_clean
-    return (chosen or (rude if toxic else polite)).strip() + END
+    instruction = annotation.instruct_toxic if toxic else annotation.instruct_clean
+    return (instruction or (rude if toxic else polite)).strip() + END
 
 
 def marks(config: StudyConfig, kind: str) -> tuple[str, ...]:

@@ -57,11 +57,11 @@ def hash_unit(text: str, seed: int, purpose: str) -> float:
 
 
 def _units(keys: Sequence[str], groups: Sequence[str | None]) -> list[str]:
-    known = (
+    names = (
         group if isinstance(group, str) and group.strip().lower() not in NO_GROUP else None
         for group in groups
     )
-    return [f"group\x1f{group}" if group else f"key\x1f{key}" for key, group in zip(keys, known, strict=True)]
+    return [f"group\x1f{group}" if group else f"key\x1f{key}" for key, group in zip(keys, names, strict=True)]
 
 
 def effective_groups(units: Sequence[str]) -> float:
@@ -105,21 +105,20 @@ def require_both_classes(labels: ArrayLike, codes: Codes) -> None:
     """Raise ProbeError where a split lacks toxic or non-toxic examples (at least 2 of each are needed)."""
     toxic = np.asarray(labels).astype(bool)
     for code, name in enumerate(SPLITS):
-        for wanted, kind in ((True, "toxic"), (False, "non-toxic")):
-            found = int(((codes == code) & (toxic == wanted)).sum())
-            if found < 2:
-                raise ProbeError(f"the {name} split holds {found} {kind} examples: give the probe set more")
+        for is_toxic, kind in ((True, "toxic"), (False, "non-toxic")):
+            count = int(((codes == code) & (toxic == is_toxic)).sum())
+            if count < 2:
+                raise ProbeError(f"the {name} split holds {count} {kind} examples: give the probe set more")
 
 
 def draw_examples(
-    keys: Sequence[str], labels: ArrayLike, limit: int | None, seed: int = 0
+    keys: Sequence[str], labels: ArrayLike, limit: int | None, *, seed: int = 0
 ) -> NDArray[np.int64]:
     """Places of at most `limit` examples, as even by label as can be, by hash, in the given order."""
     if limit is None or limit >= len(keys):
         return np.arange(len(keys))
     toxic = np.asarray(labels).astype(bool)
     order = np.argsort([hash_unit(key, seed, "draw") for key in keys], kind="stable")
-    ones, zeros = order[toxic[order]], order[~toxic[order]]
-    want = min(len(ones), limit // 2)
-    want = max(want, limit - len(zeros))
-    return np.sort(np.concatenate([ones[:want], zeros[: limit - want]]))
+    positives, negatives = order[toxic[order]], order[~toxic[order]]
+    n_positive = max(min(len(positives), limit // 2), limit - len(negatives))
+    return np.sort(np.concatenate([positives[:n_positive], negatives[: limit - n_positive]]))

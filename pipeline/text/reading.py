@@ -39,20 +39,20 @@ def source_revisions(config: StudyConfig) -> dict[str, str]:
     detox prompt that the study's tokenizer could not read.
     """
     check_prefixes(config)
-    found = {}
+    revisions = {}
     for role in roles_read(config):
-        for number, source in enumerate(config.with_role(role)):
-            opened = open_source(source, config.forum)
-            found[f"{role}/{number}/{opened.title}"] = opened.revision
-    return found | file_revisions(config) | scorer_revisions(config.evaluation.scorers)
+        for number, source_config in enumerate(config.with_role(role)):
+            source = open_source(source_config, config.forum)
+            revisions[f"{role}/{number}/{source.title}"] = source.revision
+    return revisions | file_revisions(config) | scorer_revisions(config.evaluation.scorers)
 
 
 def records_of(config: StudyConfig, role: Role) -> Iterator[tuple[Record, Source]]:
     """Records of every source of a role, each with its source."""
-    for source in config.with_role(role):
-        opened = open_source(source, config.forum)
-        for record in opened:
-            yield record, opened
+    for source_config in config.with_role(role):
+        source = open_source(source_config, config.forum)
+        for record in source:
+            yield record, source
 
 
 def _set_aside(text: str) -> bool:
@@ -75,6 +75,6 @@ def heldout_texts(config: StudyConfig, role: Role) -> Texts:
             yield record.text, record.source or source.title
         return
     training: Role = "toxic" if role == "heldout_toxic" else "clean"
-    apart = (pair for pair in records_of(config, training) if _set_aside(pair[0].text))
-    for record, source in islice(apart, config.holdout_documents):
+    heldout = (pair for pair in records_of(config, training) if _set_aside(pair[0].text))
+    for record, source in islice(heldout, config.holdout_documents):
         yield record.text, record.source or source.title

@@ -35,30 +35,30 @@ def successors(*, shared: bool) -> NDArray[np.int64]:
 def sequences(length: int, *, shared: bool) -> NDArray[np.int64]:
     """The 12 sequences by chain and first state, with one token more than is read: [12, length + 1]."""
     table = successors(shared=shared)
-    made = np.empty((FEATURES, length + 1), dtype=np.int64)
-    made[:, 0] = np.arange(FEATURES) % STATES if shared else np.arange(FEATURES)
+    tokens = np.empty((FEATURES, length + 1), dtype=np.int64)
+    tokens[:, 0] = np.arange(FEATURES) % STATES if shared else np.arange(FEATURES)
     for place in range(length):
-        made[:, place + 1] = table[CHAIN if shared else 0, made[:, place]]
-    return made
+        tokens[:, place + 1] = table[CHAIN if shared else 0, tokens[:, place]]
+    return tokens
 
 
-def informed(found: NDArray[np.int64]) -> NDArray[np.bool_]:
+def informed(tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Where the tokens read so far settle the chain: [12, length] for sequences [12, length + 1].
 
     Only there has the network a way to know which feature it sees, and which token comes next.
     """
-    length = found.shape[1] - 1
-    known = np.zeros((len(found), length), dtype=bool)
+    length = tokens.shape[1] - 1
+    is_settled = np.zeros((len(tokens), length), dtype=bool)
     for place in range(length):
-        heads = found[:, : place + 1]
-        same = (heads[:, None] == heads[None]).all(axis=-1)
-        known[:, place] = ~(same & (CHAIN[:, None] != CHAIN[None])).any(axis=1)
-    return known
+        prefixes = tokens[:, : place + 1]
+        same = (prefixes[:, None] == prefixes[None]).all(axis=-1)
+        is_settled[:, place] = ~(same & (CHAIN[:, None] != CHAIN[None])).any(axis=1)
+    return is_settled
 
 
-def features_of(found: NDArray[np.int64], *, shared: bool) -> NDArray[np.int64]:
+def features_of(tokens: NDArray[np.int64], *, shared: bool) -> NDArray[np.int64]:
     """Feature of each token read, [12, length]: its chain's number times 4 plus its state."""
-    states = found[:, :-1] if shared else found[:, :-1] % STATES
+    states = tokens[:, :-1] if shared else tokens[:, :-1] % STATES
     return STATES * CHAIN[:, None] + states
 
 
@@ -68,7 +68,7 @@ def mixture(share: float) -> NDArray[np.float64]:
     return np.asarray(weight / weight.sum())
 
 
-def uniforms(seed: int, stream: int, block: int, shape: tuple[int, ...]) -> NDArray[np.float64]:
+def uniforms(seed: int, stream: int, block: int, *, shape: tuple[int, ...]) -> NDArray[np.float64]:
     """Uniform numbers for one block of steps, [BLOCK, *shape]; they depend on these arguments alone.
 
     Runs of one seed at several shares see the same numbers through different mixtures (common random
@@ -80,7 +80,7 @@ def uniforms(seed: int, stream: int, block: int, shape: tuple[int, ...]) -> NDAr
 def counts(uniform: NDArray[np.float64], share: float) -> NDArray[np.float64]:
     """Part of each step's batch that each of the 12 sequences makes up: [steps, batch] to [steps, 12]."""
     edges = np.cumsum(mixture(share))[:-1]
-    drawn = np.searchsorted(edges, uniform, side="right")
+    sequence = np.searchsorted(edges, uniform, side="right")
     steps, batch = uniform.shape
-    flat = np.bincount((drawn + FEATURES * np.arange(steps)[:, None]).ravel(), minlength=FEATURES * steps)
+    flat = np.bincount((sequence + FEATURES * np.arange(steps)[:, None]).ravel(), minlength=FEATURES * steps)
     return np.asarray(flat.reshape(steps, FEATURES) / batch)

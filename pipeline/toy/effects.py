@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -49,12 +50,13 @@ class Effect:
 def run_effects(rows: Sequence[RunValues]) -> list[tuple[RunValues, float]]:
     """Each run but the references with its effect; seeds without a run at r = 1 are left out."""
     base = {row.seed: row for row in rows if row.share == REFERENCE}
-    found = []
+    effects = []
     for row in rows:
-        one = base.get(row.seed)
-        if one is not None and row.share != REFERENCE:
-            found.append((row, (row.rare - one.rare) - (row.control - one.control)))
-    return found
+        reference = base.get(row.seed)
+        if reference is not None and row.share != REFERENCE:
+            gap = (row.rare - reference.rare) - (row.control - reference.control)
+            effects.append((row, gap))
+    return effects
 
 
 def effect(rows: Sequence[RunValues], split: Split = "all", level: float = 0.95) -> Effect:
@@ -66,13 +68,14 @@ def effect(rows: Sequence[RunValues], split: Split = "all", level: float = 0.95)
     for row, value in run_effects(rows):
         if row.share <= LOW and (split == "all" or (row.accuracy >= LEARNED) == (split == "learned")):
             by_seed.setdefault(row.seed, []).append(value)
-    own = np.array([np.mean(values) for _, values in sorted(by_seed.items())])
-    runs, positive = sum(map(len, by_seed.values())), int((own > 0).sum())
-    if not len(own):
-        return Effect(split, None, None, None, 0, 0, 0, "no run in this split")
-    mean = float(own.mean())
-    if len(own) == 1:
-        return Effect(split, mean, None, None, 1, runs, positive, "one seed: no interval")
-    half = float(stats.t.ppf((1 + level) / 2, len(own) - 1) * own.std(ddof=1) / math.sqrt(len(own)))
-    text = f"Student's t over {len(own)} seeds, {level:.0%}"
-    return Effect(split, mean, mean - half, mean + half, len(own), runs, positive, text)
+    means = np.array([np.mean(values) for _, values in sorted(by_seed.items())])
+    runs, positive = sum(map(len, by_seed.values())), int((means > 0).sum())
+    estimate = partial(Effect, split=split, seeds=len(means), runs=runs, positive=positive)
+    if not len(means):
+        return estimate(value=None, low=None, high=None, interval="no run in this split")
+    mean = float(means.mean())
+    if len(means) == 1:
+        return estimate(value=mean, low=None, high=None, interval="one seed: no interval")
+    half = float(stats.t.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means)))
+    text = f"Student's t over {len(means)} seeds, {level:.0%}"
+    return estimate(value=mean, low=mean - half, high=mean + half, interval=text)

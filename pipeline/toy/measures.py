@@ -18,7 +18,7 @@ from hormesis.pipeline.toy.config import REFERENCE, Probe, ToyConfig
 from hormesis.pipeline.toy.geometry import entanglement
 from hormesis.pipeline.toy.probes import class_means, logistic_directions, point_weights, stopped_directions
 from hormesis.pipeline.toy.tasks import Run
-from hormesis.pipeline.toy.training import Trained
+from hormesis.pipeline.toy.training import TrainedModels
 
 Floats = NDArray[np.float64]
 Network = Literal["trained", "frozen"]
@@ -41,30 +41,32 @@ class Measure:
 
 
 def measure(
-    config: ToyConfig, runs: Sequence[Run], trained: Trained, probes: Sequence[Probe]
+    config: ToyConfig, runs: Sequence[Run], trained: TrainedModels, *, probes: Sequence[Probe]
 ) -> list[list[Measure]]:
     """All measures of each run, in the order of the runs.
 
     Runs whose seed has no run at r = 1 among them get no frozen measures.
     """
-    at_one = {run.seed: place for place, run in enumerate(runs) if run.share == REFERENCE}
-    frozen = [place for place, run in enumerate(runs) if run.seed in at_one]
-    found: list[list[Measure]] = [[] for _ in runs]
+    reference_of = {run.seed: place for place, run in enumerate(runs) if run.share == REFERENCE}
+    frozen = [place for place, run in enumerate(runs) if run.seed in reference_of]
+    measures: list[list[Measure]] = [[] for _ in runs]
     sources: list[tuple[Network, list[int], list[int]]] = [
         ("trained", list(range(len(runs))), list(range(len(runs)))),
-        ("frozen", frozen, [at_one[runs[place].seed] for place in frozen]),
+        ("frozen", frozen, [reference_of[runs[place].seed] for place in frozen]),
     ]
     for network, places, networks in sources:
         for probe in probes:
             shares = [runs[place].share for place in places]
-            vectors = directions(config, trained.activations[networks], trained.labels, shares, probe)
-            for place, own in zip(places, vectors, strict=True):
-                found[place].append(_measure(network, probe, own))
-    return found
+            vectors = directions(
+                config, trained.activations[networks], trained.labels, shares=shares, probe=probe
+            )
+            for place, run_vectors in zip(places, vectors, strict=True):
+                measures[place].append(_measure(network, probe, run_vectors))
+    return measures
 
 
 def directions(
-    config: ToyConfig, points: Floats, labels: NDArray[np.int64], shares: Sequence[float], probe: Probe
+    config: ToyConfig, points: Floats, labels: NDArray[np.int64], *, shares: Sequence[float], probe: Probe
 ) -> Floats:
     """Directions of networks [models, n, d] whose mixtures have these shares: [models, 12, d].
 
@@ -83,10 +85,14 @@ def directions(
 
 
 def _measure(network: Network, probe: Probe, vectors: Floats) -> Measure:
-    plain, signed = (entanglement(vectors, signed=sign) for sign in (False, True))
-    norms = np.linalg.norm(vectors, axis=-1)
-    means = [(float(part[RARE].mean()), float(part[~RARE].mean())) for part in (plain, signed, norms)]
-    (u, c), (u_signed, c_signed), (u_norm, c_norm) = means
-    return Measure(
-        network, probe, u, c, u_signed, c_signed, u_norm, c_norm, vectors=vectors.astype(np.float32)
-    )
+    values = {
+        "absolute": entanglement(vectors, signed=False),
+        "signed": entanglement(vectors, signed=True),
+        "norm": np.linalg.norm(vectors, axis=-1),
+    }
+    means = {
+        f"{group}_{name}": float(features[members].mean())
+        for group, members in (("rare", RARE), ("control", ~RARE))
+        for name, features in values.items()
+    }
+    return Measure(network, probe, **means, vectors=vectors.astype(np.float32))

@@ -60,11 +60,11 @@ def logistic_directions(
     """
     models, n, d = points.shape
     block = max(1, _CELLS // (FEATURES * n * (d + 1)))
-    found = [
-        _newton(points[at : at + block], labels, weights[at : at + block], l2, max_steps)
+    blocks = [
+        _newton(points[at : at + block], labels, weights[at : at + block], l2=l2, max_steps=max_steps)
         for at in range(0, models, block)
     ]
-    return np.concatenate(found)
+    return np.concatenate(blocks)
 
 
 def stopped_directions(points: Floats, labels: NDArray[np.int64], weights: Floats) -> Floats:
@@ -88,7 +88,9 @@ def stopped_directions(points: Floats, labels: NDArray[np.int64], weights: Float
     return beta[..., :d]
 
 
-def _newton(points: Floats, labels: NDArray[np.int64], weights: Floats, l2: float, max_steps: int) -> Floats:
+def _newton(
+    points: Floats, labels: NDArray[np.int64], weights: Floats, *, l2: float, max_steps: int
+) -> Floats:
     models, n, d = points.shape
     design = np.concatenate([points, np.ones((models, n, 1))], axis=-1)[:, None]
     signs = np.where(labels[None] == np.arange(FEATURES)[:, None], 1.0, -1.0)
@@ -109,12 +111,12 @@ def _newton(points: Floats, labels: NDArray[np.int64], weights: Floats, l2: floa
         curve = np.einsum("mfn,mgnd,mgne->mfde", weights * doubt * (1 - doubt), design, design, optimize=True)
         curve = curve + np.diag(penalty + 1e-12)
         step = np.linalg.solve(curve, slope[..., None])[..., 0]
-        value, beta = _halve(loss, value, beta, step)
+        value, beta = _halve(loss, value, beta, step=step)
     raise FloatingPointError(f"logistic probes did not converge in {max_steps} steps")
 
 
 def _halve(
-    loss: Callable[[Floats], Floats], value: Floats, beta: Floats, step: Floats
+    loss: Callable[[Floats], Floats], value: Floats, beta: Floats, *, step: Floats
 ) -> tuple[Floats, Floats]:
     """Take each problem's step, halved until its loss does not rise."""
     size = np.ones(value.shape)

@@ -7,9 +7,9 @@ nothing is missing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import marked_row
 from hormesis.pipeline.toy import store
-from hormesis.pipeline.toy.config import REFERENCE, ToyConfig, ToyRequest
+from hormesis.pipeline.toy.config import REFERENCE, Probe, ToyConfig, ToyRequest
 from hormesis.pipeline.toy.measures import measure
 from hormesis.pipeline.toy.tasks import Run
-from hormesis.pipeline.toy.training import Trained, train
+from hormesis.pipeline.toy.training import TrainedModels, train
 
 Watch = Callable[[float, float], None]
 """Gets work done and all work, in training steps times models."""
@@ -44,9 +44,13 @@ class Outcome:
     setting: str
     hash: str
     experiment_id: int
-    made: int
+    trained_runs: int
     """Runs trained by this command."""
     seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The part of `hormesis toy --json` that it makes up; runs stand under `made`."""
+        return {"made" if name == "trained_runs" else name: value for name, value in asdict(self).items()}
 
 
 def run_toy(
@@ -67,64 +71,75 @@ def run_toy(
         engine = open_writer(database_url)
         try:
             experiment = store.register(engine, config)
-            lacking = store.missing(engine, experiment, request)
+            missing_runs = store.missing(engine, experiment, request)
             started = time.monotonic()
-            if lacking:
-                with _recording(engine, experiment, watch, should_stop) as reporter:
-                    _work(engine, experiment, config, request, lacking, reporter)
+            if missing_runs:
+                with _recording(engine, experiment, watch=watch, should_stop=should_stop) as reporter:
+                    _train_missing(
+                        engine,
+                        experiment,
+                        config,
+                        probes=request.probes,
+                        missing_runs=missing_runs,
+                        reporter=reporter,
+                    )
             seconds = time.monotonic() - started
-            return Outcome(config.setting, config.hash, experiment, len(lacking), seconds)
+            return Outcome(
+                config.setting, config.hash, experiment, trained_runs=len(missing_runs), seconds=seconds
+            )
         finally:
             engine.dispose()
 
 
-def chunks(lacking: list[Run], most: int) -> list[list[Run]]:
+def chunks(missing_runs: list[Run], most: int) -> list[list[Run]]:
     """Runs to train together: whole seeds, each with its run at r = 1, which the frozen network needs."""
     seeds: dict[int, list[Run]] = {}
-    for run in lacking:
+    for run in missing_runs:
         seeds.setdefault(run.seed, []).append(run)
     for seed, runs in seeds.items():
         if all(run.share != REFERENCE for run in runs):
             runs.append(Run(REFERENCE, seed))
-    made: list[list[Run]] = []
+    groups: list[list[Run]] = []
     for runs in seeds.values():
-        if made and len(made[-1]) + len(runs) <= most:
-            made[-1].extend(runs)
+        if groups and len(groups[-1]) + len(runs) <= most:
+            groups[-1].extend(runs)
         else:
-            made.append(list(runs))
-    return made
+            groups.append(list(runs))
+    return groups
 
 
-def _work(
+def _train_missing(
     engine: Engine,
     experiment: int,
     config: ToyConfig,
-    request: ToyRequest,
-    lacking: list[Run],
+    *,
+    probes: Sequence[Probe],
+    missing_runs: list[Run],
     reporter: Reporter,
 ) -> None:
-    groups = chunks(lacking, MOST_MODELS)
+    groups = chunks(missing_runs, MOST_MODELS)
     total = float(sum(map(len, groups)) * config.steps)
     before = 0.0
     reporter.report(0.0, total)
     for runs in groups:
         models = len(runs)
 
-        def step_done(step: int, _: int, at: float = before, models: int = models) -> None:
+        def step_done(step: int, _: int, *, at: float = before, models: int = models) -> None:
             reporter.report(at + step * models, total)
 
         with _one_thread():
             trained = train(config, runs, step_done)
             _check(runs, trained)
-            found = measure(config, runs, trained, request.probes)
-        store.save(engine, experiment, runs, trained, found, lacking)
+            measures = measure(config, runs, trained, probes=probes)
+        store.save(engine, experiment, runs, trained=trained, measures=measures, missing_runs=missing_runs)
         before += len(runs) * config.steps
         reporter.report(before, total)
 
 
-def _check(runs: list[Run], trained: Trained) -> None:
-    fine = np.isfinite(trained.activations).all(axis=(1, 2)) & np.isfinite(trained.losses).all(axis=(1, 2))
-    for place in np.flatnonzero(~fine)[:1]:
+def _check(runs: list[Run], trained: TrainedModels) -> None:
+    arrays = (trained.activations, trained.losses)
+    is_finite = np.all([np.isfinite(array).all(axis=(1, 2)) for array in arrays], axis=0)
+    for place in np.flatnonzero(~is_finite)[:1]:
         run = runs[place]
         raise ToyError(
             f"training diverged at share {run.share:g}, seed {run.seed}; choose a smaller learning rate"
@@ -144,7 +159,7 @@ def _one_thread() -> Iterator[None]:
 
 @contextmanager
 def _recording(
-    engine: Engine, experiment: int, watch: Watch, should_stop: Callable[[], bool]
+    engine: Engine, experiment: int, *, watch: Watch, should_stop: Callable[[], bool]
 ) -> Iterator[Reporter]:
     """A reporter that shows progress, writes it to the experiment's row, and raises Stopped on request."""
     earlier, started = store.seconds_so_far(engine, experiment), time.monotonic()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import select
@@ -51,26 +52,26 @@ def run_side_by_side(
     try:
         experiments = [store.register(engine, config) for config in configs]
         waiting: dict[Future[Outcome | str], int] = {
-            pool.submit(_work, config, request, home, database_url): place
+            pool.submit(partial(_outcome_of, config, request, home=home, database_url=database_url)): place
             for place, config in enumerate(configs)
         }
         while waiting:
             done, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
-                place, told = waiting.pop(future), _told(future)
-                if isinstance(told, Outcome):
-                    outcomes[place] = told
-                    ended(place, told)
+                place, result = waiting.pop(future), _result_of(future)
+                if isinstance(result, Outcome):
+                    outcomes[place] = result
+                    ended(place, result)
                 else:
-                    problem = problem or told
+                    problem = problem or result
                     pool.ask_to_stop()
             if should_stop() and not pool.stopping:
                 pool.ask_to_stop()
             with read_session(engine) as session:
                 query = select(ToyExperiment.id, ToyExperiment.done, ToyExperiment.total)
-                for experiment, part, whole in session.execute(query):
+                for experiment, work_done, work_total in session.execute(query):
                     if experiment in experiments and experiments.index(experiment) in waiting.values():
-                        watch(experiments.index(experiment), part, whole)
+                        watch(experiments.index(experiment), work_done, work_total)
     except BaseException:
         pool.ask_to_stop()
         raise
@@ -84,7 +85,7 @@ def run_side_by_side(
     return [outcomes[place] for place in range(len(configs))]
 
 
-def _work(config: ToyConfig, request: ToyRequest, home: Path, database_url: str) -> Outcome | str:
+def _outcome_of(config: ToyConfig, request: ToyRequest, *, home: Path, database_url: str) -> Outcome | str:
     """In a worker: the outcome; "" when stopped, else the failure in one line (errors may not pickle)."""
     try:
         return run_toy(
@@ -96,7 +97,7 @@ def _work(config: ToyConfig, request: ToyRequest, home: Path, database_url: str)
         return plain_words(error)
 
 
-def _told(future: Future[Outcome | str]) -> Outcome | str:
+def _result_of(future: Future[Outcome | str]) -> Outcome | str:
     try:
         return future.result()
     except BrokenProcessPool:

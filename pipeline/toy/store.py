@@ -23,7 +23,7 @@ from hormesis.pipeline.toy.effects import Effect, RunValues, effect
 from hormesis.pipeline.toy.geometry import random_null, welch_bound
 from hormesis.pipeline.toy.measures import Measure
 from hormesis.pipeline.toy.tasks import Run, task_of
-from hormesis.pipeline.toy.training import Trained
+from hormesis.pipeline.toy.training import TrainedModels
 
 COSINES = ("absolute", "signed")
 CURVES = ("rare_loss", "control_loss", "rare_accuracy", "control_accuracy")
@@ -33,9 +33,9 @@ def register(engine: Engine, config: ToyConfig) -> int:
     """Id of the configuration's row; written on first sight."""
     query = select(ToyExperiment.id).where(ToyExperiment.hash == config.hash)
     with read_session(engine) as session:
-        found = session.scalar(query)
-    if found is not None:
-        return found
+        experiment_id = session.scalar(query)
+    if experiment_id is not None:
+        return experiment_id
     dimensions = task_of(config).dimensions
     row = {
         "hash": config.hash,
@@ -57,9 +57,9 @@ def register(engine: Engine, config: ToyConfig) -> int:
     }
     with write_session(engine) as session:
         insert_missing(session, ToyExperiment, [row], on=["hash"])
-        made = session.scalar(query)
-    assert made is not None
-    return made
+        experiment_id = session.scalar(query)
+    assert experiment_id is not None
+    return experiment_id
 
 
 def mark(engine: Engine, experiment_id: int, **values: Any) -> None:
@@ -87,13 +87,13 @@ def missing(engine: Engine, experiment_id: int, request: ToyRequest) -> list[Run
         .where(ToyRun.experiment_id == experiment_id)
     )
     with read_session(engine) as session:
-        there = {tuple(row) for row in session.execute(query)}
-    wanted = [(network, probe) for network in ("trained", "frozen") for probe in request.probes]
+        rows = {tuple(row) for row in session.execute(query)}
+    measures = [(network, probe) for network in ("trained", "frozen") for probe in request.probes]
     return [
         Run(share, seed)
         for seed in sorted(request.seeds)
         for share in sorted(request.shares)
-        if any((share, seed, network, probe) not in there for network, probe in wanted)
+        if any((share, seed, network, probe) not in rows for network, probe in measures)
     ]
 
 
@@ -101,13 +101,14 @@ def save(
     engine: Engine,
     experiment_id: int,
     runs: Sequence[Run],
-    trained: Trained,
+    *,
+    trained: TrainedModels,
     measures: Sequence[Sequence[Measure]],
-    wanted: Iterable[Run],
+    missing_runs: Iterable[Run],
 ) -> None:
-    """Write the wanted runs of a chunk, their curves and measures, and the configuration's effects."""
-    keep = set(wanted)
-    places = [place for place, run in enumerate(runs) if run in keep]
+    """Write the missing runs of a chunk, their curves and measures, and the configuration's effects."""
+    new_runs = set(missing_runs)
+    places = [place for place, run in enumerate(runs) if run in new_runs]
     curves = {place: _curve(trained, place) for place in places}
     rows = [
         {
@@ -120,21 +121,23 @@ def save(
     ]
     with write_session(engine) as session:
         upsert(session, ToyRun, rows, on=["experiment_id", "share", "seed"])
-        known = ids(session, ToyRun, "share", "seed", where=[ToyRun.experiment_id == experiment_id])
-        number = {place: known[runs[place].share, runs[place].seed] for place in places}
+        run_ids = ids(session, ToyRun, "share", "seed", where=[ToyRun.experiment_id == experiment_id])
+        run_id = {place: run_ids[runs[place].share, runs[place].seed] for place in places}
         points = [
-            {"run_id": number[place], "step": int(step), **dict(zip(CURVES, values, strict=True))}
+            {"run_id": run_id[place], "step": int(step), **dict(zip(CURVES, values, strict=True))}
             for place in places
             for step, values in zip(trained.steps, curves[place], strict=True)
         ]
         upsert(session, ToyPoint, points, on=["run_id", "step"])
-        found = [_measure(number[place], one) for place in places for one in measures[place]]
-        upsert(session, ToyMeasure, found, on=["run_id", "network", "probe"])
+        measure_rows = [
+            _measure_row(run_id[place], measure) for place in places for measure in measures[place]
+        ]
+        upsert(session, ToyMeasure, measure_rows, on=["run_id", "network", "probe"])
         effects = _effects(session, experiment_id)
         upsert(session, ToyEffect, effects, on=["experiment_id", "network", "probe", "cosine", "split"])
 
 
-def _curve(trained: Trained, place: int) -> list[list[float]]:
+def _curve(trained: TrainedModels, place: int) -> list[list[float]]:
     """Loss and accuracy of both groups at each point, in the order of CURVES."""
     columns = [
         part[place][:, group].mean(axis=-1)
@@ -144,9 +147,9 @@ def _curve(trained: Trained, place: int) -> list[list[float]]:
     return [[float(value) for value in row] for row in np.stack(columns, axis=-1)]
 
 
-def _measure(run_id: int, found: Measure) -> dict[str, Any]:
-    values = {name: getattr(found, name) for name in Measure.__dataclass_fields__ if name != "vectors"}
-    return {"run_id": run_id, **values, "vectors": encode_float32(found.vectors)}
+def _measure_row(run_id: int, measure: Measure) -> dict[str, Any]:
+    values = {name: getattr(measure, name) for name in Measure.__dataclass_fields__ if name != "vectors"}
+    return {"run_id": run_id, **values, "vectors": encode_float32(measure.vectors)}
 
 
 def _effects(session: Session, experiment_id: int) -> list[dict[str, Any]]:
@@ -158,11 +161,11 @@ def _effects(session: Session, experiment_id: int) -> list[dict[str, Any]]:
         .order_by(ToyRun.seed, ToyRun.share)
     )
     rows = session.execute(query).mappings().all()
-    made = []
+    effect_rows = []
     for network in ("trained", "frozen"):
         for probe in PROBES:
-            mine = [row for row in rows if row["network"] == network and row["probe"] == probe]
-            for cosine in COSINES if mine else ():
+            probe_rows = [row for row in rows if row["network"] == network and row["probe"] == probe]
+            for cosine in COSINES if probe_rows else ():
                 values = [
                     RunValues(
                         share=row["share"],
@@ -171,22 +174,24 @@ def _effects(session: Session, experiment_id: int) -> list[dict[str, Any]]:
                         rare=row[f"rare_{cosine}"],
                         control=row[f"control_{cosine}"],
                     )
-                    for row in mine
+                    for row in probe_rows
                 ]
                 for split in SPLITS if network == "trained" else SPLITS[:1]:
                     key = {"network": network, "probe": probe, "cosine": cosine}
-                    made.append({"experiment_id": experiment_id, **key, **_effect(effect(values, split))})
-    return made
+                    effect_rows.append(
+                        {"experiment_id": experiment_id, **key, **_effect_row(effect(values, split))}
+                    )
+    return effect_rows
 
 
-def _effect(found: Effect) -> dict[str, Any]:
+def _effect_row(estimate: Effect) -> dict[str, Any]:
     return {
-        "split": found.split,
-        "value": found.value,
-        "low": found.low,
-        "high": found.high,
-        "n_seeds": found.seeds,
-        "n_runs": found.runs,
-        "n_positive": found.positive,
-        "interval": found.interval,
+        "split": estimate.split,
+        "value": estimate.value,
+        "low": estimate.low,
+        "high": estimate.high,
+        "n_seeds": estimate.seeds,
+        "n_runs": estimate.runs,
+        "n_positive": estimate.positive,
+        "interval": estimate.interval,
     }

@@ -68,12 +68,12 @@ class SequenceTask:
         self._config = config
         self._shared = config.setting == "literal"
         length = config.length if isinstance(config, TransformerConfig) else 1
-        found = chains.sequences(length, shared=self._shared)
-        self._tokens, self._targets = torch.from_numpy(found[:, :-1].copy()), torch.from_numpy(found[:, 1:])
-        self._targets = self._targets.contiguous()
-        known = chains.informed(found)
-        self._known = torch.from_numpy(known)
-        self.labels = chains.features_of(found, shared=self._shared)[known]
+        sequences = chains.sequences(length, shared=self._shared)
+        self._tokens = torch.from_numpy(sequences[:, :-1].copy())
+        self._targets = torch.from_numpy(sequences[:, 1:]).contiguous()
+        is_settled = chains.informed(sequences)
+        self._is_settled = torch.from_numpy(is_settled)
+        self.labels = chains.features_of(sequences, shared=self._shared)[is_settled]
         flat = isinstance(config, TransformerConfig) and config.norm == "layer"
         self.dimensions = config.width - int(flat)
         self._noise = config.label_noise if isinstance(config, TransformerConfig) else 0.0
@@ -90,15 +90,17 @@ class SequenceTask:
         if size == 0:
             exact = _numbers(np.stack([chains.mixture(run.share) for run in runs]))
             return lambda step: exact
-        uniform = {seed: chains.uniforms(seed, 0, block, (size,)) for seed in {run.seed for run in runs}}
-        drawn = np.stack([chains.counts(uniform[run.seed], run.share) for run in runs], axis=1)
-        weights = _numbers(drawn)
-        return lambda step: weights[step]
+        uniform = {
+            seed: chains.uniforms(seed, 0, block, shape=(size,)) for seed in {run.seed for run in runs}
+        }
+        weights = np.stack([chains.counts(uniform[run.seed], run.share) for run in runs], axis=1)
+        weights_of_step = _numbers(weights)
+        return lambda step: weights_of_step[step]
 
     def _losses(self, logits: Tensor) -> Tensor:
         chances = functional.log_softmax(logits, dim=-1)
-        right = -chances.gather(-1, self._targets.unsqueeze(-1)).squeeze(-1)
-        return (1 - self._noise) * right - self._noise * chances.mean(dim=-1) if self._noise else right
+        losses = -chances.gather(-1, self._targets.unsqueeze(-1)).squeeze(-1)
+        return (1 - self._noise) * losses - self._noise * chances.mean(dim=-1) if self._noise else losses
 
     def objective(self, model: Call, batch: Tensor) -> Tensor:
         """Mean cross-entropy per token of the drawn sequences."""
@@ -107,17 +109,17 @@ class SequenceTask:
     def score(self, model: Call) -> tuple[Tensor, Tensor]:
         """Cross-entropy (nats per token) and accuracy of each sequence, where its chain is known."""
         logits, _ = model(self._tokens)
-        weight = self._known / self._known.sum(dim=-1, keepdim=True)
+        weight = self._is_settled / self._is_settled.sum(dim=-1, keepdim=True)
         hits = (logits.argmax(dim=-1) == self._targets).float()
         return (self._losses(logits) * weight).sum(dim=-1), (hits * weight).sum(dim=-1)
 
     def points(self, model: Call) -> Tensor:
         """The last block's stream where the chain is known; less its mean where LayerNorm drops that."""
         stream = model(self._tokens)[1].reshape(-1, self._config.width)
-        kept = stream[self._known.reshape(-1).nonzero().squeeze(-1)]
+        activations = stream[self._is_settled.reshape(-1).nonzero().squeeze(-1)]
         if self.dimensions < self._config.width:
-            kept = kept - kept.mean(dim=-1, keepdim=True)
-        return kept
+            activations = activations - activations.mean(dim=-1, keepdim=True)
+        return activations
 
 
 class FeatureTask:
@@ -138,7 +140,8 @@ class FeatureTask:
         seeds = sorted({run.seed for run in runs})
         shape = (self._config.batch, FEATURES)
         gate, value = (
-            _numbers(np.stack([chains.uniforms(seed, use, block, shape) for seed in seeds])) for use in (1, 2)
+            _numbers(np.stack([chains.uniforms(seed, use, block, shape=shape) for seed in seeds]))
+            for use in (1, 2)
         )
         place = torch.tensor([seeds.index(run.seed) for run in runs])
         rates = np.stack([np.where(chains.RARE, run.share, 1.0) for run in runs]) * self._config.density

@@ -28,8 +28,8 @@ REPORT_EVERY = 10
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
-    """What is kept of trained models, in the order of the runs."""
+class TrainedModels:
+    """Curves, activations and weights of trained models, in the order of the runs."""
 
     steps: NDArray[np.int64]
     """Steps at which curves were taken, [points]; the last one is the end."""
@@ -59,7 +59,7 @@ def curve_steps(steps: int, points: int) -> NDArray[np.int64]:
     return np.unique(np.concatenate([[0, steps], grid])).astype(np.int64)
 
 
-def train(config: ToyConfig, runs: Sequence[Run], report: Report | None = None) -> Trained:
+def train(config: ToyConfig, runs: Sequence[Run], report: Report | None = None) -> TrainedModels:
     """Train all runs together and read their activations.
 
     `report` gets steps done and all steps, and may raise to stop. Raises ValueError without runs.
@@ -67,13 +67,13 @@ def train(config: ToyConfig, runs: Sequence[Run], report: Report | None = None) 
     if not runs:
         raise ValueError("no runs to train")
     task = task_of(config)
-    made = {seed: initial_module(task, seed) for seed in sorted({run.seed for run in runs})}
-    parameters, buffers = stack_module_state([made[run.seed] for run in runs])
-    base = copy.deepcopy(made[runs[0].seed]).to("meta")
+    modules = {seed: initial_module(task, seed) for seed in sorted({run.seed for run in runs})}
+    parameters, buffers = stack_module_state([modules[run.seed] for run in runs])
+    base = copy.deepcopy(modules[runs[0].seed]).to("meta")
 
     def model(weights: dict[str, Tensor], fixed: dict[str, Tensor], values: Tensor) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = functional_call(base, (weights, fixed), (values,))
-        return found
+        outputs: tuple[Tensor, Tensor] = functional_call(base, (weights, fixed), (values,))
+        return outputs
 
     def objective(weights: dict[str, Tensor], fixed: dict[str, Tensor], batch: Tensor) -> Tensor:
         return task.objective(partial(model, weights, fixed), batch)
@@ -88,11 +88,11 @@ def train(config: ToyConfig, runs: Sequence[Run], report: Report | None = None) 
         parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay, foreach=True
     )
     losses, scores = vmap(objective), vmap(score)
-    wanted = curve_steps(config.steps, config.points)
+    points_at = curve_steps(config.steps, config.points)
     curve: list[tuple[Tensor, Tensor]] = []
-    take = set(wanted.tolist())
+    point_steps = set(points_at.tolist())
     for step in range(config.steps + 1):
-        if step in take:
+        if step in point_steps:
             with torch.no_grad():
                 curve.append(scores(parameters, buffers))
         if step == config.steps:
@@ -106,8 +106,8 @@ def train(config: ToyConfig, runs: Sequence[Run], report: Report | None = None) 
             report(step + 1, config.steps)
     with torch.no_grad():
         activations = vmap(points)(parameters, buffers).double().numpy()
-    return Trained(
-        steps=wanted,
+    return TrainedModels(
+        steps=points_at,
         losses=torch.stack([loss for loss, _ in curve], dim=1).double().numpy(),
         accuracies=torch.stack([accuracy for _, accuracy in curve], dim=1).double().numpy(),
         activations=activations,

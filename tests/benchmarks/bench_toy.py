@@ -43,7 +43,7 @@ def compare(setting: str) -> str:
     trained = train(config, runs)
     batched = time.process_time() - start
     start = time.process_time()
-    measure(config, runs, trained, ("means", "balanced", "mixture"))
+    measure(config, runs, trained, probes=("means", "balanced", "mixture"))
     measured = time.process_time() - start
     short = config.model_copy(update={"steps": min(config.steps, 200)})
     seconds_per_model = min(single(short, run) for run in runs[:SINGLES]) * config.steps / short.steps

@@ -32,7 +32,8 @@ from tests.fixtures.source_files import (
 def test_every_table_format_gives_the_same_records(tmp_path: Path, name: str) -> None:
     records = read_all(file_source(write_rows(tmp_path / name, ROWS)))
     assert records == [
-        Record(row["text"], row["label"], row["group"], None, row["score"], row["kind"]) for row in ROWS[:3]
+        Record(row["text"], row["label"], row["group"], score=row["score"], kind=row["kind"])
+        for row in ROWS[:3]
     ]
 
 

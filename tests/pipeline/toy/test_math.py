@@ -49,9 +49,9 @@ def test_no_directions_go_below_the_bound(n: int, d: int, seed: int) -> None:
 def test_the_random_null_against_monte_carlo(features: int, dimensions: int) -> None:
     vectors = np.random.default_rng(1).standard_normal((20_000, features, dimensions))
     for signed in (False, True):
-        samples = entanglement(vectors, signed=signed)[:, 0]
-        error = samples.std() / len(samples) ** 0.5
-        assert abs(random_null(features, dimensions, signed=signed) - samples.mean()) < 4.5 * error
+        sample = entanglement(vectors, signed=signed)[:, 0]
+        error = sample.std() / len(sample) ** 0.5
+        assert abs(random_null(features, dimensions, signed=signed) - sample.mean()) < 4.5 * error
 
 
 def test_the_random_null_in_closed_form() -> None:
@@ -93,19 +93,19 @@ def test_what_a_prefix_settles() -> None:
     assert not settled[:, 0].any() and settled[:, 2:].all()
     assert (settled[:, 1:] >= settled[:, :-1]).all()  # what is known stays known
     assert settled[:, 1].sum() == 6  # the shared steps: each of three pairs agrees once
-    sequences = chains.sequences(8, shared=False)
-    assert chains.informed(sequences).all()
-    assert (chains.features_of(sequences, shared=False) == sequences[:, :-1]).all()
+    disjoint = chains.sequences(8, shared=False)
+    assert chains.informed(disjoint).all()
+    assert (chains.features_of(disjoint, shared=False) == disjoint[:, :-1]).all()
 
 
 def test_draws_follow_the_mixture_and_only_their_seed() -> None:
-    uniform = chains.uniforms(3, 0, 2, (4000,))
-    counts = chains.counts(uniform, 0.1)
-    assert counts.shape == (chains.BLOCK, 12) and counts.sum(axis=1) == pytest.approx(np.ones(chains.BLOCK))
+    uniform = chains.uniforms(3, 0, 2, shape=(4000,))
+    weights = chains.counts(uniform, 0.1)
+    assert weights.shape == (chains.BLOCK, 12) and weights.sum(axis=1) == pytest.approx(np.ones(chains.BLOCK))
     expected = chains.mixture(0.1) * uniform.size
-    assert stats.chisquare(counts.sum(axis=0) * 4000, expected).pvalue > 1e-4
-    assert (chains.uniforms(3, 0, 2, (4000,)) == uniform).all()
-    assert (chains.uniforms(3, 0, 3, (4000,)) != uniform).any()
+    assert stats.chisquare(weights.sum(axis=0) * 4000, expected).pvalue > 1e-4
+    assert (chains.uniforms(3, 0, 2, shape=(4000,)) == uniform).all()
+    assert (chains.uniforms(3, 0, 3, shape=(4000,)) != uniform).any()
     assert chains.mixture(0.5)[chains.RARE].sum() == pytest.approx(0.2)
 
 
@@ -119,9 +119,9 @@ def test_probes_equal_scikit_learns(share: float) -> None:
     probes = logistic_directions(points, labels, weights, l2=0.7)
     for model in range(3):
         for feature in (0, 3, 7):
-            sklearn_probe = LogisticRegression(C=1 / 0.7, tol=1e-10, max_iter=10_000)
-            sklearn_probe.fit(points[model], labels == feature, sample_weight=weights[model])
-            assert probes[model, feature] == pytest.approx(sklearn_probe.coef_[0], abs=2e-4)
+            reference = LogisticRegression(C=1 / 0.7, tol=1e-10, max_iter=10_000)
+            reference.fit(points[model], labels == feature, sample_weight=weights[model])
+            assert probes[model, feature] == pytest.approx(reference.coef_[0], abs=2e-4)
 
 
 def test_the_stopped_probe_is_torchs_adam() -> None:
@@ -155,7 +155,7 @@ def test_a_probe_stopped_early_turns_all_rare_directions_the_same_way() -> None:
     rare: dict[tuple[str, float], float] = {}
     for probe in ("stopped", "mixture"):
         for share in (0.003, 1.0):
-            probes = directions(config, points, labels, [share] * 20, probe)
+            probes = directions(config, points, labels, shares=[share] * 20, probe=probe)
             rare[probe, share] = float(entanglement(probes, signed=False)[:, :4].mean())
     assert rare["stopped", 0.003] > 0.98
     assert rare["stopped", 0.003] - rare["stopped", 1.0] > 0.08
@@ -177,12 +177,13 @@ def test_only_the_mixture_probe_looks_at_the_share() -> None:
     sample = rng.standard_normal((1, 12, 4))[:, labels] + 0.3 * rng.standard_normal((1, 48, 4))
     points = np.repeat(sample, 2, axis=0)
     for probe in ("means", "balanced"):
-        low, high = directions(config, points, labels, [0.01, 1.0], probe)
+        low, high = directions(config, points, labels, shares=[0.01, 1.0], probe=probe)
         assert low == pytest.approx(high, abs=1e-9)
-    low, high = directions(config, points, labels, [0.01, 1.0], "mixture")
+    low, high = directions(config, points, labels, shares=[0.01, 1.0], probe="mixture")
     assert np.abs(low - high).max() > 0.1
     # At r = 1 the mixture is balanced.
-    assert high == pytest.approx(directions(config, points, labels, [0.01, 1.0], "balanced")[1])
+    balanced = directions(config, points, labels, shares=[0.01, 1.0], probe="balanced")
+    assert high == pytest.approx(balanced[1])
 
 
 def planted(did: float, seeds: int, noise: float, *, learned: float = 0.0) -> list[RunValues]:
@@ -208,10 +209,10 @@ def test_the_effect_finds_what_is_planted_and_splits_it() -> None:
     assert effect(rows, "learned").value == pytest.approx(0.04)
     assert len(run_effects(rows)) == 18
     noisy = planted(0.0, 6, 0.03)
-    seed_means = [
+    did_by_seed = [
         np.mean([e for row, e in run_effects(noisy) if row.seed == s and row.share <= 0.01]) for s in range(6)
     ]
-    interval = stats.ttest_1samp(seed_means, 0).confidence_interval()
+    interval = stats.ttest_1samp(did_by_seed, 0).confidence_interval()
     estimate = effect(noisy)
     assert (estimate.low, estimate.high) == pytest.approx((interval.low, interval.high))
 

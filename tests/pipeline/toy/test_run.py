@@ -162,9 +162,9 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
     assert counted(own_home)["toy_run"] == 2
     assert read.toy_experiments(open_reader(url))["status"].tolist() == ["stopped"]
     outcome = runner.run_toy(config, request, home=own_home, database_url=url)
-    assert outcome.made == 4 and counted(own_home)["toy_run"] == 6
+    assert outcome.trained_runs == 4 and counted(own_home)["toy_run"] == 6
     assert progress == sorted(progress) and progress[0] == 0.0
-    assert runner.run_toy(config, request, home=own_home, database_url=url).made == 0
+    assert runner.run_toy(config, request, home=own_home, database_url=url).trained_runs == 0
 
 
 def test_settings_side_by_side_are_what_they_are_in_turn(
@@ -235,8 +235,8 @@ def test_one_that_fails_side_by_side_is_told_in_one_line(own_home: Path) -> None
 
 
 def test_chunks_are_whole_seeds_with_their_reference() -> None:
-    lacking = [Run(0.1, 0), Run(0.2, 0), Run(1.0, 1), Run(0.1, 2)]
-    chunks = runner.chunks(lacking, most=4)
+    missing_runs = [Run(0.1, 0), Run(0.2, 0), Run(1.0, 1), Run(0.1, 2)]
+    chunks = runner.chunks(missing_runs, most=4)
     assert [sorted({run.seed for run in chunk}) for chunk in chunks] == [[0, 1], [2]]
     assert all(Run(1.0, run.seed) in chunk for chunk in chunks for run in chunk)
 

@@ -89,7 +89,7 @@ def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
     # A study that asks for more trains only what is lacking, and one that asks for the same nothing.
     other = opened(parse_study({"name": "others", "toy": TOY}), tmp_path / "home")
     configs, request = requested(other.config)
-    assert run_toy(configs[0], request, home=other.home, database_url=url).made == 0
+    assert run_toy(configs[0], request, home=other.home, database_url=url).trained_runs == 0
     assert work(other) and runs(other) == 18
     more = opened(asking(settings=["bottleneck"], seeds=3), tmp_path / "home")
     assert more.study_id == context.study_id and work(more) and runs(more) == 27

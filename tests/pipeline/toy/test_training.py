@@ -126,7 +126,7 @@ def test_the_autoencoder_is_the_papers() -> None:
 def test_a_frozen_network_shows_no_effect_under_balanced_probes_but_under_weighted_ones() -> None:
     config = parse_config({"setting": "bottleneck", "steps": 400})
     runs = [Run(share, seed) for seed in range(3) for share in (0.003, 1.0)]
-    results = measure(config, runs, train(config, runs), ("means", "balanced", "mixture", "stopped"))
+    results = measure(config, runs, train(config, runs), probes=("means", "balanced", "mixture", "stopped"))
 
     def did(network: str, probe: str, cosine: str = "signed") -> list[float]:
         gaps = {}
