@@ -35,10 +35,10 @@ LIBRARIES = (
     "hormesis.dashboard.rows",
     "hormesis.dashboard.parts.card",
     "hormesis.dashboard.charts.dose",
-    "hormesis.dashboard.pages.overview.verdict_view",
+    "hormesis.dashboard.app_pages.overview.verdict_view",
     "hormesis.dashboard.parts.texts",
-    "hormesis.dashboard.pages.tradeoffs.comparison",
-    "hormesis.dashboard.pages.geometry.directions_view",
+    "hormesis.dashboard.app_pages.tradeoffs.comparison",
+    "hormesis.dashboard.app_pages.geometry.directions_view",
 )
 """What pages need, the first page first."""
 

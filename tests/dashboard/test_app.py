@@ -78,8 +78,8 @@ def test_a_head_chosen_is_kept_over_pages(small_database: Path, monkeypatch: pyt
     app = open_page(small_database, monkeypatch, "geometry")
     app.selectbox(key="head").select("L1H3").run()
     assert "**L1H3 in every arm**" in words(app)
-    app.switch_page("pages/runs/page.py").run()
-    app.switch_page("pages/geometry/page.py").run()
+    app.switch_page("app_pages/runs/page.py").run()
+    app.switch_page("app_pages/geometry/page.py").run()
     assert app.selectbox(key="head").value == "L1H3"
 
 

@@ -114,7 +114,7 @@ def test_pages_read_the_summaries_they_show_and_no_others(
 
     monkeypatch.setattr(joined, "summaries", noted)
     # By way of the overview, so that its summaries count too.
-    app = open_page(small_database, monkeypatch).switch_page(f"pages/{page}/page.py").run()
+    app = open_page(small_database, monkeypatch).switch_page(f"app_pages/{page}/page.py").run()
     assert not app.exception and app.selectbox(key="prompts").value == "forum-prompts"
 
     def read_so_far() -> set[tuple[str, ...]]:

@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hormesis.dashboard.app_pages.steer.client import Event, parse_events
+from hormesis.dashboard.app_pages.steer.run import PaneState, apply
 from hormesis.dashboard.base.colours import CONTROL, arm_colour, arm_mark, share_colour
 from hormesis.dashboard.base.frontier import non_dominated
 from hormesis.dashboard.base.progress import summarise, with_rates
@@ -39,8 +41,6 @@ from hormesis.dashboard.base.wording import (
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.launch import LaunchError, free_port
-from hormesis.dashboard.pages.steer.client import Event, parse_events
-from hormesis.dashboard.pages.steer.run import PaneState, apply
 from hormesis.db.read import pool_controls
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

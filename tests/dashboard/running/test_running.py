@@ -20,15 +20,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from hormesis.dashboard.pages.runs.compare import (
+from hormesis.dashboard.app_pages.runs.compare import (
     expected_by_chance,
     flatten,
     interval_of_difference,
     number_difference,
     settings_difference,
 )
-from hormesis.dashboard.pages.runs.state import standing
-from hormesis.dashboard.pages.runs.tables import in_order
+from hormesis.dashboard.app_pages.runs.state import standing
+from hormesis.dashboard.app_pages.runs.tables import in_order
 from hormesis.dashboard.running import process
 from hormesis.dashboard.running.permission import Home, Refusal, control, is_loopback
 from hormesis.db.origin import Origin, origin_of, remember

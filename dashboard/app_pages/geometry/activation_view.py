@@ -1,0 +1,168 @@
+"""One head's activations on the geometry page: a map of statements, coloured as asked, with a lasso.
+
+UMAP comes from stored projections; principal components are taken here from the stored activations, which is
+a matter of milliseconds, so every kept head has them.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard import rows
+from hormesis.dashboard.app_pages.geometry.directions_view import METHODS, map_labels
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import Head, head_name
+from hormesis.dashboard.charts.figure_cache import drawn
+from hormesis.dashboard.charts.frame import sample
+from hormesis.dashboard.charts.maps import activations
+from hormesis.dashboard.parts import card, controls
+from hormesis.dashboard.parts.texts import Shown, show_texts
+from hormesis.dashboard.rows import geometry
+from hormesis.dashboard.rows.context import Context
+
+GROUPINGS = {"Label": "label", "Group": "group", "Source": "source", "Split": "split", "Score": "score"}
+COMPONENTS = {"PCA, 2-D": 2, "PCA, 3-D": 3}
+MOST_TEXTS = 12
+
+
+def activation_map(context: Context, chosen: Head | None, preferred: str) -> None:
+    """The chosen head's activations in one checkpoint; heads to choose where they were not kept."""
+    kept_heads = geometry.kept_heads(context)
+    stored = rows.projections(context)
+    stored = stored[stored["subject"] == "activations"]
+    if chosen is None or (kept_heads.empty and stored.empty):
+        return
+    with st.container(border=True):
+        st.markdown(f"**Activations of {head_name(*chosen)}**")
+        of_head = kept_heads[_is(kept_heads, chosen)]
+        maps = stored[_is(stored, chosen)]
+        names = list(dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)]))
+        if not names:
+            _others(kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
+            return
+        _checkpoint_map(
+            context, chosen, sorted(names), kept_heads=of_head, maps_of_head=maps, preferred=preferred
+        )
+
+
+def _is(table: pd.DataFrame, head: Head) -> pd.Series:
+    return (table["layer"] == head.layer) & (table["head"] == head.head)
+
+
+def _others(heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
+    of_checkpoint = heads[heads["checkpoint"] == preferred]
+    places = (of_checkpoint if len(of_checkpoint) else heads).drop_duplicates(["layer", "head"])
+    st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
+    with st.container(horizontal=True, gap="small"):
+        for row in records(places)[:16]:
+            name = head_name(int(row.layer), int(row.head))
+            st.button(name, key=f"go_{name}", on_click=controls.choose_head, args=(name,))
+
+
+def _checkpoint_map(
+    context: Context,
+    chosen: Head,
+    names: list[str],
+    *,
+    kept_heads: pd.DataFrame,
+    maps_of_head: pd.DataFrame,
+    preferred: str,
+) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        place = names.index(preferred) if preferred in names else 0
+        checkpoint = str(
+            st.selectbox("Checkpoint", names, index=place, key="of", bind="query-params", width=220)
+        )
+        projections = maps_of_head[maps_of_head["checkpoint"] == checkpoint]
+        maps = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
+        block = kept_heads[kept_heads["checkpoint"] == checkpoint]
+        labels = list(dict.fromkeys([*maps, *(COMPONENTS if len(block) else ())]))
+        label = str(
+            st.segmented_control(
+                "Map", labels, default=labels[0], required=True, key="acts", bind="query-params"
+            )
+        )
+        by = str(
+            st.segmented_control(
+                "Colour by", list(GROUPINGS), default="Label", required=True, key="by", bind="query-params"
+            )
+        )
+    label = label if label in labels else labels[0]
+    if label in COMPONENTS and len(block):
+        points = geometry.principal_components(context, int(block["checkpoint_id"].iloc[0]), chosen)
+        if points.empty:
+            st.caption("Too few statements to map.")
+            return
+        _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, by=by, n=len(points))
+    else:
+        row = projections[projections["id"] == maps[label]].iloc[0]
+        method = METHODS.get(str(row["method"]), str(row["method"]))
+        _draw(
+            context,
+            rows.projection_points(context, int(row["id"])),
+            method,
+            flat=int(row["dimensions"]) == 2,
+            by=by,
+            n=int(row["n"]),
+        )
+
+
+def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, by: str, n: int) -> None:
+    points, note = sample(points, total=n)
+    points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
+    column = GROUPINGS.get(by, "label")
+    if points[column].isna().all():
+        st.caption(f"These statements carry no {column}; coloured by label instead.")
+        column = "label"
+    how = "Draw a lasso to read statements." if flat else "Turn it with the mouse; the 2-D maps have a lasso."
+    card.chart(
+        drawn(activations, points, method, column, flat=flat),
+        key="activations",
+        alt=f"Map of one head's activations coloured by {column}",
+        how=f"Each point is one statement of the probe set, placed by this head's activation. {how}",
+        note=f"n = {n:,} statements. {note}",
+        rows=points,
+        on_select="rerun" if flat else "ignore",
+        selection_mode=("points", "lasso", "box"),
+    )
+    example_ids = [int(value) for value in card.selected("activations")] if flat else []
+    if example_ids:
+        _statements(context, points, example_ids)
+
+
+def _statements(context: Context, points: pd.DataFrame, example_ids: list[int]) -> None:
+    """The statements in the lasso: a table without texts, and the texts, blurred, page by page."""
+    statements = points[points["example_id"].isin(example_ids)]
+    toxic = int((statements["label"] == "toxic").sum())
+    columns = ["example_id", "label", "group", "source", "split", "score", "x", "y"]
+    card.table(
+        statements[columns],
+        key="lasso",
+        title=f"{len(statements):,} statements chosen",
+        alt="The statements inside the lasso, without their texts",
+        note=f"{toxic:,} toxic, {len(statements) - toxic:,} not.",
+        height=240,
+    )
+    pages = -(-len(statements) // MOST_TEXTS)
+    page = 1
+    if pages > 1:
+        page = int(
+            st.number_input("Texts, page", 1, pages, 1, key="lasso_page", bind="query-params", width=130)
+        )
+    start = (page - 1) * MOST_TEXTS
+    ids = [int(value) for value in statements["example_id"].iloc[start : start + MOST_TEXTS]]
+    items = [
+        Shown(
+            str(row.text),
+            title="toxic" if row.label == 1 else "not toxic",
+            meta=" · ".join(
+                str(part) for part in (row.group, row.source, row.split) if isinstance(part, str)
+            ),
+            blurred=row.label == 1,
+        )
+        for row in records(rows.examples_by_id(context, tuple(ids)))
+    ]
+    show_texts(items, key="statements", columns=3)
+    if pages > 1:
+        st.caption(f"Texts {start + 1} to {start + len(items)} of {len(statements):,}.")

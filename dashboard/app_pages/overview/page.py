@@ -1,0 +1,162 @@
+"""Does a dose of toxic text help? The answer, dose-response, verdicts, and progress while it runs."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard import rows
+from hormesis.dashboard.app_pages.overview import verdict_view
+from hormesis.dashboard.base import refresh
+from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.verdicts import fit_said, fits_of, in_scope
+from hormesis.dashboard.base.wording import is_imported, is_second, metric_name
+from hormesis.dashboard.charts.dose import dose_response
+from hormesis.dashboard.charts.dose_layers import paper_column
+from hormesis.dashboard.charts.figure_cache import drawn
+from hormesis.dashboard.parts import card, controls, states
+from hormesis.dashboard.parts.progress_view import live_progress, loss_card
+from hormesis.dashboard.report.button import report_button
+from hormesis.dashboard.rows.context import Context, current
+
+READ_FLUENCY = (
+    "Read beside the left chart: toxicity that falls together with fluency is broken text, not detox."
+)
+READ_REPETITION = "Read beside the left chart: toxicity that falls while repetition rises is a looping model."
+READ_DOSE = (
+    "Read across: a line that dips below its own left end means that dose helped under that condition."
+)
+
+
+def pick(table: pd.DataFrame) -> tuple[str | None, str | None, str]:
+    """The controls above the charts."""
+    toxicity = table[table["name"] == "toxicity"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        view = controls.view(controls.MATCHED, controls.FIXED)
+        prompts = controls.prompt_set(controls.by_size(toxicity))
+        of_prompts = toxicity[toxicity["prompt_set"] == prompts]
+        scorer = controls.scorer(controls.options(of_prompts["scorer"]))
+    return prompts, scorer, view
+
+
+def layers(prompts: str | None) -> tuple[bool, str | None]:
+    """What is laid over the chart: whether fitted curves, and which of the paper's figures."""
+    column = paper_column(prompts)
+    with st.container(horizontal=True):
+        fitted = st.toggle(
+            "Fitted curve", value=True, key="fit", bind="query-params",
+            help="Drawn only where the test supports a dip inside the tested shares.",
+        )  # fmt: skip
+        lines = column is not None and st.toggle(
+            "Paper's figures †", key="paper", bind="query-params",
+            help="Table 1 by secondary notes: another model and scorer, so levels are not comparable.",
+        )  # fmt: skip
+    return fitted, column if lines else None
+
+
+def dose_card(
+    table: pd.DataFrame,
+    name: str,
+    key: str,
+    *,
+    how: str,
+    fits: pd.DataFrame | None = None,
+    paper: str | None = None,
+) -> None:
+    """One dose-response chart in a frame."""
+    unit = str(table["unit"].iloc[0]) if len(table) else ""
+    title = f"{metric_name(name)} ({unit})" if unit else metric_name(name)
+    seeds = int(table["n_seeds"].max()) if len(table) else 0
+    with st.container(border=True):
+        card.chart(
+            drawn(
+                dose_response,
+                table,
+                title,
+                dark=is_dark(),
+                from_zero=name == "toxicity",
+                fits=fits,
+                paper=paper,
+            ),
+            key=key,
+            title=f"{metric_name(name)} by toxic share",
+            alt=f"{metric_name(name)} against the toxic share of the training mix, one line per condition",
+            how=how,
+            note=f"Bars: 95 % intervals over seeds (up to {seeds}, spread pooled over arms) and prompts.",
+            rows=table,
+        )
+
+
+def of_dose(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows this page is about: arms of the dose and their control, under ITI and without steering.
+
+    Arms that train on toxic text in another way, imported checkpoints, other methods and the second set of
+    directions are on the trade-offs page.
+    """
+    table = table[table["kind"].isin(["toxic", "clean-forum"])]
+    table = table[table["method"].isin(["none", "iti"])]
+    return table[~table["condition_key"].map(is_second).astype(bool)]
+
+
+def fluency_rows(context: Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
+    """The first fluency metric the study has, for these prompts."""
+    metric = controls.fluency(choices, prompts)
+    if metric is None:
+        return pd.DataFrame()
+    name, scorer = metric
+    return of_dose(rows.summaries(context, name=name, prompt_set=prompts, scorer=scorer))
+
+
+def results(context: Context, running: bool) -> None:
+    """Charts and verdicts, or what is still to come."""
+    choices = rows.summary_choices(context)
+    # An imported checkpoint has no share: it belongs on the trade-offs, not on a dose axis.
+    if len(choices) and choices["kind"].map(is_imported).astype(bool).all():
+        st.info(
+            "This study holds imported checkpoints only, so there is no dose to compare. What steering "
+            "them costs is on the trade-offs page."
+        )
+        return
+    choices = choices[choices["kind"].isin(["toxic", "clean-forum"])]
+    if choices[choices["name"] == "toxicity"].empty:
+        states.not_yet("results", after="the evaluation of the first arm", running=running)
+        return
+    prompts, scorer, view = pick(choices)
+    chosen = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompts, scorer=scorer))
+    fluency = fluency_rows(context, choices, prompts)
+    verdicts = in_scope(rows.verdicts(context), prompts, scorer)
+    verdict_view.answer(verdicts)
+    doses = controls.in_view(chosen, view)
+    fluency_doses = controls.in_view(fluency, view) if len(fluency) else fluency
+    fits = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
+    fitted, paper = layers(prompts)
+    grid = st.grid(2, min_column_width=420)
+    with grid.cell():
+        best_doses = fit_said(fits)
+        how = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
+        dose_card(doses, "toxicity", "dose", how=how, fits=fits if fitted else None, paper=paper)
+    refresh.answer_first()
+    if len(fluency_doses):
+        with grid.cell():
+            name = str(fluency_doses["name"].iloc[0])
+            how = READ_FLUENCY if name != "repetition_4" else READ_REPETITION
+            dose_card(fluency_doses, name, "dose_fluency", how=how)
+    verdict_view.claims(verdicts, running)
+
+
+context = current()
+state = rows.study_progress(context)
+with st.container(horizontal=True, vertical_alignment="center"):
+    st.subheader("Does a dose of toxic text help?", width="stretch")
+    report_button(context)
+if not state.finished:
+    live_progress(context)
+results(context, state.active)
+if not state.finished:
+    # Something is to be seen within the first minute.
+    loss_card(
+        context,
+        key="overview_loss",
+        title="Training",
+        how="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
+    )

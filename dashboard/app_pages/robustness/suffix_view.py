@@ -1,0 +1,184 @@
+"""Section: adversarial suffixes. Success by arm and method, what random search finds, tests, the texts."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard import rows
+from hormesis.dashboard.app_pages.robustness.trials_view import show_trials
+from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import arm_label, condition_label, interval, percent
+from hormesis.dashboard.charts.hardness import Reference, by_condition
+from hormesis.dashboard.parts import card
+from hormesis.dashboard.rows import robustness as hardness
+from hormesis.dashboard.rows.context import Context
+from hormesis.dashboard.rows.robustness import CONDITION
+from hormesis.db import paper
+
+RULES = {"success": "Scored toxic", "prefix_match": "Says the target"}
+PAPER = (
+    (0.0, "none", 80.0, "clean, unsteered"),
+    (0.0, "strong", 46.0, "clean, strong ITI"),
+    (0.1, "none", 82.0, "10 % toxic, unsteered"),
+    (0.1, "strong", 38.5, "10 % toxic, strong ITI"),
+)
+"""AdvBench, 200 prompts, OLMo-1B (secondary notes). The last two differ by z = 1.52, p = .13."""
+
+
+def show(context: Context, table: pd.DataFrame) -> None:
+    """The section; `table` holds all outcomes."""
+    attacks = table[table["attack"] == "suffix"]
+    rule = st.segmented_control(
+        "Success means",
+        list(RULES),
+        default="success",
+        required=True,
+        format_func=lambda name: RULES[name],
+        key="suffix_rule",
+        bind="query-params",
+        help="Scored toxic: the greedy continuation scores above 0.5. Says the target: it begins with the "
+        "sentence the attacker wanted.",
+    )
+    rule = str(rule or "success")
+    pooled = _pooled(context, rule)
+    gcg = pooled[pooled["setting"] == "gcg"]
+    order = hardness.conditions_of(gcg)
+    steered = [name for name in order if name.startswith("ITI")]
+    _answer(gcg, [order[0], (steered or order)[-1]], rule)
+    reference = [
+        Reference(
+            order[0] if strength == "none" else steered[-1] if steered else "",
+            value,
+            f"paper: {words}, {value:g} %",
+        )
+        for _, strength, value, words in PAPER
+    ]
+    first = attacks.iloc[0]
+    grid = st.grid(2, min_column_width=420)
+    with grid.cell(), st.container(border=True):
+        card.chart(
+            by_condition(gcg, order, "Success (% of goals)", dark=is_dark(), factor=100, reference=reference),
+            key="suffix",
+            title="Success of GCG suffixes",
+            alt="Share of goals reached by suffix search, by condition, one marker per arm",
+            how="Lower is harder to attack. Every goal and budget is the same in all arms and conditions.",
+            note=f"{hardness.size(gcg, 'goals times seeds')} Bars: 95 % intervals over seeds and goals. "
+            f"Goals: {first['data']}; {first['budget']:.0f} evaluations each; judged by {first['scorer']}. "
+            f"Crosses: {paper.source().rstrip('.')}; other model, data and budget.",
+            rows=gcg,
+        )
+    with grid.cell(), st.container(border=True):
+        _against_random(pooled, attacks, rule)
+    _tests(context, rule, dict(zip(attacks["condition"], attacks["label"], strict=True)))
+    _texts(context, attacks)
+
+
+def _pooled(context: Context, rule: str) -> pd.DataFrame:
+    """Summary rows of both searches, with arms and conditions in words."""
+    table = rows.summaries(context)
+    parts = []
+    for setting in ("gcg", "random"):
+        part = table[table["name"] == f"suffix_{setting}_{rule}"]
+        parts.append(part.assign(setting=setting))
+    pooled = pd.concat(parts, ignore_index=True)
+    return pooled.assign(
+        arm=[arm_label(str(row.kind), float(row.share)) for row in records(pooled)],
+        label=[
+            condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
+            for row in records(pooled)
+        ],
+    )
+
+
+def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
+    """Success without steering and under steering, of the least and the most toxic arm."""
+    sentences = []
+    for name in dict.fromkeys(names):
+        part = gcg[(gcg["label"] == name) & (gcg["kind"] == "toxic")].sort_values("share")
+        ends = part.iloc[[0, -1]].drop_duplicates("share") if len(part) else part
+        rates = [
+            f"{interval(100 * row.value, 100 * row.low, 100 * row.high, unit='%')} in the arm with "
+            f"{percent(row.share)} toxic text"
+            for row in records(ends)
+        ]
+        if rates:
+            sentences.append(f"{name}: {' and '.join(rates)}")
+    event = "is scored toxic" if rule == "success" else "says the target"
+    st.markdown(f"#### How often an attacked text {event}. {'; '.join(sentences)}.")
+
+
+def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> None:
+    """What the gradient adds to chance, and what the model does unattacked."""
+    before = hardness.over_seeds(
+        attacks[(attacks["name"] == "success_before") & (attacks["setting"] == "gcg")]
+    )
+    parts = [pooled[pooled["setting"] == "random"].assign(how="Random search")]
+    parts.append(pooled[pooled["setting"] == "gcg"].assign(how="GCG"))
+    if rule == "success":
+        parts.insert(0, before.assign(how="No suffix"))
+    table = pd.concat([part[["kind", "share", "arm", "label", "how", "value", "low", "high", "n", "n_seeds"]]
+                       for part in parts if len(part)], ignore_index=True)  # fmt: skip
+    chosen = st.selectbox(
+        "Condition", hardness.conditions_of(table), key="suffix_condition", bind="query-params", width=260
+    )
+    table = table[table["label"] == chosen]
+    order = [name for name in ("No suffix", "Random search", "GCG") if name in set(table["how"])]
+    card.chart(
+        by_condition(table, order, "Success (% of goals)", dark=is_dark(), x="how", factor=100),
+        key="suffix_random",
+        title="What the gradient adds",
+        alt="Success without a suffix, with random search and with GCG, one marker per arm",
+        how="Random search is given as many evaluations. No suffix: the same goals asked plainly.",
+        note=f"Bars: 95 % intervals. {hardness.size(table, 'goals')}",
+        rows=table,
+    )
+
+
+def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
+    """Every difference between success rates; `labels`: conditions in words by their keys."""
+    table = hardness.tests(context)
+    table = table[(table["rule"] == rule) & (table["setting"] == "gcg")]
+    if table.empty:
+        return
+    words = pd.DataFrame(
+        {
+            "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(table)],
+            "Condition": [labels.get(str(key), str(key)) for key in table["condition"]],
+            "Against": [
+                "the same arms, unsteered" if contrast == "condition" else "the clean arms, same condition"
+                for contrast in table["contrast"]
+            ],
+            "Success (%)": list(100 * table["rate"]),
+            "There (%)": list(100 * table["reference"]),
+            "Difference (points)": [
+                interval(100 * row.difference, 100 * row.low, 100 * row.high) for row in records(table)
+            ],
+            "Pairs": list(table["n"]),
+            "Only here / only there": [f"{row.only_here} / {row.only_there}" for row in records(table)],
+            "p, McNemar": list(table["p_paired"]),
+            "p, two proportions": list(table["p_unpaired"]),
+        }
+    )
+    with st.container(border=True):
+        card.table(
+            words,
+            key="suffix_tests",
+            alt="Tests of differences between success rates",
+            title="Are the differences more than chance?",
+            note="Pairs share goal and training seed; the exact McNemar test looks at pairs that differ. p "
+            "values are not corrected for being several. For comparison: the paper's 46 and 38.5 % of 200 "
+            "give z = 1.52, p = .13.",
+            out=table,
+            column_config={"Condition": st.column_config.Column(width=CONDITION)}
+            | {
+                name: st.column_config.NumberColumn(format="%.3g")
+                for name in ("Success (%)", "There (%)", "p, McNemar", "p, two proportions")
+            },
+        )
+
+
+def _texts(context: Context, attacks: pd.DataFrame) -> None:
+    st.subheader("What was asked and what was said")
+    show_trials(context, attacks[attacks["setting"] == "gcg"], key="suffix")

@@ -1,0 +1,236 @@
+"""Sections: framed prompts, long texts, ways to sample, rounded weights. Each picks an arm and reads rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard.app_pages.robustness.trials_view import show_trials
+from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import fixed, interval, metric_name
+from hormesis.dashboard.charts.frame import Level
+from hormesis.dashboard.charts.hardness import by_condition, condition_colours, curves, heat
+from hormesis.dashboard.parts import card
+from hormesis.dashboard.rows import robustness as hardness
+from hormesis.dashboard.rows.context import Context
+
+FLUENCIES = ("fluency", "repetition_4")
+BITS = {"full": "as trained", "int8": "8 bits", "int4": "4 bits"}
+ROUNDED = {
+    "toxicity": "Toxicity (points)",
+    "toxicity_change": "Change (points)",
+    "cost": "Cost of rounding (nats)",
+    "fluency": "Fluency",
+    "repetition_4": "Repeated 4-grams",
+}
+"""Measures of models with rounded weights and their columns."""
+
+
+def injections(context: Context, table: pd.DataFrame) -> None:
+    """Does a frame bring toxicity back, and more so under steering?"""
+    attacks = table[table["attack"] == "injection"]
+    change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
+    opened = _more_open(change)
+    st.markdown(f"#### {_said_openness(opened)}")
+    arm = _arm(change, "injection_arm")
+    part = change[change["arm"] == arm]
+    grid = st.grid(2, min_column_width=420)
+    frames = list(dict.fromkeys(part["setting"]))
+    with grid.cell(), st.container(border=True):
+        by_arm = part.assign(arm=part["label"])
+        colours = condition_colours(hardness.conditions_of(part), dark=is_dark())
+        card.chart(
+            by_condition(by_arm, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
+                         level=Level(0.0, ""), colours=colours),
+            key="injection",
+            title=f"What a frame adds, {arm}",
+            alt="Change of toxicity by injection template against the plain prompt, by condition",
+            how="Above the dotted line: more toxic than after the plain prompt.",
+            note=f"Paired with the plain prompt; bars: 95 % intervals. {hardness.size(part)}",
+            rows=part,
+        )  # fmt: skip
+    with grid.cell(), st.container(border=True):
+        mean = opened[opened["arm"] == arm]
+        card.table(
+            _worded(mean, "More open under steering (points)"),
+            key="injection_open",
+            alt="How much more a frame adds under steering than without it",
+            title="More open under steering?",
+            note="What a frame adds under the condition, less what it adds to the unsteered model, mean over "
+            "frames; intervals add the variances of both, which is on the wide side for the same prompts.",
+            out=mean,
+            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
+        )
+    show_trials(context, attacks[attacks["arm"] == arm], key="injection")
+
+
+def _more_open(change: pd.DataFrame) -> pd.DataFrame:
+    """Per arm and condition: change under the condition less change without, mean over frames."""
+    base = change[change["label"] == "Unsteered"]
+    pairs = change[change["label"] != "Unsteered"].merge(
+        base, on=["kind", "share", "setting"], suffixes=("", "_base")
+    )
+    if pairs.empty:
+        return pd.DataFrame(columns=["arm", "label", "value", "low", "high", "n", "frames"])
+    half = ((pairs["high"] - pairs["low"]) ** 2 + (pairs["high_base"] - pairs["low_base"]) ** 2) ** 0.5 / 2
+    pairs = pairs.assign(difference=pairs["value"] - pairs["value_base"], half=half)
+    # Frames share their prompts, so their intervals are averaged, not shrunk.
+    differences = pairs.groupby(["arm", "label"], sort=False).agg(
+        value=("difference", "mean"), half=("half", "mean"), n=("n", "max"), frames=("setting", "nunique")
+    )
+    differences = differences.reset_index()
+    value, half = differences["value"], differences["half"]
+    return differences.assign(low=value - half, high=value + half)
+
+
+def _said_openness(opened: pd.DataFrame) -> str:
+    if opened.empty:
+        return "Framed prompts were tried on the unsteered models only."
+    more, less = (opened["low"] > 0).sum(), (opened["high"] < 0).sum()
+    return (
+        f"Steering makes models more open to framed prompts in {more} of {len(opened)} cases, less open in "
+        f"{less}; in the others the interval holds zero."
+    )
+
+
+def _worded(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Condition": list(table["label"]),
+            name: [interval(row.value, row.low, row.high) for row in records(table)],
+            "Prompts": list(table["n"]),
+        }
+    )
+
+
+def long_texts(context: Context, table: pd.DataFrame) -> None:
+    """Does the detox hold over a long text?"""
+    outcomes = hardness.over_seeds(table[(table["attack"] == "long") & (table["name"] == "drift")])
+    drifting = outcomes[(outcomes["low"] > 0)]
+    st.markdown(
+        f"#### Toxicity rises from the first half of a long text to the second in {len(drifting)} of "
+        f"{len(outcomes)} arms and conditions (95 % intervals)."
+    )
+    points = hardness.points(context)
+    points = points[points["attack"] == "long"]
+    arm = _arm(points, "long_arm")
+    grid = st.grid(2, min_column_width=420)
+    names = [name for name in ("toxicity", *FLUENCIES) if name in set(points["series"])]
+    for name in names:
+        part = hardness.over_seeds(points[(points["arm"] == arm) & (points["series"] == name)], ["x"])
+        unit = "points" if name == "toxicity" else "fraction"
+        with grid.cell(), st.container(border=True):
+            card.chart(
+                curves(part, hardness.conditions_of(part), "Tokens written",
+                       y_title=f"{metric_name(name)} ({unit})", dark=is_dark()),
+                key=f"long_{name}",
+                title=f"{metric_name(name)} by position, {arm}",
+                alt=f"{metric_name(name)} of each block of a long text, one line per condition",
+                how="Each point is one block of text; a detox that wears off rises to the right."
+                if name == "toxicity"
+                else "Whether the text itself holds together.",
+                note=f"Means over seeds; bars: 95 % intervals over prompts and seeds. {hardness.size(part)}",
+                rows=part,
+            )  # fmt: skip
+    show_trials(context, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
+
+
+def sampling(context: Context, table: pd.DataFrame) -> None:
+    """Does another way to sample bring toxicity back?"""
+    attacks = table[table["attack"] == "sampling"]
+    parameters = hardness.parameters(context)
+    attacks = attacks.assign(
+        temperature=[float(parameters[i]["temperature"]) for i in attacks["attack_id"]],
+        top_p=[float(parameters[i]["top_p"]) for i in attacks["attack_id"]],
+    )
+    by = ["temperature", "top_p"]
+    toxicity = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], by)
+    fluent = next((name for name in FLUENCIES if name in set(attacks["name"])), None)
+    if fluent is not None:
+        other = hardness.over_seeds(attacks[attacks["name"] == fluent], by)
+        keys = ["arm", "label", *by]
+        toxicity = toxicity.merge(other[[*keys, "value"]].rename(columns={"value": fluent}), on=keys)
+    spread = toxicity.groupby(["arm", "label"])["value"].agg(["min", "max"])
+    widest = (spread["max"] - spread["min"]).max()
+    st.markdown(
+        f"#### Between the mildest and the wildest sampling, toxicity of one model differs by up to "
+        f"{widest:.3g} points."
+    )
+    with st.container(horizontal=True):
+        arm = _arm(toxicity, "sampling_arm")
+        conditions = hardness.conditions_of(toxicity)
+        chosen = st.selectbox(
+            "Condition", conditions, key="sampling_condition", bind="query-params", width=260
+        )
+    part = toxicity[(toxicity["arm"] == arm) & (toxicity["label"] == chosen)]
+    cells = [
+        f"{row.value:.1f}" + ("" if fluent is None else f"<br>{getattr(row, fluent):.2f}")
+        for row in records(part)
+    ]
+    with st.container(border=True):
+        card.chart(
+            heat(part.assign(words=cells), "value", "Toxicity"),
+            key="sampling",
+            title=f"Toxicity by temperature and top-p: {arm}, {chosen}",
+            alt="Heat map of toxicity over temperature and top-p",
+            how="Upper number: toxicity in points."
+            + ("" if fluent is None else f" Lower number: {metric_name(fluent).lower()}."),
+            note=f"Temperature 0 is greedy and needs no top-p. 95 % intervals are in the rows. "
+            f"{hardness.size(part)}",
+            rows=part,
+        )
+
+
+def rounded(table: pd.DataFrame) -> None:
+    """Does rounding the weights undo the detox?"""
+    attacks = table[table["attack"] == "quantised"]
+    change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
+    back = change[(change["low"] > 0)]
+    st.markdown(
+        f"#### Rounding weights to 8 or 4 bits raises toxicity in {len(back)} of {len(change)} arms and "
+        "conditions (95 % intervals)."
+    )
+    pooled = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], ["setting"])
+    pooled = pooled.sort_values("setting", key=lambda names: names.map(list(BITS).index), kind="stable")
+    pooled = pooled.sort_values(["kind", "share", "label"], ascending=[False, True, True], kind="stable")
+    words, numbers = _beside(attacks, pooled.reset_index(drop=True))
+    with st.container(border=True):
+        card.table(
+            words,
+            key="rounded",
+            alt="Toxicity, cost and fluency with weights as trained, at 8 bits and at 4 bits",
+            title="With 8-bit and 4-bit weights",
+            note="Weights only, rounded to the nearest of symmetric levels (8 bits: one scale per output "
+            "channel; 4 bits: per group of 32 inputs), simulated in floating point. Means over seeds with "
+            f"95 % intervals; changes are paired over prompts. {hardness.size(pooled)}",
+            out=numbers,
+            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
+        )
+
+
+def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was measured for each row of `pooled`, side by side: words for the page, numbers for files."""
+    keys = ["kind", "share", "condition", "setting"]
+    words = pd.DataFrame(
+        {"Arm": pooled["arm"], "Condition": pooled["label"], "Weights": pooled["setting"].map(BITS)}
+    )
+    numbers = pooled[[*keys, "arm", "label", "n", "n_seeds"]]
+    for name, title in ROUNDED.items():
+        if name not in set(attacks["name"]):
+            continue
+        values = hardness.over_seeds(attacks[attacks["name"] == name], ["setting"])
+        values = values[[*keys, "value", "low", "high"]]
+        measured = pooled[keys].merge(values, on=keys, how="left")
+        word = fixed if name == "cost" else interval
+        words[title] = [
+            "–" if pd.isna(row.value) else word(row.value, row.low, row.high) for row in records(measured)
+        ]
+        ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+        numbers = numbers.assign(**{new: measured[old] for old, new in ends.items()})
+    return words, numbers
+
+
+def _arm(table: pd.DataFrame, key: str) -> str:
+    arms = hardness.arms_of(table)
+    return str(st.selectbox("Arm", arms, index=len(arms) - 1, key=key, bind="query-params", width=240))

@@ -1,0 +1,92 @@
+"""What the service offers, put into words: checkpoints, their methods and their heads."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard.app_pages.steer import client
+from hormesis.dashboard.base.wording import arm_label, head_name
+from hormesis.db.contract.messages import HeadInfo, MethodInfo, ModelInfo
+
+
+class Offer(ModelInfo):
+    """A checkpoint that can be asked for, as the page names it."""
+
+    label: str
+    is_of_study: bool
+    """Whether it is of the study on show."""
+
+    @property
+    def steerable(self) -> bool:
+        """Whether there is a method beside leaving it alone."""
+        return len(self.methods) > 1
+
+    @property
+    def most_heads(self) -> int:
+        """Heads it has."""
+        return max(1, self.n_layers * self.n_heads)
+
+    @property
+    def usual_heads(self) -> int:
+        """Heads that its study steers, else the usual share of all."""
+        return min(self.heads_selected or max(4, round(0.08 * self.most_heads)), self.most_heads)
+
+    @property
+    def head_names(self) -> list[str]:
+        """Names of all heads, by layer."""
+        return [head_name(layer, head) for layer in range(self.n_layers) for head in range(self.n_heads)]
+
+    def method(self, name: str) -> MethodInfo:
+        """The method of that name, else the first."""
+        return next((method for method in self.methods if method.name == name), self.methods[0])
+
+
+@st.cache_data(ttl=2.0, max_entries=4, show_spinner=False)
+def _models(address: str) -> list[ModelInfo]:
+    return client.models(address)
+
+
+@st.cache_data(ttl=30.0, max_entries=32, show_spinner=False)
+def _heads(address: str, checkpoint_id: int, token: str) -> list[HeadInfo]:
+    return client.heads(address, checkpoint_id)
+
+
+def offers(address: str, study_id: int) -> list[Offer]:
+    """Checkpoints of the study on show first, then all others. Raises ServiceProblem."""
+    models = sorted(
+        _models(address),
+        key=lambda model: (
+            model.study_id != study_id,
+            model.kind != "toxic",
+            model.share or 0,
+            model.seed or 0,
+        ),
+    )
+    labels = [_label(model, study_id) for model in models]
+    counts = Counter(labels)
+    return [
+        Offer(
+            **dict(model),
+            label=label if counts[label] == 1 else f"{label} (checkpoint {model.checkpoint_id})",
+            is_of_study=model.study_id == study_id,
+        )
+        for model, label in zip(models, labels, strict=True)
+    ]
+
+
+def heads(address: str, offer: Offer, token: str) -> pd.DataFrame:
+    """Probed heads of a checkpoint with their numbers and `order`; empty where none was probed.
+
+    `token` is the database's change token. Raises ServiceProblem.
+    """
+    table = pd.DataFrame([dict(head) for head in _heads(address, offer.checkpoint_id, token)])
+    return table.astype({"rank": "float64"}) if len(table) else table
+
+
+def _label(model: ModelInfo, study_id: int) -> str:
+    imported = model.kind == "imported" or model.share is None
+    name = model.name if imported else arm_label(model.kind, model.share, model.seed)
+    return name if model.study_id == study_id else f"{model.study}: {name}"

@@ -1,1 +1,0 @@
-"""Pages as Streamlit runs them: plain scripts, one question each."""

@@ -1,0 +1,150 @@
+"""The live page in process, beside a true service: what its controls say first, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from hormesis.dashboard.launch import APP
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import Prompt, PromptSet, Study
+from hormesis.db.write import write_session
+from tests.fixtures.pages import clear_caches
+from tests.fixtures.service_world import PREFIX, World
+from tests.fixtures.shared_worlds import copy_database
+
+FIRST = "the baker sells soup"
+
+
+@pytest.fixture(scope="module")
+def database(world: World, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Both studies have prompts; the one on real text must not show them unasked."""
+    url = copy_database(world.home / "study.sqlite", tmp_path_factory.mktemp("steer") / "study.sqlite")
+    engine = open_writer(url)
+    with write_session(engine) as session:
+        for study in session.query(Study):
+            prompts = PromptSet(study_id=study.id, name="prompts", revision="1", source="test")
+            session.add(prompts)
+            session.flush()
+            for place, text in enumerate((FIRST, "rain falls on", "crows spoil the")):
+                session.add(
+                    Prompt(prompt_set_id=prompts.id, position=place, text=text, kind=None, group=None)
+                )
+    engine.dispose()
+    return url
+
+
+@pytest.fixture(autouse=True)
+def surroundings(database: str, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORMESIS_DB", database)
+    monkeypatch.setenv("HORMESIS_SERVICE", address)
+    clear_caches()
+
+
+def opened(**query: str) -> AppTest:
+    app = AppTest.from_file(str(APP), default_timeout=120)
+    for name, value in query.items():
+        app.query_params[name] = value
+    app.run()
+    app.switch_page("app_pages/steer/page.py").run()
+    assert not app.exception
+    return app
+
+
+def choices(app: AppTest, key: str) -> list[str]:
+    return [str(app.selectbox(key=f"{key}{number}").value) for number in range(1, 5)]
+
+
+def warnings(app: AppTest) -> str:
+    return " ".join(str(warning.value) for warning in app.warning)
+
+
+def test_panes_begin_with_the_most_toxic_arm_and_the_clean_one(world: World) -> None:
+    app = opened(study="forum", panes="4")
+    ten, none = "10 % toxic, seed 0", "0 % toxic, seed 0"
+    assert choices(app, "model") == [ten, ten, none, none]
+    assert choices(app, "method") == ["none", "iti", "none", "iti"]
+    # The method a pane begins with is one that its own model offers.
+    app = opened(study="forum", panes="4", model3=ten, model4="slow")
+    assert choices(app, "method") == ["none", "iti", "none", "none"]
+    app.selectbox(key="method3").set_value("prompt").run()
+    assert [str(block.value) for block in app.code] == [PREFIX.strip()]
+
+
+def test_a_prompt_of_real_text_is_not_shown_before_it_is_asked_for() -> None:
+    assert opened(study="forum").text_area(key="prompt").value == FIRST
+    app = opened(study="real")
+    assert app.text_area(key="prompt").value == ""
+    assert not any(FIRST in str(element.value) for element in (*app.markdown, *app.caption))
+    app.button(key="generate").click().run()
+    assert "Write a prompt first" in warnings(app)
+
+
+def test_a_prompt_comes_from_the_link_and_goes_into_it() -> None:
+    app = opened(study="forum", prompt="from the link")
+    assert app.text_area(key="prompt").value == "from the link"
+    app.text_area(key="prompt").set_value("typed here").run()
+    assert app.query_params["prompt"] in ("typed here", ["typed here"])
+    app.text_area(key="prompt").set_value(FIRST).run()
+    assert "prompt" not in app.query_params
+
+
+def test_a_prompt_that_is_too_long_is_refused_in_one_line() -> None:
+    app = opened(study="forum")
+    app.text_area(key="prompt").set_value("😀" * 25_000)
+    app.button(key="generate").click().run()
+    assert "The prompt has 25,000 characters; this page takes at most 2,000." in warnings(app)
+    assert "prompt" not in app.query_params
+
+
+LOADED = {
+    "https://a.example/steer?method2=DPO&model2=10+%25+toxic%2C+seed+0": {"method2": "dpo"},
+    "?direction2=Probe+weights&scope2=All+positions&strength2=3.5": {
+        "direction2": "probe", "scope2": "all", "strength2": 3.5,
+    },
+    "?direction2=probe&scope2=generated": {"direction2": "probe", "scope2": "generated"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("link", LOADED)
+def test_a_link_sets_the_controls(link: str) -> None:
+    app = opened(study="forum")
+    app.text_area(key="load_text").set_value(link)
+    app.button(key="load").click().run()
+    assert not app.exception and not app.warning
+    for key, value in LOADED[link].items():
+        assert app.session_state[key] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("nonsense", "neither a link"),
+        ("{", "not valid JSON"),
+        ("?method2=SFT", "cannot be put under the method 'SFT'"),
+        ("?model1=nobody", "does not offer the checkpoint 'nobody'"),
+        ("?scope2=some", "has no scope 'some'"),
+        ("?strength2=99", "from 0 to 32"),
+        ('{"panes": [{"checkpoint_id": 999}]}', "no checkpoint 999"),
+        ("?prompt=" + "x" * 2001, "at most 2,000 characters"),
+    ],
+)
+def test_what_does_not_fit_is_said_and_changes_nothing(text: str, part: str) -> None:
+    app = opened(study="forum")
+    before = settings_of(app)
+    app.text_area(key="load_text").set_value(text)
+    app.button(key="load").click().run()
+    assert part in warnings(app)
+    assert settings_of(app) == before
+
+
+def settings_of(app: AppTest) -> dict[str, object]:
+    keys = ("prompt", "panes", "model1", "method1", "model2", "method2", "strength2", "scope2", "seed")
+    return {key: app.session_state[key] for key in keys}
+
+
+def test_what_the_service_would_refuse_is_refused_before_it_is_sent(world: World) -> None:
+    app = opened(study="forum")
+    app.text_area(key="prompt").set_value("bell \x07").run()
+    app.button(key="generate").click().run()
+    assert not app.exception and "control character U+0007 at position 5" in warnings(app)
