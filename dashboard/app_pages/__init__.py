@@ -1,5 +1,5 @@
 """Pages as Streamlit runs them: plain scripts, one question each.
 
-A folder called `pages` beside the app would be taken for Streamlit's older kind of pages: every link would open with
-"Page not found".
+Not `pages`: Streamlit takes a folder of that name beside the app for its older kind of pages, and every link
+would open with "Page not found".
 """
