@@ -16,7 +16,7 @@ from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.shared_worlds import copy_database
 
-PAGES = ("overview", "tradeoffs", "geometry", "steer", "runs", "data", "definitions")
+PAGES = ("overview", "tradeoffs", "geometry", "steer", "runs", "data", "glossary")
 pytestmark = pytest.mark.usefixtures("fresh_pages")
 
 
@@ -153,7 +153,7 @@ def test_a_missing_database_is_said_and_recovers(
     clear_caches()
     app.run()
     assert app.subheader[0].value == "Does a dose of toxic text help?"
-    assert not open_page(tmp_path / "none.sqlite", monkeypatch, "definitions").exception
+    assert not open_page(tmp_path / "none.sqlite", monkeypatch, "glossary").exception
 
 
 def test_a_foreign_file_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,10 +167,10 @@ def test_the_dashboard_never_imports_torch() -> None:
     names = (
         "rows",
         "rows.context",
-        "pages.steer.run",
-        "pages.steer.panel",
-        "pages.tradeoffs.comparison",
-        "pages.geometry.directions_view",
+        "app_pages.steer.run",
+        "app_pages.steer.panel",
+        "app_pages.tradeoffs.comparison",
+        "app_pages.geometry.directions_view",
         "parts.progress_view",
         "launch",
     )

@@ -39,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("fresh_pages")
 def test_every_section_answers_in_words(
     small_database: Path, monkeypatch: pytest.MonkeyPatch, section: str
 ) -> None:
-    app = open_page(small_database, monkeypatch, "hardness", attack=section)
+    app = open_page(small_database, monkeypatch, "robustness", attack=section)
     assert not app.exception and not app.error
     page_words = words(app)
     assert app.subheader[0].value == "How hard is the detox to undo?"
@@ -56,7 +56,7 @@ def test_a_study_without_attacks_says_what_to_run(
         session.execute(delete(Attack))
         session.execute(delete(CapabilityScore))
     engine.dispose()
-    app = open_page(path, monkeypatch, "hardness")
+    app = open_page(path, monkeypatch, "robustness")
     assert not app.exception
     assert "hormesis run forum-full" in words(app) and "[hardness]" in words(app)
 
@@ -64,7 +64,7 @@ def test_a_study_without_attacks_says_what_to_run(
 def test_the_papers_figures_are_marked_as_references(
     small_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page_words = words(open_page(small_database, monkeypatch, "hardness", attack="Suffixes"))
+    page_words = words(open_page(small_database, monkeypatch, "robustness", attack="Suffixes"))
     assert "†" in page_words or "secondary" in page_words
     assert "p = .13" in page_words and "not corrected" in page_words
 

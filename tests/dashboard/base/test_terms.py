@@ -16,7 +16,7 @@ from hormesis.dashboard.charts.training import LOSSES
 from tests.conftest import ROOT
 from tests.fixtures.pages import open_page
 
-PAGES = ("overview", "tradeoffs", "geometry", "runs", "data", "hardness", "toy")
+PAGES = ("overview", "tradeoffs", "geometry", "runs", "data", "robustness", "toy")
 TABS = ("Progress", "Loss curves", "Compare", "Where numbers come from")
 PLAIN = re.compile(r"\(.*?\)|\[.*?\]|†|, .*$")
 """What is taken off a label before it is looked up: units, intervals, marks."""
@@ -74,7 +74,7 @@ def test_words_link_to_their_definitions() -> None:
 
 
 def test_a_link_shows_its_term_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    app = open_page(tmp_path / "none.sqlite", monkeypatch, "definitions", term="Matched cost")
+    app = open_page(tmp_path / "none.sqlite", monkeypatch, "glossary", term="Matched cost")
     assert [block.value for block in app.markdown if str(block.value).startswith("######")] == [
         "###### Matched cost"
     ]
