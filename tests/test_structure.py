@@ -10,7 +10,7 @@ from tests import structure
 
 # Each must equal its count, so that what was won is kept.
 CEILINGS = {
-    "vague identifiers in source": 17,
+    "vague identifiers in source": 5,
     "vague identifiers in tests": 0,
     "circles between folders": 0,
     "circles between modules": 0,

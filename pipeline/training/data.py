@@ -51,8 +51,8 @@ class Windows(Dataset[Batch]):
         tokens = torch.from_numpy(ids.astype(np.int64))
         if self.trained is None:
             return {"input_ids": tokens, "labels": tokens}
-        kept = self.trained[first : last + 1] if run else self.trained[indices]
-        return {"input_ids": tokens, "labels": tokens.masked_fill(torch.from_numpy(kept == 0), IGNORED)}
+        mask = self.trained[first : last + 1] if run else self.trained[indices]
+        return {"input_ids": tokens, "labels": tokens.masked_fill(torch.from_numpy(mask == 0), IGNORED)}
 
 
 def as_is(batch: Batch) -> Batch:

@@ -244,7 +244,7 @@ class _Flow(TrainerCallback):
             return trainer.interruption is not None
         if step % STOP_EVERY and step < steps:
             return False
-        (asked,) = trainer.mean_over_processes(float(trainer.interruption is not None))
-        if asked and trainer.interruption is None:
+        (stopping_share,) = trainer.mean_over_processes(float(trainer.interruption is not None))
+        if stopping_share and trainer.interruption is None:
             trainer.interruption = Stopped(f"stopped after step {step} of {steps} by another process")
-        return asked > 0
+        return stopping_share > 0

@@ -50,8 +50,8 @@ def is_complete(folder: Path) -> bool:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Checkpoint folders by step, newest first, sealed or not."""
-    found = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    folders = [path for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()]
+    return sorted(folders, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

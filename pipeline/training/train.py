@@ -104,29 +104,29 @@ def train(
         raise TrainingError(f"the mix holds {mix.tokens:,} tokens, less than one batch of {needed:,}")
     arguments = arguments_for(folder / "state", settings, data.steps, bf16=False)
     first, together = arguments.process_index == 0, arguments.world_size > 1
-    known = open_run(folder, identity) if first else {}
-    if _shared("result" in known and (folder / "model" / "config.json").is_file(), together):
-        return _told(folder, known if first else open_run(folder, identity), on_point)
+    record = open_run(folder, identity) if first else {}
+    if _shared("result" in record and (folder / "model" / "config.json").is_file(), together):
+        return _finished_result(folder, record if first else open_run(folder, identity), on_point)
     model = initial_model(config, settings.seed)
-    if first and "precision" not in known:
+    if first and "precision" not in record:
         length = settings.sequence_length
-        known["precision"] = choose_precision(model, settings.precision, length, int(config.vocab_size))
-        write_json(folder / "run.json", known)
-    precision = str(_shared(known.get("precision"), together))
+        record["precision"] = choose_precision(model, settings.precision, length, int(config.vocab_size))
+        write_json(folder / "run.json", record)
+    precision = str(_shared(record.get("precision"), together))
     if precision == "bfloat16":
         arguments = arguments_for(folder / "state", settings, data.steps, bf16=True)
     heldout = {"clean": heldout_clean, "toxic": heldout_toxic}
     most = _curve_windows(mix, settings)
-    windows = {name: found[:most] for name, found in heldout.items() if found is not None and len(found)}
+    windows = {name: rows[:most] for name, rows in heldout.items() if rows is not None and len(rows)}
     watch = Watch(on_point, should_stop, progress, windows)
     points, saves = _spread(data.steps, settings.evaluations), _spread(data.steps, settings.checkpoints)
     trainer = MixTrainer(model, arguments, data, watch, points, saves - {data.steps})
     started = time.perf_counter()
-    found = _shared(str(latest_checkpoint(folder / "state") or "") if first else None, together)
-    if found:
-        trainer.remember(Path(found))
+    checkpoint = _shared(str(latest_checkpoint(folder / "state") or "") if first else None, together)
+    if checkpoint:
+        trainer.remember(Path(checkpoint))
     with _quiet():
-        trainer.train(resume_from_checkpoint=found or None)
+        trainer.train(resume_from_checkpoint=checkpoint or None)
     if trainer.interruption is not None:
         raise trainer.interruption
     result = TrainResult(
@@ -139,7 +139,7 @@ def train(
         curve=tuple(trainer.curve),
     )
     if first:
-        _finish(folder, model, tokenizer, known, result)
+        _finish(folder, model, tokenizer, record, result)
     trainer.accelerator.wait_for_everyone()
     return result
 
@@ -180,28 +180,28 @@ def _shared(value: Any, together: bool) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without the library's progress bars, one of which comes with every saved checkpoint."""
-    shown = library_logging.is_progress_bar_enabled()
+    was_enabled = library_logging.is_progress_bar_enabled()
     library_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
-        if shown:
+        if was_enabled:
             library_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
-def _told(folder: Path, known: dict[str, Any], on_point: Callable[[Point], None]) -> TrainResult:
-    facts = known["result"]
-    curve = tuple(Point(**point) for point in facts["curve"])
+def _finished_result(folder: Path, record: dict[str, Any], on_point: Callable[[Point], None]) -> TrainResult:
+    values = record["result"]
+    curve = tuple(Point(**point) for point in values["curve"])
     for point in curve:
         on_point(point)
-    return TrainResult(**{**facts, "curve": curve, "model": folder / "model"})
+    return TrainResult(**{**values, "curve": curve, "model": folder / "model"})
 
 
 def _finish(
     folder: Path,
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
-    known: dict[str, Any],
+    record: dict[str, Any],
     result: TrainResult,
 ) -> None:
     """Write the model folder whole, note the result, and drop the checkpoints that are no longer needed."""
@@ -209,6 +209,6 @@ def _finish(
     with saving(folder), _quiet(), atomic_folder(folder / "model") as temporary:
         model.save_pretrained(str(temporary))
         tokenizer.save_pretrained(str(temporary))
-    facts = asdict(replace(result, model=Path("model")))
-    write_json(folder / "run.json", {**known, "result": {**facts, "model": "model"}})
+    values = asdict(replace(result, model=Path("model")))
+    write_json(folder / "run.json", {**record, "result": {**values, "model": "model"}})
     shutil.rmtree(folder / "state", ignore_errors=True)
