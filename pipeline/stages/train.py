@@ -7,7 +7,7 @@ them and trains nothing; the curve comes back with them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hormesis.backend.model.models import LoadedModel, load_model
 from hormesis.db.schema import Checkpoint, TrainPoint
@@ -24,7 +24,9 @@ from hormesis.pipeline.stages.tokens import corpus_folder, pool
 from hormesis.pipeline.study.config_sections import Role
 from hormesis.pipeline.study.scales import model_config, train_settings
 from hormesis.pipeline.text.tokenization import load_tokenizer
-from hormesis.pipeline.training.train import Point, TrainResult, train
+
+if TYPE_CHECKING:
+    from hormesis.pipeline.training.train import Point, TrainResult
 
 
 def train_arm(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
@@ -54,6 +56,9 @@ def run_training(
 
     `arm_id` None: write nothing to the database (processes other than the first).
     """
+    # Imported here: it brings the Trainer, which a plan and a finished study need not wait for.
+    from hormesis.pipeline.training.train import train
+
     config = context.config
     tokenizer = load_tokenizer(corpus_folder(context) / "tokenizer")
     settings = train_settings(config.scale, config.training, seed=arm.seed)
