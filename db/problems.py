@@ -30,6 +30,10 @@ class DatabaseProblem(ValueError):
         super().__init__(sentence)
         self.kind = kind
 
+    def __reduce__(self) -> tuple[type[DatabaseProblem], tuple[Kind, str]]:
+        """Both parts, so that a worker process can send it to its parent."""
+        return type(self), (self.kind, str(self))
+
 
 class DatabaseWarning(UserWarning):
     """The database works, but lies where it should not; the message is one sentence."""

@@ -78,9 +78,9 @@ def _run(
     if is_distributed():
         if arm is not None:
             raise ConfigError("--arm runs one process; start it without torchrun")
-        outcome = run_distributed(config, home=home(), database_url=database_url())
-        if outcome is not None:
-            _report_run(config, outcome)
+        distributed = run_distributed(config, home=home(), database_url=database_url(), origin=begun)
+        if distributed is not None:
+            _report_run(config, distributed, as_json)
         return
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = run_study(
@@ -92,19 +92,20 @@ def _run(
             watch=watch,
             origin=begun,
         )
+    _report_run(config, outcome, as_json, arm=arm)
+
+
+def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: str | None = None) -> None:
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
-    _report_run(config, outcome)
-
-
-def _report_run(config: StudyConfig, outcome: Outcome) -> None:
     for failure in outcome.failures:
         console.print(f"[red]failed[/red] {escape(failure)}", highlight=False, soft_wrap=True)
     if outcome.stopped:
         console.print("stopped; the same command goes on from here")
     elif not outcome.failures:
         state = "finished" if outcome.worked else "already finished; nothing to do"
-        console.print(f"study [bold]{config.name}[/bold] ({config.hash}): {state}")
+        subject = f"arm [bold]{arm}[/bold] of study" if arm else "study"
+        console.print(f"{subject} [bold]{config.name}[/bold] ({config.hash}): {state}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
 

@@ -5,6 +5,7 @@ Runs on the worker's thread alone.
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,6 +28,8 @@ Group = list[tuple[int, PanePlan]]
 
 def prepare() -> None:
     """Import torch and transformers, which takes seconds, before anybody waits for a token."""
+    for room in ("model.models", "generation.streaming"):
+        importlib.import_module(f"hormesis.backend.{room}")
 
 
 def serve(

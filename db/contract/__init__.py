@@ -1,1 +1,1 @@
-"""What several layers say: stages, detox methods, and the messages of the model service. Opens nothing."""
+"""Words that layers share: stages, detox methods, attacks, messages of the model service. Opens nothing."""

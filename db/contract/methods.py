@@ -47,7 +47,9 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """Positions that are steered."""
 RANDOM: Final = "random-"
 """What the stored names of random directions begin with; the index follows."""
-PATTERN: Final = "^(none|random-direction|({0})([+]({0}))*)$".format("|".join(ORDER[:-1]))
+PATTERN: Final = "^(none|random-direction|({0})([+]({0}))*)$".format(
+    "|".join(part for part in ORDER if part != RANDOM_DIRECTION)
+)
 """Every name of a method, as a regular expression."""
 
 
@@ -110,7 +112,7 @@ def is_method(name: str) -> bool:
 
 def is_steered(name: str) -> bool:
     """Whether a method moves heads, so that it has a strength."""
-    return name == RANDOM_DIRECTION or ITI in name.split("+")
+    return any(part in STEERED for part in name.split("+"))
 
 
 def method_title(name: str) -> str:

@@ -60,7 +60,8 @@ def run_study(
         subjects = [subject for subject in arm_subjects(context) if arm in (None, subject.name)]
         if arm is None and GRAPH.is_finished(context, subjects):
             return Outcome(study.study_id)
-        announce_all(context, GRAPH.plan(config, arm_subjects(context)))
+        planned = GRAPH.plan(config, subjects)
+        announce_all(context, [pair for pair in planned if arm is None or pair[1] in subjects])
         executor = PoolExecutor(*worker_count(config, workers))
         finished = False
         try:
@@ -88,7 +89,9 @@ def _require_arm(config: StudyConfig, arm: str | None) -> None:
         raise ConfigError(f"{config.name} has no arm '{arm}' (its arms: {', '.join(names) or 'none'})")
 
 
-def run_distributed(config: StudyConfig, *, home: Path, database_url: str) -> Outcome | None:
+def run_distributed(
+    config: StudyConfig, *, home: Path, database_url: str, origin: Origin | None = None
+) -> Outcome | None:
     """Run a study with all processes of this `torchrun`; None in all processes but the first.
 
     A training that fails ends the walk: `torchrun` then ends the other processes, which are in it.
@@ -104,6 +107,8 @@ def run_distributed(config: StudyConfig, *, home: Path, database_url: str) -> Ou
         executor, after_arms = TorchrunExecutor(), GRAPH.after_arms(config)
         try:
             with study_lock(home, config.hash):
+                if origin is not None:
+                    remember(home, config.hash, origin)
                 outcome = walk(study, GRAPH, executor, subjects=arm_subjects, after_arms=after_arms)
         except StageFailed as error:
             return Outcome(study.study_id, failures=[str(error)])

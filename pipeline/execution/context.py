@@ -27,7 +27,7 @@ class StudyContext:
     """State of all studies; files lie under `files/<kind>/<hash of inputs>`."""
     engine: Engine
     revisions: Mapping[str, str] = field(default_factory=dict)
-    """Revisions of the data sources, by `role/title`; see `pipeline.text.reading.source_revisions`."""
+    """Revisions by `role/number/title`, `scoring/NAME` and `section/...`, of `pipeline.text.reading`."""
     should_stop: Callable[[], bool] = field(default=_never)
 
     @cached_property

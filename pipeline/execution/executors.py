@@ -39,11 +39,11 @@ class InlineExecutor:
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
         """Run tasks and give each with its outcome."""
         for task in tasks:
-            yield task, self._background.run(partial(run_task, self.context(task.study), task), look)
+            yield task, self._background.run(partial(run_task, task, lambda: self.stopping), look)
 
 
 def _run_in_worker(task: Task) -> TaskOutcome:
-    return run_task(task.study.open(workers.stop_requested), task)
+    return run_task(task, workers.stop_requested)
 
 
 class PoolExecutor:

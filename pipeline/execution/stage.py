@@ -62,7 +62,7 @@ class Stage:
     run: Callable[[StudyContext, Subject, Reporter], None]
     """The work: writes rows and files, reports how far it is, and can be cut and run again at any moment."""
     needs: tuple[str, ...] = ()
-    """Stages that must be done before, of the same subject or of the study."""
+    """Stages that come before it in the order; where one of the same subject fails, it is not run."""
     when: Callable[[StudyConfig, Subject], bool] = always
     """Whether this study asks for the stage on this subject."""
     reads_rows: bool = False
@@ -106,11 +106,12 @@ def marked_row(mark: Mark) -> Iterator[None]:
     mark(status="running", error=None)
     try:
         yield
+    # A database that is full or locked may refuse these marks as well; what happened is told all the same.
     except (Stopped, KeyboardInterrupt):
-        mark(status="stopped")
+        with suppress(DatabaseProblem):
+            mark(status="stopped")
         raise Stopped("stopped by request") from None
     except Exception as error:
-        # A database that is full or locked may refuse this mark as well; the failure is told all the same.
         with suppress(DatabaseProblem):
             mark(status="failed", error=plain_words(error))
         raise
@@ -203,6 +204,8 @@ def run_stage(
         started=utc_now(),
         finished=None,
         message="",
+        done=0.0,
+        total=0.0,
         host=provenance.host(),
         pid=os.getpid(),
         packages=provenance.packages(),

@@ -87,6 +87,9 @@ def arm_row(context: StudyContext, arm: ArmPlan) -> int:
     if arm_id is not None:
         return arm_id
     with write_session(context.engine) as session:
+        arm_id = session.scalar(query)
+        if arm_id is not None:  # a second process was first
+            return arm_id
         row = Arm(
             study_id=context.study_id,
             name=arm.name,

@@ -54,7 +54,8 @@ def _broadcast(value: Any = None) -> Any:
 class TorchrunExecutor:
     """Tasks one after another in the first process; the others are in `follow` meanwhile."""
 
-    stopping = False
+    def __init__(self) -> None:
+        self.stopping = False
 
     def context(self, study: StudyHandle) -> StudyContext:
         """The study as this process sees it."""
@@ -73,12 +74,15 @@ class TorchrunExecutor:
                 together.append(stage)  # noqa: B023  (used up within this turn)
                 _broadcast((stage, subject, study))
 
-            result = run_task(self.context(task.study), task, gather)
+            result = run_task(task, lambda: False, gather)
             if together and result.status == "stopped":
                 raise Stopped("stopped by request")
             if together and result.message.startswith(f"{together[-1].name} of"):
                 raise StageFailed(result.message)
             yield task, result
+            if result.status == "stopped":
+                self.stopping = True
+                return
 
     def release(self) -> None:
         """Let the other processes go; called when the walk has ended."""

@@ -75,9 +75,10 @@ class Executor(Protocol):
         """The study as the walking process sees it."""
 
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
-        """Run tasks, in any order, and give each with its outcome as it ends; never raises for a task.
+        """Run tasks, in any order, and give each with its outcome as it ends.
 
-        `look` is called about twice a second meanwhile.
+        `look` is called about twice a second meanwhile, where anybody is there to look. Nothing is raised for
+        a task, but where processes cannot go on without each other: StageFailed, Stopped.
         """
 
     @property
@@ -86,11 +87,14 @@ class Executor(Protocol):
 
 
 def run_task(
-    context: StudyContext, task: Task, gather: Callable[[Stage, Subject], None] | None = None
+    task: Task,
+    should_stop: Callable[[], bool],
+    gather: Callable[[Stage, Subject], None] | None = None,
 ) -> TaskOutcome:
     """Run the stages of a task that are not done. Never raises: the outcome says what happened."""
     name, has_run = task.subject.name, False
     try:
+        context = task.study.open(should_stop)
         for stage in task.stages:
             has_run |= run_stage(context, stage, task.subject, gather=gather)
     except Stopped:

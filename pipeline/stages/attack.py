@@ -28,7 +28,7 @@ from hormesis.pipeline.stages.text import heldout_documents
 from hormesis.pipeline.study.config import StudyConfig
 
 ATTACK_VERSION = 2
-"""Raised whenever the results of attacks change."""
+"""Raised whenever the results of this stage change; relearning has a stage of its own."""
 
 
 def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:

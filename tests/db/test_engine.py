@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sqlite3
 from pathlib import Path
 
@@ -209,3 +210,8 @@ def test_a_network_file_system_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr("hormesis.db.engine.network_type", lambda path: "nfs4")
     with pytest.warns(UserWarning, match=r"network file system \(nfs4\)"):
         make(tmp_path / "d.db")
+
+
+def test_a_problem_can_be_sent_by_a_worker_process() -> None:
+    problem = pickle.loads(pickle.dumps(DatabaseProblem("locked", "the database is locked")))
+    assert problem.kind == "locked" and str(problem) == "the database is locked"

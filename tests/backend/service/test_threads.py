@@ -52,3 +52,11 @@ def test_a_busy_machine_leaves_one_thread_to_a_large_model() -> None:
         for process in burning:
             process.kill()
             process.wait()
+
+
+def test_torch_is_there_before_the_first_request() -> None:
+    program = (
+        "import sys; from hormesis.backend.service.passes import prepare; assert 'torch' not in sys.modules; "
+        "prepare(); assert {'torch', 'transformers'} <= sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

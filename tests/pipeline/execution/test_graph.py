@@ -21,7 +21,7 @@ from hormesis.pipeline.execution.graph import Graph, GraphError, arm_subjects
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import StudyHandle, register
-from hormesis.pipeline.execution.walk import Outcome, announce_all, walk
+from hormesis.pipeline.execution.walk import Outcome, Task, announce_all, walk
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, parse_study
 from tests.fixtures.tiny_study import rows, run, write_study
@@ -140,6 +140,21 @@ def test_a_worker_that_dies_fails_its_own_arm_alone(tmp_path: Path) -> None:
         ARMS[1]: "failed"
     }
     assert len(outcome.failures) == 1 and "a worker process died" in outcome.failures[0]
+
+
+def test_a_worker_that_cannot_open_the_database_says_why(
+    tmp_path: Path, executor: InlineExecutor | PoolExecutor
+) -> None:
+    study = handle(tmp_path)
+    broken = tmp_path / "broken.sqlite"
+    broken.write_bytes(b"this is no database at all" * 100)
+    tasks = [
+        Task(replace(study, database_url=f"sqlite:///{broken}"), Subject(name), small_graph(write).stages)
+        for name in ARMS
+    ]
+    outcomes = [result for _, result in executor.run(tasks, lambda: None)]
+    assert [result.status for result in outcomes] == ["failed"] * len(ARMS)
+    assert all("broken.sqlite" in result.message and "died" not in result.message for result in outcomes)
 
 
 def test_a_stop_is_heard_between_stages_and_nothing_follows(
