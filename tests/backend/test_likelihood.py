@@ -173,7 +173,7 @@ def test_accuracies_and_intervals_on_a_known_case(monkeypatch: pytest.MonkeyPatc
         Item("", (" b", " c"), 0, "y"),
     )
     table = [np.array([-2.0, -4.0]), np.array([-1.0, -3.0]), np.array([-5.0, -1.0])]
-    monkeypatch.setattr(scoring, "likelihoods", lambda *args: table)
+    monkeypatch.setattr(scoring, "likelihoods", lambda *args, **options: table)
     any_ready: Any = None
     scores = {
         (score.measure, score.part): score
