@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.parts import card
 from hormesis.dashboard import rows
-from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import condition_label, interval, metric_name
+from hormesis.dashboard.parts import card
+from hormesis.dashboard.rows.context import Context
 
 
 def _choose_number() -> None:

@@ -8,14 +8,19 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.parts import card
 from hormesis.dashboard import rows
-from hormesis.dashboard.charts.differences import differences
+from hormesis.dashboard.app_pages.runs.compare import (
+    KEYS,
+    expected_by_chance,
+    number_difference,
+    settings_difference,
+)
 from hormesis.dashboard.base.colours import is_dark
-from hormesis.dashboard.rows.context import Context, context_of, study_names
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.app_pages.runs.compare import (KEYS, expected_by_chance, number_difference, settings_difference)
 from hormesis.dashboard.base.wording import condition_label, is_imported, metric_name
+from hormesis.dashboard.charts.differences import differences
+from hormesis.dashboard.parts import card
+from hormesis.dashboard.rows.context import Context, context_of, study_names
 
 ARMS, STUDIES = "Checkpoints", "Studies"
 MOST_LINES = 24

@@ -8,11 +8,11 @@ from typing import Literal
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.rows.context import Context
+from hormesis.dashboard.app_pages.runs.state import Standing, standing
 from hormesis.dashboard.base.refresh import ticking
+from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.running import process
 from hormesis.dashboard.running.permission import Home, Refusal
-from hormesis.dashboard.app_pages.runs.state import Standing, standing
 
 Colour = Literal["red", "orange", "blue", "green"]
 MARKS: dict[str, tuple[str, Colour, str]] = {

@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.parts import card, export_metadata, states
 from hormesis.dashboard import rows
-from hormesis.dashboard.rows.context import Context, current_or_none
-from hormesis.dashboard.parts.progress_view import live_progress, loss_card
-from hormesis.dashboard.report.button import report_button
 from hormesis.dashboard.app_pages.runs.chain_view import number_chain
 from hormesis.dashboard.app_pages.runs.compare_view import compare
 from hormesis.dashboard.app_pages.runs.control_view import control_bar
-from hormesis.dashboard.running.permission import Home, Refusal, control
 from hormesis.dashboard.app_pages.runs.start_view import awaited, start_form
 from hormesis.dashboard.app_pages.runs.state import standing
-from hormesis.dashboard.app_pages.runs.tables import (arms_table, checkpoints_table, stages_table, studies)
+from hormesis.dashboard.app_pages.runs.tables import arms_table, checkpoints_table, stages_table, studies
+from hormesis.dashboard.parts import card, export_metadata, states
+from hormesis.dashboard.parts.progress_view import live_progress, loss_card
+from hormesis.dashboard.report.button import report_button
+from hormesis.dashboard.rows.context import Context, current_or_none
+from hormesis.dashboard.running.permission import Home, Refusal, control
 from hormesis.db.location import database_url
 
 NOW, LOSS, COMPARE, CHAIN, START = (

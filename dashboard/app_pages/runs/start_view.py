@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.wording import arm_label, duration
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows.context import await_study, awaited_study
 from hormesis.dashboard.running import process
 from hormesis.dashboard.running.permission import Home, Refusal
-from hormesis.dashboard.base.wording import arm_label, duration
 from hormesis.db.contract.stages import stage_title
 
 PRESET, PASTE, UPLOAD = "Preset", "Paste", "Upload"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.parts import card
 from hormesis.dashboard import rows
-from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.base.progress import with_rates
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import arms_in_words, duration, rate
+from hormesis.dashboard.parts import card
+from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract.stages import stage_order, stage_title
 
 FIRST = {"failed": 0, "running": 1}
