@@ -45,20 +45,22 @@ def iter_head_activations(
     included). max_tokens: longer texts keep their last tokens; never more than the model's context. Memory is
     bound by 16 batches of results. progress may raise to stop the work.
     """
-    ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
-    chunk = batch_size * SORTED_TOGETHER
-    done = 0
-    for start in range(0, len(ids), chunk):
-        part = ids[start : start + chunk]
-        activations = np.empty((len(part), loaded.n_layers, loaded.n_heads, loaded.head_dim), np.float32)
-        for batch in by_length([len(row) for row in part], batch_size):
-            rows = _head_outputs(loaded, [part[index] for index in batch], position)
-            activations[batch] = rows.swapaxes(0, 1)
-            done += len(batch)
+    token_ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
+    chunk_size = batch_size * SORTED_TOGETHER
+    n_done = 0
+    for chunk_start in range(0, len(token_ids), chunk_size):
+        chunk_token_ids = token_ids[chunk_start : chunk_start + chunk_size]
+        activations = np.empty(
+            (len(chunk_token_ids), loaded.n_layers, loaded.n_heads, loaded.head_dim), np.float32
+        )
+        for batch in by_length([len(ids) for ids in chunk_token_ids], batch_size):
+            outputs = _head_outputs(loaded, [chunk_token_ids[index] for index in batch], position)
+            activations[batch] = outputs.swapaxes(0, 1)
+            n_done += len(batch)
             if progress is not None:
-                progress(done, len(ids))
-        for first in range(0, len(part), batch_size):
-            yield activations[first : first + batch_size]
+                progress(n_done, len(token_ids))
+        for batch_start in range(0, len(chunk_token_ids), batch_size):
+            yield activations[batch_start : batch_start + batch_size]
 
 
 def capture_to_file(
@@ -77,16 +79,16 @@ def capture_to_file(
     name and renamed when whole. Returns the file opened read-only without loading it (`numpy.load(path,
     mmap_mode="r")` gives the same later).
     """
-    ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
-    if not ids:
+    token_ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
+    if not token_ids:
         raise CaptureError("there is no text to read activations of")
-    shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
+    shape = (loaded.n_layers, len(token_ids), loaded.n_heads, loaded.head_dim)
     with atomic_file(path) as temporary:  # two studies may write the same file at once
-        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
-        for batch in by_length([len(row) for row in ids], batch_size, progress):
-            out[:, batch] = _head_outputs(loaded, [ids[index] for index in batch], position)
-        out.flush()
-        del out
+        file_array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+        for batch in by_length([len(ids) for ids in token_ids], batch_size, progress):
+            file_array[:, batch] = _head_outputs(loaded, [token_ids[index] for index in batch], position)
+        file_array.flush()
+        del file_array
     activations: NDArray[np.float32] = np.load(path, mmap_mode="r")
     return activations
 
@@ -99,27 +101,27 @@ def _token_ids(
     limits = [limit for limit in (max_tokens, loaded.context) if limit is not None]
     if batch_size < 1 or any(limit < 1 for limit in limits):
         raise CaptureError("batch_size and max_tokens must be at least 1")
-    ids = encode(loaded, texts)
-    bos = loaded.tokenizer.bos_token_id
-    return [keep_tail(row, min(limits), bos) for row in ids] if limits else ids
+    token_ids = encode(loaded, texts)
+    bos_id = loaded.tokenizer.bos_token_id
+    return [keep_tail(ids, min(limits), bos_id) for ids in token_ids] if limits else token_ids
 
 
-def _head_outputs(loaded: LoadedModel, ids: list[list[int]], position: Position) -> NDArray[np.float32]:
+def _head_outputs(loaded: LoadedModel, token_ids: list[list[int]], position: Position) -> NDArray[np.float32]:
     """Pooled head outputs of one batch, float32 `(layers, texts, heads, head_dim)`."""
-    tokens, mask = pad(ids, "right", loaded.pad_id, device=loaded.device)
-    last = mask.sum(-1) - 1
-    rows = torch.arange(len(ids), device=loaded.device)
+    input_ids, mask = pad(token_ids, "right", loaded.pad_id, device=loaded.device)
+    last_positions = mask.sum(-1) - 1
+    text_indices = torch.arange(len(token_ids), device=loaded.device)
 
     def pool(x: torch.Tensor) -> torch.Tensor:
         if position == "last":
-            return x[rows, last].float()
-        weight = mask.unsqueeze(-1).to(torch.float32)
-        return (x.float() * weight).sum(1) / weight.sum(1)
+            return x[text_indices, last_positions].float()
+        token_weights = mask.unsqueeze(-1).to(torch.float32)
+        return (x.float() * token_weights).sum(1) / token_weights.sum(1)
 
     with torch.inference_mode(), _pooled_inputs(loaded, pool) as pooled:
-        loaded.model.base_model(input_ids=tokens, attention_mask=mask, use_cache=False)
+        loaded.model.base_model(input_ids=input_ids, attention_mask=mask, use_cache=False)
         outputs = torch.stack([pooled[site.layer] for site in loaded.sites])
-    shape = (loaded.n_layers, len(ids), loaded.n_heads, loaded.head_dim)
+    shape = (loaded.n_layers, len(token_ids), loaded.n_heads, loaded.head_dim)
     values: NDArray[np.float32] = outputs.cpu().numpy().reshape(shape)
     return values
 

@@ -24,6 +24,7 @@ _NOT = re.compile(r"^(non|not|no|un)[\W_]*|[\W_](non|not)[\W_]", re.IGNORECASE)
 def toxic_label(names: Mapping[int, str]) -> int:
     """Which output means toxic: `toxic` itself, else the first name that says so, else LABEL_1.
 
+    names: of the outputs, by index.
     `non-toxic` and the like never count. One single output is the toxic one. Raises ScorerError otherwise.
     """
     if len(names) == 1:
@@ -40,9 +41,9 @@ def toxic_label(names: Mapping[int, str]) -> int:
 
 def _revision(source: str, model: torch.nn.Module) -> str:
     digest = hashlib.sha256()
-    for name, values in sorted(model.state_dict().items()):
+    for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
-        digest.update(values.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
     return f"{Path(source).name}-{digest.hexdigest()[:16]}"
 
 
@@ -65,9 +66,9 @@ class Classifier:
                 f"classifier '{source}' does not load (it needs a tokenizer and safetensors): {reason}"
             ) from error
         config = self._model.config
-        self._toxic = toxic_label({int(index): str(name) for index, name in config.id2label.items()})
-        several = getattr(config, "problem_type", None) == "multi_label_classification"
-        self._sigmoid = several or config.num_labels == 1
+        self._toxic_index = toxic_label({int(index): str(name) for index, name in config.id2label.items()})
+        is_multi_label = getattr(config, "problem_type", None) == "multi_label_classification"
+        self._uses_sigmoid = is_multi_label or config.num_labels == 1
         limits = (
             max_tokens,
             self._tokenizer.model_max_length,
@@ -85,12 +86,12 @@ class Classifier:
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Float64 [n]; an empty text scores 0. Texts of like length share a batch, long ones are cut."""
         values = np.zeros(len(texts))
-        full = [place for place, text in enumerate(texts) if text.strip()]
-        full.sort(key=lambda place: len(texts[place]))
-        for start in range(0, len(full), self.batch_size):
-            places = full[start : start + self.batch_size]
+        nonempty_indices = [text_index for text_index, text in enumerate(texts) if text.strip()]
+        nonempty_indices.sort(key=lambda text_index: len(texts[text_index]))
+        for start in range(0, len(nonempty_indices), self.batch_size):
+            batch_indices = nonempty_indices[start : start + self.batch_size]
             batch = self._tokenizer(
-                [texts[place] for place in places],
+                [texts[text_index] for text_index in batch_indices],
                 padding=True,
                 truncation=True,
                 max_length=self._max_tokens,
@@ -98,6 +99,6 @@ class Classifier:
             )
             with torch.inference_mode():
                 logits = self._model(**batch).logits.float()
-            chances = torch.sigmoid(logits) if self._sigmoid else torch.softmax(logits, dim=-1)
-            values[places] = chances[:, self._toxic].numpy()
+            chances = torch.sigmoid(logits) if self._uses_sigmoid else torch.softmax(logits, dim=-1)
+            values[batch_indices] = chances[:, self._toxic_index].numpy()
         return clipped(values)

@@ -12,19 +12,26 @@ from hormesis.pipeline.claims.compare import changes, toxic_only
 from hormesis.pipeline.claims.rows import Arms, StudyRows
 
 
-def _attacks(rows: StudyRows, kind: str, condition: str, *columns: Any, table: type[Any]) -> Query:
+def _attacks(
+    study: StudyRows, attack_kind: str, condition_key: str, *columns: Any, table: type[Any]
+) -> Query:
     """Columns of `table`, the outcomes or trials of this kind of attack on a condition, by checkpoint."""
     return (
         select(Attack.checkpoint_id.label("checkpoint"), *columns)
         .join(table, table.attack_id == Attack.id)
         .join(Condition, Attack.condition_id == Condition.id)
         .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
-        .where(Checkpoint.study_id == rows.study_id, Attack.kind == kind, Condition.key == condition)
+        .where(
+            Checkpoint.study_id == study.study_id, Attack.kind == attack_kind, Condition.key == condition_key
+        )
     )
 
 
 def trials(rows: StudyRows, kind: str, condition: str, *, setting: str = "gcg") -> Arms:
-    """Successes of an attack, 0 or 1: arm to [seeds, goals]."""
+    """Successes of an attack, 0 or 1: arm to [seeds, goals].
+
+    `rows` reads the study; `kind` is that of the attack, `condition` the key of a condition.
+    """
     columns = (AttackTrial.goal, AttackTrial.success.label("value"))
     query = _attacks(rows, kind, condition, *columns, table=AttackTrial).where(Attack.setting == setting)
     successes = rows.frame(query)
@@ -32,7 +39,7 @@ def trials(rows: StudyRows, kind: str, condition: str, *, setting: str = "gcg") 
 
 
 def attacked(rows: StudyRows, kind: str) -> list[str]:
-    """Keys of the conditions that this kind of attack was made on."""
+    """Keys of the conditions that this kind of attack was made on; `rows` reads the study."""
     query = (
         select(Condition.key)
         .join(Attack, Attack.condition_id == Condition.id)
@@ -46,7 +53,7 @@ def attacked(rows: StudyRows, kind: str) -> list[str]:
 def strongest(rows: StudyRows, kind: str) -> str | None:
     """The strongest condition of ITI along the study's main directions that this kind of attack was made on.
 
-    The largest matched cost; where none was attacked, the largest fixed strength.
+    The largest matched cost; where none was attacked, the largest fixed strength. `rows` reads the study.
     """
     conditions = rows.conditions
     conditions = conditions[
@@ -72,6 +79,7 @@ def outcome(
 ) -> tuple[Arms, int]:
     """A number of an attack at one setting, or its mean over settings: arm to [seeds]; and its n.
 
+    `rows` reads the study; `kind` is that of the attack, `name` that of the number, `condition` a key.
     `censored_at_budget`: a value beyond the budget counts as the budget, which makes differences smaller.
     """
     columns = (AttackOutcome.value, AttackOutcome.n, Attack.budget)
@@ -79,9 +87,9 @@ def outcome(
     if setting is not None:
         query = query.where(Attack.setting == setting)
     outcomes = rows.frame(query)
-    value = outcomes["value"].astype(float)
+    values = outcomes["value"].astype(float)
     outcomes = outcomes.assign(
-        value=value.fillna(outcomes["budget"].astype(float)) if censored_at_budget else value
+        value=values.fillna(outcomes["budget"].astype(float)) if censored_at_budget else values
     )
     outcomes = outcomes.dropna(subset=["value"])
     return rows.by_arm(outcomes), int(outcomes["n"].max()) if len(outcomes) else 0
@@ -90,7 +98,10 @@ def outcome(
 def steered_change(
     rows: StudyRows, kind: str, name: str, *, condition: str, setting: str | None = None
 ) -> tuple[Arms, int]:
-    """A number of an attack under a condition less the same without steering: toxic arm to [seeds]; its n."""
+    """A number of an attack under a condition less the same without steering: toxic arm to [seeds]; its n.
+
+    Arguments as for `outcome`.
+    """
     steered, n = outcome(rows, kind, name, condition=condition, setting=setting)
-    plain, _ = outcome(rows, kind, name, condition="none", setting=setting)
-    return toxic_only(changes(steered, plain)), n
+    unsteered, _ = outcome(rows, kind, name, condition="none", setting=setting)
+    return toxic_only(changes(steered, unsteered)), n

@@ -38,12 +38,12 @@ def save_steered(
     `strength` counts sigmas away from toxicity on the selected heads. Raises NoSuchCheckpoint,
     DatabaseProblem, and ExportError where the folder is taken or the architecture has no bias to fold into.
     """
-    context, checkpoint = _find(name, home, database_url)
-    heads = steering_directions(context, checkpoint, direction)
-    if not heads:
+    context, checkpoint_id = _find(name, home, database_url)
+    directions = steering_directions(context, checkpoint_id, direction)
+    if not directions:
         raise NoSuchCheckpoint(f"checkpoint '{name}' has no {direction} directions; run its probes first")
-    loaded = open_checkpoint(context, checkpoint)
-    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), strength, folder=folder)
+    loaded = open_checkpoint(context, checkpoint_id)
+    return export_steered(loaded, iti(loaded.sites, directions, scope="all"), strength, folder=folder)
 
 
 def save_condition(name: str, key: str, folder: Path, *, home: Path, database_url: str) -> Path:
@@ -54,20 +54,22 @@ def save_condition(name: str, key: str, folder: Path, *, home: Path, database_ur
     are gone, and ExportError where the folder is taken, the architecture has no bias to fold into, or the
     condition puts text before prompts, which no checkpoint can hold.
     """
-    context, checkpoint = _find(name, home, database_url)
-    condition = read_condition(context, checkpoint, key)
+    context, checkpoint_id = _find(name, home, database_url)
+    condition = read_condition(context, checkpoint_id, key)
     if condition.prefix:
         raise ExportError(
             f"condition '{key}' puts text before every prompt, which a checkpoint cannot hold; save "
             f"another one and give it that text: {condition.prefix.strip()!r}"
         )
     tuned = condition.tuned
-    bare = checkpoint_facts(context, checkpoint).path
-    loaded = open_weights(home / str(tuned["path"]) if tuned else bare)
+    checkpoint_path = checkpoint_facts(context, checkpoint_id).path
+    loaded = open_weights(home / str(tuned["path"]) if tuned else checkpoint_path)
     if condition.direction is None:
         return save_plain(loaded, folder)
-    heads = steering_directions(context, checkpoint, condition.direction)
-    return export_steered(loaded, iti(loaded.sites, heads, scope="all"), condition.strength, folder=folder)
+    directions = steering_directions(context, checkpoint_id, condition.direction)
+    return export_steered(
+        loaded, iti(loaded.sites, directions, scope="all"), condition.strength, folder=folder
+    )
 
 
 def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
@@ -82,5 +84,5 @@ def _find(name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
         row = session.execute(query).first()
     if row is None:
         raise NoSuchCheckpoint(f"the database holds no checkpoint '{name}'; see hormesis status")
-    checkpoint, study_id, config = row
-    return StudyContext(parse_study(config), study_id, home, engine), checkpoint
+    checkpoint_id, study_id, config = row
+    return StudyContext(parse_study(config), study_id, home, engine), checkpoint_id

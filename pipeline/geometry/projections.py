@@ -46,22 +46,22 @@ def sample_rows(
     if n <= most:
         return np.arange(n)
     rng = np.random.default_rng(seed)
-    names = np.array([repr(stratum) for stratum in strata]) if strata is not None else np.zeros(n)
-    if len(names) != n:
-        raise ProjectionError(f"{len(names)} strata for {n} rows")
-    kinds, places, sizes = np.unique(names, return_inverse=True, return_counts=True)
-    exact = sizes * (most / n)
-    quota = np.floor(exact).astype(int)
-    if len(kinds) <= most:
+    stratum_names = np.array([repr(stratum) for stratum in strata]) if strata is not None else np.zeros(n)
+    if len(stratum_names) != n:
+        raise ProjectionError(f"{len(stratum_names)} strata for {n} rows")
+    distinct_names, stratum_places, sizes = np.unique(stratum_names, return_inverse=True, return_counts=True)
+    exact_quota = sizes * (most / n)
+    quota = np.floor(exact_quota).astype(int)
+    if len(distinct_names) <= most:
         quota = np.maximum(quota, 1)
     while quota.sum() > most:
-        quota[np.argmax(quota - exact)] -= 1
+        quota[np.argmax(quota - exact_quota)] -= 1
     while quota.sum() < most:
-        room = np.where(quota < sizes, exact - quota, -np.inf)
-        quota[np.argmax(room)] += 1
+        shortfall = np.where(quota < sizes, exact_quota - quota, -np.inf)
+        quota[np.argmax(shortfall)] += 1
     samples = [
-        rng.choice(np.flatnonzero(places == kind), size=count, replace=False)
-        for kind, count in enumerate(quota)
+        rng.choice(np.flatnonzero(stratum_places == place), size=count, replace=False)
+        for place, count in enumerate(quota)
     ]
     return np.sort(np.concatenate(samples)).astype(np.int64)
 
@@ -87,26 +87,31 @@ def project(
     points = np.asarray(values[rows], dtype=np.float64)
     if not np.isfinite(points).all():
         raise ProjectionError("cannot project values that are not finite")
-    used: dict[str, Any] = {"metric": metric, "seed": settings.seed, "of": len(values), "sampled": len(rows)}
+    parameters: dict[str, Any] = {
+        "metric": metric,
+        "seed": settings.seed,
+        "of": len(values),
+        "sampled": len(rows),
+    }
     if method == "umap" and len(rows) >= SMALLEST_UMAP:
-        coordinates = _umap(points, dimensions, settings, metric=metric, used=used)
+        coordinates = _umap(points, dimensions, settings, metric=metric, parameters=parameters)
     else:
         if method == "umap":
-            used["note"] = f"PCA instead of UMAP: {len(rows)} points are fewer than {SMALLEST_UMAP}"
+            parameters["note"] = f"PCA instead of UMAP: {len(rows)} points are fewer than {SMALLEST_UMAP}"
         method = "pca"
-        coordinates = _pca(points, dimensions, metric, used=used)
-    return Projected(coordinates.astype(np.float32), rows, method, used)
+        coordinates = _pca(points, dimensions, metric, parameters=parameters)
+    return Projected(coordinates.astype(np.float32), rows, method, parameters)
 
 
 def _pca(
-    points: NDArray[np.float64], dimensions: int, metric: Metric, *, used: dict[str, Any]
+    points: NDArray[np.float64], dimensions: int, metric: Metric, *, parameters: dict[str, Any]
 ) -> NDArray[np.float64]:
     """Principal components; each axis signed so that its largest loading is positive, missing ones are 0."""
     if metric == "cosine":
-        length = np.linalg.norm(points, axis=1, keepdims=True)
-        points = points / np.where(length > 0, length, 1.0)
+        lengths = np.linalg.norm(points, axis=1, keepdims=True)
+        points = points / np.where(lengths > 0, lengths, 1.0)
     centred = points - points.mean(axis=0)
-    _, spread, axes = np.linalg.svd(centred, full_matrices=False)
+    _, singular_values, axes = np.linalg.svd(centred, full_matrices=False)
     components = axes[:dimensions]
     components = (
         components
@@ -114,8 +119,10 @@ def _pca(
     )
     coordinates = np.zeros((len(points), dimensions))
     coordinates[:, : len(components)] = centred @ components.T
-    total = float((spread**2).sum())
-    used["explained"] = [float(value**2) / total if total > 0 else 0.0 for value in spread[:dimensions]]
+    total = float((singular_values**2).sum())
+    parameters["explained"] = [
+        float(value**2) / total if total > 0 else 0.0 for value in singular_values[:dimensions]
+    ]
     return coordinates
 
 
@@ -125,16 +132,16 @@ def _umap(
     settings: ProjectionConfig,
     *,
     metric: Metric,
-    used: dict[str, Any],
+    parameters: dict[str, Any],
 ) -> NDArray[np.float64]:
     umap = _load_umap()
     neighbours = min(settings.neighbours, len(points) - 1)
     # The spectral start needs a few points more than dimensions.
-    start = "spectral" if len(points) > dimensions + 1 + SMALLEST_UMAP else "random"
-    used |= {
+    initialisation = "spectral" if len(points) > dimensions + 1 + SMALLEST_UMAP else "random"
+    parameters |= {
         "neighbours": neighbours,
         "min_dist": settings.min_dist,
-        "init": start,
+        "init": initialisation,
         "umap": importlib.metadata.version("umap-learn"),
     }
     reducer = umap.UMAP(
@@ -142,7 +149,7 @@ def _umap(
         n_neighbors=neighbours,
         min_dist=settings.min_dist,
         metric=metric,
-        init=start,
+        init=initialisation,
         random_state=settings.seed,
         n_jobs=1,
         precomputed_knn=(*_neighbours(points, neighbours, metric), None),

@@ -61,8 +61,8 @@ def labelled(context: StudyContext) -> Labelled:
     )
     with read_session(context.engine) as session:
         rows = session.execute(query).all()
-    latents = _latents(context.config)
-    statements = [Statement(row.text, row.group, row.source, latents.get(row.text)) for row in rows]
+    features_by_text = _features_by_text(context.config)
+    statements = [Statement(row.text, row.group, row.source, features_by_text.get(row.text)) for row in rows]
     toxic = np.array([row.label == 1 for row in rows], dtype=bool)
     return Labelled(
         np.array([row.id for row in rows], dtype=np.int64),
@@ -72,23 +72,25 @@ def labelled(context: StudyContext) -> Labelled:
     )
 
 
-def _latents(config: StudyConfig) -> dict[str, Mapping[str, str]]:
+def _features_by_text(config: StudyConfig) -> dict[str, Mapping[str, str]]:
     """Text to latents, for the posts that the forum language wrote; other sources are not opened."""
-    latents: dict[str, Mapping[str, str]] = {}
+    features_by_text: dict[str, Mapping[str, str]] = {}
     for source in config.with_role("probe"):
         if source.kind == "forum":
             for record in open_source(source, config.forum):
                 if record.features is not None:
-                    latents.setdefault(record.text, record.features)
-    return latents
+                    features_by_text.setdefault(record.text, record.features)
+    return features_by_text
 
 
 def variables_of(statements: Sequence[Statement]) -> tuple[Variable, ...]:
     """Every variable that tells enough statements apart, in a fixed order."""
     if all(statement.latents is not None for statement in statements):
         latents = [statement.latents or {} for statement in statements]
-        groups = [None if row.get("group", "none") == "none" else row["group"] for row in latents]
-        columns = {name: [row.get(name) for row in latents] for name in LATENTS}
+        groups = [
+            None if features.get("group", "none") == "none" else features["group"] for features in latents
+        ]
+        columns = {name: [features.get(name) for features in latents] for name in LATENTS}
     else:
         groups = [_group(statement.group) for statement in statements]
         columns = {"source": [statement.source for statement in statements], **_surface(statements)}
@@ -98,16 +100,16 @@ def variables_of(statements: Sequence[Statement]) -> tuple[Variable, ...]:
     return tuple(variable for variable in variables if variable is not None)
 
 
-def _group(name: str | None) -> str | None:
-    return None if name is None or name.strip().lower() in NO_GROUP else name
+def _group(group: str | None) -> str | None:
+    return None if group is None or group.strip().lower() in NO_GROUP else group
 
 
 def _surface(statements: Sequence[Statement]) -> dict[str, list[str | None]]:
     """What can be seen in any text: longer than the median, a question mark, an exclamation mark."""
     lengths = np.array([len(statement.text.split()) for statement in statements])
-    middle = float(np.median(lengths)) if len(lengths) else 0.0
+    median_length = float(np.median(lengths)) if len(lengths) else 0.0
     return {
-        "length": ["long" if count > middle else "short" for count in lengths],
+        "length": ["long" if length > median_length else "short" for length in lengths],
         "question": ["asks" if "?" in statement.text else "does not ask" for statement in statements],
         "exclamation": [
             "exclaims" if "!" in statement.text else "does not exclaim" for statement in statements
@@ -122,5 +124,5 @@ def _ordered(variable: Variable | None) -> Variable | None:
     """Of two values, the one that the feature is called by goes last."""
     if variable is None or len(variable.values) != 2 or variable.values[0] not in _NAMED_BY:
         return variable
-    flipped = np.where(variable.codes < 0, -1, 1 - variable.codes)
-    return Variable(variable.name, (variable.values[1], variable.values[0]), flipped)
+    flipped_codes = np.where(variable.codes < 0, -1, 1 - variable.codes)
+    return Variable(variable.name, (variable.values[1], variable.values[0]), flipped_codes)
