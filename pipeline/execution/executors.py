@@ -8,8 +8,6 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 from hormesis.pipeline.execution import workers
-from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.study import StudyHandle
 from hormesis.pipeline.execution.threads import Background
 from hormesis.pipeline.execution.walk import Task, TaskOutcome, run_task
 
@@ -31,10 +29,6 @@ class InlineExecutor:
     def ask_to_stop(self) -> None:
         """Have the work end at its next report."""
         self._background.ask_to_stop()
-
-    def context(self, study: StudyHandle) -> StudyContext:
-        """The study as this process sees it."""
-        return study.open(lambda: self.stopping)
 
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
         """Run tasks and give each with its outcome."""
@@ -64,10 +58,6 @@ class PoolExecutor:
     def close(self, *, wait: bool) -> None:
         """End the workers."""
         self._pool.close(wait=wait)
-
-    def context(self, study: StudyHandle) -> StudyContext:
-        """The study as the parent process sees it."""
-        return study.open(lambda: self.stopping)
 
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
         """Run tasks side by side and give each with its outcome as it ends."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, select
 
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Arm, Checkpoint, Study
@@ -58,49 +58,45 @@ def register(config: StudyConfig, *, home: Path, database_url: str, revisions: d
 
 def study_row(engine: Engine, config: StudyConfig) -> int:
     """Id of the study with this configuration; its row is written on first sight."""
-    query = select(Study.id).where(Study.hash == config.hash)
-    with read_session(engine) as session:
-        study_id = session.scalar(query)
-    if study_id is not None:
-        return study_id
-    with write_session(engine) as session:
-        study_id = session.scalar(query)
-        if study_id is not None:  # a second process was first
-            return study_id
-        study = Study(
+    return _id_of_row(
+        engine,
+        select(Study.id).where(Study.hash == config.hash),
+        lambda: Study(
             hash=config.hash,
             name=config.name,
             scale=config.scale,
             config=config.model_dump(mode="json"),
             data_revisions={},
-        )
-        session.add(study)
-        session.flush()
-        return study.id
+        ),
+    )
 
 
 def arm_row(context: StudyContext, arm: ArmPlan) -> int:
     """Id of an arm; its row is written on first sight."""
-    query = select(Arm.id).where(Arm.study_id == context.study_id, Arm.name == arm.name)
-    with read_session(context.engine) as session:
-        arm_id = session.scalar(query)
-    if arm_id is not None:
-        return arm_id
-    with write_session(context.engine) as session:
-        arm_id = session.scalar(query)
-        if arm_id is not None:  # a second process was first
-            return arm_id
-        row = Arm(
-            study_id=context.study_id,
-            name=arm.name,
-            kind=arm.kind,
-            share=arm.share,
-            seed=arm.seed,
-            composition={},
-        )
-        session.add(row)
-        session.flush()
-        return row.id
+    study_id = context.study_id
+    return _id_of_row(
+        context.engine,
+        select(Arm.id).where(Arm.study_id == study_id, Arm.name == arm.name),
+        lambda: Arm(
+            study_id=study_id, name=arm.name, kind=arm.kind, share=arm.share, seed=arm.seed, composition={}
+        ),
+    )
+
+
+def _id_of_row(engine: Engine, query: Select[int], new_row: Callable[[], Study | Arm]) -> int:
+    """The id that a query finds, else that of a new row."""
+    with read_session(engine) as session:
+        row_id = session.scalar(query)
+    if row_id is not None:
+        return row_id
+    with write_session(engine) as session:
+        row_id = session.scalar(query)
+        if row_id is None:  # unless a second process was first
+            row = new_row()
+            session.add(row)
+            session.flush()
+            row_id = row.id
+        return row_id
 
 
 def checkpoint_row(context: StudyContext, name: str) -> int:

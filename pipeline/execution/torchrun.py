@@ -15,7 +15,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.execution.stage import Stage, StageFailed, Subject
 from hormesis.pipeline.execution.study import StudyHandle
@@ -56,10 +55,6 @@ class TorchrunExecutor:
 
     def __init__(self) -> None:
         self.stopping = False
-
-    def context(self, study: StudyHandle) -> StudyContext:
-        """The study as this process sees it."""
-        return study.open(lambda: False)
 
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
         """Run tasks and give each with its outcome.

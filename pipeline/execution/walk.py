@@ -71,9 +71,6 @@ class Outcome:
 class Executor(Protocol):
     """Where tasks are run: in this process, in a pool of processes, by all processes of a cluster."""
 
-    def context(self, study: StudyHandle) -> StudyContext:
-        """The study as the walking process sees it."""
-
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
         """Run tasks, in any order, and give each with its outcome as it ends.
 
@@ -129,7 +126,7 @@ def walk(
     `subjects` is called when the stages before the arms are done. A subject that fails does not stop the
     others. Nothing is raised for work that fails or is stopped: the outcome says so.
     """
-    outcome, context = Outcome(study.study_id), executor.context(study)
+    outcome, context = Outcome(study.study_id), study.open(lambda: executor.stopping)
 
     def look() -> None:
         watch(study.study_id)

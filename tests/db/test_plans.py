@@ -15,25 +15,6 @@ from sqlalchemy import Engine, event, text
 from hormesis.db import read
 from hormesis.db.engine import open_reader, open_writer, reading
 from tests.fixtures.read_queries import QUERIES, Names
-from tests.fixtures.seeded_database import build_file
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("read") / "d.db"
-    build_file(file)
-    return file
-
-
-@pytest.fixture(scope="module")
-def engine(path: Path) -> Engine:
-    return open_reader(f"sqlite:///{path}")
-
-
-@pytest.fixture(scope="module")
-def at(engine: Engine) -> Names:
-    return Names(engine)
-
 
 BIG = (
     "generation",

@@ -21,23 +21,6 @@ N_CHECKPOINTS = len(SMALL.arms) * len(SMALL.seeds)
 N_CONDITIONS = 12
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("read") / "d.db"
-    build_file(file)
-    return file
-
-
-@pytest.fixture(scope="module")
-def engine(path: Path) -> Engine:
-    return open_reader(f"sqlite:///{path}")
-
-
-@pytest.fixture(scope="module")
-def at(engine: Engine) -> Names:
-    return Names(engine)
-
-
 def test_the_study_says_that_it_is_made_up(engine: Engine, at: Names) -> None:
     row = read.study(engine, at.study).iloc[0]
     assert row["name"] == "seeded test data"

@@ -79,7 +79,7 @@ def handle(tmp_path: Path) -> StudyHandle:
 
 
 def walked(study: StudyHandle, graph: Graph, executor: InlineExecutor | PoolExecutor) -> Outcome:
-    context = executor.context(study)
+    context = study.open(lambda: executor.stopping)
     announce_all(context, graph.plan(CONFIG, arm_subjects(context)))
     return walk(study, graph, executor, subjects=arm_subjects, after_arms=graph.after_arms(CONFIG))
 

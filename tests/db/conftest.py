@@ -1,0 +1,29 @@
+"""A seeded database for the tests of reading: its file, a reader, and the names of its rows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from hormesis.db.engine import open_reader
+from tests.fixtures.read_queries import Names
+from tests.fixtures.seeded_database import build_file
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("read") / "d.db"
+    build_file(file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def engine(path: Path) -> Engine:
+    return open_reader(f"sqlite:///{path}")
+
+
+@pytest.fixture(scope="module")
+def at(engine: Engine) -> Names:
+    return Names(engine)
