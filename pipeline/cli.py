@@ -17,6 +17,7 @@ from rich.table import Table
 from hormesis.db.location import database_url, home
 from hormesis.db.origin import Origin
 from hormesis.pipeline.commands.report import report
+from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.verdicts import verdicts
 from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, origin
@@ -289,6 +290,9 @@ app.command()(toy)
 
 
 app.command()(report)
+
+
+app.command()(serve)
 
 
 app.command()(verdicts)

@@ -17,12 +17,13 @@ from threadpoolctl import threadpool_limits
 
 from hormesis.backend.capture import iter_head_activations
 from hormesis.db.blocks import encode_float32
+from hormesis.db.contract.methods import SECOND
 from hormesis.db.files import write_json
 from hormesis.db.schema import Direction, Example
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.probing.loading import SECOND, checkpoint_facts, open_checkpoint, probe_set_id
+from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probes import probe_heads, resolve_heads, select_heads, split_codes
 from hormesis.pipeline.sources import Record, open_source
 from hormesis.pipeline.text.probe_splits import ProbeError, draw_examples, split_examples
