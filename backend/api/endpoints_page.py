@@ -129,11 +129,11 @@ def _fields(description: Schema, body: Schema, prefix: str = "") -> Iterator[Fie
     required = body.get("required", [])
     for name, schema in body.get("properties", {}).items():
         yield _field(description, prefix + name, schema, required=not prefix and name in required)
-        seen: set[str] = set()
+        names: set[str] = set()
         for inner, suffix in _objects(description, schema):
             for field in _fields(description, inner, f"{prefix}{name}{suffix}."):
-                if field.name not in seen:
-                    seen.add(field.name)
+                if field.name not in names:
+                    names.add(field.name)
                     yield field
 
 

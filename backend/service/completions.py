@@ -7,7 +7,6 @@ The decoder, the queue and the cache of models are those of `passes`. Runs on th
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +53,8 @@ def plan_completion(connection: Connection, request: CompletionRequest) -> Compl
     """
     name = model_of_name(connection, request.model)
     query = select(Condition.__table__).where(Condition.id == name.condition_id)
-    row: Mapping[str, Any] = connection.execute(query).mappings().one_or_none() or {}
+    stored = connection.execute(query).mappings().one_or_none()
+    row: dict[str, Any] = {} if stored is None else dict(stored)
     # Not validated: a study's own strengths may lie above what a request may ask for.
     pane = Pane.model_construct(
         checkpoint_id=name.checkpoint_id,

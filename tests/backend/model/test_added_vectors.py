@@ -55,11 +55,13 @@ def test_a_head_vector_is_iti_with_the_other_sign_and_adds_to_a_method() -> None
     loaded = tiny_loaded("qwen3")
     unit = np.eye(loaded.head_dim, dtype=np.float32)
     method = iti(loaded.sites, [HeadDirection(0, 1, unit[2], 0.5)], "all")
-    both = iti(loaded.sites, [HeadDirection(0, 1, unit[2], 0.5), HeadDirection(2, 3, unit[4], 0.25)], "all")
+    expected = iti(
+        loaded.sites, [HeadDirection(0, 1, unit[2], 0.5), HeadDirection(2, 3, unit[4], 0.25)], "all"
+    )
     row = with_vectors(loaded, (method, 3.0), "all", heads={(2, 3): -0.75 * unit[4]}, residual={})
     texts = [
         generate(loaded, ["rain"], seeds=[1], rows=[rows], new_tokens=20)[0].ids
-        for rows in ((both, 3.0), row, (method, 3.0))
+        for rows in ((expected, 3.0), row, (method, 3.0))
     ]
     assert texts[0] == texts[1] != texts[2]
 

@@ -95,27 +95,25 @@ def test_several_prompts_and_continuations_are_those_of_requests_alone(address: 
 
 def test_a_stream_is_the_whole_in_pieces(address: str) -> None:
     fields = {"n": 2, "model": "forum/dose-10:iti@2", "stream_options": {"include_usage": True}}
-    whole, parts = complete(address, **fields), chunks(address, **fields)
+    full, parts = complete(address, **fields), chunks(address, **fields)
     assert {(part["id"], part["created"]) for part in parts} == {(parts[0]["id"], parts[0]["created"])}
     joined = ["", ""]
     for choice in (choice for part in parts for choice in part["choices"]):
         joined[choice["index"]] += choice["text"]
-    assert joined == texts(whole)
-    assert parts[-1] == {**parts[-1], "choices": [], "usage": whole["usage"]}
+    assert joined == texts(full)
+    assert parts[-1] == {**parts[-1], "choices": [], "usage": full["usage"]}
     reasons = [choice["finish_reason"] for part in parts for choice in part["choices"]]
-    assert [reason for reason in reasons if reason] == [
-        choice["finish_reason"] for choice in whole["choices"]
-    ]
+    assert [reason for reason in reasons if reason] == [choice["finish_reason"] for choice in full["choices"]]
 
 
 def test_a_stop_string_ends_the_text_before_it(address: str) -> None:
-    whole = complete(address, max_tokens=60)
-    text = texts(whole)[0]
+    full = complete(address, max_tokens=60)
+    text = texts(full)[0]
     stop = text[len(text) // 2 :][:3]
     stopped = complete(address, max_tokens=60, stop=["never said by anyone", stop])
     assert texts(stopped) == [text[: text.index(stop)]]
     assert stopped["choices"][0]["finish_reason"] == "stop"
-    assert stopped["usage"]["completion_tokens"] < whole["usage"]["completion_tokens"]
+    assert stopped["usage"]["completion_tokens"] < full["usage"]["completion_tokens"]
     assert (
         "".join(c["text"] for p in chunks(address, max_tokens=60, stop=stop) for c in p["choices"])
         == texts(stopped)[0]
