@@ -40,6 +40,8 @@ def export_steered(loaded: LoadedModel, intervention: Intervention, strength: fl
     """
     if not np.isfinite(strength):
         raise ExportError(f"strength must be a finite number, not {strength}")
+    if intervention.residual:
+        raise ExportError("vectors of the residual stream have no bias to fold into; only heads can be saved")
     model = _with_biases(loaded, intervention, strength)
     return _write(model, loaded.tokenizer, folder, note=_note(loaded, intervention, strength))
 

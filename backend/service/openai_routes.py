@@ -86,7 +86,7 @@ def add_openai_routes(app: FastAPI, live: LiveService, problems: dict[int | str,
         if running.request.stream:
             first = await _while_connected(request, _first(running.events))
             return _failure(first) or StreamingResponse(_chunks(running), media_type="text/event-stream")
-        return await _while_connected(request, _whole(running))
+        return await _while_connected(request, _answer(running))
 
 
 def _of(refusals: dict[int | str, dict[str, Any]], *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -133,7 +133,7 @@ def _failure(event: Event) -> Response | None:
     return None if status is None else refusal(status, event[1]["message"], path="/v1/")
 
 
-async def _whole(running: RunningCompletion) -> Response:
+async def _answer(running: RunningCompletion) -> Response:
     """All continuations as one answer, or the refusal that came instead."""
     texts: dict[int, str] = {}
     choices: list[Choice] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from hormesis.backend.generation.generation import generate
 from hormesis.backend.model.added_vectors import with_vectors
+from hormesis.backend.model.export import ExportError, export_steered
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.residual import decoder_layer, stream_width
 from hormesis.backend.model.steering import HeadDirection, Scope, SteeringError, iti, steered
@@ -64,6 +66,15 @@ def test_a_head_vector_is_iti_with_the_other_sign_and_adds_to_a_method() -> None
         for rows in ((expected, 3.0), row, (method, 3.0))
     ]
     assert texts[0] == texts[1] != texts[2]
+
+
+def test_a_saved_model_never_loses_a_residual_vector_without_a_word(tmp_path: Path) -> None:
+    loaded = tiny_loaded("olmo")
+    row = with_vectors(loaded, (None, 0.0), "all", heads={}, residual={0: np.ones(WIDTH, np.float32)})
+    assert row[0] is not None
+    with pytest.raises(ExportError, match="no bias to fold into"):
+        export_steered(loaded, *row, folder=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
