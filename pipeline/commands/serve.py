@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shlex
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated
 
@@ -43,10 +44,10 @@ def serve(
     settings = replace(settings, token=settings.token or new_token)
     console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
     token = "" if settings.token is None else new_token or "that of HORMESIS_TOKEN"
-    try:
+    # A shell's background process inherits an ignored Ctrl-C: the service ends then without an exception.
+    with suppress(KeyboardInterrupt):
         serve_until_signal(settings, port, lambda address: console.print(_welcome(address, models, token)))
-    except KeyboardInterrupt:
-        console.print("stopped")
+    console.print("stopped")
 
 
 def _models(url: str) -> list[str]:
