@@ -16,6 +16,7 @@ from rich.table import Table
 
 from hormesis.db.location import database_url, home
 from hormesis.db.origin import Origin
+from hormesis.db.processes import collect_garbage_rarely
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.verdicts import verdicts
@@ -71,9 +72,13 @@ def run(
 def _run(
     config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
 ) -> None:
+    from hormesis.pipeline.execution import workers as worker_processes
+    from hormesis.pipeline.execution.torchrun import is_distributed
+
+    if not is_distributed():
+        worker_processes.start_server()
     from hormesis.pipeline.commands.run_study import run_distributed, run_study
     from hormesis.pipeline.commands.status import watching
-    from hormesis.pipeline.execution.torchrun import is_distributed
 
     if is_distributed():
         if arm is not None:
@@ -296,6 +301,7 @@ app.command()(verdicts)
 
 def main() -> None:
     """Entry point of the console script."""
+    collect_garbage_rarely()
     try:
         app()
     except (ValueError, OSError) as error:
