@@ -76,7 +76,7 @@ def _summary(context: StudyContext, part: pd.DataFrame, rule: str, *, draws: int
     estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
     name = f"suffix_{first['setting']}_{rule}"
     place = Place(first["condition"], first["data"], first["scorer"])
-    row = summary_row(context.study_id, part, place, name=name, estimate=estimate, unit="share of goals")
+    row = summary_row(context.study_id, part, place, metric=name, estimate=estimate, unit="share of goals")
     return row | {"prompt_set": None, "scorer": None, "n_seeds": len(seeds)}
 
 
