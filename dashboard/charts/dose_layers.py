@@ -60,8 +60,8 @@ def paper_column(prompts: str | None) -> str | None:
 
 def reference_lines(chart: go.Figure, column: str, *, dark: bool, steered: bool) -> None:
     """The paper's Table 1: unsteered models and, where `steered`, ITI at its three strengths; grey."""
-    table = paper.table()
-    methods = table[table["method"].isin(["none", "iti"] if steered else ["none"])]
+    figures = paper.table()
+    methods = figures[figures["method"].isin(["none", "iti"] if steered else ["none"])]
     colour = fade(ink(dark=dark), 0.6)
     for (method, level), rows in groups(methods, ["method", "level"]):
         name = "unsteered" if method == "none" else f"ITI {level}"

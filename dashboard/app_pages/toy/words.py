@@ -60,10 +60,10 @@ def main_experiments(experiments: pd.DataFrame) -> list[int]:
 
 
 def _details(rows: pd.DataFrame) -> tuple[str, ...]:
-    names = [SETTINGS.get(str(setting), str(setting)) for setting in rows["setting"]]
+    titles = [SETTINGS.get(str(setting), str(setting)) for setting in rows["setting"]]
     return tuple(
         f"{name}: {estimate(row)}, {status_of(row['low'], row['high'])}"
-        for name, (_, row) in zip(names, rows.iterrows(), strict=True)
+        for name, (_, row) in zip(titles, rows.iterrows(), strict=True)
     )
 
 
