@@ -134,10 +134,10 @@ def fits_of(
     return fits.assign(label=fits["condition_key"].map(labels))
 
 
-def fit_said(fits: pd.DataFrame) -> str:
+def fit_said(curves: pd.DataFrame) -> str:
     """What the fits say of a best dose, conditions that agree together; empty where there is none."""
     agreeing: dict[str, list[str]] = {}
-    for row in records(fits[fits["status"] != NO_DATA]):
+    for row in records(curves[curves["status"] != NO_DATA]):
         words = f"{FITS[row.status]}, best dose none"
         if not missing(row.optimum):
             ends = f"{percent(row.optimum_low)}, {percent(row.optimum_high)}"

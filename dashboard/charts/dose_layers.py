@@ -15,9 +15,9 @@ from hormesis.db import paper
 _DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
 
 
-def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) -> int:
+def fitted_curves(chart: go.Figure, curves: pd.DataFrame, colours: dict[str, str]) -> int:
     """Draw the curve and optimum of every condition whose dip is supported; returns how many."""
-    hormetic = fits[fits["status"] == "hormetic"]
+    hormetic = curves[curves["status"] == "hormetic"]
     for row in records(hormetic):
         colour = colours.get(str(row.condition_key), "#888888")
         chart.add_trace(

@@ -9,7 +9,7 @@ import pandas as pd
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.terms import TERMS
-from hormesis.dashboard.base.wording import arm_label, arms_in_words, duration, head_name
+from hormesis.dashboard.base.wording import arm_label, arms_in_words, checkpoint_label, duration, head_name
 from hormesis.dashboard.charts.frame import sample
 from hormesis.dashboard.charts.heads import head_map, limits, survival
 from hormesis.dashboard.charts.maps import directions
@@ -37,14 +37,6 @@ def _pair(probes: pd.DataFrame) -> tuple[str, str]:
     return str(order["checkpoint"].iloc[0]), str(last["checkpoint"].iloc[0])
 
 
-def _label(row: pd.Series) -> str:
-    return (
-        str(row["checkpoint"])
-        if row["kind"] == "imported"
-        else arm_label(row["kind"], row["share"], row["seed"])
-    )
-
-
 def _maps(probes: pd.DataFrame) -> list[Block]:
     checkpoints = dict.fromkeys(_pair(probes))
     sides = [probes[probes["checkpoint"] == checkpoint] for checkpoint in checkpoints]
@@ -56,7 +48,7 @@ def _maps(probes: pd.DataFrame) -> list[Block]:
         }
         charts.append(
             Chart(
-                f"Accuracy of every head: {_label(side.iloc[0])}",
+                f"Accuracy of every head: {checkpoint_label(side.iloc[0])}",
                 figures[False],
                 figures[True],
                 "One square per head; white dots are steered. "

@@ -71,12 +71,12 @@ def with_cost(summaries: pd.DataFrame, choice: Choice, metric_name: str = "toxic
 
 
 def _dose(
-    doses: pd.DataFrame, metric: str, title: str, *, guide: str, fits: pd.DataFrame | None = None
+    doses: pd.DataFrame, metric: str, title: str, *, guide: str, curves: pd.DataFrame | None = None
 ) -> Chart:
     unit = str(doses["unit"].iloc[0])
     axis, zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
     figures = {
-        dark: dose_response(doses, axis, dark=dark, from_zero=zero, fits=fits) for dark in (False, True)
+        dark: dose_response(doses, axis, dark=dark, from_zero=zero, curves=curves) for dark in (False, True)
     }
     note = f" Bars: 95 % intervals over seeds (up to {int(doses['n_seeds'].max())}) and prompts."
     alt = f"{metric_name(metric)} against the toxic share of the training mix, one line per condition"
@@ -115,18 +115,15 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
     ]
     toxicity = of_choice(dosed, "toxicity", choice)
     blocks = _claims(context, choice)
-    for view, title in ((controls.MATCHED, "at matched cost"), (controls.FIXED, "at fixed strength")):
+    for view, basis in ((controls.MATCHED, "matched cost"), (controls.FIXED, "fixed strength")):
         toxicity_in_view = controls.in_view(toxicity, view)
         if len(toxicity_in_view):
-            fits = fits_of(toxicity_in_view, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
-            best_doses = fit_said(fits)
+            curves = fits_of(toxicity_in_view, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
+            best_doses = fit_said(curves)
             guide = "A line that dips below its own left end means that dose helped under that condition."
             guide += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
-            blocks.append(
-                _dose(
-                    toxicity_in_view, "toxicity", f"Toxicity by toxic share, {title}", guide=guide, fits=fits
-                )
-            )
+            title = f"Toxicity by toxic share, at {basis}"
+            blocks.append(_dose(toxicity_in_view, "toxicity", title, guide=guide, curves=curves))
     for metric in controls.FLUENCIES:
         fluency = controls.in_view(of_choice(dosed, metric, choice), controls.MATCHED)
         if len(fluency):

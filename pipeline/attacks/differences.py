@@ -102,14 +102,14 @@ def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]
                 continue
             for rule in RULES:
                 test = _test(pairs, rule, draws)
-                where = {"kind": str(kind), "share": float(share), "condition": str(condition)}
-                parts = (setting, rule, contrast, *where.values())
+                cell_key = {"kind": str(kind), "share": float(share), "condition": str(condition)}
+                key_parts = (setting, rule, contrast, *cell_key.values())
                 yield {
-                    "key": "|".join(str(part) for part in parts),
+                    "key": "|".join(str(part) for part in key_parts),
                     "setting": str(setting),
                     "rule": rule,
                     "contrast": contrast,
-                    **where,
+                    **cell_key,
                     **test,
                 }
 

@@ -114,18 +114,18 @@ def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str
     budget = 4 * config.capability.tokens_per_source
     for role in ("heldout_clean", "heldout_toxic"):
         documents: dict[str, list[str]] = {}
-        sizes: dict[str, int] = {}
+        characters: dict[str, int] = {}
         revisions: dict[str, str] = {}
         for source in config.with_role(role):
-            opened = open_source(source, config.forum)
-            for read, record in enumerate(opened):
-                source_name = record.source or opened.title
-                if sizes.get(source_name, 0) < budget:
+            reader = open_source(source, config.forum)
+            for n_read, record in enumerate(reader):
+                source_name = record.source or reader.title
+                if characters.get(source_name, 0) < budget:
                     documents.setdefault(source_name, []).append(record.text)
-                    sizes[source_name] = sizes.get(source_name, 0) + len(record.text)
-                    revisions[source_name] = opened.revision
+                    characters[source_name] = characters.get(source_name, 0) + len(record.text)
+                    revisions[source_name] = reader.revision
                 # The forum language never ends; a file may hold a rare source at its end.
-                elif source.kind == "forum" or read > 200_000:
+                elif source.kind == "forum" or n_read > 200_000:
                     break
         yield from ((name, documents[name], revisions[name]) for name in documents)
 

@@ -28,10 +28,7 @@ def _attacks(
 
 
 def trials(study: StudyRows, attack_kind: str, condition_key: str, *, setting: str = "gcg") -> ValuesByArm:
-    """Successes of an attack, 0 or 1: arm to [seeds, goals].
-
-    `setting` is that of the attack.
-    """
+    """Successes of an attack, 0 or 1: arm to [seeds, goals]."""
     columns = (AttackTrial.goal, AttackTrial.success.label("value"))
     query = _attacks(study, attack_kind, condition_key, *columns, table=AttackTrial).where(
         Attack.setting == setting

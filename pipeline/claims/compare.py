@@ -53,10 +53,7 @@ def changes(after: ValuesByArm, before: ValuesByArm) -> ValuesByArm:
 
 
 def mean_of(values_by_arm: ValuesByArm, pool: ValuesByArm | None = None) -> Contrast | Missing:
-    """The mean of one or several arms' values against 0, each arm weighing the same.
-
-    `pool`: the arms whose seeds tell the spread between seeds; default the arms themselves.
-    """
+    """The mean over arms against 0, each weighing the same; `pool`: arms that tell the spread of seeds."""
     if not values_by_arm:
         return Missing("needs both conditions in one arm")
     values = list(values_by_arm.values())

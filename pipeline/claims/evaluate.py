@@ -32,10 +32,10 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
     `check` is called between claims and may raise to stop; then nothing is written.
     """
     study = StudyRows(engine, study_id)
-    scopes_measured = study.scopes
+    measured = study.scopes
     scopes = [
         Scope(str(row.prompt_set), str(row.scorer))
-        for row in scopes_measured[scopes_measured["measures"] == "toxicity"].itertuples()
+        for row in measured[measured["measures"] == "toxicity"].itertuples()
     ]
     verdicts: list[Row] = []
     fit_rows: list[Row] = []

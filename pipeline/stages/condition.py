@@ -55,12 +55,12 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
         opened = open_condition(context, checkpoint_id, first)
         losses_name = loss_name(family.spec.name, family.direction, family.control)
         unsteered = unsteered or kept_losses.at("none", opened, 0.0)
-        bare: DocumentLosses = unsteered
+        unsteered_losses: DocumentLosses = unsteered
 
         def cost(strength: float) -> float:
             reporter.check()
-            nats = kept_losses.at(losses_name, opened, strength).nats - bare.nats  # noqa: B023  (used up within this turn)
-            return float(nats.sum() / bare.tokens.sum())  # noqa: B023
+            nats = kept_losses.at(losses_name, opened, strength).nats - unsteered_losses.nats  # noqa: B023  (used up within this turn)
+            return float(nats.sum() / unsteered_losses.tokens.sum())  # noqa: B023
 
         for member in strengths(family, cost, start):
             # Random directions cost less, so the strength that ITI needed is where their search begins.

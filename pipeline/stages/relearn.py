@@ -86,9 +86,9 @@ def toxic_texts(config: StudyConfig, most: int = TEXTS) -> tuple[list[str], str]
     documents: list[str] = []
     titles = []
     for source in sources:
-        opened = open_source(source, config.forum)
-        titles.append(opened.title)
-        for record in opened:
+        reader = open_source(source, config.forum)
+        titles.append(reader.title)
+        for record in reader:
             if record.label in (1, None):
                 documents.append(record.text)
             if len(documents) >= most:

@@ -15,7 +15,7 @@ from hormesis.dashboard.app_pages.geometry import (
 )
 from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, head_name, parse_head
+from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, head_name, parse_head
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
 from hormesis.dashboard.parts import card, controls, states
@@ -30,12 +30,7 @@ def pick_arms(probes: pd.DataFrame) -> tuple[str, str]:
         ["kind", "share", "seed"], ascending=[False, True, True]
     )
     checkpoints = [str(checkpoint) for checkpoint in order["checkpoint"]]
-    labels = {
-        str(row.checkpoint): f"{arm_label(row.kind, row.share, row.seed)}"
-        if row.kind != "imported"
-        else str(row.checkpoint)
-        for row in records(order)
-    }
+    labels = {str(row.checkpoint): checkpoint_label(row) for row in records(order)}
     toxic = order[order["kind"] == "toxic"]
     # The largest share, and of its seeds the first, which the left side shows too.
     largest = toxic[toxic["share"] == toxic["share"].max()]
@@ -85,9 +80,7 @@ def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *,
             card.chart(
                 drawn(head_map, probes, column, span=span, chosen=None, dark=is_dark()).plus(shapes=mark),
                 key=f"map_{side}",
-                title=arm_label(row["kind"], row["share"], row["seed"])
-                if row["kind"] != "imported"
-                else str(row["checkpoint"]),
+                title=checkpoint_label(row),
                 alt=f"{measure} of every head by layer, {row['checkpoint']}",
                 guide=(
                     f"One square per head: {words}. White dots: heads that are steered. Click a "

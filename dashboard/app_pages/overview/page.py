@@ -60,7 +60,7 @@ def dose_card(
     card_key: str,
     *,
     guide: str,
-    fits: pd.DataFrame | None = None,
+    curves: pd.DataFrame | None = None,
     paper: str | None = None,
 ) -> None:
     """One dose-response chart in a frame."""
@@ -75,7 +75,7 @@ def dose_card(
                 title,
                 dark=is_dark(),
                 from_zero=metric == "toxicity",
-                fits=fits,
+                curves=curves,
                 paper=paper,
             ),
             key=card_key,
@@ -128,13 +128,13 @@ def results(context: Context, running: bool) -> None:
     verdict_view.answer(verdicts)
     doses = controls.in_view(toxicity, view)
     fluency_doses = controls.in_view(fluency, view) if len(fluency) else fluency
-    fits = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
+    curves = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
-        best_doses = fit_said(fits)
+        best_doses = fit_said(curves)
         guide = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
-        dose_card(doses, "toxicity", "dose", guide=guide, fits=fits if fitted else None, paper=paper)
+        dose_card(doses, "toxicity", "dose", guide=guide, curves=curves if fitted else None, paper=paper)
     refresh.answer_first()
     if len(fluency_doses):
         with grid.cell():

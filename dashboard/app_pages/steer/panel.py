@@ -65,12 +65,12 @@ def _waiting(state: Snapshot) -> str:
 
 def _pane_texts(run: LiveRun, pane_names: tuple[str, ...], state: Snapshot) -> list[Shown]:
     tint = bool(st.session_state.get("tint", True))
-    first = state.panes[0].scores if state.panes and state.panes[0].finished else None
+    first_scores = state.panes[0].scores if state.panes and state.panes[0].finished else None
     items = []
     for place, (name, pane) in enumerate(zip(pane_names, state.panes, strict=False)):
         coloured = tint and any(value is not None for _, value in pane.tokens)
         text = pane.text if pane.finished else "".join(text for text, _ in pane.tokens)
-        empty = "(the model ended the text at once)" if pane.finished else _waiting(state)
+        empty_words = "(the model ended the text at once)" if pane.finished else _waiting(state)
         items.append(
             Shown(
                 text,
@@ -78,8 +78,8 @@ def _pane_texts(run: LiveRun, pane_names: tuple[str, ...], state: Snapshot) -> l
                 prompt=run.request.prompt,
                 blurred=_blurred(pane) and bool(text),
                 tokens=tuple(Token(piece, value) for piece, value in pane.tokens) if coloured else (),
-                waiting=empty,
-                details=details(pane, first if place else None),
+                waiting=empty_words,
+                details=details(pane, first_scores if place else None),
             )
         )
     return items
