@@ -83,10 +83,11 @@ def stream(
 
     Each row ends at its own end token (which is not told); `should_stop` is asked after every step. Text held
     back because a character is unfinished comes with the token that completes it, and at the end of the row
-    as one more call with the row's last token id. With `head_directions` and `on_projection`, each token comes with
-    the mean over heads of `x @ vector / sigma`, x being the head's output at the state the token was drawn from,
-    before that site's own shift: what the model was about to say, in sigmas. prefixes: for each row a text in
-    front of its prompt, which stays when the prompt's beginning is cut off (as `generate`'s `prefix`).
+    as one more call with the row's last token id. With `head_directions` and `on_projection`, each token
+    comes with the mean over heads of `x @ vector / sigma`, x being the head's output at the state the token
+    was drawn from, before that site's own shift: what the model was about to say, in sigmas. prefixes: for
+    each row a text in front of its prompt, which stays when the prompt's beginning is cut off (as
+    `generate`'s `prefix`).
 
     A row with strength 0 is bit-identical to the bare model run on the same batch. Raises what `generate`
     raises.
