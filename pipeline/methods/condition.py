@@ -48,11 +48,6 @@ class DetoxCondition:
         """Where the tuned weights lie (`path`, relative to the home), or None for the checkpoint's own."""
         return self.parameters.get("tuned")
 
-    @property
-    def losses_name(self) -> str:
-        """Name under which held-out losses are kept, without the strength."""
-        return self.method if self.control is None else f"random-{self.control}"
-
 
 def read_conditions(context: StudyContext, checkpoint_id: int) -> list[DetoxCondition]:
     """Every stored condition of a checkpoint, those with the same weights side by side, `none` first."""
