@@ -198,7 +198,7 @@ def import_model(
     config = _study(study, data)
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = import_checkpoint(
-            model, config, name=name, home=home(), database_url=database_url(), watch=watch
+            model, config, checkpoint_name=name, home=home(), database_url=database_url(), watch=watch
         )
     if as_json:
         _print_json(asdict(outcome))

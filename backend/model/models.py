@@ -152,14 +152,14 @@ def _tokenizer(source: str, folder: Path, **options: str) -> Any:
     return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
 
 
-def _dtype(name: DTypeName, stored: torch.dtype | str | None) -> torch.dtype:
-    if name == "auto":
-        dtype = getattr(torch, stored, None) if isinstance(stored, str) else stored
+def _dtype(dtype_name: DTypeName, stored_dtype: torch.dtype | str | None) -> torch.dtype:
+    if dtype_name == "auto":
+        dtype = getattr(torch, stored_dtype, None) if isinstance(stored_dtype, str) else stored_dtype
         is_slow = dtype is torch.float16 and not torch.cuda.is_available()
         return torch.float32 if dtype is None or is_slow else dtype
-    if name not in ("float32", "bfloat16"):
-        raise ModelError(f"dtype must be auto, float32 or bfloat16, not '{name}'")
-    return torch.float32 if name == "float32" else torch.bfloat16
+    if dtype_name not in ("float32", "bfloat16"):
+        raise ModelError(f"dtype must be auto, float32 or bfloat16, not '{dtype_name}'")
+    return torch.float32 if dtype_name == "float32" else torch.bfloat16
 
 
 def _refuse_missing_weights(report: dict[str, Any], source: str) -> None:

@@ -40,15 +40,15 @@ class Judge:
         """What `fluency_of` measures."""
         return "fluency" if self.fluency is not None else "repetition_4"
 
-    def toxicity_of(self, prompts: Sequence[str], texts: Sequence[str]) -> Floats:
+    def toxicity_of(self, prompts: Sequence[str], continuations: Sequence[str]) -> Floats:
         """Scores 0..1 of continuations `(n,)`."""
-        return np.asarray(score_continuations(self.scorer, prompts, texts), dtype=np.float64)
+        return np.asarray(score_continuations(self.scorer, prompts, continuations), dtype=np.float64)
 
-    def fluency_of(self, prompts: Sequence[str], texts: Sequence[str]) -> Floats:
+    def fluency_of(self, prompts: Sequence[str], continuations: Sequence[str]) -> Floats:
         """Grammatical share of sentences, or the repeated share of 4-grams, of continuations `(n,)`."""
         if self.fluency is not None:
-            return np.asarray(score_continuations(self.fluency, prompts, texts), dtype=np.float64)
-        return np.array([repetition(words(text)) for text in texts], dtype=np.float64)
+            return np.asarray(score_continuations(self.fluency, prompts, continuations), dtype=np.float64)
+        return np.array([repetition(words(text)) for text in continuations], dtype=np.float64)
 
     def mean(self, values: Floats) -> Estimate:
         """Mean of scores 0..1 with its interval over prompts; never without width."""

@@ -60,14 +60,14 @@ def export_tables(
         raise ExportError(f"unknown format '{form}' (known: {', '.join(FORMS)})")
     exportable = exportable_tables()
     usual = tuple(name for name in exportable if form != "html" or not holds_texts(name))
-    names = tuple(tables) or usual
-    if unknown := set(names) - set(exportable):
+    table_names = tuple(tables) or usual
+    if unknown := set(table_names) - set(exportable):
         raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join(exportable)})")
     engine = open_reader(database_url)
     record = provenance(engine)
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
-    for name in names:
+    for name in table_names:
         chunks = export_table(engine, name, with_bytes=form == "parquet")
         with atomic_file(folder / f"{name}.{form}") as temporary:
             written[name] = _write(form, chunks, temporary, name=name, record=record)

@@ -208,7 +208,7 @@ _Result = TypeVar("_Result", Cosines, Largest)
 
 
 def _joined(blocks: list[_Result]) -> _Result:
-    names = [field.name for field in fields(blocks[0])]
+    field_names = [field.name for field in fields(blocks[0])]
     return type(blocks[0])(
-        **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names}
+        **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in field_names}
     )

@@ -82,11 +82,11 @@ def _auroc_draws(
     order = np.argsort(negatives, kind="stable")
     below = np.zeros((len(negatives) + 1, down.shape[1]), dtype=np.float32)
     np.cumsum(down[order], axis=0, out=below[1:])
-    left = np.searchsorted(negatives[order], positives, side="left")
-    right = np.searchsorted(negatives[order], positives, side="right")
-    wins = np.einsum("ib,ib->b", up, below[left])
-    if not np.array_equal(left, right):
-        wins = (wins + np.einsum("ib,ib->b", up, below[right])) / 2
+    lower_rank = np.searchsorted(negatives[order], positives, side="left")
+    upper_rank = np.searchsorted(negatives[order], positives, side="right")
+    wins = np.einsum("ib,ib->b", up, below[lower_rank])
+    if not np.array_equal(lower_rank, upper_rank):
+        wins = (wins + np.einsum("ib,ib->b", up, below[upper_rank])) / 2
     return np.asarray(wins, dtype=np.float64) / (len(positives) * len(negatives))
 
 
@@ -143,9 +143,9 @@ def agreement(first: ArrayLike, second: ArrayLike, threshold: float = 0.5) -> Ag
     a, b = _rows(first)[0], _rows(second)[0]
     if a.shape != b.shape or len(a) < 2:
         raise StatisticsError(f"agreement needs two or more texts scored by both: {len(a)} and {len(b)}")
-    x, y = a > threshold, b > threshold
-    equal = float((x == y).mean())
-    chance = float(x.mean() * y.mean() + (1 - x.mean()) * (1 - y.mean()))
+    above_a, above_b = a > threshold, b > threshold
+    equal = float((above_a == above_b).mean())
+    chance = float(above_a.mean() * above_b.mean() + (1 - above_a.mean()) * (1 - above_b.mean()))
     kappa = (equal - chance) / (1 - chance) if chance < 1 else 1.0
     constant = np.ptp(a) == 0 or np.ptp(b) == 0
     rank = None if constant else float(stats.spearmanr(a, b).statistic)

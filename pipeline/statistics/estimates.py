@@ -171,11 +171,11 @@ def mean_interval(
         tops = array if array.ndim == 1 else array.mean(axis=1)
         counts = np.ones(len(tops))
     else:
-        names, places = np.unique(np.asarray(groups), return_inverse=True)
+        group_names, places = np.unique(np.asarray(groups), return_inverse=True)
         if array.ndim != 1 or places.shape != array.shape:
             raise StatisticsError("groups must name the prompt of each value, so values must be [n] as well")
-        tops = np.bincount(places, weights=array, minlength=len(names))
-        counts = np.bincount(places, minlength=len(names)).astype(np.float64)
+        tops = np.bincount(places, weights=array, minlength=len(group_names))
+        counts = np.bincount(places, minlength=len(group_names)).astype(np.float64)
     return ratio_interval(
         tops, counts, draws=draws, seed=seed, level=level, interval=interval, unit=unit, bounds=bounds
     )

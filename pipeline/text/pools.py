@@ -125,7 +125,7 @@ def open_pool(folder: Path) -> Pool:
 
 
 def build_pool(
-    texts: Iterable[tuple[str, str]],
+    documents: Iterable[tuple[str, str]],
     tokenizer: PreTrainedTokenizerFast,
     folder: Path,
     *,
@@ -154,15 +154,15 @@ def build_pool(
             pass  # damaged: built anew below
     with atomic_folder(folder) as temporary:
         description = _write_pool(
-            texts, tokenizer, temporary, tokens=tokens, annotate=annotate, progress=progress
+            documents, tokenizer, temporary, tokens=tokens, annotate=annotate, progress=progress
         )
         description |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
         write_json(temporary / "pool.json", description)
     return open_pool(folder)
 
 
-def _batches(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    iterator = iter(texts)
+def _batches(documents: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    iterator = iter(documents)
     while chunk := list(islice(iterator, BATCH)):
         yield chunk
 

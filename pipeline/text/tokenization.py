@@ -79,7 +79,7 @@ def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def token_ids(
-    tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], *, batch: int = 1024
+    tokenizer: PreTrainedTokenizerFast, documents: Iterable[str], *, batch: int = 1024
 ) -> Iterator[list[int]]:
     """Encode a stream of documents with the Rust tokenizer, `batch` at a time, in order.
 
@@ -90,7 +90,7 @@ def token_ids(
     engine.no_padding()
     engine.no_truncation()
     engine.encode_special_tokens = True
-    iterator = iter(texts)
+    iterator = iter(documents)
     while chunk := list(islice(iterator, batch)):
         for encoding in engine.encode_batch_fast(chunk, add_special_tokens=False):
             yield encoding.ids
@@ -111,8 +111,8 @@ def _word_level(words: Sequence[str] | None) -> Tokenizer:
     return tokenizer
 
 
-def _clipped(texts: Iterable[str], characters: int) -> Iterator[str]:
-    for text in texts:
+def _clipped(documents: Iterable[str], characters: int) -> Iterator[str]:
+    for text in documents:
         yield text
         characters -= len(text)
         if characters <= 0:
