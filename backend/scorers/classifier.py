@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from hormesis.backend.scorers.base import ScorerError, clipped
 
@@ -56,8 +56,8 @@ class Classifier:
         self.name = f"classifier:{source}"
         self.batch_size = batch_size
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-            self._model = AutoModelForSequenceClassification.from_pretrained(
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            self._model = transformers.AutoModelForSequenceClassification.from_pretrained(
                 source, trust_remote_code=False, use_safetensors=True
             ).eval()
         except Exception as error:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from hormesis.backend.fluency import repetition, words
 from hormesis.backend.scorers import Scorer, make_scorer, score_continuations, scorer_entry
@@ -78,7 +78,7 @@ def silent(texts: Sequence[str]) -> Estimate:
 def mcnemar(only_here: int, only_there: int) -> float:
     """Two-sided p of the exact McNemar test: the binomial test of the discordant pairs; 1 without any."""
     discordant = only_here + only_there
-    return float(stats.binomtest(only_here, discordant).pvalue) if discordant else 1.0
+    return float(scipy.stats.binomtest(only_here, discordant).pvalue) if discordant else 1.0
 
 
 def two_proportions(successes: int, n: int, *, others: int, m: int) -> tuple[float, float]:
@@ -88,4 +88,4 @@ def two_proportions(successes: int, n: int, *, others: int, m: int) -> tuple[flo
     if spread == 0:
         return 0.0, 1.0
     z = (successes / n - others / m) / spread**0.5
-    return float(z), float(2 * stats.norm.sf(abs(z)))
+    return float(z), float(2 * scipy.stats.norm.sf(abs(z)))

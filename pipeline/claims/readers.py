@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from hormesis.pipeline.claims.compare import (
     against,
@@ -128,7 +128,7 @@ def _ranks(study: StudyRows, scope: Scope, other_scorer: str) -> list[tuple[floa
             return Missing(
                 "one of the scorers gives every arm and condition the same toxicity: no ranks to compare"
             )
-        correlations.append((float(stats.spearmanr(first, second).statistic), len(pairs)))
+        correlations.append((float(scipy.stats.spearmanr(first, second).statistic), len(pairs)))
     return correlations or Missing(f"needs {FEWEST} conditions scored by both")
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
 
 from hormesis.pipeline.statistics.estimates import Floats, StatisticsError
 from hormesis.pipeline.statistics.seeds import interaction, pooled_spread
@@ -50,8 +50,8 @@ class Contrast:
     def reach(self, level: float = 0.95) -> float:
         """Half width of the two-sided interval."""
         tail = (1 + level) / 2
-        seeds = stats.t.ppf(tail, self.seed_df) ** 2 * self.seed_variance
-        prompts = stats.t.ppf(tail, self.prompt_df) ** 2 * self.prompt_variance
+        seeds = scipy.stats.t.ppf(tail, self.seed_df) ** 2 * self.seed_variance
+        prompts = scipy.stats.t.ppf(tail, self.prompt_df) ** 2 * self.prompt_variance
         return math.sqrt(float(seeds + prompts))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -73,7 +73,7 @@ class Contrast:
             return math.exp(smallest)
         if over(largest) >= 0:  # a difference of rounding only
             return 1.0
-        return math.exp(float(optimize.brentq(over, smallest, largest)))
+        return math.exp(float(scipy.optimize.brentq(over, smallest, largest)))
 
     def equivalence(self, margin: float) -> float:
         """p of two one-sided tests (TOST: Schuirmann 1987) that the true value lies within +-margin."""

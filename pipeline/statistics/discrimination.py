@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from hormesis.pipeline.statistics import Floats, StatisticsError
 
@@ -61,7 +61,7 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> Floats:
     array = _rows(scores)
     toxic = _classes(labels, array.shape[1])
     positives, negatives = int(toxic.sum()), int((~toxic).sum())
-    ranks = stats.rankdata(array, axis=1)[:, toxic].sum(axis=1)
+    ranks = scipy.stats.rankdata(array, axis=1)[:, toxic].sum(axis=1)
     return np.asarray((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 
 
@@ -148,5 +148,5 @@ def agreement(first: ArrayLike, second: ArrayLike, threshold: float = 0.5) -> Ag
     chance = float(above_a.mean() * above_b.mean() + (1 - above_a.mean()) * (1 - above_b.mean()))
     kappa = (equal - chance) / (1 - chance) if chance < 1 else 1.0
     constant = np.ptp(a) == 0 or np.ptp(b) == 0
-    rank = None if constant else float(stats.spearmanr(a, b).statistic)
+    rank = None if constant else float(scipy.stats.spearmanr(a, b).statistic)
     return Agreement(rank, kappa, equal, len(a))

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import transformers
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
 from hormesis.db.files import atomic_folder, write_json
 from hormesis.pipeline.text.tokenization import fingerprint, token_ids
@@ -126,7 +126,7 @@ def open_pool(folder: Path) -> Pool:
 
 def build_pool(
     documents: Iterable[tuple[str, str]],
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: transformers.PreTrainedTokenizerFast,
     folder: Path,
     *,
     role: str,
@@ -213,7 +213,7 @@ class _Writer:
 
 def _write_pool(
     texts: Iterable[tuple[str, str]],
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: transformers.PreTrainedTokenizerFast,
     folder: Path,
     *,
     tokens: int,
