@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from hormesis.dashboard.base import exports as files
 from tests.browser.views import ATTACKS, Complaints, exports, fetched, row_count, saved, views
-from tests.screenshots import served, settle
+from tests.screenshots import PATIENCE_MS, served, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = (
@@ -47,7 +47,7 @@ def small_url(browser: Browser, tiny_database: Path) -> Iterator[str]:
 def offline(browser: Browser) -> Iterator[Page]:
     """A page of a browser without a network."""
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context.new_page()
     context.close()
 

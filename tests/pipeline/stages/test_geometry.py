@@ -38,7 +38,7 @@ from hormesis.pipeline.summaries.head_summary import write_head_summaries
 from hormesis.pipeline.summaries.seed_variance import spreads
 from tests.fixtures.tiny_study import finished_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("geometry"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 TABLES = (FeatureCosine, Entanglement, LensToken)
 
 
