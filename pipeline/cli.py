@@ -30,7 +30,6 @@ app = typer.Typer(
     help="Does pretraining on some toxic text make a language model easier to detoxify, and at what cost?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 console = Console(stderr=True)
 
