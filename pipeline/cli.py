@@ -216,11 +216,14 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write into; made where it is missing.")],
     form: Annotated[str, typer.Option("--format", help="csv, parquet or html.")] = "csv",
     table: Annotated[
-        list[str] | None, typer.Option("--table", help="Only this table; may be given again.")
+        list[str] | None, typer.Option("--table", help="Only this table or view; may be given again.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named)."""
+    """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named).
+
+    Beside them DICTIONARY.md says what every column means, and views.sql makes views with names for ids.
+    """
     from hormesis.pipeline.commands.export import export_tables
 
     written = export_tables(database_url(), folder, form, tables=table or ())
