@@ -53,9 +53,9 @@ _directions = cached_query(read.toy_directions, most=64)
 @cached_query
 def experiments(engine: Engine) -> pd.DataFrame:
     """Every configuration that has runs, with `label`: what it is, told apart from its like."""
-    table = read.toy_experiments(engine)
-    table = table[table["runs"] > 0].reset_index(drop=True)
-    return table.assign(label=[_label(table, place) for place in range(len(table))])
+    experiments = read.toy_experiments(engine)
+    experiments = experiments[experiments["runs"] > 0].reset_index(drop=True)
+    return experiments.assign(label=[_label(experiments, place) for place in range(len(experiments))])
 
 
 def experiments_now(url: str) -> pd.DataFrame:
@@ -75,8 +75,8 @@ def _plain(value: object) -> str:
 
 def _label(experiments: pd.DataFrame, place: int) -> str:
     row = experiments.iloc[place]
-    like = experiments[experiments["setting"] == row["setting"]]["config"].tolist()
-    words = variant(row["config"], like)
+    of_setting = experiments[experiments["setting"] == row["setting"]]["config"].tolist()
+    words = variant(row["config"], of_setting)
     name = SETTINGS.get(str(row["setting"]), str(row["setting"]))
     return f"{name}, {words}" if words else name
 
@@ -85,8 +85,8 @@ def directions(
     database: Database, experiment_id: int, *, share: float, seed: int, network: str, probe: str
 ) -> NDArray[np.float64]:
     """Directions of one run, not normalised: [12, width]; [0, 0] where there are none."""
-    table = _directions(database, experiment_id, share=share, seed=seed, network=network, probe=probe)
-    return np.stack(table["vector"].tolist()).astype(np.float64) if len(table) else np.zeros((0, 0))
+    directions = _directions(database, experiment_id, share=share, seed=seed, network=network, probe=probe)
+    return np.stack(directions["vector"].tolist()).astype(np.float64) if len(directions) else np.zeros((0, 0))
 
 
 def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
