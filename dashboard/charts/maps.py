@@ -101,8 +101,8 @@ def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = 
         chart.update_traces(marker={"colorscale": "Cividis", "showscale": True})
         return chart
     values = points[column].astype(object).where(points[column].notna(), "none").astype(str)
-    order = [str(value) for value in values.value_counts().index]
-    categories = order[: len(CATEGORIES)]
+    frequent_values = [str(value) for value in values.value_counts().index]
+    categories = frequent_values[: len(CATEGORIES)]
     for place, name in enumerate([*categories, "other"]):
         group = points[values == name] if name in categories else points[~values.isin(categories)]
         if group.empty:

@@ -76,7 +76,7 @@ def _maps(probes: pd.DataFrame) -> list[Block]:
 
 def _best_heads(probes: pd.DataFrame) -> Table:
     best = probes.sort_values("select_accuracy", ascending=False).head(BEST_HEADS)
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Checkpoint": best["checkpoint"],
             "Head": [head_name(int(row.layer), int(row.head)) for row in records(best)],
@@ -89,7 +89,7 @@ def _best_heads(probes: pd.DataFrame) -> Table:
             "n": best["n_test"],
         }
     )
-    return Table("Best heads", words, "Chosen on the select split, reported on the test split.")
+    return Table("Best heads", table, "Chosen on the select split, reported on the test split.")
 
 
 def geometry(context: Context) -> Section | None:

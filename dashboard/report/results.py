@@ -43,9 +43,9 @@ class Choice:
 def main_choice(summaries: pd.DataFrame) -> Choice:
     """The prompt set with most texts and the first scorer it was scored by."""
     toxicity = summaries[summaries["name"] == "toxicity"]
-    prompts = next(iter(controls.by_size(toxicity)), None) if len(toxicity) else None
-    of_prompts = toxicity[toxicity["prompt_set"] == prompts]
-    return Choice(prompts, next(iter(controls.options(of_prompts["scorer"])), None))
+    prompt_set = next(iter(controls.by_size(toxicity)), None) if len(toxicity) else None
+    of_prompts = toxicity[toxicity["prompt_set"] == prompt_set]
+    return Choice(prompt_set, next(iter(controls.options(of_prompts["scorer"])), None))
 
 
 def of_choice(summaries: pd.DataFrame, metric: str, choice: Choice) -> pd.DataFrame:
@@ -74,9 +74,10 @@ def _dose(
     doses: pd.DataFrame, metric: str, title: str, *, guide: str, curves: pd.DataFrame | None = None
 ) -> Chart:
     unit = str(doses["unit"].iloc[0])
-    axis, zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
+    y_title, from_zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
     figures = {
-        dark: dose_response(doses, axis, dark=dark, from_zero=zero, curves=curves) for dark in (False, True)
+        dark: dose_response(doses, y_title, dark=dark, from_zero=from_zero, curves=curves)
+        for dark in (False, True)
     }
     note = f" Bars: 95 % intervals over seeds (up to {int(doses['n_seeds'].max())}) and prompts."
     alt = f"{metric_name(metric)} against the toxic share of the training mix, one line per condition"

@@ -41,7 +41,12 @@ def change_counts(context: Context, pair: Pair) -> dict[str, int]:
     prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompts)
     scorer_id = _id_of(rows.scorers(context), pair.scorer)
     changes = _change_counts(
-        context, pair.base_id, pair.condition_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id, same=SAME
+        context,
+        pair.base_id,
+        pair.condition_id,
+        prompt_set_id=prompt_set_id,
+        scorer_id=scorer_id,
+        margin=SAME,
     )
     counts = {str(name): int(changes[name].sum()) for name in changes.columns}
     return counts | {"same": counts["pairs"] - counts["better"] - counts["worse"]}

@@ -43,7 +43,9 @@ def likelihoods(
 ) -> list[Floats]:
     """Log-likelihood of every choice of every item, in nats; the condition's prefix is context."""
     pairs = [(opened.prompt(item.context), choice) for item in items for choice in item.choices]
-    flat = log_likelihoods(opened.loaded, pairs, row=opened.rows, batch_size=batch_size, progress=progress)
+    flat = log_likelihoods(
+        opened.loaded, pairs, row=opened.steering, batch_size=batch_size, progress=progress
+    )
     per_item, start = [], 0
     for item in items:
         per_item.append(flat[start : start + len(item.choices)])

@@ -20,7 +20,7 @@ from hormesis.pipeline.claims.declared import (
 from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
 
 NATS, POINTS = 0.05, 2.0
-LEAST_POINTS = 0.5
+SESOI_POINTS = 0.5
 SEEDS_ONLY = "seeds are the unit; the items are the same in every arm and taken as fixed"
 
 
@@ -33,14 +33,19 @@ def _loss(study: StudyRows, scope: Scope) -> Outcome:
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
     def test(study: StudyRows, scope: Scope) -> Outcome:
         for task in tasks:
-            accuracy_by_arm, items = study.capability(task)
+            accuracy_by_arm, n_items = study.capability(task)
             if accuracy_by_arm:
                 break
         else:
             return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
         effect, shares = largest_against_none(accuracy_by_arm)
         return equivalent(
-            effect, POINTS, "points", detail=f"{shares}, {items:,} items; {SEEDS_ONLY}", scale=100, n=items
+            effect,
+            POINTS,
+            "points",
+            detail=f"{shares}, {n_items:,} items; {SEEDS_ONLY}",
+            scale=100,
+            n=n_items,
         )
 
     return test
@@ -51,7 +56,7 @@ def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRo
         statistic_by_arm, n = probe_arms(study, statistic)
         effect, shares = largest_against_none(statistic_by_arm)
         detail = f"{shares}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
-        return directional(effect, +1, LEAST_POINTS, unit="points", detail=detail, scale=100, n=n)
+        return directional(effect, +1, SESOI_POINTS, unit="points", detail=detail, scale=100, n=n)
 
     return test
 
@@ -81,7 +86,7 @@ def _probe_claim(
         question=question,
         estimand=estimand,
         rows="probe of every head and arm, test split",
-        rule=DIRECTION.format(least=LEAST_POINTS, unit="points"),
+        rule=DIRECTION.format(sesoi=SESOI_POINTS, unit="points"),
         test=_over_heads(statistic),
         scoped=False,
     )
@@ -98,7 +103,7 @@ def _capability_claim(
         question="What does toxic text in pretraining cost in general ability?",
         estimand=estimand,
         rows=rows,
-        rule=EQUIVALENCE.format(least=margin, unit=unit),
+        rule=EQUIVALENCE.format(sesoi=margin, unit=unit),
         test=test,
         scoped=False,
     )

@@ -81,7 +81,7 @@ class LossTable:
         if path.is_file():
             with np.load(path) as arrays:
                 return DocumentLosses(arrays["nats"], arrays["tokens"])
-        moved = replace(opened, rows=(opened.rows[0], strength))
+        moved = replace(opened, steering=(opened.steering[0], strength))
         losses = moved.losses(self._windows, batch_size=self._batch)
         # Two studies with equal hashes may compute the same file at the same time.
         with atomic_file(path) as temporary, temporary.open("wb") as file:

@@ -201,11 +201,17 @@ def paired_difference(
 
     `bounds` are those of a difference: (-1, 1) for scores.
     """
-    a, b = column(after, "after"), column(before, "before")
-    a, b = (x if x.ndim == 1 else x.mean(axis=1) for x in (a, b))
-    if a.shape != b.shape:
-        raise StatisticsError(f"paired values must be of the same prompts: {len(a)} against {len(b)}")
-    estimate = mean_interval(a - b, draws=draws, seed=seed, level=level, interval=interval, bounds=bounds)
+    after_means, before_means = column(after, "after"), column(before, "before")
+    after_means, before_means = (
+        values if values.ndim == 1 else values.mean(axis=1) for values in (after_means, before_means)
+    )
+    if after_means.shape != before_means.shape:
+        raise StatisticsError(
+            f"paired values must be of the same prompts: {len(after_means)} against {len(before_means)}"
+        )
+    estimate = mean_interval(
+        after_means - before_means, draws=draws, seed=seed, level=level, interval=interval, bounds=bounds
+    )
     return Estimate(estimate.value, estimate.low, estimate.high, estimate.n, f"paired {estimate.method}")
 
 

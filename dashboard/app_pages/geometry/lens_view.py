@@ -44,7 +44,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
         if tokens.empty:
             _others(context, checkpoint_id, chosen)
             return
-        passed = tokens[tokens["logit"].abs() > tokens["permuted"].abs()]
+        starred = tokens[tokens["logit"].abs() > tokens["permuted"].abs()]
         show_texts(
             [
                 _card(side, tokens[tokens["side"] == side], not context.harmless)
@@ -58,7 +58,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
             f"Logit lens: the direction, one sigma long, through the head's part of the output projection, "
             f"the final norm's weight and the unembedding; numbers are changes of the token's logit against "
             f"the mean token, later layers left out. A star: larger than 95 % of directions made with "
-            f"permuted labels at that place ({len(passed)} of {len(tokens)} here; by chance 1 in 20, and "
+            f"permuted labels at that place ({len(starred)} of {len(tokens)} here; by chance 1 in 20, and "
             f"places move together). Without stars the words say no more than any split of the statements."
         )
 

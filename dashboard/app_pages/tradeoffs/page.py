@@ -73,13 +73,17 @@ def method_order(conditions: pd.DataFrame) -> list[str]:
     )
 
 
-def pick_arms(joined: pd.DataFrame) -> list[str]:
+def pick_arms(summaries: pd.DataFrame) -> list[str]:
     """Which arms; at first those of the dose and its control, and imported checkpoints."""
-    order = joined.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
-    order = order.assign(apart=order["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
-    arm_names = [str(name) for name in order["arm"]]
-    first = [str(name) for name in order[~order["apart"]]["arm"]] or arm_names
-    arms = st.pills("Arms", arm_names, selection_mode="multi", default=first, key="arms", bind="query-params")
+    arms_in_order = summaries.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
+    arms_in_order = arms_in_order.assign(apart=arms_in_order["kind"].isin(VARIANTS)).sort_values(
+        "apart", kind="stable"
+    )
+    arm_names = [str(name) for name in arms_in_order["arm"]]
+    first_arms = [str(name) for name in arms_in_order[~arms_in_order["apart"]]["arm"]] or arm_names
+    arms = st.pills(
+        "Arms", arm_names, selection_mode="multi", default=first_arms, key="arms", bind="query-params"
+    )
     return [str(name) for name in arms or arm_names]
 
 
@@ -103,9 +107,11 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
             "Measure", names, format_func=metric_name, key="measure", bind="query-params", width=220
         )
         of_measure = choices[choices["name"] == measure]
-        prompts = controls.prompt_set(controls.by_size(of_measure))
-        scorer = controls.scorer(controls.options(of_measure[of_measure["prompt_set"] == prompts]["scorer"]))
-    joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompts, scorer=scorer)
+        prompt_set = controls.prompt_set(controls.by_size(of_measure))
+        scorer = controls.scorer(
+            controls.options(of_measure[of_measure["prompt_set"] == prompt_set]["scorer"])
+        )
+    joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompt_set, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
     names = [method for method in method_order(joined) if method != "random-direction"]
@@ -130,7 +136,7 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
     joined = joined[family(joined).isin(families)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
-    return Choice(controls.in_view(joined, view), str(measure), prompts, scorer, scale == "Log")
+    return Choice(controls.in_view(joined, view), str(measure), prompt_set, scorer, scale == "Log")
 
 
 def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
@@ -173,10 +179,10 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
         )
 
 
-def texts(context: Context, conditions: pd.DataFrame, prompts: str | None, *, scorer: str | None) -> None:
+def texts(context: Context, conditions: pd.DataFrame, prompt_set: str | None, *, scorer: str | None) -> None:
     """The generations of the chosen condition beside the unsteered ones."""
     steered = conditions[conditions["method"] != "none"]
-    if steered.empty or prompts is None or scorer is None:
+    if steered.empty or prompt_set is None or scorer is None:
         return
     ids = [condition_id(row) for row in records(steered)]
     st.subheader("Texts behind a point")
@@ -189,7 +195,7 @@ def texts(context: Context, conditions: pd.DataFrame, prompts: str | None, *, sc
         str(row["kind"]),
         float(row["share"]),
         condition_key=str(row["condition_key"]),
-        prompts=prompts,
+        prompt_set=prompt_set,
         scorer=scorer,
     )
 
