@@ -209,8 +209,8 @@ def _nearest(vectors: NDArray[np.float64], *, signed: bool) -> list[str]:
     closeness = closeness - 3 * np.eye(len(closeness))
     nearest = closeness.argmax(axis=1)
     return [
-        f"nearest: {feature_name(int(neighbour))}, cos {cosines[row, neighbour]:+.2f}"
-        for row, neighbour in enumerate(nearest)
+        f"nearest: {feature_name(int(other))}, cos {cosines[row, other]:+.2f}"
+        for row, other in enumerate(nearest)
     ]
 
 

@@ -136,7 +136,7 @@ def tradeoff(
             for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
                 if len(curve):
                     joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
-                    chart.add_trace(_curve(joined, kind, share or 0.0, method=method, word=y_name))
+                    chart.add_trace(_curve(joined, kind, share or 0.0, method=method, y_name=y_name))
     for method in sorted(set(rows["method"])):
         chart.add_trace(_key(method_label(method), symbol(method)))
     chart.add_traces(ring(rows, chosen, dark=dark))

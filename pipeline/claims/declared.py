@@ -111,8 +111,9 @@ def directional(
 ) -> Outcome:  # fmt: skip
     """A finding for a claim that an effect is positive (`sign` 1) or negative (-1); what is missing stays so.
 
-    `sesoi`: smallest effect size of interest, in the unit shown: an interval that excludes it refutes; `scale` turns the contrast into that unit; `n`:
-    prompts or statements, where the contrast is over seeds alone.
+    `sesoi`: smallest effect size of interest, in the unit shown; an interval that excludes it refutes the
+    claim, it supports none. `scale` turns the contrast into that unit; `n`: prompts or statements, where the
+    contrast is over seeds alone.
     """
     if isinstance(effect, Missing):
         return effect

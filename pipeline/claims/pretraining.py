@@ -33,19 +33,14 @@ def _loss(study: StudyRows, scope: Scope) -> Outcome:
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
     def test(study: StudyRows, scope: Scope) -> Outcome:
         for task in tasks:
-            accuracy_by_arm, n_items = study.capability(task)
+            accuracy_by_arm, items = study.capability(task)
             if accuracy_by_arm:
                 break
         else:
             return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
         effect, shares = largest_against_none(accuracy_by_arm)
         return equivalent(
-            effect,
-            POINTS,
-            "points",
-            detail=f"{shares}, {n_items:,} items; {SEEDS_ONLY}",
-            scale=100,
-            n=n_items,
+            effect, POINTS, "points", detail=f"{shares}, {items:,} items; {SEEDS_ONLY}", scale=100, n=items
         )
 
     return test

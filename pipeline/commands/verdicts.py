@@ -19,7 +19,7 @@ class UnknownStudy(ValueError):
     """A study is named that the database does not hold; one line."""
 
 
-def study_of(url: str, study_name: str | None) -> tuple[int, str]:
+def study_of(url: str, study: str | None) -> tuple[int, str]:
     """Id and name of the study with this name or start of its hash; of several, or unnamed, the newest.
 
     Raises UnknownStudy, and DatabaseProblem where there is no readable database.
@@ -37,14 +37,10 @@ def study_of(url: str, study_name: str | None) -> tuple[int, str]:
         if problem.kind != "empty":
             raise
         studies = []
-    fitting = [
-        row
-        for row in studies
-        if study_name is None or row.name == study_name or row.hash.startswith(study_name)
-    ]
+    fitting = [row for row in studies if study is None or row.name == study or row.hash.startswith(study)]
     if not fitting:
         names = ", ".join(sorted({str(row.name) for row in studies})) or "none; start one: hormesis run forum"
-        raise UnknownStudy(f"no study '{study_name or ''}' in the database (there: {names})")
+        raise UnknownStudy(f"no study '{study or ''}' in the database (there: {names})")
     return int(fitting[0].id), str(fitting[0].name)
 
 
@@ -60,23 +56,21 @@ def verdicts(
     from hormesis.pipeline.claims.evaluate import evaluate
 
     url = database_url()
-    study_id, study_name = study_of(url, study)
+    study_id, name = study_of(url, study)
     rows = [row for row in evaluate(open_writer(url), study_id) if scorer is None or row["scorer"] == scorer]
     if not rows:
-        raise UnknownStudy(f"no verdict by a scorer '{scorer}' in study {study_name}")
+        raise UnknownStudy(f"no verdict by a scorer '{scorer}' in study {name}")
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=1, default=str) + "\n")
         return
-    _print(study_name, rows)
+    _print(name, rows)
 
 
-def _print(study_name: str, rows: list[dict[str, Any]]) -> None:
+def _print(study: str, rows: list[dict[str, Any]]) -> None:
     """Two lines a claim, prompt set by prompt set: they stay readable in a narrow terminal."""
     out = Console(highlight=False, soft_wrap=True)
     for prompt_set, scorer in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
-        out.print(
-            f"[bold]{escape(study_name)}[/bold]: {prompt_set or 'no prompts yet'}, scorer {scorer or '–'}"
-        )
+        out.print(f"[bold]{escape(study)}[/bold]: {prompt_set or 'no prompts yet'}, scorer {scorer or '–'}")
         for row in rows:
             if (row["prompt_set"] or "", row["scorer"] or "") == (prompt_set, scorer):
                 _print_claim(out, row)

@@ -81,15 +81,15 @@ def tokens(
     """
     logits = decode(loaded, layer, head, vectors=vector[None])[0]
     count = min(count, len(logits) // 2)
-    quantiles_by_name = {
+    quantiles_of = {
         name: _ends(loaded, layer, head, vectors=vectors, count=count) for name, vectors in references.items()
     }
     entries = []
-    for side_index, (side, signed_logits) in enumerate((("top", logits), ("bottom", -logits))):
-        values, ids = torch.topk(signed_logits, count)
-        raw_tokens = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
-        for rank, (value, token_id, raw_token) in enumerate(
-            zip(values.tolist(), ids.tolist(), raw_tokens, strict=True)
+    for end, (side, signed) in enumerate((("top", logits), ("bottom", -logits))):
+        values, ids = torch.topk(signed, count)
+        pieces = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
+        for rank, (value, token_id, piece) in enumerate(
+            zip(values.tolist(), ids.tolist(), pieces, strict=True)
         ):
             sign = 1 if side == "top" else -1
             entries.append(
@@ -97,11 +97,10 @@ def tokens(
                     side="top" if side == "top" else "bottom",
                     rank=rank + 1,
                     token_id=token_id,
-                    token=_readable(loaded, token_id, raw_token),
+                    token=_readable(loaded, token_id, piece),
                     logit=sign * value,
                     reference={
-                        name: sign * float(quantiles[side_index, rank])
-                        for name, quantiles in quantiles_by_name.items()
+                        name: sign * float(quantiles[end, rank]) for name, quantiles in quantiles_of.items()
                     },
                 )
             )

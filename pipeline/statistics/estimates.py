@@ -201,16 +201,14 @@ def paired_difference(
 
     `bounds` are those of a difference: (-1, 1) for scores.
     """
-    after_means, before_means = column(after, "after"), column(before, "before")
-    after_means, before_means = (
-        values if values.ndim == 1 else values.mean(axis=1) for values in (after_means, before_means)
-    )
-    if after_means.shape != before_means.shape:
+    later, earlier = column(after, "after"), column(before, "before")
+    later, earlier = (values if values.ndim == 1 else values.mean(axis=1) for values in (later, earlier))
+    if later.shape != earlier.shape:
         raise StatisticsError(
-            f"paired values must be of the same prompts: {len(after_means)} against {len(before_means)}"
+            f"paired values must be of the same prompts: {len(later)} against {len(earlier)}"
         )
     estimate = mean_interval(
-        after_means - before_means, draws=draws, seed=seed, level=level, interval=interval, bounds=bounds
+        later - earlier, draws=draws, seed=seed, level=level, interval=interval, bounds=bounds
     )
     return Estimate(estimate.value, estimate.low, estimate.high, estimate.n, f"paired {estimate.method}")
 

@@ -64,14 +64,10 @@ def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spr
     metrics["value"] = metrics["value"].where(metrics["unit"] != "points", metrics["value"] / 100)
     metrics[["prompt_set", "scorer"]] = metrics[["prompt_set", "scorer"]].fillna("")
     spread_of: dict[MetricKey, Spread] = {}
-    for (condition_key, prompt_set, scorer, metric_name), of_metric in groups(
+    for (condition, prompt_set, scorer, name), rows in groups(
         metrics, ["key", "prompt_set", "scorer", "name"]
     ):
-        spread = pooled_spread(
-            of_arm["value"].to_numpy() for _, of_arm in groups(of_metric, ["kind", "share"])
-        )
+        spread = pooled_spread(of_arm["value"].to_numpy() for _, of_arm in groups(rows, ["kind", "share"]))
         if spread is not None:
-            spread_of[str(condition_key), str(prompt_set) or None, str(scorer) or None, str(metric_name)] = (
-                spread
-            )
+            spread_of[str(condition), str(prompt_set) or None, str(scorer) or None, str(name)] = spread
     return spread_of

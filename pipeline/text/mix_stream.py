@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Part:
-    """Documents of one pool that go into a mix: `document_index` is into the pool, `length` may cut the last one."""
+    """Documents of one pool that go into a mix: `document_index` in the pool, `length` may cut the last."""
 
     pool: Pool
     document_index: NDArray[np.int64]

@@ -85,7 +85,7 @@ class SequenceTask:
         return Bottleneck(self._config.width)
 
     def batches(self, runs: Sequence[Run], block: int) -> Callable[[int], Tensor]:
-        """Weights of the 12 sequences, [runs, 12]."""
+        """Weights of the 12 sequences at each step of a block of steps, [runs, 12]."""
         batch_size = self._config.batch
         if batch_size == 0:
             exact = _numbers(np.stack([chains.mixture(run.share) for run in runs]))

@@ -98,11 +98,11 @@ def train(
     shorter than one batch, the batch cannot be divided among the processes, or the disk refuses.
     """
     identity = _identity(mix, tokenizer, config, settings)
-    windows = Windows(mix.stream, settings.sequence_length, settings.batch_size, mix.loss_mask)
-    if windows.steps == 0:
+    data = Windows(mix.stream, settings.sequence_length, settings.batch_size, mix.loss_mask)
+    if data.steps == 0:
         needed = settings.sequence_length * settings.batch_size
         raise TrainingError(f"the mix holds {mix.tokens:,} tokens, less than one batch of {needed:,}")
-    arguments = arguments_for(folder / "state", settings, windows.steps, bf16=False)
+    arguments = arguments_for(folder / "state", settings, data.steps, bf16=False)
     first, together = arguments.process_index == 0, arguments.world_size > 1
     record = open_run(folder, identity) if first else {}
     if _shared("result" in record and (folder / "model" / "config.json").is_file(), together):
@@ -114,20 +114,14 @@ def train(
         write_json(folder / "run.json", record)
     precision = str(_shared(record.get("precision"), together))
     if precision == "bfloat16":
-        arguments = arguments_for(folder / "state", settings, windows.steps, bf16=True)
+        arguments = arguments_for(folder / "state", settings, data.steps, bf16=True)
     heldout = {"clean": heldout_clean, "toxic": heldout_toxic}
     most = _curve_windows(mix, settings)
-    heldout_windows = {
-        name: role_windows[:most]
-        for name, role_windows in heldout.items()
-        if role_windows is not None and len(role_windows)
-    }
-    watch = Watch(on_point, should_stop, progress, heldout_windows)
-    point_steps, save_steps = (
-        _spread(windows.steps, settings.evaluations),
-        _spread(windows.steps, settings.checkpoints),
-    )
-    trainer = MixTrainer(model, arguments, windows, watch, point_steps, save_steps - {windows.steps})
+    windows = {name: rows[:most] for name, rows in heldout.items() if rows is not None and len(rows)}
+    watch = Watch(on_point, should_stop, progress, windows)
+    # Steps at which a point of the curve is taken, and at which a checkpoint is saved.
+    points, saves = _spread(data.steps, settings.evaluations), _spread(data.steps, settings.checkpoints)
+    trainer = MixTrainer(model, arguments, data, watch, points, saves - {data.steps})
     started = time.perf_counter()
     checkpoint = _shared(str(latest_checkpoint(folder / "state") or "") if first else None, together)
     if checkpoint:
@@ -138,8 +132,8 @@ def train(
         raise trainer.interruption
     result = TrainResult(
         model=folder / "model",
-        steps=windows.steps,
-        tokens=windows.steps * trainer.tokens_per_step,
+        steps=data.steps,
+        tokens=data.steps * trainer.tokens_per_step,
         parameters=model.num_parameters(),
         precision=precision,
         seconds=time.perf_counter() - started,

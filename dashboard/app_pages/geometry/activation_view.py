@@ -72,16 +72,14 @@ def _checkpoint_map(
     preferred: str,
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        checkpoint_index = checkpoints.index(preferred) if preferred in checkpoints else 0
+        index = checkpoints.index(preferred) if preferred in checkpoints else 0
         checkpoint = str(
-            st.selectbox(
-                "Checkpoint", checkpoints, index=checkpoint_index, key="of", bind="query-params", width=220
-            )
+            st.selectbox("Checkpoint", checkpoints, index=index, key="of", bind="query-params", width=220)
         )
         projections = maps_of_head[maps_of_head["checkpoint"] == checkpoint]
         map_ids = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
-        kept_rows = kept_heads[kept_heads["checkpoint"] == checkpoint]
-        labels = list(dict.fromkeys([*map_ids, *(COMPONENTS if len(kept_rows) else ())]))
+        kept = kept_heads[kept_heads["checkpoint"] == checkpoint]
+        labels = list(dict.fromkeys([*map_ids, *(COMPONENTS if len(kept) else ())]))
         label = str(
             st.segmented_control(
                 "Map", labels, default=labels[0], required=True, key="acts", bind="query-params"
@@ -93,19 +91,12 @@ def _checkpoint_map(
             )
         )
     label = label if label in labels else labels[0]
-    if label in COMPONENTS and len(kept_rows):
-        points = geometry.principal_components(context, int(kept_rows["checkpoint_id"].iloc[0]), chosen)
+    if label in COMPONENTS and len(kept):
+        points = geometry.principal_components(context, int(kept["checkpoint_id"].iloc[0]), chosen)
         if points.empty:
             st.caption("Too few statements to map.")
             return
-        _draw(
-            context,
-            points,
-            "PCA",
-            is_flat=COMPONENTS[label] == 2,
-            grouping=grouping,
-            n_statements=len(points),
-        )
+        _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, grouping=grouping, n=len(points))
     else:
         row = projections[projections["id"] == map_ids[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
@@ -113,37 +104,32 @@ def _checkpoint_map(
             context,
             rows.projection_points(context, int(row["id"])),
             method,
-            is_flat=int(row["dimensions"]) == 2,
+            flat=int(row["dimensions"]) == 2,
             grouping=grouping,
-            n_statements=int(row["n"]),
+            n=int(row["n"]),
         )
 
 
-def _draw(
-    context: Context, points: pd.DataFrame, method: str, *, is_flat: bool, grouping: str, n_statements: int
-) -> None:
-    points, note = sample(points, total=n_statements)
+def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, grouping: str, n: int) -> None:
+    """The card of a map; `n`: statements in it, of which `points` may be a part; `flat`: two dimensions."""
+    points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
     column = GROUPINGS.get(grouping, "label")
     if points[column].isna().all():
         st.caption(f"These statements carry no {column}; coloured by label instead.")
         column = "label"
-    tip = (
-        "Draw a lasso to read statements."
-        if is_flat
-        else "Turn it with the mouse; the 2-D maps have a lasso."
-    )
+    tip = "Draw a lasso to read statements." if flat else "Turn it with the mouse; the 2-D maps have a lasso."
     card.chart(
-        drawn(activations, points, method, column, flat=is_flat),
+        drawn(activations, points, method, column, flat=flat),
         key="activations",
         alt=f"Map of one head's activations coloured by {column}",
         guide=f"Each point is one statement of the probe set, placed by this head's activation. {tip}",
-        note=f"n = {n_statements:,} statements. {note}",
+        note=f"n = {n:,} statements. {note}",
         rows=points,
-        on_select="rerun" if is_flat else "ignore",
+        on_select="rerun" if flat else "ignore",
         selection_mode=("points", "lasso", "box"),
     )
-    example_ids = [int(value) for value in card.selected("activations")] if is_flat else []
+    example_ids = [int(value) for value in card.selected("activations")] if flat else []
     if example_ids:
         _statements(context, points, example_ids)
 

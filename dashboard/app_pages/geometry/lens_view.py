@@ -23,11 +23,12 @@ def _line(row: object, wide: int) -> str:
 
 
 def _card(side: str, tokens: pd.DataFrame, blurred: bool) -> Shown:
+    """A side's tokens by rank; `random` and `permuted`: the logit that 5 % of such directions pass there."""
     wide = min(24, max(len(str(token)) for token in tokens["token"]))
-    first = tokens.iloc[0]
-    parts = [f"first place, 95 % of random directions: {abs(first['random']):.2f}"]
-    if not pd.isna(first["permuted"]):
-        parts.insert(0, f"first place, 95 % of permuted labels: {abs(first['permuted']):.2f}")
+    best = tokens.iloc[0]
+    parts = [f"first place, 95 % of random directions: {abs(best['random']):.2f}"]
+    if not pd.isna(best["permuted"]):
+        parts.insert(0, f"first place, 95 % of permuted labels: {abs(best['permuted']):.2f}")
     return Shown(
         "\n".join(_line(row, wide) for row in records(tokens)),
         title=SIDES[side],

@@ -37,18 +37,14 @@ _FAMILIES: Final = {PAPER: ["paper"], READERS: ["readers"], EVERY: ["paper", "re
 
 def answer(verdicts: pd.DataFrame) -> None:
     """The page's question answered in one line, with its numbers and what the study could have seen."""
-    main_verdict = headline(verdicts)
-    status = NO_DATA if main_verdict is None else str(main_verdict.status)
+    row = headline(verdicts)
+    status = NO_DATA if row is None else str(row.status)
     icon, colour = MARKS[status]
     st.markdown(f"#### {icon} :{colour}[{ANSWERS[status]}]")
-    if main_verdict is not None:
-        numbers = sentence(main_verdict)
+    if row is not None:
+        numbers = sentence(row)
         st.caption(
-            " ".join(
-                part
-                for part in (f"{numbers[:1].upper()}{numbers[1:]}.", minimum_effect(main_verdict))
-                if part
-            )
+            " ".join(part for part in (f"{numbers[:1].upper()}{numbers[1:]}.", minimum_effect(row)) if part)
         )
 
 

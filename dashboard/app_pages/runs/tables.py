@@ -110,7 +110,7 @@ def _of_state(stages: pd.DataFrame) -> pd.DataFrame:
 
 
 def stages_table(stages: pd.DataFrame, *, is_running: bool = False) -> None:
-    """Every stage with its time, rate and state; errors in plain words above. `is_running`: the study runs."""
+    """Every stage with its time, rate and state; errors in plain words above. `is_running`: the study."""
     ordered = in_order(with_rates(stages))
     failures(ordered)
     with st.container(border=True):

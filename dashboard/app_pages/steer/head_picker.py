@@ -58,33 +58,33 @@ def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, *, 
         _map(number, panes[number], offer, heads=heads)
 
 
-def _map(pane_number: int, pane: PaneSettings, offer: Offer, *, heads: pd.DataFrame) -> None:
+def _map(number: int, pane: PaneSettings, offer: Offer, *, heads: pd.DataFrame) -> None:
     head_names = [head_name(layer, head) for layer, head in zip(heads["layer"], heads["head"], strict=True)]
-    head_count = int(pane.heads or offer.usual_heads)
-    names_by_accuracy = [name for _, name in sorted(zip(heads["order"], head_names, strict=True))]
+    count = int(pane.heads or offer.usual_heads)
+    ordered = [name for _, name in sorted(zip(heads["order"], head_names, strict=True))]
     selection = list(pane.picked or ())
-    steered = selection or names_by_accuracy[:head_count]
+    steered = selection or ordered[:count]
     # The chart's white dots are heads with a rank: here, those that this pane steers.
-    is_steered = pd.Series(head_names, index=heads.index).isin(steered)
-    marked_table = heads.assign(rank=heads["order"].astype("float64").where(is_steered))
+    marked = pd.Series(head_names, index=heads.index).isin(steered)
+    marked_table = heads.assign(rank=heads["order"].astype("float64").where(marked))
     # No drag mode of our own: under a lasso, streamlit lets no single click through.
     figure = head_map(
         marked_table, "accuracy", span=limits("accuracy", marked_table), chosen=None, dark=is_dark()
     ).update_layout(selectionrevision=",".join(steered))
     figure.update_xaxes(fixedrange=True).update_yaxes(fixedrange=True)
-    key = f"pick_map{pane_number}"
+    key = f"pick_map{number}"
 
     def clicked() -> None:
         clicked_names = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
         if clicked_names:
-            st.session_state[f"picked{pane_number}"] = after_click(steered, clicked_names)
+            st.session_state[f"picked{number}"] = after_click(steered, clicked_names)
 
-    label = f"{len(selection)} picked heads" if selection else f"the {head_count} best heads by probe"
+    label = f"{len(selection)} picked heads" if selection else f"the {count} best heads by probe"
     card.chart(
         figure,
         key=key,
-        title=f"Pane {pane_number}, {offer.label}: {label}",
-        alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {pane_number} steers",
+        title=f"Pane {number}, {offer.label}: {label}",
+        alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {number} steers",
         guide="White dots: heads that are steered. Click a square to add or remove its head; for several at "
         "once take the lasso or the box from the chart's toolbar.",
         note=f"Colour: balanced accuracy of the probe, n = {int(heads['n_test'].max()):,} test statements.",
@@ -94,10 +94,10 @@ def _map(pane_number: int, pane: PaneSettings, offer: Offer, *, heads: pd.DataFr
     st.button(
         "Back to the best",
         icon=":material/undo:",
-        key=f"pick_best{pane_number}",
+        key=f"pick_best{number}",
         disabled=not selection,
         on_click=_forget,
-        args=(pane_number,),
+        args=(number,),
     )
 
 

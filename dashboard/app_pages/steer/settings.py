@@ -202,28 +202,24 @@ def put_back(settings: SessionSettings, offers: Sequence[Offer]) -> None:
     st.session_state.update(SessionSettings(tuple(panes), **shared).as_values())
 
 
-def _checked_pane(settings: PaneSettings, pane_number: int, offers: Sequence[Offer]) -> PaneSettings:
-    offer = (
-        default_offer(pane_number, offers) if settings.model is None else find(str(settings.model), offers)
-    )
+def _checked_pane(settings: PaneSettings, number: int, offers: Sequence[Offer]) -> PaneSettings:
+    offer = default_offer(number, offers) if settings.model is None else find(str(settings.model), offers)
 
     def said_or(key: str, otherwise: Any) -> Any:
         value = getattr(settings, key)
         return otherwise if value is None else value
 
-    name = str(said_or("method", default_method(pane_number, offer)))
+    name = str(said_or("method", default_method(number, offer)))
     method = next((method for method in offer.methods if name in (method.name, method.title)), None)
     if method is None:
-        raise LoadProblem(f"Pane {pane_number}: {offer.label} cannot be put under the method '{name[:40]}'.")
+        raise LoadProblem(f"Pane {number}: {offer.label} cannot be put under the method '{name[:40]}'.")
     heads = said_or("heads", offer.usual_heads)
     if not isinstance(heads, int) or not 1 <= heads <= offer.most_heads:
-        raise LoadProblem(
-            f"Pane {pane_number}: {offer.label} has {offer.most_heads} heads, not {heads!s:.20}."
-        )
+        raise LoadProblem(f"Pane {number}: {offer.label} has {offer.most_heads} heads, not {heads!s:.20}.")
     head_names = tuple(str(head) for head in said_or("picked", ()))
     unknown = next((head for head in head_names if head not in set(offer.head_names)), None)
     if unknown is not None:
-        raise LoadProblem(f"Pane {pane_number}: {offer.label} has no head {unknown[:20]}.")
+        raise LoadProblem(f"Pane {number}: {offer.label} has no head {unknown[:20]}.")
     direction = _value_of_words(said_or("direction", next(iter(offer.directions), "mass_mean")), DIRECTIONS)
     scope = _value_of_words(said_or("scope", "generated"), SCOPES)
     control = said_or("control", next(iter(offer.controls), 0))
@@ -234,7 +230,7 @@ def _checked_pane(settings: PaneSettings, pane_number: int, offers: Sequence[Off
     }
     for key, (value, allowed) in choices.items():
         if key in method.settings and value not in allowed:
-            raise LoadProblem(f"Pane {pane_number}: {offer.label} has no {key} '{value!s:.20}'.")
+            raise LoadProblem(f"Pane {number}: {offer.label} has no {key} '{value!s:.20}'.")
     strength = _in_range("strength", said_or("strength", 2.0))
     return PaneSettings(
         model=offer.label,

@@ -235,7 +235,7 @@ else:
         effects_view.forest(effects, experiments, cosine)
         grid = st.grid(2, min_column_width=440)
         with grid.cell():
-            effects_view.by_accuracy(effects, experiment, measures, probe=probe, cosine_kind=cosine)
+            effects_view.by_accuracy(effects, experiment, measures, probe=probe, cosine=cosine)
         with grid.cell():
             norms(measures)
         unit = "squared error" if chosen["setting"] == "autoencoder" else "nats per token"

@@ -73,18 +73,16 @@ def method_order(conditions: pd.DataFrame) -> list[str]:
     )
 
 
-def pick_arms(summaries: pd.DataFrame) -> list[str]:
+def pick_arms(conditions: pd.DataFrame) -> list[str]:
     """Which arms; at first those of the dose and its control, and imported checkpoints."""
-    arms_in_order = summaries.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
-    arms_in_order = arms_in_order.assign(apart=arms_in_order["kind"].isin(VARIANTS)).sort_values(
-        "apart", kind="stable"
+    arm_rows = conditions.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
+    arm_rows = arm_rows.assign(apart=arm_rows["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
+    arm_names = [str(name) for name in arm_rows["arm"]]
+    default = [str(name) for name in arm_rows[~arm_rows["apart"]]["arm"]] or arm_names
+    chosen = st.pills(
+        "Arms", arm_names, selection_mode="multi", default=default, key="arms", bind="query-params"
     )
-    arm_names = [str(name) for name in arms_in_order["arm"]]
-    first_arms = [str(name) for name in arms_in_order[~arms_in_order["apart"]]["arm"]] or arm_names
-    arms = st.pills(
-        "Arms", arm_names, selection_mode="multi", default=first_arms, key="arms", bind="query-params"
-    )
-    return [str(name) for name in arms or arm_names]
+    return [str(name) for name in chosen or arm_names]
 
 
 @dataclass(frozen=True)
