@@ -130,9 +130,9 @@ def training(context: Context) -> Section | None:
         if len(points) and points[column].notna().any():
             guide = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
             chart = loss_curves(points, column, 340)
-            words = f"{guide} n = {points['arm'].nunique()} arms."
+            note = f"{guide} n = {points['arm'].nunique()} arms."
             alt = "Loss over tokens seen, one line per arm"
-            blocks.append(Chart(f"Loss: {label.lower()}", chart, None, words, alt))
+            blocks.append(Chart(f"Loss: {label.lower()}", chart, None, note, alt))
     mixes = rows.composition(context)
     if len(mixes):
         first_seed = mixes.drop_duplicates(["kind", "share", "source"]).copy()

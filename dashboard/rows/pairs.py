@@ -26,7 +26,7 @@ class Pair:
 
     base_id: int
     condition_id: int
-    prompts: str
+    prompt_set: str
     scorer: str
 
 
@@ -38,7 +38,7 @@ def _id_of(named_rows: pd.DataFrame, name: str) -> int:
 
 def change_counts(context: Context, pair: Pair) -> dict[str, int]:
     """How many texts became less toxic, more toxic or stayed about the same under one scorer."""
-    prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompts)
+    prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompt_set)
     scorer_id = _id_of(rows.scorers(context), pair.scorer)
     changes = _change_counts(
         context,
@@ -58,7 +58,7 @@ def paired_texts(context: Context, pair: Pair, *, order: str, page: int, size: i
         context,
         pair.base_id,
         pair.condition_id,
-        prompt_set_id=_id_of(rows.prompt_sets(context), pair.prompts),
+        prompt_set_id=_id_of(rows.prompt_sets(context), pair.prompt_set),
         scorer_id=_id_of(rows.scorers(context), pair.scorer),
         page=page,
         size=size,

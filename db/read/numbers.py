@@ -97,8 +97,8 @@ def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]
          "control", "parameters"),
     )  # fmt: skip
     if condition is not None and condition["direction_method"]:
-        sets = select(ProbeSet.name, ProbeSet.revision).where(ProbeSet.study_id == study.get("id"))
-        rows += [("Probe set", str(name), str(revision)) for name, revision in connection.execute(sets)]
+        query = select(ProbeSet.name, ProbeSet.revision).where(ProbeSet.study_id == study.get("id"))
+        rows += [("Probe set", str(name), str(revision)) for name, revision in connection.execute(query)]
     rows += _pick(
         "Checkpoint",
         checkpoint,

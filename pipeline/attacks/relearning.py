@@ -53,22 +53,22 @@ def first_crossing(steps: Sequence[float], curve: Floats, level: float) -> float
 
 
 def crossing(
-    steps: Sequence[float], curves: Floats, base: Floats, *, draws: int = 1000, seed: int = 0
+    steps: Sequence[float], curves: Floats, unsteered: Floats, *, draws: int = 1000, seed: int = 0
 ) -> Crossing:
-    """Steps until the mean of `curves` [seeds, steps, prompts] reaches the mean of `base` [prompts].
+    """Steps until the mean of `curves` [seeds, steps, prompts] reaches the mean of `unsteered` [prompts].
 
     Seeds are resampled, then prompts, the same prompts for curve and level. Draws that never reach it count
     as beyond the budget, so an end of the interval can be unknown: it is then None, and said so.
     """
-    seeds, _, prompts = curves.shape
-    value = first_crossing(steps, curves.mean(axis=(0, 2)), float(base.mean()))
+    n_seeds, _, n_prompts = curves.shape
+    value = first_crossing(steps, curves.mean(axis=(0, 2)), float(unsteered.mean()))
     rng = np.random.default_rng(seed)
     crossings = np.empty(draws)
     for draw in range(draws):
-        chosen = rng.integers(0, prompts, prompts)
-        orders = rng.integers(0, seeds, seeds)
-        curve = curves[orders][:, :, chosen].mean(axis=(0, 2))
-        crossings[draw] = first_crossing(steps, curve, float(base[chosen].mean()))
+        prompt_sample = rng.integers(0, n_prompts, n_prompts)
+        seed_sample = rng.integers(0, n_seeds, n_seeds)
+        curve = curves[seed_sample][:, :, prompt_sample].mean(axis=(0, 2))
+        crossings[draw] = first_crossing(steps, curve, float(unsteered[prompt_sample].mean()))
     low, high = np.quantile(crossings, [0.025, 0.975], method="nearest")
     point, lower, upper = (float(end) if np.isfinite(end) else None for end in (value, low, high))
     return Crossing(point, lower, upper, censored=float(np.isinf(crossings).mean()))

@@ -47,12 +47,14 @@ def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
 
     Raises ConfigError where the longest prefix leaves no room in the model's context.
     """
-    longest = max(len(ids) for ids in encode(loaded, [text for text in prefixes(config) if text] or ["."]))
-    longest = longest if any(prefixes(config)) else 0
-    length = min(WINDOW, (loaded.context or WINDOW + longest) - longest)
+    longest_prefix = max(
+        len(ids) for ids in encode(loaded, [text for text in prefixes(config) if text] or ["."])
+    )
+    longest_prefix = longest_prefix if any(prefixes(config)) else 0
+    length = min(WINDOW, (loaded.context or WINDOW + longest_prefix) - longest_prefix)
     if length < SHORTEST:
         raise ConfigError(
-            f"the longest prefix of the study's methods takes {longest} tokens of the model's context of "
+            f"the longest prefix of the study's methods takes {longest_prefix} tokens of the model's context of "
             f"{loaded.context}: shorten methods.prompt or the annotation's marks"
         )
     return length

@@ -95,17 +95,17 @@ def tokenise(loaded: LoadedModel, pairs: Sequence[TextPair], limit: int) -> list
     Sides too long lose their end, then prompts their beginning.
     """
     prompts = encode(loaded, [pair.prompt for pair in pairs])
-    texts = [
+    side_ids = [
         encode(loaded, [_joined(pair.prompt, getattr(pair, side)) for pair in pairs])
         for side in ("chosen", "rejected")
     ]
     token_pairs = []
-    for pair, prompt, *sides in zip(pairs, prompts, *texts, strict=True):
+    for pair, prompt, *sides in zip(pairs, prompts, *side_ids, strict=True):
         start = len(prompt) if pair.prompt else 0
-        ends = [(*side[start:], loaded.tokenizer.eos_token_id)[: limit - 1] for side in sides]
-        room = limit - max(len(end) for end in ends)
+        completions = [(*side[start:], loaded.tokenizer.eos_token_id)[: limit - 1] for side in sides]
+        room = limit - max(len(completion) for completion in completions)
         ids = prompt if pair.prompt else [loaded.blank_id]
-        token_pairs.append(TokenPair(tuple(ids[-room:]), ends[0], ends[1]))
+        token_pairs.append(TokenPair(tuple(ids[-room:]), completions[0], completions[1]))
     return token_pairs
 
 

@@ -78,8 +78,8 @@ def _checkpoint_map(
         )
         projections = maps_of_head[maps_of_head["checkpoint"] == checkpoint]
         map_ids = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
-        kept = kept_heads[kept_heads["checkpoint"] == checkpoint]
-        labels = list(dict.fromkeys([*map_ids, *(COMPONENTS if len(kept) else ())]))
+        kept_rows = kept_heads[kept_heads["checkpoint"] == checkpoint]
+        labels = list(dict.fromkeys([*map_ids, *(COMPONENTS if len(kept_rows) else ())]))
         label = str(
             st.segmented_control(
                 "Map", labels, default=labels[0], required=True, key="acts", bind="query-params"
@@ -91,8 +91,8 @@ def _checkpoint_map(
             )
         )
     label = label if label in labels else labels[0]
-    if label in COMPONENTS and len(kept):
-        points = geometry.principal_components(context, int(kept["checkpoint_id"].iloc[0]), chosen)
+    if label in COMPONENTS and len(kept_rows):
+        points = geometry.principal_components(context, int(kept_rows["checkpoint_id"].iloc[0]), chosen)
         if points.empty:
             st.caption("Too few statements to map.")
             return

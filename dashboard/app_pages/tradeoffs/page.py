@@ -91,7 +91,7 @@ class Choice:
 
     conditions: pd.DataFrame
     measure: str
-    prompts: str | None
+    prompt_set: str | None
     scorer: str | None
     is_logarithmic: bool
 
@@ -148,11 +148,11 @@ def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontie
 
 def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
     """Fluency of the same conditions on the same axis."""
-    metric = controls.fluency(choices, choice.prompts)
+    metric = controls.fluency(choices, choice.prompt_set)
     if metric is None:
         return
     fluency_name, scorer = metric
-    joined = rows.summaries_with_cost(context, name=fluency_name, prompt_set=choice.prompts, scorer=scorer)
+    joined = rows.summaries_with_cost(context, name=fluency_name, prompt_set=choice.prompt_set, scorer=scorer)
     fluency = joined.merge(choice.conditions[KEYS].drop_duplicates(), on=KEYS)
     if fluency.empty:
         return
@@ -227,4 +227,4 @@ with grid.cell(), st.container(border=True):
     )
 with grid.cell():
     fluency_card(context, choices, choice)
-texts(context, conditions, choice.prompts, scorer=choice.scorer)
+texts(context, conditions, choice.prompt_set, scorer=choice.scorer)
