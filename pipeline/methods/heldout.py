@@ -54,8 +54,8 @@ def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
     length = min(WINDOW, (loaded.context or WINDOW + longest_prefix) - longest_prefix)
     if length < SHORTEST:
         raise ConfigError(
-            f"the longest prefix of the study's methods takes {longest_prefix} tokens of the model's context of "
-            f"{loaded.context}: shorten methods.prompt or the annotation's marks"
+            f"the longest prefix of the study's methods takes {longest_prefix} tokens of the model's context "
+            f"of {loaded.context}: shorten methods.prompt or the annotation's marks"
         )
     return length
 
