@@ -44,9 +44,9 @@ def scorer(scorers: Sequence[str]) -> str | None:
     return st.selectbox("Scorer", list(scorers), key="scorer", bind="query-params", width=220)
 
 
-def fluency(choices: pd.DataFrame, prompts: str | None) -> tuple[str, str | None] | None:
+def fluency(choices: pd.DataFrame, prompt_set: str | None) -> tuple[str, str | None] | None:
     """The first fluency metric there is for these prompts, with its scorer; None where there is none."""
-    of_prompts = choices[choices["prompt_set"] == prompts]
+    of_prompts = choices[choices["prompt_set"] == prompt_set]
     for name in FLUENCIES:
         of_metric = of_prompts[of_prompts["name"] == name]
         if len(of_metric):
@@ -70,12 +70,12 @@ def view(*choices: str, key: str = "view") -> str:
 
 def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
     """The unsteered rows and those of the view."""
-    base = rows["method"] == "none"
-    matched = rows["matched_cost"].notna()
+    is_base = rows["method"] == "none"
+    is_matched = rows["matched_cost"].notna()
     if choice == MATCHED:
-        return rows[base | matched]
+        return rows[is_base | is_matched]
     if choice == FIXED:
-        return rows[base | ~matched]
+        return rows[is_base | ~is_matched]
     return rows
 
 

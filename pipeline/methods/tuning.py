@@ -87,7 +87,7 @@ def tune(
     scale_rate: float,
     pairs: Sequence[TokenPair],
     held_out: Sequence[TokenPair],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> TuningResult:
     """Tune `loaded` in place (float32; it must not be used afterwards) and write the result to `folder`.
 

@@ -84,7 +84,7 @@ def train(
     heldout_toxic: NDArray[np.int64] | None = None,
     on_point: Callable[[Point], None] = lambda point: None,
     should_stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> TrainResult:
     """One pass over the mix; the finished model lies in `folder/model`.
 
@@ -119,6 +119,7 @@ def train(
     most = _curve_windows(mix, settings)
     windows = {name: rows[:most] for name, rows in heldout.items() if rows is not None and len(rows)}
     watch = Watch(on_point, should_stop, progress, windows)
+    # Steps at which a point of the curve is taken, and at which a checkpoint is saved.
     points, saves = _spread(data.steps, settings.evaluations), _spread(data.steps, settings.checkpoints)
     trainer = MixTrainer(model, arguments, data, watch, points, saves - {data.steps})
     started = time.perf_counter()

@@ -83,8 +83,8 @@ def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, da
         return
     cosines = geometry.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
     heads = of_checkpoint.sort_values("rank", na_position="last").head(MOST_HEADS)
-    order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(heads))}
-    places = [order.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
+    place_of_head = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(heads))}
+    places = [place_of_head.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
     cosines = cosines.assign(place=places)
     cosines = cosines[cosines["place"] >= 0]
     cosines = cosines.sort_values(["place", "id"], kind="stable")

@@ -57,9 +57,9 @@ def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
     ]
     # The words tell the variants apart, so they change as others come; a link is known by its hash.
     linked = str(st.query_params.get("toy_variant", ""))
-    same = [name for name in labels if name[-8:] == linked[-8:]]
-    if same and linked not in labels:
-        st.session_state["toy_variant"] = same[0]
+    same_hash = [name for name in labels if name[-8:] == linked[-8:]]
+    if same_hash and linked not in labels:
+        st.session_state["toy_variant"] = same_hash[0]
     variant = st.selectbox("Variant", labels, key="toy_variant", bind="query-params", width=300)
     return experiments.iloc[labels.index(str(variant))]
 
@@ -94,8 +94,8 @@ def pick_view() -> tuple[str, str]:
 
 def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
     """Lines of the random null and, for absolute cosines, of Welch's bound."""
-    null = float(experiment[f"null_{cosine}"])
-    lines = [Level(null, f"Random directions {null:.3f}")]
+    null_mean = float(experiment[f"null_{cosine}"])
+    lines = [Level(null_mean, f"Random directions {null_mean:.3f}")]
     if cosine == "absolute":
         lines.append(Level(float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
     return tuple(lines)
