@@ -242,11 +242,11 @@ def save(
     """Save a detoxified checkpoint as an ordinary one, and say which programs serve it as it is."""
     from hormesis.pipeline.commands.save import save_condition, save_steered, serving_of
 
-    where = {"home": home(), "database_url": database_url()}
+    url = database_url()
     if condition is not None:
-        save_condition(checkpoint, condition, folder, **where)
+        save_condition(checkpoint, condition, folder, home=home(), database_url=url)
     else:
-        save_steered(checkpoint, strength, folder, direction=direction, **where)
+        save_steered(checkpoint, strength, folder, direction=direction, home=home(), database_url=url)
     change = f"under {condition}" if condition is not None else f"at strength {strength:g}"
     console.print(f"{checkpoint} {change} saved in {folder}", highlight=False, soft_wrap=True)
     for line in serving_of(folder):

@@ -53,7 +53,7 @@ PROGRAMS = (
     ),
     Program(
         "text-generation-inference", "db931fc", "2026-11-29",
-        _fates("llama gpt2 gpt_neox", "qwen2 qwen3 gemma2"),
+        _fates("llama gpt2 gpt_neox", "qwen2 gemma2"),
         "families without a class of their own fall back to transformers",
     ),
     Program(
