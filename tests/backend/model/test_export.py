@@ -140,7 +140,7 @@ def test_every_proven_family_stands_in_the_table_or_is_unknown() -> None:
         assert set(program.fates) <= set(FAMILIES), program.name
     for family in FAMILIES:
         lines = serving_lines(family)
-        named = [program.name for program in PROGRAMS for line in lines if program.name in line]
-        assert sorted(named) == sorted(program.name for program in PROGRAMS), family
+        programs = [program.name for program in PROGRAMS for line in lines if program.name in line]
+        assert sorted(programs) == sorted(program.name for program in PROGRAMS), family
     assert any("NOT steered" in line and "vLLM" in line for line in serving_lines("qwen3"))
     assert [line.split(":")[0] for line in serving_lines("mamba")] == ["not looked up in"]
