@@ -5,12 +5,12 @@ Reads rows through `dashboard.rows` and draws with `dashboard.charts`: a report 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pandas as pd
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import Choice, of_choice
 from hormesis.dashboard.base.verdicts import (
     NO_DATA,
     Verdict,
@@ -24,39 +24,11 @@ from hormesis.dashboard.base.wording import arm_label, condition_label, is_impor
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
-from hormesis.dashboard.parts import controls
 from hormesis.dashboard.rows.context import Context
 from hormesis.db import read
 from hormesis.db.paper import source
 
 KEYS = ["kind", "share", "condition_key"]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which prompts and scorer a report leads with: the largest prompt set, as the overview does."""
-
-    prompts: str | None
-    scorer: str | None
-
-
-def main_choice(table: pd.DataFrame) -> Choice:
-    """The prompt set with most texts and the first scorer it was scored by."""
-    toxicity = table[table["name"] == "toxicity"]
-    prompts = next(iter(controls.by_size(toxicity)), None) if len(toxicity) else None
-    of_prompts = toxicity[toxicity["prompt_set"] == prompts]
-    return Choice(prompts, next(iter(controls.options(of_prompts["scorer"])), None))
-
-
-def of_choice(table: pd.DataFrame, name: str, choice: Choice) -> pd.DataFrame:
-    """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
-    of_metric = table[(table["name"] == name) & (table["prompt_set"] == choice.prompts)]
-    of_scorer = of_metric[of_metric["scorer"] == choice.scorer]
-    if len(of_scorer) or of_metric.empty:
-        return of_scorer
-    names = of_metric["scorer"].fillna("")
-    first: pd.DataFrame = of_metric.loc[names == names.iloc[0]]
-    return first
 
 
 def study_verdicts(context: Context, choice: Choice) -> list[Verdict]:
@@ -111,8 +83,8 @@ def answer(context: Context, table: pd.DataFrame, choice: Choice) -> Section:
     dosed = table[~table["kind"].map(is_imported).astype(bool) & table["method"].isin(["none", "iti"])]
     toxicity = of_choice(dosed, "toxicity", choice)
     blocks = _claims(context, choice)
-    for view, title in ((controls.MATCHED, "at matched cost"), (controls.FIXED, "at fixed strength")):
-        toxicity_in_view = controls.in_view(toxicity, view)
+    for view, title in ((selection.MATCHED, "at matched cost"), (selection.FIXED, "at fixed strength")):
+        toxicity_in_view = selection.in_view(toxicity, view)
         if len(toxicity_in_view):
             fits = fits_of(toxicity_in_view, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
             best_doses = fit_said(fits)
@@ -121,8 +93,8 @@ def answer(context: Context, table: pd.DataFrame, choice: Choice) -> Section:
             blocks.append(
                 _dose(toxicity_in_view, "toxicity", f"Toxicity by toxic share, {title}", how=how, fits=fits)
             )
-    for name in controls.FLUENCIES:
-        words = controls.in_view(of_choice(dosed, name, choice), controls.MATCHED)
+    for name in selection.FLUENCIES:
+        words = selection.in_view(of_choice(dosed, name, choice), selection.MATCHED)
         if len(words):
             how = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
             blocks.append(_dose(words, name, f"{metric_name(name)} at matched cost", how=how))

@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arm_label
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.training import histogram
@@ -27,9 +27,7 @@ def mixes(context: Context) -> None:
             "mixes", after="mixing the text of the first arm", running=rows.study_progress(context).active
         )
         return
-    first_seed = table.drop_duplicates(["kind", "share", "source"]).copy()
-    first_seed["arm"] = [arm_label(row.kind, row.share) for row in records(first_seed)]
-    seeds = table["seed"].nunique()
+    first_seed, seeds = selection.mix_rows(table), table["seed"].nunique()
     with st.container(border=True):
         card.chart(
             drawn(mix_bars, first_seed),
@@ -62,7 +60,7 @@ def samples(context: Context) -> None:
             name = st.selectbox("Probe set", names, key="set", bind="query-params", width=220)
             set_id = int(sets["id"].iloc[names.index(name) if name in names else 0])
             counts = rows.example_counts(context, set_id)
-            sources = ["all", *controls.options(counts["source"])]
+            sources = ["all", *selection.options(counts["source"])]
             source = st.selectbox("Source", sources, key="source", bind="query-params", width=200)
             label = st.segmented_control(
                 "Label",

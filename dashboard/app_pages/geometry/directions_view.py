@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import Head, parse_head
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.frame import sample

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.app_pages.toy import words
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts import toy as charts
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows import toy
@@ -33,22 +33,9 @@ def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cos
 
 def forest(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> None:
     """DiD of every configuration and probe, trained and frozen."""
-    table = words.pick(effects, cosine=cosine, split="all")
-    # Frozen networks under probes that do not look at the mixture are zero by construction.
-    table = table[(table["network"] == "trained") | (table["probe"].isin(toy.WEIGHTED))]
+    table = toy.forest_rows(effects, experiments, cosine)
     if table.empty:
         return
-    labels = experiments.set_index("id")["label"]
-    table = table[table["experiment_id"].isin(labels.index)].copy()
-    table["label"] = [
-        f"{labels[experiment]}: {toy.PROBES[probe].lower()}"
-        for experiment, probe in zip(table["experiment_id"], table["probe"], strict=True)
-    ]
-    table["hover"] = [
-        f"{row['label']}, {row['network']} network<br>{words.estimate(row)}<br>{row['n_positive']} of "
-        f"{row['n_seeds']} seeds above zero, {row['n_runs']} runs"
-        for _, row in table.iterrows()
-    ]
     lines = table[table["label"].isin(list(dict.fromkeys(table["label"]))[:MOST_LINES])]
     cut = f" The first {MOST_LINES} lines are drawn." if len(lines) < len(table) else ""
     with st.container(border=True):

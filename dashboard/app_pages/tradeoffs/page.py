@@ -9,9 +9,10 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.tradeoffs import comparison
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.frontier import non_dominated
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import (
     arm_label,
     condition_label,
@@ -97,14 +98,14 @@ class Choice:
 def pick(context: Context, choices: pd.DataFrame) -> Choice:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = controls.view(controls.EVERY, controls.MATCHED, controls.FIXED, key="curve")
+        view = controls.view(selection.EVERY, selection.MATCHED, selection.FIXED, key="curve")
         names = [name for name in TOXICITIES if (choices["name"] == name).any()]
         name = st.selectbox(
             "Measure", names, format_func=metric_name, key="measure", bind="query-params", width=220
         )
         of_measure = choices[choices["name"] == name]
-        prompts = controls.prompt_set(controls.by_size(of_measure))
-        scorer = controls.scorer(controls.options(of_measure[of_measure["prompt_set"] == prompts]["scorer"]))
+        prompts = controls.prompt_set(selection.by_size(of_measure))
+        scorer = controls.scorer(selection.options(of_measure[of_measure["prompt_set"] == prompts]["scorer"]))
     joined = rows.summaries_with_cost(context, name=str(name), prompt_set=prompts, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
@@ -130,7 +131,7 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
     joined = joined[family(joined).isin(families)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
-    return Choice(controls.in_view(joined, view), str(name), prompts, scorer, scale == "Log")
+    return Choice(selection.in_view(joined, view), str(name), prompts, scorer, scale == "Log")
 
 
 def curves(table: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
@@ -144,7 +145,7 @@ def curves(table: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bo
 
 def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
     """Fluency of the same conditions on the same axis."""
-    metric = controls.fluency(choices, choice.prompts)
+    metric = selection.fluency(choices, choice.prompts)
     if metric is None:
         return
     name, scorer = metric
