@@ -1,4 +1,4 @@
-"""How objects show themselves in a notebook and in a terminal: a title, facts, tables, closed texts."""
+"""How objects show themselves in a notebook and in a terminal: a title, properties, tables, closed texts."""
 
 from __future__ import annotations
 
@@ -15,26 +15,28 @@ _LEFT = "style='text-align:left;vertical-align:top'"
 
 
 class Displayed:
-    """An object that says what it is by a title, facts and tables; a subclass gives the three."""
+    """An object that says what it is by a title, properties and tables; a subclass gives the three."""
 
     def _title(self) -> str:
         raise NotImplementedError
 
-    def _facts(self) -> Mapping[str, str]:
+    def _properties(self) -> Mapping[str, str]:
         raise NotImplementedError
 
     def _tables(self) -> Sequence[pd.DataFrame]:
         return ()
 
     def __repr__(self) -> str:
-        facts = self._facts()
-        width = max(map(len, facts), default=0)
-        return "\n".join([self._title(), *(f"  {name:<{width}}  {value}" for name, value in facts.items())])
+        properties = self._properties()
+        width = max(map(len, properties), default=0)
+        return "\n".join(
+            [self._title(), *(f"  {name:<{width}}  {value}" for name, value in properties.items())]
+        )
 
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th {_LEFT}>{escape(name)}</th><td {_LEFT}>{escape(value)}</td></tr>"
-            for name, value in self._facts().items()
+            for name, value in self._properties().items()
         )
         tables = "".join(map(table_html, self._tables()))
         return f"<div><strong>{escape(self._title())}</strong><table>{rows}</table>{tables}</div>"

@@ -128,9 +128,9 @@ def test_installed_wheel_stands_beside_modules_of_the_same_names(
         return result.stdout
 
     lines = readme_lines(world.home / "models" / "dose-10")
-    theirs = "import backend, dashboard, db, pipeline\n"
-    theirs += "print({module.OWNER for module in (backend, dashboard, db, pipeline)}, hormesis.__file__)\n"
-    (their_folder / "analysis.py").write_text(lines + theirs)
+    owners = "import backend, dashboard, db, pipeline\n"
+    owners += "print({module.OWNER for module in (backend, dashboard, db, pipeline)}, hormesis.__file__)\n"
+    (their_folder / "analysis.py").write_text(lines + owners)
     assert output("analysis.py").strip() == f"{{'theirs'}} {installed / 'hormesis' / '__init__.py'}"
     program = str(installed / "bin" / "hormesis")
     assert output(program, "--version") == output("-m", "hormesis", "--version")

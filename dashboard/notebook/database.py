@@ -56,7 +56,7 @@ class Database(Displayed):
     def _title(self) -> str:
         return f"Database {name_of(self.url)}"
 
-    def _facts(self) -> dict[str, str]:
+    def _properties(self) -> dict[str, str]:
         table = self.studies
         names = [f"{name} ({hash_})" for name, hash_ in zip(table["name"], table["hash"], strict=True)]
         return {"studies": ", ".join(names) or "none"}
@@ -139,7 +139,7 @@ class Toy(Displayed):
     def _title(self) -> str:
         return f"Toy experiment: {self.label}"
 
-    def _facts(self) -> dict[str, str]:
+    def _properties(self) -> dict[str, str]:
         row = self.experiment
         shape = f"{row['features']} features in {row['dimensions']} dimensions"
         return {"runs": str(row["runs"]), "shape": shape, "charts": ", ".join(TOY_CHARTS)}

@@ -96,7 +96,7 @@ class Study(Displayed):
     def _title(self) -> str:
         return f"Study {self.name} ({self.hash})"
 
-    def _facts(self) -> dict[str, str]:
+    def _properties(self) -> dict[str, str]:
         arms, progress = self.arms(), self.progress()
         done = "finished" if progress.finished else f"{progress.done} of {progress.stages} stages done"
         seeds = arms["seed"].nunique()

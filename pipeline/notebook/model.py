@@ -54,7 +54,7 @@ class Model(Displayed):
     def _title(self) -> str:
         return f"Model {self.name}"
 
-    def _facts(self) -> dict[str, str]:
+    def _properties(self) -> dict[str, str]:
         loaded = self.loaded
         heads = f"{loaded.n_layers} layers of {loaded.n_heads} heads, each {loaded.head_dim} wide"
         dtype = str(loaded.dtype).removeprefix("torch.")
@@ -166,13 +166,13 @@ class Model(Displayed):
 
         Raises GenerationError for settings out of range.
         """
-        asked = [prompts] if isinstance(prompts, str) else [str(prompt) for prompt in prompts]
+        prompt_list = [prompts] if isinstance(prompts, str) else [str(prompt) for prompt in prompts]
         with self._without_hooks():
             continuations = generate(
                 self.loaded,
-                asked,
-                seeds=range(seed, seed + len(asked)),
-                rows=[self._steering or (None, 0.0)] * len(asked),
+                prompt_list,
+                seeds=range(seed, seed + len(prompt_list)),
+                rows=[self._steering or (None, 0.0)] * len(prompt_list),
                 new_tokens=new_tokens,
                 temperature=temperature,
                 top_p=top_p,
@@ -180,7 +180,7 @@ class Model(Displayed):
             )
         rows = [(row.text, row.tokens, row.finished, row.truncated) for row in continuations]
         frame = pd.DataFrame(rows, columns=["text", "tokens", "finished", "truncated"])
-        frame.insert(0, "prompt", asked)
+        frame.insert(0, "prompt", prompt_list)
         return Texts(f"{self.name}, steering: {self._steering_words()}", frame)
 
     @contextmanager

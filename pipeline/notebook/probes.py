@@ -78,7 +78,7 @@ class Probes(Displayed):
     def _title(self) -> str:
         return f"Probes of {self.name}"
 
-    def _facts(self) -> dict[str, str]:
+    def _properties(self) -> dict[str, str]:
         best = self.frame.iloc[0]
         test, train, select = (int(best[name]) for name in ("n_test", "n_train", "n_select"))
         n = f"{test:,} test ({train:,} train, {select:,} select)"

@@ -89,9 +89,9 @@ def test_generations_are_those_stored_and_hidden(study: Study) -> None:
     words = texts[0]
     assert words == texts.frame["text"].iloc[0]
     assert words not in repr(texts)
-    shown = texts._repr_html_()
-    assert shown.index("<details>") < shown.index(words)
-    assert shown.count("<details>") == 10
+    page = texts._repr_html_()
+    assert page.index("<details>") < page.index(words)
+    assert page.count("<details>") == 10
     assert list(texts[2:4]) == list(texts)[2:4]
 
 
