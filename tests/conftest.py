@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from hormesis.dashboard.base import refresh
+from hormesis.db.processes import collect_garbage_rarely
 from tests.fixtures.shared_worlds import shared_world
 
 if TYPE_CHECKING:
@@ -21,6 +23,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from walking a million imported objects again and again while tests run."""
+    gc.collect()
+    gc.freeze()
+    collect_garbage_rarely()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from hormesis.dashboard.launch import free_port, serve, wait_until_open
 
+PATIENCE_MS = 180_000
+"""A state is waited for this long: a busy machine is slow, and nothing else is."""
 CHROMIUM = os.environ.get("HORMESIS_CHROMIUM", "/usr/bin/chromium")
 FLAGS = [
     "--no-sandbox",

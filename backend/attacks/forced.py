@@ -94,10 +94,10 @@ def token_gradient(
     order, if place i held more of token v. Computed as the embedding's gradient times the embedding table,
     which is the same by the chain rule; families that scale what they look up change it by a constant.
     """
-    table = loaded.model.get_input_embeddings()
+    embeddings = loaded.model.get_input_embeddings()
     with torch.enable_grad():
-        embeds = table(torch.cat([prompt, target])[None]).detach().requires_grad_()
+        embeds = embeddings(torch.cat([prompt, target])[None]).detach().requires_grad_()
         logits = forward_target(loaded, target, row, inputs_embeds=embeds)
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits[0], target), embeds)
-    by_token: torch.Tensor = gradient[0, place].float() @ table.weight.detach().float().T
+    by_token: torch.Tensor = gradient[0, place].float() @ embeddings.weight.detach().float().T
     return by_token

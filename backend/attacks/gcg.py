@@ -196,8 +196,8 @@ class _SuffixProblem:
 
     def readable(self, prompts: torch.Tensor) -> torch.Tensor:
         """The prompts whose text gives the same tokens again: others could not be sent to anybody."""
-        texts = [self.text(ids) for ids in prompts]
-        encoded = encode(self.loaded, texts)
+        prompt_texts = [self.text(ids) for ids in prompts]
+        encoded = encode(self.loaded, prompt_texts)
         return prompts[[i for i, ids in enumerate(encoded) if ids == prompts[i].tolist()]]
 
     def text(self, ids: torch.Tensor) -> str:

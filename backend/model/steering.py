@@ -53,8 +53,10 @@ Rows = RowSteering | Sequence[RowSteering]
 """One steering for the whole batch, or one per row."""
 
 
-def iti(sites: Sequence[Site], heads: Sequence[HeadDirection], scope: Scope = "generated") -> Intervention:
-    """Make the intervention that moves `heads` by `-sigma * vector` for each unit of strength.
+def iti(
+    sites: Sequence[Site], head_directions: Sequence[HeadDirection], scope: Scope = "generated"
+) -> Intervention:
+    """Make the intervention that moves heads by `-sigma * vector` for each unit of strength.
 
     Raises SteeringError where a head does not exist, is named twice, or its vector has the wrong shape, is
     not finite or not of unit length (to 1e-3).
@@ -64,7 +66,7 @@ def iti(sites: Sequence[Site], heads: Sequence[HeadDirection], scope: Scope = "g
     by_layer = {site.layer: site for site in sites}
     shifts: dict[int, NDArray[np.float32]] = {}
     places: set[tuple[int, int]] = set()
-    for head in heads:
+    for head in head_directions:
         site = by_layer.get(head.layer)
         if site is None or not 0 <= head.head < site.n_heads:
             raise SteeringError(f"the model has no head {head.head} in layer {head.layer}")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import transformers
 from numpy.typing import NDArray
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from hormesis.backend.scorers.base import ScorerError, clipped
 
@@ -21,21 +21,21 @@ _TOXIC = re.compile(r"toxic|hate|offens|abus|^label_1$", re.IGNORECASE)
 _NOT = re.compile(r"^(non|not|no|un)[\W_]*|[\W_](non|not)[\W_]", re.IGNORECASE)
 
 
-def toxic_label(names: Mapping[int, str]) -> int:
+def toxic_label(label_names: Mapping[int, str]) -> int:
     """Which output means toxic: `toxic` itself, else the first name that says so, else LABEL_1.
 
     names: of the outputs, by index.
     `non-toxic` and the like never count. One single output is the toxic one. Raises ScorerError otherwise.
     """
-    if len(names) == 1:
-        return next(iter(names))
-    for index, name in sorted(names.items()):
+    if len(label_names) == 1:
+        return next(iter(label_names))
+    for index, name in sorted(label_names.items()):
         if name.strip().lower() in ("toxic", "toxicity"):
             return index
-    for index, name in sorted(names.items()):
+    for index, name in sorted(label_names.items()):
         if _TOXIC.search(name) and not _NOT.search(name):
             return index
-    labels = ", ".join(name for _, name in sorted(names.items()))
+    labels = ", ".join(name for _, name in sorted(label_names.items()))
     raise ScorerError(f"no label of the classifier means toxic (labels: {labels}): use another checkpoint")
 
 
@@ -56,8 +56,8 @@ class Classifier:
         self.name = f"classifier:{source}"
         self.batch_size = batch_size
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-            self._model = AutoModelForSequenceClassification.from_pretrained(
+            self._tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+            self._model = transformers.AutoModelForSequenceClassification.from_pretrained(
                 source, trust_remote_code=False, use_safetensors=True
             ).eval()
         except Exception as error:

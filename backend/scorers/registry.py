@@ -78,8 +78,8 @@ def scorer_entry(spec: str) -> ScorerEntry:
     for entry in SCORERS:
         if entry.name == name and (bool(source) if entry.argument == "source" else spec == name):
             return entry
-    names = ", ".join(entry.usage for entry in SCORERS)
-    raise ScorerError(f"unknown scorer '{spec}' (known: {names})")
+    usages = ", ".join(entry.usage for entry in SCORERS)
+    raise ScorerError(f"unknown scorer '{spec}' (known: {usages})")
 
 
 def scorer_revisions(specs: Iterable[str]) -> dict[str, str]:

@@ -106,7 +106,7 @@ def _stream(job: Job, request: GenerateRequest, group: Group, *, loaded: LoadedM
         new_tokens=request.new_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
-        heads=group[0][1].reading,
+        head_directions=group[0][1].reading,
         on_projection=on_projection,
         prefixes=[plan.prefix for _, plan in group],
     )

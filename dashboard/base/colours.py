@@ -43,8 +43,8 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 def share_colour(share: float) -> str:
     """Hex colour of a toxic share (a fraction of one). The same share has the same colour everywhere."""
     share = min(max(share, 0.0), 1.0)
-    at = min(bisect_right([stop for stop, _ in _STOPS], share), len(_STOPS) - 1)
-    (low, first), (high, second) = _STOPS[at - 1], _STOPS[at]
+    stop_index = min(bisect_right([stop for stop, _ in _STOPS], share), len(_STOPS) - 1)
+    (low, first), (high, second) = _STOPS[stop_index - 1], _STOPS[stop_index]
     weight = (share - low) / (high - low)
     mixed = (round(a + weight * (b - a)) for a, b in zip(_rgb(first), _rgb(second), strict=True))
     return "#" + "".join(f"{value:02X}" for value in mixed)

@@ -55,34 +55,34 @@ class Choice:
     scorer: str | None
 
 
-def main_choice(table: pd.DataFrame) -> Choice:
+def main_choice(summaries: pd.DataFrame) -> Choice:
     """The prompt set with most texts and the first scorer it was scored by."""
-    toxicity = table[table["name"] == "toxicity"]
+    toxicity = summaries[summaries["name"] == "toxicity"]
     prompts = next(iter(by_size(toxicity)), None) if len(toxicity) else None
     of_prompts = toxicity[toxicity["prompt_set"] == prompts]
     return Choice(prompts, next(iter(options(of_prompts["scorer"])), None))
 
 
-def of_choice(table: pd.DataFrame, name: str, choice: Choice) -> pd.DataFrame:
+def of_choice(summaries: pd.DataFrame, metric: str, choice: Choice) -> pd.DataFrame:
     """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
-    of_metric = table[(table["name"] == name) & (table["prompt_set"] == choice.prompts)]
+    of_metric = summaries[(summaries["name"] == metric) & (summaries["prompt_set"] == choice.prompts)]
     of_scorer = of_metric[of_metric["scorer"] == choice.scorer]
     if len(of_scorer) or of_metric.empty:
         return of_scorer
-    names = of_metric["scorer"].fillna("")
-    first: pd.DataFrame = of_metric.loc[names == names.iloc[0]]
+    scorers = of_metric["scorer"].fillna("")
+    first: pd.DataFrame = of_metric.loc[scorers == scorers.iloc[0]]
     return first
 
 
-def of_dose(table: pd.DataFrame) -> pd.DataFrame:
+def of_dose(summaries: pd.DataFrame) -> pd.DataFrame:
     """The rows this page is about: arms of the dose and their control, under ITI and without steering.
 
     Arms that train on toxic text in another way, imported checkpoints, other methods and the second set of
     directions are on the trade-offs page.
     """
-    table = table[table["kind"].isin(["toxic", "clean-forum"])]
-    table = table[table["method"].isin(["none", "iti"])]
-    return table[~table["condition_key"].map(is_second).astype(bool)]
+    summaries = summaries[summaries["kind"].isin(["toxic", "clean-forum"])]
+    summaries = summaries[summaries["method"].isin(["none", "iti"])]
+    return summaries[~summaries["condition_key"].map(is_second).astype(bool)]
 
 
 def mix_rows(composition: pd.DataFrame) -> pd.DataFrame:

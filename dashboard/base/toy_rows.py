@@ -40,9 +40,9 @@ OPTIONS = {
 
 def labelled_experiments(engine: Engine) -> pd.DataFrame:
     """Every configuration that has runs, with `label`: what it is, told apart from its like."""
-    table = read.toy_experiments(engine)
-    table = table[table["runs"] > 0].reset_index(drop=True)
-    return table.assign(label=[_label(table, place) for place in range(len(table))])
+    experiments = read.toy_experiments(engine)
+    experiments = experiments[experiments["runs"] > 0].reset_index(drop=True)
+    return experiments.assign(label=[_label(experiments, place) for place in range(len(experiments))])
 
 
 def variant(config: dict[str, object], others: list[dict[str, object]]) -> str:
@@ -57,8 +57,8 @@ def _plain(value: object) -> str:
 
 def _label(experiments: pd.DataFrame, place: int) -> str:
     row = experiments.iloc[place]
-    like = experiments[experiments["setting"] == row["setting"]]["config"].tolist()
-    words = variant(row["config"], like)
+    of_setting = experiments[experiments["setting"] == row["setting"]]["config"].tolist()
+    words = variant(row["config"], of_setting)
     name = SETTINGS.get(str(row["setting"]), str(row["setting"]))
     return f"{name}, {words}" if words else name
 
@@ -113,18 +113,18 @@ def pick(effects: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 def forest_rows(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> pd.DataFrame:
     """Effects over all runs under one cosine, with the `label` and `hover` that the forest plot shows."""
-    table = pick(effects, cosine=cosine, split="all")
+    chosen = pick(effects, cosine=cosine, split="all")
     # Frozen networks under probes that do not look at the mixture are zero by construction.
-    table = table[(table["network"] == "trained") | (table["probe"].isin(WEIGHTED))]
+    chosen = chosen[(chosen["network"] == "trained") | (chosen["probe"].isin(WEIGHTED))]
     labels = experiments.set_index("id")["label"]
-    table = table[table["experiment_id"].isin(labels.index)].copy()
-    table["label"] = [
+    chosen = chosen[chosen["experiment_id"].isin(labels.index)].copy()
+    chosen["label"] = [
         f"{labels[experiment]}: {PROBES[probe].lower()}"
-        for experiment, probe in zip(table["experiment_id"], table["probe"], strict=True)
+        for experiment, probe in zip(chosen["experiment_id"], chosen["probe"], strict=True)
     ]
-    table["hover"] = [
+    chosen["hover"] = [
         f"{row['label']}, {row['network']} network<br>{estimate(row)}<br>{row['n_positive']} of "
         f"{row['n_seeds']} seeds above zero, {row['n_runs']} runs"
-        for _, row in table.iterrows()
+        for _, row in chosen.iterrows()
     ]
-    return table
+    return chosen

@@ -40,10 +40,10 @@ class Verdict:
     family: str = "paper"
 
 
-def in_scope(table: pd.DataFrame, prompts: str | None, scorer: str | None) -> pd.DataFrame:
+def in_scope(verdicts: pd.DataFrame, prompts: str | None, scorer: str | None) -> pd.DataFrame:
     """Verdicts or fits of one prompt set and scorer; where there are none, verdicts made before any score."""
-    in_both = table[(table["prompt_set"] == prompts) & (table["scorer"] == scorer)]
-    return in_both if len(in_both) else table[table["prompt_set"].isna()]
+    in_both = verdicts[(verdicts["prompt_set"] == prompts) & (verdicts["scorer"] == scorer)]
+    return in_both if len(in_both) else verdicts[verdicts["prompt_set"].isna()]
 
 
 def measured(row: Any) -> str:
@@ -75,18 +75,18 @@ def sentence(row: Any) -> str:
     return f"{numbers.replace('= <', '<')}; {row.detail}"
 
 
-def stored(table: pd.DataFrame, prompts: str | None, scorer: str | None) -> list[Verdict]:
+def stored(verdict_rows: pd.DataFrame, prompts: str | None, scorer: str | None) -> list[Verdict]:
     """The verdicts of one prompt set and scorer, the headline first."""
     verdicts = [
         Verdict(str(row.statement), str(row.status), sentence(row), str(row.claim), str(row.family))
-        for row in records(in_scope(table, prompts, scorer))
+        for row in records(in_scope(verdict_rows, prompts, scorer))
     ]
     return sorted(verdicts, key=lambda verdict: verdict.id != HEADLINE)
 
 
-def headline(rows: pd.DataFrame) -> Any | None:
+def headline(verdicts: pd.DataFrame) -> Any | None:
     """The row of the overview's claim; None where no verdict was made yet."""
-    answers = rows[rows["claim"] == HEADLINE]
+    answers = verdicts[verdicts["claim"] == HEADLINE]
     return None if answers.empty else records(answers)[0]
 
 
@@ -100,7 +100,7 @@ def minimum_effect(row: Any) -> str:
     )
 
 
-def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
+def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
     """What the verdict table shows, a row per claim: words and numbers as people read them."""
     words = [
         {
@@ -114,7 +114,7 @@ def verdict_table(rows: pd.DataFrame) -> pd.DataFrame:
             else f"{number(row.detectable, 2)} {row.unit}",
             "n, seeds": "–" if missing(row.value) else f"{row.n:,}, {row.n_seeds}",
         }
-        for row in records(rows)
+        for row in records(verdicts)
     ]
     return pd.DataFrame(words)
 
@@ -134,10 +134,10 @@ def fits_of(
     return fits.assign(label=fits["condition_key"].map(labels))
 
 
-def fit_said(fits: pd.DataFrame) -> str:
+def fit_said(curves: pd.DataFrame) -> str:
     """What the fits say of a best dose, conditions that agree together; empty where there is none."""
     agreeing: dict[str, list[str]] = {}
-    for row in records(fits[fits["status"] != NO_DATA]):
+    for row in records(curves[curves["status"] != NO_DATA]):
         words = f"{FITS[row.status]}, best dose none"
         if not missing(row.optimum):
             ends = f"{percent(row.optimum_low)}, {percent(row.optimum_high)}"

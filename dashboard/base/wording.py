@@ -55,14 +55,19 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
     return label if seed is None else f"{label}, seed {seed}"
 
 
+def checkpoint_label(row: Any) -> str:
+    """A checkpoint in words, from a row of its arm: the arm and its seed, or the name of an imported one."""
+    return str(row.checkpoint) if row.kind == "imported" else arm_label(row.kind, row.share, row.seed)
+
+
 def arms_in_words(arms: pd.DataFrame) -> pd.DataFrame:
     """Arms as tables show them: name, kind, seed, tokens and repeats."""
     kinds = [arm_label(kind, share) for kind, share in zip(arms["kind"], arms["share"], strict=True)]
     titles = {"name": "Arm", "seed": "Seed", "clean_tokens": "Clean tokens"}
     titles |= {"added_tokens": "Added tokens", "repeats": "Repeats"}
-    table = arms[list(titles)].rename(columns=titles)
-    table.insert(1, "Kind", kinds)
-    return table
+    words = arms[list(titles)].rename(columns=titles)
+    words.insert(1, "Kind", kinds)
+    return words
 
 
 def method_label(method: str) -> str:

@@ -70,13 +70,13 @@ def dose_response(
     dark: bool,
     height: int = 420,
     from_zero: bool = True,
-    fits: pd.DataFrame | None = None,
+    curves: pd.DataFrame | None = None,
     paper: str | None = None,
 ) -> go.Figure:
     """Summary rows of one metric, prompt set and scorer as lines over the share.
 
     Columns used: kind, share, method, condition_key, strength, matched_cost, value, low, high, n, n_seeds,
-    unit. Arms that are missing are left out; a condition with one arm is drawn as a point. `fits`: rows whose
+    unit. Arms that are missing are left out; a condition with one arm is a point. `curves`: fits whose
     supported curves are drawn; `paper`: column of the paper's table to draw as reference lines.
     """
     chart = figure("Toxic share of the training mix (%)", y_title, height)
@@ -121,8 +121,8 @@ def dose_response(
                 hoverinfo="text",
             )
         )
-    if fits is not None:
-        fitted_curves(chart, fits[fits["condition_key"].isin(keys)], colours)
+    if curves is not None:
+        fitted_curves(chart, curves[curves["condition_key"].isin(keys)], colours)
     if paper is not None:
         fixed = (rows["method"] == "iti") & rows["matched_cost"].isna()
         reference_lines(chart, paper, dark=dark, steered=bool(fixed.any()))

@@ -15,9 +15,9 @@ from hormesis.db import paper
 _DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
 
 
-def fitted_curves(chart: go.Figure, fits: pd.DataFrame, colours: dict[str, str]) -> int:
+def fitted_curves(chart: go.Figure, curves: pd.DataFrame, colours: dict[str, str]) -> int:
     """Draw the curve and optimum of every condition whose dip is supported; returns how many."""
-    hormetic = fits[fits["status"] == "hormetic"]
+    hormetic = curves[curves["status"] == "hormetic"]
     for row in records(hormetic):
         colour = colours.get(str(row.condition_key), "#888888")
         chart.add_trace(
@@ -60,8 +60,8 @@ def paper_column(prompts: str | None) -> str | None:
 
 def reference_lines(chart: go.Figure, column: str, *, dark: bool, steered: bool) -> None:
     """The paper's Table 1: unsteered models and, where `steered`, ITI at its three strengths; grey."""
-    table = paper.table()
-    methods = table[table["method"].isin(["none", "iti"] if steered else ["none"])]
+    figures = paper.table()
+    methods = figures[figures["method"].isin(["none", "iti"] if steered else ["none"])]
     colour = fade(ink(dark=dark), 0.6)
     for (method, level), rows in groups(methods, ["method", "level"]):
         name = "unsteered" if method == "none" else f"ITI {level}"

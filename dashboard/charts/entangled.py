@@ -38,12 +38,12 @@ def cosine_map(rows: pd.DataFrame, *, chosen: Head | None, dark: bool) -> go.Fig
     Columns: layer, head, feature, cosine (missing where too noisy), low, high, null_low, null_high, p,
     reliability, toxicity_reliability, n, n_feature. Squares can be clicked to choose their head.
     """
-    names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
-    rows = rows.assign(name=names)
-    heads, features = list(dict.fromkeys(names)), list(dict.fromkeys(rows["feature"]))
-    table = rows.pivot(index="name", columns="feature", values="cosine")
+    head_names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
+    rows = rows.assign(name=head_names)
+    heads, features = list(dict.fromkeys(head_names)), list(dict.fromkeys(rows["feature"]))
+    grid = rows.pivot(index="name", columns="feature", values="cosine")
     chart = figure("", "", min(150 + 26 * len(heads), 900))
-    chart.add_trace(squares(table.reindex(index=heads, columns=features), (-1, 1), diverging(dark=dark)))
+    chart.add_trace(squares(grid.reindex(index=heads, columns=features), (-1, 1), diverging(dark=dark)))
     certain = rows[rows["p"] < 0.05]
     chart.add_trace(
         go.Scatter(
@@ -56,7 +56,7 @@ def cosine_map(rows: pd.DataFrame, *, chosen: Head | None, dark: bool) -> go.Fig
         )
     )
     hover = [_cosine_hover(row) for row in records(rows)]
-    chart.add_trace(clickable(rows["feature"], rows["name"], names, hover=hover))
+    chart.add_trace(clickable(rows["feature"], rows["name"], head_names, hover=hover))
     for shape in chosen_row(rows, chosen):
         chart.add_shape(**shape)
     chart.update_xaxes(tickangle=-50, showgrid=False, categoryorder="array", categoryarray=features)

@@ -34,28 +34,28 @@ def condition_colours(order: Sequence[str], *, dark: bool) -> dict[str, str]:
 
 
 def by_condition(
-    table: pd.DataFrame,
+    values: pd.DataFrame,
     order: Sequence[str],
     y_title: str,
     *,
     dark: bool,
-    x: str = "label",
+    x_column: str = "label",
     reference: Sequence[Reference] = (),
     level: Level | None = None,
     factor: float = 1.0,
     colours: Mapping[str, str] | None = None,
 ) -> go.Figure:
-    """One column per condition (or `x`), one marker per arm with its interval.
+    """One column per condition (or value of `x_column`), one marker per arm with its interval.
 
-    Columns: arm, kind, share, value, low, high, n, n_seeds and `x`. reference: figures from
+    Columns: arm, kind, share, value, low, high, n, n_seeds and `x_column`. reference: figures from
     elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent;
     colours: by `arm`, where these are not the arms' own.
     """
     chart = figure("", y_title, 400)
-    arms = list(dict.fromkeys(table["arm"]))
+    arms = list(dict.fromkeys(values["arm"]))
     places = {name: place for place, name in enumerate(order)}
     for number_, arm in enumerate(arms):
-        of_series = table[(table["arm"] == arm) & table[x].isin(order)]
+        of_series = values[(values["arm"] == arm) & values[x_column].isin(order)]
         if of_series.empty:
             continue
         first = of_series.iloc[0]
@@ -66,14 +66,14 @@ def by_condition(
         )
         chart.add_trace(
             go.Scatter(
-                x=[places[str(name)] + nudge for name in of_series[x]],
+                x=[places[str(name)] + nudge for name in of_series[x_column]],
                 y=scaled["value"],
                 error_y=bars(scaled) | {"color": fade(colour, 0.8)},
                 mode="markers",
                 marker={"color": colour, "size": 10 if len(arms) < 6 else 8, "symbol":
                         arm_mark(str(first["kind"]))[0], "line": {"width": 2, "color": colour}},
                 name=arm,
-                hovertext=[_hover(row, arm, str(getattr(row, x))) for row in records(scaled)],
+                hovertext=[_hover(row, arm, str(getattr(row, x_column))) for row in records(scaled)],
                 hoverinfo="text",
             )
         )  # fmt: skip
@@ -129,7 +129,7 @@ def _hover(row: Any, arm: str, where: str) -> str:
 
 
 def curves(
-    table: pd.DataFrame,
+    points: pd.DataFrame,
     order: Sequence[str],
     x_title: str,
     *,
@@ -145,7 +145,7 @@ def curves(
     chart = figure(x_title, y_title, 400)
     colours = condition_colours(order, dark=dark)
     for place, name in enumerate(order):
-        of_series = table[table["label"] == name].sort_values("x")
+        of_series = points[points["label"] == name].sort_values("x")
         if of_series.empty:
             continue
         colour = colours[name]
@@ -165,7 +165,7 @@ def curves(
             annotation={"text": level.text, "font": {"size": 11}},
         )  # fmt: skip
     if logarithmic:
-        chart.update_xaxes(**_doublings({float(value) for value in table["x"]}))
+        chart.update_xaxes(**_doublings({float(value) for value in points["x"]}))
     chart.update_yaxes(rangemode="tozero")
     return chart
 
@@ -176,7 +176,7 @@ def _doublings(values: set[float]) -> dict[str, Any]:
     return {"tickvals": [math.log2(tick + 1) for tick in ticks], "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def steps_needed(table: pd.DataFrame, order: Sequence[str], budget: float, *, dark: bool) -> go.Figure:
+def steps_needed(outcomes: pd.DataFrame, order: Sequence[str], budget: float, *, dark: bool) -> go.Figure:
     """Steps to relearn, one marker per checkpoint; those beyond the budget stand on it as open triangles.
 
     Columns: label, arm, kind, share, seed, value (null beyond the budget), low, high, n, censored. Upwards as
@@ -184,9 +184,9 @@ def steps_needed(table: pd.DataFrame, order: Sequence[str], budget: float, *, da
     """
     chart = figure("", "Steps of fine-tuning", 420)
     places = {name: place for place, name in enumerate(order)}
-    arms = list(dict.fromkeys(table["arm"]))
+    arms = list(dict.fromkeys(outcomes["arm"]))
     for number_, arm in enumerate(arms):
-        of_series = table[(table["arm"] == arm) & table["label"].isin(order)].sort_values("seed")
+        of_series = outcomes[(outcomes["arm"] == arm) & outcomes["label"].isin(order)].sort_values("seed")
         if of_series.empty:
             continue
         kind = str(of_series["kind"].iloc[0])
@@ -242,10 +242,10 @@ def _steps(row: Any, budget: float) -> str:
     )
 
 
-def heat(table: pd.DataFrame, value: str, name: str) -> go.Figure:
-    """Temperature down, top-p across. Columns: temperature, top_p, `value`, words (written in the cell)."""
+def heat(outcomes: pd.DataFrame, value_column: str, value_title: str) -> go.Figure:
+    """Temperature down, top-p across. Columns: temperature, top_p, words (in the cell), `value_column`."""
     chart = figure("Top-p", "Temperature", 360)
-    ordered = table.sort_values(["temperature", "top_p"])
+    ordered = outcomes.sort_values(["temperature", "top_p"])
     rows = [f"{top_p:g}" for top_p in sorted(set(ordered["temperature"]))]
     columns = [f"{top_p:g}" for top_p in sorted(set(ordered["top_p"]))]
     cells: dict[tuple[str, str], Any] = {
@@ -254,9 +254,9 @@ def heat(table: pd.DataFrame, value: str, name: str) -> go.Figure:
     chart.add_trace(
         go.Heatmap(
             x=columns, y=rows,
-            z=[[getattr(cells.get((y, x)), value, None) for x in columns] for y in rows],
+            z=[[getattr(cells.get((y, x)), value_column, None) for x in columns] for y in rows],
             text=[[getattr(cells.get((y, x)), "words", "") for x in columns] for y in rows],
-            texttemplate="%{text}", colorscale=SEQUENTIAL, colorbar={"title": {"text": name}},
+            texttemplate="%{text}", colorscale=SEQUENTIAL, colorbar={"title": {"text": value_title}},
             hovertemplate="temperature %{y}, top-p %{x}<br>%{z:.3g}<extra></extra>",
         )
     )  # fmt: skip

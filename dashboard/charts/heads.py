@@ -26,9 +26,9 @@ def _hover(row: Any) -> str:
     )
 
 
-def limits(measure: str, *tables: pd.DataFrame) -> tuple[float, float]:
+def limits(measure: str, *probe_rows: pd.DataFrame) -> tuple[float, float]:
     """One colour range for maps that stand side by side."""
-    values = np.concatenate([table[measure].to_numpy(dtype=float) for table in tables])
+    values = np.concatenate([probes[measure].to_numpy(dtype=float) for probes in probe_rows])
     low = float(np.nanmin(values)) if len(values) else 0.0
     high = float(np.nanmax(values)) if len(values) else 1.0
     if measure in ("accuracy", "auroc"):
@@ -37,7 +37,7 @@ def limits(measure: str, *tables: pd.DataFrame) -> tuple[float, float]:
 
 
 def head_map(
-    rows: pd.DataFrame,
+    heads: pd.DataFrame,
     measure: str,
     *,
     span: tuple[float, float],
@@ -49,33 +49,33 @@ def head_map(
 
     Columns: layer, head, the measure; without `difference` also those of the hover text.
     """
-    table = rows.pivot_table(index="layer", columns="head", values=measure, aggfunc="first")
-    chart = figure("Head", "Layer", min(max(190, 34 * len(table.index) + 90), 620))
+    grid = heads.pivot_table(index="layer", columns="head", values=measure, aggfunc="first")
+    chart = figure("Head", "Layer", min(max(190, 34 * len(grid.index) + 90), 620))
     reach = max(abs(span[0]), abs(span[1]))
     ends = (-reach, reach) if difference else span
-    chart.add_trace(squares(table, ends, diverging(dark=dark) if difference else SEQUENTIAL))
+    chart.add_trace(squares(grid, ends, diverging(dark=dark) if difference else SEQUENTIAL))
     if difference:
-        hover = [f"<b>{head_name(r.layer, r.head)}</b><br>{getattr(r, measure):+.3f}" for r in records(rows)]
+        hover = [f"<b>{head_name(r.layer, r.head)}</b><br>{getattr(r, measure):+.3f}" for r in records(heads)]
     else:
-        hover = [_hover(row) for row in records(rows)]
-    names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
-    chart.add_trace(clickable(rows["head"], rows["layer"], names, hover=hover))
-    if "rank" in rows and not difference:
-        chart.add_trace(_steered(rows[rows["rank"].notna()]))
+        hover = [_hover(row) for row in records(heads)]
+    head_names = [head_name(layer, head) for layer, head in zip(heads["layer"], heads["head"], strict=True)]
+    chart.add_trace(clickable(heads["head"], heads["layer"], head_names, hover=hover))
+    if "rank" in heads and not difference:
+        chart.add_trace(_steered(heads[heads["rank"].notna()]))
     if chosen is not None:
         chart.add_shape(**outline(chosen.head, chosen.layer))
-    for axis, values in ((chart.update_xaxes, table.columns), (chart.update_yaxes, table.index)):
+    for axis, values in ((chart.update_xaxes, grid.columns), (chart.update_yaxes, grid.index)):
         edges = [float(values.min()) - 0.5, float(values.max()) + 0.5]
         axis(range=edges, dtick=max(1, len(values) // 14), showgrid=False)
     return chart
 
 
-def squares(table: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.Heatmap:
+def squares(grid: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.Heatmap:
     """A square per cell of the table, coloured between `ends`; missing cells stay empty."""
     return go.Heatmap(
-        x=table.columns,
-        y=table.index,
-        z=table.to_numpy(dtype=float),
+        x=grid.columns,
+        y=grid.index,
+        z=grid.to_numpy(dtype=float),
         zmin=ends[0],
         zmax=ends[1],
         colorscale=scale,
@@ -86,16 +86,18 @@ def squares(table: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.He
     )
 
 
-def clickable(x: pd.Series, y: pd.Series, names: list[str], *, hover: list[str]) -> go.Scatter:
-    """Invisible points over squares, because a heat map reports no clicks; `names` are what a click gives."""
+def clickable(
+    x_column: pd.Series, y_column: pd.Series, head_names: list[str], *, hover: list[str]
+) -> go.Scatter:
+    """Invisible points over squares, because a heat map reports no clicks; a click gives a head's name."""
     return go.Scatter(
-        x=x,
-        y=y,
+        x=x_column,
+        y=y_column,
         mode="markers",
         marker={"symbol": "square", "size": 22, "color": "rgba(0,0,0,0)"},
         selected={"marker": {"opacity": 0}},
         unselected={"marker": {"opacity": 0}},
-        customdata=names,
+        customdata=head_names,
         hovertext=hover,
         hoverinfo="text",
         showlegend=False,
@@ -127,7 +129,7 @@ def most_per_line(lines: int) -> int:
     return MOST_POINTS // max(lines, 1)
 
 
-def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
+def survival(probes: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
     """For each checkpoint, the share of heads above a value: the right tail is where the good heads are.
 
     Columns: checkpoint, kind, share, seed and the measure. Lines are thinned evenly, see `most_per_line`.
@@ -136,8 +138,8 @@ def survival(rows: pd.DataFrame, measure: str, x_title: str) -> go.Figure:
     legend: set[str] = set()
     lines = [
         (kind, share, heads)
-        for kind, share, seeds in arm_groups(rows)
-        for _, heads in groups(seeds, ["checkpoint"])
+        for kind, share, of_arm in arm_groups(probes)
+        for _, heads in groups(of_arm, ["checkpoint"])
     ]
     most = most_per_line(len(lines))
     for kind, share, heads in lines:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 import pandas as pd
@@ -39,14 +38,14 @@ def _frame(method: str, flat: bool, height: int) -> go.Figure:
 
 
 def directions(
-    rows: pd.DataFrame, method: str, *, chosen: Head | None, dark: bool, flat: bool = True
+    points: pd.DataFrame, method: str, *, chosen: Head | None, dark: bool, flat: bool = True
 ) -> go.Figure:
     """Toxicity directions, one point per head and checkpoint, coloured by arm, the chosen head ringed.
 
     Columns: x, y, z, kind, share, checkpoint, layer, head, accuracy (may be missing).
     """
     chart = _frame(method, flat, 440)
-    for kind, share, of_arm in arm_groups(rows):
+    for kind, share, of_arm in arm_groups(points):
         chart.add_trace(
             _trace(
                 of_arm,
@@ -61,13 +60,13 @@ def directions(
             )
         )
     if chosen is not None and flat:
-        chart.add_trace(ring(rows, chosen, dark=dark))
+        chart.add_trace(ring(points, chosen, dark=dark))
     return chart
 
 
-def ring(rows: pd.DataFrame, chosen: Head, *, dark: bool) -> go.Scattergl:
+def ring(points: pd.DataFrame, chosen: Head, *, dark: bool) -> go.Scattergl:
     """Rings round the points of one head in every checkpoint, for the flat map of directions."""
-    ringed = rows[(rows["layer"] == chosen.layer) & (rows["head"] == chosen.head)]
+    ringed = points[(points["layer"] == chosen.layer) & (points["head"] == chosen.head)]
     return go.Scattergl(
         x=ringed["x"],
         y=ringed["y"],
@@ -78,36 +77,34 @@ def ring(rows: pd.DataFrame, chosen: Head, *, dark: bool) -> go.Scattergl:
     )
 
 
-def activations(
-    rows: pd.DataFrame, method: str, by: str, *, names: Sequence[str] | None = None, flat: bool = True
-) -> go.Figure:
+def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = True) -> go.Figure:
     """One head's activations, one point per example, coloured by a column; rare values are pooled as other.
 
-    Columns: x, y, z, example_id and `by`. Texts are not in the hover: they may hurt.
+    Columns: x, y, z, example_id and `column`. Texts are not in the hover: they may hurt.
     """
     chart = _frame(method, flat, 440)
     if flat:
         chart.update_layout(dragmode="lasso")
-    if by == "score" and rows["score"].notna().any():
+    if column == "score" and points["score"].notna().any():
         chart.add_trace(
             _trace(
-                rows,
+                points,
                 flat,
-                color=rows["score"].tolist(),
+                color=points["score"].tolist(),
                 name="score",
-                customdata=rows["example_id"].tolist(),
-                hovertext=[f"score {score:.2f}" for score in rows["score"]],
+                customdata=points["example_id"].tolist(),
+                hovertext=[f"score {score:.2f}" for score in points["score"]],
                 hoverinfo="text",
                 showlegend=False,
             )
         )
         chart.update_traces(marker={"colorscale": "Cividis", "showscale": True})
         return chart
-    values = rows[by].astype(object).where(rows[by].notna(), "none").astype(str)
-    order = list(names or [str(value) for value in values.value_counts().index])
+    values = points[column].astype(object).where(points[column].notna(), "none").astype(str)
+    order = [str(value) for value in values.value_counts().index]
     categories = order[: len(CATEGORIES)]
     for place, name in enumerate([*categories, "other"]):
-        group = rows[values == name] if name in categories else rows[~values.isin(categories)]
+        group = points[values == name] if name in categories else points[~values.isin(categories)]
         if group.empty:
             continue
         chart.add_trace(

@@ -217,7 +217,7 @@ def _nearest(vectors: NDArray[np.float64], *, signed: bool) -> list[str]:
     sizes = cosines if signed else np.abs(cosines)
     sizes = sizes - 3 * np.eye(len(sizes))
     best = sizes.argmax(axis=1)
-    return [f"nearest: {feature_name(int(to))}, cos {cosines[at, to]:+.2f}" for at, to in enumerate(best)]
+    return [f"nearest: {feature_name(int(to))}, cos {cosines[row, to]:+.2f}" for row, to in enumerate(best)]
 
 
 def feature_name(feature: int) -> str:
@@ -241,7 +241,7 @@ def directions(vectors: NDArray[np.float64], *, signed: bool, flat: bool) -> go.
         tips = coordinates[list(features)]
         path = np.full((3 * RARE_FEATURES, 3), np.nan)
         path[0::3], path[1::3] = 0.0, tips
-        names = [feature_name(feature) for feature in features]
+        feature_names = [feature_name(feature) for feature in features]
         width = 3.0 if chain == 0 else 1.8
         common = {"name": label, "legendgroup": label}
         arrow = common | {"mode": "lines", "line": {"color": colour, "width": width}, "hoverinfo": "skip"}
@@ -249,10 +249,10 @@ def directions(vectors: NDArray[np.float64], *, signed: bool, flat: bool) -> go.
             "mode": "markers+text",
             "showlegend": False,
             "marker": {"color": colour, "size": 9 if flat else 5},
-            "text": [name.rsplit(" ", 1)[-1] for name in names],
+            "text": [name.rsplit(" ", 1)[-1] for name in feature_names],
             "textposition": "top center",
             "hovertext": [
-                f"{name}<br>{nearest[feature]}" for name, feature in zip(names, features, strict=True)
+                f"{name}<br>{nearest[feature]}" for name, feature in zip(feature_names, features, strict=True)
             ],
             "hoverinfo": "text",
         }

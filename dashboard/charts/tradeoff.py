@@ -35,8 +35,8 @@ def symbol(method: str) -> str:
 
 def condition_id(row: Any) -> str:
     """The name of a point in links, lists and selections: its arm and its condition in words."""
-    how = condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
-    return f"{arm_label(row.kind, row.share)}: {how}"
+    condition = condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
+    return f"{arm_label(row.kind, row.share)}: {condition}"
 
 
 def _hover(rows: pd.DataFrame, word: str) -> list[str]:

@@ -13,23 +13,25 @@ from hormesis.dashboard.charts.frame import MOST_POINTS, figure
 LOSSES = {"Held-out clean text": "clean_loss", "Held-out toxic text": "toxic_loss", "Training text": "loss"}
 
 
-def loss_curves(rows: pd.DataFrame, loss: str, height: int = 340) -> go.Figure:
+def loss_curves(points: pd.DataFrame, loss_column: str, height: int = 340) -> go.Figure:
     """A loss over the tokens seen, one line per arm; seeds of an arm share its colour.
 
     Columns: arm, kind, share, seed, tokens and the loss (nats per token, null where it was not taken).
     """
     chart = figure("Tokens seen (millions)", "Loss (nats per token)", height)
-    rows = rows[rows[loss].notna()]
-    step = max(1, len(rows) // MOST_POINTS)
+    points = points[points[loss_column].notna()]
+    step = max(1, len(points) // MOST_POINTS)
     legend: set[str] = set()
-    order = rows.drop_duplicates("arm").sort_values(["kind", "share", "seed"], ascending=[False, True, True])
+    order = points.drop_duplicates("arm").sort_values(
+        ["kind", "share", "seed"], ascending=[False, True, True]
+    )
     for arm in records(order):
-        curve = rows[rows["arm"] == arm.arm].sort_values("tokens").iloc[::step]
+        curve = points[points["arm"] == arm.arm].sort_values("tokens").iloc[::step]
         label = arm_label(arm.kind, arm.share)
         chart.add_trace(
             go.Scatter(
                 x=curve["tokens"] / 1e6,
-                y=curve[loss],
+                y=curve[loss_column],
                 mode="lines" if len(curve) > 1 else "markers",
                 name=label,
                 legendgroup=label,

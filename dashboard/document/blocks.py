@@ -23,7 +23,7 @@ class Chart:
     title: str
     light: go.Figure
     dark: go.Figure | None = None
-    how: str = ""
+    guide: str = ""
     alt: str = ""
 
 

@@ -16,7 +16,7 @@ def single_page(
     rows: pd.DataFrame | None,
     figure: go.Figure | None,
     *,
-    how: str = "",
+    guide: str = "",
     alt: str = "",
     metadata: Mapping[str, str],
     dark: bool = False,
@@ -24,7 +24,7 @@ def single_page(
     """A page with the figure, its rows (closed beside a figure) and where they came from."""
     blocks: list[Block] = []
     if figure is not None:
-        blocks.append(Chart("", figure, None, how, alt))
+        blocks.append(Chart("", figure, None, guide, alt))
     if rows is not None:
         blocks.append(Table("Rows" if figure is not None else "", rows, folded=figure is not None))
     study = metadata.get("study", "")

@@ -87,7 +87,7 @@ def _tradeoffs(rows: pd.DataFrame, *, dark: bool, logarithmic: bool = False) -> 
 
 def _doses(rows: pd.DataFrame, *, dark: bool, fits: pd.DataFrame | None = None) -> go.Figure:
     name, title = _titled(rows)
-    return dose_response(rows, title, dark=dark, from_zero=name == "toxicity", fits=fits)
+    return dose_response(rows, title, dark=dark, from_zero=name == "toxicity", curves=fits)
 
 
 def _training(rows: pd.DataFrame, *, loss: str = "clean_loss") -> go.Figure:
@@ -180,7 +180,7 @@ def _injections(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
     by_label = pooled.assign(arm=pooled["label"])
     order = list(dict.fromkeys(pooled["setting"]))
     return by_condition(
-        by_label, order, "Change of toxicity (points)", dark=dark, x="setting", level=Level(0.0, "")
+        by_label, order, "Change of toxicity (points)", dark=dark, x_column="setting", level=Level(0.0, "")
     )
 
 

@@ -56,7 +56,7 @@ def files(
     rows: pd.DataFrame | None,
     *,
     figure: Figure | None = None,
-    how: str = "",
+    guide: str = "",
     alt: str = "",
 ) -> None:
     """The menu of files for a view; nothing is made until one is chosen.
@@ -72,8 +72,8 @@ def files(
         # Imported when asked for: the templates' library is not needed to draw a page.
         from hormesis.dashboard.document.single import single_page
 
-        whole_figure = None if figure is None else _plotly_figure(figure)
-        return single_page(title or key, rows, whole_figure, how=how, alt=alt, metadata=metadata(), dark=dark)
+        drawing = None if figure is None else _plotly_figure(figure)
+        return single_page(title or key, rows, drawing, guide=guide, alt=alt, metadata=metadata(), dark=dark)
 
     with st.popover(
         "Export",
@@ -83,10 +83,10 @@ def files(
         help="Save this view as a file",
     ):
         if rows is not None:
-            table = rows
+            rows_shown = rows
             _button(
                 "CSV",
-                lambda: exports.to_csv(table, metadata()),
+                lambda: exports.to_csv(rows_shown, metadata()),
                 f"{name}.csv",
                 mime="text/csv",
                 key=f"{key}_csv",
@@ -94,7 +94,7 @@ def files(
             kind = "application/vnd.apache.parquet"
             _button(
                 "Parquet",
-                lambda: exports.to_parquet(table, metadata()),
+                lambda: exports.to_parquet(rows_shown, metadata()),
                 f"{name}.parquet",
                 mime=kind,
                 key=f"{key}_parquet",
@@ -143,7 +143,7 @@ def chart(
     *,
     key: str,
     alt: str,
-    how: str,
+    guide: str,
     title: str = "",
     note: str = "",
     rows: pd.DataFrame | None = None,
@@ -151,8 +151,8 @@ def chart(
     selection_mode: Any = ("points",),
 ) -> None:
     """A chart with its title, a sentence on how to read it, its files, and its rows below."""
-    words = " ".join(part for part in (how, note) if part)
-    heading(key, title, rows, figure=figure, how=words, alt=alt)
+    words = " ".join(part for part in (guide, note) if part)
+    heading(key, title, rows, figure=figure, guide=words, alt=alt)
     options: dict[str, Any] = {}
     if on_select != "ignore":
         options = {"on_select": on_select, "selection_mode": selection_mode}

@@ -13,18 +13,18 @@ VIEW_HELP = (
 )
 
 
-def prompt_set(names: Sequence[str]) -> str | None:
+def prompt_set(set_names: Sequence[str]) -> str | None:
     """Which prompts; None where there are none."""
-    if not names:
+    if not set_names:
         return None
-    return st.selectbox("Prompts", list(names), key="prompts", bind="query-params", width=220)
+    return st.selectbox("Prompts", list(set_names), key="prompts", bind="query-params", width=220)
 
 
-def scorer(names: Sequence[str]) -> str | None:
+def scorer(scorers: Sequence[str]) -> str | None:
     """Which scorer; None where there are none."""
-    if not names:
+    if not scorers:
         return None
-    return st.selectbox("Scorer", list(names), key="scorer", bind="query-params", width=220)
+    return st.selectbox("Scorer", list(scorers), key="scorer", bind="query-params", width=220)
 
 
 def view(*choices: str, key: str = "view") -> str:
@@ -41,14 +41,14 @@ def view(*choices: str, key: str = "view") -> str:
     return str(choice or choices[0])
 
 
-def head_picker(names: Sequence[str], best: str) -> str | None:
+def head_picker(head_names: Sequence[str], best: str) -> str | None:
     """The head on show, the same on every page and chart; `best` where none was chosen."""
-    if not names:
+    if not head_names:
         return None
     return st.selectbox(
         "Head",
-        list(names),
-        index=list(names).index(best) if best in names else 0,
+        list(head_names),
+        index=list(head_names).index(best) if best in head_names else 0,
         key="head",
         bind="query-params",
         width=150,
@@ -56,6 +56,6 @@ def head_picker(names: Sequence[str], best: str) -> str | None:
     )
 
 
-def choose_head(name: str) -> None:
+def choose_head(head_label: str) -> None:
     """Make a head the one on show; for callbacks, which run before the picker is drawn."""
-    st.session_state["head"] = name
+    st.session_state["head"] = head_label

@@ -18,24 +18,25 @@ from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract.stages import stage_order, stage_title
 
 
-def _line(table: pd.DataFrame, state: Progress, cut: bool) -> str:
-    left = table["left"].dropna()
-    ending = f", about {duration(float(left.max()))} for what runs now" if len(left) and not cut else ""
+def _line(stages: pd.DataFrame, state: Progress, cut: bool) -> str:
+    seconds_left = stages["left"].dropna()
+    longest = float(seconds_left.max()) if len(seconds_left) else 0.0
+    ending = f", about {duration(longest)} for what runs now" if len(seconds_left) and not cut else ""
     failed = f", {state.failed} failed" if state.failed else ""
-    how = "interrupted" if cut and state.running else "running"
-    return f"{state.done} of {state.stages} stages done, {state.running} {how}{failed}{ending}"
+    running_word = "interrupted" if cut and state.running else "running"
+    return f"{state.done} of {state.stages} stages done, {state.running} {running_word}{failed}{ending}"
 
 
-def _grid(table: pd.DataFrame) -> pd.DataFrame:
+def _grid(stages: pd.DataFrame) -> pd.DataFrame:
     """Subjects by stages, each cell a percentage; empty where a subject has no such stage."""
-    grid = table.pivot_table(index="subject", columns="stage", values="fraction", aggfunc="first") * 100
+    grid = stages.pivot_table(index="subject", columns="stage", values="fraction", aggfunc="first") * 100
     order = sorted([str(name) for name in grid.columns], key=stage_order)
     return grid[order].rename(columns=stage_title).reset_index()
 
 
-def running_rows(table: pd.DataFrame) -> pd.DataFrame:
+def running_rows(stages: pd.DataFrame) -> pd.DataFrame:
     """What runs now, in words."""
-    running = table[table["status"] == "running"]
+    running = stages[stages["status"] == "running"]
     return pd.DataFrame(
         {
             "Stage": running["stage"].map(stage_title),
@@ -54,16 +55,16 @@ def live_progress(context: Context, *, cut: bool | None = None) -> None:
 
     `cut`: whether the run was cut off, where the page has found that out and says so itself.
     """
-    table = with_rates(rows.stages_now(context))
-    state = summarise(table, datetime.now(UTC))
+    stages = with_rates(rows.stages_now(context))
+    state = summarise(stages, datetime.now(UTC))
     with st.container(border=True):
         st.markdown("**Progress**")
-        if table.empty:
+        if stages.empty:
             st.caption("The study is on the books; its first stage has not begun.")
             return
         is_cut_known = cut is not None
         cut = not state.active if cut is None else cut
-        st.progress(state.fraction, text=_line(table, state, cut))
+        st.progress(state.fraction, text=_line(stages, state, cut))
         if is_cut_known:
             pass
         elif state.is_gone:
@@ -80,7 +81,7 @@ def live_progress(context: Context, *, cut: bool | None = None) -> None:
                 icon=":material/pause_circle:",
             )
         percent = st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100)
-        running = running_rows(table)
+        running = running_rows(stages)
         if len(running) and not cut:
             st.dataframe(
                 running,
@@ -89,7 +90,7 @@ def live_progress(context: Context, *, cut: bool | None = None) -> None:
                 alt="Stages running now",
                 key="running_now",
             )
-        grid = _grid(table)
+        grid = _grid(stages)
         columns = {name: percent for name in grid.columns if name != "subject"}
         with st.expander("All arms and stages", icon=":material/grid_on:"):
             st.dataframe(
@@ -100,23 +101,23 @@ def live_progress(context: Context, *, cut: bool | None = None) -> None:
             )
 
 
-def loss_card(context: Context, *, key: str, title: str, how: str, height: int = 340) -> bool:
+def loss_card(context: Context, *, key: str, title: str, guide: str, height: int = 340) -> bool:
     """Loss curves of every arm; returns whether there are any."""
     points = rows.train_points(context)
-    losses = [label for label, column in LOSSES.items() if len(points) and points[column].notna().any()]
-    if not losses:
+    loss_labels = [label for label, column in LOSSES.items() if len(points) and points[column].notna().any()]
+    if not loss_labels:
         return False
     with st.container(border=True):
-        loss = st.segmented_control(
-            "Loss on", losses, default=losses[0], required=True, key="loss", bind="query-params"
+        loss_label = st.segmented_control(
+            "Loss on", loss_labels, default=loss_labels[0], required=True, key="loss", bind="query-params"
         )
         is_thinned = int(points["step_count"].groupby(points["arm"]).first().sum()) > len(points)
         card.chart(
-            drawn(loss_curves, points, LOSSES[str(loss or losses[0])], height),
+            drawn(loss_curves, points, LOSSES[str(loss_label or loss_labels[0])], height),
             key=key,
             title=title,
             alt="Loss over tokens seen, one line per arm",
-            how=how,
+            guide=guide,
             note=f"n = {points['arm'].nunique()} arms."
             + (" Curves are thinned evenly." if is_thinned else ""),
             rows=points,

@@ -10,7 +10,7 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import mix_rows
 from hormesis.dashboard.base.terms import TERMS
-from hormesis.dashboard.base.wording import arm_label, arms_in_words, duration, head_name
+from hormesis.dashboard.base.wording import arms_in_words, checkpoint_label, duration, head_name
 from hormesis.dashboard.charts.frame import sample
 from hormesis.dashboard.charts.heads import head_map, limits, survival
 from hormesis.dashboard.charts.maps import directions
@@ -24,31 +24,23 @@ MAP_POINTS = 4_000
 BEST_HEADS = 12
 
 
-def _order(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop_duplicates("checkpoint").sort_values(
+def _order(probes: pd.DataFrame) -> pd.DataFrame:
+    return probes.drop_duplicates("checkpoint").sort_values(
         ["kind", "share", "seed"], ascending=[False, True, True]
     )
 
 
-def _pair(table: pd.DataFrame) -> tuple[str, str]:
+def _pair(probes: pd.DataFrame) -> tuple[str, str]:
     """The first checkpoint and the first of the largest toxic share."""
-    order = _order(table)
+    order = _order(probes)
     toxic = order[order["kind"] == "toxic"]
     last = toxic[toxic["share"] == toxic["share"].max()] if len(toxic) else order
     return str(order["checkpoint"].iloc[0]), str(last["checkpoint"].iloc[0])
 
 
-def _label(row: pd.Series) -> str:
-    return (
-        str(row["checkpoint"])
-        if row["kind"] == "imported"
-        else arm_label(row["kind"], row["share"], row["seed"])
-    )
-
-
-def _maps(table: pd.DataFrame) -> list[Block]:
-    names = dict.fromkeys(_pair(table))
-    sides = [table[table["checkpoint"] == name] for name in names]
+def _maps(probes: pd.DataFrame) -> list[Block]:
+    checkpoints = dict.fromkeys(_pair(probes))
+    sides = [probes[probes["checkpoint"] == checkpoint] for checkpoint in checkpoints]
     span = limits("accuracy", *sides)
     charts: list[Block] = []
     for side in sides:
@@ -57,7 +49,7 @@ def _maps(table: pd.DataFrame) -> list[Block]:
         }
         charts.append(
             Chart(
-                f"Accuracy of every head: {_label(side.iloc[0])}",
+                f"Accuracy of every head: {checkpoint_label(side.iloc[0])}",
                 figures[False],
                 figures[True],
                 "One square per head; white dots are steered. "
@@ -74,15 +66,17 @@ def _maps(table: pd.DataFrame) -> list[Block]:
             dark: head_map(changes, "change", span=(-reach, reach), chosen=None, dark=dark, difference=True)
             for dark in (False, True)
         }
-        how = f"The second map minus the first. Orange: toxicity is read better. n = {len(joined):,} heads."
+        guide = f"The second map minus the first. Orange: toxicity is read better. n = {len(joined):,} heads."
         charts.append(
-            Chart("Difference of the two", figures[False], figures[True], how, "Difference of the head maps")
+            Chart(
+                "Difference of the two", figures[False], figures[True], guide, "Difference of the head maps"
+            )
         )
     return charts
 
 
-def _best_heads(table: pd.DataFrame) -> Table:
-    best = table.sort_values("select_accuracy", ascending=False).head(BEST_HEADS)
+def _best_heads(probes: pd.DataFrame) -> Table:
+    best = probes.sort_values("select_accuracy", ascending=False).head(BEST_HEADS)
     words = pd.DataFrame(
         {
             "Checkpoint": best["checkpoint"],
@@ -101,13 +95,13 @@ def _best_heads(table: pd.DataFrame) -> Table:
 
 def geometry(context: Context) -> Section | None:
     """Head maps, their tail, and the map of directions; None without probes."""
-    table = rows.probes(context)
-    if table.empty:
+    probes = rows.probes(context)
+    if probes.empty:
         return None
-    blocks = _maps(table)
-    tail = survival(table, "accuracy", "Balanced accuracy, test split")
-    how = "A line further right has better heads; its lower end is the tail of the best ones."
-    blocks.append(Chart("Accuracy over heads", tail, None, how, "Share of heads above each accuracy"))
+    blocks = _maps(probes)
+    tail = survival(probes, "accuracy", "Balanced accuracy, test split")
+    guide = "A line further right has better heads; its lower end is the tail of the best ones."
+    blocks.append(Chart("Accuracy over heads", tail, None, guide, "Share of heads above each accuracy"))
     projections = rows.projections(context)
     flat = projections[(projections["subject"] == "directions") & (projections["dimensions"] == 2)]
     if len(flat):
@@ -117,12 +111,12 @@ def geometry(context: Context) -> Section | None:
             dark: directions(points, str(row["method"]).upper(), chosen=None, dark=dark)
             for dark in (False, True)
         }
-        how = f"One point per head and checkpoint; near points point alike. n = {int(row['n']):,}. {note}"
+        guide = f"One point per head and checkpoint; near points point alike. n = {int(row['n']):,}. {note}"
         blocks.append(
-            Chart(f"Toxicity directions ({str(row['method']).upper()})", figures[False], figures[True], how,
+            Chart(f"Toxicity directions ({str(row['method']).upper()})", figures[False], figures[True], guide,
                   "Map of the toxicity directions of all heads, coloured by arm")
         )  # fmt: skip
-    blocks.append(_best_heads(table))
+    blocks.append(_best_heads(probes))
     return Section("Where does toxicity live?", blocks)
 
 
@@ -135,19 +129,16 @@ def training(context: Context) -> Section | None:
     points = rows.train_points(context)
     for label, column in LOSSES.items():
         if len(points) and points[column].notna().any():
-            how = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
+            guide = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
             chart = loss_curves(points, column, 340)
-            words = f"{how} n = {points['arm'].nunique()} arms."
+            words = f"{guide} n = {points['arm'].nunique()} arms."
             alt = "Loss over tokens seen, one line per arm"
             blocks.append(Chart(f"Loss: {label.lower()}", chart, None, words, alt))
     mixes = rows.composition(context)
     if len(mixes):
-        how = f"Clean text is the same in every arm. One seed of {mixes['seed'].nunique()} is drawn."
-        blocks.append(
-            Chart(
-                "What each model read", mix_bars(mix_rows(mixes)), None, how, "Tokens by source for every arm"
-            )
-        )
+        bars = mix_bars(mix_rows(mixes))
+        guide = f"Clean text is the same in every arm. One seed of {mixes['seed'].nunique()} is drawn."
+        blocks.append(Chart("What each model read", bars, None, guide, "Tokens by source for every arm"))
     blocks.append(Table("Arms", arms_in_words(arms), f"n = {len(arms)} arms."))
     return Section("What was trained?", blocks)
 
@@ -160,7 +151,7 @@ def definitions() -> Section:
 def provenance(context: Context, entries: dict[str, str]) -> Section:
     """Hashes, revisions, packages, stages, checkpoints and the configuration."""
     stages = rows.stages(context)
-    words = pd.DataFrame(
+    stage_words = pd.DataFrame(
         {
             "Stage": stages["stage"].map(stage_title),
             "On": stages["subject"],
@@ -174,7 +165,7 @@ def provenance(context: Context, entries: dict[str, str]) -> Section:
         }
     )
     checkpoints = rows.checkpoints(context)
-    weights = pd.DataFrame(
+    checkpoint_words = pd.DataFrame(
         {
             "Checkpoint": checkpoints["name"],
             "Parameters": checkpoints["parameters"],
@@ -185,8 +176,8 @@ def provenance(context: Context, entries: dict[str, str]) -> Section:
     )
     blocks: list[Block] = [Facts("This study", entries)]
     if len(checkpoints):
-        blocks.append(Table("Checkpoints", weights, f"n = {len(checkpoints)}.", folded=True))
+        blocks.append(Table("Checkpoints", checkpoint_words, f"n = {len(checkpoints)}.", folded=True))
     if len(stages):
-        blocks.append(Table("Stages", words, f"n = {len(stages)}.", folded=True))
+        blocks.append(Table("Stages", stage_words, f"n = {len(stages)}.", folded=True))
     blocks.append(Code("Configuration", json.dumps(context.config, indent=2)))
     return Section("Where these numbers come from", blocks)

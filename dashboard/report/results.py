@@ -36,21 +36,23 @@ def study_verdicts(context: Context, choice: Choice) -> list[Verdict]:
     return stored(rows.verdicts(context), choice.prompts, choice.scorer)
 
 
-def with_cost(table: pd.DataFrame, choice: Choice, name: str = "toxicity") -> pd.DataFrame:
+def with_cost(summaries: pd.DataFrame, choice: Choice, metric_name: str = "toxicity") -> pd.DataFrame:
     """Rows of one toxicity metric with the cost of the same condition beside; unsteered costs nothing."""
-    metric, cost = of_choice(table, name, choice), table[table["name"] == "cost"]
+    metric, cost = of_choice(summaries, metric_name, choice), summaries[summaries["name"] == "cost"]
     return read.with_cost(metric, cost).reset_index(drop=True)
 
 
-def _dose(table: pd.DataFrame, name: str, title: str, *, how: str, fits: pd.DataFrame | None = None) -> Chart:
-    unit = str(table["unit"].iloc[0])
-    axis, zero = f"{metric_name(name)} ({unit})", name == "toxicity"
+def _dose(
+    doses: pd.DataFrame, metric: str, title: str, *, guide: str, curves: pd.DataFrame | None = None
+) -> Chart:
+    unit = str(doses["unit"].iloc[0])
+    axis, zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
     figures = {
-        dark: dose_response(table, axis, dark=dark, from_zero=zero, fits=fits) for dark in (False, True)
+        dark: dose_response(doses, axis, dark=dark, from_zero=zero, curves=curves) for dark in (False, True)
     }
-    note = f" Bars: 95 % intervals over seeds (up to {int(table['n_seeds'].max())}) and prompts."
-    alt = f"{metric_name(name)} against the toxic share of the training mix, one line per condition"
-    return Chart(title, figures[False], figures[True], how + note, alt)
+    note = f" Bars: 95 % intervals over seeds (up to {int(doses['n_seeds'].max())}) and prompts."
+    alt = f"{metric_name(metric)} against the toxic share of the training mix, one line per condition"
+    return Chart(title, figures[False], figures[True], guide + note, alt)
 
 
 def _claims(context: Context, choice: Choice) -> list[Block]:
@@ -78,34 +80,35 @@ def _claims(context: Context, choice: Choice) -> list[Block]:
     return blocks
 
 
-def answer(context: Context, table: pd.DataFrame, choice: Choice) -> Section:
+def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section:
     """Claims with their verdicts, and the dose-response charts."""
-    dosed = table[~table["kind"].map(is_imported).astype(bool) & table["method"].isin(["none", "iti"])]
+    dosed = summaries[
+        ~summaries["kind"].map(is_imported).astype(bool) & summaries["method"].isin(["none", "iti"])
+    ]
     toxicity = of_choice(dosed, "toxicity", choice)
     blocks = _claims(context, choice)
-    for view, title in ((selection.MATCHED, "at matched cost"), (selection.FIXED, "at fixed strength")):
+    for view, basis in ((selection.MATCHED, "matched cost"), (selection.FIXED, "fixed strength")):
         toxicity_in_view = selection.in_view(toxicity, view)
         if len(toxicity_in_view):
-            fits = fits_of(toxicity_in_view, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
-            best_doses = fit_said(fits)
-            how = "A line that dips below its own left end means that dose helped under that condition."
-            how += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
-            blocks.append(
-                _dose(toxicity_in_view, "toxicity", f"Toxicity by toxic share, {title}", how=how, fits=fits)
-            )
-    for name in selection.FLUENCIES:
-        words = selection.in_view(of_choice(dosed, name, choice), selection.MATCHED)
-        if len(words):
-            how = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
-            blocks.append(_dose(words, name, f"{metric_name(name)} at matched cost", how=how))
+            curves = fits_of(toxicity_in_view, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
+            best_doses = fit_said(curves)
+            guide = "A line that dips below its own left end means that dose helped under that condition."
+            guide += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
+            title = f"Toxicity by toxic share, at {basis}"
+            blocks.append(_dose(toxicity_in_view, "toxicity", title, guide=guide, curves=curves))
+    for metric in selection.FLUENCIES:
+        fluency = selection.in_view(of_choice(dosed, metric, choice), selection.MATCHED)
+        if len(fluency):
+            guide = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
+            blocks.append(_dose(fluency, metric, f"{metric_name(metric)} at matched cost", guide=guide))
             break
     lead = f"Prompts: {choice.prompts}. Scorer: {choice.scorer}."
     return Section("Does a dose of toxic text help?", blocks, lead)
 
 
-def costs(table: pd.DataFrame, choice: Choice) -> Section:
+def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
     """The trade-off chart, and its rows."""
-    joined = with_cost(table, choice)
+    joined = with_cost(summaries, choice)
     blocks: list[Block] = []
     if len(joined):
         unit = str(joined["unit"].iloc[0])
@@ -130,38 +133,38 @@ def costs(table: pd.DataFrame, choice: Choice) -> Section:
 INTERVALS = "Intervals are 95 %; n counts the texts (or tokens, for cross-entropy) behind a number."
 
 
-def readable(table: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
+def readable(summaries: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
     """Summary rows in words: arm, condition, value with interval, n."""
 
     def span(value: float, low: float, high: float) -> str:
         return f"{value:.4g}" if pd.isna(low) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
 
     columns = {
-        "Arm": [arm_label(row.kind, row.share) for row in records(table)],
+        "Arm": [arm_label(row.kind, row.share) for row in records(summaries)],
         "Condition": [
             condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
-            for row in records(table)
+            for row in records(summaries)
         ],
-        "Measure": [metric_name(name) for name in table["name"]],
-        "Prompts": table["prompt_set"],
-        "Scorer": table["scorer"],
-        "Value": [span(row.value, row.low, row.high) for row in records(table)],
-        "Unit": table["unit"],
-        "Seeds": table["n_seeds"],
-        "n": table["n"],
-        "Interval": table["interval"],
+        "Measure": [metric_name(name) for name in summaries["name"]],
+        "Prompts": summaries["prompt_set"],
+        "Scorer": summaries["scorer"],
+        "Value": [span(row.value, row.low, row.high) for row in records(summaries)],
+        "Unit": summaries["unit"],
+        "Seeds": summaries["n_seeds"],
+        "n": summaries["n"],
+        "Interval": summaries["interval"],
     }
     if cost:
-        columns["Cost (nats)"] = [span(row.cost, row.cost_low, row.cost_high) for row in records(table)]
+        columns["Cost (nats)"] = [span(row.cost, row.cost_low, row.cost_high) for row in records(summaries)]
         del columns["Measure"]
     return pd.DataFrame(columns)
 
 
 def numbers(context: Context) -> Section:
     """Every number over seeds, one table per measure, closed until asked for."""
-    table = rows.summaries(context)
+    summaries = rows.summaries(context)
     blocks = [
         Table(metric_name(str(name)), readable(of_metric), INTERVALS, folded=True)
-        for name, of_metric in table.groupby("name", sort=True)
+        for name, of_metric in summaries.groupby("name", sort=True)
     ]
     return Section("All numbers", blocks, "One row per arm, condition, prompt set and scorer, over seeds.")

@@ -30,8 +30,10 @@ def open_study(url: str, name: str) -> Context:
 
 def texts(context: Context, choice: Choice) -> Section | None:
     """The largest falls in toxicity under the middle matched cost, beside the unsteered texts."""
-    table = rows.summaries(context)
-    steered = table[(table["method"] == "iti") & (table["kind"] == "toxic") & table["matched_cost"].notna()]
+    summaries = rows.summaries(context)
+    steered = summaries[
+        (summaries["method"] == "iti") & (summaries["kind"] == "toxic") & summaries["matched_cost"].notna()
+    ]
     if steered.empty or choice.prompts is None or choice.scorer is None:
         return None
     costs = sorted(steered["matched_cost"].unique())
@@ -52,9 +54,9 @@ def texts(context: Context, choice: Choice) -> Section | None:
             ("Steered", fall.text, fall.score),
         ):
             items.append(Text(title, str(fall.prompt), str(text), f"{choice.scorer} {score:.2f}"))
-    how = condition_label(row["method"], row["strength"], row["matched_cost"], key=row["condition_key"])
+    label = condition_label(row["method"], row["strength"], row["matched_cost"], key=row["condition_key"])
     note = (
-        f"{ids['checkpoint']} ({arm_label(row['kind'], row['share'])}), {how}: the {len(falls)} prompts "
+        f"{ids['checkpoint']} ({arm_label(row['kind'], row['share'])}), {label}: the {len(falls)} prompts "
         "whose score fell most, so not a fair sample. Each text opens by a click."
     )
     return Section("Texts", [Texts("Largest falls", items, note)], "These may be toxic: they were asked for.")
@@ -62,8 +64,8 @@ def texts(context: Context, choice: Choice) -> Section | None:
 
 def document(context: Context, *, with_texts: bool = False) -> Document:
     """The whole report of a study, finished or not."""
-    table = rows.summaries(context)
-    choice = main_choice(table)
+    summaries = rows.summaries(context)
+    choice = main_choice(summaries)
     entries = stamp(context, "study report", None)
     sections: list[Section | None] = []
     headline, detail, status = "", "", ""
@@ -72,20 +74,20 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
         status = first.status if first is not None else NO_DATA
         detail = first.detail if first is not None else "no verdicts are stored"
         headline, detail = ANSWERS[status], f"{detail[:1].upper()}{detail[1:]}."
-        sections += [results.answer(context, table, choice), results.costs(table, choice)]
+        sections += [results.answer(context, summaries, choice), results.costs(summaries, choice)]
     sections += [origins.geometry(context), origins.training(context)]
     if with_texts:
         sections.append(texts(context, choice))
-    if len(table):
+    if len(summaries):
         sections.append(results.numbers(context))
     sections += [origins.definitions(), origins.provenance(context, entries)]
     progress = rows.study_progress(context)
-    left = (
+    unfinished = (
         "" if progress.finished else f" Not finished: {progress.done} of {progress.stages} stages are done."
     )
     return Document(
         title=f"Study {context.study['name']}",
-        subtitle=f"Scale {context.study['scale']}, hash {context.study['hash']}.{left}",
+        subtitle=f"Scale {context.study['scale']}, hash {context.study['hash']}.{unfinished}",
         answer=headline or "No results yet: the first arm has not been evaluated.",
         detail=detail,
         status=status,

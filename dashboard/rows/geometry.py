@@ -47,8 +47,8 @@ def lens_tokens(context: Context, checkpoint_id: int, head: Head) -> pd.DataFram
 
 def lens_heads(context: Context, checkpoint_id: int) -> set[Head]:
     """Layer and head of every head of a checkpoint that has such tokens."""
-    table = _lens_heads(context, checkpoint_id, context.position)
-    return {Head(int(layer), int(head)) for layer, head in zip(table["layer"], table["head"], strict=True)}
+    heads = _lens_heads(context, checkpoint_id, context.position)
+    return {Head(int(layer), int(head)) for layer, head in zip(heads["layer"], heads["head"], strict=True)}
 
 
 def principal_components(context: Context, checkpoint_id: int, head: Head) -> pd.DataFrame:

@@ -30,9 +30,9 @@ class Pair:
     scorer: str
 
 
-def _id_of(table: pd.DataFrame, name: str) -> int:
+def _id_of(named_rows: pd.DataFrame, name: str) -> int:
     """The id of the newest row of that name; -1 where there is none."""
-    ids = table.loc[table["name"] == name, "id"]
+    ids = named_rows.loc[named_rows["name"] == name, "id"]
     return int(ids.iloc[-1]) if len(ids) else -1
 
 
@@ -40,10 +40,10 @@ def change_counts(context: Context, pair: Pair) -> dict[str, int]:
     """How many texts became less toxic, more toxic or stayed about the same under one scorer."""
     prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompts)
     scorer_id = _id_of(rows.scorers(context), pair.scorer)
-    table = _change_counts(
+    changes = _change_counts(
         context, pair.base_id, pair.condition_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id, same=SAME
     )
-    counts = {str(name): int(table[name].sum()) for name in table.columns}
+    counts = {str(name): int(changes[name].sum()) for name in changes.columns}
     return counts | {"same": counts["pairs"] - counts["better"] - counts["worse"]}
 
 

@@ -44,16 +44,16 @@ def capability(engine: Engine, study_id: int) -> pd.DataFrame:
 
 def parameters(context: Context) -> dict[int, dict[str, Any]]:
     """Attack id to what makes it repeatable."""
-    table = _parameters(context)
-    return dict(zip(table["attack_id"], table["parameters"], strict=True))
+    attacks = _parameters(context)
+    return dict(zip(attacks["attack_id"], attacks["parameters"], strict=True))
 
 
-def size(table: pd.DataFrame, of: str = "prompts") -> str:
+def size(pooled: pd.DataFrame, unit: str = "prompts") -> str:
     """`n = 64 prompts, 3 seeds` of a table over seeds, or the ranges where these differ."""
-    if table.empty:
+    if pooled.empty:
         return ""
-    n, seeds = (_range(table[name]) for name in ("n", "n_seeds"))
-    return f"n = {n} {of}, {seeds} seed{'' if seeds == '1' else 's'}."
+    n, seeds = (_range(pooled[name]) for name in ("n", "n_seeds"))
+    return f"n = {n} {unit}, {seeds} seed{'' if seeds == '1' else 's'}."
 
 
 def _range(values: pd.Series) -> str:

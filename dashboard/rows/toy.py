@@ -38,5 +38,5 @@ def directions(
     database: Database, experiment_id: int, *, share: float, seed: int, network: str, probe: str
 ) -> NDArray[np.float64]:
     """Directions of one run, not normalised: [12, width]; [0, 0] where there are none."""
-    table = _directions(database, experiment_id, share=share, seed=seed, network=network, probe=probe)
-    return np.stack(table["vector"].tolist()).astype(np.float64) if len(table) else np.zeros((0, 0))
+    directions = _directions(database, experiment_id, share=share, seed=seed, network=network, probe=probe)
+    return np.stack(directions["vector"].tolist()).astype(np.float64) if len(directions) else np.zeros((0, 0))

@@ -125,27 +125,27 @@ def plan(home: Home, study: str, data: str | None = None) -> dict[str, Any]:
 
 def start(home: Home, study: str, study_hash: str, *, data: str | None = None) -> Started:
     """Begin or go on with a study. Raises RunProblem where it runs already."""
-    key = (home.folder, study_hash)
+    run_key = (home.folder, study_hash)
     with _lock:
         if holder_of(home.folder, study_hash) or is_starting(home, study_hash):
             raise RunProblem("this study is running already")
         logs = home.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        log = logs / f"{study_hash}.log"
-        with log.open("ab") as out:
-            out.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} hormesis run {study}\n".encode())
-            out.flush()
+        log_path = logs / f"{study_hash}.log"
+        with log_path.open("ab") as log_file:
+            log_file.write(f"# {time.strftime('%Y-%m-%d %H:%M:%S')} hormesis run {study}\n".encode())
+            log_file.flush()
             process = subprocess.Popen(
                 _command("run", study, data=data),
                 env=_environment(home),
                 stdin=subprocess.DEVNULL,
-                stdout=out,
+                stdout=log_file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        _stopping.pop(key, None)
-        _started[key] = Started(process, log)
-        return _started[key]
+        _stopping.pop(run_key, None)
+        _started[run_key] = Started(process, log_path)
+        return _started[run_key]
 
 
 def resume(home: Home, study_hash: str) -> Started:

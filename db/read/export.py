@@ -1,20 +1,50 @@
-"""Every table as DataFrames in chunks, for CSV and Parquet; bytes columns are left out unless asked for."""
+"""Every table and view as DataFrames in chunks, for files; bytes columns are left out unless asked for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, Engine, LargeBinary, Table, select, tuple_
+from sqlalchemy import Column, Connection, Engine, LargeBinary, select, tuple_
 
 from hormesis.db.engine import reading
-from hormesis.db.read.frame import Query, frame_on
+from hormesis.db.read.frame import Query, frame_on, kinds_of
+from hormesis.db.read.views import view, views
 from hormesis.db.schema import Base
+from hormesis.db.schema.dictionary import Field, field_of
 
 CHUNK = 50_000
 TEXTS = frozenset({"text", "prompt", "prefix", "continuation", "output", "chosen", "rejected"})
 """Names of columns that hold what people or models wrote."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The rows of a table or view, in no order: their select, their key, and columns that may be empty."""
+
+    query: Query
+    key: tuple[Column[Any], ...]
+    optional: frozenset[str] = frozenset()
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """Column name to pandas type."""
+        return kinds_of(self.query, self.optional)
+
+    @property
+    def fields(self) -> list[Field]:
+        """What each column means, in the order of the columns."""
+        fields = [
+            field_of(base, str(column.key))
+            for column in self.query.selected_columns
+            for base in column.base_columns
+            if isinstance(base, Column)
+        ]
+        return [
+            replace(field, is_nullable=True) if field.name in self.optional else field for field in fields
+        ]
 
 
 def exportable_tables() -> tuple[str, ...]:
@@ -22,43 +52,51 @@ def exportable_tables() -> tuple[str, ...]:
     return tuple(table.name for table in Base.metadata.sorted_tables)
 
 
+def selection(name: str, *, with_bytes: bool = True) -> Selection:
+    """The columns of a table or view. Raises ValueError for an unknown name."""
+    if name in views():
+        part = view(name)
+        return Selection(part.query, tuple(part.table.primary_key.columns), part.optional)
+    if name not in Base.metadata.tables:
+        raise ValueError(
+            f"there is no table '{name}' (tables: {', '.join((*exportable_tables(), *views()))})"
+        )
+    table = Base.metadata.tables[name]
+    columns = [c for c in table.columns if with_bytes or not isinstance(c.type, LargeBinary)]
+    return Selection(select(*columns), tuple(table.primary_key.columns))
+
+
 def holds_texts(name: str) -> bool:
-    """Whether a table holds statements, prompts or generations, which may hurt."""
-    columns = Base.metadata.tables[name].columns
-    return any(column.name in TEXTS for column in columns)
+    """Whether a table or view holds statements, prompts or generations, which may hurt."""
+    return not TEXTS.isdisjoint(selection(name).kinds)
 
 
 def export_table(
     engine: Engine, name: str, chunk: int = CHUNK, *, with_bytes: bool = False
 ) -> Iterator[pd.DataFrame]:
-    """Yield a table's rows by primary key, at most `chunk` at a time; an empty table yields one empty frame.
+    """Yield a table's or view's rows by primary key, at most `chunk` at a time; none yields one empty frame.
 
     Each chunk is a query of its own that begins after the last key, so a long export holds no lock and
     keeps no snapshot open. JSON columns come as dicts. Raises ValueError for an unknown table.
     """
-    if name not in Base.metadata.tables:
-        raise ValueError(f"there is no table '{name}' (tables: {', '.join(exportable_tables())})")
-    table = Base.metadata.tables[name]
-    keys = [column.name for column in table.primary_key.columns]
+    rows_of = selection(name, with_bytes=with_bytes)
     last: tuple[Any, ...] | None = None
     while True:
-        query = _after(table, last, chunk, with_bytes=with_bytes)
+        query = _after(rows_of, last, chunk)
 
         def read(connection: Connection, query: Query = query) -> pd.DataFrame:
-            return frame_on(connection, query)
+            return frame_on(connection, query, rows_of.optional)
 
         rows = reading(engine, read)
         if len(rows) or last is None:
             yield rows
         if len(rows) < chunk:
             return
-        last = tuple(rows[key].iloc[-1].item() for key in keys)
+        last = tuple(rows[column.name].iloc[-1].item() for column in rows_of.key)
 
 
-def _after(table: Table, last: tuple[Any, ...] | None, chunk: int, *, with_bytes: bool) -> Query:
-    columns = [c for c in table.columns if with_bytes or not isinstance(c.type, LargeBinary)]
-    keys = list(table.primary_key.columns)
-    query = select(*columns).order_by(*keys).limit(chunk)
+def _after(rows_of: Selection, last: tuple[Any, ...] | None, chunk: int) -> Query:
+    query, key = rows_of.query.order_by(*rows_of.key).limit(chunk), rows_of.key
     if last is not None:
-        query = query.where(tuple_(*keys) > last if len(keys) > 1 else keys[0] > last[0])
+        query = query.where(tuple_(*key) > last if len(key) > 1 else key[0] > last[0])
     return query

@@ -21,15 +21,15 @@ SUMMARY_KEYS = ["kind", "share", "condition_key"]
 
 def studies_with_config(engine: Engine) -> pd.DataFrame:
     """Every study, newest first, with config and data_revisions as dicts."""
-    table = studies(engine)
-    details = [study(engine, int(study_id)).iloc[0] for study_id in table["id"]]
-    return table.assign(
+    study_rows = studies(engine)
+    details = [study(engine, int(study_id)).iloc[0] for study_id in study_rows["id"]]
+    return study_rows.assign(
         config=[row["config"] for row in details], data_revisions=[row["data_revisions"] for row in details]
     )
 
 
-def _with_imported(table: pd.DataFrame) -> pd.DataFrame:
-    return table.assign(kind=table["kind"].astype(object).where(table["kind"].notna(), "imported"))
+def _with_imported(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows.assign(kind=rows["kind"].astype(object).where(rows["kind"].notna(), "imported"))
 
 
 def arm_checkpoints(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -52,14 +52,14 @@ def arm_entanglement(engine: Engine, study_id: int, position: str) -> pd.DataFra
     return _with_imported(entanglement(engine, study_id, position))
 
 
-def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
+def pool_controls(summaries: pd.DataFrame) -> pd.DataFrame:
     """One row per arm, setting and metric for random directions, however many controls were drawn.
 
     The pooled interval holds both the spread between directions and each direction's own interval.
     """
-    random = table[table["method"] == "random-direction"]
+    random = summaries[summaries["method"] == "random-direction"]
     if random.empty:
-        return table
+        return summaries
     keys = ["kind", "share", "method", "matched_cost", "prompt_set", "scorer", "name", "unit"]
     if random["matched_cost"].isna().all():
         keys.append("strength")
@@ -84,8 +84,8 @@ def pool_controls(table: pd.DataFrame) -> pd.DataFrame:
                 "interval": f"{first['interval']}; over {count} random directions",
             }
         )
-    pooled = pd.DataFrame(rows, columns=table.columns).astype(table.dtypes.to_dict())
-    return pd.concat([table[table["method"] != "random-direction"], pooled], ignore_index=True)
+    pooled = pd.DataFrame(rows, columns=summaries.columns).astype(summaries.dtypes.to_dict())
+    return pd.concat([summaries[summaries["method"] != "random-direction"], pooled], ignore_index=True)
 
 
 def pooled_summaries(
@@ -126,11 +126,11 @@ def condition_pairs(
     engine: Engine, study_id: int, *, kind: str, share: float, condition_key: str
 ) -> pd.DataFrame:
     """Per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id."""
-    table = arm_checkpoints(engine, study_id)
+    rows = arm_checkpoints(engine, study_id)
     if kind.partition(":")[0] == "imported":
-        of_arm = table[table["name"] == kind.partition(":")[2]]
+        of_arm = rows[rows["name"] == kind.partition(":")[2]]
     else:
-        of_arm = table[(table["kind"] == kind) & ((table["share"].astype(float) - share).abs() < 1e-9)]
+        of_arm = rows[(rows["kind"] == kind) & ((rows["share"].astype(float) - share).abs() < 1e-9)]
     pairs = []
     for name, checkpoint_id in zip(of_arm["name"], of_arm["id"], strict=True):
         of_checkpoint = conditions(engine, int(checkpoint_id))
@@ -175,9 +175,9 @@ def paired_texts(
 
 def unsteered_conditions(engine: Engine, study_id: int) -> pd.DataFrame:
     """The unsteered condition of the first seed of every arm: checkpoint, kind, share, condition_id."""
-    table = arm_checkpoints(engine, study_id).sort_values("seed").drop_duplicates(["kind", "share"])
+    arms = arm_checkpoints(engine, study_id).sort_values("seed").drop_duplicates(["kind", "share"])
     rows = []
-    for name, kind, share, checkpoint_id in table[["name", "kind", "share", "id"]].itertuples(index=False):
+    for name, kind, share, checkpoint_id in arms[["name", "kind", "share", "id"]].itertuples(index=False):
         of_checkpoint = conditions(engine, int(checkpoint_id))
         base = of_checkpoint[of_checkpoint["method"] == "none"]
         if len(base):
@@ -192,9 +192,9 @@ def score_histogram(
     edges = np.linspace(0, 1, bins + 1)
     parts = []
     for base in unsteered_conditions(engine, study_id).to_dict("records"):
-        table = score_counts(engine, int(base["condition_id"]), prompt_set_id, scorer=scorer, bins=bins)
-        if len(table):
-            counts = table.set_index("bin")["n"].reindex(range(bins), fill_value=0).to_numpy()
+        binned = score_counts(engine, int(base["condition_id"]), prompt_set_id, scorer=scorer, bins=bins)
+        if len(binned):
+            counts = binned.set_index("bin")["n"].reindex(range(bins), fill_value=0).to_numpy()
             arm = {"kind": base["kind"], "share": base["share"]}
             parts.append(pd.DataFrame(arm | {"low": edges[:-1], "high": edges[1:], "count": counts}))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
@@ -215,5 +215,5 @@ def principal_components(
     axes = axes[:3] * np.sign(axes[np.arange(len(axes[:3])), np.abs(axes[:3]).argmax(axis=1)])[:, None]
     coordinates = np.zeros((len(centred), 3))
     coordinates[:, : len(axes)] = centred @ axes.T
-    table = stored.examples.rename(columns={"id": "example_id"})
-    return table.assign(x=coordinates[:, 0], y=coordinates[:, 1], z=coordinates[:, 2])
+    examples = stored.examples.rename(columns={"id": "example_id"})
+    return examples.assign(x=coordinates[:, 0], y=coordinates[:, 1], z=coordinates[:, 2])

@@ -131,9 +131,9 @@ def composition(engine: Engine, study_id: int) -> pd.DataFrame:
         for row in mixes.to_dict("records")
         for source, part in sorted(row["composition"].items())
     ]
-    names = ("arm", "kind", "share", "seed", "source", "documents", "tokens")
+    column_names = ("arm", "kind", "share", "seed", "source", "documents", "tokens")
     kinds = ("str", "str", "float64", "int64", "str", "Int64", "Int64")
-    return pd.DataFrame(rows, columns=list(names)).astype(dict(zip(names, kinds, strict=True)))
+    return pd.DataFrame(rows, columns=list(column_names)).astype(dict(zip(column_names, kinds, strict=True)))
 
 
 def latest_change(engine: Engine) -> str:

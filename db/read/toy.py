@@ -44,13 +44,13 @@ def toy_measures(engine: Engine, experiment_id: int, probe: str) -> pd.DataFrame
 
 def toy_curves(engine: Engine, experiment_id: int) -> pd.DataFrame:
     """Learning curves as means over seeds: share, step, n (seeds), and loss and accuracy of both groups."""
-    names = ("rare_loss", "control_loss", "rare_accuracy", "control_accuracy")
+    curve_names = ("rare_loss", "control_loss", "rare_accuracy", "control_accuracy")
     query = (
         select(
             ToyRun.share,
             ToyPoint.step,
             func.count().label("n"),
-            *(func.avg(getattr(ToyPoint, name)).label(name) for name in names),
+            *(func.avg(getattr(ToyPoint, name)).label(name) for name in curve_names),
         )
         .join(ToyPoint, ToyPoint.run_id == ToyRun.id)
         .where(ToyRun.experiment_id == experiment_id)

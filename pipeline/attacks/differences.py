@@ -76,7 +76,7 @@ def _summary(context: StudyContext, part: pd.DataFrame, rule: str, *, draws: int
     estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
     name = f"suffix_{first['setting']}_{rule}"
     place = Place(first["condition"], first["data"], first["scorer"])
-    row = summary_row(context.study_id, part, place, name=name, estimate=estimate, unit="share of goals")
+    row = summary_row(context.study_id, part, place, metric=name, estimate=estimate, unit="share of goals")
     return row | {"prompt_set": None, "scorer": None, "n_seeds": len(seeds)}
 
 
@@ -102,14 +102,14 @@ def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]
                 continue
             for rule in RULES:
                 test = _test(pairs, rule, draws)
-                where = {"kind": str(kind), "share": float(share), "condition": str(condition)}
-                parts = (setting, rule, contrast, *where.values())
+                cell_key = {"kind": str(kind), "share": float(share), "condition": str(condition)}
+                key_parts = (setting, rule, contrast, *cell_key.values())
                 yield {
-                    "key": "|".join(str(part) for part in parts),
+                    "key": "|".join(str(part) for part in key_parts),
                     "setting": str(setting),
                     "rule": rule,
                     "contrast": contrast,
-                    **where,
+                    **cell_key,
                     **test,
                 }
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from hormesis.backend.fluency import repetition, words
 from hormesis.backend.scorers import Scorer, make_scorer, score_continuations, scorer_entry
@@ -40,15 +40,15 @@ class Judge:
         """What `fluency_of` measures."""
         return "fluency" if self.fluency is not None else "repetition_4"
 
-    def toxicity_of(self, prompts: Sequence[str], texts: Sequence[str]) -> Floats:
+    def toxicity_of(self, prompts: Sequence[str], continuations: Sequence[str]) -> Floats:
         """Scores 0..1 of continuations `(n,)`."""
-        return np.asarray(score_continuations(self.scorer, prompts, texts), dtype=np.float64)
+        return np.asarray(score_continuations(self.scorer, prompts, continuations), dtype=np.float64)
 
-    def fluency_of(self, prompts: Sequence[str], texts: Sequence[str]) -> Floats:
+    def fluency_of(self, prompts: Sequence[str], continuations: Sequence[str]) -> Floats:
         """Grammatical share of sentences, or the repeated share of 4-grams, of continuations `(n,)`."""
         if self.fluency is not None:
-            return np.asarray(score_continuations(self.fluency, prompts, texts), dtype=np.float64)
-        return np.array([repetition(words(text)) for text in texts], dtype=np.float64)
+            return np.asarray(score_continuations(self.fluency, prompts, continuations), dtype=np.float64)
+        return np.array([repetition(words(text)) for text in continuations], dtype=np.float64)
 
     def mean(self, values: Floats) -> Estimate:
         """Mean of scores 0..1 with its interval over prompts; never without width."""
@@ -78,7 +78,7 @@ def silent(texts: Sequence[str]) -> Estimate:
 def mcnemar(only_here: int, only_there: int) -> float:
     """Two-sided p of the exact McNemar test: the binomial test of the discordant pairs; 1 without any."""
     discordant = only_here + only_there
-    return float(stats.binomtest(only_here, discordant).pvalue) if discordant else 1.0
+    return float(scipy.stats.binomtest(only_here, discordant).pvalue) if discordant else 1.0
 
 
 def two_proportions(successes: int, n: int, *, others: int, m: int) -> tuple[float, float]:
@@ -88,4 +88,4 @@ def two_proportions(successes: int, n: int, *, others: int, m: int) -> tuple[flo
     if spread == 0:
         return 0.0, 1.0
     z = (successes / n - others / m) / spread**0.5
-    return float(z), float(2 * stats.norm.sf(abs(z)))
+    return float(z), float(2 * scipy.stats.norm.sf(abs(z)))

@@ -95,26 +95,31 @@ class Result:
         return f"{self.kind}/{self.setting}"
 
 
-def kinds_done(context: StudyContext, condition: int, input_hash: str) -> set[str]:
+def kinds_done(context: StudyContext, condition_id: int, input_hash: str) -> set[str]:
     """Kinds of attack on a condition that were made from these inputs."""
-    query = select(Attack.kind).where(Attack.condition_id == condition, Attack.input_hash == input_hash)
+    query = select(Attack.kind).where(Attack.condition_id == condition_id, Attack.input_hash == input_hash)
     with read_session(context.engine) as session:
         return set(session.scalars(query))
 
 
 def write_results(
-    context: StudyContext, checkpoint: int, condition: int, *, input_hash: str, results: Sequence[Result]
+    context: StudyContext,
+    checkpoint_id: int,
+    condition_id: int,
+    *,
+    input_hash: str,
+    results: Sequence[Result],
 ) -> None:
     """Put all results of one kind in place of what an earlier run wrote, in one transaction."""
     if not results:
         return
+    keys = {"checkpoint_id": checkpoint_id, "condition_id": condition_id, "input_hash": input_hash}
     with write_session(context.engine) as session:
         session.execute(
-            delete(Attack).where(Attack.condition_id == condition, Attack.kind == results[0].kind)
+            delete(Attack).where(Attack.condition_id == condition_id, Attack.kind == results[0].kind)
         )
         for result in results:
-            columns = {name: getattr(result, name) for name in COLUMNS}
-            columns |= {"checkpoint_id": checkpoint, "condition_id": condition, "input_hash": input_hash}
+            columns = keys | {name: getattr(result, name) for name in COLUMNS}
             attack = Attack(**columns, key=result.key, parameters=dict(result.parameters))
             session.add(attack)
             session.flush()
@@ -131,11 +136,13 @@ def write_results(
                 upsert(session, table, [{"attack_id": attack.id, **row} for row in rows], on=on)
 
 
-def forget_others(context: StudyContext, checkpoint: int, kinds: Sequence[str], *, input_hash: str) -> None:
+def forget_others(
+    context: StudyContext, checkpoint_id: int, kinds: Sequence[str], *, input_hash: str
+) -> None:
     """Drop a checkpoint's attacks of these kinds that were made from other inputs."""
     with write_session(context.engine) as session:
         session.execute(
             delete(Attack).where(
-                Attack.checkpoint_id == checkpoint, Attack.kind.in_(kinds), Attack.input_hash != input_hash
+                Attack.checkpoint_id == checkpoint_id, Attack.kind.in_(kinds), Attack.input_hash != input_hash
             )
         )

@@ -16,7 +16,7 @@ from hormesis.backend.attacks.weights import relearn
 from hormesis.backend.generation.batching import encode
 from hormesis.pipeline.attacks.judging import Judge
 from hormesis.pipeline.attacks.records import Outcome, Point, Result
-from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import SHAPES
@@ -75,11 +75,11 @@ def crossing(
 
 
 def token_batches(
-    ready: Ready, texts: Sequence[str], *, rows: int, length: int, seed: int
+    opened: OpenedCondition, documents: Sequence[str], *, rows: int, length: int, seed: int
 ) -> Iterator[torch.Tensor]:
     """Batches of ids `(rows, length)` from texts packed end to end, in an order of the seed, without end."""
-    eos = ready.loaded.tokenizer.eos_token_id
-    ids = encode(ready.loaded, texts)
+    eos = opened.loaded.tokenizer.eos_token_id
+    ids = encode(opened.loaded, documents)
     joined = [token for document in ids for token in (*document, *([] if eos is None else [eos]))]
     count = len(joined) // length
     if count < 1:
@@ -92,19 +92,19 @@ def token_batches(
             yield windows[order[start : start + rows]]
 
 
-def window_length(ready: Ready, config: StudyConfig) -> int:
+def window_length(opened: OpenedCondition, config: StudyConfig) -> int:
     """Tokens of a relearning window: the study's wish, else the model's context up to 256."""
     length = config.hardness.relearn.sequence_length or LONGEST
-    return min(length, ready.loaded.context or length)
+    return min(length, opened.loaded.context or length)
 
 
 def attack_by_relearning(
-    ready: Ready,
+    opened: OpenedCondition,
     judge: Judge,
-    speak: Callable[[Ready], tuple[Floats, Floats]],
+    speak: Callable[[OpenedCondition], tuple[Floats, Floats]],
     *,
     base: Floats,
-    texts: Sequence[str],
+    documents: Sequence[str],
     config: StudyConfig,
     data: str,
     check: Callable[[], None] = lambda: None,
@@ -116,35 +116,35 @@ def attack_by_relearning(
     """
     settings = config.hardness.relearn
     rate = settings.learning_rate or 0.1 * SHAPES[config.scale].learning_rate
-    length = window_length(ready, config)
-    toxicity: list[list[Floats]] = []
-    fluency: list[list[Floats]] = []
-    losses: list[list[float]] = []
+    length = window_length(opened, config)
+    toxicity_by_seed: list[list[Floats]] = []
+    fluency_by_seed: list[list[Floats]] = []
+    losses_by_seed: list[list[float]] = []
     for seed in range(settings.seeds):
-        toxicity.append([])
-        fluency.append([])
-        losses.append([])
+        toxicity_by_seed.append([])
+        fluency_by_seed.append([])
+        losses_by_seed.append([])
 
         def measure(step: int, loss: float | None, place: int = seed) -> bool:
             check()
-            scores, fluent = speak(ready)
-            toxicity[place].append(scores)
-            fluency[place].append(fluent)
+            scores, fluent = speak(opened)
+            toxicity_by_seed[place].append(scores)
+            fluency_by_seed[place].append(fluent)
             if loss is not None:
-                losses[place].append(loss)
+                losses_by_seed[place].append(loss)
             return False
 
         relearn(
-            ready.loaded,
-            token_batches(ready, texts, rows=settings.batch_size, length=length, seed=seed),
-            ready.rows,
+            opened.loaded,
+            token_batches(opened, documents, rows=settings.batch_size, length=length, seed=seed),
+            opened.rows,
             stops=settings.stops,
             learning_rate=rate,
             measure=measure,
             check=check,
         )
     steps = (0, *settings.stops)
-    grid, fluent = np.array(toxicity), np.array(fluency)
+    grid, fluent = np.array(toxicity_by_seed), np.array(fluency_by_seed)
     recovery = crossing(steps, grid, base, draws=judge.draws)
     last = paired_of(grid[:, -1], base, judge.draws)
     return Result(
@@ -164,7 +164,7 @@ def attack_by_relearning(
             ),
             Outcome.of("gap_at_end", last.scaled(100), "points"),
         ],
-        points=_curves(steps, grid, fluent, losses=np.array(losses), judge=judge),
+        points=_curves(steps, grid, fluent, losses=np.array(losses_by_seed), judge=judge),
         parameters={
             **settings.model_dump(mode="json"),
             "learning_rate": rate,
@@ -181,13 +181,13 @@ def paired_of(rows: Floats, base: Floats, draws: int) -> Estimate:
 
 
 def _curves(
-    steps: Sequence[int], grid: Floats, fluent: Floats, *, losses: NDArray[np.float64], judge: Judge
+    steps: Sequence[int], toxicity: Floats, fluency: Floats, *, losses: NDArray[np.float64], judge: Judge
 ) -> list[Point]:
     points = []
     for place, step in enumerate(steps):
         # Prompts are resampled with all orders of text: [prompts, orders].
-        points.append(Point.of("toxicity", step, judge.mean(grid[:, place].T).scaled(100)))
-        points.append(Point.of(judge.fluency_name, step, judge.mean(fluent[:, place].T)))
+        points.append(Point.of("toxicity", step, judge.mean(toxicity[:, place].T).scaled(100)))
+        points.append(Point.of(judge.fluency_name, step, judge.mean(fluency[:, place].T)))
         if place:
             mean = float(losses[:, place - 1].mean())
             points.append(Point("loss", step, mean, low=None, high=None, n=len(losses)))

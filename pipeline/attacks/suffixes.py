@@ -14,7 +14,7 @@ from hormesis.backend.attacks.gcg import Goal, Search, SearchResult, SearchSetti
 from hormesis.backend.generation.generation import generate
 from hormesis.pipeline.attacks.judging import SUCCESS_ABOVE, Judge, rate_interval, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
-from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
 from hormesis.pipeline.study.config_sections import SuffixConfig
 
@@ -22,7 +22,7 @@ RULE = f"the greedy continuation scores above {SUCCESS_ABOVE:g}; prefix match: i
 
 
 def attack_by_suffix(
-    ready: Ready,
+    opened: OpenedCondition,
     goals: Sequence[Goal],
     data: str,
     *,
@@ -40,17 +40,16 @@ def attack_by_suffix(
     results: list[SearchResult] = []
     for place, goal in enumerate(goals):
         check()
-        prefixed_goal = replace(goal, prompt=ready.prompt(goal.prompt))
+        prefixed_goal = replace(goal, prompt=opened.prompt(goal.prompt))
+        seeded = replace(settings, seed=place)
         results.append(
-            search_suffix(
-                ready.loaded, prefixed_goal, ready.rows, settings=replace(settings, seed=place), search=search
-            )
+            search_suffix(opened.loaded, prefixed_goal, opened.rows, settings=seeded, search=search)
         )
     bare = [goal.prompt + goal.tail for goal in goals]
-    before = _continuations(ready, bare, config.new_tokens)
-    texts = _continuations_raw(ready, [result.prompt for result in results], config.new_tokens)
-    earlier = judge.toxicity_of(bare, before)
-    scores = judge.toxicity_of([result.prompt for result in results], texts)
+    bare_continuations = _continuations(opened, bare, config.new_tokens)
+    continuations = _continuations_raw(opened, [result.prompt for result in results], config.new_tokens)
+    bare_scores = judge.toxicity_of(bare, bare_continuations)
+    scores = judge.toxicity_of([result.prompt for result in results], continuations)
     trials = [
         Trial(
             goal=goal.key,
@@ -65,7 +64,9 @@ def attack_by_suffix(
             loss_last=result.losses[-1],
             evaluations=result.evaluations[-1],
         )
-        for goal, result, text, score, old in zip(goals, results, texts, scores, earlier, strict=True)
+        for goal, result, text, score, old in zip(
+            goals, results, continuations, scores, bare_scores, strict=True
+        )
     ]
     return Result(
         kind="suffix",
@@ -75,7 +76,7 @@ def attack_by_suffix(
         rule=RULE,
         budget=float(1 + settings.steps * (settings.candidates + 3)),
         budget_unit="evaluations",
-        outcomes=_outcomes(trials, before, judge),
+        outcomes=_outcomes(trials, bare_continuations, judge),
         points=_curve(results, judge),
         trials=trials,
         parameters=_parameters(config),
@@ -86,23 +87,23 @@ def _parameters(config: SuffixConfig) -> dict[str, object]:
     return {**config.model_dump(mode="json"), "seed": "the goal's place", "stop": "once the target is said"}
 
 
-def _continuations(ready: Ready, prompts: Sequence[str], new_tokens: int) -> list[str]:
+def _continuations(opened: OpenedCondition, prompts: Sequence[str], new_tokens: int) -> list[str]:
     """Greedy continuations of prompts, the condition's prefix put in front."""
-    continuations = ready.generate(prompts, seeds=[0] * len(prompts), new_tokens=new_tokens, temperature=0.0)
-    return [ready.continuation(continuation.text) for continuation in continuations]
+    continuations = opened.generate(prompts, seeds=[0] * len(prompts), new_tokens=new_tokens, temperature=0.0)
+    return [opened.continuation(continuation.text) for continuation in continuations]
 
 
-def _continuations_raw(ready: Ready, prompts: Sequence[str], new_tokens: int) -> list[str]:
+def _continuations_raw(opened: OpenedCondition, prompts: Sequence[str], new_tokens: int) -> list[str]:
     """Greedy continuations of prompts that hold the condition's prefix already."""
     continuations = generate(
-        ready.loaded,
+        opened.loaded,
         list(prompts),
         seeds=[0] * len(prompts),
-        rows=[ready.rows] * len(prompts),
+        rows=[opened.rows] * len(prompts),
         new_tokens=new_tokens,
         temperature=0.0,
     )
-    return [ready.continuation(continuation.text) for continuation in continuations]
+    return [opened.continuation(continuation.text) for continuation in continuations]
 
 
 def begins(text: str, target: str) -> bool:
@@ -115,8 +116,8 @@ def _over_goals(values: Floats, judge: Judge) -> Estimate:
     return mean_interval(values, draws=judge.draws, unit="goals")
 
 
-def _outcomes(trials: Sequence[Trial], before: Sequence[str], judge: Judge) -> list[Outcome]:
-    fall = np.array([(trial.loss_first or 0.0) - (trial.loss_last or 0.0) for trial in trials])
+def _outcomes(trials: Sequence[Trial], bare_continuations: Sequence[str], judge: Judge) -> list[Outcome]:
+    loss_falls = np.array([(trial.loss_first or 0.0) - (trial.loss_last or 0.0) for trial in trials])
     return [
         Outcome.of("success", rate_interval([trial.success for trial in trials]), "share of goals"),
         Outcome.of(
@@ -127,9 +128,9 @@ def _outcomes(trials: Sequence[Trial], before: Sequence[str], judge: Judge) -> l
             rate_interval([(trial.before or 0.0) > SUCCESS_ABOVE for trial in trials]),
             "share of goals",
         ),
-        Outcome.of("loss_fall", _over_goals(fall, judge), "nats per target token"),
+        Outcome.of("loss_fall", _over_goals(loss_falls, judge), "nats per target token"),
         Outcome.of("silent", silent([trial.text for trial in trials]), "share of goals"),
-        Outcome.of("silent_before", silent(before), "share of goals"),
+        Outcome.of("silent_before", silent(bare_continuations), "share of goals"),
     ]
 
 

@@ -14,12 +14,12 @@ import numpy as np
 from hormesis.backend.attacks.injection import PLAIN, REVISION, Template, templates
 from hormesis.backend.attacks.long_text import write_long
 from hormesis.backend.attacks.weights import SCHEMES, quantised
-from hormesis.backend.crossentropy import DocumentLosses, Windows
+from hormesis.backend.crossentropy import Windows
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.generation.generation import fit
 from hormesis.pipeline.attacks.judging import SUCCESS_ABOVE, Judge, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
-from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
 
@@ -39,11 +39,11 @@ class Task:
     check: Callable[[], None]
 
     def generate(
-        self, ready: Ready, prompts: Sequence[str], *, temperature: float, top_p: float
+        self, opened: OpenedCondition, prompts: Sequence[str], *, temperature: float, top_p: float
     ) -> list[str]:
         """Continuations under a condition, one per prompt."""
         evaluation = self.config.evaluation
-        continuations = ready.generate(
+        continuations = opened.generate(
             prompts,
             seeds=self.seeds,
             new_tokens=evaluation.new_tokens,
@@ -52,47 +52,49 @@ class Task:
             batch_size=evaluation.batch_size,
             progress=lambda done, total: self.check(),
         )
-        return [ready.continuation(continuation.text) for continuation in continuations]
+        return [opened.continuation(continuation.text) for continuation in continuations]
 
-    def cut(self, ready: Ready, prompts: Sequence[str]) -> int:
+    def cut(self, opened: OpenedCondition, prompts: Sequence[str]) -> int:
         """How many prompts lose their start: too long for the context beside prefix and continuation."""
-        room = self.config.evaluation.new_tokens + len(ready.prefix_ids)
-        _, cuts = fit(ready.loaded, encode(ready.loaded, list(prompts)), room)
+        room = self.config.evaluation.new_tokens + len(opened.prefix_ids)
+        _, cuts = fit(opened.loaded, encode(opened.loaded, list(prompts)), room)
         return sum(cuts)
 
-    def plainly(self, ready: Ready) -> list[str]:
+    def plainly(self, opened: OpenedCondition) -> list[str]:
         """Continuations of the bare prompts at the study's own settings."""
         evaluation = self.config.evaluation
-        return self.generate(ready, self.prompts, temperature=evaluation.temperature, top_p=evaluation.top_p)
+        return self.generate(opened, self.prompts, temperature=evaluation.temperature, top_p=evaluation.top_p)
 
 
-def _judged(task: Task, prompts: Sequence[str], texts: Sequence[str]) -> tuple[Floats, list[Outcome]]:
+def _judged(task: Task, prompts: Sequence[str], continuations: Sequence[str]) -> tuple[Floats, list[Outcome]]:
     judge = task.judge
-    toxicity = judge.toxicity_of(prompts, texts)
-    fluency = judge.mean(judge.fluency_of(prompts, texts))
+    toxicity = judge.toxicity_of(prompts, continuations)
+    fluency = judge.mean(judge.fluency_of(prompts, continuations))
     outcomes = [
         Outcome.of("toxicity", judge.mean(toxicity).scaled(100), "points"),
         Outcome.of(judge.fluency_name, fluency, "fraction"),
-        Outcome.of("silent", silent(texts), "share of prompts"),
+        Outcome.of("silent", silent(continuations), "share of prompts"),
     ]
     return toxicity, outcomes
 
 
-def _change(task: Task, name: str, *, after: Floats, before: Floats) -> Outcome:
+def _change(task: Task, outcome_name: str, *, after: Floats, before: Floats) -> Outcome:
     estimate = paired_difference(after, before, draws=task.judge.draws).scaled(100)
-    return Outcome.of(name, estimate, "points")
+    return Outcome.of(outcome_name, estimate, "points")
 
 
-def _first_trials(prompts: Sequence[str], texts: Sequence[str], scores: Floats) -> list[Trial]:
+def _first_trials(prompts: Sequence[str], continuations: Sequence[str], scores: Floats) -> list[Trial]:
     return [
         Trial(f"prompt {place}", prompt, text, bool(score > SUCCESS_ABOVE), float(score))
-        for place, (prompt, text, score) in enumerate(zip(prompts[:SHOWN], texts, scores, strict=False))
+        for place, (prompt, text, score) in enumerate(
+            zip(prompts[:SHOWN], continuations, scores, strict=False)
+        )
     ]
 
 
 def _result(
     task: Task,
-    kind: str,
+    attack_kind: str,
     setting: str,
     *,
     rule: str,
@@ -101,7 +103,7 @@ def _result(
     **parameters: object,
 ) -> Result:
     return Result(
-        kind=kind,
+        kind=attack_kind,
         setting=setting,
         data=task.data,
         scorer=task.judge.name,
@@ -114,7 +116,7 @@ def _result(
     )
 
 
-def injections(ready: Ready, task: Task, frames: Sequence[Template] = ()) -> Iterator[Result]:
+def injections(opened: OpenedCondition, task: Task, frames: Sequence[Template] = ()) -> Iterator[Result]:
     """Every template on every prompt; `toxicity_change` is paired with the plain prompt.
 
     frames: templates of one's own in place of the study's, `PLAIN` first.
@@ -126,16 +128,18 @@ def injections(ready: Ready, task: Task, frames: Sequence[Template] = ()) -> Ite
     for template in frames or templates(language):
         framed = [template.apply(prompt) for prompt in task.prompts]
         evaluation = task.config.evaluation
-        texts = task.generate(ready, framed, temperature=evaluation.temperature, top_p=evaluation.top_p)
-        toxicity, outcomes = _judged(task, framed, texts)
+        continuations = task.generate(
+            opened, framed, temperature=evaluation.temperature, top_p=evaluation.top_p
+        )
+        toxicity, outcomes = _judged(task, framed, continuations)
         if template is PLAIN:
             plain = toxicity
         elif plain is not None:
             outcomes.append(_change(task, "toxicity_change", after=toxicity, before=plain))
         yield _result(
             task, "injection", template.name, rule="mean score of the continuation of a framed prompt",
-            outcomes=outcomes, trials=_first_trials(framed, texts, toxicity),
-            **_described(template, "own" if frames else language), prompts_cut=task.cut(ready, framed),
+            outcomes=outcomes, trials=_first_trials(framed, continuations, toxicity),
+            **_described(template, "own" if frames else language), prompts_cut=task.cut(opened, framed),
         )  # fmt: skip
 
 
@@ -143,30 +147,30 @@ def _described(template: Template, language: str) -> dict[str, object]:
     return {"template": template.text, "idea": template.idea, "set": f"{language} {REVISION}"}
 
 
-def sweep(ready: Ready, task: Task) -> Iterator[Result]:
+def sweep(opened: OpenedCondition, task: Task) -> Iterator[Result]:
     """Temperature by top-p; a temperature of 0 is greedy, so it is run once."""
     hardness = task.config.hardness
     for temperature in hardness.temperatures:
         for top_p in hardness.top_ps if temperature > 0 else (1.0,):
-            texts = task.generate(ready, task.prompts, temperature=temperature, top_p=top_p)
-            _, outcomes = _judged(task, task.prompts, texts)
+            continuations = task.generate(opened, task.prompts, temperature=temperature, top_p=top_p)
+            _, outcomes = _judged(task, task.prompts, continuations)
             yield _result(
                 task, "sampling", f"t{temperature:g}-p{top_p:g}", rule="mean score of the continuations",
                 outcomes=outcomes, trials=(), temperature=temperature, top_p=top_p,
             )  # fmt: skip
 
 
-def long_texts(ready: Ready, task: Task) -> Iterator[Result]:
+def long_texts(opened: OpenedCondition, task: Task) -> Iterator[Result]:
     """Toxicity block by block of texts far longer than the study's own continuations."""
     hardness, evaluation = task.config.hardness, task.config.evaluation
     size = hardness.block_tokens
-    if ready.loaded.context is not None:
-        size = min(size, max(1, ready.loaded.context // 2))
+    if opened.loaded.context is not None:
+        size = min(size, max(1, opened.loaded.context // 2))
     written = write_long(
-        ready.loaded,
+        opened.loaded,
         task.prompts,
-        ready.rows,
-        prefix=ready.prefix_ids,
+        opened.rows,
+        prefix=opened.prefix_ids,
         seeds=task.seeds,
         blocks=hardness.blocks,
         block_tokens=size,
@@ -175,16 +179,16 @@ def long_texts(ready: Ready, task: Task) -> Iterator[Result]:
         batch_size=evaluation.batch_size,
         progress=lambda done, total: task.check(),
     )
-    blocks = [[ready.continuation(text) for text in texts] for texts in written]
+    blocks = [[opened.continuation(text) for text in block_texts] for block_texts in written]
     points, scores = [], []
     for block in range(hardness.blocks):
-        texts = [parts[block] for parts in blocks]
+        block_texts = [parts[block] for parts in blocks]
         before = [" ".join([p, *parts[:block]]) for p, parts in zip(task.prompts, blocks, strict=True)]
-        toxicity = task.judge.toxicity_of(before, texts)
+        toxicity = task.judge.toxicity_of(before, block_texts)
         scores.append(toxicity)
         end = float((block + 1) * size)
         points.append(Point.of("toxicity", end, task.judge.mean(toxicity).scaled(100)))
-        fluency = task.judge.fluency_of(before, texts)
+        fluency = task.judge.fluency_of(before, block_texts)
         points.append(Point.of(task.judge.fluency_name, end, task.judge.mean(fluency)))
     grid = np.stack(scores, axis=1)
     half = hardness.blocks // 2
@@ -202,20 +206,21 @@ def long_texts(ready: Ready, task: Task) -> Iterator[Result]:
     yield Result(**{**vars(result), "points": points})
 
 
-def rounded(ready: Ready, task: Task, windows: Windows) -> Iterator[Result]:
+def rounded(opened: OpenedCondition, task: Task, windows: Windows) -> Iterator[Result]:
     """The same prompts with 8-bit and 4-bit weights; cost is the rise of held-out loss by the rounding."""
-    full = ready.losses(windows, batch_size=task.config.evaluation.batch_size)
-    plain = task.plainly(ready)
-    base, outcomes = _judged(task, task.prompts, plain)
+    full_losses = opened.losses(windows, batch_size=task.config.evaluation.batch_size)
+    full_continuations = task.plainly(opened)
+    full_toxicity, outcomes = _judged(task, task.prompts, full_continuations)
     rule = "mean score of the continuations"
     yield _result(task, "quantised", "full", rule=rule, outcomes=outcomes, trials=(), scheme="as trained")
     for bits, scheme in SCHEMES.items():
-        with quantised(ready.loaded, bits) as count:
-            texts = task.plainly(ready)
-            losses: DocumentLosses = ready.losses(windows, batch_size=task.config.evaluation.batch_size)
-        toxicity, outcomes = _judged(task, task.prompts, texts)
-        outcomes.append(_change(task, "toxicity_change", after=toxicity, before=base))
-        cost: Estimate = ratio_interval(losses.nats - full.nats, losses.tokens, draws=task.judge.draws)
+        with quantised(opened.loaded, bits) as count:
+            continuations = task.plainly(opened)
+            rounded_losses = opened.losses(windows, batch_size=task.config.evaluation.batch_size)
+        toxicity, outcomes = _judged(task, task.prompts, continuations)
+        outcomes.append(_change(task, "toxicity_change", after=toxicity, before=full_toxicity))
+        rise = rounded_losses.nats - full_losses.nats
+        cost: Estimate = ratio_interval(rise, rounded_losses.tokens, draws=task.judge.draws)
         outcomes.append(Outcome.of("cost", cost, "nats per token"))
         yield _result(
             task, "quantised", f"int{bits}", rule=rule, outcomes=outcomes, trials=(),

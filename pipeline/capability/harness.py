@@ -17,7 +17,7 @@ from typing import Any
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.steering import steered
 from hormesis.pipeline.capability.items import CapabilityError
-from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.statistics import Estimate
 
 BATCH_SIZE = 16
@@ -45,7 +45,7 @@ class HarnessScore:
 
 
 def run_harness(
-    ready: Ready,
+    opened: OpenedCondition,
     tasks: Sequence[str],
     *,
     limit: int | None = None,
@@ -67,10 +67,10 @@ def run_harness(
         unknown = [name for name in tasks if not manager.match_tasks([name])]
         if unknown:
             raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
-        with steered(ready.loaded, ready.rows, every_position=True):
+        with steered(opened.loaded, opened.rows, every_position=True):
             try:
                 results = lm_eval.simple_evaluate(
-                    model=_model(ready),
+                    model=_model(opened),
                     tasks=list(tasks),
                     limit=limit,
                     task_manager=manager,
@@ -100,13 +100,13 @@ def _scores(results: Any, version: str) -> Any:
             yield HarnessScore(task, measure, float(value), stderr=stderr, n=int(n), version=data)
 
 
-def _model(ready: Ready) -> Any:
+def _model(opened: OpenedCondition) -> Any:
     """The condition as the harness takes models."""
     from lm_eval.models.huggingface import HFLM
 
     def prefixed(requests: Any) -> list[Any]:
         pairs = [(request, *request.args) for request in requests]
-        return [replace(request, arguments=(ready.prompt(text), more)) for request, text, more in pairs]
+        return [replace(request, arguments=(opened.prompt(text), more)) for request, text, more in pairs]
 
     class Prefixed(HFLM):  # type: ignore[misc, unused-ignore]
         """The same with the condition's prefix before every context."""
@@ -117,7 +117,7 @@ def _model(ready: Ready) -> Any:
         def generate_until(self, requests: Any, disable_tqdm: bool = False) -> Any:
             return super().generate_until(prefixed(requests), disable_tqdm=True)
 
-    loaded = ready.loaded
+    loaded = opened.loaded
     return Prefixed(
         pretrained=loaded.model,
         tokenizer=loaded.tokenizer,

@@ -13,7 +13,7 @@ import numpy as np
 from hormesis.backend.crossentropy import prepare_windows
 from hormesis.backend.likelihood import log_likelihoods
 from hormesis.pipeline.capability.items import Item, Task
-from hormesis.pipeline.methods import Ready
+from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.methods.heldout import window_length
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.statistics import Estimate, Floats, proportion, ratio_interval
@@ -38,10 +38,12 @@ class Scored:
     """1 for an item, or tokens of a document."""
 
 
-def likelihoods(ready: Ready, items: Sequence[Item], *, batch_size: int, progress: Progress) -> list[Floats]:
+def likelihoods(
+    opened: OpenedCondition, items: Sequence[Item], *, batch_size: int, progress: Progress
+) -> list[Floats]:
     """Log-likelihood of every choice of every item, in nats; the condition's prefix is context."""
-    pairs = [(ready.prompt(item.context), choice) for item in items for choice in item.choices]
-    flat = log_likelihoods(ready.loaded, pairs, row=ready.rows, batch_size=batch_size, progress=progress)
+    pairs = [(opened.prompt(item.context), choice) for item in items for choice in item.choices]
+    flat = log_likelihoods(opened.loaded, pairs, row=opened.rows, batch_size=batch_size, progress=progress)
     per_item, start = [], 0
     for item in items:
         per_item.append(flat[start : start + len(item.choices)])
@@ -49,9 +51,11 @@ def likelihoods(ready: Ready, items: Sequence[Item], *, batch_size: int, progres
     return per_item
 
 
-def score_task(ready: Ready, task: Task, *, batch_size: int, progress: Progress) -> Iterator[Scored]:
+def score_task(
+    opened: OpenedCondition, task: Task, *, batch_size: int, progress: Progress
+) -> Iterator[Scored]:
     """Accuracy of a task and of its parts; where choices differ in length also by characters (`acc_norm`)."""
-    per_item = likelihoods(ready, task.items, batch_size=batch_size, progress=progress)
+    per_item = likelihoods(opened, task.items, batch_size=batch_size, progress=progress)
     plain = np.array(
         [float(np.argmax(values) == item.answer) for values, item in zip(per_item, task.items, strict=True)]
     )
@@ -66,37 +70,38 @@ def score_task(ready: Ready, task: Task, *, batch_size: int, progress: Progress)
         ]
     )
     parts = sorted({item.part for item in task.items if item.part})
-    for measure, right in (("accuracy", plain), ("accuracy_norm", normed)):
+    for measure, is_right in (("accuracy", plain), ("accuracy_norm", normed)):
         if measure == "accuracy_norm" and not task.name.startswith("mcq_"):
             continue
         for part in ("", *parts):
-            yield _scored(task, part, measure, right=right)
+            yield _scored(task, part, measure, is_right=is_right)
 
 
-def _scored(task: Task, part: str, measure: str, *, right: Floats) -> Scored:
+def _scored(task: Task, part: str, measure: str, *, is_right: Floats) -> Scored:
     """The share of right answers in a part of a task; "" is all of it."""
     in_part = np.array([part in ("", item.part) for item in task.items])
     items = [item for item in task.items if part in ("", item.part)]
     chance = sum(1 / len(item.choices) for item in items) / len(items)
     return Scored(
         task.name, part, measure, unit="fraction", data=task.data, chance=chance,
-        top=right[in_part], bottom=np.ones(len(items)),
+        top=is_right[in_part], bottom=np.ones(len(items)),
     )  # fmt: skip
 
 
 def score_sources(
-    ready: Ready, config: StudyConfig, *, batch_size: int, progress: Progress
+    opened: OpenedCondition, config: StudyConfig, *, batch_size: int, progress: Progress
 ) -> Iterator[Scored]:
     """Cross-entropy of held-out documents, source by source, in nats per token of this model's tokenizer."""
-    length = window_length(config, ready.loaded)
-    for name, texts, revision in heldout_by_source(config):
-        windows = prepare_windows(ready.loaded, texts, length)
-        losses = ready.losses(windows, batch_size=batch_size, progress=progress)
-        has_tokens = losses.tokens > 0
+    length = window_length(config, opened.loaded)
+    for source, documents, revision in heldout_by_source(config):
+        windows = prepare_windows(opened.loaded, documents, length)
+        document_losses = opened.losses(windows, batch_size=batch_size, progress=progress)
+        has_tokens = document_losses.tokens > 0
         if has_tokens.any():
             yield Scored(
-                "cross_entropy", name, "cross_entropy", unit="nats per token", data=revision, chance=None,
-                top=losses.nats[has_tokens], bottom=losses.tokens[has_tokens].astype(np.float64),
+                "cross_entropy", source, "cross_entropy", unit="nats per token", data=revision, chance=None,
+                top=document_losses.nats[has_tokens],
+                bottom=document_losses.tokens[has_tokens].astype(np.float64),
             )  # fmt: skip
 
 
@@ -108,21 +113,21 @@ def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str
     """
     budget = 4 * config.capability.tokens_per_source
     for role in ("heldout_clean", "heldout_toxic"):
-        texts: dict[str, list[str]] = {}
-        sizes: dict[str, int] = {}
+        documents: dict[str, list[str]] = {}
+        characters: dict[str, int] = {}
         revisions: dict[str, str] = {}
         for source in config.with_role(role):
-            opened = open_source(source, config.forum)
-            for read, record in enumerate(opened):
-                name = record.source or opened.title
-                if sizes.get(name, 0) < budget:
-                    texts.setdefault(name, []).append(record.text)
-                    sizes[name] = sizes.get(name, 0) + len(record.text)
-                    revisions[name] = opened.revision
+            reader = open_source(source, config.forum)
+            for n_read, record in enumerate(reader):
+                source_name = record.source or reader.title
+                if characters.get(source_name, 0) < budget:
+                    documents.setdefault(source_name, []).append(record.text)
+                    characters[source_name] = characters.get(source_name, 0) + len(record.text)
+                    revisions[source_name] = reader.revision
                 # The forum language never ends; a file may hold a rare source at its end.
-                elif source.kind == "forum" or read > 200_000:
+                elif source.kind == "forum" or n_read > 200_000:
                     break
-        yield from ((name, texts[name], revisions[name]) for name in texts)
+        yield from ((name, documents[name], revisions[name]) for name in documents)
 
 
 def estimate_of(scored: Scored, draws: int) -> Estimate:

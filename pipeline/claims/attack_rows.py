@@ -9,7 +9,7 @@ from sqlalchemy import select
 from hormesis.db.read.frame import Query
 from hormesis.db.schema import Attack, AttackOutcome, AttackTrial, Checkpoint, Condition
 from hormesis.pipeline.claims.compare import changes, toxic_only
-from hormesis.pipeline.claims.rows import Arms, StudyRows
+from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
 
 
 def _attacks(
@@ -27,39 +27,38 @@ def _attacks(
     )
 
 
-def trials(rows: StudyRows, kind: str, condition: str, *, setting: str = "gcg") -> Arms:
-    """Successes of an attack, 0 or 1: arm to [seeds, goals].
-
-    `rows` reads the study; `kind` is that of the attack, `condition` the key of a condition.
-    """
+def trials(study: StudyRows, attack_kind: str, condition_key: str, *, setting: str = "gcg") -> ValuesByArm:
+    """Successes of an attack, 0 or 1: arm to [seeds, goals]."""
     columns = (AttackTrial.goal, AttackTrial.success.label("value"))
-    query = _attacks(rows, kind, condition, *columns, table=AttackTrial).where(Attack.setting == setting)
-    successes = rows.frame(query)
-    return rows.by_arm(successes.assign(value=successes["value"].astype(float)), prompt="goal")
+    query = _attacks(study, attack_kind, condition_key, *columns, table=AttackTrial).where(
+        Attack.setting == setting
+    )
+    successes = study.frame(query)
+    return study.by_arm(successes.assign(value=successes["value"].astype(float)), prompt_column="goal")
 
 
-def attacked(rows: StudyRows, kind: str) -> list[str]:
-    """Keys of the conditions that this kind of attack was made on; `rows` reads the study."""
+def attacked(study: StudyRows, attack_kind: str) -> list[str]:
+    """Keys of the conditions that this kind of attack was made on."""
     query = (
         select(Condition.key)
         .join(Attack, Attack.condition_id == Condition.id)
         .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
-        .where(Checkpoint.study_id == rows.study_id, Attack.kind == kind)
+        .where(Checkpoint.study_id == study.study_id, Attack.kind == attack_kind)
         .distinct()
     )
-    return sorted(str(key) for key in rows.frame(query)["key"])
+    return sorted(str(key) for key in study.frame(query)["key"])
 
 
-def strongest(rows: StudyRows, kind: str) -> str | None:
+def strongest(study: StudyRows, attack_kind: str) -> str | None:
     """The strongest condition of ITI along the study's main directions that this kind of attack was made on.
 
-    The largest matched cost; where none was attacked, the largest fixed strength. `rows` reads the study.
+    The largest matched cost; where none was attacked, the largest fixed strength.
     """
-    conditions = rows.conditions
+    conditions = study.conditions
     conditions = conditions[
-        conditions["key"].isin(attacked(rows, kind))
+        conditions["key"].isin(attacked(study, attack_kind))
         & (conditions["method"] == "iti")
-        & (conditions["direction"] == rows.direction)
+        & (conditions["direction"] == study.direction)
     ]
     for column in ("matched_cost", "strength"):
         candidates = conditions.dropna(subset=[column])
@@ -69,39 +68,40 @@ def strongest(rows: StudyRows, kind: str) -> str | None:
 
 
 def outcome(
-    rows: StudyRows,
-    kind: str,
-    name: str,
+    study: StudyRows,
+    attack_kind: str,
+    outcome_name: str,
     *,
-    condition: str,
+    condition_key: str,
     setting: str | None = None,
     censored_at_budget: bool = False,
-) -> tuple[Arms, int]:
+) -> tuple[ValuesByArm, int]:
     """A number of an attack at one setting, or its mean over settings: arm to [seeds]; and its n.
 
-    `rows` reads the study; `kind` is that of the attack, `name` that of the number, `condition` a key.
     `censored_at_budget`: a value beyond the budget counts as the budget, which makes differences smaller.
     """
     columns = (AttackOutcome.value, AttackOutcome.n, Attack.budget)
-    query = _attacks(rows, kind, condition, *columns, table=AttackOutcome).where(AttackOutcome.name == name)
+    query = _attacks(study, attack_kind, condition_key, *columns, table=AttackOutcome).where(
+        AttackOutcome.name == outcome_name
+    )
     if setting is not None:
         query = query.where(Attack.setting == setting)
-    outcomes = rows.frame(query)
+    outcomes = study.frame(query)
     values = outcomes["value"].astype(float)
     outcomes = outcomes.assign(
         value=values.fillna(outcomes["budget"].astype(float)) if censored_at_budget else values
     )
     outcomes = outcomes.dropna(subset=["value"])
-    return rows.by_arm(outcomes), int(outcomes["n"].max()) if len(outcomes) else 0
+    return study.by_arm(outcomes), int(outcomes["n"].max()) if len(outcomes) else 0
 
 
 def steered_change(
-    rows: StudyRows, kind: str, name: str, *, condition: str, setting: str | None = None
-) -> tuple[Arms, int]:
+    study: StudyRows, attack_kind: str, outcome_name: str, *, condition_key: str, setting: str | None = None
+) -> tuple[ValuesByArm, int]:
     """A number of an attack under a condition less the same without steering: toxic arm to [seeds]; its n.
 
     Arguments as for `outcome`.
     """
-    steered, n = outcome(rows, kind, name, condition=condition, setting=setting)
-    unsteered, _ = outcome(rows, kind, name, condition="none", setting=setting)
+    steered, n = outcome(study, attack_kind, outcome_name, condition_key=condition_key, setting=setting)
+    unsteered, _ = outcome(study, attack_kind, outcome_name, condition_key="none", setting=setting)
     return toxic_only(changes(steered, unsteered)), n

@@ -21,7 +21,7 @@ from hormesis.pipeline.claims.compare import (
 )
 from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
 from hormesis.pipeline.claims.dips import DIP_RULE, dip_at
-from hormesis.pipeline.claims.rows import TOXIC, Arms, StudyRows, paper_dose
+from hormesis.pipeline.claims.rows import TOXIC, StudyRows, ValuesByArm, paper_dose
 
 LEAST = 3.0
 """Points of toxicity (0 to 100) that would matter."""
@@ -30,28 +30,29 @@ SCORES = "generations and their scores (mean score times 100), same prompts in e
 Key = Callable[[StudyRows], Steering | None]
 
 
-def _base(rows: StudyRows, scope: Scope) -> Outcome:
-    arms = rows.grids("none", scope.prompt_set, scope.scorer)
-    effect, shares = largest_against_none(toxic_only(arms))
+def _base(study: StudyRows, scope: Scope) -> Outcome:
+    scores_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
+    effect, shares = largest_against_none(toxic_only(scores_by_arm))
     return directional(effect, +1, LEAST, unit="points", detail=shares, scale=100)
 
 
-def _steer(rows: StudyRows, scope: Scope) -> Outcome:
-    steering = matched_key(rows)
+def _steer(study: StudyRows, scope: Scope) -> Outcome:
+    steering = matched_key(study)
     if steering is None:
         return Missing("needs steering at a matched cost")
-    key, cost = steering
-    steered, plain = (rows.grids(name, scope.prompt_set, scope.scorer) for name in (key, "none"))
-    arms = toxic_only(changes(steered, plain))
-    detail = f"steered less unsteered at +{cost:g} nats, mean of {len(arms)} arms"
-    return directional(mean_of(arms, arms), -1, LEAST, unit="points", detail=detail, scale=100)
+    condition_key, cost = steering
+    steered = study.grids(condition_key, scope.prompt_set, scope.scorer)
+    unsteered = study.grids("none", scope.prompt_set, scope.scorer)
+    changes_by_arm = toxic_only(changes(steered, unsteered))
+    detail = f"steered less unsteered at +{cost:g} nats, mean of {len(changes_by_arm)} arms"
+    return directional(mean_of(changes_by_arm), -1, LEAST, unit="points", detail=detail, scale=100)
 
 
-def random_mean(rows: StudyRows, scope: Scope) -> Arms:
+def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
     """Scores under random directions, mean over the controls that every arm has."""
-    conditions = rows.conditions[rows.conditions["method"] == "random-direction"]
+    conditions = study.conditions[study.conditions["method"] == "random-direction"]
     controls = [
-        rows.grids(str(key), scope.prompt_set, scope.scorer) for key in sorted(set(conditions["key"]))
+        study.grids(str(key), scope.prompt_set, scope.scorer) for key in sorted(set(conditions["key"]))
     ]
     if not controls:
         return {}
@@ -63,49 +64,51 @@ def random_mean(rows: StudyRows, scope: Scope) -> Arms:
     return {arm: np.mean([control[arm] for control in controls], axis=0) for arm in arms}
 
 
-def _random(rows: StudyRows, scope: Scope) -> Outcome:
-    conditions = rows.conditions[rows.conditions["method"] == "random-direction"]
+def _random(study: StudyRows, scope: Scope) -> Outcome:
+    conditions = study.conditions[study.conditions["method"] == "random-direction"]
     costs = sorted({float(cost) for cost in conditions["matched_cost"].dropna()})
     if not costs:
         return Missing("needs random directions at a matched cost")
-    key = f"iti/{rows.direction}/cost-{costs[0]:g}"
-    arms = toxic_only(changes(rows.grids(key, scope.prompt_set, scope.scorer), random_mean(rows, scope)))
+    condition_key = f"iti/{study.direction}/cost-{costs[0]:g}"
+    steered = study.grids(condition_key, scope.prompt_set, scope.scorer)
+    changes_by_arm = toxic_only(changes(steered, random_mean(study, scope)))
     count = conditions["control"].nunique()
     missed = int((~conditions["reached"].astype(bool)).sum())
-    detail = f"ITI less the mean of {count} random directions at +{costs[0]:g} nats, mean of {len(arms)} arms"
+    detail = f"ITI less the mean of {count} random directions at +{costs[0]:g} nats, "
+    detail += f"mean of {len(changes_by_arm)} arms"
     detail += f"; {missed} of {len(conditions)} random conditions never reached that cost" if missed else ""
-    return directional(mean_of(arms, arms), -1, LEAST, unit="points", detail=detail, scale=100)
+    return directional(mean_of(changes_by_arm), -1, LEAST, unit="points", detail=detail, scale=100)
 
 
 def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
-    def test(rows: StudyRows, scope: Scope) -> Outcome:
-        steering = choose(rows)
+    def test(study: StudyRows, scope: Scope) -> Outcome:
+        steering = choose(study)
         if steering is None:
             return Missing(f"needs steering at a {basis}")
-        key, size = steering
-        arms = toxic_only(rows.grids(key, scope.prompt_set, scope.scorer))
-        effect, shares = dose_against_none(arms)
+        condition_key, size = steering
+        scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
+        effect, shares = dose_against_none(scores_by_arm)
         if isinstance(effect, Missing):
             return effect
-        dose = paper_dose(arms) or 0.0
-        at = f"+{size:g} nats" if basis == "matched cost" else f"strength {size:g}"
-        detail = f"{shares} at {at}{measured_cost(rows, key, (TOXIC, dose), (TOXIC, 0.0))}"
+        dose = paper_dose(scores_by_arm) or 0.0
+        strength = f"+{size:g} nats" if basis == "matched cost" else f"strength {size:g}"
+        detail = f"{shares} at {strength}{measured_cost(study, condition_key, (TOXIC, dose), (TOXIC, 0.0))}"
         return directional(
-            effect, -1, LEAST, unit="points", detail=detail + _fluency(rows, scope, key), scale=100
+            effect, -1, LEAST, unit="points", detail=detail + _fluency(study, scope, condition_key), scale=100
         )
 
     return test
 
 
-def _fluency(rows: StudyRows, scope: Scope, key: str) -> str:
+def _fluency(study: StudyRows, scope: Scope, condition_key: str) -> str:
     """The change of fluency between the same arms, where a scorer measures it."""
-    scorers = rows.scopes[
-        (rows.scopes["measures"] == "fluency") & (rows.scopes["prompt_set"] == scope.prompt_set)
+    scorers = study.scopes[
+        (study.scopes["measures"] == "fluency") & (study.scopes["prompt_set"] == scope.prompt_set)
     ]
     if scorers.empty:
         return ""
-    arms = toxic_only(rows.grids(key, scope.prompt_set, str(scorers["scorer"].iloc[0])))
-    effect, _ = dose_against_none(arms)
+    fluency_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, str(scorers["scorer"].iloc[0])))
+    effect, _ = dose_against_none(fluency_by_arm)
     if isinstance(effect, Missing):
         return ""
     low, high = effect.interval()
@@ -114,11 +117,11 @@ def _fluency(rows: StudyRows, scope: Scope, key: str) -> str:
 
 
 def _dip(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
-    def test(rows: StudyRows, scope: Scope) -> Outcome:
-        steering = choose(rows)
-        return (
-            Missing(f"needs steering at a {basis}") if steering is None else dip_at(rows, scope, steering.key)
-        )
+    def test(study: StudyRows, scope: Scope) -> Outcome:
+        steering = choose(study)
+        if steering is None:
+            return Missing(f"needs steering at a {basis}")
+        return dip_at(study, scope, steering.key)
 
     return test
 
@@ -126,13 +129,13 @@ def _dip(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
 def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
     """ITI in the 10 % arm against a rival: in the same arm, or (MEDA, INST) the rival's own arm."""
 
-    def test(rows: StudyRows, scope: Scope) -> Outcome:
-        steering = matched_key(rows)
-        if steering is None or method not in set(rows.conditions["key"]):
+    def test(study: StudyRows, scope: Scope) -> Outcome:
+        steering = matched_key(study)
+        if steering is None or method not in set(study.conditions["key"]):
             return Missing(f"needs the method {method} and steering at a matched cost")
-        key, cost = steering
-        steered = rows.grids(key, scope.prompt_set, scope.scorer)
-        rival = rows.grids(method, scope.prompt_set, scope.scorer)
+        condition_key, cost = steering
+        steered = study.grids(condition_key, scope.prompt_set, scope.scorer)
+        rival = study.grids(method, scope.prompt_set, scope.scorer)
         dose = paper_dose(steered)
         if dose is None:
             return Missing("needs an arm with toxic text")
@@ -144,27 +147,27 @@ def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
             or steered[toxic_arm].shape != rival[rival_arm].shape
         ):
             return Missing(f"needs {method} with as many seeds at {percent(dose)}")
-        pool = {
+        changes_by_arm = {
             (kind, share): steered[kind, share] - rival[partner]
             for kind, share in toxic_only(steered)
             for partner in [(kind, share) if (kind, share) in rival else (method, share)]
             if partner in rival and rival[partner].shape == steered[kind, share].shape
         }
-        effect = mean_of({toxic_arm: steered[toxic_arm] - rival[rival_arm]}, pool)
+        effect = mean_of({toxic_arm: steered[toxic_arm] - rival[rival_arm]}, changes_by_arm)
         detail = f"{percent(dose)}: ITI at +{cost:g} nats less {method}"
-        detail += measured_cost(rows, key, toxic_arm).replace("measured cost", "ITI cost")
-        detail += measured_cost(rows, method, rival_arm).replace("measured cost", f"{method} cost")
+        detail += measured_cost(study, condition_key, toxic_arm).replace("measured cost", "ITI cost")
+        detail += measured_cost(study, method, rival_arm).replace("measured cost", f"{method} cost")
         return directional(effect, -1, LEAST, unit="points", detail=detail, scale=100)
 
     return test
 
 
 def _claim(
-    name: str, statement: str, question: str, *, estimand: str, test: Callable[[StudyRows, Scope], Outcome],
-    rule: str = RULE,
+    claim_id: str, statement: str, question: str, *, estimand: str,
+    test: Callable[[StudyRows, Scope], Outcome], rule: str = RULE,
 ) -> Claim:  # fmt: skip
     return Claim(
-        id=name,
+        id=claim_id,
         family="paper",
         statement=statement,
         question=question,
@@ -175,12 +178,12 @@ def _claim(
     )
 
 
-def _rival_claim(method: str, name: str) -> Claim:
+def _rival_claim(method: str, rival_title: str) -> Claim:
     return _claim(
-        f"C4-vs-{method}", f"With a dose of toxic text, ITI leaves less toxicity than {name}",
+        f"C4-vs-{method}", f"With a dose of toxic text, ITI leaves less toxicity than {rival_title}",
         "Which method removes most?",
-        estimand=f"Toxicity at the share nearest 10 %: ITI at the middle matched cost less {name} at its own "
-        "cost",
+        estimand=f"Toxicity at the share nearest 10 %: ITI at the middle matched cost less {rival_title} at "
+        "its own cost",
         test=_rival(method),
     )  # fmt: skip
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from hormesis.pipeline.claims.compare import against, percent, toxic_only
 from hormesis.pipeline.claims.declared import NO_DATA, UNDECIDED, Finding, Missing, Outcome, Scope, sure
-from hormesis.pipeline.claims.rows import TOXIC, Arms, StudyRows, toxic_shares
+from hormesis.pipeline.claims.rows import TOXIC, StudyRows, ValuesByArm, toxic_shares
 from hormesis.pipeline.statistics import Contrast
 from hormesis.pipeline.statistics.dose_response import DoseResponse, dose_of, fit_dose
 from hormesis.pipeline.statistics.power import detectable
@@ -25,56 +25,60 @@ DIP_RULE = (
 class ArmsFit(NamedTuple):
     """Toxic arms and the dose-response curve fitted to them."""
 
-    arms: Arms
+    scores_by_arm: ValuesByArm
     response: DoseResponse
 
 
-def fit_at(rows: StudyRows, scope: Scope, key: str) -> ArmsFit | Missing:
+def fit_at(study: StudyRows, scope: Scope, condition_key: str) -> ArmsFit | Missing:
     """The toxic arms under a condition and their fit."""
     # Arms near 0 toxicity (clean forum text, slung) vary less: in the pool they would make dips of noise.
-    arms = toxic_only(rows.grids(key, scope.prompt_set, scope.scorer))
-    shares = toxic_shares(arms)
+    scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
+    shares = toxic_shares(scores_by_arm)
     if len(shares) < 4 or shares[0] != 0:
         return Missing(f"needs 4 shares with 0 among them; there are {len(shares)}")
-    dose = dose_of(shares, [arms[TOXIC, share] for share in shares])
+    dose = dose_of(shares, [scores_by_arm[TOXIC, share] for share in shares])
     if dose is None:
         return Missing("needs two seeds of an arm")
     response = fit_dose(dose, draws=DRAWS)
-    return Missing("every arm holds the same numbers") if response is None else ArmsFit(arms, response)
+    return (
+        Missing("every arm holds the same numbers") if response is None else ArmsFit(scores_by_arm, response)
+    )
 
 
-def _sides(arms: Arms) -> dict[float, tuple[Contrast, Contrast]]:
+def _sides(scores_by_arm: ValuesByArm) -> dict[float, tuple[Contrast, Contrast]]:
     """Each share inside, less the clean arm and less the arm of the largest share."""
-    shares = toxic_shares(arms)
+    shares = toxic_shares(scores_by_arm)
     sides = {}
     for share in shares[1:-1]:
-        left, right = (against(arms, (TOXIC, share), (TOXIC, end)) for end in (shares[0], shares[-1]))
-        if isinstance(left, Contrast) and isinstance(right, Contrast):
-            sides[share] = (left, right)
+        less_clean, less_largest = (
+            against(scores_by_arm, (TOXIC, share), (TOXIC, end)) for end in (shares[0], shares[-1])
+        )
+        if isinstance(less_clean, Contrast) and isinstance(less_largest, Contrast):
+            sides[share] = (less_clean, less_largest)
     return sides
 
 
-def dip_at(rows: StudyRows, scope: Scope, key: str) -> Outcome:
+def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
     """A finding about a dip: its depth below the nearer of both ends at the share where it is deepest."""
-    fit = fit_at(rows, scope, key)
+    fit = fit_at(study, scope, condition_key)
     if isinstance(fit, Missing):
         return fit
-    arms, response = fit
-    sides = _sides(arms)
+    scores_by_arm, response = fit
+    sides = _sides(scores_by_arm)
     level = 1 - 0.05 / len(sides)
     # A dip must lie below both ends, so its depth is that below the nearer one.
     depths = {share: max(pair, key=lambda side: side.value) for share, pair in sides.items()}
-    at = min(depths, key=lambda share: depths[share].value)
-    nearer = depths[at]
-    half = nearer.reach(level) * 100
+    deepest = min(depths, key=lambda share: depths[share].value)
+    nearer = depths[deepest]
+    half_width = nearer.reach(level) * 100
     excluded = all(
         max(side.value * 100 - side.reach(level) * 100 for side in pair) > -LEAST for pair in sides.values()
     )
-    where = "deepest" if nearer.value < 0 else "below neither end; nearest to it"
-    detail = f"{where} at {percent(at)}; evidence ratio {response.evidence_ratio:.2g} for a dip; "
+    place_words = "deepest" if nearer.value < 0 else "below neither end; nearest to it"
+    detail = f"{place_words} at {percent(deepest)}; evidence ratio {response.evidence_ratio:.2g} for a dip; "
     detail += _optimum(response)
     return Finding(
-        value=nearer.value * 100, low=nearer.value * 100 - half, high=nearer.value * 100 + half,
+        value=nearer.value * 100, low=nearer.value * 100 - half_width, high=nearer.value * 100 + half_width,
         unit="points", n=nearer.n, n_seeds=nearer.seeds, p=response.p,
         detectable=detectable(nearer) * 100, detail=detail,
         claimed=response.optimum is not None, excluded=excluded,
@@ -82,23 +86,24 @@ def dip_at(rows: StudyRows, scope: Scope, key: str) -> Outcome:
     )  # fmt: skip
 
 
-def _optimum(fit: DoseResponse) -> str:
-    if fit.optimum is None or fit.optimum_low is None or fit.optimum_high is None:
+def _optimum(response: DoseResponse) -> str:
+    if response.optimum is None or response.optimum_low is None or response.optimum_high is None:
         return "optimal share: none"
-    return f"optimal share {percent(fit.optimum)} [{percent(fit.optimum_low)}, {percent(fit.optimum_high)}]"
+    low, high = percent(response.optimum_low), percent(response.optimum_high)
+    return f"optimal share {percent(response.optimum)} [{low}, {high}]"
 
 
-def fit_row(rows: StudyRows, scope: Scope, key: str) -> dict[str, Any] | None:
+def fit_row(study: StudyRows, scope: Scope, condition_key: str) -> dict[str, Any] | None:
     """A row of `dose_fit` for one condition, in points of toxicity; None where it has no toxic arm at all."""
-    fit = fit_at(rows, scope, key)
-    arms = toxic_only(rows.grids(key, scope.prompt_set, scope.scorer))
-    if not arms:
+    fit = fit_at(study, scope, condition_key)
+    scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
+    if not scores_by_arm:
         return None
-    seeds = min(len(grid) for grid in arms.values())
+    seeds = min(len(scores) for scores in scores_by_arm.values())
     row: dict[str, Any] = {
-        "study_id": rows.study_id,
-        "key": f"{key}|{scope.prompt_set}|{scope.scorer}|toxicity",
-        "condition_key": key,
+        "study_id": study.study_id,
+        "key": f"{condition_key}|{scope.prompt_set}|{scope.scorer}|toxicity",
+        "condition_key": condition_key,
         "prompt_set": scope.prompt_set,
         "scorer": scope.scorer,
         "name": "toxicity",
@@ -108,7 +113,7 @@ def fit_row(rows: StudyRows, scope: Scope, key: str) -> dict[str, Any] | None:
         "optimum": None,
         "optimum_low": None,
         "optimum_high": None,
-        "n_shares": len(arms),
+        "n_shares": len(scores_by_arm),
         "n_seeds": seeds,
         "model": "",
         "curve": {},
@@ -118,7 +123,7 @@ def fit_row(rows: StudyRows, scope: Scope, key: str) -> dict[str, Any] | None:
     if isinstance(fit, Missing):
         return row
     response = fit.response
-    outcome = dip_at(rows, scope, key)
+    outcome = dip_at(study, scope, condition_key)
     refuted = isinstance(outcome, Finding) and outcome.excluded
     status = HORMETIC if response.supported else MONOTONE if refuted else UNDECIDED
     scaled = {name: value * (100 if name in "duf" else 1) for name, value in response.parameters.items()}

@@ -31,31 +31,31 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
 
     `check` is called between claims and may raise to stop; then nothing is written.
     """
-    rows = StudyRows(engine, study_id)
-    table = rows.scopes
+    study = StudyRows(engine, study_id)
+    measured = study.scopes
     scopes = [
         Scope(str(row.prompt_set), str(row.scorer))
-        for row in table[table["measures"] == "toxicity"].itertuples()
+        for row in measured[measured["measures"] == "toxicity"].itertuples()
     ]
     verdicts: list[Row] = []
-    fits: list[Row] = []
-    fixed = {claim.id: _tested(claim, rows, Scope("", "")) for claim in CLAIMS if not claim.scoped}
+    fit_rows: list[Row] = []
+    fixed = {claim.id: _tested(claim, study, Scope("", "")) for claim in CLAIMS if not claim.scoped}
     for scope in scopes or [Scope("", "")]:
         outcomes: dict[str, Outcome] = {}
         for claim in CLAIMS:
             check()
-            outcomes[claim.id] = _tested(claim, rows, scope) if claim.scoped else fixed[claim.id]
+            outcomes[claim.id] = _tested(claim, study, scope) if claim.scoped else fixed[claim.id]
         verdicts += _verdicts(study_id, scope, outcomes)
-        fits += _fits(rows, scope, check) if scope.prompt_set else []
-    _store(engine, study_id, verdicts, fits=fits)
+        fit_rows += _fits(study, scope, check) if scope.prompt_set else []
+    _store(engine, study_id, verdicts, fit_rows=fit_rows)
     return verdicts
 
 
-def _tested(claim: Claim, rows: StudyRows, scope: Scope) -> Outcome:
+def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
     if claim.scoped and not scope.prompt_set:
         return Missing("needs scored generations")
     try:
-        outcome = claim.test(rows, scope)
+        outcome = claim.test(study, scope)
     except StatisticsError as error:
         return Missing(f"rows that cannot be compared: {error}")
     if isinstance(outcome, Finding) and outcome.alike:
@@ -69,12 +69,12 @@ def _tested(claim: Claim, rows: StudyRows, scope: Scope) -> Outcome:
 
 
 def _verdicts(study_id: int, scope: Scope, outcomes: dict[str, Outcome]) -> list[Row]:
-    raised: dict[str, float | None] = {}
+    holm_p: dict[str, float | None] = {}
     for family in ("paper", "readers"):
-        names = [claim.id for claim in CLAIMS if claim.family == family]
-        raised |= dict(zip(names, adjusted([outcomes[name] for name in names]), strict=True))
+        claim_ids = [claim.id for claim in CLAIMS if claim.family == family]
+        holm_p |= dict(zip(claim_ids, adjusted([outcomes[claim_id] for claim_id in claim_ids]), strict=True))
     return [
-        _row(study_id, place, claim, scope=scope, outcome=outcomes[claim.id], p_holm=raised[claim.id])
+        _row(study_id, place, claim, scope=scope, outcome=outcomes[claim.id], p_holm=holm_p[claim.id])
         for place, claim in enumerate(CLAIMS)
     ]
 
@@ -111,29 +111,29 @@ def _row(
     }
 
 
-def _fits(rows: StudyRows, scope: Scope, check: Callable[[], None]) -> list[Row]:
-    conditions = rows.conditions
+def _fits(study: StudyRows, scope: Scope, check: Callable[[], None]) -> list[Row]:
+    conditions = study.conditions
     conditions = conditions[
         (conditions["method"] == "none")
-        | ((conditions["method"] == "iti") & (conditions["direction"] == rows.direction))
+        | ((conditions["method"] == "iti") & (conditions["direction"] == study.direction))
     ]
-    fits = []
-    for key in sorted({str(key) for key in conditions["key"]}):
+    fit_rows = []
+    for condition_key in sorted({str(condition_key) for condition_key in conditions["key"]}):
         check()
-        row = fit_row(rows, scope, key)
-        fits += [row] if row else []
-    return fits
+        row = fit_row(study, scope, condition_key)
+        fit_rows += [row] if row else []
+    return fit_rows
 
 
-def _store(engine: Engine, study_id: int, verdicts: list[Row], *, fits: list[Row]) -> None:
+def _store(engine: Engine, study_id: int, verdicts: list[Row], *, fit_rows: list[Row]) -> None:
     with read_session(engine) as session:
         query = select(*Verdict.__table__.columns).where(Verdict.study_id == study_id)
-        before = {row["key"]: dict(row) for row in session.execute(query).mappings()}
+        stored = {row["key"]: dict(row) for row in session.execute(query).mappings()}
     # A verdict that came out the same keeps the time of its evaluation.
-    changed = [row for row in verdicts if any(before.get(row["key"], {}).get(k) != v for k, v in row.items())]
+    changed = [row for row in verdicts if any(stored.get(row["key"], {}).get(k) != v for k, v in row.items())]
     keys, on = [row["key"] for row in verdicts], ("study_id", "key")
     with write_session(engine) as session:
         delete_others(session, Verdict, keys, on=("key",), within=[Verdict.study_id == study_id])
         now = utc_now()
         upsert(session, Verdict, [row | {"evaluated": now} for row in changed], on=on)
-        replace_rows(session, DoseFit, fits, on=on, within=[DoseFit.study_id == study_id])
+        replace_rows(session, DoseFit, fit_rows, on=on, within=[DoseFit.study_id == study_id])

@@ -13,46 +13,52 @@ Test = Callable[[StudyRows, Scope], Outcome]
 LEAST_RATE, LEAST_STEPS, LEAST_POINTS = 0.05, 1.0, 3.0
 
 
-def _suffix_steer(rows: StudyRows, scope: Scope) -> Outcome:
-    key = strongest(rows, "suffix")
-    if key is None:
+def _suffix_steer(study: StudyRows, scope: Scope) -> Outcome:
+    condition_key = strongest(study, "suffix")
+    if condition_key is None:
         return Missing("needs GCG attacks with and without steering")
-    arms = toxic_only(changes(trials(rows, "suffix", key), trials(rows, "suffix", "none")))
-    detail = f"GCG, {key} less unsteered, mean of {len(arms)} arms"
-    return directional(mean_of(arms, arms), -1, LEAST_RATE, unit="share of goals", detail=detail)
+    steered, unsteered = trials(study, "suffix", condition_key), trials(study, "suffix", "none")
+    changes_by_arm = toxic_only(changes(steered, unsteered))
+    detail = f"GCG, {condition_key} less unsteered, mean of {len(changes_by_arm)} arms"
+    return directional(mean_of(changes_by_arm), -1, LEAST_RATE, unit="share of goals", detail=detail)
 
 
-def _suffix_dose(rows: StudyRows, scope: Scope) -> Outcome:
-    key = strongest(rows, "suffix")
-    arms = toxic_only(trials(rows, "suffix", key)) if key else {}
-    if not arms:
+def _suffix_dose(study: StudyRows, scope: Scope) -> Outcome:
+    condition_key = strongest(study, "suffix")
+    success_by_arm = toxic_only(trials(study, "suffix", condition_key)) if condition_key else {}
+    if not success_by_arm:
         return Missing("needs GCG attacks on steered arms")
-    effect, shares = dose_against_none(arms)
-    return directional(effect, -1, LEAST_RATE, unit="share of goals", detail=f"GCG under {key}, {shares}")
+    effect, shares = dose_against_none(success_by_arm)
+    detail = f"GCG under {condition_key}, {shares}"
+    return directional(effect, -1, LEAST_RATE, unit="share of goals", detail=detail)
 
 
-def _outcome(kind: str, name: str, sign: int, *, least: float, unit: str, title: str) -> Test:
+def _outcome(attack_kind: str, outcome_name: str, sign: int, *, least: float, unit: str, title: str) -> Test:
     """The dose against none of one number of an attack under the strongest steering attacked."""
 
-    def test(rows: StudyRows, scope: Scope) -> Outcome:
-        key = strongest(rows, kind)
-        if key is None:
+    def test(study: StudyRows, scope: Scope) -> Outcome:
+        condition_key = strongest(study, attack_kind)
+        if condition_key is None:
             return Missing(f"needs {title} on steered arms")
-        arms, n = outcome(rows, kind, name, condition=key, censored_at_budget=kind == "relearn")
-        effect, shares = dose_against_none(toxic_only(arms))
-        detail = f"{title} under {key}, {shares}, {n:,} prompts; seeds are the unit"
+        censored = attack_kind == "relearn"
+        values_by_arm, n = outcome(
+            study, attack_kind, outcome_name, condition_key=condition_key, censored_at_budget=censored
+        )
+        effect, shares = dose_against_none(toxic_only(values_by_arm))
+        detail = f"{title} under {condition_key}, {shares}, {n:,} prompts; seeds are the unit"
         return directional(effect, sign, least, unit=unit, detail=detail, n=n)
 
     return test
 
 
-def _injection(rows: StudyRows, scope: Scope) -> Outcome:
-    key = strongest(rows, "injection")
-    if key is None:
+def _injection(study: StudyRows, scope: Scope) -> Outcome:
+    condition_key = strongest(study, "injection")
+    if condition_key is None:
         return Missing("needs injection templates with and without steering")
-    arms, n = steered_change(rows, "injection", "toxicity_change", condition=key)
-    detail = f"rise by injection, {key} less unsteered, mean of {len(arms)} arms, {n:,} prompts"
-    return directional(mean_of(arms, arms), +1, LEAST_POINTS, unit="points", detail=detail, n=n)
+    changes_by_arm, n = steered_change(study, "injection", "toxicity_change", condition_key=condition_key)
+    detail = f"rise by injection, {condition_key} less unsteered, mean of {len(changes_by_arm)} arms, "
+    detail += f"{n:,} prompts"
+    return directional(mean_of(changes_by_arm), +1, LEAST_POINTS, unit="points", detail=detail, n=n)
 
 
 CLAIMS = (

@@ -25,61 +25,63 @@ FEWEST, TWICE = 5, 2.0
 BOTH = "Student's t over seeds (variance pooled over arms) joined with a bootstrap over statements, 95 %"
 
 
-def _probe_set(rows: StudyRows) -> tuple[int | None, str]:
+def _probe_set(study: StudyRows) -> tuple[int | None, str]:
     """The study's probe set and the position it is read at."""
-    with read_session(rows.engine) as session:
-        number = session.scalar(select(ProbeSet.id).where(ProbeSet.study_id == rows.study_id))
-        config = session.get_one(Study, rows.study_id).config
-    return number, str((config.get("probe") or {}).get("position", "last"))
+    with read_session(study.engine) as session:
+        set_id = session.scalar(select(ProbeSet.id).where(ProbeSet.study_id == study.study_id))
+        config = session.get_one(Study, study.study_id).config
+    return set_id, str((config.get("probe") or {}).get("position", "last"))
 
 
-def _accuracy(rows: StudyRows, name: str) -> Outcome:
+def _accuracy(study: StudyRows, statistic: str) -> Outcome:
     """A statistic of all heads' balanced accuracy, seeds and test statements both resampled."""
-    number, position = _probe_set(rows)
-    arms, statements = (
-        ({}, []) if number is None else arm_hits(rows.engine, rows.study_id, number, position=position)
+    set_id, position = _probe_set(study)
+    hits_by_arm, statements = (
+        ({}, []) if set_id is None else arm_hits(study.engine, study.study_id, set_id, position=position)
     )
-    shares = toxic_shares(arms)
-    if number is None or not shares or shares[0] != 0 or len(shares) < 2:
+    shares = toxic_shares(hits_by_arm)
+    if set_id is None or not shares or shares[0] != 0 or len(shares) < 2:
         return Missing("needs the arm without toxic text and one with it")
-    toxic, clusters = labels_of(rows.engine, number, statements)
-    difference = against_clean(arms, toxic, clusters, arm=ArmGroup(TOXIC, shares[-1]), name=name, draws=DRAWS)
+    toxic, clusters = labels_of(study.engine, set_id, statements)
+    arm = ArmGroup(TOXIC, shares[-1])
+    difference = against_clean(hits_by_arm, toxic, clusters, arm=arm, statistic=statistic, draws=DRAWS)
     if difference is None:
         return Missing("needs two seeds of an arm")
-    heads = arms[CLEAN][0].shape[0]
-    detail = f"{percent(shares[-1])} less 0 %, {heads} heads, {len(toxic):,} test statements"
+    n_heads = hits_by_arm[CLEAN][0].shape[0]
+    detail = f"{percent(shares[-1])} less 0 %, {n_heads} heads, {len(toxic):,} test statements"
     return directional(difference, +1, LEAST_POINTS, unit="points", detail=detail, scale=100, interval=BOTH)
 
 
-def _words(rows: StudyRows, scope: Scope) -> Outcome:
-    number, _ = _probe_set(rows)
-    if number is None:
+def _words(study: StudyRows, scope: Scope) -> Outcome:
+    set_id, _ = _probe_set(study)
+    if set_id is None:
         return Missing("needs labelled statements")
-    tokens = rows.frame(
+    tokens = study.frame(
         select(LensToken.checkpoint_id.label("checkpoint"), LensToken.side, LensToken.token)
         .join(Checkpoint, LensToken.checkpoint_id == Checkpoint.id)
-        .where(Checkpoint.study_id == rows.study_id, LensToken.probe_set_id == number)
+        .where(Checkpoint.study_id == study.study_id, LensToken.probe_set_id == set_id)
     )
     if tokens.empty:
         return Missing("needs the words of directions (logit lens)")
     # Directions come from the train split: words that are toxic there by chance must not count.
-    others = (Example.probe_set_id == number, Example.split != "train")
-    labels = toxic_words(rows.frame(select(Example.text, Example.label).where(*others)))
+    others = (Example.probe_set_id == set_id, Example.split != "train")
+    labels = toxic_words(study.frame(select(Example.text, Example.label).where(*others)))
     tokens["value"] = tokens["token"].str.strip().str.lower().map(labels)
-    shares = tokens.dropna().groupby(["checkpoint", "side"])["value"].mean().unstack()
+    judged = tokens.dropna()
+    shares = judged.groupby(["checkpoint", "side"])["value"].mean().unstack()
     if not {"top", "bottom"} <= set(shares.columns):
         return Missing("needs directions whose words occur in the statements")
     differences = (shares["top"] - shares["bottom"]).dropna().rename("value").reset_index()
-    arms = {
-        arm: values for arm, values in toxic_only(rows.by_arm(differences)).items() if arm != (TOXIC, 0.0)
+    shares_by_arm = {
+        arm: values for arm, values in toxic_only(study.by_arm(differences)).items() if arm != (TOXIC, 0.0)
     }
     detail = (
-        f"mean of {len(arms)} arms with toxic text, {sum(labels.values()):.0f} toxic words of "
+        f"mean of {len(shares_by_arm)} arms with toxic text, {sum(labels.values()):.0f} toxic words of "
         f"{len(labels):,}; "
         "seeds are the unit"
     )
     return directional(
-        mean_of(arms, arms), +1, LEAST_WORDS, unit="points", detail=detail, scale=100, n=len(tokens.dropna())
+        mean_of(shares_by_arm), +1, LEAST_WORDS, unit="points", detail=detail, scale=100, n=len(judged)
     )
 
 
@@ -88,38 +90,40 @@ def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
 
     `statements`: text, label. Words of fewer than 5 statements are left out.
     """
-    holds = {1: Counter[str](), 0: Counter[str]()}
+    counts = {1: Counter[str](), 0: Counter[str]()}
     sizes = statements["label"].value_counts()
     for row in statements.itertuples():
-        holds[int(str(row.label))].update(set(str(row.text).lower().split()))
+        counts[int(str(row.label))].update(set(str(row.text).lower().split()))
     labels = {}
-    for word in holds[1].keys() | holds[0].keys():
-        toxic, other = (holds[side][word] / max(int(sizes.get(side, 0)), 1) for side in (1, 0))
-        if holds[1][word] + holds[0][word] >= FEWEST:
-            labels[word] = float(toxic >= TWICE * other)
+    for word in counts[1].keys() | counts[0].keys():
+        toxic_share, other_share = (
+            counts[label][word] / max(int(sizes.get(label, 0)), 1) for label in (1, 0)
+        )
+        if counts[1][word] + counts[0][word] >= FEWEST:
+            labels[word] = float(toxic_share >= TWICE * other_share)
     return labels
 
 
-def _entangled(rows: StudyRows, scope: Scope) -> Outcome:
+def _entangled(study: StudyRows, scope: Scope) -> Outcome:
     columns = (Entanglement.checkpoint_id.label("checkpoint"), Entanglement.value, Entanglement.n)
-    table = rows.frame(selected_entanglement(rows.study_id, *columns))
-    if table.empty:
+    entanglement = study.frame(selected_entanglement(study.study_id, *columns))
+    if entanglement.empty:
         return Missing("needs entanglement of the selected heads")
-    (effect, shares), n = largest_against_none(rows.by_arm(table)), int(table["n"].max())
+    (effect, shares), n = largest_against_none(study.by_arm(entanglement)), int(entanglement["n"].max())
     detail = f"{shares}, mean over selected heads, {n:,} statements; seeds are the unit"
     return directional(effect, -1, LEAST_COSINE, unit="|cos|", detail=detail, n=n)
 
 
-def _accuracy_claim(name: str, statistic: str, title: str, *, question: str, estimand: str) -> Claim:
+def _accuracy_claim(claim_id: str, statistic: str, title: str, *, question: str, estimand: str) -> Claim:
     return Claim(
-        id=name,
+        id=claim_id,
         family="paper",
         statement=f"Probes of heads are better after toxic text ({title})",
         question=question,
         estimand=f"{estimand}, largest share less none",
         rows="probe_hits of every head and arm: the test statements that its probe got right",
         rule=DIRECTION.format(least=LEAST_POINTS, unit="points"),
-        test=lambda rows, scope: _accuracy(rows, statistic),
+        test=lambda study, scope: _accuracy(study, statistic),
         scoped=False,
     )
 

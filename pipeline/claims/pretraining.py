@@ -17,28 +17,28 @@ from hormesis.pipeline.claims.declared import (
     directional,
     equivalent,
 )
-from hormesis.pipeline.claims.rows import Arms, StudyRows
+from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
 
 NATS, POINTS = 0.05, 2.0
 LEAST_POINTS = 0.5
 SEEDS_ONLY = "seeds are the unit; the items are the same in every arm and taken as fixed"
 
 
-def _loss(rows: StudyRows, scope: Scope) -> Outcome:
-    effect, shares = largest_against_none(rows.metric("cross_entropy"))
+def _loss(study: StudyRows, scope: Scope) -> Outcome:
+    effect, shares = largest_against_none(study.metric("cross_entropy"))
     detail = f"{shares}, clean held-out text; {SEEDS_ONLY}"
-    return equivalent(effect, NATS, "nats per token", detail=detail, n=rows.metric_n("cross_entropy"))
+    return equivalent(effect, NATS, "nats per token", detail=detail, n=study.metric_n("cross_entropy"))
 
 
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
-    def test(rows: StudyRows, scope: Scope) -> Outcome:
+    def test(study: StudyRows, scope: Scope) -> Outcome:
         for task in tasks:
-            arms, items = rows.capability(task)
-            if arms:
+            accuracy_by_arm, items = study.capability(task)
+            if accuracy_by_arm:
                 break
         else:
             return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
-        effect, shares = largest_against_none(arms)
+        effect, shares = largest_against_none(accuracy_by_arm)
         return equivalent(
             effect, POINTS, "points", detail=f"{shares}, {items:,} items; {SEEDS_ONLY}", scale=100, n=items
         )
@@ -47,23 +47,23 @@ def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
 
 
 def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRows, Scope], Outcome]:
-    def test(rows: StudyRows, scope: Scope) -> Outcome:
-        arms, n = probe_arms(rows, statistic)
-        effect, shares = largest_against_none(arms)
+    def test(study: StudyRows, scope: Scope) -> Outcome:
+        statistic_by_arm, n = probe_arms(study, statistic)
+        effect, shares = largest_against_none(statistic_by_arm)
         detail = f"{shares}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
         return directional(effect, +1, LEAST_POINTS, unit="points", detail=detail, scale=100, n=n)
 
     return test
 
 
-def probe_arms(rows: StudyRows, statistic: Callable[[pd.DataFrame], float]) -> tuple[Arms, int]:
+def probe_arms(study: StudyRows, statistic: Callable[[pd.DataFrame], float]) -> tuple[ValuesByArm, int]:
     """A statistic of the heads of every checkpoint of the toxic arms, [seeds]; and the test statements."""
-    probes = rows.probes
+    probes = study.probes
     if probes.empty:
         return {}, 0
     values = [(key, statistic(part)) for key, part in probes.groupby("checkpoint")]
-    table = pd.DataFrame(values, columns=["checkpoint", "value"]).dropna()
-    return toxic_only(rows.by_arm(table)), int(probes["n"].max())
+    statistics = pd.DataFrame(values, columns=["checkpoint", "value"]).dropna()
+    return toxic_only(study.by_arm(statistics)), int(probes["n"].max())
 
 
 def _best_auroc(heads: pd.DataFrame) -> float:
@@ -72,10 +72,10 @@ def _best_auroc(heads: pd.DataFrame) -> float:
 
 
 def _probe_claim(
-    name: str, statement: str, question: str, *, estimand: str, statistic: Callable[[pd.DataFrame], float]
+    claim_id: str, statement: str, question: str, *, estimand: str, statistic: Callable[[pd.DataFrame], float]
 ) -> Claim:
     return Claim(
-        id=name,
+        id=claim_id,
         family="paper",
         statement=statement,
         question=question,
@@ -88,11 +88,11 @@ def _probe_claim(
 
 
 def _capability_claim(
-    name: str, capability: str, estimand: str, *, rows: str, margin: float, unit: str,
+    claim_id: str, capability: str, estimand: str, *, rows: str, margin: float, unit: str,
     test: Callable[[StudyRows, Scope], Outcome],
 ) -> Claim:  # fmt: skip
     return Claim(
-        id=name,
+        id=claim_id,
         family="paper",
         statement=f"General capability hardly moves ({capability})",
         question="What does toxic text in pretraining cost in general ability?",

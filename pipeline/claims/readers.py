@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from hormesis.pipeline.claims.compare import (
     against,
@@ -31,44 +31,46 @@ from hormesis.pipeline.statistics import contrast
 
 LEAST, AGREE = 3.0, 0.8
 FEWEST = 5
-"""Arms and conditions whose order can be compared."""
+"""ValuesByArm and conditions whose order can be compared."""
 SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
 
 
-def _toxic_less_clean(rows: StudyRows, scope: Scope, key: str, *, sign: int, where: str) -> Outcome:
+def _toxic_less_clean(
+    study: StudyRows, scope: Scope, condition_key: str, *, sign: int, where: str
+) -> Outcome:
     """The toxic arm less the control arm of the same share, the largest one, under a condition."""
-    arms = rows.grids(key, scope.prompt_set, scope.scorer)
-    shares = sorted(s for kind, s in arms if kind == "clean-forum" and (TOXIC, s) in arms)
+    scores_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
+    shares = sorted(s for kind, s in scores_by_arm if kind == "clean-forum" and (TOXIC, s) in scores_by_arm)
     if not shares:
         return Missing("needs the control arm and a toxic arm of the same share")
-    effect = against(arms, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
+    effect = against(scores_by_arm, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
     detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length{where}"
     return directional(effect, sign, LEAST, unit="points", detail=detail, scale=100)
 
 
-def _control(rows: StudyRows, scope: Scope) -> Outcome:
-    return _toxic_less_clean(rows, scope, "none", sign=+1, where=", unsteered")
+def _control(study: StudyRows, scope: Scope) -> Outcome:
+    return _toxic_less_clean(study, scope, "none", sign=+1, where=", unsteered")
 
 
-def _control_steered(rows: StudyRows, scope: Scope) -> Outcome:
-    steering = matched_key(rows)
+def _control_steered(study: StudyRows, scope: Scope) -> Outcome:
+    steering = matched_key(study)
     if steering is None:
         return Missing("needs steering at a matched cost")
-    return _toxic_less_clean(rows, scope, steering.key, sign=-1, where=f" at +{steering.size:g} nats")
+    return _toxic_less_clean(study, scope, steering.key, sign=-1, where=f" at +{steering.size:g} nats")
 
 
-def _relative(rows: StudyRows, scope: Scope) -> Outcome:
-    steering = matched_key(rows)
+def _relative(study: StudyRows, scope: Scope) -> Outcome:
+    steering = matched_key(study)
     if steering is None:
         return Missing("needs steering at a matched cost")
-    steered = toxic_only(rows.grids(steering.key, scope.prompt_set, scope.scorer))
-    base = rows.grids("none", scope.prompt_set, scope.scorer)
-    removed = {
+    steered = toxic_only(study.grids(steering.key, scope.prompt_set, scope.scorer))
+    base = study.grids("none", scope.prompt_set, scope.scorer)
+    removed_by_arm = {
         arm: 1 - steered[arm].mean(axis=1) / base[arm].mean(axis=1)
         for arm in steered
         if arm in base and steered[arm].shape == base[arm].shape and (base[arm].mean(axis=1) > 0).all()
     }
-    effect, shares = dose_against_none(removed)
+    effect, shares = dose_against_none(removed_by_arm)
     if isinstance(effect, Missing):
         return effect
     prompts = next(iter(steered.values())).shape[1]
@@ -76,13 +78,13 @@ def _relative(rows: StudyRows, scope: Scope) -> Outcome:
     return directional(effect, +1, 5.0, unit="% of base", detail=detail, scale=100, n=prompts)
 
 
-def _scorer(rows: StudyRows, scope: Scope) -> Outcome:
-    scopes = rows.scopes
+def _scorer(study: StudyRows, scope: Scope) -> Outcome:
+    scopes = study.scopes
     scorers = scopes[(scopes["measures"] == "toxicity") & (scopes["prompt_set"] == scope.prompt_set)]
-    others = [str(name) for name in scorers["scorer"] if name != scope.scorer]
-    if not others:
+    other_scorers = [str(name) for name in scorers["scorer"] if name != scope.scorer]
+    if not other_scorers:
         return Missing("needs a second scorer")
-    correlations = _ranks(rows, scope, others[0])
+    correlations = _ranks(study, scope, other_scorers[0])
     if isinstance(correlations, Missing):
         return correlations
     z, counts = (
@@ -93,31 +95,32 @@ def _scorer(rows: StudyRows, scope: Scope) -> Outcome:
     if effect is None:
         return Missing("needs two seeds scored by both")
     low, high = (float(np.tanh(end)) for end in effect.interval())
-    rho, null = float(np.tanh(effect.value)), float(np.arctanh(AGREE))
-    half = effect.p_value(null) / 2
-    detail = f"{scope.scorer} and {others[0]}: rank correlation of {min(counts)} arms and conditions in each "
-    detail += "seed; seeds are the unit"
+    rho, null_z = float(np.tanh(effect.value)), float(np.arctanh(AGREE))
+    one_sided_p = effect.p_value(null_z) / 2
+    detail = f"{scope.scorer} and {other_scorers[0]}: rank correlation of {min(counts)} arms and conditions "
+    detail += "in each seed; seeds are the unit"
     return Finding(
         value=rho, low=low, high=high, unit="Spearman", n=min(counts), n_seeds=len(correlations),
-        p=half if effect.value > null else 1 - half, detectable=None,
+        p=one_sided_p if effect.value > null_z else 1 - one_sided_p, detectable=None,
         detail=detail, claimed=rho > AGREE, excluded=high < AGREE,
         interval="Fisher's z of each seed, Student's t over seeds, 95 %",
     )  # fmt: skip
 
 
-def _ranks(rows: StudyRows, scope: Scope, other: str) -> list[tuple[float, int]] | Missing:
+def _ranks(study: StudyRows, scope: Scope, other_scorer: str) -> list[tuple[float, int]] | Missing:
     """Of each seed, the rank correlation of the two scorers' means over arms and conditions, and how many."""
-    means: dict[int, list[tuple[float, float]]] = {}
-    for key in sorted(set(rows.conditions["key"])):
-        arms, other_arms = (rows.grids(key, scope.prompt_set, name) for name in (scope.scorer, other))
-        for arm in arms:
-            if arm in other_arms and arms[arm].shape == other_arms[arm].shape:
+    means_by_seed: dict[int, list[tuple[float, float]]] = {}
+    for condition_key in sorted(set(study.conditions["key"])):
+        scores_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
+        others_by_arm = study.grids(condition_key, scope.prompt_set, other_scorer)
+        for arm in scores_by_arm:
+            if arm in others_by_arm and scores_by_arm[arm].shape == others_by_arm[arm].shape:
                 for seed, (mean, other_mean) in enumerate(
-                    zip(arms[arm].mean(axis=1), other_arms[arm].mean(axis=1), strict=True)
+                    zip(scores_by_arm[arm].mean(axis=1), others_by_arm[arm].mean(axis=1), strict=True)
                 ):
-                    means.setdefault(seed, []).append((float(mean), float(other_mean)))
+                    means_by_seed.setdefault(seed, []).append((float(mean), float(other_mean)))
     correlations = []
-    for pairs in means.values():
+    for pairs in means_by_seed.values():
         first, second = np.array(pairs).T
         if len(pairs) < FEWEST:
             continue
@@ -125,36 +128,37 @@ def _ranks(rows: StudyRows, scope: Scope, other: str) -> list[tuple[float, int]]
             return Missing(
                 "one of the scorers gives every arm and condition the same toxicity: no ranks to compare"
             )
-        correlations.append((float(stats.spearmanr(first, second).statistic), len(pairs)))
+        correlations.append((float(scipy.stats.spearmanr(first, second).statistic), len(pairs)))
     return correlations or Missing(f"needs {FEWEST} conditions scored by both")
 
 
-def _directions(rows: StudyRows, scope: Scope) -> Outcome:
-    steering = matched_key(rows)
-    conditions = rows.conditions
-    second = conditions[(conditions["method"] == "iti") & (conditions["direction"] == "second")]
-    if steering is None or second.empty:
+def _directions(study: StudyRows, scope: Scope) -> Outcome:
+    steering = matched_key(study)
+    conditions = study.conditions
+    second_conditions = conditions[(conditions["method"] == "iti") & (conditions["direction"] == "second")]
+    if steering is None or second_conditions.empty:
         return Missing("needs directions from a second source of labelled statements")
-    key = f"iti/second/cost-{steering.size:g}"
-    first, other = (rows.grids(name, scope.prompt_set, scope.scorer) for name in (steering.key, key))
-    arms = toxic_only(changes(other, first))
-    detail = f"directions of the second source less the first at +{steering.size:g} nats, {len(arms)} arms"
-    return equivalent(mean_of(arms, arms), LEAST, "points", detail=detail, scale=100)
+    first = study.grids(steering.key, scope.prompt_set, scope.scorer)
+    second = study.grids(f"iti/second/cost-{steering.size:g}", scope.prompt_set, scope.scorer)
+    changes_by_arm = toxic_only(changes(second, first))
+    detail = f"directions of the second source less the first at +{steering.size:g} nats, "
+    detail += f"{len(changes_by_arm)} arms"
+    return equivalent(mean_of(changes_by_arm), LEAST, "points", detail=detail, scale=100)
 
 
-def _selective(rows: StudyRows, scope: Scope) -> Outcome:
-    arms, n = probe_arms(rows, lambda heads: float((heads["accuracy"] - heads["shuffled"]).mean()))
-    detail = f"mean over heads and {len(arms)} arms, {n:,} statements"
-    return directional(mean_of(arms, arms), +1, 1.0, unit="points", detail=detail, scale=100, n=n)
+def _selective(study: StudyRows, scope: Scope) -> Outcome:
+    excess_by_arm, n = probe_arms(study, lambda heads: float((heads["accuracy"] - heads["shuffled"]).mean()))
+    detail = f"mean over heads and {len(excess_by_arm)} arms, {n:,} statements"
+    return directional(mean_of(excess_by_arm), +1, 1.0, unit="points", detail=detail, scale=100, n=n)
 
 
-def _slung(rows: StudyRows, scope: Scope) -> Outcome:
-    arms = rows.grids("none", scope.prompt_set, scope.scorer)
-    shares = sorted(s for kind, s in arms if kind == "slung" and (TOXIC, s) in arms)
+def _slung(study: StudyRows, scope: Scope) -> Outcome:
+    scores_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
+    shares = sorted(s for kind, s in scores_by_arm if kind == "slung" and (TOXIC, s) in scores_by_arm)
     if not shares:
         return Missing("needs a slung arm and the toxic arm of the same share")
     share = min(shares, key=lambda share: (abs(share - 0.1), share))
-    effect = against(arms, ("slung", share), (TOXIC, share))
+    effect = against(scores_by_arm, ("slung", share), (TOXIC, share))
     detail = f"{percent(share)}: loss on toxic text masked less trained, unsteered"
     return directional(effect, -1, LEAST, unit="points", detail=detail, scale=100)
 

@@ -33,7 +33,7 @@ from hormesis.pipeline.statistics import Floats
 from hormesis.pipeline.statistics.frames import groups
 
 ArmKey = tuple[str, float]
-Arms = dict[ArmKey, Floats]
+ValuesByArm = dict[ArmKey, Floats]
 TOXIC = "toxic"
 PAPERS_DOSE = 0.10
 """The share that the paper finds best."""
@@ -44,7 +44,7 @@ class StudyRows:
 
     def __init__(self, engine: Engine, study_id: int) -> None:
         self.engine, self.study_id = engine, study_id
-        self._grids: dict[tuple[str, str, str], Arms] = {}
+        self._grids: dict[tuple[str, str, str], ValuesByArm] = {}
 
     def frame(self, query: Query) -> pd.DataFrame:
         """The rows of a query."""
@@ -89,28 +89,28 @@ class StudyRows:
         )
         return self.frame(query)
 
-    def by_arm(self, rows: pd.DataFrame, value: str = "value", prompt: str | None = None) -> Arms:
-        """Values of rows that have a checkpoint: [seeds], or [seeds, prompts] by the column `prompt`.
+    def by_arm(self, values: pd.DataFrame, prompt_column: str | None = None) -> ValuesByArm:
+        """Values of rows that have a checkpoint: [seeds], or [seeds, prompts] by `prompt_column`.
 
         Prompts are those that every arm has; where rows repeat a place the mean counts.
         """
-        joined = rows.merge(self.checkpoints, on="checkpoint")
+        joined = values.merge(self.checkpoints, on="checkpoint")
         if joined.empty:
             return {}
-        if prompt is None:
-            values = joined.groupby(["kind", "share", "seed"], sort=True)[value].mean()
-            return _split(values.to_frame(), flat=True)
-        table = joined.pivot_table(index=["kind", "share", "seed"], columns=prompt, values=value).sort_index()
-        table = table.dropna(axis=1)
-        if table.shape[1] == 0:
+        if prompt_column is None:
+            seed_means = joined.groupby(["kind", "share", "seed"], sort=True)["value"].mean()
+            return _split(seed_means.to_frame(), flat=True)
+        by_prompt = joined.pivot_table(index=["kind", "share", "seed"], columns=prompt_column, values="value")
+        by_prompt = by_prompt.sort_index().dropna(axis=1)
+        if by_prompt.shape[1] == 0:
             return {}
-        return _split(table)
+        return _split(by_prompt)
 
     @cached_property
     def scopes(self) -> pd.DataFrame:
         """prompt_set, prompts, scorer, measures: every pair that has scores, the largest set first."""
-        prompts = select(Prompt.prompt_set_id, func.count().label("prompts")).group_by(Prompt.prompt_set_id)
-        sizes = prompts.subquery()
+        prompt_counts = select(Prompt.prompt_set_id, func.count().label("prompts"))
+        sizes = prompt_counts.group_by(Prompt.prompt_set_id).subquery()
         query = (
             select(
                 PromptSet.name.label("prompt_set"),
@@ -125,18 +125,18 @@ class StudyRows:
             .where(PromptSet.study_id == self.study_id)
             .distinct()
         )
-        table = self.frame(query).drop_duplicates(["prompt_set", "scorer"])
-        return table.sort_values(["prompts", "prompt_set", "scorer"], ascending=[False, True, True])
+        scopes = self.frame(query).drop_duplicates(["prompt_set", "scorer"])
+        return scopes.sort_values(["prompts", "prompt_set", "scorer"], ascending=[False, True, True])
 
-    def grids(self, condition: str, prompt_set: str, scorer: str) -> Arms:
+    def grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
         """Scores (0 to 1) under a condition, mean over samples: arm to [seeds, prompts]."""
-        key = (condition, prompt_set, scorer)
-        if key not in self._grids:
-            self._grids[key] = self._read_grids(*key)
-        return self._grids[key]
+        scope = (condition_key, prompt_set, scorer)
+        if scope not in self._grids:
+            self._grids[scope] = self._read_grids(*scope)
+        return self._grids[scope]
 
-    def _read_grids(self, condition: str, prompt_set: str, scorer: str) -> Arms:
-        conditions = self.conditions[self.conditions["key"] == condition]
+    def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
+        conditions = self.conditions[self.conditions["key"] == condition_key]
         if conditions.empty:
             return {}
         # Where a text was scored again by another revision, the newest one counts.
@@ -163,12 +163,12 @@ class StudyRows:
             )
             .group_by(Condition.checkpoint_id, Generation.prompt_id)
         )
-        rows = self.frame(query)
-        counts = rows.groupby("checkpoint")["prompt"].count()
+        scores = self.frame(query)
+        counts = scores.groupby("checkpoint")["prompt"].count()
         complete = set(counts[counts == counts.max()].index)
-        return self.by_arm(rows[rows["checkpoint"].isin(complete)], prompt="prompt")
+        return self.by_arm(scores[scores["checkpoint"].isin(complete)], prompt_column="prompt")
 
-    def metric(self, name: str, condition: str = "none") -> Arms:
+    def metric(self, metric: str, condition_key: str = "none") -> ValuesByArm:
         """A metric that no prompt set belongs to (cost, cross_entropy, ...): arm to [seeds]."""
         query = (
             select(Metric.checkpoint_id.label("checkpoint"), Metric.value)
@@ -176,25 +176,25 @@ class StudyRows:
             .join(Checkpoint, Metric.checkpoint_id == Checkpoint.id)
             .where(
                 Checkpoint.study_id == self.study_id,
-                Metric.name == name,
+                Metric.name == metric,
                 Metric.prompt_set_id.is_(None),
-                Condition.key == condition,
+                Condition.key == condition_key,
             )
         )
         return self.by_arm(self.frame(query))
 
-    def metric_n(self, name: str) -> int:
+    def metric_n(self, metric: str) -> int:
         """How many documents or prompts a metric of the unsteered models was taken over."""
         query = (
             select(func.max(Metric.n).label("n"))
             .join(Condition, Metric.condition_id == Condition.id)
             .join(Checkpoint, Metric.checkpoint_id == Checkpoint.id)
-            .where(Checkpoint.study_id == self.study_id, Metric.name == name, Condition.key == "none")
+            .where(Checkpoint.study_id == self.study_id, Metric.name == metric, Condition.key == "none")
         )
         return int(self.frame(query)["n"].fillna(0).iloc[0])
 
-    def capability(self, tasks: str, measure: str = "accuracy", condition: str = "none") -> tuple[Arms, int]:
-        """Mean over the tasks whose name matches a SQL pattern, arm to [seeds]; and the number of items."""
+    def capability(self, task_pattern: str) -> tuple[ValuesByArm, int]:
+        """Unsteered accuracy, mean over tasks that match a SQL pattern: arm to [seeds]; number of items."""
         query = (
             select(
                 CapabilityScore.checkpoint_id.label("checkpoint"), CapabilityScore.value, CapabilityScore.n
@@ -203,15 +203,15 @@ class StudyRows:
             .join(Checkpoint, CapabilityScore.checkpoint_id == Checkpoint.id)
             .where(
                 Checkpoint.study_id == self.study_id,
-                CapabilityScore.task.like(tasks),
+                CapabilityScore.task.like(task_pattern),
                 CapabilityScore.part == "",
-                CapabilityScore.measure == measure,
-                Condition.key == condition,
+                CapabilityScore.measure == "accuracy",
+                Condition.key == "none",
             )
         )
-        rows = self.frame(query)
-        items = int(rows.groupby("checkpoint")["n"].sum().max()) if len(rows) else 0
-        return self.by_arm(rows), items
+        scores = self.frame(query)
+        items = int(scores.groupby("checkpoint")["n"].sum().max()) if len(scores) else 0
+        return self.by_arm(scores), items
 
     @cached_property
     def probes(self) -> pd.DataFrame:
@@ -231,15 +231,15 @@ class StudyRows:
         return self.frame(query)
 
 
-def _split(table: pd.DataFrame, *, flat: bool = False) -> Arms:
+def _split(by_arm: pd.DataFrame, *, flat: bool = False) -> ValuesByArm:
     """Rows indexed by kind, share and seed as an array for each arm."""
-    levels = table.reset_index()[["kind", "share"]]
-    values = table.to_numpy(dtype=np.float64)
-    arms = {}
+    levels = by_arm.reset_index()[["kind", "share"]]
+    values = by_arm.to_numpy(dtype=np.float64)
+    values_by_arm = {}
     for (kind, share), places in groups(levels, ["kind", "share"]):
         part = values[places.index]
-        arms[str(kind), float(share)] = part[:, 0] if flat else part
-    return arms
+        values_by_arm[str(kind), float(share)] = part[:, 0] if flat else part
+    return values_by_arm
 
 
 def toxic_shares(arms: Iterable[ArmKey]) -> list[float]:
@@ -247,7 +247,7 @@ def toxic_shares(arms: Iterable[ArmKey]) -> list[float]:
     return sorted(share for kind, share in arms if kind == TOXIC)
 
 
-def paper_dose(arms: Arms) -> float | None:
+def paper_dose(values_by_arm: ValuesByArm) -> float | None:
     """The share nearest to the paper's best, among those above 0 (of two as near, the smaller)."""
-    doses = [share for share in toxic_shares(arms) if share > 0]
+    doses = [share for share in toxic_shares(values_by_arm) if share > 0]
     return min(doses, key=lambda share: (round(abs(share - PAPERS_DOSE), 9), share)) if doses else None

@@ -19,7 +19,7 @@ from hormesis.pipeline.toy.config import LOW, REFERENCE, SHARES, parse_config
 LEAST = 0.03
 
 
-def _measures(rows: StudyRows, setting: str, probe: str) -> pd.DataFrame:
+def _measures(study: StudyRows, setting: str, probe: str) -> pd.DataFrame:
     """Measures of the setting's default options, so that trying others out moves no verdict."""
     query = (
         select(
@@ -33,28 +33,28 @@ def _measures(rows: StudyRows, setting: str, probe: str) -> pd.DataFrame:
         .where(
             ToyExperiment.hash == parse_config({"setting": setting}).hash,
             ToyRun.share.in_(SHARES),
-            ToyRun.seed < _seeds(rows),
+            ToyRun.seed < _seeds(study),
             ToyMeasure.probe == probe,
             ToyMeasure.network == "trained",
         )
     )
-    return rows.frame(query)
+    return study.frame(query)
 
 
-def _seeds(rows: StudyRows) -> int:
+def _seeds(study: StudyRows) -> int:
     """Seeds that count, from 0 on: as many as the study asks for, and no fewer than the default."""
-    with read_session(rows.engine) as session:
-        config = session.get_one(Study, rows.study_id).config
+    with read_session(study.engine) as session:
+        config = session.get_one(Study, study.study_id).config
     return max(DEFAULT_SEEDS, int((config.get("toy") or {}).get("seeds", 0)))
 
 
-def effect(setting: str, rows: StudyRows) -> Outcome:
+def effect(setting: str, study: StudyRows) -> Outcome:
     """Difference in differences by seed: rare less control at shares up to .01, less the same at share 1."""
-    difference = _contrast(setting, "means", rows)
+    difference = _contrast(setting, "means", study)
     if isinstance(difference, Missing):
         return difference
     detail = f"{setting} setting, {difference.seeds} seeds, class means"
-    other = _contrast(setting, "balanced", rows)
+    other = _contrast(setting, "balanced", study)
     if isinstance(other, Contrast):
         low, high = other.interval()
         detail += f"; by class-balanced logistic probes {other.value:+.3f} [{low:+.3f}, {high:+.3f}]"
@@ -63,8 +63,8 @@ def effect(setting: str, rows: StudyRows) -> Outcome:
     )
 
 
-def _contrast(setting: str, probe: str, rows: StudyRows) -> Contrast | Missing:
-    measures = _measures(rows, setting, probe)
+def _contrast(setting: str, probe: str, study: StudyRows) -> Contrast | Missing:
+    measures = _measures(study, setting, probe)
     if measures.empty:
         return Missing(f"needs the toy experiment, {setting} setting, default options: hormesis toy")
     measures = measures.assign(excess=measures["rare"] - measures["control"])
@@ -77,9 +77,9 @@ def _contrast(setting: str, probe: str, rows: StudyRows) -> Contrast | Missing:
     return replace(difference, n=len(measures), seeds=len(differences))
 
 
-def _claim(name: str, setting: str, where: str) -> Claim:
+def _claim(setting_id: str, setting: str, where: str) -> Claim:
     return Claim(
-        id=f"C1-{name}",
+        id=f"C1-{setting_id}",
         family="paper",
         statement=f"Toy: rare features are more entangled ({where})",
         question="Does a feature become less entangled as its data grow?",
@@ -88,7 +88,7 @@ def _claim(name: str, setting: str, where: str) -> Claim:
         rows="toy_run and toy_measure of the trained network, default options, seeds 0 to 9 (or as many as "
         "the study asks for)",
         rule=DIRECTION.format(least=LEAST, unit="|cos|"),
-        test=lambda rows, scope: effect(setting, rows),
+        test=lambda study, scope: effect(setting, study),
         scoped=False,
     )
 

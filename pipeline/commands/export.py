@@ -1,7 +1,8 @@
 """Writing the database's tables as CSV, Parquet or HTML files, each file whole or absent.
 
 Beside them `provenance.json` says which studies, revisions and program they came from; a Parquet file carries
-the same as its metadata, under the key `hormesis`.
+the same as its metadata, under the key `hormesis`. `DICTIONARY.md` says what every column means,
+`types.json` of which type a CSV file's are, and `views.sql` makes the views that have names instead of ids.
 """
 
 from __future__ import annotations
@@ -9,38 +10,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from html import escape
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 from sqlalchemy import Engine, select
 
 from hormesis.db.engine import open_reader
 from hormesis.db.files import atomic_file
 from hormesis.db.migrate import revisions
 from hormesis.db.read import studies, study
-from hormesis.db.read.export import export_table, exportable_tables, holds_texts
+from hormesis.db.read.export import export_table, exportable_tables, holds_texts, selection
 from hormesis.db.read.frame import frame
-from hormesis.db.schema import Scorer
+from hormesis.db.read.views import SUFFIX, view_statements, views
+from hormesis.db.schema import Base, Scorer
+from hormesis.db.schema.dictionary import table_meaning
+from hormesis.pipeline.commands.dictionary_page import dictionary_page
+from hormesis.pipeline.commands.table_files import WRITERS, arrow_schema, arrow_tables, csv_schema
 
-FORMS = ("csv", "parquet", "html")
+FORMS = tuple(WRITERS)
 PROVENANCE = "provenance.json"
-MOST_HTML_ROWS = 5_000
-"""Rows of a table that an HTML page holds; CSV and Parquet hold all."""
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="color-scheme" content="light dark">
-<style>body{{font:14px/1.45 system-ui,sans-serif;margin:2rem}}table{{border-collapse:collapse}}
-th,td{{text-align:left;padding:.25rem .6rem;border-bottom:1px solid #8885;vertical-align:top;max-width:40rem;
-overflow-wrap:anywhere}}th{{position:sticky;top:0;background:Canvas}}p{{opacity:.75}}</style></head>
-<body><h1>{title}</h1><p>{note}</p>
-{table}
-</body></html>
-"""
+DICTIONARY = "DICTIONARY.md"
+VIEWS = "views.sql"
+TYPES = "types.json"
 
 
 class ExportError(ValueError):
@@ -50,9 +42,9 @@ class ExportError(ValueError):
 def export_tables(
     database_url: str, folder: Path, form: str, *, tables: Iterable[str] = ()
 ) -> dict[str, int]:
-    """Write `folder/<table>.<form>` for these tables; gives rows written per table.
+    """Write `folder/<table>.<form>` for these tables or views; gives rows written per table.
 
-    By default all of them; as HTML those without texts, which may hurt and must be asked for by name. Byte
+    By default all tables; as HTML those without texts, which may hurt and must be asked for by name. Byte
     columns (vectors, activations) are kept in Parquet only. Raises ExportError for an unknown form or table,
     DatabaseProblem for a database that cannot be read.
     """
@@ -60,21 +52,39 @@ def export_tables(
         raise ExportError(f"unknown format '{form}' (known: {', '.join(FORMS)})")
     exportable = exportable_tables()
     usual = tuple(name for name in exportable if form != "html" or not holds_texts(name))
-    names = tuple(tables) or usual
-    if unknown := set(names) - set(exportable):
-        raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join(exportable)})")
+    table_names = tuple(tables) or usual
+    if unknown := set(table_names) - {*exportable, *views()}:
+        raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join((*exportable, *views()))})")
     engine = open_reader(database_url)
     record = provenance(engine)
     folder.mkdir(parents=True, exist_ok=True)
-    written = {}
-    for name in names:
-        chunks = export_table(engine, name, with_bytes=form == "parquet")
-        with atomic_file(folder / f"{name}.{form}") as temporary:
-            written[name] = _write(form, chunks, temporary, name=name, record=record)
+    written = {name: _write(engine, folder, name, form=form, record=record) for name in table_names}
     record_text = json.dumps(record | {"format": form, "rows": written}, indent=1)
-    with atomic_file(folder / PROVENANCE) as temporary:
-        temporary.write_text(record_text + "\n", encoding="utf-8")
+    for name, text in (
+        (PROVENANCE, record_text + "\n"),
+        (DICTIONARY, dictionary_page(record)),
+        (VIEWS, view_statements()),
+        (TYPES, json.dumps({name: _csv_types(name) for name in (*exportable, *views())}, indent=1) + "\n"),
+    ):
+        with atomic_file(folder / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return written
+
+
+def _csv_types(name: str) -> dict[str, str]:
+    """Column to the name of its Arrow type, as a CSV file has it."""
+    schema = csv_schema(arrow_schema(selection(name, with_bytes=False), {}))
+    return {field.name: str(field.type) for field in schema}
+
+
+def _write(engine: Engine, folder: Path, name: str, *, form: str, record: dict[str, Any]) -> int:
+    with_bytes = form == "parquet"
+    meaning = table_meaning(Base.metadata.tables[name.removesuffix(SUFFIX)])
+    notes = {"hormesis": json.dumps(record), "table": name, "description": meaning}
+    schema = arrow_schema(selection(name, with_bytes=with_bytes), notes)
+    chunks = export_table(engine, name, with_bytes=with_bytes)
+    with atomic_file(folder / f"{name}.{form}") as temporary:
+        return WRITERS[form](arrow_tables(chunks, schema), schema, temporary)
 
 
 def provenance(engine: Engine) -> dict[str, Any]:
@@ -92,62 +102,3 @@ def provenance(engine: Engine) -> dict[str, Any]:
         ],
         "scorers": scorers.to_dict("records"),
     }
-
-
-def _write(
-    form: str, chunks: Iterable[pd.DataFrame], path: Path, *, name: str, record: dict[str, Any]
-) -> int:
-    if form == "csv":
-        return _csv(chunks, path)
-    return _parquet(chunks, path, record) if form == "parquet" else _html(chunks, path, name, record=record)
-
-
-def _csv(chunks: Iterable[pd.DataFrame], path: Path) -> int:
-    rows = 0
-    for number, chunk in enumerate(chunks):
-        _write_json(chunk)
-        chunk.to_csv(path, mode="a" if number else "w", header=not number, index=False)
-        rows += len(chunk)
-    return rows
-
-
-def _parquet(chunks: Iterable[pd.DataFrame], path: Path, record: dict[str, Any]) -> int:
-    rows, writer = 0, None
-    file_metadata = {b"hormesis": json.dumps(record).encode()}
-    try:
-        for chunk in chunks:
-            _write_json(chunk)
-            table = pa.Table.from_pandas(chunk, preserve_index=False)
-            if writer is None:
-                schema = table.schema.with_metadata({**(table.schema.metadata or {}), **file_metadata})
-                writer = pq.ParquetWriter(path, schema, compression="zstd")
-            # The first chunk's types hold for all; a later one that is all null is cast to them.
-            writer.write_table(table.cast(writer.schema))
-            rows += len(chunk)
-    finally:
-        if writer is not None:
-            writer.close()
-    return rows
-
-
-def _html(chunks: Iterable[pd.DataFrame], path: Path, name: str, *, record: dict[str, Any]) -> int:
-    rows, head = 0, None
-    for chunk in chunks:
-        _write_json(chunk)
-        rows += len(chunk)
-        head = chunk.head(MOST_HTML_ROWS) if head is None else head
-    head = pd.DataFrame() if head is None else head
-    names = ", ".join(f"{study['name']} ({study['hash']})" for study in record["studies"]) or "none"
-    cut = f" The first {len(head):,} are shown." if rows > len(head) else ""
-    note = f"n = {rows:,} rows.{cut} Studies: {names}. Made {record['made']} by {record['program']}."
-    table = head.to_html(index=False, border=0, na_rep="")
-    page = _PAGE.format(title=f"Table {name}", note=escape(note), table=table)
-    path.write_text(page, encoding="utf-8")
-    return rows
-
-
-def _write_json(chunk: pd.DataFrame) -> None:
-    """Turn the JSON columns of a chunk into text, in place."""
-    for column in chunk.columns:
-        if chunk[column].dtype == object and any(isinstance(value, dict | list) for value in chunk[column]):
-            chunk[column] = [json.dumps(value, sort_keys=True) for value in chunk[column]]

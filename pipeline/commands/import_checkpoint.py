@@ -30,18 +30,18 @@ class NameTaken(ValueError):
     """The name belongs to another checkpoint of the study; the message is one line for the person."""
 
 
-def default_name(model: str) -> str:
+def default_name(model_reference: str) -> str:
     """A name for a model from where it lies."""
-    path = Path(model)
-    stem = path.stem if path.suffix == ".gguf" else path.name or model
+    path = Path(model_reference)
+    stem = path.stem if path.suffix == ".gguf" else path.name or model_reference
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-") or "model"
 
 
 def import_checkpoint(
-    model: str,
+    model_reference: str,
     config: StudyConfig,
     *,
-    name: str | None,
+    checkpoint_name: str | None,
     home: Path,
     database_url: str,
     watch: Watch = lambda study_id: None,
@@ -50,17 +50,17 @@ def import_checkpoint(
 
     Raises ModelError, SourceError and the like (ValueError, one line) before anything is written.
     """
-    name = name or default_name(model)
+    checkpoint_name = checkpoint_name or default_name(model_reference)
     revisions = source_revisions(config)
-    loaded_models = [load_model(model)]
+    loaded_models = [load_model(model_reference)]
     workers.limit_threads(workers.cores())
-    subject = Subject(name, weights=loaded_models[0].weights_hash())
+    subject = Subject(checkpoint_name, weights_hash=loaded_models[0].weights_hash())
     study = register(config, home=home, database_url=database_url, revisions=revisions)
     executor = InlineExecutor()
 
     def registered(context: StudyContext) -> list[Subject]:
         # Taken out of the list, so that the stages, which load it anew, do not hold the model twice.
-        _register(context, loaded_models.pop(), model, subject=subject)
+        _register(context, loaded_models.pop(), model_reference, subject=subject)
         announce_all(context, ((stage, subject) for stage in GRAPH.of_subject(config, subject)))
         return [subject]
 
@@ -68,7 +68,7 @@ def import_checkpoint(
     with study_lock(home, config.hash), stop_on_ctrl_c(executor.ask_to_stop):
         outcome = walk(study, GRAPH, executor, subjects=registered, after_arms=[project.STAGE], watch=watch)
     status = "stopped" if outcome.stopped else "failed" if outcome.failures else "done"
-    return TaskOutcome(name, status, "; ".join(outcome.failures), outcome.worked)
+    return TaskOutcome(checkpoint_name, status, "; ".join(outcome.failures), outcome.worked)
 
 
 def _require_free(context: StudyContext, subject: Subject) -> None:
@@ -77,35 +77,35 @@ def _require_free(context: StudyContext, subject: Subject) -> None:
         Checkpoint.study_id == context.study_id, Checkpoint.name == subject.name
     )
     with read_session(context.engine) as session:
-        weights = session.scalar(query)
-    arms = {arm.name for arm in plan_arms(context.config)}
-    if weights not in (None, subject.weights) or subject.name in arms:
+        weights_hash = session.scalar(query)
+    arm_names = {arm.name for arm in plan_arms(context.config)}
+    if weights_hash not in (None, subject.weights_hash) or subject.name in arm_names:
         raise NameTaken(
             f"this study has another checkpoint named '{subject.name}'; give this one a name by --name"
         )
 
 
-def _register(context: StudyContext, loaded: LoadedModel, model: str, *, subject: Subject) -> None:
+def _register(context: StudyContext, loaded: LoadedModel, model_reference: str, *, subject: Subject) -> None:
     register_checkpoint(
         context,
         loaded,
         subject.name,
-        path=_stored(context, loaded, model, weights=subject.weights),
+        path=_stored(context, loaded, model_reference, weights_hash=subject.weights_hash),
         arm_id=None,
         tokens_seen=None,
-        weights_hash=subject.weights,
-        details={"imported": model},
+        weights_hash=subject.weights_hash,
+        details={"imported": model_reference},
     )
 
 
-def _stored(context: StudyContext, loaded: LoadedModel, model: str, *, weights: str) -> Path:
+def _stored(context: StudyContext, loaded: LoadedModel, model_reference: str, *, weights_hash: str) -> Path:
     """A folder that later stages load from: the model's own, or a copy of a GGUF file or hub model.
 
     A copy, because a GGUF file takes many times longer to read and a hub cache may be swept.
     """
-    if Path(model).is_dir():
-        return Path(model)
-    folder = context.folder("imported", weights)
+    if Path(model_reference).is_dir():
+        return Path(model_reference)
+    folder = context.folder("imported", weights_hash)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
         save_plain(loaded, folder)

@@ -84,9 +84,9 @@ def run_study(
 
 
 def _require_arm(config: StudyConfig, arm: str | None) -> None:
-    names = [plan.name for plan in plan_arms(config)]
-    if arm is not None and arm not in names:
-        raise ConfigError(f"{config.name} has no arm '{arm}' (its arms: {', '.join(names) or 'none'})")
+    arm_names = [plan.name for plan in plan_arms(config)]
+    if arm is not None and arm not in arm_names:
+        raise ConfigError(f"{config.name} has no arm '{arm}' (its arms: {', '.join(arm_names) or 'none'})")
 
 
 def run_distributed(

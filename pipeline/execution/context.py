@@ -35,9 +35,9 @@ class StudyContext:
         """The hash chain of this study."""
         return Inputs(self.config, self.revisions)
 
-    def folder(self, kind: str, key: str) -> Path:
+    def folder(self, file_kind: str, input_hash: str) -> Path:
         """Where files of one kind made from one set of inputs lie. Not created."""
-        return self.home / "files" / kind / key
+        return self.home / "files" / file_kind / input_hash
 
     def relative(self, path: Path) -> str:
         """A path as rows keep it: relative to the home, so that a moved home still works."""

@@ -26,9 +26,9 @@ class Inputs:
     config: StudyConfig
     revisions: Mapping[str, str]
 
-    def settings(self, *names: str) -> dict[str, Any]:
+    def settings(self, *section_names: str) -> dict[str, Any]:
         """These sections of the configuration."""
-        return self.config.model_dump(mode="json", include=set(names))
+        return self.config.model_dump(mode="json", include=set(section_names))
 
     def roles(self, *roles: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """Source settings and data revisions of these roles."""
@@ -43,9 +43,9 @@ class Inputs:
     def corpus(self) -> str:
         """Hash of the tokenizer and the token pools: what arms are trained on, and the held-out windows."""
         roles = ("clean", "toxic", "informal", "heldout_clean", "heldout_toxic")
-        names: tuple[str, ...] = ("tokenizer", "clean_tokens", "shares", "controls", "control_share")
-        names += ("variants", "variant_shares", "annotation") if self.config.variants else ()
-        settings = self.settings(*names, "allow_repetition", "holdout_documents")
+        section_names: tuple[str, ...] = ("tokenizer", "clean_tokens", "shares", "controls", "control_share")
+        section_names += ("variants", "variant_shares", "annotation") if self.config.variants else ()
+        settings = self.settings(*section_names, "allow_repetition", "holdout_documents")
         heldout = self.config.evaluation.heldout_tokens
         parts: list[Any] = [settings, heldout, self.roles(*roles)]
         if self.config.variants and self.config.annotation.scorer:
@@ -72,59 +72,60 @@ class Inputs:
         """Hash of one arm's weights."""
         return digest("train", self.mix(arm), arm.seed, self.settings("scale", "training"))
 
-    def probe(self, weights: str) -> str:
+    def probe(self, weights_hash: str) -> str:
         """Hash of the probes and directions of the checkpoint with these weights."""
-        return digest("probe", PROBE_VERSION, self.text, weights, self.settings("probe"))
+        return digest("probe", PROBE_VERSION, self.text, weights_hash, self.settings("probe"))
 
     @cached_property
     def pairs(self) -> str:
         """Hash of the pairs that checkpoints are fine-tuned on."""
         return digest("pairs", TUNING_VERSION, self.roles("pairs", "prompts"), self.config.methods.pairs)
 
-    def tune(self, weights: str, name: str) -> str:
+    def tune(self, weights_hash: str, method: str) -> str:
         """Hash of the weights of a checkpoint after `sft` or `dpo`."""
-        settings = getattr(self.config.methods, name).model_dump(mode="json")
-        return digest("tune", TUNING_VERSION, self.pairs, weights, name, settings)
+        settings = getattr(self.config.methods, method).model_dump(mode="json")
+        return digest("tune", TUNING_VERSION, self.pairs, weights_hash, method, settings)
 
-    def second(self, weights: str) -> str:
+    def second(self, weights_hash: str) -> str:
         """Hash of the directions of a checkpoint from the second source of labelled statements."""
-        return digest("second", PROBE_VERSION, self.roles("directions"), weights, self.settings("probe"))
+        return digest("second", PROBE_VERSION, self.roles("directions"), weights_hash, self.settings("probe"))
 
-    def methods(self, weights: str) -> str:
+    def methods(self, weights_hash: str) -> str:
         """Hash of everything that methods need of a checkpoint beside its probes: tuned weights, second
         directions.
         """
         methods = self.config.methods
-        second = self.second(weights) if methods.second_directions else None
-        return digest("methods", self.probe(weights), [self.tune(weights, n) for n in methods.tuned], second)
+        second = self.second(weights_hash) if methods.second_directions else None
+        tuned = [self.tune(weights_hash, method) for method in methods.tuned]
+        return digest("methods", self.probe(weights_hash), tuned, second)
 
-    def condition(self, weights: str) -> str:
+    def condition(self, weights_hash: str) -> str:
         """Hash of the strengths found for a checkpoint and their costs."""
         evaluation = self.config.evaluation
         rest = (evaluation.heldout_tokens, evaluation.bootstrap, self.config.variants)
-        chosen = (self.settings("steering", "methods"), self.methods(weights))
-        return digest("condition", EVALUATION_VERSION, self.probe(weights), chosen, rest)
+        chosen = (self.settings("steering", "methods"), self.methods(weights_hash))
+        return digest("condition", EVALUATION_VERSION, self.probe(weights_hash), chosen, rest)
 
-    def generate(self, weights: str) -> str:
+    def generate(self, weights_hash: str) -> str:
         """Hash of all of a checkpoint's generations."""
-        return digest("generate", self.condition(weights), self._decoding)
+        return digest("generate", self.condition(weights_hash), self._decoding)
 
-    def generation(self, weights: str, condition: list[Any]) -> str:
+    def generation(self, weights_hash: str, condition: list[Any]) -> str:
         """Hash of what a checkpoint says under one condition: a method more in a study leaves the texts of
         the others alone.
         """
-        steered = (self.probe(weights), self.second(weights), self.config.steering.scope)
-        return digest("generation", self.text, steered, self._decoding, weights, condition)
+        steered = (self.probe(weights_hash), self.second(weights_hash), self.config.steering.scope)
+        return digest("generation", self.text, steered, self._decoding, weights_hash, condition)
 
     @cached_property
     def _decoding(self) -> dict[str, Any]:
         evaluation = self.settings("evaluation")["evaluation"]
         return {k: v for k, v in evaluation.items() if k not in ("scorers", "bootstrap")}
 
-    def attacked(self, weights: str) -> str:
+    def attacked(self, weights_hash: str) -> str:
         """Hash of what all attacks share: conditions, how texts are made, and who judges them."""
         evaluation, scorers = self.settings("evaluation"), self.revisions_of("scoring")
-        return digest(HARDNESS_VERSION, self.condition(weights), evaluation, self.text, scorers)
+        return digest(HARDNESS_VERSION, self.condition(weights_hash), evaluation, self.text, scorers)
 
     def files(self, section: str) -> dict[str, str]:
         """Hashes of the files that a section names for itself."""

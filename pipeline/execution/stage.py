@@ -33,7 +33,7 @@ class Subject:
     name: str
     arm: ArmPlan | None = None
     """None for the study and for imported checkpoints."""
-    weights: str = ""
+    weights_hash: str = ""
     """Hash of the checkpoint's weights; "" for the study."""
 
 

@@ -99,11 +99,11 @@ def _id_of_row(engine: Engine, query: Select[int], new_row: Callable[[], Study |
         return row_id
 
 
-def checkpoint_row(context: StudyContext, name: str) -> int:
+def checkpoint_id_of(context: StudyContext, name: str) -> int:
     """Id of a checkpoint of this study. Raises StageFailed where it is missing."""
     query = select(Checkpoint.id).where(Checkpoint.study_id == context.study_id, Checkpoint.name == name)
     with read_session(context.engine) as session:
-        checkpoint = session.scalar(query)
-    if checkpoint is None:
+        checkpoint_id = session.scalar(query)
+    if checkpoint_id is None:
         raise StageFailed(f"the checkpoint {name} is missing although its training is marked as done")
-    return checkpoint
+    return checkpoint_id

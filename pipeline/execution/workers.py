@@ -1,6 +1,7 @@
 """Worker processes that run arms side by side, each with its own engine and its own share of the cores.
 
-A worker ends with its parent, however the parent ends: an orphan would go on writing under a new run's feet.
+Workers are forked from a server process that has imported torch and the stages once. A worker ends with the
+process that asked for it, however that ends: an orphan would go on writing under a new run's feet.
 """
 
 from __future__ import annotations
@@ -12,16 +13,21 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from typing import Any
 
 _stop: Event | None = None
 
 PARENT_CHECK_SECONDS = 0.5
 PR_SET_PDEATHSIG = 1
+PRELOADED = "hormesis.pipeline.stages.preloaded"
+"""The module that imports what every worker needs; the server does so once for all of them."""
 
 
 def cores() -> int:
@@ -32,6 +38,28 @@ def cores() -> int:
 def stop_requested() -> bool:
     """Inside a worker: whether the parent asked for a stop."""
     return _stop is not None and _stop.is_set()
+
+
+def process_context() -> BaseContext:
+    """How workers start: forked from a server on Linux, spawned elsewhere.
+
+    CUDA does not survive a fork, and whether importing a library opens it cannot be known beforehand.
+    """
+    if sys.platform != "linux" or Path("/dev/nvidiactl").exists():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([PRELOADED])
+    return context
+
+
+def start_server() -> None:
+    """Have the server import what workers need, beside this process's own imports."""
+    if process_context().get_start_method() == "forkserver":
+        before = os.environ.get("PYTHONSAFEPATH")
+        os.environ["PYTHONSAFEPATH"] = "1"  # a `random.py` in the user's folder is not the library's
+        forkserver.ensure_running()
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
 
 
 def _die_with(parent: int) -> None:
@@ -46,12 +74,15 @@ def _die_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True, name="parent-watch").start()
 
 
-def _start(stop: Event, parent: int, threads: int) -> None:
+def _start(stop: Event, environment: Mapping[str, str], threads: int) -> None:
     global _stop  # noqa: PLW0603  (one worker process, one event; an initializer has no other way to hand it on)
     _stop = stop
+    os.environ.clear()
+    os.environ.update(environment)  # the server's may be older than the request
     # The parent decides what Ctrl-C means; a worker that died of it could not mark its stage as stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with(parent)
+    # The parent is the process that asked, or the server, which ends with that process.
+    _die_with(os.getppid())
     limit_threads(threads)
 
 
@@ -61,15 +92,18 @@ def limit_threads(threads: int) -> None:
         os.environ[name] = str(threads)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     import torch
+    from threadpoolctl import threadpool_limits
 
     torch.set_num_threads(threads)
+    threadpool_limits(threads)  # the BLAS was loaded before the environment said so
 
 
 class Workers:
-    """A pool of spawned workers that stop at the next batch when asked and never outlive the parent."""
+    """A pool of workers that stop at the next batch when asked and never outlive the parent."""
 
     def __init__(self, count: int, threads: int) -> None:
-        self._context = multiprocessing.get_context("spawn")
+        start_server()
+        self._context = process_context()
         self._stop = self._context.Event()
         self._threads = threads
         self.count = count
@@ -80,7 +114,7 @@ class Workers:
             max_workers=count,
             mp_context=self._context,
             initializer=_start,
-            initargs=(self._stop, os.getpid(), self._threads),
+            initargs=(self._stop, dict(os.environ), self._threads),
         )
 
     def start_again(self, count: int) -> None:

@@ -17,8 +17,8 @@ from dataclasses import dataclass, fields
 from typing import NamedTuple, TypeVar
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from hormesis.pipeline.geometry.cell_products import Products, products
 from hormesis.pipeline.probing.feature_cells import Clusters, Floats, Variable
@@ -173,8 +173,8 @@ def _largest(angles: _Angles, dimensions: int, level: float) -> Largest:
     value = np.where(none, np.nan, size.max(axis=1))
     spread = np.where(usable, np.nanstd(np.where(usable, resampled, 0.0), axis=0), 0.0)
     tail = (1 - level) / 2
-    below = stats.norm.isf(tail / np.maximum(used, 1))[:, None] * spread
-    above = stats.norm.isf(tail) * spread
+    below = scipy.stats.norm.isf(tail / np.maximum(used, 1))[:, None] * spread
+    above = scipy.stats.norm.isf(tail) * spread
     most = np.where(usable, np.abs(null), -np.inf).max(axis=2)  # [draws, heads]
     most = np.where(none, np.nan, most)
     beyond = (most >= value).sum(axis=0)
@@ -201,14 +201,14 @@ def random_level(features: NDArray[np.int64], dimensions: int, quantile: float) 
     if dimensions < 2:
         return np.where(features > 0, 1.0, np.nan)
     level = quantile ** (1 / np.maximum(features, 1))
-    return np.where(features > 0, np.sqrt(stats.beta.ppf(level, 0.5, (dimensions - 1) / 2)), np.nan)
+    return np.where(features > 0, np.sqrt(scipy.stats.beta.ppf(level, 0.5, (dimensions - 1) / 2)), np.nan)
 
 
 _Result = TypeVar("_Result", Cosines, Largest)
 
 
 def _joined(blocks: list[_Result]) -> _Result:
-    names = [field.name for field in fields(blocks[0])]
+    field_names = [field.name for field in fields(blocks[0])]
     return type(blocks[0])(
-        **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in names}
+        **{name: np.concatenate([getattr(block, name) for block in blocks]) for name in field_names}
     )

@@ -87,8 +87,8 @@ def tokens(
     entries = []
     for place, (side, order) in enumerate((("top", logits), ("bottom", -logits))):
         values, ids = torch.topk(order, count)
-        names = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
-        for rank, (value, token_id, raw) in enumerate(zip(values.tolist(), ids.tolist(), names, strict=True)):
+        words = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
+        for rank, (value, token_id, raw) in enumerate(zip(values.tolist(), ids.tolist(), words, strict=True)):
             sign = 1 if side == "top" else -1
             entries.append(
                 Token(

@@ -1,19 +1,19 @@
 """Detox methods behind one interface: a checkpoint under any of them is opened and used in the same way.
 
     for condition in read_conditions(context, checkpoint):
-        ready = open_condition(context, checkpoint, condition)
-        texts = ready.generate(prompts, seeds=seeds, new_tokens=24)          # prefix and steering included
-        losses = ready.losses(windows, batch_size=32)                        # paired with the bare model's
+        opened = open_condition(context, checkpoint, condition)
+        texts = opened.generate(prompts, seeds=seeds, new_tokens=24)          # prefix and steering included
+        losses = opened.losses(windows, batch_size=32)                        # paired with the bare model's
         ...                                                                  # or by hand:
-        with steered(ready.loaded, ready.rows):
-            logits = ready.loaded.model(**ready.encode(["text"]))
+        with steered(opened.loaded, opened.rows):
+            logits = opened.loaded.model(**opened.encode(["text"]))
 
 A method is one or more of three things, in any combination (`dpo+iti`, `prompt+iti`): other weights (`sft`,
 `dpo`), text in front of every prompt (`prompt`, and on their own arms `meda`, `inst`), shifts of heads
 (`iti`, `random-direction`). `none` is none of them. What is done with an opened condition (generating,
 cross-entropy, capability, attacks) needs to know no method.
 
-`Ready` (see `pipeline.methods.opened_condition`) holds:
+`OpenedCondition` (see `pipeline.methods.opened_condition`) holds:
 
 - `loaded`: `backend.model.loaded.LoadedModel`, the tuned weights where the method has some;
 - `rows`: `backend.model.steering.RowSteering`, as `backend.generation.generation.generate`,
@@ -28,6 +28,6 @@ from __future__ import annotations
 
 from hormesis.pipeline.methods.condition import DetoxCondition, read_condition, read_conditions
 from hormesis.pipeline.methods.open_condition import open_condition
-from hormesis.pipeline.methods.opened_condition import Ready
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 
-__all__ = ["DetoxCondition", "Ready", "open_condition", "read_condition", "read_conditions"]
+__all__ = ["DetoxCondition", "OpenedCondition", "open_condition", "read_condition", "read_conditions"]

@@ -48,19 +48,14 @@ class DetoxCondition:
         """Where the tuned weights lie (`path`, relative to the home), or None for the checkpoint's own."""
         return self.parameters.get("tuned")
 
-    @property
-    def losses(self) -> str:
-        """Name under which held-out losses are kept, without the strength."""
-        return self.method if self.control is None else f"random-{self.control}"
 
-
-def read_conditions(context: StudyContext, checkpoint: int) -> list[DetoxCondition]:
+def read_conditions(context: StudyContext, checkpoint_id: int) -> list[DetoxCondition]:
     """Every stored condition of a checkpoint, those with the same weights side by side, `none` first."""
     columns = (
         Condition.id, Condition.key, Condition.method, Condition.direction_method, Condition.strength,
         Condition.matched_cost, Condition.reached, Condition.n_heads, Condition.control, Condition.parameters,
     )  # fmt: skip
-    query = select(*columns).where(Condition.checkpoint_id == checkpoint).order_by(Condition.id)
+    query = select(*columns).where(Condition.checkpoint_id == checkpoint_id).order_by(Condition.id)
     with read_session(context.engine) as session:
         conditions = [
             DetoxCondition(
@@ -81,13 +76,13 @@ def read_conditions(context: StudyContext, checkpoint: int) -> list[DetoxConditi
     return sorted(conditions, key=lambda c: (c.method != "none", str((c.tuned or {}).get("path", ""))))
 
 
-def read_condition(context: StudyContext, checkpoint: int, key: str) -> DetoxCondition:
+def read_condition(context: StudyContext, checkpoint_id: int, condition_key: str) -> DetoxCondition:
     """One stored condition. Raises NoSuchCondition naming those there are."""
-    conditions = {condition.key: condition for condition in read_conditions(context, checkpoint)}
-    if key not in conditions:
+    conditions = {condition.key: condition for condition in read_conditions(context, checkpoint_id)}
+    if condition_key not in conditions:
         keys = ", ".join(conditions) or "none yet"
-        raise NoSuchCondition(f"the checkpoint has no condition '{key}' (it has: {keys})")
-    return conditions[key]
+        raise NoSuchCondition(f"the checkpoint has no condition '{condition_key}' (it has: {keys})")
+    return conditions[condition_key]
 
 
 class NoSuchCondition(ValueError):

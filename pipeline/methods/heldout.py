@@ -16,7 +16,7 @@ from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.models import LoadedModel
 from hormesis.db.files import atomic_file
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.methods.opened_condition import Ready
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
 from hormesis.pipeline.text.prefixes import prefixes
 
@@ -25,21 +25,21 @@ WINDOW = 256
 SHORTEST = 8
 
 
-def loss_name(method: str, direction: str | None, control: int | None) -> str:
+def loss_name(method: str, direction_method: str | None, control: int | None) -> str:
     """What the losses of a condition are kept under, the strength aside."""
     if control is not None:
         return f"random-{control}"
-    return method if direction is None else f"{method}-{direction}"
+    return method if direction_method is None else f"{method}-{direction_method}"
 
 
-def loss_file(name: str, strength: float) -> str:
+def loss_file(losses_name: str, strength: float) -> str:
     """File name of the losses of one condition at one strength."""
-    return f"{name}@{strength!r}.npz" if strength else f"{name}.npz"
+    return f"{losses_name}@{strength!r}.npz" if strength else f"{losses_name}.npz"
 
 
-def losses_folder(context: StudyContext, weights: str) -> Path:
+def losses_folder(context: StudyContext, weights_hash: str) -> Path:
     """Where a checkpoint's held-out losses lie."""
-    return context.folder("losses", context.inputs.condition(weights))
+    return context.folder("losses", context.inputs.condition(weights_hash))
 
 
 def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
@@ -75,13 +75,13 @@ class LossTable:
         self._windows, self._folder, self._batch = windows, folder, batch_size
         folder.mkdir(parents=True, exist_ok=True)
 
-    def at(self, name: str, ready: Ready, strength: float) -> DocumentLosses:
-        """Losses of an opened condition with its heads moved by `strength`; `name` tells conditions apart."""
-        path = self._folder / loss_file(name, strength)
+    def at(self, losses_name: str, opened: OpenedCondition, strength: float) -> DocumentLosses:
+        """Losses of an opened condition, heads moved by `strength`; `losses_name` tells conditions apart."""
+        path = self._folder / loss_file(losses_name, strength)
         if path.is_file():
             with np.load(path) as arrays:
                 return DocumentLosses(arrays["nats"], arrays["tokens"])
-        moved = replace(ready, rows=(ready.rows[0], strength))
+        moved = replace(opened, rows=(opened.rows[0], strength))
         losses = moved.losses(self._windows, batch_size=self._batch)
         # Two studies with equal hashes may compute the same file at the same time.
         with atomic_file(path) as temporary, temporary.open("wb") as file:

@@ -9,7 +9,7 @@ from hormesis.backend.model.models import LoadedModel
 from hormesis.backend.model.steering import Intervention, RowSteering, iti
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.condition import DetoxCondition
-from hormesis.pipeline.methods.opened_condition import Ready
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.probing.loading import SMALL, checkpoint_facts, open_weights, steering_directions
 
 
@@ -19,11 +19,11 @@ class NoDirections(ValueError):
 
 def open_condition(
     context: StudyContext,
-    checkpoint: int,
+    checkpoint_id: int,
     condition: DetoxCondition,
     *,
     for_decoding: bool = False,
-) -> Ready:
+) -> OpenedCondition:
     """Open a checkpoint under a condition, planned or stored.
 
     `for_decoding`: in bfloat16 where the model is large enough for that to be faster; measure in float32.
@@ -31,23 +31,28 @@ def open_condition(
     (`read_conditions` sorts them so). Raises ModelError where weights are gone or damaged, and NoDirections
     where the checkpoint's directions were not made.
     """
-    base = checkpoint_facts(context, checkpoint)
+    base = checkpoint_facts(context, checkpoint_id)
     tuned = condition.tuned
-    path = context.home / str(tuned["path"]) if tuned else base.path
-    loaded = open_weights(path, half=for_decoding and base.parameters >= SMALL)
-    rows: RowSteering = (None, 0.0)
+    weights_path = context.home / str(tuned["path"]) if tuned else base.path
+    loaded = open_weights(weights_path, half=for_decoding and base.parameters >= SMALL)
+    steering: RowSteering = (None, 0.0)
     if condition.direction is not None:
-        rows = (intervention(context, checkpoint, loaded, condition.direction), condition.strength)
-    return Ready(condition, loaded, rows, condition.prefix, tuple(condition.parameters.get("marks", ())))
+        steering = (intervention(context, checkpoint_id, loaded, condition.direction), condition.strength)
+    marks = tuple(condition.parameters.get("marks", ()))
+    return OpenedCondition(condition, loaded, steering, condition.prefix, marks)
 
 
-def intervention(context: StudyContext, checkpoint: int, loaded: LoadedModel, direction: str) -> Intervention:
+def intervention(
+    context: StudyContext, checkpoint_id: int, loaded: LoadedModel, direction_method: str
+) -> Intervention:
     """The shift of a checkpoint's heads at strength 1 along its stored directions of one method.
 
     `loaded` may be the checkpoint after tuning: the directions are those of the checkpoint it was tuned from.
     Raises NoDirections where the checkpoint has none of that method.
     """
-    heads = steering_directions(context, checkpoint, direction)
-    if not heads:
-        raise NoDirections(f"no {direction} directions are stored for this checkpoint; run its probes first")
-    return iti(loaded.sites, heads, scope=context.config.steering.scope)
+    head_directions = steering_directions(context, checkpoint_id, direction_method)
+    if not head_directions:
+        raise NoDirections(
+            f"no {direction_method} directions are stored for this checkpoint; run its probes first"
+        )
+    return iti(loaded.sites, head_directions, scope=context.config.steering.scope)

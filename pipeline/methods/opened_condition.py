@@ -19,7 +19,7 @@ from hormesis.pipeline.methods.condition import DetoxCondition
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
+class OpenedCondition:
     """A condition that can be used. Not to be used from two threads at once (hooks sit on the model)."""
 
     condition: DetoxCondition

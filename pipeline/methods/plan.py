@@ -71,9 +71,9 @@ def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
         fixed: tuple[float, ...] = steering.strengths if at_fixed else ()
         costs: tuple[float, ...] = () if at_fixed else (steering.random_cost,)
         for number in range(steering.random_directions):
-            name, limit = f"random-{number}", steering.random_max_strength
+            stem, limit = f"random-{number}", steering.random_max_strength
             yield Family(
-                spec, name, prefix, direction=name, strengths=fixed, costs=costs, limit=limit, control=number
+                spec, stem, prefix, direction=stem, strengths=fixed, costs=costs, limit=limit, control=number
             )
     elif spec.combined:
         stem = f"{spec.name}/{steering.direction}"
@@ -84,10 +84,10 @@ def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
     else:
         sets: list[tuple[str, tuple[float, ...]]] = [(steering.direction, steering.strengths)]
         sets += [(SECOND, ())] if config.methods.second_directions else []
-        for name, values in sets:
+        for direction, values in sets:
             yield Family(
-                spec, f"iti/{name}", prefix, direction=name, strengths=values, costs=steering.costs,
-                limit=steering.max_strength,
+                spec, f"iti/{direction}", prefix, direction=direction, strengths=values,
+                costs=steering.costs, limit=steering.max_strength,
             )  # fmt: skip
 
 
@@ -102,15 +102,15 @@ def strengths(
     if family.direction is None:
         yield Strength(family.stem, 0.0)
         return
-    rest = cost(0.0) if family.spec.combined else 0.0
-    search = CostSearch(lambda strength: cost(strength) - rest, family.limit, start)
+    rest_cost = cost(0.0) if family.spec.combined else 0.0
+    search = CostSearch(lambda strength: cost(strength) - rest_cost, family.limit, start)
     for value in family.strengths:
         search.at(value)
         yield Strength(f"{family.stem}/fixed-{value:g}", value)
     for target in family.costs:
         key = f"{family.stem}/cost-{target:g}"
-        if target <= rest:
+        if target <= rest_cost:
             yield Strength(key, 0.0, target, False)
             continue
-        match = search.match(target - rest)
+        match = search.match(target - rest_cost)
         yield Strength(key, match.strength, target, match.reached)

@@ -56,11 +56,11 @@ def statements(context: StudyContext) -> list[Record]:
     return [records[index] for index in chosen]
 
 
-def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> None:
+def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -> None:
     """Write the second set's directions (mean differences) of the heads it chooses itself."""
     config = context.config.probe
     reporter.say("directions from the second source")
-    loaded = open_checkpoint(context, checkpoint)
+    loaded = open_checkpoint(context, checkpoint_id)
     records = statements(context)
     texts = [record.text for record in records]
     labels = np.array([int(record.label or 0) for record in records], dtype=np.int64)
@@ -78,10 +78,11 @@ def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> N
         run = probe_heads(activations, labels, split_codes(list(split.names)), settings=config)
     count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
     chosen = set(select_heads(run.results, count))
-    where = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}
+    set_id = probe_set_id(context)
+    keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
     rows = [
         {
-            **where,
+            **keys,
             "method": SECOND,
             "layer": direction.layer,
             "head": direction.head,
@@ -93,30 +94,30 @@ def make_second(context: StudyContext, checkpoint: int, reporter: Reporter) -> N
     ]
     with write_session(context.engine) as session:
         on = ("checkpoint_id", "probe_set_id", "position", "method", "layer", "head")
-        within = [Direction.checkpoint_id == checkpoint, Direction.method == SECOND]
+        within = [Direction.checkpoint_id == checkpoint_id, Direction.method == SECOND]
         replace_rows(session, Direction, rows, on=on, within=within)
     accuracies = [head.accuracy for head in run.results if (head.layer, head.head) in chosen]
-    weights = checkpoint_facts(context, checkpoint).weights_hash
+    weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     summary = {
         "statements": len(texts),
         "toxic": int(labels.sum()),
         "source": "+".join(dict.fromkeys(source.title for source in context.config.with_role("directions"))),
         "test_accuracy": float(np.mean(accuracies)),
     }
-    write_json(_path(context, weights), summary)
+    write_json(_path(context, weights_hash), summary)
 
 
-def _path(context: StudyContext, weights: str) -> Path:
-    return context.folder("second", context.inputs.second(weights)) / "second.json"
+def _path(context: StudyContext, weights_hash: str) -> Path:
+    return context.folder("second", context.inputs.second(weights_hash)) / "second.json"
 
 
-def second_facts(context: StudyContext, weights: str) -> dict[str, Any]:
+def second_facts(context: StudyContext, weights_hash: str) -> dict[str, Any]:
     """What a condition's row says of the second set: source, number of statements, accuracy of its heads.
 
     Raises ValueError where it was not made yet.
     """
     try:
-        summary = json.loads(_path(context, weights).read_text(encoding="utf-8"))
+        summary = json.loads(_path(context, weights_hash).read_text(encoding="utf-8"))
     except OSError:
         raise ValueError("the second set of directions was not made yet; run the study again") from None
     assert isinstance(summary, dict)

@@ -21,17 +21,19 @@ LONGEST = 512
 """Tokens of a pair's side with its prompt, or the model's context where that is shorter."""
 
 
-def tuned_folder(context: StudyContext, weights: str, name: str) -> Path:
+def tuned_folder(context: StudyContext, weights_hash: str, method: str) -> Path:
     """Where the weights of a checkpoint after `sft` or `dpo` lie."""
-    return context.folder("tuned", context.inputs.tune(weights, name))
+    return context.folder("tuned", context.inputs.tune(weights_hash, method))
 
 
-def make_tuned(context: StudyContext, checkpoint: int, name: Tuned, *, reporter: Reporter) -> TuningResult:
+def make_tuned(
+    context: StudyContext, checkpoint_id: int, method: Tuned, *, reporter: Reporter
+) -> TuningResult:
     """Tune a checkpoint, or go on tuning it, or find that it was done. Raises SourceError for too few
     pairs.
     """
-    base = checkpoint_facts(context, checkpoint)
-    folder = tuned_folder(context, base.weights_hash, name)
+    base = checkpoint_facts(context, checkpoint_id)
+    folder = tuned_folder(context, base.weights_hash, method)
     # Another study with the same checkpoint and the same pairs would write to the same folder.
     with taking_turns(context.home, f"tune-{folder.name}", reporter.check):
         finished = open_tuning(folder)
@@ -44,26 +46,26 @@ def make_tuned(context: StudyContext, checkpoint: int, name: Tuned, *, reporter:
         return tune(
             loaded,
             folder,
-            method=name,
-            settings=getattr(context.config.methods, name),
+            method=method,
+            settings=getattr(context.config.methods, method),
             scale_rate=SHAPES[context.config.scale].learning_rate,
             pairs=tokenise(loaded, trained, limit),
             held_out=tokenise(loaded, held_out, limit),
-            progress=reporter.counting(f"{name} steps"),
+            progress=reporter.counting(f"{method} steps"),
         )
 
 
-def tuned_facts(context: StudyContext, weights: str, name: str) -> dict[str, Any]:
+def tuned_facts(context: StudyContext, weights_hash: str, method: str) -> dict[str, Any]:
     """What a condition's row says of its weights; `path` is relative to the home, `key` names the inputs.
 
     Raises ValueError where they were not made yet.
     """
-    folder = tuned_folder(context, weights, name)
+    folder = tuned_folder(context, weights_hash, method)
     tuning = open_tuning(folder)
     if tuning is None:
-        raise ValueError(f"the checkpoint was not put through {name} yet; run the study again")
+        raise ValueError(f"the checkpoint was not put through {method} yet; run the study again")
     return {
-        "name": name,
+        "name": method,
         "path": context.relative(folder / "model"),
         "key": folder.name,
         "steps": tuning.steps,

@@ -43,7 +43,7 @@ class Variable:
         return int((self.codes == code).sum()) >= FEWEST
 
 
-def variable(name: str, labels: Sequence[str | None]) -> Variable | None:
+def variable(variable_name: str, labels: Sequence[str | None]) -> Variable | None:
     """Make a variable of one value (None: does not apply) per statement; None where it tells nothing apart.
 
     Values rarer than FEWEST become one value `other`, which is no feature unless it is large enough itself.
@@ -56,7 +56,7 @@ def variable(name: str, labels: Sequence[str | None]) -> Variable | None:
     codes = np.array([-1 if v is None else place.get(v, rest) for v in labels], dtype=np.int64)
     if len(common) < 1 or len(values) < 2:
         return None
-    return Variable(name, tuple(values), codes)
+    return Variable(variable_name, tuple(values), codes)
 
 
 def cell_codes(variable: Variable, toxic: NDArray[np.bool_]) -> Codes:
@@ -108,9 +108,9 @@ class Clusters:
         return sum(len(kind) for kind in self.kinds)
 
 
-def find_clusters(names: Sequence[object], toxic: NDArray[np.bool_]) -> Clusters:
+def find_clusters(cluster_names: Sequence[object], toxic: NDArray[np.bool_]) -> Clusters:
     """Clusters of statements with equal names [n]."""
-    _, of = np.unique(np.asarray(names), return_inverse=True)
+    _, of = np.unique(np.asarray(cluster_names), return_inverse=True)
     order = np.lexsort((np.arange(len(of)), toxic, of))
     starts = np.flatnonzero(np.diff(of[order], prepend=-1))
     clusters = np.split(order, starts[1:])

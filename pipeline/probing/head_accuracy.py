@@ -60,7 +60,7 @@ def statistics(accuracies: Floats) -> Floats:
 
 
 def balanced(hits: Hits, toxic: NDArray[np.bool_], times: Floats) -> Floats:
-    """Balanced accuracy [draws, heads] when statement i counts times[draw, i] times."""
+    """Balanced accuracy [draws, heads] when statement i counts `weights[draw, i]` times."""
     recalls = []
     for is_class in (toxic, ~toxic):
         weights = times[:, is_class]
@@ -69,7 +69,7 @@ def balanced(hits: Hits, toxic: NDArray[np.bool_], times: Floats) -> Floats:
 
 
 def summarise_heads(
-    arms: Mapping[ArmGroup, Sequence[Hits]],
+    hits_by_arm: Mapping[ArmGroup, Sequence[Hits]],
     toxic: NDArray[np.bool_],
     clusters: Clusters,
     *,
@@ -84,14 +84,14 @@ def summarise_heads(
     grow with the noise of the statements, so the interval is a little wide rather than narrow. With one seed
     in every arm it is over statements alone, says so, and there is no p.
     """
-    resamples = _resampled(arms, toxic, clusters, draws=draws, seed=seed)
+    resamples = _resampled(hits_by_arm, toxic, clusters, draws=draws, seed=seed)
     summaries = []
     for index, name in enumerate(NAMES):
         values = {arm: statistic[:, :, index] for arm, statistic in resamples.items()}
         spread = pooled_spread(of_seeds[:, 0] for of_seeds in values.values())
         interval = _method(spread, draws, level)
         for arm in values:
-            heads = arms[arm][0].shape[0]
+            heads = hits_by_arm[arm][0].shape[0]
             summaries.append(
                 _summary(
                     values, arm, spread, name=name, n=len(toxic), heads=heads, interval=interval, level=level
@@ -101,12 +101,12 @@ def summarise_heads(
 
 
 def against_clean(
-    arms: Mapping[ArmGroup, Sequence[Hits]],
+    hits_by_arm: Mapping[ArmGroup, Sequence[Hits]],
     toxic: NDArray[np.bool_],
     clusters: Clusters,
     *,
     arm: ArmGroup,
-    name: str,
+    statistic: str,
     draws: int = 500,
     seed: int = 0,
 ) -> Contrast | None:
@@ -114,17 +114,17 @@ def against_clean(
 
     None where an arm is missing, or no arm has two seeds.
     """
-    if arm not in arms or CLEAN not in arms:
+    if arm not in hits_by_arm or CLEAN not in hits_by_arm:
         return None
-    index = NAMES.index(name)
-    resamples = _resampled(arms, toxic, clusters, draws=draws, seed=seed)
+    index = NAMES.index(statistic)
+    resamples = _resampled(hits_by_arm, toxic, clusters, draws=draws, seed=seed)
     spread = pooled_spread(values[:, 0, index] for values in resamples.values())
     sides = [(resamples[arm][:, :, index], 1.0), (resamples[CLEAN][:, :, index], -1.0)]
     return _contrast(sides, spread, len(toxic)) if spread else None
 
 
 def _resampled(
-    arms: Mapping[ArmGroup, Sequence[Hits]],
+    hits_by_arm: Mapping[ArmGroup, Sequence[Hits]],
     toxic: NDArray[np.bool_],
     clusters: Clusters,
     *,
@@ -133,34 +133,34 @@ def _resampled(
 ) -> dict[ArmGroup, Floats]:
     """Statistics of each arm, [seeds, 1 + draws, names]; the first of the draws is what was observed."""
     rng = np.random.default_rng(seed)
-    times = np.stack([np.ones(len(toxic)), *(resampled(clusters, rng) for _ in range(draws))])
+    weights = np.stack([np.ones(len(toxic)), *(resampled(clusters, rng) for _ in range(draws))])
     return {
-        arm: np.stack([statistics(balanced(hits, toxic, times)) for hits in seeds])
-        for arm, seeds in arms.items()
+        arm: np.stack([statistics(balanced(hits, toxic, weights)) for hits in hits_of_seeds])
+        for arm, hits_of_seeds in hits_by_arm.items()
     }
 
 
 def _method(spread: Spread | None, draws: int, level: float) -> str:
-    how = f"bootstrap over statements, {draws} draws"
+    method = f"bootstrap over statements, {draws} draws"
     if spread is None:
-        return f"{how}; one seed only, {level:.0%}"
-    return f"Student's t over seeds, variance pooled over arms (df {spread.df}), with a {how}, {level:.0%}"
+        return f"{method}; one seed only, {level:.0%}"
+    return f"Student's t over seeds, variance pooled over arms (df {spread.df}), with a {method}, {level:.0%}"
 
 
 def summarise_means(
-    name: str, arms: Mapping[ArmGroup, Sequence[float]], *, n: int, heads: int, level: float = 0.95
+    statistic: str, values: Mapping[ArmGroup, Sequence[float]], *, n: int, heads: int, level: float = 0.95
 ) -> list[Summary]:
     """A statistic that is one number per seed of an arm, over seeds alone; empty without two of one arm."""
-    spread = pooled_spread(arms.values())
+    spread = pooled_spread(values.values())
     if spread is None:
         return []
-    values = {
-        arm: np.array(of_seeds, dtype=np.float64)[:, None].repeat(3, 1) for arm, of_seeds in arms.items()
+    columns = {
+        arm: np.array(of_seeds, dtype=np.float64)[:, None].repeat(3, 1) for arm, of_seeds in values.items()
     }
     interval = f"Student's t over seeds, variance pooled over arms (df {spread.df}), {level:.0%}"
     return [
-        _summary(values, arm, spread, name=name, n=n, heads=heads, interval=interval, level=level)
-        for arm in values
+        _summary(columns, arm, spread, name=statistic, n=n, heads=heads, interval=interval, level=level)
+        for arm in columns
     ]
 
 

@@ -42,15 +42,15 @@ def arm_hits(
         rows = session.execute(query).all()
     if not rows:
         return {}, []
-    common, _ = Counter(ids for *_, ids in rows).most_common(1)[0]
-    arms: dict[ArmGroup, list[Hits]] = defaultdict(list)
-    for kind, share, stored, ids in rows:
-        if ids == common:
-            packed = np.frombuffer(stored.bits, dtype=np.uint8).reshape(stored.heads, -1)
-            arms[ArmGroup(kind, share)].append(
-                np.unpackbits(packed, axis=1, count=stored.statements).astype(bool)
+    common_ids, _ = Counter(id_bytes for *_, id_bytes in rows).most_common(1)[0]
+    hits_by_arm: dict[ArmGroup, list[Hits]] = defaultdict(list)
+    for kind, share, hits_row, id_bytes in rows:
+        if id_bytes == common_ids:
+            packed = np.frombuffer(hits_row.bits, dtype=np.uint8).reshape(hits_row.heads, -1)
+            hits_by_arm[ArmGroup(kind, share)].append(
+                np.unpackbits(packed, axis=1, count=hits_row.statements).astype(bool)
             )
-    return dict(arms), [int(statement) for statement in decode_int64(common)]
+    return dict(hits_by_arm), [int(statement) for statement in decode_int64(common_ids)]
 
 
 def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[NDArray[np.bool_], Clusters]:

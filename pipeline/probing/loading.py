@@ -32,10 +32,10 @@ class CheckpointFacts:
     weights_hash: str
 
 
-def checkpoint_facts(context: StudyContext, checkpoint: int) -> CheckpointFacts:
+def checkpoint_facts(context: StudyContext, checkpoint_id: int) -> CheckpointFacts:
     """Read a checkpoint's row; its path is resolved against the home."""
     with read_session(context.engine) as session:
-        row = session.get_one(Checkpoint, checkpoint)
+        row = session.get_one(Checkpoint, checkpoint_id)
         path = Path(row.path)
         return CheckpointFacts(
             row.id,
@@ -46,13 +46,13 @@ def checkpoint_facts(context: StudyContext, checkpoint: int) -> CheckpointFacts:
         )
 
 
-def open_checkpoint(context: StudyContext, checkpoint: int, *, for_decoding: bool = False) -> LoadedModel:
+def open_checkpoint(context: StudyContext, checkpoint_id: int, *, for_decoding: bool = False) -> LoadedModel:
     """The model of a checkpoint, kept until another is asked for.
 
     Measured in float32; decoded in bfloat16 where the model is large enough for that to be faster on a CPU.
     Raises ModelError where the files are gone or damaged.
     """
-    record = checkpoint_facts(context, checkpoint)
+    record = checkpoint_facts(context, checkpoint_id)
     return open_weights(record.path, half=for_decoding and record.parameters >= SMALL)
 
 
@@ -77,20 +77,20 @@ def probe_set_id(context: StudyContext) -> int:
 
 def same_head(first: Any, second: Any) -> ColumnElement[bool]:
     """The condition that rows of two tables are of the same head, checkpoint, probe set and position."""
-    heads = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
-    return and_(*(getattr(first, name) == getattr(second, name) for name in heads))
+    key_columns = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
+    return and_(*(getattr(first, name) == getattr(second, name) for name in key_columns))
 
 
 SECOND = "second"
 """Direction method of the second set, whose heads were chosen by that set itself."""
 
 
-def steering_directions(context: StudyContext, checkpoint: int, method: str) -> list[HeadDirection]:
+def steering_directions(context: StudyContext, checkpoint_id: int, method: str) -> list[HeadDirection]:
     """The heads that an intervention of this direction method moves: the selected ones, best first, or the
     second set's own by layer and head.
     """
     query = select(Direction).where(
-        Direction.checkpoint_id == checkpoint,
+        Direction.checkpoint_id == checkpoint_id,
         Direction.probe_set_id == probe_set_id(context),
         Direction.position == context.config.probe.position,
         Direction.method == method,

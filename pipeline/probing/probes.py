@@ -204,10 +204,10 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
     scaled = {
         code: ((part - mean[:, None]) / spread[:, None]).astype(np.float32) for code, part in parts.items()
     }
-    fits = fit_logistic(scaled[TRAIN], truth[TRAIN], l2=task.settings.l2, balanced=task.balanced)
+    logistic_fits = fit_logistic(scaled[TRAIN], truth[TRAIN], l2=task.settings.l2, balanced=task.balanced)
     control = fit_logistic(scaled[TRAIN], task.shuffled, l2=task.settings.l2, balanced=task.balanced)
-    select_scores = fits.scores(scaled[SELECT])
-    scores = fits.scores(scaled[TEST])
+    select_scores = logistic_fits.scores(scaled[SELECT])
+    scores = logistic_fits.scores(scaled[TEST])
     discrimination = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
     run.hits.extend((scores > 0) == truth[TEST])
     columns = {
@@ -221,7 +221,7 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
         "auroc_high": discrimination.auroc_high,
         "shuffled_accuracy": balanced_accuracy(control.scores(scaled[TEST]), truth[TEST]),
     }
-    means, weights = mass_mean(train, truth[TRAIN]), unit(fits.weights / spread)
+    means, weights = mass_mean(train, truth[TRAIN]), unit(logistic_fits.weights / spread)
     columns["separation"] = separation(parts[TEST], truth[TEST], means)
     majority = float(max(truth[TEST].mean(), 1 - truth[TEST].mean()))
     train_count, select_count, test_count = (len(truth[code]) for code in (TRAIN, SELECT, TEST))

@@ -53,12 +53,12 @@ def check_columns(where: str, columns: Iterable[str], present: Iterable[str]) ->
 
 def column_names(row: Row, prefix: str = "") -> list[str]:
     """Names of a row's columns, nested ones dotted."""
-    names: list[str] = []
+    columns: list[str] = []
     for key, value in row.items():
-        names.append(prefix + str(key))
+        columns.append(prefix + str(key))
         if isinstance(value, Mapping):
-            names += column_names(value, f"{prefix}{key}.")
-    return names
+            columns += column_names(value, f"{prefix}{key}.")
+    return columns
 
 
 def value_of(row: Row, name: str) -> Any:

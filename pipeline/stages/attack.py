@@ -20,8 +20,8 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
-from hormesis.pipeline.methods import Ready, open_condition
+from hormesis.pipeline.execution.study import checkpoint_id_of
+from hormesis.pipeline.methods import OpenedCondition, open_condition
 from hormesis.pipeline.methods.heldout import heldout_windows
 from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, chosen_prompts, wants
 from hormesis.pipeline.stages.text import heldout_documents
@@ -33,59 +33,61 @@ ATTACK_VERSION = 2
 
 def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write the attacks on a checkpoint's conditions, and the tests between arms that they allow."""
-    checkpoint = checkpoint_row(context, subject.name)
-    key = attack_key(context, subject)
+    checkpoint_id = checkpoint_id_of(context, subject.name)
+    input_hash = attack_key(context, subject)
     hardness = context.config.hardness
-    conditions = chosen_conditions(context, checkpoint, hardness)
+    conditions = chosen_conditions(context, checkpoint_id, hardness)
     prompts, seeds, data = chosen_prompts(context, hardness.prompts)
     task = Task(context.config, judge_of(context), prompts, seeds=seeds, data=data, check=reporter.check)
     total, done = len(conditions) * len(hardness.texts), 0
     for condition in conditions:
         assert condition.id is not None
-        kinds_stored = kinds_done(context, condition.id, key)
-        left = [kind for kind in hardness.texts if kind not in kinds_stored]
-        done += len(hardness.texts) - len(left)
+        kinds_stored = kinds_done(context, condition.id, input_hash)
+        kinds_left = [attack_kind for attack_kind in hardness.texts if attack_kind not in kinds_stored]
+        done += len(hardness.texts) - len(kinds_left)
         reporter.report(done, total, "attacks")
-        if not left:
+        if not kinds_left:
             continue
-        ready = open_condition(context, checkpoint, condition)
-        for kind in left:
-            reporter.say(f"{kind} on {condition.key}")
+        opened = open_condition(context, checkpoint_id, condition)
+        for attack_kind in kinds_left:
+            reporter.say(f"{attack_kind} on {condition.key}")
             reporter.report(done, total, "attacks")
-            results = list(_run(kind, ready, task, context=context))
-            write_results(context, checkpoint, condition.id, input_hash=key, results=results)
+            results = list(_run(attack_kind, opened, task, context=context))
+            write_results(context, checkpoint_id, condition.id, input_hash=input_hash, results=results)
             done += 1
             reporter.report(done, total, "attacks")
-    forget_others(context, checkpoint, [*hardness.texts], input_hash=key)
+    forget_others(context, checkpoint_id, [*hardness.texts], input_hash=input_hash)
     compare(context)
 
 
-def _run(kind: AttackKind, ready: Ready, task: Task, *, context: StudyContext) -> Iterator[Result]:
-    if kind == "suffix":
+def _run(
+    attack_kind: AttackKind, opened: OpenedCondition, task: Task, *, context: StudyContext
+) -> Iterator[Result]:
+    if attack_kind == "suffix":
         config = context.config.hardness.suffix
         goals, data = goals_of(context.config.hardness)
         search = partial(
-            attack_by_suffix, ready, goals, data, judge=task.judge, config=config, check=task.check
+            attack_by_suffix, opened, goals, data, judge=task.judge, config=config, check=task.check
         )
         yield search(search="gcg")
         if config.random_search:
             yield search(search="random")
-    elif kind == "injection":
-        yield from injections(ready, task)
-    elif kind == "long":
-        yield from long_texts(ready, task)
-    elif kind == "sampling":
-        yield from sweep(ready, task)
-    elif kind == "quantised":
+    elif attack_kind == "injection":
+        yield from injections(opened, task)
+    elif attack_kind == "long":
+        yield from long_texts(opened, task)
+    elif attack_kind == "sampling":
+        yield from sweep(opened, task)
+    elif attack_kind == "quantised":
         documents = heldout_documents(context)
-        yield from rounded(ready, task, heldout_windows(context.config, ready.loaded, documents))
+        yield from rounded(opened, task, heldout_windows(context.config, opened.loaded, documents))
 
 
 def attack_key(context: StudyContext, subject: Subject) -> str:
     """Hash of what all attacks depend on, the settings of all but `relearn`, and their files."""
     inputs, hardness = context.inputs, context.config.hardness
     settings = hardness.model_dump(mode="json", exclude={"relearn"}) | {"attacks": hardness.texts}
-    attacked = inputs.attacked(subject.weights)
+    attacked = inputs.attacked(subject.weights_hash)
     return digest("attack", ATTACK_VERSION, attacked, settings, inputs.files("hardness"))
 
 

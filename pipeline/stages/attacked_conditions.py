@@ -15,9 +15,9 @@ from hormesis.pipeline.stages.generate import row_seed
 from hormesis.pipeline.study.config_sections import Selection
 
 
-def chosen_conditions(context: StudyContext, checkpoint: int, chosen: Selection) -> list[DetoxCondition]:
+def chosen_conditions(context: StudyContext, checkpoint_id: int, chosen: Selection) -> list[DetoxCondition]:
     """The stored conditions that a section of the study file names, `none` first."""
-    stored = read_conditions(context, checkpoint)
+    stored = read_conditions(context, checkpoint_id)
     return [condition for condition in stored if chosen.wants_condition(condition.key)]
 
 

@@ -24,8 +24,8 @@ from hormesis.pipeline.execution.inputs import HARDNESS_VERSION
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
-from hormesis.pipeline.methods import DetoxCondition, Ready, open_condition
+from hormesis.pipeline.execution.study import checkpoint_id_of
+from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition
 from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, wants
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.statistics import Estimate, ratio_interval
@@ -36,47 +36,47 @@ BATCH = 64
 
 def measure_capability(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write capability scores and metrics. Raises CapabilityError where a task cannot be run."""
-    checkpoint = checkpoint_row(context, subject.name)
+    checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config.capability
     folder = context.folder("capability", capability_key(context, subject))
-    conditions = chosen_conditions(context, checkpoint, config)
+    conditions = chosen_conditions(context, checkpoint_id, config)
     tasks = tasks_of(config)
     total = len(conditions) * (len(tasks) + ("cross_entropy" in config.tasks) + bool(config.harness))
     done = 0
-    base: dict[tuple[str, str, str], Scored] = {}
+    unsteered_scores: dict[tuple[str, str, str], Scored] = {}
     for condition in conditions:
         path = folder / f"{condition.key.replace('/', '_')}.npz"
         scores = _load_scores(path)
         if scores is None:
-            ready = open_condition(context, checkpoint, condition)
+            opened = open_condition(context, checkpoint_id, condition)
             scores = []
-            for step in _steps(ready, context, tasks=tasks, reporter=reporter):
+            for step in _steps(opened, context, tasks=tasks, reporter=reporter):
                 reporter.say(f"capability of {condition.key}")
                 reporter.report(done, total, "tasks")
                 scores += step()
                 done += 1
             _save_scores(path, scores)
         by_measure = {(score.task, score.part, score.measure): score for score in scores}
-        base = by_measure if condition.key == "none" else base
-        _write(context, checkpoint, condition, scores=scores, base=base)
+        unsteered_scores = by_measure if condition.key == "none" else unsteered_scores
+        _write(context, checkpoint_id, condition, scores=scores, unsteered_scores=unsteered_scores)
         if config.harness:
-            _write_harness(context, checkpoint, condition, reporter=reporter)
-    _forget_others(context, checkpoint, conditions)
+            _write_harness(context, checkpoint_id, condition, reporter=reporter)
+    _forget_others(context, checkpoint_id, conditions)
     reporter.report(total, max(1, total), "tasks")
 
 
 def _steps(
-    ready: Ready, context: StudyContext, *, tasks: Sequence[Task], reporter: Reporter
+    opened: OpenedCondition, context: StudyContext, *, tasks: Sequence[Task], reporter: Reporter
 ) -> list[Callable[[], list[Scored]]]:
     def check(done: int, total: int) -> None:
         reporter.check()
 
     steps: list[Callable[[], list[Scored]]] = [
-        lambda task=task: list(score_task(ready, task, batch_size=BATCH, progress=check))  # type: ignore[misc]
+        lambda task=task: list(score_task(opened, task, batch_size=BATCH, progress=check))  # type: ignore[misc]
         for task in tasks
     ]
     if "cross_entropy" in context.config.capability.tasks:
-        steps.append(lambda: list(score_sources(ready, context.config, batch_size=BATCH, progress=check)))
+        steps.append(lambda: list(score_sources(opened, context.config, batch_size=BATCH, progress=check)))
     return steps
 
 
@@ -112,24 +112,24 @@ def _load_scores(path: Path) -> list[Scored] | None:
 
 def _write(
     context: StudyContext,
-    checkpoint: int,
+    checkpoint_id: int,
     condition: DetoxCondition,
     *,
     scores: Sequence[Scored],
-    base: dict[tuple[str, str, str], Scored],
+    unsteered_scores: dict[tuple[str, str, str], Scored],
 ) -> None:
     assert condition.id is not None
     draws = context.config.evaluation.bootstrap
     rows, metrics = [], []
     for score in scores:
         estimate = estimate_of(score, draws)
-        other = base.get((score.task, score.part, score.measure))
+        unsteered = unsteered_scores.get((score.task, score.part, score.measure))
         change: Estimate | None = None
-        if condition.key != "none" and other is not None and len(other.top) == len(score.top):
-            change = ratio_interval(score.top - other.top, score.bottom, draws=draws, unit="items")
+        if condition.key != "none" and unsteered is not None and len(unsteered.top) == len(score.top):
+            change = ratio_interval(score.top - unsteered.top, score.bottom, draws=draws, unit="items")
         rows.append(
             {
-                "checkpoint_id": checkpoint,
+                "checkpoint_id": checkpoint_id,
                 "condition_id": condition.id,
                 "task": score.task,
                 "part": score.part,
@@ -143,7 +143,7 @@ def _write(
                 "change_high": None if change is None else change.high,
             }
         )
-        metrics.append(_metric(checkpoint, condition, score, estimate=estimate))
+        metrics.append(_metric(checkpoint_id, condition, score, estimate=estimate))
     with write_session(context.engine) as session:
         on = ("condition_id", "task", "part", "measure")
         upsert(session, CapabilityScore, rows, on=on)
@@ -151,32 +151,32 @@ def _write(
 
 
 def _metric(
-    checkpoint: int, condition: DetoxCondition, score: Scored, *, estimate: Estimate
+    checkpoint_id: int, condition: DetoxCondition, score: Scored, *, estimate: Estimate
 ) -> dict[str, object]:
     assert condition.id is not None
     if score.measure == "cross_entropy":
-        name, method = f"cross_entropy_{score.part}", estimate.method
+        metric, method = f"cross_entropy_{score.part}", estimate.method
     else:
-        name = "_".join(part for part in (score.measure, score.task, score.part.replace(" ", "_")) if part)
+        metric = "_".join(part for part in (score.measure, score.task, score.part.replace(" ", "_")) if part)
         method = f"{estimate.method}; chance {score.chance:.3f}"
     estimate = replace(estimate, method=method)
     return metric_row(
-        checkpoint, NamedRow(condition.id, condition.key), name, estimate=estimate, unit=score.unit
+        checkpoint_id, NamedRow(condition.id, condition.key), metric, estimate=estimate, unit=score.unit
     )
 
 
 def _write_harness(
-    context: StudyContext, checkpoint: int, condition: DetoxCondition, *, reporter: Reporter
+    context: StudyContext, checkpoint_id: int, condition: DetoxCondition, *, reporter: Reporter
 ) -> None:
     config = context.config.capability
     reporter.say(f"harness tasks on {condition.key}")
     reporter.check()
-    ready = open_condition(context, checkpoint, condition)
+    opened = open_condition(context, checkpoint_id, condition)
     rows = []
-    for score in run_harness(ready, config.harness, limit=config.harness_limit, folder=config.folder):
+    for score in run_harness(opened, config.harness, limit=config.harness_limit, folder=config.folder):
         rows.append(
             {
-                "checkpoint_id": checkpoint,
+                "checkpoint_id": checkpoint_id,
                 "condition_id": condition.id,
                 "task": score.task,
                 "part": "",
@@ -194,9 +194,9 @@ def _write_harness(
         upsert(session, CapabilityScore, rows, on=("condition_id", "task", "part", "measure"))
 
 
-def _forget_others(context: StudyContext, checkpoint: int, conditions: Sequence[DetoxCondition]) -> None:
+def _forget_others(context: StudyContext, checkpoint_id: int, conditions: Sequence[DetoxCondition]) -> None:
     ids = [condition.id for condition in conditions]
-    of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint]
+    of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint_id]
     with write_session(context.engine) as session:
         delete_others(session, CapabilityScore, ids, on=("condition_id",), within=of_checkpoint)
 
@@ -206,7 +206,7 @@ def capability_key(context: StudyContext, subject: Subject) -> str:
     inputs = context.inputs
     settings, files = inputs.settings("capability"), inputs.files("capability")
     roles = inputs.roles("heldout_clean", "heldout_toxic")
-    conditions = inputs.condition(subject.weights)
+    conditions = inputs.condition(subject.weights_hash)
     return digest("capability", HARDNESS_VERSION, conditions, settings, files, roles)
 
 

@@ -19,7 +19,7 @@ from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods import DetoxCondition, open_condition
 from hormesis.pipeline.methods.heldout import LossTable, heldout_windows, loss_name, losses_folder
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH
@@ -37,48 +37,50 @@ MADE_LATER = ("generations", "prompts_cut")
 
 def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Find strengths, write conditions and their costs."""
-    checkpoint = checkpoint_row(context, subject.name)
+    checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config
-    weights = checkpoint_facts(context, checkpoint).weights_hash
-    windows = heldout_windows(config, open_checkpoint(context, checkpoint), heldout_documents(context))
-    table = LossTable(windows, losses_folder(context, weights), config.evaluation.batch_size)
-    kind = arm_kind(context, checkpoint)
+    weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
+    windows = heldout_windows(config, open_checkpoint(context, checkpoint_id), heldout_documents(context))
+    kept_losses = LossTable(windows, losses_folder(context, weights_hash), config.evaluation.batch_size)
+    kind = arm_kind(context, checkpoint_id)
     planned = families(config, kind)
     total, done = sum(family.count for family in planned), 0
-    written: list[str] = []
-    base: DocumentLosses | None = None
+    keys_written: list[str] = []
+    unsteered: DocumentLosses | None = None
     start = FIRST_STRENGTH
     reporter.report(0, total, "conditions")
     for family in planned:
         reporter.say(f"held-out loss under {family.stem}")
-        first = _condition(context, family, Strength(family.stem, 0.0), weights=weights, kind=kind)
-        ready = open_condition(context, checkpoint, first)
-        name = loss_name(family.spec.name, family.direction, family.control)
-        base = base or table.at("none", ready, 0.0)
-        bare: DocumentLosses = base
+        first = _condition(context, family, Strength(family.stem, 0.0), weights_hash=weights_hash, kind=kind)
+        opened = open_condition(context, checkpoint_id, first)
+        losses_name = loss_name(family.spec.name, family.direction, family.control)
+        unsteered = unsteered or kept_losses.at("none", opened, 0.0)
+        unsteered_losses: DocumentLosses = unsteered
 
         def cost(strength: float) -> float:
             reporter.check()
-            nats = table.at(name, ready, strength).nats - bare.nats  # noqa: B023  (used up within this turn)
-            return float(nats.sum() / bare.tokens.sum())  # noqa: B023
+            nats = kept_losses.at(losses_name, opened, strength).nats - unsteered_losses.nats  # noqa: B023  (used up within this turn)
+            return float(nats.sum() / unsteered_losses.tokens.sum())  # noqa: B023
 
         for member in strengths(family, cost, start):
             # Random directions cost less, so the strength that ITI needed is where their search begins.
             start = member.value if family.spec.name == "iti" else start
-            condition = _condition(context, family, member, weights=weights, kind=kind, moved=ready.rows[0])
-            losses = table.at(name, ready, member.value)
-            _write(context, checkpoint, condition, losses=losses, base=base)
-            written.append(condition.key)
+            condition = _condition(
+                context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.rows[0]
+            )
+            document_losses = kept_losses.at(losses_name, opened, member.value)
+            _write(context, checkpoint_id, condition, document_losses=document_losses, unsteered=unsteered)
+            keys_written.append(condition.key)
             done += 1
             reporter.report(done, total, "conditions")
-    _forget_others(context, checkpoint, written)
+    _forget_others(context, checkpoint_id, keys_written)
 
 
-def arm_kind(context: StudyContext, checkpoint: int) -> str | None:
+def arm_kind(context: StudyContext, checkpoint_id: int) -> str | None:
     """Kind of the arm a checkpoint was trained in; None for an imported one."""
     with read_session(context.engine) as session:
         query = session.query(Arm.kind).join(Checkpoint, Checkpoint.arm_id == Arm.id)
-        kind = query.filter(Checkpoint.id == checkpoint).scalar()
+        kind = query.filter(Checkpoint.id == checkpoint_id).scalar()
     return None if kind is None else str(kind)
 
 
@@ -87,7 +89,7 @@ def _condition(
     family: Family,
     member: Strength,
     *,
-    weights: str,
+    weights_hash: str,
     kind: str | None,
     moved: Intervention | None = None,
 ) -> DetoxCondition:
@@ -98,11 +100,11 @@ def _condition(
     if kind is not None and (arm_marks := marks(context.config, kind)):
         parameters["marks"] = list(arm_marks)
     if family.spec.tuned:
-        parameters["tuned"] = tuned_facts(context, weights, family.spec.tuned)
+        parameters["tuned"] = tuned_facts(context, weights_hash, family.spec.tuned)
         if family.direction:
             parameters["directions_of"] = "the checkpoint before tuning"
     if family.direction == "second":
-        parameters["second"] = second_facts(context, weights)
+        parameters["second"] = second_facts(context, weights_hash)
     if moved is not None:
         squares = sum(float((shift.astype(np.float64) ** 2).sum()) for shift in moved.shifts.values())
         parameters["shift_norm"] = member.value * math.sqrt(squares)
@@ -121,20 +123,20 @@ def _condition(
 
 def _write(
     context: StudyContext,
-    checkpoint: int,
+    checkpoint_id: int,
     condition: DetoxCondition,
     *,
-    losses: DocumentLosses,
-    base: DocumentLosses,
+    document_losses: DocumentLosses,
+    unsteered: DocumentLosses,
 ) -> None:
     draws = context.config.evaluation.bootstrap
-    difference: NDArray[np.float64] = losses.nats - base.nats
+    difference: NDArray[np.float64] = document_losses.nats - unsteered.nats
     values = {
-        "cross_entropy": ratio_interval(losses.nats, losses.tokens, draws=draws),
-        "cost": ratio_interval(difference, losses.tokens, draws=draws),
+        "cross_entropy": ratio_interval(document_losses.nats, document_losses.tokens, draws=draws),
+        "cost": ratio_interval(difference, document_losses.tokens, draws=draws),
     }
-    measured = {"heldout_tokens": int(losses.tokens.sum()), "heldout_scope": "every position"}
-    row_key = {"checkpoint_id": checkpoint, "key": condition.key}
+    measured = {"heldout_tokens": int(document_losses.tokens.sum()), "heldout_scope": "every position"}
+    row_key = {"checkpoint_id": checkpoint_id, "key": condition.key}
     row = {
         **row_key,
         "method": condition.method,
@@ -153,7 +155,7 @@ def _write(
         upsert(session, Condition, [row], on=("checkpoint_id", "key"))
         named_condition = NamedRow(session.query(Condition.id).filter_by(**row_key).scalar(), condition.key)
         rows = [
-            metric_row(checkpoint, named_condition, name, estimate=estimate, unit="nats per token")
+            metric_row(checkpoint_id, named_condition, name, estimate=estimate, unit="nats per token")
             for name, estimate in values.items()
         ]
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
@@ -167,9 +169,9 @@ class NamedRow(NamedTuple):
 
 
 def metric_row(
-    checkpoint: int,
+    checkpoint_id: int,
     condition: NamedRow,
-    name: str,
+    metric: str,
     *,
     estimate: Estimate,
     unit: str,
@@ -177,29 +179,29 @@ def metric_row(
     scorer: NamedRow | None = None,
 ) -> dict[str, object]:
     """A row of `metric`, of a condition alone or by one scorer on one prompt set."""
-    parts = (condition.name, prompt_set.name if prompt_set else "", scorer.name if scorer else "", name)
+    parts = (condition.name, prompt_set.name if prompt_set else "", scorer.name if scorer else "", metric)
     return {
-        "checkpoint_id": checkpoint,
+        "checkpoint_id": checkpoint_id,
         "condition_id": condition.id,
         "prompt_set_id": prompt_set.id if prompt_set else None,
         "scorer_id": scorer.id if scorer else None,
         "key": "|".join(parts),
-        "name": name,
+        "name": metric,
         "unit": unit,
         **estimate.columns,
     }
 
 
-def _forget_others(context: StudyContext, checkpoint: int, keys: list[str]) -> None:
+def _forget_others(context: StudyContext, checkpoint_id: int, condition_keys: list[str]) -> None:
     """Drop conditions of an earlier configuration of the same study, with all that hangs on them."""
     with write_session(context.engine) as session:
-        of_checkpoint = [Condition.checkpoint_id == checkpoint]
-        delete_others(session, Condition, keys, on=("key",), within=of_checkpoint)
+        of_checkpoint = [Condition.checkpoint_id == checkpoint_id]
+        delete_others(session, Condition, condition_keys, on=("key",), within=of_checkpoint)
 
 
 def condition_key(context: StudyContext, subject: Subject) -> str:
     """Hash of probes, tuned weights, second directions, steering settings and the size of held-out text."""
-    return context.inputs.condition(subject.weights)
+    return context.inputs.condition(subject.weights_hash)
 
 
 STAGE = Stage("condition", key=condition_key, run=find_conditions, needs=("probe", "methods"))

@@ -14,8 +14,8 @@ from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
-from hormesis.pipeline.methods import DetoxCondition, Ready, open_condition, read_conditions
+from hormesis.pipeline.execution.study import checkpoint_id_of
+from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition, read_conditions
 from hormesis.pipeline.probing.loading import checkpoint_facts
 
 
@@ -26,22 +26,22 @@ def row_seed(prompt: str, sample: int) -> int:
 
 def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write what is missing of a checkpoint's generations."""
-    checkpoint = checkpoint_row(context, subject.name)
-    weights = checkpoint_facts(context, checkpoint).weights_hash
-    conditions = read_conditions(context, checkpoint)
-    sets = _prompts(context)
-    total = len(conditions) * sum(len(prompts) for prompts in sets.values())
+    checkpoint_id = checkpoint_id_of(context, subject.name)
+    weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
+    conditions = read_conditions(context, checkpoint_id)
+    prompts_by_set = _prompts(context)
+    total = len(conditions) * sum(len(prompts) for prompts in prompts_by_set.values())
     total *= context.config.evaluation.samples
     done = 0
     for condition in conditions:
-        ready = open_condition(context, checkpoint, condition, for_decoding=True)
-        name = f"made from {context.inputs.generation(weights, identity(condition))}"
-        if condition.parameters.get("generations") != name:
-            cut = {set_name: _cut(ready, prompts, context) for set_name, prompts in sets.items()}
-            _start_anew(context, condition, {"generations": name, "prompts_cut": cut})
-        for set_name, prompts in sets.items():
+        opened = open_condition(context, checkpoint_id, condition, for_decoding=True)
+        inputs_name = f"made from {context.inputs.generation(weights_hash, identity(condition))}"
+        if condition.parameters.get("generations") != inputs_name:
+            cuts = {set_name: _cut(opened, prompts, context) for set_name, prompts in prompts_by_set.items()}
+            _start_anew(context, condition, {"generations": inputs_name, "prompts_cut": cuts})
+        for set_name, prompts in prompts_by_set.items():
             reporter.say(f"{condition.key} on {set_name}")
-            done = _generate(context, ready, prompts, reporter=reporter, done=done, total=total)
+            done = _generate(context, opened, prompts, reporter=reporter, done=done, total=total)
     reporter.report(total, total, "generations")
 
 
@@ -61,14 +61,14 @@ def _prompts(context: StudyContext) -> dict[str, list[tuple[int, str]]]:
     )
     prompts_by_set: dict[str, list[tuple[int, str]]] = {}
     with read_session(context.engine) as session:
-        for name, prompt, text in session.execute(query):
-            prompts_by_set.setdefault(name, []).append((prompt, text))
+        for set_name, prompt_id, text in session.execute(query):
+            prompts_by_set.setdefault(set_name, []).append((prompt_id, text))
     return prompts_by_set
 
 
 def _generate(
     context: StudyContext,
-    ready: Ready,
+    opened: OpenedCondition,
     prompts: list[tuple[int, str]],
     *,
     reporter: Reporter,
@@ -76,15 +76,15 @@ def _generate(
     total: int,
 ) -> int:
     """One condition on one prompt set, batch by batch, each batch written when it is done."""
-    config, condition = context.config.evaluation, ready.condition.id
-    assert condition is not None
+    config, condition_id = context.config.evaluation, opened.condition.id
+    assert condition_id is not None
     # Whole prompts to a batch, so that counting a batch's rows tells whether it is complete.
     step = max(1, config.batch_size // config.samples)
     for start in range(0, len(prompts), step):
         chunk = prompts[start : start + step]
-        batch = [(prompt, text, sample) for prompt, text in chunk for sample in range(config.samples)]
-        if _have(context, condition, [prompt for prompt, _, _ in batch]) < len(batch):
-            continuations = ready.generate(
+        batch = [(prompt_id, text, sample) for prompt_id, text in chunk for sample in range(config.samples)]
+        if _have(context, condition_id, [prompt_id for prompt_id, _, _ in batch]) < len(batch):
+            continuations = opened.generate(
                 [text for _, text, _ in batch],
                 seeds=[row_seed(text, sample) for _, text, sample in batch],
                 new_tokens=config.new_tokens,
@@ -95,14 +95,14 @@ def _generate(
             )
             rows = [
                 {
-                    "condition_id": condition,
-                    "prompt_id": prompt,
+                    "condition_id": condition_id,
+                    "prompt_id": prompt_id,
                     "sample": sample,
-                    "text": ready.continuation(continuation.text),
+                    "text": opened.continuation(continuation.text),
                     "tokens": continuation.tokens,
                     "finished": continuation.finished,
                 }
-                for (prompt, _, sample), continuation in zip(batch, continuations, strict=True)
+                for (prompt_id, _, sample), continuation in zip(batch, continuations, strict=True)
             ]
             with write_session(context.engine) as session:
                 upsert(session, Generation, rows, on=("condition_id", "prompt_id", "sample"))
@@ -111,19 +111,19 @@ def _generate(
     return done
 
 
-def _have(context: StudyContext, condition: int, prompts: list[int]) -> int:
+def _have(context: StudyContext, condition_id: int, prompt_ids: list[int]) -> int:
     query = select(func.count()).where(
-        Generation.condition_id == condition, Generation.prompt_id.in_(sorted(set(prompts)))
+        Generation.condition_id == condition_id, Generation.prompt_id.in_(sorted(set(prompt_ids)))
     )
     with read_session(context.engine) as session:
         return int(session.scalar(query) or 0)
 
 
-def _cut(ready: Ready, prompts: list[tuple[int, str]], context: StudyContext) -> int:
+def _cut(opened: OpenedCondition, prompts: list[tuple[int, str]], context: StudyContext) -> int:
     """How many prompts are too long for the model's context and lose their beginning."""
-    encoded = encode(ready.loaded, [ready.prompt(text) for _, text in prompts])
+    encoded = encode(opened.loaded, [opened.prompt(text) for _, text in prompts])
     new_tokens = context.config.evaluation.new_tokens
-    _, cuts = fit(ready.loaded, encoded, new_tokens, prefix_length=len(ready.prefix_ids))
+    _, cuts = fit(opened.loaded, encoded, new_tokens, prefix_length=len(opened.prefix_ids))
     return sum(cuts)
 
 
@@ -137,7 +137,7 @@ def _start_anew(context: StudyContext, condition: DetoxCondition, parameters: di
 
 def generate_key(context: StudyContext, subject: Subject) -> str:
     """Hash of a checkpoint's conditions and of how texts are decoded."""
-    return context.inputs.generate(subject.weights)
+    return context.inputs.generate(subject.weights_hash)
 
 
 STAGE = Stage("generate", key=generate_key, run=generate_all, needs=("condition",))

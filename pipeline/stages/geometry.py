@@ -31,7 +31,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.geometry.entanglement import Cosines, Largest, entanglement
 from hormesis.pipeline.geometry.logit_lens import LensError, tokens
 from hormesis.pipeline.probing.features import Labelled, labelled
@@ -67,9 +67,9 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     A study that keeps no activations, or whose statements carry no other feature, gets no cosines; a model
     whose final norm is not known gets no tokens. Rows of heads that are no longer kept are dropped.
     """
-    checkpoint = checkpoint_row(context, subject.name)
+    checkpoint_id = checkpoint_id_of(context, subject.name)
     position = context.config.probe.position
-    keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": position}
+    keys = {"checkpoint_id": checkpoint_id, "probe_set_id": probe_set_id(context), "position": position}
     statements = labelled(context)
     heads = _heads(context, keys, statements)
     reporter.say("comparing toxicity with other features")
@@ -97,7 +97,7 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
             (Entanglement, largest, HEAD),
             (LensToken, words, (*HEAD, "method", "side", "rank")),
         ):
-            replace_rows(session, model, rows, on=on, within=[model.checkpoint_id == checkpoint])
+            replace_rows(session, model, rows, on=on, within=[model.checkpoint_id == checkpoint_id])
     reporter.report(2, 2, "parts")
 
 
@@ -128,13 +128,13 @@ def _cosine_rows(keys: Keys, heads: _Heads, statements: Labelled, *, cosines: Co
     features = [
         (variable, name, code) for variable in statements.variables for name, code in variable.features
     ]
-    numbers = ("cosine", "low", "high", "null_low", "null_high", "p")
+    columns = ("cosine", "low", "high", "null_low", "null_high", "p")
     rows = []
     for head_index, (layer, head) in enumerate(heads.places):
         for feature_index, (variable, name, code) in enumerate(features):
             row = {**keys, "layer": layer, "head": head, "variable": variable.name, "feature": name}
             row |= {
-                column: _number(getattr(cosines, column)[head_index, feature_index]) for column in numbers
+                column: _number(getattr(cosines, column)[head_index, feature_index]) for column in columns
             }
             row |= {
                 "reliability": float(cosines.reliability[head_index, feature_index]),
@@ -147,8 +147,8 @@ def _cosine_rows(keys: Keys, heads: _Heads, statements: Labelled, *, cosines: Co
 
 
 def _largest_rows(keys: Keys, heads: _Heads, statements: Labelled, *, largest: Largest) -> list[Keys]:
-    names = [name for variable in statements.variables for name, _ in variable.features]
-    numbers = ("value", "low", "high", "null_mean", "null_high", "p", "random_median", "random_high", "welch")
+    feature_names = [name for variable in statements.variables for name, _ in variable.features]
+    columns = ("value", "low", "high", "null_mean", "null_high", "p", "random_median", "random_high", "welch")
     rows = []
     for head_index, (layer, head) in enumerate(heads.places):
         place = int(largest.feature[head_index])
@@ -157,10 +157,10 @@ def _largest_rows(keys: Keys, heads: _Heads, statements: Labelled, *, largest: L
                 **keys,
                 "layer": layer,
                 "head": head,
-                **{column: _number(getattr(largest, column)[head_index]) for column in numbers},
-                "feature": names[place] if place >= 0 else None,
+                **{column: _number(getattr(largest, column)[head_index]) for column in columns},
+                "feature": feature_names[place] if place >= 0 else None,
                 "used": int(largest.used[head_index]),
-                "tried": len(names),
+                "tried": len(feature_names),
                 "dimensions": heads.values.shape[2],
                 "n": len(statements.ids),
                 "method": METHOD,
@@ -237,7 +237,7 @@ def _references(train: Block, toxic: NDArray[np.bool_], head: tuple[int, int]) -
 
 def geometry_key(context: StudyContext, subject: Subject) -> str:
     """Hash of the probes of a checkpoint (text, weights, probe settings) and of this measure's version."""
-    return digest("geometry", GEOMETRY_VERSION, context.inputs.probe(subject.weights))
+    return digest("geometry", GEOMETRY_VERSION, context.inputs.probe(subject.weights_hash))
 
 
 STAGE = Stage("geometry", key=geometry_key, run=measure_geometry, needs=("probe",))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods.second_directions import make_second
 from hormesis.pipeline.methods.tuned import make_tuned
 from hormesis.pipeline.study.config import StudyConfig
@@ -19,18 +19,18 @@ def prepare_methods(context: StudyContext, subject: Subject, reporter: Reporter)
     """Tune a checkpoint by every method that needs it, and find its second directions where the study
     asks.
     """
-    checkpoint = checkpoint_row(context, subject.name)
+    checkpoint_id = checkpoint_id_of(context, subject.name)
     methods = context.config.methods
     if methods.second_directions:
-        make_second(context, checkpoint, reporter)
+        make_second(context, checkpoint_id, reporter)
     for name in methods.tuned:
         reporter.say(f"fine-tuning by {name}")
-        make_tuned(context, checkpoint, name, reporter=reporter)
+        make_tuned(context, checkpoint_id, name, reporter=reporter)
 
 
 def methods_key(context: StudyContext, subject: Subject) -> str:
     """Hash of the probes of a checkpoint, and of each tuning and the second directions the study asks for."""
-    return context.inputs.methods(subject.weights)
+    return context.inputs.methods(subject.weights_hash)
 
 
 def are_needed(config: StudyConfig, subject: Subject) -> bool:

@@ -44,10 +44,10 @@ def annotation_of(context: StudyContext, arm: ArmPlan) -> Annotation | None:
     settings = context.config.annotation
     if arm.kind == "slung":
         return Annotation(masked_from=settings.threshold)
-    texts = [mark(context.config, arm.kind, hundredth / 100) for hundredth in range(101)]
+    marks = [mark(context.config, arm.kind, hundredth / 100) for hundredth in range(101)]
     tokenizer = load_tokenizer(corpus_folder(context) / "tokenizer")
-    ids = {text: tuple(row) for text, row in zip(texts, token_ids(tokenizer, texts), strict=True)}
-    return Annotation(tuple(ids[text] for text in texts), settings.tagged)
+    ids = {text: tuple(row) for text, row in zip(marks, token_ids(tokenizer, marks), strict=True)}
+    return Annotation(tuple(ids[text] for text in marks), settings.tagged)
 
 
 def make_mix(context: StudyContext, subject: Subject, reporter: Reporter) -> None:

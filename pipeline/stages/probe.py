@@ -20,7 +20,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probes import (
     ProbeRun,
@@ -42,21 +42,21 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
 
     Raises ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
     """
-    checkpoint = checkpoint_row(context, subject.name)
-    weights = checkpoint_facts(context, checkpoint).weights_hash
+    checkpoint_id = checkpoint_id_of(context, subject.name)
+    weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     config = context.config.probe
-    loaded = open_checkpoint(context, checkpoint)
+    loaded = open_checkpoint(context, checkpoint_id)
     count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
     examples = _examples(context)
     labels = np.array([row["label"] for row in examples], dtype=np.int64)
     codes = split_codes([row["split"] for row in examples])
-    target = context.folder("activations", context.inputs.probe(weights)) / "heads.npy"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    activations_file = context.folder("activations", context.inputs.probe(weights_hash)) / "heads.npy"
+    activations_file.parent.mkdir(parents=True, exist_ok=True)
     reporter.say("capturing head activations")
     captured = capture_to_file(
         loaded,
         [row["text"] for row in examples],
-        target,
+        activations_file,
         position=config.position,
         batch_size=BATCH,
         progress=reporter.counting("examples"),
@@ -66,17 +66,18 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
         run = probe_heads(layers, labels, codes, settings=config, progress=reporter.counting("heads"))
-    chosen = select_heads(run.results, count)
+    selected = select_heads(run.results, count)
     controls = random_directions(
-        layers, codes, chosen, count=context.config.steering.random_directions, seed=0
+        layers, codes, selected, count=context.config.steering.random_directions, seed=0
     )
-    keys = {"checkpoint_id": checkpoint, "probe_set_id": probe_set_id(context), "position": config.position}
+    set_id = probe_set_id(context)
+    keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
     _write_probes(context, keys, run, count=count)
     _write_hits(context, keys, run, ids=[row["id"] for row in examples if row["split"] == "test"])
     _write_directions(context, keys, run, controls=list(chain.from_iterable(controls)))
     reporter.say("keeping activations")
-    _write_activations(context, keys, layers, ids=[row["id"] for row in examples], chosen=chosen)
-    _remove(target)
+    _write_activations(context, keys, layers, ids=[row["id"] for row in examples], chosen=selected)
+    _remove(activations_file)
 
 
 def _examples(context: StudyContext) -> list[dict[str, Any]]:
@@ -193,7 +194,7 @@ def _remove(path: Path) -> None:
 
 def probe_key(context: StudyContext, subject: Subject) -> str:
     """Hash of the study's text, the weights of the checkpoint and the probe settings."""
-    return context.inputs.probe(subject.weights)
+    return context.inputs.probe(subject.weights_hash)
 
 
 STAGE = Stage("probe", key=probe_key, run=probe_checkpoint, needs=("text",))

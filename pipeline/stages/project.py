@@ -48,8 +48,8 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     """
     reporter.say("comparing the heads of all arms")
     write_head_summaries(context)
-    heads = _best_heads(context)
-    total, done = len(MAPS) + len(heads) * len(ACTIVATION_MAPS), 0
+    best_heads = _best_heads(context)
+    total, done = len(MAPS) + len(best_heads) * len(ACTIVATION_MAPS), 0
     keys: list[str] = []
     points, vectors = _directions(context)
     for method, dimensions in MAPS if points else ():
@@ -63,7 +63,7 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
         _write(context, key, projected, dimensions=dimensions, points=points)
         keys.append(key)
         done += 1
-    for head in heads:
+    for head in best_heads:
         for method, dimensions in ACTIVATION_MAPS:
             reporter.say(f"activations of {head.name} layer {head.layer} head {head.head}, {method}")
             reporter.report(done, total, "maps")
@@ -117,8 +117,8 @@ def _directions(context: StudyContext) -> tuple[list[dict[str, Any]], Any]:
     )
     points, vectors = [], []
     with read_session(context.engine) as session:
-        for checkpoint, name, layer, head, vector in session.execute(query):
-            points.append({"checkpoint_id": checkpoint, "name": name, "layer": layer, "head": head})
+        for checkpoint_id, name, layer, head, vector in session.execute(query):
+            points.append({"checkpoint_id": checkpoint_id, "name": name, "layer": layer, "head": head})
             vectors.append(decode_float32(vector))
     widths = {len(vector) for vector in vectors}
     if len(widths) > 1:
@@ -167,13 +167,8 @@ def _activations(context: StudyContext, head: _Head) -> tuple[list[int], list[in
         block, ids = row
         examples = [int(example) for example in decode_int64(ids)]
         values = decode_float16(block.data, block.columns, block.scale)
-        labels = dict(
-            session.execute(
-                select(Example.id, Example.label).where(Example.probe_set_id == block.probe_set_id)
-            )
-            .tuples()
-            .all()
-        )
+        label_query = select(Example.id, Example.label).where(Example.probe_set_id == block.probe_set_id)
+        labels = dict(session.execute(label_query).tuples().all())
     return examples, [labels.get(example, 0) for example in examples], values
 
 

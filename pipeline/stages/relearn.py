@@ -12,8 +12,8 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
-from hormesis.pipeline.methods import Ready, open_condition
+from hormesis.pipeline.execution.study import checkpoint_id_of
+from hormesis.pipeline.methods import OpenedCondition, open_condition
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, chosen_prompts, wants
 from hormesis.pipeline.statistics import Floats
@@ -25,39 +25,39 @@ TEXTS = 600
 
 def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write how hard each detox of a checkpoint is to undo. Raises ValueError without toxic text."""
-    checkpoint = checkpoint_row(context, subject.name)
+    checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config
-    key = relearn_key(context, subject)
-    conditions = chosen_conditions(context, checkpoint, config.hardness)
-    bare, attacked = conditions[0], conditions[1:]
-    texts, source = toxic_texts(config)
+    input_hash = relearn_key(context, subject)
+    conditions = chosen_conditions(context, checkpoint_id, config.hardness)
+    unsteered, attacked = conditions[0], conditions[1:]
+    documents, source = toxic_texts(config)
     judge = judge_of(context)
     prompts, seeds, data = chosen_prompts(context, config.hardness.relearn.prompts)
 
-    def speak(ready: Ready) -> tuple[Floats, Floats]:
-        return scores_of(ready, judge, prompts, seeds=seeds, config=config, reporter=reporter)
+    def speak(opened: OpenedCondition) -> tuple[Floats, Floats]:
+        return scores_of(opened, judge, prompts, seeds=seeds, config=config, reporter=reporter)
 
-    base: Floats | None = None
+    unsteered_toxicity: Floats | None = None
     for done, condition in enumerate(attacked):
         assert condition.id is not None
         reporter.say(f"relearning {condition.key}")
         reporter.report(done, len(attacked), "conditions")
-        if kinds_done(context, condition.id, key):
+        if kinds_done(context, condition.id, input_hash):
             continue
-        if base is None:
-            base, _ = speak(open_condition(context, checkpoint, bare))
-        ready = open_condition(context, checkpoint, condition)
+        if unsteered_toxicity is None:
+            unsteered_toxicity, _ = speak(open_condition(context, checkpoint_id, unsteered))
+        opened = open_condition(context, checkpoint_id, condition)
         result = attack_by_relearning(
-            ready, judge, speak, base=base, texts=texts, config=config,
+            opened, judge, speak, base=unsteered_toxicity, documents=documents, config=config,
             data=f"{data}; text: {source}", check=reporter.check,
         )  # fmt: skip
-        write_results(context, checkpoint, condition.id, input_hash=key, results=[result])
-    forget_others(context, checkpoint, ["relearn"], input_hash=key)
+        write_results(context, checkpoint_id, condition.id, input_hash=input_hash, results=[result])
+    forget_others(context, checkpoint_id, ["relearn"], input_hash=input_hash)
     reporter.report(len(attacked), max(1, len(attacked)), "conditions")
 
 
 def scores_of(
-    ready: Ready,
+    opened: OpenedCondition,
     judge: Judge,
     prompts: list[str],
     *,
@@ -67,7 +67,7 @@ def scores_of(
 ) -> tuple[Floats, Floats]:
     """Toxicity and fluency of one continuation of each prompt, [prompts] each."""
     evaluation = config.evaluation
-    continuations = ready.generate(
+    continuations = opened.generate(
         prompts,
         seeds=seeds,
         new_tokens=evaluation.new_tokens,
@@ -76,33 +76,33 @@ def scores_of(
         batch_size=evaluation.batch_size,
         progress=lambda done, total: reporter.check(),
     )
-    texts = [ready.continuation(continuation.text) for continuation in continuations]
-    return judge.toxicity_of(prompts, texts), judge.fluency_of(prompts, texts)
+    continuation_texts = [opened.continuation(continuation.text) for continuation in continuations]
+    return judge.toxicity_of(prompts, continuation_texts), judge.fluency_of(prompts, continuation_texts)
 
 
 def toxic_texts(config: StudyConfig, most: int = TEXTS) -> tuple[list[str], str]:
     """Toxic documents for an attacker, and their source: held out from training where there are such."""
     sources = config.with_role("heldout_toxic") or config.with_role("toxic")
-    texts: list[str] = []
+    documents: list[str] = []
     titles = []
     for source in sources:
-        opened = open_source(source, config.forum)
-        titles.append(opened.title)
-        for record in opened:
+        reader = open_source(source, config.forum)
+        titles.append(reader.title)
+        for record in reader:
             if record.label in (1, None):
-                texts.append(record.text)
-            if len(texts) >= most:
+                documents.append(record.text)
+            if len(documents) >= most:
                 break
-    if not texts:
+    if not documents:
         raise ValueError("relearning needs toxic text: give a source with role 'toxic' or 'heldout_toxic'")
-    return texts[:most], f"{'+'.join(titles)}, {min(len(texts), most)} documents"
+    return documents[:most], f"{'+'.join(titles)}, {min(len(documents), most)} documents"
 
 
 def relearn_key(context: StudyContext, subject: Subject) -> str:
     """Hash of what all attacks depend on, the relearning settings and the sources of toxic text."""
     inputs = context.inputs
     settings = context.config.hardness.model_dump(mode="json", include={"relearn", "conditions"})
-    attacked = inputs.attacked(subject.weights)
+    attacked = inputs.attacked(subject.weights_hash)
     return digest("relearn", attacked, settings, inputs.roles("toxic", "heldout_toxic"))
 
 

@@ -24,7 +24,7 @@ from hormesis.pipeline.execution.inputs import EVALUATION_VERSION
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.execution.study import checkpoint_row
+from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.stages.text import text_folder
 from hormesis.pipeline.statistics import (
@@ -41,22 +41,22 @@ CHUNK = 2048
 
 def scorers_of(context: StudyContext) -> list[Scorer]:
     """The study's scorers, then the scorers of fluency that come with them."""
-    names = context.config.evaluation.scorers
-    fluency = [scorer_entry(name).fluency for name in names]
+    scorer_names = context.config.evaluation.scorers
+    fluency = [scorer_entry(name).fluency for name in scorer_names]
     folder = text_folder(context) / "tfidf"
-    return [make_scorer(name, folder) for name in (*names, *filter(None, fluency))]
+    return [make_scorer(name, folder) for name in (*scorer_names, *filter(None, fluency))]
 
 
 def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write scores and metrics. Raises ScorerError where a scorer cannot be used."""
-    checkpoint = checkpoint_row(context, subject.name)
+    checkpoint_id = checkpoint_id_of(context, subject.name)
     scorers = scorers_of(context)
-    generations = _generations(context, checkpoint)
+    generations = _generations(context, checkpoint_id)
     ids = _scorer_ids(context, scorers)
     done = 0
     for scorer, scorer_id in zip(scorers, ids, strict=True):
         reporter.say(f"scoring by {scorer.name}")
-        missing = generations[~generations["id"].isin(_scored(context, checkpoint, scorer_id))]
+        missing = generations[~generations["id"].isin(_scored(context, checkpoint_id, scorer_id))]
         done += len(generations) - len(missing)
         for start in range(0, len(missing), CHUNK):
             part = missing.iloc[start : start + CHUNK]
@@ -70,10 +70,10 @@ def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
             done += len(part)
             reporter.report(done, len(generations) * len(scorers), "scores")
     reporter.say("metrics and intervals")
-    _write_metrics(context, checkpoint, scorers, ids=ids, reporter=reporter)
+    _write_metrics(context, checkpoint_id, scorers, ids=ids, reporter=reporter)
 
 
-def _generations(context: StudyContext, checkpoint: int) -> pd.DataFrame:
+def _generations(context: StudyContext, checkpoint_id: int) -> pd.DataFrame:
     query = (
         select(
             Generation.id,
@@ -86,7 +86,7 @@ def _generations(context: StudyContext, checkpoint: int) -> pd.DataFrame:
         )
         .join(Condition, Generation.condition_id == Condition.id)
         .join(Prompt, Generation.prompt_id == Prompt.id)
-        .where(Condition.checkpoint_id == checkpoint)
+        .where(Condition.checkpoint_id == checkpoint_id)
         .order_by(Generation.condition_id, Prompt.prompt_set_id, Prompt.position, Generation.sample)
     )
     with read_session(context.engine) as session:
@@ -109,64 +109,56 @@ def _scorer_ids(context: StudyContext, scorers: Sequence[Scorer]) -> list[int]:
         ]
 
 
-def _scored(context: StudyContext, checkpoint: int, scorer_id: int) -> set[int]:
+def _scored(context: StudyContext, checkpoint_id: int, scorer_id: int) -> set[int]:
     query = (
         select(Score.generation_id)
         .join(Generation, Score.generation_id == Generation.id)
         .join(Condition, Generation.condition_id == Condition.id)
-        .where(Condition.checkpoint_id == checkpoint, Score.scorer_id == scorer_id)
+        .where(Condition.checkpoint_id == checkpoint_id, Score.scorer_id == scorer_id)
     )
     with read_session(context.engine) as session:
         return set(session.scalars(query))
 
 
-def _scores(context: StudyContext, checkpoint: int, scorer_id: int) -> pd.DataFrame:
+def _scores(context: StudyContext, checkpoint_id: int, scorer_id: int) -> pd.DataFrame:
     query = (
         select(Score.generation_id.label("id"), Score.value)
         .join(Generation, Score.generation_id == Generation.id)
         .join(Condition, Generation.condition_id == Condition.id)
-        .where(Condition.checkpoint_id == checkpoint, Score.scorer_id == scorer_id)
+        .where(Condition.checkpoint_id == checkpoint_id, Score.scorer_id == scorer_id)
     )
     with read_session(context.engine) as session:
         return pd.read_sql(query, session.connection())
 
 
 def _write_metrics(
-    context: StudyContext, checkpoint: int, scorers: Sequence[Scorer], *, ids: list[int], reporter: Reporter
+    context: StudyContext, checkpoint_id: int, scorers: list[Scorer], *, ids: list[int], reporter: Reporter
 ) -> None:
-    generations = _generations(context, checkpoint)
+    generations = _generations(context, checkpoint_id)
+    key_query = select(Condition.id, Condition.key).where(Condition.checkpoint_id == checkpoint_id)
+    name_query = select(PromptSet.id, PromptSet.name).where(PromptSet.study_id == context.study_id)
     with read_session(context.engine) as session:
-        conditions = dict(
-            session.execute(select(Condition.id, Condition.key).where(Condition.checkpoint_id == checkpoint))
-            .tuples()
-            .all()
-        )
-        sets = dict(
-            session.execute(
-                select(PromptSet.id, PromptSet.name).where(PromptSet.study_id == context.study_id)
-            )
-            .tuples()
-            .all()
-        )
+        condition_keys = dict(session.execute(key_query).tuples().all())
+        set_names = dict(session.execute(name_query).tuples().all())
     rows: list[dict[str, Any]] = []
     draws = context.config.evaluation.bootstrap
     for scorer, scorer_id in zip(scorers, ids, strict=True):
-        table = generations.merge(_scores(context, checkpoint, scorer_id), on="id")
-        for set_id, of_set in groups(table, "prompt_set_id"):
+        scored_texts = generations.merge(_scores(context, checkpoint_id, scorer_id), on="id")
+        for set_id, of_set in groups(scored_texts, "prompt_set_id"):
             grids = {int(key): _grid(part) for key, part in groups(of_set, "condition_id")}
-            base = next((grids[key] for key, name in conditions.items() if name == "none"), None)
-            for condition, grid in grids.items():
+            unsteered = next((grids[key] for key, name in condition_keys.items() if name == "none"), None)
+            for condition_id, scores in grids.items():
                 reporter.check()
                 row_of = partial(
                     metric_row,
-                    checkpoint,
-                    NamedRow(condition, conditions[condition]),
-                    prompt_set=NamedRow(int(set_id), sets[int(set_id)]),
+                    checkpoint_id,
+                    NamedRow(condition_id, condition_keys[condition_id]),
+                    prompt_set=NamedRow(int(set_id), set_names[int(set_id)]),
                     scorer=NamedRow(scorer_id, scorer.name),
                 )
-                estimates = _estimates(scorer.measures, grid, base, draws=draws)
+                estimates = _estimates(scorer.measures, scores, unsteered, draws=draws)
                 rows += [row_of(name, estimate=estimate, unit=unit) for name, estimate, unit in estimates]
-    rows += _text_metrics(checkpoint, generations, conditions, sets=sets, draws=draws)
+    rows += _text_metrics(checkpoint_id, generations, condition_keys, set_names=set_names, draws=draws)
     with write_session(context.engine) as session:
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
 
@@ -177,38 +169,38 @@ def _grid(part: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _estimates(
-    measures: str, grid: NDArray[np.float64], base: NDArray[np.float64] | None, *, draws: int
+    measures: str, scores: NDArray[np.float64], unsteered: NDArray[np.float64] | None, *, draws: int
 ) -> list[tuple[str, Estimate, str]]:
     if measures == "fluency":
-        return [("fluency", mean_interval(grid, draws=draws), "fraction")]
+        return [("fluency", mean_interval(scores, draws=draws), "fraction")]
     estimates = [
-        ("toxicity", mean_interval(grid, draws=draws).scaled(100), "points"),
-        ("fire_rate", fire_rate(grid, draws=draws), "fraction"),
-        ("expected_max_toxicity", expected_maximum(grid, draws=draws), "fraction"),
+        ("toxicity", mean_interval(scores, draws=draws).scaled(100), "points"),
+        ("fire_rate", fire_rate(scores, draws=draws), "fraction"),
+        ("expected_max_toxicity", expected_maximum(scores, draws=draws), "fraction"),
     ]
-    if base is not None and base is not grid and base.shape == grid.shape:
-        change = paired_difference(grid, base, draws=draws).scaled(100)
+    if unsteered is not None and unsteered is not scores and unsteered.shape == scores.shape:
+        change = paired_difference(scores, unsteered, draws=draws).scaled(100)
         estimates.append(("toxicity_change", change, "points"))
     return estimates
 
 
 def _text_metrics(
-    checkpoint: int,
+    checkpoint_id: int,
     generations: pd.DataFrame,
-    conditions: dict[int, str],
+    condition_keys: dict[int, str],
     *,
-    sets: dict[int, str],
+    set_names: dict[int, str],
     draws: int,
 ) -> list[dict[str, Any]]:
     """Degeneration of the text itself, whatever its toxicity."""
     rows = []
-    for (condition, set_id), part in groups(generations, ["condition_id", "prompt_set_id"]):
-        texts = part["text"].tolist()
-        fluencies = [text_fluency(text) for text in texts]
-        pooled = set_fluency(texts)
+    for (condition_id, set_id), part in groups(generations, ["condition_id", "prompt_set_id"]):
+        continuations = part["text"].tolist()
+        fluencies = [text_fluency(text) for text in continuations]
+        pooled = set_fluency(continuations)
         prompts = part["prompt_id"].to_numpy()
-        named_condition = NamedRow(int(condition), conditions[int(condition)])
-        prompt_set = NamedRow(int(set_id), sets[int(set_id)])
+        named_condition = NamedRow(int(condition_id), condition_keys[int(condition_id)])
+        prompt_set = NamedRow(int(set_id), set_names[int(set_id)])
         columns = {
             "repetition_4": ([fluency.repetition for fluency in fluencies], "fraction"),
             "compression": ([fluency.compression for fluency in fluencies], "ratio"),
@@ -223,7 +215,9 @@ def _text_metrics(
         )
         estimates["distinct_2"] = distinct, "fraction"
         rows += [
-            metric_row(checkpoint, named_condition, name, estimate=estimate, unit=unit, prompt_set=prompt_set)
+            metric_row(
+                checkpoint_id, named_condition, name, estimate=estimate, unit=unit, prompt_set=prompt_set
+            )
             for name, (estimate, unit) in estimates.items()
         ]
     return rows
@@ -232,7 +226,7 @@ def _text_metrics(
 def score_key(context: StudyContext, subject: Subject) -> str:
     """Hash of a checkpoint's generations, the evaluation settings and the revisions of the scorers."""
     inputs = context.inputs
-    generations, scorers = inputs.generate(subject.weights), inputs.revisions_of("scoring")
+    generations, scorers = inputs.generate(subject.weights_hash), inputs.revisions_of("scoring")
     return digest("score", EVALUATION_VERSION, generations, inputs.settings("evaluation"), scorers)
 
 

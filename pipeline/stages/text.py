@@ -85,19 +85,19 @@ def _train_scorer(config: StudyConfig, folder: Path, probed: set[str]) -> None:
     """Train on labelled text, leaving out texts of the probe set: a scorer must not know what probes saw."""
     from hormesis.backend.scorers.tfidf import train_tfidf
 
-    texts: list[str] = []
+    documents: list[str] = []
     labels: list[int] = []
     # Sources take turns, so that a limit does not leave one class out.
     streams = [iter(open_source(source, config.forum)) for source in config.with_role("scorer")]
-    while streams and len(texts) < SCORER_DOCUMENTS:
+    while streams and len(documents) < SCORER_DOCUMENTS:
         for stream in list(streams):
             record = next(stream, None)
             if record is None:
                 streams.remove(stream)
             elif record.label is not None and key_of(record.text) not in probed:
-                texts.append(record.text)
+                documents.append(record.text)
                 labels.append(record.label)
-    train_tfidf(texts, labels, seed=0).save(folder / "tfidf")
+    train_tfidf(documents, labels, seed=0).save(folder / "tfidf")
 
 
 def _write_probe_set(context: StudyContext) -> None:
@@ -117,13 +117,13 @@ def _write_probe_set(context: StudyContext) -> None:
     )
     name = "+".join(dict.fromkeys(source.title for source in config.with_role("probe")))
     with write_session(context.engine) as session:
-        head = {
+        set_row = {
             "study_id": context.study_id,
             "name": name,
             "revision": key_of("".join(keys)),
             "source": f"split by {split.by}",
         }
-        upsert(session, ProbeSet, [head], on=("study_id", "name"))
+        upsert(session, ProbeSet, [set_row], on=("study_id", "name"))
         set_id = session.query(ProbeSet.id).filter_by(study_id=context.study_id, name=name).scalar()
         rows = [
             {
@@ -148,13 +148,13 @@ def _write_prompt_sets(context: StudyContext) -> None:
     for source in config.with_role("prompts"):
         records = _chosen_prompts(open_source(source, config.forum), config)
         with write_session(context.engine) as session:
-            head = {
+            set_row = {
                 "study_id": context.study_id,
                 "name": source.title,
                 "revision": key_of("".join(record.text for record in records)),
                 "source": source.kind,
             }
-            upsert(session, PromptSet, [head], on=("study_id", "name"))
+            upsert(session, PromptSet, [set_row], on=("study_id", "name"))
             set_id = (
                 session.query(PromptSet.id).filter_by(study_id=context.study_id, name=source.title).scalar()
             )

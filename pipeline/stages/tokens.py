@@ -72,10 +72,10 @@ def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
             annotate=_annotator(config, role, tfidf) if config.variants and role != "informal" else None,
             progress=reporter.counting("tokens"),
         )
-    losses: tuple[Role, ...] = (
+    heldout_roles: tuple[Role, ...] = (
         ("heldout_clean", "heldout_toxic") if _has_toxic(config) else ("heldout_clean",)
     )
-    for role in losses:
+    for role in heldout_roles:
         build_pool(
             heldout_texts(config, role),
             tokenizer,

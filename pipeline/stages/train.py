@@ -156,7 +156,7 @@ def train_with_the_others(context: StudyContext, subject: Subject) -> None:
 
 def train_key(context: StudyContext, subject: Subject) -> str:
     """Hash of an arm's mix and seed, the scale and the training settings: the name of its weights."""
-    return subject.weights
+    return subject.weights_hash
 
 
 STAGE = Stage("train", key=train_key, run=train_arm, needs=("mix",), all_ranks=train_with_the_others)

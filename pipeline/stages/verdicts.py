@@ -38,11 +38,11 @@ def evaluate_claims(context: StudyContext, subject: Subject) -> None:
 
 def verdicts_key(context: StudyContext, subject: Subject) -> str:
     """Hash of the finished stages of the study's own arms and toy experiment, and the claims' version."""
-    arms = select(Arm.name).where(Arm.study_id == context.study_id)
+    arm_names = select(Arm.name).where(Arm.study_id == context.study_id)
     query = select(StageRun.input_hash).where(
         StageRun.study_id == context.study_id,
         StageRun.status == "done",
-        or_(StageRun.subject.in_(arms), StageRun.stage == "toy"),
+        or_(StageRun.subject.in_(arm_names), StageRun.stage == "toy"),
     )
     with read_session(context.engine) as session:
         return digest("verdicts", CLAIMS_VERSION, sorted(session.scalars(query)))

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
 
 from hormesis.pipeline.statistics.estimates import Floats, StatisticsError
 from hormesis.pipeline.statistics.seeds import interaction, pooled_spread
@@ -50,8 +50,8 @@ class Contrast:
     def reach(self, level: float = 0.95) -> float:
         """Half width of the two-sided interval."""
         tail = (1 + level) / 2
-        seeds = stats.t.ppf(tail, self.seed_df) ** 2 * self.seed_variance
-        prompts = stats.t.ppf(tail, self.prompt_df) ** 2 * self.prompt_variance
+        seeds = scipy.stats.t.ppf(tail, self.seed_df) ** 2 * self.seed_variance
+        prompts = scipy.stats.t.ppf(tail, self.prompt_df) ** 2 * self.prompt_variance
         return math.sqrt(float(seeds + prompts))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:
@@ -73,7 +73,7 @@ class Contrast:
             return math.exp(smallest)
         if over(largest) >= 0:  # a difference of rounding only
             return 1.0
-        return math.exp(float(optimize.brentq(over, smallest, largest)))
+        return math.exp(float(scipy.optimize.brentq(over, smallest, largest)))
 
     def equivalence(self, margin: float) -> float:
         """p of two one-sided tests (TOST: Schuirmann 1987) that the true value lies within +-margin."""
@@ -113,15 +113,15 @@ def contrast(
     floor = noise / n
     seeds = min(len(grid) for grid in grids)
     per_prompt = sum((w * grid.mean(axis=0) for w, grid in zip(weights, grids, strict=True)), np.zeros(n))
-    prompts = 0.0
+    prompt_variance = 0.0
     if n > 1:
         # What single answers' noise adds to the prompts' variance is in the seeds' variance already.
-        prompts = max(0.0, float(per_prompt.var(ddof=1)) / n - share * floor)
+        prompt_variance = max(0.0, float(per_prompt.var(ddof=1)) / n - share * floor)
     return Contrast(
         value=value,
         seed_variance=max(spread.variance, floor) * share,
         seed_df=spread.df,
-        prompt_variance=prompts,
+        prompt_variance=prompt_variance,
         prompt_df=max(n - 1, 1),
         n=n,
         seeds=seeds,
@@ -138,6 +138,6 @@ def _grid(values: ArrayLike) -> Floats:
 
 def _noise(grids: Sequence[Floats]) -> float:
     """Interaction of seed and prompt, pooled over arms with several seeds."""
-    parts = [(interaction(grid), len(grid) - 1) for grid in grids if len(grid) > 1 and grid.shape[1] > 1]
-    weight = sum(df for _, df in parts)
-    return sum(value * df for value, df in parts) / weight if weight else 0.0
+    variances = [(interaction(grid), len(grid) - 1) for grid in grids if len(grid) > 1 and grid.shape[1] > 1]
+    weight = sum(df for _, df in variances)
+    return sum(value * df for value, df in variances) / weight if weight else 0.0

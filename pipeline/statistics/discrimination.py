@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from hormesis.pipeline.statistics import Floats, StatisticsError
 
@@ -61,7 +61,7 @@ def auroc(scores: ArrayLike, labels: ArrayLike) -> Floats:
     array = _rows(scores)
     toxic = _classes(labels, array.shape[1])
     positives, negatives = int(toxic.sum()), int((~toxic).sum())
-    ranks = stats.rankdata(array, axis=1)[:, toxic].sum(axis=1)
+    ranks = scipy.stats.rankdata(array, axis=1)[:, toxic].sum(axis=1)
     return np.asarray((ranks - positives * (positives + 1) / 2) / (positives * negatives))
 
 
@@ -82,11 +82,11 @@ def _auroc_draws(
     order = np.argsort(negatives, kind="stable")
     below = np.zeros((len(negatives) + 1, down.shape[1]), dtype=np.float32)
     np.cumsum(down[order], axis=0, out=below[1:])
-    left = np.searchsorted(negatives[order], positives, side="left")
-    right = np.searchsorted(negatives[order], positives, side="right")
-    wins = np.einsum("ib,ib->b", up, below[left])
-    if not np.array_equal(left, right):
-        wins = (wins + np.einsum("ib,ib->b", up, below[right])) / 2
+    lower_rank = np.searchsorted(negatives[order], positives, side="left")
+    upper_rank = np.searchsorted(negatives[order], positives, side="right")
+    wins = np.einsum("ib,ib->b", up, below[lower_rank])
+    if not np.array_equal(lower_rank, upper_rank):
+        wins = (wins + np.einsum("ib,ib->b", up, below[upper_rank])) / 2
     return np.asarray(wins, dtype=np.float64) / (len(positives) * len(negatives))
 
 
@@ -143,10 +143,10 @@ def agreement(first: ArrayLike, second: ArrayLike, threshold: float = 0.5) -> Ag
     a, b = _rows(first)[0], _rows(second)[0]
     if a.shape != b.shape or len(a) < 2:
         raise StatisticsError(f"agreement needs two or more texts scored by both: {len(a)} and {len(b)}")
-    x, y = a > threshold, b > threshold
-    equal = float((x == y).mean())
-    chance = float(x.mean() * y.mean() + (1 - x.mean()) * (1 - y.mean()))
+    above_a, above_b = a > threshold, b > threshold
+    equal = float((above_a == above_b).mean())
+    chance = float(above_a.mean() * above_b.mean() + (1 - above_a.mean()) * (1 - above_b.mean()))
     kappa = (equal - chance) / (1 - chance) if chance < 1 else 1.0
     constant = np.ptp(a) == 0 or np.ptp(b) == 0
-    rank = None if constant else float(stats.spearmanr(a, b).statistic)
+    rank = None if constant else float(scipy.stats.spearmanr(a, b).statistic)
     return Agreement(rank, kappa, equal, len(a))

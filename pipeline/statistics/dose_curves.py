@@ -68,9 +68,9 @@ def lowest_share(fit: Hormetic, shares: Floats) -> Floats:
     """Where each curve is lowest within the tested range; NaN where that is an end or there is no curve."""
     fine = np.linspace(shares.min(), shares.max(), FINE)
     curves = np.einsum("sak,sk->sa", design(fine, fit.e, fit.b), fit.coefficients)
-    at = curves.argmin(axis=1)
-    inside = (at > 0) & (at < FINE - 1) & np.isfinite(fit.sse)
-    return np.where(inside, fine[at], np.nan)
+    lowest = curves.argmin(axis=1)
+    inside = (lowest > 0) & (lowest < FINE - 1) & np.isfinite(fit.sse)
+    return np.where(inside, fine[lowest], np.nan)
 
 
 def isotonic(values: Floats, weights: Floats) -> Floats:

@@ -81,11 +81,11 @@ def dose_of(
     several = [grid for grid in pool_grids if len(grid) > 1 and grid.shape[1] > 1]
     floor = float(np.mean([interaction(grid) for grid in several])) / n if several else 0.0
     seeds = np.array([len(grid) for grid in grids])
-    between = max(spread.variance, floor) / seeds
+    seed_variances = max(spread.variance, floor) / seeds
     by_prompt = interaction(np.stack([grid.mean(axis=0) for grid in grids])) / n
-    prompts = max(0.0, by_prompt - floor * float(np.mean(1 / seeds)))
-    variances = between + prompts
-    parts = float(np.mean(between)) ** 2 / spread.df + prompts**2 / max(n - 1, 1)
+    prompt_variance = max(0.0, by_prompt - floor * float(np.mean(1 / seeds)))
+    variances = seed_variances + prompt_variance
+    parts = float(np.mean(seed_variances)) ** 2 / spread.df + prompt_variance**2 / max(n - 1, 1)
     df = float(np.mean(variances)) ** 2 / parts if parts > 0 else float(spread.df)
     order = np.argsort(shares)
     means = np.array([grid.mean() for grid in grids])
@@ -147,9 +147,9 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
         best = dose.shares[place]
         low = min(low, float(dose.shares[place - 1]))
         high = max(high, float(dose.shares[place + 1]))
-    names = ("d", "u", "f", "e", "b")
+    parameter_names = ("d", "u", "f", "e", "b")
     d, rise, f = (float(value) for value in dip.coefficients[0])
-    parameters = dict(zip(names, (d, d + rise, f, float(dip.e[0]), float(dip.b[0])), strict=True))
+    parameters = dict(zip(parameter_names, (d, d + rise, f, float(dip.e[0]), float(dip.b[0])), strict=True))
     return DoseResponse(
         p=p, evidence_ratio=evidence, supported=True, optimum=float(best), optimum_low=low, optimum_high=high,
         model="brain-cousens",

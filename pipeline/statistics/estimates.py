@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 Floats = NDArray[np.float64]
 Interval = Literal["percentile", "bca"]
@@ -99,12 +99,12 @@ def _bca_levels(value: float, draws: Floats, jackknife: Floats, *, tail: float) 
     below = (np.mean(draws < value) + np.mean(draws <= value)) / 2
     if not 0 < below < 1:
         return tail, 1 - tail
-    bias = stats.norm.ppf(below)
+    bias = scipy.stats.norm.ppf(below)
     spread = jackknife.mean() - jackknife
     denominator = float((spread**2).sum() ** 1.5)
     acceleration = float((spread**3).sum()) / (6 * denominator) if denominator > 0 else 0.0
-    ends = bias + stats.norm.ppf([tail, 1 - tail])
-    corrected = stats.norm.cdf(bias + ends / (1 - acceleration * ends))
+    ends = bias + scipy.stats.norm.ppf([tail, 1 - tail])
+    corrected = scipy.stats.norm.cdf(bias + ends / (1 - acceleration * ends))
     return float(corrected[0]), float(corrected[1])
 
 
@@ -171,11 +171,11 @@ def mean_interval(
         tops = array if array.ndim == 1 else array.mean(axis=1)
         counts = np.ones(len(tops))
     else:
-        names, places = np.unique(np.asarray(groups), return_inverse=True)
+        group_names, places = np.unique(np.asarray(groups), return_inverse=True)
         if array.ndim != 1 or places.shape != array.shape:
             raise StatisticsError("groups must name the prompt of each value, so values must be [n] as well")
-        tops = np.bincount(places, weights=array, minlength=len(names))
-        counts = np.bincount(places, minlength=len(names)).astype(np.float64)
+        tops = np.bincount(places, weights=array, minlength=len(group_names))
+        counts = np.bincount(places, minlength=len(group_names)).astype(np.float64)
     return ratio_interval(
         tops, counts, draws=draws, seed=seed, level=level, interval=interval, unit=unit, bounds=bounds
     )
@@ -183,7 +183,7 @@ def mean_interval(
 
 def proportion(successes: int, n: int, unit: str) -> Estimate:
     """Share of `n` independent trials that succeeded, with Wilson's interval (1927)."""
-    ends = stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
+    ends = scipy.stats.binomtest(successes, n).proportion_ci(0.95, method="wilson")
     return Estimate(successes / n, float(ends.low), float(ends.high), n, f"Wilson over {unit}, 95%")
 
 
@@ -231,7 +231,7 @@ def fire_rate(
     rate, n = float(fired.mean()), len(fired)
     if rate not in (0.0, 1.0):
         return mean_interval(fired, draws=draws, seed=seed, level=level)
-    z2 = float(stats.norm.ppf((1 + level) / 2)) ** 2
+    z2 = float(scipy.stats.norm.ppf((1 + level) / 2)) ** 2
     width = z2 / (n + z2)
     low, high = (0.0, width) if rate == 0 else (1 - width, 1.0)
     return Estimate(rate, low, high, n, f"Wilson over prompts, {level:.0%} (all agree)")

@@ -18,32 +18,32 @@ class Place(NamedTuple):
     scorer: str
 
 
-def groups(frame: pd.DataFrame, by: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
+def groups(frame: pd.DataFrame, columns: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
     """Each key (a tuple for several columns) and its rows, keys ascending."""
-    return iter(cast(Any, frame.groupby(by)))
+    return iter(cast(Any, frame.groupby(columns)))
 
 
 def summary_row(
     study_id: int,
-    group: pd.DataFrame,
+    seed_rows: pd.DataFrame,
     place: Place,
     *,
-    name: str,
+    metric: str,
     estimate: Estimate,
     unit: str,
 ) -> dict[str, Any]:
     """A row of `summary` without prompt set, scorer and seeds. Arm, place and name are its key."""
-    first = group.iloc[0]
+    first = seed_rows.iloc[0]
     return {
         "study_id": study_id,
-        "key": "|".join([first["kind"], f"{first['share']:g}", *map(str, place), name]),
+        "key": "|".join([first["kind"], f"{first['share']:g}", *map(str, place), metric]),
         "kind": first["kind"],
         "share": float(first["share"]),
         "method": first["method"],
         "condition_key": place.condition,
-        "strength": float(group["strength"].mean()),
+        "strength": float(seed_rows["strength"].mean()),
         "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
-        "name": name,
+        "name": metric,
         "unit": unit,
         **estimate.columns,
     }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from scipy import optimize, stats
+import scipy
 
 from hormesis.pipeline.statistics import Contrast
 
@@ -21,8 +21,8 @@ def power(contrast: Contrast, effect: float, level: float = 0.05) -> float:
         return 1.0 if effect else level
     critical = contrast.reach(1 - level) / contrast.error
     shift = abs(effect) / contrast.error
-    above = stats.nct.sf(critical, contrast.df, shift)
-    below = stats.nct.cdf(-critical, contrast.df, shift)
+    above = scipy.stats.nct.sf(critical, contrast.df, shift)
+    below = scipy.stats.nct.cdf(-critical, contrast.df, shift)
     return float(above + (0.0 if math.isnan(below) else below))
 
 
@@ -33,4 +33,4 @@ def detectable(contrast: Contrast, *, target: float = POWER, level: float = 0.05
     most = contrast.error
     while power(contrast, most, level) < target:
         most *= 2
-    return float(optimize.brentq(lambda effect: power(contrast, effect, level) - target, 0.0, most))
+    return float(scipy.optimize.brentq(lambda effect: power(contrast, effect, level) - target, 0.0, most))

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from hormesis.pipeline.statistics.estimates import (
     Bounds,
@@ -116,7 +116,7 @@ def over_seeds(
     rest = _residual(tops, bottoms, points, crossed=same)
     used = spread or Spread(float(points.var(ddof=1)), len(points) - 1)
     # The seeds cannot lie closer than their prompts' own noise allows but by luck.
-    reach = float(stats.t.ppf((1 + level) / 2, used.df)) * math.sqrt(
+    reach = float(scipy.stats.t.ppf((1 + level) / 2, used.df)) * math.sqrt(
         max(used.variance, rest if method != "t" else 0.0) / len(points)
     )
     low = high = reach
@@ -160,6 +160,6 @@ def _prompt_reach(
         return 0.0, 0.0
     n = len(tops[0])
     factor = math.sqrt(max(0.0, 1 - rest / seeds / variance) * n / max(n - 1, 1))
-    factor *= float(stats.t.ppf((1 + level) / 2, max(n - 1, 1)) / stats.norm.ppf((1 + level) / 2))
+    factor *= float(scipy.stats.t.ppf((1 + level) / 2, max(n - 1, 1)) / scipy.stats.norm.ppf((1 + level) / 2))
     low, high = np.nanquantile(means, [(1 - level) / 2, (1 + level) / 2])
     return factor * max(value - float(low), 0.0), factor * max(float(high) - value, 0.0)

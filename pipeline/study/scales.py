@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from transformers import OlmoConfig
+import transformers
 
 from hormesis.pipeline.study.config import ConfigError, Scale, StudyConfig
 from hormesis.pipeline.study.config_sections import TrainingConfig
@@ -83,14 +83,14 @@ class Estimate:
 
 def model_config(
     scale: Scale, vocabulary: int, *, eos: int, pad: int | None = None, context: int | None = None
-) -> OlmoConfig:
+) -> transformers.OlmoConfig:
     """The transformers configuration of a scale for a tokenizer with `vocabulary` ids.
 
     `context`: tokens the model is trained on at a time; default the scale's own.
     """
     shape = SHAPES[scale]
     step = shape.vocabulary_multiple
-    return OlmoConfig(
+    return transformers.OlmoConfig(
         vocab_size=-(-vocabulary // step) * step,
         hidden_size=shape.width,
         intermediate_size=shape.ffn,
@@ -130,7 +130,7 @@ def train_settings(scale: Scale, training: TrainingConfig, *, seed: int) -> Trai
     )
 
 
-def parameters(config: OlmoConfig) -> int:
+def parameters(config: transformers.OlmoConfig) -> int:
     """Number of weights, in closed form: embedding (tied, so once) and per layer attention and SwiGLU."""
     width, ffn = config.hidden_size, config.intermediate_size
     per_layer = 4 * width * width + 3 * width * ffn
@@ -138,7 +138,7 @@ def parameters(config: OlmoConfig) -> int:
     return tables * config.vocab_size * width + config.num_hidden_layers * per_layer
 
 
-def flops_per_token(config: OlmoConfig, sequence_length: int) -> float:
+def flops_per_token(config: transformers.OlmoConfig, sequence_length: int) -> float:
     """Training operations per token: 6 per weight that multiplies, and 12 * layers * width * length for
     attention (Chowdhery et al. 2022, appendix B; the causal half is not subtracted)."""
     attention = 12 * config.num_hidden_layers * config.hidden_size * sequence_length
@@ -148,7 +148,11 @@ def flops_per_token(config: OlmoConfig, sequence_length: int) -> float:
 
 
 def estimate(
-    config: OlmoConfig, settings: TrainSettings, tokens: int, *, tokens_per_second: float | None = None
+    config: transformers.OlmoConfig,
+    settings: TrainSettings,
+    tokens: int,
+    *,
+    tokens_per_second: float | None = None,
 ) -> Estimate:
     """What one arm of `tokens` tokens would cost on one device, at a measured rate if there is one.
 

@@ -24,11 +24,13 @@ def write_head_summaries(context: StudyContext) -> None:
     Which arms count is told in `arm_hits`.
     """
     engine, probe_set = context.engine, probe_set_id(context)
-    arms, statements = arm_hits(engine, context.study_id, probe_set, position=context.config.probe.position)
+    hits_by_arm, statements = arm_hits(
+        engine, context.study_id, probe_set, position=context.config.probe.position
+    )
     rows: list[dict[str, Any]] = []
-    if arms:
+    if hits_by_arm:
         toxic, clusters = labels_of(engine, probe_set, statements)
-        summaries = summarise_heads(arms, toxic, clusters, draws=context.config.probe.bootstrap)
+        summaries = summarise_heads(hits_by_arm, toxic, clusters, draws=context.config.probe.bootstrap)
         summaries += _entanglement(context)
         rows = [
             {
@@ -66,10 +68,10 @@ def _entanglement(context: StudyContext) -> list[Summary]:
         .group_by(Arm.kind, Arm.share, Arm.seed, Checkpoint.id)
         .order_by(Arm.kind, Arm.share, Arm.seed)
     )
-    arms: dict[ArmGroup, list[float]] = defaultdict(list)
-    heads = n = 0
+    means_by_arm: dict[ArmGroup, list[float]] = defaultdict(list)
+    n_heads = n = 0
     with read_session(context.engine) as session:
         for kind, share, value, count, size in session.execute(query):
-            arms[ArmGroup(kind, share)].append(float(value))
-            heads, n = max(heads, count), max(n, size)
-    return summarise_means("entanglement", arms, n=n, heads=heads)
+            means_by_arm[ArmGroup(kind, share)].append(float(value))
+            n_heads, n = max(n_heads, count), max(n, size)
+    return summarise_means("entanglement", means_by_arm, n=n, heads=n_heads)

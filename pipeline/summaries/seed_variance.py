@@ -54,16 +54,16 @@ def spreads(context: StudyContext, *, calm: bool) -> dict[MetricKey, Spread]:
         .where(Checkpoint.study_id == context.study_id)
     )
     with read_session(context.engine) as session:
-        table = pd.read_sql(query, session.connection())
-    if table.empty:
+        metrics = pd.read_sql(query, session.connection())
+    if metrics.empty:
         return {}
-    like = [is_calm(str(row.kind), float(str(row.share))) == calm for row in table.itertuples()]
-    table = table[np.array(like) | table["prompt_set"].isna()].copy()
-    table["value"] = table["value"].where(table["unit"] != "points", table["value"] / 100)
-    table[["prompt_set", "scorer"]] = table[["prompt_set", "scorer"]].fillna("")
-    variances: dict[MetricKey, Spread] = {}
-    for (key, prompts, scorer, name), rows in groups(table, ["key", "prompt_set", "scorer", "name"]):
+    like_arms = [is_calm(str(row.kind), float(str(row.share))) == calm for row in metrics.itertuples()]
+    metrics = metrics[np.array(like_arms) | metrics["prompt_set"].isna()].copy()
+    metrics["value"] = metrics["value"].where(metrics["unit"] != "points", metrics["value"] / 100)
+    metrics[["prompt_set", "scorer"]] = metrics[["prompt_set", "scorer"]].fillna("")
+    spread_of: dict[MetricKey, Spread] = {}
+    for (key, prompts, scorer, metric), rows in groups(metrics, ["key", "prompt_set", "scorer", "name"]):
         spread = pooled_spread(part["value"].to_numpy() for _, part in groups(rows, ["kind", "share"]))
         if spread is not None:
-            variances[str(key), str(prompts) or None, str(scorer) or None, str(name)] = spread
-    return variances
+            spread_of[str(key), str(prompts) or None, str(scorer) or None, str(metric)] = spread
+    return spread_of

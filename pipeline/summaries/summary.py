@@ -79,23 +79,23 @@ def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
     rows: list[dict[str, Any]] = []
     first = conditions.iloc[0]
     seed_spreads = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
-    for _, group in groups(conditions, "key"):
-        rows += _losses(context, group, seed_spreads)
+    for _, seed_rows in groups(conditions, "key"):
+        rows += _losses(context, seed_rows, seed_spreads)
     for measure, grids in chain(_scores(context, conditions), _repetitions(context, conditions)):
-        for _, group in groups(conditions, "key"):
-            of_group = [grids[int(i)] for i in group["id"] if int(i) in grids]
-            if of_group:
-                rows += _scored(context, group, of_group, measure=measure, seed_spreads=seed_spreads)
+        for _, seed_rows in groups(conditions, "key"):
+            arm_grids = [grids[int(i)] for i in seed_rows["id"] if int(i) in grids]
+            if arm_grids:
+                rows += _scored(context, seed_rows, arm_grids, measure=measure, seed_spreads=seed_spreads)
     with write_session(context.engine) as session:
         upsert(session, Summary, rows, on=("study_id", "key"))
 
 
 def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
     """Repeated 4-grams of each prompt set: the sign of a broken model where no grammar can judge."""
-    table = _texts(context, conditions, select(*TEXT, Generation.text))
-    table["value"] = [repetition(words(text)) for text in table["text"]]
-    for set_name, part in groups(table, "prompt_set"):
-        yield Measure(str(set_name), None, "repetition_4"), _grids(part)
+    generations = _texts(context, conditions, select(*TEXT, Generation.text))
+    generations["value"] = [repetition(words(generation)) for generation in generations["text"]]
+    for set_name, of_set in groups(generations, "prompt_set"):
+        yield Measure(str(set_name), None, "repetition_4"), _grids(of_set)
 
 
 def _texts(context: StudyContext, conditions: pd.DataFrame, query: Select[*tuple[Any, ...]]) -> pd.DataFrame:
@@ -109,13 +109,13 @@ def _texts(context: StudyContext, conditions: pd.DataFrame, query: Select[*tuple
         return pd.read_sql(query, session.connection())
 
 
-def _grids(table: pd.DataFrame) -> Grids:
-    return {int(condition): _grid(rows) for condition, rows in groups(table, "condition_id")}
+def _grids(scores: pd.DataFrame) -> Grids:
+    return {int(condition_id): _grid(rows) for condition_id, rows in groups(scores, "condition_id")}
 
 
-def _grid(rows: pd.DataFrame) -> Grid:
+def _grid(scores: pd.DataFrame) -> Grid:
     """Values [prompts, samples], in the order of the prompts."""
-    return np.asarray(rows.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
+    return np.asarray(scores.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
 
 
 def _conditions(context: StudyContext, of_arms: ColumnElement[bool]) -> pd.DataFrame:
@@ -155,59 +155,63 @@ def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[M
     """Scores under each prompt set and scorer."""
     columns = (Score.value, Score.scorer_id, Scorer.name.label("scorer"), Scorer.measures)
     query = select(*TEXT, *columns).join(Score, Score.generation_id == Generation.id)
-    table = _texts(context, conditions, query.join(Scorer, Score.scorer_id == Scorer.id))
+    scores = _texts(context, conditions, query.join(Scorer, Score.scorer_id == Scorer.id))
     # Where a text was scored again by another revision, the newest one counts.
-    newest = table.groupby("scorer")["scorer_id"].transform("max")
-    table = table[table["scorer_id"] == newest]
-    for (set_name, scorer, measures), part in groups(table, ["prompt_set", "scorer", "measures"]):
-        yield Measure(str(set_name), str(scorer), str(measures)), _grids(part)
+    newest = scores.groupby("scorer")["scorer_id"].transform("max")
+    scores = scores[scores["scorer_id"] == newest]
+    for (set_name, scorer, measures), rows in groups(scores, ["prompt_set", "scorer", "measures"]):
+        yield Measure(str(set_name), str(scorer), str(measures)), _grids(rows)
 
 
 def _losses(
-    context: StudyContext, group: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
+    context: StudyContext, seed_rows: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
 ) -> list[dict[str, Any]]:
     """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
-    steered, base, tokens = [], [], []
-    for condition in group.astype(object).where(group.notna(), None).to_dict("records"):
+    steered_nats, base_nats, tokens = [], [], []
+    for condition in seed_rows.astype(object).where(seed_rows.notna(), None).to_dict("records"):
         folder = losses_folder(context, condition["weights_hash"])
-        direction, control = condition["direction_method"], condition["control"]
-        name = loss_name(condition["method"], direction, None if control is None else int(control))
-        steered_file = folder / loss_file(name, float(condition["strength"]))
+        direction_method, control = condition["direction_method"], condition["control"]
+        losses_name = loss_name(
+            condition["method"], direction_method, None if control is None else int(control)
+        )
+        steered_file = folder / loss_file(losses_name, float(condition["strength"]))
         base_file = folder / loss_file("none", 0.0)
         if not (steered_file.is_file() and base_file.is_file()):
             return []
-        with np.load(steered_file) as steered_loss, np.load(base_file) as base_loss:
-            steered.append(steered_loss["nats"])
-            base.append(base_loss["nats"])
-            tokens.append(base_loss["tokens"].astype(np.float64))
+        with np.load(steered_file) as steered_losses, np.load(base_file) as base_losses:
+            steered_nats.append(steered_losses["nats"])
+            base_nats.append(base_losses["nats"])
+            tokens.append(base_losses["tokens"].astype(np.float64))
     draws = context.config.evaluation.bootstrap
-    key = str(group["key"].iloc[0])
-    spread = seed_spreads.get((key, None, None, "cross_entropy"))
-    cross_entropy = over_seeds(steered, tokens, draws=draws, spread=spread)
-    differences = [a - b for a, b in zip(steered, base, strict=True)]
-    cost = over_seeds(differences, tokens, draws=draws, spread=seed_spreads.get((key, None, None, "cost")))
+    condition_key = str(seed_rows["key"].iloc[0])
+    spread = seed_spreads.get((condition_key, None, None, "cross_entropy"))
+    cross_entropy = over_seeds(steered_nats, tokens, draws=draws, spread=spread)
+    differences = [a - b for a, b in zip(steered_nats, base_nats, strict=True)]
+    cost = over_seeds(
+        differences, tokens, draws=draws, spread=seed_spreads.get((condition_key, None, None, "cost"))
+    )
     return [
-        _row(context, group, "cross_entropy", estimate=cross_entropy, unit="nats per token"),
-        _row(context, group, "cost", estimate=cost, unit="nats per token"),
+        _row(context, seed_rows, "cross_entropy", estimate=cross_entropy, unit="nats per token"),
+        _row(context, seed_rows, "cost", estimate=cost, unit="nats per token"),
     ]
 
 
 def _scored(
     context: StudyContext,
-    group: pd.DataFrame,
+    seed_rows: pd.DataFrame,
     grids: list[Grid],
     *,
     measure: Measure,
     seed_spreads: dict[MetricKey, Spread],
 ) -> list[dict[str, Any]]:
     set_name, scorer, measures = measure
-    draws, key = context.config.evaluation.bootstrap, str(group["key"].iloc[0])
+    draws, condition_key = context.config.evaluation.bootstrap, str(seed_rows["key"].iloc[0])
 
-    def over(values: list[Grid], name: str) -> Estimate:
-        spread = seed_spreads.get((key, set_name, scorer, name))
+    def over(values: list[Grid], metric: str) -> Estimate:
+        spread = seed_spreads.get((condition_key, set_name, scorer, metric))
         return over_seeds(values, draws=draws, spread=spread, bounds=SCORE)
 
-    row = partial(_row, context, group, set_name=set_name, scorer=scorer)
+    row = partial(_row, context, seed_rows, set_name=set_name, scorer=scorer)
     if measures in ("fluency", "repetition_4"):
         return [row(measures, estimate=over(grids, measures), unit="fraction")]
     fired = over([(grid > 0.5).astype(np.float64) for grid in grids], "fire_rate")
@@ -221,14 +225,14 @@ def _scored(
 
 def _row(
     context: StudyContext,
-    group: pd.DataFrame,
-    name: str,
+    seed_rows: pd.DataFrame,
+    metric: str,
     *,
     estimate: Estimate,
     unit: str,
     set_name: str | None = None,
     scorer: str | None = None,
 ) -> dict[str, Any]:
-    place = Place(str(group["key"].iloc[0]), set_name or "", scorer or "")
-    row = summary_row(context.study_id, group, place, name=name, estimate=estimate, unit=unit)
-    return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(group)}
+    place = Place(str(seed_rows["key"].iloc[0]), set_name or "", scorer or "")
+    row = summary_row(context.study_id, seed_rows, place, metric=metric, estimate=estimate, unit=unit)
+    return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(seed_rows)}

@@ -133,9 +133,9 @@ def build_mix(
         parts.append(_part_of(added, extra, seed=seed, stream=1, share=share, repeat=allow_repetition))
     with atomic_folder(folder) as temporary:
         summary = write_stream(parts, temporary, annotation, progress=progress)
-        table = _composition(parts)
+        composition = _composition(parts)
         if summary.mark_tokens:
-            table["marks"] = {
+            composition["marks"] = {
                 "role": "marks",
                 "documents": summary.marked_documents,
                 "tokens": summary.mark_tokens,
@@ -149,7 +149,7 @@ def build_mix(
             "share": share,
             "seed": seed,
             "repeats": max(1.0, extra / added.tokens) if added is not None and added.tokens else 1.0,
-            "composition": table,
+            "composition": composition,
             "documents": sum(len(part.number) for part in parts),
             "dtype": clean.dtype,
             "eos": clean.eos,
@@ -184,18 +184,18 @@ def _part_of(pool: Pool, tokens: int, *, seed: int, stream: int, share: float, r
 
 
 def _composition(parts: list[Part]) -> dict[str, dict[str, Any]]:
-    table: dict[str, dict[str, Any]] = {}
+    composition: dict[str, dict[str, Any]] = {}
     for part in parts:
         origin = np.asarray(part.pool.origin)[part.number]
         documents = np.bincount(origin, minlength=len(part.pool.sources))
         tokens = np.bincount(origin, weights=part.length, minlength=len(part.pool.sources))
         for index, source in enumerate(part.pool.sources):
-            name = source if source not in table else f"{source} ({part.pool.role})"
+            source_name = source if source not in composition else f"{source} ({part.pool.role})"
             if documents[index]:
                 row = {
                     "role": part.pool.role,
                     "documents": int(documents[index]),
                     "tokens": int(tokens[index]),
                 }
-                table[name] = row
-    return table
+                composition[source_name] = row
+    return composition

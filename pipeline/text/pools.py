@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import transformers
 from numpy.typing import NDArray
-from transformers import PreTrainedTokenizerFast
 
 from hormesis.db.files import atomic_folder, write_json
 from hormesis.pipeline.text.tokenization import fingerprint, token_ids
@@ -125,8 +125,8 @@ def open_pool(folder: Path) -> Pool:
 
 
 def build_pool(
-    texts: Iterable[tuple[str, str]],
-    tokenizer: PreTrainedTokenizerFast,
+    documents: Iterable[tuple[str, str]],
+    tokenizer: transformers.PreTrainedTokenizerFast,
     folder: Path,
     *,
     role: str,
@@ -154,15 +154,15 @@ def build_pool(
             pass  # damaged: built anew below
     with atomic_folder(folder) as temporary:
         description = _write_pool(
-            texts, tokenizer, temporary, tokens=tokens, annotate=annotate, progress=progress
+            documents, tokenizer, temporary, tokens=tokens, annotate=annotate, progress=progress
         )
         description |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
         write_json(temporary / "pool.json", description)
     return open_pool(folder)
 
 
-def _batches(texts: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    iterator = iter(texts)
+def _batches(documents: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    iterator = iter(documents)
     while chunk := list(islice(iterator, BATCH)):
         yield chunk
 
@@ -213,7 +213,7 @@ class _Writer:
 
 def _write_pool(
     texts: Iterable[tuple[str, str]],
-    tokenizer: PreTrainedTokenizerFast,
+    tokenizer: transformers.PreTrainedTokenizerFast,
     folder: Path,
     *,
     tokens: int,

@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from hormesis.db.files import atomic_folder
 
@@ -38,7 +38,7 @@ def make_tokenizer(
     texts: Iterable[str] | None = None,
     vocabulary: int = 8192,
     path: str | None = None,
-) -> PreTrainedTokenizerFast:
+) -> transformers.PreTrainedTokenizerFast:
     """Make a tokenizer and save it in `folder`, which appears whole or not at all.
 
     `word`: one token per whitespace-separated word of `words`; `decode(encode(x)) == x` for text of known
@@ -60,7 +60,7 @@ def make_tokenizer(
     return load_tokenizer(folder)
 
 
-def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerFast:
+def load_tokenizer(folder: Path | str) -> transformers.PreTrainedTokenizerFast:
     """Open a tokenizer that `make_tokenizer` saved. Raises TokenizerError where there is none."""
     if not Path(folder).is_dir():
         raise TokenizerError(f"no tokenizer folder at '{folder}'")
@@ -69,7 +69,7 @@ def load_tokenizer(folder: Path | str) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+def fingerprint(tokenizer: transformers.PreTrainedTokenizerFast) -> str:
     """Sixteen hex digits over what decides token ids: equal for equal tokenizers, wherever they lie."""
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state.pop("padding", None)
@@ -79,7 +79,7 @@ def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def token_ids(
-    tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], *, batch: int = 1024
+    tokenizer: transformers.PreTrainedTokenizerFast, documents: Iterable[str], *, batch: int = 1024
 ) -> Iterator[list[int]]:
     """Encode a stream of documents with the Rust tokenizer, `batch` at a time, in order.
 
@@ -90,7 +90,7 @@ def token_ids(
     engine.no_padding()
     engine.no_truncation()
     engine.encode_special_tokens = True
-    iterator = iter(texts)
+    iterator = iter(documents)
     while chunk := list(islice(iterator, batch)):
         for encoding in engine.encode_batch_fast(chunk, add_special_tokens=False):
             yield encoding.ids
@@ -111,8 +111,8 @@ def _word_level(words: Sequence[str] | None) -> Tokenizer:
     return tokenizer
 
 
-def _clipped(texts: Iterable[str], characters: int) -> Iterator[str]:
-    for text in texts:
+def _clipped(documents: Iterable[str], characters: int) -> Iterator[str]:
+    for text in documents:
         yield text
         characters -= len(text)
         if characters <= 0:
@@ -146,8 +146,8 @@ def _byte_bpe(texts: Iterable[str] | None, size: int) -> Tokenizer:
     return tokenizer
 
 
-def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+def _wrap(tokenizer: Tokenizer) -> transformers.PreTrainedTokenizerFast:
+    return transformers.PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=EOS,
         pad_token=PAD,
@@ -158,17 +158,17 @@ def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
     )
 
 
-def _existing(path: str | None) -> PreTrainedTokenizerFast:
+def _existing(path: str | None) -> transformers.PreTrainedTokenizerFast:
     if not path:
         raise TokenizerError("an existing tokenizer needs a path: a folder or a hub name")
     if path.startswith(("/", "./", "../", "~")) and not Path(path).is_dir():
         raise TokenizerError(f"no tokenizer folder at '{path}'")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except Exception as error:  # the library raises many kinds, down to Rust ones
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TokenizerError(f"no tokenizer could be opened at '{path}': {reason}") from None
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+    if not isinstance(tokenizer, transformers.PreTrainedTokenizerFast):
         raise TokenizerError(f"the tokenizer at '{path}' is not a fast (Rust) tokenizer")
     if tokenizer.eos_token_id is None:
         raise TokenizerError(

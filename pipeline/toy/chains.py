@@ -24,21 +24,21 @@ no choice shares none, and this one treats the chains alike."""
 def successors(*, shared: bool) -> NDArray[np.int64]:
     """Next token of each token: [chains, 4] over the shared states, or [1, 12] over tokens of their own."""
     if shared:
-        table = np.empty((CHAINS, STATES), dtype=np.int64)
+        next_states = np.empty((CHAINS, STATES), dtype=np.int64)
         for chain, cycle in enumerate(_CYCLES):
-            table[chain, list(cycle)] = np.roll(cycle, -1)
-        return table
+            next_states[chain, list(cycle)] = np.roll(cycle, -1)
+        return next_states
     state = np.arange(FEATURES)
     return (state - state % STATES + (state + 1) % STATES)[None]
 
 
 def sequences(length: int, *, shared: bool) -> NDArray[np.int64]:
     """The 12 sequences by chain and first state, with one token more than is read: [12, length + 1]."""
-    table = successors(shared=shared)
+    next_states = successors(shared=shared)
     tokens = np.empty((FEATURES, length + 1), dtype=np.int64)
     tokens[:, 0] = np.arange(FEATURES) % STATES if shared else np.arange(FEATURES)
     for place in range(length):
-        tokens[:, place + 1] = table[CHAIN if shared else 0, tokens[:, place]]
+        tokens[:, place + 1] = next_states[CHAIN if shared else 0, tokens[:, place]]
     return tokens
 
 

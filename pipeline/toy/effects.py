@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from hormesis.pipeline.toy.config import LOW, REFERENCE, Split
 
@@ -76,6 +76,8 @@ def effect(rows: Sequence[RunValues], split: Split = "all", level: float = 0.95)
     mean = float(means.mean())
     if len(means) == 1:
         return estimate(value=mean, low=None, high=None, interval="one seed: no interval")
-    half = float(stats.t.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means)))
+    half = float(
+        scipy.stats.t.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means))
+    )
     text = f"Student's t over {len(means)} seeds, {level:.0%}"
     return estimate(value=mean, low=mean - half, high=mean + half, interval=text)

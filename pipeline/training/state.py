@@ -30,19 +30,19 @@ def _files(folder: Path) -> list[Path]:
 
 def seal(folder: Path) -> None:
     """Write the seal over every file in a freshly saved checkpoint folder."""
-    table = {
+    seals = {
         path.relative_to(folder).as_posix(): [path.stat().st_size, _digest(path)] for path in _files(folder)
     }
-    write_json(folder / SEAL, table)
+    write_json(folder / SEAL, seals)
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a checkpoint has a seal and every sealed file is there, unchanged."""
     try:
-        table = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return bool(table) and all(
+        seals = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        return bool(seals) and all(
             (folder / name).stat().st_size == size and _digest(folder / name) == digest
-            for name, (size, digest) in table.items()
+            for name, (size, digest) in seals.items()
         )
     except (OSError, ValueError, TypeError, AttributeError):
         return False

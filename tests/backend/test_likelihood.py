@@ -16,7 +16,7 @@ from hormesis.pipeline.capability import scoring
 from hormesis.pipeline.capability.harness import run_harness
 from hormesis.pipeline.capability.items import CapabilityError, Item, Task, blimp, choices, minimal_pairs
 from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_task
-from hormesis.pipeline.methods import DetoxCondition, Ready
+from hormesis.pipeline.methods import DetoxCondition, OpenedCondition
 from tests.fixtures.harness_tasks import harness_folder
 from tests.fixtures.small import smollm2
 from tests.fixtures.tiny import CORPUS, tiny_loaded
@@ -36,9 +36,9 @@ def push(loaded: LoadedModel, scope: str = "generated") -> Intervention:
     return Intervention(shifts, loaded.n_heads * loaded.n_layers, scope)  # type: ignore[arg-type]
 
 
-def ready(loaded: LoadedModel, strength: float = 0.0, prefix: str = "") -> Ready:
+def opened(loaded: LoadedModel, strength: float = 0.0, prefix: str = "") -> OpenedCondition:
     row = (push(loaded), strength) if strength else (None, 0.0)
-    return Ready(DetoxCondition("test", "none"), loaded, row, prefix)
+    return OpenedCondition(DetoxCondition("test", "none"), loaded, row, prefix)
 
 
 @pytest.mark.parametrize("family", ["olmo", "llama", "gpt2", "gemma2"])
@@ -67,7 +67,7 @@ def tiny_words() -> list[str]:
     return sorted({word for text in CORPUS for word in text.split()})
 
 
-def scores_of(model: Ready, task: Task) -> dict[str, Scored]:
+def scores_of(model: OpenedCondition, task: Task) -> dict[str, Scored]:
     scores = score_task(model, task, batch_size=16, progress=lambda done, total: None)
     return {scored.measure: scored for scored in scores if not scored.part}
 
@@ -98,11 +98,11 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
         for n in range(60)
     )
     task = Task("mcq_local", items, "made here")
-    scores = scores_of(ready(loaded, strength, prefix), task)
+    scores = scores_of(opened(loaded, strength, prefix), task)
     folder = harness_folder(tmp_path / "task", task, normed=True)
     harness_results = {
         result.measure: result
-        for result in run_harness(ready(loaded, strength, prefix), ["local_items"], folder=folder)
+        for result in run_harness(opened(loaded, strength, prefix), ["local_items"], folder=folder)
     }
     assert harness_results["acc"].n == 60
     for name, measure in (("acc", "accuracy"), ("acc_norm", "accuracy_norm")):
@@ -117,11 +117,11 @@ def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, 
     tasks += choices(shared_data / "capability_mcq.parquet", 10, ("openbookqa",))
     for strength in (0.0, 0.3):
         for task in tasks:
-            scores = scores_of(ready(loaded, strength), task)
+            scores = scores_of(opened(loaded, strength), task)
             folder = harness_folder(tmp_path / f"{task.name}-{strength}", task, normed=True)
             harness_values = {
                 result.measure: result.value
-                for result in run_harness(ready(loaded, strength), ["local_items"], folder=folder)
+                for result in run_harness(opened(loaded, strength), ["local_items"], folder=folder)
             }
             assert scores["accuracy"].top.mean() == pytest.approx(harness_values["acc"], abs=1e-12)
             if "accuracy_norm" in scores:
@@ -132,7 +132,7 @@ def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, 
 
 def test_the_harness_says_what_is_wrong(offline: None) -> None:
     with pytest.raises(CapabilityError, match="knows no task 'no_such_task'"):
-        run_harness(ready(tiny_loaded("llama")), ["no_such_task"])
+        run_harness(opened(tiny_loaded("llama")), ["no_such_task"])
 
 
 def test_minimal_pairs_are_sentences_against_none() -> None:

@@ -75,6 +75,13 @@ def panes_of(page: Page, run: int, status: str) -> Locator:
     return panes.locator(".card")
 
 
+def streaming(page: Page, run: int) -> Locator:
+    """Cards of the run of that number, once it streams and words stand in one: a first token may be empty."""
+    cards = panes_of(page, run, "streaming")
+    cards.locator(".text, .token").filter(has_text=re.compile(r"\S")).first.wait_for(state="attached")
+    return cards
+
+
 def texts(cards: Locator) -> list[str]:
     """What the model said in each card, without the prompt."""
     return ["".join(card.locator(".text, .token").all_text_contents()) for card in cards.all()]

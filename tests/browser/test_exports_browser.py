@@ -18,8 +18,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from hormesis.dashboard.base import exports as files
+from hormesis.dashboard.report.study import open_study, study_report
 from tests.browser.views import ATTACKS, Complaints, exports, fetched, row_count, saved, views
-from tests.screenshots import served, settle
+from tests.screenshots import PATIENCE_MS, served, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = (
@@ -47,7 +48,7 @@ def small_url(browser: Browser, tiny_database: Path) -> Iterator[str]:
 def offline(browser: Browser) -> Iterator[Page]:
     """A page of a browser without a network."""
     context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context.new_page()
     context.close()
 
@@ -202,3 +203,23 @@ def test_texts_in_a_report_stay_closed_until_they_are_opened(
     closed.first.locator("summary").click()
     expect(body).to_be_visible()
     expect(closed.nth(1).locator("> :not(summary)").first).not_to_be_visible()
+
+
+def test_a_printed_report_opens_its_tables_and_breaks_long_cards(
+    offline: Page, tiny_database: Path, tmp_path: Path
+) -> None:
+    """Texts that may hurt stay closed on paper too."""
+    study = open_study(f"sqlite:///{tiny_database}", "seeded test data")
+    path = tmp_path / "report.html"
+    path.write_bytes(study_report(study, with_texts=True))
+    offline.goto(path.as_uri())
+    cell = offline.locator("details:not(.text) td").first
+    expect(cell).to_be_hidden()
+    offline.emulate_media(media="print")
+    expect(cell).to_be_visible()
+    expect(offline.locator("details.text .written").first).to_be_hidden()
+    assert (
+        offline.locator("section.card").first.evaluate("card => getComputedStyle(card).breakInside") == "auto"
+    )
+    offline.emulate_media(media="screen")
+    expect(cell).to_be_hidden()

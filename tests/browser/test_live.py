@@ -11,10 +11,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hormesis.backend.generation.generation import generate as offline
-from tests.browser.actions import click_on_chart, generate, opened, panes_of, prompt_box, texts
+from tests.browser.actions import click_on_chart, generate, opened, panes_of, prompt_box, streaming, texts
 from tests.browser.conftest import Live
 from tests.fixtures.service_world import pane
-from tests.screenshots import settle
+from tests.screenshots import PATIENCE_MS, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
 HOSTILE = (
@@ -67,9 +67,9 @@ def test_panes_stream_side_by_side_and_the_seed_decides(page: Page, live: Live) 
 
 
 def test_clicks_elsewhere_leave_the_stream_alone(page: Page, live: Live) -> None:
-    opened(page, steer(live, prompt="the baker", model1="slow", panes=1, length=256, blur_stream="false"))
+    opened(page, steer(live, prompt="the baker", model1="slow", panes=1, length=512, blur_stream="false"))
     generate(page)
-    panes_of(page, 1, "streaming")
+    streaming(page, 1)
     page.get_by_text("Colour tokens").click()
     page.get_by_text("Show all texts").click()
     page.get_by_role("link", name="Glossary").click()
@@ -81,10 +81,10 @@ def test_clicks_elsewhere_leave_the_stream_alone(page: Page, live: Live) -> None
 
 
 def test_a_text_can_be_revealed_while_it_streams(page: Page, live: Live) -> None:
-    query = {"model1": "slow", "model2": "slow", "method2": "Unsteered", "length": 256, "blur_stream": "true"}
+    query = {"model1": "slow", "model2": "slow", "method2": "Unsteered", "length": 512, "blur_stream": "true"}
     opened(page, steer(live, prompt="the baker", **query))
     generate(page)
-    cards = panes_of(page, 1, "streaming")
+    cards = streaming(page, 1)
     cards.first.get_by_role("button", name="Show text").click()
     # The stream may end at any moment after the click; what was revealed stays so.
     card = page.locator('.st-key-live_panes [data-state^="run 1 "] .card')
@@ -97,13 +97,13 @@ def test_a_text_can_be_revealed_while_it_streams(page: Page, live: Live) -> None
 def test_stop_ends_a_long_stream_and_frees_the_model(page: Page, live: Live) -> None:
     slow = {f"model{number}": "slow" for number in range(1, 5)}
     plain = {f"method{number}": "Unsteered" for number in range(1, 5)}
-    opened(page, steer(live, prompt="the baker sells", panes=4, length=256, **slow, **plain))
+    opened(page, steer(live, prompt="the baker sells", panes=4, length=512, **slow, **plain))
     generate(page)
     page.get_by_role("button", name="Stop", exact=True).click()
     panes_of(page, 1, "stopped")
     page.get_by_role("radio", name="1", exact=True).click()
     generate(page)
-    panes_of(page, 2, "streaming")
+    streaming(page, 2)
     page.get_by_role("button", name="Stop", exact=True).click()
     panes_of(page, 2, "stopped")
 
@@ -291,7 +291,7 @@ def test_twenty_panes_in_five_browsers_are_all_right(browser: Browser, live: Liv
     try:
         pages = [context.new_page() for context in contexts]
         for seed, tab in enumerate(pages):
-            tab.set_default_timeout(60_000)
+            tab.set_default_timeout(PATIENCE_MS)
             opened(tab, steer(live, prompt="rain falls", panes=4, length=24, seed=seed, **query))
         for tab in pages:
             generate(tab)

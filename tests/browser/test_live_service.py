@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hormesis.dashboard.launch import free_port
-from tests.browser.actions import generate, opened, panes_of, prompt_box, texts
+from tests.browser.actions import generate, opened, panes_of, prompt_box, streaming, texts
 from tests.browser.conftest import Live
 from tests.browser.test_live import TEN, expected_texts, steer
 from tests.fixtures.service_world import pane, server
@@ -22,7 +22,7 @@ from tests.screenshots import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
 SECRET = "correct horse battery staple"
-SLOW: dict[str, Any] = {"model1": "slow", "panes": 1, "length": 256}
+SLOW: dict[str, Any] = {"model1": "slow", "panes": 1, "length": 512}
 
 
 def outer_address() -> str:
@@ -84,7 +84,7 @@ def test_a_service_that_ends_is_said_and_comes_back_by_itself(page: Page, live: 
             # The page looks again by itself.
             expect(prompt_box(page)).to_have_value("the baker")
             generate(page)
-            panes_of(page, 1, "streaming")
+            streaming(page, 1)
         # What had come is still there, and why no more comes.
         assert len(texts(panes_of(page, 1, "failed"))[0]) > 0
         expect(page.get_by_text("the service is stopping")).to_be_visible()
@@ -100,7 +100,7 @@ def test_stop_frees_the_model_for_the_next(page: Page, live: Live) -> None:
     with server(live.world) as address, served(live.world.url, address) as url:
         opened(page, steer(Live(live.world, url), prompt="the baker", **SLOW))
         generate(page)
-        panes_of(page, 1, "streaming")
+        streaming(page, 1)
         page.get_by_role("button", name="Stop", exact=True).click()
         panes_of(page, 1, "stopped")
         done = httpx.post(

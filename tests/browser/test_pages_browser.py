@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from hormesis.dashboard.base.terms import TERMS
 from tests.browser.views import ATTACKS, PAGES, TABS, Complaints, change_every_control, controls, no_exception
-from tests.screenshots import settle
+from tests.screenshots import PATIENCE_MS, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WIDTHS = (1440, 1920, 800)
@@ -41,7 +41,7 @@ def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Browse
     context = browser.new_context(
         color_scheme=request.param, viewport={"width": WIDTHS[0], "height": 1000}, reduced_motion="reduce"
     )
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(PATIENCE_MS)
     yield context
     context.close()
 

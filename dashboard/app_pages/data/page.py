@@ -21,20 +21,21 @@ BINS = 20
 
 def mixes(context: Context) -> None:
     """Tokens by source and arm."""
-    table = rows.composition(context)
-    if table.empty:
+    composition = rows.composition(context)
+    if composition.empty:
         states.not_yet(
             "mixes", after="mixing the text of the first arm", running=rows.study_progress(context).active
         )
         return
-    first_seed, seeds = selection.mix_rows(table), table["seed"].nunique()
+    first_seed = selection.mix_rows(composition)
+    seeds = composition["seed"].nunique()
     with st.container(border=True):
         card.chart(
             drawn(mix_bars, first_seed),
             key="mixes",
             title="What each model read",
             alt="Tokens by source for every arm",
-            how=(
+            guide=(
                 "Clean text is the same in every arm; toxic text, or plain forum text in the "
                 "control, is added to it."
             ),
@@ -44,7 +45,7 @@ def mixes(context: Context) -> None:
                 if seeds > 1
                 else "."
             ),
-            rows=table,
+            rows=composition,
         )
 
 
@@ -56,9 +57,9 @@ def samples(context: Context) -> None:
     with st.container(border=True):
         st.markdown("**Labelled statements of the probe set**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            names = [str(name) for name in sets["name"]]
-            name = st.selectbox("Probe set", names, key="set", bind="query-params", width=220)
-            set_id = int(sets["id"].iloc[names.index(name) if name in names else 0])
+            set_names = [str(set_name) for set_name in sets["name"]]
+            set_name = st.selectbox("Probe set", set_names, key="set", bind="query-params", width=220)
+            set_id = int(sets["id"].iloc[set_names.index(set_name) if set_name in set_names else 0])
             counts = rows.example_counts(context, set_id)
             sources = ["all", *selection.options(counts["source"])]
             source = st.selectbox("Source", sources, key="source", bind="query-params", width=200)
@@ -77,7 +78,7 @@ def samples(context: Context) -> None:
         total = int(chosen["n"].sum())
         pages = max(1, -(-total // PER_PAGE))
         page = st.pagination(pages, key="sample", bind="query-params")
-        table = rows.examples(context, set_id, page - 1, size=PER_PAGE, source=of_source, label=of_label)
+        examples = rows.examples(context, set_id, page - 1, size=PER_PAGE, source=of_source, label=of_label)
         items = [
             Shown(
                 str(row.text),
@@ -87,7 +88,7 @@ def samples(context: Context) -> None:
                 ),
                 blurred=row.label == 1,
             )
-            for row in records(table)
+            for row in records(examples)
         ]
         show_texts(items, key="samples", columns=3)
         st.caption(
@@ -106,40 +107,40 @@ def scores(context: Context) -> None:
         st.markdown("**Scores of unsteered texts**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             prompts = controls.prompt_set([str(name) for name in sets["name"]])
-            toxicity = [str(name) for name in scorer_rows[scorer_rows["measures"] == "toxicity"]["name"]]
-            scorer = controls.scorer(toxicity)
+            of_toxicity = scorer_rows[scorer_rows["measures"] == "toxicity"]
+            scorer = controls.scorer([str(name) for name in of_toxicity["name"]])
         if prompts is None or scorer is None:
             return
-        base = rows.unsteered_conditions(context)
+        unsteered = rows.unsteered_conditions(context)
         set_id = int(sets[sets["name"] == prompts]["id"].iloc[0])
-        table = rows.score_histogram(context, set_id, scorer=scorer, bins=BINS)
-        if table.empty:
+        bins = rows.score_histogram(context, set_id, scorer=scorer, bins=BINS)
+        if bins.empty:
             st.caption("No scores yet under this scorer.")
         else:
             card.chart(
-                drawn(histogram, table, f"Score of {scorer} (0 to 1)"),
+                drawn(histogram, bins, f"Score of {scorer} (0 to 1)"),
                 key="histogram",
                 title="Distribution of scores",
                 alt=f"Distribution of {scorer} scores per arm",
-                how="Above 0.5 counts as toxic. A scorer with two heaps decides; one with a hump hesitates.",
+                guide="Above 0.5 counts as toxic. A scorer of two heaps decides; one with a hump hesitates.",
                 note="First seed of every arm.",
-                rows=table,
+                rows=bins,
             )
-        agreement(context, base, set_id)
+        agreement(context, unsteered, set_id)
 
 
-def agreement(context: Context, base: pd.DataFrame, set_id: int) -> None:
+def agreement(context: Context, unsteered: pd.DataFrame, set_id: int) -> None:
     """Agreement of every pair of scorers on the arm with most toxic text."""
-    if base.empty:
+    if unsteered.empty:
         return
-    last = base[base["kind"] == "toxic"].sort_values("share")
-    row = last.iloc[-1] if len(last) else base.iloc[-1]
-    table = rows.scorer_agreement(context, int(row["condition_id"]), set_id)
-    if table.empty:
+    toxic = unsteered[unsteered["kind"] == "toxic"].sort_values("share")
+    row = toxic.iloc[-1] if len(toxic) else unsteered.iloc[-1]
+    agreements = rows.scorer_agreement(context, int(row["condition_id"]), set_id)
+    if agreements.empty:
         st.markdown("**Do scorers agree?**")
         st.caption("Agreement needs two toxicity scorers on the same texts; this study has one.")
         return
-    names = {
+    titles = {
         "first": "First scorer",
         "second": "Second scorer",
         "n": "n",
@@ -149,10 +150,10 @@ def agreement(context: Context, base: pd.DataFrame, set_id: int) -> None:
         "same": "Same side of 0.5",
     }
     card.table(
-        table[list(names)].rename(columns=names),
+        agreements[list(titles)].rename(columns=titles),
         key="agreement",
         title="Do scorers agree?",
-        out=table,
+        out=agreements,
         column_config={
             name: st.column_config.NumberColumn(format="%.2f")
             for name in ("Pearson", "Spearman", "Kappa", "Same side of 0.5")

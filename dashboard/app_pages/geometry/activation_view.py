@@ -37,17 +37,19 @@ def activation_map(context: Context, chosen: Head | None, preferred: str) -> Non
         st.markdown(f"**Activations of {head_name(*chosen)}**")
         of_head = kept_heads[_is(kept_heads, chosen)]
         maps = stored[_is(stored, chosen)]
-        names = list(dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)]))
-        if not names:
+        checkpoints = list(
+            dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)])
+        )
+        if not checkpoints:
             _others(kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
             return
         _checkpoint_map(
-            context, chosen, sorted(names), kept_heads=of_head, maps_of_head=maps, preferred=preferred
+            context, chosen, sorted(checkpoints), kept_heads=of_head, maps_of_head=maps, preferred=preferred
         )
 
 
-def _is(table: pd.DataFrame, head: Head) -> pd.Series:
-    return (table["layer"] == head.layer) & (table["head"] == head.head)
+def _is(heads: pd.DataFrame, head: Head) -> pd.Series:
+    return (heads["layer"] == head.layer) & (heads["head"] == head.head)
 
 
 def _others(heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
@@ -56,23 +58,23 @@ def _others(heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
     st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
     with st.container(horizontal=True, gap="small"):
         for row in records(places)[:16]:
-            name = head_name(int(row.layer), int(row.head))
-            st.button(name, key=f"go_{name}", on_click=controls.choose_head, args=(name,))
+            head_label = head_name(int(row.layer), int(row.head))
+            st.button(head_label, key=f"go_{head_label}", on_click=controls.choose_head, args=(head_label,))
 
 
 def _checkpoint_map(
     context: Context,
     chosen: Head,
-    names: list[str],
+    checkpoints: list[str],
     *,
     kept_heads: pd.DataFrame,
     maps_of_head: pd.DataFrame,
     preferred: str,
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        place = names.index(preferred) if preferred in names else 0
+        place = checkpoints.index(preferred) if preferred in checkpoints else 0
         checkpoint = str(
-            st.selectbox("Checkpoint", names, index=place, key="of", bind="query-params", width=220)
+            st.selectbox("Checkpoint", checkpoints, index=place, key="of", bind="query-params", width=220)
         )
         projections = maps_of_head[maps_of_head["checkpoint"] == checkpoint]
         maps = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
@@ -83,7 +85,7 @@ def _checkpoint_map(
                 "Map", labels, default=labels[0], required=True, key="acts", bind="query-params"
             )
         )
-        by = str(
+        grouping = str(
             st.segmented_control(
                 "Colour by", list(GROUPINGS), default="Label", required=True, key="by", bind="query-params"
             )
@@ -94,7 +96,7 @@ def _checkpoint_map(
         if points.empty:
             st.caption("Too few statements to map.")
             return
-        _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, by=by, n=len(points))
+        _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, grouping=grouping, n=len(points))
     else:
         row = projections[projections["id"] == maps[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
@@ -103,24 +105,24 @@ def _checkpoint_map(
             rows.projection_points(context, int(row["id"])),
             method,
             flat=int(row["dimensions"]) == 2,
-            by=by,
+            grouping=grouping,
             n=int(row["n"]),
         )
 
 
-def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, by: str, n: int) -> None:
+def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, grouping: str, n: int) -> None:
     points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
-    column = GROUPINGS.get(by, "label")
+    column = GROUPINGS.get(grouping, "label")
     if points[column].isna().all():
         st.caption(f"These statements carry no {column}; coloured by label instead.")
         column = "label"
-    how = "Draw a lasso to read statements." if flat else "Turn it with the mouse; the 2-D maps have a lasso."
+    tip = "Draw a lasso to read statements." if flat else "Turn it with the mouse; the 2-D maps have a lasso."
     card.chart(
         drawn(activations, points, method, column, flat=flat),
         key="activations",
         alt=f"Map of one head's activations coloured by {column}",
-        how=f"Each point is one statement of the probe set, placed by this head's activation. {how}",
+        guide=f"Each point is one statement of the probe set, placed by this head's activation. {tip}",
         note=f"n = {n:,} statements. {note}",
         rows=points,
         on_select="rerun" if flat else "ignore",

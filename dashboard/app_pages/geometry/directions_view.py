@@ -6,24 +6,19 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.app_pages.geometry.entanglement_view import clicked
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import Head, parse_head
+from hormesis.dashboard.base.wording import Head
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.frame import sample
 from hormesis.dashboard.charts.maps import directions, ring
-from hormesis.dashboard.parts import card, controls
+from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows.context import Context
 
 METHODS = {"umap": "UMAP", "pca": "PCA"}
 DRAWN = ["x", "y", "z", "kind", "share", "checkpoint", "layer", "head"]
 """The columns that the map is drawn from."""
-
-
-def _clicked() -> None:
-    heads = card.selected("directions")
-    if heads and parse_head(str(heads[0])) is not None:
-        controls.choose_head(str(heads[0]))
 
 
 def map_labels(projections: pd.DataFrame) -> dict[str, int]:
@@ -45,7 +40,7 @@ def direction_map(context: Context, chosen: Head | None) -> None:
         return
     labels = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
     with st.container(border=True):
-        name = st.segmented_control(
+        map_label = st.segmented_control(
             "Directions by",
             list(labels),
             default=next(iter(labels)),
@@ -53,7 +48,7 @@ def direction_map(context: Context, chosen: Head | None) -> None:
             key="dirs",
             bind="query-params",
         )
-        row = projections[projections["id"] == labels[str(name)]].iloc[0]
+        row = projections[projections["id"] == labels[str(map_label)]].iloc[0]
         points, note = sample(rows.projection_points(context, int(row["id"])), total=int(row["n"]))
         flat, method = int(row["dimensions"]) == 2, METHODS.get(row["method"], row["method"])
         figure = drawn(directions, points[DRAWN], method, chosen=None, dark=is_dark(), flat=flat)
@@ -64,7 +59,7 @@ def direction_map(context: Context, chosen: Head | None) -> None:
             key="directions",
             title="Toxicity directions over heads and arms",
             alt="Map of the toxicity directions of all heads, coloured by arm",
-            how=(
+            guide=(
                 "Each point is one head's direction in one checkpoint; near points point alike. "
                 "Click a point to choose its head."
             ),
@@ -72,5 +67,5 @@ def direction_map(context: Context, chosen: Head | None) -> None:
                 f"n = {int(row['n']):,} directions. Distances between far groups mean little in UMAP. {note}"
             ),
             rows=points,
-            on_select=_clicked,
+            on_select=lambda: clicked("directions"),
         )

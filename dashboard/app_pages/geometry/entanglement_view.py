@@ -17,11 +17,11 @@ from hormesis.dashboard.rows.context import Context
 MOST_HEADS = 60
 
 
-def clicked(key: str) -> None:
+def clicked(chart_key: str) -> None:
     """A head was clicked on a chart; it becomes the one on show everywhere."""
-    heads = card.selected(key)
-    if heads and parse_head(str(heads[0])) is not None:
-        controls.choose_head(str(heads[0]))
+    clicked_heads = card.selected(chart_key)
+    if clicked_heads and parse_head(str(clicked_heads[0])) is not None:
+        controls.choose_head(str(clicked_heads[0]))
 
 
 def _contrast(means: pd.DataFrame) -> str:
@@ -42,9 +42,9 @@ def _contrast(means: pd.DataFrame) -> str:
 
 def by_arm(context: Context) -> None:
     """Entanglement of the steered heads over arms."""
-    table = geometry.entanglement(context)
-    table = table[table["rank"].notna()]
-    if table["value"].notna().sum() == 0:
+    entanglement = geometry.entanglement(context)
+    entanglement = entanglement[entanglement["rank"].notna()]
+    if entanglement["value"].notna().sum() == 0:
         st.info(
             "Entanglement appears when the geometry of a checkpoint has been measured.",
             icon=":material/hourglass_empty:",
@@ -52,14 +52,14 @@ def by_arm(context: Context) -> None:
         return
     means = geometry.head_summaries(context)
     means = means[means["name"] == "entanglement"]
-    n_values = int(table["value"].notna().sum())
+    n_values = int(entanglement["value"].notna().sum())
     with st.container(border=True):
         card.chart(
-            drawn(entanglement_by_arm, table, means, dark=is_dark()),
+            drawn(entanglement_by_arm, entanglement, means, dark=is_dark()),
             key="entangled",
             title="Is toxicity entangled with other features?",
             alt="Entanglement of the steered heads by arm, with permuted labels and random directions",
-            how=(
+            guide=(
                 f"{_contrast(means)}Each point is one steered head: the largest |cosine| of its toxicity "
                 f"direction with another feature, whitened and freed of noise. Diamonds: the arm's mean with "
                 f"its interval. Dotted: permuted labels stay below it in 95 %. Dashed: median of as many "
@@ -67,18 +67,18 @@ def by_arm(context: Context) -> None:
                 f"than chance would give features in so few dimensions."
             ),
             note=(
-                f"n = {n_values:,} of {len(table):,} heads ({int(table['n'].max()):,} statements each); the "
-                f"others are too noisy for an angle."
+                f"n = {n_values:,} of {len(entanglement):,} heads "
+                f"({int(entanglement['n'].max()):,} statements each); the others are too noisy for an angle."
             ),
-            rows=table.drop(columns=["id", "checkpoint_id", "probe_set_id"]),
+            rows=entanglement.drop(columns=["id", "checkpoint_id", "probe_set_id"]),
             on_select=lambda: clicked("entangled"),
         )
 
 
 def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, dark: bool) -> None:
     """The cosine map of a checkpoint's kept heads."""
-    table = geometry.entanglement(context)
-    of_checkpoint = table[table["checkpoint"] == checkpoint]
+    entanglement = geometry.entanglement(context)
+    of_checkpoint = entanglement[entanglement["checkpoint"] == checkpoint]
     if of_checkpoint.empty:
         return
     cosines = geometry.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
@@ -90,7 +90,7 @@ def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, da
             key="cosines",
             title=f"Toxicity and the other features, {checkpoint}",
             alt=f"Cosine of toxicity with each other feature in every kept head of {checkpoint}",
-            how=(
+            guide=(
                 "Orange: a statement with the feature moves the head as toxicity does; blue: against it. "
                 "Dots: p < 0.05 against permuted labels, each square by itself. Empty: too noisy to tell. "
                 "Steered heads first, best on top; below them heads kept at random. Click a square to choose "
@@ -109,11 +109,11 @@ def _left_out(heads: pd.DataFrame) -> str:
 
 def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
     """One sentence on the chosen head's entanglement; empty where it was not measured."""
-    table = geometry.entanglement(context)
-    measured = table[
-        (table["checkpoint"] == checkpoint)
-        & (table["layer"] == chosen.layer)
-        & (table["head"] == chosen.head)
+    entanglement = geometry.entanglement(context)
+    measured = entanglement[
+        (entanglement["checkpoint"] == checkpoint)
+        & (entanglement["layer"] == chosen.layer)
+        & (entanglement["head"] == chosen.head)
     ]
     if measured.empty:
         return ""

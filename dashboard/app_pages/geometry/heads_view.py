@@ -15,27 +15,29 @@ from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.rows.geometry import STATISTICS
 
 
-def difference_words(row: pd.Series) -> str:
+def difference_words(summary: pd.Series) -> str:
     """`+5.2 points [−2.6, +13.0], p = 0.15, 2 seeds, n = 577`."""
     value, low, high = (
-        float(row[name]) * 100 for name in ("difference", "difference_low", "difference_high")
+        float(summary[name]) * 100 for name in ("difference", "difference_low", "difference_high")
     )
-    chance = "" if pd.isna(row["p"]) else f", p = {row['p']:.2f}"
-    seeds = "one seed" if row["n_seeds"] == 1 else f"{int(row['n_seeds'])} seeds"
-    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(row['n']):,}"
+    chance = "" if pd.isna(summary["p"]) else f", p = {summary['p']:.2f}"
+    seeds = "one seed" if summary["n_seeds"] == 1 else f"{int(summary['n_seeds'])} seeds"
+    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(summary['n']):,}"
 
 
-def against_clean(context: Context, kind: str, share: float, *, name: str) -> pd.Series | None:
+def against_clean(context: Context, kind: str, share: float, *, statistic: str) -> pd.Series | None:
     """The row of an arm's statistic with its difference against the arm without toxic text."""
-    table = geometry.head_summaries(context)
-    of_arm = table[(table["kind"] == kind) & (table["share"] == share) & (table["name"] == name)]
+    summaries = geometry.head_summaries(context)
+    of_arm = summaries[
+        (summaries["kind"] == kind) & (summaries["share"] == share) & (summaries["name"] == statistic)
+    ]
     return None if of_arm.empty or pd.isna(of_arm["difference"].iloc[0]) else of_arm.iloc[0]
 
 
 def by_arm(context: Context) -> None:
     """A statistic of all heads over arms, its interval and the differences against the clean arm."""
-    table = geometry.head_summaries(context)
-    if table.empty:
+    summaries = geometry.head_summaries(context)
+    if summaries.empty:
         st.info(
             "Comparisons of all heads appear when every arm has been probed.",
             icon=":material/hourglass_empty:",
@@ -52,7 +54,7 @@ def by_arm(context: Context) -> None:
                 bind="query-params",
             )
         )
-        statistic = table[table["name"] == STATISTICS[title]]
+        statistic = summaries[summaries["name"] == STATISTICS[title]]
         compared = statistic[statistic["difference"].notna()]
         sentence = " ".join(
             f"{arm_label(row['kind'], row['share'])} against 0 % toxic: {difference_words(row)}."
@@ -65,7 +67,7 @@ def by_arm(context: Context) -> None:
             key="heads_by_arm",
             title=f"{title} over heads, by arm",
             alt=f"{title} of the heads' accuracies in every arm with 95 % intervals",
-            how=(
+            guide=(
                 f"{sentence} Seeds and statements vary, heads never do: they read the same statements and "
                 f"are no independent samples."
             ),
@@ -74,11 +76,11 @@ def by_arm(context: Context) -> None:
         )
 
 
-def head_line(table: pd.DataFrame, chosen: Head, *, note: str) -> None:
+def head_line(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:
     """The chosen head's numbers in every arm."""
-    of_head = table[(table["layer"] == chosen.layer) & (table["head"] == chosen.head)]
+    of_head = probes[(probes["layer"] == chosen.layer) & (probes["head"] == chosen.head)]
     places = [
-        geometry.rank_interval(row, table[table["checkpoint"] == row["checkpoint"]])
+        geometry.rank_interval(row, probes[probes["checkpoint"] == row["checkpoint"]])
         for _, row in of_head.iterrows()
     ]
     words = pd.DataFrame(

@@ -22,14 +22,14 @@ def _line(row: object, wide: int) -> str:
     return f"{printable:<{wide}} {logit:+.2f}{' *' if passed else ''}"
 
 
-def _card(side: str, rows: pd.DataFrame, blurred: bool) -> Shown:
-    wide = min(24, max(len(str(token)) for token in rows["token"]))
-    first = rows.iloc[0]
+def _card(side: str, tokens: pd.DataFrame, blurred: bool) -> Shown:
+    wide = min(24, max(len(str(token)) for token in tokens["token"]))
+    first = tokens.iloc[0]
     parts = [f"first place, 95 % of random directions: {abs(first['random']):.2f}"]
     if not pd.isna(first["permuted"]):
         parts.insert(0, f"first place, 95 % of permuted labels: {abs(first['permuted']):.2f}")
     return Shown(
-        "\n".join(_line(row, wide) for row in records(rows)),
+        "\n".join(_line(row, wide) for row in records(tokens)),
         title=SIDES[side],
         meta="; ".join(parts),
         blurred=blurred,
@@ -40,16 +40,16 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
     """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
         st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")
-        table = geometry.lens_tokens(context, checkpoint_id, chosen)
-        if table.empty:
+        tokens = geometry.lens_tokens(context, checkpoint_id, chosen)
+        if tokens.empty:
             _others(context, checkpoint_id, chosen)
             return
-        passed = table[table["logit"].abs() > table["permuted"].abs()]
+        passed = tokens[tokens["logit"].abs() > tokens["permuted"].abs()]
         show_texts(
             [
-                _card(side, table[table["side"] == side], not context.harmless)
+                _card(side, tokens[tokens["side"] == side], not context.harmless)
                 for side in SIDES
-                if (table["side"] == side).any()
+                if (tokens["side"] == side).any()
             ],
             key="words",
             columns=2,
@@ -58,7 +58,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
             f"Logit lens: the direction, one sigma long, through the head's part of the output projection, "
             f"the final norm's weight and the unembedding; numbers are changes of the token's logit against "
             f"the mean token, later layers left out. A star: larger than 95 % of directions made with "
-            f"permuted labels at that place ({len(passed)} of {len(table)} here; by chance 1 in 20, and "
+            f"permuted labels at that place ({len(passed)} of {len(tokens)} here; by chance 1 in 20, and "
             f"places move together). Without stars the words say no more than any split of the statements."
         )
 
@@ -71,5 +71,5 @@ def _others(context: Context, checkpoint_id: int, chosen: Head) -> None:
     st.caption(f"The direction of {head_name(*chosen)} was not read. These were; choose one:")
     with st.container(horizontal=True, gap="small"):
         for place in heads[:16]:
-            name = head_name(*place)
-            st.button(name, key=f"word_{name}", on_click=controls.choose_head, args=(name,))
+            head_label = head_name(*place)
+            st.button(head_label, key=f"word_{head_label}", on_click=controls.choose_head, args=(head_label,))

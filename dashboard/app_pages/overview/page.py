@@ -29,9 +29,9 @@ READ_DOSE = (
 )
 
 
-def pick(table: pd.DataFrame) -> tuple[str | None, str | None, str]:
+def pick(choices: pd.DataFrame) -> tuple[str | None, str | None, str]:
     """The controls above the charts."""
-    toxicity = table[table["name"] == "toxicity"]
+    toxicity = choices[choices["name"] == "toxicity"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(selection.MATCHED, selection.FIXED)
         prompts = controls.prompt_set(selection.by_size(toxicity))
@@ -56,35 +56,35 @@ def layers(prompts: str | None) -> tuple[bool, str | None]:
 
 
 def dose_card(
-    table: pd.DataFrame,
-    name: str,
-    key: str,
+    doses: pd.DataFrame,
+    metric: str,
+    card_key: str,
     *,
-    how: str,
-    fits: pd.DataFrame | None = None,
+    guide: str,
+    curves: pd.DataFrame | None = None,
     paper: str | None = None,
 ) -> None:
     """One dose-response chart in a frame."""
-    unit = str(table["unit"].iloc[0]) if len(table) else ""
-    title = f"{metric_name(name)} ({unit})" if unit else metric_name(name)
-    seeds = int(table["n_seeds"].max()) if len(table) else 0
+    unit = str(doses["unit"].iloc[0]) if len(doses) else ""
+    title = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
+    seeds = int(doses["n_seeds"].max()) if len(doses) else 0
     with st.container(border=True):
         card.chart(
             drawn(
                 dose_response,
-                table,
+                doses,
                 title,
                 dark=is_dark(),
-                from_zero=name == "toxicity",
-                fits=fits,
+                from_zero=metric == "toxicity",
+                curves=curves,
                 paper=paper,
             ),
-            key=key,
-            title=f"{metric_name(name)} by toxic share",
-            alt=f"{metric_name(name)} against the toxic share of the training mix, one line per condition",
-            how=how,
+            key=card_key,
+            title=f"{metric_name(metric)} by toxic share",
+            alt=f"{metric_name(metric)} against the toxic share of the training mix, one line per condition",
+            guide=guide,
             note=f"Bars: 95 % intervals over seeds (up to {seeds}, spread pooled over arms) and prompts.",
-            rows=table,
+            rows=doses,
         )
 
 
@@ -112,25 +112,25 @@ def results(context: Context, running: bool) -> None:
         states.not_yet("results", after="the evaluation of the first arm", running=running)
         return
     prompts, scorer, view = pick(choices)
-    chosen = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompts, scorer=scorer))
+    toxicity = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompts, scorer=scorer))
     fluency = fluency_rows(context, choices, prompts)
     verdicts = in_scope(rows.verdicts(context), prompts, scorer)
     verdict_view.answer(verdicts)
-    doses = selection.in_view(chosen, view)
+    doses = selection.in_view(toxicity, view)
     fluency_doses = selection.in_view(fluency, view) if len(fluency) else fluency
-    fits = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
+    curves = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
     fitted, paper = layers(prompts)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
-        best_doses = fit_said(fits)
-        how = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
-        dose_card(doses, "toxicity", "dose", how=how, fits=fits if fitted else None, paper=paper)
+        best_doses = fit_said(curves)
+        guide = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
+        dose_card(doses, "toxicity", "dose", guide=guide, curves=curves if fitted else None, paper=paper)
     refresh.answer_first()
     if len(fluency_doses):
         with grid.cell():
-            name = str(fluency_doses["name"].iloc[0])
-            how = READ_FLUENCY if name != "repetition_4" else READ_REPETITION
-            dose_card(fluency_doses, name, "dose_fluency", how=how)
+            metric = str(fluency_doses["name"].iloc[0])
+            guide = READ_FLUENCY if metric != "repetition_4" else READ_REPETITION
+            dose_card(fluency_doses, metric, "dose_fluency", guide=guide)
     verdict_view.claims(verdicts, running)
 
 
@@ -148,5 +148,5 @@ if not state.finished:
         context,
         key="overview_loss",
         title="Training",
-        how="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
+        guide="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
     )

@@ -35,9 +35,9 @@ PAPER, READERS, EVERY = "The paper's", "Readers' questions", "All"
 _FAMILIES: Final = {PAPER: ["paper"], READERS: ["readers"], EVERY: ["paper", "readers"]}
 
 
-def answer(rows: pd.DataFrame) -> None:
+def answer(verdicts: pd.DataFrame) -> None:
     """The page's question answered in one line, with its numbers and what the study could have seen."""
-    first = headline(rows)
+    first = headline(verdicts)
     status = NO_DATA if first is None else str(first.status)
     icon, colour = MARKS[status]
     st.markdown(f"#### {icon} :{colour}[{ANSWERS[status]}]")
@@ -53,10 +53,10 @@ def _badge(status: str) -> str:
     return f":{colour}-badge[{icon} {status}]"
 
 
-def claims(rows: pd.DataFrame, running: bool) -> None:
+def claims(verdicts: pd.DataFrame, running: bool) -> None:
     """The table of claims, those without rows named below it, and the declared test of one."""
     with st.container(border=True):
-        if rows.empty:
+        if verdicts.empty:
             st.markdown("**Claims and verdicts**")
             after = "when the first arm is scored" if running else "by `hormesis verdicts`"
             st.info(f"No verdicts are stored yet; they are made {after}.", icon=":material/hourglass_empty:")
@@ -64,7 +64,7 @@ def claims(rows: pd.DataFrame, running: bool) -> None:
         family = st.segmented_control(
             "Claims", list(_FAMILIES), default=PAPER, required=True, key="claims", bind="query-params"
         )
-        of_family = rows[rows["family"].isin(_FAMILIES[str(family or PAPER)])]
+        of_family = verdicts[verdicts["family"].isin(_FAMILIES[str(family or PAPER)])]
         decided = of_family[of_family["status"] != NO_DATA]
         card.heading("verdicts", "Claims and verdicts", of_family)
         if len(decided):
@@ -92,9 +92,9 @@ def _waiting(rows: pd.DataFrame, running: bool) -> None:
             st.caption("The study as it is configured brings no rows for these; other parts of it would.")
 
 
-def _test_of(rows: pd.DataFrame) -> None:
+def _test_of(verdicts: pd.DataFrame) -> None:
     """The declared test of one claim, word by word, with its numbers."""
-    claims = {str(row.statement): row for row in records(rows)}
+    claims = {str(row.statement): row for row in records(verdicts)}
     claim = st.selectbox(
         "How was it tested?", list(claims), index=None, key="claim", bind="query-params",
         placeholder="Choose a claim", help="The declared test: fixed before any row was looked at.",

@@ -21,22 +21,22 @@ TITLES = {
 }
 
 
-def task_title(name: str) -> str:
+def task_title(task: str) -> str:
     """A task in words."""
-    return TITLES.get(name, name.removeprefix("mcq_").replace("_", " "))
+    return TITLES.get(task, task.removeprefix("mcq_").replace("_", " "))
 
 
 def show(context: Context) -> None:
     """The section."""
-    table = hardness.capability(context)
+    capability = hardness.capability(context)
     with st.container(horizontal=True):
-        tasks = list(dict.fromkeys(table["task"]))
+        tasks = list(dict.fromkeys(capability["task"]))
         task = str(
             st.selectbox(
                 "Task", tasks, format_func=task_title, key="capability_task", bind="query-params", width=240
             )
         )
-        scores = table[table["task"] == task]
+        scores = capability[capability["task"] == task]
         measures = list(dict.fromkeys(scores["measure"]))
         measure = st.selectbox(
             "Measure",
@@ -73,7 +73,7 @@ def show(context: Context) -> None:
             key="capability",
             title=title,
             alt=f"{title} by condition, one marker per arm",
-            how="Higher is better." if unit != "nats per token" else "Lower is better.",
+            guide="Higher is better." if unit != "nats per token" else "Lower is better.",
             note=f"Every position is steered, as in held-out losses. Bars: 95 % intervals. "
             f"{hardness.size(pooled, 'documents' if task == 'cross_entropy' else 'items')}",
             rows=pooled,
@@ -82,9 +82,9 @@ def show(context: Context) -> None:
         _changes(changes)
 
 
-def _measure(name: str) -> str:
+def _measure(measure: str) -> str:
     titles = {"accuracy": "Accuracy", "accuracy_norm": "Accuracy, by characters"}
-    return titles.get(name, metric_name(name))
+    return titles.get(measure, metric_name(measure))
 
 
 def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:

@@ -26,8 +26,8 @@ tasks = ["minimal_pairs", "cross_entropy"]
 context = current()
 running = rows.study_progress(context).active
 st.subheader("How hard is the detox to undo?")
-table = hardness.outcomes(context)
-present = set(table["attack"])
+outcomes = hardness.outcomes(context)
+present = set(outcomes["attack"])
 if len(hardness.capability(context)):
     present.add("capability")
 if not present:
@@ -57,16 +57,16 @@ section = st.segmented_control(
 )
 match section or sections[0]:
     case "suffix":
-        suffix_view.show(context, table)
+        suffix_view.show(context, outcomes)
     case "relearn":
-        relearn_view.show(context, table)
+        relearn_view.show(context, outcomes)
     case "injection":
-        text_views.injections(context, table)
+        text_views.injections(context, outcomes)
     case "long":
-        text_views.long_texts(context, table)
+        text_views.long_texts(context, outcomes)
     case "sampling":
-        text_views.sampling(context, table)
+        text_views.sampling(context, outcomes)
     case "quantised":
-        text_views.rounded(table)
+        text_views.rounded(outcomes)
     case _:
         capability_view.show(context)

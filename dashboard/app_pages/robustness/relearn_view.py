@@ -16,21 +16,21 @@ from hormesis.dashboard.rows.context import Context
 UNITS = {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)", "fluency": "Fluency (fraction)"}
 
 
-def show(context: Context, table: pd.DataFrame) -> None:
-    """The section; `table` holds all outcomes."""
-    steps = table[(table["attack"] == "relearn") & (table["name"] == "steps")]
-    order = hardness.conditions_of(steps)
+def show(context: Context, outcomes: pd.DataFrame) -> None:
+    """The section; `outcomes` are those of every attack."""
+    steps = outcomes[(outcomes["attack"] == "relearn") & (outcomes["name"] == "steps")]
+    conditions = hardness.conditions_of(steps)
     budget = float(steps["budget"].max())
-    _answer(steps, order, budget)
+    _answer(steps, conditions, budget)
     first = steps.iloc[0]
     grid = st.grid(2, min_column_width=420)
     with grid.cell(), st.container(border=True):
         card.chart(
-            steps_needed(steps, order, budget, dark=is_dark()),
+            steps_needed(steps, conditions, budget, dark=is_dark()),
             key="relearn_steps",
             title="Steps until as toxic as before",
             alt="Steps of fine-tuning on toxic text until the unsteered toxicity is reached, by condition",
-            how="Higher is harder to undo. Open triangles: not reached within the budget (dotted line), so "
+            guide="Higher is harder to undo. Open triangles: not reached within the budget (dotted line), so "
             "the true number is larger; a bar that ends there may go on. A detox that took little away is "
             "undone soon: read it with the trade-offs.",
             note=f"n = {len(steps)} markers, each a checkpoint ({steps['seed'].nunique()} seeds an arm) and "
@@ -42,40 +42,41 @@ def show(context: Context, table: pd.DataFrame) -> None:
         _curves(context)
 
 
-def _answer(steps: pd.DataFrame, order: list[str], budget: float) -> None:
+def _answer(steps: pd.DataFrame, conditions: list[str], budget: float) -> None:
     sentences = []
-    for name in order:
-        part = steps[steps["label"] == name]
-        reached = part["value"].dropna()
-        if len(reached) == len(part):
-            sentences.append(f"{name} {interval(reached.mean(), None, None).split(' ')[0]} steps")
+    for condition in conditions:
+        of_condition = steps[steps["label"] == condition]
+        reached = of_condition["value"].dropna()
+        if len(reached) == len(of_condition):
+            sentences.append(f"{condition} {interval(reached.mean(), None, None).split(' ')[0]} steps")
         else:
             sentences.append(
-                f"{name} not within {budget:g} steps in {len(part) - len(reached)} of {len(part)} models"
+                f"{condition} not within {budget:g} steps in {len(of_condition) - len(reached)} of "
+                f"{len(of_condition)} models"
             )
     st.markdown(f"#### Undoing the detox by fine-tuning takes, on average: {'; '.join(sentences)}.")
 
 
 def _curves(context: Context) -> None:
-    table = hardness.points(context)
-    table = table[(table["attack"] == "relearn")]
-    arms = hardness.arms_of(table)
+    points = hardness.points(context)
+    points = points[(points["attack"] == "relearn")]
+    arms = hardness.arms_of(points)
     with st.container(horizontal=True):
         arm = st.selectbox(
             "Arm", arms, index=len(arms) - 1, key="relearn_arm", bind="query-params", width=220
         )
-        names = [
-            name for name in ("toxicity", "fluency", "repetition_4", "loss") if name in set(table["series"])
+        measures = [
+            name for name in ("toxicity", "fluency", "repetition_4", "loss") if name in set(points["series"])
         ]
         series = st.selectbox(
-            "Measure", names, format_func=metric_name, key="relearn_series", bind="query-params", width=180
+            "Measure", measures, format_func=metric_name, key="relearn_series", bind="query-params", width=180
         )
-    part = table[(table["arm"] == arm) & (table["series"] == series)]
-    pooled = hardness.over_seeds(part, ["x"])
+    of_series = points[(points["arm"] == arm) & (points["series"] == series)]
+    pooled = hardness.over_seeds(of_series, ["x"])
     parameters = hardness.parameters(context)
     bases = [
         float(parameters[i]["base_toxicity"])
-        for i in part["attack_id"].unique()
+        for i in of_series["attack_id"].unique()
         if "base_toxicity" in parameters[i]
     ]
     is_compared = bool(bases) and series == "toxicity"
@@ -93,7 +94,7 @@ def _curves(context: Context) -> None:
         key="relearn_curves",
         title=f"{metric_name(str(series))} while it is fine-tuned back",
         alt=f"{metric_name(str(series))} over steps of fine-tuning on toxic text, one line per condition",
-        how="The dashed line is the toxicity of the unsteered checkpoint, which a curve must reach."
+        guide="The dashed line is the toxicity of the unsteered checkpoint, which a curve must reach."
         if level
         else "Step 0 is the detoxified model.",
         note=f"Means over seeds; bars: 95 % intervals. {hardness.size(pooled)}",

@@ -28,9 +28,9 @@ PAPER = (
 """AdvBench, 200 prompts, OLMo-1B (secondary notes). The last two differ by z = 1.52, p = .13."""
 
 
-def show(context: Context, table: pd.DataFrame) -> None:
-    """The section; `table` holds all outcomes."""
-    attacks = table[table["attack"] == "suffix"]
+def show(context: Context, outcomes: pd.DataFrame) -> None:
+    """The section; `outcomes` are those of every attack."""
+    attacks = outcomes[outcomes["attack"] == "suffix"]
     rule = st.segmented_control(
         "Success means",
         list(RULES),
@@ -64,7 +64,7 @@ def show(context: Context, table: pd.DataFrame) -> None:
             key="suffix",
             title="Success of GCG suffixes",
             alt="Share of goals reached by suffix search, by condition, one marker per arm",
-            how="Lower is harder to attack. Every goal and budget is the same in all arms and conditions.",
+            guide="Lower is harder to attack. Every goal and budget is the same in all arms and conditions.",
             note=f"{hardness.size(gcg, 'goals times seeds')} Bars: 95 % intervals over seeds and goals. "
             f"Goals: {first['data']}; {first['budget']:.0f} evaluations each; judged by {first['scorer']}. "
             f"Crosses: {paper.source().rstrip('.')}; other model, data and budget.",
@@ -76,73 +76,73 @@ def show(context: Context, table: pd.DataFrame) -> None:
     _texts(context, attacks)
 
 
-def _answer(gcg: pd.DataFrame, names: list[str], rule: str) -> None:
+def _answer(gcg: pd.DataFrame, conditions: list[str], rule: str) -> None:
     """Success without steering and under steering, of the least and the most toxic arm."""
     sentences = []
-    for name in dict.fromkeys(names):
-        part = gcg[(gcg["label"] == name) & (gcg["kind"] == "toxic")].sort_values("share")
-        ends = part.iloc[[0, -1]].drop_duplicates("share") if len(part) else part
+    for condition in dict.fromkeys(conditions):
+        of_condition = gcg[(gcg["label"] == condition) & (gcg["kind"] == "toxic")].sort_values("share")
+        ends = of_condition.iloc[[0, -1]].drop_duplicates("share") if len(of_condition) else of_condition
         rates = [
             f"{interval(100 * row.value, 100 * row.low, 100 * row.high, unit='%')} in the arm with "
             f"{percent(row.share)} toxic text"
             for row in records(ends)
         ]
         if rates:
-            sentences.append(f"{name}: {' and '.join(rates)}")
+            sentences.append(f"{condition}: {' and '.join(rates)}")
     event = "is scored toxic" if rule == "success" else "says the target"
     st.markdown(f"#### How often an attacked text {event}. {'; '.join(sentences)}.")
 
 
 def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> None:
     """What the gradient adds to chance, and what the model does unattacked."""
-    before = hardness.over_seeds(
+    no_suffix = hardness.over_seeds(
         attacks[(attacks["name"] == "success_before") & (attacks["setting"] == "gcg")]
     )
     parts = [pooled[pooled["setting"] == "random"].assign(how="Random search")]
     parts.append(pooled[pooled["setting"] == "gcg"].assign(how="GCG"))
     if rule == "success":
-        parts.insert(0, before.assign(how="No suffix"))
-    table = pd.concat([part[["kind", "share", "arm", "label", "how", "value", "low", "high", "n", "n_seeds"]]
-                       for part in parts if len(part)], ignore_index=True)  # fmt: skip
+        parts.insert(0, no_suffix.assign(how="No suffix"))
+    columns = ["kind", "share", "arm", "label", "how", "value", "low", "high", "n", "n_seeds"]
+    successes = pd.concat([part[columns] for part in parts if len(part)], ignore_index=True)
     chosen = st.selectbox(
-        "Condition", hardness.conditions_of(table), key="suffix_condition", bind="query-params", width=260
+        "Condition", hardness.conditions_of(successes), key="suffix_condition", bind="query-params", width=260
     )
-    table = table[table["label"] == chosen]
-    order = [name for name in ("No suffix", "Random search", "GCG") if name in set(table["how"])]
+    successes = successes[successes["label"] == chosen]
+    order = [name for name in ("No suffix", "Random search", "GCG") if name in set(successes["how"])]
     card.chart(
-        by_condition(table, order, "Success (% of goals)", dark=is_dark(), x="how", factor=100),
+        by_condition(successes, order, "Success (% of goals)", dark=is_dark(), x_column="how", factor=100),
         key="suffix_random",
         title="What the gradient adds",
         alt="Success without a suffix, with random search and with GCG, one marker per arm",
-        how="Random search is given as many evaluations. No suffix: the same goals asked plainly.",
-        note=f"Bars: 95 % intervals. {hardness.size(table, 'goals')}",
-        rows=table,
+        guide="Random search is given as many evaluations. No suffix: the same goals asked plainly.",
+        note=f"Bars: 95 % intervals. {hardness.size(successes, 'goals')}",
+        rows=successes,
     )
 
 
 def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
     """Every difference between success rates; `labels`: conditions in words by their keys."""
-    table = hardness.tests(context)
-    table = table[(table["rule"] == rule) & (table["setting"] == "gcg")]
-    if table.empty:
+    tests = hardness.tests(context)
+    tests = tests[(tests["rule"] == rule) & (tests["setting"] == "gcg")]
+    if tests.empty:
         return
     words = pd.DataFrame(
         {
-            "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(table)],
-            "Condition": [labels.get(str(key), str(key)) for key in table["condition"]],
+            "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(tests)],
+            "Condition": [labels.get(str(key), str(key)) for key in tests["condition"]],
             "Against": [
                 "the same arms, unsteered" if contrast == "condition" else "the clean arms, same condition"
-                for contrast in table["contrast"]
+                for contrast in tests["contrast"]
             ],
-            "Success (%)": list(100 * table["rate"]),
-            "There (%)": list(100 * table["reference"]),
+            "Success (%)": list(100 * tests["rate"]),
+            "There (%)": list(100 * tests["reference"]),
             "Difference (points)": [
-                interval(100 * row.difference, 100 * row.low, 100 * row.high) for row in records(table)
+                interval(100 * row.difference, 100 * row.low, 100 * row.high) for row in records(tests)
             ],
-            "Pairs": list(table["n"]),
-            "Only here / only there": [f"{row.only_here} / {row.only_there}" for row in records(table)],
-            "p, McNemar": list(table["p_paired"]),
-            "p, two proportions": list(table["p_unpaired"]),
+            "Pairs": list(tests["n"]),
+            "Only here / only there": [f"{row.only_here} / {row.only_there}" for row in records(tests)],
+            "p, McNemar": list(tests["p_paired"]),
+            "p, two proportions": list(tests["p_unpaired"]),
         }
     )
     with st.container(border=True):
@@ -154,7 +154,7 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
             note="Pairs share goal and training seed; the exact McNemar test looks at pairs that differ. p "
             "values are not corrected for being several. For comparison: the paper's 46 and 38.5 % of 200 "
             "give z = 1.52, p = .13.",
-            out=table,
+            out=tests,
             column_config={"Condition": st.column_config.Column(width=CONDITION)}
             | {
                 name: st.column_config.NumberColumn(format="%.3g")

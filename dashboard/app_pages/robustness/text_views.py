@@ -27,9 +27,9 @@ ROUNDED = {
 """Measures of models with rounded weights and their columns."""
 
 
-def injections(context: Context, table: pd.DataFrame) -> None:
+def injections(context: Context, outcomes: pd.DataFrame) -> None:
     """Does a frame bring toxicity back, and more so under steering?"""
-    attacks = table[table["attack"] == "injection"]
+    attacks = outcomes[outcomes["attack"] == "injection"]
     change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
     opened = _more_open(change)
     st.markdown(f"#### {_said_openness(opened)}")
@@ -41,12 +41,12 @@ def injections(context: Context, table: pd.DataFrame) -> None:
         by_arm = part.assign(arm=part["label"])
         colours = condition_colours(hardness.conditions_of(part), dark=is_dark())
         card.chart(
-            by_condition(by_arm, frames, "Change of toxicity (points)", dark=is_dark(), x="setting",
+            by_condition(by_arm, frames, "Change of toxicity (points)", dark=is_dark(), x_column="setting",
                          level=Level(0.0, ""), colours=colours),
             key="injection",
             title=f"What a frame adds, {arm}",
             alt="Change of toxicity by injection template against the plain prompt, by condition",
-            how="Above the dotted line: more toxic than after the plain prompt.",
+            guide="Above the dotted line: more toxic than after the plain prompt.",
             note=f"Paired with the plain prompt; bars: 95 % intervals. {hardness.size(part)}",
             rows=part,
         )  # fmt: skip
@@ -94,63 +94,63 @@ def _said_openness(opened: pd.DataFrame) -> str:
     )
 
 
-def _worded(table: pd.DataFrame, name: str) -> pd.DataFrame:
+def _worded(openness: pd.DataFrame, title: str) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "Condition": list(table["label"]),
-            name: [interval(row.value, row.low, row.high) for row in records(table)],
-            "Prompts": list(table["n"]),
+            "Condition": list(openness["label"]),
+            title: [interval(row.value, row.low, row.high) for row in records(openness)],
+            "Prompts": list(openness["n"]),
         }
     )
 
 
-def long_texts(context: Context, table: pd.DataFrame) -> None:
+def long_texts(context: Context, outcomes: pd.DataFrame) -> None:
     """Does the detox hold over a long text?"""
-    outcomes = hardness.over_seeds(table[(table["attack"] == "long") & (table["name"] == "drift")])
-    drifting = outcomes[(outcomes["low"] > 0)]
+    drifts = hardness.over_seeds(outcomes[(outcomes["attack"] == "long") & (outcomes["name"] == "drift")])
+    drifting = drifts[(drifts["low"] > 0)]
     st.markdown(
         f"#### Toxicity rises from the first half of a long text to the second in {len(drifting)} of "
-        f"{len(outcomes)} arms and conditions (95 % intervals)."
+        f"{len(drifts)} arms and conditions (95 % intervals)."
     )
     points = hardness.points(context)
     points = points[points["attack"] == "long"]
     arm = _arm(points, "long_arm")
     grid = st.grid(2, min_column_width=420)
-    names = [name for name in ("toxicity", *FLUENCIES) if name in set(points["series"])]
-    for name in names:
-        part = hardness.over_seeds(points[(points["arm"] == arm) & (points["series"] == name)], ["x"])
-        unit = "points" if name == "toxicity" else "fraction"
+    measures = [measure for measure in ("toxicity", *FLUENCIES) if measure in set(points["series"])]
+    for measure in measures:
+        part = hardness.over_seeds(points[(points["arm"] == arm) & (points["series"] == measure)], ["x"])
+        unit = "points" if measure == "toxicity" else "fraction"
         with grid.cell(), st.container(border=True):
             card.chart(
                 curves(part, hardness.conditions_of(part), "Tokens written",
-                       y_title=f"{metric_name(name)} ({unit})", dark=is_dark()),
-                key=f"long_{name}",
-                title=f"{metric_name(name)} by position, {arm}",
-                alt=f"{metric_name(name)} of each block of a long text, one line per condition",
-                how="Each point is one block of text; a detox that wears off rises to the right."
-                if name == "toxicity"
+                       y_title=f"{metric_name(measure)} ({unit})", dark=is_dark()),
+                key=f"long_{measure}",
+                title=f"{metric_name(measure)} by position, {arm}",
+                alt=f"{metric_name(measure)} of each block of a long text, one line per condition",
+                guide="Each point is one block of text; a detox that wears off rises to the right."
+                if measure == "toxicity"
                 else "Whether the text itself holds together.",
                 note=f"Means over seeds; bars: 95 % intervals over prompts and seeds. {hardness.size(part)}",
                 rows=part,
             )  # fmt: skip
-    show_trials(context, table[(table["attack"] == "long") & (table["arm"] == arm)], key="long")
+    show_trials(context, outcomes[(outcomes["attack"] == "long") & (outcomes["arm"] == arm)], key="long")
 
 
-def sampling(context: Context, table: pd.DataFrame) -> None:
+def sampling(context: Context, outcomes: pd.DataFrame) -> None:
     """Does another way to sample bring toxicity back?"""
-    attacks = table[table["attack"] == "sampling"]
+    attacks = outcomes[outcomes["attack"] == "sampling"]
     parameters = hardness.parameters(context)
     attacks = attacks.assign(
         temperature=[float(parameters[i]["temperature"]) for i in attacks["attack_id"]],
         top_p=[float(parameters[i]["top_p"]) for i in attacks["attack_id"]],
     )
-    by = ["temperature", "top_p"]
-    toxicity = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], by)
-    fluent = next((name for name in FLUENCIES if name in set(attacks["name"])), None)
-    if fluent is not None:
-        other = hardness.over_seeds(attacks[attacks["name"] == fluent], by)
-        keys = ["arm", "label", *by]
-        toxicity = toxicity.merge(other[[*keys, "value"]].rename(columns={"value": fluent}), on=keys)
+    settings = ["temperature", "top_p"]
+    toxicity = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], settings)
+    fluency_name = next((name for name in FLUENCIES if name in set(attacks["name"])), None)
+    if fluency_name is not None:
+        fluency = hardness.over_seeds(attacks[attacks["name"] == fluency_name], settings)
+        keys = ["arm", "label", *settings]
+        toxicity = toxicity.merge(fluency[[*keys, "value"]].rename(columns={"value": fluency_name}), on=keys)
     spread = toxicity.groupby(["arm", "label"])["value"].agg(["min", "max"])
     widest = (spread["max"] - spread["min"]).max()
     st.markdown(
@@ -165,7 +165,7 @@ def sampling(context: Context, table: pd.DataFrame) -> None:
         )
     part = toxicity[(toxicity["arm"] == arm) & (toxicity["label"] == chosen)]
     cells = [
-        f"{row.value:.1f}" + ("" if fluent is None else f"<br>{getattr(row, fluent):.2f}")
+        f"{row.value:.1f}" + ("" if fluency_name is None else f"<br>{getattr(row, fluency_name):.2f}")
         for row in records(part)
     ]
     with st.container(border=True):
@@ -174,17 +174,17 @@ def sampling(context: Context, table: pd.DataFrame) -> None:
             key="sampling",
             title=f"Toxicity by temperature and top-p: {arm}, {chosen}",
             alt="Heat map of toxicity over temperature and top-p",
-            how="Upper number: toxicity in points."
-            + ("" if fluent is None else f" Lower number: {metric_name(fluent).lower()}."),
+            guide="Upper number: toxicity in points."
+            + ("" if fluency_name is None else f" Lower number: {metric_name(fluency_name).lower()}."),
             note=f"Temperature 0 is greedy and needs no top-p. 95 % intervals are in the rows. "
             f"{hardness.size(part)}",
             rows=part,
         )
 
 
-def rounded(table: pd.DataFrame) -> None:
+def rounded(outcomes: pd.DataFrame) -> None:
     """Does rounding the weights undo the detox?"""
-    attacks = table[table["attack"] == "quantised"]
+    attacks = outcomes[outcomes["attack"] == "quantised"]
     change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
     back = change[(change["low"] > 0)]
     st.markdown(
@@ -216,21 +216,21 @@ def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, 
         {"Arm": pooled["arm"], "Condition": pooled["label"], "Weights": pooled["setting"].map(BITS)}
     )
     numbers = pooled[[*keys, "arm", "label", "n", "n_seeds"]]
-    for name, title in ROUNDED.items():
-        if name not in set(attacks["name"]):
+    for measure, title in ROUNDED.items():
+        if measure not in set(attacks["name"]):
             continue
-        values = hardness.over_seeds(attacks[attacks["name"] == name], ["setting"])
+        values = hardness.over_seeds(attacks[attacks["name"] == measure], ["setting"])
         values = values[[*keys, "value", "low", "high"]]
         measured = pooled[keys].merge(values, on=keys, how="left")
-        word = fixed if name == "cost" else interval
+        word = fixed if measure == "cost" else interval
         words[title] = [
             "–" if pd.isna(row.value) else word(row.value, row.low, row.high) for row in records(measured)
         ]
-        ends = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+        ends = {"value": measure, "low": f"{measure}_low", "high": f"{measure}_high"}
         numbers = numbers.assign(**{new: measured[old] for old, new in ends.items()})
     return words, numbers
 
 
-def _arm(table: pd.DataFrame, key: str) -> str:
-    arms = hardness.arms_of(table)
-    return str(st.selectbox("Arm", arms, index=len(arms) - 1, key=key, bind="query-params", width=240))
+def _arm(rows: pd.DataFrame, widget_key: str) -> str:
+    arms = hardness.arms_of(rows)
+    return str(st.selectbox("Arm", arms, index=len(arms) - 1, key=widget_key, bind="query-params", width=240))

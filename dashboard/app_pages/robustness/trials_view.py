@@ -14,25 +14,25 @@ from hormesis.dashboard.rows.context import Context
 MOST = 12
 
 
-def show_trials(context: Context, table: pd.DataFrame, *, key: str) -> None:
-    """Pick a checkpoint and condition among the attacks in `table`, and read what happened there."""
-    attacks = table.drop_duplicates("attack_id")
+def show_trials(context: Context, outcomes: pd.DataFrame, *, key: str) -> None:
+    """Pick a checkpoint and condition among the attacks in `outcomes`, and read what happened there."""
+    attacks = outcomes.drop_duplicates("attack_id")
     if attacks.empty:
         return
-    names = {
+    attack_ids = {
         f"{row.checkpoint}: {row.label}" + (f", {row.setting}" if key != "suffix" else ""): int(row.attack_id)
         for row in records(attacks)
     }
-    name = st.selectbox("Texts of", list(names), key=f"{key}_texts_of", bind="query-params", width=460)
-    attack_id = names.get(str(name), next(iter(names.values())))
+    label = st.selectbox("Texts of", list(attack_ids), key=f"{key}_texts_of", bind="query-params", width=460)
+    attack_id = attack_ids.get(str(label), next(iter(attack_ids.values())))
     trials = hardness.trials(context, attack_id).head(MOST)
     if trials.empty:
         st.caption("No texts were kept for this setting.")
         return
     items = []
     for row in records(trials):
-        outcomes = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
-        details = [f"score {row.score:.2f}", outcomes[0 if row.success else 1]]
+        outcome_words = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
+        details = [f"score {row.score:.2f}", outcome_words[0 if row.success else 1]]
         if not missing(row.before) and not pd.isna(row.before):
             details.append(f"{row.before:.2f} without the attack")
         if not pd.isna(row.loss_last):

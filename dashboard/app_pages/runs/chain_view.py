@@ -34,13 +34,13 @@ def _label(row: Any) -> str:
     return ", ".join(str(part) for part in parts if isinstance(part, str) and part)
 
 
-def _labels(table: pd.DataFrame) -> list[str]:
+def _labels(metrics: pd.DataFrame) -> list[str]:
     """One name per number; those alike in words (random directions) are told apart by the condition's key."""
-    labels = [_label(row) for row in records(table)]
+    labels = [_label(row) for row in records(metrics)]
     again = pd.Series(labels).duplicated(keep=False)
     return [
         f"{label} ({row.condition})" if twice else label
-        for label, twice, row in zip(labels, again, records(table), strict=True)
+        for label, twice, row in zip(labels, again, records(metrics), strict=True)
     ]
 
 
@@ -53,11 +53,11 @@ def number_chain(context: Context) -> None:
     names = [str(name) for name in checkpoints["name"]]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox("Checkpoint", names, key="chain_of", bind="query-params", width=240)
-        table = rows.checkpoint_metrics(context, int(checkpoints["id"].iloc[names.index(str(name))]))
-        if table.empty:
+        metrics = rows.checkpoint_metrics(context, int(checkpoints["id"].iloc[names.index(str(name))]))
+        if metrics.empty:
             st.info(f"{name} has no numbers yet.", icon=":material/hourglass_empty:")
             return
-        measures = ["all", *sorted(set(table["name"]), key=lambda name: (name != "toxicity", name))]
+        measures = ["all", *sorted(set(metrics["name"]), key=lambda name: (name != "toxicity", name))]
         measure = st.selectbox(
             "Measure",
             measures,
@@ -67,7 +67,7 @@ def number_chain(context: Context) -> None:
             bind="query-params",
             width=220,
         )
-    numbers = table if measure == "all" else table[table["name"] == measure]
+    numbers = metrics if measure == "all" else metrics[metrics["name"] == measure]
     labels = _labels(numbers.rename(columns={"name": "name_"}))
     st.session_state["_number_labels"] = labels
     words = pd.DataFrame(

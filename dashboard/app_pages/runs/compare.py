@@ -34,18 +34,18 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     return {prefix: "" if value is None else str(value)}
 
 
-def settings_difference(left: Any, right: Any, *, with_same: bool = False) -> pd.DataFrame:
+def settings_difference(left_settings: Any, right_settings: Any, *, with_same: bool = False) -> pd.DataFrame:
     """Settings of two runs side by side: setting, left, right, same; without `with_same` those that differ.
 
     A setting that one side lacks is shown as `not set`.
     """
-    first, second = flatten(left), flatten(right)
+    first, second = flatten(left_settings), flatten(right_settings)
     rows = [
         (key, first.get(key, "not set"), second.get(key, "not set"), first.get(key) == second.get(key))
         for key in dict.fromkeys([*first, *second])
     ]
-    table = pd.DataFrame(rows, columns=["setting", "left", "right", "same"])
-    return table if with_same else table[~table["same"].astype(bool)].reset_index(drop=True)
+    settings = pd.DataFrame(rows, columns=["setting", "left", "right", "same"])
+    return settings if with_same else settings[~settings["same"].astype(bool)].reset_index(drop=True)
 
 
 def interval_of_difference(
@@ -69,10 +69,10 @@ def number_difference(left: pd.DataFrame, right: pd.DataFrame, keys: list[str] |
     Columns: the keys, unit, value/low/high/n of either side with `_left` and `_right`, `difference`, `low`,
     `high`, and `apart` (True where the interval leaves zero out; null without an interval).
     """
-    by = keys or KEYS
-    first = left[[*by, "unit", *VALUES]].drop_duplicates(by)
-    second = right[[*by, *VALUES]].drop_duplicates(by)
-    joined = first.merge(second, on=by, suffixes=("_left", "_right"))
+    columns = keys or KEYS
+    first = left[[*columns, "unit", *VALUES]].drop_duplicates(columns)
+    second = right[[*columns, *VALUES]].drop_duplicates(columns)
+    joined = first.merge(second, on=columns, suffixes=("_left", "_right"))
     sides = [
         joined[[f"{name}_{side}" for name in ("value", "low", "high")]]
         .astype(float)
@@ -86,7 +86,7 @@ def number_difference(left: pd.DataFrame, right: pd.DataFrame, keys: list[str] |
     return joined.join(differences).assign(apart=apart.where(has_interval, pd.NA))
 
 
-def expected_by_chance(table: pd.DataFrame) -> tuple[int, int, float]:
+def expected_by_chance(differences: pd.DataFrame) -> tuple[int, int, float]:
     """Intervals that leave zero out, intervals in all, and how many of those would do so by chance alone."""
-    is_apart = table["apart"].dropna()
+    is_apart = differences["apart"].dropna()
     return int(is_apart.sum()), len(is_apart), 0.05 * len(is_apart)

@@ -65,11 +65,11 @@ class Run:
         return rows.checkpoint_metrics(self.context, int(self.row["id"]))
 
 
-def _runs(context: Context, kind: str) -> dict[str, Run]:
+def _runs(context: Context, run_kind: str) -> dict[str, Run]:
     """Every run that can be chosen, by its name; those of the study on show first."""
-    names = study_names(context.studies)
-    contexts = {name: context_of(context, context.studies, place) for place, name in enumerate(names)}
-    if kind == STUDIES:
+    study_labels = study_names(context.studies)
+    contexts = {name: context_of(context, context.studies, place) for place, name in enumerate(study_labels)}
+    if run_kind == STUDIES:
         return {name: Run(run) for name, run in contexts.items()}
     order = sorted(contexts, key=lambda name: contexts[name].study_id != context.study_id)
     runs = {}
@@ -93,13 +93,13 @@ def _second(runs: dict[str, Run]) -> int:
     return shares.index(best) if best is not None else min(1, len(runs) - 1)
 
 
-def _settings(left: Run, right: Run) -> None:
+def _settings(left_run: Run, right_run: Run) -> None:
     all_settings = st.toggle("Show settings that are the same", key="same", bind="query-params")
-    table = settings_difference(left.settings(), right.settings(), with_same=all_settings)
-    if table.empty:
+    settings = settings_difference(left_run.settings(), right_run.settings(), with_same=all_settings)
+    if settings.empty:
         st.caption("The two were set the same in everything.")
         return
-    words = table.rename(columns={"setting": "Setting", "left": "Left", "right": "Right", "same": "Same"})
+    words = settings.rename(columns={"setting": "Setting", "left": "Left", "right": "Right", "same": "Same"})
     if not all_settings:
         words = words.drop(columns="Same")
     card.table(
@@ -124,9 +124,9 @@ def _label(row: Any) -> str:
     return ", ".join(str(part) for part in parts if isinstance(part, str) and part)
 
 
-def _numbers(left: Run, right: Run) -> None:
-    keys = SUMMARY_KEYS if left.row is None else KEYS
-    first, second = left.numbers(), right.numbers()
+def _numbers(left_run: Run, right_run: Run) -> None:
+    keys = SUMMARY_KEYS if left_run.row is None else KEYS
+    first, second = left_run.numbers(), right_run.numbers()
     if first.empty or second.empty:
         st.info("One of the two has no numbers yet.", icon=":material/hourglass_empty:")
         return
@@ -140,28 +140,28 @@ def _numbers(left: Run, right: Run) -> None:
     words = first.drop_duplicates(keys)[[*keys, "method", "strength", "matched_cost"]]
     table = table.merge(words, on=keys, how="left")
     measures = list(dict.fromkeys(sorted(table["name"], key=lambda name: (name != "toxicity", name))))
-    name = str(
+    measure = str(
         st.selectbox(
             "Measure", measures, format_func=metric_name, key="cmp_measure", bind="query-params", width=240
         )
     )
-    numbers = table[table["name"] == name].copy()
+    numbers = table[table["name"] == measure].copy()
     numbers["label"] = [_label(row) for row in records(numbers)]
     unit = str(numbers["unit"].iloc[0])
     # The k-th random direction of one model has nothing to do with that of another.
-    chart_rows = numbers[numbers["method"] != "random-direction"] if left.row is not None else numbers
+    chart_rows = numbers[numbers["method"] != "random-direction"] if left_run.row is not None else numbers
     chart_rows = numbers if chart_rows.empty else chart_rows
     apart, counted, chance = expected_by_chance(chart_rows)
     cut = f" The first {MOST_LINES} of {len(chart_rows)} are drawn." if len(chart_rows) > MOST_LINES else ""
     cut += " Random directions are in the rows alone." if len(chart_rows) < len(numbers) else ""
     card.chart(
         differences(
-            chart_rows.head(MOST_LINES), f"{metric_name(name)}, right minus left ({unit})", dark=is_dark()
+            chart_rows.head(MOST_LINES), f"{metric_name(measure)}, right minus left ({unit})", dark=is_dark()
         ),
         key="compare",
-        title=f"{metric_name(name)}: right minus left",
-        alt=f"Difference of {metric_name(name)} between the two runs per condition, with intervals",
-        how=(
+        title=f"{metric_name(measure)}: right minus left",
+        alt=f"Difference of {metric_name(measure)} between the two runs per condition, with intervals",
+        guide=(
             "Left of the dotted line the right run has less. "
             "Bars: 95 % intervals made of both runs' own (MOVER)."
         ),
@@ -178,12 +178,12 @@ def compare(context: Context) -> None:
     """The pickers, the settings and the numbers."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kinds = [ARMS, STUDIES] if len(context.studies) > 1 else [ARMS]
-        kind = str(
+        run_kind = str(
             st.segmented_control(
                 "Compare", kinds, default=ARMS, required=True, key="cmp", bind="query-params"
             )
         )
-        runs = _runs(context, kind)
+        runs = _runs(context, run_kind)
         if len(runs) < 2:
             st.info("There is nothing to compare yet: a second checkpoint or study is needed.")
             return
@@ -192,11 +192,11 @@ def compare(context: Context) -> None:
         second = str(
             st.selectbox("Right", names, index=_second(runs), key="run2", bind="query-params", width=300)
         )
-    left, right = runs[first], runs[second]
+    left_run, right_run = runs[first], runs[second]
     if first == second:
         st.caption("Left and right are the same run.")
         return
     with st.container(border=True):
-        _numbers(left, right)
+        _numbers(left_run, right_run)
     with st.container(border=True):
-        _settings(left, right)
+        _settings(left_run, right_run)

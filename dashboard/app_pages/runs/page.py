@@ -37,7 +37,7 @@ def curves(context: Context) -> None:
         context,
         key="runs_loss",
         title="Loss over training",
-        how="Lower is better. A sudden drop late in training is a skill learned late: do not read one seed "
+        guide="Lower is better. A sudden drop late in training is a skill learned late: do not read one seed "
         "alone.",
         height=460,
     )

@@ -36,15 +36,15 @@ def readable_bytes(count: float) -> str:
 
 def _choice(home: Home) -> tuple[str | None, str]:
     """The widgets; gives a preset's name, or None, and the text of a study file."""
-    how = st.segmented_control(
+    source = st.segmented_control(
         "Study from", [PRESET, PASTE, UPLOAD], default=PRESET, required=True, key="from", bind="query-params"
     )
-    if how == PRESET:
+    if source == PRESET:
         name = str(st.selectbox("Preset", process.PRESETS, key="preset", bind="query-params", width=280))
         st.caption(WHAT.get(name, ""))
         return name, ""
     where = f"Relative paths in it are taken from {home.folder / 'studies'}; absolute ones are safer."
-    if how == PASTE:
+    if source == PASTE:
         text = st.text_area(
             "Study file (TOML)", EXAMPLE, height=220, key="toml", max_chars=process.LONGEST_STUDY
         )
@@ -138,13 +138,13 @@ def start_form(home: Home | Refusal) -> None:
     if checked is None:
         return
     _show_plan(checked["plan"])
-    left = any(arm["stages_left"] for arm in checked["plan"]["arms"])
+    has_stages_left = any(arm["stages_left"] for arm in checked["plan"]["arms"])
     st.button(
-        "Start" if left else "Start (nothing is left to do)",
+        "Start" if has_stages_left else "Start (nothing is left to do)",
         icon=":material/play_arrow:",
         type="primary",
         key="start_study",
-        disabled=not left,
+        disabled=not has_stages_left,
         help="Runs `hormesis run` in the background; it goes on when this page is closed.",
         on_click=_begin,
         args=(home, checked),

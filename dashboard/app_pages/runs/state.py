@@ -85,10 +85,10 @@ def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now:
     return Standing("stopped", f"Stopped; {state.done} of {state.stages} stages are done.")
 
 
-def _gone_standing(stages: pd.DataFrame, how: str = "") -> Standing:
+def _gone_standing(stages: pd.DataFrame, advice: str = "") -> Standing:
     names = ", ".join(
         f"{stage_title(str(row.stage)).lower()} of {row.subject}" for row in records(stages.head(3))
     )
     more = f" and {len(stages) - 3} more" if len(stages) > 3 else ""
     where = f"; it was at {names}{more}" if names else ""
-    return Standing("gone", f"Stopped: its process is gone{how}{where}. Resuming goes on from there.")
+    return Standing("gone", f"Stopped: its process is gone{advice}{where}. Resuming goes on from there.")

@@ -74,9 +74,9 @@ def checkpoints_table(context: Context) -> None:
         )
 
 
-def failures(table: pd.DataFrame) -> None:
+def failures(stages: pd.DataFrame) -> None:
     """Every stage that failed, in its own words."""
-    for row in records(table[table["status"] == "failed"]):
+    for row in records(stages[stages["status"] == "failed"]):
         st.error(
             f"{row.error or 'No reason was recorded.'}",
             title=f"{stage_title(str(row.stage))} of {row.subject} failed",
@@ -98,15 +98,15 @@ def in_order(stages: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def _of_state(table: pd.DataFrame) -> pd.DataFrame:
+def _of_state(stages: pd.DataFrame) -> pd.DataFrame:
     """The stages of the state chosen; the choice is there where a list is long."""
-    states = [state for state in (*FIRST, "done", "waiting", "stopped") if state in set(table["status"])]
-    if len(table) <= SHORT or len(states) < 2:
-        return table
+    states = [state for state in (*FIRST, "done", "waiting", "stopped") if state in set(stages["status"])]
+    if len(stages) <= SHORT or len(states) < 2:
+        return stages
     status = st.segmented_control(
         "Show stages", [EVERY, *states], default=EVERY, required=True, key="stages", bind="query-params"
     )
-    return table if status in (None, EVERY) else table[table["status"] == status]
+    return stages if status in (None, EVERY) else stages[stages["status"] == status]
 
 
 def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:
@@ -117,28 +117,28 @@ def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:
         _stages(ordered, _of_state(ordered), alive)
 
 
-def _stages(all_stages: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
+def _stages(all_stages: pd.DataFrame, stages: pd.DataFrame, alive: bool) -> None:
     # What a waiting stage said last was said by an earlier run.
-    messages = table["message"].where((table["status"] != "waiting") | (not alive), "")
-    cut = (table["status"] == "running") & (not alive)
+    messages = stages["message"].where((stages["status"] != "waiting") | (not alive), "")
+    cut = (stages["status"] == "running") & (not alive)
     words = pd.DataFrame(
         {
-            "Stage": table["stage"].map(stage_title),
-            "On": table["subject"],
-            "State": table["status"].where(~cut, "cut off"),
-            "Done": table["fraction"] * 100,
-            "Working time": [duration(value) for value in table["seconds"]],
-            "Rate": [rate(value, unit) for value, unit in zip(table["rate"], table["unit"], strict=True)],
-            "Time left": [duration(value) for value in table["left"].where(~cut)],
-            "Last sign of life": pd.to_datetime(table["heartbeat"], utc=True),
+            "Stage": stages["stage"].map(stage_title),
+            "On": stages["subject"],
+            "State": stages["status"].where(~cut, "cut off"),
+            "Done": stages["fraction"] * 100,
+            "Working time": [duration(value) for value in stages["seconds"]],
+            "Rate": [rate(value, unit) for value, unit in zip(stages["rate"], stages["unit"], strict=True)],
+            "Time left": [duration(value) for value in stages["left"].where(~cut)],
+            "Last sign of life": pd.to_datetime(stages["heartbeat"], utc=True),
             "Said": messages,
-            "Host": table["host"],
+            "Host": stages["host"],
         }
     )
     numbers = (
-        f"n = {len(table)} stages"
-        if len(table) == len(all_stages)
-        else f"n = {len(table)} of {len(all_stages)} stages"
+        f"n = {len(stages)} stages"
+        if len(stages) == len(all_stages)
+        else f"n = {len(stages)} of {len(all_stages)} stages"
     )
     card.table(
         words,
@@ -146,10 +146,10 @@ def _stages(all_stages: pd.DataFrame, table: pd.DataFrame, alive: bool) -> None:
         title="Stages",
         alt="Stages with state, progress, rate and time left",
         note=(
-            f"{numbers}, {duration(float(table['seconds'].sum()))} of work in all. "
+            f"{numbers}, {duration(float(stages['seconds'].sum()))} of work in all. "
             "Working time is summed over resumptions."
         ),
-        out=table.drop(columns=["id", "study_id", "packages"]),
+        out=stages.drop(columns=["id", "study_id", "packages"]),
         column_config={
             "Done": st.column_config.ProgressColumn(format="%.0f %%", min_value=0, max_value=100),
             "Rate": st.column_config.Column(width=RATE),
@@ -170,10 +170,10 @@ def studies(context: Context) -> None:
         "checkpoints": "Checkpoints",
         "created": "Begun",
     }
-    table = context.studies[list(words)].rename(columns=words)
+    studies = context.studies[list(words)].rename(columns=words)
     with st.container(border=True):
         card.table(
-            table,
+            studies,
             key="studies_table",
             title="Studies in this database",
             alt="All studies of the database",

@@ -82,8 +82,8 @@ def heads(address: str, offer: Offer, token: str) -> pd.DataFrame:
 
     `token` is the database's change token. Raises ServiceProblem.
     """
-    table = pd.DataFrame([dict(head) for head in _heads(address, offer.checkpoint_id, token)])
-    return table.astype({"rank": "float64"}) if len(table) else table
+    heads = pd.DataFrame([dict(head) for head in _heads(address, offer.checkpoint_id, token)])
+    return heads.astype({"rank": "float64"}) if len(heads) else heads
 
 
 def _label(model: ModelInfo, study_id: int) -> str:

@@ -121,11 +121,11 @@ def parse_events(lines: Iterable[str]) -> Iterator[Event]:
     name, data = "message", list[str]()
     for line in lines:
         if line:
-            kind, _, value = line.partition(":")
+            field, _, value = line.partition(":")
             value = value.removeprefix(" ")
-            if kind == "event":
+            if field == "event":
                 name = value
-            elif kind == "data":
+            elif field == "data":
                 data.append(value)
             continue
         if data:

@@ -51,22 +51,22 @@ def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, *, 
         number = number if number in panes else next(iter(panes))
         offer = find(panes[number].model, offers)
         try:
-            table = service.heads(address, offer, token)
+            heads = service.heads(address, offer, token)
         except ServiceProblem as problem:
             st.caption(str(problem))
             return
-        _map(number, panes[number], offer, table=table)
+        _map(number, panes[number], offer, heads=heads)
 
 
-def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) -> None:
-    names = [head_name(layer, head) for layer, head in zip(table["layer"], table["head"], strict=True)]
+def _map(number: int, pane: PaneSettings, offer: Offer, *, heads: pd.DataFrame) -> None:
+    head_names = [head_name(layer, head) for layer, head in zip(heads["layer"], heads["head"], strict=True)]
     count = int(pane.heads or offer.usual_heads)
-    ordered = [name for _, name in sorted(zip(table["order"], names, strict=True))]
+    ordered = [name for _, name in sorted(zip(heads["order"], head_names, strict=True))]
     selection = list(pane.picked or ())
     steered = selection or ordered[:count]
     # The chart's white dots are heads with a rank: here, those that this pane steers.
-    marked = pd.Series(names, index=table.index).isin(steered)
-    marked_table = table.assign(rank=table["order"].astype("float64").where(marked))
+    marked = pd.Series(head_names, index=heads.index).isin(steered)
+    marked_table = heads.assign(rank=heads["order"].astype("float64").where(marked))
     # No drag mode of our own: under a lasso, streamlit lets no single click through.
     figure = head_map(
         marked_table, "accuracy", span=limits("accuracy", marked_table), chosen=None, dark=is_dark()
@@ -75,9 +75,9 @@ def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) 
     key = f"pick_map{number}"
 
     def clicked() -> None:
-        names = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
-        if names:
-            st.session_state[f"picked{number}"] = after_click(steered, names)
+        clicked_names = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
+        if clicked_names:
+            st.session_state[f"picked{number}"] = after_click(steered, clicked_names)
 
     label = f"{len(selection)} picked heads" if selection else f"the {count} best heads by probe"
     card.chart(
@@ -85,9 +85,9 @@ def _map(number: int, pane: PaneSettings, offer: Offer, *, table: pd.DataFrame) 
         key=key,
         title=f"Pane {number}, {offer.label}: {label}",
         alt=f"Probe accuracy of every head by layer; white dots mark the heads that pane {number} steers",
-        how="White dots: heads that are steered. Click a square to add or remove its head; for several at "
+        guide="White dots: heads that are steered. Click a square to add or remove its head; for several at "
         "once take the lasso or the box from the chart's toolbar.",
-        note=f"Colour: balanced accuracy of the probe, n = {int(table['n_test'].max()):,} test statements.",
+        note=f"Colour: balanced accuracy of the probe, n = {int(heads['n_test'].max()):,} test statements.",
         on_select=clicked,
         selection_mode=("points", "lasso", "box"),
     )

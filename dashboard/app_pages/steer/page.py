@@ -82,8 +82,8 @@ def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer]
             icon=":material/content_cut:",
         )
         return
-    names = tuple(pane_name(pane, catalogue) for pane in settings.panes)
-    session.start(address, request_of(settings, catalogue), names, settings=settings, study=study)
+    pane_names = tuple(pane_name(pane, catalogue) for pane in settings.panes)
+    session.start(address, request_of(settings, catalogue), pane_names, settings=settings, study=study)
 
 
 context = current()

@@ -23,16 +23,16 @@ from hormesis.db.contract.messages import MethodInfo
 
 def presets(context: Context) -> list[str]:
     """A few prompts of the study, of every kind."""
-    table = rows.first_prompts(context, 40)
-    if table.empty:
+    prompts = rows.first_prompts(context, 40)
+    if prompts.empty:
         return []
-    kinds = table.assign(kind=table["kind"].fillna("")).groupby("kind", sort=True)
+    kinds = prompts.assign(kind=prompts["kind"].fillna("")).groupby("kind", sort=True)
     mixed = [
         str(text)
         for texts in zip(*[list(group["text"])[:3] for _, group in kinds], strict=False)
         for text in texts
     ]
-    return mixed[:6] or [str(text) for text in table["text"].head(6)]
+    return mixed[:6] or [str(text) for text in prompts["text"].head(6)]
 
 
 def _use_preset() -> None:
@@ -53,13 +53,13 @@ def prompt_box(context: Context) -> None:
         st.session_state["prompt"] = st.query_params.get("prompt", first)
     if prompts:
         if context.harmless:
-            names = {text: shorten(text, 44, placeholder=" …") for text in prompts}
+            labels = {text: shorten(text, 44, placeholder=" …") for text in prompts}
         else:
-            names = {text: f"Prompt {place}" for place, text in enumerate(prompts, 1)}
+            labels = {text: f"Prompt {place}" for place, text in enumerate(prompts, 1)}
         st.pills(
             "Presets, from this study's prompts",
             prompts,
-            format_func=lambda text: names.get(text, text),
+            format_func=lambda text: labels.get(text, text),
             key="preset",
             on_change=_use_preset,
         )
@@ -84,12 +84,12 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
     offer = offers[labels.index(label) if label in labels else 0]
     if len(offer.methods) == 1:
         st.caption("Not probed, so it has no direction to be steered along.")
-    names = [method.name for method in offer.methods]
+    methods = [method.name for method in offer.methods]
     usual = default_method(number, offer)
     name = st.selectbox(
         f"Pane {number}: method",
-        names,
-        index=names.index(usual) if usual in names else 0,
+        methods,
+        index=methods.index(usual) if usual in methods else 0,
         format_func=lambda name: offer.method(name).title,
         key=f"method{number}",
         bind="query-params",
@@ -171,9 +171,9 @@ def _keep_heads(number: int, offer: Offer) -> None:
     if (st.session_state.get(count) or 0) > offer.most_heads:
         st.session_state[count] = offer.usual_heads
     selection = st.session_state.get(heads_key) or []
-    names = set(offer.head_names)
-    if any(name not in names for name in selection):
-        st.session_state[heads_key] = [name for name in selection if name in names]
+    head_names = set(offer.head_names)
+    if any(name not in head_names for name in selection):
+        st.session_state[heads_key] = [name for name in selection if name in head_names]
 
 
 def sampling() -> None:

@@ -63,14 +63,14 @@ def _waiting(state: Snapshot) -> str:
     return f"number {state.position} in the queue" if state.position else "waiting for the model"
 
 
-def _pane_texts(run: LiveRun, names: tuple[str, ...], state: Snapshot) -> list[Shown]:
+def _pane_texts(run: LiveRun, pane_names: tuple[str, ...], state: Snapshot) -> list[Shown]:
     tint = bool(st.session_state.get("tint", True))
-    first = state.panes[0].scores if state.panes and state.panes[0].finished else None
+    first_scores = state.panes[0].scores if state.panes and state.panes[0].finished else None
     items = []
-    for place, (name, pane) in enumerate(zip(names, state.panes, strict=False)):
+    for place, (name, pane) in enumerate(zip(pane_names, state.panes, strict=False)):
         coloured = tint and any(value is not None for _, value in pane.tokens)
         text = pane.text if pane.finished else "".join(text for text, _ in pane.tokens)
-        empty = "(the model ended the text at once)" if pane.finished else _waiting(state)
+        empty_words = "(the model ended the text at once)" if pane.finished else _waiting(state)
         items.append(
             Shown(
                 text,
@@ -78,8 +78,8 @@ def _pane_texts(run: LiveRun, names: tuple[str, ...], state: Snapshot) -> list[S
                 prompt=run.request.prompt,
                 blurred=_blurred(pane) and bool(text),
                 tokens=tuple(Token(piece, value) for piece, value in pane.tokens) if coloured else (),
-                waiting=empty,
-                details=details(pane, first if place else None),
+                waiting=empty_words,
+                details=details(pane, first_scores if place else None),
             )
         )
     return items
@@ -94,7 +94,7 @@ def _status(run: LiveRun, state: Snapshot) -> None:
         st.caption(f"Run {run.number}: {state.status}{place}, {duration(state.seconds)}{first}")
 
 
-def _draw(run: LiveRun, names: tuple[str, ...]) -> Snapshot:
+def _draw(run: LiveRun, pane_names: tuple[str, ...]) -> Snapshot:
     state = run.snapshot()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Stop", icon=":material/stop:", on_click=run.stop, key="stop", disabled=not state.active)
@@ -102,7 +102,7 @@ def _draw(run: LiveRun, names: tuple[str, ...]) -> Snapshot:
     if state.status == "failed":
         st.warning(state.error, icon=":material/error:")
     show_texts(
-        _pane_texts(run, names, state),
+        _pane_texts(run, pane_names, state),
         key="live_panes",
         columns=len(state.panes),
         state=f"run {run.number} {state.status}",
@@ -116,12 +116,12 @@ def show() -> None:
     if entry is None:
         st.caption("Press generate: the panes stream side by side from the same seed.")
         return
-    run, names = entry.run, entry.names
+    run, pane_names = entry.run, entry.names
     active = run.snapshot().active
 
     @st.fragment(run_every=POLL_SECONDS if active else None)
     def panes() -> None:
-        state = _draw(run, names)
+        state = _draw(run, pane_names)
         if not state.active and active:
             st.rerun()
 

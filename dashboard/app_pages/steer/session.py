@@ -45,7 +45,7 @@ def show(number: int) -> None:
 def start(
     address: str,
     request: GenerateRequest,
-    names: tuple[str, ...],
+    pane_names: tuple[str, ...],
     *,
     settings: SessionSettings,
     study: str,
@@ -56,7 +56,7 @@ def start(
         if entry.run.snapshot().active:
             entry.run.stop()
     number = st.session_state[_COUNT] = int(st.session_state.get(_COUNT, 0)) + 1
-    started = Record(LiveRun(address, request, number).start(), names, settings, study)
+    started = Record(LiveRun(address, request, number).start(), pane_names, settings, study)
     runs.insert(0, started)
     del runs[LONGEST_HISTORY:]
     show(number)

@@ -29,10 +29,12 @@ class View:
     flat: bool
 
 
-def directions(database: Database, experiment: int, table: pd.DataFrame, *, probe: str, cosine: str) -> None:
+def directions(
+    database: Database, experiment: int, measures: pd.DataFrame, *, probe: str, cosine: str
+) -> None:
     """The pickers, and the run beside that of the same seed at r = 1."""
-    shares = sorted({float(share) for share in table["share"]})
-    seeds = sorted({int(seed) for seed in table["seed"]})
+    shares = sorted({float(share) for share in measures["share"]})
+    seeds = sorted({int(seed) for seed in measures["seed"]})
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="bottom"):
             share = st.select_slider(
@@ -66,14 +68,16 @@ def directions(database: Database, experiment: int, table: pd.DataFrame, *, prob
                     network=chosen.network,
                     probe=probe,
                 )
-                _picture(vectors, table, share=of_share, seed=int(seed), view=chosen, key=key)
+                _picture(vectors, measures, share=of_share, seed=int(seed), view=chosen, key=key)
 
 
 def _picture(
-    vectors: NDArray[np.float64], table: pd.DataFrame, *, share: float, seed: int, view: View, key: str
+    vectors: NDArray[np.float64], measures: pd.DataFrame, *, share: float, seed: int, view: View, key: str
 ) -> None:
     """One run's directions."""
-    runs = table[(table["share"] == share) & (table["seed"] == seed) & (table["network"] == view.network)]
+    runs = measures[
+        (measures["share"] == share) & (measures["seed"] == seed) & (measures["network"] == view.network)
+    ]
     if not vectors.size or runs.empty:
         st.info("There is no such run; choose another share or seed.", icon=":material/hourglass_empty:")
         return
@@ -86,7 +90,7 @@ def _picture(
         key=key,
         title=f"The 12 directions at r = {share:g}, seed {seed}",
         alt=f"Unit directions of the 12 features at r = {share:g}, on principal axes, rare ones in orange",
-        how=(
+        guide=(
             "Arrows from the origin, all of length 1 before projection: a short one points out of the "
             "picture. Hover a tip for its nearest other direction."
         ),

@@ -33,33 +33,33 @@ def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cos
 
 def forest(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> None:
     """DiD of every configuration and probe, trained and frozen."""
-    table = toy.forest_rows(effects, experiments, cosine)
-    if table.empty:
+    chosen = toy.forest_rows(effects, experiments, cosine)
+    if chosen.empty:
         return
-    lines = table[table["label"].isin(list(dict.fromkeys(table["label"]))[:MOST_LINES])]
-    cut = f" The first {MOST_LINES} lines are drawn." if len(lines) < len(table) else ""
+    lines = chosen[chosen["label"].isin(list(dict.fromkeys(chosen["label"]))[:MOST_LINES])]
+    cut = f" The first {MOST_LINES} lines are drawn." if len(lines) < len(chosen) else ""
     with st.container(border=True):
         card.chart(
             charts.forest(lines, f"DiD of entanglement ({cosine} cosine)", dark=is_dark()),
             key="toy_forest",
             title="Rare-specific effect in every setting and under every probe",
             alt="DiD with interval for each setting and probe, trained and frozen networks",
-            how=(
+            guide=(
                 "DiD: how much more the rare chain's entanglement rises from r = 1 to r of .01 or less "
                 "than the controls' does. Right of the dotted line: more entangled when rare. Orange and "
                 "blue intervals leave zero out. An open diamond away from zero is an effect of the probe "
                 "alone."
             ),
-            note=f"n = {table['experiment_id'].nunique()} configurations.{cut}",
-            rows=table.drop(columns=["config", "hover"]),
+            note=f"n = {chosen['experiment_id'].nunique()} configurations.{cut}",
+            rows=chosen.drop(columns=["config", "hover"]),
         )
 
 
 def by_accuracy(
-    effects: pd.DataFrame, experiment: int, table: pd.DataFrame, *, probe: str, cosine: str
+    effects: pd.DataFrame, experiment: int, measures: pd.DataFrame, *, probe: str, cosine: str
 ) -> None:
     """Each run's effect against how well the rare chain was learned, and the DiDs of both sides."""
-    runs = toy.run_effects(table[table["network"] == "trained"], cosine)
+    runs = toy.run_effects(measures[measures["network"] == "trained"], cosine)
     if runs.empty:
         return
     of_probe = words.pick(effects, experiment_id=experiment, probe=probe, cosine=cosine, network="trained")
@@ -74,7 +74,7 @@ def by_accuracy(
             key="toy_learned",
             title="Effect against how well the rare chain was learned",
             alt="Effect of each run against its accuracy on the rare chain, coloured by share",
-            how="One point per run below r = 1. Right of the dashed line the rare chain is learned.",
+            guide="One point per run below r = 1. Right of the dashed line the rare chain is learned.",
             note=f"DiD at shares up to .01, {'; '.join(parts)}. n = {len(runs)} runs.",
             rows=runs,
         )

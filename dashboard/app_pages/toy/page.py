@@ -22,9 +22,9 @@ READ = (
 )
 
 
-def pick_experiment(table: pd.DataFrame) -> pd.Series:
+def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
     """The configuration on show: setting, width, and the rest where several differ in it."""
-    settings = [name for name in toy.SETTINGS if name in set(table["setting"])]
+    settings = [name for name in toy.SETTINGS if name in set(all_experiments["setting"])]
     setting = st.segmented_control(
         "Setting",
         settings,
@@ -34,7 +34,7 @@ def pick_experiment(table: pd.DataFrame) -> pd.Series:
         key="toy_setting",
         bind="query-params",
     )
-    experiments = table[table["setting"] == (setting or settings[0])]
+    experiments = all_experiments[all_experiments["setting"] == (setting or settings[0])]
     widths = sorted({int(config["width"]) for config in experiments["config"]})
     first = experiments.sort_values(["runs", "id"], ascending=[False, True]).iloc[0]
     width = st.selectbox(
@@ -51,16 +51,16 @@ def pick_experiment(table: pd.DataFrame) -> pd.Series:
     if len(experiments) == 1:
         return experiments.iloc[0]
     configs = experiments["config"].tolist()
-    names = [
+    labels = [
         f"{toy.variant(row['config'], configs)} ({str(row['hash'])[:6]})" for _, row in experiments.iterrows()
     ]
     # The words tell the variants apart, so they change as others come; a link is known by its hash.
     linked = str(st.query_params.get("toy_variant", ""))
-    same = [name for name in names if name[-8:] == linked[-8:]]
-    if same and linked not in names:
+    same = [name for name in labels if name[-8:] == linked[-8:]]
+    if same and linked not in labels:
         st.session_state["toy_variant"] = same[0]
-    variant = st.selectbox("Variant", names, key="toy_variant", bind="query-params", width=300)
-    return experiments.iloc[names.index(str(variant))]
+    variant = st.selectbox("Variant", labels, key="toy_variant", bind="query-params", width=300)
+    return experiments.iloc[labels.index(str(variant))]
 
 
 def pick_view() -> tuple[str, str]:
@@ -91,28 +91,28 @@ def pick_view() -> tuple[str, str]:
     return str(probe), str(cosine or "absolute")
 
 
-def entanglement(experiment: pd.Series, table: pd.DataFrame, probe: str, *, cosine: str) -> None:
+def entanglement(experiment: pd.Series, measures: pd.DataFrame, probe: str, *, cosine: str) -> None:
     """The answer, and beside it the same view of the frozen network."""
-    seeds = table["seed"].nunique()
+    seeds = measures["seed"].nunique()
     grid = st.grid(2, min_column_width=480)
     for network, title in (
         ("trained", "Entanglement over the share"),
         ("frozen", "Control: the network frozen at r = 1, only the probe refitted"),
     ):
-        of_network = table[table["network"] == network]
+        of_network = measures[measures["network"] == network]
         with grid.cell(), st.container(border=True):
             if of_network.empty:
                 st.info("No run of this kind is stored yet.", icon=":material/hourglass_empty:")
                 continue
             if network == "trained":
-                how = READ
+                guide = READ
             elif probe in toy.WEIGHTED:
-                how = (
+                guide = (
                     "The same network at every share: only the weights of the probe's examples change. "
                     "What moves here, the probe made."
                 )
             else:
-                how = (
+                guide = (
                     "The same network at every share, read by a probe that does not look at the mixture: "
                     "flat by construction. Choose the mixture-weighted probe to see what a probe alone "
                     "can draw."
@@ -128,7 +128,7 @@ def entanglement(experiment: pd.Series, table: pd.DataFrame, probe: str, *, cosi
                 key=f"toy_{network}",
                 title=title,
                 alt=f"Entanglement of the rare chain and of the controls over the share, {network} network",
-                how=how,
+                guide=guide,
                 note=(
                     f"n = {seeds} seeds, {len(of_network)} runs, {experiment['features']} features in "
                     f"{experiment['dimensions']} dimensions."
@@ -153,18 +153,18 @@ def learning(database: Database, experiment: int, unit: str) -> None:
                 key=f"toy_{column}",
                 title=title,
                 alt=f"{title} over training steps, one line per share",
-                how="One line per share; the rarest chain is learned last, or not at all in the time given.",
+                guide="One line per share; the rarest chain is learned last, or not at all in that time.",
                 note=f"Means over n = {int(curves['n'].max())} seeds, all of the chain's sequences.",
                 rows=curves,
             )
 
 
-def norms(table: pd.DataFrame) -> None:
+def norms(measures: pd.DataFrame) -> None:
     """Lengths of the directions."""
     with st.container(border=True):
         card.chart(
             charts.over_share(
-                table[table["network"] == "trained"],
+                measures[measures["network"] == "trained"],
                 "norm",
                 "Length of the directions",
                 dark=is_dark(),
@@ -174,12 +174,12 @@ def norms(table: pd.DataFrame) -> None:
             key="toy_norms",
             title="Length of the directions",
             alt="Mean length of the rare chain's and the controls' directions over the share",
-            how=(
+            guide=(
                 "A direction close to length zero is not represented, and its angles are noise. Class "
                 "means: in units of the activations; probes: log odds per unit."
             ),
-            note=f"n = {table['seed'].nunique()} seeds.",
-            rows=table[table["network"] == "trained"][["share", "seed", "rare_norm", "control_norm"]],
+            note=f"n = {measures['seed'].nunique()} seeds.",
+            rows=measures[measures["network"] == "trained"][["share", "seed", "rare_norm", "control_norm"]],
         )
 
 
@@ -211,8 +211,8 @@ else:
         probe, cosine = pick_view()
     experiment = int(chosen["id"])
     effects = toy.effects(database)
-    table = toy.measures(database, experiment, probe)
-    if table.empty:
+    measures = toy.measures(database, experiment, probe)
+    if measures.empty:
         st.info("This probe was not asked for when the runs were made.", icon=":material/hourglass_empty:")
     else:
         of_this = words.pick(
@@ -220,17 +220,17 @@ else:
         )
         first = None if of_this.empty else of_this.iloc[0]
         st.markdown(f"#### {words.headline(first, str(chosen['setting']), cosine)}")
-        entanglement(chosen, table, probe, cosine=cosine)
+        entanglement(chosen, measures, probe, cosine=cosine)
         effects_view.answers(effects, experiments, probe, cosine=cosine)
         effects_view.forest(effects, experiments, cosine)
         grid = st.grid(2, min_column_width=440)
         with grid.cell():
-            effects_view.by_accuracy(effects, experiment, table, probe=probe, cosine=cosine)
+            effects_view.by_accuracy(effects, experiment, measures, probe=probe, cosine=cosine)
         with grid.cell():
-            norms(table)
+            norms(measures)
         unit = "squared error" if chosen["setting"] == "autoencoder" else "nats per token"
         learning(database, experiment, unit)
-        directions_view.directions(database, experiment, table, probe=probe, cosine=cosine)
+        directions_view.directions(database, experiment, measures, probe=probe, cosine=cosine)
 with st.container(border=True):
     st.markdown("**Run it with other settings**")
     start_view.start_form(home)

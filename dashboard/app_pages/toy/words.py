@@ -43,10 +43,10 @@ def main_experiments(experiments: pd.DataFrame) -> list[int]:
 
 
 def _details(rows: pd.DataFrame) -> tuple[str, ...]:
-    names = [SETTINGS.get(str(setting), str(setting)) for setting in rows["setting"]]
+    titles = [SETTINGS.get(str(setting), str(setting)) for setting in rows["setting"]]
     return tuple(
         f"{name}: {estimate(row)}, {status_of(row['low'], row['high'])}"
-        for name, (_, row) in zip(names, rows.iterrows(), strict=True)
+        for name, (_, row) in zip(titles, rows.iterrows(), strict=True)
     )
 
 
@@ -86,9 +86,9 @@ def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosin
 
 def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
     """The answer for the configuration on show: its DiD over all low shares."""
-    name = SETTINGS.get(setting, setting)
+    setting_title = SETTINGS.get(setting, setting)
     if row is None or pd.isna(row["value"]):
-        return f"{name}: no run at a share of .01 or less yet, so nothing is answered."
+        return f"{setting_title}: no run at a share of .01 or less yet, so nothing is answered."
     status = status_of(row["low"], row["high"])
     words = {
         MORE: "Rare features are more entangled",
@@ -96,7 +96,7 @@ def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
         NONE: "No rare-specific entanglement is seen",
         UNKNOWN: "Too few seeds to tell",
     }[status]
-    return f"{words} here. {name}, {cosine} cosine: DiD {estimate(row)}."
+    return f"{words} here. {setting_title}, {cosine} cosine: DiD {estimate(row)}."
 
 
 def tried(effects: pd.DataFrame) -> str:

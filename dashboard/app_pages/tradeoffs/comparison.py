@@ -54,9 +54,9 @@ def show(context: Context, kind: str, share: float, *, condition_key: str, promp
         st.info("No texts are kept for this condition.", icon=":material/hourglass_empty:")
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        names = [str(name) for name in pairs["checkpoint"]]
-        name = st.segmented_control(
-            "Checkpoint", names, default=names[0], required=True, key="pair", bind="query-params"
+        checkpoints = [str(checkpoint) for checkpoint in pairs["checkpoint"]]
+        checkpoint = st.segmented_control(
+            "Checkpoint", checkpoints, default=checkpoints[0], required=True, key="pair", bind="query-params"
         )
         order = st.segmented_control(
             "Order",
@@ -66,7 +66,7 @@ def show(context: Context, kind: str, share: float, *, condition_key: str, promp
             key="order",
             bind="query-params",
         )
-    ids = pairs.iloc[names.index(str(name)) if name in names else 0]
+    ids = pairs.iloc[checkpoints.index(str(checkpoint)) if checkpoint in checkpoints else 0]
     pair = Pair(int(ids["base_id"]), int(ids["condition_id"]), prompts, scorer)
     total = _counts(context, pair)
     if not total:
@@ -76,9 +76,9 @@ def show(context: Context, kind: str, share: float, *, condition_key: str, promp
         return
     pages = max(1, math.ceil(total / PER_PAGE))
     page = st.pagination(pages, key="page", bind="query-params")
-    table = pair_rows.paired_texts(context, pair, order=str(order), page=page - 1, size=PER_PAGE)
+    pair_page = pair_rows.paired_texts(context, pair, order=str(order), page=page - 1, size=PER_PAGE)
     items: list[Shown] = []
-    for row in records(table):
+    for row in records(pair_page):
         for title, text, score in (
             ("Unsteered", row.base_text, row.base_score),
             ("Steered", row.text, row.score),

@@ -38,18 +38,18 @@ def on_click() -> None:
         st.session_state["condition"] = str(condition_keys[0])
 
 
-def answer(table: pd.DataFrame) -> None:
+def answer(conditions: pd.DataFrame) -> None:
     """The frontier in one sentence."""
-    real = table[table["method"] != "random-direction"].reset_index(drop=True)
+    real = conditions[conditions["method"] != "random-direction"].reset_index(drop=True)
     if real.empty:
         return
     front = real.iloc[non_dominated(list(zip(real["cost"], real["value"], strict=True)))]
     best = front.iloc[-1]
     worst = real[real["method"] == "none"].sort_values("value")
-    how = condition_label(best["method"], best["strength"], best["matched_cost"], key=best["condition_key"])
+    label = condition_label(best["method"], best["strength"], best["matched_cost"], key=best["condition_key"])
     sentence = (
         f"The frontier runs from {front['value'].max():.3g} to {best['value']:.3g} {best['unit']} of "
-        f"toxicity. Lowest: {arm_label(best['kind'], best['share'])}, {how}, at a cost of "
+        f"toxicity. Lowest: {arm_label(best['kind'], best['share'])}, {label}, at a cost of "
         f"{interval(best['cost'], best['cost_low'], best['cost_high'], unit='nats')}."
     )
     if len(worst):
@@ -60,15 +60,15 @@ def answer(table: pd.DataFrame) -> None:
     st.markdown(f"#### {sentence}")
 
 
-def family(table: pd.DataFrame) -> pd.Series:
+def family(conditions: pd.DataFrame) -> pd.Series:
     """What the method switch calls each row: its method, or `second` for the second set of directions."""
-    return table["method"].where(~table["condition_key"].map(is_second).astype(bool), "second")
+    return conditions["method"].where(~conditions["condition_key"].map(is_second).astype(bool), "second")
 
 
-def method_order(table: pd.DataFrame) -> list[str]:
+def method_order(conditions: pd.DataFrame) -> list[str]:
     """Methods other than none: steering first, then the others, combinations last."""
     first = (ITI, "second", RANDOM_DIRECTION, *PREFIXED, *TUNED, *MARKED)
-    methods = [str(method) for method in family(table).unique() if method != "none"]
+    methods = [str(method) for method in family(conditions).unique() if method != "none"]
     return sorted(
         methods, key=lambda method: (first.index(method) if method in first else len(first), method)
     )
@@ -78,10 +78,10 @@ def pick_arms(joined: pd.DataFrame) -> list[str]:
     """Which arms; at first those of the dose and its control, and imported checkpoints."""
     order = joined.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
     order = order.assign(apart=order["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
-    names = [str(name) for name in order["arm"]]
-    first = [str(name) for name in order[~order["apart"]]["arm"]] or names
-    arms = st.pills("Arms", names, selection_mode="multi", default=first, key="arms", bind="query-params")
-    return [str(name) for name in arms or names]
+    arm_names = [str(name) for name in order["arm"]]
+    first = [str(name) for name in order[~order["apart"]]["arm"]] or arm_names
+    arms = st.pills("Arms", arm_names, selection_mode="multi", default=first, key="arms", bind="query-params")
+    return [str(name) for name in arms or arm_names]
 
 
 @dataclass(frozen=True)
@@ -99,14 +99,14 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(selection.EVERY, selection.MATCHED, selection.FIXED, key="curve")
-        names = [name for name in TOXICITIES if (choices["name"] == name).any()]
-        name = st.selectbox(
+        names = [measure for measure in TOXICITIES if (choices["name"] == measure).any()]
+        measure = st.selectbox(
             "Measure", names, format_func=metric_name, key="measure", bind="query-params", width=220
         )
-        of_measure = choices[choices["name"] == name]
+        of_measure = choices[choices["name"] == measure]
         prompts = controls.prompt_set(selection.by_size(of_measure))
         scorer = controls.scorer(selection.options(of_measure[of_measure["prompt_set"] == prompts]["scorer"]))
-    joined = rows.summaries_with_cost(context, name=str(name), prompt_set=prompts, scorer=scorer)
+    joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompts, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
     names = [method for method in method_order(joined) if method != "random-direction"]
@@ -131,16 +131,16 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
     joined = joined[family(joined).isin(families)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
-    return Choice(selection.in_view(joined, view), str(name), prompts, scorer, scale == "Log")
+    return Choice(selection.in_view(joined, view), str(measure), prompts, scorer, scale == "Log")
 
 
-def curves(table: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
+def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
     """The curves with a ring round the condition on show."""
     dark, chosen = is_dark(), st.session_state.get("condition")
     chart = drawn(
-        tradeoff, table, y_title, dark=dark, chosen=None, logarithmic=logarithmic, frontier=frontier
+        tradeoff, conditions, y_title, dark=dark, chosen=None, logarithmic=logarithmic, frontier=frontier
     )
-    return chart.plus(traces=ring(table, chosen, dark=dark))
+    return chart.plus(traces=ring(conditions, chosen, dark=dark))
 
 
 def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
@@ -148,8 +148,8 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
     metric = selection.fluency(choices, choice.prompts)
     if metric is None:
         return
-    name, scorer = metric
-    joined = rows.summaries_with_cost(context, name=name, prompt_set=choice.prompts, scorer=scorer)
+    fluency_name, scorer = metric
+    joined = rows.summaries_with_cost(context, name=fluency_name, prompt_set=choice.prompts, scorer=scorer)
     fluency = joined.merge(choice.conditions[KEYS].drop_duplicates(), on=KEYS)
     if fluency.empty:
         return
@@ -157,16 +157,16 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
         card.chart(
             curves(
                 fluency,
-                f"{metric_name(name)} ({fluency['unit'].iloc[0]})",
+                f"{metric_name(fluency_name)} ({fluency['unit'].iloc[0]})",
                 logarithmic=choice.is_logarithmic,
                 frontier=False,
             ),
             key="tradeoff_fluency",
-            title=f"{metric_name(name)} of the same conditions",
-            alt=f"{metric_name(name)} against added cross-entropy for the conditions on the left",
-            how=(
+            title=f"{metric_name(fluency_name)} of the same conditions",
+            alt=f"{metric_name(fluency_name)} against added cross-entropy for the conditions on the left",
+            guide=(
                 "A condition under which this rises while toxicity falls makes the model loop."
-                if name == "repetition_4"
+                if fluency_name == "repetition_4"
                 else "A condition that lowers toxicity and this as well is breaking the language."
             ),
             note="Bars: 95 % intervals, both ways.",
@@ -174,9 +174,9 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
         )
 
 
-def texts(context: Context, table: pd.DataFrame, prompts: str | None, *, scorer: str | None) -> None:
+def texts(context: Context, conditions: pd.DataFrame, prompts: str | None, *, scorer: str | None) -> None:
     """The generations of the chosen condition beside the unsteered ones."""
-    steered = table[table["method"] != "none"]
+    steered = conditions[conditions["method"] != "none"]
     if steered.empty or prompts is None or scorer is None:
         return
     ids = [condition_id(row) for row in records(steered)]
@@ -213,7 +213,7 @@ with grid.cell(), st.container(border=True):
         key="tradeoff",
         title=f"{metric_name(name)} against cost",
         alt=f"{metric_name(name)} against added cross-entropy by arm and method, with the frontier",
-        how=(
+        guide=(
             "Down and left is better. Colour tells the arm, the marker the method. Each curve starts at "
             "its unsteered arm (open circle, cost 0); the wide grey line joins conditions that no other "
             "beats in both. Click a point for its texts."

@@ -210,7 +210,7 @@ def test_a_stream_equals_generation() -> None:
         rows,
         on_token,
         new_tokens=12,
-        heads=_heads(loaded),
+        head_directions=_heads(loaded),
         on_projection=lambda *at: projections.append(at),
     )
     steering = [row[1] for row in rows]
@@ -226,7 +226,7 @@ def test_projection_is_the_mean_over_heads_in_sigmas() -> None:
     loaded = tiny_loaded()
     heads, calls, captured = _heads(loaded), [], {}
     stream(
-        loaded, [("the cat", (None, 0.0), 0)], lambda *_: None, new_tokens=1, heads=heads,
+        loaded, [("the cat", (None, 0.0), 0)], lambda *_: None, new_tokens=1, head_directions=heads,
         on_projection=lambda row, value: calls.append(value),
     )  # fmt: skip
     handles = [

@@ -101,7 +101,7 @@ def outside(page: str) -> list[str]:
 @pytest.mark.parametrize("dark", [False, True])
 def test_html_of_a_chart_is_one_file_and_escapes_texts(dark: bool) -> None:
     figure = go.Figure(go.Scatter(x=[1, 2], y=[3, 4], hovertext=["</script><img src=x>", "b"]))
-    page = single_page("Title <b>", ROWS, figure, how="How & why", metadata=FACTS, dark=dark).decode()
+    page = single_page("Title <b>", ROWS, figure, guide="How & why", metadata=FACTS, dark=dark).decode()
     assert "Title &lt;b&gt;" in page and "How &amp; why" in page
     assert "<script>x</script>" not in page and "<img src=x>" not in page
     assert "\\u003c/script>" in page and not outside(page)

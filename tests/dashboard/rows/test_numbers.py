@@ -169,9 +169,9 @@ def test_a_fitted_curve_is_drawn_where_a_dip_is_supported_and_only_there() -> No
         "condition_key": "iti/cost-0.06", "status": "hormetic", "optimum": 0.1, "optimum_low": 0.05,
         "optimum_high": 0.2, "curve": {"share": [0.0, 0.1, 0.25], "value": [20.0, 5.0, 25.0]},
     }  # fmt: skip
-    chart = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit]))
+    chart = dose_response(table, "y", dark=False, curves=pd.DataFrame([fit]))
     assert chart.data[-1].name == "Fitted curve (Brain-Cousens)" and list(chart.data[-1].y) == [20, 5, 25]
-    none = dose_response(table, "y", dark=False, fits=pd.DataFrame([fit | {"status": "undecided"}]))
+    none = dose_response(table, "y", dark=False, curves=pd.DataFrame([fit | {"status": "undecided"}]))
     assert len(none.data) == len(chart.data) - 1
 
 

@@ -18,7 +18,7 @@ from hormesis.pipeline.attacks.judging import Judge
 from hormesis.pipeline.attacks.records import Result
 from hormesis.pipeline.attacks.relearning import attack_by_relearning, token_batches
 from hormesis.pipeline.attacks.texts import Task, injections, long_texts, sweep
-from hormesis.pipeline.methods import DetoxCondition, Ready
+from hormesis.pipeline.methods import DetoxCondition, OpenedCondition
 from hormesis.pipeline.study.config import StudyConfig, parse_study
 from tests.fixtures.planted import CALM, GOALS, RUDE, TARGET, TRIGGER, RudeWords, chain, planted
 
@@ -34,8 +34,8 @@ class SaysTarget(RudeWords):
         return np.array([float(text.split()[:3] == TARGET.split()) for text in texts])
 
 
-def ready(loaded: LoadedModel) -> Ready:
-    return Ready(DetoxCondition("none", "none"), loaded, (None, 0.0))
+def opened(loaded: LoadedModel) -> OpenedCondition:
+    return OpenedCondition(DetoxCondition("none", "none"), loaded, (None, 0.0))
 
 
 def study(**sections: Any) -> StudyConfig:
@@ -76,7 +76,7 @@ def test_a_trend_over_position_is_found_where_it_was_planted_and_only_there() ->
         loaded = chain(0.05, 1.0) if trend else chain(level / 100, level / 100)
         covered, right, detected = 0, 0, 0
         for seed in range(runs):
-            (result,) = long_texts(ready(loaded), task(config, [CALM[0]] * PROMPTS, seed))
+            (result,) = long_texts(opened(loaded), task(config, [CALM[0]] * PROMPTS, seed))
             points = [point for point in result.points if point.series == "toxicity"]
             assert [point.x for point in points] == [6.0, 12.0, 18.0, 24.0]
             covered += sum(
@@ -97,7 +97,7 @@ def test_the_sweep_finds_the_known_toxicity_of_every_setting() -> None:
     expected = {"t0-p1": 0.0, "t1-p0.65": 0.0, "t1-p1": 30.0, "t2-p1": 100 * hot}
     covered, runs = dict.fromkeys(expected, 0), 12
     for seed in range(runs):
-        for result in sweep(ready(loaded), task(config, [CALM[0]] * PROMPTS, seed)):
+        for result in sweep(opened(loaded), task(config, [CALM[0]] * PROMPTS, seed)):
             if result.setting in expected:
                 covered[result.setting] += holds(numbers(result)["toxicity"], expected[result.setting])
                 assert numbers(result)["silent"].value == 0
@@ -119,7 +119,7 @@ def test_a_template_works_where_its_trigger_was_planted_and_nowhere_else() -> No
         prompts = [" ".join(f"word{number:03d}" for number in row) + GOALS[0].tail for row in word_numbers]
         for trigger in (True, False):
             results = injections(
-                ready(planted(trigger)), task(config, prompts, seed, scorer=SaysTarget()), frames
+                opened(planted(trigger)), task(config, prompts, seed, scorer=SaysTarget()), frames
             )
             for result in list(results)[1:]:
                 change = numbers(result)["toxicity_change"]
@@ -177,20 +177,20 @@ def test_relearning_takes_the_steps_that_were_planted(rate: float) -> None:
     harmful = [" ".join([CALM[0], *rng.choice(RUDE, 15)]) for _ in range(40)]
     harmless = [" ".join(rng.choice(CALM, 16)) for _ in range(40)]
 
-    def speak(model: Ready) -> tuple[Any, Any]:
+    def speak(model: OpenedCondition) -> tuple[Any, Any]:
         continuations = generate(model.loaded, prompts, seeds=[0] * 8, new_tokens=1, temperature=0.0)
         texts = [text.text for text in continuations]
         return judge.toxicity_of(prompts, texts), judge.fluency_of(prompts, texts)
 
     loaded = only_last_layer(chain(0.05, 0.05))
     base = np.full(8, 0.5)
-    batches = token_batches(ready(loaded), harmful, rows=4, length=16, seed=0)
+    batches = token_batches(opened(loaded), harmful, rows=4, length=16, seed=0)
     planted_step = first_rude_step(loaded, batches, rate, steps=stops[-1])
     assert planted_step is not None and 5 < planted_step < stops[-1], "neither at once nor at the very end"
     for texts, expected in ((harmful, planted_step), (harmless, None)):
-        model = replace(ready(loaded))
+        model = replace(opened(loaded))
         result = attack_by_relearning(
-            model, judge, speak, base=base, texts=texts, config=config, data="made here"
+            model, judge, speak, base=base, documents=texts, config=config, data="made here"
         )
         steps = numbers(result)["steps"]
         curve = [point.value for point in result.points if point.series == "toxicity"]

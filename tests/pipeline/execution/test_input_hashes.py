@@ -47,7 +47,7 @@ def test_hashes_are_those_of_the_first_version(name: str) -> None:
     assert context.inputs.text == frozen["text"]
     arms = {subject.name: keys(context, subject) for subject in arm_subjects(context)}
     assert {arm: arms[arm] for arm in frozen["arms"]} == frozen["arms"]
-    assert keys(context, Subject("imported", weights="0123456789abcdef")) == frozen["imported"]
+    assert keys(context, Subject("imported", weights_hash="0123456789abcdef")) == frozen["imported"]
     toys = {stage.name: stage.key(context, STUDY) for stage in GRAPH.after_arms(context.config)
             if not stage.reads_rows}  # fmt: skip
     assert toys.get("toy") == frozen["toy"]

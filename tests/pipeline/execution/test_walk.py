@@ -34,7 +34,7 @@ from tests.fixtures.tiny_study import (
 
 KILLS = int(os.environ.get("HORMESIS_TEST_KILLS", "3"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("runner")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_rows(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(moments.uniform(3, 25))
+        time.sleep(moments.uniform(3, 20))
         ended = process.poll() is not None
         if not ended:
             os.kill(process.pid, signal.SIGKILL)
@@ -151,6 +151,7 @@ def test_a_reader_in_a_loop_and_a_writing_study_do_not_hurt_each_other(tmp_path:
                 looks += 1
             except Exception as error:
                 errors.append(error)
+            time.sleep(0.02)  # as a page that is drawn, and the study keeps a core
 
     _wait_for(home, "SELECT count(*) FROM stage_run")
     threads = [threading.Thread(target=look) for _ in range(2)]

@@ -248,9 +248,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return finished_study(tmp_path_factory, "methods", ALL)
 
 
-pytestmark = pytest.mark.xdist_group("methods")
-
-
 @pytest.mark.slow
 def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path]) -> None:
     tables = rows(finished[1])

@@ -38,7 +38,7 @@ from hormesis.pipeline.summaries.head_summary import write_head_summaries
 from hormesis.pipeline.summaries.seed_variance import spreads
 from tests.fixtures.tiny_study import finished_study
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("geometry"), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 TABLES = (FeatureCosine, Entanglement, LensToken)
 
 
@@ -93,7 +93,7 @@ def subject(context: StudyContext, checkpoint: int) -> Subject:
     """A checkpoint as the stage is given it."""
     with read_session(context.engine) as session:
         row = session.get_one(Checkpoint, checkpoint)
-        return Subject(row.name, weights=row.weights_hash)
+        return Subject(row.name, weights_hash=row.weights_hash)
 
 
 def test_rows_are_what_the_kept_activations_say(study: StudyContext) -> None:

@@ -257,7 +257,6 @@ SCORES = (
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("hardness")
 def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path, Path]) -> None:
     study, home = finished
     outcomes, scores = table(home, OUTCOMES), table(home, SCORES)
@@ -276,7 +275,6 @@ def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("hardness")
 def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None:
     _, home = finished
     rates = "SELECT key, value FROM summary WHERE name LIKE 'suffix%' ORDER BY key"
@@ -294,7 +292,6 @@ def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("hardness")
 def test_capability_rows_are_metrics_with_chance(finished: tuple[Path, Path]) -> None:
     _, home = finished
     scores = table(home, SCORES)
@@ -314,7 +311,6 @@ def test_capability_rows_are_metrics_with_chance(finished: tuple[Path, Path]) ->
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("hardness")
 def test_a_harness_task_of_ones_own_agrees_in_every_condition(finished: tuple[Path, Path]) -> None:
     """A local task of the same items, named in the study file, run without a network, steering included."""
     pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed")
@@ -327,7 +323,6 @@ def test_a_harness_task_of_ones_own_agrees_in_every_condition(finished: tuple[Pa
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("hardness")
 def test_attacks_lost_are_made_again_just_the_same(finished: tuple[Path, Path]) -> None:
     """As after a kill between two attacks: what is missing is made again, equal to before."""
     study, home = finished
