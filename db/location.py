@@ -13,12 +13,12 @@ def home() -> Path:
     return Path(os.environ.get("HORMESIS_HOME") or "runs").expanduser().absolute()
 
 
-def database_url() -> str:
-    """The database's SQLAlchemy URL: `HORMESIS_DB`, or a SQLite file under the home.
+def database_url(address: str | None = None) -> str:
+    """A database's SQLAlchemy URL: of `address`, else of `HORMESIS_DB`, else a SQLite file under the home.
 
-    A value of `HORMESIS_DB` without `://` is taken as the path of a SQLite file.
+    An address without `://` is taken as the path of a SQLite file.
     """
-    address = os.environ.get("HORMESIS_DB", "").strip()
+    address = os.environ.get("HORMESIS_DB", "").strip() if address is None else address
     if "://" in address:
         return address
     path = Path(address).expanduser().absolute() if address else home() / DATABASE_FILE

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="hormesis",
-    help="Does pretraining on some toxic text make a language model easier to detoxify, and at what cost?",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -53,6 +53,21 @@ def _study(name: str, data: Path | None) -> StudyConfig:
 
 def _print_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=1, default=str) + "\n")
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"hormesis {metadata.version('hormesis')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Does pretraining on some toxic text make a language model easier to detoxify, and at what cost?"""
 
 
 @app.command()

@@ -9,8 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import Final
 
-import streamlit as st
-
 CONTROL: Final = "#8792A0"
 """The clean-forum control arm: a neutral, always drawn with dashes and an open diamond."""
 IMPORTED: Final = "#3E9E6E"
@@ -68,11 +66,6 @@ def fade(colour: str, opacity: float) -> str:
     """The same colour as CSS rgba with an opacity from 0 to 1."""
     red, green, blue = _rgb(colour)
     return f"rgba({red},{green},{blue},{opacity:g})"
-
-
-def is_dark() -> bool:
-    """Whether the viewer's page is dark; False where it is not known yet."""
-    return st.context.theme.type == "dark"
 
 
 def ink(*, dark: bool) -> str:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
 from hormesis.dashboard.base.colours import fade, ink
+from hormesis.dashboard.base.toy_rows import RARE_FEATURES, over_seeds
 from hormesis.dashboard.charts.frame import Level, bars, figure
-from hormesis.dashboard.rows.toy import RARE_FEATURES, over_seeds
 
 RARE, CONTROL = "#E37B33", "#2F74D0"
 SECOND_CONTROL = "#3E9E6E"
@@ -42,6 +42,15 @@ def _reference(chart: go.Figure, level: Level, shares: list[float], *, dark: boo
             hoverinfo="skip",
         )
     )
+
+
+def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
+    """Lines of the random null and, for absolute cosines, of Welch's bound."""
+    null = float(experiment[f"null_{cosine}"])
+    lines = [Level(null, f"Random directions {null:.3f}")]
+    if cosine == "absolute":
+        lines.append(Level(float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
+    return tuple(lines)
 
 
 def over_share(

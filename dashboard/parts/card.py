@@ -14,8 +14,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from hormesis.dashboard.base import exports
-from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.terms import links, term_of
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts.figure_cache import Drawn
 from hormesis.dashboard.parts.export_metadata import stamp
 from hormesis.dashboard.rows.context import current_or_none

@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # Streamlit's caches warn where no server runs; here that is as intended.
     set_log_level("ERROR")
-    from hormesis.dashboard.report.study import ReportError, open_study, study_report
+    from hormesis.dashboard.base.study_names import NoSuchStudy
+    from hormesis.dashboard.report.study import open_study, study_report
 
     try:
         context = open_study(options.db, options.study)
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         report = study_report(context, with_texts=options.texts)
         with atomic_file(out) as temporary:
             temporary.write_bytes(report)
-    except (ReportError, DatabaseProblem, OSError) as error:
+    except (NoSuchStudy, DatabaseProblem, OSError) as error:
         print(f"hormesis: {error}", file=sys.stderr)
         return 2
     print(out)

@@ -8,8 +8,9 @@ import pandas as pd
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import mix_rows
 from hormesis.dashboard.base.terms import TERMS
-from hormesis.dashboard.base.wording import arm_label, arms_in_words, checkpoint_label, duration, head_name
+from hormesis.dashboard.base.wording import arms_in_words, checkpoint_label, duration, head_name
 from hormesis.dashboard.charts.frame import sample
 from hormesis.dashboard.charts.heads import head_map, limits, survival
 from hormesis.dashboard.charts.maps import directions
@@ -135,12 +136,9 @@ def training(context: Context) -> Section | None:
             blocks.append(Chart(f"Loss: {label.lower()}", chart, None, note, alt))
     mixes = rows.composition(context)
     if len(mixes):
-        first_seed = mixes.drop_duplicates(["kind", "share", "source"]).copy()
-        first_seed["arm"] = [arm_label(row.kind, row.share) for row in records(first_seed)]
+        bars = mix_bars(mix_rows(mixes))
         guide = f"Clean text is the same in every arm. One seed of {mixes['seed'].nunique()} is drawn."
-        blocks.append(
-            Chart("What each model read", mix_bars(first_seed), None, guide, "Tokens by source for every arm")
-        )
+        blocks.append(Chart("What each model read", bars, None, guide, "Tokens by source for every arm"))
     blocks.append(Table("Arms", arms_in_words(arms), f"n = {len(arms)} arms."))
     return Section("What was trained?", blocks)
 

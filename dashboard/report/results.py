@@ -5,12 +5,12 @@ Reads rows through `dashboard.rows` and draws with `dashboard.charts`: a report 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pandas as pd
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import Choice, of_choice
 from hormesis.dashboard.base.verdicts import (
     NO_DATA,
     Verdict,
@@ -24,39 +24,11 @@ from hormesis.dashboard.base.wording import arm_label, condition_label, is_impor
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
-from hormesis.dashboard.parts import controls
 from hormesis.dashboard.rows.context import Context
 from hormesis.db import read
 from hormesis.db.paper import source
 
 KEYS = ["kind", "share", "condition_key"]
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which prompts and scorer a report leads with: the largest prompt set, as the overview does."""
-
-    prompt_set: str | None
-    scorer: str | None
-
-
-def main_choice(summaries: pd.DataFrame) -> Choice:
-    """The prompt set with most texts and the first scorer it was scored by."""
-    toxicity = summaries[summaries["name"] == "toxicity"]
-    prompt_set = next(iter(controls.by_size(toxicity)), None) if len(toxicity) else None
-    of_prompts = toxicity[toxicity["prompt_set"] == prompt_set]
-    return Choice(prompt_set, next(iter(controls.options(of_prompts["scorer"])), None))
-
-
-def of_choice(summaries: pd.DataFrame, metric: str, choice: Choice) -> pd.DataFrame:
-    """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
-    of_metric = summaries[(summaries["name"] == metric) & (summaries["prompt_set"] == choice.prompt_set)]
-    of_scorer = of_metric[of_metric["scorer"] == choice.scorer]
-    if len(of_scorer) or of_metric.empty:
-        return of_scorer
-    scorers = of_metric["scorer"].fillna("")
-    first: pd.DataFrame = of_metric.loc[scorers == scorers.iloc[0]]
-    return first
 
 
 def study_verdicts(context: Context, choice: Choice) -> list[Verdict]:
@@ -116,8 +88,8 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
     ]
     toxicity = of_choice(dosed, "toxicity", choice)
     blocks = _claims(context, choice)
-    for view, basis in ((controls.MATCHED, "matched cost"), (controls.FIXED, "fixed strength")):
-        toxicity_in_view = controls.in_view(toxicity, view)
+    for view, basis in ((selection.MATCHED, "matched cost"), (selection.FIXED, "fixed strength")):
+        toxicity_in_view = selection.in_view(toxicity, view)
         if len(toxicity_in_view):
             curves = fits_of(
                 toxicity_in_view, rows.dose_fits(context), choice.prompt_set, scorer=choice.scorer
@@ -127,8 +99,8 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
             guide += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
             title = f"Toxicity by toxic share, at {basis}"
             blocks.append(_dose(toxicity_in_view, "toxicity", title, guide=guide, curves=curves))
-    for metric in controls.FLUENCIES:
-        fluency = controls.in_view(of_choice(dosed, metric, choice), controls.MATCHED)
+    for metric in selection.FLUENCIES:
+        fluency = selection.in_view(of_choice(dosed, metric, choice), selection.MATCHED)
         if len(fluency):
             guide = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
             blocks.append(_dose(fluency, metric, f"{metric_name(metric)} at matched cost", guide=guide))

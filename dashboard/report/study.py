@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import Choice, main_choice
+from hormesis.dashboard.base.study_names import study_place
 from hormesis.dashboard.base.verdicts import ANSWERS, NO_DATA
 from hormesis.dashboard.base.wording import arm_label, condition_label
 from hormesis.dashboard.document.blocks import Document, Section, Text, Texts
@@ -12,37 +14,21 @@ from hormesis.dashboard.parts.export_metadata import stamp
 from hormesis.dashboard.report import origins, results
 from hormesis.dashboard.rows import pairs as pair_rows
 from hormesis.dashboard.rows.cache import Database, change_token, engine
-from hormesis.dashboard.rows.context import Context, context_of, study_names
+from hormesis.dashboard.rows.context import Context, context_of
 
 TEXTS = 12
 """Pairs of texts a report shows where they are asked for."""
 
 
-class ReportError(ValueError):
-    """The report cannot be made as asked; one line for the person."""
-
-
 def open_study(url: str, name: str) -> Context:
-    """A study by name, hash, or `name (start of hash)`. Raises ReportError for none or several."""
+    """A study by name, hash, or `name (start of hash)`. Raises NoSuchStudy for none or several."""
     engine(url)  # says what is wrong with the database, which a change token does not
     database = Database(url, change_token(url))
     studies = rows.studies(database)
-    labels = study_names(studies)
-    places = [
-        place
-        for place, row in enumerate(records(studies.rename(columns={"name": "name_"})))
-        if name in (row.name_, labels[place]) or (len(name) >= 6 and row.hash.startswith(name))
-    ]
-    if not places:
-        raise ReportError(f"no study '{name}' in the database (studies: {', '.join(labels) or 'none'})")
-    if len(places) > 1:
-        raise ReportError(
-            f"{len(places)} studies are called '{name}': {', '.join(labels[p] for p in places)}"
-        )
-    return context_of(database, studies, places[0])
+    return context_of(database, studies, study_place(studies, name))
 
 
-def texts(context: Context, choice: results.Choice) -> Section | None:
+def texts(context: Context, choice: Choice) -> Section | None:
     """The largest falls in toxicity under the middle matched cost, beside the unsteered texts."""
     summaries = rows.summaries(context)
     steered = summaries[
@@ -79,7 +65,7 @@ def texts(context: Context, choice: results.Choice) -> Section | None:
 def document(context: Context, *, with_texts: bool = False) -> Document:
     """The whole report of a study, finished or not."""
     summaries = rows.summaries(context)
-    choice = results.main_choice(summaries)
+    choice = main_choice(summaries)
     entries = stamp(context, "study report", None)
     sections: list[Section | None] = []
     headline, detail, status = "", "", ""

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.study_names import study_names as study_names
 from hormesis.dashboard.rows.cache import Database, change_token
 from hormesis.db.location import database_url
 
@@ -73,15 +73,6 @@ def database_now() -> Database:
     """The dashboard's database as it is now; the token is empty where it cannot be looked at."""
     url = database_url()
     return Database(url, change_token(url))
-
-
-def study_names(studies: pd.DataFrame) -> list[str]:
-    """Names for the picker and for links: the study's name, with the start of its hash where names repeat."""
-    repeats = studies["name"].duplicated(keep=False)
-    return [
-        f"{row.name_} ({row.hash[:6]})" if is_repeated else str(row.name_)
-        for row, is_repeated in zip(records(studies.rename(columns={"name": "name_"})), repeats, strict=True)
-    ]
 
 
 def await_study(name: str, study_hash: str) -> None:

@@ -12,6 +12,7 @@ from hormesis.db.read.features import entanglement, feature_cosines, head_summar
 from hormesis.db.read.geometry import (
     HeadActivations,
     activations,
+    directions,
     kept_heads,
     probe_sets,
     projection_points,
@@ -57,7 +58,7 @@ from hormesis.db.read.runs import (
     study,
     train_points,
 )
-from hormesis.db.read.texts import prompt_sets, prompts, scorers
+from hormesis.db.read.texts import generations, prompt_sets, prompts, scorers
 from hormesis.db.read.toy import toy_curves, toy_directions, toy_effects, toy_experiments, toy_measures
 
 __all__ = [
@@ -85,6 +86,7 @@ __all__ = [
     "condition_pairs",
     "conditions",
     "database_state",
+    "directions",
     "dose_fits",
     "entanglement",
     "example_counts",
@@ -93,6 +95,7 @@ __all__ = [
     "export_table",
     "exportable_tables",
     "feature_cosines",
+    "generations",
     "head_summaries",
     "kept_heads",
     "latest_change",

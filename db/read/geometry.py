@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, and_, func, select
 from sqlalchemy.orm import aliased
 
-from hormesis.db.blocks import decode_float16, decode_int64
+from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
 from hormesis.db.engine import reading
 from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, EXAMPLE, sets_with_counts
 from hormesis.db.read.frame import frame, frame_on
@@ -18,6 +18,7 @@ from hormesis.db.schema import (
     ActivationBlock,
     Arm,
     Checkpoint,
+    Direction,
     Example,
     ExampleList,
     Probe,
@@ -114,6 +115,37 @@ def projection_points(
         return frame_on(connection, query, optional=("seed", "label", "group", "source", "split"))
 
     return reading(engine, read)
+
+
+def directions(engine: Engine, checkpoint_id: int, position: str = "last") -> pd.DataFrame:
+    """Stored unit vectors of heads that point to toxicity, best head first.
+
+    Columns: method, layer, head, rank (missing where not steered), sigma, vector (float32 [head_dim]). Where
+    there are several probe sets, the one that most heads were selected by.
+    """
+    same = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
+    same_head = and_(*(getattr(Probe, key) == getattr(Direction, key) for key in same))
+    selected = (
+        select(Probe.probe_set_id)
+        .where(Probe.checkpoint_id == checkpoint_id, Probe.position == position)
+        .group_by(Probe.probe_set_id)
+        .order_by(func.count(Probe.rank).desc(), Probe.probe_set_id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            Direction.method, Direction.layer, Direction.head, Probe.rank, Direction.sigma, Direction.vector
+        )
+        .join(Probe, same_head)
+        .where(Direction.checkpoint_id == checkpoint_id, Direction.position == position)
+        .where(Direction.probe_set_id == selected)
+        .order_by(Direction.method, Probe.rank.is_(None), Probe.rank, Probe.select_accuracy.desc())
+        .order_by(Direction.layer, Direction.head)
+    )
+    rows = frame(engine, query, optional=("rank",))
+    vectors = pd.Series([decode_float32(data) for data in rows["vector"]], index=rows.index, dtype="object")
+    return rows.assign(vector=vectors)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Queries about prompt sets, their prompts, and the scorers that judged what was said to them."""
+"""Queries about prompt sets, their prompts, what was said to them, and the scorers that judged it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select
 
 from hormesis.db.read.columns import sets_with_counts
 from hormesis.db.read.frame import frame
-from hormesis.db.schema import Checkpoint, Metric, Prompt, PromptSet, Scorer
+from hormesis.db.schema import Checkpoint, Generation, Metric, Prompt, PromptSet, Score, Scorer
 
 
 def prompt_sets(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -37,3 +37,20 @@ def scorers(engine: Engine, study_id: int) -> pd.DataFrame:
     )
     query = select(Scorer.id, Scorer.name, Scorer.revision, Scorer.measures).where(Scorer.id.in_(used))
     return frame(engine, query.order_by(Scorer.measures.desc(), Scorer.name))
+
+
+def generations(engine: Engine, condition_id: int, prompt_set_id: int, *, scorer_id: int) -> pd.DataFrame:
+    """What a model said to a prompt set under a condition, in the order of prompts and samples.
+
+    Columns: prompt, text, sample, tokens, finished, score (missing where the scorer gave none).
+    """
+    query = (
+        select(Prompt.text.label("prompt"), Generation.text, Generation.sample)
+        .add_columns(Generation.tokens, Generation.finished, Score.value.label("score"))
+        .select_from(Prompt)
+        .join(Generation, (Generation.prompt_id == Prompt.id) & (Generation.condition_id == condition_id))
+        .outerjoin(Score, (Score.generation_id == Generation.id) & (Score.scorer_id == scorer_id))
+        .where(Prompt.prompt_set_id == prompt_set_id)
+        .order_by(Prompt.position, Generation.sample)
+    )
+    return frame(engine, query)

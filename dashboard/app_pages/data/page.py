@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arm_label
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.training import histogram
@@ -27,8 +27,7 @@ def mixes(context: Context) -> None:
             "mixes", after="mixing the text of the first arm", running=rows.study_progress(context).active
         )
         return
-    first_seed = composition.drop_duplicates(["kind", "share", "source"]).copy()
-    first_seed["arm"] = [arm_label(row.kind, row.share) for row in records(first_seed)]
+    first_seed = selection.mix_rows(composition)
     seeds = composition["seed"].nunique()
     with st.container(border=True):
         card.chart(
@@ -62,7 +61,7 @@ def samples(context: Context) -> None:
             set_name = st.selectbox("Probe set", set_names, key="set", bind="query-params", width=220)
             set_id = int(sets["id"].iloc[set_names.index(set_name) if set_name in set_names else 0])
             counts = rows.example_counts(context, set_id)
-            sources = ["all", *controls.options(counts["source"])]
+            sources = ["all", *selection.options(counts["source"])]
             source = st.selectbox("Source", sources, key="source", bind="query-params", width=200)
             label = st.segmented_control(
                 "Label",

@@ -7,8 +7,8 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.geometry.entanglement_view import clicked
-from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import Head
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.frame import sample

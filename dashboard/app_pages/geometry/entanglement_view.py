@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.colours import is_dark
-from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import cosine_rows
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import Head, arm_label, head_name, parse_head
 from hormesis.dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -82,12 +82,7 @@ def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, da
     if of_checkpoint.empty:
         return
     cosines = geometry.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
-    heads = of_checkpoint.sort_values("rank", na_position="last").head(MOST_HEADS)
-    place_of_head = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(heads))}
-    places = [place_of_head.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
-    cosines = cosines.assign(place=places)
-    cosines = cosines[cosines["place"] >= 0]
-    cosines = cosines.sort_values(["place", "id"], kind="stable")
+    cosines = cosine_rows(cosines, of_checkpoint, MOST_HEADS)
     n_cosines = int(cosines["cosine"].notna().sum())
     with st.container(border=True):
         card.chart(

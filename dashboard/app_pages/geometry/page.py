@@ -13,8 +13,8 @@ from hormesis.dashboard.app_pages.geometry import (
     heads_view,
     lens_view,
 )
-from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, head_name, parse_head
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival

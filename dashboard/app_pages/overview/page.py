@@ -7,10 +7,11 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.overview import verdict_view
-from hormesis.dashboard.base import refresh
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base import refresh, selection
+from hormesis.dashboard.base.selection import of_dose
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import fit_said, fits_of, in_scope
-from hormesis.dashboard.base.wording import is_imported, is_second, metric_name
+from hormesis.dashboard.base.wording import is_imported, metric_name
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -32,10 +33,10 @@ def pick(choices: pd.DataFrame) -> tuple[str | None, str | None, str]:
     """The controls above the charts."""
     toxicity = choices[choices["name"] == "toxicity"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = controls.view(controls.MATCHED, controls.FIXED)
-        prompt_set = controls.prompt_set(controls.by_size(toxicity))
+        view = controls.view(selection.MATCHED, selection.FIXED)
+        prompt_set = controls.prompt_set(selection.by_size(toxicity))
         of_prompts = toxicity[toxicity["prompt_set"] == prompt_set]
-        scorer = controls.scorer(controls.options(of_prompts["scorer"]))
+        scorer = controls.scorer(selection.options(of_prompts["scorer"]))
     return prompt_set, scorer, view
 
 
@@ -87,20 +88,9 @@ def dose_card(
         )
 
 
-def of_dose(summaries: pd.DataFrame) -> pd.DataFrame:
-    """The rows this page is about: arms of the dose and their control, under ITI and without steering.
-
-    Arms that train on toxic text in another way, imported checkpoints, other methods and the second set of
-    directions are on the trade-offs page.
-    """
-    summaries = summaries[summaries["kind"].isin(["toxic", "clean-forum"])]
-    summaries = summaries[summaries["method"].isin(["none", "iti"])]
-    return summaries[~summaries["condition_key"].map(is_second).astype(bool)]
-
-
 def fluency_rows(context: Context, choices: pd.DataFrame, prompt_set: str | None) -> pd.DataFrame:
     """The first fluency metric the study has, for these prompts."""
-    metric = controls.fluency(choices, prompt_set)
+    metric = selection.fluency(choices, prompt_set)
     if metric is None:
         return pd.DataFrame()
     name, scorer = metric
@@ -126,8 +116,8 @@ def results(context: Context, running: bool) -> None:
     fluency = fluency_rows(context, choices, prompt_set)
     verdicts = in_scope(rows.verdicts(context), prompt_set, scorer)
     verdict_view.answer(verdicts)
-    doses = controls.in_view(toxicity, view)
-    fluency_doses = controls.in_view(fluency, view) if len(fluency) else fluency
+    doses = selection.in_view(toxicity, view)
+    fluency_doses = selection.in_view(fluency, view) if len(fluency) else fluency
     curves = fits_of(doses, rows.dose_fits(context), prompt_set, scorer=scorer)
     fitted, paper = layers(prompt_set)
     grid = st.grid(2, min_column_width=420)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import fixed, interval, metric_name
 from hormesis.dashboard.charts.frame import Level
 from hormesis.dashboard.charts.hardness import by_condition

@@ -7,9 +7,10 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.robustness.trials_view import show_trials
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.attack_rows import suffix_rows
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arm_label, condition_label, interval, percent
+from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.wording import arm_label, interval, percent
 from hormesis.dashboard.charts.hardness import Reference, by_condition
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows import robustness as hardness
@@ -42,7 +43,7 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
         "sentence the attacker wanted.",
     )
     rule = str(rule or "success")
-    pooled = _pooled(context, rule)
+    pooled = suffix_rows(rows.summaries(context), rule)
     gcg = pooled[pooled["setting"] == "gcg"]
     order = hardness.conditions_of(gcg)
     steered = [name for name in order if name.startswith("ITI")]
@@ -73,23 +74,6 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
         _against_random(pooled, attacks, rule)
     _tests(context, rule, dict(zip(attacks["condition"], attacks["label"], strict=True)))
     _texts(context, attacks)
-
-
-def _pooled(context: Context, rule: str) -> pd.DataFrame:
-    """Summary rows of both searches, with arms and conditions in words."""
-    summaries = rows.summaries(context)
-    parts = []
-    for setting in ("gcg", "random"):
-        part = summaries[summaries["name"] == f"suffix_{setting}_{rule}"]
-        parts.append(part.assign(setting=setting))
-    pooled = pd.concat(parts, ignore_index=True)
-    return pooled.assign(
-        arm=[arm_label(str(row.kind), float(row.share)) for row in records(pooled)],
-        label=[
-            condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
-            for row in records(pooled)
-        ],
-    )
 
 
 def _answer(gcg: pd.DataFrame, conditions: list[str], rule: str) -> None:

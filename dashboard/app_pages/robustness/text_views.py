@@ -6,8 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.app_pages.robustness.trials_view import show_trials
-from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import fixed, interval, metric_name
 from hormesis.dashboard.charts.frame import Level
 from hormesis.dashboard.charts.hardness import by_condition, condition_colours, curves, heat

@@ -15,8 +15,8 @@ from hormesis.dashboard.app_pages.runs.compare import (
     number_difference,
     settings_difference,
 )
-from hormesis.dashboard.base.colours import is_dark
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import condition_label, is_imported, metric_name
 from hormesis.dashboard.charts.differences import differences
 from hormesis.dashboard.parts import card

@@ -11,7 +11,7 @@ from hormesis.dashboard.app_pages.steer import catalogue as service
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
 from hormesis.dashboard.app_pages.steer.client import ServiceProblem
 from hormesis.dashboard.app_pages.steer.settings import PaneSettings, SessionSettings, find
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import head_name, parse_head
 from hormesis.dashboard.charts.heads import head_map, limits
 from hormesis.dashboard.parts import card

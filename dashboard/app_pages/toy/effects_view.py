@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.app_pages.toy import words
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts import toy as charts
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows import toy
@@ -33,22 +33,9 @@ def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cos
 
 def forest(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> None:
     """DiD of every configuration and probe, trained and frozen."""
-    chosen = words.pick(effects, cosine=cosine, split="all")
-    # Frozen networks under probes that do not look at the mixture are zero by construction.
-    chosen = chosen[(chosen["network"] == "trained") | (chosen["probe"].isin(toy.WEIGHTED))]
+    chosen = toy.forest_rows(effects, experiments, cosine)
     if chosen.empty:
         return
-    labels = experiments.set_index("id")["label"]
-    chosen = chosen[chosen["experiment_id"].isin(labels.index)].copy()
-    chosen["label"] = [
-        f"{labels[experiment]}: {toy.PROBES[probe].lower()}"
-        for experiment, probe in zip(chosen["experiment_id"], chosen["probe"], strict=True)
-    ]
-    chosen["hover"] = [
-        f"{row['label']}, {row['network']} network<br>{words.estimate(row)}<br>{row['n_positive']} of "
-        f"{row['n_seeds']} seeds above zero, {row['n_runs']} runs"
-        for _, row in chosen.iterrows()
-    ]
     lines = chosen[chosen["label"].isin(list(dict.fromkeys(chosen["label"]))[:MOST_LINES])]
     cut = f" The first {MOST_LINES} lines are drawn." if len(lines) < len(chosen) else ""
     with st.container(border=True):

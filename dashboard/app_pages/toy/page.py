@@ -6,9 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.app_pages.toy import directions_view, effects_view, start_view, words
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts import toy as charts
-from hormesis.dashboard.charts.frame import Level
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows import toy
 from hormesis.dashboard.rows.cache import Database
@@ -92,15 +91,6 @@ def pick_view() -> tuple[str, str]:
     return str(probe), str(cosine or "absolute")
 
 
-def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
-    """Lines of the random null and, for absolute cosines, of Welch's bound."""
-    null_mean = float(experiment[f"null_{cosine}"])
-    lines = [Level(null_mean, f"Random directions {null_mean:.3f}")]
-    if cosine == "absolute":
-        lines.append(Level(float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
-    return tuple(lines)
-
-
 def entanglement(experiment: pd.Series, measures: pd.DataFrame, probe: str, *, cosine: str) -> None:
     """The answer, and beside it the same view of the frozen network."""
     seeds = measures["seed"].nunique()
@@ -133,7 +123,7 @@ def entanglement(experiment: pd.Series, measures: pd.DataFrame, probe: str, *, c
                     cosine,
                     f"Entanglement ({cosine} cosine)",
                     dark=is_dark(),
-                    references=references(experiment, cosine),
+                    references=charts.references(experiment, cosine),
                 ),
                 key=f"toy_{network}",
                 title=title,

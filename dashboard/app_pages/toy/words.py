@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.rows.toy import SETTINGS
+from hormesis.dashboard.base.toy_rows import SETTINGS
+from hormesis.dashboard.base.toy_rows import estimate as estimate
+from hormesis.dashboard.base.toy_rows import pick as pick
 
 MORE, LESS, NONE, UNKNOWN = "more entangled", "less entangled", "no difference seen", "not enough seeds"
 
@@ -32,25 +34,6 @@ def status_of(low: float | None, high: float | None) -> str:
     if low > 0:
         return MORE
     return LESS if high < 0 else NONE
-
-
-def estimate(row: pd.Series) -> str:
-    """`+0.104 [+0.054, +0.155], 10 seeds` with proper minus signs."""
-    if pd.isna(row["value"]):
-        return "no such run"
-    if pd.isna(row["low"]):
-        text = f"{row['value']:+.3f} (no interval)"
-    else:
-        text = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
-    seeds = int(row["n_seeds"])
-    return f"{text}, {seeds} seed{'s' if seeds > 1 else ''}".replace("-", "−")
-
-
-def pick(effects: pd.DataFrame, **values: object) -> pd.DataFrame:
-    """Rows with these values that have an estimate."""
-    for name, value in values.items():
-        effects = effects[effects[name] == value]
-    return effects[effects["value"].notna()]
 
 
 def main_experiments(experiments: pd.DataFrame) -> list[int]:

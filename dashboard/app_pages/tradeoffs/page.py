@@ -9,9 +9,10 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.tradeoffs import comparison
-from hormesis.dashboard.base.colours import is_dark
+from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.frontier import non_dominated
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import (
     arm_label,
     condition_label,
@@ -99,16 +100,15 @@ class Choice:
 def pick(context: Context, choices: pd.DataFrame) -> Choice:
     """Controls, and the joined rows they choose."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = controls.view(controls.EVERY, controls.MATCHED, controls.FIXED, key="curve")
+        view = controls.view(selection.EVERY, selection.MATCHED, selection.FIXED, key="curve")
         names = [measure for measure in TOXICITIES if (choices["name"] == measure).any()]
         measure = st.selectbox(
             "Measure", names, format_func=metric_name, key="measure", bind="query-params", width=220
         )
         of_measure = choices[choices["name"] == measure]
-        prompt_set = controls.prompt_set(controls.by_size(of_measure))
-        scorer = controls.scorer(
-            controls.options(of_measure[of_measure["prompt_set"] == prompt_set]["scorer"])
-        )
+        prompt_set = controls.prompt_set(selection.by_size(of_measure))
+        of_prompts = of_measure[of_measure["prompt_set"] == prompt_set]
+        scorer = controls.scorer(selection.options(of_prompts["scorer"]))
     joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompt_set, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
@@ -134,7 +134,7 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
     joined = joined[family(joined).isin(families)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
-    return Choice(controls.in_view(joined, view), str(measure), prompt_set, scorer, scale == "Log")
+    return Choice(selection.in_view(joined, view), str(measure), prompt_set, scorer, scale == "Log")
 
 
 def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
@@ -148,7 +148,7 @@ def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontie
 
 def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
     """Fluency of the same conditions on the same axis."""
-    metric = controls.fluency(choices, choice.prompt_set)
+    metric = selection.fluency(choices, choice.prompt_set)
     if metric is None:
         return
     fluency_name, scorer = metric

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from hormesis.dashboard.base.study_names import NoSuchStudy
 from hormesis.dashboard.base.terms import TERMS
-from hormesis.dashboard.report.study import ReportError, document, open_study, study_report
+from hormesis.dashboard.report.study import document, open_study, study_report
 from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.schema import Generation, Study
 from hormesis.db.write import write_session
@@ -100,7 +101,7 @@ def test_two_studies_of_one_name_are_told_apart_by_hash(tmp_path: Path) -> None:
         for start in "ab":
             session.add(Study(hash=start * 16, name="same", scale="nano", config={}, data_revisions={}))
     engine.dispose()
-    with pytest.raises(ReportError, match="2 studies are called 'same'"):
+    with pytest.raises(NoSuchStudy, match="2 studies are called 'same'"):
         open_study(url, "same")
     study = open_study(url, "aaaaaaaa")
     assert study.study["hash"] == "a" * 16

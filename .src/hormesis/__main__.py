@@ -1,0 +1,5 @@
+"""`python -m hormesis`: the command line."""
+
+from hormesis.pipeline.cli import main
+
+main()

@@ -1,0 +1,102 @@
+"""Which rows charts are drawn from: prompt set, scorer, view, first seeds, heads. Knows no widgets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import arm_label, is_second
+
+MATCHED, FIXED, EVERY = "Matched cost", "Fixed strength", "All"
+
+FLUENCIES = ("fluency", "distinct_2", "repetition_4")
+"""Metrics of how whole the language is; the first that a study has stands beside toxicity."""
+
+
+def options(values: pd.Series) -> list[str]:
+    """Distinct values without nulls, sorted."""
+    return sorted({str(value) for value in values.dropna()})
+
+
+def by_size(rows: pd.DataFrame) -> list[str]:
+    """Prompt sets of summary rows, the one with most texts first."""
+    sizes = rows.groupby("prompt_set")["n"].max().sort_values(ascending=False, kind="stable")
+    return [str(name) for name in sizes.index]
+
+
+def fluency(choices: pd.DataFrame, prompt_set: str | None) -> tuple[str, str | None] | None:
+    """The first fluency metric there is for these prompts, with its scorer; None where there is none."""
+    of_prompts = choices[choices["prompt_set"] == prompt_set]
+    for name in FLUENCIES:
+        of_metric = of_prompts[of_prompts["name"] == name]
+        if len(of_metric):
+            return name, next(iter(options(of_metric["scorer"])), None)
+    return None
+
+
+def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
+    """The unsteered rows and those of the view."""
+    base = rows["method"] == "none"
+    matched = rows["matched_cost"].notna()
+    if choice == MATCHED:
+        return rows[base | matched]
+    if choice == FIXED:
+        return rows[base | ~matched]
+    return rows
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which prompt set and scorer a study leads with: the largest prompt set, as the overview does."""
+
+    prompt_set: str | None
+    scorer: str | None
+
+
+def main_choice(summaries: pd.DataFrame) -> Choice:
+    """The prompt set with most texts and the first scorer it was scored by."""
+    toxicity = summaries[summaries["name"] == "toxicity"]
+    prompt_set = next(iter(by_size(toxicity)), None) if len(toxicity) else None
+    of_prompts = toxicity[toxicity["prompt_set"] == prompt_set]
+    return Choice(prompt_set, next(iter(options(of_prompts["scorer"])), None))
+
+
+def of_choice(summaries: pd.DataFrame, metric: str, choice: Choice) -> pd.DataFrame:
+    """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
+    of_metric = summaries[(summaries["name"] == metric) & (summaries["prompt_set"] == choice.prompt_set)]
+    of_scorer = of_metric[of_metric["scorer"] == choice.scorer]
+    if len(of_scorer) or of_metric.empty:
+        return of_scorer
+    scorers = of_metric["scorer"].fillna("")
+    first: pd.DataFrame = of_metric.loc[scorers == scorers.iloc[0]]
+    return first
+
+
+def of_dose(summaries: pd.DataFrame) -> pd.DataFrame:
+    """The rows this page is about: arms of the dose and their control, under ITI and without steering.
+
+    Arms that train on toxic text in another way, imported checkpoints, other methods and the second set of
+    directions are on the trade-offs page.
+    """
+    summaries = summaries[summaries["kind"].isin(["toxic", "clean-forum"])]
+    summaries = summaries[summaries["method"].isin(["none", "iti"])]
+    return summaries[~summaries["condition_key"].map(is_second).astype(bool)]
+
+
+def mix_rows(composition: pd.DataFrame) -> pd.DataFrame:
+    """One seed of every mix, its arm in words: the rows of the bars."""
+    first_seed = composition.drop_duplicates(["kind", "share", "source"]).copy()
+    first_seed["arm"] = [arm_label(row.kind, row.share) for row in records(first_seed)]
+    return first_seed
+
+
+def cosine_rows(cosines: pd.DataFrame, heads: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Cosines of the `most` first of a checkpoint's kept heads, the steered ones first, the best on top."""
+    first_heads = heads.sort_values("rank", na_position="last").head(most)
+    order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(first_heads))}
+    places = [order.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]
+    cosines = cosines.assign(place=places)
+    cosines = cosines[cosines["place"] >= 0]
+    return cosines.sort_values(["place", "id"], kind="stable")
