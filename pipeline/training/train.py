@@ -31,6 +31,7 @@ from transformers import (
 )
 from transformers.utils import logging as library_logging
 
+from hormesis.backend.model.portable import write_model
 from hormesis.db.files import atomic_folder, write_json
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.study.scales import TrainSettings
@@ -207,9 +208,8 @@ def _finish(
 ) -> None:
     """Write the model folder whole, note the result, and drop the checkpoints that are no longer needed."""
     model.config.use_cache = True  # the Trainer switches it off; generation without it is many times slower
-    with saving(folder), _quiet(), atomic_folder(folder / "model") as temporary:
-        model.save_pretrained(str(temporary))
-        tokenizer.save_pretrained(str(temporary))
+    with saving(folder), atomic_folder(folder / "model") as temporary:
+        write_model(model, tokenizer, temporary)
     values = asdict(replace(result, model=Path("model")))
     write_json(folder / "run.json", {**record, "result": {**values, "model": "model"}})
     shutil.rmtree(folder / "state", ignore_errors=True)
