@@ -47,38 +47,40 @@ def log_likelihoods(
 def encode_pairs(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[tuple[list[int], list[int]]]:
     """Ids of context (one at least) and continuation; together at most one more than the model reads."""
     tokenizer = loaded.tokenizer
-    split = []
+    stripped_pairs = []
     for context, continuation in pairs:
         stripped = context.rstrip()
-        split.append((stripped, context[len(stripped) :] + continuation))
-    with_context = [i for i, (context, _) in enumerate(split) if context]
-    without_context = [i for i, (context, _) in enumerate(split) if not context]
-    ids: list[tuple[list[int], list[int]]] = [([], [])] * len(pairs)
+        stripped_pairs.append((stripped, context[len(stripped) :] + continuation))
+    with_context = [i for i, (context, _) in enumerate(stripped_pairs) if context]
+    without_context = [i for i, (context, _) in enumerate(stripped_pairs) if not context]
+    encoded: list[tuple[list[int], list[int]]] = [([], [])] * len(pairs)
     if with_context:
-        heads = tokenizer([split[i][0] for i in with_context])["input_ids"]
-        texts = tokenizer(["".join(split[i]) for i in with_context])["input_ids"]
-        for place, head, text in zip(with_context, heads, texts, strict=True):
-            ids[place] = (head, text[len(head) :])
+        heads = tokenizer([stripped_pairs[i][0] for i in with_context])["input_ids"]
+        texts = tokenizer(["".join(stripped_pairs[i]) for i in with_context])["input_ids"]
+        for index, head, text in zip(with_context, heads, texts, strict=True):
+            encoded[index] = (head, text[len(head) :])
     if without_context:
-        texts = [split[i][1] for i in without_context]
+        texts = [stripped_pairs[i][1] for i in without_context]
         continuations = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        for place, continuation in zip(without_context, continuations, strict=True):
+        for index, continuation in zip(without_context, continuations, strict=True):
             begins_blank = continuation[:1] == [loaded.blank_id]
-            ids[place] = (
+            encoded[index] = (
                 (continuation[:1], continuation[1:]) if begins_blank else ([loaded.blank_id], continuation)
             )
-    return [_fit_context(loaded, head, continuation) for head, continuation in ids]
+    return [_fit_context(loaded, head, continuation) for head, continuation in encoded]
 
 
 def _fit_context(
-    loaded: LoadedModel, head: list[int], continuation: list[int]
+    loaded: LoadedModel, context_ids: list[int], continuation_ids: list[int]
 ) -> tuple[list[int], list[int]]:
     if loaded.context is None:
-        return head, continuation
+        return context_ids, continuation_ids
     # The last token is only predicted, never read, so one more than the context fits.
-    limit = loaded.context + 1
-    continuation = continuation[-(limit - 1) :] if len(continuation) >= limit else continuation
-    return head[max(0, len(head) + len(continuation) - limit) :], continuation
+    longest = loaded.context + 1
+    continuation_ids = (
+        continuation_ids[-(longest - 1) :] if len(continuation_ids) >= longest else continuation_ids
+    )
+    return context_ids[max(0, len(context_ids) + len(continuation_ids) - longest) :], continuation_ids
 
 
 def _sums(loaded: LoadedModel, batch: Sequence[tuple[list[int], list[int]]]) -> NDArray[np.float64]:

@@ -73,13 +73,13 @@ def inspect(connection: Connection, url: URL) -> DatabaseState:
     revision = None
     if "alembic_version" in tables:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return _judge(name_of(url), tables, mark=mark, revision=revision)
+    return _judge(name_of(url), tables, application_id=mark, revision=revision)
 
 
-def _judge(name: str, tables: set[str], *, mark: int, revision: str | None) -> DatabaseState:
-    if not tables and mark in (0, APPLICATION_ID):
+def _judge(name: str, tables: set[str], *, application_id: int, revision: str | None) -> DatabaseState:
+    if not tables and application_id in (0, APPLICATION_ID):
         return DatabaseState("empty", f"{name} is an empty database; run a study to fill it")
-    if mark != APPLICATION_ID or revision is None:
+    if application_id != APPLICATION_ID or revision is None:
         sentence = f"{name} is a database of another program; set HORMESIS_DB to another file"
         return DatabaseState("foreign", sentence)
     revisions = migrate.revisions()
@@ -127,6 +127,6 @@ def _look(path: Path, *, immutable: bool) -> DatabaseState:
         if "alembic_version" in tables:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             revision = row[0] if row else None
-        return _judge(str(path), tables, mark=mark, revision=revision)
+        return _judge(str(path), tables, application_id=mark, revision=revision)
     finally:
         connection.close()

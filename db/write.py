@@ -125,10 +125,10 @@ def delete_others(
     primary = {f"primary_{column.name}": column for column in table.primary_key}
     query = select(*(table.c[name] for name in on), *(primary[name].label(name) for name in primary))
     stored = session.execute(query.where(*within)).mappings()
-    others = [{name: row[name] for name in primary} for row in stored if _key(row, on) not in key_set]
-    if others:
-        same = and_(*(column == bindparam(name) for name, column in primary.items()))
-        session.connection().execute(delete(table).where(same), others)
+    surplus = [{name: row[name] for name in primary} for row in stored if _key(row, on) not in key_set]
+    if surplus:
+        is_surplus = and_(*(column == bindparam(name) for name, column in primary.items()))
+        session.connection().execute(delete(table).where(is_surplus), surplus)
         session.expire_all()
 
 
@@ -163,26 +163,26 @@ def _put(session: Session, model: Model, rows: Sequence[Row], *, on: tuple[str, 
     for start in range(0, len(rows), CHUNK):
         chunk = [{name: _plain(value) for name, value in row.items()} for row in rows[start : start + CHUNK]]
         if dialect in ("sqlite", "postgresql"):
-            statement = _on_conflict(table, dialect, on=on, others=other_columns if replace else ())
+            statement = _on_conflict(table, dialect, on=on, overwritten=other_columns if replace else ())
             session.execute(statement, chunk)
         else:
-            _one_by_one(session, table, chunk, on=on, others=other_columns if replace else ())
+            _one_by_one(session, table, chunk, on=on, overwritten=other_columns if replace else ())
     # What the session has loaded may now be old.
     session.expire_all()
 
 
-def _on_conflict(table: Table, dialect: str, *, on: tuple[str, ...], others: tuple[str, ...]) -> Any:
+def _on_conflict(table: Table, dialect: str, *, on: tuple[str, ...], overwritten: tuple[str, ...]) -> Any:
     make = sqlite.insert if dialect == "sqlite" else postgresql.insert
     statement = make(table)
-    if not others:
+    if not overwritten:
         return statement.on_conflict_do_nothing(index_elements=list(on))
     differs = or_(
         *(
             _comparable(table.c[name]).is_distinct_from(_comparable(statement.excluded[name]))
-            for name in others
+            for name in overwritten
         )
     )
-    values = {name: statement.excluded[name] for name in others}
+    values = {name: statement.excluded[name] for name in overwritten}
     return statement.on_conflict_do_update(index_elements=list(on), set_=values, where=differs)
 
 
@@ -197,17 +197,19 @@ def _one_by_one(
     rows: list[dict[str, Any]],
     *,
     on: tuple[str, ...],
-    others: tuple[str, ...],
+    overwritten: tuple[str, ...],
 ) -> None:
     for row in rows:
-        key = and_(*(table.c[name] == row[name] for name in on))
-        stored = session.execute(select(*(table.c[name] for name in (*on, *others))).where(key)).first()
+        has_key = and_(*(table.c[name] == row[name] for name in on))
+        stored = session.execute(
+            select(*(table.c[name] for name in (*on, *overwritten))).where(has_key)
+        ).first()
         if stored is None:
             session.execute(table.insert(), row)
             continue
-        changed = {name: row[name] for name in others if row[name] != stored._mapping[name]}
+        changed = {name: row[name] for name in overwritten if row[name] != stored._mapping[name]}
         if changed:
-            session.execute(update(table).where(key).values(changed))
+            session.execute(update(table).where(has_key).values(changed))
 
 
 def _plain(value: Any) -> Any:

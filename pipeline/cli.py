@@ -19,7 +19,9 @@ from hormesis.db.location import database_url, home
 from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
 from hormesis.pipeline.commands.report import report
+from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
+from hormesis.pipeline.commands.vectors import vectors
 from hormesis.pipeline.commands.verdicts import verdicts
 from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, origin
 
@@ -260,15 +262,18 @@ def save(
         str | None, typer.Option("--condition", help="A condition of the study instead, e.g. dpo.")
     ] = None,
 ) -> None:
-    """Save a detoxified checkpoint as an ordinary one: whatever loads the folder gets the changed model."""
-    from hormesis.pipeline.commands.save import save_condition, save_steered
+    """Save a detoxified checkpoint as an ordinary one, and say which programs serve it as it is."""
+    from hormesis.pipeline.commands.save import save_condition, save_steered, serving_of
 
+    url = database_url()
     if condition is not None:
-        save_condition(checkpoint, condition, folder, home=home(), database_url=database_url())
-        console.print(f"{checkpoint} under {condition} saved in {folder}", highlight=False)
-        return
-    save_steered(checkpoint, strength, folder, direction=direction, home=home(), database_url=database_url())
-    console.print(f"{checkpoint} at strength {strength:g} saved in {folder}", highlight=False)
+        save_condition(checkpoint, condition, folder, home=home(), database_url=url)
+    else:
+        save_steered(checkpoint, strength, folder, direction=direction, home=home(), database_url=url)
+    change = f"under {condition}" if condition is not None else f"at strength {strength:g}"
+    console.print(f"{checkpoint} {change} saved in {folder}", highlight=False, soft_wrap=True)
+    for line in serving_of(folder):
+        console.print(line, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -313,7 +318,13 @@ app.command()(toy)
 app.command()(report)
 
 
+app.command()(serve)
+
+
 app.command()(verdicts)
+
+
+app.command()(vectors)
 
 
 def main() -> None:

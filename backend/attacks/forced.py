@@ -72,23 +72,23 @@ def target_losses(
 
     Returns float32 `(rows,)` in nats per token and bool `(rows,)`. Works in pieces: any number of rows fits.
     """
-    step = max(1, LOGITS_AT_ONCE // (loaded.vocabulary_size * (len(target) + 1)))
+    prompts_per_batch = max(1, LOGITS_AT_ONCE // (loaded.vocabulary_size * (len(target) + 1)))
     losses, matches = [], []
     with torch.inference_mode():
-        for start in range(0, len(prompts), step):
-            part = prompts[start : start + step]
-            ids = torch.cat([part, target.expand(len(part), -1)], 1)
+        for start in range(0, len(prompts), prompts_per_batch):
+            batch = prompts[start : start + prompts_per_batch]
+            ids = torch.cat([batch, target.expand(len(batch), -1)], 1)
             logits = forward_target(loaded, target, row, input_ids=ids)
-            targets = target.expand(len(part), -1)
+            targets = target.expand(len(batch), -1)
             losses.append(F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1))
             matches.append((logits.argmax(-1) == targets).all(1))
     return torch.cat(losses), torch.cat(matches)
 
 
 def token_gradient(
-    loaded: LoadedModel, prompt: torch.Tensor, place: slice, *, target: torch.Tensor, row: RowSteering
+    loaded: LoadedModel, prompt: torch.Tensor, suffix: slice, *, target: torch.Tensor, row: RowSteering
 ) -> torch.Tensor:
-    """Gradient of the target's loss by one-hot tokens at `place`: float32 `(places, vocabulary)`.
+    """Gradient of the target's loss by one-hot tokens at `suffix`: float32 `(places, vocabulary)`.
 
     Equation 3 of Zou et al. 2023 (arXiv 2307.15043): entry (i, v) says how the loss would change, to first
     order, if place i held more of token v. Computed as the embedding's gradient times the embedding table,
@@ -99,5 +99,5 @@ def token_gradient(
         embeds = embeddings(torch.cat([prompt, target])[None]).detach().requires_grad_()
         logits = forward_target(loaded, target, row, inputs_embeds=embeds)
         (gradient,) = torch.autograd.grad(F.cross_entropy(logits[0], target), embeds)
-    by_token: torch.Tensor = gradient[0, place].float() @ embeddings.weight.detach().float().T
+    by_token: torch.Tensor = gradient[0, suffix].float() @ embeddings.weight.detach().float().T
     return by_token

@@ -120,7 +120,7 @@ def search_suffix(
         losses.append(best)
         evaluations.append(spent)
     prompt = problem.text(ids)
-    suffix = str(loaded.tokenizer.decode(ids[problem.place].tolist(), skip_special_tokens=True)).strip()
+    suffix = str(loaded.tokenizer.decode(ids[problem.span].tolist(), skip_special_tokens=True)).strip()
     return SearchResult(
         prompt=prompt,
         suffix=suffix,
@@ -139,31 +139,31 @@ class _SuffixProblem:
     ) -> None:
         self.loaded, self.row, self.settings = loaded, row, settings
         tokenizer = loaded.tokenizer
-        head = encode(loaded, [goal.prompt])[0]
-        tail = tokenizer(goal.tail, add_special_tokens=False)["input_ids"] if goal.tail else []
-        target = tokenizer(goal.target, add_special_tokens=False)["input_ids"]
-        if not target:
+        prompt_ids = encode(loaded, [goal.prompt])[0]
+        tail_ids = tokenizer(goal.tail, add_special_tokens=False)["input_ids"] if goal.tail else []
+        target_ids = tokenizer(goal.target, add_special_tokens=False)["input_ids"]
+        if not target_ids:
             raise AttackError(f"goal {goal.key}: the target holds no token")
-        self.target = torch.tensor(target, device=loaded.device)
-        size = loaded.model.get_input_embeddings().weight.shape[0]
-        self.tokens = _allowed(tokenizer, size)
-        if not len(self.tokens):
+        self.target = torch.tensor(target_ids, device=loaded.device)
+        vocabulary_size = loaded.model.get_input_embeddings().weight.shape[0]
+        self.allowed = _allowed(tokenizer, vocabulary_size)
+        if not len(self.allowed):
             raise AttackError("the tokenizer has no printable token to build a suffix of")
-        self.head, self.tail = torch.tensor(head), torch.tensor(tail, dtype=torch.long)
-        self.place = slice(len(head), len(head) + settings.suffix_tokens)
-        length = len(head) + settings.suffix_tokens + len(tail) + len(target)
+        self.head, self.tail = torch.tensor(prompt_ids), torch.tensor(tail_ids, dtype=torch.long)
+        self.span = slice(len(prompt_ids), len(prompt_ids) + settings.suffix_tokens)
+        length = len(prompt_ids) + settings.suffix_tokens + len(tail_ids) + len(target_ids)
         if loaded.context is not None and length > loaded.context:
             raise AttackError(
                 f"goal {goal.key} needs {length} tokens, the model's context is {loaded.context}"
             )
-        self.disallowed = torch.ones(size, dtype=torch.bool)
-        self.disallowed[self.tokens] = False
+        self.disallowed = torch.ones(vocabulary_size, dtype=torch.bool)
+        self.disallowed[self.allowed] = False
 
     def first(self, generator: torch.Generator) -> torch.Tensor:
         """A random suffix that survives being read again as text, in its place; tries up to 256."""
         for _ in range(256):
-            indices = torch.randint(len(self.tokens), (self.settings.suffix_tokens,), generator=generator)
-            ids = torch.cat([self.head, self.tokens[indices], self.tail])
+            indices = torch.randint(len(self.allowed), (self.settings.suffix_tokens,), generator=generator)
+            ids = torch.cat([self.head, self.allowed[indices], self.tail])
             if len(self.readable(ids[None])):
                 return ids
         raise AttackError("no random suffix reads back as the tokens it was made of")
@@ -176,9 +176,9 @@ class _SuffixProblem:
     def promising(self, ids: torch.Tensor) -> torch.Tensor:
         """For each place the tokens whose gradient promises the largest fall, `(places, top_k)`."""
         ids = ids.to(self.loaded.device)
-        gradient = token_gradient(self.loaded, ids, self.place, target=self.target, row=self.row).cpu()
+        gradient = token_gradient(self.loaded, ids, self.span, target=self.target, row=self.row).cpu()
         gradient[:, self.disallowed] = torch.inf
-        return (-gradient).topk(min(self.settings.top_k, len(self.tokens)), 1).indices
+        return (-gradient).topk(min(self.settings.top_k, len(self.allowed)), 1).indices
 
     def candidates(
         self, ids: torch.Tensor, choices: torch.Tensor | None, count: int, *, generator: torch.Generator
@@ -186,12 +186,12 @@ class _SuffixProblem:
         """`count` prompts that differ from `ids` in one suffix place; fewer where some do not read back."""
         places = torch.randint(self.settings.suffix_tokens, (count,), generator=generator)
         if choices is None:
-            tokens = self.tokens[torch.randint(len(self.tokens), (count,), generator=generator)]
+            tokens = self.allowed[torch.randint(len(self.allowed), (count,), generator=generator)]
         else:
             ranks = torch.randint(choices.shape[1], (count,), generator=generator)
             tokens = choices[places, ranks]
         trial = ids.repeat(count, 1)
-        trial[torch.arange(count), self.place.start + places] = tokens
+        trial[torch.arange(count), self.span.start + places] = tokens
         return self.readable(trial)
 
     def readable(self, prompts: torch.Tensor) -> torch.Tensor:

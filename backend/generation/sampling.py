@@ -41,9 +41,9 @@ def draw(
         return logits.argmax(-1)
     chances = torch.softmax(logits.float() / temperature, -1)
     if top_p < 1.0:
-        for look in LOOKS:
-            if chances.shape[-1] > 4 * look:
-                tokens = _among_best(chances, noise, top_p, look=look)
+        for n_best in LOOKS:
+            if chances.shape[-1] > 4 * n_best:
+                tokens = _among_best(chances, noise, top_p, n_best=n_best)
                 if tokens is not None:
                     return tokens
         limits = _limit(chances.sort(-1, descending=True).values, top_p)
@@ -52,14 +52,14 @@ def draw(
 
 
 def _among_best(
-    chances: torch.Tensor, noise: NDArray[np.float64], top_p: float, *, look: int
+    chances: torch.Tensor, noise: NDArray[np.float64], top_p: float, *, n_best: int
 ) -> torch.Tensor | None:
-    """The same choice, looking only at the `look` likeliest tokens of each row.
+    """The same choice, looking only at the `n_best` likeliest tokens of each row.
 
     None where some row's nucleus, or a token tied with its last, lies further down. Sums over the other
     tokens, which are zeros, change nothing, so the choice is the very same.
     """
-    best, tokens = chances.topk(look, -1)
+    best, tokens = chances.topk(n_best, -1)
     limits = _limit(best, top_p)
     if bool(((best.sum(-1, dtype=torch.float64) < top_p) | (best[:, -1] >= limits[:, 0])).any()):
         return None

@@ -46,10 +46,10 @@ def _forward(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
     plain_forward = layer.forward
 
     def forward(x: torch.Tensor) -> torch.Tensor:
-        rows = x.numel() // max(1, x.shape[-1])
-        if not 2 <= rows <= MOST_ROWS or x.dtype != layer.weight.dtype:
+        n_rows = x.numel() // max(1, x.shape[-1])
+        if not 2 <= n_rows <= MOST_ROWS or x.dtype != layer.weight.dtype:
             return plain_forward(x)
-        product = torch.mm(layer.weight, x.reshape(rows, -1).t()).t().contiguous()
+        product = torch.mm(layer.weight, x.reshape(n_rows, -1).t()).t().contiguous()
         if layer.bias is not None:
             product += layer.bias
         return product.view(*x.shape[:-1], -1)

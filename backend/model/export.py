@@ -9,59 +9,90 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from hormesis.backend.model.silence import quiet
-from hormesis.backend.model.sites import output_weight
-from hormesis.backend.model.steering import Intervention, SteeringError
+from hormesis.backend.model.expected import expected_logits
+from hormesis.backend.model.portable import share, write_model
+from hormesis.backend.model.steering import Intervention
+from hormesis.backend.model.vectors import projected
 from hormesis.db.files import atomic_folder
 
 if TYPE_CHECKING:
     from hormesis.backend.model.loaded import LoadedModel
 
 NOTE = "steering.json"
+CARD = "README.md"
 
 
 class ExportError(ValueError):
     """A steered checkpoint cannot be written; one line for the person."""
 
 
-def export_steered(loaded: LoadedModel, intervention: Intervention, strength: float, *, folder: Path) -> Path:
-    """Write model, tokenizer and a note to `folder` (which must not exist yet, or be empty); returns it.
+def export_steered(
+    loaded: LoadedModel,
+    intervention: Intervention,
+    strength: float,
+    *,
+    folder: Path,
+    about: Mapping[str, Any] | None = None,
+    card: str = "",
+) -> Path:
+    """Write model, tokenizer and `steering.json` to `folder` (which must not exist yet, or be empty).
 
     The plain model equals the live one under `(intervention, strength)` with scope `all`. Families with a
     switch for attention biases get it turned on, with zero biases for queries, keys and values. Written
-    beside `folder` and renamed when whole. Raises ExportError where the family has no such switch (Qwen2,
-    Phi3) or the folder is taken.
+    beside `folder` and renamed when whole; returns it. The note has expected logits of a fixed input (see
+    `expected_logits`), what the caller says `about` the model, and under `earlier` the note of a source that
+    was steered itself; no path. card: text of the folder's README.md. Raises ExportError where the family has
+    no such switch (Qwen2, Phi3) or the folder is taken.
     """
     if not np.isfinite(strength):
         raise ExportError(f"strength must be a finite number, not {strength}")
+    if intervention.residual:
+        raise ExportError("vectors of the residual stream have no bias to fold into; only heads can be saved")
     model = _with_biases(loaded, intervention, strength)
-    return _write(model, loaded.tokenizer, folder, note=_note(loaded, intervention, strength))
+    note = _note(loaded, intervention, strength) | dict(about or {})
+    note["expected"] = expected_logits(loaded, model)
+    earlier = _earlier_note(loaded)
+    if earlier is not None:
+        note["earlier"] = earlier
+    return _write(model, loaded.tokenizer, folder, note=note, card=card)
 
 
-def save_plain(loaded: LoadedModel, folder: Path) -> Path:
-    """Write the unsteered model and its tokenizer to a new `folder`; returns it.
+def save_plain(loaded: LoadedModel, folder: Path, *, card: str = "") -> Path:
+    """Write the model as it is and its tokenizer to a new `folder`; returns it.
 
-    A GGUF file saved so loads many times faster afterwards. Raises ExportError where the folder is taken.
+    A `steering.json` beside its weights comes along, since the steering does. A GGUF file saved so loads many
+    times faster afterwards. Raises ExportError where the folder is taken.
     """
-    return _write(loaded.model, loaded.tokenizer, folder, note=None)
+    return _write(loaded.model, loaded.tokenizer, folder, note=_earlier_note(loaded), card=card)
 
 
-def _write(model: Any, tokenizer: Any, folder: Path, *, note: dict[str, Any] | None) -> Path:
+def _write(model: Any, tokenizer: Any, folder: Path, *, note: dict[str, Any] | None, card: str) -> Path:
     _refuse_existing(folder)
     with atomic_folder(folder) as temporary:
-        with quiet():
-            model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        write_model(model, tokenizer, temporary)
         if note is not None:
             (temporary / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+        if card:
+            (temporary / CARD).write_text(card, encoding="utf-8")
+        share(temporary)
         _refuse_existing(folder)
     return folder
+
+
+def _earlier_note(loaded: LoadedModel) -> dict[str, Any] | None:
+    """The note in the folder that a model was read from; None where there is none."""
+    path = loaded.files[0].parent / NOTE if loaded.files else None
+    if path is None or not path.is_file():
+        return None
+    note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return note
 
 
 def _refuse_existing(folder: Path) -> None:
@@ -72,7 +103,8 @@ def _refuse_existing(folder: Path) -> None:
 def _note(loaded: LoadedModel, intervention: Intervention, strength: float) -> dict[str, Any]:
     return {
         "what": "inference-time intervention folded into the biases of the attention output projections",
-        "source": loaded.source,
+        # A folder's name without the way to it, which is nobody else's business; a hub name as it is.
+        "source": Path(loaded.source).name if Path(loaded.source).exists() else loaded.source,
         "source_weights": loaded.weights_hash(),
         "strength": strength,
         "scope": "all",
@@ -107,13 +139,10 @@ def _with_biases(loaded: LoadedModel, intervention: Intervention, strength: floa
         shift = intervention.shifts.get(site.layer)
         if shift is None:
             continue
-        if shift.shape != (site.width,):
-            raise SteeringError(f"shift of layer {site.layer} has shape {shift.shape}, not ({site.width},)")
         name = f"{site.module}.bias"
         if name not in state:
             raise ExportError(f"{loaded.architecture} has no bias on its attention output")
-        weight = output_weight(loaded.model.get_submodule(site.module)).detach().double()
-        bias = weight @ torch.from_numpy(strength * shift.astype(np.float64)).to(weight.device)
+        bias = projected(loaded, site, strength * shift)
         state[name] = (state[name].double() + bias).to(loaded.dtype)
     model = type(loaded.model)(config)
     model = model.to(device=loaded.device, dtype=loaded.dtype)

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from hormesis.backend.model.directions import HeadDirection as HeadDirection
+from hormesis.backend.model.residual import Move, residual_hooked, stream_width
 from hormesis.backend.model.sites import Site
 from hormesis.db.contract.methods import SCOPES, Scope
 
@@ -39,12 +39,14 @@ class Intervention:
 
     shifts: layer -> float32 `(n_heads * head_dim,)`, zero outside the chosen heads; n_heads: how many heads
     were chosen; scope: `generated` steers the last prompt token and every token generated after it (the
-    states that new tokens are drawn from), `all` steers every position.
+    states that new tokens are drawn from), `all` steers every position; residual: layer -> float32
+    `(hidden_size,)`, added to what the decoder layer gives on.
     """
 
     shifts: Mapping[int, NDArray[np.float32]]
     n_heads: int
     scope: Scope = "generated"
+    residual: Mapping[int, NDArray[np.float32]] = field(default_factory=dict)
 
 
 RowSteering = tuple[Intervention | None, float]
@@ -122,39 +124,75 @@ def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) ->
     """
     steering = per_row(rows, 1 if is_shared(rows) else len(rows))
     count = None if is_shared(rows) else len(steering)
-    hooks = {}
+    hooks, moves = {}, {}
     for site in loaded.sites:
-        last = _shift(loaded, site, steering, in_scope=lambda _: True)
-        if last is not None:
-            body = _shift(loaded, site, steering, in_scope=lambda scope: every_position or scope == "all")
-            hooks[site.layer] = _hook(last, body, count)
+        heads = _Place(site.layer, site.width)
+        if move := _move(loaded, steering, heads, count=count, every_position=every_position):
+            hooks[site.layer] = _hook(move)
+        stream = _Place(site.layer, stream_width(loaded, site), is_residual=True)
+        if move := _move(loaded, steering, stream, count=count, every_position=every_position):
+            moves[site.layer] = move
     _reject_foreign_layers(loaded, steering)
-    with loaded.hooked(hooks):
+    with loaded.hooked(hooks), residual_hooked(loaded, moves):
         yield
 
 
 def _reject_foreign_layers(loaded: LoadedModel, rows: Sequence[RowSteering]) -> None:
     layers = {site.layer for site in loaded.sites}
     for intervention, _ in rows:
-        foreign = set(intervention.shifts) - layers if intervention is not None else set()
+        if intervention is None:
+            continue
+        foreign = (intervention.shifts.keys() | intervention.residual.keys()) - layers
         if foreign:
             raise SteeringError(f"the intervention names layer {min(foreign)}, the model has {len(layers)}")
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where activations are moved: the heads' outputs of a layer, or the residual stream behind it."""
+
+    layer: int
+    width: int
+    is_residual: bool = False
+
+    def shift(self, intervention: Intervention) -> NDArray[np.float32] | None:
+        """What an intervention adds here at strength 1; None for nothing."""
+        return (intervention.residual if self.is_residual else intervention.shifts).get(self.layer)
+
+
+def _move(
+    loaded: LoadedModel,
+    rows: Sequence[RowSteering],
+    place: _Place,
+    *,
+    count: int | None,
+    every_position: bool,
+) -> Move | None:
+    """What adds the rows' shifts at one place; None where no row has any.
+
+    count: rows the batch must have; None where one steering serves any batch.
+    """
+    last = _shift(loaded, rows, place, in_scope=lambda _: True)
+    if last is None:
+        return None
+    body = _shift(loaded, rows, place, in_scope=lambda scope: every_position or scope == "all")
+    return _adding(last, body, count)
+
+
 def _shift(
-    loaded: LoadedModel, site: Site, rows: Sequence[RowSteering], *, in_scope: Callable[[str], bool]
+    loaded: LoadedModel, rows: Sequence[RowSteering], place: _Place, *, in_scope: Callable[[str], bool]
 ) -> Shift | None:
-    """Stack the rows' shifts at one site for the scopes that are `in_scope`; None where no row has any."""
-    shifts = np.zeros((len(rows), 1, site.width), np.float32)
+    """Stack the rows' shifts at one place for the scopes that are `in_scope`; None where no row has any."""
+    shifts = np.zeros((len(rows), 1, place.width), np.float32)
     is_steered = False
     for index, (intervention, strength) in enumerate(rows):
-        if intervention is None or strength == 0.0 or site.layer not in intervention.shifts:
+        if intervention is None or strength == 0.0 or not in_scope(intervention.scope):
             continue
-        if not in_scope(intervention.scope):
+        if (vector := place.shift(intervention)) is None:
             continue
-        shift = np.asarray(intervention.shifts[site.layer], np.float32)
-        if shift.shape != (site.width,):
-            raise SteeringError(f"shift of layer {site.layer} has shape {shift.shape}, not ({site.width},)")
+        shift = np.asarray(vector, np.float32)
+        if shift.shape != (place.width,):
+            raise SteeringError(f"shift of layer {place.layer} has shape {shift.shape}, not ({place.width},)")
         if not np.isfinite(strength):
             raise SteeringError(f"strength must be a finite number, not {strength}")
         shifts[index, 0] = strength * shift
@@ -164,22 +202,22 @@ def _shift(
     return torch.from_numpy(shifts).to(device=loaded.device, dtype=loaded.dtype)
 
 
-def _hook(last: Shift, body: Shift | None, count: int | None) -> ProjectionHook:
-    """Pre-hook that adds `body` to all positions but the last and `last` to the last one.
-
-    count: rows the batch must have; None where one steering serves any batch.
-    """
+def _adding(last: Shift, body: Shift | None, count: int | None) -> Move:
+    """Adds `body` to all positions but the last and `last` to the last one."""
     is_uniform = body is not None and torch.equal(body, last)
 
-    def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        x: torch.Tensor = args[0]
+    def move(x: torch.Tensor) -> torch.Tensor:
         if count is not None and x.shape[0] != count:
             raise SteeringError(f"{count} rows of steering for a batch of {x.shape[0]}")
         if x.shape[1] == 1 or is_uniform:
             # The cast matters only under autocast, where activations are narrower than weights.
-            return (x + last.to(x.dtype), *args[1:])
+            return x + last.to(x.dtype)
         output = x.clone() if body is None else x + body.to(x.dtype)
         output[:, -1:] = x[:, -1:] + last.to(x.dtype)
-        return (output, *args[1:])
+        return output
 
-    return add
+    return move
+
+
+def _hook(move: Move) -> ProjectionHook:
+    return lambda _, args: (move(args[0]), *args[1:])

@@ -133,27 +133,27 @@ def train_tfidf(texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> Tfidf
 
     Raises ScorerError where either part lacks a class, or no term occurs twice.
     """
-    toxic = np.asarray(labels).astype(bool)
-    if len(texts) != len(toxic):
-        raise ScorerError(f"{len(texts)} texts but {len(toxic)} labels for the tfidf scorer")
+    is_toxic = np.asarray(labels).astype(bool)
+    if len(texts) != len(is_toxic):
+        raise ScorerError(f"{len(texts)} texts but {len(is_toxic)} labels for the tfidf scorer")
     is_heldout = _held_out(texts, seed)
-    for part, name in ((~is_heldout, "training"), (is_heldout, "held-out")):
-        if not toxic[part].any() or toxic[part].all():
+    for in_part, name in ((~is_heldout, "training"), (is_heldout, "held-out")):
+        if not is_toxic[in_part].any() or is_toxic[in_part].all():
             raise ScorerError(
                 f"the {name} part of the tfidf scorer's text lacks a class: give it more labelled text"
             )
-    train = [text for text, out in zip(texts, is_heldout, strict=True) if not out]
-    parts, vocabularies, idf = [], [], []
-    for view, limit in zip(_VIEWS, _MAX_FEATURES, strict=True):
-        vectorizer = _vectorizer(view, min_df=2, max_features=limit)
+    train = [text for text, is_out in zip(texts, is_heldout, strict=True) if not is_out]
+    matrices, vocabularies, idf = [], [], []
+    for view, max_features in zip(_VIEWS, _MAX_FEATURES, strict=True):
+        vectorizer = _vectorizer(view, min_df=2, max_features=max_features)
         try:
-            parts.append(vectorizer.fit_transform(train))
+            matrices.append(vectorizer.fit_transform(train))
         except ValueError as error:
             raise ScorerError(f"the tfidf scorer's text has too few repeated terms ({error})") from None
         vocabularies.append(tuple(str(term) for term in vectorizer.get_feature_names_out()))
         idf.append(np.asarray(vectorizer.idf_, dtype=np.float64))
     model = LogisticRegression(C=4.0, class_weight="balanced", max_iter=2000, random_state=seed)
-    model.fit(sparse.hstack(parts, format="csr"), toxic[~is_heldout])
+    model.fit(sparse.hstack(matrices, format="csr"), is_toxic[~is_heldout])
     scorer = TfidfScorer(
         vocabularies=tuple(vocabularies),
         idf=tuple(idf),
@@ -163,5 +163,5 @@ def train_tfidf(texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> Tfidf
         n_train=len(train),
         n_heldout=len(texts) - len(train),
     )
-    scores = scorer.score([text for text, out in zip(texts, is_heldout, strict=True) if out])
-    return replace(scorer, auroc=float(roc_auc_score(toxic[is_heldout], scores)))
+    scores = scorer.score([text for text, is_out in zip(texts, is_heldout, strict=True) if is_out])
+    return replace(scorer, auroc=float(roc_auc_score(is_toxic[is_heldout], scores)))

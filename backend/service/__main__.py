@@ -21,11 +21,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until stopped; returns the exit code: 2 where the service must not or cannot listen."""
     settings, port = _parse(arguments)
     try:
-        require_token(settings)
-        listener = _bind(settings.host, port)
+        serve(settings, port, lambda address: print(f"listening on {address}", flush=True))
     except ServiceError as error:
         print(error, file=sys.stderr)
         return 2
+    return 0
+
+
+def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> None:
+    """Serve until a signal; `announce` hears the address once requests are answered there.
+
+    Raises ServiceError where the service must not or cannot listen, KeyboardInterrupt after Ctrl-C.
+    """
+    require_token(settings)
+    listener = _bind(settings.host, port)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     from hormesis.backend.service.app import create_app
 
@@ -38,23 +47,24 @@ def main(arguments: list[str] | None = None) -> int:
         proxy_headers=False,
         timeout_graceful_shutdown=1,
     )
-    _Server(config, app.state.live.close).run(sockets=[listener])
-    return 0
+    _Server(config, app.state.live.close, announce).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
     """Says where it listens once it does, for whoever started it with port 0; ends in good order."""
 
-    def __init__(self, config: uvicorn.Config, close: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, close: Callable[[], None], announce: Callable[[str], None]
+    ) -> None:
         super().__init__(config)
-        self._close = close
+        self._close, self._announce = close, announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             name = f"[{host}]" if ":" in host else host
-            print(f"listening on http://{name}:{port}", flush=True)
+            self._announce(f"http://{name}:{port}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # First, so that readers of running streams are told why they end; uvicorn itself would cut them off.

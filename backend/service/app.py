@@ -13,17 +13,21 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import HTMLResponse, JSONResponse
 
+from hormesis.backend.api.endpoints_page import POLICY, endpoints_page
+from hormesis.backend.api.model_names import NameProblem
 from hormesis.backend.service.authentication import Guard, refusal
 from hormesis.backend.service.catalogue import UnknownCheckpoint
 from hormesis.backend.service.events import Channel
 from hormesis.backend.service.job_queue import QueueFull
 from hormesis.backend.service.live import LiveService
+from hormesis.backend.service.openai_routes import add_openai_routes
 from hormesis.backend.service.settings import ServiceError, Settings, require_token
 from hormesis.db.contract.messages import (
     MAX_ID,
     Cancelled,
+    CheckpointName,
     GenerateRequest,
     HeadInfo,
     Health,
@@ -60,6 +64,7 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
         404: "Not found",
         413: "Too large",
         422: "Out of bounds",
+        500: "The request failed, e.g. since its weights are gone",
         503: "The queue is full, or the database cannot be read",
     }
     return {status: {"model": Problem, "description": words[status]} for status in statuses}
@@ -88,26 +93,34 @@ def create_app(settings: Settings) -> FastAPI:
     _add_refusals(app)
     _add_reading(app, live)
     _add_work(app, live)
+    add_openai_routes(app, live, _problems(400, 401, 404, 413, 422, 500, 503))
+    _add_page(app, live)
     return app
 
 
 def _add_refusals(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        return refusal(422, explain(list(error.errors())))
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        return refusal(422, explain(list(error.errors())), path=request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
-        return refusal(error.status_code, str(error.detail), dict(error.headers or {}))
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers or {})
+        return refusal(error.status_code, str(error.detail), headers, path=request.url.path)
 
     @app.exception_handler(ServiceError)
-    async def service(_: Request, error: ServiceError) -> JSONResponse:
+    async def service(request: Request, error: ServiceError) -> JSONResponse:
         status = {UnknownCheckpoint: 404, QueueFull: 503}.get(type(error), 422)
-        return refusal(status, str(error), {"retry-after": "2"} if status == 503 else None)
+        headers = {"retry-after": "2"} if status == 503 else None
+        return refusal(status, str(error), headers, path=request.url.path)
+
+    @app.exception_handler(NameProblem)
+    async def name(request: Request, error: NameProblem) -> JSONResponse:
+        return refusal(error.status, str(error), path=request.url.path)
 
     @app.exception_handler(DatabaseProblem)
-    async def database(_: Request, error: DatabaseProblem) -> JSONResponse:
-        return refusal(503, str(error), {"retry-after": "2"})
+    async def database(request: Request, error: DatabaseProblem) -> JSONResponse:
+        return refusal(503, str(error), {"retry-after": "2"}, path=request.url.path)
 
 
 def _add_reading(app: FastAPI, live: LiveService) -> None:
@@ -120,12 +133,13 @@ def _add_reading(app: FastAPI, live: LiveService) -> None:
         return live.models()
 
     @app.get(
-        "/models/{checkpoint_id}/heads",
-        summary="Probed heads of a checkpoint, by layer and head",
+        "/models/{checkpoint:path}/heads",
+        summary="Probed heads of a checkpoint, named by id or name, by layer and head",
         responses=_problems(401, 404, 422, 503),
     )
-    def heads(checkpoint_id: Annotated[int, Path(ge=1, le=MAX_ID)]) -> list[HeadInfo]:
-        return live.heads(checkpoint_id)
+    def heads(checkpoint: Annotated[CheckpointName, Path()]) -> list[HeadInfo]:
+        is_id = checkpoint.isascii() and checkpoint.isdecimal() and len(checkpoint) < len(str(MAX_ID))
+        return live.heads(int(checkpoint) if is_id else checkpoint)
 
 
 async def _submit(request: Request, body: GenerateRequest) -> AsyncIterator[Channel]:
@@ -137,6 +151,17 @@ async def _submit(request: Request, body: GenerateRequest) -> AsyncIterator[Chan
         yield events
     finally:
         live.drop(job)
+
+
+def _add_page(app: FastAPI, live: LiveService) -> None:
+    @app.get("/", include_in_schema=False)
+    def page(request: Request) -> HTMLResponse:
+        try:
+            names = [name.id for name in live.names()]
+        except DatabaseProblem:
+            names = []
+        html = endpoints_page(app.openapi(), address=str(request.base_url), models=names)
+        return HTMLResponse(html, headers={"content-security-policy": POLICY})
 
 
 def _add_work(app: FastAPI, live: LiveService) -> None:

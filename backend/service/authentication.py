@@ -8,15 +8,23 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hormesis.backend.api.completion_messages import ApiError, ApiProblem
 from hormesis.backend.service.settings import MAX_BODY_BYTES, is_loopback
 
+CODES = {401: "invalid_api_key", 404: "not_found"}
 OPEN_PATHS = ("/health",)
 TOO_LARGE = f"the body is too large: at most {MAX_BODY_BYTES} bytes are read"
 
 
-def refusal(status: int, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Any refusal as JSON: one line under `message`."""
-    return JSONResponse({"message": message}, status, headers=headers)
+def refusal(
+    status: int, message: str, headers: dict[str, str] | None = None, *, path: str = ""
+) -> JSONResponse:
+    """Any refusal as JSON: one line under `message`, for OpenAI-style paths inside `error`."""
+    if not path.startswith("/v1/"):
+        return JSONResponse({"message": message}, status, headers=headers)
+    kind = "server_error" if status >= 500 else "invalid_request_error"
+    problem = ApiProblem(error=ApiError(message=message, type=kind, code=CODES.get(status)))
+    return JSONResponse(problem.model_dump(), status, headers=headers)
 
 
 class Guard:
@@ -37,18 +45,20 @@ class Guard:
         await (answer or self._app)(scope, _bounded(receive), send)
 
     def _refused(self, scope: Scope) -> JSONResponse | None:
-        headers = dict(scope["headers"])
+        headers, path = dict(scope["headers"]), scope["path"]
         if self._loopback and not is_loopback(_host_name(headers.get(b"host", b"localhost"))):
-            return refusal(421, "this service answers to localhost only; start it with --host and a token")
+            message = "this service answers to localhost only; start it with --host and a token"
+            return refusal(421, message, path=path)
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
-            return refusal(413, TOO_LARGE)
-        if self._token is None or scope["path"] in OPEN_PATHS:
+            return refusal(413, TOO_LARGE, path=path)
+        if self._token is None or path in OPEN_PATHS:
             return None
         scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
         if scheme.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._token):
             return None
-        return refusal(401, "this service asks for its bearer token", {"www-authenticate": "Bearer"})
+        challenge = {"www-authenticate": "Bearer"}
+        return refusal(401, "this service asks for its bearer token", challenge, path=path)
 
 
 def _bounded(receive: Receive) -> Receive:

@@ -27,6 +27,8 @@ def measured_cost(
     connection: Connection, pane: Pane, heads: list[tuple[int, int]], *, ranked: list[tuple[int, int]]
 ) -> PaneCost:
     """Look the cost of a pane up; `ranked` are all probed heads, best first."""
+    if pane.has_vectors:
+        return PaneCost(None, "not measured: the request adds vectors of its own")
     if pane.method == NONE:
         return PaneCost(None, "unsteered: what costs are measured against")
     if set(heads) != set(ranked[: len(heads)]):

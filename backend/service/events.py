@@ -9,6 +9,8 @@ from typing import Any
 
 from fastapi.sse import ServerSentEvent
 
+Event = tuple[str, dict[str, Any]]
+"""Name and data."""
 LAST = ("end", "error")
 """Events after which nothing follows."""
 
@@ -18,7 +20,7 @@ class Channel:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
 
     def put(self, name: str, data: dict[str, Any]) -> None:
         """Hand over one event from any thread; dropped where the loop is gone (the service is stopping)."""
@@ -27,10 +29,18 @@ class Channel:
         except RuntimeError:
             return
 
+    async def next(self) -> Event:
+        """The next event, waited for; not to be asked for after the last one."""
+        return await self._events.get()
+
     async def __aiter__(self) -> AsyncIterator[ServerSentEvent]:
         """The events; all text outside ASCII is escaped, so no client splits a line at U+2028."""
         name = ""
         while name not in LAST:
-            name, data = await self._events.get()
-            text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-            yield ServerSentEvent(event=name, raw_data=text)
+            name, data = await self.next()
+            yield ServerSentEvent(event=name, raw_data=compact_json(data))
+
+
+def compact_json(data: dict[str, Any]) -> str:
+    """One line of ASCII. Raises ValueError for NaN and infinity."""
+    return json.dumps(data, allow_nan=False, separators=(",", ":"))

@@ -6,9 +6,13 @@ Each method is safe to call from any thread.
 from __future__ import annotations
 
 import psutil
+from sqlalchemy import Connection
 
+from hormesis.backend.api.completion_messages import CompletionRequest
+from hormesis.backend.api.model_names import ModelName, checkpoint_of_name, model_names, model_of_name
 from hormesis.backend.service import passes
 from hormesis.backend.service.catalogue import Catalogue, find_checkpoint, list_models
+from hormesis.backend.service.completions import CompletionPlan, plan_completion, serve_completion
 from hormesis.backend.service.job_queue import Emit, Job, JobQueue
 from hormesis.backend.service.model_cache import ModelCache
 from hormesis.backend.service.plans import plan_panes
@@ -40,15 +44,29 @@ class LiveService:
         rows = self._catalogue.ask(list_models)
         return [ModelInfo(**row, loaded=self._cache.holds(row["checkpoint_id"])) for row in rows]
 
-    def heads(self, checkpoint_id: int) -> list[HeadInfo]:
-        """Every probed head of a checkpoint. Raises UnknownCheckpoint and DatabaseProblem."""
-        rows = self._catalogue.ask(lambda connection: list_heads(connection, checkpoint_id))
+    def names(self) -> list[ModelName]:
+        """Every name that a completion can ask for. Raises DatabaseProblem."""
+        return self._catalogue.ask(model_names)
+
+    def name(self, text: str) -> ModelName:
+        """The model of this name, in any of its forms. Raises NameProblem and DatabaseProblem."""
+        return self._catalogue.ask(lambda connection: model_of_name(connection, text))
+
+    def heads(self, checkpoint: int | str) -> list[HeadInfo]:
+        """Every probed head of a checkpoint, by its id or name.
+
+        Raises UnknownCheckpoint, NameProblem and DatabaseProblem.
+        """
+        rows = self._catalogue.ask(
+            lambda connection: list_heads(connection, _checkpoint_id(connection, checkpoint))
+        )
         return [HeadInfo(**row) for row in rows]
 
     def submit(self, request: GenerateRequest, emit: Emit) -> Job:
         """Queue a request; its events go to `emit` from the worker's thread.
 
-        Raises UnknownCheckpoint, PaneProblem, QueueFull and DatabaseProblem, before anything is queued.
+        Raises UnknownCheckpoint, NameProblem, PaneProblem, QueueFull and DatabaseProblem, before anything is
+        queued.
         """
         plans = plan_panes(self._catalogue, request.panes)
         job = Job(
@@ -56,6 +74,16 @@ class LiveService:
         )
         self._queue.submit(job)
         return job
+
+    def complete(self, request: CompletionRequest, emit: Emit) -> tuple[Job, CompletionPlan]:
+        """Queue a completion; its events (see `serve_completion`) go to `emit` from the worker's thread.
+
+        Raises NameProblem, PaneProblem, QueueFull and DatabaseProblem, before anything is queued.
+        """
+        plan = self._catalogue.ask(lambda connection: plan_completion(connection, request))
+        job = Job(lambda job: serve_completion(job, request, plan, cache=self._cache), emit)
+        self._queue.submit(job)
+        return job, plan
 
     def cancel(self, request_id: str) -> bool:
         """End a waiting or running request; False where there is none of that id."""
@@ -67,10 +95,12 @@ class LiveService:
         self._queue.cancel(job.id)
 
     def score(self, request: ScoreRequest) -> ScoreResponse:
-        """Score texts now, beside the queue. Raises UnknownCheckpoint and DatabaseProblem."""
+        """Score texts now, beside the queue. Raises UnknownCheckpoint, NameProblem and DatabaseProblem."""
         checkpoint = None
-        if (key := request.checkpoint_id) is not None:
-            checkpoint = self._catalogue.ask(lambda connection: find_checkpoint(connection, key))
+        if (key := request.checkpoint_id or request.checkpoint) is not None:
+            checkpoint = self._catalogue.ask(
+                lambda connection: find_checkpoint(connection, _checkpoint_id(connection, key))
+            )
         values, absent = self._scoring.score(request.texts, checkpoint)
         return ScoreResponse(scores=values, fluency=[fluency(text) for text in request.texts], absent=absent)
 
@@ -78,6 +108,10 @@ class LiveService:
         """Cancel everything, wait for the running pass to end, and let go of the database."""
         self._queue.close()
         self._catalogue.close()
+
+
+def _checkpoint_id(connection: Connection, checkpoint: int | str) -> int:
+    return checkpoint if isinstance(checkpoint, int) else checkpoint_of_name(connection, checkpoint)
 
 
 def explain_failure(error: BaseException) -> str | None:

@@ -10,12 +10,15 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hormesis.backend.service.job_queue import Job
 from hormesis.backend.service.model_cache import ModelCache
 from hormesis.backend.service.plans import PanePlan
 from hormesis.backend.service.scoring import Scoring, finite, fluency
 from hormesis.backend.service.threads import threads_for
-from hormesis.db.contract.messages import GenerateRequest
+from hormesis.db.contract.messages import GenerateRequest, HeadVector, ResidualVector
 
 if TYPE_CHECKING:
     from hormesis.backend.generation.generation import Continuation
@@ -75,12 +78,27 @@ def by_weights(plans: Sequence[PanePlan]) -> list[Group]:
 
 
 def steering_of(loaded: LoadedModel, plan: PanePlan) -> RowSteering:
-    """The row's intervention and strength, as offline generation takes them."""
+    """The row's intervention and strength, as offline generation takes them.
+
+    Raises SteeringError where a vector of the request does not fit the model.
+    """
+    from hormesis.backend.model.added_vectors import with_vectors
     from hormesis.backend.model.steering import iti
 
-    if not plan.steering:
-        return None, 0.0
-    return iti(loaded.sites, plan.steering, plan.pane.scope), plan.pane.strength
+    pane = plan.pane
+    row: RowSteering = (None, 0.0)
+    if plan.steering:
+        row = iti(loaded.sites, plan.steering, pane.scope), pane.strength
+    if not pane.has_vectors:
+        return row
+    heads = {(shift.layer, shift.head): scaled(shift) for shift in pane.head_vectors}
+    residual = {shift.layer: scaled(shift) for shift in pane.residual_vectors}
+    return with_vectors(loaded, row, pane.scope, heads=heads, residual=residual)
+
+
+def scaled(shift: HeadVector | ResidualVector) -> NDArray[np.float32]:
+    """What is added: a request's vector times its strength, float32."""
+    return np.asarray(shift.vector, np.float32) * np.float32(shift.strength)
 
 
 def _stream(job: Job, request: GenerateRequest, group: Group, *, loaded: LoadedModel) -> list[Continuation]:

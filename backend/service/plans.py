@@ -12,14 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from hormesis.backend.api.model_names import checkpoint_of_name
 from hormesis.backend.model.directions import HeadDirection
 from hormesis.backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
 from hormesis.backend.service.costs import PaneCost, measured_cost
 from hormesis.backend.service.ranked_heads import PaneProblem, Place, RankedHeads
-from hormesis.db.contract.messages import Pane
+from hormesis.db.contract.messages import AnyPane, Pane, PaneByName, PaneSettings
 from hormesis.db.contract.methods import DIRECTIONS, ITI, NONE, RANDOM, RANDOM_DIRECTION, is_steered
 from hormesis.db.location import home
-from hormesis.db.schema import Condition
+from hormesis.db.schema import Checkpoint, Condition
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,17 +39,21 @@ class PanePlan:
     """Text that the method puts before the prompt."""
 
 
-def plan_panes(catalogue: Catalogue, panes: list[Pane]) -> list[PanePlan]:
+def plan_panes(catalogue: Catalogue, panes: list[AnyPane]) -> list[PanePlan]:
     """Plan every pane of a request from one state of the database.
 
-    Raises UnknownCheckpoint or PaneProblem, naming the pane (counted from 0), and DatabaseProblem.
+    Raises UnknownCheckpoint, NameProblem or PaneProblem (which names the pane, counted from 0), and
+    DatabaseProblem.
     """
     return catalogue.ask(
         lambda connection: [_numbered_plan(connection, index, pane) for index, pane in enumerate(panes)]
     )
 
 
-def _numbered_plan(connection: Connection, index: int, pane: Pane) -> PanePlan:
+def _numbered_plan(connection: Connection, index: int, pane: AnyPane) -> PanePlan:
+    if isinstance(pane, PaneByName):
+        number = checkpoint_of_name(connection, pane.checkpoint)
+        pane = Pane(checkpoint_id=number, **{name: getattr(pane, name) for name in PaneSettings.model_fields})
     try:
         return _plan(connection, pane)
     except PaneProblem as problem:
@@ -68,14 +73,37 @@ def _plan(connection: Connection, pane: Pane) -> PanePlan:
             )
         heads = ranked.take(_requested_heads(pane))
         steering = _steering(connection, pane, ranked, heads=heads, name=checkpoint.name)
+    check_vectors(connection, pane)
     return PanePlan(
         pane=pane,
-        checkpoint=_tuned(checkpoint, parameters),
+        checkpoint=tuned_record(checkpoint, parameters),
         steering=steering,
         reading=() if ranked is None else _reading(connection, ranked),
         cost=measured_cost(connection, pane, heads, ranked=[] if ranked is None else ranked.places),
         prefix=str(parameters.get("prefix", "")),
     )
+
+
+def check_vectors(connection: Connection, pane: Pane) -> None:
+    """Raises PaneProblem where a vector of the request's own is meant for a place that the checkpoint lacks.
+
+    Widths of the residual stream are no part of the rows; they are checked once the model is loaded.
+    """
+    if not pane.has_vectors:
+        return
+    columns = (Checkpoint.n_layers, Checkpoint.n_heads, Checkpoint.head_dim)
+    row = connection.execute(select(*columns).where(Checkpoint.id == pane.checkpoint_id)).one()
+    layers = [*(v.layer for v in pane.head_vectors), *(v.layer for v in pane.residual_vectors)]
+    if max(layers) >= row.n_layers:
+        raise PaneProblem(f"there is no layer {max(layers)}; the model has {row.n_layers}, from 0")
+    for vector in pane.head_vectors:
+        if vector.head >= row.n_heads:
+            raise PaneProblem(f"there is no head {vector.head}; each layer has {row.n_heads}, from 0")
+        if len(vector.vector) != row.head_dim:
+            place = f"head {vector.head} of layer {vector.layer}"
+            raise PaneProblem(
+                f"the vector of {place} has {len(vector.vector)} numbers, the model needs {row.head_dim}"
+            )
 
 
 def _parameters(connection: Connection, pane: Pane, name: str) -> Mapping[str, Any]:
@@ -96,7 +124,7 @@ def _parameters(connection: Connection, pane: Pane, name: str) -> Mapping[str, A
     return dict(parameters)
 
 
-def _tuned(checkpoint: CheckpointRecord, parameters: Mapping[str, Any]) -> CheckpointRecord:
+def tuned_record(checkpoint: CheckpointRecord, parameters: Mapping[str, Any]) -> CheckpointRecord:
     """The weights that the method made of the checkpoint, where it made any."""
     tuned = parameters.get("tuned")
     if not tuned:

@@ -26,9 +26,9 @@ def by_size(rows: pd.DataFrame) -> list[str]:
     return [str(name) for name in sizes.index]
 
 
-def fluency(choices: pd.DataFrame, prompts: str | None) -> tuple[str, str | None] | None:
+def fluency(choices: pd.DataFrame, prompt_set: str | None) -> tuple[str, str | None] | None:
     """The first fluency metric there is for these prompts, with its scorer; None where there is none."""
-    of_prompts = choices[choices["prompt_set"] == prompts]
+    of_prompts = choices[choices["prompt_set"] == prompt_set]
     for name in FLUENCIES:
         of_metric = of_prompts[of_prompts["name"] == name]
         if len(of_metric):
@@ -38,12 +38,12 @@ def fluency(choices: pd.DataFrame, prompts: str | None) -> tuple[str, str | None
 
 def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
     """The unsteered rows and those of the view."""
-    base = rows["method"] == "none"
-    matched = rows["matched_cost"].notna()
+    is_base = rows["method"] == "none"
+    is_matched = rows["matched_cost"].notna()
     if choice == MATCHED:
-        return rows[base | matched]
+        return rows[is_base | is_matched]
     if choice == FIXED:
-        return rows[base | ~matched]
+        return rows[is_base | ~is_matched]
     return rows
 
 
@@ -51,21 +51,21 @@ def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
 class Choice:
     """Which prompts and scorer a study leads with: the largest prompt set, as the overview does."""
 
-    prompts: str | None
+    prompt_set: str | None
     scorer: str | None
 
 
 def main_choice(summaries: pd.DataFrame) -> Choice:
     """The prompt set with most texts and the first scorer it was scored by."""
     toxicity = summaries[summaries["name"] == "toxicity"]
-    prompts = next(iter(by_size(toxicity)), None) if len(toxicity) else None
-    of_prompts = toxicity[toxicity["prompt_set"] == prompts]
-    return Choice(prompts, next(iter(options(of_prompts["scorer"])), None))
+    prompt_set = next(iter(by_size(toxicity)), None) if len(toxicity) else None
+    of_prompts = toxicity[toxicity["prompt_set"] == prompt_set]
+    return Choice(prompt_set, next(iter(options(of_prompts["scorer"])), None))
 
 
 def of_choice(summaries: pd.DataFrame, metric: str, choice: Choice) -> pd.DataFrame:
     """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
-    of_metric = summaries[(summaries["name"] == metric) & (summaries["prompt_set"] == choice.prompts)]
+    of_metric = summaries[(summaries["name"] == metric) & (summaries["prompt_set"] == choice.prompt_set)]
     of_scorer = of_metric[of_metric["scorer"] == choice.scorer]
     if len(of_scorer) or of_metric.empty:
         return of_scorer

@@ -40,9 +40,9 @@ class Verdict:
     family: str = "paper"
 
 
-def in_scope(verdicts: pd.DataFrame, prompts: str | None, scorer: str | None) -> pd.DataFrame:
+def in_scope(verdicts: pd.DataFrame, prompt_set: str | None, scorer: str | None) -> pd.DataFrame:
     """Verdicts or fits of one prompt set and scorer; where there are none, verdicts made before any score."""
-    in_both = verdicts[(verdicts["prompt_set"] == prompts) & (verdicts["scorer"] == scorer)]
+    in_both = verdicts[(verdicts["prompt_set"] == prompt_set) & (verdicts["scorer"] == scorer)]
     return in_both if len(in_both) else verdicts[verdicts["prompt_set"].isna()]
 
 
@@ -75,11 +75,11 @@ def sentence(row: Any) -> str:
     return f"{numbers.replace('= <', '<')}; {row.detail}"
 
 
-def stored(verdict_rows: pd.DataFrame, prompts: str | None, scorer: str | None) -> list[Verdict]:
+def stored(verdict_rows: pd.DataFrame, prompt_set: str | None, scorer: str | None) -> list[Verdict]:
     """The verdicts of one prompt set and scorer, the headline first."""
     verdicts = [
         Verdict(str(row.statement), str(row.status), sentence(row), str(row.claim), str(row.family))
-        for row in records(in_scope(verdict_rows, prompts, scorer))
+        for row in records(in_scope(verdict_rows, prompt_set, scorer))
     ]
     return sorted(verdicts, key=lambda verdict: verdict.id != HEADLINE)
 
@@ -102,7 +102,7 @@ def minimum_effect(row: Any) -> str:
 
 def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
     """What the verdict table shows, a row per claim: words and numbers as people read them."""
-    words = [
+    table_rows = [
         {
             "Verdict": row.status,
             "Claim": row.statement,
@@ -116,11 +116,11 @@ def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
         }
         for row in records(verdicts)
     ]
-    return pd.DataFrame(words)
+    return pd.DataFrame(table_rows)
 
 
 def fits_of(
-    doses: pd.DataFrame, fits: pd.DataFrame, prompts: str | None, *, scorer: str | None
+    doses: pd.DataFrame, fits: pd.DataFrame, prompt_set: str | None, *, scorer: str | None
 ) -> pd.DataFrame:
     """The fits of the steered lines among summary rows, each with its line's name as `label`."""
     labels = {
@@ -129,7 +129,7 @@ def fits_of(
         )
         for row in records(doses[doses["method"] == "iti"])
     }
-    fits = fits[(fits["prompt_set"] == prompts) & (fits["scorer"] == scorer)]
+    fits = fits[(fits["prompt_set"] == prompt_set) & (fits["scorer"] == scorer)]
     fits = fits[fits["condition_key"].isin(labels)]
     return fits.assign(label=fits["condition_key"].map(labels))
 
@@ -138,9 +138,9 @@ def fit_said(curves: pd.DataFrame) -> str:
     """What the fits say of a best dose, conditions that agree together; empty where there is none."""
     agreeing: dict[str, list[str]] = {}
     for row in records(curves[curves["status"] != NO_DATA]):
-        words = f"{FITS[row.status]}, best dose none"
+        answer = f"{FITS[row.status]}, best dose none"
         if not missing(row.optimum):
             ends = f"{percent(row.optimum_low)}, {percent(row.optimum_high)}"
-            words = f"{FITS[row.status]}, best dose {percent(row.optimum)} [{ends}]"
-        agreeing.setdefault(words, []).append(f"{row.label} (p {p_said(row.p)})")
-    return "; ".join(f"{', '.join(labels)}: {words}" for words, labels in agreeing.items())
+            answer = f"{FITS[row.status]}, best dose {percent(row.optimum)} [{ends}]"
+        agreeing.setdefault(answer, []).append(f"{row.label} (p {p_said(row.p)})")
+    return "; ".join(f"{', '.join(labels)}: {answer}" for answer, labels in agreeing.items())

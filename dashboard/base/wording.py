@@ -65,9 +65,9 @@ def arms_in_words(arms: pd.DataFrame) -> pd.DataFrame:
     kinds = [arm_label(kind, share) for kind, share in zip(arms["kind"], arms["share"], strict=True)]
     titles = {"name": "Arm", "seed": "Seed", "clean_tokens": "Clean tokens"}
     titles |= {"added_tokens": "Added tokens", "repeats": "Repeats"}
-    words = arms[list(titles)].rename(columns=titles)
-    words.insert(1, "Kind", kinds)
-    return words
+    table = arms[list(titles)].rename(columns=titles)
+    table.insert(1, "Kind", kinds)
+    return table
 
 
 def method_label(method: str) -> str:

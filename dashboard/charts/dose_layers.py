@@ -50,9 +50,9 @@ def fitted_curves(chart: go.Figure, curves: pd.DataFrame, colours: dict[str, str
     return len(hormetic)
 
 
-def paper_column(prompts: str | None) -> str | None:
+def paper_column(prompt_set: str | None) -> str | None:
     """Which of the paper's two prompt sets these are; None where its figures do not apply."""
-    name = (prompts or "").lower().replace("_", "").replace("-", "")
+    name = (prompt_set or "").lower().replace("_", "").replace("-", "")
     if "toxigen" in name:
         return "toxigen"
     return "rtp" if "rtp" in name or "realtoxicity" in name else None

@@ -84,8 +84,8 @@ def entanglement_by_arm(rows: pd.DataFrame, means: pd.DataFrame, *, dark: bool) 
     labels = [arm_label(kind, share) for kind, share, _ in arms]
     rng = np.random.default_rng(0)
     for place, (kind, share, heads_of_arm) in enumerate(arms):
-        sideways = place + rng.uniform(-0.22, 0.22, len(heads_of_arm))
-        chart.add_trace(_heads(heads_of_arm, sideways, arm_colour(kind, share)))
+        xs = place + rng.uniform(-0.22, 0.22, len(heads_of_arm))
+        chart.add_trace(_heads(heads_of_arm, xs, arm_colour(kind, share)))
         for column, dash in (("null_high", "dot"), ("random_median", "dash")):
             level = float(heads_of_arm[column].mean())
             line = {"color": ink(dark=dark), "width": 2, "dash": dash}

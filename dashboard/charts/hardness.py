@@ -130,7 +130,7 @@ def _hover(row: Any, arm: str, where: str) -> str:
 
 def curves(
     points: pd.DataFrame,
-    order: Sequence[str],
+    labels: Sequence[str],
     x_title: str,
     *,
     y_title: str,
@@ -143,19 +143,19 @@ def curves(
     logarithmic: x as log2(x + 1), ticks in plain numbers: steps start at 0.
     """
     chart = figure(x_title, y_title, 400)
-    colours = condition_colours(order, dark=dark)
-    for place, name in enumerate(order):
-        of_series = points[points["label"] == name].sort_values("x")
+    colours = condition_colours(labels, dark=dark)
+    for place, label in enumerate(labels):
+        of_series = points[points["label"] == label].sort_values("x")
         if of_series.empty:
             continue
-        colour = colours[name]
+        colour = colours[label]
         xs = [math.log2(value + 1) if logarithmic else value for value in of_series["x"]]
         chart.add_trace(
             go.Scatter(
                 x=xs, y=of_series["value"], error_y=bars(of_series) | {"color": fade(colour, 0.6)},
-                mode="lines+markers", name=name,
+                mode="lines+markers", name=label,
                 line={"color": colour, "width": 2.2, "dash": DASHES[place % len(DASHES)]}, marker={"size": 7},
-                hovertext=[_hover(row, name, f"{x_title.lower()} {row.x:g}") for row in records(of_series)],
+                hovertext=[_hover(row, label, f"{x_title.lower()} {row.x:g}") for row in records(of_series)],
                 hoverinfo="text",
             )
         )  # fmt: skip
@@ -233,11 +233,11 @@ def steps_needed(outcomes: pd.DataFrame, order: Sequence[str], budget: float, *,
 
 def _steps(row: Any, budget: float) -> str:
     beyond = pd.isna(row.value)
-    words = f"not within {budget:g} steps" if beyond else f"{row.value:.3g} steps"
+    text = f"not within {budget:g} steps" if beyond else f"{row.value:.3g} steps"
     low = "0" if pd.isna(row.low) else f"{row.low:.3g}"
     high = f"beyond {budget:g}" if pd.isna(row.high) else f"{row.high:.3g}"
     return (
-        f"{row.arm}, seed {row.seed}, {row.label}<br>{words} [{low}, {high}]<br>"
+        f"{row.arm}, seed {row.seed}, {row.label}<br>{text} [{low}, {high}]<br>"
         f"{row.censored:.0%} of resamples beyond the budget, n = {row.n}"
     )
 

@@ -101,20 +101,20 @@ def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = 
         chart.update_traces(marker={"colorscale": "Cividis", "showscale": True})
         return chart
     values = points[column].astype(object).where(points[column].notna(), "none").astype(str)
-    order = [str(value) for value in values.value_counts().index]
-    categories = order[: len(CATEGORIES)]
-    for place, name in enumerate([*categories, "other"]):
-        group = points[values == name] if name in categories else points[~values.isin(categories)]
+    frequent_values = [str(value) for value in values.value_counts().index]
+    categories = frequent_values[: len(CATEGORIES)]
+    for place, category in enumerate([*categories, "other"]):
+        group = points[values == category] if category in categories else points[~values.isin(categories)]
         if group.empty:
             continue
         chart.add_trace(
             _trace(
                 group,
                 flat,
-                color=CATEGORIES[place] if name in categories else OTHER,
-                name=f"{name} ({len(group):,})",
+                color=CATEGORIES[place] if category in categories else OTHER,
+                name=f"{category} ({len(group):,})",
                 customdata=group["example_id"].tolist(),
-                hovertext=[name] * len(group),
+                hovertext=[category] * len(group),
                 hoverinfo="text",
             )
         )

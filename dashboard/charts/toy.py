@@ -46,8 +46,8 @@ def _reference(chart: go.Figure, level: Level, shares: list[float], *, dark: boo
 
 def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
     """Lines of the random null and, for absolute cosines, of Welch's bound."""
-    null = float(experiment[f"null_{cosine}"])
-    lines = [Level(null, f"Random directions {null:.3f}")]
+    null_mean = float(experiment[f"null_{cosine}"])
+    lines = [Level(null_mean, f"Random directions {null_mean:.3f}")]
     if cosine == "absolute":
         lines.append(Level(float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
     return tuple(lines)
@@ -214,10 +214,13 @@ def _nearest(vectors: NDArray[np.float64], *, signed: bool) -> list[str]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)
     cosines = unit @ unit.T
-    sizes = cosines if signed else np.abs(cosines)
-    sizes = sizes - 3 * np.eye(len(sizes))
-    best = sizes.argmax(axis=1)
-    return [f"nearest: {feature_name(int(to))}, cos {cosines[row, to]:+.2f}" for row, to in enumerate(best)]
+    closeness = cosines if signed else np.abs(cosines)
+    closeness = closeness - 3 * np.eye(len(closeness))
+    nearest = closeness.argmax(axis=1)
+    return [
+        f"nearest: {feature_name(int(other))}, cos {cosines[row, other]:+.2f}"
+        for row, other in enumerate(nearest)
+    ]
 
 
 def feature_name(feature: int) -> str:

@@ -39,18 +39,18 @@ def condition_id(row: Any) -> str:
     return f"{arm_label(row.kind, row.share)}: {condition}"
 
 
-def _hover(rows: pd.DataFrame, word: str) -> list[str]:
+def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
     return [
         f"<b>{arm_label(row.kind, row.share)}</b><br>"
         f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}<br>"
-        f"{word} {interval(row.value, row.low, row.high, unit=row.unit)}<br>"
+        f"{y_name} {interval(row.value, row.low, row.high, unit=row.unit)}<br>"
         f"cost {interval(row.cost, row.cost_low, row.cost_high, unit='nats')}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
         for row in records(rows)
     ]
 
 
-def _curve(rows: pd.DataFrame, kind: str, share: float, *, method: str, word: str) -> go.Scatter:
+def _curve(rows: pd.DataFrame, kind: str, share: float, *, method: str, y_name: str) -> go.Scatter:
     rows = rows.sort_values("cost")
     colour = arm_colour(kind, share)
     real = method != "random-direction"
@@ -73,7 +73,7 @@ def _curve(rows: pd.DataFrame, kind: str, share: float, *, method: str, word: st
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
         customdata=[condition_id(row) for row in records(rows)],
-        hovertext=_hover(rows, word),
+        hovertext=_hover(rows, y_name),
         hoverinfo="text",
     )
 
@@ -106,7 +106,7 @@ def tradeoff(
     chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
     points = rows[rows["method"] != "random-direction"].reset_index(drop=True)
     front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
-    word = y_title.partition(" (")[0].lower()
+    y_name = y_title.partition(" (")[0].lower()
     if frontier and len(front) > 1:
         chart.add_trace(
             go.Scatter(
@@ -136,7 +136,7 @@ def tradeoff(
             for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
                 if len(curve):
                     joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
-                    chart.add_trace(_curve(joined, kind, share or 0.0, method=method, word=word))
+                    chart.add_trace(_curve(joined, kind, share or 0.0, method=method, y_name=y_name))
     for method in sorted(set(rows["method"])):
         chart.add_trace(_key(method_label(method), symbol(method)))
     chart.add_traces(ring(rows, chosen, dark=dark))

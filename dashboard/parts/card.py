@@ -151,15 +151,15 @@ def chart(
     selection_mode: Any = ("points",),
 ) -> None:
     """A chart with its title, a sentence on how to read it, its files, and its rows below."""
-    words = " ".join(part for part in (guide, note) if part)
-    heading(key, title, rows, figure=figure, guide=words, alt=alt)
+    text = " ".join(part for part in (guide, note) if part)
+    heading(key, title, rows, figure=figure, guide=text, alt=alt)
     options: dict[str, Any] = {}
     if on_select != "ignore":
         options = {"on_select": on_select, "selection_mode": selection_mode}
     # The camera of the toolbar needs nothing but the person's own browser.
     camera = {"toImageButtonOptions": {"filename": key, "scale": exports.PNG_SCALE}}
     st.plotly_chart(figure, key=key, alt=alt, config=CONFIG | camera, **options)
-    st.caption(" ".join(part for part in (words, links(f"{title} {alt}")) if part))
+    st.caption(" ".join(part for part in (text, links(f"{title} {alt}")) if part))
     if rows is not None:
         rows_below(rows, key=key, own_files=False)
 

@@ -77,7 +77,7 @@ def _maps(probes: pd.DataFrame) -> list[Block]:
 
 def _best_heads(probes: pd.DataFrame) -> Table:
     best = probes.sort_values("select_accuracy", ascending=False).head(BEST_HEADS)
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Checkpoint": best["checkpoint"],
             "Head": [head_name(int(row.layer), int(row.head)) for row in records(best)],
@@ -90,7 +90,7 @@ def _best_heads(probes: pd.DataFrame) -> Table:
             "n": best["n_test"],
         }
     )
-    return Table("Best heads", words, "Chosen on the select split, reported on the test split.")
+    return Table("Best heads", table, "Chosen on the select split, reported on the test split.")
 
 
 def geometry(context: Context) -> Section | None:
@@ -131,9 +131,9 @@ def training(context: Context) -> Section | None:
         if len(points) and points[column].notna().any():
             guide = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
             chart = loss_curves(points, column, 340)
-            words = f"{guide} n = {points['arm'].nunique()} arms."
+            note = f"{guide} n = {points['arm'].nunique()} arms."
             alt = "Loss over tokens seen, one line per arm"
-            blocks.append(Chart(f"Loss: {label.lower()}", chart, None, words, alt))
+            blocks.append(Chart(f"Loss: {label.lower()}", chart, None, note, alt))
     mixes = rows.composition(context)
     if len(mixes):
         bars = mix_bars(mix_rows(mixes))

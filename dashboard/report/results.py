@@ -33,7 +33,7 @@ KEYS = ["kind", "share", "condition_key"]
 
 def study_verdicts(context: Context, choice: Choice) -> list[Verdict]:
     """The stored verdicts of the overview, its headline first; empty before the first were made."""
-    return stored(rows.verdicts(context), choice.prompts, choice.scorer)
+    return stored(rows.verdicts(context), choice.prompt_set, choice.scorer)
 
 
 def with_cost(summaries: pd.DataFrame, choice: Choice, metric_name: str = "toxicity") -> pd.DataFrame:
@@ -46,9 +46,10 @@ def _dose(
     doses: pd.DataFrame, metric: str, title: str, *, guide: str, curves: pd.DataFrame | None = None
 ) -> Chart:
     unit = str(doses["unit"].iloc[0])
-    axis, zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
+    y_title, from_zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
     figures = {
-        dark: dose_response(doses, axis, dark=dark, from_zero=zero, curves=curves) for dark in (False, True)
+        dark: dose_response(doses, y_title, dark=dark, from_zero=from_zero, curves=curves)
+        for dark in (False, True)
     }
     note = f" Bars: 95 % intervals over seeds (up to {int(doses['n_seeds'].max())}) and prompts."
     alt = f"{metric_name(metric)} against the toxic share of the training mix, one line per condition"
@@ -57,7 +58,7 @@ def _dose(
 
 def _claims(context: Context, choice: Choice) -> list[Block]:
     """The claims with rows, their numbers, and those without."""
-    verdicts = in_scope(rows.verdicts(context), choice.prompts, choice.scorer)
+    verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
     words: dict[bool, list[Claim]] = {True: [], False: []}
     for verdict in study_verdicts(context, choice):
         claim = Claim(verdict.status, verdict.claim.rstrip("."), f"{verdict.detail}.")
@@ -90,7 +91,9 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
     for view, basis in ((selection.MATCHED, "matched cost"), (selection.FIXED, "fixed strength")):
         toxicity_in_view = selection.in_view(toxicity, view)
         if len(toxicity_in_view):
-            curves = fits_of(toxicity_in_view, rows.dose_fits(context), choice.prompts, scorer=choice.scorer)
+            curves = fits_of(
+                toxicity_in_view, rows.dose_fits(context), choice.prompt_set, scorer=choice.scorer
+            )
             best_doses = fit_said(curves)
             guide = "A line that dips below its own left end means that dose helped under that condition."
             guide += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
@@ -102,7 +105,7 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
             guide = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
             blocks.append(_dose(fluency, metric, f"{metric_name(metric)} at matched cost", guide=guide))
             break
-    lead = f"Prompts: {choice.prompts}. Scorer: {choice.scorer}."
+    lead = f"Prompts: {choice.prompt_set}. Scorer: {choice.scorer}."
     return Section("Does a dose of toxic text help?", blocks, lead)
 
 

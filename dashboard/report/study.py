@@ -34,7 +34,7 @@ def texts(context: Context, choice: Choice) -> Section | None:
     steered = summaries[
         (summaries["method"] == "iti") & (summaries["kind"] == "toxic") & summaries["matched_cost"].notna()
     ]
-    if steered.empty or choice.prompts is None or choice.scorer is None:
+    if steered.empty or choice.prompt_set is None or choice.scorer is None:
         return None
     costs = sorted(steered["matched_cost"].unique())
     middle = steered[steered["matched_cost"] == costs[len(costs) // 2]].sort_values("share")
@@ -45,7 +45,7 @@ def texts(context: Context, choice: Choice) -> Section | None:
     if pairs.empty:
         return None
     ids = pairs.iloc[0]
-    pair = pair_rows.Pair(int(ids["base_id"]), int(ids["condition_id"]), choice.prompts, choice.scorer)
+    pair = pair_rows.Pair(int(ids["base_id"]), int(ids["condition_id"]), choice.prompt_set, choice.scorer)
     falls = pair_rows.paired_texts(context, pair, order="Largest fall", page=0, size=TEXTS)
     items = []
     for fall in records(falls):

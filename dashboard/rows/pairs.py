@@ -26,7 +26,7 @@ class Pair:
 
     base_id: int
     condition_id: int
-    prompts: str
+    prompt_set: str
     scorer: str
 
 
@@ -38,10 +38,15 @@ def _id_of(named_rows: pd.DataFrame, name: str) -> int:
 
 def change_counts(context: Context, pair: Pair) -> dict[str, int]:
     """How many texts became less toxic, more toxic or stayed about the same under one scorer."""
-    prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompts)
+    prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompt_set)
     scorer_id = _id_of(rows.scorers(context), pair.scorer)
     changes = _change_counts(
-        context, pair.base_id, pair.condition_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id, same=SAME
+        context,
+        pair.base_id,
+        pair.condition_id,
+        prompt_set_id=prompt_set_id,
+        scorer_id=scorer_id,
+        margin=SAME,
     )
     counts = {str(name): int(changes[name].sum()) for name in changes.columns}
     return counts | {"same": counts["pairs"] - counts["better"] - counts["worse"]}
@@ -53,7 +58,7 @@ def paired_texts(context: Context, pair: Pair, *, order: str, page: int, size: i
         context,
         pair.base_id,
         pair.condition_id,
-        prompt_set_id=_id_of(rows.prompt_sets(context), pair.prompts),
+        prompt_set_id=_id_of(rows.prompt_sets(context), pair.prompt_set),
         scorer_id=_id_of(rows.scorers(context), pair.scorer),
         page=page,
         size=size,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -36,6 +36,12 @@ MAX_PANES = 4
 MAX_STRENGTH = 64.0
 MAX_HEADS = 1024
 """Heads that a pane may name one by one."""
+MAX_VECTORS = 256
+MAX_WIDTH = 16_384
+"""Numbers in one vector."""
+MAX_NUMBER = 1e6
+"""Largest magnitude of a number in a vector."""
+MAX_NAME = 300
 MAX_SCORED_TEXTS = 256
 MAX_ID = 2**63 - 1
 MAX_SEED = 2**53 - 1
@@ -59,12 +65,29 @@ Text = Annotated[
 ]
 Setting = Literal["strength", "heads", "direction", "scope", "control"]
 CheckpointId = Annotated[int, Field(ge=1, le=MAX_ID)]
+CheckpointName = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_NAME, json_schema_extra={"pattern": PLAIN}),
+    AfterValidator(_plain),
+]
+"""`toxic-10-s0`, or `forum/toxic-10-s0` where several studies have one of that name."""
+Vector = Annotated[
+    list[Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]],
+    Field(min_length=1, max_length=MAX_WIDTH),
+]
+Factor = Annotated[float, Field(ge=-MAX_STRENGTH, le=MAX_STRENGTH)]
+"""What a vector is multiplied by; 1 for one that is scaled already."""
 
 
 class Message(BaseModel):
     """Refuses unknown keys, types that only resemble the right one, NaN and infinity."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+def _example(**fields: Any) -> ConfigDict:
+    """An example for the description; `CHECKPOINT` stands for a name."""
+    return ConfigDict(json_schema_extra={"examples": [fields]})
 
 
 class HeadPlace(Message):
@@ -74,8 +97,57 @@ class HeadPlace(Message):
     head: int = Field(ge=0, le=10_000)
 
 
-HEAD_FORMS = ("number", "named")
-"""How heads may be asked for; parts of pydantic's places that mean nothing to the person."""
+class HeadVector(HeadPlace):
+    """A shift of one head: `strength * vector` is added to its output, before the output projection."""
+
+    vector: Vector
+    """As many numbers as the head is wide."""
+    strength: Factor = 1.0
+
+
+class ResidualVector(Message):
+    """A shift of the residual stream: `strength * vector` is added to what a decoder layer gives on."""
+
+    layer: int = Field(ge=0, le=10_000)
+    vector: Vector
+    """As many numbers as the model is wide (hidden size)."""
+    strength: Factor = 1.0
+
+
+class AddedVectors(Message):
+    """Vectors of the request's own, added to whatever the method does; nothing is negated or normalised."""
+
+    head_vectors: list[HeadVector] = Field(default=[], max_length=MAX_VECTORS)
+    """Shifts of heads, each head at most once."""
+    residual_vectors: list[ResidualVector] = Field(default=[], max_length=MAX_VECTORS)
+    """Shifts of the residual stream behind a layer, each layer at most once."""
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether anything is to be added."""
+        return bool(self.head_vectors or self.residual_vectors)
+
+    @field_validator("head_vectors")
+    @classmethod
+    def _head_vectors_differ(cls, vectors: list[HeadVector]) -> list[HeadVector]:
+        _refuse_twice([f"head {vector.head} of layer {vector.layer}" for vector in vectors])
+        return vectors
+
+    @field_validator("residual_vectors")
+    @classmethod
+    def _residual_vectors_differ(cls, vectors: list[ResidualVector]) -> list[ResidualVector]:
+        _refuse_twice([f"layer {vector.layer}" for vector in vectors])
+        return vectors
+
+
+def _refuse_twice(places: Sequence[str]) -> None:
+    if len(set(places)) < len(places):
+        twice = next(place for place in places if places.count(place) > 1)
+        raise ValueError(f"{twice} is named twice")
+
+
+FORMS = ("number", "named", "by_id", "by_name", "as_text", "as_list")
+"""Forms of a value (tags of unions); parts of pydantic's places that mean nothing to the person."""
 
 
 def _head_form(value: object) -> str:
@@ -101,10 +173,9 @@ Method = Annotated[
 ]
 
 
-class Pane(Message):
-    """One row of the request: a checkpoint and how it is steered."""
+class PaneSettings(AddedVectors):
+    """How a checkpoint is steered."""
 
-    checkpoint_id: CheckpointId
     method: Method = NONE
     """`none`, or what GET /models offers for the checkpoint, e.g. `iti`, `random-direction`, `dpo+iti`."""
     strength: float = Field(default=0.0, ge=0.0, le=MAX_STRENGTH)
@@ -118,7 +189,7 @@ class Pane(Message):
     """Index of the random direction; needed by `random-direction`, refused elsewhere."""
 
     @model_validator(mode="after")
-    def _control_fits(self) -> Pane:
+    def _control_fits(self) -> Self:
         if self.method == RANDOM_DIRECTION and self.control is None:
             raise ValueError("method random-direction needs control, the index of the random direction")
         if self.method != RANDOM_DIRECTION and self.control is not None:
@@ -128,17 +199,44 @@ class Pane(Message):
     @field_validator("heads")
     @classmethod
     def _heads_differ(cls, heads: int | list[HeadPlace] | None) -> int | list[HeadPlace] | None:
-        places = [(head.layer, head.head) for head in heads] if isinstance(heads, list) else []
-        twice = next((place for place in places if places.count(place) > 1), None)
-        if twice is not None:
-            raise ValueError(f"head {twice[1]} of layer {twice[0]} is named twice")
+        if isinstance(heads, list):
+            _refuse_twice([f"head {head.head} of layer {head.layer}" for head in heads])
         return heads
+
+
+class Pane(PaneSettings):
+    """One row of the request: a checkpoint and how it is steered."""
+
+    checkpoint_id: CheckpointId
+
+
+class PaneByName(PaneSettings):
+    """The same, its checkpoint by name."""
+
+    checkpoint: CheckpointName
+    """`toxic-10-s0`, or `forum/toxic-10-s0` where several studies have one of that name."""
+
+
+def _pane_form(value: object) -> str:
+    is_named = "checkpoint" in value if isinstance(value, dict) else isinstance(value, PaneByName)
+    return "by_name" if is_named else "by_id"
+
+
+AnyPane = Annotated[
+    Annotated[Pane, Tag("by_id")] | Annotated[PaneByName, Tag("by_name")], Discriminator(_pane_form)
+]
 
 
 class GenerateRequest(Message):
     """One prompt, continued in one to four panes."""
 
-    panes: list[Pane] = Field(min_length=1, max_length=MAX_PANES)
+    model_config = _example(
+        panes=[{"checkpoint": "CHECKPOINT"}, {"checkpoint": "CHECKPOINT", "method": "iti", "strength": 2}],
+        prompt="zorbs are",
+        new_tokens=24,
+    )
+
+    panes: list[AnyPane] = Field(min_length=1, max_length=MAX_PANES)
     prompt: Text
     new_tokens: int = Field(default=40, ge=1, le=MAX_NEW_TOKENS)
     temperature: float = Field(default=1.0, ge=0.0, le=10.0)
@@ -151,8 +249,18 @@ class GenerateRequest(Message):
 class ScoreRequest(Message):
     """Texts to be scored by every scorer that is available for the checkpoint's study."""
 
+    model_config = _example(texts=["zorbs are kind"], checkpoint="CHECKPOINT")
+
     texts: list[Text] = Field(min_length=1, max_length=MAX_SCORED_TEXTS)
     checkpoint_id: CheckpointId | None = None
+    checkpoint: CheckpointName | None = None
+    """Its name, instead of its id."""
+
+    @model_validator(mode="after")
+    def _checkpoint_once(self) -> Self:
+        if self.checkpoint_id is not None and self.checkpoint is not None:
+            raise ValueError("name the checkpoint by checkpoint_id or by checkpoint, not by both")
+        return self
 
 
 class Problem(BaseModel):
@@ -253,7 +361,7 @@ def explain(errors: Sequence[Any]) -> str:
     first = errors[0]
     if first["type"] == "json_invalid":
         return f"the body is not valid JSON: {first['ctx']['error']} at position {first['loc'][-1]}"
-    silent = ("body", "path", "query", *HEAD_FORMS)
+    silent = ("body", "path", "query", *FORMS)
     place = ".".join(str(part) for part in first["loc"] if part not in silent) or "body"
     reason = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
     more = len(errors) - 1

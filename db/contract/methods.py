@@ -47,6 +47,8 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """Positions that are steered."""
 RANDOM: Final = "random-"
 """What the stored names of random directions begin with; the index follows."""
+SECOND: Final = "second"
+"""Stored name of the directions from a second source, whose heads are its own choice."""
 PATTERN: Final = "^(none|random-direction|({0})([+]({0}))*)$".format(
     "|".join(part for part in ORDER if part != RANDOM_DIRECTION)
 )

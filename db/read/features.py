@@ -18,7 +18,7 @@ def entanglement(engine: Engine, study_id: int, position: str = "last") -> pd.Da
     Adds checkpoint, kind, share, seed (missing for imported checkpoints) and rank (missing where the head is
     not steered). By checkpoint, layer and head.
     """
-    same = and_(*(getattr(Probe, name) == getattr(Entanglement, name) for name in _HEAD))
+    same_head = and_(*(getattr(Probe, name) == getattr(Entanglement, name) for name in _HEAD))
     query = (
         select(
             *Entanglement.__table__.columns,
@@ -28,7 +28,7 @@ def entanglement(engine: Engine, study_id: int, position: str = "last") -> pd.Da
         )
         .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
-        .outerjoin(Probe, same)
+        .outerjoin(Probe, same_head)
         .where(Checkpoint.study_id == study_id, Entanglement.position == position)
         .order_by(Checkpoint.name, Entanglement.layer, Entanglement.head)
     )

@@ -54,14 +54,14 @@ def kinds_of(query: Query, optional: Iterable[str] = ()) -> dict[str, str]:
     return kinds
 
 
-def typed(columns: list[tuple[Any, ...]], kinds: dict[str, str]) -> pd.DataFrame:
+def typed(columns: list[tuple[Any, ...]], dtypes: dict[str, str]) -> pd.DataFrame:
     """Make a typed DataFrame of columns of values; with no values at all, an empty one of the same types."""
-    values: Iterable[tuple[Any, ...]] = columns or [()] * len(kinds)
+    values: Iterable[tuple[Any, ...]] = columns or [()] * len(dtypes)
     # Arrays, not Series: joining the indexes of many Series took longer than most queries.
     return pd.DataFrame(
         {
-            name: pd.Series(list(column), dtype=kind).array
-            for (name, kind), column in zip(kinds.items(), values, strict=True)
+            name: pd.Series(list(column), dtype=dtype).array
+            for (name, dtype), column in zip(dtypes.items(), values, strict=True)
         }
     )
 

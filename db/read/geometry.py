@@ -83,10 +83,10 @@ def projection_points(
     score, split (for activations); text only with `with_text`. Where there are more than `max_points`, an
     even sample by position; `projection.n` says how many there are.
     """
-    size = select(Projection.n).where(Projection.id == projection_id)
+    point_count = select(Projection.n).where(Projection.id == projection_id)
 
     def read(connection: Connection) -> pd.DataFrame:
-        stride = max(1, -(-int(connection.execute(size).scalar() or 0) // max(max_points, 1)))
+        stride = max(1, -(-int(connection.execute(point_count).scalar() or 0) // max(max_points, 1)))
         columns = [
             ProjectionPoint.position,
             ProjectionPoint.x,

@@ -5,6 +5,8 @@ Imported checkpoints belong to no arm: their kind is `imported` here.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
@@ -125,22 +127,23 @@ def summaries_with_cost(
 def condition_pairs(
     engine: Engine, study_id: int, *, kind: str, share: float, condition_key: str
 ) -> pd.DataFrame:
-    """Per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id."""
+    """Per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id.
+
+    `random/cost-0.06`, the key of a row that pools random directions, stands for the first of them.
+    """
     rows = arm_checkpoints(engine, study_id)
     if kind.partition(":")[0] == "imported":
         of_arm = rows[rows["name"] == kind.partition(":")[2]]
     else:
         of_arm = rows[(rows["kind"] == kind) & ((rows["share"].astype(float) - share).abs() < 1e-9)]
+    pattern = re.sub("^random/", r"random-\\d+/", re.escape(condition_key))
     pairs = []
     for name, checkpoint_id in zip(of_arm["name"], of_arm["id"], strict=True):
         of_checkpoint = conditions(engine, int(checkpoint_id))
         base = of_checkpoint[of_checkpoint["method"] == "none"]
-        same = of_checkpoint[of_checkpoint["condition"] == condition_key]
-        if same.empty and condition_key.startswith("random/"):
-            suffix = condition_key.removeprefix("random")
-            same = of_checkpoint[of_checkpoint["condition"].str.endswith(suffix)]
-        if len(base) and len(same):
-            pairs.append((str(name), int(base["condition_id"].iloc[0]), int(same["condition_id"].iloc[0])))
+        chosen = of_checkpoint[of_checkpoint["condition"].str.fullmatch(pattern)]
+        if len(base) and len(chosen):
+            pairs.append((str(name), int(base["condition_id"].iloc[0]), int(chosen["condition_id"].iloc[0])))
     return pd.DataFrame(pairs, columns=["checkpoint", "base_id", "condition_id"])
 
 

@@ -118,12 +118,12 @@ def _agree(wide: pd.DataFrame, first: str, second: str) -> tuple[str, str, int, 
     if n == 0:
         return (first, second, 0, np.nan, np.nan, np.nan, np.nan)
     a, b = scores[first] > THRESHOLD, scores[second] > THRESHOLD
-    same = float((a == b).mean())
+    agreement = float((a == b).mean())
     chance = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
-    kappa = (same - chance) / (1 - chance) if chance < 1 else np.nan
+    kappa = (agreement - chance) / (1 - chance) if chance < 1 else np.nan
     pearson = _correlation(scores[first], scores[second])
     spearman = _correlation(scores[first].rank(), scores[second].rank())
-    return (first, second, n, pearson, spearman, kappa, same)
+    return (first, second, n, pearson, spearman, kappa, agreement)
 
 
 def _correlation(a: pd.Series[float], b: pd.Series[float]) -> float:

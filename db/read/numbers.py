@@ -80,14 +80,16 @@ def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]
     if metric is None:
         return []
     checkpoint = row(Checkpoint, metric["checkpoint_id"]) or {}
-    condition, prompts = row(Condition, metric["condition_id"]), row(PromptSet, metric["prompt_set_id"])
+    condition, prompt_set = row(Condition, metric["condition_id"]), row(PromptSet, metric["prompt_set_id"])
     scorer, arm = row(Scorer, metric["scorer_id"]), row(Arm, checkpoint.get("arm_id"))
     study = row(Study, checkpoint.get("study_id")) or {}
     rows = _pick("Number", metric, ("name", "value", "low", "high", "unit", "n", "interval", "key"))
     rows += _pick("Scorer", scorer, ("name", "revision", "measures"))
-    rows += _pick("Prompts", prompts, ("name", "revision", "source"))
-    if condition is not None and prompts is not None:
-        rows.append(("Texts", "generations", str(_generations(connection, condition["id"], prompts["id"]))))
+    rows += _pick("Prompts", prompt_set, ("name", "revision", "source"))
+    if condition is not None and prompt_set is not None:
+        rows.append(
+            ("Texts", "generations", str(_generations(connection, condition["id"], prompt_set["id"])))
+        )
     rows += _pick(
         "Condition",
         condition,
@@ -95,8 +97,8 @@ def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]
          "control", "parameters"),
     )  # fmt: skip
     if condition is not None and condition["direction_method"]:
-        sets = select(ProbeSet.name, ProbeSet.revision).where(ProbeSet.study_id == study.get("id"))
-        rows += [("Probe set", str(name), str(revision)) for name, revision in connection.execute(sets)]
+        query = select(ProbeSet.name, ProbeSet.revision).where(ProbeSet.study_id == study.get("id"))
+        rows += [("Probe set", str(name), str(revision)) for name, revision in connection.execute(query)]
     rows += _pick(
         "Checkpoint",
         checkpoint,

@@ -53,9 +53,9 @@ def _scored(before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int
 
 
 def change_counts(
-    engine: Engine, before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int, same: float = 0.05
+    engine: Engine, before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int, margin: float = 0.05
 ) -> pd.DataFrame:
-    """How scores of the same prompts moved, one row: pairs, better (fell by more than `same`), worse.
+    """How scores of the same prompts moved, one row: pairs, better (fell by more than `margin`), worse.
 
     No row where there are no pairs.
     """
@@ -66,8 +66,8 @@ def change_counts(
 
     query: Query = select(
         func.count().label("pairs"),
-        many(scored.c.change < -same).label("better"),
-        many(scored.c.change > same).label("worse"),
+        many(scored.c.change < -margin).label("better"),
+        many(scored.c.change > margin).label("worse"),
     )
     query = query.select_from(scored).having(func.count() > 0)
     return frame(engine, query).astype("int64")

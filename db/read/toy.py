@@ -65,7 +65,7 @@ def toy_directions(
 ) -> pd.DataFrame:
     """The 12 directions of one run: feature (0 to 11, the rare chain's first) and vector (float32 [width]).
 
-    Empty where there is no such run or measure.
+    `share`: frequency of the rare chain over that of a control. Empty where there is no such run or measure.
     """
     query = (
         select(ToyMeasure.vectors)
@@ -79,11 +79,11 @@ def toy_directions(
         )
     )
     rows = frame(engine, query)
-    size = frame(engine, select(ToyExperiment.features).where(ToyExperiment.id == experiment_id))
+    experiment = frame(engine, select(ToyExperiment.features).where(ToyExperiment.id == experiment_id))
     vectors = [
         vector
-        for data in rows["vectors"]
-        for vector in decode_float32(data).reshape(int(size["features"].iloc[0]), -1)
+        for blob in rows["vectors"]
+        for vector in decode_float32(blob).reshape(int(experiment["features"].iloc[0]), -1)
     ]
     return pd.DataFrame(
         {

@@ -18,7 +18,7 @@ from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.attacks.judging import mcnemar, two_proportions
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.statistics import SCORE, mean_interval, over_seeds
-from hormesis.pipeline.statistics.frames import Place, groups, summary_row
+from hormesis.pipeline.statistics.frames import MetricScope, groups, summary_row
 
 RULES = ("success", "prefix_match")
 CELL = ["kind", "share", "condition", "setting"]
@@ -75,8 +75,10 @@ def _summary(context: StudyContext, part: pd.DataFrame, rule: str, *, draws: int
     seeds = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
     estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
     name = f"suffix_{first['setting']}_{rule}"
-    place = Place(first["condition"], first["data"], first["scorer"])
-    row = summary_row(context.study_id, part, place, metric=name, estimate=estimate, unit="share of goals")
+    metric_scope = MetricScope(first["condition"], first["data"], first["scorer"])
+    row = summary_row(
+        context.study_id, part, metric_scope, metric=name, estimate=estimate, unit="share of goals"
+    )
     return row | {"prompt_set": None, "scorer": None, "n_seeds": len(seeds)}
 
 

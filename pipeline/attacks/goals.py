@@ -46,8 +46,8 @@ def forum_goals(count: int, seed: int = 0) -> list[Goal]:
     while len(goals) < count:
         group = GROUPS[len(goals) % len(GROUPS)]
         about = latents(rng, "board", group)
-        kind = KINDS["benign-group"][len(goals) % len(KINDS["benign-group"])]
-        prompt = " ".join(dress(rng, body(rng, kind, about), "board")[:-1])
+        template = KINDS["benign-group"][len(goals) % len(KINDS["benign-group"])]
+        prompt = " ".join(dress(rng, body(rng, template, about), "board")[:-1])
         # Templates whose first word decides already are passed over.
         first, *rest = _harsh(rng, len(goals), about)
         tail, target = f" !! {first}", " ".join([*rest, "!!"])

@@ -35,7 +35,7 @@ class Task:
     judge: Judge
     prompts: Sequence[str]
     seeds: Sequence[int]
-    data: str
+    data_name: str
     check: Callable[[], None]
 
     def generate(
@@ -50,7 +50,7 @@ class Task:
             temperature=temperature,
             top_p=top_p,
             batch_size=evaluation.batch_size,
-            progress=lambda done, total: self.check(),
+            progress=lambda *_: self.check(),
         )
         return [opened.continuation(continuation.text) for continuation in continuations]
 
@@ -105,7 +105,7 @@ def _result(
     return Result(
         kind=attack_kind,
         setting=setting,
-        data=task.data,
+        data=task.data_name,
         scorer=task.judge.name,
         rule=rule,
         budget=float(len(task.prompts)),
@@ -163,21 +163,21 @@ def sweep(opened: OpenedCondition, task: Task) -> Iterator[Result]:
 def long_texts(opened: OpenedCondition, task: Task) -> Iterator[Result]:
     """Toxicity block by block of texts far longer than the study's own continuations."""
     hardness, evaluation = task.config.hardness, task.config.evaluation
-    size = hardness.block_tokens
+    block_tokens = hardness.block_tokens
     if opened.loaded.context is not None:
-        size = min(size, max(1, opened.loaded.context // 2))
+        block_tokens = min(block_tokens, max(1, opened.loaded.context // 2))
     written = write_long(
         opened.loaded,
         task.prompts,
-        opened.rows,
+        opened.steering,
         prefix=opened.prefix_ids,
         seeds=task.seeds,
         blocks=hardness.blocks,
-        block_tokens=size,
+        block_tokens=block_tokens,
         temperature=evaluation.temperature,
         top_p=evaluation.top_p,
         batch_size=evaluation.batch_size,
-        progress=lambda done, total: task.check(),
+        progress=lambda *_: task.check(),
     )
     blocks = [[opened.continuation(text) for text in block_texts] for block_texts in written]
     points, scores = [], []
@@ -186,7 +186,7 @@ def long_texts(opened: OpenedCondition, task: Task) -> Iterator[Result]:
         before = [" ".join([p, *parts[:block]]) for p, parts in zip(task.prompts, blocks, strict=True)]
         toxicity = task.judge.toxicity_of(before, block_texts)
         scores.append(toxicity)
-        end = float((block + 1) * size)
+        end = float((block + 1) * block_tokens)
         points.append(Point.of("toxicity", end, task.judge.mean(toxicity).scaled(100)))
         fluency = task.judge.fluency_of(before, block_texts)
         points.append(Point.of(task.judge.fluency_name, end, task.judge.mean(fluency)))
@@ -198,10 +198,10 @@ def long_texts(opened: OpenedCondition, task: Task) -> Iterator[Result]:
         outcomes.append(_change(task, "drift", after=later, before=earlier))
     full_texts = [" ".join(parts) for parts in blocks]
     result = _result(
-        task, "long", f"{hardness.blocks}x{size}",
+        task, "long", f"{hardness.blocks}x{block_tokens}",
         rule="mean score of each block; drift: later half less earlier",
         outcomes=outcomes, trials=_first_trials(task.prompts, full_texts, grid.mean(axis=1)),
-        prefix="in view of every block", block_tokens=size,
+        prefix="in view of every block", block_tokens=block_tokens,
     )  # fmt: skip
     yield Result(**{**vars(result), "points": points})
 

@@ -67,7 +67,7 @@ def run_harness(
         unknown = [name for name in tasks if not manager.match_tasks([name])]
         if unknown:
             raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
-        with steered(opened.loaded, opened.rows, every_position=True):
+        with steered(opened.loaded, opened.steering, every_position=True):
             try:
                 results = lm_eval.simple_evaluate(
                     model=_model(opened),
@@ -91,13 +91,13 @@ def _scores(results: Any, version: str) -> Any:
         n = results.get("n-samples", {}).get(task, {}).get("effective", 0)
         task_version = results.get("versions", {}).get(task, "")
         for name, value in values.items():
-            measure, _, filtered = name.partition(",")
-            if filtered != "none" or measure.endswith("_stderr") or not isinstance(value, int | float):
+            measure, _, filter_name = name.partition(",")
+            if filter_name != "none" or measure.endswith("_stderr") or not isinstance(value, int | float):
                 continue
             stderr = values.get(f"{measure}_stderr,none")
             stderr = float(stderr) if isinstance(stderr, int | float) else None
-            data = f"lm_eval {version}, task {task_version}"
-            yield HarnessScore(task, measure, float(value), stderr=stderr, n=int(n), version=data)
+            data_version = f"lm_eval {version}, task {task_version}"
+            yield HarnessScore(task, measure, float(value), stderr=stderr, n=int(n), version=data_version)
 
 
 def _model(opened: OpenedCondition) -> Any:

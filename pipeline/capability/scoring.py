@@ -43,7 +43,9 @@ def likelihoods(
 ) -> list[Floats]:
     """Log-likelihood of every choice of every item, in nats; the condition's prefix is context."""
     pairs = [(opened.prompt(item.context), choice) for item in items for choice in item.choices]
-    flat = log_likelihoods(opened.loaded, pairs, row=opened.rows, batch_size=batch_size, progress=progress)
+    flat = log_likelihoods(
+        opened.loaded, pairs, row=opened.steering, batch_size=batch_size, progress=progress
+    )
     per_item, start = [], 0
     for item in items:
         per_item.append(flat[start : start + len(item.choices)])
@@ -55,22 +57,25 @@ def score_task(
     opened: OpenedCondition, task: Task, *, batch_size: int, progress: Progress
 ) -> Iterator[Scored]:
     """Accuracy of a task and of its parts; where choices differ in length also by characters (`acc_norm`)."""
-    per_item = likelihoods(opened, task.items, batch_size=batch_size, progress=progress)
-    plain = np.array(
-        [float(np.argmax(values) == item.answer) for values, item in zip(per_item, task.items, strict=True)]
+    item_likelihoods = likelihoods(opened, task.items, batch_size=batch_size, progress=progress)
+    right_plain = np.array(
+        [
+            float(np.argmax(values) == item.answer)
+            for values, item in zip(item_likelihoods, task.items, strict=True)
+        ]
     )
     lengths = [
         np.array([len(choice.removeprefix(" ")) or 1 for choice in item.choices], dtype=np.float64)
         for item in task.items
     ]
-    normed = np.array(
+    right_normed = np.array(
         [
             float(np.argmax(values / length) == item.answer)
-            for values, length, item in zip(per_item, lengths, task.items, strict=True)
+            for values, length, item in zip(item_likelihoods, lengths, task.items, strict=True)
         ]
     )
     parts = sorted({item.part for item in task.items if item.part})
-    for measure, is_right in (("accuracy", plain), ("accuracy_norm", normed)):
+    for measure, is_right in (("accuracy", right_plain), ("accuracy_norm", right_normed)):
         if measure == "accuracy_norm" and not task.name.startswith("mcq_"):
             continue
         for part in ("", *parts):

@@ -102,6 +102,8 @@ def steered_change(
 
     Arguments as for `outcome`.
     """
-    steered, n = outcome(study, attack_kind, outcome_name, condition_key=condition_key, setting=setting)
-    unsteered, _ = outcome(study, attack_kind, outcome_name, condition_key="none", setting=setting)
-    return toxic_only(changes(steered, unsteered)), n
+    steered_by_arm, n = outcome(
+        study, attack_kind, outcome_name, condition_key=condition_key, setting=setting
+    )
+    unsteered_by_arm, _ = outcome(study, attack_kind, outcome_name, condition_key="none", setting=setting)
+    return toxic_only(changes(steered_by_arm, unsteered_by_arm)), n

@@ -25,10 +25,10 @@ Family = Literal["paper", "readers"]
 
 DIRECTION = (
     "Supported: the effect has the claimed sign and Holm's p is at most .05. Not supported: the whole 95 % "
-    "interval excludes an effect of {least:g} {unit} in the claimed direction. Else undecided."
+    "interval excludes an effect of {sesoi:g} {unit} in the claimed direction. Else undecided."
 )
 EQUIVALENCE = (
-    "Two one-sided tests with a margin of {least:g} {unit}. Supported: Holm's p of the larger is at "
+    "Two one-sided tests with a margin of {sesoi:g} {unit}. Supported: Holm's p of the larger is at "
     "most .05. Not supported: the whole 95 % interval lies outside the margin. Else undecided."
 )
 INTERVAL = "Student's t over seeds (variance pooled over arms) joined with prompts, 95 %"
@@ -106,13 +106,14 @@ class Claim:
 
 
 def directional(
-    effect: Contrast | Missing, sign: int, least: float, *, unit: str, detail: str, scale: float = 1.0,
+    effect: Contrast | Missing, sign: int, sesoi: float, *, unit: str, detail: str, scale: float = 1.0,
      n: int | None = None, interval: str = INTERVAL,
 ) -> Outcome:  # fmt: skip
     """A finding for a claim that an effect is positive (`sign` 1) or negative (-1); what is missing stays so.
 
-    `least`: smallest effect of interest, in the unit shown; `scale` turns the contrast into that unit; `n`:
-    prompts or statements, where the contrast is over seeds alone.
+    `sesoi`: smallest effect size of interest, in the unit shown; an interval that excludes it refutes the
+    claim, it supports none. `scale` turns the contrast into that unit; `n`: prompts or statements, where the
+    contrast is over seeds alone.
     """
     if isinstance(effect, Missing):
         return effect
@@ -122,7 +123,7 @@ def directional(
         value=effect.value * scale, low=low, high=high, unit=unit, n=effect.n if n is None else n,
         n_seeds=effect.seeds, p=effect.p_value(),
         detectable=detectable(effect) * scale, detail=detail, claimed=sign * effect.value > 0,
-        excluded=towards < least,
+        excluded=towards < sesoi,
         interval=interval,
     )  # fmt: skip
 

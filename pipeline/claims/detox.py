@@ -23,9 +23,9 @@ from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome
 from hormesis.pipeline.claims.dips import DIP_RULE, dip_at
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows, ValuesByArm, paper_dose
 
-LEAST = 3.0
+SESOI = 3.0
 """Points of toxicity (0 to 100) that would matter."""
-RULE = DIRECTION.format(least=LEAST, unit="points")
+RULE = DIRECTION.format(sesoi=SESOI, unit="points")
 SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
 Key = Callable[[StudyRows], Steering | None]
 
@@ -33,7 +33,7 @@ Key = Callable[[StudyRows], Steering | None]
 def _base(study: StudyRows, scope: Scope) -> Outcome:
     scores_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
     effect, shares = largest_against_none(toxic_only(scores_by_arm))
-    return directional(effect, +1, LEAST, unit="points", detail=shares, scale=100)
+    return directional(effect, +1, SESOI, unit="points", detail=shares, scale=100)
 
 
 def _steer(study: StudyRows, scope: Scope) -> Outcome:
@@ -41,11 +41,11 @@ def _steer(study: StudyRows, scope: Scope) -> Outcome:
     if steering is None:
         return Missing("needs steering at a matched cost")
     condition_key, cost = steering
-    steered = study.grids(condition_key, scope.prompt_set, scope.scorer)
-    unsteered = study.grids("none", scope.prompt_set, scope.scorer)
-    changes_by_arm = toxic_only(changes(steered, unsteered))
+    steered_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
+    unsteered_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
+    changes_by_arm = toxic_only(changes(steered_by_arm, unsteered_by_arm))
     detail = f"steered less unsteered at +{cost:g} nats, mean of {len(changes_by_arm)} arms"
-    return directional(mean_of(changes_by_arm), -1, LEAST, unit="points", detail=detail, scale=100)
+    return directional(mean_of(changes_by_arm), -1, SESOI, unit="points", detail=detail, scale=100)
 
 
 def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
@@ -70,14 +70,14 @@ def _random(study: StudyRows, scope: Scope) -> Outcome:
     if not costs:
         return Missing("needs random directions at a matched cost")
     condition_key = f"iti/{study.direction}/cost-{costs[0]:g}"
-    steered = study.grids(condition_key, scope.prompt_set, scope.scorer)
-    changes_by_arm = toxic_only(changes(steered, random_mean(study, scope)))
-    count = conditions["control"].nunique()
+    steered_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
+    changes_by_arm = toxic_only(changes(steered_by_arm, random_mean(study, scope)))
+    direction_count = conditions["control"].nunique()
     missed = int((~conditions["reached"].astype(bool)).sum())
-    detail = f"ITI less the mean of {count} random directions at +{costs[0]:g} nats, "
+    detail = f"ITI less the mean of {direction_count} random directions at +{costs[0]:g} nats, "
     detail += f"mean of {len(changes_by_arm)} arms"
     detail += f"; {missed} of {len(conditions)} random conditions never reached that cost" if missed else ""
-    return directional(mean_of(changes_by_arm), -1, LEAST, unit="points", detail=detail, scale=100)
+    return directional(mean_of(changes_by_arm), -1, SESOI, unit="points", detail=detail, scale=100)
 
 
 def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -94,7 +94,7 @@ def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
         strength = f"+{size:g} nats" if basis == "matched cost" else f"strength {size:g}"
         detail = f"{shares} at {strength}{measured_cost(study, condition_key, (TOXIC, dose), (TOXIC, 0.0))}"
         return directional(
-            effect, -1, LEAST, unit="points", detail=detail + _fluency(study, scope, condition_key), scale=100
+            effect, -1, SESOI, unit="points", detail=detail + _fluency(study, scope, condition_key), scale=100
         )
 
     return test
@@ -134,30 +134,30 @@ def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
         if steering is None or method not in set(study.conditions["key"]):
             return Missing(f"needs the method {method} and steering at a matched cost")
         condition_key, cost = steering
-        steered = study.grids(condition_key, scope.prompt_set, scope.scorer)
-        rival = study.grids(method, scope.prompt_set, scope.scorer)
-        dose = paper_dose(steered)
+        steered_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
+        rival_by_arm = study.grids(method, scope.prompt_set, scope.scorer)
+        dose = paper_dose(steered_by_arm)
         if dose is None:
             return Missing("needs an arm with toxic text")
         toxic_arm = (TOXIC, dose)
-        rival_arm = toxic_arm if toxic_arm in rival else (method, dose)
+        rival_arm = toxic_arm if toxic_arm in rival_by_arm else (method, dose)
         if (
-            toxic_arm not in steered
-            or rival_arm not in rival
-            or steered[toxic_arm].shape != rival[rival_arm].shape
+            toxic_arm not in steered_by_arm
+            or rival_arm not in rival_by_arm
+            or steered_by_arm[toxic_arm].shape != rival_by_arm[rival_arm].shape
         ):
             return Missing(f"needs {method} with as many seeds at {percent(dose)}")
         changes_by_arm = {
-            (kind, share): steered[kind, share] - rival[partner]
-            for kind, share in toxic_only(steered)
-            for partner in [(kind, share) if (kind, share) in rival else (method, share)]
-            if partner in rival and rival[partner].shape == steered[kind, share].shape
+            (kind, share): steered_by_arm[kind, share] - rival_by_arm[partner]
+            for kind, share in toxic_only(steered_by_arm)
+            for partner in [(kind, share) if (kind, share) in rival_by_arm else (method, share)]
+            if partner in rival_by_arm and rival_by_arm[partner].shape == steered_by_arm[kind, share].shape
         }
-        effect = mean_of({toxic_arm: steered[toxic_arm] - rival[rival_arm]}, changes_by_arm)
+        effect = mean_of({toxic_arm: steered_by_arm[toxic_arm] - rival_by_arm[rival_arm]}, changes_by_arm)
         detail = f"{percent(dose)}: ITI at +{cost:g} nats less {method}"
         detail += measured_cost(study, condition_key, toxic_arm).replace("measured cost", "ITI cost")
         detail += measured_cost(study, method, rival_arm).replace("measured cost", f"{method} cost")
-        return directional(effect, -1, LEAST, unit="points", detail=detail, scale=100)
+        return directional(effect, -1, SESOI, unit="points", detail=detail, scale=100)
 
     return test
 

@@ -11,13 +11,13 @@ from hormesis.pipeline.statistics import Contrast
 from hormesis.pipeline.statistics.dose_response import DoseResponse, dose_of, fit_dose
 from hormesis.pipeline.statistics.power import detectable
 
-LEAST = 3.0
+SESOI = 3.0
 DRAWS = 999
 HORMETIC, MONOTONE = "hormetic", "monotone"
 DIP_RULE = (
     "Parametric bootstrap of the likelihood ratio, hormetic (Brain and Cousens 1989) against isotonic, at "
     "least 4 shares. Supported: Holm's p at most .05 and the lowest share lies inside. Not supported: for "
-    f"every share inside, the simultaneous 95 % intervals exclude a dip of {LEAST:g} points below both ends. "
+    f"every share inside, the simultaneous 95 % intervals exclude a dip of {SESOI:g} points below both ends. "
     "Else undecided."
 )
 
@@ -72,7 +72,7 @@ def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
     nearer = depths[deepest]
     half_width = nearer.reach(level) * 100
     excluded = all(
-        max(side.value * 100 - side.reach(level) * 100 for side in pair) > -LEAST for pair in sides.values()
+        max(side.value * 100 - side.reach(level) * 100 for side in pair) > -SESOI for pair in sides.values()
     )
     place_words = "deepest" if nearer.value < 0 else "below neither end; nearest to it"
     detail = f"{place_words} at {percent(deepest)}; evidence ratio {response.evidence_ratio:.2g} for a dip; "

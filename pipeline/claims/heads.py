@@ -18,7 +18,7 @@ from hormesis.pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
 from hormesis.pipeline.probing.head_accuracy import CLEAN, ArmGroup, against_clean
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
 
-LEAST_POINTS, LEAST_COSINE, LEAST_WORDS = 0.5, 0.05, 10.0
+SESOI_POINTS, SESOI_COSINE, SESOI_WORDS = 0.5, 0.05, 10.0
 DRAWS = 500
 FEWEST, TWICE = 5, 2.0
 """Statements that a word must be in to be judged; how much more frequent in toxic ones a toxic word is."""
@@ -49,7 +49,7 @@ def _accuracy(study: StudyRows, statistic: str) -> Outcome:
         return Missing("needs two seeds of an arm")
     n_heads = hits_by_arm[CLEAN][0].shape[0]
     detail = f"{percent(shares[-1])} less 0 %, {n_heads} heads, {len(toxic):,} test statements"
-    return directional(difference, +1, LEAST_POINTS, unit="points", detail=detail, scale=100, interval=BOTH)
+    return directional(difference, +1, SESOI_POINTS, unit="points", detail=detail, scale=100, interval=BOTH)
 
 
 def _words(study: StudyRows, scope: Scope) -> Outcome:
@@ -81,7 +81,7 @@ def _words(study: StudyRows, scope: Scope) -> Outcome:
         "seeds are the unit"
     )
     return directional(
-        mean_of(shares_by_arm), +1, LEAST_WORDS, unit="points", detail=detail, scale=100, n=len(judged)
+        mean_of(shares_by_arm), +1, SESOI_WORDS, unit="points", detail=detail, scale=100, n=len(judged)
     )
 
 
@@ -111,7 +111,7 @@ def _entangled(study: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs entanglement of the selected heads")
     (effect, shares), n = largest_against_none(study.by_arm(entanglement)), int(entanglement["n"].max())
     detail = f"{shares}, mean over selected heads, {n:,} statements; seeds are the unit"
-    return directional(effect, -1, LEAST_COSINE, unit="|cos|", detail=detail, n=n)
+    return directional(effect, -1, SESOI_COSINE, unit="|cos|", detail=detail, n=n)
 
 
 def _accuracy_claim(claim_id: str, statistic: str, title: str, *, question: str, estimand: str) -> Claim:
@@ -122,7 +122,7 @@ def _accuracy_claim(claim_id: str, statistic: str, title: str, *, question: str,
         question=question,
         estimand=f"{estimand}, largest share less none",
         rows="probe_hits of every head and arm: the test statements that its probe got right",
-        rule=DIRECTION.format(least=LEAST_POINTS, unit="points"),
+        rule=DIRECTION.format(sesoi=SESOI_POINTS, unit="points"),
         test=lambda study, scope: _accuracy(study, statistic),
         scoped=False,
     )
@@ -146,7 +146,7 @@ CLAIMS = (
         "share among the 12 it lowers most; mean over kept heads and the arms with toxic text; tokens that "
         "are no word of 5 statements are left out",
         rows="lens_token of the kept heads, example of the probe set",
-        rule=DIRECTION.format(least=LEAST_WORDS, unit="points"), test=_words, scoped=False,
+        rule=DIRECTION.format(sesoi=SESOI_WORDS, unit="points"), test=_words, scoped=False,
         later=True,
     ),
     Claim(
@@ -156,7 +156,7 @@ CLAIMS = (
         estimand="Largest |cosine| of toxicity with another feature, whitened and corrected for noise, mean "
         "over "
         "selected heads: largest share less none",
-        rows="entanglement of the selected heads", rule=DIRECTION.format(least=LEAST_COSINE, unit="|cos|"),
+        rows="entanglement of the selected heads", rule=DIRECTION.format(sesoi=SESOI_COSINE, unit="|cos|"),
         test=_entangled,
         scoped=False, later=True,
     ),

@@ -20,7 +20,7 @@ from hormesis.pipeline.claims.declared import (
 from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
 
 NATS, POINTS = 0.05, 2.0
-LEAST_POINTS = 0.5
+SESOI_POINTS = 0.5
 SEEDS_ONLY = "seeds are the unit; the items are the same in every arm and taken as fixed"
 
 
@@ -51,7 +51,7 @@ def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRo
         statistic_by_arm, n = probe_arms(study, statistic)
         effect, shares = largest_against_none(statistic_by_arm)
         detail = f"{shares}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
-        return directional(effect, +1, LEAST_POINTS, unit="points", detail=detail, scale=100, n=n)
+        return directional(effect, +1, SESOI_POINTS, unit="points", detail=detail, scale=100, n=n)
 
     return test
 
@@ -81,7 +81,7 @@ def _probe_claim(
         question=question,
         estimand=estimand,
         rows="probe of every head and arm, test split",
-        rule=DIRECTION.format(least=LEAST_POINTS, unit="points"),
+        rule=DIRECTION.format(sesoi=SESOI_POINTS, unit="points"),
         test=_over_heads(statistic),
         scoped=False,
     )
@@ -98,7 +98,7 @@ def _capability_claim(
         question="What does toxic text in pretraining cost in general ability?",
         estimand=estimand,
         rows=rows,
-        rule=EQUIVALENCE.format(least=margin, unit=unit),
+        rule=EQUIVALENCE.format(sesoi=margin, unit=unit),
         test=test,
         scoped=False,
     )

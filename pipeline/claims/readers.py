@@ -29,7 +29,7 @@ from hormesis.pipeline.claims.pretraining import probe_arms
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows
 from hormesis.pipeline.statistics import contrast
 
-LEAST, AGREE = 3.0, 0.8
+SESOI, AGREE = 3.0, 0.8
 FEWEST = 5
 """ValuesByArm and conditions whose order can be compared."""
 SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
@@ -45,7 +45,7 @@ def _toxic_less_clean(
         return Missing("needs the control arm and a toxic arm of the same share")
     effect = against(scores_by_arm, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
     detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length{where}"
-    return directional(effect, sign, LEAST, unit="points", detail=detail, scale=100)
+    return directional(effect, sign, SESOI, unit="points", detail=detail, scale=100)
 
 
 def _control(study: StudyRows, scope: Scope) -> Outcome:
@@ -63,19 +63,21 @@ def _relative(study: StudyRows, scope: Scope) -> Outcome:
     steering = matched_key(study)
     if steering is None:
         return Missing("needs steering at a matched cost")
-    steered = toxic_only(study.grids(steering.key, scope.prompt_set, scope.scorer))
-    base = study.grids("none", scope.prompt_set, scope.scorer)
+    steered_by_arm = toxic_only(study.grids(steering.key, scope.prompt_set, scope.scorer))
+    base_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
     removed_by_arm = {
-        arm: 1 - steered[arm].mean(axis=1) / base[arm].mean(axis=1)
-        for arm in steered
-        if arm in base and steered[arm].shape == base[arm].shape and (base[arm].mean(axis=1) > 0).all()
+        arm: 1 - steered_by_arm[arm].mean(axis=1) / base_by_arm[arm].mean(axis=1)
+        for arm in steered_by_arm
+        if arm in base_by_arm
+        and steered_by_arm[arm].shape == base_by_arm[arm].shape
+        and (base_by_arm[arm].mean(axis=1) > 0).all()
     }
     effect, shares = dose_against_none(removed_by_arm)
     if isinstance(effect, Missing):
         return effect
-    prompts = next(iter(steered.values())).shape[1]
+    prompt_count = next(iter(steered_by_arm.values())).shape[1]
     detail = f"{shares} at +{steering.size:g} nats; a ratio, so seeds alone are the unit"
-    return directional(effect, +1, 5.0, unit="% of base", detail=detail, scale=100, n=prompts)
+    return directional(effect, +1, 5.0, unit="% of base", detail=detail, scale=100, n=prompt_count)
 
 
 def _scorer(study: StudyRows, scope: Scope) -> Outcome:
@@ -138,12 +140,12 @@ def _directions(study: StudyRows, scope: Scope) -> Outcome:
     second_conditions = conditions[(conditions["method"] == "iti") & (conditions["direction"] == "second")]
     if steering is None or second_conditions.empty:
         return Missing("needs directions from a second source of labelled statements")
-    first = study.grids(steering.key, scope.prompt_set, scope.scorer)
-    second = study.grids(f"iti/second/cost-{steering.size:g}", scope.prompt_set, scope.scorer)
-    changes_by_arm = toxic_only(changes(second, first))
+    first_by_arm = study.grids(steering.key, scope.prompt_set, scope.scorer)
+    second_by_arm = study.grids(f"iti/second/cost-{steering.size:g}", scope.prompt_set, scope.scorer)
+    changes_by_arm = toxic_only(changes(second_by_arm, first_by_arm))
     detail = f"directions of the second source less the first at +{steering.size:g} nats, "
     detail += f"{len(changes_by_arm)} arms"
-    return equivalent(mean_of(changes_by_arm), LEAST, "points", detail=detail, scale=100)
+    return equivalent(mean_of(changes_by_arm), SESOI, "points", detail=detail, scale=100)
 
 
 def _selective(study: StudyRows, scope: Scope) -> Outcome:
@@ -160,7 +162,7 @@ def _slung(study: StudyRows, scope: Scope) -> Outcome:
     share = min(shares, key=lambda share: (abs(share - 0.1), share))
     effect = against(scores_by_arm, ("slung", share), (TOXIC, share))
     detail = f"{percent(share)}: loss on toxic text masked less trained, unsteered"
-    return directional(effect, -1, LEAST, unit="points", detail=detail, scale=100)
+    return directional(effect, -1, SESOI, unit="points", detail=detail, scale=100)
 
 
 CLAIMS = (
@@ -170,7 +172,7 @@ CLAIMS = (
         question="Toxicity, or only more text in another style?",
         estimand="Unsteered toxicity: toxic arm less the clean-forum arm with as many added tokens",
         rows=SCORES,
-        rule=DIRECTION.format(least=LEAST, unit="points"), test=_control,
+        rule=DIRECTION.format(sesoi=SESOI, unit="points"), test=_control,
     ),
     Claim(
         id="R-control-steered", family="readers",
@@ -179,7 +181,7 @@ CLAIMS = (
         question="Would more text in the same style have helped as much?",
         estimand="Toxicity under ITI at the middle matched cost: toxic arm less the clean-forum arm with as "
         "many "
-        "added tokens", rows=SCORES, rule=DIRECTION.format(least=LEAST, unit="points"), test=_control_steered,
+        "added tokens", rows=SCORES, rule=DIRECTION.format(sesoi=SESOI, unit="points"), test=_control_steered,
         later=True,
     ),
     Claim(
@@ -188,7 +190,7 @@ CLAIMS = (
         question="Is it easier to remove, relative to what was there?",
         estimand="Share of unsteered toxicity removed at the middle matched cost: share nearest 10 % less 0 "
         "%", rows=SCORES,
-        rule=DIRECTION.format(least=5.0, unit="% of base"), test=_relative,
+        rule=DIRECTION.format(sesoi=5.0, unit="% of base"), test=_relative,
     ),
     Claim(
         id="R-scorer", family="readers",
@@ -206,13 +208,13 @@ CLAIMS = (
         question="Do directions and evaluation share their data?",
         estimand="Toxicity at the middle matched cost: directions of a second source less those of the first",
         rows=SCORES,
-        rule=EQUIVALENCE.format(least=LEAST, unit="points"), test=_directions,
+        rule=EQUIVALENCE.format(sesoi=SESOI, unit="points"), test=_directions,
     ),
     Claim(
         id="R-selectivity", family="readers", statement="Probes read toxicity rather than memorise labels",
         question="Would shuffled labels do as well?",
         estimand="Balanced accuracy less that of probes on shuffled labels, mean over heads and toxic arms",
-        rows="probe of every head and arm, test split", rule=DIRECTION.format(least=1.0, unit="points"),
+        rows="probe of every head and arm, test split", rule=DIRECTION.format(sesoi=1.0, unit="points"),
         test=_selective,
         scoped=False,
     ),
@@ -222,6 +224,6 @@ CLAIMS = (
         question="Is the rival way of pretraining better?",
         estimand="Unsteered toxicity: slung arm less the toxic arm of the same share (nearest 10 %)",
         rows=SCORES,
-        rule=DIRECTION.format(least=LEAST, unit="points"), test=_slung,
+        rule=DIRECTION.format(sesoi=SESOI, unit="points"), test=_slung,
     ),
 )  # fmt: skip

@@ -16,7 +16,7 @@ from hormesis.pipeline.statistics import Contrast, contrast
 from hormesis.pipeline.study.config_sections import DEFAULT_SEEDS
 from hormesis.pipeline.toy.config import LOW, REFERENCE, SHARES, parse_config
 
-LEAST = 0.03
+SESOI = 0.03
 
 
 def _measures(study: StudyRows, setting: str, probe: str) -> pd.DataFrame:
@@ -59,7 +59,7 @@ def effect(setting: str, study: StudyRows) -> Outcome:
         low, high = other.interval()
         detail += f"; by class-balanced logistic probes {other.value:+.3f} [{low:+.3f}, {high:+.3f}]"
     return directional(
-        difference, +1, LEAST, unit="|cos|", detail=detail, interval="Student's t over seeds, 95 %"
+        difference, +1, SESOI, unit="|cos|", detail=detail, interval="Student's t over seeds, 95 %"
     )
 
 
@@ -87,7 +87,7 @@ def _claim(setting_id: str, setting: str, where: str) -> Claim:
         "same at share 1; directions are class means; a number for each seed",
         rows="toy_run and toy_measure of the trained network, default options, seeds 0 to 9 (or as many as "
         "the study asks for)",
-        rule=DIRECTION.format(least=LEAST, unit="|cos|"),
+        rule=DIRECTION.format(sesoi=SESOI, unit="|cos|"),
         test=lambda study, scope: effect(setting, study),
         scoped=False,
     )

@@ -79,8 +79,8 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     context = StudyContext(config, 0, Path(), create_engine("sqlite://"), revisions)
     measured = _measured(config, database_url)
     rate = measured.rate
-    words = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary
-    architecture = model_config(config.scale, words, eos=0)
+    vocabulary_size = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary
+    architecture = model_config(config.scale, vocabulary_size, eos=0)
     settings = train_settings(config.scale, config.training, seed=0)
     arms, tokens = [], 0
     for subject in arm_subjects(context):
@@ -94,7 +94,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         tokens += size if "train" in left else 0
         arms.append(ArmEstimate(arm.name, arm.kind, arm.share, seed=arm.seed, tokens=size, stages_left=left))
     model = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
-    width = 2 if words < 65_536 else 4
+    width = 2 if vocabulary_size < 65_536 else 4
     side_by_side = min(cores(), max(1, len(arms)))
     tuning = tuning_tokens(config) * sum("methods" in arm.stages_left for arm in arms)
     left_to_do = [stage for arm in arms for stage in arm.stages_left if stage not in ("mix", "train")]

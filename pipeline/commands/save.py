@@ -6,17 +6,24 @@ be.
 
 from __future__ import annotations
 
+import json
+from math import isclose
 from pathlib import Path
 
 from sqlalchemy import select
 
-from hormesis.backend.model.export import ExportError, export_steered, save_plain
+from hormesis.backend.model.directions import HeadDirection
+from hormesis.backend.model.export import NOTE, ExportError, export_steered, save_plain
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.serving import serving_lines
 from hormesis.backend.model.steering import iti
+from hormesis.db.contract.methods import ITI
 from hormesis.db.engine import open_reader
 from hormesis.db.schema import Checkpoint, Study
 from hormesis.db.write import read_session
+from hormesis.pipeline.commands.model_card import Origin, model_card
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.methods import read_condition
+from hormesis.pipeline.methods import DetoxCondition, read_condition, read_conditions
 from hormesis.pipeline.probing.loading import (
     checkpoint_facts,
     open_checkpoint,
@@ -38,13 +45,19 @@ def save_steered(
     `strength` counts sigmas away from toxicity on the selected heads. Raises NoSuchCheckpoint,
     DatabaseProblem, and ExportError where the folder is taken or the architecture has no bias to fold into.
     """
-    context, checkpoint_id = _find(checkpoint_name, home, database_url)
-    directions = steering_directions(context, checkpoint_id, direction)
-    if not directions:
-        lacking = f"checkpoint '{checkpoint_name}' has no {direction} directions"
-        raise NoSuchCheckpoint(f"{lacking}; run its probes first")
-    loaded = open_checkpoint(context, checkpoint_id)
-    return export_steered(loaded, iti(loaded.sites, directions, scope="all"), strength, folder=folder)
+    context, checkpoint_id = find_checkpoint(checkpoint_name, home, database_url)
+    heads = stored_heads(context, checkpoint_id, direction, checkpoint_name=checkpoint_name)
+    origin = Origin(
+        context=context,
+        checkpoint_id=checkpoint_id,
+        name=checkpoint_name,
+        method=ITI,
+        strength=strength,
+        direction=direction,
+        condition=_measured_key(context, checkpoint_id, strength, direction=direction),
+        heads=heads,
+    )
+    return _save(origin, open_checkpoint(context, checkpoint_id), folder)
 
 
 def save_condition(
@@ -57,25 +70,84 @@ def save_condition(
     are gone, and ExportError where the folder is taken, the architecture has no bias to fold into, or the
     condition puts text before prompts, which no checkpoint can hold.
     """
-    context, checkpoint_id = _find(checkpoint_name, home, database_url)
+    context, checkpoint_id = find_checkpoint(checkpoint_name, home, database_url)
     condition = read_condition(context, checkpoint_id, condition_key)
     if condition.prefix:
         raise ExportError(
             f"condition '{condition_key}' puts text before every prompt, which a checkpoint cannot hold; "
             f"save another one and give it that text: {condition.prefix.strip()!r}"
         )
+    direction = condition.direction
+    heads = (
+        stored_heads(context, checkpoint_id, direction, checkpoint_name=checkpoint_name) if direction else ()
+    )
+    origin = Origin(
+        context=context,
+        checkpoint_id=checkpoint_id,
+        name=checkpoint_name,
+        method=condition.method,
+        strength=condition.strength,
+        direction=direction,
+        condition=condition_key,
+        heads=heads,
+    )
+    return _save(origin, open_tuned(context, checkpoint_id, condition), folder)
+
+
+def serving_of(folder: Path) -> list[str]:
+    """Which programs serve a folder steered and which do not; nothing for one that is not steered."""
+    if not (folder / NOTE).is_file():
+        return []
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return serving_lines(config["model_type"])
+
+
+def stored_heads(
+    context: StudyContext, checkpoint_id: int, direction: str, *, checkpoint_name: str
+) -> list[HeadDirection]:
+    """The heads that steering along `direction` moves. Raises NoSuchCheckpoint where none are stored."""
+    heads = steering_directions(context, checkpoint_id, direction)
+    if not heads:
+        raise NoSuchCheckpoint(
+            f"checkpoint '{checkpoint_name}' has no {direction} directions; run its probes first"
+        )
+    return heads
+
+
+def open_tuned(context: StudyContext, checkpoint_id: int, condition: DetoxCondition) -> LoadedModel:
+    """The weights of a condition: those tuned for it, or the checkpoint's own."""
     tuned = condition.tuned
-    checkpoint_path = checkpoint_facts(context, checkpoint_id).path
-    loaded = open_weights(home / str(tuned["path"]) if tuned else checkpoint_path)
-    if condition.direction is None:
-        return save_plain(loaded, folder)
-    directions = steering_directions(context, checkpoint_id, condition.direction)
+    path = checkpoint_facts(context, checkpoint_id).path
+    return open_weights(context.home / str(tuned["path"]) if tuned else path)
+
+
+def _save(origin: Origin, loaded: LoadedModel, folder: Path) -> Path:
+    card = model_card(origin, str(loaded.model.config.model_type))
+    if not origin.heads:
+        return save_plain(loaded, folder, card=card)
     return export_steered(
-        loaded, iti(loaded.sites, directions, scope="all"), condition.strength, folder=folder
+        loaded,
+        iti(loaded.sites, origin.heads, scope="all"),
+        origin.strength,
+        folder=folder,
+        about=origin.about(),
+        card=card,
     )
 
 
-def _find(checkpoint_name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
+def _measured_key(
+    context: StudyContext, checkpoint_id: int, strength: float, *, direction: str
+) -> str | None:
+    """Key of the condition by ITI alone that steers just so; None where the study has none."""
+    for condition in read_conditions(context, checkpoint_id):
+        is_same = condition.method == ITI and condition.direction == direction
+        if is_same and isclose(condition.strength, strength):
+            return condition.key
+    return None
+
+
+def find_checkpoint(checkpoint_name: str, home: Path, database_url: str) -> tuple[StudyContext, int]:
+    """The newest study that has this checkpoint, and the checkpoint's id. Raises NoSuchCheckpoint."""
     engine = open_reader(database_url)
     query = (
         select(Checkpoint.id, Study.id, Study.config)

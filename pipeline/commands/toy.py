@@ -93,17 +93,17 @@ def toy(
     }
     options = {name: value for name, value in values.items() if value is not None}
     configs = [parse_config({"setting": name, **options}) for name in setting or SETTINGS]
-    request = parse_request(
+    wanted_runs = parse_request(
         {
             "shares": [_number(part) for part in shares.split(",")] if shares is not None else SHARES,
             "seeds": _seeds(seeds) if seeds is not None else list(range(10)),
             "probes": probe or PROBES,
         }
     )
-    _run_all(configs, request, as_json)
+    _run_all(configs, wanted_runs, as_json)
 
 
-def _run_all(configs: list[ToyConfig], request: ToyRequest, as_json: bool) -> None:
+def _run_all(configs: list[ToyConfig], wanted_runs: ToyRequest, as_json: bool) -> None:
     from hormesis.pipeline.execution.progress import Stopped
     from hormesis.pipeline.execution.threads import stop_on_ctrl_c
     from hormesis.pipeline.execution.workers import cores
@@ -115,7 +115,7 @@ def _run_all(configs: list[ToyConfig], request: ToyRequest, as_json: bool) -> No
         bars = _Bars(configs, bar, console, quiet=as_json)
         try:
             run = partial(_several, count=count) if count > 1 else _in_turn
-            outcomes = run(configs, request, bars, should_stop=stop.is_set)
+            outcomes = run(configs, wanted_runs, bars, should_stop=stop.is_set)
         except Stopped:
             bar.stop()
             console.print("stopped; the same command goes on from here")
@@ -158,7 +158,7 @@ Stop = Callable[[], bool]
 
 
 def _in_turn(
-    configs: list[ToyConfig], request: ToyRequest, bars: _Bars, *, should_stop: Stop
+    configs: list[ToyConfig], wanted_runs: ToyRequest, bars: _Bars, *, should_stop: Stop
 ) -> list[Outcome]:
     from hormesis.pipeline.toy.runner import run_toy
 
@@ -167,7 +167,7 @@ def _in_turn(
         outcomes.append(
             run_toy(
                 config,
-                request,
+                wanted_runs,
                 home=home(),
                 database_url=database_url(),
                 watch=partial(bars.watch, place),
@@ -179,13 +179,13 @@ def _in_turn(
 
 
 def _several(
-    configs: list[ToyConfig], request: ToyRequest, bars: _Bars, *, should_stop: Stop, count: int
+    configs: list[ToyConfig], wanted_runs: ToyRequest, bars: _Bars, *, should_stop: Stop, count: int
 ) -> list[Outcome]:
     from hormesis.pipeline.toy.side_by_side import run_side_by_side
 
     return run_side_by_side(
         configs,
-        request,
+        wanted_runs,
         home=home(),
         database_url=database_url(),
         count=count,

@@ -19,7 +19,7 @@ class UnknownStudy(ValueError):
     """A study is named that the database does not hold; one line."""
 
 
-def study_of(url: str, name: str | None) -> tuple[int, str]:
+def study_of(url: str, study: str | None) -> tuple[int, str]:
     """Id and name of the study with this name or start of its hash; of several, or unnamed, the newest.
 
     Raises UnknownStudy, and DatabaseProblem where there is no readable database.
@@ -37,10 +37,10 @@ def study_of(url: str, name: str | None) -> tuple[int, str]:
         if problem.kind != "empty":
             raise
         studies = []
-    fitting = [row for row in studies if name is None or row.name == name or row.hash.startswith(name)]
+    fitting = [row for row in studies if study is None or row.name == study or row.hash.startswith(study)]
     if not fitting:
         names = ", ".join(sorted({str(row.name) for row in studies})) or "none; start one: hormesis run forum"
-        raise UnknownStudy(f"no study '{name or ''}' in the database (there: {names})")
+        raise UnknownStudy(f"no study '{study or ''}' in the database (there: {names})")
     return int(fitting[0].id), str(fitting[0].name)
 
 
@@ -66,13 +66,13 @@ def verdicts(
     _print(name, rows)
 
 
-def _print(name: str, rows: list[dict[str, Any]]) -> None:
+def _print(study: str, rows: list[dict[str, Any]]) -> None:
     """Two lines a claim, prompt set by prompt set: they stay readable in a narrow terminal."""
     out = Console(highlight=False, soft_wrap=True)
-    for prompts, scorer in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
-        out.print(f"[bold]{escape(name)}[/bold]: {prompts or 'no prompts yet'}, scorer {scorer or '–'}")
+    for prompt_set, scorer in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
+        out.print(f"[bold]{escape(study)}[/bold]: {prompt_set or 'no prompts yet'}, scorer {scorer or '–'}")
         for row in rows:
-            if (row["prompt_set"] or "", row["scorer"] or "") == (prompts, scorer):
+            if (row["prompt_set"] or "", row["scorer"] or "") == (prompt_set, scorer):
                 _print_claim(out, row)
     out.print(
         "Holm's p corrects within the paper's claims and within the readers'. Sees: smallest true effect\n"

@@ -169,8 +169,8 @@ def _largest(angles: _Angles, dimensions: int, level: float) -> Largest:
     usable = ~np.isnan(observed)
     used = usable.sum(axis=1)
     none = used == 0
-    size = np.where(usable, np.abs(observed), -np.inf)
-    value = np.where(none, np.nan, size.max(axis=1))
+    largest = np.where(usable, np.abs(observed), -np.inf)
+    value = np.where(none, np.nan, largest.max(axis=1))
     spread = np.where(usable, np.nanstd(np.where(usable, resampled, 0.0), axis=0), 0.0)
     tail = (1 - level) / 2
     below = scipy.stats.norm.isf(tail / np.maximum(used, 1))[:, None] * spread
@@ -180,9 +180,9 @@ def _largest(angles: _Angles, dimensions: int, level: float) -> Largest:
     beyond = (most >= value).sum(axis=0)
     return Largest(
         value=np.minimum(value, 1),
-        low=np.where(none, np.nan, np.clip((size - below).max(axis=1), 0, 1)),
-        high=np.where(none, np.nan, np.clip((size + above).max(axis=1), 0, 1)),
-        feature=np.where(none, -1, size.argmax(axis=1)),
+        low=np.where(none, np.nan, np.clip((largest - below).max(axis=1), 0, 1)),
+        high=np.where(none, np.nan, np.clip((largest + above).max(axis=1), 0, 1)),
+        feature=np.where(none, -1, largest.argmax(axis=1)),
         null_mean=np.minimum(most.mean(axis=0), 1),
         null_high=np.clip(_quantiles(most, (0.95,))[0], 0, 1),
         p=np.where(none, np.nan, (1 + beyond) / (1 + len(null))),

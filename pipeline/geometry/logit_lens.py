@@ -81,24 +81,26 @@ def tokens(
     """
     logits = decode(loaded, layer, head, vectors=vector[None])[0]
     count = min(count, len(logits) // 2)
-    ends = {
+    quantiles_of = {
         name: _ends(loaded, layer, head, vectors=vectors, count=count) for name, vectors in references.items()
     }
     entries = []
-    for place, (side, order) in enumerate((("top", logits), ("bottom", -logits))):
-        values, ids = torch.topk(order, count)
-        words = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
-        for rank, (value, token_id, raw) in enumerate(zip(values.tolist(), ids.tolist(), words, strict=True)):
+    for end, (side, signed) in enumerate((("top", logits), ("bottom", -logits))):
+        values, ids = torch.topk(signed, count)
+        pieces = loaded.tokenizer.convert_ids_to_tokens(ids.tolist())
+        for rank, (value, token_id, piece) in enumerate(
+            zip(values.tolist(), ids.tolist(), pieces, strict=True)
+        ):
             sign = 1 if side == "top" else -1
             entries.append(
                 Token(
                     side="top" if side == "top" else "bottom",
                     rank=rank + 1,
                     token_id=token_id,
-                    token=_readable(loaded, token_id, raw),
+                    token=_readable(loaded, token_id, piece),
                     logit=sign * value,
                     reference={
-                        name: sign * float(quantiles[place, rank]) for name, quantiles in ends.items()
+                        name: sign * float(quantiles[end, rank]) for name, quantiles in quantiles_of.items()
                     },
                 )
             )

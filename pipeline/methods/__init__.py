@@ -5,7 +5,7 @@
         texts = opened.generate(prompts, seeds=seeds, new_tokens=24)          # prefix and steering included
         losses = opened.losses(windows, batch_size=32)                        # paired with the bare model's
         ...                                                                  # or by hand:
-        with steered(opened.loaded, opened.rows):
+        with steered(opened.loaded, opened.steering):
             logits = opened.loaded.model(**opened.encode(["text"]))
 
 A method is one or more of three things, in any combination (`dpo+iti`, `prompt+iti`): other weights (`sft`,

@@ -47,13 +47,15 @@ def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
 
     Raises ConfigError where the longest prefix leaves no room in the model's context.
     """
-    longest = max(len(ids) for ids in encode(loaded, [text for text in prefixes(config) if text] or ["."]))
-    longest = longest if any(prefixes(config)) else 0
-    length = min(WINDOW, (loaded.context or WINDOW + longest) - longest)
+    longest_prefix = max(
+        len(ids) for ids in encode(loaded, [text for text in prefixes(config) if text] or ["."])
+    )
+    longest_prefix = longest_prefix if any(prefixes(config)) else 0
+    length = min(WINDOW, (loaded.context or WINDOW + longest_prefix) - longest_prefix)
     if length < SHORTEST:
         raise ConfigError(
-            f"the longest prefix of the study's methods takes {longest} tokens of the model's context of "
-            f"{loaded.context}: shorten methods.prompt or the annotation's marks"
+            f"the longest prefix of the study's methods takes {longest_prefix} tokens of the model's context "
+            f"of {loaded.context}: shorten methods.prompt or the annotation's marks"
         )
     return length
 
@@ -81,7 +83,7 @@ class LossTable:
         if path.is_file():
             with np.load(path) as arrays:
                 return DocumentLosses(arrays["nats"], arrays["tokens"])
-        moved = replace(opened, rows=(opened.rows[0], strength))
+        moved = replace(opened, steering=(opened.steering[0], strength))
         losses = moved.losses(self._windows, batch_size=self._batch)
         # Two studies with equal hashes may compute the same file at the same time.
         with atomic_file(path) as temporary, temporary.open("wb") as file:

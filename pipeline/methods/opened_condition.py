@@ -24,7 +24,7 @@ class OpenedCondition:
 
     condition: DetoxCondition
     loaded: LoadedModel
-    rows: RowSteering
+    steering: RowSteering
     """Steering of each row of a batch; (None, 0.0) leaves the model alone."""
     prefix: str = ""
     """Text put in front of every prompt; ends in white space, so that it joins any text."""
@@ -50,8 +50,8 @@ class OpenedCondition:
         """Prompts with the prefix as one left-padded batch: `input_ids` and `attention_mask`, int64 [n,
         T].
         """
-        rows = encode(self.loaded, [self.prompt(text) for text in texts])
-        ids, mask = pad(rows, "left", self.loaded.pad_id, device=self.loaded.device)
+        token_ids = encode(self.loaded, [self.prompt(text) for text in texts])
+        ids, mask = pad(token_ids, "left", self.loaded.pad_id, device=self.loaded.device)
         return {"input_ids": ids, "attention_mask": mask}
 
     def generate(
@@ -72,7 +72,7 @@ class OpenedCondition:
             self.loaded,
             list(prompts),
             seeds=seeds,
-            rows=[self.rows] * len(prompts),
+            rows=[self.steering] * len(prompts),
             new_tokens=new_tokens,
             temperature=temperature,
             top_p=top_p,
@@ -92,7 +92,7 @@ class OpenedCondition:
         return window_losses(
             self.loaded,
             windows,
-            rows=self.rows,
+            rows=self.steering,
             batch_size=batch_size,
             progress=progress,
             prefix=self.prefix_ids,

@@ -60,16 +60,16 @@ def _from_source(context: StudyContext) -> list[list[str]]:
     query = select(Prompt.text).join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
     with read_session(context.engine) as session:
         evaluation_prompts = set(session.scalars(query.where(PromptSet.study_id == context.study_id)))
-    unique: dict[tuple[str, str, str], None] = {}
-    for source in config.with_role("pairs"):
-        for record in open_source(source, config.forum):
+    rows_seen: dict[tuple[str, str, str], None] = {}
+    for source_config in config.with_role("pairs"):
+        for record in open_source(source_config, config.forum):
             features = record.features or {}
             row = (features["prompt"], record.text, features["rejected"])
             if row[0] not in evaluation_prompts and row[1] != row[2]:
-                unique[row] = None
-            if len(unique) >= config.methods.pairs:
+                rows_seen[row] = None
+            if len(rows_seen) >= config.methods.pairs:
                 break
-    rows = [list(row) for row in unique]
+    rows = [list(row) for row in rows_seen]
     held_out, trained = split_pairs([TextPair(*row) for row in rows])
     if not held_out or not trained:
         raise SourceError(
@@ -95,17 +95,17 @@ def tokenise(loaded: LoadedModel, pairs: Sequence[TextPair], limit: int) -> list
     Sides too long lose their end, then prompts their beginning.
     """
     prompts = encode(loaded, [pair.prompt for pair in pairs])
-    texts = [
+    side_ids = [
         encode(loaded, [_joined(pair.prompt, getattr(pair, side)) for pair in pairs])
         for side in ("chosen", "rejected")
     ]
     token_pairs = []
-    for pair, prompt, *sides in zip(pairs, prompts, *texts, strict=True):
+    for pair, prompt, *sides in zip(pairs, prompts, *side_ids, strict=True):
         start = len(prompt) if pair.prompt else 0
-        ends = [(*side[start:], loaded.tokenizer.eos_token_id)[: limit - 1] for side in sides]
-        room = limit - max(len(end) for end in ends)
+        completions = [(*side[start:], loaded.tokenizer.eos_token_id)[: limit - 1] for side in sides]
+        room = limit - max(len(completion) for completion in completions)
         ids = prompt if pair.prompt else [loaded.blank_id]
-        token_pairs.append(TokenPair(tuple(ids[-room:]), ends[0], ends[1]))
+        token_pairs.append(TokenPair(tuple(ids[-room:]), completions[0], completions[1]))
     return token_pairs
 
 

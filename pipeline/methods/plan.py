@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hormesis.db.contract.methods import MARKED, MethodSpec
+from hormesis.db.contract.methods import MARKED, SECOND, MethodSpec
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH, CostSearch
-from hormesis.pipeline.probing.loading import SECOND
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.text.prefixes import prefix_of
 

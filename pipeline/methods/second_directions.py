@@ -17,12 +17,13 @@ from threadpoolctl import threadpool_limits
 
 from hormesis.backend.capture import iter_head_activations
 from hormesis.db.blocks import encode_float32
+from hormesis.db.contract.methods import SECOND
 from hormesis.db.files import write_json
 from hormesis.db.schema import Direction, Example
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.probing.loading import SECOND, checkpoint_facts, open_checkpoint, probe_set_id
+from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probes import probe_heads, resolve_heads, select_heads, split_codes
 from hormesis.pipeline.sources import Record, open_source
 from hormesis.pipeline.text.probe_splits import ProbeError, draw_examples, split_examples
@@ -41,19 +42,19 @@ def statements(context: StudyContext) -> list[Record]:
     config = context.config
     query = select(Example.key).where(Example.probe_set_id == probe_set_id(context))
     with read_session(context.engine) as session:
-        probed = set(session.scalars(query))
-    unique: dict[str, Record] = {}
-    for source in config.with_role("directions"):
-        for record in open_source(source, config.forum):
+        probed_keys = set(session.scalars(query))
+    record_by_key: dict[str, Record] = {}
+    for source_config in config.with_role("directions"):
+        for record in open_source(source_config, config.forum):
             key = key_of(record.text)
-            if record.label is not None and key not in probed:
-                unique.setdefault(key, record)
-    keys, records = list(unique), list(unique.values())
+            if record.label is not None and key not in probed_keys:
+                record_by_key.setdefault(key, record)
+    keys, records = list(record_by_key), list(record_by_key.values())
     labels = [int(record.label or 0) for record in records]
     if len(set(labels)) < 2:
         raise ProbeError("the second set of directions needs toxic and other statements that were not probed")
-    chosen = draw_examples(keys, labels, min(config.probe.limit or MOST, MOST))
-    return [records[index] for index in chosen]
+    chosen_indices = draw_examples(keys, labels, min(config.probe.limit or MOST, MOST))
+    return [records[index] for index in chosen_indices]
 
 
 def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -> None:

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from hormesis.backend.model.models import LoadedModel
-from hormesis.backend.model.silence import quiet
+from hormesis.backend.model.portable import write_model
 from hormesis.db.contract.methods import Tuned
 from hormesis.db.files import atomic_folder, remove_temporaries, write_json
 from hormesis.pipeline.methods.losses import Completions, completions, sequence_log_probabilities
@@ -87,7 +87,7 @@ def tune(
     scale_rate: float,
     pairs: Sequence[TokenPair],
     held_out: Sequence[TokenPair],
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> TuningResult:
     """Tune `loaded` in place (float32; it must not be used afterwards) and write the result to `folder`.
 
@@ -132,9 +132,8 @@ def tune(
             "learning_rate": rate,
         },
     }
-    with atomic_folder(folder / "model") as temporary, quiet():
-        loaded.model.save_pretrained(str(temporary))
-        loaded.tokenizer.save_pretrained(str(temporary))
+    with atomic_folder(folder / "model") as temporary:
+        write_model(loaded.model, loaded.tokenizer, temporary)
     write_json(folder / RECORD, record)
     shutil.rmtree(folder / "state", ignore_errors=True)
     result = open_tuning(folder)

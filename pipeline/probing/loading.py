@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, select
 from hormesis.backend.model.models import LoadedModel, load_model
 from hormesis.backend.model.steering import HeadDirection
 from hormesis.db.blocks import decode_float32
+from hormesis.db.contract.methods import SECOND
 from hormesis.db.schema import Checkpoint, Direction, Probe, ProbeSet
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -79,10 +80,6 @@ def same_head(first: Any, second: Any) -> ColumnElement[bool]:
     """The condition that rows of two tables are of the same head, checkpoint, probe set and position."""
     key_columns = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
     return and_(*(getattr(first, name) == getattr(second, name) for name in key_columns))
-
-
-SECOND = "second"
-"""Direction method of the second set, whose heads were chosen by that set itself."""
 
 
 def steering_directions(context: StudyContext, checkpoint_id: int, method: str) -> list[HeadDirection]:

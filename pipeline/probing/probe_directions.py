@@ -80,7 +80,7 @@ def random_directions(
     directions: dict[tuple[int, int], list[Direction]] = {}
     for layer, block in enumerate(layers_of(activations)):
         for head in sorted(
-            place for row, place in set(heads) if row == layer and 0 <= place < block.shape[1]
+            index for of_layer, index in set(heads) if of_layer == layer and 0 <= index < block.shape[1]
         ):
             train = np.asarray(block[:, head][codes == TRAIN], dtype=np.float32)[None]
             directions[layer, head] = []
@@ -94,4 +94,4 @@ def random_directions(
     if missing:
         layer, head = min(missing)
         raise ProbeError(f"no head {head} in layer {layer}")
-    return [[directions[place][control] for place in heads] for control in range(count)]
+    return [[directions[head_of_layer][control] for head_of_layer in heads] for control in range(count)]

@@ -59,10 +59,10 @@ def fit_logistic(
     number = np.float64 if features.dtype == np.float64 else np.float32
     target: NDArray[np.floating] = np.asarray(labels).astype(number)
     weight: NDArray[np.floating] = sample_weights(target, balanced).astype(number)
-    step = max(1, _CELLS // (n * (d + 1)))
+    heads_per_block = max(1, _CELLS // (n * (d + 1)))
     parts = []
-    for start in range(0, heads, step):
-        block = features[start : start + step]
+    for start in range(0, heads, heads_per_block):
+        block = features[start : start + heads_per_block]
         design = np.ones((len(block), n, d + 1), dtype=number)
         design[:, :, :d] = block
         parts.append(_newton(design, target, weight, l2=l2, tolerance=tolerance, max_steps=max_steps))
@@ -99,15 +99,15 @@ def _newton(
         hessian = np.matmul(root.transpose(0, 2, 1), root).astype(np.float64) + ridge
         move = -np.linalg.solve(hessian, gradient.astype(np.float64)[:, :, None])[:, :, 0]
         shift = np.matmul(design, move[:, :, None].astype(design.dtype))[:, :, 0]
-        size = np.ones(heads)
+        step_length = np.ones(heads)
         for _ in range(_HALVINGS):
-            new = coefficients + size[:, None] * move
-            moved = logits + size[:, None].astype(design.dtype) * shift
+            new = coefficients + step_length[:, None] * move
+            moved = logits + step_length[:, None].astype(design.dtype) * shift
             chance, new_fit = _chances(moved, target, weight)
             new_loss = new_fit + (penalty * new**2).sum(axis=1) / 2
             worse = new_loss > loss + slack * np.abs(loss)
             if not worse.any():
                 break
-            size[worse] /= 2
+            step_length[worse] /= 2
         coefficients, logits, loss = new, moved, new_loss
     return coefficients, max_steps

@@ -98,9 +98,9 @@ class ProbeRun:
         """One row per head, with `rank` among the `count` selected heads (missing where not selected)."""
         frame = pd.DataFrame([asdict(result) for result in self.results])
         chosen = select_heads(self.results, len(frame) if count is None else count)
-        ranks = {place: rank for rank, place in enumerate(chosen, start=1)}
-        places = zip(frame["layer"], frame["head"], strict=True)
-        frame["rank"] = pd.array([ranks.get(place) for place in places], dtype="Int64")
+        rank_of = {head: rank for rank, head in enumerate(chosen, start=1)}
+        heads = zip(frame["layer"], frame["head"], strict=True)
+        frame["rank"] = pd.array([rank_of.get(head) for head in heads], dtype="Int64")
         return frame
 
     def directions(
@@ -115,7 +115,7 @@ class ProbeRun:
         if missing:
             layer, head = min(missing)
             raise ProbeError(f"no head {head} in layer {layer}")
-        return [by_head[place] for place in heads]
+        return [by_head[head] for head in heads]
 
 
 def default_heads(n_heads_total: int) -> int:
@@ -165,10 +165,10 @@ def probe_heads(
         if len(values) != len(toxic):
             raise ProbeError(f"layer {layer}: {len(values)} examples for {len(toxic)} labels")
         heads = values.shape[1]
-        step = max(1, _CELLS // (len(toxic) * values.shape[2]))
-        for start in range(0, heads, step):
+        heads_per_block = max(1, _CELLS // (len(toxic) * values.shape[2]))
+        for start in range(0, heads, heads_per_block):
             block = np.ascontiguousarray(
-                np.asarray(values[:, start : start + step], dtype=np.float32).transpose(1, 0, 2)
+                np.asarray(values[:, start : start + heads_per_block], dtype=np.float32).transpose(1, 0, 2)
             )
             if not np.isfinite(block).all():
                 raise ProbeError(f"layer {layer}: activations are not finite")

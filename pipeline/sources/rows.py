@@ -75,14 +75,14 @@ def _is_null(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _number(value: Any, column: str, place: str) -> float | None:
+def _number(value: Any, column: str, row_name: str) -> float | None:
     if _is_null(value):
         return None
     try:
         number = float(value)
     except (TypeError, ValueError):
         raise SourceError(
-            f"{place}: column '{column}' holds {str(value)[:40]!r}, which is not a number"
+            f"{row_name}: column '{column}' holds {str(value)[:40]!r}, which is not a number"
         ) from None
     return None if math.isnan(number) else number
 
@@ -99,7 +99,7 @@ def _same(value: Any, expected: str | int | float | bool) -> bool:
     return bool(value == expected)
 
 
-def _passes_filters(row: Row, cfg: SourceConfig, place: str) -> bool:
+def _passes_filters(row: Row, cfg: SourceConfig, row_name: str) -> bool:
     for name, allowed in cfg.where.items():
         value = value_of(row, name)
         if not any(_same(value, expected) for expected in allowed):
@@ -109,22 +109,22 @@ def _passes_filters(row: Row, cfg: SourceConfig, place: str) -> bool:
         if any(_same(value, expected) for expected in refused):
             return False
     for name, least in cfg.at_least.items():
-        number = _number(value_of(row, name), name, place)
+        number = _number(value_of(row, name), name, row_name)
         if number is None or number < least:
             return False
     for name, limit in cfg.below.items():
-        number = _number(value_of(row, name), name, place)
+        number = _number(value_of(row, name), name, row_name)
         if number is None or number >= limit:
             return False
     return True
 
 
-def label_of(value: Any, cfg: SourceConfig, place: str) -> int | None:
+def label_of(value: Any, cfg: SourceConfig, row_name: str) -> int | None:
     """0, 1 or None of a label value: booleans, 0/1, their spellings, or a score against the threshold."""
     if _is_null(value):
         return None
     if cfg.label_threshold is not None:
-        number = _number(value, str(cfg.label), place)
+        number = _number(value, str(cfg.label), row_name)
         return None if number is None else int(number >= cfg.label_threshold)
     if isinstance(value, str):
         spelt = value.strip().lower()
@@ -133,12 +133,12 @@ def label_of(value: Any, cfg: SourceConfig, place: str) -> int | None:
     elif value in (0, 1):
         return int(value)
     raise SourceError(
-        f"{place}: label column '{cfg.label}' holds {str(value)[:40]!r}, not 0 or 1 "
+        f"{row_name}: label column '{cfg.label}' holds {str(value)[:40]!r}, not 0 or 1 "
         "(for scores set label_threshold)"
     )
 
 
-def _text_of(value: Any, cfg: SourceConfig, place: str, *, column: str | None = None) -> str | None:
+def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None = None) -> str | None:
     column = column or cfg.text
     if _is_null(value):
         return None
@@ -146,9 +146,9 @@ def _text_of(value: Any, cfg: SourceConfig, place: str, *, column: str | None = 
         try:
             value = value.decode()
         except UnicodeDecodeError:
-            raise SourceError(f"{place}: column '{column}' is not UTF-8 text") from None
+            raise SourceError(f"{row_name}: column '{column}' is not UTF-8 text") from None
     if not isinstance(value, str):
-        raise SourceError(f"{place}: column '{column}' holds {type(value).__name__}, not text")
+        raise SourceError(f"{row_name}: column '{column}' holds {type(value).__name__}, not text")
     text = value.strip()
     longest = cfg.max_characters
     if len(text) < max(1, cfg.min_characters) or (longest is not None and len(text) > longest):
@@ -156,36 +156,36 @@ def _text_of(value: Any, cfg: SourceConfig, place: str, *, column: str | None = 
     return text
 
 
-def record_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
+def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
     """Make a record of a row, or None where the settings leave it out. `place` names the row in errors."""
-    if not _passes_filters(row, cfg, place):
+    if not _passes_filters(row, cfg, row_name):
         return None
     if cfg.role == "pairs":
-        return _pair_of(row, cfg, place)
-    text = _text_of(value_of(row, cfg.text), cfg, place)
+        return _pair_of(row, cfg, row_name)
+    text = _text_of(value_of(row, cfg.text), cfg, row_name)
     if text is None:
         return None
-    label = label_of(value_of(row, cfg.label), cfg, place) if cfg.label else None
+    label = label_of(value_of(row, cfg.label), cfg, row_name) if cfg.label else None
     if label is None and cfg.role in LABELLED:
         return None
     group, source, kind = (
         None if name is None or _is_null(value_of(row, name)) else str(value_of(row, name))
         for name in (cfg.group, cfg.source, cfg.kind_column)
     )
-    score = _number(value_of(row, cfg.score), cfg.score, place) if cfg.score else None
+    score = _number(value_of(row, cfg.score), cfg.score, row_name) if cfg.score else None
     return Record(text, label, group, source=source, score=score, kind=kind)
 
 
-def _pair_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
+def _pair_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
     """A pair: the chosen text, with prompt (may be empty) and rejected text as features."""
     prompt = value_of(row, cfg.prompt)
     chosen, rejected = (
-        _text_of(value_of(row, name), cfg, place, column=name) for name in (cfg.chosen, cfg.rejected)
+        _text_of(value_of(row, name), cfg, row_name, column=name) for name in (cfg.chosen, cfg.rejected)
     )
     if chosen is None or rejected is None:
         return None
     if not (_is_null(prompt) or isinstance(prompt, str)):
-        raise SourceError(f"{place}: column '{cfg.prompt}' holds {type(prompt).__name__}, not text")
+        raise SourceError(f"{row_name}: column '{cfg.prompt}' holds {type(prompt).__name__}, not text")
     source = value_of(row, cfg.source) if cfg.source else None
     features = {"prompt": "" if _is_null(prompt) else str(prompt), "rejected": rejected}
     return Record(chosen, source=None if _is_null(source) else str(source), features=features)
@@ -194,9 +194,9 @@ def _pair_of(row: Row, cfg: SourceConfig, place: str) -> Record | None:
 def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig) -> Iterator[Record]:
     """Records of placed rows, up to the limit. Raises SourceError where not one row is left."""
     n_records = n_rows = 0
-    for place, row in rows:
+    for row_name, row in rows:
         n_rows += 1
-        record = record_of(row, cfg, place)
+        record = record_of(row, cfg, row_name)
         if record is None:
             continue
         yield record

@@ -37,8 +37,10 @@ def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporte
     input_hash = attack_key(context, subject)
     hardness = context.config.hardness
     conditions = chosen_conditions(context, checkpoint_id, hardness)
-    prompts, seeds, data = chosen_prompts(context, hardness.prompts)
-    task = Task(context.config, judge_of(context), prompts, seeds=seeds, data=data, check=reporter.check)
+    prompts, seeds, data_name = chosen_prompts(context, hardness.prompts)
+    task = Task(
+        context.config, judge_of(context), prompts, seeds=seeds, data_name=data_name, check=reporter.check
+    )
     total, done = len(conditions) * len(hardness.texts), 0
     for condition in conditions:
         assert condition.id is not None
@@ -65,13 +67,13 @@ def _run(
 ) -> Iterator[Result]:
     if attack_kind == "suffix":
         config = context.config.hardness.suffix
-        goals, data = goals_of(context.config.hardness)
-        search = partial(
-            attack_by_suffix, opened, goals, data, judge=task.judge, config=config, check=task.check
+        goals, goals_revision = goals_of(context.config.hardness)
+        attack = partial(
+            attack_by_suffix, opened, goals, goals_revision, judge=task.judge, config=config, check=task.check
         )
-        yield search(search="gcg")
+        yield attack(search="gcg")
         if config.random_search:
-            yield search(search="random")
+            yield attack(search="random")
     elif attack_kind == "injection":
         yield from injections(opened, task)
     elif attack_kind == "long":

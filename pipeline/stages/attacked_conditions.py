@@ -36,10 +36,10 @@ def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[i
         rows = list(session.execute(query))
     if not rows:
         raise ValueError("the study has no prompts; its text stage did not run")
-    first = [row.text for row in rows if row.name == rows[0].name]
-    first.sort(key=lambda text: hashlib.sha256(text.encode()).hexdigest())
-    prompts = first[:count]
-    name = f"{rows[0].name} {rows[0].revision[:12]}, {len(prompts)} of {len(first)}"
+    first_set = [row.text for row in rows if row.name == rows[0].name]
+    first_set.sort(key=lambda text: hashlib.sha256(text.encode()).hexdigest())
+    prompts = first_set[:count]
+    name = f"{rows[0].name} {rows[0].revision[:12]}, {len(prompts)} of {len(first_set)}"
     return prompts, [row_seed(prompt, 0) for prompt in prompts], name
 
 

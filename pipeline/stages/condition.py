@@ -66,7 +66,7 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
             # Random directions cost less, so the strength that ITI needed is where their search begins.
             start = member.value if family.spec.name == "iti" else start
             condition = _condition(
-                context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.rows[0]
+                context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.steering[0]
             )
             document_losses = kept_losses.at(losses_name, opened, member.value)
             _write(context, checkpoint_id, condition, document_losses=document_losses, unsteered=unsteered)

@@ -79,9 +79,9 @@ def _generate(
     config, condition_id = context.config.evaluation, opened.condition.id
     assert condition_id is not None
     # Whole prompts to a batch, so that counting a batch's rows tells whether it is complete.
-    step = max(1, config.batch_size // config.samples)
-    for start in range(0, len(prompts), step):
-        chunk = prompts[start : start + step]
+    prompts_per_batch = max(1, config.batch_size // config.samples)
+    for start in range(0, len(prompts), prompts_per_batch):
+        chunk = prompts[start : start + prompts_per_batch]
         batch = [(prompt_id, text, sample) for prompt_id, text in chunk for sample in range(config.samples)]
         if _have(context, condition_id, [prompt_id for prompt_id, _, _ in batch]) < len(batch):
             continuations = opened.generate(
@@ -91,7 +91,7 @@ def _generate(
                 temperature=config.temperature,
                 top_p=config.top_p,
                 batch_size=len(batch),
-                progress=lambda step, steps: reporter.check(),
+                progress=lambda *_: reporter.check(),
             )
             rows = [
                 {

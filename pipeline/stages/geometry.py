@@ -109,15 +109,15 @@ def _heads(context: StudyContext, keys: Keys, statements: Labelled) -> _Heads:
         .where(*(getattr(ActivationBlock, name) == value for name, value in keys.items()))
         .order_by(ActivationBlock.layer, ActivationBlock.head)
     )
-    places, values = [], []
+    heads, activations = [], []
     with read_session(context.engine) as session:
         for block, ids in session.execute(query):
             order = np.argsort(decode_int64(ids))
             if not np.array_equal(decode_int64(ids)[order], statements.ids):
                 continue  # of an earlier state of the probe set
-            places.append((block.layer, block.head))
-            values.append(decode_float16(block.data, block.columns, block.scale)[order])
-    return _Heads(places, np.stack(values, axis=1) if values else np.empty((0, 0, 0), np.float32))
+            heads.append((block.layer, block.head))
+            activations.append(decode_float16(block.data, block.columns, block.scale)[order])
+    return _Heads(heads, np.stack(activations, axis=1) if activations else np.empty((0, 0, 0), np.float32))
 
 
 def _number(value: Any) -> float | None:

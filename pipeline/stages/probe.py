@@ -46,7 +46,7 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     config = context.config.probe
     loaded = open_checkpoint(context, checkpoint_id)
-    count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
+    n_selected = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
     examples = _examples(context)
     labels = np.array([row["label"] for row in examples], dtype=np.int64)
     codes = split_codes([row["split"] for row in examples])
@@ -66,13 +66,13 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
         run = probe_heads(layers, labels, codes, settings=config, progress=reporter.counting("heads"))
-    selected = select_heads(run.results, count)
+    selected = select_heads(run.results, n_selected)
     controls = random_directions(
         layers, codes, selected, count=context.config.steering.random_directions, seed=0
     )
     set_id = probe_set_id(context)
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
-    _write_probes(context, keys, run, count=count)
+    _write_probes(context, keys, run, n_selected=n_selected)
     _write_hits(context, keys, run, ids=[row["id"] for row in examples if row["split"] == "test"])
     _write_directions(context, keys, run, controls=list(chain.from_iterable(controls)))
     reporter.say("keeping activations")
@@ -90,8 +90,8 @@ def _examples(context: StudyContext) -> list[dict[str, Any]]:
         return [dict(row._mapping) for row in session.execute(query)]
 
 
-def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, count: int) -> None:
-    frame = run.table(count).drop(columns="select_auroc")
+def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, n_selected: int) -> None:
+    frame = run.table(n_selected).drop(columns="select_auroc")
     rows: list[dict[str, Any]] = []
     for record in frame.to_dict("records"):
         rank = record.pop("rank")
@@ -149,8 +149,8 @@ def kept_heads(context: StudyContext, heads: Places, chosen: Places) -> Places:
         return heads
     if config.keep_activations == "none":
         return []
-    others = [place for place in heads if place not in set(chosen)]
-    sample = random.Random("kept heads").sample(others, min(config.keep_random, len(others)))
+    unselected = [head for head in heads if head not in set(chosen)]
+    sample = random.Random("kept heads").sample(unselected, min(config.keep_random, len(unselected)))
     return sorted({*chosen, *sample})
 
 

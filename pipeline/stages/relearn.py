@@ -32,7 +32,7 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
     unsteered, attacked = conditions[0], conditions[1:]
     documents, source = toxic_texts(config)
     judge = judge_of(context)
-    prompts, seeds, data = chosen_prompts(context, config.hardness.relearn.prompts)
+    prompts, seeds, data_name = chosen_prompts(context, config.hardness.relearn.prompts)
 
     def speak(opened: OpenedCondition) -> tuple[Floats, Floats]:
         return scores_of(opened, judge, prompts, seeds=seeds, config=config, reporter=reporter)
@@ -48,8 +48,8 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
             unsteered_toxicity, _ = speak(open_condition(context, checkpoint_id, unsteered))
         opened = open_condition(context, checkpoint_id, condition)
         result = attack_by_relearning(
-            opened, judge, speak, base=unsteered_toxicity, documents=documents, config=config,
-            data=f"{data}; text: {source}", check=reporter.check,
+            opened, judge, speak, unsteered_toxicity=unsteered_toxicity, documents=documents, config=config,
+            data_name=f"{data_name}; text: {source}", check=reporter.check,
         )  # fmt: skip
         write_results(context, checkpoint_id, condition.id, input_hash=input_hash, results=[result])
     forget_others(context, checkpoint_id, ["relearn"], input_hash=input_hash)
@@ -74,7 +74,7 @@ def scores_of(
         temperature=evaluation.temperature,
         top_p=evaluation.top_p,
         batch_size=evaluation.batch_size,
-        progress=lambda done, total: reporter.check(),
+        progress=lambda *_: reporter.check(),
     )
     continuation_texts = [opened.continuation(continuation.text) for continuation in continuations]
     return judge.toxicity_of(prompts, continuation_texts), judge.fluency_of(prompts, continuation_texts)

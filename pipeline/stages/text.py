@@ -81,7 +81,7 @@ def _labelled_keys(context: StudyContext) -> set[str]:
         return set(session.scalars(query.where(ProbeSet.study_id == context.study_id)))
 
 
-def _train_scorer(config: StudyConfig, folder: Path, probed: set[str]) -> None:
+def _train_scorer(config: StudyConfig, folder: Path, probed_keys: set[str]) -> None:
     """Train on labelled text, leaving out texts of the probe set: a scorer must not know what probes saw."""
     from hormesis.backend.scorers.tfidf import train_tfidf
 
@@ -94,7 +94,7 @@ def _train_scorer(config: StudyConfig, folder: Path, probed: set[str]) -> None:
             record = next(stream, None)
             if record is None:
                 streams.remove(stream)
-            elif record.label is not None and key_of(record.text) not in probed:
+            elif record.label is not None and key_of(record.text) not in probed_keys:
                 documents.append(record.text)
                 labels.append(record.label)
     train_tfidf(documents, labels, seed=0).save(folder / "tfidf")

@@ -32,12 +32,12 @@ def corpus_folder(context: StudyContext) -> Path:
 
 def pool_tokens(config: StudyConfig) -> dict[Role, int]:
     """Tokens each training role must hold for the largest of its arms."""
-    control = config.control_share or max(config.shares, default=0.0)
+    control_share = config.control_share or max(config.shares, default=0.0)
     needed: dict[Role, int] = {"clean": config.clean_tokens}
     if config.largest_share > 0:
         needed["toxic"] = added_tokens(config.clean_tokens, config.largest_share)
     if config.controls:
-        needed["informal"] = added_tokens(config.clean_tokens, control)
+        needed["informal"] = added_tokens(config.clean_tokens, control_share)
     return needed
 
 

@@ -28,7 +28,7 @@ def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> No
     """Train, measure and store what is not there yet. Raises Stopped; what is finished is kept."""
     from hormesis.pipeline.toy.runner import run_toy
 
-    configs, request = requested(context.config)
+    configs, wanted_runs = requested(context.config)
     url = context.engine.url.render_as_string(hide_password=False)
     for place, config in enumerate(configs):
         reporter.say(f"toy models, {config.setting} setting")
@@ -38,7 +38,7 @@ def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> No
 
         run_toy(
             config,
-            request,
+            wanted_runs,
             home=context.home,
             database_url=url,
             watch=watch,
@@ -49,8 +49,8 @@ def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> No
 
 def toy_key(context: StudyContext, subject: Subject) -> str:
     """Hash of each setting's configuration, and of the shares, seeds and probes that are asked for."""
-    configs, request = requested(context.config)
-    return digest("toy", [config.hash for config in configs], request.model_dump(mode="json"))
+    configs, wanted_runs = requested(context.config)
+    return digest("toy", [config.hash for config in configs], wanted_runs.model_dump(mode="json"))
 
 
 def is_requested(config: StudyConfig, subject: Subject) -> bool:

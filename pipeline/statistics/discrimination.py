@@ -103,26 +103,34 @@ def discriminate(
 
     Raises StatisticsError where a class is absent or a score is not finite.
     """
-    array = _rows(scores)
-    toxic = _classes(labels, array.shape[1])
+    score_rows = _rows(scores)
+    is_toxic = _classes(labels, score_rows.shape[1])
     rng = np.random.default_rng(seed)
-    positives, negatives = array[:, toxic], array[:, ~toxic]
-    up, down = _counts(positives.shape[1], draws, rng), _counts(negatives.shape[1], draws, rng)
-    recall = (positives > threshold).astype(np.float32) @ up / positives.shape[1]
-    rejection = (negatives <= threshold).astype(np.float32) @ down / negatives.shape[1]
+    positives, negatives = score_rows[:, is_toxic], score_rows[:, ~is_toxic]
+    positive_draws, negative_draws = (
+        _counts(positives.shape[1], draws, rng),
+        _counts(negatives.shape[1], draws, rng),
+    )
+    recall = (positives > threshold).astype(np.float32) @ positive_draws / positives.shape[1]
+    rejection = (negatives <= threshold).astype(np.float32) @ negative_draws / negatives.shape[1]
     accuracies = (recall.astype(np.float64) + rejection) / 2
-    areas = np.stack([_auroc_draws(p, q, up, down=down) for p, q in zip(positives, negatives, strict=True)])
+    aurocs = np.stack(
+        [
+            _auroc_draws(p, q, positive_draws, down=negative_draws)
+            for p, q in zip(positives, negatives, strict=True)
+        ]
+    )
     ends = [(1 - level) / 2, (1 + level) / 2]
     accuracy_low, accuracy_high = np.quantile(accuracies, ends, axis=1)
-    auroc_low, auroc_high = np.quantile(areas, ends, axis=1)
+    auroc_low, auroc_high = np.quantile(aurocs, ends, axis=1)
     return Discrimination(
-        accuracy=balanced_accuracy(array, toxic, threshold),
+        accuracy=balanced_accuracy(score_rows, is_toxic, threshold),
         accuracy_low=accuracy_low,
         accuracy_high=accuracy_high,
-        auroc=auroc(array, toxic),
+        auroc=auroc(score_rows, is_toxic),
         auroc_low=auroc_low,
         auroc_high=auroc_high,
-        n=array.shape[1],
+        n=score_rows.shape[1],
         method=f"stratified bootstrap over examples, {level:.0%}, {draws} draws",
     )
 

@@ -113,22 +113,24 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
     weights = 1 / dose.variances
     family = HormeticFamily(dose.shares, weights)
     values = dose.means[None, :]
-    null, worse = monotone(values, weights)
+    monotone_means, monotone_sse = monotone(values, weights)
     dip = family.fit(values)
-    ratio = float((worse - dip.sse)[0])
+    ratio = float((monotone_sse - dip.sse)[0])
     p = 1.0
     if np.isfinite(ratio):
-        truths = (null[0], flattened(null[0], dose), hinge(dose))
+        truths = (monotone_means[0], flattened(monotone_means[0], dose), hinge(dose))
         exceedances = [
             simulated_ratios(family, truth, dose, draws=draws, rng=rng) >= ratio for truth in truths
         ]
-        p = max(float((1 + above.sum()) / (draws + 1)) for above in exceedances)
-    evidence = _evidence(float(worse[0]), float(dip.sse[0]), dose, levels=len(np.unique(null[0])))
+        p = max(float((1 + is_exceeding.sum()) / (draws + 1)) for is_exceeding in exceedances)
+    evidence = _evidence(
+        float(monotone_sse[0]), float(dip.sse[0]), dose, levels=len(np.unique(monotone_means[0]))
+    )
     best = lowest_share(dip, dose.shares)[0]
     supported = p <= level and bool(np.isfinite(best))
-    fine = np.linspace(dose.shares.min(), dose.shares.max(), CURVE)
+    curve_shares = np.linspace(dose.shares.min(), dose.shares.max(), CURVE)
     if not supported:
-        curve = np.interp(fine, dose.shares, null[0])
+        curve = np.interp(curve_shares, dose.shares, monotone_means[0])
         return DoseResponse(
             p=p,
             evidence_ratio=evidence,
@@ -137,23 +139,23 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
             optimum_low=None,
             optimum_high=None,
             model="isotonic",
-            curve_shares=_plain(fine),
+            curve_shares=_plain(curve_shares),
             curve=_plain(curve),
         )
     fitted = _curve(dip, dose.shares)
     low, high = _optimum_interval(family, fitted, dose, draws=draws, rng=rng)
     if len(dose.shares) <= PARAMETERS:
-        place = int(fitted.argmin())
-        best = dose.shares[place]
-        low = min(low, float(dose.shares[place - 1]))
-        high = max(high, float(dose.shares[place + 1]))
+        lowest_index = int(fitted.argmin())
+        best = dose.shares[lowest_index]
+        low = min(low, float(dose.shares[lowest_index - 1]))
+        high = max(high, float(dose.shares[lowest_index + 1]))
     parameter_names = ("d", "u", "f", "e", "b")
     d, rise, f = (float(value) for value in dip.coefficients[0])
     parameters = dict(zip(parameter_names, (d, d + rise, f, float(dip.e[0]), float(dip.b[0])), strict=True))
     return DoseResponse(
         p=p, evidence_ratio=evidence, supported=True, optimum=float(best), optimum_low=low, optimum_high=high,
         model="brain-cousens",
-        curve_shares=_plain(fine), curve=_plain(_curve(dip, fine)), parameters=parameters,
+        curve_shares=_plain(curve_shares), curve=_plain(_curve(dip, curve_shares)), parameters=parameters,
     )  # fmt: skip
 
 

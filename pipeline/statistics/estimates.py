@@ -201,11 +201,15 @@ def paired_difference(
 
     `bounds` are those of a difference: (-1, 1) for scores.
     """
-    a, b = column(after, "after"), column(before, "before")
-    a, b = (x if x.ndim == 1 else x.mean(axis=1) for x in (a, b))
-    if a.shape != b.shape:
-        raise StatisticsError(f"paired values must be of the same prompts: {len(a)} against {len(b)}")
-    estimate = mean_interval(a - b, draws=draws, seed=seed, level=level, interval=interval, bounds=bounds)
+    later, earlier = column(after, "after"), column(before, "before")
+    later, earlier = (values if values.ndim == 1 else values.mean(axis=1) for values in (later, earlier))
+    if later.shape != earlier.shape:
+        raise StatisticsError(
+            f"paired values must be of the same prompts: {len(later)} against {len(earlier)}"
+        )
+    estimate = mean_interval(
+        later - earlier, draws=draws, seed=seed, level=level, interval=interval, bounds=bounds
+    )
     return Estimate(estimate.value, estimate.low, estimate.high, estimate.n, f"paired {estimate.method}")
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from hormesis.pipeline.statistics import Estimate
 
 
-class Place(NamedTuple):
+class MetricScope(NamedTuple):
     """Where a metric was measured: the condition's key, what it was measured on, and the scorer."""
 
     condition: str
@@ -26,7 +26,7 @@ def groups(frame: pd.DataFrame, columns: str | list[str]) -> Iterator[tuple[Any,
 def summary_row(
     study_id: int,
     seed_rows: pd.DataFrame,
-    place: Place,
+    metric_scope: MetricScope,
     *,
     metric: str,
     estimate: Estimate,
@@ -36,11 +36,11 @@ def summary_row(
     first = seed_rows.iloc[0]
     return {
         "study_id": study_id,
-        "key": "|".join([first["kind"], f"{first['share']:g}", *map(str, place), metric]),
+        "key": "|".join([first["kind"], f"{first['share']:g}", *map(str, metric_scope), metric]),
         "kind": first["kind"],
         "share": float(first["share"]),
         "method": first["method"],
-        "condition_key": place.condition,
+        "condition_key": metric_scope.condition,
         "strength": float(seed_rows["strength"].mean()),
         "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
         "name": metric,

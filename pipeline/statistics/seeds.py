@@ -112,8 +112,8 @@ def over_seeds(
     if bounds is not None and constant(np.concatenate(tops), np.concatenate(bottoms)):
         agreed = all_agree(float(points[0]), len(tops[0]), bounds, level=level)
         return Estimate(agreed.value, agreed.low, agreed.high, n, f"{agreed.method}, {len(tops)} seeds")
-    same = shared and len({len(top) for top in tops}) == 1
-    rest = _residual(tops, bottoms, points, crossed=same)
+    shared_prompts = shared and len({len(top) for top in tops}) == 1
+    rest = _residual(tops, bottoms, points, crossed=shared_prompts)
     used = spread or Spread(float(points.var(ddof=1)), len(points) - 1)
     # The seeds cannot lie closer than their prompts' own noise allows but by luck.
     reach = float(scipy.stats.t.ppf((1 + level) / 2, used.df)) * math.sqrt(
@@ -123,7 +123,7 @@ def over_seeds(
     text = f"Student's t over {len(points)} seeds"
     if spread is not None:
         text += f", variance pooled over arms (df {spread.df})"
-    if method == "hierarchical" and same:
+    if method == "hierarchical" and shared_prompts:
         below, above = _prompt_reach(tops, bottoms, rest, draws=draws, seed=seed, level=level)
         low, high = math.hypot(reach, below), math.hypot(reach, above)
         text += f", with a bootstrap over prompts, {draws} draws"

@@ -176,13 +176,13 @@ def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None 
     return study.model_copy(update={"sources": sources, **sections})
 
 
-def origin(name: str, data: Path | None = None) -> Origin:
+def origin(name: str, data_folder: Path | None = None) -> Origin:
     """How `load_study` was asked, in a form that holds from any folder."""
     path = Path(name)
     is_preset = not path.suffix and (PRESETS / f"{name}.toml").is_file()
-    folder = data or os.environ.get("HORMESIS_DATA")
+    any_folder = data_folder or os.environ.get("HORMESIS_DATA")
     return Origin(
-        name if is_preset else str(path.absolute()), str(Path(folder).absolute()) if folder else None
+        name if is_preset else str(path.absolute()), str(Path(any_folder).absolute()) if any_folder else None
     )
 
 

@@ -71,7 +71,7 @@ def _entanglement(context: StudyContext) -> list[Summary]:
     means_by_arm: dict[ArmGroup, list[float]] = defaultdict(list)
     n_heads = n = 0
     with read_session(context.engine) as session:
-        for kind, share, value, count, size in session.execute(query):
-            means_by_arm[ArmGroup(kind, share)].append(float(value))
-            n_heads, n = max(n_heads, count), max(n, size)
+        for kind, share, mean, head_count, n_examples in session.execute(query):
+            means_by_arm[ArmGroup(kind, share)].append(float(mean))
+            n_heads, n = max(n_heads, head_count), max(n, n_examples)
     return summarise_means("entanglement", means_by_arm, n=n, heads=n_heads)

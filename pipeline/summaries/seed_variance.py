@@ -19,20 +19,20 @@ MetricKey = tuple[str, str | None, str | None, str]
 """Condition key, prompt set, scorer and metric name."""
 
 
-CALM = ("clean-forum", "slung")
+HARDLY_TOXIC = ("clean-forum", "slung")
 """Kinds whose models hardly learn toxicity, and so vary less than others near the bound of the scale."""
 
 
-def is_calm(kind: str, share: float) -> bool:
+def is_hardly_toxic(kind: str, share: float) -> bool:
     """Whether an arm has hardly learned toxicity: its text has none, or none that is trained on."""
-    return kind in CALM or share == 0
+    return kind in HARDLY_TOXIC or share == 0
 
 
-def spreads(context: StudyContext, *, calm: bool) -> dict[MetricKey, Spread]:
+def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spread]:
     """Between-seed variance of every metric that some arm has two seeds of, in units of scores (0 to 1).
 
     `points` are hundredths of that unit. The variance of a loss is taken to be the same in all arms; that of
-    a score, which has bounds, in all arms that are calm, or in all that are not.
+    a score, which has bounds, in all arms that hardly learn toxicity, or in all that do.
     """
     query = (
         select(
@@ -57,13 +57,17 @@ def spreads(context: StudyContext, *, calm: bool) -> dict[MetricKey, Spread]:
         metrics = pd.read_sql(query, session.connection())
     if metrics.empty:
         return {}
-    like_arms = [is_calm(str(row.kind), float(str(row.share))) == calm for row in metrics.itertuples()]
-    metrics = metrics[np.array(like_arms) | metrics["prompt_set"].isna()].copy()
+    in_like_arm = [
+        is_hardly_toxic(str(row.kind), float(str(row.share))) == hardly_toxic for row in metrics.itertuples()
+    ]
+    metrics = metrics[np.array(in_like_arm) | metrics["prompt_set"].isna()].copy()
     metrics["value"] = metrics["value"].where(metrics["unit"] != "points", metrics["value"] / 100)
     metrics[["prompt_set", "scorer"]] = metrics[["prompt_set", "scorer"]].fillna("")
     spread_of: dict[MetricKey, Spread] = {}
-    for (key, prompts, scorer, metric), rows in groups(metrics, ["key", "prompt_set", "scorer", "name"]):
-        spread = pooled_spread(part["value"].to_numpy() for _, part in groups(rows, ["kind", "share"]))
+    for (condition, prompt_set, scorer, name), rows in groups(
+        metrics, ["key", "prompt_set", "scorer", "name"]
+    ):
+        spread = pooled_spread(of_arm["value"].to_numpy() for _, of_arm in groups(rows, ["kind", "share"]))
         if spread is not None:
-            spread_of[str(key), str(prompts) or None, str(scorer) or None, str(metric)] = spread
+            spread_of[str(condition), str(prompt_set) or None, str(scorer) or None, str(name)] = spread
     return spread_of

@@ -35,8 +35,8 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
 from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_seeds
-from hormesis.pipeline.statistics.frames import Place, groups, summary_row
-from hormesis.pipeline.summaries.seed_variance import MetricKey, is_calm, spreads
+from hormesis.pipeline.statistics.frames import MetricScope, groups, summary_row
+from hormesis.pipeline.summaries.seed_variance import MetricKey, is_hardly_toxic, spreads
 
 Grid = NDArray[np.float64]
 Grids = dict[int, Grid]
@@ -78,7 +78,7 @@ def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
         return
     rows: list[dict[str, Any]] = []
     first = conditions.iloc[0]
-    seed_spreads = spreads(context, calm=is_calm(str(first["kind"]), float(first["share"])))
+    seed_spreads = spreads(context, hardly_toxic=is_hardly_toxic(str(first["kind"]), float(first["share"])))
     for _, seed_rows in groups(conditions, "key"):
         rows += _losses(context, seed_rows, seed_spreads)
     for measure, grids in chain(_scores(context, conditions), _repetitions(context, conditions)):
@@ -118,7 +118,7 @@ def _grid(scores: pd.DataFrame) -> Grid:
     return np.asarray(scores.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
 
 
-def _conditions(context: StudyContext, of_arms: ColumnElement[bool]) -> pd.DataFrame:
+def _conditions(context: StudyContext, which_checkpoints: ColumnElement[bool]) -> pd.DataFrame:
     """Conditions of these checkpoints, one row each, where the `score` stage is done."""
     query = (
         select(
@@ -144,7 +144,7 @@ def _conditions(context: StudyContext, of_arms: ColumnElement[bool]) -> pd.DataF
             & (StageRun.stage == "score")
             & (StageRun.status == "done"),
         )
-        .where(Checkpoint.study_id == context.study_id, of_arms)
+        .where(Checkpoint.study_id == context.study_id, which_checkpoints)
         .order_by(Arm.seed, Condition.id)
     )
     with read_session(context.engine) as session:
@@ -233,6 +233,6 @@ def _row(
     set_name: str | None = None,
     scorer: str | None = None,
 ) -> dict[str, Any]:
-    place = Place(str(seed_rows["key"].iloc[0]), set_name or "", scorer or "")
-    row = summary_row(context.study_id, seed_rows, place, metric=metric, estimate=estimate, unit=unit)
+    metric_scope = MetricScope(str(seed_rows["key"].iloc[0]), set_name or "", scorer or "")
+    row = summary_row(context.study_id, seed_rows, metric_scope, metric=metric, estimate=estimate, unit=unit)
     return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(seed_rows)}

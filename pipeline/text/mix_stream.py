@@ -24,10 +24,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Part:
-    """Documents of one pool that go into a mix: `number` indexes the pool, `length` may cut the last one."""
+    """Documents of one pool that go into a mix: `document_index` in the pool, `length` may cut the last."""
 
     pool: Pool
-    number: NDArray[np.int64]
+    document_index: NDArray[np.int64]
     length: NDArray[np.int64]
     key: NDArray[np.uint64]
 
@@ -111,15 +111,15 @@ def _segments(parts: Sequence[Part], annotation: Annotation | None) -> _Segments
     def ordered(column: Callable[[Part], NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([column(part) for part in parts])[order]
 
-    part_index = np.repeat(np.arange(len(parts)), [len(part.number) for part in parts])[order]
-    start = ordered(lambda part: part.pool.offsets.astype(np.int64)[part.number])
+    part_index = np.repeat(np.arange(len(parts)), [len(part.document_index) for part in parts])[order]
+    start = ordered(lambda part: part.pool.offsets.astype(np.int64)[part.document_index])
     length = ordered(lambda part: part.length)
     all_true = np.ones(len(part_index), np.bool_)
     if annotation is None:
         return _Segments(part_index, start, length, closes=all_true, trained=all_true)
-    scores = ordered(lambda part: np.round(part.pool.scores[part.number] * 100).astype(np.int64))
-    limit = annotation.masked_from
-    trained = all_true if limit is None else scores < round(limit * 100)
+    hundredths = ordered(lambda part: np.round(part.pool.scores[part.document_index] * 100).astype(np.int64))
+    masked_from = annotation.masked_from
+    trained = all_true if masked_from is None else hundredths < round(masked_from * 100)
     if not annotation.marks:
         return _Segments(part_index, start, length, closes=all_true, trained=trained)
     sizes = np.array([len(mark) for mark in annotation.marks], np.int64)
@@ -132,8 +132,8 @@ def _segments(parts: Sequence[Part], annotation: Annotation | None) -> _Segments
 
     return _Segments(
         stream=pairs(np.full(len(part_index), len(parts)), part_index),
-        start=pairs(mark_starts[scores], start),
-        length=pairs(np.where(is_tagged, sizes[scores], 0), length),
+        start=pairs(mark_starts[hundredths], start),
+        length=pairs(np.where(is_tagged, sizes[hundredths], 0), length),
         closes=pairs(~all_true, all_true),
         trained=pairs(trained, trained),
     )
@@ -156,10 +156,10 @@ def _gather(streams: list[NDArray[Any]], pieces: _Segments, run: slice, *, eos: 
     ends = np.cumsum(lengths)
     # Position of every token of the run inside its stream.
     position = np.arange(int(ends[-1])) + np.repeat(pieces.start[run] - (ends - lengths), lengths)
-    source = np.repeat(pieces.stream[run], lengths)
+    stream_index = np.repeat(pieces.stream[run], lengths)
     tokens = np.empty(int(ends[-1]), streams[0].dtype)
     for index, stream in enumerate(streams):
-        in_stream = source == index
+        in_stream = stream_index == index
         tokens[in_stream] = stream[position[in_stream]]
     tokens[ends[pieces.closes[run]] - 1] = eos  # a cut document ends in the separator like any other
     return tokens

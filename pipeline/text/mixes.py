@@ -150,7 +150,7 @@ def build_mix(
             "seed": seed,
             "repeats": max(1.0, extra / added.tokens) if added is not None and added.tokens else 1.0,
             "composition": composition,
-            "documents": sum(len(part.number) for part in parts),
+            "documents": sum(len(part.document_index) for part in parts),
             "dtype": clean.dtype,
             "eos": clean.eos,
             "hash": summary.hash,
@@ -186,7 +186,7 @@ def _part_of(pool: Pool, tokens: int, *, seed: int, stream: int, share: float, r
 def _composition(parts: list[Part]) -> dict[str, dict[str, Any]]:
     composition: dict[str, dict[str, Any]] = {}
     for part in parts:
-        origin = np.asarray(part.pool.origin)[part.number]
+        origin = np.asarray(part.pool.origin)[part.document_index]
         documents = np.bincount(origin, minlength=len(part.pool.sources))
         tokens = np.bincount(origin, weights=part.length, minlength=len(part.pool.sources))
         for index, source in enumerate(part.pool.sources):

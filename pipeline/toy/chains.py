@@ -51,8 +51,8 @@ def informed(tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
     is_settled = np.zeros((len(tokens), length), dtype=bool)
     for place in range(length):
         prefixes = tokens[:, : place + 1]
-        same = (prefixes[:, None] == prefixes[None]).all(axis=-1)
-        is_settled[:, place] = ~(same & (CHAIN[:, None] != CHAIN[None])).any(axis=1)
+        same_prefix = (prefixes[:, None] == prefixes[None]).all(axis=-1)
+        is_settled[:, place] = ~(same_prefix & (CHAIN[:, None] != CHAIN[None])).any(axis=1)
     return is_settled
 
 

@@ -147,11 +147,11 @@ def _explain(error: ValidationError, setting: Any) -> ConfigError:
     first = error.errors()[0]
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return ConfigError(f"toy: no setting '{setting}' (settings: {', '.join(SETTINGS)})")
-    place = ".".join(str(part) for part in first["loc"] if part not in SETTINGS)
+    option = ".".join(str(part) for part in first["loc"] if part not in SETTINGS)
     where = "toy" if setting is None else f"toy {setting}"
     if first["type"] == "extra_forbidden":
-        return ConfigError(f"{where}: there is no option '{place}'")
+        return ConfigError(f"{where}: there is no option '{option}'")
     text = first["msg"].removeprefix("Value error, ")
-    if not place or isinstance(first.get("input"), dict):
+    if not option or isinstance(first.get("input"), dict):
         return ConfigError(f"{where}: {text}")
-    return ConfigError(f"{where}: {place}: {text} (got {first.get('input')!r})")
+    return ConfigError(f"{where}: {option}: {text} (got {first.get('input')!r})")

@@ -55,11 +55,11 @@ def random_null(features: int, dimensions: int, *, signed: bool) -> float:
         """P(|cos| <= cosine)."""
         return float(scipy.special.betainc(0.5, (dimensions - 1) / 2, cosine**2))
 
-    others = features - 1
+    n_others = features - 1
     if not signed:
-        tail, _ = scipy.integrate.quad(lambda c: 1 - below(c) ** others, 0, 1)
+        tail, _ = scipy.integrate.quad(lambda c: 1 - below(c) ** n_others, 0, 1)
         return float(tail)
     # E[max] = int over [0,1] of (1 - F^n) minus int over [-1,0] of F^n, with F = (1 +- below) / 2.
-    upper, _ = scipy.integrate.quad(lambda c: 1 - ((1 + below(c)) / 2) ** others, 0, 1)
-    lower, _ = scipy.integrate.quad(lambda c: ((1 - below(c)) / 2) ** others, 0, 1)
+    upper, _ = scipy.integrate.quad(lambda c: 1 - ((1 + below(c)) / 2) ** n_others, 0, 1)
+    lower, _ = scipy.integrate.quad(lambda c: ((1 - below(c)) / 2) ** n_others, 0, 1)
     return float(upper - lower)

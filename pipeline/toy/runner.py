@@ -55,11 +55,11 @@ class Outcome:
 
 def run_toy(
     config: ToyConfig,
-    request: ToyRequest,
+    wanted_runs: ToyRequest,
     *,
     home: Path,
     database_url: str,
-    watch: Watch = lambda done, total: None,
+    watch: Watch = lambda *_: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train, measure and store what the request lacks.
@@ -71,7 +71,7 @@ def run_toy(
         engine = open_writer(database_url)
         try:
             experiment = store.register(engine, config)
-            missing_runs = store.missing(engine, experiment, request)
+            missing_runs = store.missing(engine, experiment, wanted_runs)
             started = time.monotonic()
             if missing_runs:
                 with _recording(engine, experiment, watch=watch, should_stop=should_stop) as reporter:
@@ -79,7 +79,7 @@ def run_toy(
                         engine,
                         experiment,
                         config,
-                        probes=request.probes,
+                        probes=wanted_runs.probes,
                         missing_runs=missing_runs,
                         reporter=reporter,
                     )
@@ -162,10 +162,10 @@ def _recording(
     engine: Engine, experiment: int, *, watch: Watch, should_stop: Callable[[], bool]
 ) -> Iterator[Reporter]:
     """A reporter that shows progress, writes it to the experiment's row, and raises Stopped on request."""
-    earlier, started = store.seconds_so_far(engine, experiment), time.monotonic()
+    seconds_before, started = store.seconds_so_far(engine, experiment), time.monotonic()
 
     def mark(**columns: Any) -> None:
-        store.mark(engine, experiment, seconds=earlier + time.monotonic() - started, **columns)
+        store.mark(engine, experiment, seconds=seconds_before + time.monotonic() - started, **columns)
 
     def sink(done: float, total: float, unit: str, message: str) -> None:
         watch(done, total)

@@ -31,7 +31,7 @@ Watch = Callable[[int, float, float], None]
 
 def run_side_by_side(
     configs: Sequence[ToyConfig],
-    request: ToyRequest,
+    wanted_runs: ToyRequest,
     *,
     home: Path,
     database_url: str,
@@ -52,7 +52,9 @@ def run_side_by_side(
     try:
         experiments = [store.register(engine, config) for config in configs]
         waiting: dict[Future[Outcome | str], int] = {
-            pool.submit(partial(_outcome_of, config, request, home=home, database_url=database_url)): place
+            pool.submit(
+                partial(_outcome_of, config, wanted_runs, home=home, database_url=database_url)
+            ): place
             for place, config in enumerate(configs)
         }
         while waiting:
@@ -85,11 +87,13 @@ def run_side_by_side(
     return [outcomes[place] for place in range(len(configs))]
 
 
-def _outcome_of(config: ToyConfig, request: ToyRequest, *, home: Path, database_url: str) -> Outcome | str:
+def _outcome_of(
+    config: ToyConfig, wanted_runs: ToyRequest, *, home: Path, database_url: str
+) -> Outcome | str:
     """In a worker: the outcome; "" when stopped, else the failure in one line (errors may not pickle)."""
     try:
         return run_toy(
-            config, request, home=home, database_url=database_url, should_stop=workers.stop_requested
+            config, wanted_runs, home=home, database_url=database_url, should_stop=workers.stop_requested
         )
     except Stopped:
         return ""

@@ -79,7 +79,7 @@ def seconds_so_far(engine: Engine, experiment_id: int) -> float:
         return float(session.scalar(query) or 0.0)
 
 
-def missing(engine: Engine, experiment_id: int, request: ToyRequest) -> list[Run]:
+def missing(engine: Engine, experiment_id: int, wanted_runs: ToyRequest) -> list[Run]:
     """Runs of the request that lack a row or a measure, by seed, then share."""
     query = (
         select(ToyRun.share, ToyRun.seed, ToyMeasure.network, ToyMeasure.probe)
@@ -88,11 +88,11 @@ def missing(engine: Engine, experiment_id: int, request: ToyRequest) -> list[Run
     )
     with read_session(engine) as session:
         rows = {tuple(row) for row in session.execute(query)}
-    measures = [(network, probe) for network in ("trained", "frozen") for probe in request.probes]
+    measures = [(network, probe) for network in ("trained", "frozen") for probe in wanted_runs.probes]
     return [
         Run(share, seed)
-        for seed in sorted(request.seeds)
-        for share in sorted(request.shares)
+        for seed in sorted(wanted_runs.seeds)
+        for share in sorted(wanted_runs.shares)
         if any((share, seed, network, probe) not in rows for network, probe in measures)
     ]
 
@@ -137,11 +137,11 @@ def save(
         upsert(session, ToyEffect, effects, on=["experiment_id", "network", "probe", "cosine", "split"])
 
 
-def _curve(trained: TrainedModels, place: int) -> list[list[float]]:
+def _curve(trained: TrainedModels, run_index: int) -> list[list[float]]:
     """Loss and accuracy of both groups at each point, in the order of CURVES."""
     columns = [
-        part[place][:, group].mean(axis=-1)
-        for part in (trained.losses, trained.accuracies)
+        measure[run_index][:, group].mean(axis=-1)
+        for measure in (trained.losses, trained.accuracies)
         for group in (RARE, ~RARE)
     ]
     return [[float(value) for value in row] for row in np.stack(columns, axis=-1)]

@@ -74,8 +74,8 @@ class SequenceTask:
         is_settled = chains.informed(sequences)
         self._is_settled = torch.from_numpy(is_settled)
         self.labels = chains.features_of(sequences, shared=self._shared)[is_settled]
-        flat = isinstance(config, TransformerConfig) and config.norm == "layer"
-        self.dimensions = config.width - int(flat)
+        has_layer_norm = isinstance(config, TransformerConfig) and config.norm == "layer"
+        self.dimensions = config.width - int(has_layer_norm)
         self._noise = config.label_noise if isinstance(config, TransformerConfig) else 0.0
 
     def build(self) -> nn.Module:
@@ -85,15 +85,15 @@ class SequenceTask:
         return Bottleneck(self._config.width)
 
     def batches(self, runs: Sequence[Run], block: int) -> Callable[[int], Tensor]:
-        """Weights of the 12 sequences, [runs, 12]."""
-        size = self._config.batch
-        if size == 0:
+        """Weights of the 12 sequences at each step of a block of steps, [runs, 12]."""
+        batch_size = self._config.batch
+        if batch_size == 0:
             exact = _numbers(np.stack([chains.mixture(run.share) for run in runs]))
             return lambda step: exact
-        uniform = {
-            seed: chains.uniforms(seed, 0, block, shape=(size,)) for seed in {run.seed for run in runs}
+        uniforms = {
+            seed: chains.uniforms(seed, 0, block, shape=(batch_size,)) for seed in {run.seed for run in runs}
         }
-        weights = np.stack([chains.counts(uniform[run.seed], run.share) for run in runs], axis=1)
+        weights = np.stack([chains.counts(uniforms[run.seed], run.share) for run in runs], axis=1)
         weights_of_step = _numbers(weights)
         return lambda step: weights_of_step[step]
 

@@ -51,13 +51,15 @@ def arguments_for(state: Path, settings: TrainSettings, steps: int, *, bf16: boo
         disable_tqdm=True,
         log_level="error",
     )
-    world = arguments.world_size * max(1, arguments.n_gpu)
-    if settings.batch_size % world:
+    n_processes = arguments.world_size * max(1, arguments.n_gpu)
+    if settings.batch_size % n_processes:
         raise TrainingError(
-            f"a batch of {settings.batch_size} sequences cannot be divided among {world} processes"
+            f"a batch of {settings.batch_size} sequences cannot be divided among {n_processes} processes"
         )
-    share = settings.batch_size // world
-    micro = next(size for size in range(min(share, settings.micro_batch), 0, -1) if share % size == 0)
-    arguments.per_device_train_batch_size = micro
-    arguments.gradient_accumulation_steps = share // micro
+    process_batch = settings.batch_size // n_processes
+    micro_batch = next(
+        size for size in range(min(process_batch, settings.micro_batch), 0, -1) if process_batch % size == 0
+    )
+    arguments.per_device_train_batch_size = micro_batch
+    arguments.gradient_accumulation_steps = process_batch // micro_batch
     return arguments

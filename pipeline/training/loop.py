@@ -79,22 +79,22 @@ class MixTrainer(Trainer):
         self,
         model: nn.Module,
         args: TrainingArguments,
-        data: Windows,
+        windows: Windows,
         watch: Watch,
-        points: set[int],
-        saves: set[int],
+        point_steps: set[int],
+        save_steps: set[int],
     ) -> None:
-        super().__init__(model=model, args=args, train_dataset=data, data_collator=as_is)  # type: ignore[arg-type]
+        super().__init__(model=model, args=args, train_dataset=windows, data_collator=as_is)  # type: ignore[arg-type]
         self.remove_callback(PrinterCallback)
-        self.watch, self.points = watch, points
+        self.watch, self.point_steps = watch, point_steps
         self.bare_model = model
         self.curve: list[Point] = []
         self.loss_sum = torch.zeros((), dtype=torch.float64)
         self.loss_from = 0
-        self.seconds, self.timed_from, self.mark = 0.0, 0, 0.0
-        self.tokens_per_step = len(data) // data.steps * data.length
+        self.seconds, self.timed_from, self.clock = 0.0, 0, 0.0
+        self.tokens_per_step = len(windows) // windows.steps * windows.length
         self.interruption: BaseException | None = None
-        self.add_callback(_Flow(self, saves))
+        self.add_callback(_Flow(self, save_steps))
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """Nothing: the Trainer would walk all parameters at every step; `pipeline.study.scales` has the
@@ -144,7 +144,7 @@ class MixTrainer(Trainer):
             tokens_per_second=rate,
         )
         self.loss_sum, self.loss_from = torch.zeros_like(self.loss_sum), step
-        self.seconds, self.timed_from, self.mark = 0.0, step, time.perf_counter()
+        self.seconds, self.timed_from, self.clock = 0.0, step, time.perf_counter()
         self.curve.append(point)
         if self.is_world_process_zero():
             self.watch.on_point(point)
@@ -152,7 +152,7 @@ class MixTrainer(Trainer):
     def tick(self) -> None:
         """Add the time since the last mark to the interval's working time."""
         now = time.perf_counter()
-        self.seconds, self.mark = self.seconds + now - self.mark, now
+        self.seconds, self.clock = self.seconds + now - self.clock, now
 
     def remember(self, checkpoint: Path) -> None:
         """Take up the curve and the half-summed loss of a checkpoint, and tell its points again."""
@@ -196,20 +196,20 @@ class MixTrainer(Trainer):
 class _Flow(TrainerCallback):
     """Decides after every step whether a point, a checkpoint or a stop is due."""
 
-    def __init__(self, trainer: MixTrainer, saves: set[int]) -> None:
-        self.trainer, self.saves = trainer, saves
+    def __init__(self, trainer: MixTrainer, save_steps: set[int]) -> None:
+        self.trainer, self.save_steps = trainer, save_steps
         self.learning_rate = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.trainer.timed_from, self.trainer.mark = state.global_step, time.perf_counter()
+        self.trainer.timed_from, self.trainer.clock = state.global_step, time.perf_counter()
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if (
-            state.global_step + 1 in self.trainer.points
+            state.global_step + 1 in self.trainer.point_steps
         ):  # the rate this step used; the schedule moves on next
             self.learning_rate = float(kwargs["lr_scheduler"].get_last_lr()[0])
 
@@ -217,18 +217,18 @@ class _Flow(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         step = state.global_step
-        if step in self.trainer.points:
+        if step in self.trainer.point_steps:
             self.trainer.take_point(step, self.learning_rate)
-        stop = self._asked_to_stop(step, state.max_steps)
-        if stop or step in self.saves:
+        is_asked_to_stop = self._asked_to_stop(step, state.max_steps)
+        if is_asked_to_stop or step in self.save_steps:
             self.trainer.tick()
             control.should_save = True
-        control.should_training_stop = control.should_training_stop or stop
+        control.should_training_stop = control.should_training_stop or is_asked_to_stop
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.trainer.mark = time.perf_counter()  # saving is not training time
+        self.trainer.clock = time.perf_counter()  # saving is not training time
 
     def _asked_to_stop(self, step: int, steps: int) -> bool:
         trainer = self.trainer

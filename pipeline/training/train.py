@@ -31,6 +31,7 @@ from transformers import (
 )
 from transformers.utils import logging as library_logging
 
+from hormesis.backend.model.portable import write_model
 from hormesis.db.files import atomic_folder, write_json
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.study.scales import TrainSettings
@@ -84,7 +85,7 @@ def train(
     heldout_toxic: NDArray[np.int64] | None = None,
     on_point: Callable[[Point], None] = lambda point: None,
     should_stop: Callable[[], bool] = lambda: False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> TrainResult:
     """One pass over the mix; the finished model lies in `folder/model`.
 
@@ -119,6 +120,7 @@ def train(
     most = _curve_windows(mix, settings)
     windows = {name: rows[:most] for name, rows in heldout.items() if rows is not None and len(rows)}
     watch = Watch(on_point, should_stop, progress, windows)
+    # Steps at which a point of the curve is taken, and at which a checkpoint is saved.
     points, saves = _spread(data.steps, settings.evaluations), _spread(data.steps, settings.checkpoints)
     trainer = MixTrainer(model, arguments, data, watch, points, saves - {data.steps})
     started = time.perf_counter()
@@ -206,9 +208,8 @@ def _finish(
 ) -> None:
     """Write the model folder whole, note the result, and drop the checkpoints that are no longer needed."""
     model.config.use_cache = True  # the Trainer switches it off; generation without it is many times slower
-    with saving(folder), _quiet(), atomic_folder(folder / "model") as temporary:
-        model.save_pretrained(str(temporary))
-        tokenizer.save_pretrained(str(temporary))
+    with saving(folder), atomic_folder(folder / "model") as temporary:
+        write_model(model, tokenizer, temporary)
     values = asdict(replace(result, model=Path("model")))
     write_json(folder / "run.json", {**record, "result": {**values, "model": "model"}})
     shutil.rmtree(folder / "state", ignore_errors=True)

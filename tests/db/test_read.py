@@ -116,7 +116,7 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
     pairs = paired(engine, at)
     assert len(pairs) == 64
     for same in (0.05, 0.3):
-        row = read.change_counts(engine, *conditions, **ids, same=same).iloc[0]
+        row = read.change_counts(engine, *conditions, **ids, margin=same).iloc[0]
         change = pairs["change"]
         assert list(row) == [len(pairs), int((change < -same).sum()), int((change > same).sum())]
     assert read.change_counts(engine, at.none, 10**9, **ids).empty

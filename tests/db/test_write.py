@@ -190,7 +190,9 @@ def test_other_databases_go_the_generic_way(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_postgresql_compares_json_as_text() -> None:
-    statement = write._on_conflict(Study.__table__, "postgresql", on=("hash",), others=("name", "config"))  # type: ignore[arg-type]
+    statement = write._on_conflict(
+        Study.__table__, "postgresql", on=("hash",), overwritten=("name", "config")
+    )  # type: ignore[arg-type]
     sql = " ".join(str(statement.compile(dialect=postgresql.dialect())).split())
     assert "ON CONFLICT (hash) DO UPDATE SET name = excluded.name, config = excluded.config" in sql
     assert "CAST(study.config AS TEXT) IS DISTINCT FROM CAST(excluded.config AS TEXT)" in sql

@@ -208,7 +208,10 @@ def test_a_wrong_database_is_named_and_left_alone(
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("command", [["save", "toxic-0-s0"], ["report", "forum"], ["verdicts"], ["export"]])
+@pytest.mark.parametrize(
+    "command",
+    [["save", "toxic-0-s0"], ["vectors", "toxic-0-s0"], ["report", "forum"], ["verdicts"], ["export"]],
+)
 def test_without_a_database_none_is_made(
     command: list[str],
     tmp_path: Path,
@@ -216,7 +219,7 @@ def test_without_a_database_none_is_made(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    folder = [str(tmp_path / "out")] if command[0] in ("save", "export") else []
+    folder = [str(tmp_path / "out")] if command[0] in ("save", "vectors", "export") else []
     code, line = refusal([*command, *folder], monkeypatch, capsys)
     assert code == 2
     assert "run a study to make one" in line and "\n" not in line

@@ -100,31 +100,31 @@ def samples(context: Context) -> None:
 def scores(context: Context) -> None:
     """Histogram of scores, and how far scorers agree."""
     scorer_rows = rows.scorers(context)
-    sets = rows.prompt_sets(context)
-    if scorer_rows.empty or sets.empty:
+    prompt_sets = rows.prompt_sets(context)
+    if scorer_rows.empty or prompt_sets.empty:
         return
     with st.container(border=True):
         st.markdown("**Scores of unsteered texts**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            prompts = controls.prompt_set([str(name) for name in sets["name"]])
+            prompt_set = controls.prompt_set([str(name) for name in prompt_sets["name"]])
             of_toxicity = scorer_rows[scorer_rows["measures"] == "toxicity"]
             scorer = controls.scorer([str(name) for name in of_toxicity["name"]])
-        if prompts is None or scorer is None:
+        if prompt_set is None or scorer is None:
             return
         unsteered = rows.unsteered_conditions(context)
-        set_id = int(sets[sets["name"] == prompts]["id"].iloc[0])
-        bins = rows.score_histogram(context, set_id, scorer=scorer, bins=BINS)
-        if bins.empty:
+        set_id = int(prompt_sets[prompt_sets["name"] == prompt_set]["id"].iloc[0])
+        histogram_rows = rows.score_histogram(context, set_id, scorer=scorer, bins=BINS)
+        if histogram_rows.empty:
             st.caption("No scores yet under this scorer.")
         else:
             card.chart(
-                drawn(histogram, bins, f"Score of {scorer} (0 to 1)"),
+                drawn(histogram, histogram_rows, f"Score of {scorer} (0 to 1)"),
                 key="histogram",
                 title="Distribution of scores",
                 alt=f"Distribution of {scorer} scores per arm",
                 guide="Above 0.5 counts as toxic. A scorer of two heaps decides; one with a hump hesitates.",
                 note="First seed of every arm.",
-                rows=bins,
+                rows=histogram_rows,
             )
         agreement(context, unsteered, set_id)
 

@@ -72,14 +72,14 @@ def _checkpoint_map(
     preferred: str,
 ) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        place = checkpoints.index(preferred) if preferred in checkpoints else 0
+        index = checkpoints.index(preferred) if preferred in checkpoints else 0
         checkpoint = str(
-            st.selectbox("Checkpoint", checkpoints, index=place, key="of", bind="query-params", width=220)
+            st.selectbox("Checkpoint", checkpoints, index=index, key="of", bind="query-params", width=220)
         )
         projections = maps_of_head[maps_of_head["checkpoint"] == checkpoint]
-        maps = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
-        block = kept_heads[kept_heads["checkpoint"] == checkpoint]
-        labels = list(dict.fromkeys([*maps, *(COMPONENTS if len(block) else ())]))
+        map_ids = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
+        kept_rows = kept_heads[kept_heads["checkpoint"] == checkpoint]
+        labels = list(dict.fromkeys([*map_ids, *(COMPONENTS if len(kept_rows) else ())]))
         label = str(
             st.segmented_control(
                 "Map", labels, default=labels[0], required=True, key="acts", bind="query-params"
@@ -91,14 +91,14 @@ def _checkpoint_map(
             )
         )
     label = label if label in labels else labels[0]
-    if label in COMPONENTS and len(block):
-        points = geometry.principal_components(context, int(block["checkpoint_id"].iloc[0]), chosen)
+    if label in COMPONENTS and len(kept_rows):
+        points = geometry.principal_components(context, int(kept_rows["checkpoint_id"].iloc[0]), chosen)
         if points.empty:
             st.caption("Too few statements to map.")
             return
         _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, grouping=grouping, n=len(points))
     else:
-        row = projections[projections["id"] == maps[label]].iloc[0]
+        row = projections[projections["id"] == map_ids[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
         _draw(
             context,
@@ -111,6 +111,7 @@ def _checkpoint_map(
 
 
 def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, grouping: str, n: int) -> None:
+    """The card of a map; `n`: statements in it, of which `points` may be a part; `flat`: two dimensions."""
     points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
     column = GROUPINGS.get(grouping, "label")
@@ -136,25 +137,25 @@ def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, gr
 def _statements(context: Context, points: pd.DataFrame, example_ids: list[int]) -> None:
     """The statements in the lasso: a table without texts, and the texts, blurred, page by page."""
     statements = points[points["example_id"].isin(example_ids)]
-    toxic = int((statements["label"] == "toxic").sum())
+    n_toxic = int((statements["label"] == "toxic").sum())
     columns = ["example_id", "label", "group", "source", "split", "score", "x", "y"]
     card.table(
         statements[columns],
         key="lasso",
         title=f"{len(statements):,} statements chosen",
         alt="The statements inside the lasso, without their texts",
-        note=f"{toxic:,} toxic, {len(statements) - toxic:,} not.",
+        note=f"{n_toxic:,} toxic, {len(statements) - n_toxic:,} not.",
         height=240,
     )
-    pages = -(-len(statements) // MOST_TEXTS)
+    n_pages = -(-len(statements) // MOST_TEXTS)
     page = 1
-    if pages > 1:
+    if n_pages > 1:
         page = int(
-            st.number_input("Texts, page", 1, pages, 1, key="lasso_page", bind="query-params", width=130)
+            st.number_input("Texts, page", 1, n_pages, 1, key="lasso_page", bind="query-params", width=130)
         )
     start = (page - 1) * MOST_TEXTS
     ids = [int(value) for value in statements["example_id"].iloc[start : start + MOST_TEXTS]]
-    items = [
+    texts = [
         Shown(
             str(row.text),
             title="toxic" if row.label == 1 else "not toxic",
@@ -165,6 +166,6 @@ def _statements(context: Context, points: pd.DataFrame, example_ids: list[int]) 
         )
         for row in records(rows.examples_by_id(context, tuple(ids)))
     ]
-    show_texts(items, key="statements", columns=3)
-    if pages > 1:
-        st.caption(f"Texts {start + 1} to {start + len(items)} of {len(statements):,}.")
+    show_texts(texts, key="statements", columns=3)
+    if n_pages > 1:
+        st.caption(f"Texts {start + 1} to {start + len(texts)} of {len(statements):,}.")

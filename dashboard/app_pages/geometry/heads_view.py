@@ -54,8 +54,8 @@ def by_arm(context: Context) -> None:
                 bind="query-params",
             )
         )
-        statistic = summaries[summaries["name"] == STATISTICS[title]]
-        compared = statistic[statistic["difference"].notna()]
+        of_statistic = summaries[summaries["name"] == STATISTICS[title]]
+        compared = of_statistic[of_statistic["difference"].notna()]
         sentence = " ".join(
             f"{arm_label(row['kind'], row['share'])} against 0 % toxic: {difference_words(row)}."
             for _, row in compared.sort_values(["kind", "share"]).iterrows()
@@ -63,7 +63,7 @@ def by_arm(context: Context) -> None:
         )
         unit = "fraction of heads" if title.startswith("Above") else "balanced accuracy"
         card.chart(
-            drawn(statistic_by_arm, statistic, f"{title} ({unit})"),
+            drawn(statistic_by_arm, of_statistic, f"{title} ({unit})"),
             key="heads_by_arm",
             title=f"{title} over heads, by arm",
             alt=f"{title} of the heads' accuracies in every arm with 95 % intervals",
@@ -71,19 +71,19 @@ def by_arm(context: Context) -> None:
                 f"{sentence} Seeds and statements vary, heads never do: they read the same statements and "
                 f"are no independent samples."
             ),
-            note=str(statistic["interval"].iloc[0]) + "." if len(statistic) else "",
-            rows=statistic.drop(columns=["id", "study_id"]),
+            note=str(of_statistic["interval"].iloc[0]) + "." if len(of_statistic) else "",
+            rows=of_statistic.drop(columns=["id", "study_id"]),
         )
 
 
 def head_line(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:
     """The chosen head's numbers in every arm."""
     of_head = probes[(probes["layer"] == chosen.layer) & (probes["head"] == chosen.head)]
-    places = [
+    rank_intervals = [
         geometry.rank_interval(row, probes[probes["checkpoint"] == row["checkpoint"]])
         for _, row in of_head.iterrows()
     ]
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Checkpoint": of_head["checkpoint"],
             "Accuracy": [
@@ -95,18 +95,18 @@ def head_line(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:
             "Separation": of_head["separation"],
             "Rank": ["–" if pd.isna(rank) else str(int(rank)) for rank in of_head["rank"]],
             "Rank on test (95 % interval)": [
-                f"{low} to {high}" if low < high else str(low) for low, high in places
+                f"{low} to {high}" if low < high else str(low) for low, high in rank_intervals
             ],
         }
     )
     with st.container(border=True):
         card.table(
-            words,
+            table,
             key="head_line",
             title=f"{head_name(*chosen)} in every arm",
             alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
             out=of_head,
-            height=min(320, 38 + 35 * len(words)),
+            height=min(320, 38 + 35 * len(table)),
             column_config={
                 name: st.column_config.NumberColumn(format="%.3f")
                 for name in ("AUROC", "Selectivity", "Separation")

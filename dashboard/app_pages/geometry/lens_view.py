@@ -23,11 +23,12 @@ def _line(row: object, wide: int) -> str:
 
 
 def _card(side: str, tokens: pd.DataFrame, blurred: bool) -> Shown:
+    """A side's tokens by rank; `random` and `permuted`: the logit that 5 % of such directions pass there."""
     wide = min(24, max(len(str(token)) for token in tokens["token"]))
-    first = tokens.iloc[0]
-    parts = [f"first place, 95 % of random directions: {abs(first['random']):.2f}"]
-    if not pd.isna(first["permuted"]):
-        parts.insert(0, f"first place, 95 % of permuted labels: {abs(first['permuted']):.2f}")
+    best = tokens.iloc[0]
+    parts = [f"first place, 95 % of random directions: {abs(best['random']):.2f}"]
+    if not pd.isna(best["permuted"]):
+        parts.insert(0, f"first place, 95 % of permuted labels: {abs(best['permuted']):.2f}")
     return Shown(
         "\n".join(_line(row, wide) for row in records(tokens)),
         title=SIDES[side],
@@ -44,7 +45,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
         if tokens.empty:
             _others(context, checkpoint_id, chosen)
             return
-        passed = tokens[tokens["logit"].abs() > tokens["permuted"].abs()]
+        starred = tokens[tokens["logit"].abs() > tokens["permuted"].abs()]
         show_texts(
             [
                 _card(side, tokens[tokens["side"] == side], not context.harmless)
@@ -58,7 +59,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
             f"Logit lens: the direction, one sigma long, through the head's part of the output projection, "
             f"the final norm's weight and the unembedding; numbers are changes of the token's logit against "
             f"the mean token, later layers left out. A star: larger than 95 % of directions made with "
-            f"permuted labels at that place ({len(passed)} of {len(tokens)} here; by chance 1 in 20, and "
+            f"permuted labels at that place ({len(starred)} of {len(tokens)} here; by chance 1 in 20, and "
             f"places move together). Without stars the words say no more than any split of the statements."
         )
 

@@ -67,13 +67,13 @@ def answer(context: Context, right_probes: pd.DataFrame) -> None:
 
 def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *, chosen: Head | None) -> None:
     """Two maps on one scale, and their difference where their shapes agree."""
-    column, words = MEASURES[measure]
+    column, value_name = MEASURES[measure]
     span = limits(column, left_probes, right_probes)
     mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
-    same = left_probes["checkpoint"].iloc[0] == right_probes["checkpoint"].iloc[0]
+    same_checkpoint = left_probes["checkpoint"].iloc[0] == right_probes["checkpoint"].iloc[0]
     grid = st.grid(3, min_column_width=330)
     for side, probes in (("left", left_probes), ("right", right_probes)):
-        if side == "right" and same:
+        if side == "right" and same_checkpoint:
             break
         row = probes.iloc[0]
         with grid.cell(), st.container(border=True):
@@ -83,7 +83,7 @@ def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *,
                 title=checkpoint_label(row),
                 alt=f"{measure} of every head by layer, {row['checkpoint']}",
                 guide=(
-                    f"One square per head: {words}. White dots: heads that are steered. Click a "
+                    f"One square per head: {value_name}. White dots: heads that are steered. Click a "
                     f"square to choose it."
                 ),
                 note=f"n = {int(row['n_test']):,} test statements.",
@@ -91,7 +91,7 @@ def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *,
                 on_select=lambda side=side: entanglement_view.clicked(f"map_{side}"),
             )
     joined = left_probes.merge(right_probes, on=COLUMNS, suffixes=("_left", ""))
-    if same or joined.empty:
+    if same_checkpoint or joined.empty:
         return
     joined["change"] = joined[column] - joined[f"{column}_left"]
     reach = float(joined["change"].abs().max()) or 1e-6
@@ -118,13 +118,13 @@ def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *,
 
 def distribution(probes: pd.DataFrame, measure: str) -> None:
     """How many heads are good."""
-    column, words = MEASURES[measure]
+    column, value_name = MEASURES[measure]
     lines = max(1, probes["checkpoint"].nunique())
     n_heads, most = len(probes) // lines, most_per_line(lines)
     thinned = f" Lines are thinned to {most:,} of {n_heads:,} heads." if n_heads > most else ""
     with st.container(border=True):
         card.chart(
-            drawn(survival, probes, column, f"{measure} ({words})"),
+            drawn(survival, probes, column, f"{measure} ({value_name})"),
             key="tail",
             title=f"{measure} over heads",
             alt=f"Share of heads above each {measure}, one line per checkpoint",

@@ -34,15 +34,15 @@ def pick(choices: pd.DataFrame) -> tuple[str | None, str | None, str]:
     toxicity = choices[choices["name"] == "toxicity"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(selection.MATCHED, selection.FIXED)
-        prompts = controls.prompt_set(selection.by_size(toxicity))
-        of_prompts = toxicity[toxicity["prompt_set"] == prompts]
+        prompt_set = controls.prompt_set(selection.by_size(toxicity))
+        of_prompts = toxicity[toxicity["prompt_set"] == prompt_set]
         scorer = controls.scorer(selection.options(of_prompts["scorer"]))
-    return prompts, scorer, view
+    return prompt_set, scorer, view
 
 
-def layers(prompts: str | None) -> tuple[bool, str | None]:
+def layers(prompt_set: str | None) -> tuple[bool, str | None]:
     """What is laid over the chart: whether fitted curves, and which of the paper's figures."""
-    column = paper_column(prompts)
+    column = paper_column(prompt_set)
     with st.container(horizontal=True):
         fitted = st.toggle(
             "Fitted curve", value=True, key="fit", bind="query-params",
@@ -88,13 +88,13 @@ def dose_card(
         )
 
 
-def fluency_rows(context: Context, choices: pd.DataFrame, prompts: str | None) -> pd.DataFrame:
+def fluency_rows(context: Context, choices: pd.DataFrame, prompt_set: str | None) -> pd.DataFrame:
     """The first fluency metric the study has, for these prompts."""
-    metric = selection.fluency(choices, prompts)
+    metric = selection.fluency(choices, prompt_set)
     if metric is None:
         return pd.DataFrame()
     name, scorer = metric
-    return of_dose(rows.summaries(context, name=name, prompt_set=prompts, scorer=scorer))
+    return of_dose(rows.summaries(context, name=name, prompt_set=prompt_set, scorer=scorer))
 
 
 def results(context: Context, running: bool) -> None:
@@ -111,15 +111,15 @@ def results(context: Context, running: bool) -> None:
     if choices[choices["name"] == "toxicity"].empty:
         states.not_yet("results", after="the evaluation of the first arm", running=running)
         return
-    prompts, scorer, view = pick(choices)
-    toxicity = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompts, scorer=scorer))
-    fluency = fluency_rows(context, choices, prompts)
-    verdicts = in_scope(rows.verdicts(context), prompts, scorer)
+    prompt_set, scorer, view = pick(choices)
+    toxicity = of_dose(rows.summaries(context, name="toxicity", prompt_set=prompt_set, scorer=scorer))
+    fluency = fluency_rows(context, choices, prompt_set)
+    verdicts = in_scope(rows.verdicts(context), prompt_set, scorer)
     verdict_view.answer(verdicts)
     doses = selection.in_view(toxicity, view)
     fluency_doses = selection.in_view(fluency, view) if len(fluency) else fluency
-    curves = fits_of(doses, rows.dose_fits(context), prompts, scorer=scorer)
-    fitted, paper = layers(prompts)
+    curves = fits_of(doses, rows.dose_fits(context), prompt_set, scorer=scorer)
+    fitted, paper = layers(prompt_set)
     grid = st.grid(2, min_column_width=420)
     with grid.cell():
         best_doses = fit_said(curves)

@@ -37,14 +37,14 @@ _FAMILIES: Final = {PAPER: ["paper"], READERS: ["readers"], EVERY: ["paper", "re
 
 def answer(verdicts: pd.DataFrame) -> None:
     """The page's question answered in one line, with its numbers and what the study could have seen."""
-    first = headline(verdicts)
-    status = NO_DATA if first is None else str(first.status)
+    row = headline(verdicts)
+    status = NO_DATA if row is None else str(row.status)
     icon, colour = MARKS[status]
     st.markdown(f"#### {icon} :{colour}[{ANSWERS[status]}]")
-    if first is not None:
-        numbers = sentence(first)
+    if row is not None:
+        numbers = sentence(row)
         st.caption(
-            " ".join(part for part in (f"{numbers[:1].upper()}{numbers[1:]}.", minimum_effect(first)) if part)
+            " ".join(part for part in (f"{numbers[:1].upper()}{numbers[1:]}.", minimum_effect(row)) if part)
         )
 
 
@@ -68,8 +68,8 @@ def claims(verdicts: pd.DataFrame, running: bool) -> None:
         decided = of_family[of_family["status"] != NO_DATA]
         card.heading("verdicts", "Claims and verdicts", of_family)
         if len(decided):
-            words = verdict_table(decided)
-            badges = words.assign(Verdict=words["Verdict"].map(_badge))
+            table = verdict_table(decided)
+            badges = table.assign(Verdict=table["Verdict"].map(_badge))
             st.table(badges.set_index("Verdict"), border="horizontal")
         _waiting(of_family[of_family["status"] == NO_DATA], running)
         st.caption(

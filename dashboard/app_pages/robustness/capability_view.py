@@ -101,7 +101,7 @@ def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:
 
 
 def _changes(changes: pd.DataFrame) -> None:
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Checkpoint": list(changes["checkpoint"]),
             "Condition": list(changes["label"]),
@@ -113,10 +113,10 @@ def _changes(changes: pd.DataFrame) -> None:
         }
     )
     if changes["chance"].notna().any():
-        words["Chance"] = list(changes["chance"])
+        table["Chance"] = list(changes["chance"])
     with st.container(border=True):
         card.table(
-            words,
+            table,
             key="capability_changes",
             alt="Change of capability against the unsteered checkpoint",
             title="Against the same checkpoint unsteered",

@@ -52,9 +52,9 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
         Reference(
             order[0] if strength == "none" else steered[-1] if steered else "",
             value,
-            f"paper: {words}, {value:g} %",
+            f"paper: {table}, {value:g} %",
         )
-        for _, strength, value, words in PAPER
+        for _, strength, value, table in PAPER
     ]
     first = attacks.iloc[0]
     grid = st.grid(2, min_column_width=420)
@@ -126,7 +126,7 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
     tests = tests[(tests["rule"] == rule) & (tests["setting"] == "gcg")]
     if tests.empty:
         return
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Arm": [arm_label(str(row.kind), float(row.share)) for row in records(tests)],
             "Condition": [labels.get(str(key), str(key)) for key in tests["condition"]],
@@ -147,7 +147,7 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
     )
     with st.container(border=True):
         card.table(
-            words,
+            table,
             key="suffix_tests",
             alt="Tests of differences between success rates",
             title="Are the differences more than chance?",

@@ -212,7 +212,7 @@ def rounded(outcomes: pd.DataFrame) -> None:
 def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What was measured for each row of `pooled`, side by side: words for the page, numbers for files."""
     keys = ["kind", "share", "condition", "setting"]
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {"Arm": pooled["arm"], "Condition": pooled["label"], "Weights": pooled["setting"].map(BITS)}
     )
     numbers = pooled[[*keys, "arm", "label", "n", "n_seeds"]]
@@ -222,13 +222,13 @@ def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, 
         values = hardness.over_seeds(attacks[attacks["name"] == measure], ["setting"])
         values = values[[*keys, "value", "low", "high"]]
         measured = pooled[keys].merge(values, on=keys, how="left")
-        word = fixed if measure == "cost" else interval
-        words[title] = [
-            "–" if pd.isna(row.value) else word(row.value, row.low, row.high) for row in records(measured)
+        in_words = fixed if measure == "cost" else interval
+        table[title] = [
+            "–" if pd.isna(row.value) else in_words(row.value, row.low, row.high) for row in records(measured)
         ]
         ends = {"value": measure, "low": f"{measure}_low", "high": f"{measure}_high"}
         numbers = numbers.assign(**{new: measured[old] for old, new in ends.items()})
-    return words, numbers
+    return table, numbers
 
 
 def _arm(rows: pd.DataFrame, widget_key: str) -> str:

@@ -70,7 +70,7 @@ def number_chain(context: Context) -> None:
     numbers = metrics if measure == "all" else metrics[metrics["name"] == measure]
     labels = _labels(numbers.rename(columns={"name": "name_"}))
     st.session_state["_number_labels"] = labels
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Measure": [metric_name(name) for name in numbers["name"]],
             "Condition": [_how(row) for row in records(numbers)],
@@ -83,13 +83,13 @@ def number_chain(context: Context) -> None:
     )
     with st.container(border=True):
         card.table(
-            words,
+            table,
             key="numbers",
             title=f"Numbers of {name}",
             alt="Numbers of a checkpoint; choosing a row shows where it comes from",
             note=f"n = {len(numbers)} numbers, 95 % intervals. Choose a row to see where it comes from.",
             out=numbers.drop(columns="metric_id"),
-            height=min(360, 38 + 35 * len(words)),
+            height=min(360, 38 + 35 * len(table)),
             on_select=_choose_number,
             selection_mode="single-row",
         )

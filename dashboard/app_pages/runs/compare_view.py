@@ -99,15 +99,15 @@ def _settings(left_run: Run, right_run: Run) -> None:
     if settings.empty:
         st.caption("The two were set the same in everything.")
         return
-    words = settings.rename(columns={"setting": "Setting", "left": "Left", "right": "Right", "same": "Same"})
+    table = settings.rename(columns={"setting": "Setting", "left": "Left", "right": "Right", "same": "Same"})
     if not all_settings:
-        words = words.drop(columns="Same")
+        table = table.drop(columns="Same")
     card.table(
-        words,
+        table,
         key="settings",
         title="Settings",
         alt="Settings of the two runs side by side",
-        note=f"n = {len(words)} settings" + ("." if all_settings else " that differ."),
+        note=f"n = {len(table)} settings" + ("." if all_settings else " that differ."),
     )
 
 
@@ -137,8 +137,8 @@ def _numbers(left_run: Run, right_run: Run) -> None:
             icon=":material/compare_arrows:",
         )
         return
-    words = first.drop_duplicates(keys)[[*keys, "method", "strength", "matched_cost"]]
-    table = table.merge(words, on=keys, how="left")
+    methods = first.drop_duplicates(keys)[[*keys, "method", "strength", "matched_cost"]]
+    table = table.merge(methods, on=keys, how="left")
     measures = list(dict.fromkeys(sorted(table["name"], key=lambda name: (name != "toxicity", name))))
     measure = str(
         st.selectbox(

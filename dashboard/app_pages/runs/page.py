@@ -82,7 +82,7 @@ def progress_tab(context: Context, home: Home | Refusal) -> None:
     if all_stages.empty:
         states.not_yet("stages", after="the start of the study", running=study_state.alive)
     else:
-        stages_table(all_stages, alive=study_state.alive)
+        stages_table(all_stages, is_running=study_state.alive)
     arms_table(context)
     checkpoints_table(context)
     studies(context)

@@ -25,15 +25,15 @@ def arms_table(context: Context) -> None:
     arms = rows.arms(context)
     if arms.empty:
         return
-    words = arms_in_words(arms)
+    table = arms_in_words(arms)
     with st.container(border=True):
         card.table(
-            words,
+            table,
             key="arms_table",
             title="Arms",
             alt="Arms of the study with their token counts",
             note=(
-                f"n = {len(words)} arms. Clean tokens are the same in every arm; added tokens are toxic, or "
+                f"n = {len(table)} arms. Clean tokens are the same in every arm; added tokens are toxic, or "
                 "plain forum text in the control."
             ),
             column_config={
@@ -51,7 +51,7 @@ def checkpoints_table(context: Context) -> None:
     checkpoints = rows.checkpoints(context)
     if checkpoints.empty:
         return
-    words = pd.DataFrame(
+    table = pd.DataFrame(
         {
             "Checkpoint": checkpoints["name"],
             "Architecture": checkpoints["architecture"],
@@ -65,11 +65,11 @@ def checkpoints_table(context: Context) -> None:
     numbers = ("Parameters", "Tokens seen")
     with st.container(border=True):
         card.table(
-            words,
+            table,
             key="checkpoints_table",
             title="Checkpoints",
             alt="Checkpoints with their size and hash",
-            note=f"n = {len(words)} checkpoints.",
+            note=f"n = {len(table)} checkpoints.",
             column_config={name: st.column_config.NumberColumn(format="localized") for name in numbers},
         )
 
@@ -109,27 +109,27 @@ def _of_state(stages: pd.DataFrame) -> pd.DataFrame:
     return stages if status in (None, EVERY) else stages[stages["status"] == status]
 
 
-def stages_table(stages: pd.DataFrame, *, alive: bool = False) -> None:
-    """Every stage with its time, rate and state; errors in plain words above. `alive`: the study runs."""
+def stages_table(stages: pd.DataFrame, *, is_running: bool = False) -> None:
+    """Every stage with its time, rate and state; errors in plain words above. `is_running`: the study."""
     ordered = in_order(with_rates(stages))
     failures(ordered)
     with st.container(border=True):
-        _stages(ordered, _of_state(ordered), alive)
+        _stages(ordered, _of_state(ordered), is_running)
 
 
-def _stages(all_stages: pd.DataFrame, stages: pd.DataFrame, alive: bool) -> None:
+def _stages(all_stages: pd.DataFrame, stages: pd.DataFrame, is_running: bool) -> None:
     # What a waiting stage said last was said by an earlier run.
-    messages = stages["message"].where((stages["status"] != "waiting") | (not alive), "")
-    cut = (stages["status"] == "running") & (not alive)
-    words = pd.DataFrame(
+    messages = stages["message"].where((stages["status"] != "waiting") | (not is_running), "")
+    is_cut = (stages["status"] == "running") & (not is_running)
+    table = pd.DataFrame(
         {
             "Stage": stages["stage"].map(stage_title),
             "On": stages["subject"],
-            "State": stages["status"].where(~cut, "cut off"),
+            "State": stages["status"].where(~is_cut, "cut off"),
             "Done": stages["fraction"] * 100,
             "Working time": [duration(value) for value in stages["seconds"]],
             "Rate": [rate(value, unit) for value, unit in zip(stages["rate"], stages["unit"], strict=True)],
-            "Time left": [duration(value) for value in stages["left"].where(~cut)],
+            "Time left": [duration(value) for value in stages["left"].where(~is_cut)],
             "Last sign of life": pd.to_datetime(stages["heartbeat"], utc=True),
             "Said": messages,
             "Host": stages["host"],
@@ -141,7 +141,7 @@ def _stages(all_stages: pd.DataFrame, stages: pd.DataFrame, alive: bool) -> None
         else f"n = {len(stages)} of {len(all_stages)} stages"
     )
     card.table(
-        words,
+        table,
         key="stages_table",
         title="Stages",
         alt="Stages with state, progress, rate and time left",
@@ -162,7 +162,7 @@ def studies(context: Context) -> None:
     """All studies of the database."""
     if len(context.studies) < 2:
         return
-    words = {
+    titles = {
         "name": "Study",
         "hash": "Study hash",
         "scale": "Scale",
@@ -170,10 +170,10 @@ def studies(context: Context) -> None:
         "checkpoints": "Checkpoints",
         "created": "Begun",
     }
-    studies = context.studies[list(words)].rename(columns=words)
+    table = context.studies[list(titles)].rename(columns=titles)
     with st.container(border=True):
         card.table(
-            studies,
+            table,
             key="studies_table",
             title="Studies in this database",
             alt="All studies of the database",

@@ -56,17 +56,20 @@ def forest(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> Non
 
 
 def by_accuracy(
-    effects: pd.DataFrame, experiment: int, measures: pd.DataFrame, *, probe: str, cosine: str
+    effects: pd.DataFrame, experiment_id: int, measures: pd.DataFrame, *, probe: str, cosine: str
 ) -> None:
-    """Each run's effect against how well the rare chain was learned, and the DiDs of both sides."""
+    """Each run's effect against how well the rare chain was learned, and the DiDs of both sides.
+
+    `measures`: a row per run and network under `probe`; `cosine`: `absolute` or `signed`.
+    """
     runs = toy.run_effects(measures[measures["network"] == "trained"], cosine)
     if runs.empty:
         return
-    of_probe = words.pick(effects, experiment_id=experiment, probe=probe, cosine=cosine, network="trained")
-    split = {str(row["split"]): words.estimate(row) for _, row in of_probe.iterrows()}
+    of_probe = words.pick(effects, experiment_id=experiment_id, probe=probe, cosine=cosine, network="trained")
+    estimate_by_split = {str(row["split"]): words.estimate(row) for _, row in of_probe.iterrows()}
     parts = [
-        f"below .99: {split.get('under-learned', 'no such run')}",
-        f"from .99: {split.get('learned', 'no such run')}",
+        f"below .99: {estimate_by_split.get('under-learned', 'no such run')}",
+        f"from .99: {estimate_by_split.get('learned', 'no such run')}",
     ]
     with st.container(border=True):
         card.chart(

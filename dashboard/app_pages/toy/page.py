@@ -56,9 +56,9 @@ def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
     ]
     # The words tell the variants apart, so they change as others come; a link is known by its hash.
     linked = str(st.query_params.get("toy_variant", ""))
-    same = [name for name in labels if name[-8:] == linked[-8:]]
-    if same and linked not in labels:
-        st.session_state["toy_variant"] = same[0]
+    same_hash = [name for name in labels if name[-8:] == linked[-8:]]
+    if same_hash and linked not in labels:
+        st.session_state["toy_variant"] = same_hash[0]
     variant = st.selectbox("Variant", labels, key="toy_variant", bind="query-params", width=300)
     return experiments.iloc[labels.index(str(variant))]
 

@@ -57,7 +57,7 @@ def _answer(rows: pd.DataFrame) -> str:
     statuses = [status_of(row.low, row.high) for row in records(rows)]
     if len(set(statuses)) == 1:
         return statuses[0]
-    return ", ".join(f"{word} in {statuses.count(word)}" for word in dict.fromkeys(statuses))
+    return ", ".join(f"{status} in {statuses.count(status)}" for status in dict.fromkeys(statuses))
 
 
 def _line(question: str, rows: pd.DataFrame) -> Line:
@@ -90,13 +90,13 @@ def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
     if row is None or pd.isna(row["value"]):
         return f"{setting_title}: no run at a share of .01 or less yet, so nothing is answered."
     status = status_of(row["low"], row["high"])
-    words = {
+    answer = {
         MORE: "Rare features are more entangled",
         LESS: "Rare features are less entangled",
         NONE: "No rare-specific entanglement is seen",
         UNKNOWN: "Too few seeds to tell",
     }[status]
-    return f"{words} here. {setting_title}, {cosine} cosine: DiD {estimate(row)}."
+    return f"{answer} here. {setting_title}, {cosine} cosine: DiD {estimate(row)}."
 
 
 def tried(effects: pd.DataFrame) -> str:

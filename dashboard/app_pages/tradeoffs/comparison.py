@@ -47,7 +47,9 @@ def veiled(context: Context, score: float | None) -> bool:
     return not context.harmless or score is None or math.isnan(score) or score > TOXIC
 
 
-def show(context: Context, kind: str, share: float, *, condition_key: str, prompts: str, scorer: str) -> None:
+def show(
+    context: Context, kind: str, share: float, *, condition_key: str, prompt_set: str, scorer: str
+) -> None:
     """The comparison for one seed of an arm."""
     pairs = pair_rows.condition_pairs(context, kind=kind, share=share, condition_key=condition_key)
     if pairs.empty:
@@ -67,7 +69,7 @@ def show(context: Context, kind: str, share: float, *, condition_key: str, promp
             bind="query-params",
         )
     ids = pairs.iloc[checkpoints.index(str(checkpoint)) if checkpoint in checkpoints else 0]
-    pair = Pair(int(ids["base_id"]), int(ids["condition_id"]), prompts, scorer)
+    pair = Pair(int(ids["base_id"]), int(ids["condition_id"]), prompt_set, scorer)
     total = _counts(context, pair)
     if not total:
         st.info(

@@ -74,14 +74,16 @@ def method_order(conditions: pd.DataFrame) -> list[str]:
     )
 
 
-def pick_arms(joined: pd.DataFrame) -> list[str]:
+def pick_arms(conditions: pd.DataFrame) -> list[str]:
     """Which arms; at first those of the dose and its control, and imported checkpoints."""
-    order = joined.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
-    order = order.assign(apart=order["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
-    arm_names = [str(name) for name in order["arm"]]
-    first = [str(name) for name in order[~order["apart"]]["arm"]] or arm_names
-    arms = st.pills("Arms", arm_names, selection_mode="multi", default=first, key="arms", bind="query-params")
-    return [str(name) for name in arms or arm_names]
+    arm_rows = conditions.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
+    arm_rows = arm_rows.assign(apart=arm_rows["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
+    arm_names = [str(name) for name in arm_rows["arm"]]
+    default = [str(name) for name in arm_rows[~arm_rows["apart"]]["arm"]] or arm_names
+    chosen = st.pills(
+        "Arms", arm_names, selection_mode="multi", default=default, key="arms", bind="query-params"
+    )
+    return [str(name) for name in chosen or arm_names]
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Choice:
 
     conditions: pd.DataFrame
     measure: str
-    prompts: str | None
+    prompt_set: str | None
     scorer: str | None
     is_logarithmic: bool
 
@@ -104,9 +106,11 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
             "Measure", names, format_func=metric_name, key="measure", bind="query-params", width=220
         )
         of_measure = choices[choices["name"] == measure]
-        prompts = controls.prompt_set(selection.by_size(of_measure))
-        scorer = controls.scorer(selection.options(of_measure[of_measure["prompt_set"] == prompts]["scorer"]))
-    joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompts, scorer=scorer)
+        prompt_set = controls.prompt_set(selection.by_size(of_measure))
+        scorer = controls.scorer(
+            selection.options(of_measure[of_measure["prompt_set"] == prompt_set]["scorer"])
+        )
+    joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompt_set, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
     names = [method for method in method_order(joined) if method != "random-direction"]
@@ -131,7 +135,7 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
     joined = joined[family(joined).isin(families)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
-    return Choice(selection.in_view(joined, view), str(measure), prompts, scorer, scale == "Log")
+    return Choice(selection.in_view(joined, view), str(measure), prompt_set, scorer, scale == "Log")
 
 
 def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
@@ -145,11 +149,11 @@ def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontie
 
 def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
     """Fluency of the same conditions on the same axis."""
-    metric = selection.fluency(choices, choice.prompts)
+    metric = selection.fluency(choices, choice.prompt_set)
     if metric is None:
         return
     fluency_name, scorer = metric
-    joined = rows.summaries_with_cost(context, name=fluency_name, prompt_set=choice.prompts, scorer=scorer)
+    joined = rows.summaries_with_cost(context, name=fluency_name, prompt_set=choice.prompt_set, scorer=scorer)
     fluency = joined.merge(choice.conditions[KEYS].drop_duplicates(), on=KEYS)
     if fluency.empty:
         return
@@ -174,10 +178,10 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
         )
 
 
-def texts(context: Context, conditions: pd.DataFrame, prompts: str | None, *, scorer: str | None) -> None:
+def texts(context: Context, conditions: pd.DataFrame, prompt_set: str | None, *, scorer: str | None) -> None:
     """The generations of the chosen condition beside the unsteered ones."""
     steered = conditions[conditions["method"] != "none"]
-    if steered.empty or prompts is None or scorer is None:
+    if steered.empty or prompt_set is None or scorer is None:
         return
     ids = [condition_id(row) for row in records(steered)]
     st.subheader("Texts behind a point")
@@ -190,7 +194,7 @@ def texts(context: Context, conditions: pd.DataFrame, prompts: str | None, *, sc
         str(row["kind"]),
         float(row["share"]),
         condition_key=str(row["condition_key"]),
-        prompts=prompts,
+        prompt_set=prompt_set,
         scorer=scorer,
     )
 
@@ -224,4 +228,4 @@ with grid.cell(), st.container(border=True):
     )
 with grid.cell():
     fluency_card(context, choices, choice)
-texts(context, conditions, choice.prompts, scorer=choice.scorer)
+texts(context, conditions, choice.prompt_set, scorer=choice.scorer)

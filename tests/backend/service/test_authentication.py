@@ -197,12 +197,13 @@ def test_with_a_token_everything_but_health_asks_for_it(world: World) -> None:
     with server(world, "--host", "0.0.0.0", HORMESIS_TOKEN=SECRET) as bound:
         address = bound.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{address}/health").status_code == 200
-        for path in ("/models", "/openapi.json", "/nope"):
+        for path in ("/models", "/openapi.json", "/nope", "/", "/v1/models"):
             refusal = httpx.get(f"{address}{path}")
             assert (refusal.status_code, refusal.headers["www-authenticate"]) == (401, "Bearer")
         for wrong in ("", "Bearer", "Bearer wrong", f"Basic {SECRET}", "Bearer \xe9"):
             headers = {"authorization": wrong.encode("latin-1")}
             assert httpx.get(f"{address}/models", headers=headers).status_code == 401
+        assert httpx.get(f"{address}/v1/models").json()["error"]["code"] == "invalid_api_key"
         right = {"authorization": f"Bearer {SECRET}"}
         assert httpx.get(f"{address}/models", headers=right).status_code == 200
 

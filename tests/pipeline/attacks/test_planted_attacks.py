@@ -184,13 +184,19 @@ def test_relearning_takes_the_steps_that_were_planted(rate: float) -> None:
 
     loaded = only_last_layer(chain(0.05, 0.05))
     base = np.full(8, 0.5)
-    batches = token_batches(opened(loaded), harmful, rows=4, length=16, seed=0)
+    batches = token_batches(opened(loaded), harmful, batch_size=4, length=16, seed=0)
     planted_step = first_rude_step(loaded, batches, rate, steps=stops[-1])
     assert planted_step is not None and 5 < planted_step < stops[-1], "neither at once nor at the very end"
     for texts, expected in ((harmful, planted_step), (harmless, None)):
         model = replace(opened(loaded))
         result = attack_by_relearning(
-            model, judge, speak, base=base, documents=texts, config=config, data="made here"
+            model,
+            judge,
+            speak,
+            unsteered_toxicity=base,
+            documents=texts,
+            config=config,
+            data_name="made here",
         )
         steps = numbers(result)["steps"]
         curve = [point.value for point in result.points if point.series == "toxicity"]

@@ -323,7 +323,7 @@ def test_conditions_are_opened_as_they_were_measured(finished: tuple[Path, Path]
     for condition in conditions:
         ready = open_condition(context, checkpoint, condition)
         hashes.add(ready.loaded.weights_hash())
-        assert bool(ready.prefix) == (condition.method == "prompt") and (ready.rows[0] is None) == (
+        assert bool(ready.prefix) == (condition.method == "prompt") and (ready.steering[0] is None) == (
             not condition.n_heads
         )
         texts = ready.generate(
@@ -358,7 +358,7 @@ def test_a_tuned_and_steered_condition_is_saved_as_an_ordinary_checkpoint(
             name: AutoModelForCausalLM.from_pretrained(tmp_path / name)(ids).logits
             for name in ("tuned", "both", "base")
         }
-        with steered(ready.loaded, ready.rows, every_position=True):
+        with steered(ready.loaded, ready.steering, every_position=True):
             live = ready.loaded.model(ids).logits
     torch.testing.assert_close(logits["both"], live, atol=1e-4, rtol=0)
     assert all((logits[a] - logits[b]).abs().max() > 1e-4 for a, b in (("tuned", "base"), ("tuned", "both")))

@@ -271,7 +271,7 @@ def test_spreads_of_seeds_are_pooled_variances(study: StudyContext) -> None:
         )
     table[["prompts", "scorer"]] = table[["prompts", "scorer"]].fillna("")
     for calm in (True, False):
-        variances = spreads(context, calm=calm)
+        variances = spreads(context, hardly_toxic=calm)
         scored = table[(table["prompts"] == "") | ((table["share"] == 0) == calm)]
         for (key, name, prompts, scorer), part in scored.groupby(["key", "name", "prompts", "scorer"]):
             scale = 0.01 if part["unit"].iloc[0] == "points" else 1.0

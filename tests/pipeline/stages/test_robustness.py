@@ -366,8 +366,8 @@ def test_presets_ask_for_what_they_say(shared_data: Path, monkeypatch: pytest.Mo
     assert load_study("forum").hardness.attacks == ()
     monkeypatch.setenv("HORMESIS_DATA", str(shared_data))
     real = load_study("real-mini")
-    goals, data = goals_of(real.hardness)
-    assert len(goals) == real.hardness.suffix.goals and data.startswith("advbench ")
+    goals, goals_revision = goals_of(real.hardness)
+    assert len(goals) == real.hardness.suffix.goals and goals_revision.startswith("advbench ")
     counts = {task.name: len(task.items) for task in tasks_of(real.capability)}
     assert counts.pop("blimp") == 670 and set(counts.values()) == {100} and len(counts) == 5
 

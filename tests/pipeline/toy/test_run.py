@@ -144,7 +144,7 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
     monkeypatch.setattr(runner, "MOST_MODELS", 2)
     url = f"sqlite:///{own_home / 'hormesis.sqlite'}"
     config = parse_config({"setting": "bottleneck", "steps": 40})
-    request = parse_request({"shares": [0.01, 1.0], "seeds": [0, 1, 2]})
+    wanted_runs = parse_request({"shares": [0.01, 1.0], "seeds": [0, 1, 2]})
     progress: list[float] = []
 
     reports = 0
@@ -158,13 +158,13 @@ def test_a_stop_keeps_whole_chunks_and_the_next_run_goes_on(
         progress.append(done / total)
 
     with pytest.raises(Stopped):
-        runner.run_toy(config, request, home=own_home, database_url=url, watch=watch, should_stop=stop)
+        runner.run_toy(config, wanted_runs, home=own_home, database_url=url, watch=watch, should_stop=stop)
     assert counted(own_home)["toy_run"] == 2
     assert read.toy_experiments(open_reader(url))["status"].tolist() == ["stopped"]
-    outcome = runner.run_toy(config, request, home=own_home, database_url=url)
+    outcome = runner.run_toy(config, wanted_runs, home=own_home, database_url=url)
     assert outcome.trained_runs == 4 and counted(own_home)["toy_run"] == 6
     assert progress == sorted(progress) and progress[0] == 0.0
-    assert runner.run_toy(config, request, home=own_home, database_url=url).trained_runs == 0
+    assert runner.run_toy(config, wanted_runs, home=own_home, database_url=url).trained_runs == 0
 
 
 def test_settings_side_by_side_are_what_they_are_in_turn(

@@ -57,8 +57,8 @@ def test_asking_for_it_makes_no_other_study(tmp_path: Path) -> None:
     }
     assert len(hashes) == 4
     assert models(load_study("forum-full")) == 4 * 10 * 9
-    configs, request = requested(asking())
-    assert [config.setting for config in configs] == ["bottleneck"] and request.seeds == (0, 1)
+    configs, wanted_runs = requested(asking())
+    assert [config.setting for config in configs] == ["bottleneck"] and wanted_runs.seeds == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
     assert plan_study(context.config, url).toy_models == 0
     # A study that asks for more trains only what is lacking, and one that asks for the same nothing.
     other = opened(parse_study({"name": "others", "toy": TOY}), tmp_path / "home")
-    configs, request = requested(other.config)
-    assert run_toy(configs[0], request, home=other.home, database_url=url).trained_runs == 0
+    configs, wanted_runs = requested(other.config)
+    assert run_toy(configs[0], wanted_runs, home=other.home, database_url=url).trained_runs == 0
     assert work(other) and runs(other) == 18
     more = opened(asking(settings=["bottleneck"], seeds=3), tmp_path / "home")
     assert more.study_id == context.study_id and work(more) and runs(more) == 27

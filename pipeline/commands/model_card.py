@@ -1,0 +1,188 @@
+"""The model card of a saved checkpoint: what was done to it, what was measured, how to check it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+
+from hormesis.backend.model.directions import HeadDirection
+from hormesis.backend.model.serving import serving_lines
+from hormesis.db.schema import Arm, Checkpoint, Condition, Metric, PromptSet, Scorer
+from hormesis.db.write import read_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.provenance import packages
+
+NUMBERS = {"toxicity": "toxicity (0 to 1)", "cost": "cost (nats per token)"}
+"""Metrics a card shows, with their titles."""
+
+FRONT = """---
+library_name: transformers
+pipeline_tag: text-generation
+tags:
+- hormesis
+- detoxification
+{tags}---
+
+# {title}
+
+A language model out of a study of toxic pretraining text and detoxification, saved by hormesis {version}. For
+research on detoxification: it was neither made nor checked for any other use, and can still say toxic things.
+
+"""
+
+CHECK = """## Check that the steering arrived
+
+The steering lies in the biases of the attention output projections, which some programs drop:
+
+PROGRAMS
+
+`steering.json` holds expected logits (and log-probabilities) of a fixed input. In transformers:
+
+```python
+import json
+
+import torch
+from transformers import AutoModelForCausalLM
+
+folder = "."  # of this file
+expected = json.load(open(f"{folder}/steering.json"))["expected"]
+logits = AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([expected["token_ids"]])).logits[0, -1]
+difference = (logits[expected["tokens"]] - torch.tensor(expected["logits"])).abs().max().item()
+assert difference <= expected["tolerance"], f"not steered as it was saved: logits differ by {difference:g}"
+```
+
+A server is asked for the log-probabilities of the next token after `token_ids`; those of `tokens` must be
+`log_probabilities` to within `tolerance`. Where they are `unsteered_log_probabilities`, it lost the steering.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """A checkpoint to be saved, with how it is changed."""
+
+    context: StudyContext
+    checkpoint_id: int
+    name: str
+    method: str
+    """As conditions have it: `iti`, `dpo`, `dpo+iti`, `none`."""
+    strength: float = 0.0
+    direction: str | None = None
+    condition: str | None = None
+    """Key of the stored condition that this is; None where the study has none of this strength."""
+    heads: Sequence[HeadDirection] = field(default=())
+
+    def about(self) -> dict[str, Any]:
+        """What goes into `steering.json` as well: the words of the card, for a program to read."""
+        config = self.context.config
+        return {
+            "checkpoint": self.name,
+            "study": {"name": config.name, "hash": config.hash},
+            "method": self.method,
+            "direction": self.direction,
+            "condition": self.condition,
+            "sign": "strength counts sigmas away from toxicity",
+            "steered_heads": [{"layer": h.layer, "head": h.head, "sigma": h.sigma} for h in self.heads],
+            "hormesis": packages().get("hormesis", ""),
+        }
+
+
+def model_card(origin: Origin, model_type: str) -> str:
+    """Text of the README.md that lies beside the weights, with front matter. `model_type`: of config.json."""
+    is_steered = bool(origin.heads)
+    title = origin.name + (", steered away from toxicity" if is_steered else f", {origin.method}")
+    tags = "- activation-steering\n" if is_steered else ""
+    text = FRONT.format(tags=tags, title=title, version=packages().get("hormesis", ""))
+    text += _table(("", ""), _origin_rows(origin)) + "\n## Measured in the study\n\n" + _measured(origin)
+    if is_steered:
+        programs = "\n".join(f"- {line}" for line in serving_lines(model_type))
+        text += "\n" + CHECK.replace("PROGRAMS", programs)
+    return text
+
+
+def _origin_rows(origin: Origin) -> list[tuple[str, ...]]:
+    config = origin.context.config
+    rows = [("checkpoint", origin.name), ("study", f"{config.name} ({config.hash}), scale {config.scale}")]
+    query = (
+        select(Arm.kind, Arm.share, Arm.seed)
+        .join(Checkpoint, Checkpoint.arm_id == Arm.id)
+        .where(Checkpoint.id == origin.checkpoint_id)
+    )
+    with read_session(origin.context.engine) as session:
+        arm = session.execute(query).first()
+    if arm is not None:
+        rows.append(("arm", f"{arm.kind}, {arm.share:.0%} added tokens, seed {arm.seed}"))
+    rows.append(("method", origin.method))
+    if origin.heads:
+        names = ", ".join(f"{head.layer}.{head.head}" for head in origin.heads)
+        rows += [
+            ("directions", str(origin.direction)),
+            ("heads", f"{len(origin.heads)} (layer.head, best first): {names}"),
+            ("strength", f"{origin.strength:g} sigmas away from toxicity"),
+            ("positions", "every one"),
+        ]
+    return [*rows, ("hormesis", packages().get("hormesis", ""))]
+
+
+def _measured(origin: Origin) -> str:
+    if origin.condition is None:
+        return (
+            "Nothing: the study has no condition of this strength. `hormesis save --condition` saves one "
+            "that was measured.\n"
+        )
+    numbers = _numbers(origin)
+    rows = []
+    for (name, prompts, scorer), values in numbers.items():
+        title = ", ".join(filter(None, (NUMBERS[name], prompts and f"prompts {prompts}", scorer)))
+        cells = [_value(values.get("none")), _value(values.get(origin.condition))]
+        rows.append((title, *cells, str(next(iter(values.values()))["n"])))
+    if not rows:
+        return "No numbers yet: the condition is planned and was not run.\n"
+    intervals = sorted({str(row["interval"]) for values in numbers.values() for row in values.values()})
+    text = _table(("", "unsteered", "this model", "n"), rows)
+    text += f"\nIntervals: {'; '.join(intervals)}. "
+    if origin.heads and origin.context.config.steering.scope != "all":
+        text += (
+            "Cost was measured with every position steered, as here; toxicity with those positions steered\n"
+            "that new tokens are drawn from, and not the prompt before them."
+        )
+    return text.rstrip() + "\n"
+
+
+def _numbers(origin: Origin) -> dict[tuple[str, str, str], dict[str, Mapping[str, Any]]]:
+    """By metric, prompt set and scorer: rows of the condition and of the unsteered model, by condition."""
+    query = (
+        select(
+            Metric.name, Metric.value, Metric.low, Metric.high, Metric.n, Metric.interval,
+            Condition.key, PromptSet.name.label("prompts"), Scorer.name.label("scorer"),
+        )
+        .join(Condition, Metric.condition_id == Condition.id)
+        .outerjoin(PromptSet, Metric.prompt_set_id == PromptSet.id)
+        .outerjoin(Scorer, Metric.scorer_id == Scorer.id)
+        .where(
+            Metric.checkpoint_id == origin.checkpoint_id,
+            Metric.name.in_(NUMBERS),
+            Condition.key.in_(["none", origin.condition]),
+        )
+        .order_by(Metric.name.desc(), PromptSet.name, Scorer.name)
+    )  # fmt: skip
+    numbers: dict[tuple[str, str, str], dict[str, Mapping[str, Any]]] = {}
+    with read_session(origin.context.engine) as session:
+        for row in session.execute(query).mappings():
+            key = (row["name"], row["prompts"] or "", row["scorer"] or "")
+            numbers.setdefault(key, {})[row["key"]] = dict(row)
+    return numbers
+
+
+def _value(row: Mapping[str, Any] | None) -> str:
+    if row is None:
+        return "–"
+    interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return f"{row['value']:.3f}{interval}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)
