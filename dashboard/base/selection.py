@@ -38,12 +38,12 @@ def fluency(choices: pd.DataFrame, prompt_set: str | None) -> tuple[str, str | N
 
 def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
     """The unsteered rows and those of the view."""
-    base = rows["method"] == "none"
-    matched = rows["matched_cost"].notna()
+    is_base = rows["method"] == "none"
+    is_matched = rows["matched_cost"].notna()
     if choice == MATCHED:
-        return rows[base | matched]
+        return rows[is_base | is_matched]
     if choice == FIXED:
-        return rows[base | ~matched]
+        return rows[is_base | ~is_matched]
     return rows
 
 

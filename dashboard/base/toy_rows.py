@@ -58,9 +58,9 @@ def _plain(value: object) -> str:
 def _label(experiments: pd.DataFrame, place: int) -> str:
     row = experiments.iloc[place]
     of_setting = experiments[experiments["setting"] == row["setting"]]["config"].tolist()
-    words = variant(row["config"], of_setting)
+    settings = variant(row["config"], of_setting)
     name = SETTINGS.get(str(row["setting"]), str(row["setting"]))
-    return f"{name}, {words}" if words else name
+    return f"{name}, {settings}" if settings else name
 
 
 def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:

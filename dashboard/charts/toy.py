@@ -46,8 +46,8 @@ def _reference(chart: go.Figure, level: Level, shares: list[float], *, dark: boo
 
 def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
     """Lines of the random null and, for absolute cosines, of Welch's bound."""
-    null = float(experiment[f"null_{cosine}"])
-    lines = [Level(null, f"Random directions {null:.3f}")]
+    null_mean = float(experiment[f"null_{cosine}"])
+    lines = [Level(null_mean, f"Random directions {null_mean:.3f}")]
     if cosine == "absolute":
         lines.append(Level(float(experiment["welch"]), f"Welch bound {experiment['welch']:.3f}", "dash"))
     return tuple(lines)
