@@ -185,7 +185,7 @@ class Model(Displayed):
 
     @contextmanager
     def _without_hooks(self) -> Iterator[None]:
-        """The decode loop steers its rows by itself, and beginnings that rows share before it does."""
+        """For what steers by itself: the decode loop its rows, an export the copy that it measures."""
         self._hooks.close()
         try:
             yield
@@ -215,6 +215,7 @@ class Model(Displayed):
             if steering is not None:
                 raise SteeringError("the model is steered already: save it without directions here")
             steering = self._fitted(directions, heads, strength, method=method, scope="all")
-        if steering is None:
-            return save_plain(self.loaded, Path(folder))
-        return export_steered(self.loaded, steering[0], steering[1], folder=Path(folder))
+        with self._without_hooks():
+            if steering is None:
+                return save_plain(self.loaded, Path(folder))
+            return export_steered(self.loaded, steering[0], steering[1], folder=Path(folder))
