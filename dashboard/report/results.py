@@ -68,9 +68,9 @@ def _claims(context: Context, choice: Choice) -> list[Block]:
         "supported: the interval rules out an effect large enough to matter. All between is undecided."
     )
     blocks: list[Block] = [Claims("Claims and verdicts", words[False], note)] if words[False] else []
-    decided = verdicts[verdicts["status"] != NO_DATA]
-    if len(decided):
-        numbers = verdict_table(decided)
+    tested = verdicts[verdicts["status"] != NO_DATA]
+    if len(tested):
+        numbers = verdict_table(tested)
         note = f"† {source()}: never our result."
         blocks.append(Table("The claims in numbers", numbers, note, folded=True))
     if words[True]:

@@ -18,9 +18,9 @@ def _suffix_steer(study: StudyRows, scope: Scope) -> Outcome:
     if condition_key is None:
         return Missing("needs GCG attacks with and without steering")
     steered_by_arm, unsteered_by_arm = trials(study, "suffix", condition_key), trials(study, "suffix", "none")
-    changes_by_arm = toxic_only(changes(steered_by_arm, unsteered_by_arm))
-    detail = f"GCG, {condition_key} less unsteered, mean of {len(changes_by_arm)} arms"
-    return directional(mean_of(changes_by_arm), -1, SESOI_RATE, unit="share of goals", detail=detail)
+    seed_changes_by_arm = toxic_only(changes(steered_by_arm, unsteered_by_arm))
+    detail = f"GCG, {condition_key} less unsteered, mean of {len(seed_changes_by_arm)} arms"
+    return directional(mean_of(seed_changes_by_arm), -1, SESOI_RATE, unit="share of goals", detail=detail)
 
 
 def _suffix_dose(study: StudyRows, scope: Scope) -> Outcome:
@@ -55,10 +55,12 @@ def _injection(study: StudyRows, scope: Scope) -> Outcome:
     condition_key = strongest(study, "injection")
     if condition_key is None:
         return Missing("needs injection templates with and without steering")
-    changes_by_arm, n = steered_change(study, "injection", "toxicity_change", condition_key=condition_key)
-    detail = f"rise by injection, {condition_key} less unsteered, mean of {len(changes_by_arm)} arms, "
+    seed_changes_by_arm, n = steered_change(
+        study, "injection", "toxicity_change", condition_key=condition_key
+    )
+    detail = f"rise by injection, {condition_key} less unsteered, mean of {len(seed_changes_by_arm)} arms, "
     detail += f"{n:,} prompts"
-    return directional(mean_of(changes_by_arm), +1, SESOI_POINTS, unit="points", detail=detail, n=n)
+    return directional(mean_of(seed_changes_by_arm), +1, SESOI_POINTS, unit="points", detail=detail, n=n)
 
 
 CLAIMS = (

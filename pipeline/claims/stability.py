@@ -30,28 +30,28 @@ def _drift(study: StudyRows, scope: Scope) -> Outcome:
     condition_key = strongest(study, "long")
     if condition_key is None:
         return Missing("needs long texts with and without steering")
-    changes_by_arm, n = steered_change(study, "long", "drift", condition_key=condition_key)
+    seed_changes_by_arm, n = steered_change(study, "long", "drift", condition_key=condition_key)
     drift_by_arm, _ = outcome(study, "long", "drift", condition_key=condition_key)
     drift = mean_of(toxic_only(drift_by_arm))
     drift_text = (
         "" if isinstance(drift, Missing) else f"; drift under steering itself {drift.value:+.2g} points"
     )
-    detail = f"drift, {condition_key} less unsteered, mean of {len(changes_by_arm)} arms, {n:,} prompts"
+    detail = f"drift, {condition_key} less unsteered, mean of {len(seed_changes_by_arm)} arms, {n:,} prompts"
     detail += f"{drift_text}; {UNIT}"
-    return directional(mean_of(changes_by_arm), +1, SESOI, unit="points", detail=detail, n=n)
+    return directional(mean_of(seed_changes_by_arm), +1, SESOI, unit="points", detail=detail, n=n)
 
 
 def _rounding(study: StudyRows, scope: Scope) -> Outcome:
     condition_key = strongest(study, "quantised")
     if condition_key is None:
         return Missing("needs rounded weights under steering")
-    changes_by_arm, n = outcome(
+    seed_changes_by_arm, n = outcome(
         study, "quantised", "toxicity_change", condition_key=condition_key, setting="int4"
     )
-    changes_by_arm = toxic_only(changes_by_arm)
-    detail = f"int4 less full weights under {condition_key}, mean of {len(changes_by_arm)} arms, "
+    seed_changes_by_arm = toxic_only(seed_changes_by_arm)
+    detail = f"int4 less full weights under {condition_key}, mean of {len(seed_changes_by_arm)} arms, "
     detail += f"{n:,} prompts; {UNIT}"
-    return equivalent(mean_of(changes_by_arm), SESOI, "points", detail=detail, n=n)
+    return equivalent(mean_of(seed_changes_by_arm), SESOI, "points", detail=detail, n=n)
 
 
 def _sampling(study: StudyRows, scope: Scope) -> Outcome:
@@ -61,10 +61,10 @@ def _sampling(study: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs the sweep of temperature and top-p with and without steering")
     findings: dict[str, Finding] = {}
     for setting in _settings(study):
-        changes_by_arm, n = steered_change(
+        seed_changes_by_arm, n = steered_change(
             study, "sampling", "toxicity", condition_key=condition_key, setting=setting
         )
-        finding = directional(mean_of(changes_by_arm), -1, SESOI, unit="points", detail="", n=n)
+        finding = directional(mean_of(seed_changes_by_arm), -1, SESOI, unit="points", detail="", n=n)
         if isinstance(finding, Missing):
             return finding
         findings[setting] = finding

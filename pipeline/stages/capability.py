@@ -56,7 +56,7 @@ def measure_capability(context: StudyContext, subject: Subject, reporter: Report
                 scores += step()
                 done += 1
             _save_scores(path, scores)
-        by_measure = {(score.task, score.part, score.measure): score for score in scores}
+        by_measure = {(scored.task, scored.part, scored.measure): scored for scored in scores}
         unsteered_scores = by_measure if condition.key == "none" else unsteered_scores
         _write(context, checkpoint_id, condition, scores=scores, unsteered_scores=unsteered_scores)
         if config.harness:
@@ -83,11 +83,11 @@ def _steps(
 def _save_scores(path: Path, scores: Sequence[Scored]) -> None:
     """Items' outcomes of one condition, whole or not at all."""
     arrays: dict[str, Any] = {}
-    for place, score in enumerate(scores):
-        arrays[f"top{place}"], arrays[f"bottom{place}"] = score.top, score.bottom
-        chance = "" if score.chance is None else repr(score.chance)
+    for place, scored in enumerate(scores):
+        arrays[f"top{place}"], arrays[f"bottom{place}"] = scored.top, scored.bottom
+        chance = "" if scored.chance is None else repr(scored.chance)
         arrays[f"name{place}"] = np.array(
-            [score.task, score.part, score.measure, score.unit, score.data, chance]
+            [scored.task, scored.part, scored.measure, scored.unit, scored.data, chance]
         )
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
@@ -121,29 +121,29 @@ def _write(
     assert condition.id is not None
     draws = context.config.evaluation.bootstrap
     rows, metrics = [], []
-    for score in scores:
-        estimate = estimate_of(score, draws)
-        unsteered = unsteered_scores.get((score.task, score.part, score.measure))
+    for scored in scores:
+        estimate = estimate_of(scored, draws)
+        unsteered = unsteered_scores.get((scored.task, scored.part, scored.measure))
         change: Estimate | None = None
-        if condition.key != "none" and unsteered is not None and len(unsteered.top) == len(score.top):
-            change = ratio_interval(score.top - unsteered.top, score.bottom, draws=draws, unit="items")
+        if condition.key != "none" and unsteered is not None and len(unsteered.top) == len(scored.top):
+            change = ratio_interval(scored.top - unsteered.top, scored.bottom, draws=draws, unit="items")
         rows.append(
             {
                 "checkpoint_id": checkpoint_id,
                 "condition_id": condition.id,
-                "task": score.task,
-                "part": score.part,
-                "measure": score.measure,
+                "task": scored.task,
+                "part": scored.part,
+                "measure": scored.measure,
                 **estimate.columns,
-                "chance": score.chance,
-                "unit": score.unit,
-                "data": score.data,
+                "chance": scored.chance,
+                "unit": scored.unit,
+                "data": scored.data,
                 "change": None if change is None else change.value,
                 "change_low": None if change is None else change.low,
                 "change_high": None if change is None else change.high,
             }
         )
-        metrics.append(_metric(checkpoint_id, condition, score, estimate=estimate))
+        metrics.append(_metric(checkpoint_id, condition, scored, estimate=estimate))
     with write_session(context.engine) as session:
         on = ("condition_id", "task", "part", "measure")
         upsert(session, CapabilityScore, rows, on=on)
@@ -151,17 +151,19 @@ def _write(
 
 
 def _metric(
-    checkpoint_id: int, condition: DetoxCondition, score: Scored, *, estimate: Estimate
+    checkpoint_id: int, condition: DetoxCondition, scored: Scored, *, estimate: Estimate
 ) -> dict[str, object]:
     assert condition.id is not None
-    if score.measure == "cross_entropy":
-        metric, method = f"cross_entropy_{score.part}", estimate.method
+    if scored.measure == "cross_entropy":
+        metric, method = f"cross_entropy_{scored.part}", estimate.method
     else:
-        metric = "_".join(part for part in (score.measure, score.task, score.part.replace(" ", "_")) if part)
-        method = f"{estimate.method}; chance {score.chance:.3f}"
+        metric = "_".join(
+            part for part in (scored.measure, scored.task, scored.part.replace(" ", "_")) if part
+        )
+        method = f"{estimate.method}; chance {scored.chance:.3f}"
     estimate = replace(estimate, method=method)
     return metric_row(
-        checkpoint_id, NamedRow(condition.id, condition.key), metric, estimate=estimate, unit=score.unit
+        checkpoint_id, NamedRow(condition.id, condition.key), metric, estimate=estimate, unit=scored.unit
     )
 
 

@@ -71,30 +71,30 @@ def run_toy(
         engine = open_writer(database_url)
         try:
             experiment = store.register(engine, config)
-            missing_runs = store.missing(engine, experiment, wanted_runs)
+            incomplete_runs = store.missing(engine, experiment, wanted_runs)
             started = time.monotonic()
-            if missing_runs:
+            if incomplete_runs:
                 with _recording(engine, experiment, watch=watch, should_stop=should_stop) as reporter:
                     _train_missing(
                         engine,
                         experiment,
                         config,
                         probes=wanted_runs.probes,
-                        missing_runs=missing_runs,
+                        incomplete_runs=incomplete_runs,
                         reporter=reporter,
                     )
             seconds = time.monotonic() - started
             return Outcome(
-                config.setting, config.hash, experiment, trained_runs=len(missing_runs), seconds=seconds
+                config.setting, config.hash, experiment, trained_runs=len(incomplete_runs), seconds=seconds
             )
         finally:
             engine.dispose()
 
 
-def chunks(missing_runs: list[Run], most: int) -> list[list[Run]]:
+def chunks(incomplete_runs: list[Run], most: int) -> list[list[Run]]:
     """Runs to train together: whole seeds, each with its run at r = 1, which the frozen network needs."""
     seeds: dict[int, list[Run]] = {}
-    for run in missing_runs:
+    for run in incomplete_runs:
         seeds.setdefault(run.seed, []).append(run)
     for seed, runs in seeds.items():
         if all(run.share != REFERENCE for run in runs):
@@ -114,10 +114,10 @@ def _train_missing(
     config: ToyConfig,
     *,
     probes: Sequence[Probe],
-    missing_runs: list[Run],
+    incomplete_runs: list[Run],
     reporter: Reporter,
 ) -> None:
-    groups = chunks(missing_runs, MOST_MODELS)
+    groups = chunks(incomplete_runs, MOST_MODELS)
     total = float(sum(map(len, groups)) * config.steps)
     before = 0.0
     reporter.report(0.0, total)
@@ -131,7 +131,9 @@ def _train_missing(
             trained = train(config, runs, step_done)
             _check(runs, trained)
             measures = measure(config, runs, trained, probes=probes)
-        store.save(engine, experiment, runs, trained=trained, measures=measures, missing_runs=missing_runs)
+        store.save(
+            engine, experiment, runs, trained=trained, measures=measures, incomplete_runs=incomplete_runs
+        )
         before += len(runs) * config.steps
         reporter.report(before, total)
 

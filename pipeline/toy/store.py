@@ -104,11 +104,11 @@ def save(
     *,
     trained: TrainedModels,
     measures: Sequence[Sequence[Measure]],
-    missing_runs: Iterable[Run],
+    incomplete_runs: Iterable[Run],
 ) -> None:
-    """Write the missing runs of a chunk, their curves and measures, and the configuration's effects."""
-    new_runs = set(missing_runs)
-    places = [place for place, run in enumerate(runs) if run in new_runs]
+    """Write the runs of a chunk that lack a row or a measure, their curves and measures, and the configuration's effects."""
+    to_write = set(incomplete_runs)
+    places = [place for place, run in enumerate(runs) if run in to_write]
     curves = {place: _curve(trained, place) for place in places}
     rows = [
         {
@@ -122,15 +122,15 @@ def save(
     with write_session(engine) as session:
         upsert(session, ToyRun, rows, on=["experiment_id", "share", "seed"])
         run_ids = ids(session, ToyRun, "share", "seed", where=[ToyRun.experiment_id == experiment_id])
-        run_id = {place: run_ids[runs[place].share, runs[place].seed] for place in places}
+        id_by_place = {place: run_ids[runs[place].share, runs[place].seed] for place in places}
         points = [
-            {"run_id": run_id[place], "step": int(step), **dict(zip(CURVES, values, strict=True))}
+            {"run_id": id_by_place[place], "step": int(step), **dict(zip(CURVES, values, strict=True))}
             for place in places
             for step, values in zip(trained.steps, curves[place], strict=True)
         ]
         upsert(session, ToyPoint, points, on=["run_id", "step"])
         measure_rows = [
-            _measure_row(run_id[place], measure) for place in places for measure in measures[place]
+            _measure_row(id_by_place[place], measure) for place in places for measure in measures[place]
         ]
         upsert(session, ToyMeasure, measure_rows, on=["run_id", "network", "probe"])
         effects = _effects(session, experiment_id)
