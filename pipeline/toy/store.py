@@ -106,7 +106,7 @@ def save(
     measures: Sequence[Sequence[Measure]],
     incomplete_runs: Iterable[Run],
 ) -> None:
-    """Write the runs of a chunk that lack a row or a measure, their curves and measures, and the configuration's effects."""
+    """Write the runs of a chunk that lack a row or a measure, with curves, measures and all effects."""
     to_write = set(incomplete_runs)
     places = [place for place, run in enumerate(runs) if run in to_write]
     curves = {place: _curve(trained, place) for place in places}
