@@ -107,7 +107,10 @@ ADOPT = 4
 
 @refresh.ticking
 def pulse(drawn_token: str, drawn_at: float, drawn_pause: float, *, follows_work: bool) -> None:
-    """Redraw the page where what it shows has changed since it was drawn, or where its pace has changed."""
+    """Redraw the page where what it shows has changed since it was drawn, or where its pace has changed.
+
+    `drawn_at`: on the monotonic clock; `drawn_pause`: seconds between looks when it was drawn.
+    """
     pause = refresh.PACE.look_every()
     changed = time.monotonic() - drawn_at > refresh.PACE.redraw_every() and (
         changed_part(database_now().token, progress=follows_work)

@@ -21,7 +21,7 @@ BOUNDS = {
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
-    """Imported checkpoints are arms of their own; conditions and arms get their words."""
+    """The rows with arm and condition in words (`arm`, `label`); a null kind becomes `imported:NAME`."""
     imported = rows["kind"].isna()
     kind = rows["kind"].astype(object).where(~imported, "imported:" + rows["checkpoint"].astype(str))
     share = rows["share"].astype(float).fillna(0.0)
@@ -38,10 +38,10 @@ def label(row: object) -> str:
 
 
 def over_seeds(outcomes: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """One row per arm, condition and the further columns: the mean over seeds and an interval.
+    """One row per arm, condition and the further `columns`: mean of `value` over seeds with an interval.
 
-    The interval holds each seed's own interval and the spread between seeds, as if both were normal; with one
-    seed it is that seed's own. Rows without a value (beyond a budget) must be left out before.
+    `outcomes`: a row per seed; leave out rows without a value (beyond a budget) before. The interval holds
+    each seed's own and the spread between seeds, as if both were normal; with one seed it is that seed's own.
     """
     keys = [*ARM, "arm", "label", *columns]
     if outcomes.empty:
@@ -52,9 +52,9 @@ def over_seeds(outcomes: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFr
         value = float(of_seeds["value"].mean())
         low, high = float(first["low"]), float(first["high"])
         if count > 1:
-            variances = ((of_seeds["high"].astype(float) - of_seeds["low"].astype(float)) / 2) ** 2
-            spread = float(of_seeds["value"].var(ddof=1)) * 1.96**2
-            half = ((spread + float(np.nan_to_num(variances.mean()))) / count) ** 0.5
+            squared_halves = ((of_seeds["high"].astype(float) - of_seeds["low"].astype(float)) / 2) ** 2
+            squared_spread = float(of_seeds["value"].var(ddof=1)) * 1.96**2
+            half = ((squared_spread + float(np.nan_to_num(squared_halves.mean()))) / count) ** 0.5
             least, most = BOUNDS.get(_measured(first), (-np.inf, np.inf))
             low, high = max(value - half, least), min(value + half, most)
         rows.append(
@@ -91,7 +91,7 @@ def conditions_of(rows: pd.DataFrame) -> list[str]:
 
 
 def suffix_rows(summaries: pd.DataFrame, rule: str) -> pd.DataFrame:
-    """Summaries of both suffix searches under a rule of success, arms and conditions in words."""
+    """Pooled summaries of both suffix searches (`setting`) under a rule of success, with words for people."""
     parts = []
     for setting in ("gcg", "random"):
         part = summaries[summaries["name"] == f"suffix_{setting}_{rule}"]

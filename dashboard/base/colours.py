@@ -41,7 +41,7 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 
 def share_colour(share: float) -> str:
-    """Hex colour of a toxic share (a fraction of one). The same share has the same colour everywhere."""
+    """Hex colour of a toxic share (0 to 1), mixed from the two of `_STOPS` (share, colour) around it."""
     share = min(max(share, 0.0), 1.0)
     stop_index = min(bisect_right([stop for stop, _ in _STOPS], share), len(_STOPS) - 1)
     (low, first), (high, second) = _STOPS[stop_index - 1], _STOPS[stop_index]

@@ -31,7 +31,7 @@ PNG_SCALE = 2
 
 
 def _plain(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with dicts and lists as JSON text, and bytes left out."""
+    """The rows with dicts and lists as JSON text; a column that holds bytes is left out."""
     plain = rows.copy()
     for column in rows.columns:
         kinds = set(rows[column].map(type)) if rows[column].dtype == object else set()
@@ -55,7 +55,7 @@ def to_csv(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
 
 
 def to_parquet(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
-    """Parquet (zstd) with it in the schema's metadata."""
+    """Parquet (zstd) of the rows, with the metadata as JSON in that of the schema."""
     table = pa.Table.from_pandas(_plain(rows), preserve_index=False)
     table = table.replace_schema_metadata(
         {**(table.schema.metadata or {}), METADATA: json.dumps(dict(metadata)).encode()}

@@ -13,12 +13,12 @@ def non_dominated(points: Sequence[tuple[float, float]]) -> list[int]:
     """
     order = sorted(range(len(points)), key=lambda index: points[index])
     indices: list[int] = []
-    best = float("inf")
-    last: tuple[float, float] | None = None
+    lowest_second = float("inf")
+    last_point: tuple[float, float] | None = None
     for index in order:
-        if points[index][1] < best:
-            best, last = points[index][1], points[index]
+        if points[index][1] < lowest_second:
+            lowest_second, last_point = points[index][1], points[index]
             indices.append(index)
-        elif points[index] == last:
+        elif points[index] == last_point:
             indices.append(index)
     return indices

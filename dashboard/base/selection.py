@@ -27,7 +27,7 @@ def by_size(rows: pd.DataFrame) -> list[str]:
 
 
 def fluency(choices: pd.DataFrame, prompt_set: str | None) -> tuple[str, str | None] | None:
-    """The first fluency metric there is for these prompts, with its scorer; None where there is none."""
+    """Name and scorer of the first of FLUENCIES that `choices` (`summary_choices`) has for these prompts."""
     of_prompts = choices[choices["prompt_set"] == prompt_set]
     for name in FLUENCIES:
         of_metric = of_prompts[of_prompts["name"] == name]
@@ -37,7 +37,7 @@ def fluency(choices: pd.DataFrame, prompt_set: str | None) -> tuple[str, str | N
 
 
 def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
-    """The unsteered rows and those of the view."""
+    """The unsteered summary rows and those of the view `choice`: MATCHED, FIXED or EVERY."""
     is_base = rows["method"] == "none"
     is_matched = rows["matched_cost"].notna()
     if choice == MATCHED:
@@ -64,7 +64,7 @@ def main_choice(summaries: pd.DataFrame) -> Choice:
 
 
 def of_choice(summaries: pd.DataFrame, metric: str, choice: Choice) -> pd.DataFrame:
-    """Rows of one metric under the choice; metrics without a scorer are taken as they are."""
+    """Summary rows of a metric for the choice's prompts and scorer, else for the first scorer there is."""
     of_metric = summaries[(summaries["name"] == metric) & (summaries["prompt_set"] == choice.prompt_set)]
     of_scorer = of_metric[of_metric["scorer"] == choice.scorer]
     if len(of_scorer) or of_metric.empty:
@@ -75,7 +75,7 @@ def of_choice(summaries: pd.DataFrame, metric: str, choice: Choice) -> pd.DataFr
 
 
 def of_dose(summaries: pd.DataFrame) -> pd.DataFrame:
-    """The rows this page is about: arms of the dose and their control, under ITI and without steering.
+    """The summary rows of a dose-response: the dose and its control, under ITI and without steering.
 
     Arms that train on toxic text in another way, imported checkpoints, other methods and the second set of
     directions are on the trade-offs page.
@@ -93,7 +93,7 @@ def mix_rows(composition: pd.DataFrame) -> pd.DataFrame:
 
 
 def cosine_rows(cosines: pd.DataFrame, heads: pd.DataFrame, most: int) -> pd.DataFrame:
-    """Cosines of the `most` first of a checkpoint's kept heads, the steered ones first, the best on top."""
+    """Cosines (a row per head and feature) of the `most` first `heads` by rank, in that order: `place`."""
     first_heads = heads.sort_values("rank", na_position="last").head(most)
     order = {(int(row.layer), int(row.head)): place for place, row in enumerate(records(first_heads))}
     places = [order.get((int(row.layer), int(row.head)), -1) for row in records(cosines)]

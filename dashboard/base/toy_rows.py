@@ -64,7 +64,7 @@ def _label(experiments: pd.DataFrame, place: int) -> str:
 
 
 def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean of a column over seeds by share with Student's 95 % interval: share, value, low, high, n.
+    """Mean of a column over seeds (rows) by share with Student's 95 % interval: share, value, low, high, n.
 
     The ends are missing where there is one seed.
     """
@@ -80,7 +80,7 @@ def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def run_effects(rows: pd.DataFrame, cosine: str) -> pd.DataFrame:
-    """Each run below r = 1 with its `effect`: its rare less control entanglement, against r = 1 of its seed.
+    """Each run (row) below r = 1 with `effect`: rare less control entanglement, against r = 1 of its seed.
 
     Columns: share, seed, rare_accuracy, effect. The effects stored as DiD are means of these.
     """
@@ -93,7 +93,7 @@ def run_effects(rows: pd.DataFrame, cosine: str) -> pd.DataFrame:
 
 
 def estimate(row: pd.Series) -> str:
-    """`+0.104 [+0.054, +0.155], 10 seeds` with proper minus signs."""
+    """A row of effects as `+0.104 [+0.054, +0.155], 10 seeds` with proper minus signs."""
     if pd.isna(row["value"]):
         return "no such run"
     if pd.isna(row["low"]):
@@ -112,7 +112,7 @@ def pick(effects: pd.DataFrame, **values: object) -> pd.DataFrame:
 
 
 def forest_rows(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> pd.DataFrame:
-    """Effects over all runs under one cosine, with the `label` and `hover` that the forest plot shows."""
+    """Rows of effects over all low shares under one cosine, with `label` and `hover` for the forest plot."""
     chosen = pick(effects, cosine=cosine, split="all")
     # Frozen networks under probes that do not look at the mixture are zero by construction.
     chosen = chosen[(chosen["network"] == "trained") | (chosen["probe"].isin(WEIGHTED))]

@@ -67,7 +67,7 @@ def p_said(p: float | None) -> str:
 
 
 def sentence(row: Any) -> str:
-    """The numbers of a verdict in one sentence, without its status."""
+    """The numbers of a verdict (a stored row) in one sentence, without its status."""
     if missing(row.value):
         return str(row.detail)
     seeds = "one seed, too few to decide" if row.n_seeds < 2 else f"{row.n_seeds} seeds"
@@ -122,7 +122,7 @@ def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
 def fits_of(
     doses: pd.DataFrame, fits: pd.DataFrame, prompt_set: str | None, *, scorer: str | None
 ) -> pd.DataFrame:
-    """The fits of the steered lines among summary rows, each with its line's name as `label`."""
+    """The fits (a row per condition) of the steered lines in `doses` (summary rows); `label` in words."""
     labels = {
         str(row.condition_key): condition_label(
             row.method, row.strength, row.matched_cost, key=row.condition_key
@@ -135,7 +135,7 @@ def fits_of(
 
 
 def fit_said(curves: pd.DataFrame) -> str:
-    """What the fits say of a best dose, conditions that agree together; empty where there is none."""
+    """What fits (`curves`: a row per condition, with `label`) say of a best dose, those that agree as one."""
     agreeing: dict[str, list[str]] = {}
     for row in records(curves[curves["status"] != NO_DATA]):
         answer = f"{FITS[row.status]}, best dose none"

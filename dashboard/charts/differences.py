@@ -12,7 +12,10 @@ LESS, MORE = "#2F74D0", "#E37B33"
 
 
 def differences(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
-    """`right - left` by `label`, the first row on top. Columns: label, difference, low, high, apart."""
+    """Points `right - left` by `label`, first on top. Columns: label, difference, low, high, apart.
+
+    `apart`: whether the interval leaves zero out; null without an interval.
+    """
     chart = figure(x_title, "", 110 + 30 * len(rows))
     plain = ink(dark=dark)
     groups = (
@@ -20,8 +23,8 @@ def differences(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
         ("more on the right", rows["apart"].fillna(False) & (rows["difference"] > 0), MORE),
         ("interval holds zero", ~rows["apart"].fillna(False).astype(bool), plain),
     )
-    for name, chosen, colour in groups:
-        group = rows[chosen.astype(bool)]
+    for name, in_group, colour in groups:
+        group = rows[in_group.astype(bool)]
         if group.empty:
             continue
         chart.add_trace(

@@ -15,7 +15,7 @@ SYMBOLS = ("circle", "square", "triangle-up", "star", "pentagon")
 
 
 def _conditions(rows: pd.DataFrame) -> list[str]:
-    """Condition keys, unsteered first, then by rising cost or strength."""
+    """Condition keys in summary rows, unsteered first, then by rising cost (nats) or strength (sigmas)."""
     order = rows.drop_duplicates("condition_key").copy()
     order["_first"] = (order["method"] != "none").astype(int)
     order["_size"] = order["matched_cost"].astype(float).fillna(order["strength"].astype(float)).fillna(0.0)
@@ -23,6 +23,7 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
 
 
 def _hover(rows: pd.DataFrame, label: str) -> list[str]:
+    """The hover text of each summary row; `label`: the condition in words."""
     return [
         f"{label}<br>{percent(row.share)} {'added, not toxic' if row.kind != 'toxic' else 'toxic'}<br>"
         f"{number(row.value)} [{number(row.low)}, {number(row.high)}] {row.unit}<br>"
@@ -34,7 +35,7 @@ def _hover(rows: pd.DataFrame, label: str) -> list[str]:
 def _control_line(
     chart: go.Figure, control: pd.DataFrame, base: pd.DataFrame, *, label: str, is_in_legend: bool
 ) -> None:
-    """The control arm as an open diamond, joined by dashes to the arm without added text."""
+    """The control arm as an open diamond, joined by dashes to the row of `base` (toxic arms) at share 0."""
     path = pd.concat([base[base["share"] == 0], control.sort_values("share")])
     chart.add_trace(
         go.Scatter(
@@ -77,27 +78,32 @@ def dose_response(
 
     Columns used: kind, share, method, condition_key, strength, matched_cost, value, low, high, n, n_seeds,
     unit. Arms that are missing are left out; a condition with one arm is a point. `curves`: fits whose
-    supported curves are drawn; `paper`: column of the paper's table to draw as reference lines.
+    supported curves are drawn; `paper`: column of the paper's table to draw as reference lines. Lines are
+    nudged sideways (in percent), so that their bars do not cover each other.
     """
     chart = figure("Toxic share of the training mix (%)", y_title, height)
     toxic, control = rows[rows["kind"] == "toxic"], rows[rows["kind"] != "toxic"]
     keys = _conditions(rows)
-    steered = {True: 0, False: 0}
+    n_steered = {True: 0, False: 0}
     colours: dict[str, str] = {}
     for place, key in enumerate(keys):
         line = toxic[toxic["condition_key"] == key].sort_values("share")
-        other = control[control["condition_key"] == key]
-        first = (line if len(line) else other).iloc[0]
+        of_control = control[control["condition_key"] == key]
+        first = (line if len(line) else of_control).iloc[0]
         label = condition_label(first["method"], first["strength"], first["matched_cost"], key=key)
         unsteered = first["method"] == "none"
         matched = bool(pd.notna(first["matched_cost"]))
-        colour = ink(dark=dark) if unsteered else ramp(steered[matched], dark=dark)
-        steered[matched] += not unsteered
+        colour = ink(dark=dark) if unsteered else ramp(n_steered[matched], dark=dark)
+        n_steered[matched] += not unsteered
         colours[key] = colour
         nudge = (place - (len(keys) - 1) / 2) * 0.22
-        if len(other):
+        if len(of_control):
             _control_line(
-                chart, other.assign(share=other["share"]), line, label=label, is_in_legend=place == 0
+                chart,
+                of_control.assign(share=of_control["share"]),
+                line,
+                label=label,
+                is_in_legend=place == 0,
             )
         chart.add_trace(
             go.Scatter(

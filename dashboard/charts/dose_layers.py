@@ -16,7 +16,10 @@ _DASHES: Final = {"weak": "dot", "mid": "dash", "strong": "longdash"}
 
 
 def fitted_curves(chart: go.Figure, curves: pd.DataFrame, colours: dict[str, str]) -> int:
-    """Draw the curve and optimum of every condition whose dip is supported; returns how many."""
+    """Draw curve and optimum of every fit (row) with a supported dip, and count them.
+
+    `colours`: condition key to colour.
+    """
     hormetic = curves[curves["status"] == "hormetic"]
     for row in records(hormetic):
         colour = colours.get(str(row.condition_key), "#888888")
@@ -59,11 +62,11 @@ def paper_column(prompt_set: str | None) -> str | None:
 
 
 def reference_lines(chart: go.Figure, column: str, *, dark: bool, steered: bool) -> None:
-    """The paper's Table 1: unsteered models and, where `steered`, ITI at its three strengths; grey."""
-    figures = paper.table()
-    methods = figures[figures["method"].isin(["none", "iti"] if steered else ["none"])]
+    """The paper's Table 1 (`column`: `toxigen` or `rtp`): unsteered and, where `steered`, ITI; in grey."""
+    paper_rows = paper.table()
+    drawn_rows = paper_rows[paper_rows["method"].isin(["none", "iti"] if steered else ["none"])]
     colour = fade(ink(dark=dark), 0.6)
-    for (method, level), rows in groups(methods, ["method", "level"]):
+    for (method, level), rows in groups(drawn_rows, ["method", "level"]):
         name = "unsteered" if method == "none" else f"ITI {level}"
         chart.add_trace(
             go.Scatter(

@@ -16,14 +16,15 @@ from hormesis.dashboard.charts.heads import clickable, outline, squares
 
 
 def _cosine_hover(row: Any) -> str:
+    """Hover text of a head and feature (row); a reliability is the fraction of a direction that is signal."""
     head = head_name(row.layer, row.head)
     if pd.isna(row.cosine):
-        feature, toxicity = (
-            max(accuracy, 0) * 100 for accuracy in (row.reliability, row.toxicity_reliability)
+        feature_percent, toxicity_percent = (
+            max(reliability, 0) * 100 for reliability in (row.reliability, row.toxicity_reliability)
         )
         return (
-            f"<b>{head}, {row.feature}</b><br>too noisy for an angle: {feature:.0f} % of the feature's "
-            f"direction<br>is signal, {toxicity:.0f} % of toxicity's"
+            f"<b>{head}, {row.feature}</b><br>too noisy for an angle: {feature_percent:.0f} % of the "
+            f"feature's direction<br>is signal, {toxicity_percent:.0f} % of toxicity's"
         )
     return (
         f"<b>{head}, {row.feature}</b><br>cosine {row.cosine:+.2f} [{row.low:+.2f}, {row.high:+.2f}]<br>"
@@ -35,8 +36,8 @@ def _cosine_hover(row: Any) -> str:
 def cosine_map(rows: pd.DataFrame, *, chosen: Head | None, dark: bool) -> go.Figure:
     """Heads down, features across, coloured by cosine with toxicity; a dot where p < 0.05.
 
-    Columns: layer, head, feature, cosine (missing where too noisy), low, high, null_low, null_high, p,
-    reliability, toxicity_reliability, n, n_feature. Squares can be clicked to choose their head.
+    A row per head and feature: layer, head, feature, cosine (missing where too noisy), low, high, null_low,
+    null_high, p, reliability, toxicity_reliability, n, n_feature. A click on a square chooses its head.
     """
     head_names = [head_name(layer, head) for layer, head in zip(rows["layer"], rows["head"], strict=True)]
     rows = rows.assign(name=head_names)
@@ -110,7 +111,7 @@ def entanglement_by_arm(rows: pd.DataFrame, means: pd.DataFrame, *, dark: bool) 
 
 
 def _heads(rows: pd.DataFrame, x: Any, colour: str) -> go.Scatter:
-    """A clickable point per head."""
+    """A clickable point per head (row) at the places `x`."""
     return go.Scatter(
         x=x,
         y=rows["value"],
@@ -140,13 +141,13 @@ def _mean_hover(row: Any) -> str:
 
 
 def statistic_by_arm(rows: pd.DataFrame, name: str) -> go.Figure:
-    """One statistic of the heads' accuracies, a point with its interval per arm.
+    """One statistic of the heads' accuracies, a point with its interval per arm; `name`: its axis title.
 
     Columns: kind, share, value, low, high, n_seeds, n, heads, interval.
     """
     chart = figure("", name, 340)
-    for kind, share, heads_of_arm in arm_groups(rows):
-        row, label = heads_of_arm.iloc[0], arm_label(kind, share)
+    for kind, share, of_arm in arm_groups(rows):
+        row, label = of_arm.iloc[0], arm_label(kind, share)
         hover = (
             f"<b>{label}</b><br>{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]<br>"
             f"{row['n_seeds']} seeds, {row['n']:,} statements, {row['heads']} heads<br>{row['interval']}"
@@ -154,8 +155,8 @@ def statistic_by_arm(rows: pd.DataFrame, name: str) -> go.Figure:
         chart.add_trace(
             go.Scatter(
                 x=[label],
-                y=heads_of_arm["value"],
-                error_y=bars(heads_of_arm),
+                y=of_arm["value"],
+                error_y=bars(of_arm),
                 mode="markers",
                 marker={
                     "size": 11,

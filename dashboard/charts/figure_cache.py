@@ -1,4 +1,4 @@
-"""Figures kept for whoever asks for the same again, ready to be sent.
+"""A cache of figures, ready to be sent, by the chart's function and the contents of its arguments.
 
 Building and checking a Plotly figure takes most of the time of a page, and every viewer of a study asks for
 the same ones. So a figure is found again by what it was drawn from: the chart's function and the contents of
@@ -69,6 +69,7 @@ class _Shelf:
         self._under_way: dict[bytes, Lock] = {}
 
     def get(self, key: bytes, weight: int, draw: Callable[[], Drawn]) -> Drawn:
+        """The figure stored under `key`, else drawn and stored; `weight`: bytes of what it is drawn from."""
         with self._lock:
             if key in self._figures:
                 self._figures.move_to_end(key)
@@ -104,7 +105,7 @@ _SHELF = _Shelf(KEPT_BYTES)
 
 
 def drawn(chart: Callable[P, go.Figure], *args: P.args, **options: P.kwargs) -> Drawn:
-    """What `chart(*args, **options)` gives, kept; `chart` must depend on its arguments alone.
+    """What `chart(*args, **options)` gives, stored; `chart` must depend on its arguments alone.
 
     Of a DataFrame names, types and values of the columns count, its index does not.
     """

@@ -29,7 +29,7 @@ class Level(NamedTuple):
 
 
 def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Figure:
-    """An empty figure with our margins, a legend above it and titled axes."""
+    """An empty figure with our margins, a legend above and titled axes; `axes`: further layout settings."""
     # Given at once: an update of a figure that is there takes Plotly several times as long.
     layout = {
         "height": height,
@@ -44,7 +44,7 @@ def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Fig
 
 
 def bars(rows: pd.DataFrame, value: str = "value", low: str = "low", *, high: str = "high") -> dict[str, Any]:
-    """Asymmetric error bars from interval columns; rows without an interval get none."""
+    """Plotly's asymmetric error bars from columns of these names; rows without an interval get none."""
     above = (rows[high].astype(float) - rows[value].astype(float)).clip(lower=0).fillna(0.0)
     below = (rows[value].astype(float) - rows[low].astype(float)).clip(lower=0).fillna(0.0)
     return {

@@ -47,20 +47,20 @@ def by_condition(
 ) -> go.Figure:
     """One column per condition (or value of `x_column`), one marker per arm with its interval.
 
-    Columns: arm, kind, share, value, low, high, n, n_seeds and `x_column`. reference: figures from
-    elsewhere, drawn as crosses; level: a horizontal line with its name; factor: 100 for percent;
-    colours: by `arm`, where these are not the arms' own.
+    Columns: arm, kind, share, value, low, high, n, n_seeds and `x_column`. order: its values from left to
+    right; reference: figures from elsewhere, as crosses; level: a horizontal line with its name; factor: 100
+    for percent; colours: by `arm`, where these are not the arms' own.
     """
     chart = figure("", y_title, 400)
     arms = list(dict.fromkeys(values["arm"]))
     places = {name: place for place, name in enumerate(order)}
-    for number_, arm in enumerate(arms):
+    for arm_index, arm in enumerate(arms):
         of_series = values[(values["arm"] == arm) & values[x_column].isin(order)]
         if of_series.empty:
             continue
         first = of_series.iloc[0]
         colour = (colours or {}).get(arm) or arm_colour(str(first["kind"]), float(first["share"]))
-        nudge = (number_ - (len(arms) - 1) / 2) * 0.6 / max(1, len(arms))
+        nudge = (arm_index - (len(arms) - 1) / 2) * 0.6 / max(1, len(arms))
         scaled = of_series.assign(
             **{name: of_series[name].astype(float) * factor for name in ("value", "low", "high")}
         )
@@ -99,6 +99,7 @@ def _columns(chart: go.Figure, order: Sequence[str]) -> None:
 def _reference(
     chart: go.Figure, places: dict[str, int], reference: Sequence[Reference], *, dark: bool
 ) -> None:
+    """Crosses for figures from elsewhere, beside their condition's column; `places`: condition to x."""
     marks = [mark for mark in reference if mark.condition in places]
     if marks:
         chart.add_trace(
@@ -113,6 +114,7 @@ def _reference(
 
 
 def _wrapped(name: str, width: int) -> str:
+    """A name in lines of about `width` characters, joined by `<br>`."""
     lines, line = [], ""
     for word in name.split():
         if line and len(line) + len(word) > width:
@@ -138,7 +140,7 @@ def curves(
     logarithmic: bool = False,
     level: Level | None = None,
 ) -> go.Figure:
-    """A line with its band per condition. Columns: label, x, value, low, high, n.
+    """A line with error bars per condition (`labels`). Columns: label, x, value, low, high, n.
 
     logarithmic: x as log2(x + 1), ticks in plain numbers: steps start at 0.
     """
@@ -185,7 +187,7 @@ def steps_needed(outcomes: pd.DataFrame, order: Sequence[str], budget: float, *,
     chart = figure("", "Steps of fine-tuning", 420)
     places = {name: place for place, name in enumerate(order)}
     arms = list(dict.fromkeys(outcomes["arm"]))
-    for number_, arm in enumerate(arms):
+    for arm_index, arm in enumerate(arms):
         of_series = outcomes[(outcomes["arm"] == arm) & outcomes["label"].isin(order)].sort_values("seed")
         if of_series.empty:
             continue
@@ -193,8 +195,8 @@ def steps_needed(outcomes: pd.DataFrame, order: Sequence[str], budget: float, *,
         colour = arm_colour(kind, float(of_series["share"].iloc[0]))
         seeds = sorted(set(of_series["seed"]))
         width = 0.66 / max(1, len(arms))
-        first = (number_ - (len(arms) - 1) / 2) * width
-        spread = {seed: (place + 0.5) / len(seeds) - 0.5 for place, seed in enumerate(seeds)}
+        offset = (arm_index - (len(arms) - 1) / 2) * width
+        seed_offsets = {seed: (place + 0.5) / len(seeds) - 0.5 for place, seed in enumerate(seeds)}
         beyond = of_series["value"].isna()
         value = of_series["value"].astype(float).fillna(budget)
         steps = pd.DataFrame(
@@ -208,7 +210,7 @@ def steps_needed(outcomes: pd.DataFrame, order: Sequence[str], budget: float, *,
         chart.add_trace(
             go.Scatter(
                 x=[
-                    places[str(row.label)] + first + 0.8 * width * spread[row.seed]
+                    places[str(row.label)] + offset + 0.8 * width * seed_offsets[row.seed]
                     for row in records(of_series)
                 ],
                 y=log_steps["value"],
@@ -216,7 +218,7 @@ def steps_needed(outcomes: pd.DataFrame, order: Sequence[str], budget: float, *,
                 mode="markers",
                 marker={
                     "color": colour, "size": 8, "line": {"width": 1.5, "color": colour},
-                    "symbol": ["triangle-up-open" if more else arm_mark(kind)[0] for more in beyond],
+                    "symbol": ["triangle-up-open" if is_over else arm_mark(kind)[0] for is_over in beyond],
                 },
                 name=arm,
                 hovertext=[_steps(row, budget) for row in records(of_series)],
@@ -232,6 +234,7 @@ def steps_needed(outcomes: pd.DataFrame, order: Sequence[str], budget: float, *,
 
 
 def _steps(row: Any, budget: float) -> str:
+    """Hover text of a checkpoint's steps under a condition (row); `censored`: a fraction of resamples."""
     beyond = pd.isna(row.value)
     text = f"not within {budget:g} steps" if beyond else f"{row.value:.3g} steps"
     low = "0" if pd.isna(row.low) else f"{row.low:.3g}"
@@ -243,19 +246,19 @@ def _steps(row: Any, budget: float) -> str:
 
 
 def heat(outcomes: pd.DataFrame, value_column: str, value_title: str) -> go.Figure:
-    """Temperature down, top-p across. Columns: temperature, top_p, words (in the cell), `value_column`."""
+    """Temperature down, top-p across, a cell per row: temperature, top_p, words (shown), `value_column`."""
     chart = figure("Top-p", "Temperature", 360)
     ordered = outcomes.sort_values(["temperature", "top_p"])
-    rows = [f"{top_p:g}" for top_p in sorted(set(ordered["temperature"]))]
-    columns = [f"{top_p:g}" for top_p in sorted(set(ordered["top_p"]))]
+    row_names = [f"{tick:g}" for tick in sorted(set(ordered["temperature"]))]
+    column_names = [f"{tick:g}" for tick in sorted(set(ordered["top_p"]))]
     cells: dict[tuple[str, str], Any] = {
         (f"{row.temperature:g}", f"{row.top_p:g}"): row for row in records(ordered)
     }
     chart.add_trace(
         go.Heatmap(
-            x=columns, y=rows,
-            z=[[getattr(cells.get((y, x)), value_column, None) for x in columns] for y in rows],
-            text=[[getattr(cells.get((y, x)), "words", "") for x in columns] for y in rows],
+            x=column_names, y=row_names,
+            z=[[getattr(cells.get((y, x)), value_column, None) for x in column_names] for y in row_names],
+            text=[[getattr(cells.get((y, x)), "words", "") for x in column_names] for y in row_names],
             texttemplate="%{text}", colorscale=SEQUENTIAL, colorbar={"title": {"text": value_title}},
             hovertemplate="temperature %{y}, top-p %{x}<br>%{z:.3g}<extra></extra>",
         )

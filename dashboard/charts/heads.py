@@ -17,6 +17,7 @@ CHOSEN = "#E8590C"
 
 
 def _hover(row: Any) -> str:
+    """Hover text of a head (probe row)."""
     chosen = "" if pd.isna(row.rank) else f"<br>selected, rank {row.rank:.0f}"
     return (
         f"<b>{head_name(row.layer, row.head)}</b><br>accuracy {row.accuracy:.3f} "
@@ -27,7 +28,7 @@ def _hover(row: Any) -> str:
 
 
 def limits(measure: str, *probe_rows: pd.DataFrame) -> tuple[float, float]:
-    """One colour range for maps that stand side by side."""
+    """Lowest and highest of the column `measure` in all frames: one colour range for maps side by side."""
     values = np.concatenate([probes[measure].to_numpy(dtype=float) for probes in probe_rows])
     low = float(np.nanmin(values)) if len(values) else 0.0
     high = float(np.nanmax(values)) if len(values) else 1.0
@@ -45,9 +46,10 @@ def head_map(
     dark: bool,
     difference: bool = False,
 ) -> go.Figure:
-    """A map of `measure` with layers upwards and heads across; squares can be clicked.
+    """A map of the column `measure` with layers upwards and heads across; squares can be clicked.
 
-    Columns: layer, head, the measure; without `difference` also those of the hover text.
+    A row per head: layer, head, the measure; without `difference` also what the hover text shows. span: ends
+    of the colours, mirrored about zero with `difference`.
     """
     grid = heads.pivot_table(index="layer", columns="head", values=measure, aggfunc="first")
     chart = figure("Head", "Layer", min(max(190, 34 * len(grid.index) + 90), 620))
@@ -71,7 +73,7 @@ def head_map(
 
 
 def squares(grid: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.Heatmap:
-    """A square per cell of the table, coloured between `ends`; missing cells stay empty."""
+    """A square per cell of `grid` (index down, columns across), coloured between `ends`, empty if missing."""
     return go.Heatmap(
         x=grid.columns,
         y=grid.index,

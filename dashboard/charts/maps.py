@@ -18,6 +18,7 @@ OTHER: Final = "#8792A0"
 
 
 def _trace(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.Scatter3d:
+    """Points of rows at x, y (and z unless `flat`); options: `color`, `size` (pixels), and Plotly's own."""
     size = options.pop("size", 6)
     marker = {"size": size if flat else max(2, size - 3), "color": options.pop("color"), "opacity": 0.8}
     if flat:
@@ -26,6 +27,7 @@ def _trace(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.
 
 
 def _frame(method: str, flat: bool, height: int) -> go.Figure:
+    """An empty map in two dimensions (`flat`) or three; `method`: `UMAP` or `PCA`."""
     chart = figure(f"{method} 1", f"{method} 2", height)
     chart.update_xaxes(showticklabels=False, showgrid=False)
     chart.update_yaxes(showticklabels=False, showgrid=False)

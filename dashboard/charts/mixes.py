@@ -10,7 +10,7 @@ from hormesis.dashboard.charts.maps import CATEGORIES, OTHER
 
 
 def mix_bars(rows: pd.DataFrame) -> go.Figure:
-    """Stacked bars, one per arm. Columns: arm, source, tokens."""
+    """Stacked bars, one per arm. A row per arm and source: arm, source, tokens, documents."""
     arms = list(dict.fromkeys(rows["arm"]))[::-1]
     chart = figure("Tokens (millions)", "", 110 + 42 * len(arms))
     sizes = rows.groupby("source")["tokens"].sum().sort_values(ascending=False)

@@ -31,7 +31,7 @@ def _share_axis(chart: go.Figure, shares: list[float]) -> None:
 
 
 def _reference(chart: go.Figure, level: Level, shares: list[float], *, dark: bool) -> None:
-    """A level across all shares, named in the legend: beside the line its name would lie on the data."""
+    """A level across all `shares` (rising), named in the legend: beside it its name would lie on the data."""
     chart.add_trace(
         go.Scatter(
             x=[shares[0] * 0.9, shares[-1] * 1.1],
@@ -63,7 +63,7 @@ def over_share(
     unit_range: bool = True,
     height: int = 400,
 ) -> go.Figure:
-    """Rare chain and controls over the share: means over seeds with intervals, single seeds faint.
+    """Rare chain and controls over the share: means over seeds with intervals, single seeds (rows) faint.
 
     Columns: share, seed, `rare_QUANTITY` and `control_QUANTITY`. `references` are lines across it.
     """
@@ -150,7 +150,7 @@ def forest(rows: pd.DataFrame, x_title: str, *, dark: bool) -> go.Figure:
 
 
 def learned(rows: pd.DataFrame, *, dark: bool, threshold: float = 0.99) -> go.Figure:
-    """Effect of each run against its accuracy on the rare chain.
+    """Effect of each run (row) against its accuracy on the rare chain; `threshold`: learned from there on.
 
     Columns: share, seed, rare_accuracy, effect.
     """
@@ -211,6 +211,7 @@ def principal(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], float,
 
 
 def _nearest(vectors: NDArray[np.float64], *, signed: bool) -> list[str]:
+    """For each row of `vectors` [n, width] the other one of the largest (`signed` or absolute) cosine."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths > 0, lengths, 1.0)
     cosines = unit @ unit.T
@@ -234,7 +235,10 @@ def feature_name(feature: int) -> str:
 
 
 def directions(vectors: NDArray[np.float64], *, signed: bool, flat: bool) -> go.Figure:
-    """The 12 directions as unit arrows on their principal axes; hover says each one's nearest other."""
+    """The 12 directions [12, width] as unit arrows on principal axes; hover says each one's nearest other.
+
+    `flat`: two axes, else three. `path` [12, 3]: origin, tip and a gap for each arrow of a chain.
+    """
     chart = figure("Principal axis 1", "Principal axis 2", 460)
     coordinates, _, _ = principal(vectors)
     nearest = _nearest(vectors, signed=signed)

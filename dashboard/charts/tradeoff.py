@@ -40,6 +40,7 @@ def condition_id(row: Any) -> str:
 
 
 def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
+    """The hover text of each row (a condition of an arm); `y_name`: the metric in words."""
     return [
         f"<b>{arm_label(row.kind, row.share)}</b><br>"
         f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}<br>"
@@ -51,6 +52,7 @@ def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
 
 
 def _curve(rows: pd.DataFrame, kind: str, share: float, *, method: str, y_name: str) -> go.Scatter:
+    """One arm's points (rows) under a method, joined by rising cost; random directions are not joined."""
     rows = rows.sort_values("cost")
     colour = arm_colour(kind, share)
     real = method != "random-direction"
@@ -99,9 +101,10 @@ def tradeoff(
     logarithmic: bool = False,
     frontier: bool = True,
 ) -> go.Figure:
-    """Curves over cost. Columns: kind, share, method, condition_key, strength, matched_cost, unit, n,
-    n_seeds, value, low, high (toxicity, or another metric without its `frontier`) and cost, cost_low,
-    cost_high (nats per token).
+    """Curves over cost, a row per arm and condition; `chosen`: the `condition_id` that gets a ring.
+
+    Columns: kind, share, method, condition_key, strength, matched_cost, unit, n, n_seeds, value, low, high
+    (toxicity, or another metric without its `frontier`) and cost, cost_low, cost_high (nats per token).
     """
     chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
     points = rows[rows["method"] != "random-direction"].reset_index(drop=True)
@@ -148,7 +151,7 @@ def tradeoff(
 
 
 def ring(rows: pd.DataFrame, chosen: str | None, *, dark: bool) -> list[go.Scatter]:
-    """A ring round the chosen point; none where it is not among `rows`."""
+    """A ring round the point of the `condition_id` chosen; none where it is not among `rows`."""
     colour = ink(dark=dark)
     return [
         go.Scatter(

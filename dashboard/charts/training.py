@@ -20,13 +20,13 @@ def loss_curves(points: pd.DataFrame, loss_column: str, height: int = 340) -> go
     """
     chart = figure("Tokens seen (millions)", "Loss (nats per token)", height)
     points = points[points[loss_column].notna()]
-    step = max(1, len(points) // MOST_POINTS)
+    stride = max(1, len(points) // MOST_POINTS)
     legend: set[str] = set()
     order = points.drop_duplicates("arm").sort_values(
         ["kind", "share", "seed"], ascending=[False, True, True]
     )
     for arm in records(order):
-        curve = points[points["arm"] == arm.arm].sort_values("tokens").iloc[::step]
+        curve = points[points["arm"] == arm.arm].sort_values("tokens").iloc[::stride]
         label = arm_label(arm.kind, arm.share)
         chart.add_trace(
             go.Scatter(
@@ -49,18 +49,18 @@ def loss_curves(points: pd.DataFrame, loss_column: str, height: int = 340) -> go
 
 
 def histogram(rows: pd.DataFrame, x_title: str, height: int = 320) -> go.Figure:
-    """Shares of texts per score bin, one line per arm. Columns: kind, share, low, high, count."""
+    """Percent of texts per score bin, one line per arm. Columns: kind, share, low, high (ends), count."""
     chart = figure(x_title, "Texts (%)", height + 12 * len(rows.drop_duplicates(["kind", "share"])))
     for kind, share, bins in arm_groups(rows):
         label = arm_label(kind, share)
         bins = bins.sort_values("low")
         total = int(bins["count"].sum())
-        parts = 100 * bins["count"] / max(total, 1)
+        percents = 100 * bins["count"] / max(total, 1)
         chart.add_trace(
             go.Scatter(
                 # Steps from edge to edge; the last share is written twice so that its bin has a width too.
                 x=[*bins["low"], bins["high"].iloc[-1]],
-                y=[*parts, parts.iloc[-1]],
+                y=[*percents, percents.iloc[-1]],
                 mode="lines",
                 name=f"{label} (n = {total:,})",
                 line={

@@ -17,6 +17,7 @@ MOST_GL = 6_000
 
 
 def _plain(figure: go.Figure) -> dict[str, Any]:
+    """The figure as JSON types, without its template and with small WebGL traces as SVG."""
     plain: dict[str, Any] = json.loads(go.Figure(figure).update_layout(template=None).to_json())
     plain["layout"].pop("template", None)
     for trace in plain["data"]:
@@ -32,7 +33,7 @@ def _length(values: Any) -> int:
 
 
 def differences(light: Any, dark: Any, path: tuple[str | int, ...] = ()) -> list[list[Any]]:
-    """Paths and values at which `dark` differs from `light`, for a figure of the same shape."""
+    """[path, value] of every place at which `dark` differs from `light`, for a figure of the same shape."""
     if isinstance(light, dict) and isinstance(dark, dict):
         changes = []
         for key in dark:

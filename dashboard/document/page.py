@@ -25,6 +25,7 @@ SCHEMES = {"": FOLLOWS, "light": "not all", "dark": "all"}
 
 @cache
 def _environment() -> Environment:
+    """The templates' environment, with our filters and tests."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -78,7 +79,7 @@ def code_marks(text: str) -> Markup:
 
 
 def cell(value: Any, form: str = "") -> str:
-    """One value as a table shows it."""
+    """One value as a table shows it; `form`: a Python format string, or empty."""
     if missing(value) or value is pd.NA or value is pd.NaT:
         return "–"
     if form:
@@ -106,15 +107,15 @@ def table_cells(table: Table) -> list[list[str]]:
 def render(document: Document) -> bytes:
     """The page as UTF-8. Plotly's program is inside once where a chart is."""
     blocks = [block for section in document.sections for block in section.blocks]
-    charts = any(block.block == "chart" for block in blocks)
-    light = SCHEMES[document.scheme]
+    has_charts = any(block.block == "chart" for block in blocks)
+    media_query = SCHEMES[document.scheme]
     template = _environment().get_template("page.html.jinja")
     page = template.render(
         document=document,
         cells=table_cells,
         most=MOST_ROWS,
-        style=Markup(_part("page.css").replace(FOLLOWS, light)),
-        script=Markup(_part("page.js").replace(FOLLOWS, light)) if charts else "",
-        plotly=Markup(_plotly()) if charts else "",
+        style=Markup(_part("page.css").replace(FOLLOWS, media_query)),
+        script=Markup(_part("page.js").replace(FOLLOWS, media_query)) if has_charts else "",
+        plotly=Markup(_plotly()) if has_charts else "",
     )
     return page.encode()

@@ -162,6 +162,7 @@ def _relearning(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
 
 
 def _attack_curves(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
+    """`rows`: of one attack, series and arm, a row per seed, condition and x."""
     first = rows.iloc[0]
     is_relearning = first["attack"] == "relearn"
     pooled = over_seeds(rows, ["x"])
@@ -176,6 +177,7 @@ def _attack_curves(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
 
 
 def _injections(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
+    """`rows`: of one arm, a row per seed, condition and frame (`setting`). Conditions stand as arms."""
     pooled = over_seeds(rows, ["setting"])
     by_label = pooled.assign(arm=pooled["label"])
     order = list(dict.fromkeys(pooled["setting"]))
@@ -185,6 +187,7 @@ def _injections(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
 
 
 def _capability(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
+    """`rows`: of one task, part and measure, a row per seed, arm and condition."""
     pooled, first = over_seeds(rows), rows.iloc[0]
     chance = rows["chance"].dropna()
     level = Level(float(chance.iloc[0]), f"chance {float(chance.iloc[0]):.0%}") if len(chance) else None

@@ -85,6 +85,7 @@ class Database(Displayed):
         return next((study for study in studies if study.progress().finished), studies[0])
 
     def _study(self, row: pd.Series) -> Study:
+        """The study of a row of `studies`."""
         study_id = int(row["id"])
         config = read.study(self.engine, study_id)["config"].iloc[0]
         return Study(
@@ -160,6 +161,7 @@ class Toy(Displayed):
         return forest_rows(read.toy_effects(self.engine), experiments, cosine).drop(columns="config")
 
     def _rows(self, name: str, probe: str, *, network: str, cosine: str) -> pd.DataFrame:
+        """Rows that the chart of this name is drawn from."""
         if name == "learning":
             return self.curves()
         if name == "effects":

@@ -98,17 +98,18 @@ class Study(Displayed):
 
     def _properties(self) -> dict[str, str]:
         arms, progress = self.arms(), self.progress()
-        done = "finished" if progress.finished else f"{progress.done} of {progress.stages} stages done"
+        state = "finished" if progress.finished else f"{progress.done} of {progress.stages} stages done"
         seeds = arms["seed"].nunique()
         return {
             "scale": self.scale,
-            "state": done,
+            "state": state,
             "arms": f"{len(arms)}, {seeds} seed{'' if seeds == 1 else 's'}",
             "checkpoints": f"{len(self.checkpoints())}",
             "charts": ", ".join(CHARTS),
         }
 
     def _tables(self) -> Sequence[pd.DataFrame]:
+        """The claims with data, the headline first, as a table; none before there are any."""
         verdicts = self.verdicts()
         decided = verdicts[verdicts["status"] != NO_DATA]
         decided = decided.sort_values("claim", key=lambda claims: claims != HEADLINE, kind="stable")
@@ -188,7 +189,7 @@ class Study(Displayed):
     def tradeoffs(
         self, metric: str = "toxicity", *, prompt_set: str | None = None, scorer: str | None = None
     ) -> pd.DataFrame:
-        """A metric of every arm and condition and its cost: value, low, high, cost, cost_low, cost_high.
+        """A row per arm and condition, a metric and its cost: value, low, high, cost, cost_low, cost_high.
 
         Cost is the rise of held-out cross-entropy in nats per token; unsteered costs nothing. prompt_set,
         scorer: by default the largest prompt set and the first scorer, as the pages lead with.
@@ -351,7 +352,10 @@ class Study(Displayed):
         table = table[table["subject"] == "directions"]
         of_kind = table[(table["method"] == method) & (table["dimensions"] == dimensions)]
         if of_kind.empty:
-            stored = ", ".join(f"{m} {d}" for m, d in zip(table["method"], table["dimensions"], strict=True))
+            stored = ", ".join(
+                f"{map_method} {size}"
+                for map_method, size in zip(table["method"], table["dimensions"], strict=True)
+            )
             raise NoSuchRows(f"no map by {method} in {dimensions} dimensions (maps: {stored or 'none'})")
         return read.arm_points(self.engine, int(of_kind["id"].iloc[0]))
 
@@ -362,17 +366,17 @@ class Study(Displayed):
         """
         name = checkpoint or self._largest_dose()
         row, table = self._checkpoint(name), read.kept_heads(self.engine, self.id, self.position)
-        places = [
-            head_name(int(layer), int(place))
-            for layer, place in table.loc[table["checkpoint"] == name, ["layer", "head"]].itertuples(
+        head_names = [
+            head_name(int(layer), int(index))
+            for layer, index in table.loc[table["checkpoint"] == name, ["layer", "head"]].itertuples(
                 index=False
             )
         ]
-        place = parse_head(_choice("head with activations", head, places))
-        if place is None:
+        chosen = parse_head(_choice("head with activations", head, head_names))
+        if chosen is None:
             raise NoSuchRows(f"no activations of {name} are stored")
         points = read.principal_components(
-            self.engine, int(row["id"]), layer=place.layer, head=place.head, position=self.position
+            self.engine, int(row["id"]), layer=chosen.layer, head=chosen.head, position=self.position
         )
         return points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
 
@@ -466,6 +470,7 @@ def _choice(kind: str, value: str | None, values: Sequence[str]) -> str | None:
 
 
 def _last_arm(table: pd.DataFrame, arm: str | None) -> str | None:
+    """The arm asked for, in words; by default the toxic one of the largest share in `table`, or the last."""
     arms = table.drop_duplicates(["kind", "share"]).sort_values(["kind", "share"], ascending=[False, True])
     names = [
         arm_label(str(kind), float(share)) for kind, share in zip(arms["kind"], arms["share"], strict=True)

@@ -28,6 +28,7 @@ CONFIG: dict[str, Any] = {
 
 
 def _button(label: str, make: Callable[[], bytes], name: str, *, mime: str, key: str) -> None:
+    """A button that offers a file; `make` gives its bytes when it is pressed, `name` is what it is called."""
     st.download_button(
         label,
         data=make,
@@ -59,7 +60,7 @@ def files(
     guide: str = "",
     alt: str = "",
 ) -> None:
-    """The menu of files for a view; nothing is made until one is chosen.
+    """The menu of files for a view (`key`: its widgets' own); nothing is made until one is chosen.
 
     Rows go out as CSV and Parquet, both and a figure as HTML, a figure as PNG where a browser can draw it.
     """
@@ -150,7 +151,7 @@ def chart(
     on_select: Any = "ignore",
     selection_mode: Any = ("points",),
 ) -> None:
-    """A chart with its title, a sentence on how to read it, its files, and its rows below."""
+    """A chart with its title, a sentence on how to read it (`guide`, `note`), its files, its rows below."""
     text = " ".join(part for part in (guide, note) if part)
     heading(key, title, rows, figure=figure, guide=text, alt=alt)
     options: dict[str, Any] = {}
@@ -197,7 +198,7 @@ def table(
 
 
 def column_help(rows: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
-    """Column settings with each known label's definition as its help, where none was given."""
+    """Column settings where each column that is a term has its definition as help, unless one was given."""
     columns = dict(settings)
     for name in map(str, rows.columns):
         term = term_of(name)

@@ -42,7 +42,7 @@ def last_run(stages: pd.DataFrame) -> dict[str, Any]:
 
 
 def study_facts(context: Context, scorers: pd.DataFrame, stages: pd.DataFrame) -> dict[str, str]:
-    """Study, hash, data revisions, scorers with revision, git revision and packages, as plain text."""
+    """Study, hash, data revisions, scorers (rows) with revision, git revision, packages: name to text."""
     entries = {"study": str(context.study["name"]), "study hash": str(context.study["hash"])}
     entries |= {f"data {name}": str(value) for name, value in sorted((context.revisions or {}).items())}
     entries |= {f"scorer {row[0]}": str(row[1]) for row in records(scorers[["name", "revision"]])}
@@ -54,9 +54,9 @@ def study_facts(context: Context, scorers: pd.DataFrame, stages: pd.DataFrame) -
 
 
 def stamp(context: Context | None, view: str, count: int | None) -> dict[str, str]:
-    """The facts of one exported file, in the order they are written; without a study where none is on show.
+    """The facts of one exported file (`count`: its rows), in the order they are written.
 
-    Asks the database afresh, because files are made outside the run of a page.
+    Without a study where none is on show. Asks the database afresh: files are made outside a page's run.
     """
     entries = {"program": program(), "view": view}
     if context is not None:

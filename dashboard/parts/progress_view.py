@@ -19,6 +19,7 @@ from hormesis.db.contract.stages import stage_order, stage_title
 
 
 def _line(stages: pd.DataFrame, state: Progress, cut: bool) -> str:
+    """The stages in one line; `left` is in seconds; `cut`: whether the run was cut off."""
     seconds_left = stages["left"].dropna()
     longest = float(seconds_left.max()) if len(seconds_left) else 0.0
     ending = f", about {duration(longest)} for what runs now" if len(seconds_left) and not cut else ""
@@ -35,7 +36,7 @@ def _grid(stages: pd.DataFrame) -> pd.DataFrame:
 
 
 def running_rows(stages: pd.DataFrame) -> pd.DataFrame:
-    """What runs now, in words."""
+    """What runs now, in words, from stage rows with rates."""
     running = stages[stages["status"] == "running"]
     return pd.DataFrame(
         {
@@ -51,9 +52,9 @@ def running_rows(stages: pd.DataFrame) -> pd.DataFrame:
 
 @ticking
 def live_progress(context: Context, *, cut: bool | None = None) -> None:
-    """The progress card. Reads the stage rows anew every two seconds, and nothing else.
+    """The progress card. Reads the stage rows anew at the page's pace, and nothing else.
 
-    `cut`: whether the run was cut off, where the page has found that out and says so itself.
+    `cut`: whether the run was cut off, where the page has found that out and says so itself; else None.
     """
     stages = with_rates(rows.stages_now(context))
     state = summarise(stages, datetime.now(UTC))

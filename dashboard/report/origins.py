@@ -31,7 +31,7 @@ def _order(probes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pair(probes: pd.DataFrame) -> tuple[str, str]:
-    """The first checkpoint and the first of the largest toxic share."""
+    """Names of the first checkpoint and of the first with the largest toxic share."""
     order = _order(probes)
     toxic = order[order["kind"] == "toxic"]
     last = toxic[toxic["share"] == toxic["share"].max()] if len(toxic) else order
@@ -39,6 +39,7 @@ def _pair(probes: pd.DataFrame) -> tuple[str, str]:
 
 
 def _maps(probes: pd.DataFrame) -> list[Block]:
+    """Head maps of the two checkpoints of `_pair` and their difference; `probes`: a row per head of each."""
     checkpoints = dict.fromkeys(_pair(probes))
     sides = [probes[probes["checkpoint"] == checkpoint] for checkpoint in checkpoints]
     span = limits("accuracy", *sides)
@@ -76,6 +77,7 @@ def _maps(probes: pd.DataFrame) -> list[Block]:
 
 
 def _best_heads(probes: pd.DataFrame) -> Table:
+    """The BEST_HEADS first rows of `probes` (a head of a checkpoint each) by select accuracy."""
     best = probes.sort_values("select_accuracy", ascending=False).head(BEST_HEADS)
     table = pd.DataFrame(
         {
@@ -149,7 +151,7 @@ def definitions() -> Section:
 
 
 def provenance(context: Context, entries: dict[str, str]) -> Section:
-    """Hashes, revisions, packages, stages, checkpoints and the configuration."""
+    """Facts (`entries`: name to text), stages, checkpoints and the configuration."""
     stages = rows.stages(context)
     stage_words = pd.DataFrame(
         {

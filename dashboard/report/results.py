@@ -45,6 +45,7 @@ def with_cost(summaries: pd.DataFrame, choice: Choice, metric_name: str = "toxic
 def _dose(
     doses: pd.DataFrame, metric: str, title: str, *, guide: str, curves: pd.DataFrame | None = None
 ) -> Chart:
+    """A metric over the toxic share in both lights; `doses`: summary rows of it, `curves`: fits to draw."""
     unit = str(doses["unit"].iloc[0])
     y_title, from_zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
     figures = {
@@ -57,32 +58,32 @@ def _dose(
 
 
 def _claims(context: Context, choice: Choice) -> list[Block]:
-    """The claims with rows, their numbers, and those without."""
+    """The claims with data in words, the same in numbers, and those without data."""
     verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
-    words: dict[bool, list[Claim]] = {True: [], False: []}
+    by_lack: dict[bool, list[Claim]] = {True: [], False: []}
     for verdict in study_verdicts(context, choice):
         claim = Claim(verdict.status, verdict.claim.rstrip("."), f"{verdict.detail}.")
-        words[verdict.status == NO_DATA].append(claim)
+        by_lack[verdict.status == NO_DATA].append(claim)
     note = (
         "Supported: Holm's p over the claims of one group is at most .05, with two seeds or more. Not "
         "supported: the interval rules out an effect large enough to matter. All between is undecided."
     )
-    blocks: list[Block] = [Claims("Claims and verdicts", words[False], note)] if words[False] else []
+    blocks: list[Block] = [Claims("Claims and verdicts", by_lack[False], note)] if by_lack[False] else []
     tested = verdicts[verdicts["status"] != NO_DATA]
     if len(tested):
         numbers = verdict_table(tested)
         note = f"† {source()}: never our result."
         blocks.append(Table("The claims in numbers", numbers, note, folded=True))
-    if words[True]:
-        rest = pd.DataFrame(
-            {"Claim": [c.claim for c in words[True]], "Missing": [c.detail for c in words[True]]}
+    if by_lack[True]:
+        without_data = pd.DataFrame(
+            {"Claim": [c.claim for c in by_lack[True]], "Missing": [c.detail for c in by_lack[True]]}
         )
-        blocks.append(Table("Claims this study has no rows for", rest, folded=True))
+        blocks.append(Table("Claims this study has no rows for", without_data, folded=True))
     return blocks
 
 
 def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section:
-    """Claims with their verdicts, and the dose-response charts."""
+    """Claims with their verdicts, and the dose-response charts; `summaries`: pooled over seeds."""
     dosed = summaries[
         ~summaries["kind"].map(is_imported).astype(bool) & summaries["method"].isin(["none", "iti"])
     ]
@@ -110,7 +111,7 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
 
 
 def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
-    """The trade-off chart, and its rows."""
+    """The trade-off chart, and its rows; `summaries`: pooled over seeds, of every metric."""
     joined = with_cost(summaries, choice)
     blocks: list[Block] = []
     if len(joined):

@@ -29,7 +29,7 @@ def open_study(url: str, name: str) -> Context:
 
 
 def texts(context: Context, choice: Choice) -> Section | None:
-    """The largest falls in toxicity under the middle matched cost, beside the unsteered texts."""
+    """The largest falls in toxicity at the largest share under the middle matched cost, both texts each."""
     summaries = rows.summaries(context)
     steered = summaries[
         (summaries["method"] == "iti") & (summaries["kind"] == "toxic") & summaries["matched_cost"].notna()

@@ -30,7 +30,7 @@ def study_query(
     refresh: Refresh = Refresh.RESULTS,
     most: int = 16,
 ) -> Callable[Concatenate[Context, P], pd.DataFrame]:
-    """The query of a study's id, asked with the context that the study is on show in."""
+    """The query of a study's id, asked with the context the study is on show in; `most` frames are stored."""
     rows = cached_query(query, refresh=refresh, most=most)
 
     @wraps(query)
@@ -78,13 +78,13 @@ def probes(context: Context) -> pd.DataFrame:
 
 
 def first_prompts(context: Context, most: int) -> pd.DataFrame:
-    """The first prompts of the study's first prompt set."""
+    """The first prompts (rows) of the study's first prompt set, at most `most`."""
     sets = prompt_sets(context)
     return pd.DataFrame() if sets.empty else prompts(context, int(sets["id"].iloc[0]), size=most)
 
 
 def stages_now(context: Context) -> pd.DataFrame:
-    """Stage rows as they are now, at most a second old; for what redraws itself between runs of the page."""
+    """Stage rows as they are now, a second old or more where many look; for what redraws itself."""
     return stages(replace(context, token=change_token(context.url)))
 
 

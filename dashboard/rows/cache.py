@@ -1,4 +1,4 @@
-"""The ground that cached rows stand on: a database at one moment, its engine, queries kept for all viewers.
+"""Cached queries: a database at one moment (URL, change token), its engine, frames shared by all viewers.
 
 Problems come out as DatabaseProblem, one sentence.
 """
@@ -80,7 +80,8 @@ def engine(url: str) -> Engine:
 def change_token(url: str) -> str:
     """Changes whenever rows do; names the problem where the database cannot be read. Never raises.
 
-    A second old at most; older where many look, so that pages drawn one after the other share their rows.
+    At most a second old, or where many look `hold` seconds, so that pages drawn one after the other share
+    their rows.
     """
     hold = PACE.redraw_every() / 4
     if hold <= 1.0:

@@ -1,4 +1,4 @@
-"""What every page stands on: the database's address, its change token, the study on show, the service.
+"""The context of a page: the database's address and change token, the study on show, the service.
 
 Knows environment variables and session state; the queries themselves are in `dashboard.rows`.
 """

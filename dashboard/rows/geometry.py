@@ -62,8 +62,10 @@ def kept_heads(context: Context) -> pd.DataFrame:
 
 
 def rank_interval(probe: pd.Series, probes: pd.DataFrame) -> tuple[int, int]:
-    """Ranks a head may have by test accuracy: those whose interval lies wholly above or below its own are
-    surely better or worse. `probes`: the heads of the same checkpoint."""
+    """Best and worst rank (from 1) that a head (`probe`) may have by test accuracy among `probes`.
+
+    Heads of the same checkpoint whose interval lies wholly above or below its own are surely better or worse.
+    """
     n_better = int((probes["accuracy_low"] > probe["accuracy_high"]).sum())
     n_worse = int((probes["accuracy_high"] < probe["accuracy_low"]).sum())
     return n_better + 1, len(probes) - n_worse

@@ -37,7 +37,7 @@ def _id_of(named_rows: pd.DataFrame, name: str) -> int:
 
 
 def change_counts(context: Context, pair: Pair) -> dict[str, int]:
-    """How many texts became less toxic, more toxic or stayed about the same under one scorer."""
+    """Texts that became less toxic (`better`), more toxic (`worse`) or neither (`same`), of all `pairs`."""
     prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompt_set)
     scorer_id = _id_of(rows.scorers(context), pair.scorer)
     changes = _change_counts(

@@ -60,7 +60,7 @@ def home_of(url: str) -> Path | None:
 
 
 def control(url: str, server_address: str | None) -> Home | Refusal:
-    """The home that runs can be started in, or why there is none."""
+    """The home that runs can be started in, or why there is none; `url`: the database's."""
     by_hand = "use `hormesis run` on the machine that holds the study"
     if not is_loopback(server_address):
         where = server_address or "every address of this machine"

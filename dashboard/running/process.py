@@ -98,12 +98,12 @@ def keep_study(home: Home, text: str) -> str:
 
 
 def plan(home: Home, study: str, data: str | None = None) -> dict[str, Any]:
-    """What `hormesis plan --json` says of a study: arms, tokens, time and disk.
+    """What `hormesis plan --json` says of a study (a preset or a file's path): arms, tokens, time, disk.
 
-    Raises RunProblem, its one line, for a study that cannot be run.
+    `data`: the data folder. Raises RunProblem, its one line, for a study that cannot be run.
     """
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             _command("plan", study, "--json", data=data),
             env=_environment(home),
             stdin=subprocess.DEVNULL,
@@ -116,15 +116,15 @@ def plan(home: Home, study: str, data: str | None = None) -> dict[str, Any]:
         raise RunProblem(
             f"looking at the study took longer than {PLAN_SECONDS} s; its sources may hang"
         ) from None
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    if completed.returncode:
+        lines = [line.strip() for line in completed.stderr.splitlines() if line.strip()]
         raise RunProblem((lines[-1] if lines else "the study cannot be read").removeprefix("hormesis: "))
-    answer: dict[str, Any] = json.loads(done.stdout)
+    answer: dict[str, Any] = json.loads(completed.stdout)
     return answer
 
 
 def start(home: Home, study: str, study_hash: str, *, data: str | None = None) -> Started:
-    """Begin or go on with a study. Raises RunProblem where it runs already."""
+    """Begin or go on with a study (a preset or a file). Raises RunProblem where it runs already."""
     run_key = (home.folder, study_hash)
     with _lock:
         if holder_of(home.folder, study_hash) or is_starting(home, study_hash):

@@ -32,7 +32,7 @@ def arguments(setting: str, options: dict[str, float | int | None], *, shares: s
 
 
 def start(home: Home, arguments: list[str]) -> Started:
-    """Begin `hormesis` with these arguments. Raises RunProblem where one begun here still runs."""
+    """Begin `hormesis` with these arguments; its output goes to a log. Raises RunProblem where one runs."""
     with _lock:
         before = _started.get(home.folder)
         if before is not None and before.code is None:

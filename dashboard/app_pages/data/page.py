@@ -20,7 +20,7 @@ BINS = 20
 
 
 def mixes(context: Context) -> None:
-    """Tokens by source and arm."""
+    """Tokens by source and arm; `composition`: a row per arm, seed and source."""
     composition = rows.composition(context)
     if composition.empty:
         states.not_yet(
@@ -50,7 +50,7 @@ def mixes(context: Context) -> None:
 
 
 def samples(context: Context) -> None:
-    """Labelled statements by source, blurred."""
+    """Labelled statements by source, blurred; `counts`: a row per label, split and source."""
     sets = rows.probe_sets(context)
     if sets.empty:
         return
@@ -98,7 +98,7 @@ def samples(context: Context) -> None:
 
 
 def scores(context: Context) -> None:
-    """Histogram of scores, and how far scorers agree."""
+    """Histogram of scores (a row per arm and bin), and how far scorers agree."""
     scorer_rows = rows.scorers(context)
     prompt_sets = rows.prompt_sets(context)
     if scorer_rows.empty or prompt_sets.empty:
@@ -130,7 +130,7 @@ def scores(context: Context) -> None:
 
 
 def agreement(context: Context, unsteered: pd.DataFrame, set_id: int) -> None:
-    """Agreement of every pair of scorers on the arm with most toxic text."""
+    """Agreement of every pair of scorers on the most toxic of the arms in `unsteered` (a row each)."""
     if unsteered.empty:
         return
     toxic = unsteered[unsteered["kind"] == "toxic"].sort_values("share")

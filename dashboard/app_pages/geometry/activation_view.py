@@ -27,7 +27,7 @@ MOST_TEXTS = 12
 
 
 def activation_map(context: Context, chosen: Head | None, preferred: str) -> None:
-    """The chosen head's activations in one checkpoint; heads to choose where they were not kept."""
+    """The chosen head's activations in one checkpoint; heads to choose where they were not stored."""
     kept_heads = geometry.kept_heads(context)
     stored = rows.projections(context)
     stored = stored[stored["subject"] == "activations"]
@@ -53,6 +53,7 @@ def _is(heads: pd.DataFrame, head: Head) -> pd.Series:
 
 
 def _others(heads: pd.DataFrame, chosen: Head, *, preferred: str) -> None:
+    """Buttons for the heads in `heads`, of the checkpoint `preferred` where it has some."""
     of_checkpoint = heads[heads["checkpoint"] == preferred]
     places = (of_checkpoint if len(of_checkpoint) else heads).drop_duplicates(["layer", "head"])
     st.caption(f"Activations of {head_name(*chosen)} were not kept. These were; choose one:")
@@ -71,6 +72,10 @@ def _checkpoint_map(
     maps_of_head: pd.DataFrame,
     preferred: str,
 ) -> None:
+    """Pickers and map of the chosen head; `kept_heads`: its rows with activations, a row per checkpoint.
+
+    `maps_of_head`: its stored maps; `checkpoints`: names; `map_ids`: map in words to id.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         index = checkpoints.index(preferred) if preferred in checkpoints else 0
         checkpoint = str(
@@ -111,7 +116,7 @@ def _checkpoint_map(
 
 
 def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, grouping: str, n: int) -> None:
-    """The card of a map; `n`: statements in it, of which `points` may be a part; `flat`: two dimensions."""
+    """The card of a map; `points`: a row per statement, perhaps a part of all `n`; `flat`: two dimensions."""
     points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
     column = GROUPINGS.get(grouping, "label")

@@ -30,7 +30,7 @@ def map_labels(projections: pd.DataFrame) -> dict[str, int]:
 
 
 def direction_map(context: Context, chosen: Head | None) -> None:
-    """Toxicity directions of all heads and arms."""
+    """Toxicity directions of all heads and arms; `labels`: a map in words to its id."""
     projections = rows.projections(context)
     projections = projections[projections["subject"] == "directions"]
     if projections.empty:

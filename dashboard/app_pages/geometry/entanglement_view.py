@@ -25,7 +25,7 @@ def clicked(chart_key: str) -> None:
 
 
 def _contrast(means: pd.DataFrame) -> str:
-    """The largest share against none, in one sentence."""
+    """The largest share against none, in one sentence; `means`: a row per arm, differences to 0 % beside."""
     toxic = means[(means["kind"] == "toxic") & means["difference"].notna()].sort_values("share")
     if toxic.empty:
         return ""
@@ -41,7 +41,7 @@ def _contrast(means: pd.DataFrame) -> str:
 
 
 def by_arm(context: Context) -> None:
-    """Entanglement of the steered heads over arms."""
+    """Entanglement of the steered heads over arms: a row per head and checkpoint, `means` a row per arm."""
     entanglement = geometry.entanglement(context)
     entanglement = entanglement[entanglement["rank"].notna()]
     if entanglement["value"].notna().sum() == 0:
@@ -76,7 +76,7 @@ def by_arm(context: Context) -> None:
 
 
 def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, dark: bool) -> None:
-    """The cosine map of a checkpoint's kept heads."""
+    """The cosine map of a checkpoint's measured heads; `cosines`: a row per head and feature."""
     entanglement = geometry.entanglement(context)
     of_checkpoint = entanglement[entanglement["checkpoint"] == checkpoint]
     if of_checkpoint.empty:

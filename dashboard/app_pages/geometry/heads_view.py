@@ -16,7 +16,7 @@ from hormesis.dashboard.rows.geometry import STATISTICS
 
 
 def difference_words(summary: pd.Series) -> str:
-    """`+5.2 points [−2.6, +13.0], p = 0.15, 2 seeds, n = 577`."""
+    """A row of `head_summary` as `+5.2 points [−2.6, +13.0], p = 0.15, 2 seeds, n = 577`."""
     value, low, high = (
         float(summary[name]) * 100 for name in ("difference", "difference_low", "difference_high")
     )
@@ -26,7 +26,7 @@ def difference_words(summary: pd.Series) -> str:
 
 
 def against_clean(context: Context, kind: str, share: float, *, statistic: str) -> pd.Series | None:
-    """The row of an arm's statistic with its difference against the arm without toxic text."""
+    """An arm's row of a statistic (`p90`, ...) with its difference to the arm without toxic text, or None."""
     summaries = geometry.head_summaries(context)
     of_arm = summaries[
         (summaries["kind"] == kind) & (summaries["share"] == share) & (summaries["name"] == statistic)
@@ -35,7 +35,7 @@ def against_clean(context: Context, kind: str, share: float, *, statistic: str) 
 
 
 def by_arm(context: Context) -> None:
-    """A statistic of all heads over arms, its interval and the differences against the clean arm."""
+    """A statistic of all heads over arms (a row each), its interval and differences to the clean arm."""
     summaries = geometry.head_summaries(context)
     if summaries.empty:
         st.info(
@@ -77,7 +77,7 @@ def by_arm(context: Context) -> None:
 
 
 def head_line(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:
-    """The chosen head's numbers in every arm."""
+    """The chosen head's numbers, a row per checkpoint; `probes`: a row per head of every checkpoint."""
     of_head = probes[(probes["layer"] == chosen.layer) & (probes["head"] == chosen.head)]
     rank_intervals = [
         geometry.rank_interval(row, probes[probes["checkpoint"] == row["checkpoint"]])

@@ -23,7 +23,7 @@ def _line(row: object, wide: int) -> str:
 
 
 def _card(side: str, tokens: pd.DataFrame, blurred: bool) -> Shown:
-    """A side's tokens by rank; `random` and `permuted`: the logit that 5 % of such directions pass there."""
+    """A side's tokens (rows) by rank; `random`, `permuted`: the logit that 5 % of such directions pass."""
     wide = min(24, max(len(str(token)) for token in tokens["token"]))
     best = tokens.iloc[0]
     parts = [f"first place, 95 % of random directions: {abs(best['random']):.2f}"]
@@ -38,7 +38,7 @@ def _card(side: str, tokens: pd.DataFrame, blurred: bool) -> Shown:
 
 
 def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head) -> None:
-    """Top and bottom tokens of the chosen head in one checkpoint; heads to choose where it has none."""
+    """Top and bottom tokens (rows) of a head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
         st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")
         tokens = geometry.lens_tokens(context, checkpoint_id, chosen)
@@ -65,6 +65,7 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
 
 
 def _others(context: Context, checkpoint_id: int, chosen: Head) -> None:
+    """Buttons for heads of the checkpoint that have tokens."""
     heads = sorted(geometry.lens_heads(context, checkpoint_id))
     if not heads:
         st.caption("No direction of this checkpoint was read through the unembedding yet.")

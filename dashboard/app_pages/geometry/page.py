@@ -25,7 +25,7 @@ COLUMNS = ["layer", "head"]
 
 
 def pick_arms(probes: pd.DataFrame) -> tuple[str, str]:
-    """Two checkpoints to put side by side: by default the first and the one with the largest share."""
+    """Names of two checkpoints side by side: by default the first and that of the largest share."""
     order = probes.drop_duplicates("checkpoint").sort_values(
         ["kind", "share", "seed"], ascending=[False, True, True]
     )
@@ -51,7 +51,7 @@ def pick_arms(probes: pd.DataFrame) -> tuple[str, str]:
 
 
 def answer(context: Context, right_probes: pd.DataFrame) -> None:
-    """The best head, and how the heads of the right arm compare with those of the clean one."""
+    """The best head on the right (`right_probes`: a row per head), and that arm's heads against the clean."""
     best = right_probes.sort_values("select_accuracy").iloc[-1]
     sentence = (
         f"Best head on the right: {head_name(int(best['layer']), int(best['head']))}, test accuracy "
@@ -66,7 +66,7 @@ def answer(context: Context, right_probes: pd.DataFrame) -> None:
 
 
 def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *, chosen: Head | None) -> None:
-    """Two maps on one scale, and their difference where their shapes agree."""
+    """Two maps (a row per head) on one scale, and their difference; `measure`: a key of MEASURES."""
     column, value_name = MEASURES[measure]
     span = limits(column, left_probes, right_probes)
     mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
@@ -117,7 +117,7 @@ def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *,
 
 
 def distribution(probes: pd.DataFrame, measure: str) -> None:
-    """How many heads are good."""
+    """How many heads are good, a line per checkpoint; `measure`: a key of MEASURES."""
     column, value_name = MEASURES[measure]
     lines = max(1, probes["checkpoint"].nunique())
     n_heads, most = len(probes) // lines, most_per_line(lines)

@@ -30,7 +30,7 @@ READ_DOSE = (
 
 
 def pick(choices: pd.DataFrame) -> tuple[str | None, str | None, str]:
-    """The controls above the charts."""
+    """Prompt set, scorer and view, by the controls above the charts; `choices`: of `summary_choices`."""
     toxicity = choices[choices["name"] == "toxicity"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(selection.MATCHED, selection.FIXED)
@@ -64,7 +64,7 @@ def dose_card(
     curves: pd.DataFrame | None = None,
     paper: str | None = None,
 ) -> None:
-    """One dose-response chart in a frame."""
+    """A dose-response of summary rows in a frame; `curves`: fits; `paper`: column of the paper's table."""
     unit = str(doses["unit"].iloc[0]) if len(doses) else ""
     title = f"{metric_name(metric)} ({unit})" if unit else metric_name(metric)
     seeds = int(doses["n_seeds"].max()) if len(doses) else 0
@@ -98,7 +98,7 @@ def fluency_rows(context: Context, choices: pd.DataFrame, prompt_set: str | None
 
 
 def results(context: Context, running: bool) -> None:
-    """Charts and verdicts, or what is still to come."""
+    """Charts and verdicts, or what is still to come; `running`: whether the study runs now."""
     choices = rows.summary_choices(context)
     # An imported checkpoint has no share: it belongs on the trade-offs, not on a dose axis.
     if len(choices) and choices["kind"].map(is_imported).astype(bool).all():

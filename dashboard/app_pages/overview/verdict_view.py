@@ -83,6 +83,7 @@ def claims(verdicts: pd.DataFrame, running: bool) -> None:
 
 
 def _waiting(rows: pd.DataFrame, running: bool) -> None:
+    """Claims without data (rows), folded away."""
     if rows.empty:
         return
     with st.expander(f"No data yet ({len(rows)})", icon=":material/hourglass_empty:", key="verdicts_waiting"):
@@ -104,6 +105,7 @@ def _test_of(verdicts: pd.DataFrame) -> None:
 
 
 def _declared(row: Any) -> None:
+    """The declared test of a claim (row) and its numbers."""
     st.markdown(f"{_badge(str(row.status))} **{row.question}**")
     entries = {
         "Estimand": row.estimand,

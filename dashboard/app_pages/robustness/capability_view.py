@@ -27,7 +27,10 @@ def task_title(task: str) -> str:
 
 
 def show(context: Context) -> None:
-    """The section."""
+    """The section. `scores`: a row per checkpoint, condition, task, part and measure; `pooled`: over seeds.
+
+    `changes`: those that have a paired change against unsteered.
+    """
     capability = hardness.capability(context)
     with st.container(horizontal=True):
         tasks = list(dict.fromkeys(capability["task"]))
@@ -88,6 +91,7 @@ def _measure(measure: str) -> str:
 
 
 def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:
+    """How many of `changes` (a row per checkpoint and condition) are better or worse than unsteered."""
     if changes.empty:
         st.markdown(f"#### {task_title(task)}: no condition to compare with the unsteered models yet.")
         return
@@ -101,6 +105,7 @@ def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:
 
 
 def _changes(changes: pd.DataFrame) -> None:
+    """The table of `changes`, a row per checkpoint and condition."""
     table = pd.DataFrame(
         {
             "Checkpoint": list(changes["checkpoint"]),

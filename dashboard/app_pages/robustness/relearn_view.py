@@ -17,7 +17,7 @@ UNITS = {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)", "fluen
 
 
 def show(context: Context, outcomes: pd.DataFrame) -> None:
-    """The section; `outcomes` are those of every attack."""
+    """The section; `outcomes`: a row per checkpoint, condition and number of every attack."""
     steps = outcomes[(outcomes["attack"] == "relearn") & (outcomes["name"] == "steps")]
     conditions = hardness.conditions_of(steps)
     budget = float(steps["budget"].max())
@@ -43,6 +43,7 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
 
 
 def _answer(steps: pd.DataFrame, conditions: list[str], budget: float) -> None:
+    """Mean steps per condition, in words; `steps`: a row per checkpoint and condition (null: not reached)."""
     sentences = []
     for condition in conditions:
         of_condition = steps[steps["label"] == condition]
@@ -58,6 +59,7 @@ def _answer(steps: pd.DataFrame, conditions: list[str], budget: float) -> None:
 
 
 def _curves(context: Context) -> None:
+    """Curves of one arm and measure over the steps; `points`: a row per checkpoint, condition and step."""
     points = hardness.points(context)
     points = points[(points["attack"] == "relearn")]
     arms = hardness.arms_of(points)
@@ -75,9 +77,9 @@ def _curves(context: Context) -> None:
     pooled = hardness.over_seeds(of_series, ["x"])
     parameters = hardness.parameters(context)
     bases = [
-        float(parameters[i]["base_toxicity"])
-        for i in of_series["attack_id"].unique()
-        if "base_toxicity" in parameters[i]
+        float(parameters[attack_id]["base_toxicity"])
+        for attack_id in of_series["attack_id"].unique()
+        if "base_toxicity" in parameters[attack_id]
     ]
     is_compared = bool(bases) and series == "toxicity"
     level = Level(sum(bases) / len(bases), "before the detox", "dash") if is_compared else None

@@ -29,7 +29,7 @@ PAPER = (
 
 
 def show(context: Context, outcomes: pd.DataFrame) -> None:
-    """The section; `outcomes` are those of every attack."""
+    """The section; `outcomes`: a row per checkpoint, condition and number of every attack."""
     attacks = outcomes[outcomes["attack"] == "suffix"]
     rule = st.segmented_control(
         "Success means",
@@ -77,7 +77,7 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
 
 
 def _answer(gcg: pd.DataFrame, conditions: list[str], rule: str) -> None:
-    """Success without steering and under steering, of the least and the most toxic arm."""
+    """Success under `conditions`, in the least and most toxic arm; `gcg`: a row per arm and condition."""
     sentences = []
     for condition in dict.fromkeys(conditions):
         of_condition = gcg[(gcg["label"] == condition) & (gcg["kind"] == "toxic")].sort_values("share")
@@ -94,7 +94,10 @@ def _answer(gcg: pd.DataFrame, conditions: list[str], rule: str) -> None:
 
 
 def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> None:
-    """What the gradient adds to chance, and what the model does unattacked."""
+    """What the gradient adds to random search, and what the model does unattacked.
+
+    `pooled`: both searches over seeds; `attacks`: outcomes per checkpoint, also of the goals asked plainly.
+    """
     no_suffix = hardness.over_seeds(
         attacks[(attacks["name"] == "success_before") & (attacks["setting"] == "gcg")]
     )
@@ -121,7 +124,7 @@ def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> N
 
 
 def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
-    """Every difference between success rates; `labels`: conditions in words by their keys."""
+    """The stored differences between success rates, a row each; `labels`: condition key to words."""
     tests = hardness.tests(context)
     tests = tests[(tests["rule"] == rule) & (tests["setting"] == "gcg")]
     if tests.empty:

@@ -28,7 +28,10 @@ ROUNDED = {
 
 
 def injections(context: Context, outcomes: pd.DataFrame) -> None:
-    """Does a frame bring toxicity back, and more so under steering?"""
+    """Does a frame bring toxicity back, and more so under steering? `outcomes`: rows of every attack.
+
+    `change`: over seeds, a row per arm, condition and frame (`setting`); `opened`: over frames as well.
+    """
     attacks = outcomes[outcomes["attack"] == "injection"]
     change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
     opened = _more_open(change)
@@ -66,7 +69,7 @@ def injections(context: Context, outcomes: pd.DataFrame) -> None:
 
 
 def _more_open(change: pd.DataFrame) -> pd.DataFrame:
-    """Per arm and condition: change under the condition less change without, mean over frames."""
+    """Per arm and condition: the change (points) under it less that without, mean over frames (`setting`)."""
     base = change[change["label"] == "Unsteered"]
     pairs = change[change["label"] != "Unsteered"].merge(
         base, on=["kind", "share", "setting"], suffixes=("", "_base")
@@ -85,6 +88,7 @@ def _more_open(change: pd.DataFrame) -> pd.DataFrame:
 
 
 def _said_openness(opened: pd.DataFrame) -> str:
+    """In words: in how many rows (arms and conditions) steering opens a model to frames."""
     if opened.empty:
         return "Framed prompts were tried on the unsteered models only."
     more, less = (opened["low"] > 0).sum(), (opened["high"] < 0).sum()
@@ -95,6 +99,7 @@ def _said_openness(opened: pd.DataFrame) -> str:
 
 
 def _worded(openness: pd.DataFrame, title: str) -> pd.DataFrame:
+    """The rows of `_more_open` in words; `title`: what their column of values is called."""
     return pd.DataFrame(
         {
             "Condition": list(openness["label"]),
@@ -105,7 +110,10 @@ def _worded(openness: pd.DataFrame, title: str) -> pd.DataFrame:
 
 
 def long_texts(context: Context, outcomes: pd.DataFrame) -> None:
-    """Does the detox hold over a long text?"""
+    """Does the detox hold over a long text? `outcomes`: rows of every attack.
+
+    `drifts`: second half less first, over seeds; `points`: curves, a row per checkpoint, condition and token.
+    """
     drifts = hardness.over_seeds(outcomes[(outcomes["attack"] == "long") & (outcomes["name"] == "drift")])
     drifting = drifts[(drifts["low"] > 0)]
     st.markdown(
@@ -137,12 +145,15 @@ def long_texts(context: Context, outcomes: pd.DataFrame) -> None:
 
 
 def sampling(context: Context, outcomes: pd.DataFrame) -> None:
-    """Does another way to sample bring toxicity back?"""
+    """Does another way to sample bring toxicity back? `outcomes`: rows of every attack.
+
+    `toxicity`: over seeds, a row per arm, condition, temperature and top-p, with fluency beside it.
+    """
     attacks = outcomes[outcomes["attack"] == "sampling"]
     parameters = hardness.parameters(context)
     attacks = attacks.assign(
-        temperature=[float(parameters[i]["temperature"]) for i in attacks["attack_id"]],
-        top_p=[float(parameters[i]["top_p"]) for i in attacks["attack_id"]],
+        temperature=[float(parameters[attack_id]["temperature"]) for attack_id in attacks["attack_id"]],
+        top_p=[float(parameters[attack_id]["top_p"]) for attack_id in attacks["attack_id"]],
     )
     settings = ["temperature", "top_p"]
     toxicity = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], settings)
@@ -183,7 +194,7 @@ def sampling(context: Context, outcomes: pd.DataFrame) -> None:
 
 
 def rounded(outcomes: pd.DataFrame) -> None:
-    """Does rounding the weights undo the detox?"""
+    """Does rounding the weights undo the detox? `outcomes`: rows of every attack; `setting`: the bits."""
     attacks = outcomes[outcomes["attack"] == "quantised"]
     change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
     back = change[(change["low"] > 0)]
@@ -210,7 +221,7 @@ def rounded(outcomes: pd.DataFrame) -> None:
 
 
 def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What was measured for each row of `pooled`, side by side: words for the page, numbers for files."""
+    """What was measured per row of `pooled` (arm, condition, bits): words for the page, numbers for files."""
     keys = ["kind", "share", "condition", "setting"]
     table = pd.DataFrame(
         {"Arm": pooled["arm"], "Condition": pooled["label"], "Weights": pooled["setting"].map(BITS)}
@@ -226,8 +237,8 @@ def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, 
         table[title] = [
             "–" if pd.isna(row.value) else in_words(row.value, row.low, row.high) for row in records(measured)
         ]
-        ends = {"value": measure, "low": f"{measure}_low", "high": f"{measure}_high"}
-        numbers = numbers.assign(**{new: measured[old] for old, new in ends.items()})
+        new_names = {"value": measure, "low": f"{measure}_low", "high": f"{measure}_high"}
+        numbers = numbers.assign(**{new: measured[old] for old, new in new_names.items()})
     return table, numbers
 
 

@@ -15,7 +15,10 @@ MOST = 12
 
 
 def show_trials(context: Context, outcomes: pd.DataFrame, *, key: str) -> None:
-    """Pick a checkpoint and condition among the attacks in `outcomes`, and read what happened there."""
+    """Pick a checkpoint and condition in `outcomes`, and read what was asked and answered there.
+
+    `key`: the attack (`suffix`, `injection` or `long`).
+    """
     attacks = outcomes.drop_duplicates("attack_id")
     if attacks.empty:
         return

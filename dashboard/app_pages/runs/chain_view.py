@@ -35,7 +35,7 @@ def _label(row: Any) -> str:
 
 
 def _labels(metrics: pd.DataFrame) -> list[str]:
-    """One name per number; those alike in words (random directions) are told apart by the condition's key."""
+    """One name per number (row); alike ones (random directions) are told apart by the condition's key."""
     labels = [_label(row) for row in records(metrics)]
     again = pd.Series(labels).duplicated(keep=False)
     return [
@@ -45,7 +45,7 @@ def _labels(metrics: pd.DataFrame) -> list[str]:
 
 
 def number_chain(context: Context) -> None:
-    """Pickers, the table of a checkpoint's numbers, and the chain of the one chosen."""
+    """Pickers, the table of a checkpoint's numbers (rows), and the chain of the one chosen (a row a step)."""
     checkpoints = rows.checkpoints(context)
     if checkpoints.empty:
         st.info("Numbers appear when the first checkpoint was evaluated.", icon=":material/hourglass_empty:")

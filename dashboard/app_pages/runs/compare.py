@@ -35,7 +35,7 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
 
 
 def settings_difference(left_settings: Any, right_settings: Any, *, with_same: bool = False) -> pd.DataFrame:
-    """Settings of two runs side by side: setting, left, right, same; without `with_same` those that differ.
+    """Settings of two runs as rows: setting, left, right, same; without `with_same` those that differ.
 
     A setting that one side lacks is shown as `not set`.
     """
@@ -66,8 +66,8 @@ def interval_of_difference(
 def number_difference(left: pd.DataFrame, right: pd.DataFrame, keys: list[str] | None = None) -> pd.DataFrame:
     """Numbers that both runs have, by measure, condition, prompts and scorer, with `right - left`.
 
-    Columns: the keys, unit, value/low/high/n of either side with `_left` and `_right`, `difference`, `low`,
-    `high`, and `apart` (True where the interval leaves zero out; null without an interval).
+    A row per number: the keys, unit, value/low/high/n of either side with `_left` and `_right`, `difference`,
+    `low`, `high`, and `apart` (True where the interval leaves zero out; null without an interval).
     """
     columns = keys or KEYS
     first = left[[*columns, "unit", *VALUES]].drop_duplicates(columns)
@@ -79,7 +79,10 @@ def number_difference(left: pd.DataFrame, right: pd.DataFrame, keys: list[str] |
         .itertuples(index=False, name=None)
         for side in ("left", "right")
     ]
-    intervals = [interval_of_difference(left, right) for left, right in zip(*sides, strict=True)]
+    intervals = [
+        interval_of_difference(left_interval, right_interval)
+        for left_interval, right_interval in zip(*sides, strict=True)
+    ]
     differences = pd.DataFrame(intervals, columns=["difference", "low", "high"], index=joined.index)
     has_interval = differences["low"].notna()
     apart = ((differences["low"] > 0) | (differences["high"] < 0)).astype("boolean")

@@ -81,7 +81,7 @@ def _runs(context: Context, run_kind: str) -> dict[str, Run]:
 
 
 def _second(runs: dict[str, Run]) -> int:
-    """The largest toxic share of the first run's seed; else simply the next."""
+    """The place of the largest toxic share of the first run's seed; else simply of the next."""
     first = next(iter(runs.values())).row
     shares = [
         (run.row or {}).get("share")
@@ -94,6 +94,7 @@ def _second(runs: dict[str, Run]) -> int:
 
 
 def _settings(left_run: Run, right_run: Run) -> None:
+    """The table of settings that differ, or of all."""
     all_settings = st.toggle("Show settings that are the same", key="same", bind="query-params")
     settings = settings_difference(left_run.settings(), right_run.settings(), with_same=all_settings)
     if settings.empty:
@@ -112,6 +113,7 @@ def _settings(left_run: Run, right_run: Run) -> None:
 
 
 def _label(row: Any) -> str:
+    """A number (row) in words: its condition, prompts and scorer, and of a study its arm."""
     condition = (
         condition_label(row.method, row.strength, row.matched_cost, key=row.condition)
         if isinstance(row.method, str)
@@ -125,6 +127,7 @@ def _label(row: Any) -> str:
 
 
 def _numbers(left_run: Run, right_run: Run) -> None:
+    """The chart of differences in one measure; `table`: a row per number that both runs have."""
     keys = SUMMARY_KEYS if left_run.row is None else KEYS
     first, second = left_run.numbers(), right_run.numbers()
     if first.empty or second.empty:
@@ -175,7 +178,7 @@ def _numbers(left_run: Run, right_run: Run) -> None:
 
 
 def compare(context: Context) -> None:
-    """The pickers, the settings and the numbers."""
+    """The pickers, the settings and the numbers; `runs`: name to run."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         kinds = [ARMS, STUDIES] if len(context.studies) > 1 else [ARMS]
         run_kind = str(

@@ -68,6 +68,7 @@ def _buttons(now: Standing, home: Home, study_hash: str) -> None:
 
 
 def _problems(home: Home, study_hash: str, now: Standing) -> None:
+    """What the last action here, or the run that was started here, ended with."""
     problem = st.session_state.get(_SAID)
     if problem and problem[0] == study_hash:
         st.error(
@@ -80,7 +81,7 @@ def _problems(home: Home, study_hash: str, now: Standing) -> None:
 
 @ticking
 def control_bar(context: Context, home: Home | Refusal, page_kind: str) -> None:
-    """How the study stands now; the whole page is redrawn when that is no longer what it was drawn with."""
+    """How the study stands now; the page is redrawn when that is no longer `page_kind`, as it was drawn."""
     usable_home = home if isinstance(home, Home) else None
     study_hash = str(context.study["hash"])
     now = standing(rows.stages_now(context), study_hash, usable_home, now=datetime.now(UTC))

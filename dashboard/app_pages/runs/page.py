@@ -47,7 +47,7 @@ def curves(context: Context) -> None:
 
 
 def provenance(context: Context, stages: pd.DataFrame) -> None:
-    """The study's own facts, and its configuration."""
+    """The study's own facts (`entries`: name to text), and its configuration."""
     entries = {"scale": str(context.study["scale"]), "begun": str(context.study["created"])[:19]}
     entries = export_metadata.study_facts(context, rows.scorers(context), stages) | entries
     with st.container(border=True):
@@ -72,7 +72,7 @@ def provenance(context: Context, stages: pd.DataFrame) -> None:
 
 
 def progress_tab(context: Context, home: Home | Refusal) -> None:
-    """How the study stands, its stages, arms and checkpoints."""
+    """How the study stands, its stages (rows), arms and checkpoints."""
     all_stages = rows.stages(context)
     usable_home = home if isinstance(home, Home) else None
     study_state = standing(all_stages, str(context.study["hash"]), usable_home, now=datetime.now(UTC))

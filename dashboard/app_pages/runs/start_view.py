@@ -95,6 +95,7 @@ def _show_plan(plan: dict[str, Any]) -> None:
 
 
 def _check(home: Home, preset: str | None, text: str, *, data: str | None) -> None:
+    """Plan the preset or the text of a study file, and store the plan for the form."""
     st.session_state.pop(_PLAN, None)
     try:
         if preset is None and not text.strip():
@@ -107,7 +108,7 @@ def _check(home: Home, preset: str | None, text: str, *, data: str | None) -> No
 
 
 def _begin(home: Home, checked: dict[str, Any]) -> None:
-    """The start button's callback: begin, show the study and its progress."""
+    """The start button's callback: begin what `_check` stored, show the study and its progress."""
     plan = checked["plan"]
     try:
         process.start(home, checked["study"], plan["hash"], data=checked["data"])

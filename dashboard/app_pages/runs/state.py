@@ -41,7 +41,7 @@ class Standing:
 
 
 def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
-    """How a study stands. Without a home only the rows and the process table are asked."""
+    """How a study stands; `stages`: its stage rows. Without a home only they and the processes are asked."""
     if home is not None:
         holder = holder_of(home.folder, study_hash)
         if holder is not None:
@@ -58,6 +58,7 @@ def standing(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: d
 
 
 def _from_rows(stages: pd.DataFrame, study_hash: str, home: Home | None, *, now: datetime) -> Standing:
+    """How a study stands that no process here runs; `note`: process id and machine in its lock."""
     state = summarise(stages, now)
     note = noted(home.folder, study_hash) if home is not None else None
     away = home is not None and note is not None and note[1] != platform.node()

@@ -85,7 +85,7 @@ def failures(stages: pd.DataFrame) -> None:
 
 
 def in_order(stages: pd.DataFrame) -> pd.DataFrame:
-    """What needs a look first: failed, then running, then the others; within each as they run."""
+    """Stage rows, those first that need a look: failed, running, the others; within each as they run."""
     return stages.loc[
         sorted(
             stages.index,
@@ -119,6 +119,7 @@ def stages_table(stages: pd.DataFrame, *, is_running: bool = False) -> None:
 
 def _stages(all_stages: pd.DataFrame, stages: pd.DataFrame, is_running: bool) -> None:
     # What a waiting stage said last was said by an earlier run.
+    """The table of `stages`, some rows of `all_stages` with rates; `is_running`: whether the study runs."""
     messages = stages["message"].where((stages["status"] != "waiting") | (not is_running), "")
     is_cut = (stages["status"] == "running") & (not is_running)
     table = pd.DataFrame(

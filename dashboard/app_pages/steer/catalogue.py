@@ -55,7 +55,10 @@ def _heads(address: str, checkpoint_id: int, token: str) -> list[HeadInfo]:
 
 
 def offers(address: str, study_id: int) -> list[Offer]:
-    """Checkpoints of the study on show first, then all others. Raises ServiceProblem."""
+    """Checkpoints of the study on show first, then all others; alike labels get the checkpoint's id.
+
+    Raises ServiceProblem.
+    """
     models = sorted(
         _models(address),
         key=lambda model: (

@@ -62,7 +62,7 @@ def problem(error: Exception, address: str) -> ServiceProblem:
 
 
 def explain(error: Exception, address: str) -> str:
-    """One sentence for a failed call."""
+    """One sentence for a failed call; `detail`: the service's own words."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
         return f"No model service answers at {address}."
     if isinstance(error, httpx.TimeoutException):
@@ -80,6 +80,7 @@ def explain(error: Exception, address: str) -> str:
 
 
 def _get(address: str, path: str, form: type[T]) -> T:
+    """The answer to a GET, checked to be of the type `form`. Raises ServiceProblem."""
     try:
         answer = httpx.get(f"{address}{path}", timeout=PATIENCE, headers=_headers())
         answer.raise_for_status()

@@ -52,7 +52,7 @@ with httpx.stream("POST", url, json=request, timeout=120{options}) as answer:
 
 
 def python(address: str, body: dict[str, Any], *, token: bool) -> str:
-    """A program that sends the request and prints every pane's scores, cost and text."""
+    """A program that sends the request `body` and prints each pane; `token`: whether one is sent along."""
     options = f', headers={{"Authorization": "Bearer " + os.environ["{TOKEN_VARIABLE}"]}}' if token else ""
     return _PROGRAM.format(
         imports="import os\n" if token else "",
@@ -63,7 +63,7 @@ def python(address: str, body: dict[str, Any], *, token: bool) -> str:
 
 
 def copies(record: Record, offers: Sequence[Offer]) -> None:
-    """The run's request in four forms, folded away."""
+    """The run's request in four forms, folded away; `offers`: checkpoints of the service."""
     fold = st.expander("Copy this run", icon=":material/content_copy:", key="copies", on_change="rerun")
     if not fold.open:
         return

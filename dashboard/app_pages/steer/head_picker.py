@@ -18,15 +18,17 @@ from hormesis.dashboard.parts import card
 
 
 def after_click(steered: Sequence[str], clicked: Sequence[str]) -> list[str]:
-    """Steered heads after some were clicked or lassoed: those outside come in, unless all are in already,
-    then they go out. One head always stays. By layer and head."""
+    """Names of the steered heads after some were clicked or lassoed, by layer and head.
+
+    Those clicked come in; if all are in already, they go out. One head always stays.
+    """
     inside, touched = set(steered), set(clicked)
     changed = inside - touched if touched <= inside else inside | touched
     return sorted(changed or {steered[0]}, key=lambda name: parse_head(name) or (0, 0))
 
 
 def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, *, token: str) -> None:
-    """The map of one pane's model, folded away; a click or a lasso adds or removes heads."""
+    """The map of a pane's model, folded away; a click or lasso adds or removes heads. `panes`: by number."""
     panes = {
         number: pane
         for number, pane in enumerate(settings.panes, 1)
@@ -59,6 +61,7 @@ def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, *, 
 
 
 def _map(number: int, pane: PaneSettings, offer: Offer, *, heads: pd.DataFrame) -> None:
+    """The map of pane `number`; `heads`: a row each; `steered`: names picked, else the `count` best."""
     head_names = [head_name(layer, head) for layer, head in zip(heads["layer"], heads["head"], strict=True)]
     count = int(pane.heads or offer.usual_heads)
     ordered = [name for _, name in sorted(zip(heads["order"], head_names, strict=True))]

@@ -32,6 +32,7 @@ def history(offers: Sequence[Offer]) -> None:
 
 
 def _row(entry: session.Record, on_show: bool, offers: Sequence[Offer]) -> None:
+    """One run of the session: a button that opens it, and its settings in words."""
     run, state = entry.run, entry.run.snapshot()
 
     def reopen() -> None:

@@ -34,7 +34,8 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
 def link(base: str, study: str, settings: SessionSettings, *, offers: Sequence[Offer]) -> str:
     """The page's address with every control spelt out, so that it opens the same view anywhere.
 
-    Values stand there as the widgets read them: a method by its title, picked heads one by one.
+    Values stand there as the widgets read them (`words`: value to the widget's words): a method by its title,
+    picked heads one by one.
     """
     values = settings.as_values()
     for number, pane in enumerate(settings.panes, 1):
@@ -54,7 +55,7 @@ def link(base: str, study: str, settings: SessionSettings, *, offers: Sequence[O
 
 
 def read(text: str, offers: Sequence[Offer]) -> SessionSettings:
-    """Settings of a link, or of a request as JSON. Raises LoadProblem, one sentence."""
+    """Settings of a link, or of a request as JSON (`text`). Raises LoadProblem, one sentence."""
     text = text.strip()
     if text.startswith("{"):
         try:
@@ -74,6 +75,7 @@ def read(text: str, offers: Sequence[Offer]) -> SessionSettings:
 
 
 def _value(key: str, values: list[str]) -> Any:
+    """The value of one control from its texts in a link; `stem`: its key without a pane's number."""
     stem = key.rstrip("0123456789")
     if stem == "picked":
         return values

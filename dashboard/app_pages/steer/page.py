@@ -27,7 +27,7 @@ from hormesis.db.contract.messages import MAX_PANES
 
 
 def controls(context: Context, catalogue: Sequence[Offer]) -> SessionSettings:
-    """Draw every control and say what they say."""
+    """Draw every control and give their settings; `count`: panes drawn."""
     prompt_box(context)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.segmented_control(
@@ -70,7 +70,7 @@ def switches(context: Context) -> bool:
 
 
 def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], *, study: str) -> None:
-    """Begin the run that the controls describe."""
+    """Begin the run that the settings describe; `study`: its name in the picker."""
     prompt = settings.prompt
     if not prompt.strip():
         st.warning("Write a prompt first.", icon=":material/edit:")

@@ -22,7 +22,7 @@ from hormesis.db.contract.messages import MethodInfo
 
 
 def presets(context: Context) -> list[str]:
-    """A few prompts of the study, of every kind."""
+    """At most six prompts of the study as texts, one kind after the other in turn."""
     prompts = rows.first_prompts(context, 40)
     if prompts.empty:
         return []
@@ -72,7 +72,7 @@ def prompt_box(context: Context) -> None:
 
 
 def pane_controls(number: int, offers: Sequence[Offer]) -> None:
-    """The controls of one pane; panes left alone and steered ones take turns unless it is changed."""
+    """The controls of pane `number` (from 1): left alone and steered take turns unless it is changed."""
     labels = [offer.label for offer in offers]
     label = st.selectbox(
         f"Pane {number}: model",
@@ -117,6 +117,7 @@ def pane_controls(number: int, offers: Sequence[Offer]) -> None:
 
 
 def _details(number: int, offer: Offer, method: MethodInfo) -> None:
+    """The settings of a pane that its method heeds, beside strength."""
     if "heads" in method.settings:
         _keep_heads(number, offer)
         st.number_input(

@@ -21,7 +21,7 @@ SHOWN_FLUENCY = {
 
 
 def details(pane: PaneState, baseline: dict[str, float] | None) -> tuple[tuple[str, str], ...]:
-    """What is said under a pane: toxicity by every scorer, fluency, added cost; or why one is missing."""
+    """Label and value of scores, fluency and added cost of a pane; `baseline`: scores of the first pane."""
     if not pane.finished:
         return ()
     lines = []
@@ -64,6 +64,7 @@ def _waiting(state: Snapshot) -> str:
 
 
 def _pane_texts(run: LiveRun, pane_names: tuple[str, ...], state: Snapshot) -> list[Shown]:
+    """What each pane shows; `first_scores`: of the first pane once it has finished."""
     tint = bool(st.session_state.get("tint", True))
     first_scores = state.panes[0].scores if state.panes and state.panes[0].finished else None
     items = []
@@ -86,7 +87,7 @@ def _pane_texts(run: LiveRun, pane_names: tuple[str, ...], state: Snapshot) -> l
 
 
 def _status(run: LiveRun, state: Snapshot) -> None:
-    """Which run this is and how far it is; the key of the line names both, for tests to wait for."""
+    """Which run this is and how far it is; the container's key names both, for tests to wait for."""
     waits = state.position and state.status == "waiting"
     place = f", number {state.position} in the queue" if waits else ""
     first = "" if state.first_token is None else f", first token after {state.first_token:.1f} s"
@@ -95,6 +96,7 @@ def _status(run: LiveRun, state: Snapshot) -> None:
 
 
 def _draw(run: LiveRun, pane_names: tuple[str, ...]) -> Snapshot:
+    """Draw the run as it is now and give back that state."""
     state = run.snapshot()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Stop", icon=":material/stop:", on_click=run.stop, key="stop", disabled=not state.active)

@@ -140,6 +140,7 @@ class LiveRun:
         return replace(self._state, status=status, error=error, seconds=time.monotonic() - self._begin)
 
     def _read(self) -> None:
+        """The thread's work: take events until the run ends, fails or is stopped."""
         events = generate(self.address, self.request)
         try:
             for event in events:
@@ -162,6 +163,7 @@ class LiveRun:
                 self._state = self._ended("done" if is_complete else "failed", error)
 
     def _take(self, event: Event) -> None:
+        """Change the state by one event: `queued`, `token`, `done` or `error`."""
         with self._lock:
             if not self._state.active:
                 return
@@ -177,6 +179,7 @@ class LiveRun:
                 self._request_id = event.data["request_id"]
 
     def _into_pane(self, event: Event) -> None:
+        """Give a `token` or `done` event to its pane (`number` from 0)."""
         number = event.data.get("pane")
         panes = list(self._state.panes)
         if not isinstance(number, int) or not 0 <= number < len(panes):

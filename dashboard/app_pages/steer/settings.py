@@ -73,7 +73,7 @@ class SessionSettings:
 
     @classmethod
     def of_values(cls, values: Mapping[str, Any]) -> SessionSettings:
-        """Settings of values by the keys of the widgets, of two panes where `panes` is not said.
+        """Settings of values by the keys of the widgets, of two panes (numbered from 1) without `panes`.
 
         Raises LoadProblem for a number of panes that the page does not have.
         """
@@ -108,7 +108,7 @@ def widget_keys(count: int) -> list[str]:
 
 
 def default_offer(number: int, offers: Sequence[Offer]) -> Offer:
-    """A pane's model where nobody chose: the study's most toxic arm in the first two, its cleanest below."""
+    """A pane's model where nobody chose: the study's most toxic arm in panes 1 and 2, else its cleanest."""
     toxic_arms = [
         offer for offer in offers if offer.steerable and offer.is_of_study and offer.kind == "toxic"
     ]
@@ -162,7 +162,7 @@ def request_of(settings: SessionSettings, offers: Sequence[Offer]) -> GenerateRe
 
 
 def pane_name(settings: PaneSettings, offers: Sequence[Offer]) -> str:
-    """A pane in words."""
+    """A pane in words; `pane`: what it asks the service for."""
     offer = find(settings.model, offers)
     pane, method = pane_of(settings, offers), offer.method(str(settings.method))
     parts = [offer.label, method.title if method.name != NONE else "unsteered"]
@@ -203,6 +203,7 @@ def put_back(settings: SessionSettings, offers: Sequence[Offer]) -> None:
 
 
 def _checked_pane(settings: PaneSettings, number: int, offers: Sequence[Offer]) -> PaneSettings:
+    """Settings of pane `number` with defaults put in, each of which fits the page. Raises LoadProblem."""
     offer = default_offer(number, offers) if settings.model is None else find(str(settings.model), offers)
 
     def said_or(key: str, otherwise: Any) -> Any:
@@ -250,6 +251,7 @@ def _value_of_words(value: Any, words: Mapping[str, str]) -> Any:
 
 
 def _in_range(key: str, value: Any, *, integral: bool = False) -> Any:
+    """The value as a number, where it is within the control's RANGES. Raises LoadProblem."""
     (low, high), name = RANGES[key], WORDS.get(key, key).capitalize()
     is_number = isinstance(value, int if integral else int | float) and not isinstance(value, bool)
     if not is_number or not low <= value <= high:
@@ -277,6 +279,7 @@ def of_request(body: dict[str, Any], offers: Sequence[Offer]) -> SessionSettings
 
 
 def _names(heads: Any) -> tuple[str, ...]:
+    """Names of heads given as `[{"layer": 2, "head": 3}]`; none for anything but a list."""
     if not isinstance(heads, list):
         return ()
     try:

@@ -32,7 +32,7 @@ class View:
 def directions(
     database: Database, experiment: int, measures: pd.DataFrame, *, probe: str, cosine: str
 ) -> None:
-    """The pickers, and the run beside that of the same seed at r = 1."""
+    """The pickers, and the run beside that at r = 1; `measures`: a row per run and network."""
     shares = sorted({float(share) for share in measures["share"]})
     seeds = sorted({int(seed) for seed in measures["seed"]})
     with st.container(border=True):
@@ -54,11 +54,11 @@ def directions(
                 "View", [FLAT, DEEP], default=FLAT, required=True, key="toy_view", bind="query-params"
             )
         chosen = View(str(network or "trained"), probe, cosine, flat=view != DEEP)
-        pairs = [(float(share), "toy_directions")]
+        pictures = [(float(share), "toy_directions")]
         if share != REFERENCE and REFERENCE in shares:
-            pairs.append((REFERENCE, "toy_directions_equal"))
-        grid = st.grid(len(pairs), min_column_width=400)
-        for of_share, key in pairs:
+            pictures.append((REFERENCE, "toy_directions_equal"))
+        grid = st.grid(len(pictures), min_column_width=400)
+        for of_share, key in pictures:
             with grid.cell():
                 vectors = toy.directions(
                     database,
@@ -74,7 +74,7 @@ def directions(
 def _picture(
     vectors: NDArray[np.float64], measures: pd.DataFrame, *, share: float, seed: int, view: View, key: str
 ) -> None:
-    """One run's directions."""
+    """One run's directions [12, width]; `two`, `three`: parts of 1 that so many axes hold."""
     runs = measures[
         (measures["share"] == share) & (measures["seed"] == seed) & (measures["network"] == view.network)
     ]

@@ -15,7 +15,7 @@ MOST_LINES = 60
 
 
 def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosine: str) -> None:
-    """The answers, one line per question, under the probe and cosine on show."""
+    """The answers, one line per question, under the probe and cosine on show; `effects`: stored DiDs."""
     with st.container(border=True):
         st.markdown("**Answers**")
         for line in words.lines(effects, experiments, probe, cosine=cosine):
@@ -32,7 +32,7 @@ def answers(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cos
 
 
 def forest(effects: pd.DataFrame, experiments: pd.DataFrame, cosine: str) -> None:
-    """DiD of every configuration and probe, trained and frozen."""
+    """DiD (rows of `effects`) of every configuration and probe, trained and frozen; `lines`: those drawn."""
     chosen = toy.forest_rows(effects, experiments, cosine)
     if chosen.empty:
         return

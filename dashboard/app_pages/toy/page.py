@@ -23,7 +23,7 @@ READ = (
 
 
 def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
-    """The configuration on show: setting, width, and the rest where several differ in it."""
+    """The configuration (row) on show: setting, width, and the rest where several differ in it."""
     settings = [name for name in toy.SETTINGS if name in set(all_experiments["setting"])]
     setting = st.segmented_control(
         "Setting",
@@ -64,7 +64,7 @@ def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
 
 
 def pick_view() -> tuple[str, str]:
-    """Probe and cosine."""
+    """Keys of the probe and the cosine on show."""
     probe = st.selectbox(
         "Directions from",
         list(toy.PROBES),
@@ -92,7 +92,7 @@ def pick_view() -> tuple[str, str]:
 
 
 def entanglement(experiment: pd.Series, measures: pd.DataFrame, probe: str, *, cosine: str) -> None:
-    """The answer, and beside it the same view of the frozen network."""
+    """Entanglement of the trained network, and beside it of the frozen; `measures`: a row per run of each."""
     seeds = measures["seed"].nunique()
     grid = st.grid(2, min_column_width=480)
     for network, title in (
@@ -138,7 +138,7 @@ def entanglement(experiment: pd.Series, measures: pd.DataFrame, probe: str, *, c
 
 
 def learning(database: Database, experiment: int, unit: str) -> None:
-    """How the rare chain is learned: loss and accuracy over the steps."""
+    """How the rare chain is learned: loss (in `unit`) and accuracy over the steps; `experiment`: an id."""
     curves = toy.curves(database, experiment)
     if curves.empty:
         return
@@ -160,7 +160,7 @@ def learning(database: Database, experiment: int, unit: str) -> None:
 
 
 def norms(measures: pd.DataFrame) -> None:
-    """Lengths of the directions."""
+    """Lengths of the directions; `measures`: a row per run and network."""
     with st.container(border=True):
         card.chart(
             charts.over_share(

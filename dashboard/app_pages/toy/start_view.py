@@ -97,7 +97,7 @@ def start_form(home: Home | Refusal) -> None:
 
 @st.fragment(run_every=2.0)
 def under_way(url: str, home: Home | Refusal) -> None:
-    """Configurations that are being run, with bar and rate; and why the last run from here failed."""
+    """Configurations (rows) that are being run, with bar and rate; and why the last run from here failed."""
     run = toy_process.running(home) if isinstance(home, Home) else None
     if isinstance(home, Home) and (failed := toy_process.ended_badly(home)):
         st.error(f"{failed}.", title="The last run from this page failed", icon=":material/error:")

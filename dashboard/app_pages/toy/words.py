@@ -51,7 +51,7 @@ def _details(rows: pd.DataFrame) -> tuple[str, ...]:
 
 
 def _answer(rows: pd.DataFrame) -> str:
-    """One status for several settings: the common one, or how many say what."""
+    """One status for several settings (rows of effects): the common one, or how many say what."""
     if rows.empty:
         return "no runs yet"
     statuses = [status_of(row.low, row.high) for row in records(rows)]
@@ -65,7 +65,7 @@ def _line(question: str, rows: pd.DataFrame) -> Line:
 
 
 def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosine: str) -> list[Line]:
-    """The experiment's four answers under one probe and cosine, from each setting's main configuration."""
+    """Five answers under a probe and cosine, from the DiDs (rows) of each setting's main configuration."""
     of_cosine = effects[effects["experiment_id"].isin(main_experiments(experiments))]
     of_cosine = of_cosine[of_cosine["cosine"] == cosine]
     chosen = pick(of_cosine, probe=probe, network="trained")
@@ -85,7 +85,7 @@ def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosin
 
 
 def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
-    """The answer for the configuration on show: its DiD over all low shares."""
+    """The answer for the configuration on show: `row`, its DiD over all low shares."""
     setting_title = SETTINGS.get(setting, setting)
     if row is None or pd.isna(row["value"]):
         return f"{setting_title}: no run at a share of .01 or less yet, so nothing is answered."
@@ -100,7 +100,7 @@ def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
 
 
 def tried(effects: pd.DataFrame) -> str:
-    """How many configurations and DiDs there are, and how many intervals leave zero out by chance."""
+    """How many configurations and DiDs (rows) there are, and how many intervals leave zero out by chance."""
     with_interval = effects[effects["low"].notna() & ~((effects["low"] == 0) & (effects["high"] == 0))]
     apart = int(((with_interval["low"] > 0) | (with_interval["high"] < 0)).sum())
     count = effects["experiment_id"].nunique()

@@ -50,7 +50,7 @@ def veiled(context: Context, score: float | None) -> bool:
 def show(
     context: Context, kind: str, share: float, *, condition_key: str, prompt_set: str, scorer: str
 ) -> None:
-    """The comparison for one seed of an arm."""
+    """The comparison for one seed of an arm; `pairs`: a row per checkpoint, `pair_page`: a row per prompt."""
     pairs = pair_rows.condition_pairs(context, kind=kind, share=share, condition_key=condition_key)
     if pairs.empty:
         st.info("No texts are kept for this condition.", icon=":material/hourglass_empty:")

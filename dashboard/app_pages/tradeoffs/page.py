@@ -39,7 +39,7 @@ def on_click() -> None:
 
 
 def answer(conditions: pd.DataFrame) -> None:
-    """The frontier in one sentence."""
+    """The frontier in one sentence; `conditions`: a row per arm and condition with its cost."""
     real = conditions[conditions["method"] != "random-direction"].reset_index(drop=True)
     if real.empty:
         return
@@ -66,7 +66,7 @@ def family(conditions: pd.DataFrame) -> pd.Series:
 
 
 def method_order(conditions: pd.DataFrame) -> list[str]:
-    """Methods other than none: steering first, then the others, combinations last."""
+    """Methods in `conditions` other than none: steering first, then the others, combinations last."""
     first = (ITI, "second", RANDOM_DIRECTION, *PREFIXED, *TUNED, *MARKED)
     methods = [str(method) for method in family(conditions).unique() if method != "none"]
     return sorted(
@@ -75,7 +75,7 @@ def method_order(conditions: pd.DataFrame) -> list[str]:
 
 
 def pick_arms(conditions: pd.DataFrame) -> list[str]:
-    """Which arms; at first those of the dose and its control, and imported checkpoints."""
+    """Names of the arms chosen; at first the dose, its control and imported ones (not those `apart`)."""
     arm_rows = conditions.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
     arm_rows = arm_rows.assign(apart=arm_rows["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
     arm_names = [str(name) for name in arm_rows["arm"]]
@@ -98,12 +98,12 @@ class Choice:
 
 
 def pick(context: Context, choices: pd.DataFrame) -> Choice:
-    """Controls, and the joined rows they choose."""
+    """Controls, and the rows they choose (an arm and condition each); `choices`: of `summary_choices`."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = controls.view(selection.EVERY, selection.MATCHED, selection.FIXED, key="curve")
-        names = [measure for measure in TOXICITIES if (choices["name"] == measure).any()]
+        measures = [measure for measure in TOXICITIES if (choices["name"] == measure).any()]
         measure = st.selectbox(
-            "Measure", names, format_func=metric_name, key="measure", bind="query-params", width=220
+            "Measure", measures, format_func=metric_name, key="measure", bind="query-params", width=220
         )
         of_measure = choices[choices["name"] == measure]
         prompt_set = controls.prompt_set(selection.by_size(of_measure))
@@ -112,12 +112,12 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
     joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompt_set, scorer=scorer)
     joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
     arms = pick_arms(joined)
-    names = [method for method in method_order(joined) if method != "random-direction"]
+    method_names = [method for method in method_order(joined) if method != "random-direction"]
     methods = st.pills(
         "Methods",
-        names,
+        method_names,
         selection_mode="multi",
-        default=[method for method in names if "+" not in method and method != "second"],
+        default=[method for method in method_names if "+" not in method and method != "second"],
         format_func=lambda method: "ITI, second directions" if method == "second" else method_label(method),
         key="methods",
         bind="query-params",
@@ -130,7 +130,7 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
         )  # fmt: skip
         random = st.toggle("Random directions", value=True, key="random", bind="query-params")
     joined = joined[joined["arm"].isin(arms)]
-    families = [*(methods or names), "none", "random-direction"]
+    families = [*(methods or method_names), "none", "random-direction"]
     joined = joined[family(joined).isin(families)]
     if not random:
         joined = joined[joined["method"] != "random-direction"]
@@ -138,7 +138,7 @@ def pick(context: Context, choices: pd.DataFrame) -> Choice:
 
 
 def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
-    """The curves with a ring round the condition on show."""
+    """The curves with a ring round the condition on show; `conditions`: a row each."""
     dark, chosen = is_dark(), st.session_state.get("condition")
     chart = drawn(
         tradeoff, conditions, y_title, dark=dark, chosen=None, logarithmic=logarithmic, frontier=frontier
@@ -147,7 +147,7 @@ def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontie
 
 
 def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
-    """Fluency of the same conditions on the same axis."""
+    """Fluency of the same conditions on the same axis; `choices`: rows of `summary_choices`."""
     metric = selection.fluency(choices, choice.prompt_set)
     if metric is None:
         return
@@ -178,7 +178,7 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
 
 
 def texts(context: Context, conditions: pd.DataFrame, prompt_set: str | None, *, scorer: str | None) -> None:
-    """The generations of the chosen condition beside the unsteered ones."""
+    """The generations of the chosen condition beside the unsteered ones; `ids`: conditions in words."""
     steered = conditions[conditions["method"] != "none"]
     if steered.empty or prompt_set is None or scorer is None:
         return
