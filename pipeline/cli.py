@@ -88,6 +88,7 @@ def run(
 def _run(
     config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
 ) -> None:
+    """Run a study, here or as one process of `torchrun`; `begun` says how the study was named."""
     from hormesis.pipeline.execution import workers as worker_processes
     from hormesis.pipeline.execution.torchrun import is_distributed
 
@@ -117,6 +118,7 @@ def _run(
 
 
 def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: str | None = None) -> None:
+    """Print how a run ended, and end with its exit code unless it is 0."""
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
     for failure in outcome.failures:

@@ -65,9 +65,10 @@ def dictionary_page(record: dict[str, object]) -> str:
 
 
 def _views() -> Iterator[str]:
+    """Lines on the views: `labels` are columns of parents, put before the own columns of the table."""
     for name, table in zip(views(), VIEWED, strict=True):
-        width = len(view(name).table.columns)
-        labels = [f"`{field.name}`" for field in selection(name).fields[:-width]]
+        n_columns = len(view(name).table.columns)
+        labels = [f"`{field.name}`" for field in selection(name).fields[:-n_columns]]
         yield f"- `{name}`: {', '.join(labels)}; then the columns of `{table}`"
     yield ""
     sources = [
@@ -77,13 +78,14 @@ def _views() -> Iterator[str]:
 
 
 def _table(table: Table) -> Iterator[str]:
+    """Lines on a table: its meaning, its natural keys (sets of columns), its columns."""
     yield f"### {table.name}\n\n{table_meaning(table)}\n"
-    uniques = [
+    unique_columns = [
         constraint.columns.keys()
         for constraint in table.constraints
         if isinstance(constraint, UniqueConstraint)
     ]
-    if keys := sorted(" + ".join(f"`{name}`" for name in names) for names in uniques):
+    if keys := sorted(" + ".join(f"`{name}`" for name in names) for names in unique_columns):
         yield f"Natural key: {'; '.join(keys)}.\n"
     yield from _columns(selection(table.name).fields)
 

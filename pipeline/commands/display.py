@@ -102,14 +102,15 @@ class StudyDisplay:
         """Take a look at the rows and redraw."""
         with read_session(self._engine) as session:
             lines = stage_lines(session.connection(), study_id)
-        finished = sum(line.status == "done" for line in lines)
+        n_done = sum(line.status == "done" for line in lines)
         if self._overall is None:
             self._overall = self._progress.add_task("[bold]stages", total=len(lines), unit="")
-        self._progress.update(self._overall, completed=finished, total=len(lines))
+        self._progress.update(self._overall, completed=n_done, total=len(lines))
         for line in lines:
             self._update_bar(line)
 
     def _update_bar(self, line: StageLine) -> None:
+        """Show a stage at work by a bar, and tell once of one that ended; `line` is the stage's row."""
         key = (line.stage, line.subject)
         if line.status == "running":
             if key not in self._bars:
@@ -129,6 +130,7 @@ class StudyDisplay:
             self._tell(line)
 
     def _tell(self, line: StageLine) -> None:
+        """Print that a stage is done (seconds of work) or failed."""
         self._printed.add((line.stage, line.subject))
         if line.status == "done":
             self._console.print(

@@ -78,6 +78,7 @@ def _csv_types(name: str) -> dict[str, str]:
 
 
 def _write(engine: Engine, folder: Path, name: str, *, form: str, record: dict[str, Any]) -> int:
+    """Write one table or view as a file; gives its rows. `record` is the export's provenance."""
     with_bytes = form == "parquet"
     meaning = table_meaning(Base.metadata.tables[name.removesuffix(SUFFIX)])
     notes = {"hormesis": json.dumps(record), "table": name, "description": meaning}
@@ -90,7 +91,7 @@ def _write(engine: Engine, folder: Path, name: str, *, form: str, record: dict[s
 def provenance(engine: Engine) -> dict[str, Any]:
     """Program, revision of the schema, time, and every study and scorer with its hash and revisions."""
     study_table = studies(engine)
-    details = [study(engine, int(number)).iloc[0] for number in study_table["id"]]
+    study_rows = [study(engine, int(study_id)).iloc[0] for study_id in study_table["id"]]
     scorers = frame(engine, select(Scorer.name, Scorer.revision).order_by(Scorer.id))
     return {
         "program": f"hormesis {metadata.version('hormesis')}",
@@ -98,7 +99,7 @@ def provenance(engine: Engine) -> dict[str, Any]:
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "studies": [
             {"name": row["name"], "hash": row["hash"], "data_revisions": row["data_revisions"]}
-            for row in details
+            for row in study_rows
         ],
         "scorers": scorers.to_dict("records"),
     }

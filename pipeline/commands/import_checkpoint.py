@@ -86,6 +86,7 @@ def _require_free(context: StudyContext, subject: Subject) -> None:
 
 
 def _register(context: StudyContext, loaded: LoadedModel, model_reference: str, *, subject: Subject) -> None:
+    """Write the checkpoint's row; `model_reference` is the folder, file or hub name it came from."""
     register_checkpoint(
         context,
         loaded,

@@ -103,6 +103,7 @@ def model_card(origin: Origin, model_type: str) -> str:
 
 
 def _origin_rows(origin: Origin) -> list[tuple[str, ...]]:
+    """(title, value) rows on where the model came from and how it was changed."""
     config = origin.context.config
     rows = [("checkpoint", origin.name), ("study", f"{config.name} ({config.hash}), scale {config.scale}")]
     query = (
@@ -127,6 +128,7 @@ def _origin_rows(origin: Origin) -> list[tuple[str, ...]]:
 
 
 def _measured(origin: Origin) -> str:
+    """A table with a row per metric, prompt set and scorer: unsteered and under the condition."""
     if origin.condition is None:
         return (
             "Nothing: the study has no condition of this strength. `hormesis save --condition` saves one "
@@ -152,7 +154,7 @@ def _measured(origin: Origin) -> str:
 
 
 def _numbers(origin: Origin) -> dict[tuple[str, str, str], dict[str, Mapping[str, Any]]]:
-    """By metric, prompt set and scorer: rows of the condition and of the unsteered model, by condition."""
+    """(metric, prompt set, scorer) to condition key to the metric's row: the condition and `none`."""
     query = (
         select(
             Metric.name, Metric.value, Metric.low, Metric.high, Metric.n, Metric.interval,

@@ -70,8 +70,9 @@ class StudyEstimate:
 def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     """Estimate a study. Reads the database where there is one; makes and changes none.
 
-    Raises SourceError where a source is missing, so that a plan that prints can be run, and DatabaseProblem
-    for a database that cannot be read.
+    `rate` is tokens per second; `tokens` are left to train on, `tuning` to fine-tune on. Raises SourceError
+    where a source is missing, so that a plan that prints can be run, and DatabaseProblem for a database that
+    cannot be read.
     """
     check_heads(config)
     revisions = source_revisions(config)
@@ -94,12 +95,12 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         tokens += size if "train" in left else 0
         arms.append(ArmEstimate(arm.name, arm.kind, arm.share, seed=arm.seed, tokens=size, stages_left=left))
     model = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
-    width = 2 if vocabulary_size < 65_536 else 4
+    token_bytes = 2 if vocabulary_size < 65_536 else 4
     side_by_side = min(cores(), max(1, len(arms)))
     tuning = tuning_tokens(config) * sum("methods" in arm.stages_left for arm in arms)
     left_to_do = [stage for arm in arms for stage in arm.stages_left if stage not in ("mix", "train")]
     other = _other_seconds(left_to_do, measured, tuning)
-    pools = sum(arm.tokens for arm in arms) * width
+    mix_bytes = sum(arm.tokens for arm in arms) * token_bytes
     return StudyEstimate(
         name=config.name,
         hash=config.hash,
@@ -108,7 +109,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         arms=tuple(arms),
         tokens_to_train=tokens,
         tokens_to_tune=tuning,
-        disk_bytes=pools + len(arms) * (1 + len(config.methods.tuned)) * model.checkpoint_bytes,
+        disk_bytes=mix_bytes + len(arms) * (1 + len(config.methods.tuned)) * model.checkpoint_bytes,
         memory_bytes=model.memory_bytes * side_by_side,
         seconds=tokens / (rate * side_by_side) if rate else None,
         rate=rate,
@@ -154,8 +155,8 @@ class _Measured:
 
 
 def _other_seconds(stages: list[str], measured: _Measured, tuning: int) -> float | None:
-    """Seconds of these stages one after another; fine-tuning never measured is taken from the training
-    rate.
+    """Seconds of these stages (names, one per arm that needs it) one after another; fine-tuning never
+    measured is taken from the training rate, for `tuning` tokens.
     """
     seconds = dict(measured.seconds)
     if "methods" in stages and "methods" not in seconds and measured.rate:
@@ -166,20 +167,20 @@ def _other_seconds(stages: list[str], measured: _Measured, tuning: int) -> float
 
 
 def _measured(config: StudyConfig, database_url: str) -> _Measured:
-    """Finished stages of this study, and what was measured at this scale."""
-    stages = (
+    """Finished stages of this study, and mean tokens per second and stage seconds at this scale."""
+    done_query = (
         select(StageRun.stage, StageRun.subject, StageRun.input_hash)
         .join(Study, StageRun.study_id == Study.id)
         .where(Study.hash == config.hash, StageRun.status == "done")
     )
-    speed = (
+    rate_query = (
         select(func.avg(TrainPoint.tokens_per_second))
         .join(Arm, TrainPoint.arm_id == Arm.id)
         .join(Study, Arm.study_id == Study.id)
         .where(Study.scale == config.scale)
     )
 
-    times = (
+    seconds_query = (
         select(StageRun.stage, func.avg(StageRun.seconds))
         .join(Study, StageRun.study_id == Study.id)
         .where(Study.scale == config.scale, StageRun.status == "done")
@@ -187,9 +188,9 @@ def _measured(config: StudyConfig, database_url: str) -> _Measured:
     )
 
     def look(connection: Connection) -> _Measured:
-        done = {(stage, subject): key for stage, subject, key in connection.execute(stages)}
-        rate = connection.scalar(speed)
-        seconds = {stage: float(mean) for stage, mean in connection.execute(times)}
+        done = {(stage, subject): key for stage, subject, key in connection.execute(done_query)}
+        rate = connection.scalar(rate_query)
+        seconds = {stage: float(mean) for stage, mean in connection.execute(seconds_query)}
         return _Measured(done, float(rate) if rate else None, seconds)
 
     try:

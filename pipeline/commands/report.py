@@ -30,11 +30,11 @@ def write_report(study: str, out: Path | None, *, texts: bool = False) -> Path:
     command = [sys.executable, "-m", "hormesis.dashboard.report", "--db", database_url(), "--study", name]
     command += ["--out", str(out)] if out is not None else []
     command += ["--texts"] if texts else []
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
+    program = subprocess.run(command, capture_output=True, text=True, check=False)
+    if program.returncode:
+        lines = [line for line in program.stderr.splitlines() if line.strip()]
         raise ReportFailed((lines[-1] if lines else "the report ended early").removeprefix("hormesis: "))
-    return Path(done.stdout.strip().splitlines()[-1])
+    return Path(program.stdout.strip().splitlines()[-1])
 
 
 def report(

@@ -22,14 +22,14 @@ from hormesis.pipeline.text.reading import source_revisions
 
 
 def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, int]:
-    """Workers and threads for each. One worker where a GPU does the work: arms then take turns on it."""
+    """Workers (`workers`, else one a core, or one on a GPU; at most one an arm) and threads for each."""
     available = cores()
-    arms = max(1, len(plan_arms(config)))
+    n_arms = max(1, len(plan_arms(config)))
     if workers is None:
         import torch
 
         workers = 1 if torch.cuda.is_available() else available
-    count = max(1, min(workers, arms))
+    count = max(1, min(workers, n_arms))
     return count, max(1, available // count)
 
 

@@ -77,43 +77,43 @@ def csv_schema(schema: pa.Schema) -> pa.Schema:
 def write_csv(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
     """Write rows as UTF-8 CSV; returns their number."""
     plain = csv_schema(schema)
-    rows = 0
+    n_rows = 0
     with csv.CSVWriter(path, plain) as writer:
         for table in tables:
             # Not safe: a spreadsheet's moments have no microseconds.
             writer.write_table(table.cast(plain, safe=False))
-            rows += len(table)
-    return rows
+            n_rows += len(table)
+    return n_rows
 
 
 def write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
     """Write rows as Parquet (zstd), with the notes of table and columns; returns their number."""
-    rows, writer = 0, None
+    n_rows, writer = 0, None
     try:
         for table in tables:
             # The first table's schema is this one and what tells pandas of integers that may be missing.
             writer = writer or parquet.ParquetWriter(path, table.schema, compression="zstd")
             writer.write_table(table.cast(writer.schema))
-            rows += len(table)
+            n_rows += len(table)
     finally:
         if writer is not None:
             writer.close()
-    return rows
+    return n_rows
 
 
 def write_html(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
-    """Write the first rows as one page that needs no network; returns the number of all rows."""
-    rows, head = 0, schema.empty_table()
+    """Write the first rows as one page; `tables` are chunks of rows; returns the number of all rows."""
+    rows, first_rows = 0, schema.empty_table()
     for number, table in enumerate(tables):
-        head = head if number else table.slice(0, MOST_HTML_ROWS)
+        first_rows = first_rows if number else table.slice(0, MOST_HTML_ROWS)
         rows += len(table)
     notes = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
     record: dict[str, Any] = json.loads(notes["hormesis"])
     names = ", ".join(f"{study['name']} ({study['hash']})" for study in record["studies"]) or "none"
-    cut = f" The first {len(head):,} are shown." if rows > len(head) else ""
+    cut_words = f" The first {len(first_rows):,} are shown." if rows > len(first_rows) else ""
     origin = f"Made {record['made']} by {record['program']}."
-    note = f"{notes['description']} n = {rows:,} rows.{cut} – is null. Studies: {names}. {origin}"
-    table = head.to_pandas(types_mapper=pd.ArrowDtype).to_html(index=False, border=0, na_rep="–")
+    note = f"{notes['description']} n = {rows:,} rows.{cut_words} – is null. Studies: {names}. {origin}"
+    table = first_rows.to_pandas(types_mapper=pd.ArrowDtype).to_html(index=False, border=0, na_rep="–")
     title = f"Table {notes['table']}"
     page = _PAGE.format(title=title, note=escape(note), table=table)
     path.write_text(page, encoding="utf-8")

@@ -104,17 +104,18 @@ def toy(
 
 
 def _run_all(configs: list[ToyConfig], wanted_runs: ToyRequest, as_json: bool) -> None:
+    """Run every configuration (one a setting), side by side where there are cores, and print the effects."""
     from hormesis.pipeline.execution.progress import Stopped
     from hormesis.pipeline.execution.threads import stop_on_ctrl_c
     from hormesis.pipeline.execution.workers import cores
 
     console = Console(stderr=True)
     stop = threading.Event()
-    count = min(cores(), len(configs))
+    n_workers = min(cores(), len(configs))
     with stop_on_ctrl_c(stop.set), _bar(console, quiet=as_json) as bar:
         bars = _Bars(configs, bar, console, quiet=as_json)
         try:
-            run = partial(_several, count=count) if count > 1 else _in_turn
+            run = partial(_several, count=n_workers) if n_workers > 1 else _in_turn
             outcomes = run(configs, wanted_runs, bars, should_stop=stop.is_set)
         except Stopped:
             bar.stop()
@@ -135,13 +136,13 @@ class _Bars:
         self._tasks: dict[int, tuple[TaskID, float]] = {}
 
     def watch(self, place: int, done: float, total: float) -> None:
-        """Move a configuration's bar."""
+        """Move the bar of configuration number `place`; `done` of `total` model steps."""
         if place not in self._tasks:
             task = self._bar.add_task(self._configs[place].setting, total=None, speed="")
             self._tasks[place] = task, time.monotonic()
-        task, began = self._tasks[place]
-        rate = done / max(time.monotonic() - began, 1e-9)
-        self._bar.update(task, completed=done, total=total, speed=f"{rate:,.0f} model steps/s")
+        task, started = self._tasks[place]
+        steps_per_second = done / max(time.monotonic() - started, 1e-9)
+        self._bar.update(task, completed=done, total=total, speed=f"{steps_per_second:,.0f} model steps/s")
 
     def ended(self, place: int, outcome: Outcome) -> None:
         """Take the bar away and say what was done."""
@@ -160,6 +161,7 @@ Stop = Callable[[], bool]
 def _in_turn(
     configs: list[ToyConfig], wanted_runs: ToyRequest, bars: _Bars, *, should_stop: Stop
 ) -> list[Outcome]:
+    """Outcomes of the configurations, run one after another in this process."""
     from hormesis.pipeline.toy.runner import run_toy
 
     outcomes = []
@@ -181,6 +183,7 @@ def _in_turn(
 def _several(
     configs: list[ToyConfig], wanted_runs: ToyRequest, bars: _Bars, *, should_stop: Stop, count: int
 ) -> list[Outcome]:
+    """Outcomes of the configurations, run by `count` processes."""
     from hormesis.pipeline.toy.side_by_side import run_side_by_side
 
     return run_side_by_side(
@@ -210,6 +213,7 @@ def _bar(console: Console, *, quiet: bool) -> Progress:
 
 
 def _effects(experiment_id: int) -> list[dict[str, Any]]:
+    """A dict per stored effect of the experiment (network, probe, cosine, split), missing numbers None."""
     from hormesis.db.engine import open_reader
     from hormesis.db.read import toy_effects
 
@@ -225,11 +229,11 @@ def _table(results: list[dict[str, Any]]) -> Table:
     columns = ("trained", "below .99", "from .99", FROZEN)
     table = Table("setting", "probe", "cosine", *columns, caption=CAPTION)
     for result in results:
-        lines: dict[tuple[str, str], dict[str, str]] = {}
+        cells_by_line: dict[tuple[str, str], dict[str, str]] = {}
         for row in result["effects"]:
-            place = FROZEN if row["network"] == "frozen" else columns[SPLITS.index(row["split"])]
-            lines.setdefault((row["probe"], row["cosine"]), {})[place] = _estimate(row)
-        for (probe, cosine), cells in lines.items():
+            column = FROZEN if row["network"] == "frozen" else columns[SPLITS.index(row["split"])]
+            cells_by_line.setdefault((row["probe"], row["cosine"]), {})[column] = _estimate(row)
+        for (probe, cosine), cells in cells_by_line.items():
             table.add_row(result["setting"], probe, cosine, *(cells.get(name, "-") for name in columns))
     return table
 
@@ -242,6 +246,7 @@ def _estimate(row: dict[str, Any]) -> str:
 
 
 def _pair(text: str) -> tuple[str, Any]:
+    """Name and value of `NAME=VALUE`; the value is read as JSON, else taken as text."""
     name, sign, value = text.partition("=")
     if not (name and sign and value):
         raise ConfigError(f"toy: --set wants NAME=VALUE, not '{text}'")
@@ -259,6 +264,7 @@ def _number(text: str) -> float:
 
 
 def _seeds(text: str) -> list[int]:
+    """Seeds of a count (10), a range (10-19) or a list (0,3,7); `ends` are first and last of each part."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() or _RANGE.match(part) for part in parts):
         raise ConfigError(f"toy: seeds are a count (10), a range (10-19) or a list (0,3,7), not '{text}'")

@@ -74,7 +74,7 @@ def write_file(
 def _directions(
     context: StudyContext, checkpoint_id: int, method: str, *, heads: int | None
 ) -> list[HeadDirection]:
-    """Directions of the selected heads, or of the `heads` best by rank and then by select accuracy."""
+    """Directions of the selected heads, or of the `heads` (a count) best by rank, then by select accuracy."""
     from hormesis.backend.service.ranked_heads import RankedHeads
     from hormesis.pipeline.methods.open_condition import NoDirections
     from hormesis.pipeline.probing.loading import steering_directions

@@ -67,7 +67,7 @@ def verdicts(
 
 
 def _print(study: str, rows: list[dict[str, Any]]) -> None:
-    """Two lines a claim, prompt set by prompt set: they stay readable in a narrow terminal."""
+    """Two lines a verdict, prompt set by prompt set, for a narrow terminal; `study` is its name."""
     out = Console(highlight=False, soft_wrap=True)
     for prompt_set, scorer in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
         out.print(f"[bold]{escape(study)}[/bold]: {prompt_set or 'no prompts yet'}, scorer {scorer or '–'}")
@@ -81,6 +81,7 @@ def _print(study: str, rows: list[dict[str, Any]]) -> None:
 
 
 def _print_claim(out: Console, row: dict[str, Any]) -> None:
+    """Two lines on one verdict: its claim, then its effect with interval and p, or why there is none."""
     colour = COLOURS[row["status"]]
     out.print(f"  [{colour}]{row['status']:<13}[/{colour}] {row['claim']:<18} {escape(row['statement'])}")
     detail = row["detail"]

@@ -32,7 +32,7 @@ class ArmPlan:
 
 
 def plan_arms(config: StudyConfig) -> list[ArmPlan]:
-    """All arms of a study, first seed first, so that a first dose-response curve appears early."""
+    """All arms, each with its share of added text; first seed first, so that a first curve appears early."""
     arms = []
     for seed in config.seeds:
         for share in config.shares:

@@ -60,18 +60,18 @@ class PoolExecutor:
         self._pool.close(wait=wait)
 
     def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
-        """Run tasks side by side and give each with its outcome as it ends."""
+        """Run tasks side by side and give each with its outcome as it ends; `look` is called meanwhile."""
         broken: list[Task] = []
         yield from self._collect(tasks, look, broken)
         # A worker that dies takes the pool and all that waits in it along: each task gets a second chance,
         # alone, so that the one that is too large fails and the others do not.
         for task in broken:
             self._pool.start_again(1)
-            again: list[Task] = []
-            yield from self._collect([task], look, again)
-            for lost in again:
-                name = lost.subject.name
-                yield lost, TaskOutcome(name, "failed", f"{name}: {DIED}", worked=True)
+            broken_again: list[Task] = []
+            yield from self._collect([task], look, broken_again)
+            for lost_task in broken_again:
+                name = lost_task.subject.name
+                yield lost_task, TaskOutcome(name, "failed", f"{name}: {DIED}", worked=True)
         if broken:
             self._pool.start_again(self._pool.count)
 

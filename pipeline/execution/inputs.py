@@ -46,8 +46,8 @@ class Inputs:
         section_names: tuple[str, ...] = ("tokenizer", "clean_tokens", "shares", "controls", "control_share")
         section_names += ("variants", "variant_shares", "annotation") if self.config.variants else ()
         settings = self.settings(*section_names, "allow_repetition", "holdout_documents")
-        heldout = self.config.evaluation.heldout_tokens
-        parts: list[Any] = [settings, heldout, self.roles(*roles)]
+        heldout_tokens = self.config.evaluation.heldout_tokens
+        parts: list[Any] = [settings, heldout_tokens, self.roles(*roles)]
         if self.config.variants and self.config.annotation.scorer:
             parts.append(self.roles("scorer", "scoring"))
         return digest("corpus", TEXT_VERSION, *parts)
@@ -95,9 +95,9 @@ class Inputs:
         directions.
         """
         methods = self.config.methods
-        second = self.second(weights_hash) if methods.second_directions else None
-        tuned = [self.tune(weights_hash, method) for method in methods.tuned]
-        return digest("methods", self.probe(weights_hash), tuned, second)
+        second_hash = self.second(weights_hash) if methods.second_directions else None
+        tuned_hashes = [self.tune(weights_hash, method) for method in methods.tuned]
+        return digest("methods", self.probe(weights_hash), tuned_hashes, second_hash)
 
     def condition(self, weights_hash: str) -> str:
         """Hash of the strengths found for a checkpoint and their costs."""

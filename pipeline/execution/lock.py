@@ -28,8 +28,8 @@ def study_lock(home: Path, study_hash: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            process, _, machine = handle.read().strip().partition(" ")
-            where = f" on {machine}" if machine and machine != platform.node() else ""
+            process, _, host = handle.read().strip().partition(" ")
+            where = f" on {host}" if host and host != platform.node() else ""
             raise AlreadyRunning(
                 f"this study is being run by process {process or 'unknown'}{where}; "
                 "wait for it or stop it first"

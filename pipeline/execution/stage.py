@@ -181,19 +181,20 @@ def run_stage(
 ) -> bool:
     """Run a stage unless it is done; True where it ran.
 
-    `gather` is called first for a stage in which all processes of a distributed run take part. Raises Stopped
-    where the person asked for a stop, StageFailed (one line) where the work failed.
+    `gather` is called first for a stage in which all processes of a distributed run take part.
+    `seconds_before`: of work on the same inputs in earlier runs. Raises Stopped where the person asked for a
+    stop, StageFailed (one line) where the work failed.
     """
     row = StageRow(context, stage, subject)
     if row.is_done:
         return False
-    before, started = row.seconds, time.monotonic()
+    seconds_before, started = row.seconds, time.monotonic()
 
     def mark(**columns: Any) -> None:
         columns |= AT_END.get(columns.get("status", ""), {})
         if columns.get("status") == "done":
             columns["finished"] = utc_now()
-        row.write(heartbeat=utc_now(), seconds=before + time.monotonic() - started, **columns)
+        row.write(heartbeat=utc_now(), seconds=seconds_before + time.monotonic() - started, **columns)
 
     def sink(done: float, total: float, *, unit: str, message: str) -> None:
         mark(done=done, total=total, unit=unit, message=message)

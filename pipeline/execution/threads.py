@@ -23,16 +23,16 @@ def stop_on_ctrl_c(stop: Callable[[], None]) -> Iterator[None]:
         stop()
 
     try:
-        before = signal.signal(signal.SIGINT, ask)
-        term = signal.signal(signal.SIGTERM, ask)
+        old_interrupt = signal.signal(signal.SIGINT, ask)
+        old_terminate = signal.signal(signal.SIGTERM, ask)
     except ValueError:  # not in the main thread: the caller handles signals
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        signal.signal(signal.SIGTERM, term)
+        signal.signal(signal.SIGINT, old_interrupt)
+        signal.signal(signal.SIGTERM, old_terminate)
 
 
 class Background:

@@ -63,19 +63,19 @@ class TorchrunExecutor:
         and cannot go on.
         """
         for task in tasks:
-            together: list[Stage] = []
+            joint_stages: list[Stage] = []
 
             def gather(stage: Stage, subject: Subject, study: StudyHandle = task.study) -> None:
-                together.append(stage)  # noqa: B023  (used up within this turn)
+                joint_stages.append(stage)  # noqa: B023  (used up within this turn)
                 _broadcast((stage, subject, study))
 
-            result = run_task(task, lambda: False, gather)
-            if together and result.status == "stopped":
+            outcome = run_task(task, lambda: False, gather)
+            if joint_stages and outcome.status == "stopped":
                 raise Stopped("stopped by request")
-            if together and result.message.startswith(f"{together[-1].name} of"):
-                raise StageFailed(result.message)
-            yield task, result
-            if result.status == "stopped":
+            if joint_stages and outcome.message.startswith(f"{joint_stages[-1].name} of"):
+                raise StageFailed(outcome.message)
+            yield task, outcome
+            if outcome.status == "stopped":
                 self.stopping = True
                 return
 

@@ -88,7 +88,7 @@ def run_task(
     should_stop: Callable[[], bool],
     gather: Callable[[Stage, Subject], None] | None = None,
 ) -> TaskOutcome:
-    """Run the stages of a task that are not done. Never raises: the outcome says what happened."""
+    """Run the stages of a task that are not done (`gather`: see `run_stage`); never raises."""
     name, has_run = task.subject.name, False
     try:
         context = task.study.open(should_stop)
@@ -123,8 +123,9 @@ def walk(
 ) -> Outcome:
     """Run what is not done of a study's graph.
 
-    `subjects` is called when the stages before the arms are done. A subject that fails does not stop the
-    others. Nothing is raised for work that fails or is stopped: the outcome says so.
+    `subjects` is called when the stages before the arms are done. `after_arms` are stages of the whole study;
+    `watch` gets its id while work goes on. A subject that fails does not stop the others. Nothing is raised
+    for work that fails or is stopped: the outcome says so.
     """
     outcome, context = Outcome(study.study_id), study.open(lambda: executor.stopping)
 
@@ -132,19 +133,19 @@ def walk(
         watch(study.study_id)
 
     def run_joint(stages: tuple[Stage, ...]) -> bool:
-        results = [result for _, result in executor.run([Task(study, STUDY, stages)], look)]
-        for result in results:
-            outcome.add(result)
+        task_outcomes = [task_outcome for _, task_outcome in executor.run([Task(study, STUDY, stages)], look)]
+        for task_outcome in task_outcomes:
+            outcome.add(task_outcome)
         look()
-        return all(result.status == "done" for result in results)
+        return all(task_outcome.status == "done" for task_outcome in task_outcomes)
 
     if not run_joint(graph.before_arms(context.config)):
         return outcome
     tasks = [Task(study, subject, graph.of_subject(context.config, subject)) for subject in subjects(context)]
-    for task, result in executor.run(tasks, look):
-        outcome.arms.append(result)
-        outcome.add(result)
-        if result.status == "done":
+    for task, task_outcome in executor.run(tasks, look):
+        outcome.arms.append(task_outcome)
+        outcome.add(task_outcome)
+        if task_outcome.status == "done":
             outcome.failures += _after_each(context, graph, task.subject)
         look()
     outcome.stopped |= executor.stopping

@@ -55,14 +55,15 @@ def process_context() -> BaseContext:
 def start_server() -> None:
     """Have the server import what workers need, beside this process's own imports."""
     if process_context().get_start_method() == "forkserver":
-        before = os.environ.get("PYTHONSAFEPATH")
+        old_value = os.environ.get("PYTHONSAFEPATH")
         os.environ["PYTHONSAFEPATH"] = "1"  # a `random.py` in the user's folder is not the library's
         forkserver.ensure_running()
-        if before is None:
+        if old_value is None:
             del os.environ["PYTHONSAFEPATH"]
 
 
 def _die_with(parent: int) -> None:
+    """End this process when its parent (a process id) ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -75,6 +76,7 @@ def _die_with(parent: int) -> None:
 
 
 def _start(stop: Event, environment: Mapping[str, str], threads: int) -> None:
+    """Prepare a worker; `stop` is set to ask it to stop, `threads` are those of torch and the BLAS."""
     global _stop  # noqa: PLW0603  (one worker process, one event; an initializer has no other way to hand it on)
     _stop = stop
     os.environ.clear()

@@ -185,7 +185,7 @@ class Model(Displayed):
 
     @contextmanager
     def _without_hooks(self) -> Iterator[None]:
-        """For what steers by itself: the decode loop its rows, an export the copy that it measures."""
+        """Within the block nothing is steered; for generating and saving, which are given the steering."""
         self._hooks.close()
         try:
             yield

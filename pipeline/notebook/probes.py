@@ -52,19 +52,21 @@ class Probes(Displayed):
     """
 
     def __init__(self, name: str, run: ProbeRun, count: int, *, position: str) -> None:
+        """`count` heads are selected; places are (layer, head), best first; `table` has a row per head."""
         self.name = name
         self.position = position
         table = run.table(count)
         table["selectivity"] = table["accuracy"] - table["shuffled_accuracy"]
         places = select_heads(run.results, len(run.results))
-        order = {place: index for index, place in enumerate(places)}
+        index_of = {place: index for index, place in enumerate(places)}
         heads = list(zip(table["layer"], table["head"], strict=True))
-        self.frame = table.iloc[sorted(range(len(table)), key=lambda row: order[heads[row]])].reset_index(
+        self.frame = table.iloc[sorted(range(len(table)), key=lambda row: index_of[heads[row]])].reset_index(
             drop=True
         )
         self.directions = self._directions(run, places)
 
     def _directions(self, run: ProbeRun, places: list[tuple[int, int]]) -> pd.DataFrame:
+        """A row per method and head, as in `places`; no rank where not selected; vectors [head_dim]."""
         methods: tuple[DirectionKind, ...] = ("mass_mean", "probe")
         ranks = self.frame["rank"].tolist()
         rows = [

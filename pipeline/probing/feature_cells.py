@@ -44,17 +44,18 @@ class Variable:
 
 
 def variable(variable_name: str, labels: Sequence[str | None]) -> Variable | None:
-    """Make a variable of one value (None: does not apply) per statement; None where it tells nothing apart.
+    """Make a variable of one label (None: does not apply) per statement [n]; None where it tells nothing
+    apart.
 
     Values rarer than FEWEST become one value `other`, which is no feature unless it is large enough itself.
     """
-    kinds, counts = np.unique([value for value in labels if value is not None], return_counts=True)
-    common = [str(kind) for kind, count in zip(kinds, counts, strict=True) if count >= FEWEST]
-    values = [*common, "other"] if len(common) < len(kinds) else common
-    place = {value: code for code, value in enumerate(values)}
-    rest = place.get("other", -1)
-    codes = np.array([-1 if v is None else place.get(v, rest) for v in labels], dtype=np.int64)
-    if len(common) < 1 or len(values) < 2:
+    distinct, counts = np.unique([value for value in labels if value is not None], return_counts=True)
+    common_values = [str(kind) for kind, count in zip(distinct, counts, strict=True) if count >= FEWEST]
+    values = [*common_values, "other"] if len(common_values) < len(distinct) else common_values
+    code_of = {value: code for code, value in enumerate(values)}
+    other_code = code_of.get("other", -1)
+    codes = np.array([-1 if v is None else code_of.get(v, other_code) for v in labels], dtype=np.int64)
+    if len(common_values) < 1 or len(values) < 2:
         return None
     return Variable(variable_name, tuple(values), codes)
 
@@ -65,20 +66,20 @@ def cell_codes(variable: Variable, toxic: NDArray[np.bool_]) -> Codes:
 
 
 def toxicity_contrast(counts: Floats) -> Floats:
-    """Weights of statements of each cell [..., 2, values] whose sum is toxicity's direction.
+    """Weights [..., 2, values] of the statements of a cell; their weighted sum is toxicity's direction.
 
     `counts` [..., 2, values] of statements, the second row toxic. Toxic minus non-toxic mean of each value,
-    averaged with the weights of least squares, n1 n0 / (n1 + n0). All zero where no value has both.
+    averaged with least squares' weights, n1 n0 / (n1 + n0) [..., values]. All zero where no value has both.
     """
-    calm, toxic = counts[..., 0, :], counts[..., 1, :]
-    weight = np.where((calm >= 2) & (toxic >= 2), calm * toxic / np.maximum(calm + toxic, 1), 0.0)
+    nontoxic, toxic = counts[..., 0, :], counts[..., 1, :]
+    weight = np.where((nontoxic >= 2) & (toxic >= 2), nontoxic * toxic / np.maximum(nontoxic + toxic, 1), 0.0)
     total = weight.sum(axis=-1, keepdims=True)
     weight = weight / np.where(total > 0, total, 1.0)
-    return np.stack([-weight / np.maximum(calm, 1), weight / np.maximum(toxic, 1)], axis=-2)
+    return np.stack([-weight / np.maximum(nontoxic, 1), weight / np.maximum(toxic, 1)], axis=-2)
 
 
 def feature_contrast(counts: Floats, code: int) -> Floats:
-    """The same for the direction of one value against the others, within each class of toxicity."""
+    """As `toxicity_contrast`, for value `code` against all others within each class; `present` [..., 2]."""
     present = counts[..., code]
     absent = counts.sum(axis=-1) - present
     weight = np.where((present >= 2) & (absent >= 2), present * absent / np.maximum(present + absent, 1), 0.0)
@@ -109,22 +110,22 @@ class Clusters:
 
 
 def find_clusters(cluster_names: Sequence[object], toxic: NDArray[np.bool_]) -> Clusters:
-    """Clusters of statements with equal names [n]."""
-    _, of = np.unique(np.asarray(cluster_names), return_inverse=True)
-    order = np.lexsort((np.arange(len(of)), toxic, of))
-    starts = np.flatnonzero(np.diff(of[order], prepend=-1))
+    """Clusters of statements with equal names [n]; a cluster is an array of indices, non-toxic ones first."""
+    _, cluster_of = np.unique(np.asarray(cluster_names), return_inverse=True)
+    order = np.lexsort((np.arange(len(cluster_of)), toxic, cluster_of))
+    starts = np.flatnonzero(np.diff(cluster_of[order], prepend=-1))
     clusters = np.split(order, starts[1:])
-    by_kind: dict[tuple[bool, ...], list[Codes]] = {}
+    by_labels: dict[tuple[bool, ...], list[Codes]] = {}
     pairs: list[tuple[int, int]] = []
     for cluster in clusters:
-        by_kind.setdefault(tuple(toxic[cluster].tolist()), []).append(cluster)
+        by_labels.setdefault(tuple(toxic[cluster].tolist()), []).append(cluster)
         pairs += [
             (int(cluster[i]), int(cluster[j]))
             for i in range(len(cluster))
             for j in range(i + 1, len(cluster))
         ]
-    kinds = tuple(np.array(by_kind[kind], dtype=np.int64) for kind in sorted(by_kind))
-    return Clusters(of.astype(np.int64), np.array(pairs, dtype=np.int64).reshape(-1, 2), kinds)
+    kinds = tuple(np.array(by_labels[labels], dtype=np.int64) for labels in sorted(by_labels))
+    return Clusters(cluster_of.astype(np.int64), np.array(pairs, dtype=np.int64).reshape(-1, 2), kinds)
 
 
 def permuted(clusters: Clusters, rng: np.random.Generator) -> Codes:

@@ -53,7 +53,7 @@ def word_bag(text: str) -> str:
 
 
 def labelled(context: StudyContext) -> Labelled:
-    """Labels, variables and clusters of a study's probe set."""
+    """Labels [n], variables and clusters of a study's probe set; statements by ascending id."""
     query = (
         select(Example.id, Example.text, Example.label, Example.group, Example.source)
         .where(Example.probe_set_id == probe_set_id(context))
@@ -73,7 +73,7 @@ def labelled(context: StudyContext) -> Labelled:
 
 
 def _features_by_text(config: StudyConfig) -> dict[str, Mapping[str, str]]:
-    """Text to latents, for the posts that the forum language wrote; other sources are not opened."""
+    """Text to its latents (name to value), where the forum language wrote it; others are not opened."""
     features_by_text: dict[str, Mapping[str, str]] = {}
     for source in config.with_role("probe"):
         if source.kind == "forum":
@@ -84,13 +84,11 @@ def _features_by_text(config: StudyConfig) -> dict[str, Mapping[str, str]]:
 
 
 def variables_of(statements: Sequence[Statement]) -> tuple[Variable, ...]:
-    """Every variable that tells enough statements apart, in a fixed order."""
+    """Every variable that tells enough statements apart, in a fixed order; a column is its values [n]."""
     if all(statement.latents is not None for statement in statements):
         latents = [statement.latents or {} for statement in statements]
-        groups = [
-            None if features.get("group", "none") == "none" else features["group"] for features in latents
-        ]
-        columns = {name: [features.get(name) for features in latents] for name in LATENTS}
+        groups = [None if latent.get("group", "none") == "none" else latent["group"] for latent in latents]
+        columns = {name: [latent.get(name) for latent in latents] for name in LATENTS}
     else:
         groups = [_group(statement.group) for statement in statements]
         columns = {"source": [statement.source for statement in statements], **_surface(statements)}
@@ -105,7 +103,7 @@ def _group(group: str | None) -> str | None:
 
 
 def _surface(statements: Sequence[Statement]) -> dict[str, list[str | None]]:
-    """What can be seen in any text: longer than the median, a question mark, an exclamation mark."""
+    """What can be seen in any text [n]: longer than the median in words, question or exclamation marks."""
     lengths = np.array([len(statement.text.split()) for statement in statements])
     median_length = float(np.median(lengths)) if len(lengths) else 0.0
     return {

@@ -60,7 +60,7 @@ def statistics(accuracies: Floats) -> Floats:
 
 
 def balanced(hits: Hits, toxic: NDArray[np.bool_], times: Floats) -> Floats:
-    """Balanced accuracy [draws, heads] when statement i counts `weights[draw, i]` times."""
+    """Balanced accuracy [draws, heads] when statement i counts `times[draw, i]` times."""
     recalls = []
     for is_class in (toxic, ~toxic):
         weights = times[:, is_class]
@@ -77,7 +77,8 @@ def summarise_heads(
     seed: int = 0,
     level: float = 0.95,
 ) -> list[Summary]:
-    """Every statistic of every arm, each given as one `Hits` per seed over the same statements.
+    """Every statistic of every arm, each given as one `Hits` [heads, statements] per seed over the same
+    statements.
 
     The variance between seeds is pooled over arms. Half widths of seeds (Student's t) and statements
     (standard error of the bootstrap, clusters resampled whole) are joined as the root of their squares; both
@@ -87,14 +88,14 @@ def summarise_heads(
     resamples = _resampled(hits_by_arm, toxic, clusters, draws=draws, seed=seed)
     summaries = []
     for index, name in enumerate(NAMES):
-        values = {arm: statistic[:, :, index] for arm, statistic in resamples.items()}
-        spread = pooled_spread(of_seeds[:, 0] for of_seeds in values.values())
+        by_arm = {arm: of_arm[:, :, index] for arm, of_arm in resamples.items()}
+        spread = pooled_spread(of_seeds[:, 0] for of_seeds in by_arm.values())
         interval = _method(spread, draws, level)
-        for arm in values:
+        for arm in by_arm:
             heads = hits_by_arm[arm][0].shape[0]
             summaries.append(
                 _summary(
-                    values, arm, spread, name=name, n=len(toxic), heads=heads, interval=interval, level=level
+                    by_arm, arm, spread, name=name, n=len(toxic), heads=heads, interval=interval, level=level
                 )
             )
     return summaries
@@ -110,7 +111,7 @@ def against_clean(
     draws: int = 500,
     seed: int = 0,
 ) -> Contrast | None:
-    """The difference that `summarise_heads` gives for one arm and statistic, as a contrast.
+    """The difference that `summarise_heads` gives for one arm and statistic, as a contrast (arm minus CLEAN).
 
     None where an arm is missing, or no arm has two seeds.
     """
@@ -131,7 +132,7 @@ def _resampled(
     draws: int,
     seed: int,
 ) -> dict[ArmGroup, Floats]:
-    """Statistics of each arm, [seeds, 1 + draws, names]; the first of the draws is what was observed."""
+    """Statistics [seeds, 1 + draws, names] by arm, observed first; `weights` [1 + draws, statements]."""
     rng = np.random.default_rng(seed)
     weights = np.stack([np.ones(len(toxic)), *(resampled(clusters, rng) for _ in range(draws))])
     return {
@@ -150,27 +151,27 @@ def _method(spread: Spread | None, draws: int, level: float) -> str:
 def summarise_means(
     statistic: str, values: Mapping[ArmGroup, Sequence[float]], *, n: int, heads: int, level: float = 0.95
 ) -> list[Summary]:
-    """A statistic that is one number per seed of an arm, over seeds alone; empty without two of one arm."""
+    """Summaries of one number per seed, `values` by arm [seeds]; empty where no arm has two."""
     spread = pooled_spread(values.values())
     if spread is None:
         return []
-    columns = {
+    repeated = {
         arm: np.array(of_seeds, dtype=np.float64)[:, None].repeat(3, 1) for arm, of_seeds in values.items()
     }
     interval = f"Student's t over seeds, variance pooled over arms (df {spread.df}), {level:.0%}"
     return [
-        _summary(columns, arm, spread, name=statistic, n=n, heads=heads, interval=interval, level=level)
-        for arm in columns
+        _summary(repeated, arm, spread, name=statistic, n=n, heads=heads, interval=interval, level=level)
+        for arm in repeated
     ]
 
 
 def _contrast(sides: list[tuple[Floats, float]], spread: Spread | None, n: int) -> Contrast:
-    """A weighted sum of arms' means over seeds, each [seeds, 1 + draws]."""
+    """A weighted sum of arms' means over seeds; sides: (values [seeds, 1 + draws], weight); n statements."""
     means = np.sum([weight * values.mean(axis=0) for values, weight in sides], axis=0)
-    share = sum(weight**2 / len(values) for values, weight in sides)
+    variance_factor = sum(weight**2 / len(values) for values, weight in sides)
     return Contrast(
         value=float(means[0]),
-        seed_variance=spread.variance * share if spread else 0.0,
+        seed_variance=spread.variance * variance_factor if spread else 0.0,
         seed_df=spread.df if spread else 1,
         prompt_variance=float(means[1:].var(ddof=1)),
         prompt_df=max(n - 1, 1),

@@ -22,9 +22,9 @@ from hormesis.pipeline.probing.loading import same_head
 def arm_hits(
     engine: Engine, study_id: int, probe_set: int, *, position: str
 ) -> tuple[dict[ArmGroup, list[Hits]], list[int]]:
-    """Hits of each arm's seeds, and the ids of the statements, the same for all.
+    """Hits [heads, statements] of each arm's seeds, and the ids of the statements, the same for all.
 
-    Arms whose heads were tested on other statements than most (an older probe set) are left out.
+    Checkpoints whose heads were tested on other statements than most (an older probe set) are left out.
     """
     query = (
         select(Arm.kind, Arm.share, ProbeHits, ExampleList.ids)
@@ -54,7 +54,7 @@ def arm_hits(
 
 
 def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[NDArray[np.bool_], Clusters]:
-    """Whether each statement is toxic, [n]; and which of them are twins of a minimal pair."""
+    """Whether each statement (an example's id) is toxic, [n]; and which are twins of a minimal pair."""
     query = select(Example.id, Example.label, Example.text).where(Example.probe_set_id == probe_set)
     with read_session(engine) as session:
         examples = {row.id: row for row in session.execute(query)}
@@ -64,7 +64,7 @@ def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[ND
 
 
 def selected_entanglement(study_id: int, *columns: Any) -> Query:
-    """A query over the entanglement of the selected heads of a study's checkpoints."""
+    """A query for `columns`, one row per selected head of a study's checkpoints with an entanglement."""
     return (
         select(*columns)
         .select_from(Entanglement)

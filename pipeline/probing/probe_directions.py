@@ -74,19 +74,20 @@ def random_directions(
 ) -> list[list[Direction]]:
     """`count` controls, each one random unit vector for every (layer, head), in the order of `heads`.
 
-    Sigma is measured on the train split along the random vector, so a control at the same strength moves the
-    same heads by as many standard deviations. Raises ProbeError for a head that does not exist.
+    `activations` [n, layers, heads, d], `codes` [n] places in SPLITS. Sigma is measured on the train split
+    along the random vector, so a control at the same strength moves the same heads by as many standard
+    deviations. Raises ProbeError for a head that does not exist.
     """
     directions: dict[tuple[int, int], list[Direction]] = {}
     for layer, block in enumerate(layers_of(activations)):
         for head in sorted(
             index for of_layer, index in set(heads) if of_layer == layer and 0 <= index < block.shape[1]
         ):
-            train = np.asarray(block[:, head][codes == TRAIN], dtype=np.float32)[None]
+            train_values = np.asarray(block[:, head][codes == TRAIN], dtype=np.float32)[None]
             directions[layer, head] = []
             for control in range(count):
-                vector = random_vector(train.shape[2], seed, control, layer=layer, head=head)
-                sigma = float(sigma_along(train, vector[None])[0])
+                vector = random_vector(train_values.shape[2], seed, control, layer=layer, head=head)
+                sigma = float(sigma_along(train_values, vector[None])[0])
                 directions[layer, head].append(
                     Direction(layer, head, f"random-{control}", vector.astype(np.float32), sigma)
                 )
@@ -94,4 +95,4 @@ def random_directions(
     if missing:
         layer, head = min(missing)
         raise ProbeError(f"no head {head} in layer {layer}")
-    return [[directions[head_of_layer][control] for head_of_layer in heads] for control in range(count)]
+    return [[directions[layer_and_head][control] for layer_and_head in heads] for control in range(count)]

@@ -56,18 +56,18 @@ def fit_logistic(
     the precision of the features: float32 is twice as fast and right to about 1e-5, float64 is for proofs.
     """
     heads, n, d = features.shape
-    number = np.float64 if features.dtype == np.float64 else np.float32
-    target: NDArray[np.floating] = np.asarray(labels).astype(number)
-    weight: NDArray[np.floating] = sample_weights(target, balanced).astype(number)
+    float_type = np.float64 if features.dtype == np.float64 else np.float32
+    target: NDArray[np.floating] = np.asarray(labels).astype(float_type)
+    weight: NDArray[np.floating] = sample_weights(target, balanced).astype(float_type)
     heads_per_block = max(1, _CELLS // (n * (d + 1)))
-    parts = []
+    solved_blocks = []
     for start in range(0, heads, heads_per_block):
         block = features[start : start + heads_per_block]
-        design = np.ones((len(block), n, d + 1), dtype=number)
+        design = np.ones((len(block), n, d + 1), dtype=float_type)
         design[:, :, :d] = block
-        parts.append(_newton(design, target, weight, l2=l2, tolerance=tolerance, max_steps=max_steps))
-    solved = np.concatenate([part for part, _ in parts])
-    return Fits(solved[:, :d], solved[:, d], max(steps for _, steps in parts))
+        solved_blocks.append(_newton(design, target, weight, l2=l2, tolerance=tolerance, max_steps=max_steps))
+    solved = np.concatenate([coefficients for coefficients, _ in solved_blocks])
+    return Fits(solved[:, :d], solved[:, d], max(steps for _, steps in solved_blocks))
 
 
 def _chances(logits: Numbers, target: Numbers, weight: Numbers) -> tuple[Numbers, Floats]:
@@ -81,7 +81,11 @@ def _chances(logits: Numbers, target: Numbers, weight: Numbers) -> tuple[Numbers
 def _newton(
     design: Numbers, target: Numbers, weight: Numbers, *, l2: float, tolerance: float, max_steps: int
 ) -> tuple[Floats, int]:
-    """Coefficients [heads, d + 1], the intercept last, and the steps taken."""
+    """Coefficients [heads, d + 1], the intercept last, and the steps taken.
+
+    `design` [heads, n, d + 1] ends in ones; `target` 0 or 1 and `weight`: [n]; `chance` [heads, n], `loss`
+    [heads].
+    """
     heads, n, columns = design.shape
     penalty = np.full(columns, l2)
     penalty[-1] = 0.0
@@ -97,17 +101,17 @@ def _newton(
             return coefficients, step
         root = np.sqrt(weight * chance * (1 - chance))[:, :, None] * design
         hessian = np.matmul(root.transpose(0, 2, 1), root).astype(np.float64) + ridge
-        move = -np.linalg.solve(hessian, gradient.astype(np.float64)[:, :, None])[:, :, 0]
-        shift = np.matmul(design, move[:, :, None].astype(design.dtype))[:, :, 0]
+        newton_step = -np.linalg.solve(hessian, gradient.astype(np.float64)[:, :, None])[:, :, 0]
+        logit_step = np.matmul(design, newton_step[:, :, None].astype(design.dtype))[:, :, 0]
         step_length = np.ones(heads)
         for _ in range(_HALVINGS):
-            new = coefficients + step_length[:, None] * move
-            moved = logits + step_length[:, None].astype(design.dtype) * shift
-            chance, new_fit = _chances(moved, target, weight)
-            new_loss = new_fit + (penalty * new**2).sum(axis=1) / 2
-            worse = new_loss > loss + slack * np.abs(loss)
-            if not worse.any():
+            new_coefficients = coefficients + step_length[:, None] * newton_step
+            new_logits = logits + step_length[:, None].astype(design.dtype) * logit_step
+            chance, new_fit = _chances(new_logits, target, weight)
+            new_loss = new_fit + (penalty * new_coefficients**2).sum(axis=1) / 2
+            is_worse = new_loss > loss + slack * np.abs(loss)
+            if not is_worse.any():
                 break
-            step_length[worse] /= 2
-        coefficients, logits, loss = new, moved, new_loss
+            step_length[is_worse] /= 2
+        coefficients, logits, loss = new_coefficients, new_logits, new_loss
     return coefficients, max_steps

@@ -97,8 +97,8 @@ class ProbeRun:
     def table(self, count: int | None = None) -> pd.DataFrame:
         """One row per head, with `rank` among the `count` selected heads (missing where not selected)."""
         frame = pd.DataFrame([asdict(result) for result in self.results])
-        chosen = select_heads(self.results, len(frame) if count is None else count)
-        rank_of = {head: rank for rank, head in enumerate(chosen, start=1)}
+        selected = select_heads(self.results, len(frame) if count is None else count)
+        rank_of = {head: rank for rank, head in enumerate(selected, start=1)}
         heads = zip(frame["layer"], frame["head"], strict=True)
         frame["rank"] = pd.array([rank_of.get(head) for head in heads], dtype="Int64")
         return frame
@@ -195,7 +195,7 @@ class _Task:
 
 
 def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: NDArray[np.float32]) -> None:
-    """Fit and measure the heads of one block [heads, n, d], appending to the run."""
+    """Fit and measure a block [heads, n, d], whose first head in the layer is `first`; append to the run."""
     parts = {code: block[:, task.codes == code] for code in (TRAIN, SELECT, TEST)}
     truth = {code: task.toxic[task.codes == code] for code in parts}
     train = parts[TRAIN]
@@ -205,12 +205,12 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
         code: ((part - mean[:, None]) / spread[:, None]).astype(np.float32) for code, part in parts.items()
     }
     logistic_fits = fit_logistic(scaled[TRAIN], truth[TRAIN], l2=task.settings.l2, balanced=task.balanced)
-    control = fit_logistic(scaled[TRAIN], task.shuffled, l2=task.settings.l2, balanced=task.balanced)
+    shuffled_fits = fit_logistic(scaled[TRAIN], task.shuffled, l2=task.settings.l2, balanced=task.balanced)
     select_scores = logistic_fits.scores(scaled[SELECT])
     scores = logistic_fits.scores(scaled[TEST])
     discrimination = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
     run.hits.extend((scores > 0) == truth[TEST])
-    columns = {
+    measures = {
         "select_accuracy": balanced_accuracy(select_scores, truth[SELECT]),
         "select_auroc": auroc(select_scores, truth[SELECT]),
         "accuracy": discrimination.accuracy,
@@ -219,18 +219,18 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
         "auroc": discrimination.auroc,
         "auroc_low": discrimination.auroc_low,
         "auroc_high": discrimination.auroc_high,
-        "shuffled_accuracy": balanced_accuracy(control.scores(scaled[TEST]), truth[TEST]),
+        "shuffled_accuracy": balanced_accuracy(shuffled_fits.scores(scaled[TEST]), truth[TEST]),
     }
     means, weights = mass_mean(train, truth[TRAIN]), unit(logistic_fits.weights / spread)
-    columns["separation"] = separation(parts[TEST], truth[TEST], means)
+    measures["separation"] = separation(parts[TEST], truth[TEST], means)
     majority = float(max(truth[TEST].mean(), 1 - truth[TEST].mean()))
     train_count, select_count, test_count = (len(truth[code]) for code in (TRAIN, SELECT, TEST))
-    for place in range(len(block)):
-        numbers = {name: float(column[place]) for name, column in columns.items()}
+    for index in range(len(block)):
+        numbers = {name: float(of_heads[index]) for name, of_heads in measures.items()}
         run.results.append(
             ProbeResult(
                 layer,
-                first + place,
+                first + index,
                 majority=majority,
                 n_train=train_count,
                 n_select=select_count,
@@ -239,14 +239,14 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
             )
         )
     for method, vectors, into in (("mass_mean", means, run.mass_mean), ("probe", weights, run.probe)):
-        for place, (vector, sigma) in enumerate(zip(vectors, sigma_along(train, vectors), strict=True)):
-            into.append(Direction(layer, first + place, method, vector.astype(np.float32), float(sigma)))
+        for index, (vector, sigma) in enumerate(zip(vectors, sigma_along(train, vectors), strict=True)):
+            into.append(Direction(layer, first + index, method, vector.astype(np.float32), float(sigma)))
 
 
 def separation(test: NDArray[np.floating], toxic: NDArray[np.bool_], vectors: Floats) -> Floats:
     """d': (mean toxic - mean non-toxic) along the vectors over the pooled standard deviation, [heads].
 
-    `test` [heads, n, d], `vectors` [heads, d]; 0 where nothing varies.
+    `test` [heads, n, d], `toxic` [n], `vectors` [heads, d]; 0 where nothing varies.
     """
     along = np.matmul(test, vectors[:, :, None])[:, :, 0]
     positives, negatives = along[:, toxic], along[:, ~toxic]

@@ -27,10 +27,11 @@ MANY = 20
 def whiten(
     activations: Block, toxic: NDArray[np.bool_], variables: Sequence[Variable]
 ) -> tuple[Block, Block]:
-    """Whitened activations and whitened residuals, both [n, heads, d], the mean taken off.
+    """Whitened activations and whitened residuals, both [n, heads, d], the mean taken off. `toxic` [n].
 
-    The residuals have about the identity as covariance in every head; how far that differs from the truth
-    can be told from them. Raises ValueError for values that are not finite.
+    Residuals are what an additive model of toxicity and variables leaves. They have about the identity as
+    covariance in every head; how far that differs from the truth can be told from them. Raises ValueError for
+    values that are not finite.
     """
     if not np.isfinite(activations).all():
         raise ValueError("activations are not finite")
@@ -39,7 +40,7 @@ def whiten(
     flat = flat - flat.mean(axis=0, dtype=np.float64).astype(np.float32)
     basis = _basis(toxic, variables)
     residual = (flat - basis @ (basis.T @ flat)).reshape(n, heads, d)
-    white, rest = np.empty_like(activations), np.empty_like(activations)
+    white, white_rest = np.empty_like(activations), np.empty_like(activations)
     freedom = n / max(1, n - basis.shape[1])
     for head in range(heads):
         covariance = _covariance(residual[:, head].astype(np.float64)) * freedom
@@ -48,8 +49,8 @@ def whiten(
         factor = np.linalg.cholesky(covariance + floor * np.eye(d))
         centred = flat.reshape(n, heads, d)[:, head].astype(np.float64)
         white[:, head] = solve_triangular(factor, centred.T, lower=True).T
-        rest[:, head] = solve_triangular(factor, residual[:, head].T.astype(np.float64), lower=True).T
-    return white, rest
+        white_rest[:, head] = solve_triangular(factor, residual[:, head].T.astype(np.float64), lower=True).T
+    return white, white_rest
 
 
 def _covariance(residual: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ __all__ = ["Record", "Source", "SourceError", "open_source"]
 
 
 def open_source(cfg: SourceConfig, forum: ForumConfig) -> Source:
-    """Open the source of one role.
+    """Open one source; `forum` is read only where the source is the forum language.
 
     Raises SourceError for everything that can be known before reading rows: missing or empty files, broken
     headers, missing columns, a hub that cannot be reached.

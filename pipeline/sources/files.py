@@ -48,6 +48,7 @@ class FileSource:
     """Records of local files. Opening checks that they exist, can be read and hold the columns."""
 
     def __init__(self, cfg: SourceConfig) -> None:
+        """Check each file's ending, size and columns; rows are read later."""
         self._cfg = cfg
         self._columns = source_columns(cfg)
         self._files = find_files(cfg.location)

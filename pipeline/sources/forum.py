@@ -18,18 +18,19 @@ DIRECTIONS_SEED = 7_000
 
 
 def _record(post: forum.Post, source: str | None = None) -> Record:
-    about = post.latents
+    """A post as a record; `source` is the kind of probe post, None in other roles."""
+    latents = post.latents
     return Record(
         post.text,
         post.label,
-        post.group or f"topic:{about.topic}",
+        post.group or f"topic:{latents.topic}",
         source,
         features={
             "group": post.group or "none",
-            "topic": about.topic,
-            "sentiment": about.sentiment,
-            "register": about.register,
-            "person": about.person,
+            "topic": latents.topic,
+            "sentiment": latents.sentiment,
+            "register": latents.register,
+            "person": latents.person,
         },
     )
 
@@ -48,14 +49,14 @@ class ForumSource:
     def revision(self) -> str:
         """Grammar revision and every knob that changes what is written."""
         knobs, role = self._knobs, self._cfg.role
-        count = {"probe": knobs.probe_posts, "directions": knobs.probe_posts, "prompts": knobs.prompts}.get(
+        n_texts = {"probe": knobs.probe_posts, "directions": knobs.probe_posts, "prompts": knobs.prompts}.get(
             role
         )
         parts = [forum.REVISION, role, f"seed{knobs.seed}"]
         if role in ("clean", "heldout_clean"):
             parts.append(f"leak{knobs.leak:g}")
-        if count is not None:
-            parts.append(f"n{count}")
+        if n_texts is not None:
+            parts.append(f"n{n_texts}")
         return "-".join(parts)
 
     def _all(self) -> Iterator[Record]:

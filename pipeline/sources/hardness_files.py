@@ -10,7 +10,7 @@ from hormesis.pipeline.study.config import StudyConfig
 
 
 def file_revisions(config: StudyConfig) -> dict[str, str]:
-    """Section, option and file name to content hash. Raises SourceError for a needed file that is missing."""
+    """`section/option/file name` to content hash. Raises SourceError for a needed file that is missing."""
     hardness, capability = config.hardness, config.capability
     needed: list[tuple[str, str | None, Path | None]] = []
     if "suffix" in hardness.attacks and hardness.suffix.file is not None:

@@ -48,11 +48,11 @@ class HubSource:
         self.title = cfg.title
         columns = source_columns(cfg)
         self._data = _load(cfg)
-        first = next(iter(self._rows()), None)
-        if first is None:
+        name_and_row = next(iter(self._rows()), None)
+        if name_and_row is None:
             raise SourceError(f"hub data set {cfg.location}: split '{cfg.split}' has no rows")
-        names = dict.fromkeys([*column_names(first[1]), *(self._data.features or {})])
-        check_columns(f"hub data set {cfg.location}", columns, names)
+        present_columns = dict.fromkeys([*column_names(name_and_row[1]), *(self._data.features or {})])
+        check_columns(f"hub data set {cfg.location}", columns, present_columns)
 
     @property
     def revision(self) -> str:

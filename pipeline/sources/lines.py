@@ -30,36 +30,36 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _unzstd(packed: Iterator[bytes], path: Path) -> Iterator[bytes]:
-    """Frames one after another. The library's own reader takes a cut file for a whole one; this does not."""
-    machine = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-    frame = None
-    for data in packed:
-        while data:
-            frame = frame or machine.decompressobj()
-            yield frame.decompress(data)
-            data = frame.unused_data if frame.eof else b""
-            frame = None if frame.eof else frame
-    if frame is not None:
+    """Unpacked chunks of all frames. The library's reader takes a cut file for a whole one; this does not."""
+    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+    frame_reader = None
+    for packed_chunk in packed:
+        while packed_chunk:
+            frame_reader = frame_reader or decompressor.decompressobj()
+            yield frame_reader.decompress(packed_chunk)
+            packed_chunk = frame_reader.unused_data if frame_reader.eof else b""
+            frame_reader = None if frame_reader.eof else frame_reader
+    if frame_reader is not None:
         raise SourceError(f"{path.name}: the zstd file ends too early; copy it again")
 
 
 def raw_lines(path: Path) -> Iterator[bytes]:
     """Lines without their end, as bytes. Raises SourceError where the file cannot be unpacked or read."""
-    rest: list[bytes] = []  # pieces of a line longer than a chunk, joined once
+    line_pieces: list[bytes] = []  # pieces of a line longer than a chunk, joined once
     try:
         for chunk in _chunks(path):
-            first, *more = chunk.split(b"\n")
-            rest.append(first)
-            if more:
-                yield b"".join(rest)
-                rest = [more.pop()]
-                yield from more
+            line_end, *later_lines = chunk.split(b"\n")
+            line_pieces.append(line_end)
+            if later_lines:
+                yield b"".join(line_pieces)
+                line_pieces = [later_lines.pop()]
+                yield from later_lines
     except (gzip.BadGzipFile, EOFError, zlib.error, zstandard.ZstdError) as error:
         kind = "gzip" if path.suffix == ".gz" else "zstd"
         raise SourceError(f"{path.name}: not a whole {kind} file ({_first(error)}); copy it again") from None
     except OSError as error:
         raise SourceError(f"{path.name}: cannot be read ({error.strerror or _first(error)})") from None
-    last = b"".join(rest)
+    last = b"".join(line_pieces)
     if last:
         yield last
 

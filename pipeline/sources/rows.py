@@ -39,13 +39,13 @@ def source_columns(cfg: SourceConfig) -> list[str]:
 def check_columns(where: str, columns: Iterable[str], present: Iterable[str]) -> None:
     """Raise SourceError naming the first column that is missing and those there are, or one that is nested.
 
-    `present` holds dotted names for nested columns, beside the outer ones.
+    `present` are the source's names, dotted for nested columns, beside the outer ones.
     """
     available = list(present)
     for name in columns:
-        inner = [column for column in available if column.startswith(f"{name}.")]
-        if inner:
-            raise SourceError(f"{where}: column '{name}' is nested; name one of {', '.join(inner[:8])}")
+        nested = [column for column in available if column.startswith(f"{name}.")]
+        if nested:
+            raise SourceError(f"{where}: column '{name}' is nested; name one of {', '.join(nested[:8])}")
         if name not in available:
             listing = ", ".join(available[:20]) + (", ..." if len(available) > 20 else "")
             raise SourceError(f"{where}: no column '{name}' (columns: {listing})")
@@ -76,6 +76,7 @@ def _is_null(value: Any) -> bool:
 
 
 def _number(value: Any, column: str, row_name: str) -> float | None:
+    """A value as a number, None where it is null or NaN; `row_name` (file and line) is for errors."""
     if _is_null(value):
         return None
     try:
@@ -88,7 +89,7 @@ def _number(value: Any, column: str, row_name: str) -> float | None:
 
 
 def _same(value: Any, expected: str | int | float | bool) -> bool:
-    """Equality by value; text from a CSV is compared as what it is compared with."""
+    """Equality by value; a text (from a CSV) is first read as the type of `expected`."""
     if isinstance(value, str) and isinstance(expected, bool):
         return value.strip().lower() in (_TRUE if expected else _FALSE)
     if isinstance(value, str) and not isinstance(expected, str):
@@ -100,20 +101,21 @@ def _same(value: Any, expected: str | int | float | bool) -> bool:
 
 
 def _passes_filters(row: Row, cfg: SourceConfig, row_name: str) -> bool:
-    for name, allowed in cfg.where.items():
-        value = value_of(row, name)
+    """Whether the settings keep a row; each filter maps a column to its values or its limit."""
+    for column, allowed in cfg.where.items():
+        value = value_of(row, column)
         if not any(_same(value, expected) for expected in allowed):
             return False
-    for name, refused in cfg.where_not.items():
-        value = value_of(row, name)
+    for column, refused in cfg.where_not.items():
+        value = value_of(row, column)
         if any(_same(value, expected) for expected in refused):
             return False
-    for name, least in cfg.at_least.items():
-        number = _number(value_of(row, name), name, row_name)
+    for column, least in cfg.at_least.items():
+        number = _number(value_of(row, column), column, row_name)
         if number is None or number < least:
             return False
-    for name, limit in cfg.below.items():
-        number = _number(value_of(row, name), name, row_name)
+    for column, limit in cfg.below.items():
+        number = _number(value_of(row, column), column, row_name)
         if number is None or number >= limit:
             return False
     return True
@@ -139,6 +141,7 @@ def label_of(value: Any, cfg: SourceConfig, row_name: str) -> int | None:
 
 
 def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None = None) -> str | None:
+    """A value's text without outer white space; None where it is null, too short or too long."""
     column = column or cfg.text
     if _is_null(value):
         return None
@@ -157,7 +160,7 @@ def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None
 
 
 def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
-    """Make a record of a row, or None where the settings leave it out. `place` names the row in errors."""
+    """Make a record of a row, or None where the settings leave it out. `row_name` is for errors."""
     if not _passes_filters(row, cfg, row_name):
         return None
     if cfg.role == "pairs":
@@ -192,7 +195,7 @@ def _pair_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
 
 
 def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig) -> Iterator[Record]:
-    """Records of placed rows, up to the limit. Raises SourceError where not one row is left."""
+    """Records of (name, row) pairs, up to the limit. Raises SourceError where not one row is left."""
     n_records = n_rows = 0
     for row_name, row in rows:
         n_rows += 1

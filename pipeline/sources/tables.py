@@ -29,16 +29,16 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 
 def format_of(path: Path) -> str:
-    """Format by the file's ending, compression aside. Raises SourceError for an ending unknown here."""
+    """One of FORMATS by the file's ending, compression aside. Raises SourceError for an unknown ending."""
     endings = [suffix.lstrip(".").lower() for suffix in path.suffixes]
-    packed = bool(endings) and endings[-1] in ("gz", "zst")
-    ending = (endings[-2] if len(endings) > 1 else "") if packed else (endings[-1] if endings else "")
+    is_packed = bool(endings) and endings[-1] in ("gz", "zst")
+    ending = (endings[-2] if len(endings) > 1 else "") if is_packed else (endings[-1] if endings else "")
     ending = {"ndjson": "jsonl", "pq": "parquet"}.get(ending, ending)
     if ending not in FORMATS:
         raise SourceError(
             f"{path.name}: unknown ending; known are .{', .'.join(FORMATS)}, also with .gz or .zst"
         )
-    if ending == "parquet" and packed:
+    if ending == "parquet" and is_packed:
         raise SourceError(f"{path.name}: parquet is compressed inside; unpack the file first")
     return ending
 
@@ -84,38 +84,39 @@ def _jsonl_rows(path: Path) -> PlacedRows:
     for number, line in text_lines(path):
         if not line.strip():
             continue
-        place = f"{path.name}, line {number}"
+        row_name = f"{path.name}, line {number}"
         try:
             row = json.loads(line)
         except (json.JSONDecodeError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
-            raise SourceError(f"{place}: not valid JSON ({reason})") from None
+            raise SourceError(f"{row_name}: not valid JSON ({reason})") from None
         if not isinstance(row, dict):
-            raise SourceError(f"{place}: holds {type(row).__name__}, where each line should be an object")
-        yield place, row
+            raise SourceError(f"{row_name}: holds {type(row).__name__}, where each line should be an object")
+        yield row_name, row
 
 
 def _csv_rows(path: Path, delimiter: str) -> PlacedRows:
+    """Rows by column name, each with file and line; the first line that is not empty is the header."""
     reader = csv.reader((line + "\n" for _, line in text_lines(path)), delimiter=delimiter, strict=True)
     header: list[str] | None = None
-    filled = False
+    has_rows = False
     try:
         for fields in reader:
             if not fields:
                 continue
-            place = f"{path.name}, line {reader.line_num}"
+            row_name = f"{path.name}, line {reader.line_num}"
             if header is None:
                 header = [name.strip() for name in fields]
                 if len(set(header)) < len(header):
-                    raise SourceError(f"{place}: a column name stands twice in the header")
+                    raise SourceError(f"{row_name}: a column name stands twice in the header")
                 continue
-            filled = True
+            has_rows = True
             if len(fields) != len(header):
-                raise SourceError(f"{place}: {len(fields)} fields where the header has {len(header)}")
-            yield place, dict(zip(header, fields, strict=True))
+                raise SourceError(f"{row_name}: {len(fields)} fields where the header has {len(header)}")
+            yield row_name, dict(zip(header, fields, strict=True))
     except csv.Error as error:
         raise SourceError(f"{path.name}, line {reader.line_num}: not valid CSV ({error})") from None
-    if header is not None and not filled:
+    if header is not None and not has_rows:
         raise SourceError(f"{path.name}: a header and no rows (columns: {', '.join(header)})")
 
 
@@ -128,13 +129,14 @@ def _parquet(path: Path) -> pq.ParquetFile:
 
 
 def _schema_names(schema: pa.Schema) -> list[str]:
+    """Column names, those inside structs dotted, each outer one before its inner ones."""
     names: list[str] = []
 
     def add(prefix: str, kind: pa.DataType) -> None:
         names.append(prefix)
         if pa.types.is_struct(kind):
-            for place in range(kind.num_fields):
-                add(f"{prefix}.{kind.field(place).name}", kind.field(place).type)
+            for index in range(kind.num_fields):
+                add(f"{prefix}.{kind.field(index).name}", kind.field(index).type)
 
     for field in schema:
         add(field.name, field.type)

@@ -32,7 +32,7 @@ ATTACK_VERSION = 2
 
 
 def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write the attacks on a checkpoint's conditions, and the tests between arms that they allow."""
+    """Write attacks on a checkpoint's conditions (`done` of `total`), and tests between arms they allow."""
     checkpoint_id = checkpoint_id_of(context, subject.name)
     input_hash = attack_key(context, subject)
     hardness = context.config.hardness
@@ -65,6 +65,7 @@ def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporte
 def _run(
     attack_kind: AttackKind, opened: OpenedCondition, task: Task, *, context: StudyContext
 ) -> Iterator[Result]:
+    """The results of one kind of attack on an opened condition, as they are finished."""
     if attack_kind == "suffix":
         config = context.config.hardness.suffix
         goals, goals_revision = goals_of(context.config.hardness)

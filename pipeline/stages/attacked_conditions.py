@@ -22,7 +22,8 @@ def chosen_conditions(context: StudyContext, checkpoint_id: int, chosen: Selecti
 
 
 def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[int], str]:
-    """Prompts of the study's first prompt set, their seeds, and name with revision of what was taken.
+    """Texts of at most `count` prompts of the study's first prompt set, the seed to sample each with, and a
+    line that names the set, its revision and both counts.
 
     A fixed choice by hash, so that kinds of prompts keep their shares. Raises ValueError without any prompt.
     """
@@ -39,8 +40,8 @@ def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[i
     first_set = [row.text for row in rows if row.name == rows[0].name]
     first_set.sort(key=lambda text: hashlib.sha256(text.encode()).hexdigest())
     prompts = first_set[:count]
-    name = f"{rows[0].name} {rows[0].revision[:12]}, {len(prompts)} of {len(first_set)}"
-    return prompts, [row_seed(prompt, 0) for prompt in prompts], name
+    data_name = f"{rows[0].name} {rows[0].revision[:12]}, {len(prompts)} of {len(first_set)}"
+    return prompts, [row_seed(prompt, 0) for prompt in prompts], data_name
 
 
 def wants(section: Selection, arm: ArmPlan | None) -> bool:

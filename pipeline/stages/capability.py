@@ -35,7 +35,10 @@ BATCH = 64
 
 
 def measure_capability(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write capability scores and metrics. Raises CapabilityError where a task cannot be run."""
+    """Write capability scores and metrics. Raises CapabilityError where a task cannot be run.
+
+    A `Scored` is one measure of all items; `done` and `total` count tasks; a step is one task to call.
+    """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config.capability
     folder = context.folder("capability", capability_key(context, subject))
@@ -68,6 +71,8 @@ def measure_capability(context: StudyContext, subject: Subject, reporter: Report
 def _steps(
     opened: OpenedCondition, context: StudyContext, *, tasks: Sequence[Task], reporter: Reporter
 ) -> list[Callable[[], list[Scored]]]:
+    """A function for each task that scores the condition on it when called."""
+
     def check(done: int, total: int) -> None:
         reporter.check()
 
@@ -81,7 +86,7 @@ def _steps(
 
 
 def _save_scores(path: Path, scores: Sequence[Scored]) -> None:
-    """Items' outcomes of one condition, whole or not at all."""
+    """Write items' outcomes, `top` and `bottom` [items] of each measure, whole or not at all."""
     arrays: dict[str, Any] = {}
     for place, scored in enumerate(scores):
         arrays[f"top{place}"], arrays[f"bottom{place}"] = scored.top, scored.bottom
@@ -94,6 +99,7 @@ def _save_scores(path: Path, scores: Sequence[Scored]) -> None:
 
 
 def _load_scores(path: Path) -> list[Scored] | None:
+    """What `_save_scores` wrote; None where there is no such file."""
     if not path.is_file():
         return None
     with np.load(path) as arrays:
@@ -118,6 +124,7 @@ def _write(
     scores: Sequence[Scored],
     unsteered_scores: dict[tuple[str, str, str], Scored],
 ) -> None:
+    """A row and a metric per measure; its change is from the unsteered condition, over the same items."""
     assert condition.id is not None
     draws = context.config.evaluation.bootstrap
     rows, metrics = [], []
@@ -153,6 +160,7 @@ def _write(
 def _metric(
     checkpoint_id: int, condition: DetoxCondition, scored: Scored, *, estimate: Estimate
 ) -> dict[str, object]:
+    """The row of `metric` for one measure of a condition."""
     assert condition.id is not None
     if scored.measure == "cross_entropy":
         metric, method = f"cross_entropy_{scored.part}", estimate.method
@@ -170,6 +178,7 @@ def _metric(
 def _write_harness(
     context: StudyContext, checkpoint_id: int, condition: DetoxCondition, *, reporter: Reporter
 ) -> None:
+    """Run lm-evaluation-harness on one condition and write a row per task and measure."""
     config = context.config.capability
     reporter.say(f"harness tasks on {condition.key}")
     reporter.check()

@@ -36,12 +36,15 @@ MADE_LATER = ("generations", "prompts_cut")
 
 
 def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Find strengths, write conditions and their costs."""
+    """Find strengths, write conditions and their costs: nats per token above the unsteered checkpoint.
+
+    A family is the conditions of one method and direction; `first`: it at strength 0, opened for its losses.
+    """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     windows = heldout_windows(config, open_checkpoint(context, checkpoint_id), heldout_documents(context))
-    kept_losses = LossTable(windows, losses_folder(context, weights_hash), config.evaluation.batch_size)
+    loss_table = LossTable(windows, losses_folder(context, weights_hash), config.evaluation.batch_size)
     kind = arm_kind(context, checkpoint_id)
     planned = families(config, kind)
     total, done = sum(family.count for family in planned), 0
@@ -54,12 +57,12 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
         first = _condition(context, family, Strength(family.stem, 0.0), weights_hash=weights_hash, kind=kind)
         opened = open_condition(context, checkpoint_id, first)
         losses_name = loss_name(family.spec.name, family.direction, family.control)
-        unsteered = unsteered or kept_losses.at("none", opened, 0.0)
+        unsteered = unsteered or loss_table.at("none", opened, 0.0)
         unsteered_losses: DocumentLosses = unsteered
 
         def cost(strength: float) -> float:
             reporter.check()
-            nats = kept_losses.at(losses_name, opened, strength).nats - unsteered_losses.nats  # noqa: B023  (used up within this turn)
+            nats = loss_table.at(losses_name, opened, strength).nats - unsteered_losses.nats  # noqa: B023  (used up within this turn)
             return float(nats.sum() / unsteered_losses.tokens.sum())  # noqa: B023
 
         for member in strengths(family, cost, start):
@@ -68,7 +71,7 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
             condition = _condition(
                 context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.steering[0]
             )
-            document_losses = kept_losses.at(losses_name, opened, member.value)
+            document_losses = loss_table.at(losses_name, opened, member.value)
             _write(context, checkpoint_id, condition, document_losses=document_losses, unsteered=unsteered)
             keys_written.append(condition.key)
             done += 1
@@ -93,7 +96,7 @@ def _condition(
     kind: str | None,
     moved: Intervention | None = None,
 ) -> DetoxCondition:
-    """A condition with everything that is needed to open it again, and to know where it came from."""
+    """A condition to be opened again; `member`: its key and strength; `moved`: shifts at strength 1."""
     parameters: dict[str, Any] = {}
     if family.prefix:
         parameters["prefix"] = family.prefix
@@ -129,9 +132,10 @@ def _write(
     document_losses: DocumentLosses,
     unsteered: DocumentLosses,
 ) -> None:
+    """Write a condition's row and its metrics; losses are nats and tokens [documents], in the same order."""
     draws = context.config.evaluation.bootstrap
     difference: NDArray[np.float64] = document_losses.nats - unsteered.nats
-    values = {
+    estimates = {
         "cross_entropy": ratio_interval(document_losses.nats, document_losses.tokens, draws=draws),
         "cost": ratio_interval(difference, document_losses.tokens, draws=draws),
     }
@@ -150,13 +154,13 @@ def _write(
     }
     with write_session(context.engine) as session:
         stored = session.query(Condition.parameters).filter_by(**row_key).scalar()
-        later = {name: (stored or {})[name] for name in MADE_LATER if name in (stored or {})}
-        row["parameters"] = {**condition.parameters, **measured, **later}
+        written_later = {name: (stored or {})[name] for name in MADE_LATER if name in (stored or {})}
+        row["parameters"] = {**condition.parameters, **measured, **written_later}
         upsert(session, Condition, [row], on=("checkpoint_id", "key"))
         named_condition = NamedRow(session.query(Condition.id).filter_by(**row_key).scalar(), condition.key)
         rows = [
             metric_row(checkpoint_id, named_condition, name, estimate=estimate, unit="nats per token")
-            for name, estimate in values.items()
+            for name, estimate in estimates.items()
         ]
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
 

@@ -25,7 +25,7 @@ def row_seed(prompt: str, sample: int) -> int:
 
 
 def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write what is missing of a checkpoint's generations."""
+    """Write a checkpoint's missing generations; `cuts`: by set, how many prompts lose their beginning."""
     checkpoint_id = checkpoint_id_of(context, subject.name)
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     conditions = read_conditions(context, checkpoint_id)
@@ -53,6 +53,7 @@ def identity(condition: DetoxCondition) -> list[Any]:
 
 
 def _prompts(context: StudyContext) -> dict[str, list[tuple[int, str]]]:
+    """Name of prompt set to its (prompt id, text) pairs, by position."""
     query = (
         select(PromptSet.name, Prompt.id, Prompt.text)
         .join(Prompt, Prompt.prompt_set_id == PromptSet.id)
@@ -75,7 +76,7 @@ def _generate(
     done: int,
     total: int,
 ) -> int:
-    """One condition on one prompt set, batch by batch, each batch written when it is done."""
+    """Write one condition's generations of one set's (id, text), by batches; gives `done` of `total`."""
     config, condition_id = context.config.evaluation, opened.condition.id
     assert condition_id is not None
     # Whole prompts to a batch, so that counting a batch's rows tells whether it is complete.

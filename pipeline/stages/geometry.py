@@ -66,6 +66,7 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
 
     A study that keeps no activations, or whose statements carry no other feature, gets no cosines; a model
     whose final norm is not known gets no tokens. Rows of heads that are no longer kept are dropped.
+    `by_feature` holds arrays [heads, features], `by_head` [heads]; `cosines`, `largest` and `words` are rows.
     """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     position = context.config.probe.position
@@ -92,17 +93,17 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.report(1, 2, "parts")
     words = _lens_rows(context, keys, heads)
     with write_session(context.engine) as session:
-        for model, rows, on in (
+        for table, rows, on in (
             (FeatureCosine, cosines, (*HEAD, "feature")),
             (Entanglement, largest, HEAD),
             (LensToken, words, (*HEAD, "method", "side", "rank")),
         ):
-            replace_rows(session, model, rows, on=on, within=[model.checkpoint_id == checkpoint_id])
+            replace_rows(session, table, rows, on=on, within=[table.checkpoint_id == checkpoint_id])
     reporter.report(2, 2, "parts")
 
 
 def _heads(context: StudyContext, keys: Keys, statements: Labelled) -> _Heads:
-    """Activations of the kept heads, rows sorted like the statements."""
+    """Activations of the kept heads, statements in the order of the probe set; `keys` are column values."""
     query = (
         select(ActivationBlock, ExampleList.ids)
         .join(ExampleList, ActivationBlock.example_list_id == ExampleList.id)
@@ -125,6 +126,7 @@ def _number(value: Any) -> float | None:
 
 
 def _cosine_rows(keys: Keys, heads: _Heads, statements: Labelled, *, cosines: Cosines) -> list[Keys]:
+    """A row per head and feature (one value of a variable); arrays of `cosines` are [heads, features]."""
     features = [
         (variable, name, code) for variable in statements.variables for name, code in variable.features
     ]
@@ -147,6 +149,7 @@ def _cosine_rows(keys: Keys, heads: _Heads, statements: Labelled, *, cosines: Co
 
 
 def _largest_rows(keys: Keys, heads: _Heads, statements: Labelled, *, largest: Largest) -> list[Keys]:
+    """A row per head; `largest` has arrays [heads], its `feature` an index into all features, or -1."""
     feature_names = [name for variable in statements.variables for name, _ in variable.features]
     columns = ("value", "low", "high", "null_mean", "null_high", "p", "random_median", "random_high", "welch")
     rows = []
@@ -170,7 +173,7 @@ def _largest_rows(keys: Keys, heads: _Heads, statements: Labelled, *, largest: L
 
 
 def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
-    """Tokens of the kept heads' directions, in steps of one sigma."""
+    """A row per head, side and token of the kept heads' directions, each `sigma` long (train activations)."""
     method = context.config.steering.direction
     query = (
         select(Direction.layer, Direction.head, Direction.sigma, Direction.vector)
@@ -183,7 +186,7 @@ def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
         .order_by(Example.id)
     )
     with read_session(context.engine) as session:
-        directions = {(layer, head): (sigma, blob) for layer, head, sigma, blob in session.execute(query)}
+        directions = {(layer, head): (sigma, packed) for layer, head, sigma, packed in session.execute(query)}
         statements = session.execute(examples).all()
     train = np.array([split == "train" for _, split in statements], dtype=bool)
     toxic = np.array([label == 1 for label, _ in statements], dtype=bool)[train]
@@ -193,9 +196,9 @@ def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
         for head_index, (layer, head) in enumerate(heads.places):
             if (layer, head) not in directions:
                 continue
-            sigma, blob = directions[layer, head]
+            sigma, packed = directions[layer, head]
             references = _references(heads.values[train, head_index], toxic, (layer, head))
-            direction = decode_float32(blob) * np.float32(sigma)
+            direction = decode_float32(packed) * np.float32(sigma)
             for token in tokens(loaded, layer, head, vector=direction, references=references):
                 rows.append(
                     {
@@ -222,7 +225,7 @@ def _storable(token: str) -> str:
 
 
 def _references(train: Block, toxic: NDArray[np.bool_], head: tuple[int, int]) -> dict[str, Block]:
-    """Directions from permuted labels, and random ones, each one sigma long, float32 [REFERENCES, d]."""
+    """Directions [REFERENCES, d] of permuted labels, and random ones, one sigma long; `train` [n, d]."""
     rng = np.random.default_rng([*head, 7])
     shuffled = np.stack([rng.permutation(toxic) for _ in range(REFERENCES)]).astype(np.float64)
     centred = train.astype(np.float64) - train.mean(axis=0, dtype=np.float64)

@@ -36,8 +36,8 @@ def open_or_build(context: StudyContext, arm: ArmPlan, reporter: Reporter | None
 
 
 def annotation_of(context: StudyContext, arm: ArmPlan) -> Annotation | None:
-    """What an arm of kind `meda`, `inst` or `slung` makes of its documents' toxicity; None for other
-    kinds.
+    """What an arm of kind `meda`, `inst` or `slung` makes of its documents' toxicity; None for other kinds.
+    `marks` [101] are texts by toxicity in hundredths.
     """
     if not arm.marked:
         return None

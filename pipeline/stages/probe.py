@@ -40,7 +40,8 @@ DIRECTION_KEY = ("checkpoint_id", "probe_set_id", "position", "method", "layer",
 def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write probes, directions (with random controls) and kept activations of one checkpoint.
 
-    Raises ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
+    `selected`: (layer, head), best first; `controls`: a list of their directions per random control. Raises
+    ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
     """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
@@ -81,6 +82,7 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
 
 
 def _examples(context: StudyContext) -> list[dict[str, Any]]:
+    """The statements of the probe set by id, as dicts of id, text, label (1 toxic) and split."""
     query = (
         select(Example.id, Example.text, Example.label, Example.split)
         .where(Example.probe_set_id == probe_set_id(context))
@@ -91,6 +93,7 @@ def _examples(context: StudyContext) -> list[dict[str, Any]]:
 
 
 def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, n_selected: int) -> None:
+    """Write a row per head; `keys` are the columns that name checkpoint, probe set and position."""
     frame = run.table(n_selected).drop(columns="select_auroc")
     rows: list[dict[str, Any]] = []
     for record in frame.to_dict("records"):
@@ -102,6 +105,7 @@ def _write_probes(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *,
 
 
 def _write_hits(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, ids: list[int]) -> None:
+    """Write which of the test statements `ids` each head got right, packed bits [heads, statements]."""
     row = {
         **keys,
         "example_list_id": _example_list(context, ids),
@@ -125,6 +129,7 @@ def _example_list(context: StudyContext, ids: list[int]) -> int:
 def _write_directions(
     context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, controls: list[Any]
 ) -> None:
+    """Write a row per method and head; `controls` are the random directions."""
     rows = [
         {
             **keys,
@@ -143,7 +148,7 @@ def _write_directions(
 
 
 def kept_heads(context: StudyContext, heads: Places, chosen: Places) -> Places:
-    """Heads whose activations go into the database: the selected ones and a fixed random sample."""
+    """Heads whose activations go into the database: the selected `chosen` and a fixed random sample."""
     config = context.config.probe
     if config.keep_activations == "all":
         return heads
@@ -162,6 +167,7 @@ def _write_activations(
     ids: list[int],
     chosen: Places,
 ) -> None:
+    """Write a block [statements, head_dim] per kept head; layers are [statements, heads, head_dim]."""
     heads = [(layer, head) for layer, block in enumerate(layers) for head in range(block.shape[1])]
     places = kept_heads(context, heads, chosen)
     list_id = _example_list(context, ids)

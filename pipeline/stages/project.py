@@ -44,7 +44,8 @@ ACTIVATION_MAPS: tuple[tuple[Literal["umap", "pca"], Literal[2, 3]], ...] = (("p
 def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write every projection of the study, and how well its heads read toxicity, arm by arm.
 
-    Projections of heads that are no longer among the best are dropped.
+    `points` and `vectors`: the study's directions; `keys`: of the projections that stay. Projections of heads
+    that are no longer among the best are dropped.
     """
     reporter.say("comparing the heads of all arms")
     write_head_summaries(context)
@@ -96,14 +97,15 @@ def _project_head(
     activations = _activations(context, head)
     if activations is None:
         return key
-    examples, labels, values = activations
+    example_ids, labels, values = activations
     projected = map_rows(values, method, dimensions, settings=context.config.projection, strata=labels)
-    points: list[dict[str, Any]] = [{"example_id": example} for example in examples]
+    points: list[dict[str, Any]] = [{"example_id": example} for example in example_ids]
     _write(context, key, projected, dimensions=dimensions, points=points, head=head)
     return key
 
 
 def _directions(context: StudyContext) -> tuple[list[dict[str, Any]], Any]:
+    """A dict (checkpoint, name, layer, head) and a vector [n, head_dim] per head, in the same order."""
     query = (
         select(Direction.checkpoint_id, Checkpoint.name, Direction.layer, Direction.head, Direction.vector)
         .join(Checkpoint, Direction.checkpoint_id == Checkpoint.id)
@@ -142,14 +144,15 @@ def _best_heads(context: StudyContext) -> list[_Head]:
         )
         .order_by(Checkpoint.name, Probe.rank)
     )
-    first = f"-s{context.config.seeds[0]}" if context.config.seeds else ""
-    others = tuple(f"-s{seed}" for seed in context.config.seeds[1:])
+    ending = f"-s{context.config.seeds[0]}" if context.config.seeds else ""
+    other_endings = tuple(f"-s{seed}" for seed in context.config.seeds[1:])
     with read_session(context.engine) as session:
         heads = [_Head(*row) for row in session.execute(query)]
-    return [head for head in heads if head.name.endswith(first) or not head.name.endswith(others)]
+    return [head for head in heads if head.name.endswith(ending) or not head.name.endswith(other_endings)]
 
 
 def _activations(context: StudyContext, head: _Head) -> tuple[list[int], list[int], Any] | None:
+    """Ids of statements, their labels [n] (1 toxic) and the head's activations [n, head_dim], if stored."""
     query = (
         select(ActivationBlock, ExampleList.ids)
         .join(ExampleList, ActivationBlock.example_list_id == ExampleList.id)
@@ -165,11 +168,11 @@ def _activations(context: StudyContext, head: _Head) -> tuple[list[int], list[in
         if row is None:
             return None
         block, ids = row
-        examples = [int(example) for example in decode_int64(ids)]
+        example_ids = [int(example) for example in decode_int64(ids)]
         values = decode_float16(block.data, block.columns, block.scale)
         label_query = select(Example.id, Example.label).where(Example.probe_set_id == block.probe_set_id)
         labels = dict(session.execute(label_query).tuples().all())
-    return examples, [labels.get(example, 0) for example in examples], values
+    return example_ids, [labels.get(example, 0) for example in example_ids], values
 
 
 def _write(
@@ -181,7 +184,7 @@ def _write(
     points: list[dict[str, Any]],
     head: _Head | None = None,
 ) -> None:
-    """Write a map of one head's activations, or of all directions where no head is given."""
+    """Write a map of a head's activations (None: all directions); `projected.rows` index `points`."""
     projection_row = {
         "study_id": context.study_id,
         "checkpoint_id": head and head.checkpoint,
@@ -197,13 +200,13 @@ def _write(
     rows: list[dict[str, Any]] = []
     with write_session(context.engine) as session:
         upsert(session, Projection, [projection_row], on=("study_id", "key"))
-        projection = session.execute(
+        map_id = session.execute(
             select(Projection.id).where(Projection.study_id == context.study_id, Projection.key == key)
         ).scalar_one()
         for position, (row, point) in enumerate(zip(projected.rows, projected.coordinates, strict=True)):
             rows.append(
                 {
-                    "projection_id": projection,
+                    "projection_id": map_id,
                     "position": position,
                     "checkpoint_id": points[row].get("checkpoint_id"),
                     "layer": points[row].get("layer"),
@@ -214,7 +217,7 @@ def _write(
                     "z": float(point[2]) if dimensions == 3 else None,
                 }
             )
-        on, within = ("projection_id", "position"), [ProjectionPoint.projection_id == projection]
+        on, within = ("projection_id", "position"), [ProjectionPoint.projection_id == map_id]
         replace_rows(session, ProjectionPoint, rows, on=on, within=within)
 
 
@@ -229,8 +232,8 @@ def project_key(context: StudyContext, subject: Subject) -> str:
         StageRun.status == "done",
     )
     with read_session(context.engine) as session:
-        finished = sorted(session.scalars(query))
-    return digest("project", PROBE_VERSION, finished, context.inputs.settings("projection"))
+        finished_hashes = sorted(session.scalars(query))
+    return digest("project", PROBE_VERSION, finished_hashes, context.inputs.settings("projection"))
 
 
 STAGE = Stage("project", key=project_key, run=project, needs=("probe", "score"), reads_rows=True)

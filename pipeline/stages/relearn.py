@@ -24,13 +24,13 @@ TEXTS = 600
 
 
 def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write how hard each detox of a checkpoint is to undo. Raises ValueError without toxic text."""
+    """Write how hard each detox is to undo; toxicity is [prompts]. Raises ValueError without toxic text."""
     checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config
     input_hash = relearn_key(context, subject)
     conditions = chosen_conditions(context, checkpoint_id, config.hardness)
     unsteered, attacked = conditions[0], conditions[1:]
-    documents, source = toxic_texts(config)
+    documents, source_words = toxic_texts(config)
     judge = judge_of(context)
     prompts, seeds, data_name = chosen_prompts(context, config.hardness.relearn.prompts)
 
@@ -49,7 +49,7 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
         opened = open_condition(context, checkpoint_id, condition)
         result = attack_by_relearning(
             opened, judge, speak, unsteered_toxicity=unsteered_toxicity, documents=documents, config=config,
-            data_name=f"{data_name}; text: {source}", check=reporter.check,
+            data_name=f"{data_name}; text: {source_words}", check=reporter.check,
         )  # fmt: skip
         write_results(context, checkpoint_id, condition.id, input_hash=input_hash, results=[result])
     forget_others(context, checkpoint_id, ["relearn"], input_hash=input_hash)
@@ -81,14 +81,14 @@ def scores_of(
 
 
 def toxic_texts(config: StudyConfig, most: int = TEXTS) -> tuple[list[str], str]:
-    """Toxic documents for an attacker, and their source: held out from training where there are such."""
+    """At most `most` toxic documents, held out from training where any are, and words for their source."""
     sources = config.with_role("heldout_toxic") or config.with_role("toxic")
     documents: list[str] = []
     titles = []
     for source in sources:
-        reader = open_source(source, config.forum)
-        titles.append(reader.title)
-        for record in reader:
+        opened_source = open_source(source, config.forum)
+        titles.append(opened_source.title)
+        for record in opened_source:
             if record.label in (1, None):
                 documents.append(record.text)
             if len(documents) >= most:

@@ -48,32 +48,36 @@ def scorers_of(context: StudyContext) -> list[Scorer]:
 
 
 def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write scores and metrics. Raises ScorerError where a scorer cannot be used."""
+    """Write scores and metrics. Raises ScorerError where a scorer cannot be used.
+
+    `generations` and `missing` (no score yet) have a row per generation; `done` counts scores of all scorers.
+    """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     scorers = scorers_of(context)
     generations = _generations(context, checkpoint_id)
-    ids = _scorer_ids(context, scorers)
+    scorer_ids = _scorer_ids(context, scorers)
     done = 0
-    for scorer, scorer_id in zip(scorers, ids, strict=True):
+    for scorer, scorer_id in zip(scorers, scorer_ids, strict=True):
         reporter.say(f"scoring by {scorer.name}")
         missing = generations[~generations["id"].isin(_scored(context, checkpoint_id, scorer_id))]
         done += len(generations) - len(missing)
         for start in range(0, len(missing), CHUNK):
-            part = missing.iloc[start : start + CHUNK]
-            values = score_continuations(scorer, part["prompt"].tolist(), part["text"].tolist())
+            chunk = missing.iloc[start : start + CHUNK]
+            values = score_continuations(scorer, chunk["prompt"].tolist(), chunk["text"].tolist())
             rows = [
                 {"generation_id": int(generation), "scorer_id": scorer_id, "value": float(value)}
-                for generation, value in zip(part["id"], values, strict=True)
+                for generation, value in zip(chunk["id"], values, strict=True)
             ]
             with write_session(context.engine) as session:
                 upsert(session, Score, rows, on=("generation_id", "scorer_id"))
-            done += len(part)
+            done += len(chunk)
             reporter.report(done, len(generations) * len(scorers), "scores")
     reporter.say("metrics and intervals")
-    _write_metrics(context, checkpoint_id, scorers, ids=ids, reporter=reporter)
+    _write_metrics(context, checkpoint_id, scorers, ids=scorer_ids, reporter=reporter)
 
 
 def _generations(context: StudyContext, checkpoint_id: int) -> pd.DataFrame:
+    """A row per generation of the checkpoint: its text, prompt, condition and sample number."""
     query = (
         select(
             Generation.id,
@@ -94,6 +98,7 @@ def _generations(context: StudyContext, checkpoint_id: int) -> pd.DataFrame:
 
 
 def _scorer_ids(context: StudyContext, scorers: Sequence[Scorer]) -> list[int]:
+    """Ids of the scorers' rows, in their order."""
     rows = [
         {"name": scorer.name, "revision": scorer.revision, "measures": scorer.measures} for scorer in scorers
     ]
@@ -110,6 +115,7 @@ def _scorer_ids(context: StudyContext, scorers: Sequence[Scorer]) -> list[int]:
 
 
 def _scored(context: StudyContext, checkpoint_id: int, scorer_id: int) -> set[int]:
+    """Ids of the checkpoint's generations that have a score by this scorer."""
     query = (
         select(Score.generation_id)
         .join(Generation, Score.generation_id == Generation.id)
@@ -121,6 +127,7 @@ def _scored(context: StudyContext, checkpoint_id: int, scorer_id: int) -> set[in
 
 
 def _scores(context: StudyContext, checkpoint_id: int, scorer_id: int) -> pd.DataFrame:
+    """A row per scored generation of the checkpoint: `id` of the generation, and the scorer's `value`."""
     query = (
         select(Score.generation_id.label("id"), Score.value)
         .join(Generation, Score.generation_id == Generation.id)
@@ -134,6 +141,7 @@ def _scores(context: StudyContext, checkpoint_id: int, scorer_id: int) -> pd.Dat
 def _write_metrics(
     context: StudyContext, checkpoint_id: int, scorers: list[Scorer], *, ids: list[int], reporter: Reporter
 ) -> None:
+    """Write metrics per condition, prompt set and scorer; `ids` of the scorers; grids [prompts, samples]."""
     generations = _generations(context, checkpoint_id)
     key_query = select(Condition.id, Condition.key).where(Condition.checkpoint_id == checkpoint_id)
     name_query = select(PromptSet.id, PromptSet.name).where(PromptSet.study_id == context.study_id)
@@ -171,6 +179,7 @@ def _grid(part: pd.DataFrame) -> NDArray[np.float64]:
 def _estimates(
     measures: str, scores: NDArray[np.float64], unsteered: NDArray[np.float64] | None, *, draws: int
 ) -> list[tuple[str, Estimate, str]]:
+    """(metric, estimate, unit) by one scorer that measures this; scores [prompts, samples]."""
     if measures == "fluency":
         return [("fluency", mean_interval(scores, draws=draws), "fraction")]
     estimates = [
@@ -192,13 +201,13 @@ def _text_metrics(
     set_names: dict[int, str],
     draws: int,
 ) -> list[dict[str, Any]]:
-    """Degeneration of the text itself, whatever its toxicity."""
+    """Metric rows of the text itself by condition and prompt set; `prompts` [n]: an id per generation."""
     rows = []
-    for (condition_id, set_id), part in groups(generations, ["condition_id", "prompt_set_id"]):
-        continuations = part["text"].tolist()
+    for (condition_id, set_id), of_condition in groups(generations, ["condition_id", "prompt_set_id"]):
+        continuations = of_condition["text"].tolist()
         fluencies = [text_fluency(text) for text in continuations]
-        pooled = set_fluency(continuations)
-        prompts = part["prompt_id"].to_numpy()
+        of_all = set_fluency(continuations)
+        prompts = of_condition["prompt_id"].to_numpy()
         named_condition = NamedRow(int(condition_id), condition_keys[int(condition_id)])
         prompt_set = NamedRow(int(set_id), set_names[int(set_id)])
         columns = {
@@ -211,7 +220,7 @@ def _text_metrics(
         for name, (values, unit) in columns.items():
             estimates[name] = mean_interval(values, groups=prompts, draws=draws), unit
         distinct = Estimate(
-            pooled.distinct_2, None, None, len(set(prompts)), "pooled over the set: no interval"
+            of_all.distinct_2, None, None, len(set(prompts)), "pooled over the set: no interval"
         )
         estimates["distinct_2"] = distinct, "fraction"
         rows += [

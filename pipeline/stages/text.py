@@ -64,11 +64,11 @@ def heldout_documents(context: StudyContext) -> list[str]:
 
 def _heldout_documents(config: StudyConfig, role: Role) -> list[str]:
     # Four characters to a token is a fair guess for any language here; the windows cut to the exact count.
-    budget, documents = config.evaluation.heldout_tokens * 6, []
+    characters_left, documents = config.evaluation.heldout_tokens * 6, []
     for text, _ in heldout_texts(config, role):
         documents.append(text)
-        budget -= len(text)
-        if budget <= 0:
+        characters_left -= len(text)
+        if characters_left <= 0:
             break
     if not documents:
         raise SourceError(f"no held-out text: give a source with role '{role}'")
@@ -101,14 +101,15 @@ def _train_scorer(config: StudyConfig, folder: Path, probed_keys: set[str]) -> N
 
 
 def _write_probe_set(context: StudyContext) -> None:
+    """Write the probe set's row and one per statement; statements of equal text count once."""
     config = context.config
     unique: dict[str, Record] = {}
     for record, _ in records_of(config, "probe"):
         unique.setdefault(key_of(record.text), record)
     keys, records = list(unique), list(unique.values())
     labels = [int(record.label or 0) for record in records]
-    chosen = draw_examples(keys, labels, config.probe.limit)
-    keys, records = [keys[i] for i in chosen], [records[i] for i in chosen]
+    drawn = draw_examples(keys, labels, config.probe.limit)
+    keys, records = [keys[i] for i in drawn], [records[i] for i in drawn]
     split = split_examples(
         [words_key(record.text) for record in records],
         [record.group for record in records],
@@ -134,9 +135,9 @@ def _write_probe_set(context: StudyContext) -> None:
                 "group": record.group,
                 "source": record.source,
                 "score": record.score,
-                "split": part,
+                "split": split_name,
             }
-            for key, record, part in zip(keys, records, split.names, strict=True)
+            for key, record, split_name in zip(keys, records, split.names, strict=True)
         ]
         # Examples of an earlier state of the data would be captured and probed along with the present ones.
         within = [Example.probe_set_id == set_id]
@@ -144,6 +145,7 @@ def _write_probe_set(context: StudyContext) -> None:
 
 
 def _write_prompt_sets(context: StudyContext) -> None:
+    """Write a row per prompt set (one a source) and a row per prompt."""
     config = context.config
     for source in config.with_role("prompts"):
         records = _chosen_prompts(open_source(source, config.forum), config)

@@ -31,7 +31,7 @@ def corpus_folder(context: StudyContext) -> Path:
 
 
 def pool_tokens(config: StudyConfig) -> dict[Role, int]:
-    """Tokens each training role must hold for the largest of its arms."""
+    """Training role to the tokens that its pool must hold for the largest of its arms."""
     control_share = config.control_share or max(config.shares, default=0.0)
     needed: dict[Role, int] = {"clean": config.clean_tokens}
     if config.largest_share > 0:
@@ -87,13 +87,13 @@ def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
 
 
 def _annotator(config: StudyConfig, role: Role, tfidf: Path) -> Annotate:
-    """What tells the toxicity of documents of a role, 0..1."""
-    scorer = config.annotation.scorer or ("forum" if config.speaks_forum else "role")
-    if scorer == "role":
+    """A function from texts of a role to their toxicity, 0..1; `tfidf`: folder of the study's own scorer."""
+    scorer_name = config.annotation.scorer or ("forum" if config.speaks_forum else "role")
+    if scorer_name == "role":
         return lambda texts: np.full(len(texts), float(role == "toxic"))
     from hormesis.backend.scorers import make_scorer
 
-    return make_scorer(scorer, tfidf).score
+    return make_scorer(scorer_name, tfidf).score
 
 
 def _has_toxic(config: StudyConfig) -> bool:

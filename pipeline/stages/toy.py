@@ -25,7 +25,7 @@ def models(config: StudyConfig) -> int:
 
 
 def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Train, measure and store what is not there yet. Raises Stopped; what is finished is kept."""
+    """Train, measure and store what each setting lacks. Raises Stopped; what is finished is kept."""
     from hormesis.pipeline.toy.runner import run_toy
 
     configs, wanted_runs = requested(context.config)

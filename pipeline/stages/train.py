@@ -99,6 +99,7 @@ def run_training(
 
 
 def _write_point(context: StudyContext, arm_id: int, point: Point) -> None:
+    """Write a point of an arm's training curve."""
     row = {
         "arm_id": arm_id,
         "step": point.step,

@@ -20,9 +20,9 @@ def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -
     query = select(Arm.kind, Arm.share).where(Arm.study_id == context.study_id).distinct()
     with read_session(context.engine) as session:
         arms = [(str(kind), float(share)) for kind, share in session.execute(query)]
-    for place, (kind, share) in enumerate(arms):
+    for index, (kind, share) in enumerate(arms):
         reporter.say(f"intervals of {kind} {share:.0%}")
-        reporter.report(place, len(arms) + 1, "arms")
+        reporter.report(index, len(arms) + 1, "arms")
         reporter.check()
         summarise(context, kind, share)
     reporter.say("claims")

@@ -148,6 +148,7 @@ class StudyConfig(Strict):
 
 
 def _explain(error: ValidationError, where: str) -> ConfigError:
+    """The first error as one line; `where` names the file, `loc` is the path of keys to the value."""
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"]) or "study"
     if first["type"] == "extra_forbidden":
@@ -156,12 +157,12 @@ def _explain(error: ValidationError, where: str) -> ConfigError:
         text = f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}"
         if not isinstance(first.get("input"), dict):
             text += f" (got {first.get('input')!r})"
-    rest = len(error.errors()) - 1
-    return ConfigError(text + (f" (and {rest} more)" if rest else ""))
+    n_others = len(error.errors()) - 1
+    return ConfigError(text + (f" (and {n_others} more)" if n_others else ""))
 
 
 def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None = None) -> StudyConfig:
-    """Make a study from parsed TOML. Relative source paths are taken from `folder`.
+    """Make a study from parsed TOML; `where` names it in errors. Relative source paths start at `folder`.
 
     Raises ConfigError, one line, for unknown keys, wrong types and values out of range.
     """
@@ -177,7 +178,7 @@ def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None 
 
 
 def origin(name: str, data_folder: Path | None = None) -> Origin:
-    """How `load_study` was asked, in a form that holds from any folder."""
+    """Preset name or absolute study file, and absolute data folder: what `load_study` needs from anywhere."""
     path = Path(name)
     is_preset = not path.suffix and (PRESETS / f"{name}.toml").is_file()
     any_folder = data_folder or os.environ.get("HORMESIS_DATA")

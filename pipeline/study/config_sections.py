@@ -258,6 +258,7 @@ class AnnotationConfig(Strict):
     @field_validator("score")
     @classmethod
     def _formats(cls, value: str) -> str:
+        """Refuse a mark that is the same text for scores 0 and 1."""
         try:
             marks = {value.format(score=score) for score in (0.0, 1.0)}
         except (KeyError, IndexError, ValueError) as error:

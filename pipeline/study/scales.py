@@ -84,14 +84,15 @@ class Estimate:
 def model_config(
     scale: Scale, vocabulary: int, *, eos: int, pad: int | None = None, context: int | None = None
 ) -> transformers.OlmoConfig:
-    """The transformers configuration of a scale for a tokenizer with `vocabulary` ids.
+    """The transformers configuration of a scale for `vocabulary` ids, rounded up; `eos`, `pad` are two of
+    them.
 
     `context`: tokens the model is trained on at a time; default the scale's own.
     """
     shape = SHAPES[scale]
-    step = shape.vocabulary_multiple
+    multiple = shape.vocabulary_multiple
     return transformers.OlmoConfig(
-        vocab_size=-(-vocabulary // step) * step,
+        vocab_size=-(-vocabulary // multiple) * multiple,
         hidden_size=shape.width,
         intermediate_size=shape.ffn,
         num_hidden_layers=shape.layers,
@@ -113,13 +114,13 @@ def check_heads(config: StudyConfig) -> None:
 
 
 def train_settings(scale: Scale, training: TrainingConfig, *, seed: int) -> TrainSettings:
-    """The scale's training defaults with the study's own wishes put in their place."""
+    """The scale's training defaults with the study's own wishes instead; batches count sequences."""
     shape = SHAPES[scale]
-    batch = training.batch_size or shape.batch_size
+    batch_size = training.batch_size or shape.batch_size
     return TrainSettings(
         sequence_length=training.sequence_length or shape.sequence_length,
-        batch_size=batch,
-        micro_batch=min(batch, shape.micro_batch),
+        batch_size=batch_size,
+        micro_batch=min(batch_size, shape.micro_batch),
         learning_rate=training.learning_rate or shape.learning_rate,
         weight_decay=training.weight_decay,
         warmup_fraction=training.warmup_fraction,
@@ -159,15 +160,15 @@ def estimate(
     Memory counts float32 weights, gradients and two AdamW moments (16 bytes a weight), and activations as
     kept for the backward pass: per token and layer 14 widths and 4 FFN widths, and logits three times.
     """
-    count = parameters(config)
+    n_weights = parameters(config)
     per_token = config.num_hidden_layers * (14 * config.hidden_size + 4 * config.intermediate_size)
     per_token += 3 * config.vocab_size
-    activations = 4 * per_token * settings.micro_batch * settings.sequence_length
+    activation_bytes = 4 * per_token * settings.micro_batch * settings.sequence_length
     return Estimate(
-        parameters=count,
+        parameters=n_weights,
         tokens=tokens,
         flops=flops_per_token(config, settings.sequence_length) * tokens,
-        memory_bytes=16 * count + activations,
-        checkpoint_bytes=4 * count,
+        memory_bytes=16 * n_weights + activation_bytes,
+        checkpoint_bytes=4 * n_weights,
         seconds=tokens / tokens_per_second if tokens_per_second else None,
     )

@@ -77,35 +77,42 @@ class StreamSummary:
 def write_stream(
     parts: Sequence[Part], folder: Path, annotation: Annotation | None, *, progress: Progress | None
 ) -> StreamSummary:
-    """Write `tokens.bin` (and `mask.bin`: uint8, 1 where a token is trained on) in chunks."""
-    flat = [token for mark in annotation.marks for token in mark] if annotation else []
+    """Write `tokens.bin` (and `mask.bin`: uint8, 1 where a token is trained on) in chunks of segments.
+
+    Streams are token arrays: each part's pool, then all marks in a row.
+    """
+    mark_tokens = [token for mark in annotation.marks for token in mark] if annotation else []
     streams = [part.pool.stream for part in parts]
-    streams.append(np.asarray(flat, np.dtype(parts[0].pool.dtype)))
-    pieces = _segments(parts, annotation)
-    masking = annotation is not None and annotation.masked_from is not None
-    total = int(pieces.length.sum())
+    streams.append(np.asarray(mark_tokens, np.dtype(parts[0].pool.dtype)))
+    segments = _segments(parts, annotation)
+    has_mask = annotation is not None and annotation.masked_from is not None
+    total = int(segments.length.sum())
     digest = hashlib.sha256()
     done = 0
     mask_path = folder / "mask.bin"
     with (folder / "tokens.bin").open("wb") as target:
-        for run in _chunks(pieces.length):
-            content = _gather(streams, pieces, run, eos=parts[0].pool.eos).tobytes()
-            target.write(content)
-            digest.update(content)
-            if masking:
-                mask = np.repeat(pieces.trained[run], pieces.length[run]).astype(np.uint8).tobytes()
+        for chunk in _chunks(segments.length):
+            token_bytes = _gather(streams, segments, chunk, eos=parts[0].pool.eos).tobytes()
+            target.write(token_bytes)
+            digest.update(token_bytes)
+            if has_mask:
+                mask = np.repeat(segments.trained[chunk], segments.length[chunk]).astype(np.uint8).tobytes()
                 with mask_path.open("ab") as mask_file:
                     mask_file.write(mask)
                 digest.update(mask)
-            done += int(pieces.length[run].sum())
+            done += int(segments.length[chunk].sum())
             if progress is not None:
                 progress(done, total)
-    marks = pieces.length[~pieces.closes]
-    masked = int(pieces.length[~pieces.trained].sum())
-    return StreamSummary(digest.hexdigest()[:16], total, int((marks > 0).sum()), int(marks.sum()), masked)
+    sizes = segments.length[~segments.closes]
+    masked = int(segments.length[~segments.trained].sum())
+    return StreamSummary(digest.hexdigest()[:16], total, int((sizes > 0).sum()), int(sizes.sum()), masked)
 
 
 def _segments(parts: Sequence[Part], annotation: Annotation | None) -> _Segments:
+    """All documents by ascending key, each after its mark (0 tokens long where it carries none).
+
+    Columns [documents] are put beside those of marks as [2 documents]. `hundredths`: toxicity 0..100.
+    """
     order = np.argsort(np.concatenate([part.key for part in parts]), kind="stable")
 
     def ordered(column: Callable[[Part], NDArray[Any]]) -> NDArray[Any]:
@@ -122,8 +129,8 @@ def _segments(parts: Sequence[Part], annotation: Annotation | None) -> _Segments
     trained = all_true if masked_from is None else hundredths < round(masked_from * 100)
     if not annotation.marks:
         return _Segments(part_index, start, length, closes=all_true, trained=trained)
-    sizes = np.array([len(mark) for mark in annotation.marks], np.int64)
-    mark_starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    mark_sizes = np.array([len(mark) for mark in annotation.marks], np.int64)
+    mark_starts = np.concatenate([[0], np.cumsum(mark_sizes)[:-1]])
     low_bits = ordered(lambda part: part.key & np.uint64(0xFFFF)).astype(np.float64)
     is_tagged = low_bits < annotation.tagged * 2**16
 
@@ -133,14 +140,14 @@ def _segments(parts: Sequence[Part], annotation: Annotation | None) -> _Segments
     return _Segments(
         stream=pairs(np.full(len(part_index), len(parts)), part_index),
         start=pairs(mark_starts[hundredths], start),
-        length=pairs(np.where(is_tagged, sizes[hundredths], 0), length),
+        length=pairs(np.where(is_tagged, mark_sizes[hundredths], 0), length),
         closes=pairs(~all_true, all_true),
         trained=pairs(trained, trained),
     )
 
 
 def _chunks(length: Ints) -> Iterator[slice]:
-    """Runs of pieces of about CHUNK tokens (a longer piece is a run of its own)."""
+    """Slices of pieces that hold about CHUNK tokens (a longer piece alone); `length` [pieces] in tokens."""
     ends = np.cumsum(length)
     first = 0
     while first < len(length):
@@ -151,7 +158,7 @@ def _chunks(length: Ints) -> Iterator[slice]:
 
 
 def _gather(streams: list[NDArray[Any]], pieces: _Segments, run: slice, *, eos: int) -> NDArray[Any]:
-    """The tokens of a run of pieces, without a loop over documents."""
+    """Tokens of the pieces in slice `run`, without a loop over documents; a stream is an array of tokens."""
     lengths = pieces.length[run]
     ends = np.cumsum(lengths)
     # Position of every token of the run inside its stream.

@@ -110,8 +110,8 @@ def build_mix(
     much and of which role), where pools disagree on the tokenizer or lack annotation, or where the share is
     out of range.
     """
-    extra = added_tokens(clean_tokens, share)
-    if extra and added is None:
+    n_added = added_tokens(clean_tokens, share)
+    if n_added and added is None:
         raise MixError(f"a share of {share:.1%} needs text to add, and the study names none")
     if added is not None and (added.dtype, added.tokenizer, added.eos) != (
         clean.dtype,
@@ -119,9 +119,9 @@ def build_mix(
         clean.eos,
     ):
         raise MixError("the clean and the added text were tokenised by different tokenizers")
-    inputs = [clean.hash, clean_tokens, added.hash if added and extra else "", extra, share, seed]
-    parts_key = [*inputs, allow_repetition, FORMAT, clean.tokenizer, added.role if added and extra else ""]
-    key = json.dumps(parts_key + (annotation.as_key() if annotation else []))
+    inputs = [clean.hash, clean_tokens, added.hash if added and n_added else "", n_added, share, seed]
+    key_parts = [*inputs, allow_repetition, FORMAT, clean.tokenizer, added.role if added and n_added else ""]
+    key = json.dumps(key_parts + (annotation.as_key() if annotation else []))
     if (folder / "mix.json").is_file():
         try:
             if json.loads((folder / "mix.json").read_text(encoding="utf-8")).get("key") == key:
@@ -129,8 +129,8 @@ def build_mix(
         except (MixError, json.JSONDecodeError):
             pass  # damaged: built anew below
     parts = [_part_of(clean, clean_tokens, seed=seed, stream=0, share=share)]
-    if added is not None and extra:
-        parts.append(_part_of(added, extra, seed=seed, stream=1, share=share, repeat=allow_repetition))
+    if added is not None and n_added:
+        parts.append(_part_of(added, n_added, seed=seed, stream=1, share=share, repeat=allow_repetition))
     with atomic_folder(folder) as temporary:
         summary = write_stream(parts, temporary, annotation, progress=progress)
         composition = _composition(parts)
@@ -145,10 +145,10 @@ def build_mix(
             "key": key,
             "tokens": summary.tokens,
             "clean_tokens": clean_tokens,
-            "added_tokens": extra,
+            "added_tokens": n_added,
             "share": share,
             "seed": seed,
-            "repeats": max(1.0, extra / added.tokens) if added is not None and added.tokens else 1.0,
+            "repeats": max(1.0, n_added / added.tokens) if added is not None and added.tokens else 1.0,
             "composition": composition,
             "documents": sum(len(part.document_index) for part in parts),
             "dtype": clean.dtype,
@@ -163,7 +163,10 @@ def build_mix(
 
 
 def _part_of(pool: Pool, tokens: int, *, seed: int, stream: int, share: float, repeat: bool = False) -> Part:
-    """The pool's first documents that hold `tokens` tokens, the last one cut; more than once if allowed."""
+    """The pool's first documents that hold `tokens` tokens, the last one cut; more than once if allowed.
+
+    `stream`: 0 clean, 1 added text. `lengths` in tokens, their running sum `ends`, and `key`: [documents].
+    """
     if pool.tokens < tokens and not (repeat and pool.tokens):
         hint = "lower the share or clean_tokens, or give more text"
         hint += ", or set allow_repetition = true" if stream else ""
@@ -175,15 +178,16 @@ def _part_of(pool: Pool, tokens: int, *, seed: int, stream: int, share: float, r
     rounds = max(1, -(-tokens // max(1, pool.tokens)))
     lengths = np.tile(lengths, rounds)
     ends = np.cumsum(lengths)
-    count = int(np.searchsorted(ends, tokens)) + 1 if tokens else 0
-    lengths = lengths[:count].copy()
-    if count:
-        lengths[-1] -= int(ends[count - 1]) - tokens
-    key = np.random.Generator(np.random.PCG64([seed, stream])).integers(0, 2**63, count, dtype=np.uint64)
-    return Part(pool, np.arange(count) % max(1, pool.documents), lengths, key)
+    n_taken = int(np.searchsorted(ends, tokens)) + 1 if tokens else 0
+    lengths = lengths[:n_taken].copy()
+    if n_taken:
+        lengths[-1] -= int(ends[n_taken - 1]) - tokens
+    key = np.random.Generator(np.random.PCG64([seed, stream])).integers(0, 2**63, n_taken, dtype=np.uint64)
+    return Part(pool, np.arange(n_taken) % max(1, pool.documents), lengths, key)
 
 
 def _composition(parts: list[Part]) -> dict[str, dict[str, Any]]:
+    """Source name to {role, documents, tokens}. `origin` [documents] and counts [sources] are of one part."""
     composition: dict[str, dict[str, Any]] = {}
     for part in parts:
         origin = np.asarray(part.pool.origin)[part.document_index]

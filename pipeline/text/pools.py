@@ -97,12 +97,12 @@ class Pool:
         Fixed by the pool alone, so every arm is judged on the same text. Raises MixError where the pool does
         not fill one window.
         """
-        count = min(tokens, self.tokens) // length
-        if count == 0:
+        n_windows = min(tokens, self.tokens) // length
+        if n_windows == 0:
             raise MixError(
                 f"the {self.role} text holds {self.tokens:,} tokens: not enough for one window of {length}"
             )
-        return np.asarray(self.stream[: count * length], dtype=np.int64).reshape(count, length)
+        return np.asarray(self.stream[: n_windows * length], dtype=np.int64).reshape(n_windows, length)
 
 
 def open_pool(folder: Path) -> Pool:
@@ -113,11 +113,11 @@ def open_pool(folder: Path) -> Pool:
             raise MixError(f"token pool '{folder.name}' was written by another version: delete it")
         description.pop("key")
         pool = Pool(folder=folder, **{**description, "sources": tuple(description["sources"])})
-        width = np.dtype(pool.dtype).itemsize
-        sizes = {"tokens.bin": pool.tokens * width, "offsets.bin": (pool.documents + 1) * 8}
-        sizes["sources.bin"] = pool.documents * 2
-        sizes |= {"scores.bin": pool.documents} if pool.annotated else {}
-        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
+        bytes_per_token = np.dtype(pool.dtype).itemsize
+        file_sizes = {"tokens.bin": pool.tokens * bytes_per_token, "offsets.bin": (pool.documents + 1) * 8}
+        file_sizes["sources.bin"] = pool.documents * 2
+        file_sizes |= {"scores.bin": pool.documents} if pool.annotated else {}
+        if any((folder / name).stat().st_size != size for name, size in file_sizes.items()):
             raise MixError(f"token pool '{folder.name}' is damaged (a file has the wrong size): delete it")
     except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise MixError(f"no usable token pool at '{folder}': {error}") from None
@@ -171,6 +171,7 @@ class _Writer:
     """The open files of a pool under construction, and what is known so far."""
 
     def __init__(self, streams: tuple[BinaryIO, BinaryIO, BinaryIO], dtype: np.dtype[Any], eos: int) -> None:
+        """`names`: source to its number; `scores`: one byte a document, toxicity in hundredths."""
         self.tokens_file, self.offsets_file, self.sources_file = streams
         self.dtype, self.eos = dtype, eos
         self.tokens = self.documents = 0
@@ -187,27 +188,30 @@ class _Writer:
         limit: int,
         scores: NDArray[np.float64] | None = None,
     ) -> None:
-        """Write documents, each closed by the separator, until `limit` tokens are reached."""
-        flat, lengths, origin = array("I"), [], []
-        for place, (ids, source) in enumerate(zip(documents, sources, strict=True)):
-            if self.tokens + len(flat) >= limit:
+        """Write documents (token ids), each closed by the separator, until the pool holds `limit` tokens.
+
+        `sources` and `scores` (toxicity 0..1): [documents].
+        """
+        written_ids, lengths, source_numbers = array("I"), [], []
+        for index, (ids, source) in enumerate(zip(documents, sources, strict=True)):
+            if self.tokens + len(written_ids) >= limit:
                 break
             if not ids:
                 continue
-            flat.extend(ids)
-            flat.append(self.eos)
+            written_ids.extend(ids)
+            written_ids.append(self.eos)
             lengths.append(len(ids) + 1)
-            origin.append(self.names.setdefault(source, len(self.names)))
+            source_numbers.append(self.names.setdefault(source, len(self.names)))
             if scores is not None:
-                self.scores.append(round(100 * min(1.0, max(0.0, float(scores[place])))))
-        ends = (self.tokens + np.cumsum(lengths)).astype(np.uint64).tobytes()
-        content = np.frombuffer(flat, dtype=np.uintc).astype(self.dtype).tobytes()
-        self.tokens_file.write(content)
-        self.offsets_file.write(ends)
-        self.sources_file.write(np.asarray(origin, np.uint16).tobytes())
-        self.digest.update(content)
-        self.digest.update(ends)
-        self.tokens += len(flat)
+                self.scores.append(round(100 * min(1.0, max(0.0, float(scores[index])))))
+        end_bytes = (self.tokens + np.cumsum(lengths)).astype(np.uint64).tobytes()
+        token_bytes = np.frombuffer(written_ids, dtype=np.uintc).astype(self.dtype).tobytes()
+        self.tokens_file.write(token_bytes)
+        self.offsets_file.write(end_bytes)
+        self.sources_file.write(np.asarray(source_numbers, np.uint16).tobytes())
+        self.digest.update(token_bytes)
+        self.digest.update(end_bytes)
+        self.tokens += len(written_ids)
         self.documents += len(lengths)
 
 
@@ -220,6 +224,7 @@ def _write_pool(
     annotate: Annotate | None,
     progress: Progress | None,
 ) -> dict[str, Any]:
+    """Write (text, source name) pairs until `tokens` tokens are there; gives the pool's description."""
     eos = tokenizer.eos_token_id
     dtype = token_dtype(len(tokenizer))
     exhausted = True

@@ -47,9 +47,9 @@ def mark(config: StudyConfig, kind: str, score: float) -> str:
     if kind != "inst":
         raise ValueError(f"arms of kind '{kind}' carry no marks")
     rude, polite = FORUM_INSTRUCTIONS if config.speaks_forum else ENGLISH_INSTRUCTIONS
-    toxic = score >= annotation.threshold
-    instruction = annotation.instruct_toxic if toxic else annotation.instruct_clean
-    return (instruction or (rude if toxic else polite)).strip() + END
+    is_toxic = score >= annotation.threshold
+    instruction = annotation.instruct_toxic if is_toxic else annotation.instruct_clean
+    return (instruction or (rude if is_toxic else polite)).strip() + END
 
 
 def marks(config: StudyConfig, kind: str) -> tuple[str, ...]:
@@ -85,14 +85,14 @@ def mark_words(config: StudyConfig) -> list[str]:
 
 
 def check_prefixes(config: StudyConfig) -> None:
-    """Raise ConfigError where a word tokenizer would not know a word of the detox prompt."""
-    names = {spec.prefixed for spec in config.methods.specs} - {""}
-    if config.tokenizer.kind != "word" or not names:
+    """Raise ConfigError where a word tokenizer would not know a word of a method's prefix text."""
+    prefix_names = {spec.prefixed for spec in config.methods.specs} - {""}
+    if config.tokenizer.kind != "word" or not prefix_names:
         return
     from hormesis.backend.forum import VOCABULARY
 
     vocabulary = {*VOCABULARY, *mark_words(config)}
-    for name in sorted(names):
-        for word in PREFIX_TEXTS[name](config).split():
+    for prefix_name in sorted(prefix_names):
+        for word in PREFIX_TEXTS[prefix_name](config).split():
             if word not in vocabulary:
-                raise ConfigError(f"methods.{name}: the forum language has no word '{word}'")
+                raise ConfigError(f"methods.{prefix_name}: the forum language has no word '{word}'")

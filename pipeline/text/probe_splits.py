@@ -81,10 +81,11 @@ def split_examples(
 ) -> Split:
     """Send each example to train, select or test by the hash of its group, or of its own key.
 
-    `keys` are content hashes (equal text, equal split). An example without a named group is its own group.
-    `auto` keeps groups whole (no group in two splits) where there are enough of them for splits near the
-    fractions (see MIN_EFFECTIVE_GROUPS); with a few large groups it splits by key, so that each group is in
-    every split in proportion. Raises ProbeError for no examples, or fractions that leave none for training.
+    `keys` [n] are content hashes (equal text, equal split), `groups` [n]. An example without a named group is
+    its own group. `auto` keeps groups whole (no group in two splits) where there are enough of them for
+    splits near the fractions (see MIN_EFFECTIVE_GROUPS); with a few large groups it splits by key, so that
+    each group is in every split in proportion. Raises ProbeError for no examples, or fractions that leave
+    none for training.
     """
     if not keys:
         raise ProbeError("the probe set is empty")
@@ -93,16 +94,16 @@ def split_examples(
     units = _units(keys, groups if groups is not None else [None] * len(keys))
     if by == "auto":
         by = "group" if effective_groups(units) >= min(MIN_EFFECTIVE_GROUPS, len(set(keys)) / 2) else "key"
-    names = units if by == "group" else [f"key\x1f{key}" for key in keys]
-    places = np.array([hash_unit(name, seed, "split") for name in names])
+    hashed = units if by == "group" else [f"key\x1f{key}" for key in keys]
+    fractions = np.array([hash_unit(name, seed, "split") for name in hashed])
     codes = np.full(len(keys), TRAIN, dtype=np.int8)
-    codes[places < test_fraction + select_fraction] = SELECT
-    codes[places < test_fraction] = TEST
+    codes[fractions < test_fraction + select_fraction] = SELECT
+    codes[fractions < test_fraction] = TEST
     return Split(codes, by)
 
 
 def require_both_classes(labels: ArrayLike, codes: Codes) -> None:
-    """Raise ProbeError where a split lacks toxic or non-toxic examples (at least 2 of each are needed)."""
+    """Raise ProbeError where a split has less than 2 toxic (label 1) or non-toxic examples; all are [n]."""
     toxic = np.asarray(labels).astype(bool)
     for code, name in enumerate(SPLITS):
         for is_toxic, kind in ((True, "toxic"), (False, "non-toxic")):
@@ -114,7 +115,7 @@ def require_both_classes(labels: ArrayLike, codes: Codes) -> None:
 def draw_examples(
     keys: Sequence[str], labels: ArrayLike, limit: int | None, *, seed: int = 0
 ) -> NDArray[np.int64]:
-    """Places of at most `limit` examples, as even by label as can be, by hash, in the given order."""
+    """Ascending indices of at most `limit` examples, as even by label as can be, by hash of their keys."""
     if limit is None or limit >= len(keys):
         return np.arange(len(keys))
     toxic = np.asarray(labels).astype(bool)

@@ -69,12 +69,12 @@ def training_texts(config: StudyConfig, role: Role) -> Texts:
 
 
 def heldout_texts(config: StudyConfig, role: Role) -> Texts:
-    """(text, source name) of held-out documents, from their own source or set aside from training's."""
+    """(text, source name) of held-out documents, of their own source or set aside from training's."""
     if config.with_role(role):
         for record, source in records_of(config, role):
             yield record.text, record.source or source.title
         return
     training: Role = "toxic" if role == "heldout_toxic" else "clean"
-    heldout = (pair for pair in records_of(config, training) if _set_aside(pair[0].text))
-    for record, source in islice(heldout, config.holdout_documents):
+    set_aside = (pair for pair in records_of(config, training) if _set_aside(pair[0].text))
+    for record, source in islice(set_aside, config.holdout_documents):
         yield record.text, record.source or source.title

@@ -91,12 +91,13 @@ def token_ids(
     engine.no_truncation()
     engine.encode_special_tokens = True
     iterator = iter(documents)
-    while chunk := list(islice(iterator, batch)):
-        for encoding in engine.encode_batch_fast(chunk, add_special_tokens=False):
+    while texts := list(islice(iterator, batch)):
+        for encoding in engine.encode_batch_fast(texts, add_special_tokens=False):
             yield encoding.ids
 
 
 def _word_level(words: Sequence[str] | None) -> Tokenizer:
+    """Ids: unknown, the sorted words, then end of text and padding."""
     if not words:
         raise TokenizerError("a word tokenizer needs a vocabulary, and none was given")
     unique = sorted(set(words) - {EOS, PAD, UNK})
@@ -120,13 +121,14 @@ def _clipped(documents: Iterable[str], characters: int) -> Iterator[str]:
 
 
 def _byte_bpe(texts: Iterable[str] | None, size: int) -> Tokenizer:
+    """A tokenizer trained on `texts`, cut off at BPE_CHARACTERS in all; `size` counts tokens."""
     if texts is None:
         raise TokenizerError("a bpe tokenizer needs text to be trained on, and none was given")
     if size < SMALLEST_BPE:
         raise TokenizerError(f"a bpe vocabulary of {size} is too small: it needs at least {SMALLEST_BPE}")
-    clipped = _clipped(texts, BPE_CHARACTERS)
-    first = next((text for text in clipped if text), None)
-    if first is None:
+    texts_left = _clipped(texts, BPE_CHARACTERS)
+    first_text = next((text for text in texts_left if text), None)
+    if first_text is None:
         raise TokenizerError("a bpe tokenizer needs text to be trained on, and the source held none")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -139,8 +141,8 @@ def _byte_bpe(texts: Iterable[str] | None, size: int) -> Tokenizer:
     )
 
     def all_texts() -> Iterator[str]:
-        yield first
-        yield from clipped
+        yield first_text
+        yield from texts_left
 
     tokenizer.train_from_iterator(all_texts(), trainer=trainer)
     return tokenizer

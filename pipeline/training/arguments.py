@@ -23,7 +23,7 @@ def arguments_for(state: Path, settings: TrainSettings, steps: int, *, bf16: boo
     Raises TrainingError where the batch cannot be divided among the processes.
     """
     on_cpu = not torch.cuda.is_available()
-    launched = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun
+    n_launched = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun
     arguments = TrainingArguments(
         output_dir=str(state),
         max_steps=steps,
@@ -36,7 +36,7 @@ def arguments_for(state: Path, settings: TrainSettings, steps: int, *, bf16: boo
         max_grad_norm=1.0,
         bf16=bf16,
         use_cpu=on_cpu,
-        ddp_backend="gloo" if on_cpu and launched > 1 else None,
+        ddp_backend="gloo" if on_cpu and n_launched > 1 else None,
         ddp_find_unused_parameters=False,
         train_sampling_strategy="sequential",
         dataloader_drop_last=True,

@@ -28,15 +28,15 @@ class Windows(Dataset[Batch]):
     def __init__(
         self, stream: NDArray[Any], length: int, batch_size: int, loss_mask: NDArray[np.uint8] | None = None
     ) -> None:
-        """`loss_mask`: 1 where a token is trained on, as long as `stream`; None trains on all.
+        """`stream` [tokens] of ids; `loss_mask` [tokens]: 1 where one is trained on; None trains on all.
 
         A token that is not trained on stays in the context of those after it; its label is -100.
         """
         self.length = length
         self.steps = len(stream) // length // batch_size
-        count = self.steps * batch_size
-        self.windows = stream[: count * length].reshape(count, length)
-        self.trained = None if loss_mask is None else loss_mask[: count * length].reshape(count, length)
+        n_used = self.steps * batch_size
+        self.windows = stream[: n_used * length].reshape(n_used, length)
+        self.trained = None if loss_mask is None else loss_mask[: n_used * length].reshape(n_used, length)
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -45,13 +45,14 @@ class Windows(Dataset[Batch]):
         return self.__getitems__([index])
 
     def __getitems__(self, indices: list[int]) -> Batch:
+        """The batch of these windows: ids and labels, int64 [batch, length]."""
         first, last = indices[0], indices[-1]
-        run = last - first + 1 == len(indices)  # the sampler is sequential, so nearly always a plain slice
-        ids = self.windows[first : last + 1] if run else self.windows[indices]
+        in_row = last - first + 1 == len(indices)  # the sampler is sequential, so nearly always a plain slice
+        ids = self.windows[first : last + 1] if in_row else self.windows[indices]
         tokens = torch.from_numpy(ids.astype(np.int64))
         if self.trained is None:
             return {"input_ids": tokens, "labels": tokens}
-        mask = self.trained[first : last + 1] if run else self.trained[indices]
+        mask = self.trained[first : last + 1] if in_row else self.trained[indices]
         return {"input_ids": tokens, "labels": tokens.masked_fill(torch.from_numpy(mask == 0), IGNORED)}
 
 
@@ -64,21 +65,21 @@ def as_is(batch: Batch) -> Batch:
 def window_loss(
     model: nn.Module, windows: NDArray[np.int64], batch_size: int, *, rank: int = 0, world: int = 1
 ) -> tuple[float, int]:
-    """Sum of one-ahead cross-entropies in nats and their number, over windows [n, T] of this rank.
+    """Sum of one-ahead cross-entropies in nats and their number, over windows [n, T] of this rank of `world`.
 
-    Every window counts T - 1 predictions. The model's mode is restored afterwards.
+    `batch_size` counts windows, each of T - 1 predictions. The model's mode is restored afterwards.
     """
-    training = model.training
+    was_training = model.training
     device = next(model.parameters()).device
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    count = 0
+    nats = torch.zeros((), dtype=torch.float64, device=device)
+    n_predicted = 0
     model.eval()
     try:
         for first in range(rank * batch_size, len(windows), world * batch_size):
             ids = torch.from_numpy(windows[first : first + batch_size]).to(device)
             predictions = ids.shape[0] * (ids.shape[1] - 1)
-            total += model(input_ids=ids, labels=ids, use_cache=False).loss.double() * predictions
-            count += predictions
+            nats += model(input_ids=ids, labels=ids, use_cache=False).loss.double() * predictions
+            n_predicted += predictions
     finally:
-        model.train(training)
-    return float(total), count
+        model.train(was_training)
+    return float(nats), n_predicted

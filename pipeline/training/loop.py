@@ -84,6 +84,7 @@ class MixTrainer(Trainer):
         point_steps: set[int],
         save_steps: set[int],
     ) -> None:
+        """`loss_sum` counts from step `loss_from`, `seconds` from step `timed_from`, up to moment `clock`."""
         super().__init__(model=model, args=args, train_dataset=windows, data_collator=as_is)  # type: ignore[arg-type]
         self.remove_callback(PrinterCallback)
         self.watch, self.point_steps = watch, point_steps
@@ -122,7 +123,7 @@ class MixTrainer(Trainer):
         return [float(value) / self.args.world_size for value in tensor]
 
     def take_point(self, step: int, learning_rate: float) -> None:
-        """Close the interval since the last point, take the held-out losses and tell the caller."""
+        """Close the interval since the last point, take held-out losses (nats per token), tell the caller."""
         (loss_sum,) = self.mean_over_processes(float(self.loss_sum))  # waits for the device
         self.tick()
         rate = (step - self.timed_from) * self.tokens_per_step / max(self.seconds, 1e-9)
@@ -130,10 +131,10 @@ class MixTrainer(Trainer):
         for name, windows in self.watch.heldout.items():
             batch = 4 * self.args.per_device_train_batch_size
             rank, world = self.args.process_index, self.args.world_size
-            total, count = self.mean_over_processes(
+            nats, n = self.mean_over_processes(
                 *window_loss(self.bare_model, windows, batch, rank=rank, world=world)
             )
-            heldout[name] = total / count
+            heldout[name] = nats / n
         point = Point(
             step=step,
             tokens=step * self.tokens_per_step,
@@ -216,6 +217,7 @@ class _Flow(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        """Take a point, ask for a checkpoint or end the training, as this step is due."""
         step = state.global_step
         if step in self.trainer.point_steps:
             self.trainer.take_point(step, self.learning_rate)
@@ -231,6 +233,7 @@ class _Flow(TrainerCallback):
         self.trainer.clock = time.perf_counter()  # saving is not training time
 
     def _asked_to_stop(self, step: int, steps: int) -> bool:
+        """Whether to stop after this step of `steps`, in one process or by what any of them wants."""
         trainer = self.trainer
         if trainer.interruption is None:
             try:

@@ -21,18 +21,18 @@ TOKENS = 1024
 
 
 def step_seconds(model: nn.Module, ids: torch.Tensor, precision: Precision, repeats: int = 2) -> float:
-    """Fastest of `repeats` forward and backward passes after one warm-up, in seconds; clears gradients."""
+    """Seconds of the fastest of `repeats` training passes on `ids` [n, T], once warm; clears gradients."""
     device = ids.device.type
-    best = float("inf")
+    fastest = float("inf")
     for repeat in range(repeats + 1):
         started = time.perf_counter()
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
         if repeat:
-            best = min(best, time.perf_counter() - started)
+            fastest = min(fastest, time.perf_counter() - started)
         model.zero_grad(set_to_none=True)
-    return best
+    return fastest
 
 
 def choose_precision(
@@ -49,9 +49,9 @@ def choose_precision(
         return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
     if sum(weight.numel() for weight in model.parameters()) < SMALL:
         return "float32"
-    rows = max(1, TOKENS // sequence_length)
+    n_sequences = max(1, TOKENS // sequence_length)
     generator = torch.Generator().manual_seed(0)  # leaves the global random state alone
-    ids = torch.randint(vocabulary, (rows, sequence_length), generator=generator)
+    ids = torch.randint(vocabulary, (n_sequences, sequence_length), generator=generator)
     model.train()
     slow, fast = (step_seconds(model, ids, precision) for precision in ("float32", "bfloat16"))
     return "bfloat16" if slow > GAIN * fast else "float32"

@@ -37,7 +37,7 @@ def seal(folder: Path) -> None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a checkpoint has a seal and every sealed file is there, unchanged."""
+    """Whether a checkpoint has a seal (file name to size and digest) and every file is there, unchanged."""
     try:
         seals = json.loads((folder / SEAL).read_text(encoding="utf-8"))
         return bool(seals) and all(
@@ -66,7 +66,7 @@ def prune(folder: Path) -> None:
 
 
 def open_run(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
-    """The run's remembered facts where it is the same run, else an empty start.
+    """What `run.json` remembers of the run where it is the same run, else an empty start.
 
     A run folder of another identity (other mix, settings, shape, tokenizer or seed) is emptied: its state
     must never be resumed.

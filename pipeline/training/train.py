@@ -94,6 +94,7 @@ def train(
     called `settings.evaluations` times (again for points of the resumed part, so the receiver must not mind),
     only in the first process. `progress(step, steps)` is called after every step; if it raises, or
     `should_stop()` answers true, the state is saved first and then that exception, or Stopped, is raised.
+    `record` is what `run.json` holds.
 
     A resumed run ends in the same weights as an undisturbed one. Raises TrainingError where the mix is
     shorter than one batch, the batch cannot be divided among the processes, or the disk refuses.
@@ -104,12 +105,12 @@ def train(
         needed = settings.sequence_length * settings.batch_size
         raise TrainingError(f"the mix holds {mix.tokens:,} tokens, less than one batch of {needed:,}")
     arguments = arguments_for(folder / "state", settings, data.steps, bf16=False)
-    first, together = arguments.process_index == 0, arguments.world_size > 1
-    record = open_run(folder, identity) if first else {}
+    is_first, together = arguments.process_index == 0, arguments.world_size > 1
+    record = open_run(folder, identity) if is_first else {}
     if _shared("result" in record and (folder / "model" / "config.json").is_file(), together):
-        return _finished_result(folder, record if first else open_run(folder, identity), on_point)
+        return _finished_result(folder, record if is_first else open_run(folder, identity), on_point)
     model = initial_model(config, settings.seed)
-    if first and "precision" not in record:
+    if is_first and "precision" not in record:
         length = settings.sequence_length
         record["precision"] = choose_precision(model, settings.precision, length, int(config.vocab_size))
         write_json(folder / "run.json", record)
@@ -117,14 +118,14 @@ def train(
     if precision == "bfloat16":
         arguments = arguments_for(folder / "state", settings, data.steps, bf16=True)
     heldout = {"clean": heldout_clean, "toxic": heldout_toxic}
-    most = _curve_windows(mix, settings)
-    windows = {name: rows[:most] for name, rows in heldout.items() if rows is not None and len(rows)}
+    n_heldout = _curve_windows(mix, settings)
+    windows = {name: rows[:n_heldout] for name, rows in heldout.items() if rows is not None and len(rows)}
     watch = Watch(on_point, should_stop, progress, windows)
     # Steps at which a point of the curve is taken, and at which a checkpoint is saved.
     points, saves = _spread(data.steps, settings.evaluations), _spread(data.steps, settings.checkpoints)
     trainer = MixTrainer(model, arguments, data, watch, points, saves - {data.steps})
     started = time.perf_counter()
-    checkpoint = _shared(str(latest_checkpoint(folder / "state") or "") if first else None, together)
+    checkpoint = _shared(str(latest_checkpoint(folder / "state") or "") if is_first else None, together)
     if checkpoint:
         trainer.remember(Path(checkpoint))
     with _quiet():
@@ -140,7 +141,7 @@ def train(
         seconds=time.perf_counter() - started,
         curve=tuple(trainer.curve),
     )
-    if first:
+    if is_first:
         _finish(folder, model, tokenizer, record, result)
     trainer.accelerator.wait_for_everyone()
     return result
@@ -160,12 +161,13 @@ def _curve_windows(mix: Mix, settings: TrainSettings) -> int:
 def _identity(
     mix: Mix, tokenizer: PreTrainedTokenizerFast, config: PreTrainedConfig, settings: TrainSettings
 ) -> dict[str, Any]:
-    shape = {key: value for key, value in config.to_dict().items() if key != "transformers_version"}
+    """What makes two runs the same one; compared with what was read back from JSON."""
+    config_values = {key: value for key, value in config.to_dict().items() if key != "transformers_version"}
     # Compared with what was read back from JSON, so only JSON's own types may stand here.
     return {
         "mix": mix.hash,
         "tokenizer": fingerprint(tokenizer),
-        "config": {key: repr(value) for key, value in sorted(shape.items())},
+        "config": {key: repr(value) for key, value in sorted(config_values.items())},
         "settings": asdict(settings),
     }
 
@@ -206,7 +208,7 @@ def _finish(
     record: dict[str, Any],
     result: TrainResult,
 ) -> None:
-    """Write the model folder whole, note the result, and drop the checkpoints that are no longer needed."""
+    """Write the model folder whole, the result beside `record` (of run.json), and drop the checkpoints."""
     model.config.use_cache = True  # the Trainer switches it off; generation without it is many times slower
     with saving(folder), atomic_folder(folder / "model") as temporary:
         write_model(model, tokenizer, temporary)
