@@ -53,8 +53,8 @@ def open_checkpoint(context: StudyContext, checkpoint_id: int, *, for_decoding: 
     Measured in float32; decoded in bfloat16 where the model is large enough for that to be faster on a CPU.
     Raises ModelError where the files are gone or damaged.
     """
-    facts = checkpoint_facts(context, checkpoint_id)
-    return open_weights(facts.path, half=for_decoding and facts.parameters >= SMALL)
+    checkpoint = checkpoint_facts(context, checkpoint_id)
+    return open_weights(checkpoint.path, half=for_decoding and checkpoint.parameters >= SMALL)
 
 
 def open_weights(path: Path, *, half: bool = False) -> LoadedModel:

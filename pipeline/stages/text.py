@@ -108,8 +108,8 @@ def _write_probe_set(context: StudyContext) -> None:
         unique.setdefault(key_of(record.text), record)
     keys, records = list(unique), list(unique.values())
     labels = [int(record.label or 0) for record in records]
-    drawn = draw_examples(keys, labels, config.probe.limit)
-    keys, records = [keys[i] for i in drawn], [records[i] for i in drawn]
+    indices = draw_examples(keys, labels, config.probe.limit)
+    keys, records = [keys[i] for i in indices], [records[i] for i in indices]
     split = split_examples(
         [words_key(record.text) for record in records],
         [record.group for record in records],
