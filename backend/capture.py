@@ -96,6 +96,7 @@ def capture_to_file(
 def _token_ids(
     loaded: LoadedModel, texts: Sequence[str], position: str, *, batch_size: int, max_tokens: int | None
 ) -> list[list[int]]:
+    """Ids of each text, cut to its last `max_tokens` and to the context; a leading `bos` stays."""
     if position not in ("last", "mean"):
         raise CaptureError(f"position must be 'last' or 'mean', not '{position}'")
     limits = [limit for limit in (max_tokens, loaded.context) if limit is not None]
@@ -130,7 +131,7 @@ def _head_outputs(loaded: LoadedModel, token_ids: list[list[int]], position: Pos
 def _pooled_inputs(
     loaded: LoadedModel, pool: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[dict[int, torch.Tensor]]:
-    """Collect `pool(input of the projection)` of each layer during the passes inside the block."""
+    """By layer, `pool(input of the projection)` `(texts, width)` of the passes inside the block."""
     pooled: dict[int, torch.Tensor] = {}
 
     def pooling(layer: int) -> ProjectionHook:

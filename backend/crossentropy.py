@@ -73,15 +73,15 @@ def prepare_windows(loaded: LoadedModel, documents: Sequence[str], window: int) 
         raise LossError(f"a window needs at least 2 tokens, not {window}")
     if loaded.context is not None and window > loaded.context:
         raise LossError(f"a window of {window} tokens does not fit the model's context of {loaded.context}")
-    ids: list[tuple[int, ...]] = []
-    owners: list[int] = []
-    for document, tokens in enumerate(encode(loaded, documents)):
-        for start in range(0, len(tokens), window):
-            piece = tokens[start : start + window]
+    window_ids: list[tuple[int, ...]] = []
+    window_documents: list[int] = []
+    for document, document_ids in enumerate(encode(loaded, documents)):
+        for start in range(0, len(document_ids), window):
+            piece = document_ids[start : start + window]
             if len(piece) > 1:
-                ids.append(tuple(piece))
-                owners.append(document)
-    return Windows(tuple(ids), np.array(owners, np.int64), len(documents), window)
+                window_ids.append(tuple(piece))
+                window_documents.append(document)
+    return Windows(tuple(window_ids), np.array(window_documents, np.int64), len(documents), window)
 
 
 def window_losses(
@@ -126,8 +126,9 @@ def rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
 def _window_sums(
     loaded: LoadedModel, ids: list[tuple[int, ...]], prefix: tuple[int, ...] = ()
 ) -> NDArray[np.float64]:
-    """Summed one-ahead loss of each window, float64 `(windows,)`: all tokens but a window's first, in
-    `prefix`'s context if there is one.
+    """Summed loss in nats of each window of `ids`, float64 `(windows,)`: of all its tokens but the first.
+
+    `prefix`: ids read before every window as context, not counted.
     """
     bos = loaded.tokenizer.bos_token_id
     # A leading token of the tokenizer's own stays in front: the prefix has it already.

@@ -99,20 +99,20 @@ def text_fluency(text: str) -> TextFluency:
 
 def set_fluency(texts: Sequence[str]) -> SetFluency:
     """All measures of a set; the means are 0 where every text is empty, or there is none."""
-    full = [fluency for text in texts if not (fluency := text_fluency(text)).empty]
-    tokens = [words(text) for text in texts]
-    count = max(1, len(full))
+    nonempty = [fluency for text in texts if not (fluency := text_fluency(text)).empty]
+    word_lists = [words(text) for text in texts]
+    count = max(1, len(nonempty))
 
     def pooled(n: int) -> float:
-        return _distinct_share([gram for row in tokens for gram in ngrams(row, n)])
+        return _distinct_share([gram for text_words in word_lists for gram in ngrams(text_words, n)])
 
     return SetFluency(
-        repetition=sum(text.repetition for text in full) / count,
+        repetition=sum(fluency.repetition for fluency in nonempty) / count,
         distinct_1=pooled(1),
         distinct_2=pooled(2),
         distinct_3=pooled(3),
-        compression=sum(text.compression for text in full) / count,
-        length=sum(text.length for text in full) / count,
-        empty=1 - len(full) / len(texts) if texts else 0.0,
+        compression=sum(fluency.compression for fluency in nonempty) / count,
+        length=sum(fluency.length for fluency in nonempty) / count,
+        empty=1 - len(nonempty) / len(texts) if texts else 0.0,
         n=len(texts),
     )

@@ -55,10 +55,10 @@ def encode_pairs(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[tuple[list[
     without_context = [i for i, (context, _) in enumerate(stripped_pairs) if not context]
     encoded: list[tuple[list[int], list[int]]] = [([], [])] * len(pairs)
     if with_context:
-        heads = tokenizer([stripped_pairs[i][0] for i in with_context])["input_ids"]
-        texts = tokenizer(["".join(stripped_pairs[i]) for i in with_context])["input_ids"]
-        for index, head, text in zip(with_context, heads, texts, strict=True):
-            encoded[index] = (head, text[len(head) :])
+        context_rows = tokenizer([stripped_pairs[i][0] for i in with_context])["input_ids"]
+        whole_rows = tokenizer(["".join(stripped_pairs[i]) for i in with_context])["input_ids"]
+        for index, context_ids, whole_ids in zip(with_context, context_rows, whole_rows, strict=True):
+            encoded[index] = (context_ids, whole_ids[len(context_ids) :])
     if without_context:
         texts = [stripped_pairs[i][1] for i in without_context]
         continuations = tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -67,12 +67,13 @@ def encode_pairs(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[tuple[list[
             encoded[index] = (
                 (continuation[:1], continuation[1:]) if begins_blank else ([loaded.blank_id], continuation)
             )
-    return [_fit_context(loaded, head, continuation) for head, continuation in encoded]
+    return [_fit_context(loaded, context_ids, continuation) for context_ids, continuation in encoded]
 
 
 def _fit_context(
     loaded: LoadedModel, context_ids: list[int], continuation_ids: list[int]
 ) -> tuple[list[int], list[int]]:
+    """Cut both so that all but the last token fit the model: beginnings go, the context's first."""
     if loaded.context is None:
         return context_ids, continuation_ids
     # The last token is only predicted, never read, so one more than the context fits.
@@ -84,16 +85,17 @@ def _fit_context(
 
 
 def _sums(loaded: LoadedModel, batch: Sequence[tuple[list[int], list[int]]]) -> NDArray[np.float64]:
-    inputs = [[*head, *continuation][:-1] for head, continuation in batch]
+    """Summed log-probability of each continuation, float64 `(pairs,)`, nats; `batch`: ids of each pair."""
+    inputs = [[*context, *continuation][:-1] for context, continuation in batch]
     tokens, mask = pad(
         [row or [loaded.blank_id] for row in inputs], "right", loaded.pad_id, device=loaded.device
     )
     logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits.float()
-    chances = torch.log_softmax(logits, -1)
+    log_probabilities = torch.log_softmax(logits, -1)
     sums = np.zeros(len(batch), np.float64)
-    for place, (head, continuation) in enumerate(batch):
+    for place, (context, continuation) in enumerate(batch):
         if continuation:
             targets = torch.tensor(continuation, device=loaded.device)
-            places = chances[place, len(head) - 1 : len(head) - 1 + len(continuation)]
-            sums[place] = float(places.gather(1, targets[:, None]).double().sum())
+            predictions = log_probabilities[place, len(context) - 1 : len(context) - 1 + len(continuation)]
+            sums[place] = float(predictions.gather(1, targets[:, None]).double().sum())
     return sums

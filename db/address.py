@@ -42,7 +42,7 @@ def has_log(path: Path) -> bool:
 
 
 def signature(path: Path) -> Signature:
-    """Changes when the file is written or replaced, or when a log appears beside it."""
+    """(inode, bytes, ns of last change, 1 where a log lies beside it), which change as the file does."""
     try:
         status = path.stat()
     except OSError:
@@ -53,25 +53,25 @@ def signature(path: Path) -> Signature:
 def network_type(path: Path, mounts: str | None = None) -> str | None:
     """The network file system that holds `path`, e.g. `nfs4`; None where it is local or cannot be told.
 
-    `mounts` is the text of /proc/mounts.
+    `mounts` is the text of /proc/mounts: device, mount point and type of a file system in each line.
     """
     if mounts is None:
         try:
             mounts = Path("/proc/mounts").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return None
-    best, kind = "", ""
-    where = os.path.realpath(path)
+    nearest_mount, file_system = "", ""
+    real_path = os.path.realpath(path)
     for line in mounts.splitlines():
-        parts = line.split()
-        if len(parts) < 3:
+        fields = line.split()
+        if len(fields) < 3:
             continue
-        point = parts[1].replace("\\040", " ")
-        inside = where == point or where.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, parts[2]
-    remote = kind in NETWORK or kind.startswith(("fuse.sshfs", "fuse.s3"))
-    return kind if remote else None
+        mount_point = fields[1].replace("\\040", " ")
+        is_inside = real_path == mount_point or real_path.startswith(mount_point.rstrip("/") + "/")
+        if is_inside and len(mount_point) >= len(nearest_mount):
+            nearest_mount, file_system = mount_point, fields[2]
+    remote = file_system in NETWORK or file_system.startswith(("fuse.sshfs", "fuse.s3"))
+    return file_system if remote else None
 
 
 def _size(name: str) -> int:

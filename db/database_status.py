@@ -65,18 +65,22 @@ def state_of(url: str | URL) -> DatabaseState:
 
 
 def inspect(connection: Connection, url: URL) -> DatabaseState:
-    """The state of an open database, read inside the caller's transaction."""
-    tables = set(look_into(connection).get_table_names())
-    mark = APPLICATION_ID
+    """The state of an open database, inside the caller's transaction; only SQLite has an application id."""
+    table_names = set(look_into(connection).get_table_names())
+    application_id = APPLICATION_ID
     if connection.dialect.name == "sqlite":
-        mark = int(connection.exec_driver_sql("PRAGMA application_id").scalar_one())
+        application_id = int(connection.exec_driver_sql("PRAGMA application_id").scalar_one())
     revision = None
-    if "alembic_version" in tables:
+    if "alembic_version" in table_names:
         revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return _judge(name_of(url), tables, application_id=mark, revision=revision)
+    return _judge(name_of(url), table_names, application_id=application_id, revision=revision)
 
 
 def _judge(name: str, tables: set[str], *, application_id: int, revision: str | None) -> DatabaseState:
+    """The state that follows from the names of all tables, SQLite's application id and Alembic's revision.
+
+    `name`: the database as sentences call it; `revision`: None where Alembic noted none.
+    """
     if not tables and application_id in (0, APPLICATION_ID):
         return DatabaseState("empty", f"{name} is an empty database; run a study to fill it")
     if application_id != APPLICATION_ID or revision is None:
@@ -96,6 +100,7 @@ def _judge(name: str, tables: set[str], *, application_id: int, revision: str | 
 
 
 def _state_of_file(path: Path, url: URL) -> DatabaseState:
+    """The state of the SQLite file `path`, tried up to three times while a writer comes or goes."""
     try:
         if not path.exists():
             return DatabaseState("missing", f"there is no database at {path}; run a study to make one")
@@ -103,30 +108,31 @@ def _state_of_file(path: Path, url: URL) -> DatabaseState:
             return DatabaseState("foreign", f"{path} is a folder, not a database; set HORMESIS_DB to a file")
     except OSError as error:
         return DatabaseState("permission", f"{path} cannot be reached: {error.strerror}")
-    for last in (False, False, True):
-        log = has_log(path)
+    for is_last_try in (False, False, True):
+        had_log = has_log(path)
         try:
-            return _look(path, immutable=not log)
+            return _look(path, immutable=not had_log)
         except sqlite3.Error as error:
             # A writer that came or went while the file was opened; anything else would fail again.
-            if last or has_log(path) == log:
+            if is_last_try or has_log(path) == had_log:
                 problem = explain(error, url, _PROBE_SECONDS)
                 return DatabaseState(problem.kind, str(problem))
     raise AssertionError("unreachable")
 
 
 def _look(path: Path, *, immutable: bool) -> DatabaseState:
+    """The state of a SQLite file in one try; `immutable` as `readonly_uri` takes it."""
     uri = readonly_uri(path, immutable=immutable)
     connection = sqlite3.connect(uri, uri=True, timeout=_PROBE_SECONDS, isolation_level=None)
     try:
         connection.execute("BEGIN")
         rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-        tables = {name for (name,) in rows}
-        mark = connection.execute("PRAGMA application_id").fetchone()[0]
+        table_names = {name for (name,) in rows}
+        application_id = connection.execute("PRAGMA application_id").fetchone()[0]
         revision = None
-        if "alembic_version" in tables:
+        if "alembic_version" in table_names:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             revision = row[0] if row else None
-        return _judge(str(path), tables, application_id=mark, revision=revision)
+        return _judge(str(path), table_names, application_id=application_id, revision=revision)
     finally:
         connection.close()

@@ -44,13 +44,13 @@ class Displayed:
 
 def table_html(table: pd.DataFrame, most: int = MOST_ROWS) -> str:
     """The first `most` rows as an HTML table with three decimals; says how many there are in all."""
-    first = table.head(most).astype(object)
-    first = first.where(first.notna(), "–")
-    text: str = first.to_html(
+    first_rows = table.head(most).astype(object)
+    first_rows = first_rows.where(first_rows.notna(), "–")
+    text: str = first_rows.to_html(
         index=False, border=0, float_format=lambda value: f"{value:.3f}", justify="left"
     )
-    rest = f"<small>{most} of {len(table):,} rows</small>" if len(table) > most else ""
-    return text + rest
+    row_count = f"<small>{most} of {len(table):,} rows</small>" if len(table) > most else ""
+    return text + row_count
 
 
 class Texts(Sequence[str]):
@@ -93,11 +93,11 @@ class Texts(Sequence[str]):
         return f"{self.title}: {len(self):,} texts, hidden; {hint}" + (f", with {columns}" if columns else "")
 
     def _repr_html_(self) -> str:
-        first, numbers = self.frame.head(MOST_TEXTS), self._numbers()
+        first_rows, numbers = self.frame.head(MOST_TEXTS), self._numbers()
         items = [
-            f"<details><summary>{place + 1}. {_words(row)}</summary>{_opened(texts)}</details>"
-            for place, (row, texts) in enumerate(
-                zip(numbers.head(MOST_TEXTS).to_dict("records"), first.to_dict("records"), strict=True)
+            f"<details><summary>{place + 1}. {_words(number_row)}</summary>{_opened(text_row)}</details>"
+            for place, (number_row, text_row) in enumerate(
+                zip(numbers.head(MOST_TEXTS).to_dict("records"), first_rows.to_dict("records"), strict=True)
             )
         ]
         note = f"{len(self):,} texts, each opens by a click; all are in <code>.frame</code>"
@@ -105,7 +105,7 @@ class Texts(Sequence[str]):
 
 
 def _words(row: Mapping[Any, Any]) -> str:
-    """Numbers of a text as `score 0.31, tokens 24`; missing ones are left out."""
+    """Numbers of one text, name to value, as `score 0.31, tokens 24`; missing ones are left out."""
     parts = [
         f"{name} {value:.2f}" if isinstance(value, float) else f"{name} {value}"
         for name, value in row.items()

@@ -72,6 +72,7 @@ def _make_current(connection: Connection, url: URL) -> None:
 
 
 def _prepare(path: Path, url: URL) -> None:
+    """Refuse a SQLite file that must not be written; make its folder; warn of a network file system."""
     if path.exists():
         state = state_of(url)
         if state.kind not in ("ok", "older", "empty", "locked"):
@@ -82,10 +83,10 @@ def _prepare(path: Path, url: URL) -> None:
         raise DatabaseProblem(
             "permission", f"the folder {path.parent} cannot be made: {error.strerror}"
         ) from None
-    network = network_type(path.parent)
-    if network:
+    file_system = network_type(path.parent)
+    if file_system:
         warnings.warn(
-            f"{path} lies on a network file system ({network}), where SQLite's write-ahead log is unsafe "
+            f"{path} lies on a network file system ({file_system}), where SQLite's write-ahead log is unsafe "
             "with more than one machine; set HORMESIS_DB to a local path or to another database",
             DatabaseWarning,
             stacklevel=3,
@@ -93,14 +94,15 @@ def _prepare(path: Path, url: URL) -> None:
 
 
 def _writing_engine(url: URL, path: Path | None, wait: float) -> Engine:
+    """The writer's engine; `path` is the SQLite file (None: in memory), `wait` seconds for another writer."""
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
-    arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
+    sqlite_arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
     if path is None:
-        engine = create_engine(url, connect_args=arguments, poolclass=StaticPool)
+        engine = create_engine(url, connect_args=sqlite_arguments, poolclass=StaticPool)
     else:
         # A pooled connection serves one thread at a time, and keeps the write-ahead log open between writes.
-        engine = create_engine(url, connect_args=arguments, pool_size=4, max_overflow=60)
+        engine = create_engine(url, connect_args=sqlite_arguments, pool_size=4, max_overflow=60)
 
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection: Any, _: Any) -> None:
@@ -118,21 +120,21 @@ def _writing_engine(url: URL, path: Path | None, wait: float) -> Engine:
 
 
 def _use_log(connection: Any, url: URL, *, in_memory: bool) -> None:
-    """Switch to the write-ahead log. Retries while a reader of this process closes its read-only index."""
+    """Switch sqlite3's `connection` to the write-ahead log; retries while a reader closes its index."""
     for attempt in range(_ATTEMPTS):
         try:
-            answer = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+            journal_mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
             break
         except sqlite3.OperationalError as error:
             # Switching asks for the file alone and ignores the busy timeout; a second process may do it too.
             if attempt + 1 == _ATTEMPTS or not _is_passing(error, "is locked"):
                 raise
             time.sleep(0.02 * 2**attempt)
-    if answer != "wal" and not in_memory:
+    if journal_mode != "wal" and not in_memory:
         raise DatabaseProblem(
             "failed",
             f"{name_of(url)} lies on a file system that cannot hold SQLite's write-ahead log (it answers "
-            f"'{answer}'); set HORMESIS_DB to a local path or to another database",
+            f"'{journal_mode}'); set HORMESIS_DB to a local path or to another database",
         )
 
 
@@ -156,16 +158,19 @@ def open_reader(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
 
 
 def reading_engine(url: URL, path: Path | None, wait: float = BUSY_SECONDS) -> Engine:
-    """The reader's engine without any check of what the database is."""
+    """The reader's engine without any check of what the database is.
+
+    `path`: the SQLite file, None for another kind of database; `wait`: seconds for a lock.
+    """
     if path is None:
         return create_engine(url, poolclass=NullPool, execution_options={"postgresql_readonly": True})
     file = path
 
     def connect() -> sqlite3.Connection:
-        before = signature(file)
+        signature_before = signature(file)
         uri = readonly_uri(file, immutable=not has_log(file))
         connection = sqlite3.connect(uri, uri=True, timeout=wait, isolation_level=None, factory=_Remembering)
-        connection.before = before
+        connection.before = signature_before
         connection.execute("PRAGMA query_only = ON")
         return connection
 
@@ -191,14 +196,14 @@ def reading(engine: Engine, work: Callable[[Connection], T]) -> T:
     """
     path = sqlite_path(engine.url)
     for attempt in range(_ATTEMPTS):
-        last = attempt + 1 == _ATTEMPTS
+        is_last_try = attempt + 1 == _ATTEMPTS
         try:
             with engine.connect() as connection:
                 result = work(connection)
-                if last or path is None or _is_unchanged(connection, path):
+                if is_last_try or path is None or _is_unchanged(connection, path):
                     return result
         except (DBAPIError, sqlite3.Error) as error:
-            if last or not _is_passing(error):
+            if is_last_try or not _is_passing(error):
                 raise _say(error, engine.url, path) from error
         time.sleep(0.005 * 2**attempt)
     raise AssertionError("unreachable")

@@ -55,11 +55,11 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         if target.exists():
-            old = target.parent / f".{target.name}.{os.getpid()}.old.tmp"
-            _remove(old)
-            target.rename(old)
+            old_target = target.parent / f".{target.name}.{os.getpid()}.old.tmp"
+            _remove(old_target)
+            target.rename(old_target)
             temporary.rename(target)
-            _remove(old)
+            _remove(old_target)
         else:
             temporary.rename(target)
     finally:
@@ -99,6 +99,6 @@ def remove_temporaries(folder: Path) -> None:
     Leaves alone what belongs to another process that still runs on this machine.
     """
     for path in folder.glob(".*.tmp"):
-        owner = int(next((part for part in reversed(path.name.split(".")) if part.isdigit()), "0"))
-        if owner in (0, os.getpid()) or not is_running(owner):
+        owner_pid = int(next((part for part in reversed(path.name.split(".")) if part.isdigit()), "0"))
+        if owner_pid in (0, os.getpid()) or not is_running(owner_pid):
             _remove(path)

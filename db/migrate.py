@@ -51,20 +51,20 @@ def upgrade(connection: Connection) -> None:
 
 
 def write_revision(message: str, old: Path) -> Path:
-    """Write the revision that leads from the SQLite file `old`, which stays as it is, to the schema.
+    """Write the revision that leads from the SQLite file `old` to the schema; returns the new file.
 
-    Returns the new file.
+    Works on a copy of `old` in memory, so the file stays as it is. `message`: what changed, in words.
     """
     from alembic import command
 
-    number = f"{int(head()) + 1:04d}"
+    new_revision = f"{int(head()) + 1:04d}"
     engine = create_engine("sqlite://")
     with engine.begin() as connection:
-        source = sqlite3.connect(f"{old.absolute().as_uri()}?mode=ro", uri=True)
-        source.backup(connection.connection.driver_connection)  # type: ignore[arg-type]
-        source.close()
+        old_connection = sqlite3.connect(f"{old.absolute().as_uri()}?mode=ro", uri=True)
+        old_connection.backup(connection.connection.driver_connection)  # type: ignore[arg-type]
+        old_connection.close()
         upgrade(connection)
-        scripts = command.revision(_config(connection), message, autogenerate=True, rev_id=number)
+        scripts = command.revision(_config(connection), message, autogenerate=True, rev_id=new_revision)
     revisions.cache_clear()
     script = scripts[0] if isinstance(scripts, list) else scripts
     if script is None:
@@ -72,8 +72,8 @@ def write_revision(message: str, old: Path) -> Path:
     path = Path(script.path)
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "# ###" not in line), encoding="utf-8")
-    for action in (["check", "--fix", "-s"], ["format", "-q"]):
-        subprocess.run([sys.executable, "-m", "ruff", *action, str(path)], check=False)
+    for ruff_arguments in (["check", "--fix", "-s"], ["format", "-q"]):
+        subprocess.run([sys.executable, "-m", "ruff", *ruff_arguments, str(path)], check=False)
     return path
 
 

@@ -52,12 +52,13 @@ def holder_of(home: Path, study_hash: str) -> Holder | None:
 
 
 def _having_open(pid: int, path: Path) -> Holder | None:
+    """The process `pid` where it has the file `path` open; None where it has not, or cannot be asked."""
     try:
         process = psutil.Process(pid)
-        lock = path.stat()
-        for handle in process.open_files():
-            status = Path(handle.path).stat()
-            if (status.st_dev, status.st_ino) == (lock.st_dev, lock.st_ino):
+        lock_status = path.stat()
+        for open_file in process.open_files():
+            file_status = Path(open_file.path).stat()
+            if (file_status.st_dev, file_status.st_ino) == (lock_status.st_dev, lock_status.st_ino):
                 return Holder(pid, process.create_time())
     except (psutil.Error, OSError):
         return None

@@ -118,17 +118,17 @@ def delete_others(
 ) -> None:
     """Delete the rows that meet all conditions `within` and whose columns `on` are not among `keys`.
 
-    A key is a value for one column, a tuple for several, as in `ids`.
+    A key is a value for one column, a tuple for several, as in `ids`. Rows are deleted by their primary keys.
     """
     table, key_set = _table(model), set(keys)
     session.flush()
-    primary = {f"primary_{column.name}": column for column in table.primary_key}
-    query = select(*(table.c[name] for name in on), *(primary[name].label(name) for name in primary))
-    stored = session.execute(query.where(*within)).mappings()
-    surplus = [{name: row[name] for name in primary} for row in stored if _key(row, on) not in key_set]
+    primary_key = {f"primary_{column.name}": column for column in table.primary_key}
+    query = select(*(table.c[name] for name in on), *(primary_key[name].label(name) for name in primary_key))
+    rows = session.execute(query.where(*within)).mappings()
+    surplus = [{name: row[name] for name in primary_key} for row in rows if _key(row, on) not in key_set]
     if surplus:
-        is_surplus = and_(*(column == bindparam(name) for name, column in primary.items()))
-        session.connection().execute(delete(table).where(is_surplus), surplus)
+        has_key = and_(*(column == bindparam(name) for name, column in primary_key.items()))
+        session.connection().execute(delete(table).where(has_key), surplus)
         session.expire_all()
 
 
@@ -149,6 +149,7 @@ def _key(row: Mapping[Any, Any], on: Sequence[str]) -> Any:
 
 
 def _put(session: Session, model: Model, rows: Sequence[Row], *, on: tuple[str, ...], replace: bool) -> None:
+    """Insert rows chunk by chunk; overwrite a row whose key `on` exists where `replace`, else skip it."""
     if not rows:
         return
     table = _table(model)
@@ -172,18 +173,19 @@ def _put(session: Session, model: Model, rows: Sequence[Row], *, on: tuple[str, 
 
 
 def _on_conflict(table: Table, dialect: str, *, on: tuple[str, ...], overwritten: tuple[str, ...]) -> Any:
-    make = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    statement = make(table)
+    """INSERT that, where the key `on` exists, sets columns `overwritten` if any differs (none: skips)."""
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    statement = insert(table)
     if not overwritten:
         return statement.on_conflict_do_nothing(index_elements=list(on))
-    differs = or_(
+    any_differs = or_(
         *(
             _comparable(table.c[name]).is_distinct_from(_comparable(statement.excluded[name]))
             for name in overwritten
         )
     )
-    values = {name: statement.excluded[name] for name in overwritten}
-    return statement.on_conflict_do_update(index_elements=list(on), set_=values, where=differs)
+    new_values = {name: statement.excluded[name] for name in overwritten}
+    return statement.on_conflict_do_update(index_elements=list(on), set_=new_values, where=any_differs)
 
 
 def _comparable(column: Any) -> Any:
@@ -199,17 +201,18 @@ def _one_by_one(
     on: tuple[str, ...],
     overwritten: tuple[str, ...],
 ) -> None:
+    """What `_on_conflict` says, row by row: for databases that have no `ON CONFLICT`."""
     for row in rows:
         has_key = and_(*(table.c[name] == row[name] for name in on))
-        stored = session.execute(
+        stored_row = session.execute(
             select(*(table.c[name] for name in (*on, *overwritten))).where(has_key)
         ).first()
-        if stored is None:
+        if stored_row is None:
             session.execute(table.insert(), row)
             continue
-        changed = {name: row[name] for name in overwritten if row[name] != stored._mapping[name]}
-        if changed:
-            session.execute(update(table).where(has_key).values(changed))
+        changed_values = {name: row[name] for name in overwritten if row[name] != stored_row._mapping[name]}
+        if changed_values:
+            session.execute(update(table).where(has_key).values(changed_values))
 
 
 def _plain(value: Any) -> Any:

@@ -84,6 +84,10 @@ def _template() -> Template:
 def _endpoint(
     description: Schema, method: str, path: str, *, address: str, names: Mapping[str, str]
 ) -> Endpoint:
+    """One route of the OpenAPI `description`; `method` as in it, in lower case.
+
+    `address`: base URL; `names`: placeholder of the examples (MODEL, CHECKPOINT) to a name in the database.
+    """
     operation = description["paths"][path][method]
     content = operation.get("requestBody", {}).get("content", {})
     body = _resolved(description, content.get("application/json", {}).get("schema", {}))
@@ -102,7 +106,10 @@ def _endpoint(
 
 
 def _curl(method: str, url: str, examples: Sequence[Any] | None, *, names: Mapping[str, str]) -> str:
-    """A command to paste into a shell, with names that the database holds."""
+    """A command to paste into a shell. `url`: with {parameters}; `examples`: bodies, the first is used.
+
+    `names`: placeholder of the examples (MODEL, CHECKPOINT) to a name that the database holds.
+    """
     for parameter, example in EXAMPLES.items():
         url = url.replace(f"{{{parameter}}}", names.get(example, example))
     parts = ["curl", "-sN", url]
@@ -125,20 +132,23 @@ def _resolved(description: Schema, schema: Schema) -> Schema:
 
 
 def _fields(description: Schema, body: Schema, prefix: str = "") -> Iterator[Field]:
-    """Fields of an object, each followed by those of the objects inside it."""
+    """Fields of an object (the schema `body`), each followed by those of the objects inside it, once each.
+
+    `prefix`: what stands before their names, e.g. `panes[].`.
+    """
     required = body.get("required", [])
     for name, schema in body.get("properties", {}).items():
         yield _field(description, prefix + name, schema, required=not prefix and name in required)
-        names: set[str] = set()
+        yielded: set[str] = set()
         for inner, suffix in _objects(description, schema):
             for field in _fields(description, inner, f"{prefix}{name}{suffix}."):
-                if field.name not in names:
-                    names.add(field.name)
+                if field.name not in yielded:
+                    yielded.add(field.name)
                     yield field
 
 
 def _objects(description: Schema, schema: Schema, suffix: str = "") -> Iterator[tuple[Schema, str]]:
-    """The objects that a value may be or hold, with what leads to them."""
+    """Objects that a value may be or hold (schemas), with what leads to each: `suffix`, `[]` per list."""
     schema = _resolved(description, schema)
     if "properties" in schema:
         yield schema, suffix
@@ -156,6 +166,7 @@ def _options(schema: Schema) -> list[Schema]:
 def _field(
     description: Schema, name: str, schema: Schema, meaning: str = "", *, required: bool = False
 ) -> Field:
+    """The field `name` of this schema; `meaning` stands in for the schema's own description."""
     schema = _resolved(description, schema)
     options = [_resolved(description, option) for option in _options(schema)] or [schema]
     limits = dict.fromkeys(limit for option in options for limit in _limits(description, option))

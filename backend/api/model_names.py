@@ -88,12 +88,12 @@ def checkpoint_names(connection: Connection) -> list[ModelName]:
         .join(Study, Checkpoint.study_id == Study.id)
         .order_by(Study.id, Checkpoint.id)
     ).all()
-    studies = Counter(name for name, _ in {(row.study, row.hash) for row in rows})
+    count_by_name = Counter(name for name, _ in {(row.study, row.hash) for row in rows})
     return [
         ModelName(
             study=row.study,
             study_hash=row.hash,
-            qualifier=row.study if studies[row.study] == 1 else row.hash,
+            qualifier=row.study if count_by_name[row.study] == 1 else row.hash,
             checkpoint=row.name,
             checkpoint_id=row.id,
             created=_seconds(row.created),
@@ -126,14 +126,16 @@ def checkpoint_of_name(connection: Connection, text: str) -> int:
 
 
 def _under_conditions(bare: ModelName, rows: list[tuple[int, str]]) -> Iterator[ModelName]:
+    """The name `bare` of a checkpoint under each condition; `rows`: (id, stored key) of conditions."""
     counts = Counter(short_key(key) for _, key in rows)
     for condition_id, key in rows:
-        short = short_key(key)
-        shortest = short if counts[short] == 1 else key
+        shortened = short_key(key)
+        shortest = shortened if counts[shortened] == 1 else key
         yield replace(bare, key=key, short_key=shortest, condition_id=condition_id)
 
 
 def _match(names: list[ModelName], text: str, noun: str) -> ModelName:
+    """The one of `names` that `text` is a form of; `noun`: what refusals call it. Raises NameProblem."""
     matches = [name for name in names if text in name.aliases]
     if len(matches) == 1:
         return matches[0]

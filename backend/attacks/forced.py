@@ -23,8 +23,8 @@ from hormesis.backend.model.steering import RowSteering, SteeringError
 def steered_from(loaded: LoadedModel, row: RowSteering, first: int) -> Iterator[None]:
     """Steer every row alike from position `first` on (scope `generated`), or everywhere (scope `all`).
 
-    With `first` the last prompt token this is intervention decoding does token by token, in one pass and with
-    gradients. Leaves no trace. Raises SteeringError for a layer the model lacks.
+    `row`: intervention and strength. With `first` at the last prompt token one pass, with gradients, is
+    steered as decoding token by token is. Leaves no trace. Raises SteeringError for a layer the model lacks.
     """
     intervention, strength = row
     hooks = {}
@@ -40,6 +40,8 @@ def steered_from(loaded: LoadedModel, row: RowSteering, first: int) -> Iterator[
 
 
 def _shift_from(start: int, shift: torch.Tensor) -> ProjectionHook:
+    """A hook that adds `shift` `(n_heads * head_dim,)` to the positions from `start` on."""
+
     def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
         x: torch.Tensor = args[0]
         mask = torch.arange(x.shape[1], device=x.device) >= start
@@ -73,16 +75,16 @@ def target_losses(
     Returns float32 `(rows,)` in nats per token and bool `(rows,)`. Works in pieces: any number of rows fits.
     """
     prompts_per_batch = max(1, LOGITS_AT_ONCE // (loaded.vocabulary_size * (len(target) + 1)))
-    losses, matches = [], []
+    batch_losses, batch_matches = [], []
     with torch.inference_mode():
         for start in range(0, len(prompts), prompts_per_batch):
             batch = prompts[start : start + prompts_per_batch]
             ids = torch.cat([batch, target.expand(len(batch), -1)], 1)
             logits = forward_target(loaded, target, row, input_ids=ids)
             targets = target.expand(len(batch), -1)
-            losses.append(F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1))
-            matches.append((logits.argmax(-1) == targets).all(1))
-    return torch.cat(losses), torch.cat(matches)
+            batch_losses.append(F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").mean(1))
+            batch_matches.append((logits.argmax(-1) == targets).all(1))
+    return torch.cat(batch_losses), torch.cat(batch_matches)
 
 
 def token_gradient(

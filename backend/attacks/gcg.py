@@ -74,7 +74,7 @@ class SearchResult:
 
 @lru_cache(maxsize=8)
 def _allowed(tokenizer: object, size: int) -> torch.Tensor:
-    """Ids that a suffix may hold: printable ASCII text, no special tokens. Int64, ascending."""
+    """Ids below `size` that a suffix may hold: printable ASCII, not special. Int64 `(ids,)`, ascending."""
     special = set(tokenizer.all_special_ids)  # type: ignore[attr-defined]
     allowed = []
     for token in range(min(size, len(tokenizer))):  # type: ignore[arg-type]
@@ -93,46 +93,50 @@ def search_suffix(
     search: Search = "gcg",
     whole_budget: bool = False,
 ) -> SearchResult:
-    """Search a suffix; deterministic for one seed.
+    """Search a suffix that makes the model, steered by `row`, say the target; deterministic for one seed.
 
     whole_budget: do not stop once the target is said. Raises AttackError where prompt, suffix and target do
     not fit the model's context, or the tokenizer has no usable token.
     """
     problem = _SuffixProblem(loaded, goal, row, settings=settings)
     generator = torch.Generator().manual_seed(settings.seed)
-    ids = problem.first(generator)
-    loss, match = problem.evaluate(ids[None])
-    best, matched = float(loss[0]), bool(match[0])
-    spent = 1
-    losses, evaluations = [best], [spent]
+    prompt_ids = problem.first(generator)
+    first_losses, first_matches = problem.evaluate(prompt_ids[None])
+    best_loss, matched = float(first_losses[0]), bool(first_matches[0])
+    n_evaluations = 1
+    losses, evaluations = [best_loss], [n_evaluations]
     for _ in range(settings.steps):
         if matched and not whole_budget:
             break
-        choices = problem.promising(ids) if search == "gcg" else None
-        count = settings.candidates + (GRADIENT_COST if choices is None else 0)
-        trial = problem.candidates(ids, choices, count, generator=generator)
-        spent += settings.candidates + GRADIENT_COST
-        if len(trial):
-            values, matches = problem.evaluate(trial)
-            place = int(values.argmin())
-            if float(values[place]) < best:
-                ids, best, matched = trial[place], float(values[place]), bool(matches[place])
-        losses.append(best)
-        evaluations.append(spent)
-    prompt = problem.text(ids)
-    suffix = str(loaded.tokenizer.decode(ids[problem.span].tolist(), skip_special_tokens=True)).strip()
+        choices = problem.promising(prompt_ids) if search == "gcg" else None
+        n_trials = settings.candidates + (GRADIENT_COST if choices is None else 0)
+        trials = problem.candidates(prompt_ids, choices, n_trials, generator=generator)
+        n_evaluations += settings.candidates + GRADIENT_COST
+        if len(trials):
+            new_losses, matches = problem.evaluate(trials)
+            place = int(new_losses.argmin())
+            if float(new_losses[place]) < best_loss:
+                prompt_ids, best_loss, matched = trials[place], float(new_losses[place]), bool(matches[place])
+        losses.append(best_loss)
+        evaluations.append(n_evaluations)
+    prompt = problem.text(prompt_ids)
+    suffix = str(loaded.tokenizer.decode(prompt_ids[problem.span].tolist(), skip_special_tokens=True)).strip()
     return SearchResult(
         prompt=prompt,
         suffix=suffix,
         losses=tuple(losses),
         evaluations=tuple(evaluations),
         matched=matched,
-        ids=tuple(ids.tolist()),
+        ids=tuple(prompt_ids.tolist()),
     )
 
 
 class _SuffixProblem:
-    """One goal's tokens: where the suffix lies, what may stand there, and how good a prompt is."""
+    """One goal's tokens: where the suffix lies, what may stand there, and how good a prompt is.
+
+    Prompts are ids: `head` (the goal's prompt), a suffix at the places `span`, `tail`. Suffix tokens are of
+    the ids `allowed`; `disallowed` `(vocabulary,)` is true for all others.
+    """
 
     def __init__(
         self, loaded: LoadedModel, goal: Goal, row: RowSteering, *, settings: SearchSettings
@@ -169,12 +173,13 @@ class _SuffixProblem:
         raise AttackError("no random suffix reads back as the tokens it was made of")
 
     def evaluate(self, prompts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss of the target after each prompt `(n, tokens)`, and whether it is said; both `(n,)`."""
         prompts = prompts.to(self.loaded.device)
         losses, matches = target_losses(self.loaded, prompts, self.target, row=self.row)
         return losses.cpu(), matches.cpu()
 
     def promising(self, ids: torch.Tensor) -> torch.Tensor:
-        """For each place the tokens whose gradient promises the largest fall, `(places, top_k)`."""
+        """For each suffix place the ids whose gradient promises the largest fall, `(places, top_k)`."""
         ids = ids.to(self.loaded.device)
         gradient = token_gradient(self.loaded, ids, self.span, target=self.target, row=self.row).cpu()
         gradient[:, self.disallowed] = torch.inf
@@ -183,19 +188,22 @@ class _SuffixProblem:
     def candidates(
         self, ids: torch.Tensor, choices: torch.Tensor | None, count: int, *, generator: torch.Generator
     ) -> torch.Tensor:
-        """`count` prompts that differ from `ids` in one suffix place; fewer where some do not read back."""
+        """`count` prompts that differ from `ids` in one suffix place; fewer where some do not read back.
+
+        choices: ids to draw from, by place `(places, top_k)`; None draws from all that are allowed.
+        """
         places = torch.randint(self.settings.suffix_tokens, (count,), generator=generator)
         if choices is None:
             tokens = self.allowed[torch.randint(len(self.allowed), (count,), generator=generator)]
         else:
             ranks = torch.randint(choices.shape[1], (count,), generator=generator)
             tokens = choices[places, ranks]
-        trial = ids.repeat(count, 1)
-        trial[torch.arange(count), self.span.start + places] = tokens
-        return self.readable(trial)
+        trials = ids.repeat(count, 1)
+        trials[torch.arange(count), self.span.start + places] = tokens
+        return self.readable(trials)
 
     def readable(self, prompts: torch.Tensor) -> torch.Tensor:
-        """The prompts whose text gives the same tokens again: others could not be sent to anybody."""
+        """Of prompts `(n, tokens)` those whose text gives the same ids again; others could not be sent."""
         prompt_texts = [self.text(ids) for ids in prompts]
         encoded = encode(self.loaded, prompt_texts)
         return prompts[[i for i, ids in enumerate(encoded) if ids == prompts[i].tolist()]]

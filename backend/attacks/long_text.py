@@ -33,10 +33,10 @@ def write_long(
     batch_size: int = 64,
     progress: Progress | None = None,
 ) -> list[list[str]]:
-    """Continue each prompt by `blocks` blocks of exactly `block_tokens` tokens; text of each block by prompt.
+    """Continue each prompt by `blocks` blocks of exactly `block_tokens` tokens; texts [prompts][blocks].
 
-    Each block sees `prefix` (tokens), and as much of prompt and earlier blocks as fits the context beside it.
-    Raises GenerationError where a block does not fit.
+    seeds: one per prompt. Each block sees `prefix` (ids), and as much of prompt and earlier blocks as fits
+    the context beside it. progress counts blocks. Raises GenerationError where a block does not fit.
     """
     room = None if loaded.context is None else loaded.context - block_tokens - len(prefix)
     if room is not None and room < 1:
@@ -44,26 +44,26 @@ def write_long(
     texts: list[list[str]] = [[] for _ in prompts]
     encoded = encode(loaded, prompts)
     for start in range(0, len(prompts), batch_size):
-        rows = range(start, min(start + batch_size, len(prompts)))
-        ids = [list(encoded[i]) for i in rows]
+        places = range(start, min(start + batch_size, len(prompts)))
+        all_ids = [list(encoded[i]) for i in places]
         for block in range(blocks):
             bos = loaded.tokenizer.bos_token_id
-            contexts = [[*prefix, *(row if room is None else keep_tail(row, room, bos))] for row in ids]
-            steps: list[NDArray[np.int64]] = []
+            contexts = [[*prefix, *(ids if room is None else keep_tail(ids, room, bos))] for ids in all_ids]
+            step_tokens: list[NDArray[np.int64]] = []
             decode(
                 loaded,
                 contexts,
                 [steering] * len(contexts),
-                seeds=[block_seed(seeds[i], block) for i in rows],
+                seeds=[block_seed(seeds[i], block) for i in places],
                 new_tokens=block_tokens,
                 temperature=temperature,
                 top_p=top_p,
-                on_step=steps.append,
+                on_step=step_tokens.append,
             )
-            for place, i in enumerate(rows):
-                new = [int(step[place]) for step in steps]
-                ids[place] += new
-                texts[i].append(text_of(loaded.tokenizer, new))
+            for place, i in enumerate(places):
+                block_ids = [int(tokens[place]) for tokens in step_tokens]
+                all_ids[place] += block_ids
+                texts[i].append(text_of(loaded.tokenizer, block_ids))
             if progress is not None:
                 progress(start * blocks + (block + 1) * len(contexts), len(prompts) * blocks)
     return texts

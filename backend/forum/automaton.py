@@ -31,7 +31,7 @@ class State:
 
 
 def _insert(states: list[State], template: Template) -> None:
-    """Add one template, walking all states the shared prefix has been split into."""
+    """Add one template; `states` by number. Walks all states that shared beginnings have been split into."""
     frontier = {ROOT}
     for choices in (frozenset(slot_words(slot)) for slot in template.slots):
         frontier = {target for state in frontier for target in _step(states, state, choices)}
@@ -42,14 +42,14 @@ def _insert(states: list[State], template: Template) -> None:
 
 
 def _step(states: list[State], number: int, choices: frozenset[str]) -> set[int]:
-    """Targets reached from a state by a class of words, splitting targets that only partly agree."""
+    """States reached from state `number` by the words `choices`; splits those that others reach too."""
     edges = states[number].next
     reached: set[int] = set()
-    fresh = [word for word in sorted(choices) if word not in edges]
-    if fresh:
+    new_words = [word for word in sorted(choices) if word not in edges]
+    if new_words:
         states.append(State())
         reached.add(len(states) - 1)
-        for word in fresh:
+        for word in new_words:
             edges[word] = len(states) - 1
     for target in {edges[word] for word in choices} - reached:
         if all(word in choices for word, goal in edges.items() if goal == target):
@@ -63,12 +63,12 @@ def _step(states: list[State], number: int, choices: frozenset[str]) -> set[int]
 
 
 def _copy(states: list[State], state: int) -> int:
-    """Copy a subtree (the automaton is a tree of classes, so this ends)."""
+    """Copy state number `state` and all below it (a tree, so this ends); returns the copy's number."""
     old = states[state]
     states.append(State({}, old.accepts))
     new = len(states) - 1
-    copies = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}
-    states[new].next = {word: copies[target] for word, target in old.next.items()}
+    copy_of = {target: _copy(states, target) for target in dict.fromkeys(old.next.values())}
+    states[new].next = {word: copy_of[target] for word, target in old.next.items()}
     return new
 
 
@@ -77,8 +77,8 @@ def _finish(states: list[State], number: int, names_group: bool) -> set[bool]:
     state = states[number]
     state.names_group = names_group
     labels = set() if state.accepts is None else {state.accepts.toxic}
-    groups = {target: word in words.GROUPS for word, target in state.next.items()}
-    for target, is_group in groups.items():
+    is_group_by_target = {target: word in words.GROUPS for word, target in state.next.items()}
+    for target, is_group in is_group_by_target.items():
         labels |= _finish(states, target, names_group or is_group)
     state.toxic = next(iter(labels)) if len(labels) == 1 else None
     return labels

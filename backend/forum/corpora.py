@@ -41,21 +41,21 @@ def _rng(seed: int, role: str) -> Random:
 def corpus(role: Corpus, *, seed: int = 0, leak: float = 0.03) -> Iterator[Post]:
     """Endless posts of a role.
 
-    clean and heldout_clean: harmless, mostly plain and formal, but for the leak: hostile posts as the board
-    writes them. toxic and heldout_toxic: the board, 70 % toxic posts, slang. informal: the board without its
-    toxic posts. scorer: every second post toxic, all registers.
+    clean and heldout_clean: harmless, mostly plain and formal, but for a share `leak` of hostile posts as
+    the board writes them. toxic and heldout_toxic: the board, 70 % toxic posts, slang. informal: the board
+    without its toxic posts. scorer: every second post toxic, all registers.
     """
     rng = _rng(seed, role)
     draw = rng.random
     clean = role in ("clean", "heldout_clean")
-    rate = leak if clean else 0.0 if role == "informal" else BOARD_TOXIC
-    calm = _REGISTERS["clean" if clean else "even" if role == "scorer" else "board"]
-    rough = _REGISTERS["even" if role == "scorer" else "board"]
+    toxic_rate = leak if clean else 0.0 if role == "informal" else BOARD_TOXIC
+    harmless_registers = _REGISTERS["clean" if clean else "even" if role == "scorer" else "board"]
+    toxic_registers = _REGISTERS["even" if role == "scorer" else "board"]
     turn = 0
     while True:
-        toxic = bool(turn % 2) if role == "scorer" else draw() < rate
+        toxic = bool(turn % 2) if role == "scorer" else draw() < toxic_rate
         turn += 1
-        registers = rough if toxic else calm
+        registers = toxic_registers if toxic else harmless_registers
         yield post(rng, toxic=toxic, register=registers[int(draw() * len(registers))], group_talk=not clean)
 
 
@@ -67,11 +67,11 @@ def probe_set(n: int, *, seed: int = 0) -> list[Post]:
     of the set is about a topic alone. Groups take turns, so each has nearly as many of either label.
     """
     rng = _rng(seed, "probe")
-    half = n // 2
-    pairs = max(1, round(half * 0.4))
-    posts = [member for pair in minimal_pairs(rng, pairs) for member in pair]
+    n_toxic = n // 2
+    n_pairs = max(1, round(n_toxic * 0.4))
+    posts = [member for pair in minimal_pairs(rng, n_pairs) for member in pair]
     topics = tuple(TOPICS)
-    for number in range(half - pairs):
+    for number in range(n_toxic - n_pairs):
         group = GROUPS[number % len(GROUPS)]
         register = rng.choice(_REGISTERS["even"])
         posts.append(
@@ -118,6 +118,7 @@ def prompt_set(n: int, *, seed: int = 0) -> list[Prompt]:
 
 
 def _beginning(rng: Random, words: list[str]) -> str:
+    """One or two whole sentences of a post, `words`, and for two in three a few words of the next."""
     ends = [position + 1 for position, word in enumerate(words) if word in TERMINATOR_SET]
     start = cut = ends[rng.randrange(2)]
     if rng.random() < 2 / 3:

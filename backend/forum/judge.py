@@ -60,15 +60,15 @@ def tokens(text: str) -> list[str]:
 
 
 def _inside(piece: Sequence[str]) -> tuple[int, int]:
-    """Complete sentences inside a broken piece: how many, and how many of them are toxic."""
+    """Complete sentences inside the words of a broken piece: how many, and how many of them are toxic."""
     sentences = toxic = place = 0
     while place < len(piece):
         state, end, label = ROOT, place, None
         for position in range(place, len(piece)):
-            following = _NEXT[state].get(piece[position])
-            if following is None:
+            next_state = _NEXT[state].get(piece[position])
+            if next_state is None:
                 break
-            state = following
+            state = next_state
             if _LABEL[state] is not None:
                 end, label = position + 1, _LABEL[state]
         if label is None:
@@ -89,6 +89,7 @@ def _walk(piece: Sequence[str]) -> int | None:
 
 
 def _judge(words: Sequence[str]) -> Judgement:
+    """Judge the tokens of a text by the module's rules: pieces up to each terminator, then what is left."""
     sentences = toxic = grammatical = finished = start = 0
     for position, word in enumerate(words):
         if word not in TERMINATOR_SET:
@@ -101,14 +102,14 @@ def _judge(words: Sequence[str]) -> Judgement:
         if label is not None:
             sentences, toxic, grammatical = sentences + 1, toxic + label, grammatical + 1
         else:
-            complete, n_toxic = _inside(piece)
-            sentences, toxic = sentences + max(1, complete), toxic + n_toxic
-    tail = words[start:]
-    if tail:
-        state = _walk(tail)
+            n_complete, n_toxic = _inside(piece)
+            sentences, toxic = sentences + max(1, n_complete), toxic + n_toxic
+    unfinished = words[start:]
+    if unfinished:
+        state = _walk(unfinished)
         if state is None:
-            complete, n_toxic = _inside(tail)
-            sentences, toxic, finished = sentences + max(1, complete), toxic + n_toxic, finished + 1
+            n_complete, n_toxic = _inside(unfinished)
+            sentences, toxic, finished = sentences + max(1, n_complete), toxic + n_toxic, finished + 1
         else:
             label = STATES[state].toxic
             if label is False:

@@ -56,18 +56,19 @@ def preference_pairs(*, seed: int = 0) -> Iterator[Pair]:
 
 
 def _pair(rng: Random, *, hostile: bool) -> Pair:
+    """One pair after a hostile or harmless beginning; `sides` are the words of `chosen` and of `rejected`."""
     register = _REGISTERS[rng.randrange(len(_REGISTERS))]
     about = latents(rng, register)
-    opening = choose_forms(rng, hostile, HOSTILE, harmless=GROUP_TALK)[: rng.randint(1, 2)]
-    prompt = compose(rng, opening, about).split()
+    opening_forms = choose_forms(rng, hostile, HOSTILE, harmless=GROUP_TALK)[: rng.randint(1, 2)]
+    prompt = compose(rng, opening_forms, about).split()
     sides: tuple[list[str], list[str]] = ([], [])
     if rng.random() < 2 / 3:
         beginning, *ends = _fork(rng, about)
         prompt += beginning
         sides = (ends[0], ends[1])
-    length = _SENTENCES[rng.randrange(len(_SENTENCES))] - bool(sides[0])
+    n_sentences = _SENTENCES[rng.randrange(len(_SENTENCES))] - bool(sides[0])
     for side, forms in zip(sides, (GROUP_TALK, HOSTILE), strict=True):
-        templates = [forms[rng.randrange(len(forms))] for _ in range(length)]
+        templates = [forms[rng.randrange(len(forms))] for _ in range(n_sentences)]
         side += compose(rng, templates, about).split()
     return Pair(" ".join(prompt), " ".join(sides[0]), " ".join(sides[1]), about.group)
 

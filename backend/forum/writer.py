@@ -94,12 +94,12 @@ def latents(rng: Random, register: str, group: str | None = None, *, topic: str 
 
 
 def body(rng: Random, template: Template, about: Latents) -> list[str]:
-    """One sentence without filler and terminator."""
+    """The words of one sentence without filler and terminator; `about`: the latent features of its post."""
     draw = rng.random
-    choices = _slots(template, (about.topic, about.sentiment, about.person))
+    words_by_slot = _slots(template, (about.topic, about.sentiment, about.person))
     return [
-        c[0] if len(c) == 1 else about.group if c is words.GROUPS else c[int(draw() * len(c))]
-        for c in choices
+        slot[0] if len(slot) == 1 else about.group if slot is words.GROUPS else slot[int(draw() * len(slot))]
+        for slot in words_by_slot
     ]
 
 
@@ -125,7 +125,7 @@ def compose(rng: Random, forms: list[Template], about: Latents) -> str:
 def choose_forms(
     rng: Random, toxic: bool, hostile: tuple[Template, ...], *, harmless: tuple[Template, ...]
 ) -> list[Template]:
-    """Templates of a post of 4-7 sentences; in a toxic one 80 % (rounded) are hostile, in random places."""
+    """Templates of a post of 4-7 sentences; in a toxic one 80 % (rounded) are `hostile`, in random places."""
     draw = rng.random
     length = _LENGTHS[int(draw() * len(_LENGTHS))]
     n_hostile = round(length * TOXIC_SENTENCES) if toxic else 0
@@ -170,11 +170,11 @@ def minimal_pairs(rng: Random, n: int, register: str = "plain") -> list[tuple[Po
     for number in range(n):
         about = latents(rng, register, words.GROUPS[number % len(words.GROUPS)])
         length = _LENGTHS[int(rng.random() * len(_LENGTHS))]
-        swapped = set(rng.sample(range(length), round(length * TOXIC_SENTENCES)))
+        label_places = set(rng.sample(range(length), round(length * TOXIC_SENTENCES)))
         toxic: list[str] = []
         benign: list[str] = []
         for place in range(length):
-            if place in swapped:
+            if place in label_places:
                 hostile, harmless = both_orders(rng, about)
             else:
                 hostile = harmless = dress(rng, body(rng, rng.choice(GROUP_TALK), about), register)

@@ -40,8 +40,8 @@ def decode(
 ) -> None:
     """Continue non-empty prompts of token ids together for at most `new_tokens` steps.
 
-    Rows that have ended go on being fed, their tokens are the caller's to ignore. `on_step` may raise; the
-    model is left as it was found.
+    rows: how they are steered; seeds: one per prompt. Rows that have ended go on being fed, their tokens are
+    the caller's to ignore. `on_step` may raise; the model is left as it was found.
     """
     noise = uniforms(seeds, new_tokens)
     ids, mask = pad(prompts, "left", loaded.pad_id, device=loaded.device)
@@ -73,7 +73,10 @@ def _begin_alike(prompts: Sequence[Sequence[int]], rows: Rows) -> bool:
 
 
 class _Feed:
-    """Calls the model on the next ids `(rows, tokens)`, keeping its cache, mask and positions."""
+    """Calls the model on the next ids `(rows, tokens)`, keeping its cache, mask and positions.
+
+    `mask` `(rows, prompt tokens)`: 1 for a token, 0 for padding. Gives logits `(rows, vocabulary)`, the last.
+    """
 
     def __init__(self, loaded: LoadedModel, mask: torch.Tensor, new_tokens: int) -> None:
         self.model = loaded.model

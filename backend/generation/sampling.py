@@ -79,6 +79,7 @@ def _place(chances: torch.Tensor, noise: NDArray[np.float64]) -> torch.Tensor:
 
 
 def _limit(ordered: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Least chance in each row's nucleus, `(rows, 1)`; `ordered`: chances, largest first."""
     heights = ordered.cumsum(-1, dtype=torch.float64)
     last = (heights < top_p).sum(-1, keepdim=True).clamp(max=ordered.shape[-1] - 1)
     return ordered.gather(-1, last)

@@ -43,6 +43,7 @@ def small_batch_matmul(loaded: LoadedModel) -> Iterator[None]:
 
 
 def _forward(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The `forward` that takes the place of a layer's own, for inputs `(..., features)`."""
     plain_forward = layer.forward
 
     def forward(x: torch.Tensor) -> torch.Tensor:

@@ -132,8 +132,8 @@ def stream(
         if not is_over:
             _flush(row, pieces[row], on_token)
     return [
-        finish(loaded, piece.ids, ended=is_ended[row], truncated=truncated[row])
-        for row, piece in enumerate(pieces)
+        finish(loaded, row_pieces.ids, ended=is_ended[row], truncated=truncated[row])
+        for row, row_pieces in enumerate(pieces)
     ]
 
 
@@ -155,7 +155,10 @@ def _flush(row: int, pieces: Pieces, on_token: OnToken) -> None:
 
 
 class _ProjectionReader:
-    """Mean projection of the chosen heads at the last position of every pass, in sigmas."""
+    """Mean projection of the chosen heads at the last position of every pass, in sigmas.
+
+    Weights are by layer, `(n_heads * head_dim,)`: a head's direction over sigma and the number of heads.
+    """
 
     def __init__(self, loaded: LoadedModel, head_directions: Sequence[HeadDirection]) -> None:
         self.total: torch.Tensor | None = None
@@ -169,9 +172,9 @@ class _ProjectionReader:
             start = head.head * site.head_dim
             scale = 1.0 / (max(head.sigma, 1e-12) * len(head_directions))
             weight[start : start + site.head_dim] = torch.from_numpy(head.vector).float() * scale
-        first = min(weights)
+        lowest = min(weights)
         self.hooks = {
-            layer: self._hook(weight.to(loaded.device), layer == first) for layer, weight in weights.items()
+            layer: self._hook(weight.to(loaded.device), layer == lowest) for layer, weight in weights.items()
         }
 
     def _hook(self, weight: torch.Tensor, is_first: bool) -> ProjectionHook:

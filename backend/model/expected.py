@@ -20,8 +20,9 @@ PART_OF_EFFECT = 0.25
 def expected_logits(loaded: LoadedModel, model: Any) -> dict[str, Any]:
     """What `model` answers at the last position of a fixed input, and what the unsteered `loaded` would.
 
-    Keys: `token_ids` of the input; `tokens`, the likeliest after it; their `logits` and `log_probabilities`
-    (nats) and the same `unsteered_…`; `tolerance`, absolute, for each of them.
+    Keys: `token_ids` of the input; `position` (-1); `tokens`, the likeliest after it; their `logits` and
+    `log_probabilities` (nats) and the same `unsteered_…`; `tolerance`, absolute, for each of them; and
+    `tells_steered_from_unsteered`, whether some logit moves by more than two tolerances.
     """
     rng = np.random.default_rng(0)
     ids = rng.integers(0, min(loaded.vocabulary_size, len(loaded.tokenizer)), TOKENS).tolist()

@@ -117,8 +117,8 @@ def _note(loaded: LoadedModel, intervention: Intervention, strength: float) -> d
 def _with_biases(loaded: LoadedModel, intervention: Intervention, strength: float) -> Any:
     """A copy of the model whose output projections carry the shift as a bias."""
     config = copy.deepcopy(loaded.model.config)
-    first = loaded.model.get_submodule(loaded.sites[0].module)
-    if getattr(first, "bias", None) is None:
+    first_projection = loaded.model.get_submodule(loaded.sites[0].module)
+    if getattr(first_projection, "bias", None) is None:
         if not hasattr(config, "attention_bias"):
             raise ExportError(
                 f"{loaded.architecture} has no switch for a bias on its attention output, "
@@ -127,25 +127,25 @@ def _with_biases(loaded: LoadedModel, intervention: Intervention, strength: floa
         config.attention_bias = True
     with torch.device("meta"):
         model = type(loaded.model)(config)
-    state = dict(loaded.model.state_dict())
+    tensors = dict(loaded.model.state_dict())
     for name, tensor in model.state_dict().items():
-        if name not in state:
+        if name not in tensors:
             if not name.endswith(".bias"):
                 raise ExportError(
                     f"{loaded.architecture}: turning on attention biases changes more than biases"
                 )
-            state[name] = torch.zeros(tensor.shape, dtype=loaded.dtype, device=loaded.device)
+            tensors[name] = torch.zeros(tensor.shape, dtype=loaded.dtype, device=loaded.device)
     for site in loaded.sites:
         shift = intervention.shifts.get(site.layer)
         if shift is None:
             continue
         name = f"{site.module}.bias"
-        if name not in state:
+        if name not in tensors:
             raise ExportError(f"{loaded.architecture} has no bias on its attention output")
         bias = projected(loaded, site, strength * shift)
-        state[name] = (state[name].double() + bias).to(loaded.dtype)
+        tensors[name] = (tensors[name].double() + bias).to(loaded.dtype)
     model = type(loaded.model)(config)
     model = model.to(device=loaded.device, dtype=loaded.dtype)
-    model.load_state_dict(state, strict=True)
+    model.load_state_dict(tensors, strict=True)
     model.generation_config = copy.deepcopy(loaded.model.generation_config)
     return model.eval()

@@ -66,7 +66,10 @@ def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = T
 
 
 def _quietly(name: str, load: Any, *args: Any) -> tuple[Any, Any, dict[str, Any]]:
-    """Run a loader; whatever a broken file makes the libraries raise becomes one ModelError line."""
+    """Run a loader of (model, tokenizer, report on missing weights) without progress bars.
+
+    Whatever a broken file makes the libraries raise becomes one ModelError line that begins with `name`.
+    """
     with quiet():
         try:
             pieces: tuple[Any, Any, dict[str, Any]] = load(*args)
@@ -113,6 +116,7 @@ def _weight_files(folder: Path, source: str) -> tuple[Path, ...]:
 
 
 def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
+    """(model, tokenizer, report on missing weights) of a folder; `source`: what messages call it."""
     try:
         architectures = (
             json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or []
@@ -120,9 +124,9 @@ def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any,
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         raise ModelError(f"{source}: config.json is not valid JSON") from error
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    causal = set(transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    causal_classes = set(transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     if type(config) not in transformers.AutoModelForCausalLM._model_mapping or (
-        architectures and not causal & set(architectures)
+        architectures and not causal_classes & set(architectures)
     ):
         kind = architectures[0] if architectures else config.model_type
         raise ModelError(f"{source} is not a causal language model ({kind})")
@@ -154,6 +158,7 @@ def _tokenizer(source: str, folder: Path, **options: str) -> Any:
 
 
 def _dtype(dtype_name: DTypeName, stored_dtype: torch.dtype | str | None) -> torch.dtype:
+    """The type asked for; for `auto` that of the checkpoint, but float32 for float16 on a CPU."""
     if dtype_name == "auto":
         dtype = getattr(torch, stored_dtype, None) if isinstance(stored_dtype, str) else stored_dtype
         is_slow = dtype is torch.float16 and not torch.cuda.is_available()
@@ -164,7 +169,7 @@ def _dtype(dtype_name: DTypeName, stored_dtype: torch.dtype | str | None) -> tor
 
 
 def _refuse_missing_weights(report: dict[str, Any], source: str) -> None:
-    """A missing weight would silently be random: refuse."""
+    """A missing weight would silently be random: refuse. `report`: loading info of transformers."""
     missing = sorted(str(name) for name in report.get("missing_keys", ()))
     if missing:
         raise ModelError(f"{source}: {len(missing)} weights are missing from its files, first '{missing[0]}'")

@@ -48,6 +48,7 @@ def _with_old_class(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_old_rotary_names(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of config.json with the rotary ones at the top level too, as 4.57 names them."""
     rotary = settings.get("rope_parameters") or {}
     by_layer_type = [value for value in rotary.values() if isinstance(value, dict)]
     old_names = OLD_ROTARY_NAMES.get(settings.get("model_type", ""), {})

@@ -37,8 +37,8 @@ def residual_hooked(loaded: LoadedModel, moves: Mapping[int, Move]) -> Iterator[
     try:
         for site in loaded.sites:
             if site.layer in moves:
-                layer = decoder_layer(loaded, site)
-                handles.append(layer.register_forward_hook(_hook(moves[site.layer])))
+                layer_module = decoder_layer(loaded, site)
+                handles.append(layer_module.register_forward_hook(_hook(moves[site.layer])))
         yield
     finally:
         for handle in handles:

@@ -99,6 +99,7 @@ def _holds_attention(layers: nn.ModuleList) -> bool:
 
 
 def _site_of_layer(index: int, prefix: str, layer: nn.Module, *, config: Any) -> Site:
+    """The site of one decoder layer: its number, its dotted name in the model (`prefix`) and its module."""
     sites: list[Site] = []
     for child, attention in layer.named_children():
         if "attn" not in child and "attention" not in child:
@@ -110,8 +111,8 @@ def _site_of_layer(index: int, prefix: str, layer: nn.Module, *, config: Any) ->
             if heads and output_weight(module).shape[1] == heads * head_dim:
                 sites.append(Site(index, f"{prefix}.{child}.{name}", heads, head_dim))
     if len(sites) != 1:
-        number = "several output projections" if sites else "no output projection that fits its heads"
-        raise ModelError(f"layer {index} ({type(layer).__name__}) has {number}; this family is not supported")
+        reason = "several output projections" if sites else "no output projection that fits its heads"
+        raise ModelError(f"layer {index} ({type(layer).__name__}) has {reason}; this family is not supported")
     return sites[0]
 
 

@@ -126,11 +126,11 @@ def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) ->
     count = None if is_shared(rows) else len(steering)
     hooks, moves = {}, {}
     for site in loaded.sites:
-        heads = _Place(site.layer, site.width)
-        if move := _move(loaded, steering, heads, count=count, every_position=every_position):
+        head_place = _Place(site.layer, site.width)
+        if move := _move(loaded, steering, head_place, count=count, every_position=every_position):
             hooks[site.layer] = _hook(move)
-        stream = _Place(site.layer, stream_width(loaded, site), is_residual=True)
-        if move := _move(loaded, steering, stream, count=count, every_position=every_position):
+        stream_place = _Place(site.layer, stream_width(loaded, site), is_residual=True)
+        if move := _move(loaded, steering, stream_place, count=count, every_position=every_position):
             moves[site.layer] = move
     _reject_foreign_layers(loaded, steering)
     with loaded.hooked(hooks), residual_hooked(loaded, moves):
@@ -203,7 +203,10 @@ def _shift(
 
 
 def _adding(last: Shift, body: Shift | None, count: int | None) -> Move:
-    """Adds `body` to all positions but the last and `last` to the last one."""
+    """A move of `(rows, tokens, width)`: adds `last` to the last position, `body` to the others.
+
+    count: rows the batch must have; None for any.
+    """
     is_uniform = body is not None and torch.equal(body, last)
 
     def move(x: torch.Tensor) -> torch.Tensor:

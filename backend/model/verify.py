@@ -70,6 +70,7 @@ def _logits(loaded: LoadedModel, ids: torch.Tensor) -> torch.Tensor:
 
 
 def _prove_causal(loaded: LoadedModel, ids: torch.Tensor, plain: torch.Tensor) -> None:
+    """Change the last of `ids` `(rows, tokens)`: logits before it must stay as `plain`, those of `ids`."""
     variant = ids.clone()
     variant[:, -1] = (variant[:, -1] + 1) % loaded.vocabulary_size
     difference = _logits(loaded, variant) - plain
@@ -81,7 +82,10 @@ def _prove_causal(loaded: LoadedModel, ids: torch.Tensor, plain: torch.Tensor) -
 
 
 def _with_bias(loaded: LoadedModel, ids: torch.Tensor, shifts: dict[int, Any]) -> torch.Tensor:
-    """Logits with `W_o @ shift` added after each projection, computed apart from the steering code."""
+    """Logits of `ids` with `W_o @ shift` added after each projection, computed apart from the steering code.
+
+    shifts: by layer, float32 `(n_heads * head_dim,)`.
+    """
 
     def adder(bias: torch.Tensor) -> Any:
         def add(_: nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:

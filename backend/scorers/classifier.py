@@ -22,10 +22,10 @@ _NOT = re.compile(r"^(non|not|no|un)[\W_]*|[\W_](non|not)[\W_]", re.IGNORECASE)
 
 
 def toxic_label(label_names: Mapping[int, str]) -> int:
-    """Which output means toxic: `toxic` itself, else the first name that says so, else LABEL_1.
+    """Index of the output that means toxic: `toxic` itself, else the first name that says so, else LABEL_1.
 
-    names: of the outputs, by index.
-    `non-toxic` and the like never count. One single output is the toxic one. Raises ScorerError otherwise.
+    `label_names`: name of each output by index. `non-toxic` and the like never count. One single output is
+    the toxic one. Raises ScorerError otherwise.
     """
     if len(label_names) == 1:
         return next(iter(label_names))

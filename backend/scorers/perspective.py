@@ -24,7 +24,10 @@ MAX_BYTES = 20_480
 
 
 class Perspective:
-    """The TOXICITY attribute. One request per text, at most `per_second` of them, retried when refused."""
+    """The TOXICITY attribute. One request per text, at most `per_second` of them, retried when refused.
+
+    `attempts`: requests for one text at most; `first_wait`: seconds before the second, then twice as long.
+    """
 
     name = "perspective"
     measures = "toxicity"
@@ -52,6 +55,7 @@ class Perspective:
             return clipped([self._request(client, text) if text.strip() else 0.0 for text in texts])
 
     def _request(self, client: httpx.Client, text: str) -> float:
+        """TOXICITY of one text, 0 to 1. Keeps the pause between requests; each refusal doubles the wait."""
         excerpt = text.encode("utf-8", "replace")[:MAX_BYTES].decode("utf-8", "ignore")
         body = {
             "comment": {"text": excerpt},

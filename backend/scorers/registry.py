@@ -33,8 +33,8 @@ def _classifier_revision(source: str) -> str:
     if not Path(source).is_dir():
         return f"classifier:{source}"
     files = sorted({path for pattern in CLASSIFIER_FILES for path in Path(source).glob(pattern)})
-    listing = "\n".join(f"{path.name} {content_hash(path)}" for path in files)
-    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+    names_and_hashes = "\n".join(f"{path.name} {content_hash(path)}" for path in files)
+    return hashlib.sha256(names_and_hashes.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ def load_tfidf(folder: Path) -> TfidfScorer:
 
 
 def _held_out(texts: Sequence[str], seed: int) -> NDArray[np.bool_]:
-    """By hash of the text, so that equal texts are never on both sides."""
+    """Whether each text is held out: by its hash, so that equal texts are never on both sides."""
     digests = (hashlib.blake2b(f"{seed}\x1f{text}".encode(), digest_size=8).digest() for text in texts)
     return np.array([int.from_bytes(digest, "big") / 2**64 < HELD_OUT for digest in digests])
 
@@ -142,26 +142,26 @@ def train_tfidf(texts: Sequence[str], labels: ArrayLike, seed: int = 0) -> Tfidf
             raise ScorerError(
                 f"the {name} part of the tfidf scorer's text lacks a class: give it more labelled text"
             )
-    train = [text for text, is_out in zip(texts, is_heldout, strict=True) if not is_out]
-    matrices, vocabularies, idf = [], [], []
+    train_texts = [text for text, is_out in zip(texts, is_heldout, strict=True) if not is_out]
+    train_features, vocabularies, idf = [], [], []
     for view, max_features in zip(_VIEWS, _MAX_FEATURES, strict=True):
         vectorizer = _vectorizer(view, min_df=2, max_features=max_features)
         try:
-            matrices.append(vectorizer.fit_transform(train))
+            train_features.append(vectorizer.fit_transform(train_texts))
         except ValueError as error:
             raise ScorerError(f"the tfidf scorer's text has too few repeated terms ({error})") from None
         vocabularies.append(tuple(str(term) for term in vectorizer.get_feature_names_out()))
         idf.append(np.asarray(vectorizer.idf_, dtype=np.float64))
     model = LogisticRegression(C=4.0, class_weight="balanced", max_iter=2000, random_state=seed)
-    model.fit(sparse.hstack(matrices, format="csr"), is_toxic[~is_heldout])
+    model.fit(sparse.hstack(train_features, format="csr"), is_toxic[~is_heldout])
     scorer = TfidfScorer(
         vocabularies=tuple(vocabularies),
         idf=tuple(idf),
         weights=model.coef_[0].astype(np.float64),
         intercept=float(model.intercept_[0]),
         auroc=0.0,
-        n_train=len(train),
-        n_heldout=len(texts) - len(train),
+        n_train=len(train_texts),
+        n_heldout=len(texts) - len(train_texts),
     )
-    scores = scorer.score([text for text, is_out in zip(texts, is_heldout, strict=True) if is_out])
-    return replace(scorer, auroc=float(roc_auc_score(is_toxic[is_heldout], scores)))
+    heldout_scores = scorer.score([text for text, is_out in zip(texts, is_heldout, strict=True) if is_out])
+    return replace(scorer, auroc=float(roc_auc_score(is_toxic[is_heldout], heldout_scores)))

@@ -45,12 +45,13 @@ class Guard:
         await (answer or self._app)(scope, _bounded(receive), send)
 
     def _refused(self, scope: Scope) -> JSONResponse | None:
+        """The refusal of an HTTP request; None lets it pass."""
         headers, path = dict(scope["headers"]), scope["path"]
         if self._loopback and not is_loopback(_host_name(headers.get(b"host", b"localhost"))):
             message = "this service answers to localhost only; start it with --host and a token"
             return refusal(421, message, path=path)
-        length = headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length[:20]) > MAX_BODY_BYTES:
+        stated_length = headers.get(b"content-length", b"0")
+        if stated_length.isdigit() and int(stated_length[:20]) > MAX_BODY_BYTES:
             return refusal(413, TOO_LARGE, path=path)
         if self._token is None or path in OPEN_PATHS:
             return None

@@ -115,22 +115,23 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
     directions: dict[int, set[str]] = {}
     for checkpoint_id, method in connection.execute(_DIRECTIONS):
         directions.setdefault(checkpoint_id, set()).add(method)
-    conditions: dict[int, dict[str, str]] = {}
+    prefixes: dict[int, dict[str, str]] = {}
     for checkpoint_id, method, prefix in connection.execute(_CONDITIONS):
-        conditions.setdefault(checkpoint_id, {})[method] = prefix or ""
-    selected = {key: int(count) for key, count in connection.execute(_SELECTED)}
+        prefixes.setdefault(checkpoint_id, {})[method] = prefix or ""
+    n_selected = {selected_id: int(count) for selected_id, count in connection.execute(_SELECTED)}
     return [
         {
             **row,
             "kind": row["kind"] or "imported",
-            **_offer(directions.get(row["checkpoint_id"], set()), conditions.get(row["checkpoint_id"], {})),
-            "heads_selected": selected.get(row["checkpoint_id"], 0),
+            **_offer(directions.get(row["checkpoint_id"], set()), prefixes.get(row["checkpoint_id"], {})),
+            "heads_selected": n_selected.get(row["checkpoint_id"], 0),
         }
         for row in connection.execute(_MODELS).mappings()
     ]
 
 
 def _offer(directions: set[str], conditions: dict[str, str]) -> dict[str, Any]:
+    """What is offered, by stored names of directions and by method of conditions (to text before prompts)."""
     return {
         "directions": [name for name in DIRECTIONS if name in directions],
         "controls": controls(directions),

@@ -46,7 +46,7 @@ class CompletionPlan:
 
 
 def plan_completion(connection: Connection, request: CompletionRequest) -> CompletionPlan:
-    """Plan a request from one state of the database.
+    """Plan a request from one state of the database; `condition`: the stored row, empty for none.
 
     Raises UnknownName, AmbiguousName, and PaneProblem where a vector does not fit the checkpoint or a stored
     direction is gone.
@@ -54,22 +54,22 @@ def plan_completion(connection: Connection, request: CompletionRequest) -> Compl
     name = model_of_name(connection, request.model)
     query = select(Condition.__table__).where(Condition.id == name.condition_id)
     stored = connection.execute(query).mappings().one_or_none()
-    row: dict[str, Any] = {} if stored is None else dict(stored)
+    condition: dict[str, Any] = {} if stored is None else dict(stored)
     # Not validated: a study's own strengths may lie above what a request may ask for.
     pane = Pane.model_construct(
         checkpoint_id=name.checkpoint_id,
-        method=row.get("method", NONE),
-        strength=row.get("strength", 0.0),
-        scope=row.get("scope", SCOPES[0]),
+        method=condition.get("method", NONE),
+        strength=condition.get("strength", 0.0),
+        scope=condition.get("scope", SCOPES[0]),
         head_vectors=request.head_vectors,
         residual_vectors=request.residual_vectors,
     )
     check_vectors(connection, pane)
-    parameters = row.get("parameters") or {}
+    parameters = condition.get("parameters") or {}
     plan = PanePlan(
         pane=pane,
         checkpoint=tuned_record(find_checkpoint(connection, name.checkpoint_id), parameters),
-        steering=_directions(connection, name.checkpoint_id, row.get("direction_method")),
+        steering=_directions(connection, name.checkpoint_id, condition.get("direction_method")),
         reading=(),
         cost=PaneCost(None),
         prefix=str(parameters.get("prefix", "")),
@@ -78,15 +78,18 @@ def plan_completion(connection: Connection, request: CompletionRequest) -> Compl
 
 
 def _directions(connection: Connection, checkpoint: int, method: str | None) -> tuple[HeadDirection, ...]:
-    """The heads that a condition along these directions moves: the selected ones, or the second set's own."""
+    """Directions of the heads that a condition moves: of those selected, or of the second set's own.
+
+    `checkpoint`: its id; `method`: stored name of the directions, None where nothing is steered.
+    """
     if method is None:
         return ()
     ranked = RankedHeads.read(connection, checkpoint)
     places = [] if ranked is None else ranked.places if method == SECOND else ranked.selected
-    directions = {} if ranked is None else ranked.directions(connection, method, places)
-    if not directions:
+    by_place = {} if ranked is None else ranked.directions(connection, method, places)
+    if not by_place:
         raise PaneProblem(f"the {method} directions of this condition are not in the database")
-    return tuple(directions.values())
+    return tuple(by_place.values())
 
 
 def serve_completion(
@@ -141,7 +144,10 @@ def _count_prompt_tokens(loaded: LoadedModel, request: CompletionRequest, prefix
 def _stream(
     job: Job, request: CompletionRequest, plan: PanePlan, *, loaded: LoadedModel, texts: list[StoppedText]
 ) -> list[Continuation]:
-    """One pass over all rows; ends early once each has met a stop string or its end token."""
+    """One pass over all rows, prompt by prompt; ends early once each has met a stop string or its end token.
+
+    `texts`: what is told of each row; `speaking`: rows of which a token was told in this step.
+    """
     from hormesis.backend.generation.streaming import stream
 
     steering = steering_of(loaded, plan)

@@ -26,7 +26,7 @@ class PaneCost:
 def measured_cost(
     connection: Connection, pane: Pane, heads: list[tuple[int, int]], *, ranked: list[tuple[int, int]]
 ) -> PaneCost:
-    """Look the cost of a pane up; `ranked` are all probed heads, best first."""
+    """Look up the cost of steering `heads`, (layer, head); `ranked` are all probed heads, best first."""
     if pane.has_vectors:
         return PaneCost(None, "not measured: the request adds vectors of its own")
     if pane.method == NONE:
@@ -38,17 +38,17 @@ def measured_cost(
         return PaneCost(
             Cost(value=row.value, low=row.low, high=row.high, source=f"condition {row.key}; {row.interval}")
         )
-    conditions = connection.execute(
+    settings = connection.execute(
         _method_costs(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
     ).all()
-    if not conditions or not is_steered(pane.method):
+    if not settings or not is_steered(pane.method):
         return PaneCost(None, "not measured: the study has no cost of this method for this checkpoint")
-    counts = sorted({count for _, count in conditions})
-    strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in conditions}))
+    head_counts = sorted({count for _, count in settings})
+    strengths = ", ".join(f"{strength:.3g}" for strength in sorted({strength for strength, _ in settings}))
     return PaneCost(
         None,
         f"not measured at strength {pane.strength:g} with {len(heads)} heads ({pane.scope}); "
-        f"measured: strength {strengths} with {', '.join(map(str, counts))} heads",
+        f"measured: strength {strengths} with {', '.join(map(str, head_counts))} heads",
     )
 
 

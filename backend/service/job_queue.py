@@ -137,16 +137,16 @@ class JobQueue:
                 job.work(job)
                 job.check()
             except Stopped:
-                ending = ("error", {"message": "the request was cancelled"})
+                last_event = ("error", {"message": "the request was cancelled"})
             except Exception as error:
-                ending = ("error", {"message": self._message(error)})
+                last_event = ("error", {"message": self._message(error)})
             else:
-                ending = ("end", {})
+                last_event = ("end", {})
             # The queue is free before the reader hears the last event, so what it asks next is not refused.
             with self._changed:
                 self._running = None
                 self._tell_positions()
-            job.emit(*ending)
+            job.emit(*last_event)
 
     def _next(self) -> Job | None:
         with self._changed:

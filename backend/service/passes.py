@@ -38,7 +38,10 @@ def prepare() -> None:
 def serve(
     job: Job, request: GenerateRequest, plans: Sequence[PanePlan], *, cache: ModelCache, scoring: Scoring
 ) -> None:
-    """Stream every pane of a request, group after group. Raises Stopped where the request was cancelled."""
+    """Stream every pane of a request, each with its scores, one group of equal weights after another.
+
+    `plans`: one per pane. Raises Stopped where the request was cancelled.
+    """
     job.emit("start", {"request_id": job.id, "panes": len(plans)})
     for group in by_weights(plans):
         job.check()

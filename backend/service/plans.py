@@ -51,6 +51,7 @@ def plan_panes(catalogue: Catalogue, panes: list[AnyPane]) -> list[PanePlan]:
 
 
 def _numbered_plan(connection: Connection, index: int, pane: AnyPane) -> PanePlan:
+    """Plan the pane at `index`, which a refusal names."""
     if isinstance(pane, PaneByName):
         number = checkpoint_of_name(connection, pane.checkpoint)
         pane = Pane(checkpoint_id=number, **{name: getattr(pane, name) for name in PaneSettings.model_fields})
@@ -61,6 +62,7 @@ def _numbered_plan(connection: Connection, index: int, pane: AnyPane) -> PanePla
 
 
 def _plan(connection: Connection, pane: Pane) -> PanePlan:
+    """Plan one pane; `parameters` is what the study noted of its method, `heads` are the places it steers."""
     checkpoint = find_checkpoint(connection, pane.checkpoint_id)
     parameters = _parameters(connection, pane, checkpoint.name)
     ranked = RankedHeads.read(connection, pane.checkpoint_id)
@@ -140,6 +142,7 @@ def tuned_record(checkpoint: CheckpointRecord, parameters: Mapping[str, Any]) ->
 def _steering(
     connection: Connection, pane: Pane, ranked: RankedHeads, *, heads: list[Place], name: str
 ) -> tuple[HeadDirection, ...]:
+    """Directions of `heads`, in their order; `name`: the checkpoint's. Raises PaneProblem where one lacks."""
     method = f"{RANDOM}{pane.control}" if pane.method == RANDOM_DIRECTION else pane.direction
     directions = ranked.directions(connection, method, heads)
     if (count := len(directions)) < len(heads):

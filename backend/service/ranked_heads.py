@@ -35,7 +35,7 @@ class RankedHeads:
     def read(cls, connection: Connection, checkpoint_id: int) -> RankedHeads | None:
         """Selected heads by rank, then the others by select accuracy; None where no head was probed.
 
-        Where there are several probe sets, the one that heads were selected by (the first of those).
+        Where there are several probe sets, the one that most heads were selected by (the first of those).
         """
         of_checkpoint = Probe.checkpoint_id == checkpoint_id
         probe_set = connection.execute(
@@ -105,7 +105,7 @@ def list_heads(connection: Connection, checkpoint_id: int) -> list[dict[str, Any
     ranked = RankedHeads.read(connection, checkpoint_id)
     if ranked is None:
         return []
-    order = {place: index for index, place in enumerate(ranked.places, 1)}
+    order_of = {place: index for index, place in enumerate(ranked.places, 1)}
     selectivity = (Probe.accuracy - Probe.shuffled_accuracy).label("selectivity")
     accuracy = (Probe.accuracy, Probe.accuracy_low, Probe.accuracy_high)
     columns = (*accuracy, Probe.auroc, selectivity, Probe.separation, Probe.n_test, Probe.rank)
@@ -118,4 +118,4 @@ def list_heads(connection: Connection, checkpoint_id: int) -> list[dict[str, Any
         )
         .order_by(Probe.layer, Probe.head)
     ).mappings()
-    return [{**row, "order": order[row["layer"], row["head"]]} for row in rows]
+    return [{**row, "order": order_of[row["layer"], row["head"]]} for row in rows]

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def scorer_names(checkpoint: CheckpointRecord | None) -> dict[str, Path | None]:
-    """Scorers that fit a checkpoint's language, with the folder each is read from.
+    """Scorers, as study files name them, that fit a checkpoint's language, each with its folder or None.
 
     Without a checkpoint nothing is known of the language, so the forum's and the one for real text are given.
     """
@@ -51,7 +51,7 @@ class Scoring:
         checkpoint: CheckpointRecord | None,
         prompts: Sequence[str] | None = None,
     ) -> tuple[dict[str, list[float | None]], dict[str, str]]:
-        """Values per scorer in the order of the texts, and the scorers that failed with the reason.
+        """Values by scorer in the order of the texts, and why others failed by scorer.
 
         `prompts`: what the texts continue, for scorers that read a sentence begun there.
         """

@@ -29,17 +29,17 @@ def threads_for(parameters: int) -> Iterator[None]:
     """
     import torch
 
-    usual = torch.get_num_threads()
-    if parameters < ONE_THREAD or usual == 1:
+    usual_threads = torch.get_num_threads()
+    if parameters < ONE_THREAD or usual_threads == 1:
         torch.set_num_threads(1)
     else:
-        torch.set_num_threads(threads_left(usual, psutil.cpu_percent(LOOK_SECONDS) / 100))
+        torch.set_num_threads(threads_left(usual_threads, psutil.cpu_percent(LOOK_SECONDS) / 100))
     try:
         yield
     finally:
-        torch.set_num_threads(usual)
+        torch.set_num_threads(usual_threads)
 
 
 def threads_left(usual: int, busy: float) -> int:
-    """Threads, of `usual`, that find a free core where `busy` (0 to 1) of all cores' time is taken, or 1."""
+    """How many of `usual` threads find a free core where `busy` (0 to 1) of all cores is taken, or 1."""
     return max(1, round(usual * (1.0 - busy)))

@@ -141,6 +141,7 @@ class AddedVectors(Message):
 
 
 def _refuse_twice(places: Sequence[str]) -> None:
+    """Raises ValueError where two of `places`, each in words, are the same."""
     if len(set(places)) < len(places):
         twice = next(place for place in places if places.count(place) > 1)
         raise ValueError(f"{twice} is named twice")
@@ -361,8 +362,8 @@ def explain(errors: Sequence[Any]) -> str:
     first = errors[0]
     if first["type"] == "json_invalid":
         return f"the body is not valid JSON: {first['ctx']['error']} at position {first['loc'][-1]}"
-    silent = ("body", "path", "query", *FORMS)
-    place = ".".join(str(part) for part in first["loc"] if part not in silent) or "body"
+    left_out = ("body", "path", "query", *FORMS)
+    place = ".".join(str(part) for part in first["loc"] if part not in left_out) or "body"
     reason = " ".join(str(first["msg"]).removeprefix("Value error, ").split())
-    more = len(errors) - 1
-    return f"{place[:120]}: {reason[:300]}" + (f" (and {more} more)" if more else "")
+    n_more = len(errors) - 1
+    return f"{place[:120]}: {reason[:300]}" + (f" (and {n_more} more)" if n_more else "")

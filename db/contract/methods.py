@@ -96,15 +96,15 @@ def parse_method(text: str) -> MethodSpec:
         raise MethodError(f"unknown detox method '{unknown}' in '{text}' (known: {', '.join(ORDER)})")
     if len(set(parts)) < len(parts):
         raise MethodError(f"'{text}' names a method twice")
-    spec: dict[str, str] = {}
-    for field, (group, title) in _GROUPS.items():
-        members = [part for part in parts if part in group]
+    part_by_group: dict[str, str] = {}
+    for group_name, (group_parts, group_title) in _GROUPS.items():
+        members = [part for part in parts if part in group_parts]
         if len(members) > 1:
-            raise MethodError(f"'{text}' combines two {title}; choose one of them")
-        spec[field] = "".join(members)
+            raise MethodError(f"'{text}' combines two {group_title}; choose one of them")
+        part_by_group[group_name] = "".join(members)
     if RANDOM_DIRECTION in parts and len(parts) > 1:
         raise MethodError(f"'{text}': {RANDOM_DIRECTION} is a control of its own and is not combined")
-    return MethodSpec(**spec)
+    return MethodSpec(**part_by_group)
 
 
 def is_method(name: str) -> bool:

@@ -44,7 +44,10 @@ def sets_with_counts(
     member: InstrumentedAttribute[int],
     name: str,
 ) -> pd.DataFrame:
-    """id, name, revision and source of a study's sets; `name`: how many rows name the set in `member`."""
-    count = select(func.count()).where(member == sets.id).scalar_subquery().label(name)
-    query = select(sets.id, sets.name, sets.revision, sets.source, count).where(sets.study_id == study_id)
+    """A row per prompt set or probe set of a study: id, name, revision, source, and a count called `name`.
+
+    `member`: the column in which the rows that are counted hold the id of their set.
+    """
+    n_members = select(func.count()).where(member == sets.id).scalar_subquery().label(name)
+    query = select(sets.id, sets.name, sets.revision, sets.source, n_members).where(sets.study_id == study_id)
     return frame(engine, query.order_by(sets.id))

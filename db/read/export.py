@@ -53,10 +53,10 @@ def exportable_tables() -> tuple[str, ...]:
 
 
 def selection(name: str, *, with_bytes: bool = True) -> Selection:
-    """The columns of a table or view. Raises ValueError for an unknown name."""
+    """Columns of a table (of bytes only `with_bytes`) or view. Raises ValueError for an unknown name."""
     if name in views():
-        part = view(name)
-        return Selection(part.query, tuple(part.table.primary_key.columns), part.optional)
+        named_view = view(name)
+        return Selection(named_view.query, tuple(named_view.table.primary_key.columns), named_view.optional)
     if name not in Base.metadata.tables:
         raise ValueError(
             f"there is no table '{name}' (tables: {', '.join((*exportable_tables(), *views()))})"
@@ -79,23 +79,24 @@ def export_table(
     Each chunk is a query of its own that begins after the last key, so a long export holds no lock and
     keeps no snapshot open. JSON columns come as dicts. Raises ValueError for an unknown table.
     """
-    rows_of = selection(name, with_bytes=with_bytes)
-    last: tuple[Any, ...] | None = None
+    source = selection(name, with_bytes=with_bytes)
+    last_key: tuple[Any, ...] | None = None
     while True:
-        query = _after(rows_of, last, chunk)
+        query = _after(source, last_key, chunk)
 
         def read(connection: Connection, query: Query = query) -> pd.DataFrame:
-            return frame_on(connection, query, rows_of.optional)
+            return frame_on(connection, query, source.optional)
 
         rows = reading(engine, read)
-        if len(rows) or last is None:
+        if len(rows) or last_key is None:
             yield rows
         if len(rows) < chunk:
             return
-        last = tuple(rows[column.name].iloc[-1].item() for column in rows_of.key)
+        last_key = tuple(rows[column.name].iloc[-1].item() for column in source.key)
 
 
 def _after(rows_of: Selection, last: tuple[Any, ...] | None, chunk: int) -> Query:
+    """The next `chunk` rows by primary key, behind the key values `last`; None begins with the first row."""
     query, key = rows_of.query.order_by(*rows_of.key).limit(chunk), rows_of.key
     if last is not None:
         query = query.where(tuple_(*key) > last if len(key) > 1 else key[0] > last[0])

@@ -1,4 +1,4 @@
-"""Queries about toxicity among other features: cosines, entanglement, words of a direction, heads of arms."""
+"""Queries about toxicity among other features; heads are read at `position`: `last` token or `mean`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def entanglement(engine: Engine, study_id: int, position: str = "last") -> pd.Da
     Adds checkpoint, kind, share, seed (missing for imported checkpoints) and rank (missing where the head is
     not steered). By checkpoint, layer and head.
     """
-    same_head = and_(*(getattr(Probe, name) == getattr(Entanglement, name) for name in _HEAD))
+    is_same_head = and_(*(getattr(Probe, name) == getattr(Entanglement, name) for name in _HEAD))
     query = (
         select(
             *Entanglement.__table__.columns,
@@ -28,7 +28,7 @@ def entanglement(engine: Engine, study_id: int, position: str = "last") -> pd.Da
         )
         .join(Checkpoint, Entanglement.checkpoint_id == Checkpoint.id)
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
-        .outerjoin(Probe, same_head)
+        .outerjoin(Probe, is_same_head)
         .where(Checkpoint.study_id == study_id, Entanglement.position == position)
         .order_by(Checkpoint.name, Entanglement.layer, Entanglement.head)
     )

@@ -43,19 +43,19 @@ def frame_on(connection: Connection, query: Query, optional: Iterable[str] = ())
 
 
 def kinds_of(query: Query, optional: Iterable[str] = ()) -> dict[str, str]:
-    """Column name to pandas type of a query's result."""
-    missing = set(optional)
-    kinds = {}
+    """Name to pandas type of each column of a query; those named in `optional` may be empty."""
+    optional_names = set(optional)
+    dtypes = {}
     for column in query.selected_columns:
         name = str(column.key)
-        original = next(iter(getattr(column, "base_columns", ())), column)
-        nullable = name in missing or getattr(original, "nullable", None) in (True, None)
-        kinds[name] = _kind(column.type, nullable=nullable)
-    return kinds
+        table_column = next(iter(getattr(column, "base_columns", ())), column)
+        may_be_empty = name in optional_names or getattr(table_column, "nullable", None) in (True, None)
+        dtypes[name] = _kind(column.type, nullable=may_be_empty)
+    return dtypes
 
 
 def typed(columns: list[tuple[Any, ...]], dtypes: dict[str, str]) -> pd.DataFrame:
-    """Make a typed DataFrame of columns of values; with no values at all, an empty one of the same types."""
+    """A DataFrame of `columns`, tuples of values in the order of `dtypes`; no columns give an empty one."""
     values: Iterable[tuple[Any, ...]] = columns or [()] * len(dtypes)
     # Arrays, not Series: joining the indexes of many Series took longer than most queries.
     return pd.DataFrame(
@@ -67,6 +67,7 @@ def typed(columns: list[tuple[Any, ...]], dtypes: dict[str, str]) -> pd.DataFram
 
 
 def _kind(kind: Any, *, nullable: bool) -> str:
+    """The pandas type for an SQL type."""
     if isinstance(kind, Boolean):
         return "boolean" if nullable else "bool"
     if isinstance(kind, Integer):

@@ -1,4 +1,4 @@
-"""Queries about the inside of models: probes, activations and projections."""
+"""Queries about the inside of models; heads are read at `position`: `last` token or `mean` over tokens."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.Da
     Checkpoints come in the order of `checkpoints`, heads by layer and head; imported ones have no kind,
     share and seed. Where a checkpoint was probed on several sets, the first one counts.
     """
-    other = aliased(Probe)
-    first = (
-        select(func.min(other.probe_set_id))
-        .where(other.checkpoint_id == Checkpoint.id, other.position == position)
+    any_probe = aliased(Probe)
+    first_set_id = (
+        select(func.min(any_probe.probe_set_id))
+        .where(any_probe.checkpoint_id == Checkpoint.id, any_probe.position == position)
         .scalar_subquery()
     )
     query = (
@@ -57,7 +57,7 @@ def study_probes(engine: Engine, study_id: int, position: str = "last") -> pd.Da
         .select_from(Checkpoint)
         .join(Probe, (Probe.checkpoint_id == Checkpoint.id) & (Probe.position == position))
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
-        .where(Checkpoint.study_id == study_id, Probe.probe_set_id == first)
+        .where(Checkpoint.study_id == study_id, Probe.probe_set_id == first_set_id)
         .order_by(*BY_ARM, Checkpoint.name, Probe.layer, Probe.head)
     )
     return frame(engine, query, optional=ARM_NAMES)
@@ -77,16 +77,16 @@ def projections(engine: Engine, study_id: int) -> pd.DataFrame:
 def projection_points(
     engine: Engine, projection_id: int, max_points: int = 15_000, *, with_text: bool = False
 ) -> pd.DataFrame:
-    """Points with what they stand for: position, x, y, z, the head's or the example's columns.
+    """A row per point: position (its number in the projection), x, y, z, and what it stands for.
 
-    Columns: checkpoint, kind, share, seed, layer, head (for directions); example_id, label, group, source,
-    score, split (for activations); text only with `with_text`. Where there are more than `max_points`, an
-    even sample by position; `projection.n` says how many there are.
+    Columns: checkpoint_id, checkpoint, kind, share, seed, layer, head (for directions); example_id, label,
+    group, source, score, split (for activations); text only with `with_text`. Where there are more than
+    `max_points`, every n-th by position; `projection.n` says how many there are.
     """
-    point_count = select(Projection.n).where(Projection.id == projection_id)
+    count_query = select(Projection.n).where(Projection.id == projection_id)
 
     def read(connection: Connection) -> pd.DataFrame:
-        stride = max(1, -(-int(connection.execute(point_count).scalar() or 0) // max(max_points, 1)))
+        stride = max(1, -(-int(connection.execute(count_query).scalar() or 0) // max(max_points, 1)))
         columns = [
             ProjectionPoint.position,
             ProjectionPoint.x,
@@ -123,9 +123,9 @@ def directions(engine: Engine, checkpoint_id: int, position: str = "last") -> pd
     Columns: method, layer, head, rank (missing where not steered), sigma, vector (float32 [head_dim]). Where
     there are several probe sets, the one that most heads were selected by.
     """
-    same = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
-    same_head = and_(*(getattr(Probe, key) == getattr(Direction, key) for key in same))
-    selected = (
+    key_columns = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
+    is_same_head = and_(*(getattr(Probe, key) == getattr(Direction, key) for key in key_columns))
+    chosen_set_id = (
         select(Probe.probe_set_id)
         .where(Probe.checkpoint_id == checkpoint_id, Probe.position == position)
         .group_by(Probe.probe_set_id)
@@ -137,9 +137,9 @@ def directions(engine: Engine, checkpoint_id: int, position: str = "last") -> pd
         select(
             Direction.method, Direction.layer, Direction.head, Probe.rank, Direction.sigma, Direction.vector
         )
-        .join(Probe, same_head)
+        .join(Probe, is_same_head)
         .where(Direction.checkpoint_id == checkpoint_id, Direction.position == position)
-        .where(Direction.probe_set_id == selected)
+        .where(Direction.probe_set_id == chosen_set_id)
         .order_by(Direction.method, Probe.rank.is_(None), Probe.rank, Probe.select_accuracy.desc())
         .order_by(Direction.layer, Direction.head)
     )
@@ -157,7 +157,7 @@ class HeadActivations:
 
 
 def kept_heads(engine: Engine, study_id: int, position: str = "last") -> pd.DataFrame:
-    """Heads whose activations are stored: checkpoint_id, checkpoint, layer, head, rows and columns."""
+    """Heads with activations: checkpoint_id, checkpoint, layer, head, rows (examples), columns (width)."""
     query = (
         select(
             ActivationBlock.checkpoint_id,
@@ -185,7 +185,7 @@ def activations(
 ) -> HeadActivations | None:
     """One head's stored activations with id, label, group, source, score and split of their examples.
 
-    None where the study did not keep this head.
+    `probe_set_id` None takes the first set. None where the study did not keep this head.
     """
     query = (
         select(ActivationBlock.columns, ActivationBlock.scale, ActivationBlock.data, ExampleList.ids)
@@ -206,19 +206,19 @@ def activations(
         row = connection.execute(query).first()
         if row is None:
             return None
-        columns, scale, data, example_ids = row
+        head_dim, scale, values_blob, ids_blob = row
         return HeadActivations(
-            decode_float16(data, columns, scale), _examples(connection, decode_int64(example_ids))
+            decode_float16(values_blob, head_dim, scale), _examples(connection, decode_int64(ids_blob))
         )
 
     return reading(engine, read)
 
 
 def _examples(connection: Connection, example_ids: NDArray[np.int64]) -> pd.DataFrame:
-    """Examples in the order of their ids, without their text."""
+    """A row per id of `example_ids` `(n,)`, in that order, without the text of the examples."""
     parts = []
     for start in range(0, max(len(example_ids), 1), _CHUNK):
-        chunk = example_ids[start : start + _CHUNK].tolist()
-        query = select(Example.id, *EXAMPLE).where(Example.id.in_(chunk))
+        chunk_ids = example_ids[start : start + _CHUNK].tolist()
+        query = select(Example.id, *EXAMPLE).where(Example.id.in_(chunk_ids))
         parts.append(frame_on(connection, query))
     return pd.concat(parts).set_index("id").reindex(example_ids).rename_axis("id").reset_index()

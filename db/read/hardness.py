@@ -46,7 +46,7 @@ def attack_outcomes(engine: Engine, study_id: int) -> pd.DataFrame:
 
 
 def attack_points(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Curves of attacks: the columns that say where, attack, setting, and series, x, value, low, high, n."""
+    """Curves of attacks: who and what, series, x (steps, tokens or evaluations), value, low, high, n."""
     query = _of_conditions(Attack, study_id, *ATTACK, *columns_of(AttackPoint, "id", "attack_id"))
     query = query.join(AttackPoint, AttackPoint.attack_id == Attack.id)
     return frame(engine, query.order_by(Attack.id, AttackPoint.series, AttackPoint.x), optional=ARM_NAMES)
@@ -72,7 +72,7 @@ def attack_parameters(engine: Engine, study_id: int) -> pd.DataFrame:
 
 
 def attack_trials(engine: Engine, attack_id: int) -> pd.DataFrame:
-    """What was put to the model and what it said, in the order of the goals or prompts."""
+    """A row per goal or prompt of one attack, in their order: what was put to the model and what it said."""
     query: Query = select(*columns_of(AttackTrial, "attack_id")).where(AttackTrial.attack_id == attack_id)
     return frame(engine, query.order_by(AttackTrial.position))
 

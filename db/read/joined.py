@@ -55,35 +55,36 @@ def arm_entanglement(engine: Engine, study_id: int, position: str) -> pd.DataFra
 
 
 def pool_controls(summaries: pd.DataFrame) -> pd.DataFrame:
-    """One row per arm, setting and metric for random directions, however many controls were drawn.
+    """Replace rows of random directions by their pools: a row per arm kind, share, setting and metric.
 
-    The pooled interval holds both the spread between directions and each direction's own interval.
+    `summaries`: rows as `results.summaries` gives them, one for each random direction. The pooled interval
+    holds both the spread between directions and each direction's own interval.
     """
-    random = summaries[summaries["method"] == "random-direction"]
-    if random.empty:
+    random_rows = summaries[summaries["method"] == "random-direction"]
+    if random_rows.empty:
         return summaries
     keys = ["kind", "share", "method", "matched_cost", "prompt_set", "scorer", "name", "unit"]
-    if random["matched_cost"].isna().all():
+    if random_rows["matched_cost"].isna().all():
         keys.append("strength")
     rows = []
-    for _, group in random.groupby(keys, dropna=False, sort=False):
+    for _, group in random_rows.groupby(keys, dropna=False, sort=False):
         first = group.iloc[0].to_dict()
-        count = len(group)
-        variances = ((group["high"] - group["low"]) / 2) ** 2
-        spread = float(group["value"].var(ddof=1)) * 1.96**2 if count > 1 else 0.0
-        half = ((spread + float(variances.mean())) / count) ** 0.5
+        n_directions = len(group)
+        squared_halves = ((group["high"] - group["low"]) / 2) ** 2
+        between_directions = float(group["value"].var(ddof=1)) * 1.96**2 if n_directions > 1 else 0.0
+        half_width = ((between_directions + float(squared_halves.mean())) / n_directions) ** 0.5
         value = float(group["value"].mean())
         key = str(first["condition_key"])
         rows.append(
             first
             | {
-                "condition_key": key if count == 1 else "random/" + key.split("/", 1)[-1],
+                "condition_key": key if n_directions == 1 else "random/" + key.split("/", 1)[-1],
                 "value": value,
-                "low": value - half,
-                "high": value + half,
+                "low": value - half_width,
+                "high": value + half_width,
                 "strength": float(group["strength"].mean()),
                 "n": int(group["n"].sum()),
-                "interval": f"{first['interval']}; over {count} random directions",
+                "interval": f"{first['interval']}; over {n_directions} random directions",
             }
         )
     pooled = pd.DataFrame(rows, columns=summaries.columns).astype(summaries.dtypes.to_dict())
@@ -98,14 +99,14 @@ def pooled_summaries(
     prompt_set: str | None = None,
     scorer: str | None = None,
 ) -> pd.DataFrame:
-    """Metrics over seeds, or one of them for one prompt set and scorer; random directions are pooled."""
+    """Summaries with random directions pooled; `name` (of the metric), `prompt_set`, `scorer` None: all."""
     return pool_controls(summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer))
 
 
 def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
-    """Rows of a metric with cost, cost_low and cost_high of the same condition, where there is a cost.
+    """Rows of `metric` with cost, cost_low and cost_high (nats) of the same arm kind, share and condition.
 
-    Unsteered costs nothing.
+    Both are summaries, `cost` of the metric of that name. Unsteered costs 0; rows without cost are left out.
     """
     cost = cost[[*SUMMARY_KEYS, "value", "low", "high"]].drop_duplicates(SUMMARY_KEYS)
     cost = cost.rename(columns={"value": "cost", "low": "cost_low", "high": "cost_high"})
@@ -118,7 +119,7 @@ def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 def summaries_with_cost(
     engine: Engine, study_id: int, *, name: str, prompt_set: str | None, scorer: str | None
 ) -> pd.DataFrame:
-    """Pooled summaries of one metric with the cost of each condition, by kind, then by rising share."""
+    """Pooled summaries of the metric `name` with each condition's cost (nats), by kind, then rising share."""
     metric = pooled_summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer)
     joined = with_cost(metric, pooled_summaries(engine, study_id, name="cost"))
     return joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
@@ -127,21 +128,22 @@ def summaries_with_cost(
 def condition_pairs(
     engine: Engine, study_id: int, *, kind: str, share: float, condition_key: str
 ) -> pd.DataFrame:
-    """Per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id.
+    """A row per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id.
 
-    `random/cost-0.06`, the key of a row that pools random directions, stands for the first of them.
+    `condition_key`: the condition's stored key; `random/cost-0.06`, the key of a row that pools random
+    directions, stands for the first of them (`random-0/cost-0.06`).
     """
     rows = arm_checkpoints(engine, study_id)
     if kind.partition(":")[0] == "imported":
-        of_arm = rows[rows["name"] == kind.partition(":")[2]]
+        arm_rows = rows[rows["name"] == kind.partition(":")[2]]
     else:
-        of_arm = rows[(rows["kind"] == kind) & ((rows["share"].astype(float) - share).abs() < 1e-9)]
-    pattern = re.sub("^random/", r"random-\\d+/", re.escape(condition_key))
+        arm_rows = rows[(rows["kind"] == kind) & ((rows["share"].astype(float) - share).abs() < 1e-9)]
+    key_pattern = re.sub("^random/", r"random-\\d+/", re.escape(condition_key))
     pairs = []
-    for name, checkpoint_id in zip(of_arm["name"], of_arm["id"], strict=True):
+    for name, checkpoint_id in zip(arm_rows["name"], arm_rows["id"], strict=True):
         of_checkpoint = conditions(engine, int(checkpoint_id))
         base = of_checkpoint[of_checkpoint["method"] == "none"]
-        chosen = of_checkpoint[of_checkpoint["condition"].str.fullmatch(pattern)]
+        chosen = of_checkpoint[of_checkpoint["condition"].str.fullmatch(key_pattern)]
         if len(base) and len(chosen):
             pairs.append((str(name), int(base["condition_id"].iloc[0]), int(chosen["condition_id"].iloc[0])))
     return pd.DataFrame(pairs, columns=["checkpoint", "base_id", "condition_id"])
@@ -158,7 +160,11 @@ def paired_texts(
     size: int,
     order: Order,
 ) -> pd.DataFrame:
-    """One page (from 0) of pairs of texts: prompt, base_text, text, base_score, score."""
+    """One page (from 0) of `size` rows, each a prompt continued under two conditions.
+
+    `before_id`, `after_id`: ids of the conditions. Columns: prompt, base_text and base_score (before), text
+    and score (after).
+    """
     scored = changed_pairs(
         engine,
         before_id,
@@ -169,8 +175,8 @@ def paired_texts(
         size=size,
         order=order,
     )
-    keys = list(zip(scored["prompt_id"].astype(int), scored["sample"].astype(int), strict=True))
-    texts = pair_texts(engine, before_id, after_id, chosen=keys)
+    prompt_samples = list(zip(scored["prompt_id"].astype(int), scored["sample"].astype(int), strict=True))
+    texts = pair_texts(engine, before_id, after_id, chosen=prompt_samples)
     return scored.rename(columns={"before": "base_score", "after": "score"}).merge(
         texts.rename(columns={"before": "base_text", "after": "text"}), on=["prompt_id", "sample"]
     )
@@ -191,7 +197,7 @@ def unsteered_conditions(engine: Engine, study_id: int) -> pd.DataFrame:
 def score_histogram(
     engine: Engine, study_id: int, prompt_set_id: int, *, scorer: str, bins: int
 ) -> pd.DataFrame:
-    """Scores of unsteered texts in equal bins from 0 to 1, per arm: kind, share, low, high, count."""
+    """Unsteered scores of each arm's first seed in `bins` bins from 0 to 1: kind, share, low, high, count."""
     edges = np.linspace(0, 1, bins + 1)
     parts = []
     for base in unsteered_conditions(engine, study_id).to_dict("records"):

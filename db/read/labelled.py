@@ -27,9 +27,9 @@ def examples(
     split: str | None = None,
     source: str | None = None,
 ) -> pd.DataFrame:
-    """One page of labelled examples: id, key, text, label, group, source, score, split; by key.
+    """One page (from 0) of labelled examples: id, key, text, label, group, source, score, split; by key.
 
-    `label`, `split` and `source` narrow the rows.
+    `label` (1 toxic, 0 not), `split` and `source` narrow the rows.
     """
     query: Query = select(Example.id, Example.key, Example.text, *EXAMPLE)
     query = query.where(Example.probe_set_id == probe_set_id)
@@ -42,7 +42,7 @@ def examples(
 def examples_by_id(engine: Engine, example_ids: Sequence[int]) -> pd.DataFrame:
     """Examples with their text, in the order asked for; for a selection on a chart."""
     rows = frame(engine, select(Example.id, Example.text, *EXAMPLE).where(Example.id.in_(example_ids)))
-    place = {number: index for index, number in enumerate(example_ids)}
+    place = {example_id: index for index, example_id in enumerate(example_ids)}
     return rows.sort_values("id", key=lambda column: column.map(place)).reset_index(drop=True)
 
 
@@ -59,7 +59,7 @@ def example_counts(engine: Engine, probe_set_id: int) -> pd.DataFrame:
 
 
 def _scores(condition_id: int, prompt_set_id: int, *columns: Any) -> Query:
-    """Columns of all scores of a condition on a prompt set."""
+    """Select of `columns`, a row for each score of a condition on a prompt set (of every scorer)."""
     query: Query = select(*columns)
     return (
         query.select_from(Prompt)
@@ -86,9 +86,9 @@ def score_counts(
     A bin holds its lower end, the last one both; empty bins have no row; other values are not counted.
     """
     edges = np.linspace(0.0, 1.0, bins + 1)
-    below = [(Score.value < float(edge), place) for place, edge in enumerate(edges[1:-1])]
-    place = case(*below, else_=bins - 1) if below else literal(0)
-    query = _scores(condition_id, prompt_set_id, place.label("bin"), func.count().label("n"))
+    cases = [(Score.value < float(edge), number) for number, edge in enumerate(edges[1:-1])]
+    bin_of_score = case(*cases, else_=bins - 1) if cases else literal(0)
+    query = _scores(condition_id, prompt_set_id, bin_of_score.label("bin"), func.count().label("n"))
     query = query.where(Scorer.name == scorer, Score.value.between(0.0, 1.0))
     return frame(engine, query.group_by("bin").order_by("bin")).astype("int64")
 
@@ -99,13 +99,13 @@ def scorer_agreement(engine: Engine, condition_id: int, prompt_set_id: int) -> p
     Columns: first, second, n (texts both scored), pearson, spearman, kappa (Cohen's, of being above 0.5)
     and same (share on which both are on the same side of 0.5). NaN where a scorer gives one value only.
     """
-    wide = _wide_scores(engine, condition_id, prompt_set_id)
-    toxicity = _toxicity_scorers(engine)
-    names = [name for name in wide.columns if name in toxicity]
-    rows = [_agree(wide, first, second) for first, second in combinations(names, 2)]
+    wide_scores = _wide_scores(engine, condition_id, prompt_set_id)
+    toxicity_scorers = _toxicity_scorers(engine)
+    names = [name for name in wide_scores.columns if name in toxicity_scorers]
+    rows = [_agree(wide_scores, first, second) for first, second in combinations(names, 2)]
     columns = ["first", "second", "n", "pearson", "spearman", "kappa", "same"]
-    kinds = ["str", "str", "int64", "float64", "float64", "float64", "float64"]
-    return pd.DataFrame(rows, columns=columns).astype(dict(zip(columns, kinds, strict=True)))
+    dtypes = ["str", "str", "int64", "float64", "float64", "float64", "float64"]
+    return pd.DataFrame(rows, columns=columns).astype(dict(zip(columns, dtypes, strict=True)))
 
 
 def _toxicity_scorers(engine: Engine) -> set[str]:
@@ -113,20 +113,22 @@ def _toxicity_scorers(engine: Engine) -> set[str]:
 
 
 def _agree(wide: pd.DataFrame, first: str, second: str) -> tuple[str, str, int, float, float, float, float]:
+    """The row of `scorer_agreement` for two scorers; `wide`: a row per generation, a column per scorer."""
     scores = wide[[first, second]].dropna()
     n = len(scores)
     if n == 0:
         return (first, second, 0, np.nan, np.nan, np.nan, np.nan)
-    a, b = scores[first] > THRESHOLD, scores[second] > THRESHOLD
-    agreement = float((a == b).mean())
-    chance = float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
-    kappa = (agreement - chance) / (1 - chance) if chance < 1 else np.nan
+    first_hit, second_hit = scores[first] > THRESHOLD, scores[second] > THRESHOLD
+    agreement = float((first_hit == second_hit).mean())
+    by_chance = float(first_hit.mean() * second_hit.mean() + (1 - first_hit.mean()) * (1 - second_hit.mean()))
+    kappa = (agreement - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan
     pearson = _correlation(scores[first], scores[second])
     spearman = _correlation(scores[first].rank(), scores[second].rank())
     return (first, second, n, pearson, spearman, kappa, agreement)
 
 
 def _correlation(a: pd.Series[float], b: pd.Series[float]) -> float:
+    """Pearson's correlation; NaN for fewer than two pairs, or where one side has one value only."""
     if len(a) < 2 or a.std() == 0 or b.std() == 0:
         return float("nan")
     return float(np.corrcoef(a, b)[0, 1])

@@ -68,13 +68,15 @@ def number_chain(engine: Engine, metric_id: int) -> pd.DataFrame:
 
 
 def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]:
+    """(step, what, value) of `number_chain`. `metric`, `checkpoint` and the like are their rows as dicts."""
+
     def row(table: Any, key: int | None) -> dict[str, Any] | None:
         if key is None:
             return None
-        values = (
+        stored_row = (
             connection.execute(select(*table.__table__.columns).where(table.id == key)).mappings().first()
         )
-        return dict(values) if values else None
+        return dict(stored_row) if stored_row else None
 
     metric = row(Metric, metric_id)
     if metric is None:
@@ -112,6 +114,7 @@ def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]
 
 
 def _pick(step: str, row: dict[str, Any] | None, names: tuple[str, ...]) -> list[tuple[str, str, str]]:
+    """(`step`, column, value) for those `names` of a table's row that are not empty; none without a row."""
     entries = [(name, row.get(name)) for name in names] if row else []
     return [
         (step, name.replace("_", " "), _text(value)) for name, value in entries if value not in (None, "", {})
@@ -134,7 +137,10 @@ def _generations(connection: Connection, condition_id: int, prompt_set_id: int) 
 
 
 def _stages(connection: Connection, study_id: int | None, subject: str) -> list[tuple[str, str, str]]:
-    """The stages that made it with inputs, time and place; then the software of the last of them."""
+    """(step, what, value) of the stage runs that led to a checkpoint, then of the last one's software.
+
+    `subject`: the checkpoint's name (its arm has the same); the study's stages before the arms are in it too.
+    """
     query = (
         select(*StageRun.__table__.columns)
         .where(
@@ -144,7 +150,7 @@ def _stages(connection: Connection, study_id: int | None, subject: str) -> list[
         )
         .order_by(StageRun.id)
     )
-    stages = connection.execute(query).mappings().all()
+    stage_rows = connection.execute(query).mappings().all()
     rows = [
         (
             "Stages",
@@ -153,10 +159,10 @@ def _stages(connection: Connection, study_id: int | None, subject: str) -> list[
             + (f" {row['finished']:%Y-%m-%d %H:%M} UTC" if row["finished"] else "")
             + (f" on {row['host']}" if row["host"] else ""),
         )
-        for row in stages
+        for row in stage_rows
     ]
-    if stages:
-        last = stages[-1]
-        rows += [("Software", "git revision", last["git_revision"])] if last["git_revision"] else []
-        rows += [("Software", name, str(value)) for name, value in sorted((last["packages"] or {}).items())]
+    if stage_rows:
+        latest = stage_rows[-1]
+        rows += [("Software", "git revision", latest["git_revision"])] if latest["git_revision"] else []
+        rows += [("Software", name, str(value)) for name, value in sorted((latest["packages"] or {}).items())]
     return rows

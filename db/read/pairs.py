@@ -1,4 +1,4 @@
-"""The same prompts under two conditions: how many changed which way, and one page of them, texts included."""
+"""The same prompts under two conditions (ids `before_id`, `after_id`): changes of scores, and texts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEFORE, AFTER = aliased(Generation), aliased(Generation)
 
 
 def _pairs(before_id: int, after_id: int, *columns: Any) -> Query:
-    """Columns of the same prompts and samples under two conditions."""
+    """Select of `columns`, a row for each prompt and sample that both conditions have."""
     query: Query = select(*columns)
     return (
         query.select_from(Prompt)
@@ -34,20 +34,20 @@ def _pairs(before_id: int, after_id: int, *columns: Any) -> Query:
 
 
 def _scored(before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int) -> Query:
-    """Pairs that both have a score: prompt_id, sample, before, after, change, position."""
-    first, second = aliased(Score), aliased(Score)
+    """Select of pairs that both have a score: prompt_id, sample, before, after (scores), change, position."""
+    before_score, after_score = aliased(Score), aliased(Score)
     columns = (
         BEFORE.prompt_id,
         BEFORE.sample,
-        first.value.label("before"),
-        second.value.label("after"),
-        (second.value - first.value).label("change"),
+        before_score.value.label("before"),
+        after_score.value.label("after"),
+        (after_score.value - before_score.value).label("change"),
         Prompt.position,
     )
     return (
         _pairs(before_id, after_id, *columns)
-        .join(first, (first.generation_id == BEFORE.id) & (first.scorer_id == scorer_id))
-        .join(second, (second.generation_id == AFTER.id) & (second.scorer_id == scorer_id))
+        .join(before_score, (before_score.generation_id == BEFORE.id) & (before_score.scorer_id == scorer_id))
+        .join(after_score, (after_score.generation_id == AFTER.id) & (after_score.scorer_id == scorer_id))
         .where(Prompt.prompt_set_id == prompt_set_id)
     )
 
@@ -61,13 +61,13 @@ def change_counts(
     """
     scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
 
-    def many(condition: Any) -> Any:
+    def count_where(condition: Any) -> Any:
         return func.coalesce(func.sum(condition.cast(Integer)), 0, type_=Integer)
 
     query: Query = select(
         func.count().label("pairs"),
-        many(scored.c.change < -margin).label("better"),
-        many(scored.c.change > margin).label("worse"),
+        count_where(scored.c.change < -margin).label("better"),
+        count_where(scored.c.change > margin).label("worse"),
     )
     query = query.select_from(scored).having(func.count() > 0)
     return frame(engine, query).astype("int64")
@@ -84,9 +84,9 @@ def changed_pairs(
     size: int = 50,
     order: Order = "asked",
 ) -> pd.DataFrame:
-    """One page of pairs that both have a score, no texts: prompt_id, sample, before, after, change.
+    """One page (from 0) of pairs that both have a score: prompt_id, sample, scores before and after, change.
 
-    In the order of the prompts and samples, or the largest fall or rise of the score first.
+    In the order of the prompts and samples (`asked`), or the largest `fall` or `rise` of the score first.
     """
     scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
     columns = [scored.c[name] for name in ("prompt_id", "sample", "before", "after", "change")]
@@ -100,9 +100,10 @@ def changed_pairs(
 def pair_texts(
     engine: Engine, before_id: int, after_id: int, *, chosen: Sequence[tuple[int, int]]
 ) -> pd.DataFrame:
-    """Texts of (prompt_id, sample) pairs under two conditions, in the order asked for.
+    """Texts of the `chosen` (prompt_id, sample) under two conditions, in the order asked for.
 
-    Columns: prompt_id, sample, prompt, kind, before, after. Pairs that only one condition has are left out.
+    Columns: prompt_id, sample, prompt, kind, before, after (texts). Pairs that only one condition has are
+    left out.
     """
     columns = (
         Prompt.id.label("prompt_id"),
@@ -112,10 +113,10 @@ def pair_texts(
         BEFORE.text.label("before"),
         AFTER.text.label("after"),
     )
-    prompts = sorted({prompt for prompt, _ in chosen})
-    rows = frame(engine, _pairs(before_id, after_id, *columns).where(Prompt.id.in_(prompts)))
-    place = {key: index for index, key in enumerate(chosen)}
-    order = [place.get(key, len(place)) for key in zip(rows["prompt_id"], rows["sample"], strict=True)]
-    rows = rows.assign(_place=order)
-    rows = rows[rows["_place"] < len(place)].sort_values("_place")
+    prompt_ids = sorted({prompt_id for prompt_id, _ in chosen})
+    rows = frame(engine, _pairs(before_id, after_id, *columns).where(Prompt.id.in_(prompt_ids)))
+    index_of = {key: index for index, key in enumerate(chosen)}
+    places = [index_of.get(key, len(index_of)) for key in zip(rows["prompt_id"], rows["sample"], strict=True)]
+    rows = rows.assign(_place=places)
+    rows = rows[rows["_place"] < len(index_of)].sort_values("_place")
     return rows.drop(columns="_place").reset_index(drop=True)

@@ -11,7 +11,7 @@ from hormesis.db.schema import Condition, Summary
 
 
 def conditions(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
-    """Conditions of a checkpoint, `none` first, with n_heads and parameters (dict)."""
+    """A row per condition of a checkpoint, `none` first; condition is the stored key, parameters a dict."""
     query = (
         select(
             Condition.id.label("condition_id"),
@@ -40,9 +40,10 @@ def summaries(
     prompt_set: str | None = None,
     scorer: str | None = None,
 ) -> pd.DataFrame:
-    """Metrics over the seeds of each arm kind and share, all columns of `summary` but its key.
+    """Metrics over the seeds, a row per arm kind, share, condition, prompt set, scorer and metric.
 
-    `prompt_set` and `scorer` also let rows through that have none (cost, cross_entropy).
+    All columns of `summary` but its keys. `name` (of the metric), `prompt_set` and `scorer` narrow the rows;
+    the last two also let rows through that have none (cost, cross_entropy).
     """
     query = study_rows(Summary, study_id).order_by(
         Summary.kind.desc(),
@@ -62,7 +63,7 @@ def summaries(
 
 
 def summary_choices(engine: Engine, study_id: int) -> pd.DataFrame:
-    """What there are summaries of: name, prompt_set, scorer, kind, and n, the largest number of texts."""
+    """A row per metric (name), prompt_set, scorer and arm kind that has summaries, and n, its most texts."""
     keys = (Summary.name, Summary.prompt_set, Summary.scorer, Summary.kind)
     query = (
         select(*keys, func.max(Summary.n).label("n"))

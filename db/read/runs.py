@@ -16,16 +16,16 @@ from hormesis.db.schema import Arm, Base, Checkpoint, Generation, StageRun, Stud
 
 def studies(engine: Engine) -> pd.DataFrame:
     """Every study, newest first: id, hash, name, scale, created, arms, checkpoints."""
-    arms = select(func.count()).where(Arm.study_id == Study.id).scalar_subquery()
-    models = select(func.count()).where(Checkpoint.study_id == Study.id).scalar_subquery()
+    arm_count = select(func.count()).where(Arm.study_id == Study.id).scalar_subquery()
+    checkpoint_count = select(func.count()).where(Checkpoint.study_id == Study.id).scalar_subquery()
     query = select(
         Study.id,
         Study.hash,
         Study.name,
         Study.scale,
         Study.created,
-        func.coalesce(arms, 0).label("arms"),
-        func.coalesce(models, 0).label("checkpoints"),
+        func.coalesce(arm_count, 0).label("arms"),
+        func.coalesce(checkpoint_count, 0).label("checkpoints"),
     ).order_by(Study.created.desc(), Study.id.desc())
     return frame(engine, query)
 
@@ -69,7 +69,8 @@ def train_points(engine: Engine, study_id: int, max_points: int = 15_000) -> pd.
     At most `max_points` rows: each arm's curve is thinned evenly, its last step kept. `step_count` is how
     many points the arm has in the database, so a chart can say that it shows a sample.
     """
-    arms = select(Arm.id).where(Arm.study_id == study_id)
+    arm_ids = select(Arm.id).where(Arm.study_id == study_id)
+    # A row per point, with its place (from 1) within its arm.
     numbered = (
         select(
             TrainPoint.arm_id,
@@ -77,12 +78,12 @@ def train_points(engine: Engine, study_id: int, max_points: int = 15_000) -> pd.
             func.row_number().over(partition_by=TrainPoint.arm_id, order_by=TrainPoint.step).label("place"),
             func.count().over(partition_by=TrainPoint.arm_id).label("step_count"),
         )
-        .where(TrainPoint.arm_id.in_(arms))
+        .where(TrainPoint.arm_id.in_(arm_ids))
         .subquery()
     )
-    total, arm_count = _train_count(engine, study_id)
+    point_count, arm_count = _train_count(engine, study_id)
     # An arm's last point is kept beside the evenly spaced ones, hence the places set aside.
-    stride = max(1, -(-total // max(max_points - arm_count, 1)))
+    stride = max(1, -(-point_count // max(max_points - arm_count, 1)))
     query = (
         select(
             Arm.id.label("arm_id"),
@@ -101,6 +102,7 @@ def train_points(engine: Engine, study_id: int, max_points: int = 15_000) -> pd.
 
 
 def _train_count(engine: Engine, study_id: int) -> tuple[int, int]:
+    """Number of points of a study's training curves, and of arms that have any."""
     query = (
         select(func.count(), func.count(TrainPoint.arm_id.distinct()))
         .join(Arm, Arm.id == TrainPoint.arm_id)
@@ -117,7 +119,7 @@ def composition(engine: Engine, study_id: int) -> pd.DataFrame:
         .where(Arm.study_id == study_id)
         .order_by(*BY_ARM)
     )
-    mixes = frame(engine, query)
+    arm_rows = frame(engine, query)
     rows = [
         (
             row["arm"],
@@ -125,15 +127,15 @@ def composition(engine: Engine, study_id: int) -> pd.DataFrame:
             row["share"],
             row["seed"],
             source,
-            part.get("documents"),
-            part.get("tokens"),
+            amounts.get("documents"),
+            amounts.get("tokens"),
         )
-        for row in mixes.to_dict("records")
-        for source, part in sorted(row["composition"].items())
+        for row in arm_rows.to_dict("records")
+        for source, amounts in sorted(row["composition"].items())
     ]
     column_names = ("arm", "kind", "share", "seed", "source", "documents", "tokens")
-    kinds = ("str", "str", "float64", "int64", "str", "Int64", "Int64")
-    return pd.DataFrame(rows, columns=list(column_names)).astype(dict(zip(column_names, kinds, strict=True)))
+    dtypes = ("str", "str", "float64", "int64", "str", "Int64", "Int64")
+    return pd.DataFrame(rows, columns=list(column_names)).astype(dict(zip(column_names, dtypes, strict=True)))
 
 
 def latest_change(engine: Engine) -> str:
@@ -146,11 +148,12 @@ def latest_change(engine: Engine) -> str:
     newest_query, stages_query = _change_queries()
 
     def read(connection: Connection) -> str:
-        newest = [*connection.execute(newest_query).one()]
-        stages = connection.execute(stages_query).all()
-        rows = (newest[1:], [tuple(row[:4]) for row in stages])
-        progress = (newest[0], [row[4] for row in stages])
-        return "-".join(map(_short, (rows, progress, [row[5] for row in stages])))
+        # Largest ids, of generations first; then stage, status, count, last end, work and last sign of life.
+        newest_ids = [*connection.execute(newest_query).one()]
+        stage_groups = connection.execute(stages_query).all()
+        rows = (newest_ids[1:], [tuple(row[:4]) for row in stage_groups])
+        progress = (newest_ids[0], [row[4] for row in stage_groups])
+        return "-".join(map(_short, (rows, progress, [row[5] for row in stage_groups])))
 
     return reading(engine, read)
 
@@ -168,10 +171,10 @@ def _change_queries() -> tuple[Query, Query]:
         *(func.max(table.c.id) for table in tables),
         func.max(Verdict.evaluated),
     ]
-    newest = select(
+    newest_query = select(
         *(select(column).scalar_subquery().label(f"c{place}") for place, column in enumerate(columns))
     )
-    stages = (
+    stages_query = (
         select(
             StageRun.stage,
             StageRun.status,
@@ -183,7 +186,7 @@ def _change_queries() -> tuple[Query, Query]:
         .group_by(StageRun.stage, StageRun.status)
         .order_by(StageRun.stage, StageRun.status)
     )
-    return newest, stages
+    return newest_query, stages_query
 
 
 def _short(values: object) -> str:

@@ -29,13 +29,13 @@ def prompts(engine: Engine, prompt_set_id: int, page: int = 0, *, size: int = 20
 
 def scorers(engine: Engine, study_id: int) -> pd.DataFrame:
     """Scorers that gave a study's metrics: id, name, revision, measures."""
-    used = (
+    used_ids = (
         select(Metric.scorer_id)
         .join(Checkpoint, Metric.checkpoint_id == Checkpoint.id)
         .where(Checkpoint.study_id == study_id, Metric.scorer_id.is_not(None))
         .distinct()
     )
-    query = select(Scorer.id, Scorer.name, Scorer.revision, Scorer.measures).where(Scorer.id.in_(used))
+    query = select(Scorer.id, Scorer.name, Scorer.revision, Scorer.measures).where(Scorer.id.in_(used_ids))
     return frame(engine, query.order_by(Scorer.measures.desc(), Scorer.name))
 
 

@@ -1,4 +1,4 @@
-"""Queries about the toy experiment: configurations, entanglement by share, curves, directions, effects."""
+"""Queries about the toy experiment; `share` is a rare chain's frequency over that of each other chain."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, T
 
 
 def toy_experiments(engine: Engine) -> pd.DataFrame:
-    """Every configuration, oldest first: all columns of `toy_experiment` (config as a dict) and its runs."""
-    runs = select(func.count()).where(ToyRun.experiment_id == ToyExperiment.id).scalar_subquery()
-    query = select(*ToyExperiment.__table__.columns, func.coalesce(runs, 0).label("runs"))
+    """Every configuration, oldest first: columns of `toy_experiment` (config as a dict), runs (a count)."""
+    run_count = select(func.count()).where(ToyRun.experiment_id == ToyExperiment.id).scalar_subquery()
+    query = select(*ToyExperiment.__table__.columns, func.coalesce(run_count, 0).label("runs"))
     return frame(engine, query.order_by(ToyExperiment.id))
 
 
 def toy_measures(engine: Engine, experiment_id: int, probe: str) -> pd.DataFrame:
-    """One row per run and network under one probe, by share and seed.
+    """One row per run and network under one probe (how directions were found, e.g. `means`).
 
     Columns: run_id, share, seed, losses and accuracies of the run (rare_loss, control_loss, rare_accuracy,
-    control_accuracy), network, and all of `toy_measure` but its vectors.
+    control_accuracy), network (`trained` or `frozen`), and all of `toy_measure` but its vectors.
     """
     query = (
         select(
@@ -65,7 +65,8 @@ def toy_directions(
 ) -> pd.DataFrame:
     """The 12 directions of one run: feature (0 to 11, the rare chain's first) and vector (float32 [width]).
 
-    `share`: frequency of the rare chain over that of a control. Empty where there is no such run or measure.
+    `network`: `trained` or `frozen`; `probe`: how they were found, e.g. `means`. Empty where there is no such
+    run or measure.
     """
     query = (
         select(ToyMeasure.vectors)
@@ -79,11 +80,11 @@ def toy_directions(
         )
     )
     rows = frame(engine, query)
-    experiment = frame(engine, select(ToyExperiment.features).where(ToyExperiment.id == experiment_id))
+    feature_counts = frame(engine, select(ToyExperiment.features).where(ToyExperiment.id == experiment_id))
     vectors = [
         vector
-        for blob in rows["vectors"]
-        for vector in decode_float32(blob).reshape(int(experiment["features"].iloc[0]), -1)
+        for run_blob in rows["vectors"]
+        for vector in decode_float32(run_blob).reshape(int(feature_counts["features"].iloc[0]), -1)
     ]
     return pd.DataFrame(
         {

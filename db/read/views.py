@@ -58,33 +58,33 @@ def views() -> tuple[str, ...]:
 def view(name: str) -> View:
     """The view of this name: the labels of `LABELS`, then the table's own columns. KeyError for no view."""
     table = Base.metadata.tables[dict(zip(views(), VIEWED, strict=True))[name]]
-    source, parents = _joined(table)
+    source, may_be_missing = _joined(table)
     labels: list[ColumnElement[Any]] = []
     optional: set[str] = set()
-    for parent in (parent for parent in LABELS if parent in parents):
+    for parent in (parent for parent in LABELS if parent in may_be_missing):
         columns = Base.metadata.tables[parent].columns
         labels += [columns[column].label(label) for column, label in LABELS[parent].items()]
-        optional |= {*LABELS[parent].values()} if parents[parent] else set()
+        optional |= {*LABELS[parent].values()} if may_be_missing[parent] else set()
     query: Query = select(*labels, *table.columns).select_from(source)
     return View(table, query, frozenset(optional))
 
 
 def _joined(table: Table) -> tuple[FromClause, dict[str, bool]]:
-    """A table joined with all it refers to, nearest first, and whether the row of each may be missing."""
+    """A table joined with all it refers to, nearest first; by name, whether its row may be missing."""
     source: FromClause = table
-    parents: dict[str, bool] = {}
-    steps = deque([(table, False)])
-    while steps:
-        child, is_optional = steps.popleft()
+    may_be_missing: dict[str, bool] = {}
+    queue = deque([(table, False)])
+    while queue:
+        child, is_optional = queue.popleft()
         for column in child.columns:
-            for key in column.foreign_keys:
-                parent = key.column.table
-                if parent.name in parents:
+            for reference in column.foreign_keys:
+                parent = reference.column.table
+                if parent.name in may_be_missing:
                     continue
-                parents[parent.name] = is_optional or bool(column.nullable)
-                source = source.join(parent, column == key.column, isouter=parents[parent.name])
-                steps.append((parent, parents[parent.name]))
-    return source, parents
+                may_be_missing[parent.name] = is_optional or bool(column.nullable)
+                source = source.join(parent, column == reference.column, isouter=may_be_missing[parent.name])
+                queue.append((parent, may_be_missing[parent.name]))
+    return source, may_be_missing
 
 
 def view_statements() -> str:

@@ -105,15 +105,15 @@ def _models() -> dict[str, type[Base]]:
 
 @cache
 def _docstrings(model: type[Base]) -> dict[str, str]:
-    """Docstrings below the attributes of a model and of the classes it inherits columns from."""
+    """Column to docstring, of those below the attributes of a model and of the classes it inherits from."""
     docstrings: dict[str, str] = {}
-    for part in reversed(model.__mro__):
-        if not issubclass(part, Base):
+    for ancestor in reversed(model.__mro__):
+        if not issubclass(ancestor, Base):
             continue
-        (declared,) = ast.parse(textwrap.dedent(inspect.getsource(part))).body
+        (declared,) = ast.parse(textwrap.dedent(inspect.getsource(ancestor))).body
         body = declared.body if isinstance(declared, ast.ClassDef) else []
-        for line, below in pairwise(body):
-            if isinstance(line, ast.AnnAssign) and isinstance(below, ast.Expr):
+        for statement, below in pairwise(body):
+            if isinstance(statement, ast.AnnAssign) and isinstance(below, ast.Expr):
                 text = ast.literal_eval(below.value)
-                docstrings[ast.unparse(line.target)] = " ".join(str(text).split())
+                docstrings[ast.unparse(statement.target)] = " ".join(str(text).split())
     return docstrings
