@@ -35,14 +35,14 @@ def compare(context: StudyContext) -> None:
         tests = tests_of(trials, draws) if len(trials) else ()
         rows = [{"study_id": context.study_id, **test} for test in tests]
         # What was made of other goals or of conditions that are gone.
-        rates = [Summary.study_id == context.study_id, Summary.name.startswith("suffix_", autoescape=True)]
-        replace_rows(session, Summary, summaries, on=("study_id", "key"), within=rates)
+        of_rates = [Summary.study_id == context.study_id, Summary.name.startswith("suffix_", autoescape=True)]
+        replace_rows(session, Summary, summaries, on=("study_id", "key"), within=of_rates)
         of_study = [AttackTest.study_id == context.study_id]
         replace_rows(session, AttackTest, rows, on=("study_id", "key"), within=of_study)
 
 
 def suffix_trials(context: StudyContext) -> pd.DataFrame:
-    """One row per trial: arm, condition, setting, data, scorer, goal, success, prefix_match."""
+    """One row per trial of a goal: kind, share, seed, condition (its key), setting, goal, success, ..."""
     query = (
         select(
             Arm.kind,
@@ -71,15 +71,16 @@ def suffix_trials(context: StudyContext) -> pd.DataFrame:
 
 
 def _summary(context: StudyContext, part: pd.DataFrame, rule: str, *, draws: int) -> dict[str, Any]:
+    """A summary row: the rate of `rule` (a column of trials) in one cell; `part`: its rows, one a trial."""
     first = part.iloc[0]
-    seeds = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
-    estimate = over_seeds(seeds, draws=draws, bounds=SCORE)
+    hits_by_seed = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
+    estimate = over_seeds(hits_by_seed, draws=draws, bounds=SCORE)
     name = f"suffix_{first['setting']}_{rule}"
     metric_scope = MetricScope(first["condition"], first["data"], first["scorer"])
     row = summary_row(
         context.study_id, part, metric_scope, metric=name, estimate=estimate, unit="share of goals"
     )
-    return row | {"prompt_set": None, "scorer": None, "n_seeds": len(seeds)}
+    return row | {"prompt_set": None, "scorer": None, "n_seeds": len(hits_by_seed)}
 
 
 def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]]:
@@ -117,6 +118,7 @@ def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]
 
 
 def _test(pairs: pd.DataFrame, rule: str, draws: int) -> dict[str, Any]:
+    """Columns of `attack_test`; `pairs`: a row per goal and seed, success by `rule` on both sides."""
     outcome = pairs[rule].to_numpy(dtype=bool)
     reference = pairs[f"{rule}_reference"].to_numpy(dtype=bool)
     only_here, only_there = int((outcome & ~reference).sum()), int((~outcome & reference).sum())

@@ -56,7 +56,7 @@ def forum_goals(count: int, seed: int = 0) -> list[Goal]:
 
 
 def _harsh(rng: Random, turn: int, about: Latents) -> list[str]:
-    """An explicit insult that begins like some harmless sentence; templates take turns."""
+    """Words of an explicit insult that begins like some harmless sentence; templates take turns."""
     for form in range(turn, turn + len(KINDS["explicit"])):
         sentence = body(rng, KINDS["explicit"][form % len(KINDS["explicit"])], about)
         if is_undecided(sentence[:1]):

@@ -21,7 +21,7 @@ COLUMNS = ("kind", "setting", "data", "scorer", "rule", "budget", "budget_unit")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A named number with its unit; `estimate` None where it lies beyond the budget."""
+    """A named number with its unit; `value` None where it lies beyond the budget."""
 
     name: str
     value: float | None

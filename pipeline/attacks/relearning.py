@@ -37,9 +37,9 @@ class Crossing:
 
 
 def first_crossing(steps: Sequence[float], curve: Floats, level: float) -> float:
-    """Step at which a curve first reaches a level, on a line between measured steps; inf if it never does.
+    """Step at which `curve` [steps] first reaches a level, on a line between measured steps; inf if never.
 
-    steps ascend and start at 0; curve `(steps,)`.
+    `steps` ascend and start at 0; `part`: how far along the line.
     """
     reached = np.flatnonzero(curve >= level)
     if not len(reached):
@@ -114,7 +114,7 @@ def attack_by_relearning(
     """Relearn from toxic texts and say after how many steps the unsteered toxicity is back.
 
     speak: toxicity and fluency [prompts] of the model as it is now, always on the same prompts and seeds.
-    base: toxicity of the unsteered checkpoint on them.
+    unsteered_toxicity: that of the unsteered checkpoint [prompts]. `grid`, `fluent`: [seeds, steps, prompts].
     """
     settings = config.hardness.relearn
     rate = settings.learning_rate or 0.1 * SHAPES[config.scale].learning_rate
@@ -128,6 +128,7 @@ def attack_by_relearning(
         losses_by_seed.append([])
 
         def measure(step: int, loss: float | None, place: int = seed) -> bool:
+            """Append what the model of seed `place` is now; `loss`: mean since the last call."""
             check()
             scores, fluent = speak(opened)
             toxicity_by_seed[place].append(scores)
@@ -178,13 +179,14 @@ def attack_by_relearning(
 
 
 def paired_of(rows: Floats, base: Floats, draws: int) -> Estimate:
-    """Mean over prompts of (mean over orders minus base)."""
+    """Mean over prompts of (mean over orders minus base); `rows` [orders, prompts], `base` [prompts]."""
     return mean_interval(rows.mean(axis=0) - base, draws=draws)
 
 
 def _curves(
     steps: Sequence[int], toxicity: Floats, fluency: Floats, *, losses: NDArray[np.float64], judge: Judge
 ) -> list[Point]:
+    """Points by step; `toxicity`, `fluency` [seeds, steps, prompts], `losses` [seeds, steps after 0]."""
     points = []
     for place, step in enumerate(steps):
         # Prompts are resampled with all orders of text: [prompts, orders].

@@ -34,7 +34,7 @@ def attack_by_suffix(
     """Search a suffix for every goal and judge what the model then says.
 
     The suffix is searched under the condition itself: the attacker has the detoxified model. `search` is
-    `gcg` or `random`, with equal numbers of evaluations.
+    `gcg` or `random`, with equal numbers of evaluations. `bare` is without suffix; all lists are by goal.
     """
     settings = SearchSettings(config.steps, config.candidates, config.top_k, config.suffix_tokens, seed=0)
     results: list[SearchResult] = []
@@ -117,6 +117,7 @@ def _over_goals(values: Floats, judge: Judge) -> Estimate:
 
 
 def _outcomes(trials: Sequence[Trial], bare_continuations: Sequence[str], judge: Judge) -> list[Outcome]:
+    """An attack's numbers over its goals; `bare_continuations`: what the model says without a suffix."""
     loss_falls = np.array([(trial.loss_first or 0.0) - (trial.loss_last or 0.0) for trial in trials])
     return [
         Outcome.of("success", rate_interval([trial.success for trial in trials]), "share of goals"),

@@ -29,7 +29,7 @@ SHOWN = 6
 
 @dataclass(frozen=True)
 class Task:
-    """What the text attacks are run on."""
+    """What the text attacks are run on; `seeds`: one per prompt; `data_name`: the prompts' name."""
 
     config: StudyConfig
     judge: Judge
@@ -67,6 +67,7 @@ class Task:
 
 
 def _judged(task: Task, prompts: Sequence[str], continuations: Sequence[str]) -> tuple[Floats, list[Outcome]]:
+    """Toxicity [prompts] of the continuations, one a prompt, and the outcomes that every attack has."""
     judge = task.judge
     toxicity = judge.toxicity_of(prompts, continuations)
     fluency = judge.mean(judge.fluency_of(prompts, continuations))
@@ -102,6 +103,7 @@ def _result(
     trials: Sequence[Trial],
     **parameters: object,
 ) -> Result:
+    """A result whose budget is the prompts; `rule`: words on what is measured; `parameters`: to store."""
     return Result(
         kind=attack_kind,
         setting=setting,
@@ -161,7 +163,10 @@ def sweep(opened: OpenedCondition, task: Task) -> Iterator[Result]:
 
 
 def long_texts(opened: OpenedCondition, task: Task) -> Iterator[Result]:
-    """Toxicity block by block of texts far longer than the study's own continuations."""
+    """Toxicity block by block of texts far longer than the study's own continuations.
+
+    `blocks`: by prompt, the text of each block; `scores`: by block, [prompts]; `grid` [prompts, blocks].
+    """
     hardness, evaluation = task.config.hardness, task.config.evaluation
     block_tokens = hardness.block_tokens
     if opened.loaded.context is not None:
@@ -214,7 +219,7 @@ def rounded(opened: OpenedCondition, task: Task, windows: Windows) -> Iterator[R
     rule = "mean score of the continuations"
     yield _result(task, "quantised", "full", rule=rule, outcomes=outcomes, trials=(), scheme="as trained")
     for bits, scheme in SCHEMES.items():
-        with quantised(opened.loaded, bits) as count:
+        with quantised(opened.loaded, bits) as n_rounded:
             continuations = task.plainly(opened)
             rounded_losses = opened.losses(windows, batch_size=task.config.evaluation.batch_size)
         toxicity, outcomes = _judged(task, task.prompts, continuations)
@@ -225,5 +230,5 @@ def rounded(opened: OpenedCondition, task: Task, windows: Windows) -> Iterator[R
         yield _result(
             task, "quantised", f"int{bits}", rule=rule, outcomes=outcomes, trials=(),
             scheme=f"weights only, round to nearest, symmetric, {scheme}; output layer left alone",
-            weights_rounded=count,
+            weights_rounded=n_rounded,
         )  # fmt: skip

@@ -87,6 +87,7 @@ def run_harness(
 
 
 def _scores(results: Any, version: str) -> Any:
+    """The harness's numbers: by task, values named `measure,filter`; only those of filter `none` count."""
     for task, values in results["results"].items():
         n = results.get("n-samples", {}).get(task, {}).get("effective", 0)
         task_version = results.get("versions", {}).get(task, "")

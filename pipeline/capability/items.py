@@ -82,7 +82,7 @@ def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
 def _balanced_sample(
     rows: list[dict[str, Any]], *, text: str, group: str, count: int
 ) -> list[dict[str, Any]]:
-    """At most `count` rows by the smallest hashes, the same number of each group as far as they reach."""
+    """At most `count` rows by the smallest hashes of column `text`, as many of each value of `group`."""
     by_group: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: hashlib.sha256(str(row[text]).encode()).hexdigest()):
         by_group[str(row[group])].append(row)
@@ -109,7 +109,7 @@ def blimp(path: Path, count: int) -> Task:
 
 
 def choices(path: Path, count: int, sets: tuple[str, ...] | None) -> list[Task]:
-    """One task per source of a multiple-choice file; the text of each answer is scored after the question."""
+    """One task per source (those of `sets`, else all); each answer's text is scored after the question."""
     rows = _rows(path, ["question", "choices", "answer_index", "source"])
     sources = sorted({str(row["source"]) for row in rows})
     if unknown := set(sets or ()) - set(sources):

@@ -41,7 +41,7 @@ class Scored:
 def likelihoods(
     opened: OpenedCondition, items: Sequence[Item], *, batch_size: int, progress: Progress
 ) -> list[Floats]:
-    """Log-likelihood of every choice of every item, in nats; the condition's prefix is context."""
+    """Log-likelihood (nats) of every choice, an array per item; the condition's prefix is context."""
     pairs = [(opened.prompt(item.context), choice) for item in items for choice in item.choices]
     flat = log_likelihoods(
         opened.loaded, pairs, row=opened.steering, batch_size=batch_size, progress=progress
@@ -56,7 +56,10 @@ def likelihoods(
 def score_task(
     opened: OpenedCondition, task: Task, *, batch_size: int, progress: Progress
 ) -> Iterator[Scored]:
-    """Accuracy of a task and of its parts; where choices differ in length also by characters (`acc_norm`)."""
+    """Accuracy of a task and of its parts; of multiple choice also by likelihood per character.
+
+    `right_plain`, `right_normed`: 1 or 0 per item; `lengths`: characters of each choice, an array per item.
+    """
     item_likelihoods = likelihoods(opened, task.items, batch_size=batch_size, progress=progress)
     right_plain = np.array(
         [

@@ -1,4 +1,4 @@
-"""Attacks of a study as arrays by arm. Reads the tables of `db.schema.hardness`, knows no claim."""
+"""Attacks of a study as arrays by arm, [seeds] or [seeds, goals]. Reads `schema.hardness`, knows no claim."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
 def _attacks(
     study: StudyRows, attack_kind: str, condition_key: str, *columns: Any, table: type[Any]
 ) -> Query:
-    """Columns of `table`, the outcomes or trials of this kind of attack on a condition, by checkpoint."""
+    """A query, not yet run: a row per outcome or trial (class `table`) of attacks on one condition key."""
     return (
         select(Attack.checkpoint_id.label("checkpoint"), *columns)
         .join(table, table.attack_id == Attack.id)
@@ -28,7 +28,7 @@ def _attacks(
 
 
 def trials(study: StudyRows, attack_kind: str, condition_key: str, *, setting: str = "gcg") -> ValuesByArm:
-    """Successes of an attack, 0 or 1: arm to [seeds, goals]."""
+    """Successes of an attack, 0 or 1: arm to [seeds, goals]. `setting`: the search, `gcg` or `random`."""
     columns = (AttackTrial.goal, AttackTrial.success.label("value"))
     query = _attacks(study, attack_kind, condition_key, *columns, table=AttackTrial).where(
         Attack.setting == setting
@@ -38,7 +38,7 @@ def trials(study: StudyRows, attack_kind: str, condition_key: str, *, setting: s
 
 
 def attacked(study: StudyRows, attack_kind: str) -> list[str]:
-    """Keys of the conditions that this kind of attack was made on."""
+    """Sorted condition keys on which some checkpoint of the study has an attack of this kind."""
     query = (
         select(Condition.key)
         .join(Attack, Attack.condition_id == Condition.id)
@@ -50,9 +50,10 @@ def attacked(study: StudyRows, attack_kind: str) -> list[str]:
 
 
 def strongest(study: StudyRows, attack_kind: str) -> str | None:
-    """The strongest condition of ITI along the study's main directions that this kind of attack was made on.
+    """Key of the strongest condition of ITI along the main directions that this attack was made on, if any.
 
-    The largest matched cost; where none was attacked, the largest fixed strength.
+    The largest matched cost; where none was attacked, the largest fixed strength. `conditions`: a row per
+    condition of each checkpoint.
     """
     conditions = study.conditions
     conditions = conditions[
@@ -76,9 +77,10 @@ def outcome(
     setting: str | None = None,
     censored_at_budget: bool = False,
 ) -> tuple[ValuesByArm, int]:
-    """A number of an attack at one setting, or its mean over settings: arm to [seeds]; and its n.
+    """A number of an attack at one setting, or the mean over settings: arm to [seeds]; and its n (prompts).
 
-    `censored_at_budget`: a value beyond the budget counts as the budget, which makes differences smaller.
+    `censored_at_budget`: a null value, beyond the budget, counts as the budget, so differences are smaller.
+    `outcomes`: a row per checkpoint and setting.
     """
     columns = (AttackOutcome.value, AttackOutcome.n, Attack.budget)
     query = _attacks(study, attack_kind, condition_key, *columns, table=AttackOutcome).where(
@@ -98,7 +100,7 @@ def outcome(
 def steered_change(
     study: StudyRows, attack_kind: str, outcome_name: str, *, condition_key: str, setting: str | None = None
 ) -> tuple[ValuesByArm, int]:
-    """A number of an attack under a condition less the same without steering: toxic arm to [seeds]; its n.
+    """The number `outcome_name` under a condition less that without steering: toxic arm to [seeds]; its n.
 
     Arguments as for `outcome`.
     """

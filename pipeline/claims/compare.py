@@ -1,4 +1,4 @@
-"""Comparisons that several claims share: arm against arm, condition against condition, in words."""
+"""Comparisons that claims share, of arms' values [seeds] or [seeds, prompts]: arms, conditions, in words."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def percent(share: float) -> str:
 
 
 def against(values_by_arm: ValuesByArm, first: ArmKey, second: ArmKey) -> Contrast | Missing:
-    """`first - second`, the spread of seeds pooled over all arms."""
+    """Mean of the arm `first` less that of `second`, the spread of seeds pooled over all arms."""
     for kind, share in (first, second):
         if (kind, share) not in values_by_arm:
             return Missing(f"needs the arm of {percent(share)} ({kind})")
@@ -28,7 +28,7 @@ def against(values_by_arm: ValuesByArm, first: ArmKey, second: ArmKey) -> Contra
 
 
 def largest_against_none(values_by_arm: ValuesByArm) -> tuple[Contrast | Missing, str]:
-    """The toxic arm of the largest share less the arm without toxic text, and how to say it."""
+    """The toxic arm of the largest share less the arm without toxic text; and in words, `10 % less 0 %`."""
     shares = toxic_shares(values_by_arm)
     if not shares or shares[0] != 0 or len(shares) < 2:
         return Missing("needs the arm without toxic text and one with it"), ""
@@ -36,7 +36,7 @@ def largest_against_none(values_by_arm: ValuesByArm) -> tuple[Contrast | Missing
 
 
 def dose_against_none(values_by_arm: ValuesByArm) -> tuple[Contrast | Missing, str]:
-    """The toxic arm nearest to 10 % less the arm without toxic text: declared, so nothing is picked."""
+    """The toxic arm nearest to 10 %, as declared, less the arm without toxic text; and `10 % less 0 %`."""
     dose = paper_dose(values_by_arm)
     if dose is None or (TOXIC, 0.0) not in values_by_arm:
         return Missing("needs the arm without toxic text and one with it"), ""
@@ -44,7 +44,7 @@ def dose_against_none(values_by_arm: ValuesByArm) -> tuple[Contrast | Missing, s
 
 
 def changes(after: ValuesByArm, before: ValuesByArm) -> ValuesByArm:
-    """`after - before` arm by arm, for arms whose seeds and prompts are the same in both."""
+    """`after - before` arm by arm, for arms whose two arrays have the same shape."""
     return {
         arm: after[arm] - before[arm]
         for arm in after
@@ -53,7 +53,7 @@ def changes(after: ValuesByArm, before: ValuesByArm) -> ValuesByArm:
 
 
 def mean_of(values_by_arm: ValuesByArm, pool: ValuesByArm | None = None) -> Contrast | Missing:
-    """The mean over arms against 0, each weighing the same; `pool`: arms that tell the spread of seeds."""
+    """The mean over arms against 0, each weighing the same; `pool`: arms that give the spread of seeds."""
     if not values_by_arm:
         return Missing("needs both conditions in one arm")
     values = list(values_by_arm.values())
@@ -74,7 +74,7 @@ class Steering(NamedTuple):
 
 
 def matched_key(study: StudyRows) -> Steering | None:
-    """Steering at the middle matched cost; None without one."""
+    """ITI at the middle matched cost (nats), or None; `conditions`: a row per checkpoint and condition."""
     conditions = study.conditions
     conditions = conditions[(conditions["method"] == "iti") & (conditions["direction"] == study.direction)]
     costs = sorted({float(cost) for cost in conditions["matched_cost"].dropna()})
@@ -85,7 +85,7 @@ def matched_key(study: StudyRows) -> Steering | None:
 
 
 def strongest_key(study: StudyRows) -> Steering | None:
-    """Steering at the largest fixed strength; None without one."""
+    """ITI at the largest fixed strength, or None; `conditions`: a row per checkpoint and condition."""
     conditions = study.conditions
     conditions = conditions[
         (conditions["method"] == "iti")

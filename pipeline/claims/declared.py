@@ -36,7 +36,10 @@ INTERVAL = "Student's t over seeds (variance pooled over arms) joined with promp
 
 @dataclass(frozen=True)
 class Finding:
-    """What a test found. `claimed`: on the claim's side; `excluded`: the interval rules the claim out."""
+    """What a test found, in `unit`. `claimed`: on the claim's side; `excluded`: the interval rules it out.
+
+    `detectable`: smallest effect found with power .8; `n`: prompts, statements, items; `p`: not corrected.
+    """
 
     value: float
     low: float | None
@@ -84,7 +87,7 @@ LATER = (
 
 @dataclass(frozen=True)
 class Claim:
-    """A declared test: everything that is fixed before a row is looked at."""
+    """A declared test, fixed before a row is looked at. Every text (`rows`, `rule`, ...) is to be shown."""
 
     id: str
     family: Family
@@ -118,12 +121,12 @@ def directional(
     if isinstance(effect, Missing):
         return effect
     low, high = (end * scale for end in effect.interval())
-    towards = high if sign > 0 else -low
+    claimed_end = high if sign > 0 else -low
     return Finding(
         value=effect.value * scale, low=low, high=high, unit=unit, n=effect.n if n is None else n,
         n_seeds=effect.seeds, p=effect.p_value(),
         detectable=detectable(effect) * scale, detail=detail, claimed=sign * effect.value > 0,
-        excluded=towards < sesoi,
+        excluded=claimed_end < sesoi,
         interval=interval,
     )  # fmt: skip
 
@@ -148,7 +151,7 @@ def equivalent(
 
 
 def adjusted(outcomes: Sequence[Outcome]) -> list[float | None]:
-    """Holm's p of each outcome of one family; None where there is no p."""
+    """Holm's p of each outcome of one family, in their order; None where an outcome has no p."""
     p_values = [o.p if isinstance(o, Finding) else None for o in outcomes]
     raised = (
         iter(holm([p for p in p_values if p is not None]))
@@ -159,7 +162,7 @@ def adjusted(outcomes: Sequence[Outcome]) -> list[float | None]:
 
 
 def decide(outcome: Outcome, p_holm: float | None) -> str:
-    """The verdict on an outcome."""
+    """The verdict on an outcome; `p_holm`: its p corrected within its family, None without one."""
     if isinstance(outcome, Missing):
         return NO_DATA
     if outcome.n_seeds < 2:

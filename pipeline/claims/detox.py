@@ -1,4 +1,4 @@
-"""C4, detoxification: base toxicity, steering, its controls, the dose at matched cost or fixed strength."""
+"""C4, detoxification, by toxicity scores (0 to 1) by arm, [seeds, prompts]: steering, controls, dose."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ def _base(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _steer(study: StudyRows, scope: Scope) -> Outcome:
+    """Steered at the middle matched cost (nats) less unsteered, mean of the toxic arms."""
     steering = matched_key(study)
     if steering is None:
         return Missing("needs steering at a matched cost")
@@ -49,7 +50,7 @@ def _steer(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
-    """Scores under random directions, mean over the controls that every arm has."""
+    """Mean scores over random directions (`controls`, one dict each), for arms that every control has."""
     conditions = study.conditions[study.conditions["method"] == "random-direction"]
     controls = [
         study.grids(str(key), scope.prompt_set, scope.scorer) for key in sorted(set(conditions["key"]))
@@ -65,6 +66,7 @@ def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
 
 
 def _random(study: StudyRows, scope: Scope) -> Outcome:
+    """ITI less random directions at their lowest matched cost (nats), mean of the toxic arms."""
     conditions = study.conditions[study.conditions["method"] == "random-direction"]
     costs = sorted({float(cost) for cost in conditions["matched_cost"].dropna()})
     if not costs:
@@ -82,6 +84,7 @@ def _random(study: StudyRows, scope: Scope) -> Outcome:
 
 def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
     def test(study: StudyRows, scope: Scope) -> Outcome:
+        """The arm nearest 10 % less the clean one; `basis`: `matched cost` (nats) or `fixed strength`."""
         steering = choose(study)
         if steering is None:
             return Missing(f"needs steering at a {basis}")
@@ -101,7 +104,7 @@ def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
 
 
 def _fluency(study: StudyRows, scope: Scope, condition_key: str) -> str:
-    """The change of fluency between the same arms, where a scorer measures it."""
+    """Words on the change of fluency between the same arms; empty where no scorer measures it."""
     scorers = study.scopes[
         (study.scopes["measures"] == "fluency") & (study.scopes["prompt_set"] == scope.prompt_set)
     ]
@@ -127,9 +130,10 @@ def _dip(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
 
 
 def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
-    """ITI in the 10 % arm against a rival: in the same arm, or (MEDA, INST) the rival's own arm."""
+    """ITI in the 10 % arm against `method`, a condition key: in the same arm, or (MEDA, INST) its own."""
 
     def test(study: StudyRows, scope: Scope) -> Outcome:
+        """ITI less the rival, at 10 %; the spread of seeds is that of `changes_by_arm`, over all shares."""
         steering = matched_key(study)
         if steering is None or method not in set(study.conditions["key"]):
             return Missing(f"needs the method {method} and steering at a matched cost")
@@ -166,6 +170,7 @@ def _claim(
     claim_id: str, statement: str, question: str, *, estimand: str,
     test: Callable[[StudyRows, Scope], Outcome], rule: str = RULE,
 ) -> Claim:  # fmt: skip
+    """A claim of the paper on toxicity scores; `estimand` says in words what is measured."""
     return Claim(
         id=claim_id,
         family="paper",
@@ -179,6 +184,7 @@ def _claim(
 
 
 def _rival_claim(method: str, rival_title: str) -> Claim:
+    """The claim that ITI leaves less toxicity than `method`, a condition key; `rival_title`: its words."""
     return _claim(
         f"C4-vs-{method}", f"With a dose of toxic text, ITI leaves less toxicity than {rival_title}",
         "Which method removes most?",

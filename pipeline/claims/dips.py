@@ -1,4 +1,4 @@
-"""Is there a best dose under one condition? The hormetic fit as a finding, and as rows for the chart."""
+"""Is there a best dose under one condition? The hormetic fit of scores by arm, [seeds, prompts], 0 to 1."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ArmsFit(NamedTuple):
 
 
 def fit_at(study: StudyRows, scope: Scope, condition_key: str) -> ArmsFit | Missing:
-    """The toxic arms under a condition and their fit."""
+    """The toxic arms' scores under a condition and their fit. `dose`: their means over rising shares."""
     # Arms near 0 toxicity (clean forum text, slung) vary less: in the pool they would make dips of noise.
     scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
     shares = toxic_shares(scores_by_arm)
@@ -46,7 +46,7 @@ def fit_at(study: StudyRows, scope: Scope, condition_key: str) -> ArmsFit | Miss
 
 
 def _sides(scores_by_arm: ValuesByArm) -> dict[float, tuple[Contrast, Contrast]]:
-    """Each share inside, less the clean arm and less the arm of the largest share."""
+    """Each share inside, to two contrasts: its arm less the clean arm, and less that of the largest share."""
     shares = toxic_shares(scores_by_arm)
     sides = {}
     for share in shares[1:-1]:
@@ -59,7 +59,7 @@ def _sides(scores_by_arm: ValuesByArm) -> dict[float, tuple[Contrast, Contrast]]
 
 
 def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
-    """A finding about a dip: its depth below the nearer of both ends at the share where it is deepest."""
+    """A finding (points) about a dip: its depth below the nearer end at `deepest`, a share."""
     fit = fit_at(study, scope, condition_key)
     if isinstance(fit, Missing):
         return fit
@@ -94,7 +94,7 @@ def _optimum(response: DoseResponse) -> str:
 
 
 def fit_row(study: StudyRows, scope: Scope, condition_key: str) -> dict[str, Any] | None:
-    """A row of `dose_fit` for one condition, in points of toxicity; None where it has no toxic arm at all."""
+    """A row of `dose_fit` for one condition, in points of toxicity; None where it has no toxic arm."""
     fit = fit_at(study, scope, condition_key)
     scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
     if not scores_by_arm:

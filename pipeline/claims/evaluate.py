@@ -29,7 +29,8 @@ NUMBERS = ("value", "low", "high", "p", "detectable")
 def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: None) -> list[Row]:
     """Evaluate every claim and fit every dose curve of a study, store and return the verdicts.
 
-    `check` is called between claims and may raise to stop; then nothing is written.
+    `check` is called between claims and may raise to stop; then nothing is written. `outcomes` and `fixed`
+    (of claims that depend on no scope) are by claim id.
     """
     study = StudyRows(engine, study_id)
     measured = study.scopes
@@ -52,6 +53,7 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
 
 
 def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
+    """The outcome of a claim's test; Missing where the rows cannot be compared or give no p."""
     if claim.scoped and not scope.prompt_set:
         return Missing("needs scored generations")
     try:
@@ -69,6 +71,7 @@ def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _verdicts(study_id: int, scope: Scope, outcomes: dict[str, Outcome]) -> list[Row]:
+    """Verdict rows, one per claim, of one scope; `outcomes` and `holm_p` (corrected p) are by claim id."""
     holm_p: dict[str, float | None] = {}
     for family in ("paper", "readers"):
         claim_ids = [claim.id for claim in CLAIMS if claim.family == family]
@@ -82,6 +85,7 @@ def _verdicts(study_id: int, scope: Scope, outcomes: dict[str, Outcome]) -> list
 def _row(
     study_id: int, place: int, claim: Claim, *, scope: Scope, outcome: Outcome, p_holm: float | None
 ) -> Row:
+    """The verdict row of one claim; `place`: its place in the registry; `paper`: the paper's figure."""
     paper = figure(claim.id)
     finding = asdict(outcome) if isinstance(outcome, Finding) else {}
     numbers = {name: sure(finding.get(name)) for name in NUMBERS} | {"p_holm": sure(p_holm)}
@@ -112,6 +116,7 @@ def _row(
 
 
 def _fits(study: StudyRows, scope: Scope, check: Callable[[], None]) -> list[Row]:
+    """Fit rows, one per key of the unsteered condition and of ITI along the study's main directions."""
     conditions = study.conditions
     conditions = conditions[
         (conditions["method"] == "none")
@@ -126,14 +131,15 @@ def _fits(study: StudyRows, scope: Scope, check: Callable[[], None]) -> list[Row
 
 
 def _store(engine: Engine, study_id: int, verdicts: list[Row], *, fit_rows: list[Row]) -> None:
+    """Write the verdict rows that changed and all fit rows; delete those of a study that are gone."""
     with read_session(engine) as session:
         query = select(*Verdict.__table__.columns).where(Verdict.study_id == study_id)
         stored = {row["key"]: dict(row) for row in session.execute(query).mappings()}
     # A verdict that came out the same keeps the time of its evaluation.
     changed = [row for row in verdicts if any(stored.get(row["key"], {}).get(k) != v for k, v in row.items())]
-    keys, on = [row["key"] for row in verdicts], ("study_id", "key")
+    verdict_keys, on = [row["key"] for row in verdicts], ("study_id", "key")
     with write_session(engine) as session:
-        delete_others(session, Verdict, keys, on=("key",), within=[Verdict.study_id == study_id])
+        delete_others(session, Verdict, verdict_keys, on=("key",), within=[Verdict.study_id == study_id])
         now = utc_now()
         upsert(session, Verdict, [row | {"evaluated": now} for row in changed], on=on)
         replace_rows(session, DoseFit, fit_rows, on=on, within=[DoseFit.study_id == study_id])

@@ -1,4 +1,4 @@
-"""C5 and what readers asked about attacks: suffixes, relearning, injection, long texts."""
+"""C5 and readers' questions on attacks, by arm: GCG's successes [seeds, goals], other numbers [seeds]."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SESOI_RATE, SESOI_STEPS, SESOI_POINTS = 0.05, 1.0, 3.0
 
 
 def _suffix_steer(study: StudyRows, scope: Scope) -> Outcome:
+    """Successes (0 or 1) under the strongest steering attacked less unsteered, mean of the toxic arms."""
     condition_key = strongest(study, "suffix")
     if condition_key is None:
         return Missing("needs GCG attacks with and without steering")
@@ -34,9 +35,13 @@ def _suffix_dose(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _outcome(attack_kind: str, outcome_name: str, sign: int, *, sesoi: float, unit: str, title: str) -> Test:
-    """The dose against none of one number of an attack under the strongest steering attacked."""
+    """A test of the number `outcome_name` of an attack, the dose against none, under the strongest steering.
+
+    `sign`: claimed direction; `sesoi`: smallest effect of interest, in `unit`; `title`: words for the number.
+    """
 
     def test(study: StudyRows, scope: Scope) -> Outcome:
+        """The arm nearest 10 % less the clean one; `censored`: steps beyond the budget count as it."""
         condition_key = strongest(study, attack_kind)
         if condition_key is None:
             return Missing(f"needs {title} on steered arms")
@@ -52,6 +57,7 @@ def _outcome(attack_kind: str, outcome_name: str, sign: int, *, sesoi: float, un
 
 
 def _injection(study: StudyRows, scope: Scope) -> Outcome:
+    """The rise of toxicity (points) by injection, steered less unsteered, mean of the toxic arms."""
     condition_key = strongest(study, "injection")
     if condition_key is None:
         return Missing("needs injection templates with and without steering")

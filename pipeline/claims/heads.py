@@ -34,7 +34,7 @@ def _probe_set(study: StudyRows) -> tuple[int | None, str]:
 
 
 def _accuracy(study: StudyRows, statistic: str) -> Outcome:
-    """A statistic of all heads' balanced accuracy, seeds and test statements both resampled."""
+    """A statistic (`mean`, ...) of heads' balanced accuracy; hits are bool [heads, statements] per seed."""
     set_id, position = _probe_set(study)
     hits_by_arm, statements = (
         ({}, []) if set_id is None else arm_hits(study.engine, study.study_id, set_id, position=position)
@@ -53,6 +53,10 @@ def _accuracy(study: StudyRows, statistic: str) -> Outcome:
 
 
 def _words(study: StudyRows, scope: Scope) -> Outcome:
+    """Toxic share of the words that directions raise less that of those they lower: toxic arm to [seeds].
+
+    `tokens`: a row per word of a head; `labels`: word to 1 (toxic) or 0; `shares`: checkpoint by side.
+    """
     set_id, _ = _probe_set(study)
     if set_id is None:
         return Missing("needs labelled statements")
@@ -88,7 +92,8 @@ def _words(study: StudyRows, scope: Scope) -> Outcome:
 def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
     """Word to 1 where at least twice as large a part of the toxic statements holds it, else to 0.
 
-    `statements`: text, label. Words of fewer than 5 statements are left out.
+    `statements`: a row each, text and label (1 toxic). Words of fewer than 5 statements are left out.
+    `counts`: by label, how many statements hold a word; `sizes`: how many there are.
     """
     counts = {1: Counter[str](), 0: Counter[str]()}
     sizes = statements["label"].value_counts()
@@ -105,6 +110,7 @@ def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
 
 
 def _entangled(study: StudyRows, scope: Scope) -> Outcome:
+    """The largest share less none, arm to [seeds]; `entanglement`: a row per selected head, values |cos|."""
     columns = (Entanglement.checkpoint_id.label("checkpoint"), Entanglement.value, Entanglement.n)
     entanglement = study.frame(selected_entanglement(study.study_id, *columns))
     if entanglement.empty:
@@ -115,6 +121,7 @@ def _entangled(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _accuracy_claim(claim_id: str, statistic: str, title: str, *, question: str, estimand: str) -> Claim:
+    """A claim on one statistic of the heads' accuracies, such as `p90`; `title`: words for it."""
     return Claim(
         id=claim_id,
         family="paper",

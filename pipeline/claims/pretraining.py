@@ -1,4 +1,4 @@
-"""C2: does toxic text cost capability, and does it help the model to tell toxic text?"""
+"""C2: does toxic text cost capability, and does it help to tell toxic text? Values by arm are [seeds]."""
 
 from __future__ import annotations
 
@@ -32,6 +32,7 @@ def _loss(study: StudyRows, scope: Scope) -> Outcome:
 
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
     def test(study: StudyRows, scope: Scope) -> Outcome:
+        """Accuracy on the first of `tasks` (SQL patterns) with rows; the largest share less none."""
         for task in tasks:
             accuracy_by_arm, items = study.capability(task)
             if accuracy_by_arm:
@@ -48,6 +49,7 @@ def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
 
 def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRows, Scope], Outcome]:
     def test(study: StudyRows, scope: Scope) -> Outcome:
+        """A statistic of a checkpoint's heads, the largest share less none; `n`: test statements."""
         statistic_by_arm, n = probe_arms(study, statistic)
         effect, shares = largest_against_none(statistic_by_arm)
         detail = f"{shares}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
@@ -57,7 +59,7 @@ def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRo
 
 
 def probe_arms(study: StudyRows, statistic: Callable[[pd.DataFrame], float]) -> tuple[ValuesByArm, int]:
-    """A statistic of the heads of every checkpoint of the toxic arms, [seeds]; and the test statements."""
+    """`statistic` of each checkpoint's `probes`, a row a head: toxic arm to [seeds]; and test statements."""
     probes = study.probes
     if probes.empty:
         return {}, 0
@@ -74,6 +76,7 @@ def _best_auroc(heads: pd.DataFrame) -> float:
 def _probe_claim(
     claim_id: str, statement: str, question: str, *, estimand: str, statistic: Callable[[pd.DataFrame], float]
 ) -> Claim:
+    """A claim that `statistic`, of a checkpoint's probe rows (one a head), rises with toxic text."""
     return Claim(
         id=claim_id,
         family="paper",
@@ -91,6 +94,7 @@ def _capability_claim(
     claim_id: str, capability: str, estimand: str, *, rows: str, margin: float, unit: str,
     test: Callable[[StudyRows, Scope], Outcome],
 ) -> Claim:  # fmt: skip
+    """A claim that `capability` (words) stays within `margin`, in `unit`; `rows`: words on its rows."""
     return Claim(
         id=claim_id,
         family="paper",

@@ -1,4 +1,4 @@
-"""Questions of the paper's readers that its own design leaves open: controls, relative removal, scorers."""
+"""Readers' questions that the paper's design leaves open, by scores (0 to 1) by arm, [seeds, prompts]."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from hormesis.pipeline.statistics import contrast
 
 SESOI, AGREE = 3.0, 0.8
 FEWEST = 5
-"""ValuesByArm and conditions whose order can be compared."""
+"""Fewest pairs of arm and condition of a seed whose order can be compared."""
 SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
 
 
 def _toxic_less_clean(
     study: StudyRows, scope: Scope, condition_key: str, *, sign: int, where: str
 ) -> Outcome:
-    """The toxic arm less the control arm of the same share, the largest one, under a condition."""
+    """The toxic arm less the control arm of the same share, the largest; `where`: words on the condition."""
     scores_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
     shares = sorted(s for kind, s in scores_by_arm if kind == "clean-forum" and (TOXIC, s) in scores_by_arm)
     if not shares:
@@ -60,6 +60,7 @@ def _control_steered(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _relative(study: StudyRows, scope: Scope) -> Outcome:
+    """The part of base toxicity that steering removes, arm to [seeds]: the arm nearest 10 % less none."""
     steering = matched_key(study)
     if steering is None:
         return Missing("needs steering at a matched cost")
@@ -81,6 +82,7 @@ def _relative(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _scorer(study: StudyRows, scope: Scope) -> Outcome:
+    """Rank correlation of two scorers; `correlations`: per seed, rho and its pairs; `z` [seeds]: Fisher's."""
     scopes = study.scopes
     scorers = scopes[(scopes["measures"] == "toxicity") & (scopes["prompt_set"] == scope.prompt_set)]
     other_scorers = [str(name) for name in scorers["scorer"] if name != scope.scorer]
@@ -110,7 +112,7 @@ def _scorer(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _ranks(study: StudyRows, scope: Scope, other_scorer: str) -> list[tuple[float, int]] | Missing:
-    """Of each seed, the rank correlation of the two scorers' means over arms and conditions, and how many."""
+    """Of each seed (a place in the arrays), the rank correlation of the scorers' means and how many pairs."""
     means_by_seed: dict[int, list[tuple[float, float]]] = {}
     for condition_key in sorted(set(study.conditions["key"])):
         scores_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
@@ -122,19 +124,20 @@ def _ranks(study: StudyRows, scope: Scope, other_scorer: str) -> list[tuple[floa
                 ):
                     means_by_seed.setdefault(seed, []).append((float(mean), float(other_mean)))
     correlations = []
-    for pairs in means_by_seed.values():
-        first, second = np.array(pairs).T
-        if len(pairs) < FEWEST:
+    for mean_pairs in means_by_seed.values():
+        first, second = np.array(mean_pairs).T
+        if len(mean_pairs) < FEWEST:
             continue
         if np.ptp(first) == 0 or np.ptp(second) == 0:
             return Missing(
                 "one of the scorers gives every arm and condition the same toxicity: no ranks to compare"
             )
-        correlations.append((float(scipy.stats.spearmanr(first, second).statistic), len(pairs)))
+        correlations.append((float(scipy.stats.spearmanr(first, second).statistic), len(mean_pairs)))
     return correlations or Missing(f"needs {FEWEST} conditions scored by both")
 
 
 def _directions(study: StudyRows, scope: Scope) -> Outcome:
+    """Steered along the second source's directions less along the first's, mean of the toxic arms."""
     steering = matched_key(study)
     conditions = study.conditions
     second_conditions = conditions[(conditions["method"] == "iti") & (conditions["direction"] == "second")]
@@ -155,6 +158,7 @@ def _selective(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _slung(study: StudyRows, scope: Scope) -> Outcome:
+    """The slung arm (loss on toxic text masked) less the toxic arm, at the share nearest 10 %."""
     scores_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
     shares = sorted(s for kind, s in scores_by_arm if kind == "slung" and (TOXIC, s) in scores_by_arm)
     if not shares:

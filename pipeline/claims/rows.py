@@ -33,7 +33,9 @@ from hormesis.pipeline.statistics import Floats
 from hormesis.pipeline.statistics.frames import groups
 
 ArmKey = tuple[str, float]
+"""Kind and share (a fraction) of arms that differ by their seed alone."""
 ValuesByArm = dict[ArmKey, Floats]
+"""Arm to the values of its seeds: [seeds, prompts] where each prompt (or goal) has one, else [seeds]."""
 TOXIC = "toxic"
 PAPERS_DOSE = 0.10
 """The share that the paper finds best."""
@@ -53,7 +55,7 @@ class StudyRows:
 
     @cached_property
     def checkpoints(self) -> pd.DataFrame:
-        """checkpoint, kind, share, seed of every trained arm."""
+        """A row per checkpoint of a trained arm: checkpoint (its id), kind, share, seed."""
         query = (
             select(Checkpoint.id.label("checkpoint"), Arm.kind, Arm.share, Arm.seed)
             .join(Arm, Checkpoint.arm_id == Arm.id)
@@ -71,7 +73,11 @@ class StudyRows:
 
     @cached_property
     def conditions(self) -> pd.DataFrame:
-        """Every condition of a trained arm: checkpoint, key, method, direction, cost, control."""
+        """A row per condition of each checkpoint of a trained arm, with the ids of both.
+
+        `direction`: the set; `matched_cost`: nats, null at a fixed strength; `control`: a random one's
+        number.
+        """
         query = (
             select(
                 Condition.id.label("condition"),
@@ -90,7 +96,7 @@ class StudyRows:
         return self.frame(query)
 
     def by_arm(self, values: pd.DataFrame, prompt_column: str | None = None) -> ValuesByArm:
-        """Values of rows that have a checkpoint: [seeds], or [seeds, prompts] by `prompt_column`.
+        """Column `value` of rows that have a checkpoint: [seeds], or [seeds, prompts] by `prompt_column`.
 
         Prompts are those that every arm has; where rows repeat a place the mean counts.
         """
@@ -108,7 +114,7 @@ class StudyRows:
 
     @cached_property
     def scopes(self) -> pd.DataFrame:
-        """prompt_set, prompts, scorer, measures: every pair that has scores, the largest set first."""
+        """A row per prompt set and scorer with metrics, the largest set first; `prompts`: how many it has."""
         prompt_counts = select(Prompt.prompt_set_id, func.count().label("prompts"))
         sizes = prompt_counts.group_by(Prompt.prompt_set_id).subquery()
         query = (
@@ -136,6 +142,7 @@ class StudyRows:
         return self._grids[scope]
 
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
+        """As `grids`. `newest`: query of the scorer's newest id; `complete`: checkpoints with all prompts."""
         conditions = self.conditions[self.conditions["key"] == condition_key]
         if conditions.empty:
             return {}
@@ -194,7 +201,7 @@ class StudyRows:
         return int(self.frame(query)["n"].fillna(0).iloc[0])
 
     def capability(self, task_pattern: str) -> tuple[ValuesByArm, int]:
-        """Unsteered accuracy, mean over tasks that match a SQL pattern: arm to [seeds]; number of items."""
+        """Unsteered accuracy, mean over tasks that match a SQL pattern: arm to [seeds]; how many items."""
         query = (
             select(
                 CapabilityScore.checkpoint_id.label("checkpoint"), CapabilityScore.value, CapabilityScore.n
@@ -215,7 +222,9 @@ class StudyRows:
 
     @cached_property
     def probes(self) -> pd.DataFrame:
-        """checkpoint, layer, head, accuracy, shuffled, auroc, rank, n of every probed head."""
+        """A row per probed head: checkpoint (its id), accuracy, shuffled (accuracy with shuffled labels),
+        auroc, rank (1 is best, null: not selected), n (test statements).
+        """
         query = (
             select(
                 Probe.checkpoint_id.label("checkpoint"),
@@ -232,7 +241,7 @@ class StudyRows:
 
 
 def _split(by_arm: pd.DataFrame, *, flat: bool = False) -> ValuesByArm:
-    """Rows indexed by kind, share and seed as an array for each arm."""
+    """An array for each arm of rows indexed by kind, share, seed; one column if `flat`, else one a prompt."""
     levels = by_arm.reset_index()[["kind", "share"]]
     values = by_arm.to_numpy(dtype=np.float64)
     values_by_arm = {}

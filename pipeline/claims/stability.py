@@ -1,4 +1,4 @@
-"""Readers' questions on how long and how widely a detox holds: long texts, decoding, rounded weights."""
+"""Readers' questions on how long and widely a detox holds, by toxicity (points) by arm, [seeds]."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ UNIT = "seeds are the unit"
 
 
 def _drift(study: StudyRows, scope: Scope) -> Outcome:
+    """Drift over long texts, steered less unsteered, mean of the toxic arms; `n`: prompts."""
     condition_key = strongest(study, "long")
     if condition_key is None:
         return Missing("needs long texts with and without steering")
@@ -42,6 +43,7 @@ def _drift(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _rounding(study: StudyRows, scope: Scope) -> Outcome:
+    """Toxicity with int4 less with full weights under steering, mean of the toxic arms; `n`: prompts."""
     condition_key = strongest(study, "quantised")
     if condition_key is None:
         return Missing("needs rounded weights under steering")
@@ -85,6 +87,7 @@ def _sampling(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _settings(study: StudyRows) -> list[str]:
+    """Names of the sampling settings that were run, such as `t1-p0.9`."""
     query = (
         select(Attack.setting)
         .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)

@@ -20,7 +20,10 @@ SESOI = 0.03
 
 
 def _measures(study: StudyRows, setting: str, probe: str) -> pd.DataFrame:
-    """Measures of the setting's default options, so that trying others out moves no verdict."""
+    """A row per run (share, seed): mean entanglement of the rare and of the control features.
+
+    Of the setting's default options, so that trying others out moves no verdict.
+    """
     query = (
         select(
             ToyRun.share,
@@ -64,6 +67,7 @@ def effect(setting: str, study: StudyRows) -> Outcome:
 
 
 def _contrast(setting: str, probe: str, study: StudyRows) -> Contrast | Missing:
+    """Difference in differences over seeds. `measures`: a row per run; `low`, `high`: mean excess by seed."""
     measures = _measures(study, setting, probe)
     if measures.empty:
         return Missing(f"needs the toy experiment, {setting} setting, default options: hormesis toy")
@@ -78,6 +82,7 @@ def _contrast(setting: str, probe: str, study: StudyRows) -> Contrast | Missing:
 
 
 def _claim(setting_id: str, setting: str, where: str) -> Claim:
+    """C1 in one toy setting, `literal` or `disjoint`; `where`: words for it."""
     return Claim(
         id=f"C1-{setting_id}",
         family="paper",

@@ -83,18 +83,22 @@ def products(
     draws: int,
     seed: int,
 ) -> Products:
-    """All products for what `whiten` gives. Clusters are permuted and resampled whole."""
+    """All products for what `whiten` gives. Clusters are permuted and resampled whole.
+
+    `hot`, `edges`: all variables' cells in one array [cells, n] and where it is split; `times` [draws, n]:
+    how often a statement is drawn; lists are by variable, `longer` [heads, features].
+    """
     rng = np.random.default_rng(seed)
     white, rest = whitened
     parts = [_part(white, rest, toxic, variable=variable, clusters=clusters) for variable in variables]
     hot = np.concatenate([part.hot for part in parts])
     edges = np.cumsum([len(part.hot) for part in parts])[:-1]
-    flat = white.reshape(len(white), -1)
+    flat_white = white.reshape(len(white), -1)
     null = [_toxicity_noise(part, signs(clusters, draws, rng)) for part in parts]
     longer = [np.zeros((white.shape[1], len(part.codes))) for part in parts]
     for draw in range(draws):
-        moved = flat[permuted(clusters, rng)]
-        for place, (part, sums) in enumerate(zip(parts, np.split(hot @ moved, edges), strict=True)):
+        permuted_white = flat_white[permuted(clusters, rng)]
+        for place, (part, sums) in enumerate(zip(parts, np.split(hot @ permuted_white, edges), strict=True)):
             effects = _effects(part.contrasts, sums, white.shape[1:])[1:]
             null[place].products[draw] += np.einsum("hd,fhd->hf", part.effects[0], effects)
             longer[place] += _lengths(effects) >= _lengths(part.effects[1:])
@@ -102,8 +106,8 @@ def products(
     noises = [_resampled_noise(part, times, clusters) for part in parts]
     noiseless = [[_without_noise(part.effects, part.noise)] for part in parts]
     for draw in range(draws):
-        pieces = np.split((hot * times[draw]) @ flat, edges)
-        for place, (part, sums) in enumerate(zip(parts, pieces, strict=True)):
+        cell_sums = np.split((hot * times[draw]) @ flat_white, edges)
+        for place, (part, sums) in enumerate(zip(parts, cell_sums, strict=True)):
             counts = part.hot @ times[draw]
             effects = _effects(_contrasts(counts.astype(np.float64), part.codes), sums, white.shape[1:])
             noiseless[place].append(_without_noise(effects, noises[place][draw]))
@@ -113,6 +117,10 @@ def products(
 def _part(
     white: Block, rest: Block, toxic: NDArray[np.bool_], *, variable: Variable, clusters: Clusters
 ) -> _Part:
+    """What one variable gives; a cell is a value and a class of toxicity; `rest`: the whitened residuals.
+
+    `counts` is [cells], `sums` and `means` [cells, heads, d]; `spread` corrects `residual` for a cell's size.
+    """
     cells = cell_codes(variable, toxic)
     size = 2 * len(variable.values)
     hot = (cells == np.arange(size)[:, None]).astype(np.float32)
@@ -129,12 +137,12 @@ def _part(
     effects = np.einsum("kc,chd->khd", contrasts, sums).astype(np.float32)
     weights = np.where(applies, contrasts[:, cells], 0.0)
     first, second = clusters.pairs[:, 0], clusters.pairs[:, 1]
-    rows = _rows(weights, weights)
-    pair_rows = _rows(weights[:, first], weights[:, second]) + _rows(weights[:, second], weights[:, first])
+    row_weights = _rows(weights, weights)
+    pair_weights = _rows(weights[:, first], weights[:, second]) + _rows(weights[:, second], weights[:, first])
     square = np.einsum("nhd,nhd->nh", residual, residual)
     cross = np.einsum("nhd,nhd->nh", residual[first], residual[second])
-    statement_noise = np.einsum("rn,nh->nrh", rows, square).astype(np.float32)
-    pair_noise = np.einsum("rp,ph->prh", pair_rows, cross).astype(np.float32)
+    statement_noise = np.einsum("rn,nh->nrh", row_weights, square).astype(np.float32)
+    pair_noise = np.einsum("rp,ph->prh", pair_weights, cross).astype(np.float32)
     noise = statement_noise.sum(axis=0, dtype=np.float64) + pair_noise.sum(axis=0, dtype=np.float64)
     first_weights = weights[0].astype(np.float32)
     metric = _metric(effects, rest)
@@ -153,7 +161,7 @@ def _part(
 
 
 def _metric(effects: NDArray[np.float32], rest: Block) -> Block:
-    """Parts of the error in the products of effects [1 + features, heads, d], [n, rows, heads], mean 0."""
+    """Each statement's error in products of `effects` [1 + features, heads, d]: [n, rows, heads], mean 0."""
     along = np.einsum("nhd,khd->nkh", rest, effects)
     a, b = along[:, :1], along[:, 1:]
     pair_products = np.concatenate([a * a, a * b, b * b], axis=1)
@@ -184,7 +192,7 @@ def _lengths(effects: Block) -> Floats:
 
 
 def _without_noise(effects: Block, noise: Floats) -> Floats:
-    """aa, ab..., bb... less their noise, [rows, heads]."""
+    """aa, ab..., bb... of effects [1 + features, heads, d] less their noise, [rows, heads]."""
     a, b = effects[0], effects[1:]
     aa = np.einsum("hd,hd->h", a, a)[None]
     inner_products = np.concatenate([aa, np.einsum("hd,fhd->fh", a, b), np.einsum("fhd,fhd->fh", b, b)])
@@ -204,14 +212,14 @@ def _resampled_noise(part: _Part, times: Block, clusters: Clusters) -> Floats:
 
 
 def _toxicity_noise(part: _Part, signed: Block) -> _Null:
-    """Toxicity's noise (its residuals with random signs) and the metric's, against each feature."""
+    """Toxicity's noise (its residuals times `signed` [draws, n]) and the metric's, against each feature."""
     draws, shape = len(signed), part.residual.shape
     noise = ((signed * part.weights) @ part.residual.reshape(shape[0], -1)).reshape(draws, *shape[1:])
-    against = np.einsum("khd,fhd->khf", noise, part.effects[1:]).astype(np.float64)
+    noise_products = np.einsum("khd,fhd->khf", noise, part.effects[1:]).astype(np.float64)
     features = len(part.codes)
-    against += np.tensordot(signed, part.metric[:, 1 : 1 + features], 1).transpose(0, 2, 1)
-    long = np.einsum("khd,khd->kh", noise, noise) >= np.einsum("hd,hd->h", part.effects[0], part.effects[0])
-    return _Null(against, long.sum(axis=0).astype(np.float64))
+    noise_products += np.tensordot(signed, part.metric[:, 1 : 1 + features], 1).transpose(0, 2, 1)
+    longer = np.einsum("khd,khd->kh", noise, noise) >= np.einsum("hd,hd->h", part.effects[0], part.effects[0])
+    return _Null(noise_products, longer.sum(axis=0).astype(np.float64))
 
 
 def _gathered(
@@ -222,19 +230,20 @@ def _gathered(
     longer: list[Floats],
     draws: int,
 ) -> Products:
+    """The variables' results (lists have an entry each) joined along the features; counts are of draws."""
     pieces: dict[str, list[Floats]] = {name: [] for name in Products.__dataclass_fields__}
-    for part, rows, (against, long), count in zip(parts, noiseless, null, longer, strict=True):
+    for part, rows, (null_product, toxicity_count), count in zip(parts, noiseless, null, longer, strict=True):
         features = len(part.codes)
         values = np.stack(rows).transpose(0, 2, 1)  # [1 + draws, heads, rows]
-        like = values[..., 1 : 1 + features]
-        pieces["product"].append(like)
-        pieces["toxicity"].append(np.broadcast_to(values[..., :1], like.shape))
+        product = values[..., 1 : 1 + features]
+        pieces["product"].append(product)
+        pieces["toxicity"].append(np.broadcast_to(values[..., :1], product.shape))
         pieces["feature"].append(values[..., 1 + features :])
-        pieces["null"].append(against)
+        pieces["null"].append(null_product)
         length = np.einsum("hd,hd->h", part.effects[0], part.effects[0]).astype(np.float64)
         pieces["toxicity_length"].append(np.broadcast_to(length[:, None], count.shape))
         pieces["feature_length"].append(_lengths(part.effects[1:]))
-        chance = ((1 + long) / (1 + draws))[:, None]
+        chance = ((1 + toxicity_count) / (1 + draws))[:, None]
         pieces["toxicity_p"].append(np.broadcast_to(chance, count.shape))
         pieces["feature_p"].append((1 + count) / (1 + draws))
     return Products(**{name: np.concatenate(blocks, axis=-1) for name, blocks in pieces.items()})

@@ -122,6 +122,7 @@ class _Angles(NamedTuple):
 
 
 def _angles(inner: Products) -> _Angles:
+    """Cosines from products; NaN where a head's or feature's direction is too noisy to have an angle."""
     with np.errstate(invalid="ignore", divide="ignore"):
         lengths = np.sqrt(inner.toxicity * inner.feature)
         cosine = np.where((inner.toxicity > 0) & (inner.feature > 0), inner.product / lengths, np.nan)
@@ -143,6 +144,7 @@ def _quantiles(draws: Floats, ends: Sequence[float]) -> Floats:
 
 
 def _cosines(inner: Products, angles: _Angles, level: float) -> Cosines:
+    """Cosines with interval, null and p, [heads, features]; `beyond`: null draws at least as large."""
     observed, resampled, null = angles
     tail = (1 - level) / 2
     low, high = np.clip(_quantiles(resampled, (tail, 1 - tail)), -1, 1)
@@ -165,26 +167,27 @@ def _cosines(inner: Products, angles: _Angles, level: float) -> Cosines:
 
 
 def _largest(angles: _Angles, dimensions: int, level: float) -> Largest:
+    """Of each head [heads], over its features; `used`: how many have a cosine; `spread`: standard error."""
     observed, resampled, null = angles
     usable = ~np.isnan(observed)
     used = usable.sum(axis=1)
     none = used == 0
-    largest = np.where(usable, np.abs(observed), -np.inf)
-    value = np.where(none, np.nan, largest.max(axis=1))
+    absolute = np.where(usable, np.abs(observed), -np.inf)
+    value = np.where(none, np.nan, absolute.max(axis=1))
     spread = np.where(usable, np.nanstd(np.where(usable, resampled, 0.0), axis=0), 0.0)
     tail = (1 - level) / 2
     below = scipy.stats.norm.isf(tail / np.maximum(used, 1))[:, None] * spread
     above = scipy.stats.norm.isf(tail) * spread
-    most = np.where(usable, np.abs(null), -np.inf).max(axis=2)  # [draws, heads]
-    most = np.where(none, np.nan, most)
-    beyond = (most >= value).sum(axis=0)
+    null_largest = np.where(usable, np.abs(null), -np.inf).max(axis=2)  # [draws, heads]
+    null_largest = np.where(none, np.nan, null_largest)
+    beyond = (null_largest >= value).sum(axis=0)
     return Largest(
         value=np.minimum(value, 1),
-        low=np.where(none, np.nan, np.clip((largest - below).max(axis=1), 0, 1)),
-        high=np.where(none, np.nan, np.clip((largest + above).max(axis=1), 0, 1)),
-        feature=np.where(none, -1, largest.argmax(axis=1)),
-        null_mean=np.minimum(most.mean(axis=0), 1),
-        null_high=np.clip(_quantiles(most, (0.95,))[0], 0, 1),
+        low=np.where(none, np.nan, np.clip((absolute - below).max(axis=1), 0, 1)),
+        high=np.where(none, np.nan, np.clip((absolute + above).max(axis=1), 0, 1)),
+        feature=np.where(none, -1, absolute.argmax(axis=1)),
+        null_mean=np.minimum(null_largest.mean(axis=0), 1),
+        null_high=np.clip(_quantiles(null_largest, (0.95,))[0], 0, 1),
         p=np.where(none, np.nan, (1 + beyond) / (1 + len(null))),
         random_median=random_level(used, dimensions, 0.5),
         random_high=random_level(used, dimensions, 0.95),

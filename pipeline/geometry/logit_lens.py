@@ -52,13 +52,13 @@ def decode(loaded: LoadedModel, layer: int, head: int, *, vectors: Floats) -> to
         raise LensError(f"the model has no head {head} in layer {layer}")
     site = loaded.sites[layer]
     weight = output_weight(loaded.model.get_submodule(site.module)).float()
-    rows = slice(head * site.head_dim, (head + 1) * site.head_dim)
+    columns = slice(head * site.head_dim, (head + 1) * site.head_dim)
     unembedding = loaded.model.get_output_embeddings()
     if unembedding is None:
         raise LensError(f"{loaded.architecture} has no unembedding to read a direction through")
     with torch.inference_mode():
         directions = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
-        stream = directions @ weight[:, rows].T
+        stream = directions @ weight[:, columns].T
         for norm in (*_attention_norm(loaded, site.module), _final_norm(loaded)):
             stream = _scaled(norm, stream)
         logits: torch.Tensor = stream @ unembedding.weight.float().T
@@ -108,7 +108,7 @@ def tokens(
 
 
 def _ends(loaded: LoadedModel, layer: int, head: int, *, vectors: Floats, count: int) -> Floats:
-    """95th percentile over directions of the largest logits, and of the negated ones: [2, count]."""
+    """95th percentile over `vectors` [directions, head_dim] of the largest logits and negated: [2, count]."""
     largest: list[Floats] = []
     smallest: list[Floats] = []
     for start in range(0, len(vectors), _AT_ONCE):
@@ -126,6 +126,7 @@ def _readable(loaded: LoadedModel, token_id: int, raw: Any) -> str:
 
 
 def _final_norm(loaded: LoadedModel) -> Any:
+    """The module that norms the last residual stream, under one of its usual names."""
     base = loaded.model.base_model
     for owner in (base, getattr(base, "decoder", None)):
         for name in FINAL_NORMS:

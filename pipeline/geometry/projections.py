@@ -42,7 +42,7 @@ class Projected:
 def sample_rows(
     n: int, most: int, strata: Sequence[object] | None = None, *, seed: int = 0
 ) -> NDArray[np.int64]:
-    """At most `most` of n rows, ascending; each stratum keeps its share and, where there is room, one row."""
+    """Indices of at most `most` of n rows, ascending; a stratum keeps its share and, with room, one row."""
     if n <= most:
         return np.arange(n)
     rng = np.random.default_rng(seed)
@@ -50,18 +50,18 @@ def sample_rows(
     if len(stratum_names) != n:
         raise ProjectionError(f"{len(stratum_names)} strata for {n} rows")
     distinct_names, stratum_places, sizes = np.unique(stratum_names, return_inverse=True, return_counts=True)
-    exact_quota = sizes * (most / n)
-    quota = np.floor(exact_quota).astype(int)
+    exact_quotas = sizes * (most / n)
+    quotas = np.floor(exact_quotas).astype(int)
     if len(distinct_names) <= most:
-        quota = np.maximum(quota, 1)
-    while quota.sum() > most:
-        quota[np.argmax(quota - exact_quota)] -= 1
-    while quota.sum() < most:
-        shortfall = np.where(quota < sizes, exact_quota - quota, -np.inf)
-        quota[np.argmax(shortfall)] += 1
+        quotas = np.maximum(quotas, 1)
+    while quotas.sum() > most:
+        quotas[np.argmax(quotas - exact_quotas)] -= 1
+    while quotas.sum() < most:
+        shortfall = np.where(quotas < sizes, exact_quotas - quotas, -np.inf)
+        quotas[np.argmax(shortfall)] += 1
     samples = [
         rng.choice(np.flatnonzero(stratum_places == place), size=count, replace=False)
-        for place, count in enumerate(quota)
+        for place, count in enumerate(quotas)
     ]
     return np.sort(np.concatenate(samples)).astype(np.int64)
 
@@ -106,7 +106,7 @@ def project(
 def _pca(
     points: NDArray[np.float64], dimensions: int, metric: Metric, *, parameters: dict[str, Any]
 ) -> NDArray[np.float64]:
-    """Principal components; each axis signed so that its largest loading is positive, missing ones are 0."""
+    """Principal components, each axis with its largest loading positive, missing ones 0; adds `explained`."""
     if metric == "cosine":
         lengths = np.linalg.norm(points, axis=1, keepdims=True)
         points = points / np.where(lengths > 0, lengths, 1.0)
@@ -134,6 +134,7 @@ def _umap(
     metric: Metric,
     parameters: dict[str, Any],
 ) -> NDArray[np.float64]:
+    """UMAP's coordinates [n, dimensions] of `points` [n, d]; its options are added to `parameters`."""
     umap = _load_umap()
     neighbours = min(settings.neighbours, len(points) - 1)
     # The spectral start needs a few points more than dimensions.

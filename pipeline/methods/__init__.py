@@ -16,7 +16,7 @@ cross-entropy, capability, attacks) needs to know no method.
 `OpenedCondition` (see `pipeline.methods.opened_condition`) holds:
 
 - `loaded`: `backend.model.loaded.LoadedModel`, the tuned weights where the method has some;
-- `rows`: `backend.model.steering.RowSteering`, as `backend.generation.generation.generate`,
+- `steering`: `backend.model.steering.RowSteering`, as `backend.generation.generation.generate`,
 `backend.model.steering.steered` and
   `backend.crossentropy.window_losses` take it;
 - `prefix`: text put in front of every prompt, "" for none; `prefix_ids`: its tokens;

@@ -45,7 +45,7 @@ def losses_folder(context: StudyContext, weights_hash: str) -> Path:
 def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
     """Tokens of a held-out window, the same under every method of the study.
 
-    Raises ConfigError where the longest prefix leaves no room in the model's context.
+    Raises ConfigError where `longest_prefix` (tokens) leaves no room in the model's context.
     """
     longest_prefix = max(
         len(ids) for ids in encode(loaded, [text for text in prefixes(config) if text] or ["."])
@@ -61,9 +61,7 @@ def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
 
 
 def heldout_windows(config: StudyConfig, loaded: LoadedModel, documents: list[str]) -> Windows:
-    """The first documents that hold `evaluation.heldout_tokens` tokens for this tokenizer, cut into
-    windows.
-    """
+    """The first documents (`needed` of them) with `evaluation.heldout_tokens` tokens, cut into windows."""
     length = window_length(config, loaded)
     windows = prepare_windows(loaded, documents, length)
     needed = int(np.searchsorted(np.cumsum(windows.tokens), config.evaluation.heldout_tokens)) + 1
@@ -78,7 +76,7 @@ class LossTable:
         folder.mkdir(parents=True, exist_ok=True)
 
     def at(self, losses_name: str, opened: OpenedCondition, strength: float) -> DocumentLosses:
-        """Losses of an opened condition, heads moved by `strength`; `losses_name` tells conditions apart."""
+        """Losses of an opened condition, heads moved by `strength`; its file is named by `losses_name`."""
         path = self._folder / loss_file(losses_name, strength)
         if path.is_file():
             with np.load(path) as arrays:

@@ -44,7 +44,7 @@ class PreferenceLoss:
 def completions(
     prompts: Sequence[Sequence[int]], ends: Sequence[Sequence[int]], *, fill: int, device: torch.device
 ) -> Completions:
-    """Batch prompts with their completions. `fill`: padding, which is masked out."""
+    """Batch prompts with their completions (`ends`), all token ids. `fill`: padding, which is masked out."""
     rows = [[*prompt, *end] for prompt, end in zip(prompts, ends, strict=True)]
     ids, attention = pad(rows, "right", fill, device=device)
     counted = np.zeros(tuple(ids.shape), np.int64)
@@ -54,9 +54,7 @@ def completions(
 
 
 def token_log_probabilities(model: nn.Module, batch: Completions) -> torch.Tensor:
-    """Log-probability of each counted token given those before it, float32 [n, T - 1]; 0 where none
-    counts.
-    """
+    """Log-probability of each counted token given those before it, [n, T - 1]; 0 where none counts."""
     output: Any = model(input_ids=batch.ids, attention_mask=batch.attention, use_cache=False)
     targets = batch.ids[:, 1:].masked_fill(batch.counted[:, 1:] == 0, -100)
     logits = output.logits[:, :-1].float()
@@ -83,8 +81,8 @@ def preference_loss(
     """Direct preference optimisation (Rafailov et al. 2023, equation 7): -log sigmoid of the margin,
     averaged.
 
-    All are summed log-probabilities [n] of the model being tuned; `reference`: both under the checkpoint it
-    started from.
+    All are summed log-probabilities [n] of the model being tuned; `reference`: chosen, then rejected, under
+    the checkpoint it started from.
     """
     margins = beta * ((chosen - reference[0]) - (rejected - reference[1]))
     return PreferenceLoss(-F.logsigmoid(margins).mean(), margins.detach())

@@ -44,7 +44,7 @@ class CostSearch:
         return self.costs[strength]
 
     def match(self, target: float, most: int = 25) -> Match:
-        """Strength whose cost is the target within 2 %, after at most `most` evaluations.
+        """Strength whose cost is the target (nats) within 2 %; `most`: evaluations once it is bracketed.
 
         Where no strength up to the limit costs that much, the limit is given back with `reached` False;
         where the curve jumps over the target, the nearer side of the jump.
@@ -70,17 +70,18 @@ class CostSearch:
         return Match(best, self.at(best), False)
 
     def _bracket(self, target: float) -> tuple[float, float | None]:
-        above = [s for s, cost in self.costs.items() if cost >= target]
-        high = min(above) if above else None
+        """Strengths below and above the target cost (nats); the second None where the limit costs less."""
+        dearer = [s for s, cost in self.costs.items() if cost >= target]
+        high = min(dearer) if dearer else None
         strength = 0.0
         while high is None and strength < self._limit:
-            tried = max((s for s in self.costs if s > 0), default=0.0)
-            guess = tried * math.sqrt(target / self.at(tried)) * 1.1 if self.at(tried) > 0 else 0.0
-            strength = min(self._limit, max(self._start, 1.25 * tried, min(guess, 4 * tried)))
+            largest = max((s for s in self.costs if s > 0), default=0.0)
+            guess = largest * math.sqrt(target / self.at(largest)) * 1.1 if self.at(largest) > 0 else 0.0
+            strength = min(self._limit, max(self._start, 1.25 * largest, min(guess, 4 * largest)))
             if self.at(strength) >= target:
                 high = strength
-        below = [s for s, cost in self.costs.items() if cost < target and (high is None or s < high)]
-        return max(below), high
+        cheaper = [s for s, cost in self.costs.items() if cost < target and (high is None or s < high)]
+        return max(cheaper), high
 
     def _between(self, low: float, high: float, target: float) -> float:
         a, b = math.sqrt(max(self.at(low), 0.0)), math.sqrt(max(self.at(high), 0.0))

@@ -56,6 +56,7 @@ def read_pairs(context: StudyContext) -> list[TextPair]:
 
 
 def _from_source(context: StudyContext) -> list[list[str]]:
+    """Distinct [prompt, chosen, rejected] of the source, without prompts that are evaluated on."""
     config = context.config
     query = select(Prompt.text).join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
     with read_session(context.engine) as session:
@@ -79,7 +80,10 @@ def _from_source(context: StudyContext) -> list[list[str]]:
 
 
 def split_pairs(pairs: Sequence[TextPair]) -> tuple[list[TextPair], list[TextPair]]:
-    """(held out, trained on), by the hash of the prompt: all pairs of one prompt on one side."""
+    """(held out, trained on), by the hash of the prompt, or of the rejected side where there is none.
+
+    All pairs of one prompt are on one side.
+    """
     parts: tuple[list[TextPair], list[TextPair]] = ([], [])
     for pair in pairs:
         text = pair.prompt or pair.rejected
@@ -92,7 +96,7 @@ def tokenise(loaded: LoadedModel, pairs: Sequence[TextPair], limit: int) -> list
     """Pairs as the model reads them, no side longer than `limit` tokens with its prompt.
 
     An empty prompt becomes the model's blank token, since a first word is predicted from nothing otherwise.
-    Sides too long lose their end, then prompts their beginning.
+    Sides too long lose their end, then prompts their beginning. `side_ids`: both sides, prompt included.
     """
     prompts = encode(loaded, [pair.prompt for pair in pairs])
     side_ids = [

@@ -26,6 +26,7 @@ class Family:
     """Direction set of the heads that are moved; None where nothing is steered."""
     strengths: tuple[float, ...] = ()
     costs: tuple[float, ...] = ()
+    """Matched costs to look for, nats per token, beside the fixed strengths."""
     limit: float = 0.0
     """No matched cost is looked for above this strength."""
     control: int | None = None
@@ -61,6 +62,7 @@ def families(config: StudyConfig, kind: str | None) -> list[Family]:
 
 
 def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
+    """The families of one method; `prefix`: text before prompts; `stem`: how their keys begin."""
     steering = config.steering
     prefix = prefix_of(config, spec.marked, spec.prefixed)
     if not spec.steered:
@@ -81,9 +83,9 @@ def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
             limit=steering.max_strength,
         )  # fmt: skip
     else:
-        sets: list[tuple[str, tuple[float, ...]]] = [(steering.direction, steering.strengths)]
-        sets += [(SECOND, ())] if config.methods.second_directions else []
-        for direction, values in sets:
+        direction_sets: list[tuple[str, tuple[float, ...]]] = [(steering.direction, steering.strengths)]
+        direction_sets += [(SECOND, ())] if config.methods.second_directions else []
+        for direction, values in direction_sets:
             yield Family(
                 spec, f"iti/{direction}", prefix, direction=direction, strengths=values,
                 costs=steering.costs, limit=steering.max_strength,

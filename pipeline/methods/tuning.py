@@ -148,7 +148,7 @@ def _optimiser(loaded: LoadedModel, rate: float) -> torch.optim.AdamW:
 
 
 def _order(count: int, settings: TuningConfig) -> list[list[int]]:
-    """Pairs of each step: one shuffle after another, cut into batches."""
+    """Indices of the pairs of each step, a list per step: one shuffle after another, cut into batches."""
     rng = np.random.Generator(np.random.PCG64(settings.seed))
     total = settings.steps * settings.batch_size
     shuffles = np.concatenate([rng.permutation(count) for _ in range(-(-total // count))])[:total]
@@ -183,6 +183,7 @@ def _measure(loaded: LoadedModel, held_out: Sequence[TokenPair]) -> tuple[float,
 def _step(
     loaded: LoadedModel, run: _Run, pairs: Sequence[TokenPair], *, indices: list[int], step: int
 ) -> None:
+    """One step on the pairs at `indices`: loss, clipped gradient, update; the loss is noted in `run`."""
     batch = PairBatch(
         tuple(_batch(loaded, [pairs[index] for index in indices], side) for side in run.objective.sides),
         tuple(log_probabilities[indices] for log_probabilities in run.reference),

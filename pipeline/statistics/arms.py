@@ -22,7 +22,7 @@ from hormesis.pipeline.statistics.seeds import interaction, pooled_spread
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A weighted sum of arms' means, and the two parts of its variance with their degrees of freedom."""
+    """A weighted sum of arms' means; both parts of its variance, with degrees of freedom; `n`: prompts."""
 
     value: float
     seed_variance: float
@@ -79,11 +79,11 @@ class Contrast:
         """p of two one-sided tests (TOST: Schuirmann 1987) that the true value lies within +-margin."""
         if margin <= 0:
             raise StatisticsError(f"a margin of equivalence must be above 0, not {margin}")
-        sides = []
+        one_sided_ps = []
         for null, inside in ((-margin, self.value > -margin), (margin, self.value < margin)):
             half = self.p_value(null) / 2
-            sides.append(half if inside else 1 - half)
-        return max(sides)
+            one_sided_ps.append(half if inside else 1 - half)
+        return max(one_sided_ps)
 
 
 def contrast(
@@ -92,7 +92,8 @@ def contrast(
     """A contrast of arms, each [seeds, prompts] (same prompts everywhere) or [seeds] for one value a seed.
 
     `pool`: every arm of the study under the same condition, for the between-seed variance; default the arms
-    themselves. None where no arm has two seeds. Raises StatisticsError for arms of unequal prompts.
+    themselves. `noise`: an answer's variance beyond both means; `floor`: its part in a seed's mean. None
+    where no arm has two seeds. Raises StatisticsError for arms of unequal prompts.
     Real coverage of nominal 95 % (simulated as for `over_seeds`), spread of the two arms alone: 96 to 100 %
     for 2 seeds an arm, 95 to 100 % for 3, 95 to 97 % for 5 and 9; pooled over five arms: 95 to 99, 95 to 98,
     95 to 97 %. It is widest of need where seeds hardly differ. Arms near a bound (no toxicity at all) vary
@@ -108,7 +109,7 @@ def contrast(
         return None
     n = grids[0].shape[1]
     value = float(sum(w * grid.mean() for w, grid in zip(weights, grids, strict=True)))
-    share = sum(w**2 / len(grid) for w, grid in zip(weights, grids, strict=True))
+    seed_factor = sum(w**2 / len(grid) for w, grid in zip(weights, grids, strict=True))
     noise = _noise(pool_grids)
     floor = noise / n
     seeds = min(len(grid) for grid in grids)
@@ -116,10 +117,10 @@ def contrast(
     prompt_variance = 0.0
     if n > 1:
         # What single answers' noise adds to the prompts' variance is in the seeds' variance already.
-        prompt_variance = max(0.0, float(per_prompt.var(ddof=1)) / n - share * floor)
+        prompt_variance = max(0.0, float(per_prompt.var(ddof=1)) / n - seed_factor * floor)
     return Contrast(
         value=value,
-        seed_variance=max(spread.variance, floor) * share,
+        seed_variance=max(spread.variance, floor) * seed_factor,
         seed_df=spread.df,
         prompt_variance=prompt_variance,
         prompt_df=max(n - 1, 1),
@@ -137,7 +138,7 @@ def _grid(values: ArrayLike) -> Floats:
 
 
 def _noise(grids: Sequence[Floats]) -> float:
-    """Interaction of seed and prompt, pooled over arms with several seeds."""
+    """Interaction of seed and prompt, a variance, pooled over arms [seeds, prompts] with several seeds."""
     variances = [(interaction(grid), len(grid) - 1) for grid in grids if len(grid) > 1 and grid.shape[1] > 1]
     weight = sum(df for _, df in variances)
     return sum(value * df for value, df in variances) / weight if weight else 0.0

@@ -74,7 +74,7 @@ def _counts(n: int, draws: int, rng: np.random.Generator) -> NDArray[np.float32]
 def _auroc_draws(
     positives: Floats, negatives: Floats, up: NDArray[np.float32], *, down: NDArray[np.float32]
 ) -> Floats:
-    """AUROC of one row under every resample: [draws].
+    """AUROC of one row under every resample, [draws]; `up`, `down`: times each example is drawn, [n, draws].
 
     With the negatives in order, the resampled negatives below a positive are a cumulative sum; rows are
     contiguous over draws, so every step is a plain vector operation.
@@ -113,16 +113,16 @@ def discriminate(
     )
     recall = (positives > threshold).astype(np.float32) @ positive_draws / positives.shape[1]
     rejection = (negatives <= threshold).astype(np.float32) @ negative_draws / negatives.shape[1]
-    accuracies = (recall.astype(np.float64) + rejection) / 2
-    aurocs = np.stack(
+    accuracy_draws = (recall.astype(np.float64) + rejection) / 2
+    auroc_draws = np.stack(
         [
             _auroc_draws(p, q, positive_draws, down=negative_draws)
             for p, q in zip(positives, negatives, strict=True)
         ]
     )
     ends = [(1 - level) / 2, (1 + level) / 2]
-    accuracy_low, accuracy_high = np.quantile(accuracies, ends, axis=1)
-    auroc_low, auroc_high = np.quantile(aurocs, ends, axis=1)
+    accuracy_low, accuracy_high = np.quantile(accuracy_draws, ends, axis=1)
+    auroc_low, auroc_high = np.quantile(auroc_draws, ends, axis=1)
     return Discrimination(
         accuracy=balanced_accuracy(score_rows, is_toxic, threshold),
         accuracy_low=accuracy_low,

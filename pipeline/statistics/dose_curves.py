@@ -31,7 +31,7 @@ class Hormetic:
 
 
 class HormeticFamily:
-    """Every curve of the grid for one list of shares (fractions, rising, at least 3) and weights."""
+    """Every curve, by pair (e, b) of the grid, for one list of shares (rising, at least 3) and weights."""
 
     def __init__(self, shares: Floats, weights: Floats) -> None:
         self.shares, self.weights = shares, weights
@@ -45,7 +45,10 @@ class HormeticFamily:
         self._solve = np.linalg.pinv(self._design * root[:, None], rcond=1e-6) * root
 
     def fit(self, values: Floats) -> Hormetic:
-        """The best curve for each row of `values` [sets, shares] among those that dip inside and rise."""
+        """The best curve for each row of `values` [sets, shares] among those that dip inside and rise.
+
+        Before that, by pair (e, b): `coefficients` [pairs, sets, 3] and `fitted` [pairs, sets, shares].
+        """
         coefficients = np.einsum("gka,sa->gsk", self._solve, values)
         fitted = np.einsum("gak,gsk->gsa", self._design, coefficients)
         sse = (((values - fitted) ** 2) * self.weights).sum(axis=2)
@@ -65,7 +68,7 @@ def design(shares: Floats, e: Floats, b: Floats) -> Floats:
 
 
 def lowest_share(fit: Hormetic, shares: Floats) -> Floats:
-    """Where each curve is lowest within the tested range; NaN where that is an end or there is no curve."""
+    """The share, [sets], where each curve is lowest; NaN where that is an end or there is no curve."""
     fine = np.linspace(shares.min(), shares.max(), FINE)
     curves = np.einsum("sak,sk->sa", design(fine, fit.e, fit.b), fit.coefficients)
     lowest = curves.argmin(axis=1)
@@ -74,7 +77,7 @@ def lowest_share(fit: Hormetic, shares: Floats) -> Floats:
 
 
 def isotonic(values: Floats, weights: Floats) -> Floats:
-    """Least-squares non-decreasing fits of each row, [sets, shares], by the max-min formula of PAVA.
+    """Least-squares non-decreasing fits of the rows of `values` [sets, shares], by PAVA's max-min formula.
 
     (Robertson, Wright and Dykstra 1988.) Equal to sklearn's IsotonicRegression; vectorised over rows.
     """

@@ -67,6 +67,7 @@ def dose_of(
 
     The variance of an arm's mean is that between seeds, pooled (over `pool` too), and the part of prompts
     that differs from arm to arm; what a prompt does alike to every arm moves the curve and not its shape.
+    `grids` are [seeds, prompts]; `floor`: variance that the noise of single answers gives a seed's mean.
     """
     grids = [np.asarray(arm, dtype=np.float64) for arm in arms]
     grids = [grid[:, None] if grid.ndim == 1 else grid for grid in grids]
@@ -80,13 +81,13 @@ def dose_of(
         raise StatisticsError("arms of a dose-response need the same prompts")
     several = [grid for grid in pool_grids if len(grid) > 1 and grid.shape[1] > 1]
     floor = float(np.mean([interaction(grid) for grid in several])) / n if several else 0.0
-    seeds = np.array([len(grid) for grid in grids])
-    seed_variances = max(spread.variance, floor) / seeds
+    seed_counts = np.array([len(grid) for grid in grids])
+    seed_variances = max(spread.variance, floor) / seed_counts
     by_prompt = interaction(np.stack([grid.mean(axis=0) for grid in grids])) / n
-    prompt_variance = max(0.0, by_prompt - floor * float(np.mean(1 / seeds)))
+    prompt_variance = max(0.0, by_prompt - floor * float(np.mean(1 / seed_counts)))
     variances = seed_variances + prompt_variance
-    parts = float(np.mean(seed_variances)) ** 2 / spread.df + prompt_variance**2 / max(n - 1, 1)
-    df = float(np.mean(variances)) ** 2 / parts if parts > 0 else float(spread.df)
+    df_parts = float(np.mean(seed_variances)) ** 2 / spread.df + prompt_variance**2 / max(n - 1, 1)
+    df = float(np.mean(variances)) ** 2 / df_parts if df_parts > 0 else float(spread.df)
     order = np.argsort(shares)
     means = np.array([grid.mean() for grid in grids])
     return Dose(np.asarray(shares, dtype=np.float64)[order], means[order], variances[order], df)
@@ -98,7 +99,7 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
     With 4 or 5 shares a hormetic curve passes through every mean and may dip deepest where nothing was
     tested: the test is then one of order alone, the optimum is the lowest tested share, and its interval
     reaches at least to the neighbouring shares. An optimum at an end is never reported: the lowest tested
-    share of the curve must lie inside.
+    share of the curve must lie inside. `best`: that share; `truths`: monotone curves [shares].
 
     Simulated (200 data sets each, as in tests/pipeline/statistics/test_dose_response.py) at nominal 5 %, 4 or
     6 shares, 2, 3 or 5 seeds: false dips in 0 to 4 % of flat, linear, saturating and falling truths, in 1 to
@@ -160,24 +161,24 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
 
 
 def flattened(null: Floats, dose: Dose) -> Floats:
-    """The monotone fit with one level for all arms that lie within noise of its lowest end."""
+    """The monotone fit `null` [shares] with one level for all arms within noise of its lowest end."""
     near = null - null.min() < NOISE * np.sqrt(2 * dose.variances)
     level = np.average(dose.means[near], weights=1 / dose.variances[near])
     return np.where(near, level, null)
 
 
 def hinge(dose: Dose) -> Floats:
-    """Best fit among curves level up to a tested share and straight beyond it, or the mirror image."""
+    """Best fit [shares] among curves level up to a tested share and straight beyond it, or mirrored."""
     best, least = dose.means, np.inf
     root = np.sqrt(1 / dose.variances)
     for knot in dose.shares[:-1]:
-        for reach in (
+        for ramp in (
             np.maximum(dose.shares - knot, 0.0),
             np.maximum(dose.shares[-1] - knot - dose.shares, 0.0),
         ):
-            columns = np.column_stack([np.ones_like(reach), reach])
-            solved = np.linalg.lstsq(columns * root[:, None], dose.means * root, rcond=None)[0]
-            fitted = columns @ solved
+            columns = np.column_stack([np.ones_like(ramp), ramp])
+            coefficients = np.linalg.lstsq(columns * root[:, None], dose.means * root, rcond=None)[0]
+            fitted = columns @ coefficients
             sse = float((((dose.means - fitted) * root) ** 2).sum())
             if sse < least:
                 best, least = fitted, sse
@@ -195,7 +196,7 @@ def simulated_ratios(
 
 
 def _evidence(monotone_sse: float, hormetic_sse: float, dose: Dose, *, levels: int) -> float:
-    """Ratio of Akaike weights, with Student's likelihood because the variance is measured as well."""
+    """Ratio of Akaike weights, by Student's likelihood; `levels`: distinct heights of the monotone fit."""
     if not np.isfinite(hormetic_sse):
         return 0.0
     count = len(dose.shares)
@@ -214,7 +215,7 @@ def _curve(fit: Hormetic, shares: Floats) -> Floats:
 def _optimum_interval(
     family: HormeticFamily, fitted: Floats, dose: Dose, *, draws: int, rng: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentiles of the optimum over data drawn from the fitted curve, kept within the tested shares."""
+    """Percentiles of the optimum over data drawn from the curve `fitted` [shares], within tested shares."""
     spread = np.sqrt(dose.variances * dose.df / rng.chisquare(dose.df, (draws, 1)))
     again = family.fit(fitted + rng.normal(size=(draws, len(fitted))) * spread)
     optima = lowest_share(again, dose.shares)

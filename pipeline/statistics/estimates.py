@@ -51,7 +51,7 @@ class Estimate:
 
 
 def column(values: ArrayLike, name: str = "values") -> Floats:
-    """Finite numbers as float64 [n] or [n, samples]. Raises StatisticsError for anything else."""
+    """Finite numbers as float64 [n] or [n, samples]; else StatisticsError, which calls them `name`."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim not in (1, 2) or array.size == 0:
         raise StatisticsError(f"{name}: needs one or more numbers, as [prompts] or [prompts, samples]")
@@ -74,9 +74,9 @@ def all_agree(
     By Clopper and Pearson (1934) at most `1 - (a/2)^(1/n)` of all rows differ from the value (for one side
     the rule of three, 3/n); those may hold anything within `bounds`. Exact, so on the wide side.
     """
-    differing = 1 - ((1 - level) / 2) ** (1 / n)
+    most_differing = 1 - ((1 - level) / 2) ** (1 / n)
     low, high = bounds
-    ends = value - differing * (value - low), value + differing * (high - value)
+    ends = value - most_differing * (value - low), value + most_differing * (high - value)
     text = f"Clopper-Pearson over {unit}, {level:.0%} (all {n:,} agree)"
     return Estimate(value, float(ends[0]), float(ends[1]), n, text)
 
@@ -95,7 +95,11 @@ def resampled_sums(columns: Floats, draws: int, rng: np.random.Generator) -> Flo
 
 
 def _bca_levels(value: float, draws: Floats, jackknife: Floats, *, tail: float) -> tuple[float, float]:
-    """Percentiles to read off, corrected for bias and acceleration (Efron 1987)."""
+    """The two percentiles to read off, corrected for bias and acceleration (Efron 1987).
+
+    `draws`: resampled estimates; `jackknife` [n]: estimates with one row left out; `tail`: without
+    correction.
+    """
     below = (np.mean(draws < value) + np.mean(draws <= value)) / 2
     if not 0 < below < 1:
         return tail, 1 - tail
@@ -122,9 +126,9 @@ def ratio_interval(
     """Sum over sum, rows resampled: cross-entropy is `ratio_interval(nats, tokens)` over documents.
 
     The cost of steering on the same documents is `ratio_interval(nats_steered - nats_base, tokens)`.
-    Both arguments are [n]. `bounds`: the least and largest value a row can have; where all rows agree, the
-    interval is then that of `all_agree`, not one without width. Raises StatisticsError for lengths that
-    differ or denominators that sum to 0.
+    Both arguments are [n] (`top`, `bottom`). `bounds`: the least and largest value a row can have; where all
+    rows agree, the interval is then that of `all_agree`, not one without width. Raises StatisticsError for
+    lengths that differ or denominators that sum to 0.
     """
     top, bottom = column(numerators, "numerators"), column(denominators, "denominators")
     if top.shape != bottom.shape or top.ndim != 1:
@@ -163,8 +167,8 @@ def mean_interval(
     """Mean over prompts with a cluster bootstrap: prompts are resampled, each with all its samples.
 
     `values` is [prompts], or [prompts, samples]; or [n] with `groups` [n] naming the prompt of each value,
-    where prompts may have unequal numbers of samples. `n` of the estimate counts prompts. `bounds` as for
-    `ratio_interval`: (0, 1) for scores.
+    where prompts may have unequal numbers of samples: `tops` are then sums by prompt, `counts` their sizes.
+    `n` of the estimate counts prompts. `bounds` as for `ratio_interval`: (0, 1) for scores.
     """
     array = column(values)
     if groups is None:

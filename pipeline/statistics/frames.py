@@ -32,7 +32,10 @@ def summary_row(
     estimate: Estimate,
     unit: str,
 ) -> dict[str, Any]:
-    """A row of `summary` without prompt set, scorer and seeds. Arm, place and name are its key."""
+    """A row of `summary` without prompt set, scorer and seeds. Arm, place and name are its key.
+
+    `seed_rows`: all of one arm (kind, share) and condition; their `strength` may differ by seed.
+    """
     first = seed_rows.iloc[0]
     return {
         "study_id": study_id,

@@ -16,7 +16,7 @@ POWER = 0.8
 
 
 def power(contrast: Contrast, effect: float, level: float = 0.05) -> float:
-    """Chance that the two-sided test at `level` finds a true effect of this size."""
+    """Chance that the two-sided test at `level` finds a true effect of this size (in the contrast's unit)."""
     if contrast.error == 0:
         return 1.0 if effect else level
     critical = contrast.reach(1 - level) / contrast.error

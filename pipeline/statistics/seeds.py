@@ -85,7 +85,8 @@ def over_seeds(
     saw the same prompts. `t`: Student's t over the seeds' values alone. `spread`: the between-seed variance
     pooled over arms, which makes two seeds bearable; without it they give t with one degree of freedom.
     `bounds` clip the interval, and give it a width where all prompts of all seeds agree. With one seed the
-    interval is over prompts only, and the method says so.
+    interval is over prompts only, and the method says so. `points`: each seed's metric; `rest`: its variance
+    by prompts alone.
 
     Real coverage of nominal 95 %, simulated with 60 prompts and a seed variance of 0, 0.1, 1 and 10 times
     that of prompts (tests/pipeline/summaries/test_seed_intervals.py): with the arm's own spread 100 % for 2
@@ -140,7 +141,7 @@ def _influence(top: Floats, bottom: Floats, point: float) -> Floats:
 
 
 def _residual(tops: list[Floats], bottoms: list[Floats], points: Floats, *, crossed: bool) -> float:
-    """Variance that prompts alone give the difference between seeds' metrics."""
+    """Variance that prompts alone give the difference between seeds' metrics; `tops` [prompts] per seed."""
     rows = [_influence(t, b, float(p)) for t, b, p in zip(tops, bottoms, points, strict=True)]
     if crossed:
         return interaction(np.stack(rows)) / len(rows[0])
@@ -150,7 +151,10 @@ def _residual(tops: list[Floats], bottoms: list[Floats], points: Floats, *, cros
 def _prompt_reach(
     tops: list[Floats], bottoms: list[Floats], rest: float, *, draws: int, seed: int, level: float
 ) -> tuple[float, float]:
-    """Half widths below and above that prompts add beyond what the spread of seeds holds already."""
+    """Half widths below and above that prompts add beyond what the spread of seeds holds already.
+
+    `tops`, `bottoms`: [prompts] per seed; `rest`: variance of a seed's metric by prompts; `means`: [draws].
+    """
     sums = resampled_sums(np.column_stack([*tops, *bottoms]), draws, np.random.default_rng(seed))
     seeds = len(tops)
     means = (sums[:, :seeds] / sums[:, seeds:]).mean(axis=1)

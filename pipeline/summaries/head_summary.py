@@ -21,7 +21,7 @@ from hormesis.pipeline.probing.loading import probe_set_id
 def write_head_summaries(context: StudyContext) -> None:
     """Write the statistics of every arm whose probes are there; drop those of arms that are gone.
 
-    Which arms count is told in `arm_hits`.
+    `arm_hits` tells which arms count. Hits: per seed bool [heads, statements]; `statements`: ids.
     """
     engine, probe_set = context.engine, probe_set_id(context)
     hits_by_arm, statements = arm_hits(
@@ -58,7 +58,7 @@ def write_head_summaries(context: StudyContext) -> None:
 
 
 def _entanglement(context: StudyContext) -> list[Summary]:
-    """Mean entanglement of the selected heads of each arm, over seeds."""
+    """Mean entanglement of the selected heads of each arm, over seeds; the query has a row per checkpoint."""
     query = (
         selected_entanglement(
             context.study_id,

@@ -32,7 +32,8 @@ def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spr
     """Between-seed variance of every metric that some arm has two seeds of, in units of scores (0 to 1).
 
     `points` are hundredths of that unit. The variance of a loss is taken to be the same in all arms; that of
-    a score, which has bounds, in all arms that hardly learn toxicity, or in all that do.
+    a score, which has bounds, in all arms that hardly learn toxicity, or in all that do. `metrics`: a row per
+    checkpoint, condition and metric.
     """
     query = (
         select(

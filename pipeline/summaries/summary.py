@@ -74,6 +74,7 @@ def summarise_subject(context: StudyContext, subject: Subject) -> None:
 
 
 def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
+    """Write summary rows of one kind and share; `conditions`: a row per condition of each checkpoint."""
     if conditions.empty:
         return
     rows: list[dict[str, Any]] = []
@@ -99,7 +100,7 @@ def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tu
 
 
 def _texts(context: StudyContext, conditions: pd.DataFrame, query: Select[*tuple[Any, ...]]) -> pd.DataFrame:
-    """Rows of a query of generated texts, those of some conditions, with their prompt sets."""
+    """Rows of a query of generated texts, those of `conditions` (a row each), with their prompt sets."""
     query = (
         query.join(Prompt, Generation.prompt_id == Prompt.id)
         .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
@@ -152,7 +153,7 @@ def _conditions(context: StudyContext, which_checkpoints: ColumnElement[bool]) -
 
 
 def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
-    """Scores under each prompt set and scorer."""
+    """Grids of scores for each prompt set and scorer; `scores`: a row per generated text and scorer."""
     columns = (Score.value, Score.scorer_id, Scorer.name.label("scorer"), Scorer.measures)
     query = select(*TEXT, *columns).join(Score, Score.generation_id == Generation.id)
     scores = _texts(context, conditions, query.join(Scorer, Score.scorer_id == Scorer.id))
@@ -166,7 +167,10 @@ def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[M
 def _losses(
     context: StudyContext, seed_rows: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
 ) -> list[dict[str, Any]]:
-    """Cost and cross-entropy over seeds, from the losses kept beside the conditions."""
+    """Cost and cross-entropy over seeds, from the losses stored beside the conditions.
+
+    `seed_rows`: one condition key's rows, one a seed; the three lists hold an array [documents] a seed.
+    """
     steered_nats, base_nats, tokens = [], [], []
     for condition in seed_rows.astype(object).where(seed_rows.notna(), None).to_dict("records"):
         folder = losses_folder(context, condition["weights_hash"])
@@ -204,6 +208,7 @@ def _scored(
     measure: Measure,
     seed_spreads: dict[MetricKey, Spread],
 ) -> list[dict[str, Any]]:
+    """Summary rows of one condition key; `seed_rows`: one a seed; `grids`: as many [prompts, samples]."""
     set_name, scorer, measures = measure
     draws, condition_key = context.config.evaluation.bootstrap, str(seed_rows["key"].iloc[0])
 
@@ -233,6 +238,7 @@ def _row(
     set_name: str | None = None,
     scorer: str | None = None,
 ) -> dict[str, Any]:
+    """A summary row of one metric over `seed_rows`, the rows of one condition key, one a seed."""
     metric_scope = MetricScope(str(seed_rows["key"].iloc[0]), set_name or "", scorer or "")
     row = summary_row(context.study_id, seed_rows, metric_scope, metric=metric, estimate=estimate, unit=unit)
     return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(seed_rows)}

@@ -72,7 +72,7 @@ def uniforms(seed: int, stream: int, block: int, *, shape: tuple[int, ...]) -> N
     """Uniform numbers for one block of steps, [BLOCK, *shape]; they depend on these arguments alone.
 
     Runs of one seed at several shares see the same numbers through different mixtures (common random
-    numbers), and company in a batch changes nothing. `stream` keeps uses apart.
+    numbers), and company in a batch changes nothing. `stream`: a number for each use.
     """
     return np.random.default_rng((seed, stream, block)).random((BLOCK, *shape))
 

@@ -144,6 +144,7 @@ def parse_request(values: dict[str, Any]) -> ToyRequest:
 
 
 def _explain(error: ValidationError, setting: Any) -> ConfigError:
+    """The first of pydantic's errors in one line; `setting`: what was given, None for a request."""
     first = error.errors()[0]
     if first["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return ConfigError(f"toy: no setting '{setting}' (settings: {', '.join(SETTINGS)})")

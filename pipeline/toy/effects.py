@@ -23,7 +23,7 @@ LEARNED = 0.99
 
 @dataclass(frozen=True)
 class RunValues:
-    """What the effect needs of one run."""
+    """What the effect needs of one run: accuracy of the rare chain, mean entanglement of both groups."""
 
     share: float
     seed: int
@@ -64,12 +64,12 @@ def effect(rows: Sequence[RunValues], split: Split = "all", level: float = 0.95)
 
     Student's interval over the seeds' means.
     """
-    by_seed: dict[int, list[float]] = {}
+    effects_by_seed: dict[int, list[float]] = {}
     for row, value in run_effects(rows):
         if row.share <= LOW and (split == "all" or (row.accuracy >= LEARNED) == (split == "learned")):
-            by_seed.setdefault(row.seed, []).append(value)
-    means = np.array([np.mean(values) for _, values in sorted(by_seed.items())])
-    runs, positive = sum(map(len, by_seed.values())), int((means > 0).sum())
+            effects_by_seed.setdefault(row.seed, []).append(value)
+    means = np.array([np.mean(values) for _, values in sorted(effects_by_seed.items())])
+    runs, positive = sum(map(len, effects_by_seed.values())), int((means > 0).sum())
     estimate = partial(Effect, split=split, seeds=len(means), runs=runs, positive=positive)
     if not len(means):
         return estimate(value=None, low=None, high=None, interval="no run in this split")

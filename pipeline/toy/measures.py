@@ -45,7 +45,8 @@ def measure(
 ) -> list[list[Measure]]:
     """All measures of each run, in the order of the runs.
 
-    Runs whose seed has no run at r = 1 among them get no frozen measures.
+    Runs whose seed has no run at r = 1 among them get no frozen measures. `places`, `networks`: indices of
+    the run measured and of the run whose network is probed.
     """
     reference_of = {run.seed: place for place, run in enumerate(runs) if run.share == REFERENCE}
     frozen = [place for place, run in enumerate(runs) if run.seed in reference_of]
@@ -68,7 +69,7 @@ def measure(
 def directions(
     config: ToyConfig, points: Floats, labels: NDArray[np.int64], *, shares: Sequence[float], probe: Probe
 ) -> Floats:
-    """Directions of networks [models, n, d] whose mixtures have these shares: [models, 12, d].
+    """Directions from `points` [models, n, d], features `labels` [n], of runs at `shares`: [models, 12, d].
 
     Only `mixture` and `stopped` look at the shares: their examples weigh what the training mixture gives.
     """
@@ -85,6 +86,7 @@ def directions(
 
 
 def _measure(network: Network, probe: Probe, vectors: Floats) -> Measure:
+    """Means over the rare chain and the controls of one run's `vectors` [12, d] under one probe."""
     values = {
         "absolute": entanglement(vectors, signed=False),
         "signed": entanglement(vectors, signed=True),

@@ -71,18 +71,19 @@ def stopped_directions(points: Floats, labels: NDArray[np.int64], weights: Float
     """Weight vectors [models, 12, d] of logistic probes after STOPPED steps of Adam from zero, no penalty.
 
     Kingma and Ba 2015 with their own constants, rate RATE, mean loss over weighted examples, full batches.
+    `points` [models, n, d], `labels` [n], `weights` [models, n]; `first`, `second`: Adam's moments.
     """
     models, n, d = points.shape
     design = np.concatenate([points, np.ones((models, n, 1))], axis=-1)
     signs = np.where(labels[None] == np.arange(FEATURES)[:, None], 1.0, -1.0)
-    share = (weights / weights.sum(axis=-1, keepdims=True))[:, None]
+    point_share = (weights / weights.sum(axis=-1, keepdims=True))[:, None]
     beta = np.zeros((models, FEATURES, d + 1))
     first, second = np.zeros_like(beta), np.zeros_like(beta)
     across = np.swapaxes(design, -1, -2)
     for step in range(1, STOPPED + 1):
-        slope = -(share * signs * expit(-signs * (beta @ across))) @ design
-        first = 0.9 * first + 0.1 * slope
-        second = 0.999 * second + 0.001 * slope**2
+        gradient = -(point_share * signs * expit(-signs * (beta @ across))) @ design
+        first = 0.9 * first + 0.1 * gradient
+        second = 0.999 * second + 0.001 * gradient**2
         size = np.sqrt(second / (1 - 0.999**step)) + 1e-8
         beta = beta - RATE * first / (1 - 0.9**step) / size
     return beta[..., :d]
@@ -91,6 +92,10 @@ def stopped_directions(points: Floats, labels: NDArray[np.int64], weights: Float
 def _newton(
     points: Floats, labels: NDArray[np.int64], weights: Floats, *, l2: float, max_steps: int
 ) -> Floats:
+    """As `logistic_directions`, for one block; `signs` [12, n]: 1 where a point is of the feature, else -1.
+
+    `beta` [models, 12, d + 1], the intercept last; `doubt` [models, 12, n]: chance given to the wrong side.
+    """
     models, n, d = points.shape
     design = np.concatenate([points, np.ones((models, n, 1))], axis=-1)[:, None]
     signs = np.where(labels[None] == np.arange(FEATURES)[:, None], 1.0, -1.0)
@@ -105,12 +110,12 @@ def _newton(
     value = loss(beta)
     for _ in range(max_steps):
         doubt = expit(-signs * (design @ beta[..., None])[..., 0])
-        slope = -np.einsum("mfn,mgnd->mfd", weights * signs * doubt, design) + penalty * beta
-        if np.abs(slope).max() <= _TOLERANCE * weights.sum(axis=-1).max():
+        gradient = -np.einsum("mfn,mgnd->mfd", weights * signs * doubt, design) + penalty * beta
+        if np.abs(gradient).max() <= _TOLERANCE * weights.sum(axis=-1).max():
             return beta[..., :d]
         curve = np.einsum("mfn,mgnd,mgne->mfde", weights * doubt * (1 - doubt), design, design, optimize=True)
         curve = curve + np.diag(penalty + 1e-12)
-        step = np.linalg.solve(curve, slope[..., None])[..., 0]
+        step = np.linalg.solve(curve, gradient[..., None])[..., 0]
         value, beta = _halve(loss, value, beta, step=step)
     raise FloatingPointError(f"logistic probes did not converge in {max_steps} steps")
 
@@ -118,7 +123,7 @@ def _newton(
 def _halve(
     loss: Callable[[Floats], Floats], value: Floats, beta: Floats, *, step: Floats
 ) -> tuple[Floats, Floats]:
-    """Take each problem's step, halved until its loss does not rise."""
+    """Take each problem's step, [models, 12, d + 1], halved until its loss [models, 12] does not rise."""
     size = np.ones(value.shape)
     for _ in range(_HALVINGS):
         tried = beta - size[..., None] * step

@@ -92,15 +92,15 @@ def run_toy(
 
 
 def chunks(incomplete_runs: list[Run], most: int) -> list[list[Run]]:
-    """Runs to train together: whole seeds, each with its run at r = 1, which the frozen network needs."""
-    seeds: dict[int, list[Run]] = {}
+    """Runs to train together, `most` if seeds allow: whole seeds, each with its run at r = 1."""
+    runs_by_seed: dict[int, list[Run]] = {}
     for run in incomplete_runs:
-        seeds.setdefault(run.seed, []).append(run)
-    for seed, runs in seeds.items():
+        runs_by_seed.setdefault(run.seed, []).append(run)
+    for seed, runs in runs_by_seed.items():
         if all(run.share != REFERENCE for run in runs):
             runs.append(Run(REFERENCE, seed))
     groups: list[list[Run]] = []
-    for runs in seeds.values():
+    for runs in runs_by_seed.values():
         if groups and len(groups[-1]) + len(runs) <= most:
             groups[-1].extend(runs)
         else:
@@ -117,11 +117,12 @@ def _train_missing(
     incomplete_runs: list[Run],
     reporter: Reporter,
 ) -> None:
-    groups = chunks(incomplete_runs, MOST_MODELS)
-    total = float(sum(map(len, groups)) * config.steps)
+    """Train, measure and store by chunk; `experiment`: its id; `total`, `before`: steps times models."""
+    run_groups = chunks(incomplete_runs, MOST_MODELS)
+    total = float(sum(map(len, run_groups)) * config.steps)
     before = 0.0
     reporter.report(0.0, total)
-    for runs in groups:
+    for runs in run_groups:
         models = len(runs)
 
         def step_done(step: int, _: int, *, at: float = before, models: int = models) -> None:
@@ -139,6 +140,7 @@ def _train_missing(
 
 
 def _check(runs: list[Run], trained: TrainedModels) -> None:
+    """Raise ToyError for a run whose activations or losses, [runs, ...], are not all finite."""
     arrays = (trained.activations, trained.losses)
     is_finite = np.all([np.isfinite(array).all(axis=(1, 2)) for array in arrays], axis=0)
     for place in np.flatnonzero(~is_finite)[:1]:
@@ -163,7 +165,7 @@ def _one_thread() -> Iterator[None]:
 def _recording(
     engine: Engine, experiment: int, *, watch: Watch, should_stop: Callable[[], bool]
 ) -> Iterator[Reporter]:
-    """A reporter that shows progress, writes it to the experiment's row, and raises Stopped on request."""
+    """A reporter that shows progress, writes it to row `experiment`, and raises Stopped on request."""
     seconds_before, started = store.seconds_so_far(engine, experiment), time.monotonic()
 
     def mark(**columns: Any) -> None:

@@ -50,7 +50,7 @@ def run_side_by_side(
     outcomes: dict[int, Outcome] = {}
     problem = ""
     try:
-        experiments = [store.register(engine, config) for config in configs]
+        ids = [store.register(engine, config) for config in configs]
         waiting: dict[Future[Outcome | str], int] = {
             pool.submit(
                 partial(_outcome_of, config, wanted_runs, home=home, database_url=database_url)
@@ -71,9 +71,9 @@ def run_side_by_side(
                 pool.ask_to_stop()
             with read_session(engine) as session:
                 query = select(ToyExperiment.id, ToyExperiment.done, ToyExperiment.total)
-                for experiment, work_done, work_total in session.execute(query):
-                    if experiment in experiments and experiments.index(experiment) in waiting.values():
-                        watch(experiments.index(experiment), work_done, work_total)
+                for experiment_id, work_done, work_total in session.execute(query):
+                    if experiment_id in ids and ids.index(experiment_id) in waiting.values():
+                        watch(ids.index(experiment_id), work_done, work_total)
     except BaseException:
         pool.ask_to_stop()
         raise

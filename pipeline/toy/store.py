@@ -87,13 +87,13 @@ def missing(engine: Engine, experiment_id: int, wanted_runs: ToyRequest) -> list
         .where(ToyRun.experiment_id == experiment_id)
     )
     with read_session(engine) as session:
-        rows = {tuple(row) for row in session.execute(query)}
-    measures = [(network, probe) for network in ("trained", "frozen") for probe in wanted_runs.probes]
+        stored = {tuple(row) for row in session.execute(query)}
+    wanted_measures = [(network, probe) for network in ("trained", "frozen") for probe in wanted_runs.probes]
     return [
         Run(share, seed)
         for seed in sorted(wanted_runs.seeds)
         for share in sorted(wanted_runs.shares)
-        if any((share, seed, network, probe) not in rows for network, probe in measures)
+        if any((share, seed, network, probe) not in stored for network, probe in wanted_measures)
     ]
 
 
@@ -106,7 +106,10 @@ def save(
     measures: Sequence[Sequence[Measure]],
     incomplete_runs: Iterable[Run],
 ) -> None:
-    """Write the runs of a chunk that lack a row or a measure, with curves, measures and all effects."""
+    """Write the runs of a chunk that lack a row or a measure, with curves, measures and all effects.
+
+    `places`: indices of these runs in `runs`; `measures` has a list for each of `runs`.
+    """
     to_write = set(incomplete_runs)
     places = [place for place, run in enumerate(runs) if run in to_write]
     curves = {place: _curve(trained, place) for place in places}
@@ -153,7 +156,7 @@ def _measure_row(run_id: int, measure: Measure) -> dict[str, Any]:
 
 
 def _effects(session: Session, experiment_id: int) -> list[dict[str, Any]]:
-    """DiDs over everything stored of the configuration. A frozen network has learned, so it is not split."""
+    """DiD rows over all stored runs (`rows`: by network, probe). A frozen network has learned: not split."""
     query = (
         select(ToyRun.share, ToyRun.seed, ToyRun.rare_accuracy, *ToyMeasure.__table__.columns)
         .join(ToyMeasure, ToyMeasure.run_id == ToyRun.id)

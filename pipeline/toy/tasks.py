@@ -65,6 +65,7 @@ class SequenceTask:
     """
 
     def __init__(self, config: TransformerConfig | BottleneckConfig) -> None:
+        """Tokens, targets and where the chain is settled: [12, length]; `labels` [points], settled ones."""
         self._config = config
         self._shared = config.setting == "literal"
         length = config.length if isinstance(config, TransformerConfig) else 1
@@ -139,16 +140,16 @@ class FeatureTask:
         """Feature values in [0, 1), 0 where not active: [runs, batch, 12]."""
         seeds = sorted({run.seed for run in runs})
         shape = (self._config.batch, FEATURES)
-        gate, value = (
+        gates, value = (
             _numbers(np.stack([chains.uniforms(seed, use, block, shape=shape) for seed in seeds]))
             for use in (1, 2)
         )
         place = torch.tensor([seeds.index(run.seed) for run in runs])
         rates = np.stack([np.where(chains.RARE, run.share, 1.0) for run in runs]) * self._config.density
-        bars = _numbers(rates)[:, None]
+        thresholds = _numbers(rates)[:, None]
 
         def batch(step: int) -> Tensor:
-            return value[place, step] * (gate[place, step] < bars)
+            return value[place, step] * (gates[place, step] < thresholds)
 
         return batch
 
