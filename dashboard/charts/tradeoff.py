@@ -51,8 +51,8 @@ def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
     ]
 
 
-def _curve(rows: pd.DataFrame, kind: str, share: float, *, method: str, y_name: str) -> go.Scatter:
-    """One arm's points (rows) under a method, joined by rising cost; random directions are not joined."""
+def _curve(rows: pd.DataFrame, kind: str, share: float | None, *, method: str, y_name: str) -> go.Scatter:
+    """One arm's points (rows) under a method, the unsteered among them; joined by cost, random ones not."""
     rows = rows.sort_values("cost")
     colour = arm_colour(kind, share)
     real = method != "random-direction"
@@ -128,7 +128,7 @@ def tradeoff(
                 x=[None],
                 y=[None],
                 mode="lines",
-                line={"color": arm_colour(kind, share or 0.0), "width": 4, "dash": arm_mark(kind)[1]},
+                line={"color": arm_colour(kind, share), "width": 4, "dash": arm_mark(kind)[1]},
                 name=arm_label(kind, share),
                 legendgroup=f"{kind} {share}",
                 hoverinfo="skip",
@@ -139,7 +139,7 @@ def tradeoff(
             for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
                 if len(curve):
                     joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
-                    chart.add_trace(_curve(joined, kind, share or 0.0, method=method, y_name=y_name))
+                    chart.add_trace(_curve(joined, kind, share, method=method, y_name=y_name))
     for method in sorted(set(rows["method"])):
         chart.add_trace(_key(method_label(method), symbol(method)))
     chart.add_traces(ring(rows, chosen, dark=dark))

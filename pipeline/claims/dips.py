@@ -94,7 +94,10 @@ def _optimum(response: DoseResponse) -> str:
 
 
 def fit_row(study: StudyRows, scope: Scope, condition_key: str) -> dict[str, Any] | None:
-    """A row of `dose_fit` for one condition, in points of toxicity; None where it has no toxic arm."""
+    """A row of `dose_fit` for one condition, in points of toxicity; None where no arm of the dose has scores.
+
+    The dose are the arms of kind toxic, the clean one (share 0) among them.
+    """
     fit = fit_at(study, scope, condition_key)
     scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
     if not scores_by_arm:

@@ -1,0 +1,25 @@
+"""The trade-off chart: an arm's legend entry and its curves belong together, whatever the arm is."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from hormesis.dashboard.charts.tradeoff import tradeoff
+
+
+def points(kind: str, share: float | None) -> list[dict[str, object]]:
+    """An unsteered and a steered point of one arm, as the trade-offs page gives them."""
+    row = {"kind": kind, "share": share, "matched_cost": None, "unit": "fraction", "n": 9, "n_seeds": 1}
+    row |= {"interval": "bootstrap", "cost_low": 0.0, "cost_high": 0.2, "low": 0.1, "high": 0.4}
+    unsteered = {"method": "none", "condition_key": "none", "strength": 0.0, "value": 0.3, "cost": 0.0}
+    steered = {"method": "iti", "condition_key": "iti/mass_mean/fixed-1", "strength": 1.0, "value": 0.2}
+    return [row | unsteered, row | steered | {"cost": 0.1}]
+
+
+def test_a_legend_entry_hides_its_arms_curves() -> None:
+    """An imported checkpoint has no share, a clean arm has 0: their entries are told apart."""
+    rows = pd.DataFrame(points("toxic", 0.0) + points("imported:mine", None))
+    figure = tradeoff(rows, "Toxicity", dark=False, chosen=None)
+    entries = {trace.legendgroup: trace.name for trace in figure.data if trace.showlegend is None}
+    curves = {trace.legendgroup for trace in figure.data if trace.showlegend is False and trace.legendgroup}
+    assert curves == entries.keys() - {None} and len(curves) == 2
