@@ -67,7 +67,7 @@ def test_panes_stream_side_by_side_and_the_seed_decides(page: Page, live: Live) 
 
 
 def test_clicks_elsewhere_leave_the_stream_alone(page: Page, live: Live) -> None:
-    opened(page, steer(live, prompt="the baker", model1="slow", panes=1, length=512, blur_stream="false"))
+    opened(page, steer(live, prompt="the baker", model1="slow", panes=1, length=256, blur_stream="false"))
     generate(page)
     streaming(page, 1)
     page.get_by_text("Colour tokens").click()
@@ -81,7 +81,7 @@ def test_clicks_elsewhere_leave_the_stream_alone(page: Page, live: Live) -> None
 
 
 def test_a_text_can_be_revealed_while_it_streams(page: Page, live: Live) -> None:
-    query = {"model1": "slow", "model2": "slow", "method2": "Unsteered", "length": 512, "blur_stream": "true"}
+    query = {"model1": "slow", "model2": "slow", "method2": "Unsteered", "length": 256, "blur_stream": "true"}
     opened(page, steer(live, prompt="the baker", **query))
     generate(page)
     cards = streaming(page, 1)
@@ -97,7 +97,7 @@ def test_a_text_can_be_revealed_while_it_streams(page: Page, live: Live) -> None
 def test_stop_ends_a_long_stream_and_frees_the_model(page: Page, live: Live) -> None:
     slow = {f"model{number}": "slow" for number in range(1, 5)}
     plain = {f"method{number}": "Unsteered" for number in range(1, 5)}
-    opened(page, steer(live, prompt="the baker sells", panes=4, length=512, **slow, **plain))
+    opened(page, steer(live, prompt="the baker sells", panes=4, length=256, **slow, **plain))
     generate(page)
     page.get_by_role("button", name="Stop", exact=True).click()
     panes_of(page, 1, "stopped")

@@ -22,7 +22,7 @@ from tests.screenshots import served
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
 SECRET = "correct horse battery staple"
-SLOW: dict[str, Any] = {"model1": "slow", "panes": 1, "length": 512}
+SLOW: dict[str, Any] = {"model1": "slow", "panes": 1, "length": 256}
 
 
 def outer_address() -> str:
