@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any, overload
@@ -14,14 +15,14 @@ _TEXT_COLUMNS = ("prompt", "text")
 _LEFT = "style='text-align:left;vertical-align:top'"
 
 
-class Displayed:
+class Displayed(ABC):
     """An object that says what it is by a title, properties and tables; a subclass gives the three."""
 
-    def _title(self) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _title(self) -> str: ...
 
-    def _properties(self) -> Mapping[str, str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _properties(self) -> Mapping[str, str]: ...
 
     def _tables(self) -> Sequence[pd.DataFrame]:
         return ()

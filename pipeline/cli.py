@@ -89,11 +89,10 @@ def _run(
     config: StudyConfig, as_json: bool, begun: Origin, *, workers: int | None = None, arm: str | None = None
 ) -> None:
     """Run a study, here or as one process of `torchrun`; `begun` says how the study was named."""
-    from hormesis.pipeline.execution import workers as worker_processes
-    from hormesis.pipeline.execution.torchrun import is_distributed
+    from hormesis.pipeline.execution.workers import is_distributed, start_server
 
     if not is_distributed():
-        worker_processes.start_server()
+        start_server()  # before anything here imports torch: the two import side by side
     from hormesis.pipeline.commands.run_study import run_distributed, run_study
     from hormesis.pipeline.commands.status import watching
 

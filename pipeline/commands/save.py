@@ -23,13 +23,9 @@ from hormesis.db.schema import Checkpoint, Study
 from hormesis.db.write import read_session
 from hormesis.pipeline.commands.model_card import Origin, model_card
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.methods import DetoxCondition, read_condition, read_conditions
-from hormesis.pipeline.probing.loading import (
-    checkpoint_facts,
-    open_checkpoint,
-    open_weights,
-    steering_directions,
-)
+from hormesis.pipeline.methods import read_condition, read_conditions
+from hormesis.pipeline.methods.open_condition import open_tuned
+from hormesis.pipeline.probing.loading import open_checkpoint, steering_directions
 from hormesis.pipeline.study.config import parse_study
 
 
@@ -112,13 +108,6 @@ def stored_heads(
             f"checkpoint '{checkpoint_name}' has no {direction} directions; run its probes first"
         )
     return heads
-
-
-def open_tuned(context: StudyContext, checkpoint_id: int, condition: DetoxCondition) -> LoadedModel:
-    """The weights of a condition: those tuned for it, or the checkpoint's own."""
-    tuned = condition.tuned
-    path = checkpoint_facts(context, checkpoint_id).path
-    return open_weights(context.home / str(tuned["path"]) if tuned else path)
 
 
 def _save(origin: Origin, loaded: LoadedModel, folder: Path) -> Path:

@@ -46,9 +46,10 @@ def write_file(
     """
     # Imported here, or every command would wait for torch.
     from hormesis.backend.model.vectors import VectorsError, write_vectors
-    from hormesis.pipeline.commands.save import find_checkpoint, open_tuned
+    from hormesis.pipeline.commands.save import find_checkpoint
     from hormesis.pipeline.execution.provenance import packages
     from hormesis.pipeline.methods import DetoxCondition, read_condition
+    from hormesis.pipeline.methods.open_condition import open_tuned
 
     context, checkpoint_id = find_checkpoint(name, home(), database_url())
     chosen = DetoxCondition("", "iti", direction=method, strength=strength)

@@ -25,11 +25,6 @@ LONGEST_WAIT = timedelta(days=7)
 """Processes wait for the first one while it probes and generates; that may take long."""
 
 
-def is_distributed() -> bool:
-    """Whether `torchrun` started this process."""
-    return {"LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys()
-
-
 @contextmanager
 def process_group() -> Iterator[bool]:
     """The processes of this `torchrun`, each with its share of the cores; gives whether this is the first."""

@@ -35,6 +35,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_distributed() -> bool:
+    """Whether `torchrun` started this process."""
+    return {"LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys()
+
+
 def stop_requested() -> bool:
     """Inside a worker: whether the parent asked for a stop."""
     return _stop is not None and _stop.is_set()

@@ -31,15 +31,22 @@ def open_condition(
     (`read_conditions` sorts them so). Raises ModelError where weights are gone or damaged, and NoDirections
     where the checkpoint's directions were not made.
     """
-    base = checkpoint_facts(context, checkpoint_id)
-    tuned = condition.tuned
-    weights_path = context.home / str(tuned["path"]) if tuned else base.path
-    loaded = open_weights(weights_path, half=for_decoding and base.parameters >= SMALL)
+    loaded = open_tuned(context, checkpoint_id, condition, for_decoding=for_decoding)
     steering: RowSteering = (None, 0.0)
     if condition.direction is not None:
         steering = (intervention(context, checkpoint_id, loaded, condition.direction), condition.strength)
     marks = tuple(condition.parameters.get("marks", ()))
     return OpenedCondition(condition, loaded, steering, condition.prefix, marks)
+
+
+def open_tuned(
+    context: StudyContext, checkpoint_id: int, condition: DetoxCondition, *, for_decoding: bool = False
+) -> LoadedModel:
+    """The weights of a condition, nothing steered: those tuned for it, or the checkpoint's own."""
+    base = checkpoint_facts(context, checkpoint_id)
+    tuned = condition.tuned
+    path = context.home / str(tuned["path"]) if tuned else base.path
+    return open_weights(path, half=for_decoding and base.parameters >= SMALL)
 
 
 def intervention(
