@@ -1,7 +1,7 @@
 """Screenshots of every page, light and dark, 1440 and 800 pixels wide.
 
 `python -m tests.screenshots FOLDER [--db URL] [--service URL]`; without a database one is seeded.
-Needs Chromium (`HORMESIS_CHROMIUM`, default /usr/bin/chromium) and playwright.
+Needs playwright and Chromium: `HORMESIS_CHROMIUM`, else the headless shell, else /usr/bin/chromium.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,10 @@ from hormesis.dashboard.launch import free_port, serve, wait_until_open
 
 PATIENCE_MS = 180_000
 """A state is waited for this long: a busy machine is slow, and nothing else is."""
-CHROMIUM = os.environ.get("HORMESIS_CHROMIUM", "/usr/bin/chromium")
+CHROMIUM = (
+    os.environ.get("HORMESIS_CHROMIUM") or shutil.which("chromium-headless-shell") or "/usr/bin/chromium"
+)
+"""The headless shell is the same engine without a window: a page takes a third less processor time in it."""
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
