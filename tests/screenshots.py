@@ -28,6 +28,10 @@ CHROMIUM = (
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
+    "--disable-gpu-compositing",
+    "--disable-software-rasterizer",
+    "--disable-threaded-animation",
+    "--disable-checker-imaging",
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
