@@ -32,6 +32,15 @@ def pytest_collection_finish() -> None:
     collect_garbage_rarely()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def forked_processes() -> Iterator[None]:
+    """Commands that tests start need not load their libraries anew."""
+    from tests.fixtures.forked import forked_commands
+
+    with forked_commands():
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets; tests that need it skip where it is absent."""
