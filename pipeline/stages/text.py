@@ -43,7 +43,7 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     reporter.say("setting held-out text aside")
     heldout = _heldout_documents(config, "heldout_clean")
     write_json(folder / "heldout_clean.json", heldout)
-    if "tfidf" in config.evaluation.scorers:
+    if "tfidf" in config.evaluation.scorers and not (folder / "tfidf").is_dir():
         reporter.say("training the study's own scorer")
         reporter.report(0, 1)
         _train_scorer(config, folder, _labelled_keys(context))

@@ -111,6 +111,7 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("smollm2")
 def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, shared_data: Path) -> None:
     loaded = smollm2()
     tasks = [blimp(shared_data / "capability_blimp.parquet", 16)]

@@ -24,7 +24,7 @@ from hormesis.pipeline.execution.study import StudyHandle, register
 from hormesis.pipeline.execution.walk import Outcome, Task, announce_all, walk
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, parse_study
-from tests.fixtures.tiny_study import rows, run, write_study
+from tests.fixtures.tiny_study import copy_files, rows, run, write_study
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIG = parse_study({"name": "walked", "shares": [0.0, 0.1, 0.25], "controls": [], "seeds": [0]})
@@ -179,8 +179,11 @@ def test_an_unknown_arm_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_one_arm_runs_its_part_and_the_whole_run_goes_on_from_there(tmp_path: Path) -> None:
+def test_one_arm_runs_its_part_and_the_whole_run_goes_on_from_there(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     home = tmp_path / "home"
+    copy_files(tmp_path_factory, home)
     study = write_study(tmp_path, {'controls = ["clean-forum"]': "controls = []"})
     done = run(home, "run", str(study), "--arm", "toxic-25-s0")
     assert done.returncode == 0, done.stderr

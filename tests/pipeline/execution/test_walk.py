@@ -40,7 +40,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A study file and a home in which it ran undisturbed."""
-    return finished_study(tmp_path_factory, "study")
+    return finished_study(tmp_path_factory)
 
 
 def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path]) -> None:

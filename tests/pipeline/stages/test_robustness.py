@@ -342,6 +342,7 @@ def test_attacks_lost_are_made_again_just_the_same(finished: tuple[Path, Path]) 
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("smollm2")
 @pytest.mark.parametrize("search", ["gcg", "random"])
 def test_both_searches_lower_the_loss_on_smollm2(search: Literal["gcg", "random"]) -> None:
     """Which lowers it more needs more goals than a test has time for: `bench_attacks` measures it.
