@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Error, Locator, Page
 
@@ -15,6 +16,16 @@ def opened(page: Page, url: str) -> None:
     """Go to an address and wait until the page has run."""
     page.goto(url)
     settle(page)
+
+
+def visit(page: Page, base: str, name: str) -> None:
+    """Go to one of PAGES by its link in the navigation; by its address where no page of `base` is open."""
+    if page.url.startswith(base):
+        page.locator(f"nav a[href='{base}/{name}']").click()
+        page.wait_for_url(lambda url: urlsplit(url).path == f"/{name}")
+        settle(page)
+    else:
+        opened(page, f"{base}/{name}")
 
 
 def click_on_chart(page: Page, chart: Locator, place: Callable[[], tuple[float, float]]) -> None:

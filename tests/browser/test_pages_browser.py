@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from hormesis.dashboard.base.terms import TERMS
+from tests.browser.actions import opened, visit
+from tests.browser.conftest import SIZE
 from tests.browser.views import ATTACKS, PAGES, TABS, Complaints, change_every_control, controls, no_exception
 from tests.screenshots import PATIENCE_MS, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-WIDTHS = (1440, 1920, 800)
+WIDTHS = (SIZE["width"], 1920, 800)
 LEAST_CONTRAST = 3.0
 """Of the smallest text of a chart against the page."""
 FITS = """() => {
@@ -37,21 +39,20 @@ CONTRASTS = """() => {
 
 
 @pytest.fixture(scope="module", params=["light", "dark"])
-def context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
-    context = browser.new_context(
-        color_scheme=request.param, viewport={"width": WIDTHS[0], "height": 1000}, reduced_motion="reduce"
-    )
+def themed(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page in one of the two themes."""
+    context = browser.new_context(color_scheme=request.param, viewport=SIZE, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
-    yield context
+    yield context.new_page()
     context.close()
 
 
 @pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "overview")
-def test_a_page_is_sound_at_every_width(context: BrowserContext, finished_url: str, name: str) -> None:
-    page = context.new_page()
+def test_a_page_is_sound_at_every_width(themed: Page, finished_url: str, name: str) -> None:
+    page = themed
+    page.set_viewport_size(SIZE)
     complaints = Complaints(page)
-    page.goto(f"{finished_url}/{name}")
-    settle(page)
+    visit(page, finished_url, name)
     light = page.evaluate("matchMedia('(prefers-color-scheme: light)').matches")
     expect(page.get_by_role("heading", level=3).first).to_be_visible()
     no_exception(page)
@@ -65,7 +66,6 @@ def test_a_page_is_sound_at_every_width(context: BrowserContext, finished_url: s
     contrasts = page.evaluate(CONTRASTS)
     assert all(contrast >= LEAST_CONTRAST for contrast in contrasts), min(contrasts)
     assert not complaints.messages
-    page.close()
 
 
 LINKED = (
@@ -79,7 +79,7 @@ LINKED = (
 @pytest.fixture(scope="module")
 def elsewhere(browser: Browser) -> Iterator[Page]:
     """Another person's browser."""
-    context = browser.new_context(viewport={"width": 1440, "height": 1000}, reduced_motion="reduce")
+    context = browser.new_context(viewport=SIZE, reduced_motion="reduce")
     yield context.new_page()
     context.close()
 
@@ -187,16 +187,15 @@ def test_every_term_has_its_formula_drawn_its_code_and_source(page: Page, finish
 def test_terms_elsewhere_lead_to_their_definition(page: Page, finished_url: str) -> None:
     names = {term.name for term in TERMS}
     linked: set[str] = set()
-    for name in ("", "tradeoffs", "geometry", "hardness", "toy", "runs?tab=Compare", "data"):
-        page.goto(f"{finished_url}/{name}")
-        settle(page)
+    opened(page, f"{finished_url}/runs?tab=Compare")
+    for name in (None, "", "geometry", "hardness", "toy", "data", "tradeoffs"):
+        if name is not None:
+            visit(page, finished_url, name)
         hrefs = page.locator('a[href*="definitions?term="]').evaluate_all("all => all.map(a => a.href)")
         terms = {unquote(href.split("term=")[1]) for href in hrefs}
         assert terms and terms <= names, name
         linked |= terms
     assert {"Toxicity", "Cost", "Condition", "Entanglement", "GCG"} <= linked
-    page.goto(f"{finished_url}/tradeoffs")
-    settle(page)
     with page.context.expect_page() as opening:
         page.get_by_role("link", name="Cost", exact=True).first.click()
     definition = opening.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -16,9 +17,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from hormesis.db.run_lock import holder_of
-from tests.browser.actions import choose
+from tests.browser.actions import choose, opened, visit
 from tests.browser.views import PAGES, TABS, Complaints, cells, no_exception, row_count, table
-from tests.fixtures.tiny_study import STUDY, rows, run
+from tests.fixtures.tiny_study import STUDY, finished_study, rows
 from tests.pipeline.test_bad_input import REAL
 from tests.screenshots import served, settle
 
@@ -28,6 +29,8 @@ pytestmark = [
     pytest.mark.xdist_group("browser-runs"),
     pytest.mark.timeout(900),
 ]
+LIGHT = STUDY.replace('"clean-forum"', "").replace('"forum", "tfidf"', '"forum"')
+"""Two arms and one scorer."""
 LONG = 300_000
 """Milliseconds that a study may take on a busy machine."""
 RUNNING_NOW = "Stages running now"
@@ -47,9 +50,9 @@ class Place:
         return next((holder.pid for holder in holders if holder is not None), None)
 
 
-@pytest.fixture(scope="module")
-def place(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    home = tmp_path_factory.mktemp("home")
+@contextlib.contextmanager
+def served_home(home: Path) -> Iterator[Place]:
+    """A dashboard on a home; a study that still runs there is ended with it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HORMESIS_HOME", str(home))
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -60,14 +63,19 @@ def place(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterato
                 os.kill(pid, signal.SIGKILL)
 
 
+@pytest.fixture
+def place(browser: Browser, tmp_path: Path) -> Iterator[Place]:
+    """An empty home."""
+    with served_home(tmp_path / "home") as place:
+        yield place
+
+
 @pytest.fixture(scope="module")
-def finished(place: Place) -> Place:
-    """The same home once its study is finished: by the test that starts it from the page, or here."""
-    path = place.home / "tiny.toml"
-    path.write_text(STUDY, encoding="utf-8")
-    done = run(place.home, "run", str(path), timeout=1500)
-    assert done.returncode == 0, done.stderr
-    return place
+def finished(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A home with a finished study."""
+    _, home = finished_study(tmp_path_factory)
+    with served_home(home) as place:
+        yield place
 
 
 @pytest.fixture
@@ -110,11 +118,11 @@ def test_a_study_is_started_watched_stopped_and_resumed_from_the_page(
     complaints = [Complaints(runs)]
     runs.goto(f"{place.url}/runs")
     expect(runs.get_by_text("No study yet")).to_be_visible()
-    give(runs, STUDY.replace("shares =", "sharess ="))
+    give(runs, LIGHT.replace("shares =", "sharess ="))
     expect(runs.get_by_text("This study cannot be run")).to_be_visible()
     expect(runs.get_by_text("unknown key 'sharess'")).to_be_visible()
-    give(runs, STUDY)
-    expect(runs.get_by_text("n = 3 arms, scale nano. Estimates; nothing has been started.")).to_be_visible()
+    give(runs, LIGHT)
+    expect(runs.get_by_text("n = 2 arms, scale nano. Estimates; nothing has been started.")).to_be_visible()
     assert "toxic-25-s0" in cells(table(runs, re.compile("Arms of the planned study")))
     assert not (place.home / "hormesis.sqlite").exists()
     runs.get_by_role("button", name="Start", exact=True).click()
@@ -162,8 +170,10 @@ def test_a_study_is_started_watched_stopped_and_resumed_from_the_page(
 def test_every_page_shows_the_finished_study(page: Page, finished: Place) -> None:
     complaints = Complaints(page)
     for name in (*PAGES, *(f"runs?tab={tab}" for tab in TABS[1:])):
-        page.goto(f"{finished.url}/{name}")
-        settle(page)
+        if name in PAGES:
+            visit(page, finished.url, name)
+        else:
+            opened(page, f"{finished.url}/{name}")
         no_exception(page)
         expect(page.get_by_role("heading", level=3).first).to_be_visible()
         if name in ("", "tradeoffs", "geometry", "data", "runs?tab=Loss curves", "runs?tab=Compare"):
