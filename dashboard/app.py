@@ -29,7 +29,7 @@ st.set_page_config(
 PAGES = [
     st.Page(
         "app_pages/overview/page.py",
-        url_path="overview",
+        url_path="root",  # Never an address, since a default page has none but `/`; leaves `overview` free.
         title="Overview",
         icon=":material/insights:",
         default=True,
@@ -92,6 +92,8 @@ PAGES = [
         help="Every term on these pages, its formula and its source.",
     ),
 ]
+# A default page answers at the root alone, and two pages keep an older address: their own names lead there.
+NAMES = {"overview": PAGES[0], "robustness": PAGES[3], "glossary": PAGES[8]}
 ALWAYS_OPEN = {"Glossary", "Runs", "Toy experiment"}
 # Pages that need no study, so its absence is nothing to tell there.
 WITHOUT_STUDY = {"Glossary", "Toy experiment"}
@@ -184,7 +186,12 @@ def run(page: st.Page) -> None:
         page.run()
 
 
-page = st.navigation(PAGES, position="top")
+aliases = [
+    st.Page(page.run, url_path=name, title=page.title, visibility="hidden") for name, page in NAMES.items()
+]
+page = st.navigation([*PAGES, *aliases], position="top")
+if page.url_path in NAMES:
+    st.switch_page(NAMES[page.url_path], query_params=st.query_params)
 database = database_now()
 with refresh.whole_page():
     draw(page, database)

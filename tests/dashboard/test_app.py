@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, update
+from streamlit.util import calc_hash
 
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import StageRun, Verdict
@@ -25,6 +26,18 @@ def test_every_page_opens(small_database: Path, monkeypatch: pytest.MonkeyPatch,
     app = open_page(small_database, monkeypatch, page)
     assert not app.exception and not app.error
     assert app.subheader[0].value.endswith("?")
+
+
+@pytest.mark.parametrize("page", ["overview", "robustness", "glossary"])
+def test_a_page_answers_to_its_own_name(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch, page: str
+) -> None:
+    expected = open_page(small_database, monkeypatch, page)
+    app = open_page(small_database, monkeypatch, claims="All")
+    app._page_hash = calc_hash(page)
+    app.run()
+    assert app.subheader[0].value == expected.subheader[0].value
+    assert page != "overview" or app.query_params["claims"] == "All"
 
 
 def test_overview_answers_first_and_says_n(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
