@@ -4,10 +4,15 @@ torch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class NoDirections(ValueError):
+    """A checkpoint is to be steered along directions that it does not have; one line for the person."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,3 +26,9 @@ class HeadDirection:
     head: int
     vector: NDArray[np.float32]
     sigma: float
+
+
+def require_directions(directions: Sequence[HeadDirection], method: str) -> None:
+    """Raises NoDirections where a checkpoint's stored `directions` of a method are none."""
+    if not directions:
+        raise NoDirections(f"no {method} directions are stored for this checkpoint; run its probes first")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from hormesis.backend.api.completion_messages import DEFAULT_TOKENS, CompletionRequest
 from hormesis.backend.api.model_names import model_of_name
 from hormesis.backend.api.stop_strings import StoppedText
-from hormesis.backend.model.directions import HeadDirection
+from hormesis.backend.model.directions import HeadDirection, NoDirections, require_directions
 from hormesis.backend.service.catalogue import find_checkpoint
 from hormesis.backend.service.costs import PaneCost
 from hormesis.backend.service.job_queue import Job
@@ -87,9 +87,12 @@ def _directions(connection: Connection, checkpoint: int, method: str | None) -> 
     ranked = RankedHeads.read(connection, checkpoint)
     places = [] if ranked is None else ranked.places if method == SECOND else ranked.selected
     by_place = {} if ranked is None else ranked.directions(connection, method, places)
-    if not by_place:
-        raise PaneProblem(f"the {method} directions of this condition are not in the database")
-    return tuple(by_place.values())
+    directions = tuple(by_place.values())
+    try:
+        require_directions(directions, method)
+    except NoDirections as problem:
+        raise PaneProblem(str(problem)) from None
+    return directions
 
 
 def serve_completion(

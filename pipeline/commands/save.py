@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from hormesis.backend.model.directions import HeadDirection
+from hormesis.backend.model.directions import HeadDirection, require_directions
 from hormesis.backend.model.export import NOTE, ExportError, export_steered, save_plain
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.serving import serving_lines
@@ -30,7 +30,7 @@ from hormesis.pipeline.study.config import parse_study
 
 
 class NoSuchCheckpoint(ValueError):
-    """The database holds no checkpoint of that name, or none that was probed."""
+    """The database holds no checkpoint of that name."""
 
 
 def save_steered(
@@ -39,10 +39,11 @@ def save_steered(
     """Write a checkpoint (of the newest study that has it), steered at every position, to a new folder.
 
     `strength` counts sigmas away from toxicity on the selected heads. Raises NoSuchCheckpoint,
-    DatabaseProblem, and ExportError where the folder is taken or the architecture has no bias to fold into.
+    NoDirections, DatabaseProblem, and ExportError where the folder is taken or the architecture has no bias
+    to fold into.
     """
     context, checkpoint_id = find_checkpoint(checkpoint_name, home, database_url)
-    heads = stored_heads(context, checkpoint_id, direction, checkpoint_name=checkpoint_name)
+    heads = stored_heads(context, checkpoint_id, direction)
     origin = Origin(
         context=context,
         checkpoint_id=checkpoint_id,
@@ -62,9 +63,9 @@ def save_condition(
     """Write a checkpoint as it is under one of its conditions, e.g. `dpo` or
     `dpo+iti/mass_mean/cost-0.06`.
 
-    Steering is saved at every position. Raises NoSuchCheckpoint, NoSuchCondition, ModelError where weights
-    are gone, and ExportError where the folder is taken, the architecture has no bias to fold into, or the
-    condition puts text before prompts, which no checkpoint can hold.
+    Steering is saved at every position. Raises NoSuchCheckpoint, NoSuchCondition, NoDirections, ModelError
+    where weights are gone, and ExportError where the folder is taken, the architecture has no bias to fold
+    into, or the condition puts text before prompts, which no checkpoint can hold.
     """
     context, checkpoint_id = find_checkpoint(checkpoint_name, home, database_url)
     condition = read_condition(context, checkpoint_id, condition_key)
@@ -74,9 +75,7 @@ def save_condition(
             f"save another one and give it that text: {condition.prefix.strip()!r}"
         )
     direction = condition.direction
-    heads = (
-        stored_heads(context, checkpoint_id, direction, checkpoint_name=checkpoint_name) if direction else ()
-    )
+    heads = stored_heads(context, checkpoint_id, direction) if direction else ()
     origin = Origin(
         context=context,
         checkpoint_id=checkpoint_id,
@@ -98,15 +97,10 @@ def serving_of(folder: Path) -> list[str]:
     return serving_lines(config["model_type"])
 
 
-def stored_heads(
-    context: StudyContext, checkpoint_id: int, direction: str, *, checkpoint_name: str
-) -> list[HeadDirection]:
-    """The heads that steering along `direction` moves. Raises NoSuchCheckpoint where none are stored."""
+def stored_heads(context: StudyContext, checkpoint_id: int, direction: str) -> list[HeadDirection]:
+    """The heads that steering along `direction` moves. Raises NoDirections where none are stored."""
     heads = steering_directions(context, checkpoint_id, direction)
-    if not heads:
-        raise NoSuchCheckpoint(
-            f"checkpoint '{checkpoint_name}' has no {direction} directions; run its probes first"
-        )
+    require_directions(heads, direction)
     return heads
 
 

@@ -76,8 +76,8 @@ def _directions(
     context: StudyContext, checkpoint_id: int, method: str, *, heads: int | None
 ) -> list[HeadDirection]:
     """Directions of the selected heads, or of the `heads` (a count) best by rank, then by select accuracy."""
+    from hormesis.backend.model.directions import require_directions
     from hormesis.backend.service.ranked_heads import RankedHeads
-    from hormesis.pipeline.methods.open_condition import NoDirections
     from hormesis.pipeline.probing.loading import steering_directions
 
     if heads is None:
@@ -88,6 +88,5 @@ def _directions(
             places = ranked.best(heads) if ranked is not None else []
             stored = ranked.directions(connection, method, places) if ranked is not None else {}
         directions = [stored[place] for place in places if place in stored]
-    if not directions:
-        raise NoDirections(f"no {method} directions are stored for this checkpoint; run its probes first")
+    require_directions(directions, method)
     return directions

@@ -5,16 +5,13 @@ Knows where tuned weights and directions lie; knows nothing of what is then done
 
 from __future__ import annotations
 
+from hormesis.backend.model.directions import require_directions
 from hormesis.backend.model.models import LoadedModel
 from hormesis.backend.model.steering import Intervention, RowSteering, iti
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.condition import DetoxCondition
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.probing.loading import SMALL, checkpoint_facts, open_weights, steering_directions
-
-
-class NoDirections(ValueError):
-    """A checkpoint is to be steered along directions that it does not have; one line for the person."""
 
 
 def open_condition(
@@ -58,8 +55,5 @@ def intervention(
     Raises NoDirections where the checkpoint has none of that method.
     """
     head_directions = steering_directions(context, checkpoint_id, direction_method)
-    if not head_directions:
-        raise NoDirections(
-            f"no {direction_method} directions are stored for this checkpoint; run its probes first"
-        )
+    require_directions(head_directions, direction_method)
     return iti(loaded.sites, head_directions, scope=context.config.steering.scope)

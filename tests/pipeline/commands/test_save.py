@@ -12,6 +12,7 @@ from safetensors import safe_open
 from sqlalchemy import select
 from typer.main import get_command
 
+from hormesis.backend.model.directions import NoDirections
 from hormesis.backend.model.models import load_model
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Checkpoint, Condition, Metric, PromptSet, Scorer
@@ -145,3 +146,10 @@ def test_what_has_no_vectors_is_one_line(options: list[str], part: str, study: P
     with pytest.raises(ValueError, match=part):
         hormesis("vectors", "dose-10", str(study / "v"), *options)
     assert sorted(path.name for path in study.iterdir()) == ["study.sqlite"]
+
+
+@pytest.mark.parametrize("command", ["save", "vectors"])
+def test_missing_directions_are_refused_in_the_same_words(command: str, study: Path) -> None:
+    option = {"save": "--direction", "vectors": "--method"}[command]
+    with pytest.raises(NoDirections, match="no probes directions are stored for this checkpoint"):
+        hormesis(command, "dose-10", str(study / "v"), option, "probes")
