@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import delete
 
+from hormesis.backend.api.completion_messages import CompletionRequest
+from hormesis.backend.service.completions import plan_completion
+from hormesis.backend.service.ranked_heads import PaneProblem
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import Direction
 from tests.fixtures.service_world import MEASURED, World, ask, pane, request_body, results
+from tests.fixtures.shared_worlds import copy_database
 from tests.fixtures.tiny import WIDTH
 
 CONDITIONS = {
@@ -196,6 +204,18 @@ def test_refusals_are_one_line_with_a_status(address: str, case: tuple[Any, int,
     error = answer.json()["error"]
     assert (answer.status_code, set(error)) == (status, {"message", "type", "param", "code"}), answer.text
     assert part in error["message"] and "\n" not in error["message"]
+
+
+def test_a_condition_whose_directions_are_gone_is_refused_as_the_commands_do(
+    world: World, tmp_path: Path
+) -> None:
+    engine = open_writer(copy_database(world.home / "study.sqlite", tmp_path / "study.sqlite"))
+    request = CompletionRequest.model_validate(BASE | {"model": "forum/dose-10:iti@2"})
+    with engine.connect() as connection:
+        connection.execute(delete(Direction).where(Direction.method == "mass_mean"))
+        with pytest.raises(PaneProblem, match="no mass_mean directions are stored for this checkpoint"):
+            plan_completion(connection, request)
+    engine.dispose()
 
 
 def test_numbers_that_are_none_are_refused(address: str) -> None:
