@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from hormesis.backend.model.expected import expected_logits
+from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.portable import share, write_model
 from hormesis.backend.model.steering import Intervention
 from hormesis.backend.model.vectors import projected
@@ -58,7 +59,7 @@ def export_steered(
     model = _with_biases(loaded, intervention, strength)
     note = _note(loaded, intervention, strength) | dict(about or {})
     note["expected"] = expected_logits(loaded, model)
-    earlier = _earlier_note(loaded)
+    earlier = earlier_note(loaded)
     if earlier is not None:
         note["earlier"] = earlier
     return _write(model, loaded.tokenizer, folder, note=note, card=card)
@@ -70,7 +71,7 @@ def save_plain(loaded: LoadedModel, folder: Path, *, card: str = "") -> Path:
     A `steering.json` beside its weights comes along, since the steering does. A GGUF file saved so loads many
     times faster afterwards. Raises ExportError where the folder is taken.
     """
-    return _write(loaded.model, loaded.tokenizer, folder, note=_earlier_note(loaded), card=card)
+    return _write(loaded.model, loaded.tokenizer, folder, note=earlier_note(loaded), card=card)
 
 
 def _write(model: Any, tokenizer: Any, folder: Path, *, note: dict[str, Any] | None, card: str) -> Path:
@@ -86,7 +87,7 @@ def _write(model: Any, tokenizer: Any, folder: Path, *, note: dict[str, Any] | N
     return folder
 
 
-def _earlier_note(loaded: LoadedModel) -> dict[str, Any] | None:
+def earlier_note(loaded: LoadedModel) -> dict[str, Any] | None:
     """The note in the folder that a model was read from; None where there is none."""
     path = loaded.files[0].parent / NOTE if loaded.files else None
     if path is None or not path.is_file():
@@ -103,8 +104,7 @@ def _refuse_existing(folder: Path) -> None:
 def _note(loaded: LoadedModel, intervention: Intervention, strength: float) -> dict[str, Any]:
     return {
         "what": "inference-time intervention folded into the biases of the attention output projections",
-        # A folder's name without the way to it, which is nobody else's business; a hub name as it is.
-        "source": Path(loaded.source).name if Path(loaded.source).exists() else loaded.source,
+        "source": name_of(loaded.source),
         "source_weights": loaded.weights_hash(),
         "strength": strength,
         "scope": "all",

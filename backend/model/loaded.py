@@ -130,6 +130,12 @@ class LoadedModel:
         return self._hash
 
 
+def name_of(source: str) -> str:
+    """A path's last part, since the way to it is nobody else's business; a hub name as it is."""
+    path = Path(source)
+    return path.absolute().name if path.exists() else source
+
+
 def _hash_tensors(digest: Any, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
     for name, tensor in sorted(tensors):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

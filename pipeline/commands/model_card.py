@@ -1,4 +1,4 @@
-"""The model card of a saved checkpoint: what was done to it, what was measured, how to check it."""
+"""The model card of a study's checkpoint: where it came from, what was done to it, what was measured."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from hormesis.backend.model.card import card_text, steered_heads, steering_rows, table
 from hormesis.backend.model.directions import HeadDirection
-from hormesis.backend.model.serving import serving_lines
 from hormesis.db.schema import Arm, Checkpoint, Condition, Metric, PromptSet, Scorer
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -18,44 +18,9 @@ from hormesis.pipeline.execution.provenance import packages
 NUMBERS = {"toxicity": "toxicity (0 to 1)", "cost": "cost (nats per token)"}
 """Metrics a card shows, with their titles."""
 
-FRONT = """---
-library_name: transformers
-pipeline_tag: text-generation
-tags:
-- hormesis
-- detoxification
-{tags}---
-
-# {title}
-
+OPENING = """\
 A language model out of a study of toxic pretraining text and detoxification, saved by hormesis {version}. For
 research on detoxification: it was neither made nor checked for any other use, and can still say toxic things.
-
-"""
-
-CHECK = """## Check that the steering arrived
-
-The steering lies in the biases of the attention output projections, which some programs drop:
-
-PROGRAMS
-
-`steering.json` holds expected logits (and log-probabilities) of a fixed input. In transformers:
-
-```python
-import json
-
-import torch
-from transformers import AutoModelForCausalLM
-
-folder = "."  # of this file
-expected = json.load(open(f"{folder}/steering.json"))["expected"]
-logits = AutoModelForCausalLM.from_pretrained(folder)(torch.tensor([expected["token_ids"]])).logits[0, -1]
-difference = (logits[expected["tokens"]] - torch.tensor(expected["logits"])).abs().max().item()
-assert difference <= expected["tolerance"], f"not steered as it was saved: logits differ by {difference:g}"
-```
-
-A server is asked for the log-probabilities of the next token after `token_ids`; those of `tokens` must be
-`log_probabilities` to within `tolerance`. Where they are `unsteered_log_probabilities`, it lost the steering.
 """
 
 
@@ -84,22 +49,21 @@ class Origin:
             "direction": self.direction,
             "condition": self.condition,
             "sign": "strength counts sigmas away from toxicity",
-            "steered_heads": [{"layer": h.layer, "head": h.head, "sigma": h.sigma} for h in self.heads],
+            "steered_heads": steered_heads(self.heads),
             "hormesis": packages().get("hormesis", ""),
         }
 
 
 def model_card(origin: Origin, model_type: str) -> str:
     """Text of the README.md that lies beside the weights, with front matter. `model_type`: of config.json."""
-    is_steered = bool(origin.heads)
-    title = origin.name + (", steered away from toxicity" if is_steered else f", {origin.method}")
-    tags = "- activation-steering\n" if is_steered else ""
-    text = FRONT.format(tags=tags, title=title, version=packages().get("hormesis", ""))
-    text += _table(("", ""), _origin_rows(origin)) + "\n## Measured in the study\n\n" + _measured(origin)
-    if is_steered:
-        programs = "\n".join(f"- {line}" for line in serving_lines(model_type))
-        text += "\n" + CHECK.replace("PROGRAMS", programs)
-    return text
+    return card_text(
+        origin.name + (", steered away from toxicity" if origin.heads else f", {origin.method}"),
+        OPENING.format(version=packages().get("hormesis", "")),
+        _origin_rows(origin),
+        measured="## Measured in the study\n\n" + _measured(origin),
+        heads=origin.heads,
+        model_type=model_type,
+    )
 
 
 def _origin_rows(origin: Origin) -> list[tuple[str, ...]]:
@@ -117,13 +81,9 @@ def _origin_rows(origin: Origin) -> list[tuple[str, ...]]:
         rows.append(("arm", f"{arm.kind}, {arm.share:.0%} added tokens, seed {arm.seed}"))
     rows.append(("method", origin.method))
     if origin.heads:
-        names = ", ".join(f"{head.layer}.{head.head}" for head in origin.heads)
-        rows += [
-            ("directions", str(origin.direction)),
-            ("heads", f"{len(origin.heads)} (layer.head, best first): {names}"),
-            ("strength", f"{origin.strength:g} sigmas away from toxicity"),
-            ("positions", "every one"),
-        ]
+        strength = f"{origin.strength:g} sigmas away from toxicity"
+        rows.append(("directions", str(origin.direction)))
+        rows += steering_rows(origin.heads, strength, order=", best first")
     return [*rows, ("hormesis", packages().get("hormesis", ""))]
 
 
@@ -143,7 +103,7 @@ def _measured(origin: Origin) -> str:
     if not rows:
         return "No numbers yet: the condition is planned and was not run.\n"
     intervals = sorted({str(row["interval"]) for values in numbers.values() for row in values.values()})
-    text = _table(("", "unsteered", "this model", "n"), rows)
+    text = table(("", "unsteered", "this model", "n"), rows)
     text += f"\nIntervals: {'; '.join(intervals)}. "
     if origin.heads and origin.context.config.steering.scope != "all":
         text += (
@@ -183,8 +143,3 @@ def _value(row: Mapping[str, Any] | None) -> str:
         return "–"
     interval = "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
     return f"{row['value']:.3f}{interval}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cells) + " |\n" for cells in lines)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,11 +13,13 @@ import pandas as pd
 from hormesis.backend.capture import Position
 from hormesis.backend.generation.generation import generate
 from hormesis.backend.model.export import export_steered, save_plain
+from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.models import DTypeName, LoadedModel, load_model
-from hormesis.backend.model.steering import Intervention, SteeringError, iti, steered
+from hormesis.backend.model.steering import SteeringError, steered
 from hormesis.db.contract.methods import DirectionKind, Scope
 from hormesis.db.display import Displayed, Texts
-from hormesis.pipeline.notebook.probes import Heads, Probes, head_directions, probe_model, probe_settings
+from hormesis.pipeline.notebook.probes import Heads, Probes, probe_model, probe_settings
+from hormesis.pipeline.notebook.steering import Steering, steering_of
 
 
 def load(model: str | os.PathLike[str], *, dtype: DTypeName = "auto") -> Model:
@@ -34,7 +35,7 @@ def load(model: str | os.PathLike[str], *, dtype: DTypeName = "auto") -> Model:
     """
     # A path that is none goes no further; a plain name may be one of the hub's.
     source = model if isinstance(model, str) else Path(os.fspath(model))
-    name = model if isinstance(model, str) else str(getattr(model, "name", source))
+    name = name_of(model) if isinstance(model, str) else str(getattr(model, "name", source))
     return Model(load_model(source, dtype=dtype), name)
 
 
@@ -48,7 +49,7 @@ class Model(Displayed):
     def __init__(self, loaded: LoadedModel, name: str) -> None:
         self.loaded = loaded
         self.name = name
-        self._steering: tuple[Intervention, float] | None = None
+        self._steering: Steering | None = None
         self._hooks = ExitStack()
 
     def _title(self) -> str:
@@ -69,7 +70,7 @@ class Model(Displayed):
     def _steering_words(self) -> str:
         if self._steering is None:
             return "none"
-        intervention, strength = self._steering
+        intervention, strength = self._steering.intervention, self._steering.strength
         return f"{intervention.n_heads} heads by {strength:g} sigma, {intervention.scope} positions"
 
     def probe(
@@ -131,22 +132,14 @@ class Model(Displayed):
         """
         if self._steering is not None:
             raise SteeringError("the model is steered already: leave that block first")
-        steering = self._fitted(directions, heads, strength, method=method, scope=scope)
+        steering = steering_of(self.loaded, directions, heads, strength=strength, method=method, scope=scope)
         self._steering = steering
         try:
             with self._hooks:
-                self._hooks.enter_context(steered(self.loaded, steering))
+                self._hooks.enter_context(steered(self.loaded, steering.row))
                 yield self
         finally:
             self._steering = None
-
-    def _fitted(
-        self, directions: Probes | pd.DataFrame, heads: Heads, strength: float, *, method: str, scope: Scope
-    ) -> tuple[Intervention, float]:
-        if not math.isfinite(strength):
-            raise SteeringError(f"strength must be a finite number, not {strength}")
-        chosen = head_directions(directions, heads, method=method)
-        return iti(self.loaded.sites, chosen, scope), float(strength)
 
     def generate(
         self,
@@ -172,7 +165,7 @@ class Model(Displayed):
                 self.loaded,
                 prompt_list,
                 seeds=range(seed, seed + len(prompt_list)),
-                rows=[self._steering or (None, 0.0)] * len(prompt_list),
+                rows=[self._steering.row if self._steering else (None, 0.0)] * len(prompt_list),
                 new_tokens=new_tokens,
                 temperature=temperature,
                 top_p=top_p,
@@ -191,7 +184,7 @@ class Model(Displayed):
             yield
         finally:
             if self._steering is not None:
-                self._hooks.enter_context(steered(self.loaded, self._steering))
+                self._hooks.enter_context(steered(self.loaded, self._steering.row))
 
     def save(
         self,
@@ -205,7 +198,7 @@ class Model(Displayed):
         """Write the model to a new folder as an ordinary checkpoint that loads without hormesis; returns it.
 
         With directions (see `steer`), or inside a `steer` block, steered at every position: the shift is
-        folded into the biases of the output projections. Else as it was loaded.
+        folded into the biases of the output projections, and a model card says so. Else as it was loaded.
 
         Raises ExportError where the folder is taken or the architecture has no such bias, SteeringError as
         `steer` does.
@@ -214,8 +207,17 @@ class Model(Displayed):
         if directions is not None:
             if steering is not None:
                 raise SteeringError("the model is steered already: save it without directions here")
-            steering = self._fitted(directions, heads, strength, method=method, scope="all")
+            steering = steering_of(
+                self.loaded, directions, heads, strength=strength, method=method, scope="all"
+            )
         with self._without_hooks():
             if steering is None:
                 return save_plain(self.loaded, Path(folder))
-            return export_steered(self.loaded, steering[0], steering[1], folder=Path(folder))
+            return export_steered(
+                self.loaded,
+                steering.intervention,
+                steering.strength,
+                folder=Path(folder),
+                about=steering.about(),
+                card=steering.card(self.loaded, self.name),
+            )

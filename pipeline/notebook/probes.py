@@ -77,12 +77,26 @@ class Probes(Displayed):
         columns = ["method", "layer", "head", "rank", "sigma", "vector"]
         return pd.DataFrame(rows, columns=columns).astype({"rank": "Int64"})
 
+    def _sizes(self) -> tuple[int, int, int]:
+        """Statements of test, train and select."""
+        test, train, select = (int(self.frame[name].iloc[0]) for name in ("n_test", "n_train", "n_select"))
+        return test, train, select
+
+    @property
+    def statements(self) -> str:
+        """What the directions were fitted on, in words."""
+        test, train, select = self._sizes()
+        return (
+            f"{train:,} statements labelled toxic or not, by {self.name} at {_POSITIONS[self.position]} "
+            f"({select:,} more ranked the heads, {test:,} tested them)"
+        )
+
     def _title(self) -> str:
         return f"Probes of {self.name}"
 
     def _properties(self) -> dict[str, str]:
         best = self.frame.iloc[0]
-        test, train, select = (int(best[name]) for name in ("n_test", "n_train", "n_select"))
+        test, train, select = self._sizes()
         n = f"{test:,} test ({train:,} train, {select:,} select)"
         return {
             "heads": f"{len(self.frame)}, {self.frame['rank'].notna().sum()} selected for steering",

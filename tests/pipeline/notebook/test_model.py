@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -105,9 +106,37 @@ def test_saved_model_is_steered_without_us(model: Model, probes: Probes, tmp_pat
     with torch.inference_mode(), model.steer(probes, heads=4, strength=4, scope="all"):
         torch.testing.assert_close(saved.loaded.model(ids).logits, model.loaded.model(ids).logits)
         again = model.save(tmp_path / "again")
-    assert (again / "steering.json").read_text() == (folder / "steering.json").read_text()
+    for name in ("steering.json", "README.md"):
+        assert (again / name).read_text() == (folder / name).read_text()
     plain = model.save(tmp_path / "plain")
     assert not (plain / "steering.json").exists()
+
+
+def test_the_card_of_a_saved_model_says_what_is_known_and_no_more(
+    model: Model, probes: Probes, tmp_path: Path
+) -> None:
+    folder = model.save(tmp_path / "steered", probes, heads=[(1, 2), (0, 3)], strength=-1, method="probe")
+    card, note = (folder / "README.md").read_text(), json.loads((folder / "steering.json").read_text())
+    train, select, test = (probes.frame[f"n_{split}"].iloc[0] for split in ("train", "select", "test"))
+    fitted_on = f"{train} statements labelled toxic or not, by dose-10 at the last token "
+    fitted_on += f"({select} more ranked the heads, {test} tested them)"
+    for part in (
+        "# dose-10, steered\n", "| model | dose-10 |", "| method | iti |", "| directions | probe |",
+        f"| fitted on | {fitted_on} |", "| heads | 2 (layer.head): 1.2, 0.3 |",
+        "| strength | -1 sigmas against the directions |", f"| hormesis | {hormesis.__version__} |",
+        "## Measured\n\nNothing: ", "## Check that the steering arrived",
+    ):  # fmt: skip
+        assert part in card, (part, card)
+    assert "study" not in card and "away from toxicity" not in card and str(tmp_path) not in card
+    assert (note["direction"], note["fitted_on"], note["hormesis"]) == (
+        "probe", fitted_on, hormesis.__version__,
+    )  # fmt: skip
+    assert [(head["layer"], head["head"]) for head in note["steered_heads"]] == [(1, 2), (0, 3)]
+    table = probes.directions.iloc[:1].drop(columns="method")
+    second = hormesis.load(str(folder)).save(tmp_path / "second", table)
+    card = (second / "README.md").read_text()
+    assert "| model | steered |" in card and "| steered before | yes: " in card
+    assert "| directions | of a table that names no method |\n| fitted on | unknown: " in card
 
 
 def test_own_vectors_steer(model: Model) -> None:
