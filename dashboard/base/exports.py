@@ -1,6 +1,6 @@
 """Files from rows and figures: CSV, Parquet, HTML, PNG, each with where it came from.
 
-- CSV begins with comment lines `# name: value`; every text is quoted, so
+- CSV begins with comment lines `# name: value`; every text is quoted and null is nothing at all, so
   `pandas.read_csv(path, comment="#")` reads the rows whatever is in them.
 - Parquet carries the same as the file's metadata under the key `hormesis` (JSON).
 - HTML is one file that opens without a network. PNG needs kaleido and a Chromium or Chrome.
@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import io
 import json
@@ -23,6 +22,8 @@ import pandas as pd
 import plotly.graph_objects as go
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from hormesis.db.csv_files import write_csv
 
 METADATA = b"hormesis"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -50,8 +51,11 @@ def _plain(rows: pd.DataFrame) -> pd.DataFrame:
 def to_csv(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
     """UTF-8 CSV with the metadata as comment lines above the header."""
     head = "".join(f"# {name}: {' '.join(str(value).split())}\n" for name, value in metadata.items())
-    body = _plain(rows).to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n")
-    return (head + body).encode()
+    table = pa.Table.from_pandas(_plain(rows), preserve_index=False)
+    target = io.BytesIO()
+    target.write(head.encode())
+    write_csv([table], table.schema, target)
+    return target.getvalue()
 
 
 def to_parquet(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
+from hormesis.db.csv_files import csv_schema
 from hormesis.db.engine import open_reader
 from hormesis.db.files import atomic_file
 from hormesis.db.migrate import revisions
@@ -26,7 +27,7 @@ from hormesis.db.read.views import SUFFIX, view_statements, views
 from hormesis.db.schema import Base, Scorer
 from hormesis.db.schema.dictionary import table_meaning
 from hormesis.pipeline.commands.dictionary_page import dictionary_page
-from hormesis.pipeline.commands.table_files import WRITERS, arrow_schema, arrow_tables, csv_schema
+from hormesis.pipeline.commands.table_files import WRITERS, arrow_schema, arrow_tables
 
 FORMS = tuple(WRITERS)
 PROVENANCE = "provenance.json"

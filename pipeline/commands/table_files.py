@@ -1,8 +1,6 @@
 """Tables as files of one type per column, whatever the rows: CSV, Parquet and HTML.
 
-Types and notes come from the schema, so an empty table has them too. In CSV every text is quoted and null is
-nothing at all, so that the two are told apart; moments are UTC, to the millisecond, without a zone, which
-spreadsheets take for moments.
+Types and notes come from the schema, so an empty table has them too.
 """
 
 from __future__ import annotations
@@ -16,20 +14,19 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import parquet
 
+from hormesis.db.csv_files import write_csv
 from hormesis.db.read.export import Selection
 from hormesis.db.schema.dictionary import Field
 
 MOST_HTML_ROWS = 5_000
 """Rows of a table that an HTML page holds; CSV and Parquet hold all."""
-_MOMENT = pa.timestamp("us", tz="UTC")
-_SPREADSHEET_MOMENT = pa.timestamp("ms")
 _TYPES = {
     "integer": pa.int64(),
     "number": pa.float64(),
     "true or false": pa.bool_(),
-    "moment, UTC": _MOMENT,
+    "moment, UTC": pa.timestamp("us", tz="UTC"),
     "bytes": pa.binary(),
     "text": pa.string(),
     "JSON": pa.string(),
@@ -66,24 +63,6 @@ def arrow_tables(chunks: Iterable[pd.DataFrame], schema: pa.Schema) -> Iterator[
     for chunk in chunks:
         texts = {name: [json.dumps(value, sort_keys=True) for value in chunk[name]] for name in is_json}
         yield pa.Table.from_pandas(chunk.assign(**texts), schema=schema, preserve_index=False)
-
-
-def csv_schema(schema: pa.Schema) -> pa.Schema:
-    """The types of a CSV file's columns."""
-    types = [_SPREADSHEET_MOMENT if field.type == _MOMENT else field.type for field in schema]
-    return pa.schema(list(zip(schema.names, types, strict=True)))
-
-
-def write_csv(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:
-    """Write rows as UTF-8 CSV; returns their number."""
-    plain = csv_schema(schema)
-    n_rows = 0
-    with csv.CSVWriter(path, plain) as writer:
-        for table in tables:
-            # Not safe: a spreadsheet's moments have no microseconds.
-            writer.write_table(table.cast(plain, safe=False))
-            n_rows += len(table)
-    return n_rows
 
 
 def write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, path: Path) -> int:

@@ -64,6 +64,16 @@ def test_csv_is_read_back_whatever_is_in_it() -> None:
     ]
 
 
+def test_csv_tells_null_from_an_empty_text() -> None:
+    moments = pd.to_datetime(["2026-01-02 03:04:05.678901", None], utc=True)
+    rows = pd.DataFrame({"text": ["", None], "is_done": [None, True], "when": moments})
+    assert exports.to_csv(rows, {}).decode().splitlines() == [
+        '"text","is_done","when"',
+        '"",,2026-01-02 03:04:05.678',
+        ",true,",
+    ]
+
+
 words = st.text(
     st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00\r"), min_size=1, max_size=30
 )
