@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import transformers
+from transformers.utils import logging as hf_logging
 
 from hormesis.backend.model.sites import ModelError
 
@@ -34,13 +35,18 @@ def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:
     keys.
 
     The quantised blocks are unpacked, so every projection is a plain linear layer that can be hooked, folded
-    and saved. Raises ModelError where the package `gguf` is missing or the file is not GGUF.
+    and saved. A progress bar is shown where transformers' are on. Raises ModelError where the package `gguf`
+    is missing or the file is not GGUF.
     """
     if importlib.util.find_spec("gguf") is None:
         raise ModelError("reading a GGUF file needs the package gguf: pip install 'hormesis[gguf]'")
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise ModelError(f"{path.name} is not a GGUF file")
+    from transformers import modeling_gguf_pytorch_utils
+
+    # It takes tqdm's own bar, which no setting turns off; this one is the same where bars are on.
+    modeling_gguf_pytorch_utils.tqdm = hf_logging.tqdm  # type: ignore[attr-defined]
     loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
         path.parent,
         gguf_file=path.name,

