@@ -6,17 +6,15 @@ process that asked for it, however that ends: an orphan would go on writing unde
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
+from multiprocessing import connection, forkserver
 from multiprocessing.context import BaseContext
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -25,7 +23,6 @@ from typing import Any
 _stop: Event | None = None
 
 PARENT_CHECK_SECONDS = 0.5
-PR_SET_PDEATHSIG = 1
 PRELOADED = "hormesis.pipeline.stages.preloaded"
 """The module that imports what every worker needs; the server does so once for all of them."""
 
@@ -67,17 +64,21 @@ def start_server() -> None:
             del os.environ["PYTHONSAFEPATH"]
 
 
-def _die_with(parent: int) -> None:
-    """End this process when its parent (a process id) ends."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+def _end_with_the_run() -> None:
+    """End this process when the process that asked for it ends, or the server that it was forked from.
+
+    The server's end is no sign of the run's: it waits for the last worker, which holds its pipe too.
+    """
+    run, parent = multiprocessing.parent_process(), os.getppid()
+    assert run is not None, "not in a worker"
+    sentinel = run.sentinel
 
     def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_CHECK_SECONDS)
+        while os.getppid() == parent and not connection.wait([sentinel], PARENT_CHECK_SECONDS):
+            pass
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True, name="parent-watch").start()
+    threading.Thread(target=watch, daemon=True, name="run-watch").start()
 
 
 def _start(stop: Event, environment: Mapping[str, str], threads: int) -> None:
@@ -88,8 +89,7 @@ def _start(stop: Event, environment: Mapping[str, str], threads: int) -> None:
     os.environ.update(environment)  # the server's may be older than the request
     # The parent decides what Ctrl-C means; a worker that died of it could not mark its stage as stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The parent is the process that asked, or the server, which ends with that process.
-    _die_with(os.getppid())
+    _end_with_the_run()
     limit_threads(threads)
 
 
