@@ -50,8 +50,8 @@ class Contrast:
     def reach(self, level: float = 0.95) -> float:
         """Half width of the two-sided interval."""
         tail = (1 + level) / 2
-        seeds = scipy.stats.t.ppf(tail, self.seed_df) ** 2 * self.seed_variance
-        prompts = scipy.stats.t.ppf(tail, self.prompt_df) ** 2 * self.prompt_variance
+        seeds = scipy.special.stdtrit(self.seed_df, tail) ** 2 * self.seed_variance
+        prompts = scipy.special.stdtrit(self.prompt_df, tail) ** 2 * self.prompt_variance
         return math.sqrt(float(seeds + prompts))
 
     def interval(self, level: float = 0.95) -> tuple[float, float]:

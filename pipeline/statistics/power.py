@@ -19,10 +19,15 @@ def power(contrast: Contrast, effect: float, level: float = 0.05) -> float:
     """Chance that the two-sided test at `level` finds a true effect of this size (in the contrast's unit)."""
     if contrast.error == 0:
         return 1.0 if effect else level
-    critical = contrast.reach(1 - level) / contrast.error
+    return _power(contrast, effect, contrast.reach(1 - level) / contrast.error)
+
+
+def _power(contrast: Contrast, effect: float, critical: float) -> float:
+    """The same for a critical value of the t statistic."""
     shift = abs(effect) / contrast.error
-    above = scipy.stats.nct.sf(critical, contrast.df, shift)
-    below = scipy.stats.nct.cdf(-critical, contrast.df, shift)
+    # The functions behind `scipy.stats.nct`, without its checks of every argument.
+    above = 1 - scipy.special.nctdtr(contrast.df, shift, critical)
+    below = scipy.special.nctdtr(contrast.df, shift, -critical)
     return float(above + (0.0 if math.isnan(below) else below))
 
 
@@ -30,7 +35,8 @@ def detectable(contrast: Contrast, *, target: float = POWER, level: float = 0.05
     """Smallest true effect found with the power wanted: what this study can see, in the contrast's unit."""
     if contrast.error == 0:
         return 0.0
+    critical = contrast.reach(1 - level) / contrast.error
     most = contrast.error
-    while power(contrast, most, level) < target:
+    while _power(contrast, most, critical) < target:
         most *= 2
-    return float(scipy.optimize.brentq(lambda effect: power(contrast, effect, level) - target, 0.0, most))
+    return float(scipy.optimize.brentq(lambda effect: _power(contrast, effect, critical) - target, 0.0, most))
