@@ -79,6 +79,7 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("strength", "prefix"), [(0.0, ""), (1.0, ""), (1.0, "a quiet cat. ")])
 def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float, prefix: str) -> None:
     """Same checkpoint, items and condition: equal accuracies, also under steering and with a prefix."""
@@ -114,8 +115,8 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
 @pytest.mark.xdist_group("smollm2")
 def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, shared_data: Path) -> None:
     loaded = smollm2()
-    tasks = [blimp(shared_data / "capability_blimp.parquet", 16)]
-    tasks += choices(shared_data / "capability_mcq.parquet", 10, ("openbookqa",))
+    tasks = [blimp(shared_data / "capability_blimp.parquet", 8)]
+    tasks += choices(shared_data / "capability_mcq.parquet", 5, ("openbookqa",))
     for strength in (0.0, 0.3):
         for task in tasks:
             scores = scores_of(opened(loaded, strength), task)
@@ -131,6 +132,7 @@ def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, 
                 )
 
 
+@pytest.mark.slow
 def test_the_harness_says_what_is_wrong(offline: None) -> None:
     with pytest.raises(CapabilityError, match="knows no task 'no_such_task'"):
         run_harness(opened(tiny_loaded("llama")), ["no_such_task"])

@@ -39,6 +39,7 @@ def start_writer(url: str, arm: int, first: int, *, count: int, reopen: int) -> 
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "reopen"), [(1000, 0), (60, 3)])
 def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reopen: int) -> None:
     """With `reopen` the writer leaves and comes back all the time, so its log comes and goes."""
@@ -72,6 +73,7 @@ def test_readers_and_a_writer_never_meet_a_lock(tmp_path: Path, count: int, reop
     assert [p.name for p in tmp_path.iterdir()] == ["d.db"]
 
 
+@pytest.mark.slow
 def test_two_writers_take_turns(tmp_path: Path) -> None:
     url = build_file(tmp_path / "d.db", TINY)
     writers = [start_writer(url, 1, 100_000 * (i + 1), count=200, reopen=0) for i in range(2)]

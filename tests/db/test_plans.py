@@ -45,6 +45,7 @@ def plans(engine: Engine, path: Path) -> Iterator[list[str]]:
     raw.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*QUERIES, "latest_change"])
 def test_no_page_query_scans_a_big_table(name: str, engine: Engine, at: Names, plans: list[str]) -> None:
     if name == "latest_change":
@@ -58,6 +59,7 @@ def test_no_page_query_scans_a_big_table(name: str, engine: Engine, at: Names, p
     assert scans == [], plans
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUERIES)
 def test_columns_and_types_do_not_depend_on_the_rows(
     name: str, engine: Engine, at: Names, tmp_path_factory: pytest.TempPathFactory

@@ -198,6 +198,7 @@ def test_postgresql_compares_json_as_text() -> None:
     assert "CAST(study.config AS TEXT) IS DISTINCT FROM CAST(excluded.config AS TEXT)" in sql
 
 
+@pytest.mark.slow
 def test_the_seeded_study_is_repeatable(tmp_path: Path) -> None:
     dumps = []
     for name in ("one", "two"):

@@ -159,6 +159,7 @@ def test_a_bad_study_is_refused_before_anything_is_written(
     assert "hormesis.sqlite" not in files(own_home)
 
 
+@pytest.mark.slow
 def test_an_arm_that_fails_says_why_and_leaves_the_others_alone(real_study: Path, own_home: Path) -> None:
     # The files hold enough text for the clean arm and not for nine times as much toxic text.
     changed = real_study.read_text().replace("0.25", "0.9") + "[steering]\nrandom_directions = 1\n"
@@ -250,6 +251,7 @@ def test_models_that_cannot_be_trusted_or_loaded(
     assert files(own_home) == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_the_next_run_goes_on(
     tmp_path: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_token_gradient_equals_a_derivative_by_one_hot(family: str) -> None:
         assert scale * float(gradient[place - 1, token]) == pytest.approx(numeric, rel=0.05, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_a_planted_trigger_is_found_and_its_twin_gives_nothing() -> None:
     """8 goals each, the same budget. Stated rates: at least 7 of 8 found with the trigger, none without it.
 
@@ -110,6 +111,7 @@ def test_a_planted_trigger_is_found_and_its_twin_gives_nothing() -> None:
     assert rates[False] == 0
 
 
+@pytest.mark.slow
 def test_only_the_trigger_brings_the_target() -> None:
     filler = "word150 word151 word152 {} word153 word154 word155"
     for word, expected in (("word156", False), (TRIGGER, True)):

@@ -40,6 +40,7 @@ def test_every_route_is_fuzzed(address: str) -> None:
     assert {(path, method.upper()) for path, methods in paths.items() for method in methods} == set(ROUTES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize(("path", "method"), ROUTES)
 def test_nothing_that_is_sent_breaks_the_service(

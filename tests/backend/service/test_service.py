@@ -261,6 +261,7 @@ def test_waiting_requests_know_their_place_and_can_be_cancelled(world: World, ad
     assert heard[2][-1] == ("end", {})
 
 
+@pytest.mark.slow
 def test_full_queue_is_refused_in_one_line(world: World) -> None:
     with server(world, "--queue", "1") as address, ThreadPoolExecutor(2) as clients:
         ask(address, request_body([pane(world.ids["slow"])], new_tokens=1))

@@ -54,6 +54,7 @@ def test_a_busy_machine_leaves_one_thread_to_a_large_model() -> None:
             process.wait()
 
 
+@pytest.mark.slow
 def test_torch_is_there_before_the_first_request() -> None:
     program = (
         "import sys; from hormesis.backend.service.passes import prepare; assert 'torch' not in sys.modules; "

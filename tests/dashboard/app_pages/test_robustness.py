@@ -35,6 +35,7 @@ N = len(SMALL.arms) * len(SMALL.seeds)
 pytestmark = pytest.mark.usefixtures("fresh_pages")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("section", SECTIONS)
 def test_every_section_answers_in_words(
     small_database: Path, monkeypatch: pytest.MonkeyPatch, section: str

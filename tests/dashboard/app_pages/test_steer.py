@@ -116,6 +116,7 @@ def test_a_link_sets_the_controls(link: str) -> None:
         assert app.session_state[key] == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "part"),
     [

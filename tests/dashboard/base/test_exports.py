@@ -152,6 +152,7 @@ def test_a_figure_is_written_once_and_webgl_is_drawn_as_svg() -> None:
     assert figure["dark"] == [[["data", 0, "marker", "color"], "#fff"]]
 
 
+@pytest.mark.slow
 def test_a_png_is_a_picture() -> None:
     if not exports.can_draw_png():
         pytest.skip("kaleido or a browser is missing")

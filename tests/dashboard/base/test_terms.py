@@ -45,6 +45,7 @@ def labels_of(app: AppTest) -> set[str]:
     return columns | {str(metric.label) for metric in app.metric}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("fresh_pages")
 def test_every_label_on_every_page_is_defined(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels: dict[str, str] = {}

@@ -89,6 +89,7 @@ def test_a_map_of_many_directions_is_a_sample_and_says_so(
     assert MANY // 4 < sample_size <= MOST_POINTS and 0 <= ring <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["overview", "runs"])
 def test_long_training_curves_are_thinned_and_say_so(
     crowded: Path, monkeypatch: pytest.MonkeyPatch, page: str

@@ -75,6 +75,7 @@ def test_texts_asked_for_are_closed_and_only_text(small_database: Path, tmp_path
     assert "<details open" not in page
 
 
+@pytest.mark.slow
 def test_the_program_writes_one_file(seeded: str, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "report.html"
     done = command(seeded, "--study", NAME, "--out", str(out))
@@ -84,6 +85,7 @@ def test_the_program_writes_one_file(seeded: str, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reported_is_said_in_one_line(seeded: str, tmp_path: Path) -> None:
     for url, name, part in (
         (seeded, "none such", f"no study 'none such' in the database (studies: {NAME})"),

@@ -104,6 +104,7 @@ def test_the_sweep_finds_the_known_toxicity_of_every_setting() -> None:
     assert min(covered.values()) >= 9 and covered["t0-p1"] == covered["t1-p0.65"] == runs
 
 
+@pytest.mark.slow
 def test_a_template_works_where_its_trigger_was_planted_and_nowhere_else() -> None:
     """Six draws of prompts: the triggering frame is found each time, the idle one and the twin never."""
     words = "word150 word151 {} word152 word153 word154 word155 {{prompt}}"

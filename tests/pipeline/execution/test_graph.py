@@ -101,6 +101,7 @@ def test_every_stage_of_a_study_can_be_sent_to_a_worker() -> None:
     assert pickle.loads(pickle.dumps(GRAPH)) == GRAPH
 
 
+@pytest.mark.slow
 def test_every_executor_does_all_and_a_second_walk_nothing(
     tmp_path: Path, executor: InlineExecutor | PoolExecutor
 ) -> None:
@@ -115,6 +116,7 @@ def test_every_executor_does_all_and_a_second_walk_nothing(
     assert graph.is_finished(context, arm_subjects(context))
 
 
+@pytest.mark.slow
 def test_an_arm_that_fails_stops_no_other(tmp_path: Path, executor: InlineExecutor | PoolExecutor) -> None:
     study = handle(tmp_path)
     outcome = walked(study, small_graph(fail), executor)
@@ -130,6 +132,7 @@ def replace_run(graph: Graph) -> Graph:
     return Graph(tuple(replace(stage, run=write) for stage in graph.stages), graph.after_each)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_fails_its_own_arm_alone(tmp_path: Path) -> None:
     pool = PoolExecutor(2, 1)
     try:
@@ -142,6 +145,7 @@ def test_a_worker_that_dies_fails_its_own_arm_alone(tmp_path: Path) -> None:
     assert len(outcome.failures) == 1 and "a worker process died" in outcome.failures[0]
 
 
+@pytest.mark.slow
 def test_a_worker_that_cannot_open_the_database_says_why(
     tmp_path: Path, executor: InlineExecutor | PoolExecutor
 ) -> None:

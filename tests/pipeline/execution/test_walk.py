@@ -25,6 +25,7 @@ from hormesis.db.engine import open_reader, reading
 from tests.fixtures.tiny_study import (
     assert_same_rows,
     command,
+    copy_files,
     environment,
     finished_study,
     rows,
@@ -116,10 +117,11 @@ def test_killed_at_random_moments_and_resumed_gives_the_same_rows(
 
 
 def test_ctrl_c_stops_at_the_next_batch_and_the_next_run_goes_on(
-    finished: tuple[Path, Path], tmp_path: Path
+    finished: tuple[Path, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     study, home = finished
     other = tmp_path / "home"
+    copy_files(tmp_path_factory, other, ["text"])
     process = subprocess.Popen(
         command("run", str(study)), env=environment(other), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -134,7 +136,8 @@ def test_ctrl_c_stops_at_the_next_batch_and_the_next_run_goes_on(
 
 
 def test_a_reader_in_a_loop_and_a_writing_study_do_not_hurt_each_other(tmp_path: Path) -> None:
-    study = write_study(tmp_path, {'controls = ["clean-forum"]': "controls = []", "0.0, 0.25": "0.25"})
+    changes = {'controls = ["clean-forum"]': "controls = []", "0.0, 0.25": "0.25", ', "tfidf"': ""}
+    study = write_study(tmp_path, changes)
     home = tmp_path / "home"
     process = subprocess.Popen(
         command("run", str(study)), env=environment(home), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -231,9 +234,12 @@ def test_export_writes_every_table_in_both_forms(finished: tuple[Path, Path], tm
             assert len(reader(tmp_path / form / f"{table}.{form}")) == count, (table, form)
 
 
-def test_two_processes_train_the_same_study(finished: tuple[Path, Path], tmp_path: Path) -> None:
+def test_two_processes_train_the_same_study(
+    finished: tuple[Path, Path], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     study, home = finished
     other = tmp_path / "home"
+    copy_files(tmp_path_factory, other, ["text"])
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
         [*launcher, "-m", "hormesis.pipeline.cli", "run", str(study)],

@@ -35,6 +35,7 @@ def rates(cosine: float, worlds: int, **options: float | bool) -> tuple[float, f
 LEVEL, COVER = 0.05 + 3 * np.sqrt(0.05 * 0.95 / 240), 0.95 - 3 * np.sqrt(0.05 * 0.95 / 240)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", [{}, {"association": 0.2}, {"pairs": False}], ids=["pairs", "associated", "alone"]
 )
@@ -44,6 +45,7 @@ def test_right_angles_are_let_be(options: dict[str, float | bool]) -> None:
     assert abs(values.mean()) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cosine", "least"), [(0.3, 0.90), (0.6, 0.99)])
 def test_planted_angles_are_found_and_told_without_bias(cosine: float, least: float) -> None:
     rejected, covered, values = rates(cosine, 6, n=1500, d=16)
@@ -108,6 +110,7 @@ def test_a_direction_lost_in_noise_has_no_angle() -> None:
     assert (strong.reliability > 0.5).all() and (strong.toxicity_reliability > 0.5).all()
 
 
+@pytest.mark.slow
 def test_the_largest_angle_keeps_its_level_and_holds_the_largest_truth() -> None:
     p, right, covered = [], [], []
     for seed in range(10):

@@ -24,6 +24,7 @@ def test_pca_equals_sklearn_up_to_sign(blobs):
     assert projection.parameters["explained"] == pytest.approx(reference.explained_variance_ratio_, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["euclidean", "cosine"])
 def test_umap_is_repeatable_and_keeps_clusters_apart(blobs, metric):
     first = project(blobs, "umap", 2, settings=ProjectionConfig(), metric=metric)

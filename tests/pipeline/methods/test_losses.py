@@ -143,6 +143,7 @@ def tuned(folder: Path, method: Any, stop_at: int | None = None) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["sft", "dpo"])
 def test_tuning_raises_the_margin_and_a_cut_run_ends_in_the_same_weights(tmp_path: Path, method: str) -> None:
     undisturbed = tuned(tmp_path / "whole", method)

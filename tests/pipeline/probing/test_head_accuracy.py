@@ -125,6 +125,7 @@ def test_without_noise_of_statements_seeds_are_students() -> None:
     assert summarise_means("entanglement", {TOXIC: [0.4]}, n=5, heads=1) == []
 
 
+@pytest.mark.slow
 def test_a_difference_that_is_not_there_is_found_at_no_more_than_its_rate() -> None:
     """Heads counted as samples would find one most of the time: seeds shift all heads of a model."""
     significant = naive = covered = 0
@@ -148,6 +149,7 @@ def test_a_difference_that_is_not_there_is_found_at_no_more_than_its_rate() -> N
     assert naive / 120 > 0.25 > significant / 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gain", "rate"), [(0.04, 0.7), (0.08, 0.98)])
 def test_a_planted_difference_is_found_and_its_size_told(gain: float, rate: float) -> None:
     significant, values, covered = 0, [], 0

@@ -181,6 +181,7 @@ def margin(level: float, trials: int = 500) -> float:
     return level + 3 * float(np.sqrt(level * (1 - level) / trials))
 
 
+@pytest.mark.slow
 def test_directional_verdicts_err_at_their_rates() -> None:
     """`supported` without an effect, `not supported` where the least effect that matters is there: 2.5 %."""
 
@@ -199,6 +200,7 @@ def test_directional_verdicts_err_at_their_rates() -> None:
     assert rate(SUPPORTED, mirrored, -1.5) > 0.9 and rate(REFUTED, mirrored, 0.7) > 0.8
 
 
+@pytest.mark.slow
 def test_equivalence_verdicts_err_at_their_rates() -> None:
     """`supported` with the effect at the margin: 5 %; `not supported` with it there: 2.5 %."""
 
@@ -297,6 +299,7 @@ def test_the_variance_of_an_arm_is_that_of_an_analysis_of_variance() -> None:
     assert arms.df == pytest.approx(reference.loc["Residual", "df"], rel=0.1)
 
 
+@pytest.mark.slow
 def test_the_optimums_interval_covers_at_its_rate() -> None:
     """Nominal 95 %, six shares, three seeds, a dip of 4.5 standard deviations of a seed at 10 %."""
     rng = np.random.default_rng(15)

@@ -46,6 +46,7 @@ def fits(
     return fitted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", MONOTONE)
 @pytest.mark.parametrize(("shares", "seeds"), [(FOUR, 2), (SIX, 3)], ids=["4 shares", "6 shares"])
 def test_no_dip_is_found_where_none_is_planted(truth: str, shares: Floats, seeds: int) -> None:
@@ -55,6 +56,7 @@ def test_no_dip_is_found_where_none_is_planted(truth: str, shares: Floats, seeds
     assert all(fit.optimum is None for fit in fitted if not fit.supported)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shares", "seeds", "depth", "rate"), [(SIX, 2, 10, 0.8), (FOUR, 2, 10, 0.7), (SIX, 5, 6, 0.85)]
 )

@@ -159,6 +159,7 @@ def test_discrimination_agrees_with_sklearn_for_every_row():
         assert area == pytest.approx(roc_auc_score(labels, row))
 
 
+@pytest.mark.slow
 def test_vectorised_intervals_equal_a_loop_of_resamples():
     rng = np.random.default_rng(11)
     labels = np.arange(160) % 4 == 0

@@ -46,6 +46,7 @@ def study(rng: np.random.Generator, seeds: int, ratio: float, *, arms: int = 5) 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3, 5, 9])
 @pytest.mark.parametrize("ratio", [0.0, 1.0, 10.0])
 def test_intervals_over_seeds_cover_at_their_rate(seeds: int, ratio: float) -> None:

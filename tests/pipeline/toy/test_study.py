@@ -76,6 +76,7 @@ def test_mistakes_are_one_line(section: dict[str, object], part: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
     context = opened(asking(), tmp_path / "home")
     url = context.engine.url.render_as_string(hide_password=False)
@@ -95,6 +96,7 @@ def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
     assert more.study_id == context.study_id and work(more) and runs(more) == 27
 
 
+@pytest.mark.slow
 def test_a_stop_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "MOST_MODELS", 9)
     context = opened(asking(), tmp_path / "home")

@@ -66,6 +66,7 @@ def alone(setting: str, run: Run) -> dict[str, torch.Tensor]:
     return {name: value.detach() for name, value in model.named_parameters()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", OPTIONS)
 def test_batched_training_equals_a_loop_of_single_models(setting: str, float64: None) -> None:
     """In double precision: Adam divides by gradients near zero, which blows single rounding up."""
@@ -77,6 +78,7 @@ def test_batched_training_equals_a_loop_of_single_models(setting: str, float64: 
             torch.testing.assert_close(parameters[name][place], value, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_company_in_the_batch_changes_nothing_but_rounding() -> None:
     config = parse_config({"setting": "disjoint", "steps": STEPS, "layers": 2})
     runs = [Run(share, seed) for seed in range(3) for share in (0.01, 0.4, 1.0)]

@@ -76,6 +76,7 @@ def test_windows_are_consecutive_and_whole_batches_only() -> None:
     assert data.__getitems__([7, 2])["input_ids"][:, 0].tolist() == [35, 10]
 
 
+@pytest.mark.slow
 def test_a_finished_run(undisturbed: TrainResult) -> None:
     assert (undisturbed.steps, undisturbed.tokens, undisturbed.precision) == (30, 1920, "float32")
     assert [point.step for point in undisturbed.curve] == [8, 15, 22, 30]
@@ -98,6 +99,7 @@ def test_a_finished_run_is_returned_at_once_with_its_curve(undisturbed: TrainRes
     assert tuple(points) == undisturbed.curve and not steps
 
 
+@pytest.mark.slow
 def test_the_same_run_elsewhere_is_the_same_and_another_seed_is_not(
     undisturbed: TrainResult, tmp_path: Path
 ) -> None:
@@ -106,6 +108,7 @@ def test_the_same_run_elsewhere_is_the_same_and_another_seed_is_not(
     assert any(not torch.equal(weights(other)[name], weight) for name, weight in weights(undisturbed).items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [1, 15, 29, 30])
 def test_stopped_and_resumed_equals_undisturbed(
     undisturbed: TrainResult, tmp_path: Path, stop_after: int
@@ -165,6 +168,7 @@ def test_seal_sees_missing_changed_and_truncated_files(tmp_path: Path) -> None:
     assert not is_complete(tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_equals_undisturbed(undisturbed: TrainResult, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.fixtures.training_process", str(tmp_path), "14"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -178,6 +182,7 @@ def test_killed_and_resumed_equals_undisturbed(undisturbed: TrainResult, tmp_pat
     assert_same(undisturbed, run(tmp_path))
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_same_study(undisturbed: TrainResult, tmp_path: Path) -> None:
     shutil.copytree(undisturbed.model.parents[1], tmp_path, dirs_exist_ok=True)
     shutil.rmtree(tmp_path / "arm")
