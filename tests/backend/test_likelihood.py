@@ -79,7 +79,6 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("strength", "prefix"), [(0.0, ""), (1.0, ""), (1.0, "a quiet cat. ")])
 def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float, prefix: str) -> None:
     """Same checkpoint, items and condition: equal accuracies, also under steering and with a prefix."""
@@ -115,8 +114,8 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
 @pytest.mark.xdist_group("smollm2")
 def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, shared_data: Path) -> None:
     loaded = smollm2()
-    tasks = [blimp(shared_data / "capability_blimp.parquet", 8)]
-    tasks += choices(shared_data / "capability_mcq.parquet", 5, ("openbookqa",))
+    tasks = [blimp(shared_data / "capability_blimp.parquet", 16)]
+    tasks += choices(shared_data / "capability_mcq.parquet", 10, ("openbookqa",))
     for strength in (0.0, 0.3):
         for task in tasks:
             scores = scores_of(opened(loaded, strength), task)
@@ -161,7 +160,7 @@ def test_files_of_items(shared_data: Path, tmp_path: Path) -> None:
         and chance["mcq_siqa"] == pytest.approx(1 / 3)
     )
     with pytest.raises(CapabilityError, match="no set 'klingon'"):
-        choices(shared_data / "capability_mcq.parquet", 5, ("klingon",))
+        choices(shared_data / "capability_mcq.parquet", 10, ("klingon",))
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"not parquet")
     with pytest.raises(CapabilityError, match=r"broken\.parquet lacks"):

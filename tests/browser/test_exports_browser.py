@@ -78,7 +78,7 @@ def assert_same(written: pd.DataFrame, typed: pd.DataFrame) -> None:
     assert list(written.columns) == list(typed.columns) and len(written) == len(typed)
     for name in typed.columns:
         if pd.api.types.is_bool_dtype(typed[name]):
-            assert written[name].tolist() == typed[name].astype(str).tolist(), name
+            assert written[name].tolist() == typed[name].astype(str).str.lower().tolist(), name
         elif pd.api.types.is_numeric_dtype(typed[name]):
             numbers, expected = pd.to_numeric(written[name]), typed[name].astype(float)
             pd.testing.assert_series_equal(numbers.astype(float), expected, check_names=False, rtol=1e-12)

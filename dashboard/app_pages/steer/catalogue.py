@@ -54,6 +54,11 @@ def _heads(address: str, checkpoint_id: int, token: str) -> list[HeadInfo]:
     return client.heads(address, checkpoint_id)
 
 
+def ask_anew() -> None:
+    """Have the service asked for its checkpoints the next time: it may be gone."""
+    _models.clear()
+
+
 def offers(address: str, study_id: int) -> list[Offer]:
     """Checkpoints of the study on show first, then all others; alike labels get the checkpoint's id.
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from hormesis.dashboard.app_pages.steer import session
+from hormesis.dashboard.app_pages.steer import catalogue, session
 from hormesis.dashboard.app_pages.steer.run import LiveRun, PaneState, Snapshot
 from hormesis.dashboard.base.wording import duration
 from hormesis.dashboard.parts.texts import Shown, Token, show_texts
@@ -102,6 +102,7 @@ def _draw(run: LiveRun, pane_names: tuple[str, ...]) -> Snapshot:
         st.button("Stop", icon=":material/stop:", on_click=run.stop, key="stop", disabled=not state.active)
         _status(run, state)
     if state.status == "failed":
+        catalogue.ask_anew()
         st.warning(state.error, icon=":material/error:")
     show_texts(
         _pane_texts(run, pane_names, state),
