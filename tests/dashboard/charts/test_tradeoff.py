@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from hormesis.dashboard.charts.tradeoff import tradeoff
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.charts.tradeoff import condition_id, ring, tradeoff
 
 
 def points(kind: str, share: float | None) -> list[dict[str, object]]:
@@ -23,3 +24,11 @@ def test_a_legend_entry_hides_its_arms_curves() -> None:
     entries = {trace.legendgroup: trace.name for trace in figure.data if trace.showlegend is None}
     curves = {trace.legendgroup for trace in figure.data if trace.showlegend is False and trace.legendgroup}
     assert curves == entries.keys() - {None} and len(curves) == 2
+
+
+def test_the_ring_lies_round_the_point_on_show() -> None:
+    rows = pd.DataFrame(points("toxic", 0.25))
+    steered = records(rows)[1]
+    (trace,) = ring(rows, condition_id(steered), dark=False)
+    assert (trace.x[0], trace.y[0]) == (0.1, 0.2)
+    assert ring(rows, "no such condition", dark=False) == [] == ring(rows, None, dark=False)

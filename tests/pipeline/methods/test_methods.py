@@ -248,6 +248,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return finished_study(tmp_path_factory, "methods", ALL)
 
 
+def test_each_prompt_and_sample_has_a_seed_of_its_own() -> None:
+    seeds = {row_seed(prompt, sample) for prompt in ("the baker", "the river", "") for sample in (0, 1)}
+    assert len(seeds) == 6 and row_seed("the baker", 1) in seeds
+
+
 @pytest.mark.slow
 def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path]) -> None:
     tables = rows(finished[1])
