@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ SIZE: ViewportSize = {"width": 1440, "height": 1000}
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not Path(CHROMIUM).exists():
+    if shutil.which(CHROMIUM) is None:
         pytest.skip(f"no Chromium at {CHROMIUM}; set HORMESIS_CHROMIUM")
     with chromium() as browser:
         yield browser
