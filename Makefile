@@ -5,7 +5,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNNING := $(VENV)/.running
 TESTING := $(VENV)/.testing
 WORKERS ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# Bytecode is written whatever the environment says: else each process compiles every test anew.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INNER := not browser and not slow and not quiet
 
 .PHONY: demo test check lint bench newest screenshots clean
