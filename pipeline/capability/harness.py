@@ -63,14 +63,12 @@ def run_harness(
         import lm_eval
         from lm_eval.tasks import TaskManager
 
-        def unknown_to(manager: Any) -> list[str]:
-            return [name for name in tasks if not manager.match_tasks([name])]
-
-        # The harness's own thousands of task files take seconds to list: only where they are asked for.
+        # Listing the harness's own thousands of task files takes seconds; plain tasks of `folder` need none.
         manager = TaskManager(include_path=str(folder), include_defaults=False) if folder else None
-        if manager is None or unknown_to(manager):
+        if manager is None or not set(tasks) <= set(manager.all_subtasks):
             manager = TaskManager(include_path=str(folder) if folder else None)
-        if unknown := unknown_to(manager):
+        unknown = [name for name in tasks if not manager.match_tasks([name])]
+        if unknown:
             raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
         with steered(opened.loaded, opened.steering, every_position=True):
             try:

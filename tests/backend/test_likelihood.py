@@ -137,6 +137,25 @@ def test_the_harness_says_what_is_wrong(offline: None) -> None:
         run_harness(opened(tiny_loaded("llama")), ["no_such_task"])
 
 
+@pytest.mark.slow
+def test_a_group_of_ones_own_may_hold_the_harness_tasks(
+    offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm_eval = pytest.importorskip("lm_eval")
+    folder = harness_folder(tmp_path / "task", minimal_pairs(30))
+    (folder / "mine.yaml").write_text("group: mine\ntask:\n  - local_items\n  - arc_easy\n")
+    managers = []
+
+    def evaluate(*, task_manager: Any, **_: object) -> dict[str, Any]:
+        managers.append(task_manager)
+        return {"results": {}}
+
+    monkeypatch.setattr(lm_eval, "simple_evaluate", evaluate)
+    for task in ("local_items", "mine"):
+        run_harness(opened(tiny_loaded("llama")), [task], folder=folder)
+    assert [bool(manager.match_tasks(["arc_easy"])) for manager in managers] == [False, True]
+
+
 def test_minimal_pairs_are_sentences_against_none() -> None:
     task = minimal_pairs(60)
     assert len(task.items) == 60 and task.chance == 0.5 and minimal_pairs(60) == task
@@ -160,7 +179,7 @@ def test_files_of_items(shared_data: Path, tmp_path: Path) -> None:
         and chance["mcq_siqa"] == pytest.approx(1 / 3)
     )
     with pytest.raises(CapabilityError, match="no set 'klingon'"):
-        choices(shared_data / "capability_mcq.parquet", 10, ("klingon",))
+        choices(shared_data / "capability_mcq.parquet", 5, ("klingon",))
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"not parquet")
     with pytest.raises(CapabilityError, match=r"broken\.parquet lacks"):

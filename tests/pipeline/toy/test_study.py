@@ -117,7 +117,7 @@ def test_a_stop_keeps_what_is_finished(tmp_path: Path, monkeypatch: pytest.Monke
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_study_ends_with_it_and_its_verdict(tmp_path_factory: pytest.TempPathFactory) -> None:
-    study, home = finished_study(tmp_path_factory, timeout=1700)
+    study, home = finished_study(tmp_path_factory)
     text = study.read_text(encoding="utf-8")
     study.write_text(text + '\n[toy]\nsettings = ["disjoint"]\nseeds = 2\n', encoding="utf-8")
     done = run(home, "run", str(study), "--json", timeout=1700)
