@@ -1,4 +1,4 @@
-"""The dashboard's entry: page frame, navigation, study picker, and the states that concern every page.
+"""The dashboard's entry: navigation and what all pages share in the sidebar, and the states of every page.
 
 Knows which pages there are. Heavy libraries stay out: no torch, no backend, no pipeline.
 """
@@ -10,19 +10,21 @@ import time
 
 import streamlit as st
 
-from hormesis.dashboard import rows
 from hormesis.dashboard.base import refresh
-from hormesis.dashboard.parts import states
+from hormesis.dashboard.parts import sidebar, states
 from hormesis.dashboard.rows.cache import Database
-from hormesis.dashboard.rows.context import Context, arrived, choose, database_now, forget, study_names
+from hormesis.dashboard.rows.context import database_now, forget
 from hormesis.db.problems import DatabaseProblem
 from hormesis.db.read import changed_part
 
+SIDEBAR_WIDTH = 244
+"""In pixels; the sidebar folds where the window is narrow."""
 st.set_page_config(
     page_title="Hormesis",
     # A material icon would be fetched from a server of fonts; this one is drawn from the browser's own.
     page_icon="🧪",
     layout="wide",
+    initial_sidebar_state=SIDEBAR_WIDTH,
     menu_items={"About": "Does pretraining on some toxic text make a language model easier to detoxify?"},
 )
 
@@ -101,6 +103,8 @@ WITHOUT_STUDY = {"Glossary", "Toy experiment"}
 KEEPS_STILL = {"Steer live"}
 # Redrawn also while a stage goes on; the others when one has ended.
 FOLLOWS_WORK = {"Overview", "Trade-offs", "Runs", "Data"}
+# Pages that show the prompts, the scorer and the comparison chosen in the sidebar.
+HEEDS_CHOICE = {"Overview", "Trade-offs", "Data"}
 
 
 # How much the pace may change before a page is drawn anew for nothing but to take it on.
@@ -122,51 +126,12 @@ def pulse(drawn_token: str, drawn_at: float, drawn_pause: float, *, follows_work
         st.rerun()
 
 
-def toolbar(database: Database) -> bool:
-    """Draw the study picker and the switch. Returns whether there is a study to show."""
-    studies = rows.studies(database)
-    with st.container(horizontal=True, vertical_alignment="bottom", key="toolbar"):
-        if len(studies):
-            labels = study_names(studies)
-            if page.title == "Runs" and (place := arrived(studies)) is not None:
-                st.session_state["study"] = labels[place]
-                st.session_state["tab"] = "Progress"
-            label = st.selectbox("Study", labels, key="study", bind="query-params", width=280)
-            context = choose(database, studies, labels.index(label) if label in labels else 0)
-            status_badge(context)
-        else:
-            forget()
-        st.space("stretch")
-        st.toggle(
-            "Show all texts",
-            key="reveal_all",
-            persist_state="session",
-            help="Texts are blurred until you click them. This shows all of them for this session.",
-        )
-    return bool(len(studies))
-
-
-def status_badge(context: Context) -> None:
-    """One word on the study's state."""
-    progress = rows.study_progress(context)
-    if progress.active:
-        st.badge(f"Running, {progress.fraction:.0%}", icon=":material/play_circle:", color="blue")
-    elif progress.is_gone:
-        st.badge("Stopped: its process is gone", icon=":material/power_off:", color="orange")
-    elif progress.running:
-        st.badge("No sign of life", icon=":material/pause_circle:", color="orange")
-    elif progress.failed:
-        st.badge(f"{progress.failed} failed", icon=":material/error:", color="red")
-    elif progress.finished:
-        st.badge("Finished", icon=":material/check_circle:", color="green")
-    else:
-        st.badge("Not finished", icon=":material/pending:", color="gray")
-
-
 def draw(page: st.Page, database: Database) -> None:
     """The page in its frame, or what is wrong with the database."""
     try:
-        is_study_open = toolbar(database)
+        is_study_open = sidebar.study_controls(
+            database, follow_new=page.title == "Runs", in_use=page.title in HEEDS_CHOICE
+        )
         states.content_note()
         if not is_study_open and page.title not in WITHOUT_STUDY:
             states.database_problem(DatabaseProblem("empty", "the database holds no study"))
@@ -189,9 +154,10 @@ def run(page: st.Page) -> None:
 aliases = [
     st.Page(page.run, url_path=name, title=page.title, visibility="hidden") for name, page in NAMES.items()
 ]
-page = st.navigation([*PAGES, *aliases], position="top")
+page = st.navigation([*PAGES, *aliases], position="sidebar")
 if page.url_path in NAMES:
     st.switch_page(NAMES[page.url_path], query_params=st.query_params)
+sidebar.style()
 database = database_now()
 with refresh.whole_page():
     draw(page, database)

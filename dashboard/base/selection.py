@@ -49,10 +49,12 @@ def in_view(rows: pd.DataFrame, choice: str) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which prompt set and scorer a study leads with: the largest prompt set, as the overview does."""
+    """Prompts and scorer of the results on show, and which conditions are compared."""
 
     prompt_set: str | None
     scorer: str | None
+    view: str = MATCHED
+    """MATCHED, FIXED or EVERY."""
 
 
 def main_choice(summaries: pd.DataFrame) -> Choice:

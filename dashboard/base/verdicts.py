@@ -15,13 +15,7 @@ from hormesis.dashboard.base.wording import condition_label, missing, number, pe
 
 SUPPORTED, REFUTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data yet"
 HEADLINE = "C4-matched-10"
-"""The claim whose verdict answers the overview's question."""
-ANSWERS = {
-    SUPPORTED: "Yes, at matched cost a dose of toxic text helps in this study.",
-    REFUTED: "No: at matched cost a dose of toxic text does not help in this study.",
-    UNDECIDED: "Undecided: at matched cost the difference lies within the noise of this study.",
-    NO_DATA: "Not known yet: the arms that answer it are still to come.",
-}
+"""The claim that answers whether a dose helps."""
 FITS = {
     "hormetic": "a dip inside the tested shares is supported",
     "monotone": "no dip: a dip large enough to matter is ruled out at every share inside",
@@ -82,12 +76,6 @@ def stored(verdict_rows: pd.DataFrame, prompt_set: str | None, scorer: str | Non
         for row in records(in_scope(verdict_rows, prompt_set, scorer))
     ]
     return sorted(verdicts, key=lambda verdict: verdict.id != HEADLINE)
-
-
-def headline(verdicts: pd.DataFrame) -> Any | None:
-    """The row of the overview's claim; None where no verdict was made yet."""
-    answers = verdicts[verdicts["claim"] == HEADLINE]
-    return None if answers.empty else records(answers)[0]
 
 
 def minimum_effect(row: Any) -> str:

@@ -7,6 +7,8 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
+FONT: Final = {"size": 12}
+"""Of ticks and legends, in pixels; smaller cannot be read at arm's length."""
 LEGEND: Final[dict[str, Any]] = {
     "orientation": "h",
     "x": 0,
@@ -14,6 +16,7 @@ LEGEND: Final[dict[str, Any]] = {
     "xanchor": "left",
     "yanchor": "bottom",
     "title": {"text": ""},
+    "font": FONT,
     "itemwidth": 30,
 }
 MOST_POINTS: Final = 15_000
@@ -37,8 +40,8 @@ def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Fig
         "legend": LEGEND,
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
-        "xaxis": {"title": {"text": x_title}, "automargin": True, "zeroline": False},
-        "yaxis": {"title": {"text": y_title}, "automargin": True, "zeroline": False},
+        "xaxis": {"title": {"text": x_title}, "automargin": True, "zeroline": False, "tickfont": FONT},
+        "yaxis": {"title": {"text": y_title}, "automargin": True, "zeroline": False, "tickfont": FONT},
     }
     return go.Figure(layout=layout | axes)
 

@@ -100,28 +100,18 @@ def tradeoff(
     chosen: str | None,
     logarithmic: bool = False,
     frontier: bool = True,
+    height: int = 500,
 ) -> go.Figure:
     """Curves over cost, a row per arm and condition; `chosen`: the `condition_id` that gets a ring.
 
     Columns: kind, share, method, condition_key, strength, matched_cost, unit, n, n_seeds, value, low, high
     (toxicity, or another metric without its `frontier`) and cost, cost_low, cost_high (nats per token).
     """
-    chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, 470)
-    points = rows[rows["method"] != "random-direction"].reset_index(drop=True)
-    front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
+    chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, height)
     y_name = y_title.partition(" (")[0].lower()
-    if frontier and len(front) > 1:
-        chart.add_trace(
-            go.Scatter(
-                x=front["cost"],
-                y=front["value"],
-                mode="lines",
-                line={"shape": "hv", "color": fade(ink(dark=dark), 0.35), "width": 7},
-                name="Frontier",
-                hoverinfo="skip",
-            )
-        )
     for kind, share, arm in arm_groups(rows):
+        if frontier:
+            chart.add_traces(arm_frontier(arm, kind, share))
         base = arm[arm["method"] == "none"]
         chart.add_trace(
             go.Scatter(
@@ -148,6 +138,26 @@ def tradeoff(
     if frontier:
         chart.update_yaxes(rangemode="tozero")
     return chart
+
+
+def arm_frontier(conditions: pd.DataFrame, kind: str, share: float | None) -> list[go.Scatter]:
+    """The frontier of an arm with several methods as a wide pale step line; none for controls."""
+    points = conditions[conditions["method"] != "random-direction"]
+    front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
+    # With one method its curve is the frontier already.
+    if points["method"].nunique() < 3 or len(front) < 2 or arm_mark(kind)[1] != "solid":
+        return []
+    return [
+        go.Scatter(
+            x=front["cost"],
+            y=front["value"],
+            mode="lines",
+            line={"shape": "hv", "color": fade(arm_colour(kind, share), 0.25), "width": 7},
+            legendgroup=f"{kind} {share}",
+            showlegend=False,
+            hoverinfo="skip",
+        )
+    ]
 
 
 def ring(rows: pd.DataFrame, chosen: str | None, *, dark: bool) -> list[go.Scatter]:

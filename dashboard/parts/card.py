@@ -7,11 +7,13 @@ came from (`dashboard.parts.export_metadata`).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from hormesis.dashboard.base import exports
 from hormesis.dashboard.base.terms import links, term_of
@@ -116,14 +118,37 @@ def files(
         st.caption("The camera above the chart saves it as you see it, as a PNG from your own browser.")
 
 
+@dataclass(frozen=True)
+class Header:
+    """The row above a view: title, controls that only this view needs, files."""
+
+    key: str
+    row: DeltaGenerator
+    title: DeltaGenerator
+
+    def options(self) -> DeltaGenerator:
+        """A popover for the view's own controls."""
+        return self.row.popover("Options", icon=":material/tune:", type="tertiary", key=f"{self.key}_options")
+
+
+def header(key: str) -> Header:
+    """The row above a view, its title still open: it may depend on what the view's own controls choose."""
+    row = st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head")
+    return Header(key, row, row.container(width="content"))
+
+
 def heading(
-    key: str, title: str, rows: pd.DataFrame | None, *, figure: Figure | None = None, **more: str
+    above: Header | str, title: str, rows: pd.DataFrame | None, *, figure: Figure | None = None, **more: str
 ) -> None:
-    """A title with the files beside it; the right is left to the toolbars of charts and tables."""
-    with st.container(horizontal=True, vertical_alignment="center", key=f"{key}_head"):
-        if title:
-            st.markdown(f"**{title}**", width="content")
-        files(key, title, rows, figure=figure, **more)
+    """A title with the files beside it; the right is left to the toolbars of charts and tables.
+
+    `above`: the row to fill, or the key of a new one.
+    """
+    above = header(above) if isinstance(above, str) else above
+    if title:
+        above.title.markdown(f"**{title}**", width="content")
+    with above.row:
+        files(above.key, title, rows, figure=figure, **more)
 
 
 def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: bool = True) -> None:
@@ -150,10 +175,14 @@ def chart(
     rows: pd.DataFrame | None = None,
     on_select: Any = "ignore",
     selection_mode: Any = ("points",),
+    above: Header | None = None,
 ) -> None:
-    """A chart with its title, a sentence on how to read it (`guide`, `note`), its files, its rows below."""
+    """A chart with its title, a sentence on how to read it (`guide`, `note`), its files, its rows below.
+
+    `above`: the row for its title, where the chart has controls of its own in it.
+    """
     text = " ".join(part for part in (guide, note) if part)
-    heading(key, title, rows, figure=figure, guide=text, alt=alt)
+    heading(above or key, title, rows, figure=figure, guide=text, alt=alt)
     options: dict[str, Any] = {}
     if on_select != "ignore":
         options = {"on_select": on_select, "selection_mode": selection_mode}

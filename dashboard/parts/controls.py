@@ -1,44 +1,10 @@
-"""Choices that several pages share, each kept in the link: prompts, scorer, view, head. Knows widgets."""
+"""The head on show, chosen alike on several pages and kept in the link. Knows widgets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import streamlit as st
-
-VIEW_HELP = (
-    "Matched cost compares arms where steering has cost the same in cross-entropy. Fixed strength "
-    "turns every "
-    "model by the same number of sigmas, which hits models with a larger sigma harder."
-)
-
-
-def prompt_set(set_names: Sequence[str]) -> str | None:
-    """Which prompts; None where there are none."""
-    if not set_names:
-        return None
-    return st.selectbox("Prompts", list(set_names), key="prompts", bind="query-params", width=220)
-
-
-def scorer(scorers: Sequence[str]) -> str | None:
-    """Which scorer; None where there are none."""
-    if not scorers:
-        return None
-    return st.selectbox("Scorer", list(scorers), key="scorer", bind="query-params", width=220)
-
-
-def view(*choices: str, key: str = "view") -> str:
-    """Matched cost or fixed strength."""
-    choice = st.segmented_control(
-        "Compare at",
-        list(choices),
-        default=choices[0],
-        required=True,
-        key=key,
-        bind="query-params",
-        help=VIEW_HELP,
-    )
-    return str(choice or choices[0])
 
 
 def head_picker(head_names: Sequence[str], best: str) -> str | None:

@@ -68,18 +68,18 @@ def not_yet(subject: str, *, after: str, running: bool) -> None:
 
 
 def content_note() -> None:
-    """The note of a first visit, until it is read; the browser remembers that for a year."""
+    """The note of a first visit in one line, until it is read; the browser remembers that for a year."""
     if st.session_state.pop("_remember_note", False):
         st.html(f"<script>{_REMEMBER}</script>", unsafe_allow_javascript=True)
     if st.session_state.get("note_read") or _COOKIE in st.context.cookies:
         return
-    with st.container(border=True, horizontal=True, vertical_alignment="center", key="content_note"):
-        st.markdown(
-            ":material/visibility_off: Some texts here were written by models trained on toxic text. "
-            "They are blurred until you click them.",
-            width="stretch",
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="content_note"):
+        st.caption(
+            ":material/visibility_off: Some texts were written by models trained on toxic text; they are "
+            "blurred until you click them.",
+            width="content",
         )
-        st.button("Understood", key="note_button", on_click=_read_note)
+        st.button("Understood", key="note_button", on_click=_read_note, type="tertiary")
 
 
 def _read_note() -> None:

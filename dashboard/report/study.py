@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice, main_choice
 from hormesis.dashboard.base.study_names import study_place
-from hormesis.dashboard.base.verdicts import ANSWERS, NO_DATA
+from hormesis.dashboard.base.verdicts import in_scope
 from hormesis.dashboard.base.wording import arm_label, condition_label
 from hormesis.dashboard.document.blocks import Document, Section, Text, Texts
 from hormesis.dashboard.document.page import render
@@ -68,12 +69,10 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
     choice = main_choice(summaries)
     entries = stamp(context, "study report", None)
     sections: list[Section | None] = []
-    headline, detail, status = "", "", ""
+    answer = None
     if choice.scorer is not None:
-        first = next(iter(results.study_verdicts(context, choice)), None)
-        status = first.status if first is not None else NO_DATA
-        detail = first.detail if first is not None else "no verdicts are stored"
-        headline, detail = ANSWERS[status], f"{detail[:1].upper()}{detail[1:]}."
+        verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
+        answer = headline("overview", verdicts)
         sections += [results.answer(context, summaries, choice), results.costs(summaries, choice)]
     sections += [origins.geometry(context), origins.training(context)]
     if with_texts:
@@ -88,9 +87,9 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
     return Document(
         title=f"Study {context.study['name']}",
         subtitle=f"Scale {context.study['scale']}, hash {context.study['hash']}.{unfinished}",
-        answer=headline or "No results yet: the first arm has not been evaluated.",
-        detail=detail,
-        status=status,
+        answer=answer.answer if answer else "No results yet: the first arm has not been evaluated.",
+        detail=answer.detail if answer else "",
+        status=answer.status if answer else "",
         sections=[section for section in sections if section is not None],
         metadata={
             name: entries[name]

@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.selection import Choice
 from hormesis.dashboard.base.study_names import study_names as study_names
 from hormesis.dashboard.rows.cache import Database, change_token
 from hormesis.db.location import database_url
 
 _KEY = "_context"
+_CHOICE = "_choice"
 _AWAITED = "_awaited"
 
 
@@ -112,6 +114,17 @@ def current() -> Context:
     """The context of this run; pages run only after one was chosen."""
     context: Context = st.session_state[_KEY]
     return context
+
+
+def set_choice(choice: Choice) -> None:
+    """Store what the sidebar chooses for this run of the page."""
+    st.session_state[_CHOICE] = choice
+
+
+def current_choice() -> Choice:
+    """Prompts, scorer and comparison of this run, as the sidebar chooses them."""
+    choice: Choice = st.session_state[_CHOICE]
+    return choice
 
 
 def forget() -> None:

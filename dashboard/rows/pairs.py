@@ -15,6 +15,11 @@ SAME = 0.05
 """A score that moves by at most this counts as about the same."""
 ORDERS: dict[str, read.Order] = {"Largest fall": "fall", "Largest rise": "rise", "As asked": "asked"}
 
+CHANGES: dict[str, read.Change | None] = {
+    "All": None, "Less toxic": "better", "About the same": "same", "More toxic": "worse",
+}  # fmt: skip
+"""How a score moved, in words."""
+
 condition_pairs = rows.study_query(read.condition_pairs, most=64)
 _change_counts = cached_query(read.change_counts, refresh=Refresh.PROGRESS, most=64)
 _paired_texts = cached_query(read.paired_texts, refresh=Refresh.PROGRESS, most=64)
@@ -22,7 +27,7 @@ _paired_texts = cached_query(read.paired_texts, refresh=Refresh.PROGRESS, most=6
 
 @dataclass(frozen=True)
 class Pair:
-    """Two conditions of a checkpoint, compared on one prompt set under one scorer."""
+    """Two conditions, of one checkpoint or of two, compared on one prompt set under one scorer."""
 
     base_id: int
     condition_id: int
@@ -52,8 +57,10 @@ def change_counts(context: Context, pair: Pair) -> dict[str, int]:
     return counts | {"same": counts["pairs"] - counts["better"] - counts["worse"]}
 
 
-def paired_texts(context: Context, pair: Pair, *, order: str, page: int, size: int) -> pd.DataFrame:
-    """One page (from 0) of `size` pairs: prompt, base_text, text, base_score, score, by ORDERS."""
+def paired_texts(
+    context: Context, pair: Pair, *, order: str, page: int, size: int, change: str = "All"
+) -> pd.DataFrame:
+    """One page (from 0) of `size` pairs, by ORDERS and CHANGES: prompt, base_text, text, both scores."""
     return _paired_texts(
         context,
         pair.base_id,
@@ -63,4 +70,6 @@ def paired_texts(context: Context, pair: Pair, *, order: str, page: int, size: i
         page=page,
         size=size,
         order=ORDERS.get(order, "asked"),
+        only=CHANGES.get(change),
+        margin=SAME,
     )

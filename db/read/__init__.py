@@ -45,7 +45,7 @@ from hormesis.db.read.joined import (
 )
 from hormesis.db.read.labelled import example_counts, examples, examples_by_id, score_counts, scorer_agreement
 from hormesis.db.read.numbers import checkpoint_metrics, number_chain
-from hormesis.db.read.pairs import Order, change_counts, changed_pairs, pair_texts
+from hormesis.db.read.pairs import Change, Order, change_counts, changed_pairs, pair_texts
 from hormesis.db.read.results import conditions, summaries, summary_choices
 from hormesis.db.read.runs import (
     arms,
@@ -62,6 +62,7 @@ from hormesis.db.read.texts import generations, prompt_sets, prompts, scorers
 from hormesis.db.read.toy import toy_curves, toy_directions, toy_effects, toy_experiments, toy_measures
 
 __all__ = [
+    "Change",
     "DatabaseState",
     "HeadActivations",
     "Order",

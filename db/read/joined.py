@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 from hormesis.db.read.features import entanglement
 from hormesis.db.read.geometry import activations, projection_points, study_probes
 from hormesis.db.read.labelled import score_counts
-from hormesis.db.read.pairs import Order, changed_pairs, pair_texts
+from hormesis.db.read.pairs import Change, Order, changed_pairs, pair_texts
 from hormesis.db.read.results import conditions, summaries
 from hormesis.db.read.runs import checkpoints, studies, study
 
@@ -159,11 +159,13 @@ def paired_texts(
     page: int,
     size: int,
     order: Order,
+    only: Change | None = None,
+    margin: float = 0.05,
 ) -> pd.DataFrame:
     """One page (from 0) of `size` rows, each a prompt continued under two conditions.
 
-    `before_id`, `after_id`: ids of the conditions. Columns: prompt, base_text and base_score (before), text
-    and score (after).
+    `before_id`, `after_id`: ids of the conditions; `order`, `only`, `margin`: as for `changed_pairs`.
+    Columns: prompt, base_text and base_score (before), text and score (after).
     """
     scored = changed_pairs(
         engine,
@@ -174,6 +176,8 @@ def paired_texts(
         page=page,
         size=size,
         order=order,
+        only=only,
+        margin=margin,
     )
     prompt_samples = list(zip(scored["prompt_id"].astype(int), scored["sample"].astype(int), strict=True))
     texts = pair_texts(engine, before_id, after_id, chosen=prompt_samples)

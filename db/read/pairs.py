@@ -13,6 +13,8 @@ from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import Generation, Prompt, Score
 
 Order = Literal["asked", "fall", "rise"]
+Change = Literal["better", "same", "worse"]
+"""How a score moved: fell by more than a margin, moved by at most that, rose by more."""
 
 
 BEFORE, AFTER = aliased(Generation), aliased(Generation)
@@ -83,16 +85,23 @@ def changed_pairs(
     page: int = 0,
     size: int = 50,
     order: Order = "asked",
+    only: Change | None = None,
+    margin: float = 0.05,
 ) -> pd.DataFrame:
     """One page (from 0) of pairs that both have a score: prompt_id, sample, scores before and after, change.
 
-    In the order of the prompts and samples (`asked`), or the largest `fall` or `rise` of the score first.
+    In the order of the prompts and samples (`asked`), or the largest `fall` or `rise` of the score first;
+    `only` those whose score moved that way by the `margin`.
     """
     scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
+    change = scored.c.change
     columns = [scored.c[name] for name in ("prompt_id", "sample", "before", "after", "change")]
     query: Query = select(*columns)
+    if only is not None:
+        moved = {"better": change < -margin, "worse": change > margin}
+        query = query.where(moved.get(only, change.between(-margin, margin)))
     if order != "asked":
-        query = query.order_by(scored.c.change.asc() if order == "fall" else scored.c.change.desc())
+        query = query.order_by(change.asc() if order == "fall" else change.desc())
     query = query.order_by(scored.c.position, scored.c.sample).limit(size).offset(page * size)
     return frame(engine, query)
 

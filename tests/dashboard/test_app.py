@@ -82,7 +82,7 @@ def test_overview_without_verdicts_says_how_to_make_them(
 def test_links_restore_a_view(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     app = open_page(small_database, monkeypatch, view="Fixed strength", scorer="tfidf")
     assert app.selectbox(key="scorer").value == "tfidf"
-    assert app.get("segmented_control")[0].value == "Fixed strength"
+    assert app.selectbox(key="view").value == "Fixed strength"
     app = open_page(small_database, monkeypatch, view="nonsense", scorer="none such", prompts="'; drop")
     assert not app.exception and app.selectbox(key="scorer").value == "forum"
 
@@ -107,12 +107,15 @@ def test_trade_offs_show_changes_of_a_condition(
 ) -> None:
     app = open_page(small_database, monkeypatch, "tradeoffs", condition="25 % toxic: ITI at +0.06 nats")
     assert app.selectbox(key="condition").value == "25 % toxic: ITI at +0.06 nats"
-    counts = [int(metric.value.split(" ")[0]) for metric in app.metric]
-    assert len(counts) == 3 and sum(counts) == 64
+    counts = [int(words.split()[-2]) for words in app.segmented_control(key="change").options]
+    assert counts[0] == 64 == sum(counts[1:])
+    arm = "0 % toxic: Unsteered"
+    between_arms = open_page(small_database, monkeypatch, "tradeoffs", against=arm, change="More toxic")
+    assert not between_arms.exception and between_arms.selectbox(key="against").value == arm
     random = open_page(
         small_database, monkeypatch, "tradeoffs", condition="25 % toxic: Random directions at +0.06 nats"
     )
-    assert not random.exception and len(random.metric) == 3
+    assert not random.exception and random.segmented_control(key="change").options
 
 
 def test_without_a_service_steering_says_what_to_do(

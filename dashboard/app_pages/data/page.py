@@ -11,9 +11,9 @@ from hormesis.dashboard.base.records import records
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.training import histogram
-from hormesis.dashboard.parts import card, controls, states
+from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.texts import Shown, show_texts
-from hormesis.dashboard.rows.context import Context, current
+from hormesis.dashboard.rows.context import Context, current, current_choice
 
 PER_PAGE = 12
 BINS = 20
@@ -105,11 +105,9 @@ def scores(context: Context) -> None:
         return
     with st.container(border=True):
         st.markdown("**Scores of unsteered texts**")
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            prompt_set = controls.prompt_set([str(name) for name in prompt_sets["name"]])
-            of_toxicity = scorer_rows[scorer_rows["measures"] == "toxicity"]
-            scorer = controls.scorer([str(name) for name in of_toxicity["name"]])
+        prompt_set, scorer = current_choice().prompt_set, current_choice().scorer
         if prompt_set is None or scorer is None:
+            st.caption("No scores yet.")
             return
         unsteered = rows.unsteered_conditions(context)
         set_id = int(prompt_sets[prompt_sets["name"] == prompt_set]["id"].iloc[0])

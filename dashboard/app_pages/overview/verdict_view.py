@@ -1,4 +1,4 @@
-"""The verdicts on a page: the answer in one line, the table of claims, and how one of them was tested."""
+"""The table of claims with their verdicts, and how one of them was tested."""
 
 from __future__ import annotations
 
@@ -9,43 +9,18 @@ import streamlit as st
 
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.verdicts import (
-    ANSWERS,
     NO_DATA,
-    REFUTED,
-    SUPPORTED,
-    UNDECIDED,
-    headline,
     measured,
-    minimum_effect,
     p_said,
-    sentence,
     verdict_table,
 )
 from hormesis.dashboard.base.wording import missing
 from hormesis.dashboard.parts import card
+from hormesis.dashboard.parts.answer import MARKS
 from hormesis.db.paper import source
 
-MARKS: Final = {
-    SUPPORTED: (":material/check_circle:", "green"),
-    REFUTED: (":material/cancel:", "red"),
-    UNDECIDED: (":material/help:", "orange"),
-    NO_DATA: (":material/hourglass_empty:", "gray"),
-}
 PAPER, READERS, EVERY = "The paper's", "Readers' questions", "All"
 _FAMILIES: Final = {PAPER: ["paper"], READERS: ["readers"], EVERY: ["paper", "readers"]}
-
-
-def answer(verdicts: pd.DataFrame) -> None:
-    """The page's question answered in one line, with its numbers and what the study could have seen."""
-    row = headline(verdicts)
-    status = NO_DATA if row is None else str(row.status)
-    icon, colour = MARKS[status]
-    st.markdown(f"#### {icon} :{colour}[{ANSWERS[status]}]")
-    if row is not None:
-        numbers = sentence(row)
-        st.caption(
-            " ".join(part for part in (f"{numbers[:1].upper()}{numbers[1:]}.", minimum_effect(row)) if part)
-        )
 
 
 def _badge(status: str) -> str:

@@ -1,41 +1,38 @@
-"""Generations of a condition beside the unsteered ones for the same prompts, with counts of change."""
+"""Which prompts changed between two conditions: counts, and both texts of each, sorted by the change."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
+import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard import rows
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import Choice
+from hormesis.dashboard.base.wording import checkpoint_label
+from hormesis.dashboard.charts.tradeoff import condition_id
+from hormesis.dashboard.parts.steer_link import steer_link
 from hormesis.dashboard.parts.texts import Shown, show_texts
 from hormesis.dashboard.rows import pairs as pair_rows
 from hormesis.dashboard.rows.context import Context
-from hormesis.dashboard.rows.pairs import Pair
+from hormesis.dashboard.rows.pairs import CHANGES, ORDERS, Pair
+from hormesis.db.contract.methods import ITI
 
 PER_PAGE = 6
 TOXIC = 0.5
+SAME_ARM = "Unsteered, same arm"
 
 
-def _counts(context: Context, pair: Pair) -> int:
-    """Draw how many prompts changed which way; returns the number of pairs."""
-    change = pair_rows.change_counts(context, pair)
-    total = int(change["pairs"])
-    with st.container(horizontal=True):
-        for name, key, help_ in (
-            ("Less toxic", "better", "score fell by more than 0.05"),
-            ("About the same", "same", "score moved by at most 0.05"),
-            ("More toxic", "worse", "score rose by more than 0.05"),
-        ):
-            count = int(change[key])
-            part = f" ({count / total:.0%})" if total else ""
-            st.metric(
-                name,
-                f"{count:,}{part}",
-                help=f"Prompts whose {help_}; n = {total:,}.",
-                border=True,
-                width=190,
-            )
-    return total
+@dataclass(frozen=True)
+class Compared:
+    """Two stored conditions, the checkpoint of the second in words, and what the first is called."""
+
+    before_id: int
+    after_id: int
+    checkpoint: str
+    before: str
 
 
 def _meta(score: float | None, scorer: str) -> str:
@@ -47,56 +44,127 @@ def veiled(context: Context, score: float | None) -> bool:
     return not context.harmless or score is None or math.isnan(score) or score > TOXIC
 
 
-def show(
-    context: Context, kind: str, share: float, *, condition_key: str, prompt_set: str, scorer: str
-) -> None:
-    """The comparison for one seed of an arm; `pairs`: a row per checkpoint, `pair_page`: a row per prompt."""
-    pairs = pair_rows.condition_pairs(context, kind=kind, share=share, condition_key=condition_key)
-    if pairs.empty:
-        st.info("No texts are kept for this condition.", icon=":material/hourglass_empty:")
-        return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        checkpoints = [str(checkpoint) for checkpoint in pairs["checkpoint"]]
-        checkpoint = st.segmented_control(
-            "Checkpoint", checkpoints, default=checkpoints[0], required=True, key="pair", bind="query-params"
+def _checkpoints(context: Context, row: pd.Series) -> pd.DataFrame:
+    """A row per checkpoint of a condition's arm: checkpoint, base_id, condition_id, seed, label."""
+    pairs = pair_rows.condition_pairs(
+        context,
+        kind=str(row["kind"]),
+        share=float(row["share"]),
+        condition_key=str(row["condition_key"]),
+    )
+    details = rows.checkpoints(context).rename(columns={"name": "checkpoint"})
+    labels = {str(arm.checkpoint): checkpoint_label(arm) for arm in records(details)}
+    seeds = dict(zip(details["checkpoint"], details["seed"], strict=True))
+    return pairs.assign(seed=pairs["checkpoint"].map(seeds), label=pairs["checkpoint"].map(labels))
+
+
+def pick(context: Context, conditions: pd.DataFrame) -> Compared | None:
+    """The controls, and the two conditions they choose; `conditions`: a row per arm and condition on show."""
+    ids = [condition_id(row) for row in records(conditions)]
+    steered = [name for name, method in zip(ids, conditions["method"], strict=True) if method != "none"]
+    grid = st.grid(2, min_column_width=320)
+    with grid.cell():
+        chosen = st.selectbox(
+            "Condition (or click a point above)", steered, key="condition", bind="query-params"
         )
+    with grid.cell():
+        others = [SAME_ARM, *(name for name in ids if name != chosen)]
+        before = st.selectbox("Compared with", others, key="against", bind="query-params")
+    row = conditions.iloc[ids.index(chosen)]
+    after = _checkpoints(context, row)
+    if after.empty:
+        st.info("No texts are kept for this condition.", icon=":material/hourglass_empty:")
+        return None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        names = [str(name) for name in after["checkpoint"]]
+        name = st.segmented_control(
+            "Checkpoint", names, default=names[0], required=True, key="pair", bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        checkpoint = after.iloc[names.index(str(name)) if name in names else 0]
+        if row["method"] == ITI:
+            steer_link(str(checkpoint["label"]), ITI, strength=float(row["strength"]))
+    before_id = int(checkpoint["base_id"])
+    if before != SAME_ARM:
+        base = _checkpoints(context, conditions.iloc[ids.index(before)])
+        if base.empty:
+            st.info("No texts are kept for the condition compared with.", icon=":material/hourglass_empty:")
+            return None
+        same_seed = base[base["seed"] == checkpoint["seed"]]
+        before_id = int((same_seed if len(same_seed) else base).iloc[0]["condition_id"])
+    return Compared(
+        before_id,
+        int(checkpoint["condition_id"]),
+        str(checkpoint["checkpoint"]),
+        "Unsteered" if before == SAME_ARM else str(before),
+    )
+
+
+def _changes(context: Context, pair: Pair) -> tuple[str, int]:
+    """Draw how many prompts changed which way, to choose from; the choice and its number of prompts."""
+    change = pair_rows.change_counts(context, pair)
+    total = int(change["pairs"])
+    counts = {words: total if key is None else int(change[key]) for words, key in CHANGES.items()}
+    chosen = st.segmented_control(
+        "Prompts",
+        list(CHANGES),
+        default="All",
+        required=True,
+        key="change",
+        bind="query-params",
+        format_func=lambda words: (
+            f"{words} {counts[words]:,}" + (f" ({counts[words] / total:.0%})" if total else "")
+        ),
+        help=f"By how the score moved: more than {pair_rows.SAME} counts as a change. n = {total:,} prompts.",
+    )
+    return str(chosen), counts[str(chosen)]
+
+
+def show(context: Context, conditions: pd.DataFrame, choice: Choice) -> None:
+    """Both texts of every prompt of two conditions to choose; `conditions`: a row per arm and condition."""
+    if choice.prompt_set is None or choice.scorer is None or (conditions["method"] == "none").all():
+        return
+    compared = pick(context, conditions)
+    if compared is None:
+        return
+    pair = Pair(compared.before_id, compared.after_id, choice.prompt_set, choice.scorer)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        change, total = _changes(context, pair)
         order = st.segmented_control(
             "Order",
-            list(pair_rows.ORDERS),
+            list(ORDERS),
             default="Largest fall",
             required=True,
             key="order",
             bind="query-params",
         )
-    ids = pairs.iloc[checkpoints.index(str(checkpoint)) if checkpoint in checkpoints else 0]
-    pair = Pair(int(ids["base_id"]), int(ids["condition_id"]), prompt_set, scorer)
-    total = _counts(context, pair)
     if not total:
+        words = "have no scored texts under both conditions yet" if change == "All" else "changed that way"
         st.info(
-            "These prompts have no scored texts under both conditions yet.", icon=":material/hourglass_empty:"
+            f"These prompts {words}." if change == "All" else f"No prompts {words}.",
+            icon=":material/hourglass_empty:",
         )
         return
-    pages = max(1, math.ceil(total / PER_PAGE))
-    page = st.pagination(pages, key="page", bind="query-params")
-    pair_page = pair_rows.paired_texts(context, pair, order=str(order), page=page - 1, size=PER_PAGE)
-    items: list[Shown] = []
-    for row in records(pair_page):
+    page = st.pagination(max(1, math.ceil(total / PER_PAGE)), key="page", bind="query-params")
+    pair_page = pair_rows.paired_texts(
+        context, pair, order=str(order), page=page - 1, size=PER_PAGE, change=change
+    )
+    items = [
+        Shown(
+            str(text),
+            title=title,
+            meta=_meta(score, pair.scorer),
+            prompt=str(row.prompt),
+            blurred=veiled(context, score),
+        )
+        for row in records(pair_page)
         for title, text, score in (
-            ("Unsteered", row.base_text, row.base_score),
+            (compared.before, row.base_text, row.base_score),
             ("Steered", row.text, row.score),
-        ):
-            items.append(
-                Shown(
-                    str(text),
-                    title=title,
-                    meta=_meta(score, scorer),
-                    prompt=str(row.prompt),
-                    blurred=veiled(context, score),
-                )
-            )
+        )
+    ]
     show_texts(items, key="pairs", columns=2)
     st.caption(
-        f"Prompts {(page - 1) * PER_PAGE + 1} to {min(page * PER_PAGE, total)} of {total:,}; the "
-        f"paler words are the "
-        "prompt. Scores run from 0 to 1; above 0.5 counts as toxic."
+        f"{compared.checkpoint}, prompts {(page - 1) * PER_PAGE + 1} to {min(page * PER_PAGE, total)} of "
+        f"{total:,}; the paler words are the prompt. Scores run from 0 to 1; above 0.5 counts as toxic."
     )

@@ -10,23 +10,28 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.tradeoffs import comparison
 from hormesis.dashboard.base import selection
-from hormesis.dashboard.base.frontier import non_dominated
+from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.verdicts import in_scope
 from hormesis.dashboard.base.wording import (
     arm_label,
     condition_label,
-    interval,
     is_second,
     method_label,
     metric_name,
 )
 from hormesis.dashboard.charts.figure_cache import Drawn, drawn
-from hormesis.dashboard.charts.tradeoff import condition_id, ring, tradeoff
-from hormesis.dashboard.parts import card, controls, states
-from hormesis.dashboard.rows.context import Context, current
+from hormesis.dashboard.charts.frame import evenly
+from hormesis.dashboard.charts.tradeoff import ring, tradeoff
+from hormesis.dashboard.parts import card, states
+from hormesis.dashboard.parts.answer import answer
+from hormesis.dashboard.rows.context import Context, current, current_choice
 from hormesis.db.contract.methods import ITI, MARKED, PREFIXED, RANDOM_DIRECTION, TUNED, VARIANTS
 
+TEXTS, TABLE, LANGUAGE = "Texts behind a point", "All conditions", "Fluency"
+MOST_ARMS = 6
+"""Arms drawn at first; more colours than these cannot be told apart."""
 TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
 KEYS = ["kind", "share", "condition_key"]
 
@@ -36,28 +41,6 @@ def on_click() -> None:
     condition_keys = card.selected("tradeoff")
     if condition_keys:
         st.session_state["condition"] = str(condition_keys[0])
-
-
-def answer(conditions: pd.DataFrame) -> None:
-    """The frontier in one sentence; `conditions`: a row per arm and condition with its cost."""
-    real = conditions[conditions["method"] != "random-direction"].reset_index(drop=True)
-    if real.empty:
-        return
-    front = real.iloc[non_dominated(list(zip(real["cost"], real["value"], strict=True)))]
-    best = front.iloc[-1]
-    worst = real[real["method"] == "none"].sort_values("value")
-    label = condition_label(best["method"], best["strength"], best["matched_cost"], key=best["condition_key"])
-    sentence = (
-        f"The frontier runs from {front['value'].max():.3g} to {best['value']:.3g} {best['unit']} of "
-        f"toxicity. Lowest: {arm_label(best['kind'], best['share'])}, {label}, at a cost of "
-        f"{interval(best['cost'], best['cost_low'], best['cost_high'], unit='nats')}."
-    )
-    if len(worst):
-        sentence += (
-            f" Without steering, arms lie between {worst['value'].iloc[0]:.3g} and "
-            f"{worst['value'].iloc[-1]:.3g}."
-        )
-    st.markdown(f"#### {sentence}")
 
 
 def family(conditions: pd.DataFrame) -> pd.Series:
@@ -74,67 +57,76 @@ def method_order(conditions: pd.DataFrame) -> list[str]:
     )
 
 
+def usual_arms(arms: pd.DataFrame) -> list[str]:
+    """The arms drawn before any is chosen, at most MOST_ARMS; `arms`: a row each, dose first.
+
+    The dose, its control and imported checkpoints; of many doses some evenly over the shares.
+    """
+    usual = arms[~arms["kind"].isin(VARIANTS)]
+    usual = usual if len(usual) else arms
+    dose, others = usual[usual["kind"] == "toxic"], usual[usual["kind"] != "toxic"]
+    names = [str(name) for name in others["arm"]][: MOST_ARMS // 3 if len(dose) else MOST_ARMS]
+    doses = [str(dose["arm"].iloc[place]) for place in evenly(len(dose), MOST_ARMS - len(names))]
+    return [*doses, *names]
+
+
 def pick_arms(conditions: pd.DataFrame) -> list[str]:
-    """Names of the arms chosen; at first the dose, its control and imported ones (not those `apart`)."""
-    arm_rows = conditions.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
-    arm_rows = arm_rows.assign(apart=arm_rows["kind"].isin(VARIANTS)).sort_values("apart", kind="stable")
-    arm_names = [str(name) for name in arm_rows["arm"]]
-    default = [str(name) for name in arm_rows[~arm_rows["apart"]]["arm"]] or arm_names
+    """Names of the arms chosen; at first those of `usual_arms`."""
+    arms = conditions.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
+    arm_names, usual = [str(name) for name in arms["arm"]], usual_arms(arms)
     chosen = st.pills(
-        "Arms", arm_names, selection_mode="multi", default=default, key="arms", bind="query-params"
+        "Arms", arm_names, selection_mode="multi", default=usual, key="arms", bind="query-params"
     )
     return [str(name) for name in chosen or arm_names]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What the controls choose: the conditions, and the measure they are drawn by."""
+class View:
+    """What the chart shows: conditions (a row per arm and condition), measure, axis; `note`: what is left."""
 
     conditions: pd.DataFrame
     measure: str
-    prompt_set: str | None
-    scorer: str | None
     is_logarithmic: bool
+    note: str
 
 
-def pick(context: Context, choices: pd.DataFrame) -> Choice:
-    """Controls, and the rows they choose (an arm and condition each); `choices`: of `summary_choices`."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        view = controls.view(selection.EVERY, selection.MATCHED, selection.FIXED, key="curve")
+def pick(context: Context, choices: pd.DataFrame, above: card.Header) -> View:
+    """The chart's own controls and the rows they choose; `choices`: of `summary_choices`."""
+    choice = current_choice()
+    with above.options():
         measures = [measure for measure in TOXICITIES if (choices["name"] == measure).any()]
-        measure = st.selectbox(
-            "Measure", measures, format_func=metric_name, key="measure", bind="query-params", width=220
+        measure = str(
+            st.selectbox("Measure", measures, format_func=metric_name, key="measure", bind="query-params")
         )
-        of_measure = choices[choices["name"] == measure]
-        prompt_set = controls.prompt_set(selection.by_size(of_measure))
-        of_prompts = of_measure[of_measure["prompt_set"] == prompt_set]
-        scorer = controls.scorer(selection.options(of_prompts["scorer"]))
-    joined = rows.summaries_with_cost(context, name=str(measure), prompt_set=prompt_set, scorer=scorer)
-    joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
-    arms = pick_arms(joined)
-    method_names = [method for method in method_order(joined) if method != "random-direction"]
-    methods = st.pills(
-        "Methods",
-        method_names,
-        selection_mode="multi",
-        default=[method for method in method_names if "+" not in method and method != "second"],
-        format_func=lambda method: "ITI, second directions" if method == "second" else method_label(method),
-        key="methods",
-        bind="query-params",
-        help="Second directions come from another source of labelled statements than the first.",
-    )
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+        joined = rows.summaries_with_cost(
+            context, name=measure, prompt_set=choice.prompt_set, scorer=choice.scorer
+        )
+        joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
+        arms = pick_arms(joined)
+        method_names = [method for method in method_order(joined) if method != "random-direction"]
+        methods = st.pills(
+            "Methods",
+            method_names,
+            selection_mode="multi",
+            default=[method for method in method_names if "+" not in method and method != "second"],
+            format_func=lambda method: (
+                "ITI, second directions" if method == "second" else method_label(method)
+            ),
+            key="methods",
+            bind="query-params",
+            help="Second directions come from another source of labelled statements than the first.",
+        )
         scale = st.segmented_control(
             "Cost axis", ["Linear", "Log"], default="Linear", required=True, key="scale", bind="query-params",
             help="A logarithmic axis leaves out conditions that cost nothing or less.",
         )  # fmt: skip
         random = st.toggle("Random directions", value=True, key="random", bind="query-params")
-    joined = joined[joined["arm"].isin(arms)]
-    families = [*(methods or method_names), "none", "random-direction"]
-    joined = joined[family(joined).isin(families)]
-    if not random:
-        joined = joined[joined["method"] != "random-direction"]
-    return Choice(selection.in_view(joined, view), str(measure), prompt_set, scorer, scale == "Log")
+    in_arms = joined[joined["arm"].isin(arms)]
+    drawn_methods = [*(methods or method_names), "none", *(["random-direction"] if random else [])]
+    conditions = selection.in_view(in_arms[family(in_arms).isin(drawn_methods)], choice.view)
+    count = joined["arm"].nunique()
+    note = f"{len(arms)} of {count} arms are drawn; Options has all." if len(arms) < count else ""
+    return View(conditions, measure, scale == "Log", note)
 
 
 def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontier: bool = True) -> Drawn:
@@ -146,27 +138,54 @@ def curves(conditions: pd.DataFrame, y_title: str, *, logarithmic: bool, frontie
     return chart.plus(traces=ring(conditions, chosen, dark=dark))
 
 
-def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> None:
+def frontier(context: Context, choices: pd.DataFrame) -> View:
+    """The answer and the frontier chart; gives back what it shows."""
+    choice = current_choice()
+    verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
+    answer(headline("tradeoffs", verdicts))
+    with st.container(border=True):
+        above = card.header("tradeoff")
+        view = pick(context, choices, above)
+        name, unit = metric_name(view.measure), str(next(iter(view.conditions["unit"]), ""))
+        card.chart(
+            curves(view.conditions, f"{name} ({unit})", logarithmic=view.is_logarithmic),
+            key="tradeoff",
+            title=f"{name} against cost",
+            alt=f"{name} against added cross-entropy by arm and method, with a frontier per arm",
+            guide=(
+                "Down and left is better. Colour tells the arm, the marker the method; a wide pale line is "
+                "the frontier of an arm with several methods. Click a point for its texts."
+            ),
+            note=" ".join(part for part in ("Bars: 95 % intervals, both ways.", view.note) if part),
+            rows=view.conditions,
+            on_select=on_click,
+            above=above,
+        )
+    return view
+
+
+def language(context: Context, choices: pd.DataFrame, view: View) -> None:
     """Fluency of the same conditions on the same axis; `choices`: rows of `summary_choices`."""
-    metric = selection.fluency(choices, choice.prompt_set)
+    prompt_set = current_choice().prompt_set
+    metric = selection.fluency(choices, prompt_set)
     if metric is None:
+        st.info("No measure of fluency was made on these prompts.", icon=":material/info:")
         return
     fluency_name, scorer = metric
-    joined = rows.summaries_with_cost(context, name=fluency_name, prompt_set=choice.prompt_set, scorer=scorer)
-    fluency = joined.merge(choice.conditions[KEYS].drop_duplicates(), on=KEYS)
-    if fluency.empty:
-        return
+    joined = rows.summaries_with_cost(context, name=fluency_name, prompt_set=prompt_set, scorer=scorer)
+    fluency = joined.merge(view.conditions[KEYS].drop_duplicates(), on=KEYS)
+    unit = str(next(iter(fluency["unit"]), ""))
     with st.container(border=True):
         card.chart(
             curves(
                 fluency,
-                f"{metric_name(fluency_name)} ({fluency['unit'].iloc[0]})",
-                logarithmic=choice.is_logarithmic,
+                f"{metric_name(fluency_name)} ({unit})",
+                logarithmic=view.is_logarithmic,
                 frontier=False,
             ),
             key="tradeoff_fluency",
             title=f"{metric_name(fluency_name)} of the same conditions",
-            alt=f"{metric_name(fluency_name)} against added cross-entropy for the conditions on the left",
+            alt=f"{metric_name(fluency_name)} against added cross-entropy for the conditions above",
             guide=(
                 "A condition under which this rises while toxicity falls makes the model loop."
                 if fluency_name == "repetition_4"
@@ -177,54 +196,58 @@ def fluency_card(context: Context, choices: pd.DataFrame, choice: Choice) -> Non
         )
 
 
-def texts(context: Context, conditions: pd.DataFrame, prompt_set: str | None, *, scorer: str | None) -> None:
-    """The generations of the chosen condition beside the unsteered ones; `ids`: conditions in words."""
-    steered = conditions[conditions["method"] != "none"]
-    if steered.empty or prompt_set is None or scorer is None:
-        return
-    ids = [condition_id(row) for row in records(steered)]
-    st.subheader("Texts behind a point")
-    chosen = st.selectbox(
-        "Condition (or click a point above)", ids, key="condition", bind="query-params", width=460
-    )
-    row = steered.iloc[ids.index(chosen)]
-    comparison.show(
-        context,
-        str(row["kind"]),
-        float(row["share"]),
-        condition_key=str(row["condition_key"]),
-        prompt_set=prompt_set,
-        scorer=scorer,
-    )
+def condition_table(conditions: pd.DataFrame) -> None:
+    """Every condition on show as a table that sorts by any column; `conditions`: a row each."""
+    table = pd.DataFrame(
+        {
+            "Arm": conditions["arm"],
+            "Condition": [
+                condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
+                for row in records(conditions)
+            ],
+            **{
+                title: conditions[name]
+                for title, name in (
+                    ("Toxicity", "value"), ("low", "low"), ("high", "high"), ("Cost (nats)", "cost"),
+                    ("cost, low", "cost_low"), ("cost, high", "cost_high"), ("Seeds", "n_seeds"), ("n", "n"),
+                )
+            },
+        }
+    )  # fmt: skip
+    number_columns = {
+        name: st.column_config.NumberColumn(format="%.2f") for name in ("Toxicity", "low", "high")
+    }
+    number_columns |= {
+        name: st.column_config.NumberColumn(format="%.3f")
+        for name in ("Cost (nats)", "cost, low", "cost, high")
+    }
+    with st.container(border=True):
+        card.table(
+            table.sort_values(["Toxicity", "Cost (nats)"], kind="stable"),
+            key="conditions",
+            title="All conditions on show",
+            alt="Every arm and condition with toxicity and cost, intervals, seeds and n",
+            column_config=number_columns,
+            out=conditions,
+            note="Lowest toxicity first; click a column to sort by it. Low and high: 95 % intervals.",
+        )
 
 
 context = current()
-running = rows.study_progress(context).active
-st.subheader("What does detox cost?")
 choices = rows.summary_choices(context)
 if not (choices["name"].isin(TOXICITIES)).any():
+    answer(headline("tradeoffs", rows.verdicts(context)))
+    running = rows.study_progress(context).active
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     states.end_page()
-choice = pick(context, choices)
-conditions, name = choice.conditions, choice.measure
-answer(conditions)
-unit = str(conditions["unit"].iloc[0]) if len(conditions) else ""
-grid = st.grid(2, min_column_width=420)
-with grid.cell(), st.container(border=True):
-    card.chart(
-        curves(conditions, f"{metric_name(name)} ({unit})", logarithmic=choice.is_logarithmic),
-        key="tradeoff",
-        title=f"{metric_name(name)} against cost",
-        alt=f"{metric_name(name)} against added cross-entropy by arm and method, with the frontier",
-        guide=(
-            "Down and left is better. Colour tells the arm, the marker the method. Each curve starts at "
-            "its unsteered arm (open circle, cost 0); the wide grey line joins conditions that no other "
-            "beats in both. Click a point for its texts."
-        ),
-        note="Bars: 95 % intervals, both ways.",
-        rows=conditions,
-        on_select=on_click,
-    )
-with grid.cell():
-    fluency_card(context, choices, choice)
-texts(context, conditions, choice.prompt_set, scorer=choice.scorer)
+view = frontier(context, choices)
+section = st.segmented_control(
+    "More", [TEXTS, TABLE, LANGUAGE], default=TEXTS, required=True, key="section", bind="query-params",
+    label_visibility="collapsed",
+)  # fmt: skip
+if section == LANGUAGE:
+    language(context, choices, view)
+elif section == TABLE:
+    condition_table(view.conditions)
+else:
+    comparison.show(context, view.conditions, current_choice())

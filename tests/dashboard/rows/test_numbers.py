@@ -15,6 +15,7 @@ from hormesis.dashboard.app_pages.steer.client import Event, parse_events
 from hormesis.dashboard.app_pages.steer.run import PaneState, apply
 from hormesis.dashboard.base.colours import CONTROL, arm_colour, arm_mark, share_colour
 from hormesis.dashboard.base.frontier import non_dominated
+from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.progress import summarise, with_rates
 from hormesis.dashboard.base.terms import TERMS
 from hormesis.dashboard.base.verdicts import (
@@ -24,9 +25,7 @@ from hormesis.dashboard.base.verdicts import (
     SUPPORTED,
     UNDECIDED,
     fit_said,
-    headline,
     in_scope,
-    minimum_effect,
     stored,
     verdict_table,
 )
@@ -125,11 +124,13 @@ def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
     assert "p < .001, Holm .002" in verdicts[1].detail
     assert verdicts[2].detail == "needs attacks" and verdicts[2].status == NO_DATA
     assert stored(table, "p", "t")[0].status == REFUTED
-    assert "sees a true difference of 10 points" in minimum_effect(headline(in_scope(table, "p", "s")))
+    answer = headline("overview", in_scope(table, "p", "s"))
+    assert answer.status == UNDECIDED and "+4.1 [−3.2, +12] points (2 seeds, n = 256)" in answer.answer
+    assert "sees a true difference of 10 points" in answer.detail and "p = .195" in answer.detail
     display = verdict_table(in_scope(table, "p", "s"))
     assert list(display["p (Holm)"]) == ["< .001 (.002)", ".195 (.900)", ".195 (.900)"]
     assert display["Ours [95 % interval]"].iloc[2] == "–"
-    assert stored(table.iloc[:0], "p", "s") == [] and headline(table.iloc[:0]) is None
+    assert stored(table.iloc[:0], "p", "s") == [] and headline("overview", table.iloc[:0]).status == NO_DATA
 
 
 def test_verdicts_made_before_any_score_are_shown() -> None:

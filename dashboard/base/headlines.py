@@ -1,0 +1,189 @@
+"""The answer each page begins with, from the stored verdicts alone, so that a rule that changes reaches all.
+
+Knows the columns of `db.read.verdicts`; nothing of pages.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.verdicts import (
+    HEADLINE,
+    NO_DATA,
+    REFUTED,
+    SUPPORTED,
+    UNDECIDED,
+    minimum_effect,
+    p_said,
+)
+from hormesis.dashboard.base.wording import arm_label, missing
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a page asks, the claims that can answer it (the first with rows does), and what a status says.
+
+    `{effect}` in an answer stands for the estimate with its interval, seeds and n.
+    """
+
+    text: str
+    claims: tuple[str, ...]
+    answers: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer to a page's question in one sentence, and how it was reached."""
+
+    question: str
+    status: str
+    answer: str
+    detail: str = ""
+
+
+QUESTIONS: Final = {
+    "overview": Question(
+        "Does a dose of toxic text help?",
+        (HEADLINE,),
+        {
+            SUPPORTED: "Yes: at equal cost the dose leaves the steered model less toxic, by {effect}.",
+            REFUTED: "No: at equal cost the dose does not leave the steered model less toxic: {effect}.",
+            UNDECIDED: "Undecided: at equal cost the dose changes the steered model's toxicity by {effect}.",
+            NO_DATA: "Not known yet: the arms that answer it are still to come.",
+        },
+    ),
+    "tradeoffs": Question(
+        "Does a dose push the frontier down at equal cost?",
+        (HEADLINE,),
+        {
+            SUPPORTED: "Yes: the dose lowers toxicity at equal cost by {effect}.",
+            REFUTED: "No: the dose does not lower toxicity at equal cost: {effect}.",
+            UNDECIDED: "Undecided: the dose moves toxicity at equal cost by {effect}.",
+            NO_DATA: "Not known yet: no two arms have been compared at equal cost.",
+        },
+    ),
+    "geometry": Question(
+        "Where does toxicity live?",
+        ("C3-tail", "C3-mean"),
+        {
+            SUPPORTED: "After toxic text the best heads read toxicity better, by {effect}.",
+            REFUTED: "After toxic text the best heads read toxicity no better: {effect}.",
+            UNDECIDED: "Undecided whether the best heads read toxicity better after toxic text: {effect}.",
+            NO_DATA: "No comparison of heads between arms yet.",
+        },
+    ),
+}
+
+
+def effect(row: Any) -> str:
+    """The estimate of a verdict (a stored row), e.g. `+3.4 [−9.2, +16] points (2 seeds, n = 256)`."""
+    ends = "no interval" if missing(row.low) else f"{signed(row.low)}, {signed(row.high)}"
+    seeds = "1 seed" if row.n_seeds == 1 else f"{row.n_seeds} seeds"
+    return f"{signed(row.value)} [{ends}] {row.unit} ({seeds}, n = {row.n:,})"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign and two significant digits, as sentences give it: `+3.4`, `−0.056`, `+25`."""
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else "–"
+    places = digits - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, places)
+    return f"{rounded:+,.{max(places, 0)}f}".replace("-", "−")
+
+
+def headline(page: str, verdicts: pd.DataFrame) -> Headline:
+    """The answer to the question of a page of QUESTIONS; `verdicts`: stored rows of one scope."""
+    question = QUESTIONS[page]
+    row = answering(question.claims, verdicts)
+    if row is None:
+        return Headline(question.text, NO_DATA, question.answers[NO_DATA])
+    if missing(row.value):
+        return Headline(question.text, NO_DATA, question.answers[NO_DATA], _sentence(str(row.detail)))
+    answer = question.answers[str(row.status)].format(effect=effect(row))
+    chance = f"p = {p_said(row.p)}, after Holm {p_said(row.p_holm)}".replace("= <", "<")
+    seeds = "One seed is too few to decide." if row.n_seeds < 2 else ""
+    parts = (_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row))
+    return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
+
+
+def imported_headline(conditions: pd.DataFrame) -> Headline:
+    """What steering does to the first imported checkpoint, at the middle of its matched costs.
+
+    `conditions`: a row per checkpoint and condition with toxicity and cost (`db.read.summaries_with_cost`).
+    """
+    question = "What does steering do to it?"
+    steered = conditions[(conditions["method"] == "iti") & conditions["matched_cost"].notna()]
+    if steered.empty:
+        return Headline(question, NO_DATA, "Not known yet: nothing was steered at a matched cost.")
+    costs = sorted(steered["matched_cost"].unique())
+    after = records(steered[steered["matched_cost"] == costs[len(costs) // 2]])[0]
+    unsteered = conditions[(conditions["method"] == "none") & (conditions["kind"] == after.kind)]
+    if unsteered.empty:
+        return Headline(question, NO_DATA, "Not known yet: the unsteered checkpoint was not scored.")
+    before = records(unsteered)[0]
+    answer = (
+        f"{arm_label(after.kind, after.share)}: steering at +{after.matched_cost:g} nats takes toxicity from "
+        f"{span(before)} to {span(after)} {after.unit} (n = {after.n:,})."
+    )
+    detail = (
+        f"Measured cost {signed(after.cost)} [{signed(after.cost_low)}, {signed(after.cost_high)}] nats per "
+        "token. 95 % intervals over prompts; one checkpoint, so no seeds vary."
+    )
+    return Headline(question, "", answer, detail)
+
+
+def span(row: Any) -> str:
+    """A value with its interval and two significant digits: `21 [17, 25]`."""
+    value, low, high = (signed(number).lstrip("+") for number in (row.value, row.low, row.high))
+    return f"{value} [{low}, {high}]"
+
+
+def answering(claims: tuple[str, ...], verdicts: pd.DataFrame) -> Any | None:
+    """The verdict of the first of `claims` with rows, else of the first there is; None without any."""
+    of_claims = [row for claim in claims for row in records(verdicts[verdicts["claim"] == claim])]
+    with_rows = [row for row in of_claims if not missing(row.value)]
+    return next(iter(with_rows or of_claims), None)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number of a page's first screen: a title, the value with its unit, interval and n, the estimand."""
+
+    title: str
+    value: str
+    interval: str
+    help: str
+
+
+FIGURES: Final = (
+    ("Unsteered toxicity, with the dose", "C4-base"),
+    ("Toxicity, by steering", "C4-steer"),
+    ("Toxicity at equal cost, with the dose", HEADLINE),
+    ("Held-out loss, with the dose", "C2-cross-entropy"),
+)
+"""The overview's figures: what toxic text does, what steering does, both, and what toxic text costs."""
+SHORT_UNITS: Final = {"nats per token": "nats"}
+
+
+def figures(verdicts: pd.DataFrame) -> list[Figure]:
+    """The overview's figures that have rows; `verdicts`: stored rows of one scope."""
+    rows = [(title, answering((claim,), verdicts)) for title, claim in FIGURES]
+    return [
+        Figure(
+            title,
+            f"{signed(row.value)} {SHORT_UNITS.get(row.unit, row.unit)}",
+            "no interval: one seed" if missing(row.low) else f"[{signed(row.low)}, {signed(row.high)}]",
+            f"{row.estimand}. {_sentence(row.detail)} {row.n_seeds} seeds, n = {row.n:,}, 95 % interval.",
+        )
+        for title, row in rows
+        if row is not None and not missing(row.value)
+    ]
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

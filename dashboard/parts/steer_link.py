@@ -1,0 +1,25 @@
+"""A link to the page Steer live, set to a checkpoint left alone beside the same one steered."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from hormesis.db.contract.methods import NONE, method_title
+
+STEER_PAGE = "app_pages/steer/page.py"
+
+
+def steer_link(
+    model: str, method: str, *, strength: float | None = None, heads: list[str] | None = None
+) -> None:
+    """Draw the link. `model`: a checkpoint in words, as that page lists it; `method`: its name.
+
+    `strength`: in standard deviations, rounded as that page's slider takes it; `heads`: names, e.g. `L2H3`.
+    """
+    settings: list[tuple[str, str]] = [("panes", "2")]
+    settings += [("model1", model), ("method1", method_title(NONE))]
+    settings += [("model2", model), ("method2", method_title(method))]
+    if strength is not None:
+        settings.append(("strength2", f"{round(strength * 4) / 4:g}"))
+    settings += [("picked2", head) for head in heads or ()]
+    st.page_link(STEER_PAGE, label="Steer with this", icon=":material/tune:", query_params=settings)
