@@ -21,23 +21,29 @@ from hormesis.dashboard.rows.context import (
     study_names,
 )
 
-NARROW: Final = 1000
-"""Width of a window in pixels below which the sidebar starts folded."""
+NARROW: Final = 999
+"""Widest window in pixels in which the sidebar is folded until it is asked for."""
 VIEW_HELP = (
     "Matched cost compares arms where steering has cost the same in cross-entropy. Fixed strength turns "
     "every model by the same number of sigmas, which hits models with a larger sigma harder."
 )
-UNUSED = "This page shows no results by prompts, scorer or comparison."
 _FOLD = """<script>
-if (innerWidth < %d && !window.sidebarFolded) {
-  window.sidebarFolded = true;
-  document.querySelector("[data-testid=stSidebarCollapseButton] button")?.click();
+if (!window.foldsSidebar) {
+  window.foldsSidebar = true;
+  const narrow = matchMedia("(max-width: %dpx)");
+  const fold = () => {
+    const button = narrow.matches ? "stSidebarCollapseButton" : "stExpandSidebarButton";
+    const target = document.querySelector(`[data-testid=${button}]`);
+    (target?.querySelector("button") ?? target)?.click();
+  };
+  if (narrow.matches) fold();
+  narrow.addEventListener("change", fold);
 }
 </script>"""
 
 
 def style() -> None:
-    """The style sheet of all pages, and the sidebar folded at first where the window is narrow."""
+    """The style sheet of all pages, and the sidebar folded while the window is narrow."""
     st.html(Path(__file__).parent / "frame.css")
     with st.sidebar:
         st.html(_FOLD % NARROW, unsafe_allow_javascript=True)
@@ -76,23 +82,18 @@ def _choice(choices: pd.DataFrame, *, in_use: bool) -> Choice:
     toxicity = choices[choices["name"] == "toxicity"]
     if toxicity.empty:
         return Choice(None, None)
-    help_ = None if in_use else UNUSED
-    prompt_set = st.selectbox(
-        "Prompts", selection.by_size(toxicity), key="prompts", bind="query-params", disabled=not in_use,
-        help=help_,
-    )  # fmt: skip
+    prompt_set = st.selectbox("Prompts", selection.by_size(toxicity), key="prompts", bind="query-params")
     scorers = selection.options(toxicity[toxicity["prompt_set"] == prompt_set]["scorer"])
-    scorer = st.selectbox(
-        "Scorer", scorers, key="scorer", bind="query-params", disabled=not in_use, help=help_
-    )
+    scorer = st.selectbox("Scorer", scorers, key="scorer", bind="query-params")
     view = st.selectbox(
         "Compare at",
         [selection.MATCHED, selection.FIXED, selection.EVERY],
         key="view",
         bind="query-params",
-        disabled=not in_use,
-        help=VIEW_HELP if in_use else UNUSED,
+        help=VIEW_HELP,
     )
+    if not in_use:
+        st.caption("These three are not used on this page.")
     return Choice(prompt_set, scorer, str(view))
 
 

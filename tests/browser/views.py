@@ -99,7 +99,8 @@ def states(page: Page) -> dict[str, str]:
     colours: dict[str, str] = page.evaluate(
         """() => {
             const found = {};
-            for (const box of document.querySelectorAll("[data-testid=stMain] [class*='st-key-']")) {
+            const parts = "[data-testid=stMain], [data-testid=stSidebar]";
+            for (const box of document.querySelectorAll(`:is(${parts}) [class*='st-key-']`)) {
                 const key = [...box.classList].find(name => name.startsWith("st-key-")).slice(7);
                 if (box.querySelector("[class*='st-key-']")) continue;
                 const parts = [];

@@ -21,7 +21,7 @@ def chosen(query: str) -> list[Term]:
 def card(term: Term) -> None:
     """One term in a frame, with an anchor of its own."""
     with st.container(border=True, height="stretch"):
-        st.markdown(f"###### {term.name}")
+        st.markdown(f"##### {term.name}")
         st.markdown(term.text)
         if term.formula:
             st.latex(term.formula)
