@@ -1,7 +1,8 @@
 """Colours: one sequential scale for the toxic share, a neutral for the control arm, ramps for conditions.
 
-Knows no data. The share scale runs blue to orange, so it stays ordered for all common kinds of colour
-blindness, and every stop has a contrast of about 3 or more on both the light and the dark page.
+Knows no data. The share scale rises along blue to yellow, which all common kinds of colour blindness keep
+but the rarest; its lightness goes up and down, so that neighbouring stops are told apart by all eyes. Every
+stop has a contrast of 3 or more on both the light and the dark page.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ MARKS: Final = {
 }
 
 _STOPS: Final[tuple[tuple[float, str], ...]] = (
-    (0.00, "#2F74D0"),
-    (0.05, "#6A68D4"),
-    (0.10, "#9A5CC4"),
-    (0.15, "#C0559D"),
-    (0.20, "#D75F6E"),
-    (0.25, "#E37B33"),
-    (1.00, "#A8861A"),
+    (0.00, "#0570F4"),
+    (0.05, "#9D85CC"),
+    (0.10, "#9D4868"),
+    (0.15, "#D77873"),
+    (0.20, "#8A591A"),
+    (0.25, "#B68F02"),
+    (1.00, "#5F7A22"),
 )
 _RAMP_LIGHT: Final = ("#2A9D9D", "#127575", "#0A4B4F", "#062D31")
 _RAMP_DARK: Final = ("#2C8C8C", "#3FB5AE", "#7AD9CF", "#BFF2EA")

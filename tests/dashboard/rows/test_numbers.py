@@ -1,4 +1,4 @@
-"""The dashboard's own mathematics and words: frontier, verdicts, colours, progress, events."""
+"""The dashboard's own mathematics and words: frontier, verdicts, progress, events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from hormesis.dashboard.app_pages.steer.client import Event, parse_events
 from hormesis.dashboard.app_pages.steer.run import PaneState, apply
-from hormesis.dashboard.base.colours import CONTROL, arm_colour, arm_mark, share_colour
 from hormesis.dashboard.base.frontier import non_dominated
 from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.progress import summarise, with_rates
@@ -187,27 +186,6 @@ def test_random_controls_are_pooled_with_their_spread() -> None:
     last = pooled.iloc[-1]
     assert last["value"] == pytest.approx(20) and last["condition_key"] == "random/cost-0.06"
     assert last["high"] - last["value"] == pytest.approx(math.sqrt((100 * 1.96**2 + 1) / 3))
-
-
-@given(st.floats(0, 1))
-def test_a_share_has_one_colour_and_the_control_has_none_of_them(share: float) -> None:
-    assert share_colour(share) == share_colour(share) == arm_colour("toxic", share)
-    assert arm_colour("clean-forum", share) == CONTROL != share_colour(share)
-    assert arm_colour("meda", share) == share_colour(share), "toxic text read in another way"
-    assert len({arm_mark(kind) for kind in ("toxic", "clean-forum", "meda", "inst", "slung")}) == 5
-
-
-def luminance(colour: str) -> float:
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("share", [0.0, 0.05, 0.10, 0.15, 0.20, 0.25, 0.5, 1.0])
-@pytest.mark.parametrize("ground", ["#FFFFFF", "#11161B"])
-def test_share_colours_stand_out_on_light_and_dark(share: float, ground: str) -> None:
-    light, dark = sorted((luminance(share_colour(share)), luminance(ground)), reverse=True)
-    assert (light + 0.05) / (dark + 0.05) >= 2.8
 
 
 def stage(
