@@ -65,16 +65,25 @@ probe_sets = study_query(read.probe_sets)
 example_counts = cached_query(read.example_counts)
 examples = cached_query(read.examples, most=64)
 scorers = study_query(read.scorers)
+search_generations = study_query(read.search_generations, refresh=Refresh.PROGRESS, most=32)
+study_conditions = study_query(read.study_conditions)
 unsteered_conditions = study_query(read.unsteered_conditions)
 score_histogram = study_query(read.score_histogram, refresh=Refresh.PROGRESS)
 scorer_agreement = cached_query(read.scorer_agreement, refresh=Refresh.PROGRESS)
 
+_prompt_groups = study_query(read.prompt_groups)
 _probes = study_query(read.arm_probes, most=8)
 
 
 def probes(context: Context) -> pd.DataFrame:
     """One row per head and checkpoint, with selectivity; the study's own probing position."""
     return _probes(context, context.position)
+
+
+def prompt_groups(context: Context, prompt_set: str) -> list[str]:
+    """Kinds of the prompts of a set, sorted."""
+    groups = _prompt_groups(context, prompt_set)
+    return [str(group) for group in groups["group"]]
 
 
 def first_prompts(context: Context, most: int) -> pd.DataFrame:

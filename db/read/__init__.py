@@ -58,6 +58,7 @@ from hormesis.db.read.runs import (
     study,
     train_points,
 )
+from hormesis.db.read.search import ScoreOrder, prompt_groups, search_generations, study_conditions
 from hormesis.db.read.texts import generations, prompt_sets, prompts, scorers
 from hormesis.db.read.toy import toy_curves, toy_directions, toy_effects, toy_experiments, toy_measures
 
@@ -66,6 +67,7 @@ __all__ = [
     "DatabaseState",
     "HeadActivations",
     "Order",
+    "ScoreOrder",
     "activations",
     "arm_checkpoints",
     "arm_entanglement",
@@ -111,16 +113,19 @@ __all__ = [
     "probe_sets",
     "projection_points",
     "projections",
+    "prompt_groups",
     "prompt_sets",
     "prompts",
     "score_counts",
     "score_histogram",
     "scorer_agreement",
     "scorers",
+    "search_generations",
     "stage_runs",
     "studies",
     "studies_with_config",
     "study",
+    "study_conditions",
     "study_probes",
     "summaries",
     "summaries_with_cost",

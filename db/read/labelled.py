@@ -26,14 +26,24 @@ def examples(
     label: int | None = None,
     split: str | None = None,
     source: str | None = None,
+    group: str | None = None,
+    words: str = "",
 ) -> pd.DataFrame:
     """One page (from 0) of labelled examples: id, key, text, label, group, source, score, split; by key.
 
-    `label` (1 toxic, 0 not), `split` and `source` narrow the rows.
+    `label` (1 toxic, 0 not), `split`, `source`, `group` and `words` in the text, in any case, narrow the
+    rows; `total` counts those on all pages.
     """
-    query: Query = select(Example.id, Example.key, Example.text, *EXAMPLE)
+    query: Query = select(Example.id, Example.key, Example.text, *EXAMPLE, func.count().over().label("total"))
     query = query.where(Example.probe_set_id == probe_set_id)
-    for column, value in ((Example.label, label), (Example.split, split), (Example.source, source)):
+    if words:
+        query = query.where(Example.text.icontains(words, autoescape=True))
+    for column, value in (
+        (Example.label, label),
+        (Example.split, split),
+        (Example.source, source),
+        (Example.group, group),
+    ):
         if value is not None:
             query = query.where(column == value)
     return frame(engine, query.order_by(Example.key).limit(size).offset(page * size))

@@ -1,4 +1,4 @@
-"""What went in: the mixes, labelled samples by source, scorers, their agreement and their scores."""
+"""What went in and came out: mixes, labelled statements, generations to search, scorers and their scores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.app_pages.data import search_view
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -61,6 +62,9 @@ def samples(context: Context) -> None:
             set_name = st.selectbox("Probe set", set_names, key="set", bind="query-params", width=220)
             set_id = int(sets["id"].iloc[set_names.index(set_name) if set_name in set_names else 0])
             counts = rows.example_counts(context, set_id)
+            words = st.text_input(
+                "Words", key="said", bind="query-params", icon=":material/search:", live=True, width=220
+            )
             sources = ["all", *selection.options(counts["source"])]
             source = st.selectbox("Source", sources, key="source", bind="query-params", width=200)
             label = st.segmented_control(
@@ -73,12 +77,18 @@ def samples(context: Context) -> None:
             )
         of_source = None if source == "all" else source
         of_label = None if label == "both" else int(label == "toxic")
-        chosen = counts if of_source is None else counts[counts["source"] == of_source]
-        chosen = chosen if of_label is None else chosen[chosen["label"] == of_label]
-        total = int(chosen["n"].sum())
-        pages = max(1, -(-total // PER_PAGE))
-        page = st.pagination(pages, key="sample", bind="query-params")
-        examples = rows.examples(context, set_id, page - 1, size=PER_PAGE, source=of_source, label=of_label)
+        page = int(st.session_state.get("sample", 1) or 1)
+        pages = st.container()
+        examples = rows.examples(
+            context, set_id, page - 1, size=PER_PAGE, source=of_source, label=of_label,
+            words=str(words or "").strip(),
+        )  # fmt: skip
+        if examples.empty and page > 1:
+            st.session_state["sample"] = 1
+            st.rerun()
+        total = int(examples["total"].iloc[0]) if len(examples) else 0
+        with pages:
+            st.pagination(max(1, -(-total // PER_PAGE)), key="sample", bind="query-params")
         items = [
             Shown(
                 str(row.text),
@@ -125,6 +135,7 @@ def scores(context: Context) -> None:
                 rows=histogram_rows,
             )
         agreement(context, unsteered, set_id)
+    scorer_table(context)
 
 
 def agreement(context: Context, unsteered: pd.DataFrame, set_id: int) -> None:
@@ -181,9 +192,16 @@ def scorer_table(context: Context) -> None:
             )
 
 
+SECTIONS = {
+    "Mixes": mixes,
+    "Labelled statements": samples,
+    "Generations": search_view.generations,
+    "Scores and scorers": scores,
+}
 context = current()
-st.subheader("What went in?")
-mixes(context)
-samples(context)
-scores(context)
-scorer_table(context)
+st.subheader("What went in, and what came out?")
+section = st.segmented_control(
+    "Show", list(SECTIONS), default="Mixes", required=True, key="show", bind="query-params",
+    label_visibility="collapsed",
+)  # fmt: skip
+SECTIONS[str(section)](context)

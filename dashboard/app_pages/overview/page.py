@@ -130,7 +130,7 @@ def sections(context: Context, choices: pd.DataFrame, running: bool) -> None:
     """What is below the answer, one at a time."""
     choice = current_choice()
     section = st.segmented_control(
-        "More", [CLAIMS, LANGUAGE], default=CLAIMS, required=True, key="section", bind="query-params",
+        "More", [CLAIMS, LANGUAGE], default=CLAIMS, required=True, key="more", bind="query-params",
         label_visibility="collapsed",
     )  # fmt: skip
     if section == LANGUAGE:

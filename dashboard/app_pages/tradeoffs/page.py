@@ -242,7 +242,7 @@ if not (choices["name"].isin(TOXICITIES)).any():
     states.end_page()
 view = frontier(context, choices)
 section = st.segmented_control(
-    "More", [TEXTS, TABLE, LANGUAGE], default=TEXTS, required=True, key="section", bind="query-params",
+    "More", [TEXTS, TABLE, LANGUAGE], default=TEXTS, required=True, key="behind", bind="query-params",
     label_visibility="collapsed",
 )  # fmt: skip
 if section == LANGUAGE:

@@ -1,0 +1,107 @@
+"""Search over what the models of a study said, by words, score, checkpoint, condition and prompts."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import checkpoint_label, condition_label
+from hormesis.dashboard.parts import card
+from hormesis.dashboard.parts.texts import Shown, show_texts
+from hormesis.dashboard.rows.context import Context, current_choice
+
+PER_PAGE = 12
+ANY = "any"
+TOXIC = 0.5
+
+
+def _condition_names(context: Context) -> dict[str, str]:
+    """Every condition of the study: its words to its key; each random direction is one of its own."""
+    labels = {str(row.condition): _condition_label(row) for row in records(rows.study_conditions(context))}
+    counts = Counter(labels.values())
+    return {label if counts[label] == 1 else f"{label} ({key})": key for key, label in labels.items()}
+
+
+def _condition_label(row: Any) -> str:
+    return condition_label(row.method, row.strength, row.matched_cost, key=row.condition)
+
+
+def _checkpoint_names(context: Context) -> dict[str, str]:
+    """Every checkpoint of the study: its words to its name."""
+    return {checkpoint_label(row): str(row.checkpoint) for row in records(_checkpoints(context))}
+
+
+def _checkpoints(context: Context) -> pd.DataFrame:
+    return rows.checkpoints(context).rename(columns={"name": "checkpoint"})
+
+
+def generations(context: Context) -> None:
+    """The search, its texts and their table."""
+    choice = current_choice()
+    if choice.prompt_set is None or choice.scorer is None:
+        st.info("No scored texts yet.", icon=":material/hourglass_empty:")
+        return
+    checkpoints, conditions = _checkpoint_names(context), _condition_names(context)
+    grid = st.grid(3, min_column_width=220)
+    with grid.cell():
+        words = st.text_input("Words", key="words", bind="query-params", icon=":material/search:", live=True)
+    with grid.cell():
+        checkpoint = st.selectbox("Checkpoint", [ANY, *checkpoints], key="of_checkpoint", bind="query-params")
+    with grid.cell():
+        condition = st.selectbox("Condition", [ANY, *conditions], key="of_condition", bind="query-params")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        groups = rows.prompt_groups(context, choice.prompt_set)
+        group = st.selectbox("Prompts of", [ANY, *groups], key="of_group", bind="query-params", width=200)
+        low, high = st.slider(
+            f"Score of {choice.scorer}", 0.0, 1.0, (0.0, 1.0), 0.05, key="between", bind="query-params",
+            width=260,
+        )  # fmt: skip
+        order = st.segmented_control(
+            "First", ["Highest score", "Lowest score"], default="Highest score", required=True,
+            key="by_score", bind="query-params",
+        )  # fmt: skip
+    page_slot = st.container()
+    page = int(st.session_state.get("hit", 1) or 1)
+    hits = rows.search_generations(
+        context,
+        prompt_set=choice.prompt_set,
+        scorer=choice.scorer,
+        words=str(words or "").strip(),
+        checkpoint=checkpoints.get(str(checkpoint)),
+        condition=conditions.get(str(condition)),
+        group=None if group == ANY else str(group),
+        low=low,
+        high=high,
+        order="highest" if str(order).startswith("High") else "lowest",
+        page=page - 1,
+        size=PER_PAGE,
+    )
+    if hits.empty and page > 1:
+        st.session_state["hit"] = 1
+        st.rerun()
+    total = int(hits["total"].iloc[0]) if len(hits) else 0
+    with page_slot:
+        st.pagination(max(1, math.ceil(total / PER_PAGE)), key="hit", bind="query-params")
+    if not total:
+        st.info("No text is like that.", icon=":material/search_off:")
+        return
+    items = [
+        Shown(
+            str(row.text),
+            title=f"{checkpoint_label(row)}: {_condition_label(row)}",
+            meta=f"{choice.scorer} {row.score:.2f}",
+            prompt=str(row.prompt),
+            blurred=not context.harmless or row.score > TOXIC,
+        )
+        for row in records(hits)
+    ]
+    with st.container(border=True):
+        card.heading("hits", f"{total:,} texts", hits.drop(columns="total"))
+        show_texts(items, key="hit_texts", columns=3)
+        st.caption("The paler words are the prompt. Scores run from 0 to 1; above 0.5 counts as toxic.")
