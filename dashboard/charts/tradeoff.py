@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -9,7 +10,7 @@ import plotly.graph_objects as go
 
 from hormesis.dashboard.base.colours import CONTROL, arm_colour, arm_mark, fade, ink
 from hormesis.dashboard.base.frontier import non_dominated
-from hormesis.dashboard.base.records import arm_groups, records
+from hormesis.dashboard.base.records import arm_groups, groups, records
 from hormesis.dashboard.base.wording import arm_label, condition_label, interval, is_second, method_label
 from hormesis.dashboard.charts.frame import bars, figure
 from hormesis.db.contract.methods import DPO, ITI, NONE, PROMPT, RANDOM_DIRECTION, SFT
@@ -33,16 +34,39 @@ def symbol(method: str) -> str:
     return SYMBOLS.get(method, "star")
 
 
+@dataclass(frozen=True)
+class Style:
+    """How an arm is drawn and called; arms of another study than the one on show are dotted."""
+
+    label: str
+    colour: str
+    dash: str
+
+
+def style_of(kind: str, share: float | None, study: str = "") -> Style:
+    """The style of an arm; `study`: the name of another study than the one on show."""
+    label = arm_label(kind, share)
+    return Style(
+        f"{study}: {label}" if study else label,
+        arm_colour(kind, share),
+        "dot" if study else arm_mark(kind)[1],
+    )
+
+
 def condition_id(row: Any) -> str:
     """The name of a point in links, lists and selections: its arm and its condition in words."""
     condition = condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)
-    return f"{arm_label(row.kind, row.share)}: {condition}"
+    return f"{_arm_name(row)}: {condition}"
+
+
+def _arm_name(row: Any) -> str:
+    return style_of(row.kind, row.share, getattr(row, "study", "")).label
 
 
 def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
     """The hover text of each row (a condition of an arm); `y_name`: the metric in words."""
     return [
-        f"<b>{arm_label(row.kind, row.share)}</b><br>"
+        f"<b>{_arm_name(row)}</b><br>"
         f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}<br>"
         f"{y_name} {interval(row.value, row.low, row.high, unit=row.unit)}<br>"
         f"cost {interval(row.cost, row.cost_low, row.cost_high, unit='nats')}<br>"
@@ -51,10 +75,10 @@ def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
     ]
 
 
-def _curve(rows: pd.DataFrame, kind: str, share: float | None, *, method: str, y_name: str) -> go.Scatter:
+def _curve(rows: pd.DataFrame, style: Style, *, method: str, y_name: str) -> go.Scatter:
     """One arm's points (rows) under a method, the unsteered among them; joined by cost, random ones not."""
     rows = rows.sort_values("cost")
-    colour = arm_colour(kind, share)
+    colour = style.colour
     real = method != "random-direction"
     return go.Scatter(
         x=rows["cost"],
@@ -62,10 +86,10 @@ def _curve(rows: pd.DataFrame, kind: str, share: float | None, *, method: str, y
         error_x=bars(rows, "cost", "cost_low", high="cost_high") | {"color": fade(colour, 0.55)},
         error_y=bars(rows) | {"color": fade(colour, 0.55)},
         mode="lines+markers" if real else "markers",
-        name=f"{arm_label(kind, share)}, {method_label(method)}",
-        legendgroup=f"{kind} {share}",
+        name=f"{style.label}, {method_label(method)}",
+        legendgroup=style.label,
         showlegend=False,
-        line={"color": colour, "width": 2, "dash": arm_mark(kind)[1]},
+        line={"color": colour, "width": 2, "dash": style.dash},
         marker={
             "color": colour,
             "size": 10,
@@ -74,7 +98,8 @@ def _curve(rows: pd.DataFrame, kind: str, share: float | None, *, method: str, y
         },
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
-        customdata=[condition_id(row) for row in records(rows)],
+        # Only points of the study on show have texts to go to.
+        customdata=[None if getattr(row, "study", "") else condition_id(row) for row in records(rows)],
         hovertext=_hover(rows, y_name),
         hoverinfo="text",
     )
@@ -105,22 +130,29 @@ def tradeoff(
     """Curves over cost, a row per arm and condition; `chosen`: the `condition_id` that gets a ring.
 
     Columns: kind, share, method, condition_key, strength, matched_cost, unit, n, n_seeds, value, low, high
-    (toxicity, or another metric without its `frontier`) and cost, cost_low, cost_high (nats per token).
+    (toxicity, or another metric without its `frontier`) and cost, cost_low, cost_high (nats per token);
+    also `study`, the name of another study than the one on show, empty for that.
     """
     chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, height)
     y_name = y_title.partition(" (")[0].lower()
-    for kind, share, arm in arm_groups(rows):
+    studies = rows.assign(study=rows.get("study", ""))
+    arms = [
+        (style_of(kind, share, str(study)), arm)
+        for (study,), of_study in groups(studies, ["study"])
+        for kind, share, arm in arm_groups(of_study)
+    ]
+    for style, arm in arms:
         if frontier:
-            chart.add_traces(arm_frontier(arm, kind, share))
+            chart.add_traces(arm_frontier(arm, style))
         base = arm[arm["method"] == "none"]
         chart.add_trace(
             go.Scatter(
                 x=[None],
                 y=[None],
                 mode="lines",
-                line={"color": arm_colour(kind, share), "width": 4, "dash": arm_mark(kind)[1]},
-                name=arm_label(kind, share),
-                legendgroup=f"{kind} {share}",
+                line={"color": style.colour, "width": 4, "dash": style.dash},
+                name=style.label,
+                legendgroup=style.label,
                 hoverinfo="skip",
             )
         )
@@ -129,7 +161,7 @@ def tradeoff(
             for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
                 if len(curve):
                     joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
-                    chart.add_trace(_curve(joined, kind, share, method=method, y_name=y_name))
+                    chart.add_trace(_curve(joined, style, method=method, y_name=y_name))
     for method in sorted(set(rows["method"])):
         chart.add_trace(_key(method_label(method), symbol(method)))
     chart.add_traces(ring(rows, chosen, dark=dark))
@@ -140,20 +172,20 @@ def tradeoff(
     return chart
 
 
-def arm_frontier(conditions: pd.DataFrame, kind: str, share: float | None) -> list[go.Scatter]:
+def arm_frontier(conditions: pd.DataFrame, style: Style) -> list[go.Scatter]:
     """The frontier of an arm with several methods as a wide pale step line; none for controls."""
     points = conditions[conditions["method"] != "random-direction"]
     front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
     # With one method its curve is the frontier already.
-    if points["method"].nunique() < 3 or len(front) < 2 or arm_mark(kind)[1] != "solid":
+    if points["method"].nunique() < 3 or len(front) < 2 or style.dash != "solid":
         return []
     return [
         go.Scatter(
             x=front["cost"],
             y=front["value"],
             mode="lines",
-            line={"shape": "hv", "color": fade(arm_colour(kind, share), 0.25), "width": 7},
-            legendgroup=f"{kind} {share}",
+            line={"shape": "hv", "color": fade(style.colour, 0.25), "width": 7},
+            legendgroup=style.label,
             showlegend=False,
             hoverinfo="skip",
         )

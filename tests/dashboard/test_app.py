@@ -12,9 +12,10 @@ from sqlalchemy import delete, update
 from streamlit.util import calc_hash
 
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import StageRun, Verdict
+from hormesis.db.schema import StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
+from tests.fixtures.seeded_database import TINY, build
 from tests.fixtures.shared_worlds import copy_database
 
 PAGES = ("overview", "tradeoffs", "geometry", "steer", "runs", "data", "glossary")
@@ -116,6 +117,52 @@ def test_trade_offs_show_changes_of_a_condition(
         small_database, monkeypatch, "tradeoffs", condition="25 % toxic: Random directions at +0.06 nats"
     )
     assert not random.exception and random.segmented_control(key="change").options
+
+
+def test_trade_offs_of_two_studies_stand_in_one_chart(
+    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "two.sqlite"
+    engine = open_writer(copy_database(tiny_database, path))
+    second = build(engine, TINY, seed=1)
+    with write_session(engine) as session:
+        session.execute(update(Study).where(Study.id == second).values(name="second"))
+    engine.dispose()
+    app = open_page(path, monkeypatch, "tradeoffs")
+    alone = app.pills(key="arms").options
+    app.multiselect(key="also").select(app.multiselect(key="also").options[0]).run()
+    both = app.pills(key="arms").options
+    assert not app.exception and len(both) == 2 * len(alone) and set(alone) < set(both)
+
+
+def test_generations_are_searched(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hits(low: float = 0.0, **query: str) -> int:
+        app = open_page(small_database, monkeypatch, "data", show="Generations", **query)
+        if low:
+            app.slider(key="between").set_range(low, 1.0).run()
+        assert not app.exception
+        titles = [text.value.strip("*") for text in app.markdown if " texts**" in text.value]
+        return int(titles[0].split()[0].replace(",", "")) if titles else 0
+
+    everything = hits()
+    assert 0 < hits(of_condition="Unsteered") < everything and 0 < hits(low=0.5) < everything
+    assert 0 < hits(of_checkpoint="25 % toxic, seed 0") < everything
+    assert hits(words="no text says this") == 0
+
+
+def test_imported_checkpoints_have_an_overview(
+    tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "imported.sqlite"
+    engine = open_writer(copy_database(tiny_database, path))
+    with write_session(engine) as session:
+        session.execute(delete(Summary).where(Summary.kind != "toxic"))
+        session.execute(delete(Summary).where(Summary.share != 0.25))
+        session.execute(update(Summary).values(kind="imported:mine"))
+    engine.dispose()
+    app = open_page(path, monkeypatch)
+    assert not app.exception and app.subheader[0].value == "What does steering do to it?"
+    assert "mine: steering at +0.06 nats takes toxicity from" in words(app)
 
 
 def test_without_a_service_steering_says_what_to_do(

@@ -15,7 +15,6 @@ from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import in_scope
 from hormesis.dashboard.base.wording import (
-    arm_label,
     condition_label,
     is_second,
     method_label,
@@ -23,10 +22,10 @@ from hormesis.dashboard.base.wording import (
 )
 from hormesis.dashboard.charts.figure_cache import Drawn, drawn
 from hormesis.dashboard.charts.frame import evenly
-from hormesis.dashboard.charts.tradeoff import ring, tradeoff
+from hormesis.dashboard.charts.tradeoff import ring, style_of, tradeoff
 from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer
-from hormesis.dashboard.rows.context import Context, current, current_choice
+from hormesis.dashboard.rows.context import Context, context_of, current, current_choice, study_names
 from hormesis.db.contract.methods import ITI, MARKED, PREFIXED, RANDOM_DIRECTION, TUNED, VARIANTS
 
 TEXTS, TABLE, LANGUAGE = "Texts behind a point", "All conditions", "Fluency"
@@ -72,12 +71,45 @@ def usual_arms(arms: pd.DataFrame) -> list[str]:
 
 def pick_arms(conditions: pd.DataFrame) -> list[str]:
     """Names of the arms chosen; at first those of `usual_arms`."""
-    arms = conditions.drop_duplicates("arm").sort_values(["kind", "share"], ascending=[False, True])
+    arms = conditions.drop_duplicates("arm")
+    arms = arms.sort_values(["study", "kind", "share"], ascending=[True, False, True])
     arm_names, usual = [str(name) for name in arms["arm"]], usual_arms(arms)
     chosen = st.pills(
         "Arms", arm_names, selection_mode="multi", default=usual, key="arms", bind="query-params"
     )
     return [str(name) for name in chosen or arm_names]
+
+
+def also_from(context: Context) -> list[str]:
+    """Names of other studies whose arms are drawn as well."""
+    others = [name for name in study_names(context.studies) if name != st.session_state.get("study")]
+    if not others:
+        return []
+    names = st.multiselect(
+        "Arms of other studies", others, key="also", bind="query-params",
+        help="Their curves are dotted. Costs are comparable where the held-out text and tokenizer are.",
+    )  # fmt: skip
+    return [str(name) for name in names]
+
+
+def conditions_of(context: Context, measure: str, others: list[str]) -> tuple[pd.DataFrame, list[str]]:
+    """A row per arm and condition of the study on show and of others, and the others that have none.
+
+    `arm`: the arm in words; `study`: the name of another study, empty for the one on show.
+    """
+    choice, labels = current_choice(), study_names(context.studies)
+    parts, lacking = [], []
+    for name in ("", *others):
+        of_study = context_of(context, context.studies, labels.index(name)) if name else context
+        conditions = rows.summaries_with_cost(
+            of_study, name=measure, prompt_set=choice.prompt_set, scorer=choice.scorer
+        )
+        if conditions.empty and name:
+            lacking.append(name)
+            continue
+        arms = [style_of(row.kind, row.share, name).label for row in records(conditions)]
+        parts.append(conditions.assign(study=name, arm=arms))
+    return pd.concat(parts, ignore_index=True), lacking
 
 
 @dataclass(frozen=True)
@@ -98,10 +130,7 @@ def pick(context: Context, choices: pd.DataFrame, above: card.Header) -> View:
         measure = str(
             st.selectbox("Measure", measures, format_func=metric_name, key="measure", bind="query-params")
         )
-        joined = rows.summaries_with_cost(
-            context, name=measure, prompt_set=choice.prompt_set, scorer=choice.scorer
-        )
-        joined["arm"] = [arm_label(row.kind, row.share) for row in records(joined)]
+        joined, lacking = conditions_of(context, measure, also_from(context))
         arms = pick_arms(joined)
         method_names = [method for method in method_order(joined) if method != "random-direction"]
         methods = st.pills(
@@ -126,6 +155,8 @@ def pick(context: Context, choices: pd.DataFrame, above: card.Header) -> View:
     conditions = selection.in_view(in_arms[family(in_arms).isin(drawn_methods)], choice.view)
     count = joined["arm"].nunique()
     note = f"{len(arms)} of {count} arms are drawn; Options has all." if len(arms) < count else ""
+    if lacking:
+        note += f" No {metric_name(measure).lower()} on these prompts by this scorer in {', '.join(lacking)}."
     return View(conditions, measure, scale == "Log", note)
 
 
@@ -250,4 +281,5 @@ if section == LANGUAGE:
 elif section == TABLE:
     condition_table(view.conditions)
 else:
-    comparison.show(context, view.conditions, current_choice())
+    own = view.conditions[view.conditions["study"] == ""]
+    comparison.show(context, own, current_choice())

@@ -122,7 +122,7 @@ def test_pages_read_the_summaries_they_show_and_no_others(
         columns = ["name", "prompt_set", "scorer"]
         return {tuple(values) for table in tables for values in table[columns].fillna("").to_numpy()}
 
-    scopes = {("toxicity", "forum-prompts", "forum"), ("fluency", "forum-prompts", "forum-fluency")}
+    scopes = {("toxicity", "forum-prompts", "forum")}
     scopes |= {("cost", "", "")} if page == "tradeoffs" else set()
     assert read_so_far() == scopes
     app.selectbox(key="prompts").select("forum-greetings").run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.charts.tradeoff import condition_id, ring, tradeoff
+from hormesis.dashboard.charts.tradeoff import arm_frontier, condition_id, ring, style_of, tradeoff
 
 
 def points(kind: str, share: float | None) -> list[dict[str, object]]:
@@ -32,3 +32,23 @@ def test_the_ring_lies_round_the_point_on_show() -> None:
     (trace,) = ring(rows, condition_id(steered), dark=False)
     assert (trace.x[0], trace.y[0]) == (0.1, 0.2)
     assert ring(rows, "no such condition", dark=False) == [] == ring(rows, None, dark=False)
+
+
+def test_arms_of_another_study_are_dotted_and_lead_to_no_texts() -> None:
+    own, other = pd.DataFrame(points("toxic", 0.25)), pd.DataFrame(points("toxic", 0.25))
+    rows = pd.concat([own.assign(study=""), other.assign(study="earlier")])
+    figure = tradeoff(rows, "Toxicity", dark=False, chosen=None)
+    curves = {trace.name: trace for trace in figure.data if trace.customdata is not None}
+    assert set(curves) == {"25 % toxic, ITI", "earlier: 25 % toxic, ITI"}
+    dotted = curves["earlier: 25 % toxic, ITI"]
+    assert dotted.line.dash == "dot" and set(dotted.customdata) == {None}
+    assert curves["25 % toxic, ITI"].line.dash == "solid"
+
+
+def test_the_frontier_of_an_arm_with_several_methods_leaves_out_what_is_beaten() -> None:
+    base = points("toxic", 0.25)
+    prompt = base[1] | {"method": "prompt", "condition_key": "prompt", "value": 0.25, "cost": 0.15}
+    (line,) = arm_frontier(pd.DataFrame([*base, prompt]), style_of("toxic", 0.25))
+    assert list(line.x) == [0.0, 0.1] and list(line.y) == [0.3, 0.2]
+    assert arm_frontier(pd.DataFrame(base), style_of("toxic", 0.25)) == []
+    assert arm_frontier(pd.DataFrame([*base, prompt]), style_of("clean-forum", 0.25)) == []
