@@ -24,8 +24,9 @@ from tests.screenshots import PATIENCE_MS, served, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = (
-    "",
-    "tradeoffs",
+    "?more=Fluency",
+    "tradeoffs?behind=All+conditions",
+    "tradeoffs?behind=Fluency",
     "geometry",
     *(f"hardness?attack={attack}" for attack in (*ATTACKS, "Capability")),
     "toy",
@@ -33,7 +34,7 @@ SHOWN = (
     "runs?tab=Loss+curves",
     "runs?tab=Compare",
     "runs?tab=Where+numbers+come+from",
-    "data",
+    *(f"data?show={show}" for show in ("Mixes", "Labelled+statements", "Generations", "Scores+and+scorers")),
 )
 
 
@@ -123,7 +124,7 @@ def test_every_file_opens_and_holds_the_rows_shown(
 
 
 def test_a_tables_file_holds_what_the_table_says(page: Page, small_url: str, tmp_path: Path) -> None:
-    page.goto(f"{small_url}/data")
+    page.goto(f"{small_url}/data?show=Scores+and+scorers")
     settle(page)
     grid = page.get_by_role("region", name="Scorers with their revisions").locator("table[role=grid]")
     exports(page, "scorers_table")

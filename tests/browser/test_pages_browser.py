@@ -82,7 +82,7 @@ def test_a_page_is_sound_at_every_width(themed: Page, finished_url: str, name: s
 LINKED = (
     *(f"runs?tab={tab}" for tab in TABS[1:4]),
     *(f"hardness?attack={attack}" for attack in (*ATTACKS, "Capability")),
-    "data",
+    *(f"data?show={show}" for show in ("Labelled+statements", "Generations")),
     "toy",
 )
 

@@ -161,7 +161,7 @@ def test_a_study_is_started_watched_stopped_and_resumed_from_the_page(
         expect(page.locator(charts[name]).first).to_be_visible(timeout=LONG)
         assert page.evaluate("window.untouched"), "the page was loaded anew"
         no_exception(page)
-    expect(watching[""].locator(".st-key-toolbar")).to_contain_text("Finished")
+    expect(watching[""].locator(".st-key-study_status")).to_contain_text("Finished")
     tables = rows(place.home)
     assert set(tables["stage"]["status"]) == {"done"} and all(len(frame) for frame in tables.values())
     assert not [line for complaint in complaints for line in complaint.messages]

@@ -143,7 +143,7 @@ def test_a_study_half_done_failed_or_silent_is_called_so_as_it_changes(
         overview.goto(url)
         runs.goto(f"{url}/runs")
         shows_the_study(overview, runs)
-        badge = overview.locator(".st-key-toolbar")
+        badge = overview.locator(".st-key-study_status")
         expect(badge).to_contain_text("Finished")
 
         now = datetime.now(UTC)
