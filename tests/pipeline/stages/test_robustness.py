@@ -357,7 +357,7 @@ def test_both_searches_lower_the_loss_on_smollm2(search: Literal["gcg", "random"
 
 
 def test_presets_ask_for_what_they_say(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load_study("forum").hardness.attacks == ()
+    assert load_study("forum").hardness.attacks == ("injection",)
     monkeypatch.setenv("HORMESIS_DATA", str(shared_data))
     real = load_study("real-mini")
     goals, goals_revision = goals_of(real.hardness)
