@@ -133,6 +133,7 @@ class DirectionProfile(ProbeSetRow):
     )
 
     position: Mapped[str]
+    """`last` token or `mean` over tokens."""
     space: Mapped[str]
     """`functional`: activations of a fixed set of test statements along the direction; `vocabulary`: change
     of the logits of a fixed set of tokens (logit lens); `residual`: the direction through the output
@@ -145,10 +146,13 @@ class DirectionProfile(ProbeSetRow):
     example_list_id: Mapped[int | None] = mapped_column(ForeignKey("example_list.id"))
     """The statements, in the order of the columns; null in the other spaces."""
     heads: Mapped[int]
+    """All heads of the model, layers times heads."""
     columns: Mapped[int]
+    """Statements, tokens, or dimensions of the residual stream."""
     scale: Mapped[float] = mapped_column(default=1.0)
     """Stored value × scale = value."""
     data: Mapped[Blob]
+    """float16, little endian, in C order: `heads` by `columns`."""
 
 
 class Projection(StudyRow):
@@ -195,6 +199,7 @@ class MapAgreement(StudyRow):
     key: Mapped[str]
     """`functional`, `vocabulary` or e.g. `residual/toxic-0-s0`; the first part of `projection.key`."""
     space: Mapped[str]
+    """What directions are compared by, as `direction_profile.space`."""
     measure: Mapped[str]
     """`likeness`: mean cosine of two directions that could be neighbours; `accuracy`: correlation of a head's
     accuracy with the mean of its neighbours'; `layer`, `seed`: share of neighbours with the same."""
@@ -204,20 +209,26 @@ class MapAgreement(StudyRow):
     expected: Mapped[float | None]
     """The share among all that could be neighbours; null where the value is no share."""
     independent_mean: Mapped[float | None]
-    """Mean and 95th percentile for heads that share nothing but their correlation with the label; null where
-    the space knows no labels."""
+    """Mean over draws of heads that share nothing but their correlation with the label; null where columns
+    have no labels."""
     independent_high: Mapped[float | None]
+    """95th percentile of those draws."""
     independent_p: Mapped[float | None]
-    """Chance of a value as large there."""
+    """Chance of a value as large as this one there."""
     random_mean: Mapped[float]
-    """The same for random directions in the same heads."""
+    """Mean over draws of random directions in the same heads."""
     random_high: Mapped[float]
+    """95th percentile of those draws."""
     random_p: Mapped[float]
+    """Chance of a value as large as this one there."""
     neighbours: Mapped[int]
+    """Nearest neighbours of each head."""
     draws: Mapped[int]
     """Draws of each null."""
     heads: Mapped[int]
+    """Heads compared, of all checkpoints."""
     checkpoints: Mapped[int]
+    """Checkpoints that these heads belong to."""
     interval: Mapped[str]
 
 

@@ -31,7 +31,7 @@ from hormesis.pipeline.geometry.projections import Projected
 from hormesis.pipeline.geometry.projections import project as map_rows
 from hormesis.pipeline.summaries.head_summary import write_head_summaries
 
-PROJECT_VERSION = 3
+PROJECT_VERSION = 1
 """Raised whenever maps or figures change."""
 Method = Literal["umap", "pca"]
 MAPS: tuple[tuple[Method, Literal[2, 3]], ...] = (("pca", 2), ("pca", 3), ("umap", 2), ("umap", 3))
@@ -182,7 +182,7 @@ def _activations(context: StudyContext, head: _Head) -> tuple[list[int], list[in
         example_ids = [int(example) for example in decode_int64(ids)]
         values = decode_float16(block.data, block.columns, block.scale)
         label_query = select(Example.id, Example.label).where(Example.probe_set_id == block.probe_set_id)
-        labels = dict(session.execute(label_query).tuples().all())
+        labels = {row.id: row.label for row in session.execute(label_query)}
     return example_ids, [labels.get(example, 0) for example in example_ids], values
 
 
