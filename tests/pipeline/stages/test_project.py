@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, select
 
 from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
 from hormesis.db.engine import open_writer
