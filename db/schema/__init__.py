@@ -12,7 +12,14 @@ from hormesis.db.schema.evaluation import (
     Scorer,
     Summary,
 )
-from hormesis.db.schema.features import Entanglement, FeatureCosine, HeadSummary, LensToken, ProbeHits
+from hormesis.db.schema.features import (
+    Entanglement,
+    FeatureCosine,
+    HeadContribution,
+    HeadSummary,
+    LensToken,
+    ProbeHits,
+)
 from hormesis.db.schema.geometry import (
     ActivationBlock,
     Direction,
@@ -56,6 +63,7 @@ __all__ = [
     "ExampleList",
     "FeatureCosine",
     "Generation",
+    "HeadContribution",
     "HeadSummary",
     "LensToken",
     "MapAgreement",

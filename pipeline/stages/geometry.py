@@ -26,6 +26,7 @@ from hormesis.db.schema import (
     Example,
     ExampleList,
     FeatureCosine,
+    HeadContribution,
     LensToken,
 )
 from hormesis.db.write import read_session, replace_rows, write_session
@@ -37,6 +38,7 @@ from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.geometry.entanglement import Cosines, Largest, entanglement
 from hormesis.pipeline.geometry.lens_profiles import write_lens_profiles
 from hormesis.pipeline.geometry.logit_lens import LensError, tokens
+from hormesis.pipeline.probing.contributions import contribution_rows
 from hormesis.pipeline.probing.features import Labelled, labelled
 from hormesis.pipeline.probing.loading import open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probe_directions import unit
@@ -66,7 +68,7 @@ class _Heads:
 
 
 def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write cosines with other features, entanglement, lens tokens and profiles of a checkpoint's directions.
+    """Write cosines with other features, entanglement, lens tokens, what heads add, and directions' profiles.
 
     A study that keeps no activations, or whose statements carry no other feature, gets no cosines; a model
     whose final norm is not known gets no tokens. Rows of heads that are no longer kept are dropped.
@@ -97,11 +99,13 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.report(1, 3, "parts")
     loaded = open_checkpoint(context, checkpoint_id)
     words = _lens_rows(context, keys, heads, loaded=loaded)
+    contributions = contribution_rows(context, keys)
     with write_session(context.engine) as session:
         for table, rows, on in (
             (FeatureCosine, cosines, (*HEAD, "feature")),
             (Entanglement, largest, HEAD),
             (LensToken, words, (*HEAD, "method", "side", "rank")),
+            (HeadContribution, contributions, HEAD),
         ):
             replace_rows(session, table, rows, on=on, within=[table.checkpoint_id == checkpoint_id])
     reporter.say("making directions comparable between heads")

@@ -53,6 +53,39 @@ def upgrade() -> None:
         ),
     )
     op.create_table(
+        "head_contribution",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("checkpoint_id", sa.Integer(), nullable=False),
+        sa.Column("probe_set_id", sa.Integer(), nullable=False),
+        sa.Column("position", sa.String(), nullable=False),
+        sa.Column("layer", sa.Integer(), nullable=False),
+        sa.Column("head", sa.Integer(), nullable=False),
+        sa.Column("others", sa.Integer(), nullable=False),
+        sa.Column("missed", sa.Integer(), nullable=False),
+        sa.Column("right", sa.Integer(), nullable=False),
+        sa.Column("value", sa.Double(), nullable=True),
+        sa.Column("low", sa.Double(), nullable=True),
+        sa.Column("high", sa.Double(), nullable=True),
+        sa.Column("n", sa.Integer(), nullable=False),
+        sa.Column("interval", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["checkpoint_id"],
+            ["checkpoint.id"],
+            name=op.f("fk_head_contribution_checkpoint_id_checkpoint"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["probe_set_id"],
+            ["probe_set.id"],
+            name=op.f("fk_head_contribution_probe_set_id_probe_set"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_head_contribution")),
+        sa.UniqueConstraint(
+            "checkpoint_id", "probe_set_id", "position", "layer", "head", name="uq_head_contribution_head"
+        ),
+    )
+    op.create_table(
         "map_agreement",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("study_id", sa.Integer(), nullable=False),
@@ -103,4 +136,5 @@ def downgrade() -> None:
         batch_op.drop_column("space")
 
     op.drop_table("map_agreement")
+    op.drop_table("head_contribution")
     op.drop_table("direction_profile")
