@@ -16,7 +16,8 @@ import hormesis
 from hormesis.dashboard.base.study_names import NoSuchStudy
 from hormesis.dashboard.notebook.charts import CHARTS, ChartError, ChartName
 from hormesis.dashboard.notebook.database import Database
-from hormesis.dashboard.notebook.study import NoSuchRows, Study
+from hormesis.dashboard.notebook.study import Study
+from hormesis.dashboard.notebook.study_rows import NoSuchRows
 from hormesis.db import read
 from hormesis.db.contract.stages import STAGES
 from hormesis.db.engine import open_writer
