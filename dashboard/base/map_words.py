@@ -17,15 +17,12 @@ SPACES: Final = {
 }
 """What directions are compared by, in words."""
 SPACE_TITLES: Final = {
-    "functional": "Toxicity directions by what they say about the same statements",
+    "functional": "Toxicity directions by what they say",
     "vocabulary": "Toxicity directions by the tokens they write",
     "residual": "Toxicity directions in the residual stream of {checkpoint}",
 }
 SPACE_GUIDES: Final = {
-    "functional": (
-        "Near points score the same statements alike, within each label, so that accurate heads are not "
-        "neighbours by construction."
-    ),
+    "functional": "Near points score the same statements alike, within each label.",
     "vocabulary": "Near points raise and lower the same tokens (logit lens).",
     "residual": "Near points add the same to the residual stream.",
 }
@@ -65,14 +62,14 @@ def structure_sentence(figures: pd.DataFrame) -> str:
     if "accuracy" in rows:
         row = rows["accuracy"]
         parts.append(
-            f"a head's accuracy goes with its neighbours' by {signed(row.value)} "
-            f"[{signed(row.low)}, {signed(row.high)}] ({_chance(row, signed)})"
+            f"neighbours' accuracies correlate by {signed(row.value)} [{signed(row.low)}, "
+            f"{signed(row.high)}], {_chance(row, signed)}"
         )
     if "layer" in rows:
         row = rows["layer"]
         parts.append(
-            f"{_percent(row.value)} [{_percent(row.low)}, {_percent(row.high)}] of neighbours share its "
-            f"layer ({_chance(row, _percent)})"
+            f"{_percent(row.value)} [{_percent(row.low)}, {_percent(row.high)}] share the layer, "
+            f"{_chance(row, _percent)}"
         )
     row = next(iter(rows.values()))
     where = "one checkpoint" if row.checkpoints == 1 else f"{row.checkpoints} checkpoints"
@@ -84,8 +81,8 @@ def _percent(share: float) -> str:
 
 
 def _chance(row: Any, said: Any) -> str:
-    """What chance gives: `random directions 27 %, 95 % of draws below 28 %`."""
-    return f"random directions {said(row.random_mean)}, 95 % of draws below {said(row.random_high)}"
+    """What chance gives: `of random directions 27 % (95 % of draws below 28 %)`."""
+    return f"of random directions {said(row.random_mean)} (95 % of draws below {said(row.random_high)})"
 
 
 TITLES: Final = {

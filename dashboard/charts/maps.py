@@ -18,12 +18,27 @@ CATEGORIES: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D5
 OTHER: Final = "#8792A0"
 
 
-def _trace(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.Scatter3d:
-    """Points of rows at x, y (and z unless `flat`); options: `color`, `size` (pixels), and Plotly's own."""
+SVG_POINTS: Final = 3_000
+"""Points up to which flat maps are plain SVG, which needs no WebGL; beyond, the browser would stall."""
+
+
+def _flat_trace(n_points: int, **options: Any) -> go.Scatter | go.Scattergl:
+    """Markers on a flat map of so many points."""
+    kind = go.Scatter if n_points <= SVG_POINTS else go.Scattergl
+    return kind(mode="markers", **options)
+
+
+def _trace(
+    rows: pd.DataFrame, flat: bool, *, n_points: int, **options: Any
+) -> go.Scatter | go.Scattergl | go.Scatter3d:
+    """Points of rows at x, y (and z unless `flat`), some of the `n_points` of a map.
+
+    options: `color`, `size` (pixels), and Plotly's own.
+    """
     size = options.pop("size", 6)
     marker = {"size": size if flat else max(2, size - 3), "color": options.pop("color"), "opacity": 0.8}
     if flat:
-        return go.Scattergl(x=rows["x"], y=rows["y"], mode="markers", marker=marker, **options)
+        return _flat_trace(n_points, x=rows["x"], y=rows["y"], marker=marker, **options)
     return go.Scatter3d(x=rows["x"], y=rows["y"], z=rows["z"], mode="markers", marker=marker, **options)
 
 
@@ -67,7 +82,7 @@ def directions(
             continue
         for name, colour, group in _groups(of_panel, by):
             options = {"legendgroup": name, "showlegend": panel == 0, "name": name}
-            chart.add_trace(_heads(group, flat, color=colour, **axes, **options))
+            chart.add_trace(_heads(group, flat, n_points=len(of_panel), color=colour, **axes, **options))
     if colouring.is_number:
         whole = bool((points[colouring.column].dropna() % 1 == 0).all())
         bar = {"thickness": 10, "outlinewidth": 0, "title": {"text": by, "side": "right"}, "tickfont": FONT}
@@ -160,7 +175,7 @@ def _hover(row: Any) -> str:
     return text + ("" if pd.isna(getattr(row, "rank", None)) else f"<br>steered, rank {row.rank:.0f}")
 
 
-def _heads(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.Scatter3d:
+def _heads(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scatter | go.Scattergl | go.Scatter3d:
     """Points of heads that say their names; a click gives the name."""
     heads = records(rows)
     return _trace(
@@ -175,23 +190,25 @@ def _heads(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.
 
 def _numbers(
     rows: pd.DataFrame, column: str, flat: bool, *, axes: dict[str, str]
-) -> go.Scattergl | go.Scatter3d:
+) -> go.Scatter | go.Scattergl | go.Scatter3d:
     """Points coloured by a number on the scale that both maps share."""
     values = rows[column].astype(float).tolist()
-    trace = _heads(rows, flat, color=values, name="heads", showlegend=False, **axes)
+    trace = _heads(rows, flat, n_points=len(rows), color=values, name="heads", showlegend=False, **axes)
     return trace.update(marker={"coloraxis": "coloraxis"})
 
 
-def rings(points: pd.DataFrame, null: pd.DataFrame | None, chosen: Head, *, dark: bool) -> list[go.Scattergl]:
+def rings(
+    points: pd.DataFrame, null: pd.DataFrame | None, chosen: Head, *, dark: bool
+) -> list[go.Scatter | go.Scattergl]:
     """Rings round the points of one head in every checkpoint, on both flat maps."""
     traces = []
     for panel, of_panel in enumerate([points] if null is None else [points, null]):
         ringed = of_panel[(of_panel["layer"] == chosen.layer) & (of_panel["head"] == chosen.head)]
         traces.append(
-            go.Scattergl(
+            _flat_trace(
+                len(of_panel),
                 x=ringed["x"],
                 y=ringed["y"],
-                mode="markers",
                 marker={"symbol": "circle-open", "size": 15, "color": ink(dark=dark), "line": {"width": 2}},
                 name=f"{head_name(*chosen)}",
                 legendgroup="ring",
@@ -216,6 +233,7 @@ def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = 
             _trace(
                 points,
                 flat,
+                n_points=len(points),
                 color=points["score"].tolist(),
                 name="score",
                 customdata=points["example_id"].tolist(),
@@ -237,6 +255,7 @@ def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = 
             _trace(
                 group,
                 flat,
+                n_points=len(points),
                 color=CATEGORIES[place] if category in categories else OTHER,
                 name=f"{category} ({len(group):,})",
                 customdata=group["example_id"].tolist(),

@@ -20,8 +20,8 @@ def head_picker(head_names: Sequence[str], best: str) -> str | None:
         index=list(head_names).index(best) if best in head_names else 0,
         key="head",
         bind="query-params",
-        width=150,
-        help="Layer and head. Clicking a head on any chart chooses it here and everywhere.",
+        width=110,
+        label_visibility="collapsed",
     )
 
 

@@ -158,7 +158,8 @@ def statement_scores(
             return _examples(connection, np.array([], dtype=np.int64)).assign(
                 projection=pd.Series(dtype=float)
             )
-        of_head = decode_float16(row.data, row.columns, row.scale)[layer * heads_per_layer + head]
+        profile_rows = decode_float16(row.data, row.columns, row.scale)
+        of_head = profile_rows[layer * heads_per_layer + head].astype(np.float64)
         spread = float(of_head.std()) or 1.0
         examples = _examples(connection, decode_int64(row.ids))
         scores = examples.assign(projection=(of_head - of_head.mean()) / spread)

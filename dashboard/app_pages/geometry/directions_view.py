@@ -168,8 +168,8 @@ def _draw(context: Context, choice: Choice, chosen: Head | None, above: card.Hea
         key="directions",
         title=title,
         alt=f"{title}, coloured by {choice.colour.lower()}; beside it {null_title.lower() or 'nothing'}",
-        guide=f"Each point is one head's direction in one checkpoint. {SPACE_GUIDES[space]} "
-        "The right map is drawn alike from what has no structure. Click a point to choose its head.",
+        guide=f"One point per head and checkpoint. {SPACE_GUIDES[space]} Right: the same from what has no "
+        "structure. Click a point to choose its head.",
         note=" ".join(
             part for part in (f"n = {int(row['n']):,} directions.", _quality(row), choice.note, note) if part
         ),

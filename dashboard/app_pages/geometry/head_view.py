@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import streamlit as st
 
@@ -19,7 +21,7 @@ from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract.methods import ITI
 
 STATEMENTS, WORDS, EVERY_ARM = "Statements", "Words", "Every arm"
-SHOWN = 4
+PER_PAGE = 3
 """Statements at each end."""
 ENDS = 50
 """Statements at each end whose labels are counted."""
@@ -106,11 +108,32 @@ def statements(context: Context, checkpoint_id: int, head: Head, *, label: str) 
             icon=":material/hourglass_empty:",
         )
         return
-    count = min(SHOWN, len(scores) // 2)
-    highest, lowest = scores.head(count), scores.tail(count).iloc[::-1]
+    half, ends = len(scores) // 2, min(ENDS, len(scores) // 2)
+    toxic = [int((part["label"] == 1).sum()) for part in (scores.head(ends), scores.tail(ends))]
+    with st.container(border=True, gap="small"):
+        above = card.header("extremes")
+        card.heading(above, f"What {head_name(*head)} of {label} responds to", scores)
+        with above.row:
+            page = st.pagination(
+                max(1, math.ceil(half / PER_PAGE)), key="extreme", bind="query-params", max_visible_pages=3
+            )
+        start = (page - 1) * PER_PAGE
+        end = min(start + PER_PAGE, half)
+        show_texts(
+            _pairs(context, scores.iloc[start:end], scores[::-1].iloc[start:end]), key="ends", columns=2
+        )
+        st.caption(
+            f"Left: furthest along its toxicity direction; right: furthest against it. Of the {ends} "
+            f"furthest along {toxic[0]} are toxic, of those against {toxic[1]}. n = {len(scores):,} fixed "
+            f"test statements; σ: standard deviations from their mean."
+        )
+
+
+def _pairs(context: Context, highest: pd.DataFrame, lowest: pd.DataFrame) -> list[Shown]:
+    """Texts of both ends (rows of `statement_scores`), in turn."""
     ids = tuple(int(example) for example in [*highest["id"], *lowest["id"]])
     texts = {int(row.id): str(row.text) for row in records(rows.examples_by_id(context, ids))}
-    shown = [
+    return [
         Shown(
             texts[int(row.id)],
             title=f"{row.projection:+.1f} σ, {'toxic' if row.label == 1 else 'not toxic'}",
@@ -120,16 +143,6 @@ def statements(context: Context, checkpoint_id: int, head: Head, *, label: str) 
         for pair in zip(records(highest), records(lowest), strict=True)
         for row in pair
     ]
-    ends = min(ENDS, len(scores) // 2)
-    toxic = [int((part["label"] == 1).sum()) for part in (scores.head(ends), scores.tail(ends))]
-    with st.container(border=True):
-        card.heading("statements_of_head", f"What {head_name(*head)} of {label} responds to", scores)
-        st.caption(
-            f"Left: activations furthest along its toxicity direction; right: furthest against it. Of the "
-            f"{ends} furthest along {toxic[0]} are toxic, of those against {toxic[1]}. n = {len(scores):,} "
-            f"fixed test statements; σ: standard deviations from their mean."
-        )
-        show_texts(shown, key="extremes", columns=2)
 
 
 def every_arm(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 
@@ -15,42 +17,63 @@ from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.rows.geometry import STATISTICS
 
-MAPS, TAIL, ARMS = "Maps", "Distribution", "By arm"
+MAPS, CHANGE, TAIL, ARMS = "Maps", "Difference", "Distribution", "By arm"
 COLUMNS = ["layer", "head"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Probes of the two checkpoints that are compared, a row per head."""
+
+    left: pd.DataFrame
+    right: pd.DataFrame
+
+    @property
+    def is_one(self) -> bool:
+        """Whether both are the same checkpoint."""
+        return bool(self.left["checkpoint"].iloc[0] == self.right["checkpoint"].iloc[0])
 
 
 def show(
     context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head | None, labels: dict[str, str]
 ) -> None:
-    """One of three views of all heads; `probes`: a row per head, `labels`: checkpoints in words."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    """One of four views of all heads; `probes`: a row per head, `labels`: checkpoints in words."""
+    with st.container(horizontal=True, vertical_alignment="center"):
         view = st.segmented_control(
-            "Heads", [MAPS, TAIL, ARMS], default=MAPS, required=True, key="heads", bind="query-params",
-            label_visibility="collapsed",
+            "Heads", [MAPS, CHANGE, TAIL, ARMS], default=MAPS, required=True, key="heads",
+            bind="query-params", label_visibility="collapsed",
         )  # fmt: skip
         if view == ARMS:
-            measure = ""
+            title = _pick("Statistic", list(STATISTICS), "stat", default="90th percentile")
         else:
-            measure = str(
-                st.segmented_control(
-                    "Measure", list(MEASURES), default="Accuracy", required=True, key="probe",
-                    bind="query-params", label_visibility="collapsed",
-                )
-            )  # fmt: skip
-        if view == MAPS:
+            measure = _pick("Measure", list(MEASURES), "probe", default="Accuracy")
+        if view in (MAPS, CHANGE):
             left = str(
                 st.selectbox(
                     "Compared with", list(labels), format_func=lambda name: labels[name], key="left",
-                    bind="query-params", width=200,
+                    bind="query-params", width=190, label_visibility="collapsed",
+                    help="The checkpoint at the left.",
                 )
             )  # fmt: skip
+            sides = Sides(*(probes[probes["checkpoint"] == name] for name in (left, checkpoint)))
     if view == ARMS:
-        by_arm(context)
+        by_arm(context, title)
     elif view == TAIL:
         distribution(probes, measure)
+    elif view == CHANGE:
+        change(sides, measure, chosen=head)
     else:
-        left_probes, right_probes = (probes[probes["checkpoint"] == name] for name in (left, checkpoint))
-        maps(left_probes, right_probes, measure, chosen=head)
+        maps(sides, measure, chosen=head)
+
+
+def _pick(label: str, choices: list[str], key: str, *, default: str) -> str:
+    """One of a few choices, kept in the link."""
+    return str(
+        st.selectbox(
+            label, choices, index=choices.index(default), key=key, bind="query-params", width=150,
+            label_visibility="collapsed",
+        )
+    )  # fmt: skip
 
 
 def difference_words(summary: pd.Series) -> str:
@@ -63,8 +86,8 @@ def difference_words(summary: pd.Series) -> str:
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(summary['n']):,}"
 
 
-def by_arm(context: Context) -> None:
-    """A statistic of all heads over arms (a row each), its interval and differences to the clean arm."""
+def by_arm(context: Context, title: str) -> None:
+    """A statistic of heads (`title`, of STATISTICS) by arm, its interval and difference to the clean arm."""
     summaries = geometry.head_summaries(context)
     if summaries.empty:
         st.info(
@@ -73,16 +96,6 @@ def by_arm(context: Context) -> None:
         )
         return
     with st.container(border=True):
-        title = str(
-            st.segmented_control(
-                "Accuracy of heads",
-                list(STATISTICS),
-                default="90th percentile",
-                required=True,
-                key="stat",
-                bind="query-params",
-            )
-        )
         of_statistic = summaries[summaries["name"] == STATISTICS[title]]
         compared = of_statistic[of_statistic["difference"].notna()]
         sentence = " ".join(
@@ -105,15 +118,14 @@ def by_arm(context: Context) -> None:
         )
 
 
-def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *, chosen: Head | None) -> None:
-    """Two maps (a row per head) on one scale, and their difference; `measure`: a key of MEASURES."""
+def maps(sides: Sides, measure: str, *, chosen: Head | None) -> None:
+    """Two maps on one scale; `measure`: a key of MEASURES."""
     column, value_name = MEASURES[measure]
-    span = limits(column, left_probes, right_probes)
+    span = limits(column, sides.left, sides.right)
     mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
-    same_checkpoint = left_probes["checkpoint"].iloc[0] == right_probes["checkpoint"].iloc[0]
-    grid = st.grid(3, min_column_width=330)
-    for side, probes in (("left", left_probes), ("right", right_probes)):
-        if side == "right" and same_checkpoint:
+    grid = st.grid(2, min_column_width=330)
+    for side, probes in (("left", sides.left), ("right", sides.right)):
+        if side == "right" and sides.is_one:
             break
         row = probes.iloc[0]
         with grid.cell(), st.container(border=True):
@@ -130,26 +142,35 @@ def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *,
                 rows=probes,
                 on_select=lambda side=side: controls.clicked(f"map_{side}"),
             )
-    joined = left_probes.merge(right_probes, on=COLUMNS, suffixes=("_left", ""))
-    if same_checkpoint or joined.empty:
+
+
+def change(sides: Sides, measure: str, *, chosen: Head | None) -> None:
+    """The map of the difference of two checkpoints; `measure`: a key of MEASURES."""
+    column, _ = MEASURES[measure]
+    joined = sides.left.merge(sides.right, on=COLUMNS, suffixes=("_left", ""))
+    if sides.is_one or joined.empty:
+        st.info("Choose two checkpoints with heads in common to see how they differ.", icon=":material/info:")
         return
     joined["change"] = joined[column] - joined[f"{column}_left"]
     reach = float(joined["change"].abs().max()) or 1e-6
-    with grid.cell(), st.container(border=True):
+    mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
+    chart = drawn(
+        head_map,
+        joined[[*COLUMNS, "change"]],
+        "change",
+        span=(-reach, reach),
+        chosen=None,
+        dark=is_dark(),
+        difference=True,
+    ).plus(shapes=mark)
+    labels = [checkpoint_label(probes.iloc[0]) for probes in (sides.right, sides.left)]
+    with st.container(border=True):
         card.chart(
-            drawn(
-                head_map,
-                joined[[*COLUMNS, "change"]],
-                "change",
-                span=(-reach, reach),
-                chosen=None,
-                dark=is_dark(),
-                difference=True,
-            ).plus(shapes=mark),
+            chart,
             key="map_change",
-            title="Right minus left",
+            title=f"{labels[0]} less {labels[1]}",
             alt=f"Change of {measure} of every head by layer",
-            guide="Orange: the head reads toxicity better on the right; blue: worse.",
+            guide=f"Orange: the head reads toxicity better in {labels[0]}; blue: worse.",
             note=f"n = {len(joined):,} heads.",
             rows=joined[[*COLUMNS, f"{column}_left", column, "change"]],
             on_select=lambda: controls.clicked("map_change"),

@@ -39,7 +39,8 @@ def pick_checkpoint(probes: pd.DataFrame, labels: dict[str, str]) -> str:
             format_func=lambda name: labels[name],
             key="right",
             bind="query-params",
-            width=200,
+            width=190,
+            label_visibility="collapsed",
         )
     )
 
@@ -60,7 +61,7 @@ def draw(context: Context, probes: pd.DataFrame) -> None:
     )
     labels = {str(row.checkpoint): checkpoint_label(row) for row in records(order)}
     first = DIRECTIONS if len(directions_view.stored_maps(context)) else HEADS
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="center"):
         section = st.segmented_control(
             "Section",
             SECTIONS,

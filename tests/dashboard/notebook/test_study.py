@@ -55,7 +55,9 @@ def test_view_gives_the_rows_of_its_chart(name: Any, study: Study) -> None:
     assert isinstance(figure, go.Figure)
     assert len(figure.data) > 0
     if name != "entanglement":
-        settings = {} if name != "doses" else {"fits": study.fits()}
+        beside = {"doses": lambda: {"fits": study.fits()}}
+        beside["direction_map"] = lambda: {"null": study.direction_map(null_model="random")}
+        settings = beside.get(name, dict)()
         assert hormesis.chart(name, rows, **settings).to_json() == figure.to_json()
 
 
