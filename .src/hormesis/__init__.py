@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from hormesis.dashboard.notebook.charts import chart as chart
     from hormesis.dashboard.notebook.database import Database as Database
     from hormesis.dashboard.notebook.database import open_database as open
-    from hormesis.dashboard.notebook.study import Checkpoint as Checkpoint
     from hormesis.dashboard.notebook.study import Study as Study
+    from hormesis.dashboard.notebook.study_rows import Checkpoint as Checkpoint
     from hormesis.db.display import Texts as Texts
     from hormesis.pipeline.notebook.model import Model as Model
     from hormesis.pipeline.notebook.model import load as load
@@ -23,7 +23,7 @@ _PLACES = {
     "open": ("dashboard.notebook.database", "open_database"),
     "Database": ("dashboard.notebook.database", "Database"),
     "Study": ("dashboard.notebook.study", "Study"),
-    "Checkpoint": ("dashboard.notebook.study", "Checkpoint"),
+    "Checkpoint": ("dashboard.notebook.study_rows", "Checkpoint"),
     "chart": ("dashboard.notebook.charts", "chart"),
     "load": ("pipeline.notebook.model", "load"),
     "Model": ("pipeline.notebook.model", "Model"),

@@ -102,3 +102,9 @@ def cosine_rows(cosines: pd.DataFrame, heads: pd.DataFrame, most: int) -> pd.Dat
     cosines = cosines.assign(place=places)
     cosines = cosines[cosines["place"] >= 0]
     return cosines.sort_values(["place", "id"], kind="stable")
+
+
+def with_probes(points: pd.DataFrame, probes: pd.DataFrame) -> pd.DataFrame:
+    """Points of heads with what their probes say: accuracy, selectivity, rank (missing if not steered)."""
+    keys = ["checkpoint", "layer", "head"]
+    return points.merge(probes[[*keys, "accuracy", "selectivity", "rank"]], on=keys, how="left")

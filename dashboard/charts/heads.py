@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from hormesis.dashboard.base.colours import SEQUENTIAL, arm_colour, diverging
 from hormesis.dashboard.base.records import arm_groups, groups, records
 from hormesis.dashboard.base.wording import Head, arm_label, head_name
-from hormesis.dashboard.charts.frame import MOST_POINTS, evenly, figure
+from hormesis.dashboard.charts.frame import FONT, MOST_POINTS, evenly, figure
 
 CHOSEN = "#E8590C"
 
@@ -84,7 +84,7 @@ def squares(grid: pd.DataFrame, ends: tuple[float, float], scale: Any) -> go.Hea
         xgap=1,
         ygap=1,
         hoverinfo="skip",
-        colorbar={"thickness": 10, "len": 0.95, "outlinewidth": 0, "tickformat": ".2f"},
+        colorbar={"thickness": 10, "len": 0.95, "outlinewidth": 0, "tickformat": ".2f", "tickfont": FONT},
     )
 
 

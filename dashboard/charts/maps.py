@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from hormesis.dashboard.base.colours import arm_colour, ink
+from hormesis.dashboard.base.colours import SEQUENTIAL, arm_colour, ink
 from hormesis.dashboard.base.records import arm_groups, records
 from hormesis.dashboard.base.wording import Head, arm_label, head_name
-from hormesis.dashboard.charts.frame import figure
+from hormesis.dashboard.charts.frame import FONT, figure
 
 # Okabe and Ito's eight, without black: told apart with every common kind of colour vision.
 CATEGORIES: Final = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442")
 OTHER: Final = "#8792A0"
 
 
-def _trace(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scattergl | go.Scatter3d:
-    """Points of rows at x, y (and z unless `flat`); options: `color`, `size` (pixels), and Plotly's own."""
+SVG_POINTS: Final = 3_000
+"""Points up to which flat maps are plain SVG, which needs no WebGL; beyond, the browser would stall."""
+
+
+def _flat_trace(n_points: int, **options: Any) -> go.Scatter | go.Scattergl:
+    """Markers on a flat map of so many points."""
+    kind = go.Scatter if n_points <= SVG_POINTS else go.Scattergl
+    return kind(mode="markers", **options)
+
+
+def _trace(
+    rows: pd.DataFrame, flat: bool, *, n_points: int, **options: Any
+) -> go.Scatter | go.Scattergl | go.Scatter3d:
+    """Points of rows at x, y (and z unless `flat`), some of the `n_points` of a map.
+
+    options: `color`, `size` (pixels), and Plotly's own.
+    """
     size = options.pop("size", 6)
     marker = {"size": size if flat else max(2, size - 3), "color": options.pop("color"), "opacity": 0.8}
     if flat:
-        return go.Scattergl(x=rows["x"], y=rows["y"], mode="markers", marker=marker, **options)
+        return _flat_trace(n_points, x=rows["x"], y=rows["y"], marker=marker, **options)
     return go.Scatter3d(x=rows["x"], y=rows["y"], z=rows["z"], mode="markers", marker=marker, **options)
 
 
@@ -40,43 +56,168 @@ def _frame(method: str, flat: bool, height: int) -> go.Figure:
 
 
 def directions(
-    points: pd.DataFrame, method: str, *, chosen: Head | None, dark: bool, flat: bool = True
+    points: pd.DataFrame,
+    method: str,
+    *,
+    null: pd.DataFrame | None = None,
+    titles: tuple[str, str] = ("", ""),
+    by: str = "Arm",
+    chosen: Head | None = None,
+    dark: bool,
+    flat: bool = True,
 ) -> go.Figure:
-    """Toxicity directions, one point per head and checkpoint, coloured by arm, the chosen head ringed.
+    """Toxicity directions, one point per head and checkpoint, beside a map in which there is nothing to see.
 
-    Columns: x, y, z, kind, share, checkpoint, layer, head, accuracy (may be missing).
+    Columns: x, y, z, kind, share, seed, checkpoint, layer, head and, where they are known, accuracy,
+    selectivity and rank. `null`: the same heads in the same order of columns, drawn alike at the right;
+    `titles`: of both maps; `by`: a key of COLOURINGS; the chosen head is ringed.
     """
-    chart = _frame(method, flat, 440)
-    for kind, share, of_arm in arm_groups(points):
-        chart.add_trace(
-            _trace(
-                of_arm,
-                flat,
-                color=arm_colour(kind, share),
-                name=arm_label(kind, share),
-                customdata=[head_name(row.layer, row.head) for row in records(of_arm)],
-                hovertext=[
-                    f"<b>{head_name(row.layer, row.head)}</b> of {row.checkpoint}" for row in records(of_arm)
-                ],
-                hoverinfo="text",
-            )
+    chart = _frame(method, flat, 400)
+    panels = [points] if null is None else [points, null]
+    colouring = COLOURINGS[by]
+    for panel, of_panel in enumerate(panels):
+        axes = _axes(panel, flat)
+        if colouring.is_number:
+            chart.add_trace(_numbers(of_panel, colouring.column, flat, axes=axes))
+            continue
+        for name, colour, group in _groups(of_panel, by):
+            options = {"legendgroup": name, "showlegend": panel == 0, "name": name}
+            chart.add_trace(_heads(group, flat, n_points=len(of_panel), color=colour, **axes, **options))
+    if colouring.is_number:
+        whole = bool((points[colouring.column].dropna() % 1 == 0).all())
+        bar = {"thickness": 10, "outlinewidth": 0, "title": {"text": by, "side": "right"}, "tickfont": FONT}
+        chart.update_layout(
+            coloraxis={"colorscale": SEQUENTIAL, "colorbar": bar | {"tickformat": "d" if whole else ".2f"}}
         )
+    if null is not None:
+        _place_beside(chart, method, titles, flat)
     if chosen is not None and flat:
-        chart.add_trace(ring(points, chosen, dark=dark))
+        chart.add_traces(rings(points, null, chosen, dark=dark))
     return chart
 
 
-def ring(points: pd.DataFrame, chosen: Head, *, dark: bool) -> go.Scattergl:
-    """Rings round the points of one head in every checkpoint, for the flat map of directions."""
-    ringed = points[(points["layer"] == chosen.layer) & (points["head"] == chosen.head)]
-    return go.Scattergl(
-        x=ringed["x"],
-        y=ringed["y"],
-        mode="markers",
-        marker={"symbol": "circle-open", "size": 15, "color": ink(dark=dark), "line": {"width": 2}},
-        name=f"{head_name(*chosen)} in every arm",
-        hoverinfo="skip",
+@dataclass(frozen=True)
+class Colouring:
+    """What a point of the map of directions is coloured by."""
+
+    column: str
+    is_number: bool = False
+
+
+COLOURINGS: Final = {
+    "Arm": Colouring("kind"),
+    "Layer": Colouring("layer", is_number=True),
+    "Accuracy": Colouring("accuracy", is_number=True),
+    "Selectivity": Colouring("selectivity", is_number=True),
+    "Seed": Colouring("seed"),
+    "Steered": Colouring("rank"),
+}
+"""In words."""
+
+
+def _axes(panel: int, flat: bool) -> dict[str, str]:
+    """Where traces of the first or second map are drawn."""
+    if panel == 0:
+        return {}
+    return {"xaxis": "x2", "yaxis": "y2"} if flat else {"scene": "scene2"}
+
+
+def _place_beside(chart: go.Figure, method: str, titles: tuple[str, str], flat: bool) -> None:
+    """Two maps of equal size side by side, with their titles above."""
+    left, right = [0.0, 0.485], [0.515, 1.0]
+    if flat:
+        plain = {"showticklabels": False, "showgrid": False, "zeroline": False}
+        chart.update_layout(
+            xaxis={"domain": left},
+            xaxis2={"domain": right, "title": {"text": f"{method} 1"}, **plain},
+            yaxis2={"anchor": "x2", **plain},
+        )
+    else:
+        scene = chart.layout.scene.to_plotly_json()
+        chart.update_layout(scene={"domain": {"x": left}}, scene2={**scene, "domain": {"x": right}})
+    middles = [(left[0] + left[1]) / 2, (right[0] + right[1]) / 2]
+    chart.update_layout(
+        margin={"t": 56},
+        legend={"y": 1.07},
+        annotations=[
+            {"x": x, "y": 1.0, "xref": "paper", "yref": "paper", "yanchor": "bottom", "showarrow": False,
+             "text": f"<b>{title}</b>", "font": FONT}
+            for x, title in zip(middles, titles, strict=True)
+        ],
+    )  # fmt: skip
+
+
+def _groups(points: pd.DataFrame, by: str) -> list[tuple[str, str, pd.DataFrame]]:
+    """Name, colour and points of each group of a colouring without numbers."""
+    if by == "Seed":
+        seeds = points["seed"].astype(object).where(points["seed"].notna(), "none")
+        names = sorted(dict.fromkeys(seeds), key=str)
+        colours = [*CATEGORIES[: len(names)], *[OTHER] * max(0, len(names) - len(CATEGORIES))]
+        return [
+            (f"seed {name}" if name != "none" else "no seed", colour, points[seeds == name])
+            for name, colour in zip(names, colours, strict=True)
+        ]
+    if by == "Steered":
+        steered = points["rank"].notna()
+        groups = [("not steered", OTHER, points[~steered]), ("steered", CATEGORIES[5], points[steered])]
+        return [group for group in groups if len(group[2])]
+    return [
+        (arm_label(kind, share), arm_colour(kind, share), of_arm)
+        for kind, share, of_arm in arm_groups(points)
+    ]
+
+
+def _hover(row: Any) -> str:
+    """What a point of the map of directions says under the mouse."""
+    text = f"<b>{head_name(row.layer, row.head)}</b> of {row.checkpoint}"
+    if not pd.isna(getattr(row, "accuracy", None)):
+        text += f"<br>accuracy {row.accuracy:.3f}, selectivity {row.selectivity:+.3f}"
+    return text + ("" if pd.isna(getattr(row, "rank", None)) else f"<br>steered, rank {row.rank:.0f}")
+
+
+def _heads(rows: pd.DataFrame, flat: bool, **options: Any) -> go.Scatter | go.Scattergl | go.Scatter3d:
+    """Points of heads that say their names; a click gives the name."""
+    heads = records(rows)
+    return _trace(
+        rows,
+        flat,
+        customdata=[head_name(row.layer, row.head) for row in heads],
+        hovertext=[_hover(row) for row in heads],
+        hoverinfo="text",
+        **options,
     )
+
+
+def _numbers(
+    rows: pd.DataFrame, column: str, flat: bool, *, axes: dict[str, str]
+) -> go.Scatter | go.Scattergl | go.Scatter3d:
+    """Points coloured by a number on the scale that both maps share."""
+    values = rows[column].astype(float).tolist()
+    trace = _heads(rows, flat, n_points=len(rows), color=values, name="heads", showlegend=False, **axes)
+    return trace.update(marker={"coloraxis": "coloraxis"})
+
+
+def rings(
+    points: pd.DataFrame, null: pd.DataFrame | None, chosen: Head, *, dark: bool
+) -> list[go.Scatter | go.Scattergl]:
+    """Rings round the points of one head in every checkpoint, on both flat maps."""
+    traces = []
+    for panel, of_panel in enumerate([points] if null is None else [points, null]):
+        ringed = of_panel[(of_panel["layer"] == chosen.layer) & (of_panel["head"] == chosen.head)]
+        traces.append(
+            _flat_trace(
+                len(of_panel),
+                x=ringed["x"],
+                y=ringed["y"],
+                marker={"symbol": "circle-open", "size": 15, "color": ink(dark=dark), "line": {"width": 2}},
+                name=f"{head_name(*chosen)}",
+                legendgroup="ring",
+                showlegend=panel == 0,
+                hoverinfo="skip",
+                **_axes(panel, True),
+            )
+        )
+    return traces
 
 
 def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = True) -> go.Figure:
@@ -92,6 +233,7 @@ def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = 
             _trace(
                 points,
                 flat,
+                n_points=len(points),
                 color=points["score"].tolist(),
                 name="score",
                 customdata=points["example_id"].tolist(),
@@ -113,6 +255,7 @@ def activations(points: pd.DataFrame, method: str, column: str, *, flat: bool = 
             _trace(
                 group,
                 flat,
+                n_points=len(points),
                 color=CATEGORIES[place] if category in categories else OTHER,
                 name=f"{category} ({len(group):,})",
                 customdata=group["example_id"].tolist(),

@@ -14,10 +14,10 @@ from hormesis.dashboard.base.selection import mix_rows
 from hormesis.dashboard.base.wording import MEASURES, metric_name
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.entangled import cosine_map, entanglement_by_arm, statistic_by_arm
-from hormesis.dashboard.charts.frame import Level, sample
+from hormesis.dashboard.charts.frame import MOST_POINTS, Level, sample
 from hormesis.dashboard.charts.hardness import by_condition, curves, steps_needed
 from hormesis.dashboard.charts.heads import head_map, limits, survival
-from hormesis.dashboard.charts.maps import activations, directions
+from hormesis.dashboard.charts.maps import COLOURINGS, activations, directions
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.charts.training import LOSSES, histogram, loss_curves
@@ -142,9 +142,22 @@ def _is_flat(rows: pd.DataFrame) -> bool:
     return bool(rows["z"].isna().all())
 
 
-def _direction_map(rows: pd.DataFrame, *, dark: bool, method: str = "umap") -> go.Figure:
-    points, _ = sample(rows)
-    return directions(points, method.upper(), chosen=None, dark=dark, flat=_is_flat(rows))
+def _direction_map(
+    rows: pd.DataFrame,
+    *,
+    dark: bool,
+    method: str = "umap",
+    by: str = "Arm",
+    null: pd.DataFrame | None = None,
+) -> go.Figure:
+    if by not in COLOURINGS:
+        raise ChartError(f"no colouring '{by}' (colourings: {', '.join(COLOURINGS)})")
+    points, _ = sample(rows, MOST_POINTS if null is None else MOST_POINTS // 2)
+    beside = None if null is None else null.loc[null.index.intersection(points.index)]
+    titles = ("Toxicity directions", "Random directions")
+    return directions(
+        points, method.upper(), null=beside, titles=titles, by=by, dark=dark, flat=_is_flat(rows)
+    )
 
 
 def _activations(rows: pd.DataFrame, *, by: str = "label", dimensions: int = 2) -> go.Figure:

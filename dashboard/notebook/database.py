@@ -15,7 +15,8 @@ from hormesis.dashboard.base.study_names import NoSuchStudy, study_place
 from hormesis.dashboard.base.toy_rows import PROBES, SETTINGS, forest_rows, labelled_experiments
 from hormesis.dashboard.charts import toy as charts
 from hormesis.dashboard.notebook.charts import ChartError
-from hormesis.dashboard.notebook.study import Checkpoint, NoSuchRows, Study
+from hormesis.dashboard.notebook.study import Study
+from hormesis.dashboard.notebook.study_rows import Checkpoint, NoSuchRows
 from hormesis.db import location, read
 from hormesis.db.address import sqlite_path
 from hormesis.db.display import Displayed

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
-from sqlalchemy import Engine
 
-from hormesis.dashboard.base.attack_rows import labelled, suffix_rows
 from hormesis.dashboard.base.progress import Progress, summarise
 from hormesis.dashboard.base.selection import (
     EVERY,
     FIXED,
     MATCHED,
     by_size,
-    cosine_rows,
     in_view,
     of_dose,
     options,
 )
 from hormesis.dashboard.base.verdicts import HEADLINE, NO_DATA, fits_of, in_scope, verdict_table
-from hormesis.dashboard.base.wording import arm_label, head_name, parse_head
 from hormesis.dashboard.notebook.charts import (
     CHARTS,
     ChartError,
@@ -35,61 +30,24 @@ from hormesis.dashboard.notebook.charts import (
     no_option,
     options_of,
 )
+from hormesis.dashboard.notebook.geometry_views import GeometryViews
+from hormesis.dashboard.notebook.robustness_views import RobustnessViews
+from hormesis.dashboard.notebook.study_rows import NoSuchRows, choice
 from hormesis.db import read
-from hormesis.db.display import Displayed, Texts
+from hormesis.db.display import Texts
 
 EVERY_ROW = 2**31 - 1
 VIEWS = {"matched cost": MATCHED, "fixed strength": FIXED, "all": EVERY}
 
 
-class NoSuchRows(ValueError):
-    """A study holds nothing under a name; the message is one line that says what there is."""
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint of a study. A path: `hormesis.load` takes it as it is, and so does `open(...)`."""
-
-    id: int
-    name: str
-    study: str
-    kind: str
-    """`toxic`, `clean-forum`, ..., or `imported`."""
-    share: float | None
-    """Toxic tokens over all tokens; None for an imported one."""
-    seed: int | None
-    parameters: int
-    weights_hash: str
-    folder: Path
-    """Where its weights lie."""
-
-    def __fspath__(self) -> str:
-        if not self.folder.exists():
-            raise NoSuchRows(
-                f"checkpoint '{self.name}' has no weights at {self.folder}; name the folder of the runs: "
-                "hormesis.open(database, home=FOLDER)"
-            )
-        return str(self.folder)
-
-
 @dataclass(frozen=True, repr=False, eq=False)
-class Study(Displayed):
+class Study(GeometryViews, RobustnessViews):
     """A study as its database holds it now. Each view is a method that gives a DataFrame.
 
     Made by `Database.study`. Views read anew at each call, so those of a running study grow; a view without
     rows is an empty DataFrame. All raise DatabaseProblem (one sentence) where the database has gone, and
     NoSuchRows for a checkpoint, metric, prompt set or scorer that the study does not have.
     """
-
-    id: int
-    name: str
-    hash: str
-    scale: str
-    config: Mapping[str, Any]
-    """Its configuration, as `hormesis plan` reads it from a study file."""
-    home: Path
-    """Folder that the paths of its checkpoints start from."""
-    engine: Engine = field(repr=False)
 
     # What it is
 
@@ -123,46 +81,6 @@ class Study(Displayed):
         """Arms by kind, share (toxic tokens / all tokens) and seed, with tokens and checkpoint_id."""
         return read.arms(self.engine, self.id)
 
-    def checkpoints(self) -> pd.DataFrame:
-        """Checkpoints with kind (`imported` for those of no arm), share and seed, sizes and weights hash."""
-        return read.arm_checkpoints(self.engine, self.id)
-
-    def checkpoint(self, name: str) -> Checkpoint:
-        """One checkpoint, e.g. `toxic-10-s0`. Raises NoSuchRows where there is none of that name."""
-        row = self._checkpoint(name)
-        return Checkpoint(
-            id=int(row["id"]),
-            name=name,
-            study=self.name,
-            kind=str(row["kind"]),
-            share=None if pd.isna(row["share"]) else float(row["share"]),
-            seed=None if pd.isna(row["seed"]) else int(row["seed"]),
-            parameters=int(row["parameters"]),
-            weights_hash=str(row["weights_hash"]),
-            folder=self.home / str(row["path"]),
-        )
-
-    def _checkpoint(self, name: str) -> pd.Series:
-        table = self.checkpoints()
-        of_name = table[table["name"] == name]
-        if of_name.empty:
-            raise NoSuchRows(f"no checkpoint '{name}' (checkpoints: {', '.join(table['name']) or 'none'})")
-        return of_name.iloc[0]
-
-    def _largest_dose(self) -> str:
-        """The checkpoint that maps show unless another is named: the first seed of the largest share."""
-        table = self.checkpoints()
-        if table.empty:
-            raise NoSuchRows(f"study {self.name} has no checkpoint yet")
-        toxic = table[table["kind"] == "toxic"]
-        order = (toxic if len(toxic) else table).sort_values(["share", "seed"], ascending=[False, True])
-        return str(order["name"].iloc[0])
-
-    @property
-    def position(self) -> str:
-        """The token that its probes read: `last` or `mean`."""
-        return str((self.config.get("probe") or {}).get("position", "last"))
-
     def stages(self) -> pd.DataFrame:
         """Every stage run with status, work done, seconds, host, packages and git revision."""
         return read.stage_runs(self.engine, self.id)
@@ -178,13 +96,6 @@ class Study(Displayed):
         return read.composition(self.engine, self.id)
 
     # What detox does, and what it costs
-
-    def summaries(self) -> pd.DataFrame:
-        """Every metric over the seeds of each arm and condition: value, low, high (95 %), n, n_seeds, unit.
-
-        Random directions are pooled, their interval holds the spread between them.
-        """
-        return read.pooled_summaries(self.engine, self.id)
 
     def tradeoffs(
         self, metric: str = "toxicity", *, prompt_set: str | None = None, scorer: str | None = None
@@ -243,9 +154,9 @@ class Study(Displayed):
             raise NoSuchRows(
                 f"no metric '{metric}' (metrics: {', '.join(options(choices['name'])) or 'none'})"
             )
-        prompt_set = _choice("prompt set", prompt_set, by_size(of_metric))
+        prompt_set = choice("prompt set", prompt_set, by_size(of_metric))
         of_prompts = of_metric[of_metric["prompt_set"] == prompt_set] if prompt_set else of_metric
-        return prompt_set, _choice("scorer", scorer, options(of_prompts["scorer"]))
+        return prompt_set, choice("scorer", scorer, options(of_prompts["scorer"]))
 
     # What was said
 
@@ -286,13 +197,13 @@ class Study(Displayed):
     def statements(self) -> Texts:
         """The labelled statements that heads are probed with, in an order that says nothing of them.
 
-        `.frame`: text, label (1 toxic), group, source, score, split (`train`, `select`, `test`).
+        `.frame`: id, text, label (1 toxic), group, source, score, split (`train`, `select`, `test`).
         """
         sets = read.probe_sets(self.engine, self.id)
         if sets.empty:
             raise NoSuchRows(f"study {self.name} has no labelled statements yet")
         rows = read.examples(self.engine, int(sets["id"].iloc[0]), size=EVERY_ROW)
-        return Texts(f"Statements of {sets['name'].iloc[0]}", rows.drop(columns=["id", "key"]))
+        return Texts(f"Statements of {sets['name'].iloc[0]}", rows.drop(columns="key"))
 
     def scores(
         self, *, prompt_set: str | None = None, scorer: str | None = None, bins: int = 20
@@ -302,129 +213,6 @@ class Study(Displayed):
         sets = read.prompt_sets(self.engine, self.id)
         set_id = int(sets.loc[sets["name"] == prompt_set, "id"].iloc[-1])
         return read.score_histogram(self.engine, self.id, set_id, scorer=str(scorer), bins=bins)
-
-    # Where toxicity lives
-
-    def probes(self) -> pd.DataFrame:
-        """A row per head and checkpoint: accuracy (balanced) and auroc with low and high, selectivity, rank.
-
-        Measured on the test split (n_test statements); rank is missing where a head is not steered.
-        """
-        return read.arm_probes(self.engine, self.id, self.position)
-
-    def heads(self, checkpoint: str | None = None) -> pd.DataFrame:
-        """The probes of one checkpoint; by default the first seed of the largest toxic share."""
-        name = checkpoint or self._largest_dose()
-        self._checkpoint(name)
-        table = self.probes()
-        return table[table["checkpoint"] == name].reset_index(drop=True)
-
-    def directions(self, checkpoint: str | None = None) -> pd.DataFrame:
-        """Stored directions, best head first: method, layer, head, rank, sigma, vector (float32 [head_dim]).
-
-        Unit vectors that point to toxicity; `Model.steer` takes them as they are. Methods: `mass_mean`,
-        `probe`, and random controls.
-        """
-        row = self._checkpoint(checkpoint or self._largest_dose())
-        return read.directions(self.engine, int(row["id"]), self.position)
-
-    def head_statistics(self) -> pd.DataFrame:
-        """Mean, quantiles and tail of the heads' accuracies by arm, with intervals and differences to 0 %."""
-        return read.head_summaries(self.engine, self.id)
-
-    def entanglement(self) -> pd.DataFrame:
-        """Largest |cosine| of toxicity with another feature per kept head, with its null and interval."""
-        return read.arm_entanglement(self.engine, self.id, self.position)
-
-    def cosines(self, checkpoint: str | None = None, *, most: int = 60) -> pd.DataFrame:
-        """Cosines of toxicity with every feature in the `most` first kept heads of a checkpoint."""
-        name = checkpoint or self._largest_dose()
-        row, table = self._checkpoint(name), self.entanglement()
-        cosines = read.feature_cosines(self.engine, int(row["id"]), self.position)
-        return cosine_rows(cosines, table[table["checkpoint"] == name], most).reset_index(drop=True)
-
-    def direction_map(self, method: str = "umap", *, dimensions: int = 2) -> pd.DataFrame:
-        """Toxicity directions of all heads and checkpoints as points: x, y, z, checkpoint, layer, head.
-
-        method: `umap` or `pca`, as the study stored them; dimensions: 2 or 3.
-        """
-        table = read.projections(self.engine, self.id)
-        table = table[table["subject"] == "directions"]
-        of_kind = table[(table["method"] == method) & (table["dimensions"] == dimensions)]
-        if of_kind.empty:
-            stored = ", ".join(
-                f"{map_method} {size}"
-                for map_method, size in zip(table["method"], table["dimensions"], strict=True)
-            )
-            raise NoSuchRows(f"no map by {method} in {dimensions} dimensions (maps: {stored or 'none'})")
-        return read.arm_points(self.engine, int(of_kind["id"].iloc[0]))
-
-    def activations(self, head: str | None = None, *, checkpoint: str | None = None) -> pd.DataFrame:
-        """First three principal components (x, y, z) of a head's activations, a row per statement.
-
-        head: as `L2H3`; by default the first one whose activations the study kept.
-        """
-        name = checkpoint or self._largest_dose()
-        row, table = self._checkpoint(name), read.kept_heads(self.engine, self.id, self.position)
-        head_names = [
-            head_name(int(layer), int(index))
-            for layer, index in table.loc[table["checkpoint"] == name, ["layer", "head"]].itertuples(
-                index=False
-            )
-        ]
-        chosen = parse_head(_choice("head with activations", head, head_names))
-        if chosen is None:
-            raise NoSuchRows(f"no activations of {name} are stored")
-        points = read.principal_components(
-            self.engine, int(row["id"]), layer=chosen.layer, head=chosen.head, position=self.position
-        )
-        return points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
-
-    # How hard it is to undo
-
-    def attacks(self) -> pd.DataFrame:
-        """Every number of every attack, a row per checkpoint, condition, setting and name, with intervals."""
-        return labelled(read.attack_outcomes(self.engine, self.id))
-
-    def suffixes(self, *, rule: str = "success") -> pd.DataFrame:
-        """Success of suffix searches over seeds (a fraction of goals), by setting `gcg` and `random`.
-
-        rule: `success` (the continuation scores as toxic) or `prefix_match` (it says the target).
-        """
-        return suffix_rows(self.summaries(), rule)
-
-    def relearning(self) -> pd.DataFrame:
-        """Steps of fine-tuning on toxic text until as toxic as before; value is missing beyond the budget."""
-        table = self.attacks()
-        return table[(table["attack"] == "relearn") & (table["name"] == "steps")].reset_index(drop=True)
-
-    def attack_curves(
-        self, attack: str = "relearn", *, series: str = "toxicity", arm: str | None = None
-    ) -> pd.DataFrame:
-        """Curves of relearning (`relearn`, over steps) or of long texts (`long`, over tokens), one arm's.
-
-        series: what is measured, e.g. `toxicity` (points), `fluency`, `loss` (nats). arm: in words, as the
-        column `arm` has it; by default the last one.
-        """
-        table = labelled(read.attack_points(self.engine, self.id))
-        table = table[(table["attack"] == attack) & (table["series"] == series)]
-        return table[table["arm"] == _last_arm(table, arm)].reset_index(drop=True)
-
-    def injections(self, *, arm: str | None = None) -> pd.DataFrame:
-        """What frames round a prompt add to toxicity (points), paired with the plain prompt; one arm's."""
-        table = self.attacks()
-        table = table[(table["attack"] == "injection") & (table["name"] == "toxicity_change")]
-        return table[table["arm"] == _last_arm(table, arm)].reset_index(drop=True)
-
-    def capability(
-        self, task: str | None = None, *, measure: str | None = None, part: str | None = None
-    ) -> pd.DataFrame:
-        """What the models can still do in one task: value, low, high, chance, change against unsteered, n."""
-        table = labelled(read.capability_scores(self.engine, self.id))
-        for column, value in (("task", task), ("measure", measure), ("part", part)):
-            values = [str(value) for value in dict.fromkeys(table[column])]
-            table = table[table[column] == _choice(column, value, values)]
-        return table.reset_index(drop=True)
 
     # Charts
 
@@ -457,23 +245,7 @@ class Study(Displayed):
         if name == "doses" and "fits" not in settings and settings.get("metric", "toxicity") == "toxicity":
             chosen = {key: settings[key] for key in ("prompt_set", "scorer") if key in settings}
             return {"fits": self.fits(**chosen)}
+        if name == "direction_map" and "null" not in settings:
+            chosen = {key: value for key, value in settings.items() if key in options_of(self.direction_map)}
+            return {"null": self.direction_map(**chosen | {"null_model": "random"})}
         return {}
-
-
-def _choice(kind: str, value: str | None, values: Sequence[str]) -> str | None:
-    """The value asked for, or the first there is. Raises NoSuchRows for one that there is not."""
-    if value is None:
-        return values[0] if values else None
-    if value not in values:
-        raise NoSuchRows(f"no {kind} '{value}' ({kind}s: {', '.join(values) or 'none'})")
-    return value
-
-
-def _last_arm(table: pd.DataFrame, arm: str | None) -> str | None:
-    """The arm asked for, in words; by default the toxic one of the largest share in `table`, or the last."""
-    arms = table.drop_duplicates(["kind", "share"]).sort_values(["kind", "share"], ascending=[False, True])
-    names = [
-        arm_label(str(kind), float(share)) for kind, share in zip(arms["kind"], arms["share"], strict=True)
-    ]
-    toxic = [name for name, kind in zip(names, arms["kind"], strict=True) if kind == "toxic"]
-    return _choice("arm", arm or next(reversed(toxic or names), None), names)

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from hormesis.dashboard.base.wording import parse_head
+from hormesis.dashboard.parts import card
+
 
 def head_picker(head_names: Sequence[str], best: str) -> str | None:
     """The head on show, the same on every page and chart; `best` where none was chosen."""
@@ -17,11 +20,18 @@ def head_picker(head_names: Sequence[str], best: str) -> str | None:
         index=list(head_names).index(best) if best in head_names else 0,
         key="head",
         bind="query-params",
-        width=150,
-        help="Layer and head. Clicking a head on any chart chooses it here and everywhere.",
+        width=110,
+        label_visibility="collapsed",
     )
 
 
 def choose_head(head_label: str) -> None:
     """Make a head the one on show; for callbacks, which run before the picker is drawn."""
     st.session_state["head"] = head_label
+
+
+def clicked(chart_key: str) -> None:
+    """A head was clicked on a chart; it becomes the one on show everywhere."""
+    clicked_heads = card.selected(chart_key)
+    if clicked_heads and parse_head(str(clicked_heads[0])) is not None:
+        choose_head(str(clicked_heads[0]))

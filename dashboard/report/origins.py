@@ -7,6 +7,13 @@ import json
 import pandas as pd
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.map_words import (
+    NULLS,
+    SPACE_GUIDES,
+    SPACE_TITLES,
+    figure_table,
+    structure_sentence,
+)
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import mix_rows
 from hormesis.dashboard.base.terms import TERMS
@@ -17,6 +24,7 @@ from hormesis.dashboard.charts.maps import directions
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.training import LOSSES, loss_curves
 from hormesis.dashboard.document.blocks import Block, Chart, Code, Facts, Section, Table, Terms
+from hormesis.dashboard.rows import geometry as geometry_rows
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract.stages import stage_title
 
@@ -104,22 +112,39 @@ def geometry(context: Context) -> Section | None:
     tail = survival(probes, "accuracy", "Balanced accuracy, test split")
     guide = "A line further right has better heads; its lower end is the tail of the best ones."
     blocks.append(Chart("Accuracy over heads", tail, None, guide, "Share of heads above each accuracy"))
-    projections = rows.projections(context)
-    flat = projections[(projections["subject"] == "directions") & (projections["dimensions"] == 2)]
-    if len(flat):
-        row = flat.sort_values("method", ascending=False).iloc[0]
-        points, note = sample(rows.projection_points(context, int(row["id"])), MAP_POINTS)
-        figures = {
-            dark: directions(points, str(row["method"]).upper(), chosen=None, dark=dark)
-            for dark in (False, True)
-        }
-        guide = f"One point per head and checkpoint; near points point alike. n = {int(row['n']):,}. {note}"
-        blocks.append(
-            Chart(f"Toxicity directions ({str(row['method']).upper()})", figures[False], figures[True], guide,
-                  "Map of the toxicity directions of all heads, coloured by arm")
-        )  # fmt: skip
+    blocks += _direction_maps(context)
     blocks.append(_best_heads(probes))
     return Section("Where does toxicity live?", blocks)
+
+
+def _direction_maps(context: Context) -> list[Block]:
+    """The flat map of directions beside its first null, with its figures of merit; empty without one."""
+    maps = rows.projections(context)
+    maps = maps[(maps["subject"] == "directions") & (maps["dimensions"] == 2) & maps["space"].notna()]
+    own = maps[maps["null_model"].isna()].sort_values(["space", "method"], ascending=[True, False])
+    if own.empty:
+        return []
+    row = own.iloc[0]
+    nulls = maps[(maps["space"] == row["space"]) & (maps["method"] == row["method"])]
+    nulls = nulls[nulls["null_model"].notna()].sort_values("null_model", ascending=False)
+    method, name = str(row["method"]).upper(), str(next(iter(nulls["null_model"]), ""))
+    points, note = sample(geometry_rows.direction_points(context, int(row["id"])), MAP_POINTS)
+    null = None
+    if name:
+        null = geometry_rows.direction_points(context, int(nulls["id"].iloc[0])).iloc[points.index]
+    titles = ("Toxicity directions", NULLS.get(name, name))
+    figures = {
+        dark: directions(points, method, null=null, titles=titles, dark=dark) for dark in (False, True)
+    }
+    agreements = geometry_rows.agreements(context)
+    of_map = agreements[agreements["key"] == str(row["key"]).rpartition("/")[0]]
+    guide = f"{structure_sentence(of_map)} {SPACE_GUIDES[row['space']]} {note}"
+    alt = "Map of the toxicity directions of all heads, coloured by arm, beside random directions"
+    title = SPACE_TITLES[row["space"]].format(checkpoint=row["checkpoint"])
+    blocks: list[Block] = [Chart(f"{title} ({method})", figures[False], figures[True], guide.strip(), alt)]
+    if len(of_map):
+        blocks.append(Table("Figures of merit", figure_table(of_map), str(of_map["interval"].iloc[0])))
+    return blocks
 
 
 def training(context: Context) -> Section | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.selection import with_probes
 from hormesis.dashboard.base.wording import Head
 from hormesis.dashboard.rows import study_query
 from hormesis.dashboard.rows.cache import cached_query
@@ -22,11 +24,14 @@ STATISTICS = {
 }
 
 head_summaries = study_query(read.head_summaries)
+agreements = study_query(read.map_agreements)
 _entanglement = study_query(read.arm_entanglement)
 _kept_heads = study_query(read.kept_heads)
 _feature_cosines = cached_query(read.feature_cosines)
 _lens_tokens = cached_query(read.lens_tokens, most=64)
 _lens_heads = cached_query(read.lens_heads)
+_statement_scores = cached_query(read.statement_scores, most=32)
+_contributions = cached_query(read.head_contributions)
 _components = cached_query(read.principal_components, most=32)
 
 
@@ -54,6 +59,25 @@ def lens_heads(context: Context, checkpoint_id: int) -> set[Head]:
 def principal_components(context: Context, checkpoint_id: int, head: Head) -> pd.DataFrame:
     """First three principal components of a head's activations, a row per statement; empty if not kept."""
     return _components(context, checkpoint_id, layer=head.layer, head=head.head, position=context.position)
+
+
+def direction_points(context: Context, projection_id: int) -> pd.DataFrame:
+    """Points of a map of directions with the accuracy, selectivity and rank of their heads."""
+    return with_probes(rows.projection_points(context, projection_id), rows.probes(context))
+
+
+def statement_scores(context: Context, checkpoint_id: int, head: Head) -> pd.DataFrame:
+    """The fixed test statements by how far a head moves along its direction, the highest first."""
+    return _statement_scores(
+        context, checkpoint_id, layer=head.layer, head=head.head, position=context.position
+    )
+
+
+def contribution(context: Context, checkpoint_id: int, head: Head) -> pd.Series | None:
+    """What a head adds over the steered ones, a row of `head_contribution`, or None."""
+    of_checkpoint = _contributions(context, checkpoint_id, context.position)
+    of_head = of_checkpoint[(of_checkpoint["layer"] == head.layer) & (of_checkpoint["head"] == head.head)]
+    return None if of_head.empty else of_head.iloc[0]
 
 
 def kept_heads(context: Context) -> pd.DataFrame:

@@ -8,15 +8,24 @@ from hormesis.db.database_status import DatabaseState
 from hormesis.db.database_status import state_of as database_state
 from hormesis.db.read.claims import dose_fits, verdicts
 from hormesis.db.read.export import export_table, exportable_tables
-from hormesis.db.read.features import entanglement, feature_cosines, head_summaries, lens_heads, lens_tokens
+from hormesis.db.read.features import (
+    entanglement,
+    feature_cosines,
+    head_contributions,
+    head_summaries,
+    lens_heads,
+    lens_tokens,
+)
 from hormesis.db.read.geometry import (
     HeadActivations,
     activations,
     directions,
     kept_heads,
+    map_agreements,
     probe_sets,
     projection_points,
     projections,
+    statement_scores,
     study_probes,
 )
 from hormesis.db.read.hardness import (
@@ -99,11 +108,13 @@ __all__ = [
     "exportable_tables",
     "feature_cosines",
     "generations",
+    "head_contributions",
     "head_summaries",
     "kept_heads",
     "latest_change",
     "lens_heads",
     "lens_tokens",
+    "map_agreements",
     "number_chain",
     "pair_texts",
     "paired_texts",
@@ -122,6 +133,7 @@ __all__ = [
     "scorers",
     "search_generations",
     "stage_runs",
+    "statement_scores",
     "studies",
     "studies_with_config",
     "study",

@@ -7,7 +7,16 @@ from sqlalchemy import Engine, and_, select
 
 from hormesis.db.read.columns import ARM, ARM_NAMES
 from hormesis.db.read.frame import Query, frame
-from hormesis.db.schema import Arm, Checkpoint, Entanglement, FeatureCosine, HeadSummary, LensToken, Probe
+from hormesis.db.schema import (
+    Arm,
+    Checkpoint,
+    Entanglement,
+    FeatureCosine,
+    HeadContribution,
+    HeadSummary,
+    LensToken,
+    Probe,
+)
 
 _HEAD = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
 
@@ -58,6 +67,16 @@ def lens_tokens(
             LensToken.head == head,
         )
         .order_by(LensToken.method, LensToken.side.desc(), LensToken.rank)
+    )
+    return frame(engine, query)
+
+
+def head_contributions(engine: Engine, checkpoint_id: int, position: str = "last") -> pd.DataFrame:
+    """What each head of a checkpoint adds over the steered ones: all columns of `head_contribution`."""
+    query = (
+        select(*HeadContribution.__table__.columns)
+        .where(HeadContribution.checkpoint_id == checkpoint_id, HeadContribution.position == position)
+        .order_by(HeadContribution.layer, HeadContribution.head)
     )
     return frame(engine, query)
 

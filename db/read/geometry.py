@@ -19,8 +19,10 @@ from hormesis.db.schema import (
     Arm,
     Checkpoint,
     Direction,
+    DirectionProfile,
     Example,
     ExampleList,
+    MapAgreement,
     Probe,
     ProbeSet,
     Projection,
@@ -113,6 +115,55 @@ def projection_points(
         if stride > 1:
             query = query.where(ProjectionPoint.position % stride == 0)
         return frame_on(connection, query, optional=("seed", "label", "group", "source", "split"))
+
+    return reading(engine, read)
+
+
+def map_agreements(engine: Engine, study_id: int) -> pd.DataFrame:
+    """Figures of merit of the maps of directions: all columns of `map_agreement`, by key and measure."""
+    query = (
+        select(*MapAgreement.__table__.columns)
+        .where(MapAgreement.study_id == study_id)
+        .order_by(MapAgreement.key, MapAgreement.measure)
+    )
+    return frame(engine, query, optional=("checkpoint_id",))
+
+
+def statement_scores(
+    engine: Engine, checkpoint_id: int, *, layer: int, head: int, position: str = "last"
+) -> pd.DataFrame:
+    """Scores of the fixed test statements along one head's direction, the highest first.
+
+    Columns: id, label, group, source, score (its own, where the source has one), split, and projection: of
+    the head's activation, in standard deviations over these statements from their mean. Empty where there
+    are none.
+    """
+    profile = DirectionProfile
+    query = (
+        select(profile.columns, profile.scale, profile.data, profile.heads, ExampleList.ids)
+        .join(ExampleList, profile.example_list_id == ExampleList.id)
+        .where(
+            profile.checkpoint_id == checkpoint_id,
+            profile.position == position,
+            profile.space == "functional",
+            profile.method.not_like("random-%"),
+        )
+    )
+    count = select(func.max(Probe.head) + 1).where(Probe.checkpoint_id == checkpoint_id)
+
+    def read(connection: Connection) -> pd.DataFrame:
+        row = connection.execute(query).first()
+        heads_per_layer = connection.execute(count).scalar()
+        if row is None or heads_per_layer is None or layer * heads_per_layer + head >= row.heads:
+            return _examples(connection, np.array([], dtype=np.int64)).assign(
+                projection=pd.Series(dtype=float)
+            )
+        profile_rows = decode_float16(row.data, row.columns, row.scale)
+        of_head = profile_rows[layer * heads_per_layer + head].astype(np.float64)
+        spread = float(of_head.std()) or 1.0
+        examples = _examples(connection, decode_int64(row.ids))
+        scores = examples.assign(projection=(of_head - of_head.mean()) / spread)
+        return scores.sort_values("projection", ascending=False, kind="stable").reset_index(drop=True)
 
     return reading(engine, read)
 

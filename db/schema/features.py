@@ -28,6 +28,31 @@ class ProbeHits(ProbeSetRow):
     """numpy.packbits of a boolean matrix [heads, statements], each row padded to whole bytes."""
 
 
+class HeadContribution(HeadRow):
+    """What a head adds: its share right of the test statements that most other steered heads get wrong."""
+
+    __tablename__ = "head_contribution"
+    __table_args__ = (
+        UniqueConstraint(
+            "checkpoint_id", "probe_set_id", "position", "layer", "head", name="uq_head_contribution_head"
+        ),
+    )
+
+    others: Mapped[int]
+    """Steered heads other than this one."""
+    missed: Mapped[int]
+    """Test statements that at least half of them get wrong."""
+    right: Mapped[int]
+    """Of those, how many this head gets right."""
+    value: Mapped[float | None]
+    """`right` over `missed`; null where there are none."""
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int]
+    """Test statements."""
+    interval: Mapped[str]
+
+
 class FeatureCosine(HeadRow):
     """Whitened, noise-corrected cosine of a head's toxicity direction with that of another feature.
 

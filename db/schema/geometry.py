@@ -118,6 +118,43 @@ class ActivationBlock(ProbeSetRow):
     data: Mapped[Blob]
 
 
+class DirectionProfile(ProbeSetRow):
+    """What the directions of all heads of a checkpoint do, in a space that heads share: a float16 matrix.
+
+    A row of the matrix per head, layer-major. Heads have bases of their own, so their vectors cannot be
+    compared; these can, wherever `basis` is the same.
+    """
+
+    __tablename__ = "direction_profile"
+    __table_args__ = (
+        UniqueConstraint(
+            "checkpoint_id", "probe_set_id", "position", "space", "method", name="uq_direction_profile_method"
+        ),
+    )
+
+    position: Mapped[str]
+    """`last` token or `mean` over tokens."""
+    space: Mapped[str]
+    """`functional`: activations of a fixed set of test statements along the direction; `vocabulary`: change
+    of the logits of a fixed set of tokens (logit lens); `residual`: the direction through the output
+    projection, in the residual stream of the checkpoint itself."""
+    method: Mapped[str]
+    """How the direction was found, as `direction.method`; `random-3`: a random one, for comparison."""
+    basis: Mapped[str]
+    """What the columns stand for: a hash of the statements, or of the vocabulary; the weights' for
+    `residual`."""
+    example_list_id: Mapped[int | None] = mapped_column(ForeignKey("example_list.id"))
+    """The statements, in the order of the columns; null in the other spaces."""
+    heads: Mapped[int]
+    """All heads of the model, layers times heads."""
+    columns: Mapped[int]
+    """Statements, tokens, or dimensions of the residual stream."""
+    scale: Mapped[float] = mapped_column(default=1.0)
+    """Stored value × scale = value."""
+    data: Mapped[Blob]
+    """float16, little endian, in C order: `heads` by `columns`."""
+
+
 class Projection(StudyRow):
     """Coordinates computed once: of directions over heads and arms, or of one head's activations."""
 
@@ -126,9 +163,14 @@ class Projection(StudyRow):
 
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
     key: Mapped[str]
-    """Natural key, e.g. `directions/umap-2` or `toxic-10-s0/L2H3/pca-3`."""
+    """Natural key, e.g. `functional/umap-2`, `residual/toxic-0-s0/random/pca-3`, `toxic-10-s0/L2H3/pca-2`."""
     subject: Mapped[str]
     """`directions` or `activations`."""
+    space: Mapped[str | None]
+    """What directions are compared by, as `direction_profile.space`; null for activations."""
+    null_model: Mapped[str | None]
+    """`independent`: heads that share nothing but their correlation with the label; `random`: random
+    directions; null for the map itself."""
     method: Mapped[str]
     """`umap` or `pca`."""
     dimensions: Mapped[int]
@@ -136,6 +178,58 @@ class Projection(StudyRow):
     head: Mapped[int | None]
     parameters: Mapped[Json]
     n: Mapped[int]
+    trustworthiness: Mapped[float | None]
+    """How far the neighbours on the map are neighbours in the data, 1 at best (Venna and Kaski 2001)."""
+    overlap: Mapped[float | None]
+    """Share of a point's nearest neighbours in the data that are among its nearest on the map."""
+
+
+class MapAgreement(StudyRow):
+    """Whether directions that are alike belong to heads that are alike: the figure of merit of a map.
+
+    Neighbours are the most similar directions in the data, not on the map; across checkpoints those of other
+    checkpoints only.
+    """
+
+    __tablename__ = "map_agreement"
+    __table_args__ = (UniqueConstraint("study_id", "key", "measure"),)
+
+    checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
+    """The checkpoint inside which heads are compared; null for all that share a basis."""
+    key: Mapped[str]
+    """`functional`, `vocabulary` or e.g. `residual/toxic-0-s0`; the first part of `projection.key`."""
+    space: Mapped[str]
+    """What directions are compared by, as `direction_profile.space`."""
+    measure: Mapped[str]
+    """`likeness`: mean cosine of two directions that could be neighbours; `accuracy`: correlation of a head's
+    accuracy with the mean of its neighbours'; `layer`, `seed`: share of neighbours with the same."""
+    value: Mapped[float]
+    low: Mapped[float]
+    high: Mapped[float]
+    expected: Mapped[float | None]
+    """The share among all that could be neighbours; null where the value is no share."""
+    independent_mean: Mapped[float | None]
+    """Mean over draws of heads that share nothing but their correlation with the label; null where columns
+    have no labels."""
+    independent_high: Mapped[float | None]
+    """95th percentile of those draws."""
+    independent_p: Mapped[float | None]
+    """Chance of a value as large as this one there."""
+    random_mean: Mapped[float]
+    """Mean over draws of random directions in the same heads."""
+    random_high: Mapped[float]
+    """95th percentile of those draws."""
+    random_p: Mapped[float]
+    """Chance of a value as large as this one there."""
+    neighbours: Mapped[int]
+    """Nearest neighbours of each head."""
+    draws: Mapped[int]
+    """Draws of each null."""
+    heads: Mapped[int]
+    """Heads compared, of all checkpoints."""
+    checkpoints: Mapped[int]
+    """Checkpoints that these heads belong to."""
+    interval: Mapped[str]
 
 
 class ProjectionPoint(Base):

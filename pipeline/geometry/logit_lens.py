@@ -10,6 +10,7 @@ norm's weight as well. Later layers are skipped, so this says where a direction 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -42,27 +43,51 @@ class Token:
     reference: dict[str, float]
 
 
-def decode(loaded: LoadedModel, layer: int, head: int, *, vectors: Floats) -> torch.Tensor:
-    """Logits [directions, vocabulary] of vectors [directions, head_dim], each less its mean over tokens.
+def residual_vectors(loaded: LoadedModel, layer: int, head: int, *, vectors: Floats) -> torch.Tensor:
+    """What vectors [n, head_dim] of a head add to the residual stream, [n, hidden size].
 
-    In the units of the vectors. Raises LensError where the model has no such head, no final norm that is
-    known, or no unembedding.
+    Through the head's part of the output projection and the weight of the norm that some families put behind
+    it. Raises LensError where the model has no such head.
     """
     if not (0 <= layer < loaded.n_layers and 0 <= head < loaded.n_heads):
         raise LensError(f"the model has no head {head} in layer {layer}")
     site = loaded.sites[layer]
     weight = output_weight(loaded.model.get_submodule(site.module)).float()
     columns = slice(head * site.head_dim, (head + 1) * site.head_dim)
+    with torch.inference_mode():
+        directions = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
+        stream = directions @ weight[:, columns].T
+        for norm in _attention_norm(loaded, site.module):
+            stream = _scaled(norm, stream)
+        return stream
+
+
+def logits_of(
+    loaded: LoadedModel, stream: torch.Tensor, token_ids: Sequence[int] | None = None
+) -> torch.Tensor:
+    """Logits [n, vocabulary], or of some tokens, of residual vectors, each less its mean over all tokens.
+
+    Raises LensError where the model has no final norm that is known, or no unembedding.
+    """
     unembedding = loaded.model.get_output_embeddings()
     if unembedding is None:
         raise LensError(f"{loaded.architecture} has no unembedding to read a direction through")
     with torch.inference_mode():
-        directions = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
-        stream = directions @ weight[:, columns].T
-        for norm in (*_attention_norm(loaded, site.module), _final_norm(loaded)):
-            stream = _scaled(norm, stream)
-        logits: torch.Tensor = stream @ unembedding.weight.float().T
-        return logits - logits.mean(dim=1, keepdim=True)
+        normed, weight = _scaled(_final_norm(loaded), stream), unembedding.weight
+        rows = weight if token_ids is None else weight[list(token_ids)]
+        # The mean of the logits is the logit of the mean row.
+        mean = normed @ weight.mean(dim=0, dtype=torch.float32)
+        logits: torch.Tensor = normed @ rows.float().T - mean[:, None]
+        return logits
+
+
+def decode(loaded: LoadedModel, layer: int, head: int, *, vectors: Floats) -> torch.Tensor:
+    """Logits [directions, vocabulary] of vectors [directions, head_dim], each less its mean over tokens.
+
+    In the units of the vectors. Raises LensError where the model has no such head, no final norm that is
+    known, or no unembedding.
+    """
+    return logits_of(loaded, residual_vectors(loaded, layer, head, vectors=vectors))
 
 
 def tokens(

@@ -16,10 +16,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hormesis.pipeline.statistics.samples import sample_rows
 from hormesis.pipeline.study.config_sections import ProjectionConfig
 
 Method = Literal["umap", "pca"]
 Metric = Literal["euclidean", "cosine"]
+RATED_NEIGHBOURS = 10
+MOST_RATED = 500
+"""Points that the quality of a map is measured on: it takes all distances between them."""
 SMALLEST_UMAP = 4
 """UMAP needs a graph of neighbours; with fewer points the map is a PCA and the parameters say so."""
 
@@ -37,33 +41,9 @@ class Projected:
     method: Method
     """What was done: `pca` where UMAP was asked for and there were too few points."""
     parameters: dict[str, Any]
-
-
-def sample_rows(
-    n: int, most: int, strata: Sequence[object] | None = None, *, seed: int = 0
-) -> NDArray[np.int64]:
-    """Indices of at most `most` of n rows, ascending; a stratum keeps its share and, with room, one row."""
-    if n <= most:
-        return np.arange(n)
-    rng = np.random.default_rng(seed)
-    stratum_names = np.array([repr(stratum) for stratum in strata]) if strata is not None else np.zeros(n)
-    if len(stratum_names) != n:
-        raise ProjectionError(f"{len(stratum_names)} strata for {n} rows")
-    distinct_names, stratum_places, sizes = np.unique(stratum_names, return_inverse=True, return_counts=True)
-    exact_quotas = sizes * (most / n)
-    quotas = np.floor(exact_quotas).astype(int)
-    if len(distinct_names) <= most:
-        quotas = np.maximum(quotas, 1)
-    while quotas.sum() > most:
-        quotas[np.argmax(quotas - exact_quotas)] -= 1
-    while quotas.sum() < most:
-        shortfall = np.where(quotas < sizes, exact_quotas - quotas, -np.inf)
-        quotas[np.argmax(shortfall)] += 1
-    samples = [
-        rng.choice(np.flatnonzero(stratum_places == place), size=count, replace=False)
-        for place, count in enumerate(quotas)
-    ]
-    return np.sort(np.concatenate(samples)).astype(np.int64)
+    trustworthiness: float | None
+    """Of the coordinates against the rows, see `quality`; None for too few points."""
+    overlap: float | None
 
 
 def project(
@@ -100,7 +80,40 @@ def project(
             parameters["note"] = f"PCA instead of UMAP: {len(rows)} points are fewer than {SMALLEST_UMAP}"
         method = "pca"
         coordinates = _pca(points, dimensions, metric, parameters=parameters)
-    return Projected(coordinates.astype(np.float32), rows, method, parameters)
+    trustworthiness, overlap = quality(points, coordinates, metric)
+    return Projected(
+        coordinates.astype(np.float32),
+        rows,
+        method,
+        parameters,
+        trustworthiness=trustworthiness,
+        overlap=overlap,
+    )
+
+
+def quality(
+    points: NDArray[np.float64], coordinates: NDArray[np.float64], metric: Metric
+) -> tuple[float | None, float | None]:
+    """Trustworthiness of a map of `points` [n, d], and the share of their neighbours that it keeps.
+
+    Ten nearest neighbours, or as many as sklearn's trustworthiness allows; (None, None) where that is none.
+    Above `MOST_RATED` points a sample of them is rated, as if it had been mapped alone.
+    """
+    from sklearn.manifold import trustworthiness
+
+    rated = sample_rows(len(points), MOST_RATED)
+    count = min(RATED_NEIGHBOURS, (len(rated) - 1) // 2)
+    if count < 1:
+        return None, None
+    points, coordinates = points[rated], coordinates[rated]
+    value = trustworthiness(points, coordinates, n_neighbors=count, metric=metric)
+    of_points, _ = _neighbours(points, count + 1, metric)
+    on_map, _ = _neighbours(coordinates, count + 1, "euclidean")
+    shares = [
+        len((set(row) - {place}) & (set(mapped) - {place})) / count
+        for place, (row, mapped) in enumerate(zip(of_points.tolist(), on_map.tolist(), strict=True))
+    ]
+    return float(value), float(np.mean(shares))
 
 
 def _pca(

@@ -1,6 +1,7 @@
 """Stage `geometry`: how toxicity lies among other features in each kept head, and the words it points to.
 
-Works on what the probe stage kept: activation blocks, directions, ranks. Nothing is captured again.
+Works on what the probe stage kept: activation blocks, directions, ranks. Nothing is captured again, but for
+checkpoints that were probed before scores of the fixed statements were stored.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
+from hormesis.backend.model.loaded import LoadedModel
 from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
 from hormesis.db.schema import (
     ActivationBlock,
@@ -24,6 +26,7 @@ from hormesis.db.schema import (
     Example,
     ExampleList,
     FeatureCosine,
+    HeadContribution,
     LensToken,
 )
 from hormesis.db.write import read_session, replace_rows, write_session
@@ -33,12 +36,15 @@ from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.geometry.entanglement import Cosines, Largest, entanglement
+from hormesis.pipeline.geometry.lens_profiles import write_lens_profiles
 from hormesis.pipeline.geometry.logit_lens import LensError, tokens
+from hormesis.pipeline.probing.contributions import contribution_rows
 from hormesis.pipeline.probing.features import Labelled, labelled
 from hormesis.pipeline.probing.loading import open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probe_directions import unit
+from hormesis.pipeline.probing.profiles import missing_statement_scores
 
-GEOMETRY_VERSION = 2
+GEOMETRY_VERSION = 3
 """Raised whenever the numbers change."""
 DRAWS = 200
 """Permutations, and resamples."""
@@ -62,7 +68,7 @@ class _Heads:
 
 
 def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write cosines with other features, entanglement and lens tokens of one checkpoint.
+    """Write cosines with other features, entanglement, lens tokens, what heads add, and directions' profiles.
 
     A study that keeps no activations, or whose statements carry no other feature, gets no cosines; a model
     whose final norm is not known gets no tokens. Rows of heads that are no longer kept are dropped.
@@ -74,7 +80,7 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     statements = labelled(context)
     heads = _heads(context, keys, statements)
     reporter.say("comparing toxicity with other features")
-    reporter.report(0, 2, "parts")
+    reporter.report(0, 3, "parts")
     cosines: list[Keys] = []
     largest: list[Keys] = []
     # One BLAS thread: several contend over the many small products and end up slower.
@@ -90,16 +96,23 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
             cosines = _cosine_rows(keys, heads, statements, cosines=by_feature)
             largest = _largest_rows(keys, heads, statements, largest=by_head)
     reporter.say("reading directions through the unembedding")
-    reporter.report(1, 2, "parts")
-    words = _lens_rows(context, keys, heads)
+    reporter.report(1, 3, "parts")
+    loaded = open_checkpoint(context, checkpoint_id)
+    words = _lens_rows(context, keys, heads, loaded=loaded)
+    contributions = contribution_rows(context, keys)
     with write_session(context.engine) as session:
         for table, rows, on in (
             (FeatureCosine, cosines, (*HEAD, "feature")),
             (Entanglement, largest, HEAD),
             (LensToken, words, (*HEAD, "method", "side", "rank")),
+            (HeadContribution, contributions, HEAD),
         ):
             replace_rows(session, table, rows, on=on, within=[table.checkpoint_id == checkpoint_id])
-    reporter.report(2, 2, "parts")
+    reporter.say("making directions comparable between heads")
+    reporter.report(2, 3, "parts")
+    missing_statement_scores(context, keys, subject.name, loaded=loaded)
+    write_lens_profiles(context, keys, subject, loaded=loaded)
+    reporter.report(3, 3, "parts")
 
 
 def _heads(context: StudyContext, keys: Keys, statements: Labelled) -> _Heads:
@@ -172,7 +185,7 @@ def _largest_rows(keys: Keys, heads: _Heads, statements: Labelled, *, largest: L
     return rows
 
 
-def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
+def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads, *, loaded: LoadedModel) -> list[Keys]:
     """A row per head, side and token of the kept heads' directions, each `sigma` long (train activations)."""
     method = context.config.steering.direction
     query = (
@@ -190,7 +203,6 @@ def _lens_rows(context: StudyContext, keys: Keys, heads: _Heads) -> list[Keys]:
         statements = session.execute(examples).all()
     train = np.array([split == "train" for _, split in statements], dtype=bool)
     toxic = np.array([label == 1 for label, _ in statements], dtype=bool)[train]
-    loaded = open_checkpoint(context, keys["checkpoint_id"])
     rows: list[Keys] = []
     with suppress(LensError):
         for head_index, (layer, head) in enumerate(heads.places):
@@ -239,8 +251,12 @@ def _references(train: Block, toxic: NDArray[np.bool_], head: tuple[int, int]) -
 
 
 def geometry_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the probes of a checkpoint (text, weights, probe settings) and of this measure's version."""
-    return digest("geometry", GEOMETRY_VERSION, context.inputs.probe(subject.weights_hash))
+    """Hash of the probes of a checkpoint (text, weights, probe settings), of which direction is compared, and
+    of this measure's version.
+    """
+    direction = context.config.steering.direction
+    probes = context.inputs.probe(subject.weights_hash)
+    return digest("geometry", GEOMETRY_VERSION, probes, *([] if direction == "mass_mean" else [direction]))
 
 
 STAGE = Stage("geometry", key=geometry_key, run=measure_geometry, needs=("probe",))

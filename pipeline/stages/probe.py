@@ -13,12 +13,11 @@ from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
 from hormesis.backend.capture import capture_to_file
-from hormesis.db.blocks import encode_float16, encode_float32, encode_int64
-from hormesis.db.schema import ActivationBlock, Direction, Example, ExampleList, Probe, ProbeHits
-from hormesis.db.write import delete_others, insert_missing, read_session, replace_rows, upsert, write_session
+from hormesis.db.blocks import encode_float16, encode_float32
+from hormesis.db.schema import ActivationBlock, Direction, Example, Probe, ProbeHits
+from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
@@ -30,6 +29,7 @@ from hormesis.pipeline.probing.probes import (
     select_heads,
     split_codes,
 )
+from hormesis.pipeline.probing.profiles import stored_list, write_statement_scores
 
 BATCH = 32
 Places = list[tuple[int, int]]
@@ -76,8 +76,10 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     _write_probes(context, keys, run, n_selected=n_selected)
     _write_hits(context, keys, run, ids=[row["id"] for row in examples if row["split"] == "test"])
     _write_directions(context, keys, run, controls=list(chain.from_iterable(controls)))
+    ids = [row["id"] for row in examples]
+    write_statement_scores(context, keys, subject.name, layers=layers, ids=ids)
     reporter.say("keeping activations")
-    _write_activations(context, keys, layers, ids=[row["id"] for row in examples], chosen=selected)
+    _write_activations(context, keys, layers, ids=ids, chosen=selected)
     _remove(activations_file)
 
 
@@ -108,22 +110,13 @@ def _write_hits(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, i
     """Write which of the test statements `ids` each head got right, packed bits [heads, statements]."""
     row = {
         **keys,
-        "example_list_id": _example_list(context, ids),
+        "example_list_id": stored_list(context, ids)[0],
         "heads": len(run.hits),
         "statements": len(ids),
         "bits": np.packbits(np.array(run.hits), axis=1).tobytes(),
     }
     with write_session(context.engine) as session:
         upsert(session, ProbeHits, [row], on=("checkpoint_id", "probe_set_id", "position"))
-
-
-def _example_list(context: StudyContext, ids: list[int]) -> int:
-    """Id of the stored list of these examples; written on first sight."""
-    name = digest("examples", ids)
-    listed = encode_int64(np.array(ids, dtype=np.int64))
-    with write_session(context.engine) as session:
-        insert_missing(session, ExampleList, [{"hash": name, "count": len(ids), "ids": listed}], on=("hash",))
-        return int(session.query(ExampleList.id).filter_by(hash=name).scalar())
 
 
 def _write_directions(
@@ -170,7 +163,7 @@ def _write_activations(
     """Write a block [statements, head_dim] per kept head; layers are [statements, heads, head_dim]."""
     heads = [(layer, head) for layer, block in enumerate(layers) for head in range(block.shape[1])]
     places = kept_heads(context, heads, chosen)
-    list_id = _example_list(context, ids)
+    list_id, _ = stored_list(context, ids)
     for layer, head in places:
         block = np.asarray(layers[layer][:, head], dtype=np.float32)
         data, scale = encode_float16(block)

@@ -97,7 +97,7 @@ def test_texts_are_blurred_until_asked_for(page: Page, finished_url: str) -> Non
 
 
 def test_clicking_a_head_chooses_it_everywhere(page: Page, finished_url: str) -> None:
-    opened(page, f"{finished_url}/geometry")
+    opened(page, f"{finished_url}/geometry?part=Heads")
     chart = page.locator(".st-key-map_left .js-plotly-plot").first
 
     def corner() -> tuple[float, float]:
@@ -107,8 +107,9 @@ def test_clicking_a_head_chooses_it_everywhere(page: Page, finished_url: str) ->
         return box["x"] + box["width"] / 16, box["y"] + box["height"] * 7 / 8
 
     click_on_chart(page, chart, corner)
-    expect(page.get_by_text("L0H0 in every arm").first).to_be_visible()
     expect(page).to_have_url(re.compile("head=L0H0"))
+    page.get_by_role("radio", name="One head").click()
+    expect(page.get_by_text("Accuracy of L0H0").first).to_be_visible()
 
 
 def test_a_database_that_appears_fills_the_page_by_itself(

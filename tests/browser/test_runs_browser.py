@@ -128,7 +128,11 @@ def test_a_study_is_started_watched_stopped_and_resumed_from_the_page(
     runs.get_by_role("button", name="Start", exact=True).click()
 
     # Opened while there is little or nothing to see; none of them is touched again.
-    charts = {"": ".js-plotly-plot", "tradeoffs": ".st-key-tradeoff", "geometry": ".st-key-map_left"}
+    charts = {
+        "": ".js-plotly-plot",
+        "tradeoffs": ".st-key-tradeoff",
+        "geometry?part=Heads": ".st-key-map_left",
+    }
     watching = {name: context.new_page() for name in charts}
     for name, page in watching.items():
         complaints.append(Complaints(page))

@@ -88,21 +88,6 @@ def test_links_restore_a_view(small_database: Path, monkeypatch: pytest.MonkeyPa
     assert not app.exception and app.selectbox(key="scorer").value == "forum"
 
 
-def test_a_head_chosen_is_kept_over_pages(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = open_page(small_database, monkeypatch, "geometry")
-    app.selectbox(key="head").select("L1H3").run()
-    assert "**L1H3 in every arm**" in words(app)
-    app.switch_page("app_pages/runs/page.py").run()
-    app.switch_page("app_pages/geometry/page.py").run()
-    assert app.selectbox(key="head").value == "L1H3"
-
-
-@pytest.mark.parametrize("measure", ["AUROC", "Selectivity", "Separation"])
-def test_geometry_measures(small_database: Path, monkeypatch: pytest.MonkeyPatch, measure: str) -> None:
-    app = open_page(small_database, monkeypatch, "geometry", probe=measure)
-    assert not app.exception and f"**{measure} over heads**" in words(app)
-
-
 def test_trade_offs_show_changes_of_a_condition(
     small_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,11 +12,11 @@ from typer.main import get_command
 from hormesis.backend.service.catalogue import Catalogue, list_models
 from hormesis.dashboard.report.study import open_study, study_report
 from hormesis.dashboard.rows import cache
-from hormesis.db.engine import open_reader
+from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.engine import reading as run_query
 from hormesis.db.read import database_state
 from hormesis.pipeline import cli
-from tests.fixtures.database_files import LATER, make_old, own_revisions, snapshot
+from tests.fixtures.database_files import LATER, NEWEST, NEXT, make_old, own_revisions, snapshot
 from tests.fixtures.tiny_study import write_study
 
 WRITING = {"run", "import", "toy", "demo", "upgrade", "verdicts"}
@@ -53,7 +53,7 @@ def looks(folder: Path, url: str) -> dict[str, Callable[[], str]]:
 @pytest.fixture
 def database(tmp_path: Path, own_home: Path) -> Path:
     own_home.mkdir()
-    make_old(own_home / "hormesis.sqlite")
+    open_writer(make_old(own_home / "hormesis.sqlite")).dispose()
     return own_home / "hormesis.sqlite"
 
 
@@ -83,9 +83,9 @@ def test_looking_at_an_older_database_changes_nothing_and_names_the_upgrade(
         assert line.endswith("run: hormesis upgrade"), (name, line)
         assert str(database) in line and "\n" not in line
         assert snapshot(database.parent) == before, name
-    assert database_state(url).revision == "0002"
+    assert database_state(url).revision == NEWEST
     assert hormesis("upgrade") == ""
-    assert database_state(url).revision == "0003"
+    assert database_state(url).revision == NEXT
     assert hormesis("status", "--json") == ""
     notes = run_query(open_reader(url), lambda c: c.execute(text("SELECT id, note FROM study")).all())
     assert notes == [(1, None)]
@@ -96,7 +96,7 @@ def test_an_upgrade_of_a_current_database_changes_nothing(
 ) -> None:
     before = snapshot(database.parent)
     assert hormesis("upgrade") == ""
-    assert "is a hormesis database at revision 0002" in capsys.readouterr().err
+    assert f"is a hormesis database at revision {NEWEST}" in capsys.readouterr().err
     assert snapshot(database.parent) == before
 
 

@@ -222,3 +222,29 @@ def test_the_change_token_follows_rows_progress_and_heartbeats(tmp_path: Path) -
     writer.dispose()
     assert len(set(tokens)) == len(tokens) - 1
     assert read.changed_part("problem locked") == "problem locked"
+
+
+def test_statement_scores_are_a_row_of_the_profile_in_sigmas(engine: Engine, at: Names) -> None:
+    query = "SELECT p.data, p.columns, p.scale, l.ids FROM direction_profile p JOIN example_list l "
+    query += "ON l.id = p.example_list_id WHERE p.checkpoint_id = :c AND p.space = 'functional'"
+    row = reading(engine, lambda c: c.execute(text(query), {"c": at.checkpoint}).one())
+    profile = np.frombuffer(row.data, "<f2").astype(float).reshape(-1, row.columns) * row.scale
+    of_head = profile[at.head["layer"] * SMALL.heads + at.head["head"]]
+    scores = read.statement_scores(engine, at.checkpoint, **at.head)
+    ids = np.frombuffer(row.ids, "<i8")
+    by_id = dict(zip(ids.tolist(), (of_head - of_head.mean()) / of_head.std(), strict=True))
+    assert scores["projection"].is_monotonic_decreasing and len(scores) == len(ids)
+    expected = [by_id[example] for example in scores["id"]]
+    np.testing.assert_allclose(scores["projection"], expected, rtol=1e-3, atol=1e-3)
+    assert set(scores["split"]) == {"test"}
+    assert read.statement_scores(engine, at.checkpoint, layer=99, head=0).empty
+    assert read.statement_scores(engine, 10_000, **at.head).empty
+
+
+def test_figures_of_maps_and_contributions_of_heads(engine: Engine, at: Names) -> None:
+    figures = read.map_agreements(engine, at.study)
+    assert set(figures["space"]) == {"functional", "vocabulary", "residual"}
+    assert figures.loc[figures["space"] == "residual", "checkpoint_id"].notna().all()
+    added = read.head_contributions(engine, at.checkpoint)
+    assert len(added) == SMALL.layers * SMALL.heads
+    assert (added["value"] == added["right"] / added["missed"]).all()

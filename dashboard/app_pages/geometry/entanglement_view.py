@@ -7,7 +7,7 @@ import streamlit as st
 
 from hormesis.dashboard.base.selection import cosine_rows
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import Head, arm_label, head_name, parse_head
+from hormesis.dashboard.base.wording import Head, arm_label, head_name
 from hormesis.dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.parts import card, controls
@@ -15,13 +15,25 @@ from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context
 
 MOST_HEADS = 60
+BY_ARM, BY_FEATURE = "By arm", "By feature"
 
 
-def clicked(chart_key: str) -> None:
-    """A head was clicked on a chart; it becomes the one on show everywhere."""
-    clicked_heads = card.selected(chart_key)
-    if clicked_heads and parse_head(str(clicked_heads[0])) is not None:
-        controls.choose_head(str(clicked_heads[0]))
+def show(context: Context, checkpoint: str, chosen: Head | None) -> None:
+    """One of two views: the steered heads over arms, or feature by feature in one checkpoint."""
+    if geometry.entanglement(context)["value"].notna().sum() == 0:
+        st.info(
+            "Entanglement appears when the geometry of a checkpoint has been measured.",
+            icon=":material/hourglass_empty:",
+        )
+        return
+    view = st.segmented_control(
+        "Entanglement", [BY_ARM, BY_FEATURE], default=BY_ARM, required=True, key="tangle",
+        bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    if view == BY_FEATURE:
+        one_checkpoint(context, checkpoint, chosen, dark=is_dark())
+    else:
+        by_arm(context)
 
 
 def _contrast(means: pd.DataFrame) -> str:
@@ -44,12 +56,6 @@ def by_arm(context: Context) -> None:
     """Entanglement of the steered heads over arms: a row per head and checkpoint, `means` a row per arm."""
     entanglement = geometry.entanglement(context)
     entanglement = entanglement[entanglement["rank"].notna()]
-    if entanglement["value"].notna().sum() == 0:
-        st.info(
-            "Entanglement appears when the geometry of a checkpoint has been measured.",
-            icon=":material/hourglass_empty:",
-        )
-        return
     means = geometry.head_summaries(context)
     means = means[means["name"] == "entanglement"]
     n_values = int(entanglement["value"].notna().sum())
@@ -71,7 +77,7 @@ def by_arm(context: Context) -> None:
                 f"({int(entanglement['n'].max()):,} statements each); the others are too noisy for an angle."
             ),
             rows=entanglement.drop(columns=["id", "checkpoint_id", "probe_set_id"]),
-            on_select=lambda: clicked("entangled"),
+            on_select=lambda: controls.clicked("entangled"),
         )
 
 
@@ -80,6 +86,7 @@ def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, da
     entanglement = geometry.entanglement(context)
     of_checkpoint = entanglement[entanglement["checkpoint"] == checkpoint]
     if of_checkpoint.empty:
+        st.info(f"No head of {checkpoint} was measured.", icon=":material/info:")
         return
     cosines = geometry.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
     cosines = cosine_rows(cosines, of_checkpoint, MOST_HEADS)
@@ -99,7 +106,7 @@ def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, da
             note=f"{n_cosines:,} of {len(cosines):,} cosines; hover for intervals and n."
             f"{_left_out(of_checkpoint)}",
             rows=cosines.drop(columns=["id", "checkpoint_id", "probe_set_id", "place"]),
-            on_select=lambda: clicked("cosines"),
+            on_select=lambda: controls.clicked("cosines"),
         )
 
 
@@ -107,17 +114,22 @@ def _left_out(heads: pd.DataFrame) -> str:
     return f" The first {MOST_HEADS} of {len(heads):,} heads." if len(heads) > MOST_HEADS else ""
 
 
-def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
-    """One sentence on the chosen head's entanglement; empty where it was not measured."""
+def of_head_row(context: Context, checkpoint: str, chosen: Head) -> pd.Series | None:
+    """The chosen head's row of `entanglement`; None where it was not measured."""
     entanglement = geometry.entanglement(context)
     measured = entanglement[
         (entanglement["checkpoint"] == checkpoint)
         & (entanglement["layer"] == chosen.layer)
         & (entanglement["head"] == chosen.head)
     ]
-    if measured.empty:
+    return None if measured.empty else measured.iloc[0]
+
+
+def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
+    """One sentence on the chosen head's entanglement; empty where it was not measured."""
+    row = of_head_row(context, checkpoint, chosen)
+    if row is None:
         return ""
-    row = measured.iloc[0]
     if pd.isna(row["value"]):
         return f"Entanglement of {head_name(*chosen)}: too noisy in {checkpoint} to be told."
     bound = "" if pd.isna(row["welch"]) else f", Welch's bound {row['welch']:.2f}"

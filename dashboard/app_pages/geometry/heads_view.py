@@ -1,18 +1,79 @@
-"""How well the heads of arms read toxicity: one statistic by arm, with differences, and the chosen head."""
+"""How well heads read toxicity: maps of two checkpoints, the distribution over heads, a statistic by arm."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import Head, arm_label, head_name
+from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label
 from hormesis.dashboard.charts.entangled import statistic_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.parts import card
+from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
+from hormesis.dashboard.parts import card, controls
 from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.rows.geometry import STATISTICS
+
+MAPS, CHANGE, TAIL, ARMS = "Maps", "Difference", "Distribution", "By arm"
+COLUMNS = ["layer", "head"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Probes of the two checkpoints that are compared, a row per head."""
+
+    left: pd.DataFrame
+    right: pd.DataFrame
+
+    @property
+    def is_one(self) -> bool:
+        """Whether both are the same checkpoint."""
+        return bool(self.left["checkpoint"].iloc[0] == self.right["checkpoint"].iloc[0])
+
+
+def show(
+    context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head | None, labels: dict[str, str]
+) -> None:
+    """One of four views of all heads; `probes`: a row per head, `labels`: checkpoints in words."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        view = st.segmented_control(
+            "Heads", [MAPS, CHANGE, TAIL, ARMS], default=MAPS, required=True, key="heads",
+            bind="query-params", label_visibility="collapsed",
+        )  # fmt: skip
+        if view == ARMS:
+            title = _pick("Statistic", list(STATISTICS), "stat", default="90th percentile")
+        else:
+            measure = _pick("Measure", list(MEASURES), "probe", default="Accuracy")
+        if view in (MAPS, CHANGE):
+            left = str(
+                st.selectbox(
+                    "Compared with", list(labels), format_func=lambda name: labels[name], key="left",
+                    bind="query-params", width=190, label_visibility="collapsed",
+                    help="The checkpoint at the left.",
+                )
+            )  # fmt: skip
+            sides = Sides(*(probes[probes["checkpoint"] == name] for name in (left, checkpoint)))
+    if view == ARMS:
+        by_arm(context, title)
+    elif view == TAIL:
+        distribution(probes, measure)
+    elif view == CHANGE:
+        change(sides, measure, chosen=head)
+    else:
+        maps(sides, measure, chosen=head)
+
+
+def _pick(label: str, choices: list[str], key: str, *, default: str) -> str:
+    """One of a few choices, kept in the link."""
+    return str(
+        st.selectbox(
+            label, choices, index=choices.index(default), key=key, bind="query-params", width=150,
+            label_visibility="collapsed",
+        )
+    )  # fmt: skip
 
 
 def difference_words(summary: pd.Series) -> str:
@@ -25,17 +86,8 @@ def difference_words(summary: pd.Series) -> str:
     return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(summary['n']):,}"
 
 
-def against_clean(context: Context, kind: str, share: float, *, statistic: str) -> pd.Series | None:
-    """An arm's row of a statistic (`p90`, ...) with its difference to the arm without toxic text, or None."""
-    summaries = geometry.head_summaries(context)
-    of_arm = summaries[
-        (summaries["kind"] == kind) & (summaries["share"] == share) & (summaries["name"] == statistic)
-    ]
-    return None if of_arm.empty or pd.isna(of_arm["difference"].iloc[0]) else of_arm.iloc[0]
-
-
-def by_arm(context: Context) -> None:
-    """A statistic of all heads over arms (a row each), its interval and differences to the clean arm."""
+def by_arm(context: Context, title: str) -> None:
+    """A statistic of heads (`title`, of STATISTICS) by arm, its interval and difference to the clean arm."""
     summaries = geometry.head_summaries(context)
     if summaries.empty:
         st.info(
@@ -44,16 +96,6 @@ def by_arm(context: Context) -> None:
         )
         return
     with st.container(border=True):
-        title = str(
-            st.segmented_control(
-                "Accuracy of heads",
-                list(STATISTICS),
-                default="90th percentile",
-                required=True,
-                key="stat",
-                bind="query-params",
-            )
-        )
         of_statistic = summaries[summaries["name"] == STATISTICS[title]]
         compared = of_statistic[of_statistic["difference"].notna()]
         sentence = " ".join(
@@ -76,44 +118,78 @@ def by_arm(context: Context) -> None:
         )
 
 
-def head_line(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:
-    """The chosen head's numbers, a row per checkpoint; `probes`: a row per head of every checkpoint."""
-    of_head = probes[(probes["layer"] == chosen.layer) & (probes["head"] == chosen.head)]
-    rank_intervals = [
-        geometry.rank_interval(row, probes[probes["checkpoint"] == row["checkpoint"]])
-        for _, row in of_head.iterrows()
-    ]
-    table = pd.DataFrame(
-        {
-            "Checkpoint": of_head["checkpoint"],
-            "Accuracy": [
-                f"{row.accuracy:.3f} [{row.accuracy_low:.3f}, {row.accuracy_high:.3f}]"
-                for row in records(of_head)
-            ],
-            "AUROC": of_head["auroc"],
-            "Selectivity": of_head["selectivity"],
-            "Separation": of_head["separation"],
-            "Rank": ["–" if pd.isna(rank) else str(int(rank)) for rank in of_head["rank"]],
-            "Rank on test (95 % interval)": [
-                f"{low} to {high}" if low < high else str(low) for low, high in rank_intervals
-            ],
-        }
-    )
+def maps(sides: Sides, measure: str, *, chosen: Head | None) -> None:
+    """Two maps on one scale; `measure`: a key of MEASURES."""
+    column, value_name = MEASURES[measure]
+    span = limits(column, sides.left, sides.right)
+    mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
+    grid = st.grid(2, min_column_width=330)
+    for side, probes in (("left", sides.left), ("right", sides.right)):
+        if side == "right" and sides.is_one:
+            break
+        row = probes.iloc[0]
+        with grid.cell(), st.container(border=True):
+            card.chart(
+                drawn(head_map, probes, column, span=span, chosen=None, dark=is_dark()).plus(shapes=mark),
+                key=f"map_{side}",
+                title=checkpoint_label(row),
+                alt=f"{measure} of every head by layer, {row['checkpoint']}",
+                guide=(
+                    f"One square per head: {value_name}. White dots: heads that are steered. Click a "
+                    f"square to choose it."
+                ),
+                note=f"n = {int(row['n_test']):,} test statements.",
+                rows=probes,
+                on_select=lambda side=side: controls.clicked(f"map_{side}"),
+            )
+
+
+def change(sides: Sides, measure: str, *, chosen: Head | None) -> None:
+    """The map of the difference of two checkpoints; `measure`: a key of MEASURES."""
+    column, _ = MEASURES[measure]
+    joined = sides.left.merge(sides.right, on=COLUMNS, suffixes=("_left", ""))
+    if sides.is_one or joined.empty:
+        st.info("Choose two checkpoints with heads in common to see how they differ.", icon=":material/info:")
+        return
+    joined["change"] = joined[column] - joined[f"{column}_left"]
+    reach = float(joined["change"].abs().max()) or 1e-6
+    mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
+    chart = drawn(
+        head_map,
+        joined[[*COLUMNS, "change"]],
+        "change",
+        span=(-reach, reach),
+        chosen=None,
+        dark=is_dark(),
+        difference=True,
+    ).plus(shapes=mark)
+    labels = [checkpoint_label(probes.iloc[0]) for probes in (sides.right, sides.left)]
     with st.container(border=True):
-        card.table(
-            table,
-            key="head_line",
-            title=f"{head_name(*chosen)} in every arm",
-            alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
-            out=of_head,
-            height=min(320, 38 + 35 * len(table)),
-            column_config={
-                name: st.column_config.NumberColumn(format="%.3f")
-                for name in ("AUROC", "Selectivity", "Separation")
-            },
-            note=(
-                "Test split; accuracies are balanced, with 95 % intervals. Rank: order among the steered "
-                "heads by the select split, without an interval. Rank on test: between the heads that are "
-                "surely better and those surely worse, by intervals. " + note
-            ),
+        card.chart(
+            chart,
+            key="map_change",
+            title=f"{labels[0]} less {labels[1]}",
+            alt=f"Change of {measure} of every head by layer",
+            guide=f"Orange: the head reads toxicity better in {labels[0]}; blue: worse.",
+            note=f"n = {len(joined):,} heads.",
+            rows=joined[[*COLUMNS, f"{column}_left", column, "change"]],
+            on_select=lambda: controls.clicked("map_change"),
+        )
+
+
+def distribution(probes: pd.DataFrame, measure: str) -> None:
+    """How many heads are good, a line per checkpoint; `measure`: a key of MEASURES."""
+    column, value_name = MEASURES[measure]
+    lines = max(1, probes["checkpoint"].nunique())
+    n_heads, most = len(probes) // lines, most_per_line(lines)
+    thinned = f" Lines are thinned to {most:,} of {n_heads:,} heads." if n_heads > most else ""
+    with st.container(border=True):
+        card.chart(
+            drawn(survival, probes, column, f"{measure} ({value_name})"),
+            key="tail",
+            title=f"{measure} over heads",
+            alt=f"Share of heads above each {measure}, one line per checkpoint",
+            guide="A line further right has better heads; the lower right end is the tail of the best ones.",
+            note=f"n = {n_heads:,} heads per checkpoint, one line per seed.{thinned}",
+            rows=probes,
         )

@@ -1,4 +1,4 @@
-"""Where does toxicity live? Head maps, their tail by arm, other features, words, directions, activations."""
+"""Where does toxicity live? The map of directions with its null; heads, one head, features, activations."""
 
 from __future__ import annotations
 
@@ -10,162 +10,87 @@ from hormesis.dashboard.app_pages.geometry import (
     activation_view,
     directions_view,
     entanglement_view,
+    head_view,
     heads_view,
-    lens_view,
 )
+from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, head_name, parse_head
-from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
-from hormesis.dashboard.parts import card, controls, states
+from hormesis.dashboard.base.wording import Head, checkpoint_label, head_name, parse_head
+from hormesis.dashboard.parts import controls, states
+from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.rows.context import Context, current
 
-COLUMNS = ["layer", "head"]
+DIRECTIONS, HEADS, ONE_HEAD = "Directions", "Heads", "One head"
+ENTANGLEMENT, ACTIVATIONS = "Entanglement", "Activations"
+SECTIONS = (DIRECTIONS, HEADS, ONE_HEAD, ENTANGLEMENT, ACTIVATIONS)
 
 
-def pick_arms(probes: pd.DataFrame) -> tuple[str, str]:
-    """Names of two checkpoints side by side: by default the first and that of the largest share."""
+def pick_checkpoint(probes: pd.DataFrame, labels: dict[str, str]) -> str:
+    """Name of the checkpoint on show; by default the first seed of the largest toxic share."""
+    toxic = probes[probes["kind"] == "toxic"]
+    largest = toxic[toxic["share"] == toxic["share"].max()].sort_values("seed")
+    names = list(labels)
+    index = names.index(str(largest.iloc[0]["checkpoint"])) if len(largest) else len(names) - 1
+    return str(
+        st.selectbox(
+            "Checkpoint",
+            names,
+            index=index,
+            format_func=lambda name: labels[name],
+            key="right",
+            bind="query-params",
+            width=190,
+            label_visibility="collapsed",
+        )
+    )
+
+
+def pick_head(probes: pd.DataFrame, checkpoint: str) -> Head | None:
+    """The head on show; by default the best one of the checkpoint by the select split."""
+    of_checkpoint = probes[probes["checkpoint"] == checkpoint]
+    best = of_checkpoint.sort_values("select_accuracy", ascending=False, kind="stable").iloc[0]
+    heads = probes.drop_duplicates(["layer", "head"]).sort_values(["layer", "head"])
+    names = [head_name(int(row.layer), int(row.head)) for row in records(heads)]
+    return parse_head(controls.head_picker(names, head_name(int(best["layer"]), int(best["head"]))))
+
+
+def draw(context: Context, probes: pd.DataFrame) -> None:
+    """The controls that all sections share, and the section that is chosen; `probes`: a row per head."""
     order = probes.drop_duplicates("checkpoint").sort_values(
         ["kind", "share", "seed"], ascending=[False, True, True]
     )
-    checkpoints = [str(checkpoint) for checkpoint in order["checkpoint"]]
     labels = {str(row.checkpoint): checkpoint_label(row) for row in records(order)}
-    toxic = order[order["kind"] == "toxic"]
-    # The largest share, and of its seeds the first, which the left side shows too.
-    largest = toxic[toxic["share"] == toxic["share"].max()]
-    last = checkpoints.index(str(largest.iloc[0]["checkpoint"])) if len(largest) else len(checkpoints) - 1
-    first = st.selectbox(
-        "Left", checkpoints, format_func=lambda n: labels[n], key="left", bind="query-params", width=220
-    )
-    second = st.selectbox(
-        "Right",
-        checkpoints,
-        index=last,
-        format_func=lambda n: labels[n],
-        key="right",
-        bind="query-params",
-        width=220,
-    )
-    return str(first), str(second)
-
-
-def answer(context: Context, right_probes: pd.DataFrame) -> None:
-    """The best head on the right (`right_probes`: a row per head), and that arm's heads against the clean."""
-    best = right_probes.sort_values("select_accuracy").iloc[-1]
-    sentence = (
-        f"Best head on the right: {head_name(int(best['layer']), int(best['head']))}, test accuracy "
-        f"{best['accuracy']:.3f} [{best['accuracy_low']:.3f}, {best['accuracy_high']:.3f}]."
-    )
-    kind, share = str(right_probes["kind"].iloc[0]), right_probes["share"].iloc[0]
-    row = None if pd.isna(share) else heads_view.against_clean(context, kind, float(share), statistic="p90")
-    if row is not None:
-        words = heads_view.difference_words(row)
-        sentence += f" 90th percentile of heads, {arm_label(kind, float(share))} against 0 %: {words}."
-    st.markdown(f"#### {sentence}")
-
-
-def maps(left_probes: pd.DataFrame, right_probes: pd.DataFrame, measure: str, *, chosen: Head | None) -> None:
-    """Two maps (a row per head) on one scale, and their difference; `measure`: a key of MEASURES."""
-    column, value_name = MEASURES[measure]
-    span = limits(column, left_probes, right_probes)
-    mark = [] if chosen is None else [outline(chosen.head, chosen.layer)]
-    same_checkpoint = left_probes["checkpoint"].iloc[0] == right_probes["checkpoint"].iloc[0]
-    grid = st.grid(3, min_column_width=330)
-    for side, probes in (("left", left_probes), ("right", right_probes)):
-        if side == "right" and same_checkpoint:
-            break
-        row = probes.iloc[0]
-        with grid.cell(), st.container(border=True):
-            card.chart(
-                drawn(head_map, probes, column, span=span, chosen=None, dark=is_dark()).plus(shapes=mark),
-                key=f"map_{side}",
-                title=checkpoint_label(row),
-                alt=f"{measure} of every head by layer, {row['checkpoint']}",
-                guide=(
-                    f"One square per head: {value_name}. White dots: heads that are steered. Click a "
-                    f"square to choose it."
-                ),
-                note=f"n = {int(row['n_test']):,} test statements.",
-                rows=probes,
-                on_select=lambda side=side: entanglement_view.clicked(f"map_{side}"),
-            )
-    joined = left_probes.merge(right_probes, on=COLUMNS, suffixes=("_left", ""))
-    if same_checkpoint or joined.empty:
-        return
-    joined["change"] = joined[column] - joined[f"{column}_left"]
-    reach = float(joined["change"].abs().max()) or 1e-6
-    with grid.cell(), st.container(border=True):
-        card.chart(
-            drawn(
-                head_map,
-                joined[[*COLUMNS, "change"]],
-                "change",
-                span=(-reach, reach),
-                chosen=None,
-                dark=is_dark(),
-                difference=True,
-            ).plus(shapes=mark),
-            key="map_change",
-            title="Right minus left",
-            alt=f"Change of {measure} of every head by layer",
-            guide="Orange: the head reads toxicity better on the right; blue: worse.",
-            note=f"n = {len(joined):,} heads.",
-            rows=joined[[*COLUMNS, f"{column}_left", column, "change"]],
-            on_select=lambda: entanglement_view.clicked("map_change"),
+    first = DIRECTIONS if len(directions_view.stored_maps(context)) else HEADS
+    with st.container(horizontal=True, vertical_alignment="center"):
+        section = st.segmented_control(
+            "Section",
+            SECTIONS,
+            default=first,
+            required=True,
+            key="part",
+            bind="query-params",
+            label_visibility="collapsed",
         )
-
-
-def distribution(probes: pd.DataFrame, measure: str) -> None:
-    """How many heads are good, a line per checkpoint; `measure`: a key of MEASURES."""
-    column, value_name = MEASURES[measure]
-    lines = max(1, probes["checkpoint"].nunique())
-    n_heads, most = len(probes) // lines, most_per_line(lines)
-    thinned = f" Lines are thinned to {most:,} of {n_heads:,} heads." if n_heads > most else ""
-    with st.container(border=True):
-        card.chart(
-            drawn(survival, probes, column, f"{measure} ({value_name})"),
-            key="tail",
-            title=f"{measure} over heads",
-            alt=f"Share of heads above each {measure}, one line per checkpoint",
-            guide="A line further right has better heads; the lower right end is the tail of the best ones.",
-            note=f"n = {n_heads:,} heads per checkpoint, one line per seed.{thinned}",
-            rows=probes,
-        )
+        checkpoint = pick_checkpoint(probes, labels)
+        head = pick_head(probes, checkpoint)
+    if section == HEADS:
+        heads_view.show(context, probes, checkpoint, head=head, labels=labels)
+    elif section == ONE_HEAD and head is not None:
+        head_view.show(context, probes, checkpoint, head=head, label=labels[checkpoint])
+    elif section == ENTANGLEMENT:
+        entanglement_view.show(context, checkpoint, head)
+    elif section == ACTIVATIONS:
+        activation_view.activation_map(context, head, checkpoint)
+    else:
+        directions_view.direction_map(context, head, checkpoint)
 
 
 context = current()
-st.subheader("Where does toxicity live?")
 probes = rows.probes(context)
+answer(headline("geometry", rows.verdicts(context)))
 if probes.empty:
     states.not_yet(
         "probes", after="probing the first checkpoint", running=rows.study_progress(context).active
     )
     states.end_page()
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    measure = str(
-        st.segmented_control(
-            "Measure", list(MEASURES), default="Accuracy", required=True, key="probe", bind="query-params"
-        )
-    )
-    left_name, right_name = pick_arms(probes)
-    best = probes.sort_values("select_accuracy", ascending=False).iloc[0]
-    heads = probes.drop_duplicates(COLUMNS).sort_values(COLUMNS)
-    head_names = [head_name(int(row.layer), int(row.head)) for row in records(heads)]
-    chosen = parse_head(controls.head_picker(head_names, head_name(int(best["layer"]), int(best["head"]))))
-left_probes, right_probes = (probes[probes["checkpoint"] == name] for name in (left_name, right_name))
-answer(context, right_probes)
-maps(left_probes, right_probes, measure, chosen=chosen)
-grid = st.grid(2, min_column_width=420)
-with grid.cell():
-    distribution(probes, measure)
-with grid.cell():
-    heads_view.by_arm(context)
-if chosen is not None:
-    heads_view.head_line(probes, chosen, note=entanglement_view.of_head(context, right_name, chosen))
-entanglement_view.by_arm(context)
-entanglement_view.one_checkpoint(context, right_name, chosen, dark=is_dark())
-if chosen is not None:
-    lens_view.words(context, right_name, int(right_probes["checkpoint_id"].iloc[0]), chosen=chosen)
-directions_view.direction_map(context, chosen)
-activation_view.activation_map(context, chosen, right_name)
+draw(context, probes)

@@ -37,8 +37,8 @@ def crowded(tiny_database: Path, tmp_path: Path) -> Path:
         checkpoint = session.execute(select(Checkpoint.id)).scalars().first()
         session.execute(update(Projection).where(Projection.subject == "directions").values(method="pca"))
         projection = Projection(
-            study_id=study, key="crowded", subject="directions", method="umap", dimensions=2, n=MANY,
-            parameters={},
+            study_id=study, key="crowded", subject="directions", space="functional", method="umap",
+            dimensions=2, n=MANY, parameters={},
         )  # fmt: skip
         session.add(projection)
         session.flush()

@@ -16,7 +16,8 @@ import hormesis
 from hormesis.dashboard.base.study_names import NoSuchStudy
 from hormesis.dashboard.notebook.charts import CHARTS, ChartError, ChartName
 from hormesis.dashboard.notebook.database import Database
-from hormesis.dashboard.notebook.study import NoSuchRows, Study
+from hormesis.dashboard.notebook.study import Study
+from hormesis.dashboard.notebook.study_rows import NoSuchRows
 from hormesis.db import read
 from hormesis.db.contract.stages import STAGES
 from hormesis.db.engine import open_writer
@@ -54,7 +55,9 @@ def test_view_gives_the_rows_of_its_chart(name: Any, study: Study) -> None:
     assert isinstance(figure, go.Figure)
     assert len(figure.data) > 0
     if name != "entanglement":
-        settings = {} if name != "doses" else {"fits": study.fits()}
+        beside = {"doses": lambda: {"fits": study.fits()}}
+        beside["direction_map"] = lambda: {"null": study.direction_map(null_model="random")}
+        settings = beside.get(name, dict)()
         assert hormesis.chart(name, rows, **settings).to_json() == figure.to_json()
 
 

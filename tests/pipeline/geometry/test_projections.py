@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from hormesis.pipeline.geometry.projections import ProjectionError, project, sample_rows
+from hormesis.pipeline.geometry.projections import ProjectionError, project
+from hormesis.pipeline.statistics.samples import sample_rows
 from hormesis.pipeline.study.config_sections import ProjectionConfig
 
 

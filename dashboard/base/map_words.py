@@ -1,0 +1,117 @@
+"""What the figures of merit of a map of directions say, in words. Knows their columns; nothing of pages."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pandas as pd
+
+from hormesis.dashboard.base.headlines import signed
+from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import missing, percent
+
+SPACES: Final = {
+    "functional": "Statements",
+    "vocabulary": "Vocabulary",
+    "residual": "Residual stream",
+}
+"""What directions are compared by, in words."""
+SPACE_TITLES: Final = {
+    "functional": "Toxicity directions by what they say",
+    "vocabulary": "Toxicity directions by the tokens they write",
+    "residual": "Toxicity directions in the residual stream of {checkpoint}",
+}
+SPACE_GUIDES: Final = {
+    "functional": "Near points score the same statements alike, within each label.",
+    "vocabulary": "Near points raise and lower the same tokens (logit lens).",
+    "residual": "Near points add the same to the residual stream.",
+}
+NULLS: Final = {
+    "random": "Random directions",
+    "independent": "Heads that share only the label",
+}
+"""Maps in which there is nothing to see, in words."""
+DECIDING: Final = ("accuracy", "layer")
+LEVEL: Final = 0.05 / len(DECIDING)
+"""Of each of the two measures, so that chance alone calls a map structured in at most 1 of 20 cases."""
+
+
+def is_beyond_nulls(figure: Any) -> bool:
+    """Whether a figure (row of `map_agreement`) is larger than chance has it, under each null there is."""
+    return all(missing(p) or p <= LEVEL for p in (figure.random_p, figure.independent_p))
+
+
+def structure(figures: pd.DataFrame) -> list[str]:
+    """The deciding measures by which a map has structure; `figures`: its rows of `map_agreement`."""
+    of_measure = {row.measure: row for row in records(figures)}
+    return [name for name in DECIDING if name in of_measure and is_beyond_nulls(of_measure[name])]
+
+
+def structure_sentence(figures: pd.DataFrame) -> str:
+    """Whether a map shows structure, and by which figures; empty without figures."""
+    rows = {row.measure: row for row in records(figures)}
+    if not any(name in rows for name in DECIDING):
+        return ""
+    beyond = structure(figures)
+    verdict = (
+        f"The map shows structure ({' and '.join(beyond)})"
+        if beyond
+        else "The map cannot be told from random directions"
+    )
+    parts = []
+    if "accuracy" in rows:
+        row = rows["accuracy"]
+        parts.append(
+            f"neighbours' accuracies correlate by {signed(row.value)} [{signed(row.low)}, "
+            f"{signed(row.high)}], {_chance(row, signed)}"
+        )
+    if "layer" in rows:
+        row = rows["layer"]
+        parts.append(
+            f"{_percent(row.value)} [{_percent(row.low)}, {_percent(row.high)}] share the layer, "
+            f"{_chance(row, _percent)}"
+        )
+    row = next(iter(rows.values()))
+    where = "one checkpoint" if row.checkpoints == 1 else f"{row.checkpoints} checkpoints"
+    return f"{verdict}: {'; '.join(parts)}. n = {row.heads:,} heads of {where}."
+
+
+def _percent(share: float) -> str:
+    return percent(round(share, 2))
+
+
+def _chance(row: Any, said: Any) -> str:
+    """What chance gives: `of random directions 27 % (95 % of draws below 28 %)`."""
+    return f"of random directions {said(row.random_mean)} (95 % of draws below {said(row.random_high)})"
+
+
+TITLES: Final = {
+    "accuracy": "Accuracy: correlation with the neighbours' mean",
+    "layer": "Layer: share of neighbours with the same",
+    "seed": "Seed: share of neighbours with the same",
+    "likeness": "Mean cosine of two directions",
+}
+
+
+def figure_table(figures: pd.DataFrame) -> pd.DataFrame:
+    """Figures of one map as a table of words, the deciding ones first."""
+    order = [*DECIDING, "seed", "likeness"]
+    rows = sorted(records(figures), key=lambda row: order.index(row.measure))
+    return pd.DataFrame(
+        {
+            "Figure of merit": [TITLES[row.measure] for row in rows],
+            "Map": [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows],
+            "Expected": ["–" if missing(row.expected) else f"{row.expected:.3f}" for row in rows],
+            **{
+                title: [_null_words(row, name) for row in rows]
+                for name, title in NULLS.items()
+                if figures[f"{name}_mean"].notna().any()
+            },
+        }
+    )
+
+
+def _null_words(row: Any, name: str) -> str:
+    """Mean, 95th percentile and p of one null."""
+    mean, high, p = (getattr(row, f"{name}_{part}") for part in ("mean", "high", "p"))
+    return "–" if missing(mean) else f"{mean:.3f}, 95 % below {high:.3f} (p = {p:.2f})"

@@ -1,0 +1,122 @@
+"""The geometry page: one section at a time, maps with their verdict, the best head, older databases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, delete, event, update
+
+from hormesis.db import read
+from hormesis.db.engine import open_reader, open_writer
+from hormesis.db.schema import MapAgreement, Projection
+from hormesis.db.write import write_session
+from tests.fixtures.pages import clear_caches, open_page, words
+from tests.fixtures.shared_worlds import copy_database
+
+pytestmark = pytest.mark.usefixtures("fresh_pages")
+SECTIONS = {
+    "Directions": {"directions"},
+    "Heads": {"map_left", "map_right"},
+    "One head": set(),
+    "Entanglement": {"entangled"},
+    "Activations": {"activations"},
+}
+TABLES_OF = {
+    "map_agreement": "Directions",
+    "direction_profile": "One head",
+    "head_contribution": "One head",
+    "activation_block": "Activations",
+}
+"""Tables that only one section reads."""
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_geometry_draws_and_reads_only_the_section_that_is_chosen(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    clear_caches()
+    statements: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if "max(generation.id)" not in statement:  # the change token looks at the ids of all tables
+            statements.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        app = open_page(small_database, monkeypatch, "geometry", part=section)
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert not app.exception and app.segmented_control(key="part").value == section
+    assert {chart.proto.id.split("-", 2)[-1] for chart in app.get("plotly_chart")} == SECTIONS[section]
+    read = "\n".join(statements)
+    assert {table for table in TABLES_OF if f"FROM {table}" in read} == {
+        table for table, of in TABLES_OF.items() if of == section
+    }
+
+
+def test_the_first_screen_of_geometry_is_the_map_with_its_verdict(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(small_database, monkeypatch, "geometry")
+    assert "The map shows structure (accuracy and layer)" in words(app)
+    assert "Trustworthiness 0.88" in words(app)
+    app.segmented_control(key="space").set_value("residual").run()
+    assert not app.exception and "cannot be told from random directions" in words(app)
+    assert "Residual maps are made for the first seed: of toxic-0-s0 here." in words(app)
+    app.segmented_control(key="dirs").set_value("PCA, 3-D").run()
+    app.segmented_control(key="colour").set_value("Selectivity").run()
+    assert not app.exception
+    link = open_page(
+        small_database, monkeypatch, "geometry", space="Vocabulary", null="Random directions", colour="Seed"
+    )
+    assert not link.exception and "Toxicity directions by the tokens they write" in words(link)
+
+
+def test_one_head_opens_on_the_best_of_the_checkpoint(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = open_page(small_database, monkeypatch, "geometry", part="One head")
+    engine = open_reader(f"sqlite:///{small_database}")
+    probes = read.study_probes(engine, 1)
+    probes = probes[probes["checkpoint"] == "toxic-25-s0"].sort_values("select_accuracy")
+    best = f"L{probes['layer'].iloc[-1]}H{probes['head'].iloc[-1]}"
+    assert app.selectbox(key="head").value == best
+    assert next(metric.label for metric in app.metric) == f"Accuracy of {best}"
+    assert f"**What {best} of 25 % toxic, seed 0 responds to**" in words(app)
+    assert "Right where the others fail" in [metric.label for metric in app.metric]
+    weak = open_page(small_database, monkeypatch, "geometry", part="One head", head="L0H0", about="Words")
+    assert not weak.exception and "was not read" in words(weak)
+
+
+def test_maps_of_an_older_version_are_not_shown(
+    small_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What vectors inside the heads were mapped to: they share no basis."""
+    path = tmp_path / "older.sqlite"
+    engine = open_writer(copy_database(small_database, path))
+    with write_session(engine) as session:
+        session.execute(update(Projection).values(space=None, null_model=None))
+        session.execute(delete(MapAgreement))
+    engine.dispose()
+    app = open_page(path, monkeypatch, "geometry")
+    assert not app.exception and app.segmented_control(key="part").value == "Heads"
+    app.segmented_control(key="part").set_value("Directions").run()
+    assert "The map of directions appears when" in words(app) and not app.get("plotly_chart")
+
+
+def test_a_head_chosen_is_kept_over_pages(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = open_page(small_database, monkeypatch, "geometry", part="One head", about="Every arm")
+    app.selectbox(key="head").select("L1H3").run()
+    assert "**L1H3 in every arm**" in words(app)
+    app.switch_page("app_pages/runs/page.py").run()
+    app.switch_page("app_pages/geometry/page.py").run()
+    assert app.selectbox(key="head").value == "L1H3"
+
+
+@pytest.mark.parametrize("measure", ["AUROC", "Selectivity", "Separation"])
+def test_geometry_measures(small_database: Path, monkeypatch: pytest.MonkeyPatch, measure: str) -> None:
+    link = {"part": "Heads", "heads": "Distribution", "probe": measure}
+    app = open_page(small_database, monkeypatch, "geometry", **link)
+    assert not app.exception and f"**{measure} over heads**" in words(app)
