@@ -34,9 +34,9 @@ def word_effects(scorer: Scorer, text: str, prompt: str = "") -> list[WordEffect
     if not shorter:
         return []
     versions = [text, *shorter]
-    whole, *without = (
+    full_score, *without = (
         score_continuations(scorer, [prompt] * len(versions), versions) if prompt else scorer.score(versions)
     )
-    effects: list[float | None] = [float(whole - score) for score in without]
+    effects: list[float | None] = [float(full_score - score) for score in without]
     effects += [None] * (len(words) - len(effects))
     return [WordEffect(word, effect) for word, effect in zip(words, effects, strict=True)]

@@ -80,9 +80,11 @@ def _percent(share: float) -> str:
     return percent(round(share, 2))
 
 
-def _chance(row: Any, said: Any) -> str:
+def _chance(row: Any, in_words: Any) -> str:
     """What chance gives: `of random directions 27 % (95 % of draws below 28 %)`."""
-    return f"of random directions {said(row.random_mean)} (95 % of draws below {said(row.random_high)})"
+    return (
+        f"of random directions {in_words(row.random_mean)} (95 % of draws below {in_words(row.random_high)})"
+    )
 
 
 TITLES: Final = {

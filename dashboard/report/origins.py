@@ -121,10 +121,10 @@ def _direction_maps(context: Context) -> list[Block]:
     """The flat map of directions beside its first null, with its figures of merit; empty without one."""
     maps = rows.projections(context)
     maps = maps[(maps["subject"] == "directions") & (maps["dimensions"] == 2) & maps["space"].notna()]
-    own = maps[maps["null_model"].isna()].sort_values(["space", "method"], ascending=[True, False])
-    if own.empty:
+    without_null = maps[maps["null_model"].isna()].sort_values(["space", "method"], ascending=[True, False])
+    if without_null.empty:
         return []
-    row = own.iloc[0]
+    row = without_null.iloc[0]
     nulls = maps[(maps["space"] == row["space"]) & (maps["method"] == row["method"])]
     nulls = nulls[nulls["null_model"].notna()].sort_values("null_model", ascending=False)
     method, name = str(row["method"]).upper(), str(next(iter(nulls["null_model"]), ""))

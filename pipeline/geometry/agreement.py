@@ -145,11 +145,11 @@ def agreements(
         for name, draw in nulls.items()
     }
     results = []
-    for measure, (own, theirs) in _of_heads(units, candidates, heads).items():
-        value = _value(own, theirs)
+    for measure, (of_heads, of_neighbours) in _of_heads(units, candidates, heads).items():
+        value = _value(of_heads, of_neighbours)
         if not np.isfinite(value):
             continue  # all heads are equally accurate
-        low, high, interval = _interval(own, theirs, heads)
+        low, high, interval = _interval(of_heads, of_neighbours, heads)
         summaries: dict[str, float | None] = {f"{INDEPENDENT}_{part}": None for part in ("mean", "high", "p")}
         for name, of_draws in null_values.items():
             values = np.nan_to_num(np.array([of_draw[measure] for of_draw in of_draws]))
@@ -183,7 +183,7 @@ def _shared(heads: Heads) -> Mapping[str, NDArray[Any]]:
 def _of_heads(
     units: Floats, candidates: NDArray[np.bool_], heads: Heads
 ) -> dict[str, tuple[NDArray[np.float64] | None, NDArray[np.float64]]]:
-    """By measure, a head's own value (None where there is none) and its neighbours' mean, [heads] each."""
+    """By measure, a head's own value (None for shares) and its neighbours' mean, [heads] each."""
     similarity = units @ units.T
     neighbours = nearest(similarity, candidates)
     likeness = np.where(candidates, similarity, 0.0).sum(axis=1) / candidates.sum(axis=1)
@@ -195,13 +195,13 @@ def _of_heads(
     return {"likeness": (None, likeness), "accuracy": accuracy, **shares}
 
 
-def _value(own: NDArray[np.float64] | None, theirs: NDArray[np.float64]) -> float:
+def _value(of_heads: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64]) -> float:
     """The correlation of both, or the mean; NaN where nothing varies."""
-    if own is None:
-        return float(theirs.mean())
-    if min(np.ptp(own), np.ptp(theirs)) <= 0:
+    if of_heads is None:
+        return float(of_neighbours.mean())
+    if min(np.ptp(of_heads), np.ptp(of_neighbours)) <= 0:
         return float("nan")
-    return float(np.corrcoef(own, theirs)[0, 1])
+    return float(np.corrcoef(of_heads, of_neighbours)[0, 1])
 
 
 def _expected(heads: Heads, candidates: NDArray[np.bool_], measure: str) -> float | None:
@@ -214,7 +214,7 @@ def _expected(heads: Heads, candidates: NDArray[np.bool_], measure: str) -> floa
 
 
 def _interval(
-    own: NDArray[np.float64] | None, theirs: NDArray[np.float64], heads: Heads
+    of_heads: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64], heads: Heads
 ) -> tuple[float, float, str]:
     """95 % bootstrap interval of a figure, and how it was made.
 
@@ -226,10 +226,10 @@ def _interval(
     if by_checkpoint:
         units = [np.flatnonzero(heads.checkpoint == name) for name in np.unique(heads.checkpoint)]
     else:
-        units = list(np.arange(len(theirs))[:, None])
+        units = list(np.arange(len(of_neighbours))[:, None])
     values = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([units[place] for place in rng.integers(0, len(units), len(units))])
-        values.append(_value(None if own is None else own[rows], theirs[rows]))
+        values.append(_value(None if of_heads is None else of_heads[rows], of_neighbours[rows]))
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high), BY_CHECKPOINT if by_checkpoint else BY_HEAD

@@ -116,8 +116,8 @@ def test_trade_offs_of_two_studies_stand_in_one_chart(
     app = open_page(path, monkeypatch, "tradeoffs")
     alone = app.pills(key="arms").options
     app.multiselect(key="also").select(app.multiselect(key="also").options[0]).run()
-    both = app.pills(key="arms").options
-    assert not app.exception and len(both) == 2 * len(alone) and set(alone) < set(both)
+    arms = app.pills(key="arms").options
+    assert not app.exception and len(arms) == 2 * len(alone) and set(alone) < set(arms)
 
 
 def test_generations_are_searched(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:

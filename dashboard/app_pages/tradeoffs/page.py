@@ -281,5 +281,5 @@ if section == LANGUAGE:
 elif section == TABLE:
     condition_table(view.conditions)
 else:
-    own = view.conditions[view.conditions["study"] == ""]
-    comparison.show(context, own, current_choice())
+    of_study = view.conditions[view.conditions["study"] == ""]
+    comparison.show(context, of_study, current_choice())

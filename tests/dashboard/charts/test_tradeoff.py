@@ -35,8 +35,8 @@ def test_the_ring_lies_round_the_point_on_show() -> None:
 
 
 def test_arms_of_another_study_are_dotted_and_lead_to_no_texts() -> None:
-    own, other = pd.DataFrame(points("toxic", 0.25)), pd.DataFrame(points("toxic", 0.25))
-    rows = pd.concat([own.assign(study=""), other.assign(study="earlier")])
+    usual, other = pd.DataFrame(points("toxic", 0.25)), pd.DataFrame(points("toxic", 0.25))
+    rows = pd.concat([usual.assign(study=""), other.assign(study="earlier")])
     figure = tradeoff(rows, "Toxicity", dark=False, chosen=None)
     curves = {trace.name: trace for trace in figure.data if trace.customdata is not None}
     assert set(curves) == {"25 % toxic, ITI", "earlier: 25 % toxic, ITI"}
