@@ -83,7 +83,7 @@ def minimum_effect(row: Any) -> str:
     if row is None or missing(row.detectable):
         return ""
     return (
-        f"With {row.n_seeds} seeds and {row.n:,} prompts this comparison sees a true difference of "
+        f"With {row.n_seeds} seeds and n = {row.n:,} this comparison sees a true difference of "
         f"{number(row.detectable, 2)} {row.unit} with a power of 80 %."
     )
 

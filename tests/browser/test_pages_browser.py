@@ -155,7 +155,7 @@ def test_everything_is_reached_and_used_by_keyboard(page: Page, finished_url: st
     settle(page)
     tab_to(page, "study")
     tab_to(page, "show all texts")
-    tab_to(page, "understood")
+    tab_to(page, "button understood")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Understood")).to_have_count(0)
     tab_to(page, "report")

@@ -100,9 +100,10 @@ def samples(context: Context) -> None:
             )
             for row in records(examples)
         ]
+        card.heading("statements", f"{total:,} statements", examples.drop(columns="total"))
         show_texts(items, key="samples", columns=3)
         st.caption(
-            f"n = {total:,} statements. Statements of the same words in another order stay in one split."
+            "Statements of the same words in another order stay in one split. The file holds those on show."
         )
         card.rows_below(counts, key="counts", label="Counts by label, split and source")
 
