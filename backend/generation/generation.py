@@ -41,6 +41,8 @@ class Continuation:
     """True where the prompt was too long and its beginning was cut off."""
     ids: tuple[int, ...] = ()
     """The tokens themselves, the end token not included."""
+    prompt_tokens: int = 0
+    """Tokens read before the first new one, with those of a prefix."""
 
 
 def generate(
@@ -93,7 +95,11 @@ def generate(
         )
         for place, index in enumerate(batch):
             results[index] = finish(
-                loaded, tokens.rows[place], ended=tokens.ended[place], truncated=truncated[index]
+                loaded,
+                tokens.rows[place],
+                ended=tokens.ended[place],
+                truncated=truncated[index],
+                prompt_tokens=len(token_ids[index]),
             )
         done += len(batch)
         if progress is not None:
@@ -132,9 +138,12 @@ def fit(
     return [keep_tail(ids, room, loaded.tokenizer.bos_token_id) for ids in token_ids], truncated
 
 
-def finish(loaded: LoadedModel, ids: list[int], *, ended: bool, truncated: bool) -> Continuation:
+def finish(
+    loaded: LoadedModel, ids: list[int], *, ended: bool, truncated: bool, prompt_tokens: int
+) -> Continuation:
     """Turn generated ids into a continuation."""
-    return Continuation(text_of(loaded.tokenizer, ids), len(ids), ended, truncated, tuple(ids))
+    text = text_of(loaded.tokenizer, ids)
+    return Continuation(text, len(ids), ended, truncated, tuple(ids), prompt_tokens)
 
 
 class _Tokens:

@@ -132,7 +132,13 @@ def stream(
         if not is_over:
             _flush(row, pieces[row], on_token)
     return [
-        finish(loaded, row_pieces.ids, ended=is_ended[row], truncated=truncated[row])
+        finish(
+            loaded,
+            row_pieces.ids,
+            ended=is_ended[row],
+            truncated=truncated[row],
+            prompt_tokens=len(token_ids[row]),
+        )
         for row, row_pieces in enumerate(pieces)
     ]
 

@@ -111,7 +111,7 @@ _SELECTED = (
 
 
 def list_models(connection: Connection) -> list[dict[str, Any]]:
-    """Every checkpoint by study and share, with the keys of `messages.ModelInfo` but for `loaded`."""
+    """Every checkpoint by study and share: keys of `messages.ModelInfo` but `loaded` and `measured`."""
     directions: dict[int, set[str]] = {}
     for checkpoint_id, method in connection.execute(_DIRECTIONS):
         directions.setdefault(checkpoint_id, set()).add(method)

@@ -1,4 +1,4 @@
-"""Measured cost of a pane's steering (held-out cross-entropy), or why there is no such number.
+"""Measured costs of steering (held-out cross-entropy): of a pane, of checkpoints; strengths matched to one.
 
 A cost is given for the very same condition alone: same strength, same heads, same positions. Anything else
 would be a guess.
@@ -6,11 +6,15 @@ would be a guess.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from hormesis.db.contract.messages import Cost, Pane
+from hormesis.backend.service.ranked_heads import PaneProblem
+from hormesis.db.contract.measured import Cost, MeasuredSteering
+from hormesis.db.contract.messages import Pane
 from hormesis.db.contract.methods import NONE, RANDOM_DIRECTION, is_steered
 from hormesis.db.schema import Condition, Metric
 
@@ -33,11 +37,9 @@ def measured_cost(
         return PaneCost(None, "unsteered: what costs are measured against")
     if set(heads) != set(ranked[: len(heads)]):
         return PaneCost(None, f"not measured: the study steers the best heads, not these {len(heads)}")
-    row = connection.execute(_same_condition(pane, len(heads)).limit(1)).one_or_none()
+    row = connection.execute(_same_condition(pane, len(heads)).limit(1)).mappings().one_or_none()
     if row is not None:
-        return PaneCost(
-            Cost(value=row.value, low=row.low, high=row.high, source=f"condition {row.key}; {row.interval}")
-        )
+        return PaneCost(_cost(row))
     settings = connection.execute(
         _method_costs(pane).with_only_columns(Condition.strength, Condition.n_heads).distinct().limit(12)
     ).all()
@@ -52,25 +54,84 @@ def measured_cost(
     )
 
 
-def _method_costs(pane: Pane) -> Select[str, float, float | None, float | None, str]:
+def measured_steerings(connection: Connection) -> dict[int, list[MeasuredSteering]]:
+    """Conditions with their costs by checkpoint id, but for strengths that reached no matched cost."""
+    by_checkpoint: dict[int, list[MeasuredSteering]] = defaultdict(list)
+    rows = connection.execute(
+        select(*_STEERING, *_COST)
+        .outerjoin(Metric, (Metric.condition_id == Condition.id) & (Metric.name == "cost"))
+        .where(Condition.method != NONE, Condition.reached)
+        .order_by(Condition.id, Metric.id)
+    ).mappings()
+    for row in rows:
+        cost = None if row["value"] is None else _cost(row)
+        fields = {name: row[name] for name in MeasuredSteering.model_fields if name in row}
+        by_checkpoint[row["checkpoint_id"]].append(MeasuredSteering(**fields, cost=cost))
+    return by_checkpoint
+
+
+def at_matched_cost(connection: Connection, pane: Pane) -> Pane:
+    """The pane with the strength and the number of heads that its `matched_cost` stands for.
+
+    Raises PaneProblem where the study matched no strength to it.
+    """
+    query = select(Condition.matched_cost, Condition.strength, Condition.n_heads, Condition.reached).where(
+        *_same_method(pane), Condition.matched_cost.is_not(None), Condition.scope == pane.scope
+    )
+    matched = connection.execute(query.order_by(Condition.matched_cost)).all()
+    for row in matched:
+        if abs(row.matched_cost - pane.matched_cost) <= 1e-9:
+            if not row.reached:
+                raise PaneProblem(
+                    f"no strength up to {row.strength:.3g} reached a cost of {pane.matched_cost:g} nats"
+                )
+            return pane.model_copy(update={"strength": row.strength, "heads": row.n_heads})
+    costs = ", ".join(f"{row.matched_cost:g}" for row in matched if row.reached) or "none"
+    raise PaneProblem(
+        f"the study matched no strength of this method to a cost of {pane.matched_cost:g} nats "
+        f"({pane.scope}); costs it matched: {costs}"
+    )
+
+
+_STEERING = (
+    Condition.checkpoint_id,
+    Condition.key,
+    Condition.method,
+    Condition.direction_method.label("direction"),
+    Condition.control,
+    Condition.strength,
+    Condition.n_heads.label("heads"),
+    Condition.scope,
+    Condition.matched_cost,
+)
+_COST = (Metric.value, Metric.low, Metric.high, Metric.interval)
+
+
+def _cost(row: Any) -> Cost:
+    """Of a row (a mapping) with the columns of `_COST` and the condition's key."""
+    source = f"condition {row['key']}; {row['interval']}"
+    return Cost(value=row["value"], low=row["low"], high=row["high"], source=source)
+
+
+def _same_method(pane: Pane) -> list[ColumnElement[bool]]:
+    """What holds of conditions of the pane's checkpoint, method and directions, whatever their strength."""
+    same = [Condition.checkpoint_id == pane.checkpoint_id, Condition.method == pane.method]
+    if pane.method == RANDOM_DIRECTION:
+        return [*same, Condition.control == pane.control]
+    return [*same, Condition.direction_method == pane.direction] if is_steered(pane.method) else same
+
+
+def _method_costs(pane: Pane) -> Select[*tuple[Any, ...]]:
     """Measured costs of the pane's checkpoint, method and directions."""
-    query = (
-        select(Condition.key, Metric.value, Metric.low, Metric.high, Metric.interval)
+    return (
+        select(Condition.key, *_COST)
         .join(Metric, Metric.condition_id == Condition.id)
-        .where(
-            Metric.checkpoint_id == pane.checkpoint_id,
-            Condition.checkpoint_id == pane.checkpoint_id,
-            Metric.name == "cost",
-            Condition.method == pane.method,
-        )
+        .where(*_same_method(pane), Metric.name == "cost", Metric.checkpoint_id == pane.checkpoint_id)
         .order_by(Condition.id, Metric.id)
     )
-    if pane.method == RANDOM_DIRECTION:
-        return query.where(Condition.control == pane.control)
-    return query.where(Condition.direction_method == pane.direction) if is_steered(pane.method) else query
 
 
-def _same_condition(pane: Pane, n_heads: int) -> Select[str, float, float | None, float | None, str]:
+def _same_condition(pane: Pane, n_heads: int) -> Select[*tuple[Any, ...]]:
     """Those of the very same condition; a method that moves no heads has one alone."""
     if not is_steered(pane.method):
         return _method_costs(pane)

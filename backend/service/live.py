@@ -13,6 +13,7 @@ from hormesis.backend.api.model_names import ModelName, checkpoint_of_name, mode
 from hormesis.backend.service import passes
 from hormesis.backend.service.catalogue import Catalogue, find_checkpoint, list_models
 from hormesis.backend.service.completions import CompletionPlan, plan_completion, serve_completion
+from hormesis.backend.service.costs import measured_steerings
 from hormesis.backend.service.job_queue import Emit, Job, JobQueue
 from hormesis.backend.service.model_cache import ModelCache
 from hormesis.backend.service.plans import plan_panes
@@ -41,8 +42,17 @@ class LiveService:
 
     def models(self) -> list[ModelInfo]:
         """Every checkpoint of the database. Raises DatabaseProblem."""
-        rows = self._catalogue.ask(list_models)
-        return [ModelInfo(**row, loaded=self._cache.holds(row["checkpoint_id"])) for row in rows]
+        rows, measured = self._catalogue.ask(
+            lambda connection: (list_models(connection), measured_steerings(connection))
+        )
+        return [
+            ModelInfo(
+                **row,
+                measured=measured.get(row["checkpoint_id"], []),
+                loaded=self._cache.holds(row["checkpoint_id"]),
+            )
+            for row in rows
+        ]
 
     def names(self) -> list[ModelName]:
         """Every name that a completion can ask for. Raises DatabaseProblem."""

@@ -1,4 +1,4 @@
-"""Serving one request: its panes grouped by checkpoint, each group one decode pass, then scores.
+"""Serving one request: its panes grouped by checkpoint, each group decoded together, then scores and means.
 
 Runs on the worker's thread alone.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from hormesis.backend.service.job_queue import Job
 from hormesis.backend.service.model_cache import ModelCache
+from hormesis.backend.service.pane_summary import ScoredText, moves_anything, summarise
 from hormesis.backend.service.plans import PanePlan
 from hormesis.backend.service.scoring import Scoring, finite, fluency
 from hormesis.backend.service.threads import threads_for
@@ -27,6 +29,23 @@ if TYPE_CHECKING:
 
 Group = list[tuple[int, PanePlan]]
 """Panes of the same weights with their place in the request."""
+MOST_ROWS = 16
+"""Rows of one decode pass: bounds the memory of its cache where many continuations are asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One continuation of a pane, the `sample`-th from the request's seed on."""
+
+    pane: int
+    plan: PanePlan
+    steering: RowSteering
+    sample: int
+
+    @property
+    def place(self) -> dict[str, int]:
+        """What an event says of where it belongs."""
+        return {"pane": self.pane, "sample": self.sample}
 
 
 def prepare() -> None:
@@ -38,38 +57,75 @@ def prepare() -> None:
 def serve(
     job: Job, request: GenerateRequest, plans: Sequence[PanePlan], *, cache: ModelCache, scoring: Scoring
 ) -> None:
-    """Stream every pane of a request, each with its scores, one group of equal weights after another.
+    """Stream every pane of a request, each text with its scores, one group of equal weights after another.
 
     `plans`: one per pane. Raises Stopped where the request was cancelled.
     """
-    job.emit("start", {"request_id": job.id, "panes": len(plans)})
+    job.emit("start", {"request_id": job.id, "panes": len(plans), "samples": request.samples})
+    texts: list[list[ScoredText]] = [[] for _ in plans]
     for group in by_weights(plans):
         job.check()
         loaded = cache.get(group[0][1].checkpoint)
         job.check()
-        began = time.perf_counter()
-        with threads_for(group[0][1].checkpoint.parameters):
-            continuations = _stream(job, request, group, loaded=loaded)
-        seconds = time.perf_counter() - began
-        job.check()
-        texts = [continuation.text for continuation in continuations]
-        prompts = [request.prompt] * len(texts)
-        values, absent = scoring.score(texts, group[0][1].checkpoint, prompts)
-        for row, ((pane, plan), continuation) in enumerate(zip(group, continuations, strict=True)):
-            result = {
-                "pane": pane,
-                "text": continuation.text,
-                "tokens": continuation.tokens,
-                "finished": continuation.finished,
-                "truncated": continuation.truncated,
-                "seconds": round(seconds, 4),
-                "scores": {name: scores[row] for name, scores in values.items()},
-                "fluency": fluency(continuation.text),
-                "absent": absent,
-                "cost": None if plan.cost.cost is None else plan.cost.cost.model_dump(),
-                "cost_note": plan.cost.note,
-            }
-            job.emit("done", result)
+        steering = {pane: steering_of(loaded, plan) for pane, plan in group}
+        step = max(1, MOST_ROWS // len(group))
+        for start in range(0, request.samples, step):
+            samples = range(start, min(start + step, request.samples))
+            rows = [Row(pane, plan, steering[pane], sample) for sample in samples for pane, plan in group]
+            _serve_rows(job, request, rows, loaded=loaded, scoring=scoring, texts=texts)
+        for pane, plan in group:
+            unsteered = [
+                texts[other]
+                for other, twin in group
+                if twin.prefix == plan.prefix and not moves_anything(steering[other])
+            ]
+            summary = summarise(
+                pane,
+                plan,
+                steering[pane],
+                texts=texts[pane],
+                first=texts[0],
+                unsteered=unsteered[0] if unsteered else None,
+            )
+            job.emit("summary", summary.model_dump())
+
+
+def _serve_rows(
+    job: Job,
+    request: GenerateRequest,
+    rows: Sequence[Row],
+    *,
+    loaded: LoadedModel,
+    scoring: Scoring,
+    texts: list[list[ScoredText]],
+) -> None:
+    """Decode rows of equal weights in one pass and tell each with its scores; they are added to `texts`."""
+    checkpoint = rows[0].plan.checkpoint
+    began = time.perf_counter()
+    with threads_for(checkpoint.parameters):
+        continuations = _stream(job, request, rows, loaded=loaded)
+    seconds = time.perf_counter() - began
+    job.check()
+    values, absent = scoring.score(
+        [continuation.text for continuation in continuations], checkpoint, [request.prompt] * len(rows)
+    )
+    for index, (row, continuation) in enumerate(zip(rows, continuations, strict=True)):
+        scores = {name: scores[index] for name, scores in values.items()}
+        texts[row.pane].append(ScoredText(continuation, scores))
+        cost = row.plan.cost
+        result = {
+            "text": continuation.text,
+            "tokens": continuation.tokens,
+            "finished": continuation.finished,
+            "truncated": continuation.truncated,
+            "seconds": round(seconds, 4),
+            "scores": scores,
+            "fluency": fluency(continuation.text),
+            "absent": absent,
+            "cost": None if cost.cost is None else cost.cost.model_dump(),
+            "cost_note": cost.note,
+        }
+        job.emit("done", row.place | result)
 
 
 def by_weights(plans: Sequence[PanePlan]) -> list[Group]:
@@ -104,30 +160,32 @@ def scaled(shift: HeadVector | ResidualVector) -> NDArray[np.float32]:
     return np.asarray(shift.vector, np.float32) * np.float32(shift.strength)
 
 
-def _stream(job: Job, request: GenerateRequest, group: Group, *, loaded: LoadedModel) -> list[Continuation]:
-    """Decode a group in one pass, telling each piece of text with its projection."""
+def _stream(
+    job: Job, request: GenerateRequest, rows: Sequence[Row], *, loaded: LoadedModel
+) -> list[Continuation]:
+    """Decode rows in one pass, telling each piece of text with its projection."""
     from hormesis.backend.generation.streaming import stream
 
-    counts = [0] * len(group)
-    projections: list[float | None] = [None] * len(group)
+    counts = [0] * len(rows)
+    projections: list[float | None] = [None] * len(rows)
 
     def on_projection(row: int, value: float) -> None:
         projections[row] = finite(value)
 
     def on_token(row: int, _: int, text: str) -> None:
-        piece = {"pane": group[row][0], "index": counts[row], "text": text, "projection": projections[row]}
+        piece = {"index": counts[row], "text": text, "projection": projections[row]}
         counts[row] += 1
-        job.emit("token", piece)
+        job.emit("token", rows[row].place | piece)
 
     return stream(
         loaded,
-        [(request.prompt, steering_of(loaded, plan), request.seed) for _, plan in group],
+        [(request.prompt, row.steering, (request.seed + row.sample)) for row in rows],
         on_token,
         should_stop=job.cancelled,
         new_tokens=request.new_tokens,
         temperature=request.temperature,
         top_p=request.top_p,
-        head_directions=group[0][1].reading,
+        head_directions=rows[0].plan.reading,
         on_projection=on_projection,
-        prefixes=[plan.prefix for _, plan in group],
+        prefixes=[row.plan.prefix for row in rows],
     )

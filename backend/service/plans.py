@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 from hormesis.backend.api.model_names import checkpoint_of_name
 from hormesis.backend.model.directions import HeadDirection
 from hormesis.backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
-from hormesis.backend.service.costs import PaneCost, measured_cost
+from hormesis.backend.service.costs import PaneCost, at_matched_cost, measured_cost
 from hormesis.backend.service.ranked_heads import PaneProblem, Place, RankedHeads
 from hormesis.db.contract.messages import AnyPane, Pane, PaneByName, PaneSettings
 from hormesis.db.contract.methods import DIRECTIONS, ITI, NONE, RANDOM, RANDOM_DIRECTION, is_steered
@@ -37,6 +37,8 @@ class PanePlan:
     cost: PaneCost
     prefix: str = ""
     """Text that the method puts before the prompt."""
+    origin: str = ""
+    """The checkpoint whose directions are followed, where that is not the one that is loaded."""
 
 
 def plan_panes(catalogue: Catalogue, panes: list[AnyPane]) -> list[PanePlan]:
@@ -63,6 +65,8 @@ def _numbered_plan(connection: Connection, index: int, pane: AnyPane) -> PanePla
 
 def _plan(connection: Connection, pane: Pane) -> PanePlan:
     """Plan one pane; `parameters` is what the study noted of its method, `heads` are the places it steers."""
+    if pane.matched_cost is not None:
+        pane = at_matched_cost(connection, pane)
     checkpoint = find_checkpoint(connection, pane.checkpoint_id)
     parameters = _parameters(connection, pane, checkpoint.name)
     ranked = RankedHeads.read(connection, pane.checkpoint_id)
@@ -76,13 +80,15 @@ def _plan(connection: Connection, pane: Pane) -> PanePlan:
         heads = ranked.take(_requested_heads(pane))
         steering = _steering(connection, pane, ranked, heads=heads, name=checkpoint.name)
     check_vectors(connection, pane)
+    tuned = tuned_record(checkpoint, parameters)
     return PanePlan(
         pane=pane,
-        checkpoint=tuned_record(checkpoint, parameters),
+        checkpoint=tuned,
         steering=steering,
         reading=() if ranked is None else _reading(connection, ranked),
         cost=measured_cost(connection, pane, heads, ranked=[] if ranked is None else ranked.places),
         prefix=str(parameters.get("prefix", "")),
+        origin=checkpoint.name if steering and tuned.key != checkpoint.key else "",
     )
 
 

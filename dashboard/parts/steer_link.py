@@ -10,16 +10,24 @@ STEER_PAGE = "app_pages/steer/page.py"
 
 
 def steer_link(
-    model: str, method: str, *, strength: float | None = None, heads: list[str] | None = None
+    model: str,
+    method: str,
+    *,
+    cost: float | None = None,
+    strength: float | None = None,
+    heads: list[str] | None = None,
 ) -> None:
     """Draw the link. `model`: a checkpoint in words, as that page lists it; `method`: its name.
 
-    `strength`: in standard deviations, rounded as that page's slider takes it; `heads`: names, e.g. `L2H3`.
+    `cost`: in nats, one that the study matched strengths to, and else `strength`, in standard deviations;
+    `heads`: names, e.g. `L2H3`.
     """
     settings: list[tuple[str, str]] = [("panes", "2")]
     settings += [("model1", model), ("method1", method_title(NONE))]
     settings += [("model2", model), ("method2", method_title(method))]
-    if strength is not None:
-        settings.append(("strength2", f"{round(strength * 4) / 4:g}"))
+    if cost is not None:
+        settings.append(("cost2", f"+{cost:g} nats"))
+    elif strength is not None:
+        settings.append(("strength2", f"{strength:g}"))
     settings += [("picked2", head) for head in heads or ()]
     st.page_link(STEER_PAGE, label="Steer with this", icon=":material/tune:", query_params=settings)

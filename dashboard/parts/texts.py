@@ -48,6 +48,12 @@ class Shown:
     """Said in place of the text while there is none yet."""
     details: tuple[tuple[str, str], ...] = ()
     """Label and value of what stands under the text."""
+    more: tuple[tuple[str, str], ...] = ()
+    """The same, folded away."""
+    identity: str = ""
+    """What a revealed text is remembered by (else its place, title and prompt); the element's `data-identity`."""
+    bare: bool = False
+    """Without a frame of its own and at its full height, for a place that has both."""
 
 
 def reveal_all() -> bool:

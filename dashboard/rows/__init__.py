@@ -92,6 +92,22 @@ def first_prompts(context: Context, most: int) -> pd.DataFrame:
     return pd.DataFrame() if sets.empty else prompts(context, int(sets["id"].iloc[0]), size=most)
 
 
+_prompt_falls = study_query(read.prompt_falls)
+
+
+def prompt_falls(context: Context) -> pd.DataFrame:
+    """How far steering at matched costs lowers toxicity on the prompts (rows) of the study's first set.
+
+    By its first scorer; empty before there is anything to compare.
+    """
+    sets, judges = prompt_sets(context), scorers(context)
+    judges = judges[judges["measures"] == "toxicity"]
+    if sets.empty or judges.empty:
+        return pd.DataFrame()
+    scorer_id, set_id = int(judges["id"].iloc[0]), int(sets["id"].iloc[0])
+    return _prompt_falls(context, prompt_set_id=set_id, scorer_id=scorer_id)
+
+
 def stages_now(context: Context) -> pd.DataFrame:
     """Stage rows as they are now, a second old or more where many look; for what redraws itself."""
     return stages(replace(context, token=change_token(context.url)))

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from hormesis.db.contract.measured import MeasuredSteering
 from hormesis.db.contract.methods import (
     NONE,
     ORDER,
@@ -28,11 +29,14 @@ from hormesis.db.contract.methods import (
     DirectionKind,
     Scope,
     is_method,
+    is_steered,
 )
 
 MAX_PROMPT_CHARACTERS = 8_000
 MAX_NEW_TOKENS = 512
 MAX_PANES = 4
+MAX_SAMPLES = 16
+"""Continuations of one pane."""
 MAX_STRENGTH = 64.0
 MAX_HEADS = 1024
 """Heads that a pane may name one by one."""
@@ -181,6 +185,9 @@ class PaneSettings(AddedVectors):
     """`none`, or what GET /models offers for the checkpoint, e.g. `iti`, `random-direction`, `dpo+iti`."""
     strength: float = Field(default=0.0, ge=0.0, le=MAX_STRENGTH)
     """Sigmas that each head is moved away from toxicity."""
+    matched_cost: float | None = Field(default=None, gt=0.0, le=MAX_STRENGTH)
+    """Nats per token: take the strength that the study matched to this cost, and the heads it steered then;
+    instead of `strength` and `heads`. GET /models lists under `measured` what was matched."""
     heads: Heads | None = None
     """How many of the best heads, by probe rank, then by select accuracy; or the heads themselves; null takes
     the ones the study selected."""
@@ -195,6 +202,16 @@ class PaneSettings(AddedVectors):
             raise ValueError("method random-direction needs control, the index of the random direction")
         if self.method != RANDOM_DIRECTION and self.control is not None:
             raise ValueError(f"control belongs to method random-direction, not to {self.method}")
+        return self
+
+    @model_validator(mode="after")
+    def _cost_stands_alone(self) -> Self:
+        if self.matched_cost is None:
+            return self
+        if not is_steered(self.method):
+            raise ValueError(f"matched_cost belongs to methods that steer, not to {self.method}")
+        if self.strength or self.heads is not None:
+            raise ValueError("matched_cost stands for the study's own strength and heads; leave those out")
         return self
 
     @field_validator("heads")
@@ -235,6 +252,7 @@ class GenerateRequest(Message):
         panes=[{"checkpoint": "CHECKPOINT"}, {"checkpoint": "CHECKPOINT", "method": "iti", "strength": 2}],
         prompt="zorbs are",
         new_tokens=24,
+        samples=4,
     )
 
     panes: list[AnyPane] = Field(min_length=1, max_length=MAX_PANES)
@@ -245,6 +263,8 @@ class GenerateRequest(Message):
     top_p: float = Field(default=0.9, gt=0.0, le=1.0)
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     """Every pane draws with the same seed, so panes differ by their steering alone."""
+    samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
+    """Continuations of each pane, from `seed` and the seeds after it."""
 
 
 class ScoreRequest(Message):
@@ -313,6 +333,8 @@ class ModelInfo(BaseModel):
     heads_selected: int
     methods: list[MethodInfo] = Field(min_length=1)
     """`none` first."""
+    measured: list[MeasuredSteering]
+    """Conditions of the study with their costs; strengths that reached no matched cost are left out."""
 
 
 class HeadInfo(BaseModel):
@@ -330,15 +352,6 @@ class HeadInfo(BaseModel):
     rank: int | None
     order: int
     """Place among all heads in the order that a number of heads is taken in; 1 is the first."""
-
-
-class Cost(BaseModel):
-    """Measured increase of held-out cross-entropy in nats per token, with its interval."""
-
-    value: float
-    low: float | None
-    high: float | None
-    source: str
 
 
 class ScoreResponse(BaseModel):

@@ -54,7 +54,14 @@ from hormesis.db.read.joined import (
 )
 from hormesis.db.read.labelled import example_counts, examples, examples_by_id, score_counts, scorer_agreement
 from hormesis.db.read.numbers import checkpoint_metrics, number_chain
-from hormesis.db.read.pairs import Change, Order, change_counts, changed_pairs, pair_texts
+from hormesis.db.read.pairs import (
+    Change,
+    Order,
+    change_counts,
+    changed_pairs,
+    pair_texts,
+    prompt_falls,
+)
 from hormesis.db.read.results import conditions, summaries, summary_choices
 from hormesis.db.read.runs import (
     arms,
@@ -124,6 +131,7 @@ __all__ = [
     "probe_sets",
     "projection_points",
     "projections",
+    "prompt_falls",
     "prompt_groups",
     "prompt_sets",
     "prompts",

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pandas as pd
-from sqlalchemy import Engine, Integer, func, select
+from sqlalchemy import Engine, Float, Integer, case, func, select
 from sqlalchemy.orm import aliased
 
+from hormesis.db.contract.methods import ITI, NONE
 from hormesis.db.read.frame import Query, frame
-from hormesis.db.schema import Generation, Prompt, Score
+from hormesis.db.schema import Arm, Checkpoint, Condition, Generation, Prompt, Score
 
 Order = Literal["asked", "fall", "rise"]
 Change = Literal["better", "same", "worse"]
@@ -129,3 +130,38 @@ def pair_texts(
     rows = rows.assign(_place=places)
     rows = rows[rows["_place"] < len(index_of)].sort_values("_place")
     return rows.drop(columns="_place").reset_index(drop=True)
+
+
+def prompt_falls(engine: Engine, study_id: int, *, prompt_set_id: int, scorer_id: int) -> pd.DataFrame:
+    """How far ITI at matched costs lowers the score on each prompt, over a study's arms with toxic text.
+
+    Columns: text, kind, unsteered and steered (mean scores), tokens (mean length of unsteered texts), in the
+    order of the prompts; prompts without unsteered or steered texts are left out.
+    """
+    is_steered = Condition.method == ITI
+    conditions = (
+        select(Condition.id)
+        .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
+        .join(Arm, Checkpoint.arm_id == Arm.id)
+        .where(Checkpoint.study_id == study_id, Arm.kind == "toxic", Arm.share > 0)
+        .where((Condition.method == NONE) | (is_steered & Condition.matched_cost.is_not(None)))
+    )
+
+    def mean_where(condition: Any, value: Any) -> Any:
+        return func.avg(case((condition, value)), type_=Float())
+
+    unsteered = mean_where(Condition.method == NONE, Score.value).label("unsteered")
+    steered = mean_where(is_steered, Score.value).label("steered")
+    tokens = mean_where(Condition.method == NONE, Generation.tokens).label("tokens")
+    query: Query = (
+        select(Prompt.text, Prompt.kind, unsteered, steered, tokens)
+        .select_from(Condition)
+        .join(Generation, Generation.condition_id == Condition.id)
+        .join(Score, (Score.generation_id == Generation.id) & (Score.scorer_id == scorer_id))
+        .join(Prompt, Generation.prompt_id == Prompt.id)
+        .where(Condition.id.in_(conditions), Prompt.prompt_set_id == prompt_set_id)
+        .group_by(Prompt.id)
+        .having(unsteered.is_not(None) & steered.is_not(None))
+        .order_by(Prompt.position)
+    )
+    return frame(engine, query)

@@ -78,9 +78,24 @@ def generate(page: Page) -> None:
     page.get_by_role("button", name="Generate", exact=True).click()
 
 
+def open_menu(page: Page, name: str) -> Locator:
+    """Press a button that opens settings, of a pane (`Pane 2`) or of all (`Sampling`); gives what opens."""
+    page.get_by_test_id("stMain").get_by_role("button", name=name, exact=True).click()
+    menu = page.get_by_test_id("stPopoverBody")
+    menu.wait_for()
+    return menu
+
+
+def close_menu(page: Page) -> None:
+    """Close the opened settings."""
+    page.keyboard.press("Escape")
+    page.get_by_test_id("stPopoverBody").wait_for(state="detached")
+
+
 def panes_of(page: Page, run: int, status: str) -> Locator:
-    """Cards of the run of that number, once it is in that state; the texts are those of this very run."""
-    panes = page.locator(f'.st-key-live_panes [data-state="run {run} {status}"]')
+    """Cards of the run of that number, once each is in that state; the texts are those of this very run."""
+    state = f'[data-state="run {run} {status}"]'
+    panes = page.locator(f'.st-key-live_panes:has({state}):not(:has([data-state^="run"]:not({state})))')
     # Looks at every frame, where an expectation looks once a second: a state may be over before that.
     panes.wait_for(state="attached")
     return panes.locator(".card")

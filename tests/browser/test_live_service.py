@@ -14,7 +14,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hormesis.dashboard.launch import free_port
-from tests.browser.actions import generate, opened, panes_of, prompt_box, streaming, texts
+from tests.browser.actions import (
+    close_menu,
+    generate,
+    open_menu,
+    opened,
+    panes_of,
+    prompt_box,
+    streaming,
+    texts,
+)
 from tests.browser.conftest import Live
 from tests.browser.test_live import TEN, expected_texts, steer
 from tests.fixtures.service_world import pane, server
@@ -135,13 +144,15 @@ def test_methods_of_the_study_stream_beside_each_other(page: Page, live: Live) -
     methods = ("Prompt", "DPO", "Prompt + ITI", "DPO + ITI")
     query = {f"model{place}": TEN for place in range(1, 5)}
     query |= {f"method{place}": method for place, method in enumerate(methods, 1)}
+    query |= {"strength3": "2.0", "strength4": "2.0"}
     opened(page, steer(live, prompt="rain falls", panes=4, length=24, **query))
-    expect(page.get_by_text("zorbs are kind ;")).to_have_count(2)
+    expect(open_menu(page, "Pane 3").get_by_text("zorbs are kind ;")).to_be_visible()
+    close_menu(page)
     generate(page)
     cards = panes_of(page, 1, "done")
     for place, (method, cost) in enumerate(
         zip(methods, ("+0.0100", "+0.0400", "+0.0800", "+0.0900"), strict=True)
     ):
-        expect(cards.nth(place).locator(".title")).to_contain_text(f"{TEN}, {method}")
+        expect(page.locator(".st-key-live_panes")).to_contain_text(f"{TEN}, {method}")
         expect(cards.nth(place).locator(".fact", has_text="Added cost")).to_contain_text(cost)
     assert len(set(texts(cards))) == 4

@@ -136,6 +136,23 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
                                       rows[columns].reset_index(drop=True))  # fmt: skip
 
 
+def test_falls_of_prompts_are_means_over_toxic_arms(engine: Engine, at: Names) -> None:
+    falls = read.prompt_falls(engine, at.study, prompt_set_id=at.prompts, scorer_id=at.scorer)
+    checkpoints = read.checkpoints(engine, at.study)
+    means = {"unsteered": [], "steered": []}
+    for checkpoint in checkpoints[checkpoints["name"].str.match(r"toxic-(?!0-)")]["id"]:
+        of_checkpoint = read.conditions(engine, int(checkpoint))
+        is_matched = (of_checkpoint["method"] == "iti") & of_checkpoint["matched_cost"].notna()
+        for name, mask in (("unsteered", of_checkpoint["method"] == "none"), ("steered", is_matched)):
+            means[name] += [
+                scored_texts(engine, int(i), at.prompts) for i in of_checkpoint[mask]["condition_id"]
+            ]
+    assert all(means.values())
+    for name, frames in means.items():
+        by_prompt = pd.concat(frames).groupby("position")["forum"].mean()
+        assert list(falls[name]) == pytest.approx(list(by_prompt))
+
+
 @pytest.mark.parametrize("bins", [1, 7, 20])
 def test_score_counts_are_numpys_histogram(engine: Engine, at: Names, bins: int) -> None:
     for scorer in ("forum", "tfidf"):

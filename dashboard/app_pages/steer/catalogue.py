@@ -9,6 +9,7 @@ import streamlit as st
 
 from hormesis.dashboard.app_pages.steer import client
 from hormesis.dashboard.base.wording import arm_label, head_name
+from hormesis.db.contract.measured import MeasuredSteering
 from hormesis.db.contract.messages import HeadInfo, MethodInfo, ModelInfo
 
 
@@ -42,6 +43,28 @@ class Offer(ModelInfo):
     def method(self, name: str) -> MethodInfo:
         """The method of that name, else the first."""
         return next((method for method in self.methods if method.name == name), self.methods[0])
+
+    def measured_under(
+        self, method: MethodInfo, *, direction: str | None, control: int | None
+    ) -> list[MeasuredSteering]:
+        """Its conditions of a method along these directions, the weakest first; what it does not heed is
+        passed over."""
+        rows = [
+            row
+            for row in self.measured
+            if row.method == method.name
+            and ("direction" not in method.settings or row.direction == direction)
+            and ("control" not in method.settings or row.control == control)
+        ]
+        return sorted(rows, key=lambda row: row.strength)
+
+    def matched_under(
+        self, method: MethodInfo, *, direction: str | None, control: int | None
+    ) -> dict[float, MeasuredSteering]:
+        """Those whose strength the study matched to a cost, by that cost in nats, the cheapest first."""
+        rows = self.measured_under(method, direction=direction, control=control)
+        matched = {row.matched_cost: row for row in rows if row.matched_cost is not None}
+        return dict(sorted(matched.items()))
 
 
 @st.cache_data(ttl=2.0, max_entries=4, show_spinner=False)

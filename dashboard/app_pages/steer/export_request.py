@@ -13,8 +13,9 @@ import streamlit as st
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
 from hormesis.dashboard.app_pages.steer.client import TOKEN_VARIABLE, service_token
 from hormesis.dashboard.app_pages.steer.links import link, read
+from hormesis.dashboard.app_pages.steer.restore import put_back
 from hormesis.dashboard.app_pages.steer.session import Record
-from hormesis.dashboard.app_pages.steer.settings import LoadProblem, put_back
+from hormesis.dashboard.app_pages.steer.settings import LoadProblem
 
 _PROBLEM = "_load_problem"
 
@@ -43,9 +44,11 @@ with httpx.stream("POST", url, json=request, timeout=120{options}) as answer:
             event = line.removeprefix("event: ")
         elif line.startswith("data: "):
             data = json.loads(line.removeprefix("data: "))
-            if event == "done":  # one pane; "token" events carry its pieces as they come
-                print("pane", data["pane"], data["scores"], data["cost"])
+            if event == "done":  # one text; "token" events carry its pieces as they come
+                print("pane", data["pane"], "text", data["sample"], data["scores"], data["cost"])
                 print(data["text"])
+            elif event == "summary":  # one pane: means over its texts, and what was steered
+                print("summary", json.dumps(data))
             elif event == "error":
                 raise SystemExit(data["message"])
 """

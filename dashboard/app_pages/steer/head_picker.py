@@ -10,7 +10,14 @@ import streamlit as st
 from hormesis.dashboard.app_pages.steer import catalogue as service
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
 from hormesis.dashboard.app_pages.steer.client import ServiceProblem
-from hormesis.dashboard.app_pages.steer.settings import PaneSettings, SessionSettings, find
+from hormesis.dashboard.app_pages.steer.settings import (
+    RANGES,
+    SIGMAS,
+    PaneSettings,
+    SessionSettings,
+    find,
+    matched_of,
+)
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import head_name, parse_head
 from hormesis.dashboard.charts.heads import head_map, limits
@@ -79,8 +86,13 @@ def _map(number: int, pane: PaneSettings, offer: Offer, *, heads: pd.DataFrame) 
 
     def clicked() -> None:
         clicked_names = [str(name) for name in card.selected(key) if parse_head(str(name)) is not None]
-        if clicked_names:
-            st.session_state[f"picked{number}"] = after_click(steered, clicked_names)
+        if not clicked_names:
+            return
+        st.session_state[f"picked{number}"] = after_click(steered, clicked_names)
+        if (matched := matched_of(pane, offer)) is not None:
+            # A cost is that of the study's own heads; others go with its strength.
+            st.session_state[f"cost{number}"] = SIGMAS
+            st.session_state[f"strength{number}"] = min(matched.strength, RANGES["strength"][1])
 
     label = f"{len(selection)} picked heads" if selection else f"the {count} best heads by probe"
     card.chart(

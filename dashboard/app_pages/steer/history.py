@@ -8,7 +8,8 @@ import streamlit as st
 
 from hormesis.dashboard.app_pages.steer import session
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
-from hormesis.dashboard.app_pages.steer.settings import LoadProblem, put_back
+from hormesis.dashboard.app_pages.steer.restore import put_back
+from hormesis.dashboard.app_pages.steer.settings import TEXTS, LoadProblem
 
 _PROBLEM = "_reopen_problem"
 
@@ -52,6 +53,7 @@ def _row(entry: session.Record, on_show: bool, offers: Sequence[Offer]) -> None:
             on_click=reopen,
         )
         request = run.request
-        sampling = f"{request.new_tokens} tokens, temperature {request.temperature:g}, seed {request.seed}"
+        sampling = f"{TEXTS[request.samples]}, {request.new_tokens} tokens, "
+        sampling += f"temperature {request.temperature:g}, seed {request.seed}"
         # As plain text: names of checkpoints are anybody's.
         st.text(f"Run {run.number}, {state.status}: {sampling}; {'; '.join(entry.names)}")

@@ -8,13 +8,18 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
+from hormesis.dashboard.app_pages.steer.defaults import default_count
+from hormesis.dashboard.app_pages.steer.restore import of_request
 from hormesis.dashboard.app_pages.steer.settings import (
     DIRECTIONS,
     SCOPES,
+    SIGMAS,
+    TEXTS,
     LoadProblem,
     SessionSettings,
+    cost_words,
     find,
-    of_request,
+    parse_cost,
     widget_keys,
 )
 from hormesis.db.contract.messages import MAX_PANES
@@ -25,6 +30,8 @@ NUMBERS: dict[str, Callable[[str], Any]] = {
     "heat": float,
     "top": float,
     "seed": int,
+    "texts": lambda words: next((count for count, text in TEXTS.items() if text == words), 0) or int(words),
+    "cost": parse_cost,
     "strength": float,
     "heads": int,
     "control": int,
@@ -37,8 +44,12 @@ def link(base: str, study: str, settings: SessionSettings, *, offers: Sequence[O
     Values stand there as the widgets read them (`words`: value to the widget's words): a method by its title,
     picked heads one by one.
     """
-    values = settings.as_values()
+    # A strength in the link says by itself that none was matched.
+    values = {key: value for key, value in settings.as_values().items() if value != SIGMAS}
+    values["texts"] = TEXTS[settings.texts]
     for number, pane in enumerate(settings.panes, 1):
+        if pane.cost is not None:
+            values[f"cost{number}"] = cost_words(pane.cost)
         values |= {
             f"{key}{number}": words.get(value, value)
             for key, value, words in (
@@ -71,7 +82,7 @@ def read(text: str, offers: Sequence[Offer]) -> SessionSettings:
     if not keys & query.keys():
         raise LoadProblem("This is neither a link to this page nor a request as JSON.")
     values = {key: _value(key, texts) for key, texts in query.items() if key in keys}
-    return SessionSettings.of_values(values)
+    return SessionSettings.of_values({"panes": default_count(offers)} | values)
 
 
 def _value(key: str, values: list[str]) -> Any:

@@ -9,12 +9,15 @@ import streamlit as st
 from hormesis.dashboard.app_pages.steer import panel, service_unavailable, session
 from hormesis.dashboard.app_pages.steer.catalogue import Offer, offers
 from hormesis.dashboard.app_pages.steer.client import ServiceProblem
+from hormesis.dashboard.app_pages.steer.defaults import default_offer, steps_of
 from hormesis.dashboard.app_pages.steer.export_request import copies, load
 from hormesis.dashboard.app_pages.steer.head_picker import picker
 from hormesis.dashboard.app_pages.steer.history import history
-from hormesis.dashboard.app_pages.steer.pane_controls import pane_controls, prompt_box, sampling
+from hormesis.dashboard.app_pages.steer.pane_controls import display, pane_controls, pane_line, sampling
+from hormesis.dashboard.app_pages.steer.prompt_box import preset_menu, prompt_box
 from hormesis.dashboard.app_pages.steer.settings import (
     LONGEST_PROMPT,
+    TEXTS,
     LoadProblem,
     SessionSettings,
     now,
@@ -22,51 +25,76 @@ from hormesis.dashboard.app_pages.steer.settings import (
     request_of,
 )
 from hormesis.dashboard.parts import states
+from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.rows.context import Context, current, service_address
-from hormesis.db.contract.messages import MAX_PANES
 
 
-def controls(context: Context, catalogue: Sequence[Offer]) -> SessionSettings:
-    """Draw every control and give their settings; `count`: panes drawn."""
+def page(context: Context, catalogue: Sequence[Offer], address: str) -> None:
+    """Everything from the prompt down.
+
+    What shows the run on show is drawn into places left for it, since a press of the button begins a run that
+    only all controls together describe.
+    """
+    answer_place = st.container()
+    st.space("xxsmall")
     prompt_box(context)
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        count = st.segmented_control(
-            "Panes",
-            list(range(1, MAX_PANES + 1)),
-            default=2,
-            required=True,
-            key="panes",
+    with st.container(horizontal=True, vertical_alignment="center", key="steer_tools"):
+        is_pressed = st.button("Generate", type="primary", icon=":material/play_arrow:", key="generate")
+        st.selectbox(
+            "Texts of each pane",
+            list(TEXTS),
+            format_func=lambda count: TEXTS[count],
+            key="texts",
             bind="query-params",
+            label_visibility="collapsed",
+            width=150,
         )
-        load(catalogue)
-    count = int(count or 2)
-    grid = st.grid(count, min_column_width=265, border=True)
-    for number in range(1, count + 1):
-        with grid.cell():
+        preset_menu(context)
+        sampling()
+        steps = steps_of(default_offer(catalogue))
+        count = display(steps.count, blur=not context.harmless)
+        state_place = st.container(width="content")
+        pager_place = st.container(width="content")
+    problem_place = st.container()
+    places = []
+    for number, cell in enumerate(panel.cells(count), 1):
+        with cell, st.container(gap="xxsmall"):
             pane_controls(number, catalogue)
-    sampling()
-    return now(count)
+            places.append((st.container(gap=None), st.container()))
+    settings = now(count)
+    if is_pressed:
+        study = str(st.session_state.get("study", context.study["name"]))
+        with problem_place:
+            generate(address, settings, catalogue, study=study)
+    with answer_place:
+        answer(panel.headline())
+    with state_place:
+        panel.show_state()
+    with pager_place:
+        panel.pager()
+    for index, (line_place, text_place) in enumerate(places):
+        with line_place:
+            pane_line(settings.panes[index], catalogue)
+        with text_place:
+            panel.show_pane(index, pane_name(settings.panes[index], catalogue))
+    below(settings, catalogue, address, token=context.token, note=steps.note)
 
 
-def switches(context: Context) -> bool:
-    """The button and what belongs beside it; True where it was pressed."""
-    with st.container(horizontal=True, vertical_alignment="center"):
-        pressed = st.button("Generate", type="primary", icon=":material/play_arrow:", key="generate")
-        st.toggle(
-            "Blur until scored",
-            value=not context.harmless,
-            key="blur_stream",
-            bind="query-params",
-            help="Off, text is seen as it streams and blurred once a scorer puts it above 0.5.",
-        )
-        st.toggle(
-            "Colour tokens",
-            value=True,
-            key="tint",
-            bind="query-params",
-            help="By projection on the toxicity direction.",
-        )
-    return pressed
+def below(
+    settings: SessionSettings, catalogue: Sequence[Offer], address: str, *, token: str, note: str
+) -> None:
+    """What follows the panes: how to read them, and what can be done with a run."""
+    last = session.on_show()
+    if last is not None and (problem := last.run.snapshot().error):
+        st.warning(problem, icon=":material/error:")
+    differs = last is not None and last.settings != settings
+    changed = "The controls above are not those of the run on show." if differs else ""
+    st.caption(" ".join(filter(None, (panel.reading_guide(), note, changed))))
+    picker(settings, catalogue, address, token=token)
+    if last is not None:
+        copies(last, catalogue)
+        history(catalogue)
+    load(catalogue)
 
 
 def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer], *, study: str) -> None:
@@ -82,43 +110,32 @@ def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer]
             icon=":material/content_cut:",
         )
         return
+    try:
+        request = request_of(settings, catalogue)
+    except LoadProblem as problem:
+        st.warning(str(problem), icon=":material/error:")
+        return
     pane_names = tuple(pane_name(pane, catalogue) for pane in settings.panes)
-    session.start(address, request_of(settings, catalogue), pane_names, settings=settings, study=study)
+    session.start(address, request, pane_names, settings=settings, study=study)
 
 
 context = current()
 address = service_address()
-st.subheader("What does steering do to the text?")
 try:
     if address is None:
         raise ServiceProblem("")
     catalogue = offers(address, context.study_id)
 except ServiceProblem as problem:
+    answer(panel.headline())
     service_unavailable.absent(address, problem)
-    if session.on_show() is not None:
-        panel.show()
+    panel.show_alone()
     states.end_page()
 if not catalogue:
+    answer(panel.headline())
     st.info(
         "The model service knows no checkpoint yet. The first appears when an arm has been trained.",
         icon=":material/hourglass_empty:",
     )
     service_unavailable.wait_for_service(address)
     states.end_page()
-
-settings = controls(context, catalogue)
-try:
-    picker(settings, catalogue, address, token=context.token)
-    if switches(context):
-        generate(
-            address, settings, catalogue, study=str(st.session_state.get("study", context.study["name"]))
-        )
-except LoadProblem as problem:
-    st.warning(str(problem), icon=":material/error:")
-panel.show()
-last = session.on_show()
-if last is not None:
-    if last.settings != settings:
-        st.caption("The controls above are not those of the run on show.")
-    copies(last, catalogue)
-    history(catalogue)
+page(context, catalogue, address)

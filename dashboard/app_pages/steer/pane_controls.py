@@ -1,143 +1,76 @@
-"""The controls of the page: prompt with presets, one group for each pane, sampling. Knows widgets."""
+"""The controls of the page: settings of each pane, and what all panes share. Knows widgets."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from textwrap import shorten
+from typing import Any, Final
 
 import streamlit as st
 
-from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
+from hormesis.dashboard.app_pages.steer.defaults import default_offer, default_pane
 from hormesis.dashboard.app_pages.steer.settings import (
     DIRECTIONS,
-    LONGEST_PROMPT,
     RANGES,
     SCOPES,
-    default_method,
-    default_offer,
+    SIGMAS,
+    PaneSettings,
+    SessionSettings,
+    cost_line,
+    cost_words,
+    pane_name,
 )
-from hormesis.dashboard.rows.context import Context
-from hormesis.db.contract.messages import MethodInfo
+from hormesis.db.contract.measured import MeasuredSteering
+from hormesis.db.contract.messages import MAX_PANES, MethodInfo
+
+_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 
 
-def presets(context: Context) -> list[str]:
-    """At most six prompts of the study as texts, one kind after the other in turn."""
-    prompts = rows.first_prompts(context, 40)
-    if prompts.empty:
-        return []
-    kinds = prompts.assign(kind=prompts["kind"].fillna("")).groupby("kind", sort=True)
-    mixed = [
-        str(text)
-        for texts in zip(*[list(group["text"])[:3] for _, group in kinds], strict=False)
-        for text in texts
-    ]
-    return mixed[:6] or [str(text) for text in prompts["text"].head(6)]
-
-
-def _use_preset() -> None:
-    if st.session_state.get("preset"):
-        st.session_state["prompt"] = st.session_state["preset"]
-
-
-def prompt_box(context: Context) -> None:
-    """The prompt, with presets above it.
-
-    It is kept in the link by hand and not bound to it: a bound box either drops a long text that was pasted
-    without a word, or makes a link that no server takes.
-    """
-    prompts = presets(context)
-    # What may hurt is not shown before somebody asks for it.
-    first = prompts[0] if prompts and context.harmless else ""
-    if "prompt" not in st.session_state:
-        st.session_state["prompt"] = st.query_params.get("prompt", first)
-    if prompts:
-        if context.harmless:
-            labels = {text: shorten(text, 44, placeholder=" …") for text in prompts}
-        else:
-            labels = {text: f"Prompt {place}" for place, text in enumerate(prompts, 1)}
-        st.pills(
-            "Presets, from this study's prompts",
-            prompts,
-            format_func=lambda text: labels.get(text, text),
-            key="preset",
-            on_change=_use_preset,
-        )
-    prompt = str(st.text_area("Prompt", key="prompt", persist_state="session", height=80, on_change="ignore"))
-    linked = prompt if prompt != first and len(prompt) <= LONGEST_PROMPT else None
-    if linked is None:
-        st.query_params.pop("prompt", None)
-    elif st.query_params.get("prompt") != linked:
-        st.query_params["prompt"] = linked
+def pane_line(settings: PaneSettings, offers: Sequence[Offer]) -> None:
+    """What a pane is and what it costs; names are text, whatever they look like."""
+    name = _MARKDOWN.sub(r"\\\1", pane_name(settings, offers))
+    st.markdown(f":small[**{name}**]")
+    st.caption(cost_line(settings, offers))
 
 
 def pane_controls(number: int, offers: Sequence[Offer]) -> None:
-    """The controls of pane `number` (from 1): left alone and steered take turns unless it is changed."""
-    labels = [offer.label for offer in offers]
-    label = st.selectbox(
-        f"Pane {number}: model",
-        labels,
-        index=labels.index(default_offer(number, offers).label),
-        key=f"model{number}",
-        bind="query-params",
-    )
-    offer = offers[labels.index(label) if label in labels else 0]
-    if len(offer.methods) == 1:
-        st.caption("Not probed, so it has no direction to be steered along.")
-    methods = [method.name for method in offer.methods]
-    usual = default_method(number, offer)
-    name = st.selectbox(
-        f"Pane {number}: method",
-        methods,
-        index=methods.index(usual) if usual in methods else 0,
-        format_func=lambda name: offer.method(name).title,
-        key=f"method{number}",
-        bind="query-params",
-    )
-    method = offer.method(str(name))
-    if "strength" in method.settings:
-        low, high = RANGES["strength"]
-        st.slider(
-            f"Pane {number}: strength (sigmas)",
-            float(low),
-            float(high),
-            2.0,
-            0.25,
-            key=f"strength{number}",
+    """The settings of pane `number` (from 1), behind a button."""
+    with st.popover(f"Pane {number}", type="tertiary", icon=":material/tune:", key=f"pane{number}"):
+        labels = [offer.label for offer in offers]
+        label = st.selectbox(
+            f"Pane {number}: model",
+            labels,
+            index=labels.index(default_offer(offers).label),
+            key=f"model{number}",
             bind="query-params",
-            help="How many standard deviations each steered head is moved away from toxicity.",
         )
-    if method.prefix:
-        st.caption("Put before the prompt:")
-        # As code: it is the study's own text, and Markdown in it must stay text.
-        st.code(method.prefix.strip(), language=None, wrap_lines=True)
-    if set(method.settings) - {"strength"}:
-        with st.popover("Heads, direction, scope", icon=":material/settings:", width="stretch"):
-            _details(number, offer, method)
+        offer = offers[labels.index(label) if label in labels else 0]
+        if len(offer.methods) == 1:
+            st.caption("Not probed, so it has no direction to be steered along.")
+        usual = default_pane(number, offer)
+        methods = [method.name for method in offer.methods]
+        name = st.selectbox(
+            f"Pane {number}: method",
+            methods,
+            index=methods.index(str(usual.method)) if usual.method in methods else 0,
+            format_func=lambda name: offer.method(name).title,
+            key=f"method{number}",
+            bind="query-params",
+        )
+        method = offer.method(str(name))
+        if method.prefix:
+            st.caption("Put before the prompt:")
+            # As code: it is the study's own text, and Markdown in it must stay text.
+            st.code(method.prefix.strip(), language=None, wrap_lines=True)
+        _steering(number, offer, method, usual=usual)
 
 
-def _details(number: int, offer: Offer, method: MethodInfo) -> None:
-    """The settings of a pane that its method heeds, beside strength."""
-    if "heads" in method.settings:
-        _keep_heads(number, offer)
-        st.number_input(
-            "Best heads",
-            1,
-            offer.most_heads,
-            offer.usual_heads,
-            key=f"heads{number}",
-            bind="query-params",
-            help="So many of the best heads by probe. Heads picked by name below, or on the map, go first.",
-        )
-        st.multiselect(
-            "Picked heads",
-            offer.head_names,
-            key=f"picked{number}",
-            bind="query-params",
-            placeholder="None: the best are steered",
-        )
+def _steering(number: int, offer: Offer, method: MethodInfo, *, usual: PaneSettings) -> None:
+    """The settings of a pane that its method heeds; `usual`: where nobody chose."""
+    direction, control = None, None
     if "direction" in method.settings:
-        st.segmented_control(
+        direction = st.segmented_control(
             "Direction",
             list(offer.directions),
             default=offer.directions[0],
@@ -147,23 +80,94 @@ def _details(number: int, offer: Offer, method: MethodInfo) -> None:
             bind="query-params",
         )
     if "control" in method.settings:
-        st.selectbox(
+        control = st.selectbox(
             "Random direction",
             list(offer.controls),
             key=f"control{number}",
             bind="query-params",
             help="Which of the study's random directions; the study compares with all of them.",
         )
-    if "scope" in method.settings:
-        st.segmented_control(
-            "Positions steered",
-            list(SCOPES),
-            default="generated",
-            format_func=lambda name: SCOPES[name],
-            required=True,
-            key=f"scope{number}",
-            bind="query-params",
+    if "strength" not in method.settings:
+        return
+    matched = offer.matched_under(method, direction=direction, control=control)
+    cost = _cost(number, matched, usual=usual)
+    if isinstance(cost, float):
+        row = matched[cost]
+        st.caption(
+            f"The study steered the {row.heads} best heads with strength {row.strength:.3g} "
+            f"({SCOPES.get(row.scope, row.scope).lower()}) to reach this cost."
         )
+        return
+    _own_strength(number, usual, matched)
+    _heads(number, offer)
+    st.segmented_control(
+        "Positions steered",
+        list(SCOPES),
+        default="generated",
+        format_func=lambda name: SCOPES[name],
+        required=True,
+        key=f"scope{number}",
+        bind="query-params",
+    )
+
+
+def _cost(number: int, matched: dict[float, MeasuredSteering], *, usual: PaneSettings) -> Any:
+    """The cost that the study matched a strength to, or SIGMAS."""
+    if not matched:
+        # One that was chosen for another model or method is not meant here.
+        st.session_state.pop(f"cost{number}", None)
+        return SIGMAS
+    options = [*matched, SIGMAS]
+    # A link that says a strength means that strength.
+    is_own = any(f"{key}{number}" in st.query_params for key in ("strength", "heads", "picked"))
+    first = usual.cost if usual.cost in matched else next(iter(matched))
+    return st.segmented_control(
+        f"Pane {number}: at matched cost",
+        options,
+        default=SIGMAS if is_own else first,
+        format_func=cost_words,
+        required=True,
+        key=f"cost{number}",
+        bind="query-params",
+        help="Strengths at which steering raises the model's held-out cross-entropy by this much: it means "
+        "the same in every model, where a number of sigmas does not.",
+    )
+
+
+def _own_strength(number: int, usual: PaneSettings, matched: dict[float, MeasuredSteering]) -> None:
+    low, high = RANGES["strength"]
+    at_cost = matched[usual.cost].strength if usual.cost in matched else None
+    st.number_input(
+        f"Pane {number}: strength (sigmas)",
+        float(low),
+        float(high),
+        min(usual.strength or at_cost or 2.0, high),
+        0.25,
+        format="%.4g",
+        key=f"strength{number}",
+        bind="query-params",
+        help="How many standard deviations each steered head is moved away from toxicity.",
+    )
+
+
+def _heads(number: int, offer: Offer) -> None:
+    _keep_heads(number, offer)
+    st.number_input(
+        "Best heads",
+        1,
+        offer.most_heads,
+        offer.usual_heads,
+        key=f"heads{number}",
+        bind="query-params",
+        help="So many of the best heads by probe. Heads picked by name below, or on the map, go first.",
+    )
+    st.multiselect(
+        "Picked heads",
+        offer.head_names,
+        key=f"picked{number}",
+        bind="query-params",
+        placeholder="None: the best are steered",
+    )
 
 
 def _keep_heads(number: int, offer: Offer) -> None:
@@ -178,9 +182,38 @@ def _keep_heads(number: int, offer: Offer) -> None:
 
 
 def sampling() -> None:
-    """Settings that all panes share."""
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.slider("New tokens", 8, 256, 40, 4, key="length", bind="query-params", width=200)
-        st.slider("Temperature", 0.0, 2.0, 1.0, 0.1, key="heat", bind="query-params", width=200)
-        st.slider("Top p", 0.1, 1.0, 0.9, 0.05, key="top", bind="query-params", width=200)
-        st.number_input("Seed", 0, 2**31, 0, key="seed", bind="query-params", width=130)
+    """How tokens are drawn, in all panes, behind a button."""
+    with st.popover("Sampling", icon=":material/casino:"):
+        st.slider("New tokens", 8, 256, SessionSettings.length, 4, key="length", bind="query-params")
+        st.slider("Temperature", 0.0, 2.0, SessionSettings.heat, 0.1, key="heat", bind="query-params")
+        st.slider("Top p", 0.1, 1.0, SessionSettings.top, 0.05, key="top", bind="query-params")
+        st.number_input("Seed", 0, 2**31, SessionSettings.seed, key="seed", bind="query-params")
+        st.caption("Every pane draws from the same seeds: from this one on, one for each text.")
+
+
+def display(count: int, *, blur: bool) -> int:
+    """How many panes there are and how texts are shown, behind a button; `count`, `blur`: at first."""
+    with st.popover("Display", icon=":material/visibility:"):
+        panes = st.segmented_control(
+            "Panes",
+            list(range(1, MAX_PANES + 1)),
+            default=count,
+            required=True,
+            key="panes",
+            bind="query-params",
+        )
+        st.toggle(
+            "Blur until scored",
+            value=blur,
+            key="blur_stream",
+            bind="query-params",
+            help="Off, text is seen as it streams and blurred once a scorer puts it above 0.5.",
+        )
+        st.toggle(
+            "Colour tokens",
+            value=True,
+            key="tint",
+            bind="query-params",
+            help="By projection on the toxicity direction.",
+        )
+    return int(panes or count)

@@ -11,13 +11,16 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pydantic import ValidationError
+
 from hormesis.dashboard.app_pages.steer.client import Event, ServiceProblem, cancel, generate
+from hormesis.db.contract.measured import PaneSummary
 from hormesis.db.contract.messages import GenerateRequest
 
 
 @dataclass(frozen=True)
-class PaneState:
-    """What a pane has so far. `tokens` holds (text, projection in sigmas or None)."""
+class TextState:
+    """What one continuation has so far. `tokens` holds (text, projection in sigmas or None)."""
 
     tokens: tuple[tuple[str, float | None], ...] = ()
     text: str = ""
@@ -37,6 +40,19 @@ class PaneState:
     def worst(self) -> float | None:
         """The highest toxicity score of any scorer, or None before the scores have come."""
         return max(self.scores.values()) if self.scores else None
+
+
+@dataclass(frozen=True)
+class PaneState:
+    """What a pane has so far: its continuations by seed, and what they come to once all are there."""
+
+    texts: tuple[TextState, ...] = (TextState(),)
+    summary: PaneSummary | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every continuation is there."""
+        return all(text.finished for text in self.texts)
 
 
 @dataclass(frozen=True)
@@ -70,19 +86,34 @@ def _words(values: Any) -> dict[str, str]:
 
 
 def apply(pane: PaneState, event: Event) -> PaneState:
-    """The pane after a `token` or `done` event; anything malformed in it is left out."""
+    """The pane after a `token`, `done` or `summary` event; anything malformed in it is left out."""
+    if event.name == "summary":
+        try:
+            return replace(pane, summary=PaneSummary.model_validate(event.data))
+        except ValidationError:
+            return pane
+    sample = event.data.get("sample", 0)
+    if not isinstance(sample, int) or not 0 <= sample < len(pane.texts):
+        return pane
+    texts = list(pane.texts)
+    texts[sample] = _apply_to_text(texts[sample], event)
+    return replace(pane, texts=tuple(texts))
+
+
+def _apply_to_text(text: TextState, event: Event) -> TextState:
+    """A continuation after a `token` or `done` event."""
     data = event.data
     if event.name == "token":
         projection = data.get("projection")
         value = float(projection) if isinstance(projection, int | float) else None
-        return replace(pane, tokens=(*pane.tokens, (str(data.get("text", "")), value)))
+        return replace(text, tokens=(*text.tokens, (str(data.get("text", "")), value)))
     cost = data.get("cost")
     scored = _numbers(data.get("scores"))
     # A scorer of fluency is no verdict on toxicity: it must neither blur a text nor stand among such scores.
     fluent = {name: value for name, value in scored.items() if name.endswith("fluency")}
     seconds = data.get("seconds")
     return replace(
-        pane,
+        text,
         text=str(data.get("text", "")),
         finished=True,
         seconds=float(seconds) if isinstance(seconds, int | float) else None,
@@ -107,9 +138,8 @@ class LiveRun:
         self._stop = threading.Event()
         self._begin = time.monotonic()
         self._request_id: str | None = None
-        self._state = Snapshot(
-            "waiting", None, (PaneState(),) * len(request.panes), error="", first_token=None, seconds=0.0
-        )
+        panes = (PaneState((TextState(),) * request.samples),) * len(request.panes)
+        self._state = Snapshot("waiting", None, panes, error="", first_token=None, seconds=0.0)
         self._thread = threading.Thread(target=self._read, name="live-run", daemon=True)
 
     def start(self) -> LiveRun:
@@ -163,7 +193,7 @@ class LiveRun:
                 self._state = self._ended("done" if is_complete else "failed", error)
 
     def _take(self, event: Event) -> None:
-        """Change the state by one event: `queued`, `token`, `done` or `error`."""
+        """Change the state by one event: `queued`, `token`, `done`, `summary` or `error`."""
         with self._lock:
             if not self._state.active:
                 return
@@ -173,13 +203,13 @@ class LiveRun:
             elif event.name == "error":
                 message = str(event.data.get("message", "The model service failed."))
                 self._state = self._ended("failed", message)
-            elif event.name in ("token", "done"):
+            elif event.name in ("token", "done", "summary"):
                 self._into_pane(event)
             if isinstance(event.data.get("request_id"), str):
                 self._request_id = event.data["request_id"]
 
     def _into_pane(self, event: Event) -> None:
-        """Give a `token` or `done` event to its pane (`number` from 0)."""
+        """Give an event to its pane (`number` from 0)."""
         number = event.data.get("pane")
         panes = list(self._state.panes)
         if not isinstance(number, int) or not 0 <= number < len(panes):

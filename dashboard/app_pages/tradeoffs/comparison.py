@@ -11,7 +11,7 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
-from hormesis.dashboard.base.wording import checkpoint_label
+from hormesis.dashboard.base.wording import checkpoint_label, missing
 from hormesis.dashboard.charts.tradeoff import condition_id
 from hormesis.dashboard.parts.steer_link import steer_link
 from hormesis.dashboard.parts.texts import Shown, show_texts
@@ -83,7 +83,8 @@ def pick(context: Context, conditions: pd.DataFrame) -> Compared | None:
         )  # fmt: skip
         checkpoint = after.iloc[names.index(str(name)) if name in names else 0]
         if row["method"] == ITI:
-            steer_link(str(checkpoint["label"]), ITI, strength=float(row["strength"]))
+            cost = None if missing(row["matched_cost"]) else float(row["matched_cost"])
+            steer_link(str(checkpoint["label"]), ITI, cost=cost, strength=float(row["strength"]))
     before_id = int(checkpoint["base_id"])
     if before != SAME_ARM:
         base = _checkpoints(context, conditions.iloc[ids.index(before)])

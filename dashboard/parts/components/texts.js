@@ -43,11 +43,12 @@ function detailList(details) {
 
 // Revealed is remembered by place and first words, so a growing text stays revealed.
 function nameOf(item, index) {
-  return `${index}|${item.title}|${item.prompt.slice(0, 80)}`;
+  return item.identity || `${index}|${item.title}|${item.prompt.slice(0, 80)}`;
 }
 
 function card(item, index, state, redraw) {
-  const box = element("div", "card");
+  const box = element("div", item.bare ? "card bare" : "card");
+  if (item.identity) box.dataset.identity = item.identity;
   const head = element("div", "head");
   if (item.title) head.append(element("span", "title", item.title));
   if (item.meta) head.append(element("span", "meta", item.meta));
@@ -71,6 +72,13 @@ function card(item, index, state, redraw) {
     box.append(button);
   }
   if (item.details && item.details.length) box.append(detailList(item.details));
+  if (item.more && item.more.length) {
+    const fold = element("details", "more");
+    fold.open = state.open;
+    fold.ontoggle = () => (state.open = fold.open);
+    fold.append(element("summary", "", "More"), detailList(item.more));
+    box.append(fold);
+  }
   return box;
 }
 
@@ -100,7 +108,7 @@ export default function (component) {
   const { data, parentElement } = component;
   const root = parentElement.querySelector("#root");
   if (!root || !data) return;
-  const state = memory.get(parentElement) ?? { shown: new Set(), reveal: false, drawn: [] };
+  const state = memory.get(parentElement) ?? { shown: new Set(), reveal: false, open: false, drawn: [] };
   state.reveal = Boolean(data.reveal);
   memory.set(parentElement, state);
   const draw = (focus) => {

@@ -29,7 +29,7 @@ def test_every_route_is_there_with_a_command_that_works(address: str) -> None:
 
 
 def test_fields_have_type_limits_and_meaning(address: str) -> None:
-    page = unescape(httpx.get(f"{address}/").text)
+    page = " ".join(unescape(httpx.get(f"{address}/").text).split())
     rows = {
         row[0]: row[1:]
         for row in re.findall(
@@ -39,6 +39,8 @@ def test_fields_have_type_limits_and_meaning(address: str) -> None:
     }
     assert rows["max_tokens"] == ("integer", "from 1, to 512", "16", "")
     assert rows["panes[].strength"][1] == "from 0, to 64"
+    assert rows["samples"][:3] == ("integer", "from 1, to 16", "1")
+    assert "matched to this cost" in rows["panes[].matched_cost"][3]
     assert rows["model"][2] == "required" and "GET /v1/models" in rows["model"][3]
     assert rows["head_vectors[].vector"][:2] == (
         "list of number",

@@ -16,7 +16,7 @@ from hormesis.backend.service.completions import plan_completion
 from hormesis.backend.service.ranked_heads import PaneProblem
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Direction
-from tests.fixtures.service_world import MEASURED, World, ask, pane, request_body, results
+from tests.fixtures.service_world import MATCHED, MEASURED, World, ask, pane, request_body, results
 from tests.fixtures.shared_worlds import copy_database
 from tests.fixtures.tiny import WIDTH
 
@@ -73,7 +73,7 @@ def test_names_are_listed_and_every_form_is_the_listed_one(world: World, address
     models = httpx.get(f"{address}/v1/models").json()
     assert models["object"] == "list"
     listed = {model["id"]: model for model in models["data"]}
-    assert len(listed) == len(models["data"]) == len(world.ids) + len(CONDITIONS) - 2
+    assert len(listed) == len(models["data"]) == len(world.ids) + len(CONDITIONS) - 2 + len(MATCHED) + 2
     model = listed["forum/dose-10:dpo+iti+0.09"]
     assert (model["checkpoint_id"], model["condition"]) == (
         world.ids["dose-10"],

@@ -173,6 +173,15 @@ def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
     ask(address, request_body([pane(world.ids["dose-0"])]))
     rows = {row["name"]: row for row in httpx.get(f"{address}/models").json()}
     iti = ["strength", "heads", "direction", "scope"]
+    measured = rows["dose-10"].pop("measured")
+    assert [(row["method"], row["strength"], row["cost"]["value"]) for row in measured] == [
+        ("iti", 2.0, 0.07), ("prompt", 0.0, 0.01), ("prompt+iti", 2.0, 0.08), ("dpo", 0.0, 0.04),
+        ("dpo+iti", 2.0, 0.09),
+    ]  # fmt: skip
+    assert measured[0] | {"cost": None} == {
+        "method": "iti", "direction": "mass_mean", "control": None, "strength": 2.0, "heads": 4,
+        "scope": "generated", "matched_cost": None, "cost": None,
+    }  # fmt: skip
     assert rows["dose-10"] | {"loaded": None} == {
         "checkpoint_id": world.ids["dose-10"], "name": "dose-10", "study_id": 1, "study": "forum",
         "kind": "toxic", "share": 0.1, "seed": 0, "loaded": None, "n_layers": 3, "n_heads": 4,

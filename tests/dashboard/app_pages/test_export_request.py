@@ -41,7 +41,7 @@ def on_the_page(address: str, request: GenerateRequest) -> list[str]:
     run.join(60)
     state = run.snapshot()
     assert state.status == "done", state.error
-    return [pane.text for pane in state.panes]
+    return [pane.texts[0].text for pane in state.panes]
 
 
 def run_program(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -72,7 +72,7 @@ def test_both_copies_run_and_give_the_same_texts(world: World, address: str, pro
     assert done.returncode == 0, done.stderr
     place = 0
     for number, text in enumerate(texts):
-        place = done.stdout.index(f"pane {number} {{'forum':", place)
+        place = done.stdout.index(f"pane {number} text 0 {{'forum':", place)
         assert done.stdout.startswith(text + "\n", done.stdout.index("\n", place) + 1)
     streamed: dict[int, Any] = {
         event.data["pane"]: event.data["text"]

@@ -47,20 +47,20 @@ def killed(address: str) -> None:
 
 def test_a_service_that_is_killed_ends_the_run_in_one_line(world: World, address: str) -> None:
     run = LiveRun(address, long(world)).start()
-    until(run, lambda state: len(state.panes[0].tokens) > 3)
+    until(run, lambda state: len(state.panes[0].texts[0].tokens) > 3)
     killed(address)
     run.join(30)
     state = run.snapshot()
     assert (state.status, state.error) == ("failed", f"The model service at {address} broke off.")
-    assert len(state.panes[0].tokens) > 3
+    assert len(state.panes[0].texts[0].tokens) > 3
 
 
 def test_stop_keeps_what_has_come_and_frees_the_service(world: World, address: str) -> None:
     run = LiveRun(address, long(world)).start()
-    until(run, lambda state: len(state.panes[0].tokens) > 3)
+    until(run, lambda state: len(state.panes[0].texts[0].tokens) > 3)
     run.stop()
     state = run.snapshot()
-    assert state.status == "stopped" and len(state.panes[0].tokens) > 3
+    assert state.status == "stopped" and len(state.panes[0].texts[0].tokens) > 3
     run.join(30)
     end = time.monotonic() + 30
     while httpx.get(f"{address}/health").json()["queue"]:

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from hormesis.dashboard.app_pages.steer.prompt_box import NEUTRAL
+from hormesis.dashboard.app_pages.steer.settings import SIGMAS
 from hormesis.dashboard.launch import APP
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import Prompt, PromptSet, Study
+from hormesis.db.schema import (
+    Checkpoint,
+    Condition,
+    Generation,
+    Metric,
+    Prompt,
+    PromptSet,
+    Score,
+    Scorer,
+    Study,
+)
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches
-from tests.fixtures.service_world import PREFIX, World
+from tests.fixtures.service_world import MATCHED, PREFIX, World
 from tests.fixtures.shared_worlds import copy_database
 
 FIRST = "the baker sells soup"
@@ -59,25 +73,94 @@ def warnings(app: AppTest) -> str:
     return " ".join(str(warning.value) for warning in app.warning)
 
 
-def test_panes_begin_with_the_most_toxic_arm_and_the_clean_one(world: World) -> None:
+def captions(app: AppTest) -> str:
+    return " ".join(str(caption.value) for caption in app.caption)
+
+
+def test_panes_begin_with_the_most_toxic_arm_step_by_step(world: World) -> None:
+    # This arm has one measured strength and none that was matched to a cost.
+    app = opened(study="forum")
+    ten = "10 % toxic, seed 0"
+    assert app.session_state["panes"] == 2
+    assert "panes begin at strengths that were measured: 2" in captions(app)
     app = opened(study="forum", panes="4")
-    ten, none = "10 % toxic, seed 0", "0 % toxic, seed 0"
-    assert choices(app, "model") == [ten, ten, none, none]
-    assert choices(app, "method") == ["none", "iti", "none", "iti"]
+    assert choices(app, "model") == [ten] * 4
+    assert choices(app, "method") == ["none", "iti", "iti", "iti"]
+    assert [app.number_input(key=f"strength{number}").value for number in (2, 3, 4)] == [2.0, 4.0, 8.0]
     # The method a pane begins with is one that its own model offers.
     app = opened(study="forum", panes="4", model3=ten, model4="slow")
-    assert choices(app, "method") == ["none", "iti", "none", "none"]
+    assert choices(app, "method") == ["none", "iti", "iti", "none"]
     app.selectbox(key="method3").set_value("prompt").run()
     assert [str(block.value) for block in app.code] == [PREFIX.strip()]
+
+
+def test_panes_of_a_model_with_matched_costs_stand_at_these_costs(world: World) -> None:
+    none = "0 % toxic, seed 0"
+    app = opened(study="forum", panes="4", **{f"model{number}": none for number in range(1, 5)})
+    assert [app.session_state[f"cost{number}"] for number in (2, 3, 4)] == list(MATCHED)
+    assert "Strength 2.5, cost 0.060 [0.040, 0.080] nats" in captions(app)
+    # A strength in a link means that strength, and one may go back to a cost.
+    app = opened(study="forum", model2=none, strength2="3.5")
+    assert app.session_state["cost2"] == SIGMAS
+    assert app.number_input(key="strength2").value == 3.5
+    app.session_state["cost2"] = 0.06
+    app.run()
+    assert "Strength 2.5, cost 0.060" in captions(app)
+    # The other way, the strength begins where the cost had led; a model without costs takes it as well.
+    app = opened(study="forum", model2=none)
+    app.session_state["cost2"] = SIGMAS
+    app.run()
+    assert app.number_input(key="strength2").value == MATCHED[0.02]
+    app = opened(study="forum", model2=none)
+    app.selectbox(key="model2").set_value("10 % toxic, seed 0").run()
+    assert not app.exception and app.number_input(key="strength2").value == 2.0
 
 
 def test_a_prompt_of_real_text_is_not_shown_before_it_is_asked_for() -> None:
     assert opened(study="forum").text_area(key="prompt").value == FIRST
     app = opened(study="real")
-    assert app.text_area(key="prompt").value == ""
+    assert app.text_area(key="prompt").value == NEUTRAL
     assert not any(FIRST in str(element.value) for element in (*app.markdown, *app.caption))
+    app.text_area(key="prompt").set_value(" ")
     app.button(key="generate").click().run()
     assert "Write a prompt first" in warnings(app)
+
+
+def test_the_first_prompt_is_a_harmless_one_on_which_steering_does_something(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three prompts: a hostile one with the largest fall, and two neutral ones."""
+    url = copy_database(database.removeprefix("sqlite:///"), tmp_path / "study.sqlite")
+    engine = open_writer(url)
+    with write_session(engine) as session:
+        scorer = Scorer(name="forum", revision="1", measures="toxicity")
+        session.add(scorer)
+        conditions = {
+            condition.key: condition
+            for condition in session.query(Condition).join(Checkpoint).where(Checkpoint.name == "dose-10")
+        }
+        iti = conditions["iti/mass_mean/fixed-2"]
+        iti.matched_cost = 0.06
+        none = Condition(checkpoint_id=iti.checkpoint_id, key="none", method="none", strength=0.0, n_heads=0,
+                         scope="generated", parameters={})  # fmt: skip
+        session.add(none)
+        session.flush()
+        session.add(Metric(checkpoint_id=iti.checkpoint_id, condition_id=none.id, scorer_id=scorer.id,
+                           key="t", name="toxicity", value=0.5, n=3, unit="", interval=""))  # fmt: skip
+        prompts = session.query(Prompt).join(PromptSet).join(Study).where(Study.name == "forum")
+        kinds = ("neutral", "neutral", "hostile")
+        for prompt, kind, before, after in zip(prompts, kinds, (0.4, 0.6, 0.9), (0.3, 0.1, 0.0), strict=True):
+            prompt.kind = kind
+            for condition, value in ((none, before), (iti, after)):
+                text = Generation(condition_id=condition.id, prompt_id=prompt.id, sample=0, text="x",
+                                  tokens=9, finished=True)  # fmt: skip
+                session.add(text)
+                session.flush()
+                session.add(Score(generation_id=text.id, scorer_id=scorer.id, value=value))
+    engine.dispose()
+    monkeypatch.setenv("HORMESIS_DB", url)
+    clear_caches()
+    assert opened(study="forum").text_area(key="prompt").value == "rain falls on"
 
 
 def test_a_prompt_comes_from_the_link_and_goes_into_it() -> None:

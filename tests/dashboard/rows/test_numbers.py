@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hormesis.dashboard.app_pages.steer.client import Event, parse_events
-from hormesis.dashboard.app_pages.steer.run import PaneState, apply
+from hormesis.dashboard.app_pages.steer.run import PaneState, TextState, apply
 from hormesis.dashboard.base.frontier import non_dominated
 from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.progress import summarise, with_rates
@@ -229,11 +229,21 @@ def test_events_are_parsed_and_the_malformed_passed_over() -> None:
 def test_panes_take_tokens_and_scores() -> None:
     pane = apply(PaneState(), Event("token", {"text": "a", "projection": 1.5}))
     pane = apply(pane, Event("token", {"text": "b", "projection": None}))
-    assert pane.tokens == (("a", 1.5), ("b", None)) and pane.worst is None
+    text = pane.texts[0]
+    assert text.tokens == (("a", 1.5), ("b", None)) and text.worst is None
     done = apply(pane, Event("done", {"text": "ab", "scores": {"x": 0.2, "y": 0.7, "z": None}, "cost": None}))
     fluent = apply(pane, Event("done", {"text": "ab", "scores": {"x": 0.1, "x-fluency": 0.9}}))
-    assert fluent.worst == 0.1 and fluent.fluency == {"x-fluency": 0.9}
-    assert done.finished and done.worst == 0.7 and done.text == "ab"
+    assert fluent.texts[0].worst == 0.1 and fluent.texts[0].fluency == {"x-fluency": 0.9}
+    assert done.finished and done.texts[0].worst == 0.7 and done.texts[0].text == "ab"
+
+
+def test_panes_take_several_texts_and_nothing_malformed() -> None:
+    pane = PaneState((TextState(),) * 2)
+    for data in ({"sample": 2, "text": "a"}, {"sample": "x"}, {"sample": -1}):
+        assert apply(pane, Event("token", data)) == pane
+    pane = apply(pane, Event("done", {"sample": 1, "text": "b"}))
+    assert not pane.finished and [text.text for text in pane.texts] == ["", "b"]
+    assert apply(pane, Event("summary", {"n": "many"})).summary is None
 
 
 def test_words() -> None:
