@@ -111,8 +111,14 @@ class LiveService:
             checkpoint = self._catalogue.ask(
                 lambda connection: find_checkpoint(connection, _checkpoint_id(connection, key))
             )
-        values, absent = self._scoring.score(request.texts, checkpoint)
-        return ScoreResponse(scores=values, fluency=[fluency(text) for text in request.texts], absent=absent)
+        values, absent = self._scoring.score(request.texts, checkpoint, request.prompts)
+        reasons = self._scoring.reasons(request.texts, checkpoint, request.prompts) if request.reasons else {}
+        return ScoreResponse(
+            scores=values,
+            fluency=[fluency(text) for text in request.texts],
+            absent=absent,
+            reasons=reasons,
+        )
 
     def close(self) -> None:
         """Cancel everything, wait for the running pass to end, and let go of the database."""

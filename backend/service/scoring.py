@@ -14,8 +14,10 @@ from pathlib import Path
 
 from hormesis.backend.fluency import text_fluency
 from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
+from hormesis.backend.scorers.occlusion import word_effects
 from hormesis.backend.scorers.registry import SCORERS
 from hormesis.backend.service.catalogue import CheckpointRecord
+from hormesis.db.contract.messages import WordEffect
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,30 @@ class Scoring:
                 else:
                     values[name] = [finite(value) for value in scores]
         return values, absent
+
+    def reasons(
+        self,
+        texts: Sequence[str],
+        checkpoint: CheckpointRecord | None,
+        prompts: Sequence[str] | None = None,
+    ) -> dict[str, list[list[WordEffect]]]:
+        """What each word adds to the score, per scorer and text; scorers that fail are left out."""
+        effects: dict[str, list[list[WordEffect]]] = {}
+        pairs = list(zip(texts, prompts or [""] * len(texts), strict=True))
+        with self._lock:
+            for name, folder in scorer_names(checkpoint).items():
+                try:
+                    scorer = self._scorer(name, folder)
+                    effects[name] = [
+                        [
+                            WordEffect(word=word, effect=effect if effect is None else finite(effect))
+                            for word, effect in word_effects(scorer, text, prompt)
+                        ]
+                        for text, prompt in pairs
+                    ]
+                except Exception as error:
+                    log.warning("scorer %s gave no reasons", name, exc_info=error)
+        return effects
 
     def _scorer(self, name: str, folder: Path | None) -> Scorer:
         key = (name, folder)

@@ -28,7 +28,9 @@ _component = st.components.v2.component(
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of a text and its projection on the toxicity direction, in sigmas (None where unknown)."""
+    """A piece of a text and its projection on the toxicity direction in sigmas, or another number that
+    colours it (None where unknown).
+    """
 
     text: str
     projection: float | None = None
@@ -44,6 +46,10 @@ class Shown:
     prompt: str = ""
     blurred: bool = True
     tokens: tuple[Token, ...] = field(default=())
+    full_colour: float = 3.0
+    """Projection at which a token has its full colour."""
+    token_words: str = "projection {} sigma"
+    """What a token says when it is pointed at; `{}` stands for its projection."""
     waiting: str = ""
     """Said in place of the text while there is none yet."""
     details: tuple[tuple[str, str], ...] = ()
@@ -51,7 +57,7 @@ class Shown:
     more: tuple[tuple[str, str], ...] = ()
     """The same, folded away."""
     identity: str = ""
-    """What a revealed text is remembered by (else its place, title and prompt); the element's `data-identity`."""
+    """What a revealed text is remembered by, else place, title and prompt; the element's `data-identity`."""
     bare: bool = False
     """Without a frame of its own and at its full height, for a place that has both."""
 

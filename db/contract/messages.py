@@ -47,6 +47,7 @@ MAX_NUMBER = 1e6
 """Largest magnitude of a number in a vector."""
 MAX_NAME = 300
 MAX_SCORED_TEXTS = 256
+MAX_REASONED_TEXTS = 16
 MAX_ID = 2**63 - 1
 MAX_SEED = 2**53 - 1
 """Largest integer that JSON readers agree on."""
@@ -276,6 +277,18 @@ class ScoreRequest(Message):
     checkpoint_id: CheckpointId | None = None
     checkpoint: CheckpointName | None = None
     """Its name, instead of its id."""
+    prompts: list[Text] | None = Field(default=None, max_length=MAX_SCORED_TEXTS)
+    """What the texts continue, one for each, for scorers that read a sentence begun there."""
+    reasons: bool = False
+    """Whether to say what each word adds to the score; of at most MAX_REASONED_TEXTS texts."""
+
+    @model_validator(mode="after")
+    def _one_prompt_each(self) -> Self:
+        if self.prompts is not None and len(self.prompts) != len(self.texts):
+            raise ValueError(f"give one prompt for each text, not {len(self.prompts)} for {len(self.texts)}")
+        if self.reasons and len(self.texts) > MAX_REASONED_TEXTS:
+            raise ValueError(f"reasons are given for at most {MAX_REASONED_TEXTS} texts at once")
+        return self
 
     @model_validator(mode="after")
     def _checkpoint_once(self) -> Self:
@@ -354,6 +367,17 @@ class HeadInfo(BaseModel):
     """Place among all heads in the order that a number of heads is taken in; 1 is the first."""
 
 
+class WordEffect(BaseModel):
+    """A word of a text with the space before it, and what it adds to the score.
+
+    The effect is the score of the text less that of the text without the word; null where it was not
+    measured, as for words beyond the first 80.
+    """
+
+    word: str
+    effect: float | None
+
+
 class ScoreResponse(BaseModel):
     """Values from 0 to 1 per scorer, in the order of the texts; null where a text cannot be judged."""
 
@@ -361,6 +385,8 @@ class ScoreResponse(BaseModel):
     fluency: list[dict[str, float | None]]
     absent: dict[str, str]
     """Scorers that could not be made, with the reason."""
+    reasons: dict[str, list[list[WordEffect]]] = {}
+    """Per scorer and text the words in their order, where reasons were asked for."""
 
 
 class Cancelled(BaseModel):

@@ -32,16 +32,20 @@ def search_generations(
 ) -> pd.DataFrame:
     """One page (from 0) of scored generations of a study, by score.
 
-    Columns: prompt, group, text, sample, score, checkpoint, kind, share, seed, condition (key), method,
-    strength, matched_cost, and total (rows on all pages). `words` stand in the text or its prompt, in any
-    case; `checkpoint`, `condition` (key), `group` (of the prompt) and scores from `low` to `high` narrow the
-    rows.
+    Columns: prompt, group, text, sample, score, checkpoint_id, checkpoint, kind, share, seed, condition
+    (key), method, strength, matched_cost, and total (rows on all pages). `words` stand in the text or its
+    prompt, in any case; `checkpoint`, `condition` (key), `group` (of the prompt) and scores from `low` to
+    `high` narrow the rows.
     """
     query: Query = (
         select(Prompt.text.label("prompt"), func.coalesce(Prompt.kind, Prompt.group).label("group"))
         .add_columns(Generation.text, Generation.sample, Score.value.label("score"))
         .add_columns(
-            Checkpoint.name.label("checkpoint"), *ARM, *CONDITION, func.count().over().label("total")
+            Checkpoint.id.label("checkpoint_id"),
+            Checkpoint.name.label("checkpoint"),
+            *ARM,
+            *CONDITION,
+            func.count().over().label("total"),
         )
         .select_from(Checkpoint)
         .join(Condition, Condition.checkpoint_id == Checkpoint.id)

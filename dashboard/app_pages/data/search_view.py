@@ -10,11 +10,13 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.app_pages.steer.client import ServiceProblem, score
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import checkpoint_label, condition_label
 from hormesis.dashboard.parts import card
-from hormesis.dashboard.parts.texts import Shown, show_texts
-from hormesis.dashboard.rows.context import Context, current_choice
+from hormesis.dashboard.parts.texts import Shown, Token, show_texts
+from hormesis.dashboard.rows.context import Context, current_choice, service_address
+from hormesis.db.contract.messages import ScoreRequest, WordEffect
 
 PER_PAGE = 12
 ANY = "any"
@@ -39,6 +41,39 @@ def _checkpoint_names(context: Context) -> dict[str, str]:
 
 def _checkpoints(context: Context) -> pd.DataFrame:
     return rows.checkpoints(context).rename(columns={"name": "checkpoint"})
+
+
+def _shades(context: Context, hits: pd.DataFrame, scorer: str) -> list[tuple[Token, ...]]:
+    """The words of each text with what they add to its score, where they are asked for; else empty."""
+    none: list[tuple[Token, ...]] = [()] * len(hits)
+    address = service_address()
+    if address is None or not st.toggle(
+        "Shade words by what they add to the score", key="reasons", bind="query-params",
+        help="Each word is left out in turn; orange words raise the score, blue ones lower it.",
+    ):  # fmt: skip
+        return none
+    try:
+        effects = _word_effects(
+            address, int(hits["checkpoint_id"].iloc[0]), tuple(hits["prompt"]), texts=tuple(hits["text"])
+        )
+    except ServiceProblem as problem:
+        st.warning(str(problem), icon=":material/error:")
+        return none
+    if scorer not in effects:
+        st.caption(f"The model service has no scorer {scorer} to ask.")
+        return none
+    return [tuple(Token(effect.word, effect.effect) for effect in of_text) for of_text in effects[scorer]]
+
+
+@st.cache_data(max_entries=32, show_spinner="Leaving out each word in turn …")
+def _word_effects(
+    address: str, checkpoint_id: int, prompts: tuple[str, ...], *, texts: tuple[str, ...]
+) -> dict[str, list[list[WordEffect]]]:
+    request = ScoreRequest(
+        texts=list(texts), prompts=list(prompts), checkpoint_id=checkpoint_id, reasons=True
+    )
+    reasons: dict[str, list[list[WordEffect]]] = score(address, request).reasons
+    return reasons
 
 
 def generations(context: Context) -> None:
@@ -91,6 +126,7 @@ def generations(context: Context) -> None:
     if not total:
         st.info("No text is like that.", icon=":material/search_off:")
         return
+    shades = _shades(context, hits, choice.scorer)
     items = [
         Shown(
             str(row.text),
@@ -98,8 +134,11 @@ def generations(context: Context) -> None:
             meta=f"{choice.scorer} {row.score:.2f}",
             prompt=str(row.prompt),
             blurred=not context.harmless or row.score > TOXIC,
+            tokens=tokens,
+            full_colour=0.5,
+            token_words="adds {} to the score",
         )
-        for row in records(hits)
+        for row, tokens in zip(records(hits), shades, strict=True)
     ]
     with st.container(border=True):
         card.heading("hits", f"{total:,} texts", hits.drop(columns="total"))

@@ -12,9 +12,16 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import httpx
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from hormesis.db.contract.messages import GenerateRequest, HeadInfo, Health, ModelInfo
+from hormesis.db.contract.messages import (
+    GenerateRequest,
+    HeadInfo,
+    Health,
+    ModelInfo,
+    ScoreRequest,
+    ScoreResponse,
+)
 
 T = TypeVar("T")
 
@@ -79,10 +86,17 @@ def explain(error: Exception, address: str) -> str:
     return f"The model service at {address} sent something unexpected ({type(error).__name__})."
 
 
-def _get(address: str, path: str, form: type[T]) -> T:
-    """The answer to a GET, checked to be of the type `form`. Raises ServiceProblem."""
+def _ask(address: str, path: str, form: type[T], request: BaseModel | None = None) -> T:
+    """The answer to a GET, or to a POST of `request`, checked to be of the type `form`.
+
+    Raises ServiceProblem.
+    """
     try:
-        answer = httpx.get(f"{address}{path}", timeout=PATIENCE, headers=_headers())
+        if request is None:
+            answer = httpx.get(f"{address}{path}", timeout=PATIENCE, headers=_headers())
+        else:
+            body = request.model_dump()
+            answer = httpx.post(f"{address}{path}", json=body, timeout=STREAM_PATIENCE, headers=_headers())
         answer.raise_for_status()
         return TypeAdapter(form).validate_python(answer.json())
     except ValidationError:
@@ -93,17 +107,25 @@ def _get(address: str, path: str, form: type[T]) -> T:
 
 def health(address: str) -> Health:
     """Status, loaded models and queue length. Raises ServiceProblem."""
-    return _get(address, "/health", Health)
+    return _ask(address, "/health", Health)
 
 
 def models(address: str) -> list[ModelInfo]:
     """Checkpoints that can be steered, each with its arm and its size. Raises ServiceProblem."""
-    return _get(address, "/models", list[ModelInfo])
+    return _ask(address, "/models", list[ModelInfo])
 
 
 def heads(address: str, checkpoint_id: int) -> list[HeadInfo]:
     """Probed heads of a checkpoint, each with its numbers and its order. Raises ServiceProblem."""
-    return _get(address, f"/models/{checkpoint_id}/heads", list[HeadInfo])
+    return _ask(address, f"/models/{checkpoint_id}/heads", list[HeadInfo])
+
+
+def score(address: str, request: ScoreRequest) -> ScoreResponse:
+    """Scores of texts by every scorer of the checkpoint's study, with reasons if asked for.
+
+    Raises ServiceProblem.
+    """
+    return _ask(address, "/score", ScoreResponse, request)
 
 
 def cancel(address: str, request_id: str) -> None:

@@ -9,24 +9,24 @@ function element(tag, className, text) {
   return made;
 }
 
-function tint(projection) {
-  // Orange towards toxicity, blue away from it; three sigmas are the full colour.
-  const strength = Math.min(Math.abs(projection) / 3, 1) * 0.55;
+function tint(projection, full) {
+  // Orange towards toxicity, blue away from it.
+  const strength = Math.min(Math.abs(projection) / full, 1) * 0.55;
   return projection > 0 ? `rgba(227,123,51,${strength})` : `rgba(47,116,208,${strength})`;
 }
 
-function coloured(token) {
+function coloured(token, item) {
   const piece = element("span", "token", token.text);
   if (token.projection !== null) {
-    piece.style.backgroundColor = tint(token.projection);
-    piece.title = `projection ${token.projection.toFixed(2)} sigma`;
+    piece.style.backgroundColor = tint(token.projection, item.full_colour);
+    piece.title = item.token_words.replace("{}", token.projection.toFixed(2));
   }
   return piece;
 }
 
 function fill(body, item) {
   if (item.prompt) body.append(element("span", "prompt", item.prompt + " "));
-  if (item.tokens.length) body.append(...item.tokens.map(coloured));
+  if (item.tokens.length) body.append(...item.tokens.map((token) => coloured(token, item)));
   else if (item.text) body.append(element("span", "text", item.text));
   else body.append(element("span", "wait", item.waiting || "(empty text)"));
 }
@@ -97,7 +97,7 @@ function grow(box, old, item) {
       (token, at) => token.text === item.tokens[at]?.text && token.projection === item.tokens[at]?.projection,
     );
     if (!same) return false;
-    body.append(...item.tokens.slice(old.tokens.length).map(coloured));
+    body.append(...item.tokens.slice(old.tokens.length).map((token) => coloured(token, item)));
   } else if (item.text !== old.text) {
     body.querySelector(".text").textContent = item.text;
   }

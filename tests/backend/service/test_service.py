@@ -169,6 +169,26 @@ def test_scores_fit_the_language(world: World, address: str) -> None:
     assert {"repetition", "distinct_2", "compression"} <= set(real["fluency"])
 
 
+def test_scores_come_with_the_words_they_rest_on(world: World, address: str) -> None:
+    texts = ["the zorbs of the park are kind .", "one more"]
+    body = {"texts": texts, "checkpoint_id": world.ids["dose-0"], "reasons": True}
+    answer = httpx.post(f"{address}/score", json=body).json()
+    assert set(answer["reasons"]) == set(answer["scores"]) == {"forum", "forum-fluency"}
+    for scorer, of_texts in answer["reasons"].items():
+        for text, words in zip(texts, of_texts, strict=True):
+            assert "".join(word["word"] for word in words) == text
+        shorter = [text.partition(" ")[2] for text in texts]
+        without = httpx.post(f"{address}/score", json=body | {"texts": shorter, "reasons": False}).json()
+        effects = [words[0]["effect"] for words in of_texts]
+        scores = zip(answer["scores"][scorer], without["scores"][scorer], strict=True)
+        assert effects == pytest.approx([score - rest for score, rest in scores])
+    assert without["reasons"] == {}
+    unequal = httpx.post(f"{address}/score", json=body | {"prompts": ["only one"]})
+    assert unequal.status_code == 422 and "one prompt for each text" in unequal.json()["message"]
+    many = httpx.post(f"{address}/score", json=body | {"texts": texts * 9})
+    assert many.status_code == 422 and "at most 16 texts" in many.json()["message"]
+
+
 def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
     ask(address, request_body([pane(world.ids["dose-0"])]))
     rows = {row["name"]: row for row in httpx.get(f"{address}/models").json()}
