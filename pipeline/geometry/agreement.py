@@ -86,16 +86,15 @@ def unit_rows(values: Floats, strata: Indices | None = None) -> NDArray[np.float
     `strata` [columns]: the mean of each stratum is taken off first, row by row; the products are then
     correlations within strata.
     """
-    rows = np.array(values, dtype=np.float64)
+    rows = np.array(values, dtype=np.float32)
+    scale = np.linalg.norm(rows, axis=1, keepdims=True)
     for stratum in () if strata is None else np.unique(strata):
         of_stratum = strata == stratum
         rows[:, of_stratum] -= rows[:, of_stratum].mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     # What centring leaves of a constant row is rounding.
-    scale = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.where(lengths > 1e-9 * scale, rows / np.where(lengths > 0, lengths, 1.0), 0.0).astype(
-        np.float32
-    )
+    rows /= np.where(lengths > 1e-5 * scale, lengths, np.inf)
+    return rows
 
 
 def nearest(similarity: Floats, candidates: NDArray[np.bool_], count: int = NEIGHBOURS) -> Indices:
@@ -109,11 +108,11 @@ def independent_rows(scores: Floats, labels: Indices, rng: np.random.Generator) 
 
     `labels` [statements], 1 toxic.
     """
-    label = (labels - labels.mean()) / max(float(labels.std()), 1e-12)
+    label = ((labels - labels.mean()) / max(float(labels.std()), 1e-12)).astype(np.float32)
     centred = scores - scores.mean(axis=1, keepdims=True)
     spread = np.maximum(centred.std(axis=1), 1e-12)
     correlation = np.clip(centred @ label / len(label) / spread, -1, 1)[:, None]
-    noise = rng.standard_normal(scores.shape)
+    noise = rng.standard_normal(scores.shape, dtype=np.float32)
     return np.asarray(correlation * label + np.sqrt(1 - correlation**2) * noise)
 
 
