@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import pandas as pd
@@ -80,11 +81,9 @@ def _percent(share: float) -> str:
     return percent(round(share, 2))
 
 
-def _chance(row: Any, in_words: Any) -> str:
+def _chance(row: Any, words: Callable[[float], str]) -> str:
     """What chance gives: `of random directions 27 % (95 % of draws below 28 %)`."""
-    return (
-        f"of random directions {in_words(row.random_mean)} (95 % of draws below {in_words(row.random_high)})"
-    )
+    return f"of random directions {words(row.random_mean)} (95 % of draws below {words(row.random_high)})"
 
 
 TITLES: Final = {

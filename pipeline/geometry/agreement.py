@@ -144,11 +144,11 @@ def agreements(
         for name, draw in nulls.items()
     }
     results = []
-    for measure, (of_heads, of_neighbours) in _of_heads(units, candidates, heads).items():
-        value = _value(of_heads, of_neighbours)
+    for measure, (of_head, of_neighbours) in _of_heads(units, candidates, heads).items():
+        value = _value(of_head, of_neighbours)
         if not np.isfinite(value):
             continue  # all heads are equally accurate
-        low, high, interval = _interval(of_heads, of_neighbours, heads)
+        low, high, interval = _interval(of_head, of_neighbours, heads)
         summaries: dict[str, float | None] = {f"{INDEPENDENT}_{part}": None for part in ("mean", "high", "p")}
         for name, of_draws in null_values.items():
             values = np.nan_to_num(np.array([of_draw[measure] for of_draw in of_draws]))
@@ -182,7 +182,7 @@ def _shared(heads: Heads) -> Mapping[str, NDArray[Any]]:
 def _of_heads(
     units: Floats, candidates: NDArray[np.bool_], heads: Heads
 ) -> dict[str, tuple[NDArray[np.float64] | None, NDArray[np.float64]]]:
-    """By measure, a head's own value (None for shares) and its neighbours' mean, [heads] each."""
+    """By measure, a head's own value (None where there is none) and its neighbours' mean, [heads] each."""
     similarity = units @ units.T
     neighbours = nearest(similarity, candidates)
     likeness = np.where(candidates, similarity, 0.0).sum(axis=1) / candidates.sum(axis=1)
@@ -194,13 +194,13 @@ def _of_heads(
     return {"likeness": (None, likeness), "accuracy": accuracy, **shares}
 
 
-def _value(of_heads: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64]) -> float:
+def _value(of_head: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64]) -> float:
     """The correlation of both, or the mean; NaN where nothing varies."""
-    if of_heads is None:
+    if of_head is None:
         return float(of_neighbours.mean())
-    if min(np.ptp(of_heads), np.ptp(of_neighbours)) <= 0:
+    if min(np.ptp(of_head), np.ptp(of_neighbours)) <= 0:
         return float("nan")
-    return float(np.corrcoef(of_heads, of_neighbours)[0, 1])
+    return float(np.corrcoef(of_head, of_neighbours)[0, 1])
 
 
 def _expected(heads: Heads, candidates: NDArray[np.bool_], measure: str) -> float | None:
@@ -213,7 +213,7 @@ def _expected(heads: Heads, candidates: NDArray[np.bool_], measure: str) -> floa
 
 
 def _interval(
-    of_heads: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64], heads: Heads
+    of_head: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64], heads: Heads
 ) -> tuple[float, float, str]:
     """95 % bootstrap interval of a figure, and how it was made.
 
@@ -229,6 +229,6 @@ def _interval(
     values = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([units[place] for place in rng.integers(0, len(units), len(units))])
-        values.append(_value(None if of_heads is None else of_heads[rows], of_neighbours[rows]))
+        values.append(_value(None if of_head is None else of_head[rows], of_neighbours[rows]))
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high), BY_CHECKPOINT if by_checkpoint else BY_HEAD

@@ -93,8 +93,8 @@ def _pick(maps: pd.DataFrame, preferred: str, above: card.Header) -> Choice:
             name = preferred if preferred in names else names[0]
             note = "" if name == preferred else f"Residual maps are made for the first seed: of {name} here."
             of_space = of_space[of_space["checkpoint"] == name]
-        main_maps = of_space[of_space["null_model"].isna()]
-        labels = map_labels(main_maps.sort_values(["method", "dimensions"], ascending=[False, True]))
+        without_null = of_space[of_space["null_model"].isna()]
+        labels = map_labels(without_null.sort_values(["method", "dimensions"], ascending=[False, True]))
         label = str(
             st.segmented_control(
                 "Map", list(labels), default=next(iter(labels)), required=True, key="dirs",
@@ -109,7 +109,7 @@ def _pick(maps: pd.DataFrame, preferred: str, above: card.Header) -> Choice:
         colour = st.segmented_control(
             "Colour by", list(COLOURINGS), default="Arm", required=True, key="colour", bind="query-params"
         )
-    row = main_maps[main_maps["id"] == labels[label]].iloc[0]
+    row = without_null[without_null["id"] == labels[label]].iloc[0]
     alike = of_space[
         (of_space["null_model"] == null_name)
         & (of_space["method"] == row["method"])
