@@ -86,6 +86,16 @@ def _chance(row: Any, words: Callable[[float], str]) -> str:
     return f"of random directions {words(row.random_mean)} (95 % of draws below {words(row.random_high)})"
 
 
+def quality_words(projection: pd.Series) -> str:
+    """How faithful a projection is to its data; empty for one of an older version, or of too few points."""
+    if missing(projection["trustworthiness"]) or missing(projection["overlap"]):
+        return ""
+    return (
+        f"Trustworthiness {projection['trustworthiness']:.2f}; {percent(round(projection['overlap'], 2))} of "
+        "nearest neighbours are neighbours on the map."
+    )
+
+
 TITLES: Final = {
     "accuracy": "Accuracy: correlation with the neighbours' mean",
     "layer": "Layer: share of neighbours with the same",
