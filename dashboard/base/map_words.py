@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import pandas as pd
@@ -80,10 +81,18 @@ def _percent(share: float) -> str:
     return percent(round(share, 2))
 
 
-def _chance(row: Any, in_words: Any) -> str:
+def _chance(row: Any, words: Callable[[float], str]) -> str:
     """What chance gives: `of random directions 27 % (95 % of draws below 28 %)`."""
+    return f"of random directions {words(row.random_mean)} (95 % of draws below {words(row.random_high)})"
+
+
+def quality_words(projection: pd.Series) -> str:
+    """How faithful a projection is to its data; empty for one of an older version, or of too few points."""
+    if missing(projection["trustworthiness"]) or missing(projection["overlap"]):
+        return ""
     return (
-        f"of random directions {in_words(row.random_mean)} (95 % of draws below {in_words(row.random_high)})"
+        f"Trustworthiness {projection['trustworthiness']:.2f}; {percent(round(projection['overlap'], 2))} of "
+        "nearest neighbours are neighbours on the map."
     )
 
 

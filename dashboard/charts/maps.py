@@ -84,13 +84,10 @@ def directions(
             options = {"legendgroup": name, "showlegend": panel == 0, "name": name}
             chart.add_trace(_heads(group, flat, n_points=len(of_panel), color=colour, **axes, **options))
     if colouring.is_number:
-        is_integer = bool((points[colouring.column].dropna() % 1 == 0).all())
+        is_whole = bool((points[colouring.column].dropna() % 1 == 0).all())
         bar = {"thickness": 10, "outlinewidth": 0, "title": {"text": by, "side": "right"}, "tickfont": FONT}
         chart.update_layout(
-            coloraxis={
-                "colorscale": SEQUENTIAL,
-                "colorbar": bar | {"tickformat": "d" if is_integer else ".2f"},
-            }
+            coloraxis={"colorscale": SEQUENTIAL, "colorbar": bar | {"tickformat": "d" if is_whole else ".2f"}}
         )
     if null is not None:
         _place_beside(chart, method, titles, flat)

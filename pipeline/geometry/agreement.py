@@ -86,16 +86,15 @@ def unit_rows(values: Floats, strata: Indices | None = None) -> NDArray[np.float
     `strata` [columns]: the mean of each stratum is taken off first, row by row; the products are then
     correlations within strata.
     """
-    rows = np.array(values, dtype=np.float64)
+    rows = np.array(values, dtype=np.float32)
+    scale = np.linalg.norm(rows, axis=1, keepdims=True)
     for stratum in () if strata is None else np.unique(strata):
         of_stratum = strata == stratum
         rows[:, of_stratum] -= rows[:, of_stratum].mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     # What centring leaves of a constant row is rounding.
-    scale = np.linalg.norm(values, axis=1, keepdims=True)
-    return np.where(lengths > 1e-9 * scale, rows / np.where(lengths > 0, lengths, 1.0), 0.0).astype(
-        np.float32
-    )
+    rows /= np.where(lengths > 1e-5 * scale, lengths, np.inf)
+    return rows
 
 
 def nearest(similarity: Floats, candidates: NDArray[np.bool_], count: int = NEIGHBOURS) -> Indices:
@@ -109,11 +108,11 @@ def independent_rows(scores: Floats, labels: Indices, rng: np.random.Generator) 
 
     `labels` [statements], 1 toxic.
     """
-    label = (labels - labels.mean()) / max(float(labels.std()), 1e-12)
+    label = ((labels - labels.mean()) / max(float(labels.std()), 1e-12)).astype(np.float32)
     centred = scores - scores.mean(axis=1, keepdims=True)
     spread = np.maximum(centred.std(axis=1), 1e-12)
     correlation = np.clip(centred @ label / len(label) / spread, -1, 1)[:, None]
-    noise = rng.standard_normal(scores.shape)
+    noise = rng.standard_normal(scores.shape, dtype=np.float32)
     return np.asarray(correlation * label + np.sqrt(1 - correlation**2) * noise)
 
 
@@ -145,11 +144,11 @@ def agreements(
         for name, draw in nulls.items()
     }
     results = []
-    for measure, (of_heads, of_neighbours) in _of_heads(units, candidates, heads).items():
-        value = _value(of_heads, of_neighbours)
+    for measure, (of_head, of_neighbours) in _of_heads(units, candidates, heads).items():
+        value = _value(of_head, of_neighbours)
         if not np.isfinite(value):
             continue  # all heads are equally accurate
-        low, high, interval = _interval(of_heads, of_neighbours, heads)
+        low, high, interval = _interval(of_head, of_neighbours, heads)
         summaries: dict[str, float | None] = {f"{INDEPENDENT}_{part}": None for part in ("mean", "high", "p")}
         for name, of_draws in null_values.items():
             values = np.nan_to_num(np.array([of_draw[measure] for of_draw in of_draws]))
@@ -183,7 +182,7 @@ def _shared(heads: Heads) -> Mapping[str, NDArray[Any]]:
 def _of_heads(
     units: Floats, candidates: NDArray[np.bool_], heads: Heads
 ) -> dict[str, tuple[NDArray[np.float64] | None, NDArray[np.float64]]]:
-    """By measure, a head's own value (None for shares) and its neighbours' mean, [heads] each."""
+    """By measure, a head's own value (None where there is none) and its neighbours' mean, [heads] each."""
     similarity = units @ units.T
     neighbours = nearest(similarity, candidates)
     likeness = np.where(candidates, similarity, 0.0).sum(axis=1) / candidates.sum(axis=1)
@@ -195,13 +194,13 @@ def _of_heads(
     return {"likeness": (None, likeness), "accuracy": accuracy, **shares}
 
 
-def _value(of_heads: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64]) -> float:
+def _value(of_head: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64]) -> float:
     """The correlation of both, or the mean; NaN where nothing varies."""
-    if of_heads is None:
+    if of_head is None:
         return float(of_neighbours.mean())
-    if min(np.ptp(of_heads), np.ptp(of_neighbours)) <= 0:
+    if min(np.ptp(of_head), np.ptp(of_neighbours)) <= 0:
         return float("nan")
-    return float(np.corrcoef(of_heads, of_neighbours)[0, 1])
+    return float(np.corrcoef(of_head, of_neighbours)[0, 1])
 
 
 def _expected(heads: Heads, candidates: NDArray[np.bool_], measure: str) -> float | None:
@@ -214,7 +213,7 @@ def _expected(heads: Heads, candidates: NDArray[np.bool_], measure: str) -> floa
 
 
 def _interval(
-    of_heads: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64], heads: Heads
+    of_head: NDArray[np.float64] | None, of_neighbours: NDArray[np.float64], heads: Heads
 ) -> tuple[float, float, str]:
     """95 % bootstrap interval of a figure, and how it was made.
 
@@ -230,6 +229,6 @@ def _interval(
     values = []
     for _ in range(RESAMPLES):
         rows = np.concatenate([units[place] for place in rng.integers(0, len(units), len(units))])
-        values.append(_value(None if of_heads is None else of_heads[rows], of_neighbours[rows]))
+        values.append(_value(None if of_head is None else of_head[rows], of_neighbours[rows]))
     low, high = np.nanquantile(values, [0.025, 0.975])
     return float(low), float(high), BY_CHECKPOINT if by_checkpoint else BY_HEAD

@@ -158,17 +158,17 @@ def _direction_set(
         values = decode_float16(profile.data, profile.columns, profile.scale)
         by_method.setdefault(profile.method, []).append(values)
     method = context.config.steering.direction
-    chosen = np.concatenate(by_method.pop(method))
+    directions = np.concatenate(by_method.pop(method))
     random = np.stack([np.concatenate(blocks) for blocks in by_method.values()])
     points, heads = _heads(context, [profile for profile in profiles if profile.method == method])
     most, seed = context.config.projection.max_points, context.config.projection.seed
-    rows = sample_rows(len(chosen), most, heads.checkpoint.tolist(), seed=seed)
+    rows = sample_rows(len(directions), most, heads.checkpoint.tolist(), seed=seed)
     labels, strata = _labels(context, profiles[0].ids)
     return DirectionSet(
         key,
         profiles[0].space,
         checkpoint_id,
-        values=chosen[rows],
+        values=directions[rows],
         random=random[:, rows],
         labels=labels,
         strata=strata,

@@ -94,8 +94,8 @@ def test_a_database_of_the_first_version_is_brought_to_the_schema_and_keeps_its_
     for opened in (engine, fresh):
         opened.dispose()
     assert len(studies(open_reader(url_of(old)))) == 1
-    columns_of = {table: columns for table, (columns, _) in rows.items()}
-    assert first_columns(old, columns_of) == rows
+    columns_before = {table: columns for table, (columns, _) in rows.items()}
+    assert first_columns(old, columns_before) == rows
     # Tables that no revision has touched are the very ones.
     untouched = set(rows) - {"projection"}
     assert {table: words(old)[table] for table in untouched} == {

@@ -6,11 +6,14 @@ a matter of milliseconds, so every kept head has them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.geometry.directions_view import METHODS, map_labels
+from hormesis.dashboard.base.map_words import quality_words
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import Head, head_name
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -33,13 +36,10 @@ def activation_map(context: Context, chosen: Head | None, preferred: str) -> Non
     stored = stored[stored["subject"] == "activations"]
     if chosen is None or (kept_heads.empty and stored.empty):
         return
-    with st.container(border=True):
-        st.markdown(f"**Activations of {head_name(*chosen)}**")
-        of_head = kept_heads[_is(kept_heads, chosen)]
-        maps = stored[_is(stored, chosen)]
-        checkpoints = list(
-            dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)])
-        )
+    of_head = kept_heads[_is(kept_heads, chosen)]
+    maps = stored[_is(stored, chosen)]
+    checkpoints = list(dict.fromkeys([*of_head["checkpoint"].astype(str), *maps["checkpoint"].astype(str)]))
+    with st.container(border=True, gap="small"):
         if not checkpoints:
             _others(kept_heads if len(kept_heads) else stored, chosen, preferred=preferred)
             return
@@ -76,11 +76,10 @@ def _checkpoint_map(
 
     `maps_of_head`: its stored maps; `checkpoints`: names; `map_ids`: map in words to id.
     """
-    with st.container(horizontal=True, vertical_alignment="bottom"):
+    above = card.header("activations")
+    with above.options():
         index = checkpoints.index(preferred) if preferred in checkpoints else 0
-        checkpoint = str(
-            st.selectbox("Checkpoint", checkpoints, index=index, key="of", bind="query-params", width=220)
-        )
+        checkpoint = str(st.selectbox("Checkpoint", checkpoints, index=index, key="of", bind="query-params"))
         projections = maps_of_head[maps_of_head["checkpoint"] == checkpoint]
         map_ids = map_labels(projections.sort_values(["method", "dimensions"], ascending=[False, True]))
         kept_rows = kept_heads[kept_heads["checkpoint"] == checkpoint]
@@ -96,43 +95,53 @@ def _checkpoint_map(
             )
         )
     label = label if label in labels else labels[0]
+    title = f"Activations of {head_name(*chosen)}, {checkpoint}"
     if label in COMPONENTS and len(kept_rows):
         points = geometry.principal_components(context, int(kept_rows["checkpoint_id"].iloc[0]), chosen)
         if points.empty:
             st.caption("Too few statements to map.")
             return
-        _draw(context, points, "PCA", flat=COMPONENTS[label] == 2, grouping=grouping, n=len(points))
+        _draw(context, points, Drawing(title, "PCA", COMPONENTS[label] == 2, grouping, above), n=len(points))
     else:
         row = projections[projections["id"] == map_ids[label]].iloc[0]
         method = METHODS.get(str(row["method"]), str(row["method"]))
-        _draw(
-            context,
-            rows.projection_points(context, int(row["id"])),
-            method,
-            flat=int(row["dimensions"]) == 2,
-            grouping=grouping,
-            n=int(row["n"]),
-        )
+        drawing = Drawing(title, method, int(row["dimensions"]) == 2, grouping, above, quality_words(row))
+        _draw(context, rows.projection_points(context, int(row["id"])), drawing, n=int(row["n"]))
 
 
-def _draw(context: Context, points: pd.DataFrame, method: str, *, flat: bool, grouping: str, n: int) -> None:
-    """The card of a map; `points`: a row per statement, perhaps a part of all `n`; `flat`: two dimensions."""
+@dataclass(frozen=True)
+class Drawing:
+    """How a map of activations is drawn, and the row above it; `quality`: what is said of the projection."""
+
+    title: str
+    method: str
+    is_flat: bool
+    grouping: str
+    above: card.Header
+    quality: str = ""
+
+
+def _draw(context: Context, points: pd.DataFrame, drawing: Drawing, *, n: int) -> None:
+    """The card of a map; `points`: a row per statement, perhaps a part of all `n`."""
+    flat = drawing.is_flat
     points, note = sample(points, total=n)
     points = points.assign(label=points["label"].map({0: "not toxic", 1: "toxic"}))
-    column = GROUPINGS.get(grouping, "label")
+    column = GROUPINGS.get(drawing.grouping, "label")
     if points[column].isna().all():
         st.caption(f"These statements carry no {column}; coloured by label instead.")
         column = "label"
     tip = "Draw a lasso to read statements." if flat else "Turn it with the mouse; the 2-D maps have a lasso."
     card.chart(
-        drawn(activations, points, method, column, flat=flat),
+        drawn(activations, points, drawing.method, column, flat=flat),
         key="activations",
+        title=drawing.title,
         alt=f"Map of one head's activations coloured by {column}",
         guide=f"Each point is one statement of the probe set, placed by this head's activation. {tip}",
-        note=f"n = {n:,} statements. {note}",
+        note=" ".join(part for part in (f"n = {n:,} statements.", drawing.quality, note) if part),
         rows=points,
         on_select="rerun" if flat else "ignore",
         selection_mode=("points", "lasso", "box"),
+        above=drawing.above,
     )
     example_ids = [int(value) for value in card.selected("activations")] if flat else []
     if example_ids:

@@ -14,11 +14,12 @@ from hormesis.dashboard.base.map_words import (
     SPACE_TITLES,
     SPACES,
     figure_table,
+    quality_words,
     structure_sentence,
 )
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import Head, missing
+from hormesis.dashboard.base.wording import Head
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.frame import MOST_POINTS, sample
 from hormesis.dashboard.charts.maps import COLOURINGS, directions, rings
@@ -93,8 +94,8 @@ def _pick(maps: pd.DataFrame, preferred: str, above: card.Header) -> Choice:
             name = preferred if preferred in names else names[0]
             note = "" if name == preferred else f"Residual maps are made for the first seed: of {name} here."
             of_space = of_space[of_space["checkpoint"] == name]
-        main_maps = of_space[of_space["null_model"].isna()]
-        labels = map_labels(main_maps.sort_values(["method", "dimensions"], ascending=[False, True]))
+        without_null = of_space[of_space["null_model"].isna()]
+        labels = map_labels(without_null.sort_values(["method", "dimensions"], ascending=[False, True]))
         label = str(
             st.segmented_control(
                 "Map", list(labels), default=next(iter(labels)), required=True, key="dirs",
@@ -109,7 +110,7 @@ def _pick(maps: pd.DataFrame, preferred: str, above: card.Header) -> Choice:
         colour = st.segmented_control(
             "Colour by", list(COLOURINGS), default="Arm", required=True, key="colour", bind="query-params"
         )
-    row = main_maps[main_maps["id"] == labels[label]].iloc[0]
+    row = without_null[without_null["id"] == labels[label]].iloc[0]
     alike = of_space[
         (of_space["null_model"] == null_name)
         & (of_space["method"] == row["method"])
@@ -171,21 +172,13 @@ def _draw(context: Context, choice: Choice, chosen: Head | None, above: card.Hea
         guide=f"One point per head and checkpoint. {SPACE_GUIDES[space]} Right: the same from what has no "
         "structure. Click a point to choose its head.",
         note=" ".join(
-            part for part in (f"n = {int(row['n']):,} directions.", _quality(row), choice.note, note) if part
+            part
+            for part in (f"n = {int(row['n']):,} directions.", quality_words(row), choice.note, note)
+            if part
         ),
         rows=points,
         on_select=lambda: controls.clicked("directions"),
         above=above,
-    )
-
-
-def _quality(row: pd.Series) -> str:
-    """How faithful a projection is to what it projects; empty for a map of an older version."""
-    if missing(row["trustworthiness"]) or missing(row["overlap"]):
-        return ""
-    return (
-        f"Trustworthiness {row['trustworthiness']:.2f}; {row['overlap']:.0%} of nearest neighbours are "
-        "neighbours on the map."
     )
 
 

@@ -21,8 +21,9 @@ from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract.methods import ITI
 
 STATEMENTS, WORDS, EVERY_ARM = "Statements", "Words", "Every arm"
-PER_PAGE = 3
+PER_PAGE = 2
 """Statements at each end."""
+MOST_ROWS = 20
 ENDS = 50
 """Statements at each end whose labels are counted."""
 STRENGTH = 8.0
@@ -123,9 +124,8 @@ def statements(context: Context, checkpoint_id: int, head: Head, *, label: str) 
             _pairs(context, scores.iloc[start:end], scores[::-1].iloc[start:end]), key="ends", columns=2
         )
         st.caption(
-            f"Left: furthest along its toxicity direction; right: furthest against it. Of the {ends} "
-            f"furthest along {toxic[0]} are toxic, of those against {toxic[1]}. n = {len(scores):,} fixed "
-            f"test statements; σ: standard deviations from their mean."
+            f"Left: furthest along its direction ({toxic[0]} of the {ends} furthest are toxic); right: "
+            f"against it ({toxic[1]} of {ends}). σ: standard deviations. n = {len(scores):,} test statements."
         )
 
 
@@ -175,7 +175,7 @@ def every_arm(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:
             title=f"{head_name(*chosen)} in every arm",
             alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
             out=of_head,
-            height=min(320, 38 + 35 * len(table)),
+            height=38 + 35 * min(len(table), MOST_ROWS),
             column_config={
                 name: st.column_config.NumberColumn(format="%.3f")
                 for name in ("AUROC", "Selectivity", "Separation")

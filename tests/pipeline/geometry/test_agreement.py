@@ -26,13 +26,13 @@ STATEMENTS = 200
 LABELS = np.arange(STATEMENTS) % 2
 
 
-def heads_of(checkpoints: int, per_checkpoint: int, accuracy: np.ndarray[Any, Any] | None = None) -> Heads:
+def heads_of(checkpoints: int, heads_each: int, accuracy: np.ndarray[Any, Any] | None = None) -> Heads:
     """Heads in four layers; checkpoints take turns with two seeds."""
-    n = checkpoints * per_checkpoint
-    names = np.repeat([f"c{place}" for place in range(checkpoints)], per_checkpoint)
+    n = checkpoints * heads_each
+    names = np.repeat([f"c{place}" for place in range(checkpoints)], heads_each)
     varied = np.random.default_rng(3).uniform(0.5, 0.9, n) if accuracy is None else accuracy
-    seeds = np.repeat(np.arange(checkpoints) % 2, per_checkpoint).astype(float)
-    return Heads(names, np.tile(np.arange(per_checkpoint) % 4, checkpoints), varied, seeds)
+    seeds = np.repeat(np.arange(checkpoints) % 2, heads_each).astype(float)
+    return Heads(names, np.tile(np.arange(heads_each) % 4, checkpoints), varied, seeds)
 
 
 def figures(scores: np.ndarray[Any, Any], random: np.ndarray[Any, Any], heads: Heads) -> dict[str, Agreement]:

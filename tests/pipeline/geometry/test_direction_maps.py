@@ -95,16 +95,13 @@ def test_a_copy_with_turned_and_renamed_heads_coincides(
     original, copy = (units_of(space, profiles(loaded)[space]["mass_mean"]) for loaded in models)
     twins = np.array([layer * HEADS + head for layer in range(LAYERS) for head in RENAMED])
     assert copy == pytest.approx(original[twins], abs=1e-3)
-    scores_of_both = np.concatenate([original, copy])
+    pooled = np.concatenate([original, copy])
     names = np.repeat(["a", "b"], LAYERS * HEADS)
     candidates = names[:, None] != names[None]
-    assert (
-        nearest(scores_of_both @ scores_of_both.T, candidates, 1)[LAYERS * HEADS :, 0].tolist()
-        == twins.tolist()
-    )
+    assert nearest(pooled @ pooled.T, candidates, 1)[LAYERS * HEADS :, 0].tolist() == twins.tolist()
     for method in ("pca", "umap"):
         mapped = project(
-            scores_of_both, method, 2, settings=ProjectionConfig(neighbours=4), metric="cosine"
+            pooled, method, 2, settings=ProjectionConfig(neighbours=4), metric="cosine"
         ).coordinates
         distances = np.linalg.norm(mapped[: len(twins), None] - mapped[None, len(twins) :], axis=2)
         of_twins = distances[twins, np.arange(len(twins))]
@@ -128,8 +125,8 @@ def test_checkpoints_of_different_widths_and_tokenizers_are_compared_by_statemen
     models = [tiny_loaded("olmo"), tiny_loaded("llama", hidden_size=96, num_attention_heads=6)]
     assert models[0].head_dim != models[1].head_dim
     scores = [profiles(loaded)["functional"] for loaded in models]
-    scored = np.concatenate([of_model["mass_mean"] for of_model in scores])
-    assert scored.shape == (LAYERS * HEADS + LAYERS * 6, 120)
+    directions = np.concatenate([of_model["mass_mean"] for of_model in scores])
+    assert directions.shape == (LAYERS * HEADS + LAYERS * 6, 120)
     random = np.stack(
         [np.concatenate([of_model[f"random-{draw}"] for of_model in scores]) for draw in range(3)]
     )
@@ -139,7 +136,7 @@ def test_checkpoints_of_different_widths_and_tokenizers_are_compared_by_statemen
     heads = Heads(names, layers, accuracy, np.full(len(names), np.nan))
     labels = statements()[1]
     results = agreements(
-        unit_rows(scored, labels),
+        unit_rows(directions, labels),
         {RANDOM: lambda rng: random_rows(random, rng)},
         lambda rows: unit_rows(rows, labels),
         heads=heads,

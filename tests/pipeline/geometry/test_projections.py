@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.manifold import trustworthiness
 
-from hormesis.pipeline.geometry.projections import ProjectionError, project
-from hormesis.pipeline.statistics.samples import sample_rows
+from hormesis.pipeline.geometry.projections import ProjectionError, project, quality
 from hormesis.pipeline.study.config_sections import ProjectionConfig
 
 
@@ -63,17 +63,6 @@ def test_equal_points_and_thin_arrays_are_mapped():
     assert line.coordinates.shape == (5, 3) and not line.coordinates[:, 1:].any()
 
 
-def test_a_sample_keeps_the_shares_of_its_strata():
-    strata = ["a"] * 900 + ["b"] * 97 + ["c"] * 3
-    rows = sample_rows(1000, 100, strata)
-    assert len(rows) == len(set(rows)) == 100 and (np.diff(rows) > 0).all()
-    labels = [strata[row] for row in rows]
-    assert labels.count("c") == 1 and 88 <= labels.count("a") <= 91
-    assert np.array_equal(sample_rows(1000, 100, strata), rows)
-    assert len(sample_rows(10, 100)) == 10
-    assert len(sample_rows(100, 10, list(range(100)))) == 10
-
-
 def test_a_sampled_map_says_so():
     projection = project(
         np.random.default_rng(0).normal(size=(200, 4)), "pca", 2, settings=ProjectionConfig(max_points=50)
@@ -87,3 +76,24 @@ def test_a_sampled_map_says_so():
 def test_useless_values_are_refused(values):
     with pytest.raises(ProjectionError):
         project(values, "pca", 2, settings=ProjectionConfig())
+
+
+def test_quality_is_sklearns_and_counts_kept_neighbours(blobs):
+    projection = project(blobs, "pca", 2, settings=ProjectionConfig())
+    expected = trustworthiness(blobs.astype(float), projection.coordinates, n_neighbors=10)
+    assert projection.trustworthiness == pytest.approx(expected, abs=1e-6)
+    nearest = [
+        np.argsort(np.linalg.norm(points[:, None] - points[None], axis=2), axis=1)[:, 1:11]
+        for points in (blobs, projection.coordinates)
+    ]
+    shares = [len(set(row) & set(mapped)) / 10 for row, mapped in zip(*nearest, strict=True)]
+    assert projection.overlap == pytest.approx(np.mean(shares), abs=1e-3)
+
+
+def test_a_map_without_loss_is_perfect_and_one_of_two_points_has_no_quality():
+    flat = np.random.default_rng(0).normal(size=(40, 2))
+    assert quality(flat, flat, "euclidean") == (1.0, 1.0)
+    shuffled = np.random.default_rng(1).permutation(flat)
+    value, overlap = quality(flat, shuffled, "euclidean")
+    assert value < 0.7 and overlap < 0.5
+    assert quality(flat[:2], flat[:2], "euclidean") == (None, None)

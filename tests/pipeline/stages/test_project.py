@@ -103,8 +103,8 @@ def test_scores_are_projections_of_the_kept_activations(study: StudyContext) -> 
                 values = pd.DataFrame(matrix(block), index=decode_int64(block_ids)).loc[decode_int64(ids)]
                 heads_per_layer = profile.heads // 4
                 expected = values.to_numpy() @ decode_float32(direction)
-                head_scores = scores[block.layer * heads_per_layer + block.head]
-                assert head_scores == pytest.approx(expected, abs=float(3e-3 * np.abs(expected).max()))
+                of_head = scores[block.layer * heads_per_layer + block.head]
+                assert of_head == pytest.approx(expected, abs=float(3e-3 * np.abs(expected).max()))
                 compared += 1
     assert compared > 10
 
@@ -123,11 +123,11 @@ def test_statements_are_of_the_test_split_and_the_same_for_every_checkpoint(stud
 def test_a_large_test_split_is_sampled_by_label_in_the_order_of_content(
     study: StudyContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    statements = fixed_statements(study)
+    full = fixed_statements(study)
     monkeypatch.setattr(profiles_module, "MOST_STATEMENTS", 20)
     few = fixed_statements(study)
     examples = table(study.engine, Example).set_index("id")
-    shares = [examples.loc[part.ids, "label"].mean() for part in (statements, few)]
+    shares = [examples.loc[part.ids, "label"].mean() for part in (full, few)]
     assert len(few.ids) == 20 and shares[0] == pytest.approx(shares[1], abs=0.05)
     keys = examples.loc[few.ids, "key"].tolist()
     assert keys == sorted(keys) and fixed_statements(study).texts == few.texts
@@ -187,13 +187,13 @@ def test_every_map_has_its_null_its_quality_and_its_figures(study: StudyContext)
 def test_a_map_and_its_null_are_of_the_same_heads(study: StudyContext) -> None:
     maps = table(study.engine, Projection).set_index("key")["id"]
     points = table(study.engine, ProjectionPoint)
-    points, null = (
+    of_map, of_null = (
         points[points["projection_id"] == maps[key]].sort_values("position")[
             ["checkpoint_id", "layer", "head"]
         ]
         for key in ("functional/umap-2", "functional/random/umap-2")
     )
-    assert points.to_numpy().tolist() == null.to_numpy().tolist()
+    assert of_map.to_numpy().tolist() == of_null.to_numpy().tolist()
 
 
 def test_a_second_run_changes_nothing_and_stale_maps_go(study: StudyContext) -> None:
