@@ -21,7 +21,14 @@ from hormesis.pipeline.statistics.estimates import (
     ratio_interval,
     resampled_sums,
 )
-from hormesis.pipeline.statistics.seeds import Spread, interaction, over_seeds, pooled_spread
+from hormesis.pipeline.statistics.seeds import (
+    Spread,
+    interaction,
+    over_directions,
+    over_intervals,
+    over_seeds,
+    pooled_spread,
+)
 
 __all__ = [
     "SCORE",
@@ -38,6 +45,8 @@ __all__ = [
     "fire_rate",
     "interaction",
     "mean_interval",
+    "over_directions",
+    "over_intervals",
     "over_seeds",
     "paired_difference",
     "pooled_spread",

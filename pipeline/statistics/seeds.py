@@ -5,7 +5,8 @@ bootstrap). Every seed answers the same prompts, which is the layout of readers 
 (Obuchowski and Rockette 1995; Hillis 2007), and the two half widths are joined as the root of their summed
 squares (MOVER: Zou and Donner 2008). Resampling the seeds themselves is too narrow: with two of them half of
 all resamples hold one seed twice. Simulated with a seed variance ten times that of prompts, such a 95 %
-interval covers 78 % for two seeds, 86 % for three, 92 % for five.
+interval covers 78 % for two seeds, 86 % for three, 92 % for five. Random directions are a third thing that
+varies, joined in the same way.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def over_seeds(
     """
     if not numerators:
         raise StatisticsError("no seeds to average over")
-    tops = [x if x.ndim == 1 else x.mean(axis=1) for x in (column(value) for value in numerators)]
+    tops = [_by_prompt(values) for values in numerators]
     bottoms = [np.ones(len(top)) for top in tops]
     if denominators is not None:
         bottoms = [column(value, "denominators") for value in denominators]
@@ -117,22 +118,119 @@ def over_seeds(
     rest = _residual(tops, bottoms, points, crossed=shared_prompts)
     used = spread or Spread(float(points.var(ddof=1)), len(points) - 1)
     # The seeds cannot lie closer than their prompts' own noise allows but by luck.
-    reach = float(scipy.stats.t.ppf((1 + level) / 2, used.df)) * math.sqrt(
-        max(used.variance, rest if method != "t" else 0.0) / len(points)
-    )
+    reach = _student(used, len(points), level, floor=rest if method != "t" else 0.0)
     low = high = reach
-    text = f"Student's t over {len(points)} seeds"
-    if spread is not None:
-        text += f", variance pooled over arms (df {spread.df})"
+    text = _method(len(points), spread)
     if method == "hierarchical" and shared_prompts:
         below, above = _prompt_reach(tops, bottoms, rest, draws=draws, seed=seed, level=level)
         low, high = math.hypot(reach, below), math.hypot(reach, above)
         text += f", with a bootstrap over prompts, {draws} draws"
-    value = float(points.mean())
-    ends = np.array([value - low, value + high])
-    if bounds is not None:
-        ends = ends.clip(*bounds)
-    return Estimate(value, float(ends[0]), float(ends[1]), n, f"{text}, {level:.0%}")
+    return _clipped(float(points.mean()), low, high, n=n, bounds=bounds, text=f"{text}, {level:.0%}")
+
+
+def over_intervals(
+    values: ArrayLike,
+    lows: ArrayLike,
+    highs: ArrayLike,
+    *,
+    n: int,
+    spread: Spread | None = None,
+    bounds: Bounds | None = None,
+    level: float = 0.95,
+) -> Estimate:
+    """The rule of `over_seeds` where no prompt's values are stored, only each seed's mean and its interval.
+
+    `values`, `lows`, `highs` [seeds], in any unit; the ends are those of intervals over prompts, NaN where a
+    seed has none: then Student's t over the seeds is all there is. `n`: prompts, summed over the seeds.
+    Intervals do not tell what all seeds share (hard prompts) from what is one seed's luck, so all is taken
+    as shared: half widths are averaged, not shrunk by the number of seeds. With one seed the interval is
+    that seed's own. Raises StatisticsError for no seeds and for values that are not finite.
+
+    Real coverage of nominal 95 %, simulated as for `over_seeds` with a spread pooled over five arms: 95 to
+    99 %, the more the less the seeds differ (there up to 1.3 times as wide as `over_seeds`).
+    """
+    points = column(values)
+    below = points - np.asarray(lows, dtype=np.float64)
+    above = np.asarray(highs, dtype=np.float64) - points
+    value, has_ends = float(points.mean()), bool(np.isfinite([below, above]).all())
+    if len(points) == 1:
+        ends = (float(points[0] - below[0]), float(points[0] + above[0])) if has_ends else (None, None)
+        return Estimate(value, *ends, n, "over prompts; one seed only" if has_ends else "one seed: no interval")
+    used = spread or Spread(float(points.var(ddof=1)), len(points) - 1)
+    reach = _student(used, len(points), level)
+    text = _method(len(points), spread)
+    low = high = reach
+    if has_ends:
+        low, high = math.hypot(reach, float(below.mean())), math.hypot(reach, float(above.mean()))
+        text += ", with the seeds' mean interval over prompts"
+    return _clipped(value, low, high, n=n, bounds=bounds, text=f"{text}, {level:.0%}")
+
+
+def over_directions(
+    numerators: Sequence[Sequence[ArrayLike]],
+    denominators: Sequence[ArrayLike] | None = None,
+    *,
+    spread: Spread | None = None,
+    bounds: Bounds | None = None,
+    draws: int = 1000,
+    level: float = 0.95,
+) -> Estimate:
+    """A metric over seeds and several random directions of each: per seed an array for every direction.
+
+    All directions of all seeds answer the same prompts, so they are averaged prompt by prompt first: seeds
+    and prompts then vary as in `over_seeds`. What the choice of directions adds is a component of its own:
+    Student's t over the directions' means, with one degree of freedom less than directions, joined as the
+    root of summed squares. With one direction this is `over_seeds`. `denominators`, `spread` (of the seeds'
+    means over directions) and `bounds` as there.
+
+    Real coverage of nominal 95 %, simulated with 60 prompts, five directions, a spread pooled over five arms
+    and a variance of directions of 0, 1 and 10 times that of prompts, directions drawn once or anew for each
+    seed: 95 to 99 % for 2, 3 and 5 seeds. Taking the directions for independent gives 67 to 98 %.
+    """
+    tops = [[_by_prompt(values) for values in of_seed] for of_seed in numerators]
+    means = [np.mean(of_seed, axis=0) for of_seed in tops]
+    estimate = over_seeds(means, denominators, spread=spread, bounds=bounds, draws=draws, level=level)
+    weights = [float(np.sum(bottom)) for bottom in denominators or [np.ones(len(mean)) for mean in means]]
+    points = np.array(
+        [
+            np.mean([top.sum() / weight for top, weight in zip(of_direction, weights, strict=True)])
+            for of_direction in zip(*tops, strict=False)
+        ]
+    )
+    if len(points) < 2 or estimate.low is None or estimate.high is None:
+        return estimate
+    reach = _student(Spread(float(points.var(ddof=1)), len(points) - 1), len(points), level)
+    low = math.hypot(reach, estimate.value - estimate.low)
+    high = math.hypot(reach, estimate.high - estimate.value)
+    text = f"{estimate.method}; and Student's t over {len(points)} random directions"
+    return _clipped(estimate.value, low, high, n=estimate.n, bounds=bounds, text=text)
+
+
+def _by_prompt(values: ArrayLike) -> Floats:
+    """Values [prompts], or [prompts, samples] as means over samples; StatisticsError where not finite."""
+    array = column(values)
+    return array if array.ndim == 1 else array.mean(axis=1)
+
+
+def _student(spread: Spread, count: int, level: float, floor: float = 0.0) -> float:
+    """Half width of the mean of `count` values of this spread, whose variance is at least `floor`."""
+    quantile = float(scipy.special.stdtrit(spread.df, (1 + level) / 2))
+    return quantile * math.sqrt(max(spread.variance, floor) / count)
+
+
+def _method(seeds: int, spread: Spread | None) -> str:
+    """How an interval over seeds was made, in words; `spread`: where it is pooled."""
+    text = f"Student's t over {seeds} seeds"
+    return text if spread is None else f"{text}, variance pooled over arms (df {spread.df})"
+
+
+def _clipped(
+    value: float, below: float, above: float, *, n: int, bounds: Bounds | None, text: str
+) -> Estimate:
+    """An estimate with these half widths, its ends within `bounds`."""
+    ends = np.array([value - below, value + above])
+    low, high = ends if bounds is None else ends.clip(*bounds)
+    return Estimate(value, float(low), float(high), n, text)
 
 
 def _influence(top: Floats, bottom: Floats, point: float) -> Floats:

@@ -23,6 +23,8 @@ from hormesis.pipeline.statistics import (
     all_agree,
     contrast,
     mean_interval,
+    over_directions,
+    over_intervals,
     over_seeds,
     paired_difference,
     pooled_spread,
@@ -66,6 +68,94 @@ def test_intervals_over_seeds_cover_at_their_rate(seeds: int, ratio: float) -> N
     assert (hits / trials >= 0.90).all(), hits / trials
     # Not needlessly wide where seeds are many or the spread is pooled.
     assert hits[1] / trials <= 0.995 and (seeds < 5 or hits[0] / trials <= 0.995)
+
+
+@pytest.mark.parametrize("seeds", [2, 5])
+@pytest.mark.parametrize("ratio", [0.0, 10.0])
+def test_intervals_over_seeds_intervals_cover_and_are_not_much_wider(seeds: int, ratio: float) -> None:
+    """Only each seed's mean and interval over prompts are known, not the prompts' values."""
+    rng, trials = np.random.default_rng(seeds), 250
+    hits = 0.0
+    widths = np.zeros(2)
+    for trial in range(trials):
+        arms = study(rng, seeds, ratio)
+        spread = pooled_spread([arm.mean(axis=1) for arm in arms])
+        means, errors = arms[0].mean(axis=1), stats.sem(arms[0], axis=1)
+        half = stats.t.ppf(0.975, PROMPTS - 1) * errors
+        summary = over_intervals(means, means - half, means + half, n=seeds * PROMPTS, spread=spread)
+        full = over_seeds(list(arms[0]), draws=50, seed=trial, spread=spread)
+        assert summary.value == pytest.approx(full.value) and summary.n == full.n
+        assert None not in (summary.low, summary.high, full.low, full.high)
+        hits += summary.low <= 0 <= summary.high  # type: ignore[operator]
+        widths += summary.high - summary.low, full.high - full.low  # type: ignore[operator]
+    assert 0.92 <= hits / trials and 0.9 < widths[0] / widths[1] < 1.4
+
+
+def test_intervals_of_two_seeds_are_not_those_of_a_normal() -> None:
+    means = np.array([10.0, 14.0])
+    alone = over_intervals(means, means - 1, means + 1, n=128)
+    # Student's t of one degree of freedom, 12.7, on the mean of two; the prompts' own 1 is shared by both.
+    assert alone.high == pytest.approx(12 + np.hypot(12.706 * np.sqrt(8 / 2), 1), abs=1e-3)
+    pooled = over_intervals(means, means - 1, means + 1, n=128, spread=pooled_spread([means, [3, 5], [7, 9]]))
+    assert pooled.high is not None and alone.high is not None and pooled.high < alone.high / 2
+    assert "df 3" in pooled.method and "2 seeds" in alone.method
+    student = over_intervals([1.0, 2.0, 4.0], [np.nan] * 3, [np.nan] * 3, n=3)
+    reference = stats.ttest_1samp([1.0, 2.0, 4.0], 0).confidence_interval()
+    assert (student.low, student.high) == pytest.approx(tuple(reference))
+    assert over_intervals([1.0, 9.0], [0.0, 8.0], [2.0, 10.0], n=2, bounds=(0, 100)).low == 0
+    single = over_intervals([5.0], [4.0], [7.0], n=64)
+    assert (single.low, single.value, single.high) == (4, 5, 7) and "one seed" in single.method
+    assert over_intervals([5.0], [np.nan], [np.nan], n=1).low is None
+    with pytest.raises(StatisticsError):
+        over_intervals([], [], [], n=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [2, 3])
+@pytest.mark.parametrize("ratio", [0.0, 10.0])
+@pytest.mark.parametrize("nested", [False, True])
+def test_intervals_over_random_directions_cover_at_their_rate(
+    seeds: int, ratio: float, nested: bool
+) -> None:
+    """Five directions on the same prompts; `nested`: each seed has its own; `ratio`: as in `study`."""
+    rng, directions, trials = np.random.default_rng(seeds), 5, 200
+    scale, hits = np.sqrt(2 / PROMPTS), 0
+    for trial in range(trials):
+        common = rng.normal(0, 1, PROMPTS)
+        arms = [
+            rng.normal(0, scale, (seeds, 1, 1))
+            + common
+            + rng.normal(0, scale * np.sqrt(ratio), (seeds if nested else 1, directions, 1))
+            + rng.normal(0, 0.5, (seeds, 1, PROMPTS))
+            + rng.normal(0, 1, (seeds, directions, PROMPTS))
+            for _ in range(5)
+        ]
+        spread = pooled_spread([arm.mean(axis=(1, 2)) for arm in arms])
+        interval = over_directions([list(of_seed) for of_seed in arms[0]], spread=spread, draws=100)
+        assert interval.low is not None and interval.high is not None
+        hits += interval.low <= 0 <= interval.high
+    assert hits / trials >= 0.92
+
+
+def test_random_directions_are_averaged_first_and_stay_within_the_scale() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.random((2, 5, 40, 2)) * 0.02
+    several = over_directions([list(of_seed) for of_seed in scores], bounds=SCORE)
+    mean = over_seeds(list(scores.mean(axis=1)), bounds=SCORE)
+    assert several.value == pytest.approx(mean.value) and several.n == mean.n == 80
+    assert several.low is not None and mean.high is not None and several.high is not None
+    assert several.low >= 0 and several.high > mean.high and "5 random directions" in several.method
+    # Directions alone differ: Student's t with four degrees of freedom.
+    levels = np.array([0.1, 0.2, 0.3, 0.4, 0.5])
+    apart = over_directions([[np.full(40, level) for level in levels]] * 2)
+    reference = stats.ttest_1samp(levels, 0).confidence_interval()
+    assert (apart.low, apart.high) == pytest.approx(tuple(reference))
+    assert over_directions([[seed] for seed in scores[:, 0]], bounds=SCORE) == over_seeds(
+        list(scores[:, 0]), bounds=SCORE
+    )
+    nats, tokens = rng.random((2, 3, 30)), [np.full(30, 10.0)] * 2
+    cost = over_directions([list(of_seed) for of_seed in nats], tokens)
+    assert cost.value == pytest.approx(nats.mean() / 10)
 
 
 def test_resampling_two_seeds_would_be_too_narrow() -> None:
