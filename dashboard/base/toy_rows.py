@@ -1,11 +1,8 @@
-"""Rows of the toy experiment in words, and their means over seeds. Knows the columns of `db.read.toy`."""
+"""Rows of the toy experiment in words. Knows the columns of `db.read.toy`."""
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
-from scipy.special import stdtrit
 from sqlalchemy import Engine
 
 from hormesis.db import read
@@ -61,22 +58,6 @@ def _label(experiments: pd.DataFrame, place: int) -> str:
     settings = variant(row["config"], of_setting)
     name = SETTINGS.get(str(row["setting"]), str(row["setting"]))
     return f"{name}, {settings}" if settings else name
-
-
-def over_seeds(rows: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Mean of a column over seeds (rows) by share with Student's 95 % interval: share, value, low, high, n.
-
-    The ends are missing where there is one seed.
-    """
-    intervals = []
-    for share, of_share in rows.groupby("share", sort=True):
-        values = of_share[column].to_numpy(dtype=float)
-        n, mean = len(values), float(values.mean())
-        half = math.nan
-        if n > 1:
-            half = float(stdtrit(n - 1, 0.975)) * float(values.std(ddof=1)) / math.sqrt(n)
-        intervals.append((share, mean, mean - half, mean + half, n))
-    return pd.DataFrame(intervals, columns=["share", "value", "low", "high", "n"])
 
 
 def run_effects(rows: pd.DataFrame, cosine: str) -> pd.DataFrame:

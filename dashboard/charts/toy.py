@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from plotly.colors import sample_colorscale
 
 from hormesis.dashboard.base.colours import fade, ink
-from hormesis.dashboard.base.toy_rows import RARE_FEATURES, over_seeds
+from hormesis.dashboard.base.toy_rows import RARE_FEATURES
 from hormesis.dashboard.charts.frame import Level, bars, figure
 
 RARE, CONTROL = "#E37B33", "#2F74D0"
@@ -55,9 +55,10 @@ def references(experiment: pd.Series, cosine: str) -> tuple[Level, ...]:
 
 def over_share(
     rows: pd.DataFrame,
+    means: pd.DataFrame,
     quantity: str,
-    y_title: str,
     *,
+    y_title: str,
     dark: bool,
     references: tuple[Level, ...] = (),
     unit_range: bool = True,
@@ -65,7 +66,8 @@ def over_share(
 ) -> go.Figure:
     """Rare chain and controls over the share: means over seeds with intervals, single seeds (rows) faint.
 
-    Columns: share, seed, `rare_QUANTITY` and `control_QUANTITY`. `references` are lines across it.
+    Columns of rows: share, seed, `rare_QUANTITY` and `control_QUANTITY`; of means: name (one of these two),
+    share, value, low, high, n_seeds. `references` are lines across it.
     """
     chart = figure(SHARE_TITLE, y_title, height)
     for name, label, colour, symbol in GROUPS:
@@ -81,20 +83,20 @@ def over_share(
                 hoverinfo="skip",
             )
         )
-        means = over_seeds(rows, column)
+        of_group = means[means["name"] == column]
         chart.add_trace(
             go.Scatter(
-                x=means["share"] * (0.97 if name == "rare" else 1.03),
-                y=means["value"],
-                error_y=bars(means) | {"color": colour},
+                x=of_group["share"] * (0.97 if name == "rare" else 1.03),
+                y=of_group["value"],
+                error_y=bars(of_group) | {"color": colour},
                 mode="lines+markers",
                 name=label,
                 line={"color": colour, "width": 2.4, "dash": "solid" if name == "rare" else "dash"},
                 marker={"color": colour, "size": 9, "symbol": symbol},
                 hovertext=[
                     f"{label}, r = {row.share:g}<br>{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]<br>"
-                    f"n = {row.n} seeds"
-                    for row in means.itertuples(index=False)
+                    f"n = {row.n_seeds} seeds"
+                    for row in of_group.itertuples(index=False)
                 ],
                 hoverinfo="text",
             )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 import plotly.graph_objects as go
 
-from hormesis.dashboard.base.attack_rows import conditions_of, over_seeds
+from hormesis.dashboard.base.attack_rows import conditions_of
 from hormesis.dashboard.base.selection import mix_rows
 from hormesis.dashboard.base.wording import MEASURES, metric_name
 from hormesis.dashboard.charts.dose import dose_response
@@ -175,39 +175,37 @@ def _relearning(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
 
 
 def _attack_curves(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
-    """`rows`: of one attack, series and arm, a row per seed, condition and x."""
+    """`rows`: of one attack, series (name) and arm, a row per condition and x."""
     first = rows.iloc[0]
     is_relearning = first["attack"] == "relearn"
-    pooled = over_seeds(rows, ["x"])
     return curves(
-        pooled,
-        conditions_of(pooled),
+        rows,
+        conditions_of(rows),
         "Steps" if is_relearning else "Tokens written",
-        y_title=metric_name(str(first["series"])),
+        y_title=metric_name(str(first["name"])),
         dark=dark,
         logarithmic=is_relearning,
     )
 
 
 def _injections(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
-    """`rows`: of one arm, a row per seed, condition and frame (`setting`). Conditions stand as arms."""
-    pooled = over_seeds(rows, ["setting"])
-    by_label = pooled.assign(arm=pooled["label"])
-    order = list(dict.fromkeys(pooled["setting"]))
+    """`rows`: of one arm, a row per condition and frame (`setting`). Conditions stand as arms."""
+    by_label = rows.assign(arm=rows["label"])
+    order = list(dict.fromkeys(rows["setting"]))
     return by_condition(
         by_label, order, "Change of toxicity (points)", dark=dark, x_column="setting", level=Level(0.0, "")
     )
 
 
 def _capability(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
-    """`rows`: of one task, part and measure, a row per seed, arm and condition."""
-    pooled, first = over_seeds(rows), rows.iloc[0]
+    """`rows`: of one task, part and measure, a row per arm and condition."""
+    first = rows.iloc[0]
     chance = rows["chance"].dropna()
     level = Level(float(chance.iloc[0]), f"chance {float(chance.iloc[0]):.0%}") if len(chance) else None
     is_fraction = first["unit"] == "fraction"
     title = f"{metric_name(str(first['measure']))} ({'%' if is_fraction else first['unit']})"
     return by_condition(
-        pooled, conditions_of(pooled), title, dark=dark, level=level, factor=100 if is_fraction else 1
+        rows, conditions_of(rows), title, dark=dark, level=level, factor=100 if is_fraction else 1
     )
 
 

@@ -148,9 +148,17 @@ class Toy(Displayed):
 
     def measures(self, probe: str = "means") -> pd.DataFrame:
         """A row per run and network: share r, seed, network, entanglement and norms of both groups."""
+        self._require_probe(probe)
+        return read.toy_measures(self.engine, self.id, probe)
+
+    def _require_probe(self, probe: str) -> None:
         if probe not in PROBES:
             raise NoSuchRows(f"no probe '{probe}' (probes: {', '.join(PROBES)})")
-        return read.toy_measures(self.engine, self.id, probe)
+
+    def means(self, probe: str = "means") -> pd.DataFrame:
+        """Means of the measures over seeds with Student's 95 % interval: network, share r, name, n_seeds."""
+        self._require_probe(probe)
+        return read.toy_means(self.engine, self.id, probe)
 
     def curves(self) -> pd.DataFrame:
         """Learning curves, means over seeds: share, step, n, loss and accuracy of both groups."""
@@ -195,8 +203,9 @@ class Toy(Displayed):
         if name == "learning":
             return charts.learning(rows, "rare_accuracy", "Accuracy on the rare chain", log=False)
         levels = charts.references(self.experiment, cosine)
-        title = f"Entanglement ({cosine} cosine)"
-        return charts.over_share(rows, cosine, title, dark=dark, references=levels)
+        title, means = f"Entanglement ({cosine} cosine)", self.means(probe)
+        of_network = means[means["network"] == network]
+        return charts.over_share(rows, of_network, cosine, y_title=title, dark=dark, references=levels)
 
 
 TOY_CHARTS = ("entanglement", "learning", "effects")

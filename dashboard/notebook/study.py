@@ -125,7 +125,7 @@ class Study(GeometryViews, RobustnessViews):
         if at not in VIEWS:
             raise NoSuchRows(f"doses are at {', '.join(VIEWS)}, not '{at}'")
         prompt_set, scorer = self._scope(metric, prompt_set, scorer)
-        table = read.pooled_summaries(self.engine, self.id, name=metric, prompt_set=prompt_set, scorer=scorer)
+        table = read.summaries(self.engine, self.id, name=metric, prompt_set=prompt_set, scorer=scorer)
         return in_view(of_dose(table), VIEWS[at]).reset_index(drop=True)
 
     def fits(self, *, prompt_set: str | None = None, scorer: str | None = None) -> pd.DataFrame:

@@ -101,9 +101,9 @@ class StudyRows(Displayed):
     def summaries(self) -> pd.DataFrame:
         """Every metric over the seeds of each arm and condition: value, low, high (95 %), n, n_seeds, unit.
 
-        Random directions are pooled, their interval holds the spread between them.
+        Random directions of a setting have one row, whose interval holds the spread between them.
         """
-        return read.pooled_summaries(self.engine, self.id)
+        return read.summaries(self.engine, self.id)
 
 
 def choice(kind: str, value: str | None, values: Sequence[str]) -> str | None:

@@ -47,7 +47,7 @@ checkpoints = study_query(read.arm_checkpoints)
 composition = study_query(read.composition)
 train_points = study_query(read.train_points, refresh=Refresh.PROGRESS)
 
-summaries = study_query(read.pooled_summaries, most=32)
+summaries = study_query(read.summaries, most=32)
 summary_choices = study_query(read.summary_choices)
 summaries_with_cost = study_query(read.summaries_with_cost, most=32)
 verdicts = study_query(read.verdicts)

@@ -1,4 +1,4 @@
-"""Rows of attacks and capability for the page, and their means over the seeds of an arm."""
+"""Rows of attacks and capability for the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hormesis.dashboard.base.attack_rows import arms_of as arms_of
 from hormesis.dashboard.base.attack_rows import conditions_of as conditions_of
 from hormesis.dashboard.base.attack_rows import label as label
 from hormesis.dashboard.base.attack_rows import labelled
-from hormesis.dashboard.base.attack_rows import over_seeds as over_seeds
+from hormesis.dashboard.base.attack_rows import most_toxic as most_toxic
 from hormesis.dashboard.rows import study_query
 from hormesis.dashboard.rows.cache import cached_query
 from hormesis.dashboard.rows.context import Context
@@ -26,33 +26,34 @@ trials = cached_query(read.attack_trials, most=64)
 
 @study_query
 def outcomes(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Every number of every attack."""
+    """Every number of every attack on single checkpoints."""
     return labelled(read.attack_outcomes(engine, study_id))
 
 
 @study_query
-def points(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Curves of attacks."""
-    return labelled(read.attack_points(engine, study_id))
+def attacks(engine: Engine, study_id: int) -> pd.DataFrame:
+    """Every number of every attack over the seeds of an arm, curves among them."""
+    return labelled(read.attack_summaries(engine, study_id))
 
 
 @study_query
 def capability(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Capability scores."""
-    return labelled(read.capability_scores(engine, study_id))
+    """Capability over the seeds of an arm."""
+    return labelled(read.capability_summaries(engine, study_id))
 
 
-def parameters(context: Context) -> dict[int, dict[str, Any]]:
-    """Attack id to what makes it repeatable."""
-    attacks = _parameters(context)
-    return dict(zip(attacks["attack_id"], attacks["parameters"], strict=True))
+def parameters(context: Context, attack: str) -> dict[str, dict[str, Any]]:
+    """Setting of an attack to what makes it repeatable."""
+    attack_rows = _parameters(context)
+    of_attack = attack_rows[attack_rows["attack"] == attack]
+    return dict(zip(of_attack["setting"], of_attack["parameters"], strict=True))
 
 
-def size(pooled: pd.DataFrame, unit: str = "prompts") -> str:
-    """`n = 64 prompts, 3 seeds` of a table over seeds, or the ranges where these differ."""
-    if pooled.empty:
+def size(summaries: pd.DataFrame, unit: str = "prompts") -> str:
+    """`n = 64 prompts, 3 seeds` of rows over seeds, or the ranges where these differ."""
+    if summaries.empty:
         return ""
-    n, seeds = (_range(pooled[name]) for name in ("n", "n_seeds"))
+    n, seeds = _range(summaries["n"] // summaries["n_seeds"]), _range(summaries["n_seeds"])
     return f"n = {n} {unit}, {seeds} seed{'' if seeds == '1' else 's'}."
 
 

@@ -1,4 +1,4 @@
-"""Rows of the toy experiment for its page: queries cached until the database changes, means over seeds.
+"""Rows of the toy experiment for its page: queries cached until the database changes.
 
 Knows the columns of `db.read.toy`. Toy runs belong to no study, so nothing here needs one.
 """
@@ -16,7 +16,6 @@ from hormesis.dashboard.base.toy_rows import SETTINGS as SETTINGS
 from hormesis.dashboard.base.toy_rows import WEIGHTED as WEIGHTED
 from hormesis.dashboard.base.toy_rows import forest_rows as forest_rows
 from hormesis.dashboard.base.toy_rows import labelled_experiments
-from hormesis.dashboard.base.toy_rows import over_seeds as over_seeds
 from hormesis.dashboard.base.toy_rows import run_effects as run_effects
 from hormesis.dashboard.base.toy_rows import variant as variant
 from hormesis.dashboard.rows.cache import Database, cached_query, engine
@@ -24,6 +23,7 @@ from hormesis.db import read
 
 experiments = cached_query(labelled_experiments)
 measures = cached_query(read.toy_measures, most=64)
+means = cached_query(read.toy_means, most=64)
 curves = cached_query(read.toy_curves, most=32)
 effects = cached_query(read.toy_effects, most=8)
 _directions = cached_query(read.toy_directions, most=64)

@@ -15,3 +15,7 @@ ATTACK_TITLES: Final[dict[str, str]] = {
     "sampling": "Sampling",
     "quantised": "Rounded weights",
 }
+UNDONE: Final = "undone"
+"""Name of the number that all attacks have: the change of toxicity by the attack, in points."""
+OPENED: Final = "opened"
+"""What frames add under a condition less what they add to the unsteered model, in points."""

@@ -31,10 +31,10 @@ from hormesis.db.read.geometry import (
 from hormesis.db.read.hardness import (
     attack_outcomes,
     attack_parameters,
-    attack_points,
+    attack_summaries,
     attack_tests,
     attack_trials,
-    capability_scores,
+    capability_summaries,
 )
 from hormesis.db.read.joined import (
     arm_checkpoints,
@@ -43,8 +43,6 @@ from hormesis.db.read.joined import (
     arm_probes,
     condition_pairs,
     paired_texts,
-    pool_controls,
-    pooled_summaries,
     principal_components,
     score_histogram,
     studies_with_config,
@@ -76,7 +74,14 @@ from hormesis.db.read.runs import (
 )
 from hormesis.db.read.search import ScoreOrder, prompt_groups, search_generations, study_conditions
 from hormesis.db.read.texts import generations, prompt_sets, prompts, scorers
-from hormesis.db.read.toy import toy_curves, toy_directions, toy_effects, toy_experiments, toy_measures
+from hormesis.db.read.toy import (
+    toy_curves,
+    toy_directions,
+    toy_effects,
+    toy_experiments,
+    toy_means,
+    toy_measures,
+)
 
 __all__ = [
     "Change",
@@ -92,10 +97,10 @@ __all__ = [
     "arms",
     "attack_outcomes",
     "attack_parameters",
-    "attack_points",
+    "attack_summaries",
     "attack_tests",
     "attack_trials",
-    "capability_scores",
+    "capability_summaries",
     "change_counts",
     "changed_pairs",
     "changed_part",
@@ -125,8 +130,6 @@ __all__ = [
     "number_chain",
     "pair_texts",
     "paired_texts",
-    "pool_controls",
-    "pooled_summaries",
     "principal_components",
     "probe_sets",
     "projection_points",
@@ -154,6 +157,7 @@ __all__ = [
     "toy_directions",
     "toy_effects",
     "toy_experiments",
+    "toy_means",
     "toy_measures",
     "train_points",
     "unsteered_conditions",

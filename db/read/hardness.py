@@ -1,4 +1,4 @@
-"""Queries about attacks and capability: outcomes, curves, trials, tests of differences, scores."""
+"""Queries about attacks and capability: over seeds, and of attacks outcomes, trials, tests of differences."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hormesis.db.schema import (
     Arm,
     Attack,
     AttackOutcome,
-    AttackPoint,
+    AttackSummary,
     AttackTest,
     AttackTrial,
-    CapabilityScore,
+    CapabilitySummary,
     Checkpoint,
     Condition,
 )
@@ -40,16 +40,19 @@ def attack_outcomes(engine: Engine, study_id: int) -> pd.DataFrame:
     matched_cost, attack_id, attack, setting, data, scorer, rule, budget, budget_unit, name, value (null
     beyond the budget), low, high, n, unit, interval, censored.
     """
-    query = _of_conditions(Attack, study_id, *ATTACK, *columns_of(AttackOutcome, "id", "attack_id"))
+    query = _of_conditions(study_id, *ATTACK, *columns_of(AttackOutcome, "id", "attack_id"))
     query = query.join(AttackOutcome, AttackOutcome.attack_id == Attack.id)
     return frame(engine, query.order_by(Attack.id, AttackOutcome.id), optional=ARM_NAMES)
 
 
-def attack_points(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Curves of attacks: who and what, series, x (steps, tokens or evaluations), value, low, high, n."""
-    query = _of_conditions(Attack, study_id, *ATTACK, *columns_of(AttackPoint, "id", "attack_id"))
-    query = query.join(AttackPoint, AttackPoint.attack_id == Attack.id)
-    return frame(engine, query.order_by(Attack.id, AttackPoint.series, AttackPoint.x), optional=ARM_NAMES)
+def attack_summaries(engine: Engine, study_id: int) -> pd.DataFrame:
+    """Every number of every attack over the seeds of an arm, points of curves among them (x not null).
+
+    Columns: kind, share, condition (its key), method, strength, matched_cost, attack, setting, name, x,
+    value, low, high, n_seeds, n, unit, interval.
+    """
+    query = _over_seeds(AttackSummary, study_id).order_by(AttackSummary.x, AttackSummary.id)
+    return frame(engine, query)
 
 
 def attack_parameters(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -90,21 +93,33 @@ def attack_tests(engine: Engine, study_id: int) -> pd.DataFrame:
     return frame(engine, query)
 
 
-def capability_scores(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Every capability score: where it is from, task, part, measure, numbers, chance, and paired change."""
-    columns = columns_of(CapabilityScore, "id", "checkpoint_id", "condition_id")
-    query = _of_conditions(CapabilityScore, study_id, *columns)
-    query = query.order_by(CapabilityScore.task, CapabilityScore.part, CapabilityScore.measure)
-    return frame(engine, query, optional=ARM_NAMES)
+def capability_summaries(engine: Engine, study_id: int) -> pd.DataFrame:
+    """What the models of an arm can do, over its seeds, by condition, task, part and measure.
+
+    Columns: kind, share, condition (its key), method, strength, matched_cost, task, part, measure, chance,
+    change (against unsteered, same items), change_low, change_high, value, low, high, n_seeds, n, unit,
+    interval.
+    """
+    order = (CapabilitySummary.task, CapabilitySummary.part, CapabilitySummary.measure)
+    return frame(engine, _over_seeds(CapabilitySummary, study_id).order_by(*order))
 
 
-def _of_conditions(source: type[Attack] | type[CapabilityScore], study_id: int, *columns: Any) -> Query:
-    """Rows of `source` with their checkpoint, arm and condition; conditions in the order they were made."""
+def _over_seeds(table: type[AttackSummary] | type[CapabilitySummary], study_id: int) -> Query:
+    """A study's rows of a summary, toxic arms by share first, then conditions by method and strength."""
+    columns = columns_of(table, "id", "study_id", "key", "condition_key")
+    query: Query = select(*columns[:2], table.condition_key.label("condition"), *columns[2:])
+    return query.where(table.study_id == study_id).order_by(
+        table.kind.desc(), table.share, table.method, table.strength, table.condition_key
+    )
+
+
+def _of_conditions(study_id: int, *columns: Any) -> Query:
+    """Attacks with their checkpoint, arm and condition; conditions in the order they were made."""
     query: Query = select(Checkpoint.name.label("checkpoint"), *ARM, *CONDITION, *columns)
     return (
-        query.select_from(source)
-        .join(Condition, source.condition_id == Condition.id)
-        .join(Checkpoint, source.checkpoint_id == Checkpoint.id)
+        query.select_from(Attack)
+        .join(Condition, Attack.condition_id == Condition.id)
+        .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
         .where(Checkpoint.study_id == study_id)
         .order_by(*BY_ARM, Checkpoint.name, Condition.id)

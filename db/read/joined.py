@@ -1,4 +1,4 @@
-"""Rows of several queries joined as charts need them: pooled controls, costs, pairs of conditions, axes.
+"""Rows of several queries joined as charts need them: costs, pairs of conditions, axes.
 
 Imported checkpoints belong to no arm: their kind is `imported` here.
 """
@@ -54,55 +54,6 @@ def arm_entanglement(engine: Engine, study_id: int, position: str) -> pd.DataFra
     return _with_imported(entanglement(engine, study_id, position))
 
 
-def pool_controls(summaries: pd.DataFrame) -> pd.DataFrame:
-    """Replace rows of random directions by their pools: a row per arm kind, share, setting and metric.
-
-    `summaries`: rows as `results.summaries` gives them, one for each random direction. The pooled interval
-    holds both the spread between directions and each direction's own interval.
-    """
-    random_rows = summaries[summaries["method"] == "random-direction"]
-    if random_rows.empty:
-        return summaries
-    keys = ["kind", "share", "method", "matched_cost", "prompt_set", "scorer", "name", "unit"]
-    if random_rows["matched_cost"].isna().all():
-        keys.append("strength")
-    rows = []
-    for _, group in random_rows.groupby(keys, dropna=False, sort=False):
-        first = group.iloc[0].to_dict()
-        n_directions = len(group)
-        squared_halves = ((group["high"] - group["low"]) / 2) ** 2
-        between_directions = float(group["value"].var(ddof=1)) * 1.96**2 if n_directions > 1 else 0.0
-        half_width = ((between_directions + float(squared_halves.mean())) / n_directions) ** 0.5
-        value = float(group["value"].mean())
-        key = str(first["condition_key"])
-        rows.append(
-            first
-            | {
-                "condition_key": key if n_directions == 1 else "random/" + key.split("/", 1)[-1],
-                "value": value,
-                "low": value - half_width,
-                "high": value + half_width,
-                "strength": float(group["strength"].mean()),
-                "n": int(group["n"].sum()),
-                "interval": f"{first['interval']}; over {n_directions} random directions",
-            }
-        )
-    pooled = pd.DataFrame(rows, columns=summaries.columns).astype(summaries.dtypes.to_dict())
-    return pd.concat([summaries[summaries["method"] != "random-direction"], pooled], ignore_index=True)
-
-
-def pooled_summaries(
-    engine: Engine,
-    study_id: int,
-    *,
-    name: str | None = None,
-    prompt_set: str | None = None,
-    scorer: str | None = None,
-) -> pd.DataFrame:
-    """Summaries with random directions pooled; `name` (of the metric), `prompt_set`, `scorer` None: all."""
-    return pool_controls(summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer))
-
-
 def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
     """Rows of `metric` with cost, cost_low and cost_high (nats) of the same arm kind, share and condition.
 
@@ -119,9 +70,9 @@ def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 def summaries_with_cost(
     engine: Engine, study_id: int, *, name: str, prompt_set: str | None, scorer: str | None
 ) -> pd.DataFrame:
-    """Pooled summaries of the metric `name` with each condition's cost (nats), by kind, then rising share."""
-    metric = pooled_summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer)
-    joined = with_cost(metric, pooled_summaries(engine, study_id, name="cost"))
+    """Summaries of the metric `name` with each condition's cost (nats), by kind, then rising share."""
+    metric = summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer)
+    joined = with_cost(metric, summaries(engine, study_id, name="cost"))
     return joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
 
 
@@ -130,8 +81,8 @@ def condition_pairs(
 ) -> pd.DataFrame:
     """A row per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id.
 
-    `condition_key`: the condition's stored key; `random/cost-0.06`, the key of a row that pools random
-    directions, stands for the first of them (`random-0/cost-0.06`).
+    `condition_key`: that of a summary; `random/cost-0.06`, all random directions at that cost, stands for
+    the first of them (`random-0/cost-0.06`).
     """
     rows = arm_checkpoints(engine, study_id)
     if kind.partition(":")[0] == "imported":

@@ -42,8 +42,9 @@ def summaries(
 ) -> pd.DataFrame:
     """Metrics over the seeds, a row per arm kind, share, condition, prompt set, scorer and metric.
 
-    All columns of `summary` but its keys. `name` (of the metric), `prompt_set` and `scorer` narrow the rows;
-    the last two also let rows through that have none (cost, cross_entropy).
+    All columns of `summary` but its keys; random directions of one setting have a row together. `name` (of
+    the metric), `prompt_set` and `scorer` narrow the rows; the last two also let rows through that have none
+    (cost, cross_entropy).
     """
     query = study_rows(Summary, study_id).order_by(
         Summary.kind.desc(),

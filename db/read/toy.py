@@ -7,8 +7,8 @@ from sqlalchemy import Engine, func, select
 
 from hormesis.db.blocks import decode_float32
 from hormesis.db.read.columns import columns_of
-from hormesis.db.read.frame import frame
-from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
+from hormesis.db.read.frame import Query, frame
+from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun
 
 
 def toy_experiments(engine: Engine) -> pd.DataFrame:
@@ -38,6 +38,18 @@ def toy_measures(engine: Engine, experiment_id: int, probe: str) -> pd.DataFrame
         .join(ToyMeasure, ToyMeasure.run_id == ToyRun.id)
         .where(ToyRun.experiment_id == experiment_id, ToyMeasure.probe == probe)
         .order_by(ToyMeasure.network.desc(), ToyRun.share, ToyRun.seed)
+    )
+    return frame(engine, query)
+
+
+def toy_means(engine: Engine, experiment_id: int, probe: str) -> pd.DataFrame:
+    """Means over seeds under one probe: network, share, name (a column of `toy_measures`), value, low, high,
+    n_seeds, interval; by rising share.
+    """
+    query: Query = (
+        select(*columns_of(ToyMean, "id", "experiment_id", "probe"))
+        .where(ToyMean.experiment_id == experiment_id, ToyMean.probe == probe)
+        .order_by(ToyMean.network.desc(), ToyMean.name, ToyMean.share)
     )
     return frame(engine, query)
 

@@ -36,12 +36,14 @@ from hormesis.db.schema.hardness import (
     Attack,
     AttackOutcome,
     AttackPoint,
+    AttackSummary,
     AttackTest,
     AttackTrial,
     CapabilityScore,
+    CapabilitySummary,
 )
 from hormesis.db.schema.study import Arm, Checkpoint, StageRun, Study, TrainPoint
-from hormesis.db.schema.toy import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
+from hormesis.db.schema.toy import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun
 
 __all__ = [
     "ActivationBlock",
@@ -49,10 +51,12 @@ __all__ = [
     "Attack",
     "AttackOutcome",
     "AttackPoint",
+    "AttackSummary",
     "AttackTest",
     "AttackTrial",
     "Base",
     "CapabilityScore",
+    "CapabilitySummary",
     "Checkpoint",
     "Condition",
     "Direction",
@@ -82,6 +86,7 @@ __all__ = [
     "Summary",
     "ToyEffect",
     "ToyExperiment",
+    "ToyMean",
     "ToyMeasure",
     "ToyPoint",
     "ToyRun",

@@ -82,3 +82,29 @@ class HeadRow(ProbeSetRow):
     """`last` token or `mean` over tokens."""
     layer: Mapped[int] = mapped_column(sort_order=-1)
     head: Mapped[int] = mapped_column(sort_order=-1)
+
+
+class ConditionSummary(StudyRow):
+    """A number of one condition over the seeds of an arm, with its interval."""
+
+    __abstract__ = True
+
+    key: Mapped[str] = mapped_column(sort_order=-1)
+    kind: Mapped[str] = mapped_column(sort_order=-1)
+    share: Mapped[float] = mapped_column(sort_order=-1)
+    method: Mapped[str] = mapped_column(sort_order=-1)
+    """Method of the condition, as `condition.method`."""
+    condition_key: Mapped[str] = mapped_column(sort_order=-1)
+    """As `condition.key`; `random/cost-0.06`: all random directions at that cost, `random-0/cost-0.06` and
+    so on, averaged.
+    """
+    strength: Mapped[float | None] = mapped_column(sort_order=-1)
+    matched_cost: Mapped[float | None] = mapped_column(sort_order=-1)
+    value: Mapped[float] = mapped_column(sort_order=1)
+    low: Mapped[float | None] = mapped_column(sort_order=1)
+    high: Mapped[float | None] = mapped_column(sort_order=1)
+    n_seeds: Mapped[int] = mapped_column(sort_order=1)
+    n: Mapped[int] = mapped_column(sort_order=1)
+    """Prompts (or documents, goals, items), summed over the seeds."""
+    unit: Mapped[str] = mapped_column(sort_order=1)
+    interval: Mapped[str] = mapped_column(sort_order=1)

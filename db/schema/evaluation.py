@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Base, Json, Key, Name, StudyRow
+from hormesis.db.schema.base import Base, ConditionSummary, Json, Key, Name, StudyRow
 
 
 class PromptSet(StudyRow):
@@ -130,27 +130,12 @@ class Metric(Base):
     """How the interval was made, e.g. `bootstrap over prompts, 95 %, 1000 draws`."""
 
 
-class Summary(StudyRow):
+class Summary(ConditionSummary):
     """A metric over the seeds of an arm: what the trade-off curves draw."""
 
     __tablename__ = "summary"
     __table_args__ = (UniqueConstraint("study_id", "key"),)
 
-    key: Mapped[str]
-    """arm kind / share / condition / prompt set / scorer / name."""
-    kind: Mapped[str]
-    share: Mapped[float]
-    method: Mapped[str]
-    condition_key: Mapped[str]
-    strength: Mapped[float | None]
-    matched_cost: Mapped[float | None]
     prompt_set: Mapped[str | None]
     scorer: Mapped[str | None]
     name: Mapped[str]
-    value: Mapped[float]
-    low: Mapped[float | None]
-    high: Mapped[float | None]
-    n_seeds: Mapped[int]
-    n: Mapped[int]
-    unit: Mapped[str]
-    interval: Mapped[str]

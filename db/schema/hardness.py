@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Base, Json, Key, StudyRow
+from hormesis.db.schema.base import Base, ConditionSummary, Json, Key, StudyRow
 
 
 class Attack(Base):
@@ -102,6 +102,26 @@ class AttackTrial(Base):
     evaluations: Mapped[int | None]
 
 
+class AttackSummary(ConditionSummary):
+    """A number of an attack over the seeds of an arm."""
+
+    __tablename__ = "attack_summary"
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
+
+    attack: Mapped[str]
+    """Kind of the attack, as `attack.kind`."""
+    setting: Mapped[str]
+    """As `attack.setting`; empty for a number of several settings."""
+    name: Mapped[str]
+    """As `attack_outcome.name` or `attack_point.series`. Or `undone`, the change of toxicity by the attack:
+    by the longest search, training or wildest sampling, by the coarsest weights, over the later half of a
+    text, in the mean over frames. Or `opened`, what frames add under the condition less what they add to the
+    unsteered model, in the mean over frames.
+    """
+    x: Mapped[float | None]
+    """As `attack_point.x`; null for a number that is no point of a curve."""
+
+
 class AttackTest(StudyRow):
     """A test of the difference of two success rates."""
 
@@ -160,5 +180,24 @@ class CapabilityScore(Base):
     """Revision of the items."""
     change: Mapped[float | None]
     """Against the unsteered checkpoint on the same items; null for it itself."""
+    change_low: Mapped[float | None]
+    change_high: Mapped[float | None]
+
+
+class CapabilitySummary(ConditionSummary):
+    """How well a condition does on one task, or a part of it, over the seeds of an arm."""
+
+    __tablename__ = "capability_summary"
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
+
+    task: Mapped[str]
+    """As `capability_score.task`."""
+    part: Mapped[str]
+    """As `capability_score.part`."""
+    measure: Mapped[str]
+    """As `capability_score.measure`."""
+    chance: Mapped[float | None]
+    change: Mapped[float | None]
+    """Against the unsteered checkpoints of the same seeds, on the same items; null for them."""
     change_low: Mapped[float | None]
     change_high: Mapped[float | None]

@@ -102,6 +102,27 @@ class ToyMeasure(Base):
     """float32, little endian: the 12 directions as found (not unit), by width; the rare chain's first."""
 
 
+class ToyMean(Base):
+    """Mean of one of a configuration's measures over the seeds, at one share."""
+
+    __tablename__ = "toy_mean"
+    __table_args__ = (UniqueConstraint("experiment_id", "network", "probe", "share", "name"),)
+
+    id: Mapped[Key]
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("toy_experiment.id", ondelete="CASCADE"))
+    network: Mapped[str]
+    probe: Mapped[str]
+    share: Mapped[float]
+    """As `toy_run.share`."""
+    name: Mapped[str]
+    """Column of `toy_measure`: `rare_absolute`, `control_absolute`, `rare_signed` and so on."""
+    value: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n_seeds: Mapped[int]
+    interval: Mapped[str]
+
+
 class ToyEffect(Base):
     """DiD of a configuration: over seeds, (u at low shares - u at r = 1) less the same for controls."""
 

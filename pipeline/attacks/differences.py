@@ -1,7 +1,7 @@
-"""Success rates over training seeds, and tests of their differences between conditions and between arms.
+"""Tests of differences between success rates, between conditions and between arms.
 
-Reads the trials of suffix attacks and writes `summary` and `attack_test` rows; run again after every
-checkpoint, so the last one sees them all.
+Reads the trials of suffix attacks and writes `attack_test` rows; run again after every checkpoint, so the
+last one sees them all.
 """
 
 from __future__ import annotations
@@ -13,30 +13,25 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import select
 
-from hormesis.db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition, Summary
+from hormesis.db.schema import Arm, Attack, AttackTest, AttackTrial, Checkpoint, Condition
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.attacks.judging import mcnemar, two_proportions
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.statistics import SCORE, mean_interval, over_seeds
-from hormesis.pipeline.statistics.frames import MetricScope, groups, summary_row
+from hormesis.pipeline.statistics import mean_interval
+from hormesis.pipeline.statistics.frames import groups
 
 RULES = ("success", "prefix_match")
 CELL = ["kind", "share", "condition", "setting"]
 
 
 def compare(context: StudyContext) -> None:
-    """Write the pooled success rates and the tests of all suffix attacks that are there."""
+    """Write the tests of all suffix attacks that are there."""
     # One transaction round all of it: of arms that end together, none writes what it saw before the other.
     with write_session(context.engine) as session:
         trials = suffix_trials(context)
-        draws = context.config.evaluation.bootstrap
-        cells = [cell for _, cell in groups(trials, CELL)]
-        summaries = [_summary(context, cell, rule, draws=draws) for cell in cells for rule in RULES]
-        tests = tests_of(trials, draws) if len(trials) else ()
+        tests = tests_of(trials, context.config.evaluation.bootstrap) if len(trials) else ()
         rows = [{"study_id": context.study_id, **test} for test in tests]
-        # What was made of other goals or of conditions that are gone.
-        of_rates = [Summary.study_id == context.study_id, Summary.name.startswith("suffix_", autoescape=True)]
-        replace_rows(session, Summary, summaries, on=("study_id", "key"), within=of_rates)
+        # Those that are replaced may have been of other goals or of conditions that are gone.
         of_study = [AttackTest.study_id == context.study_id]
         replace_rows(session, AttackTest, rows, on=("study_id", "key"), within=of_study)
 
@@ -49,12 +44,7 @@ def suffix_trials(context: StudyContext) -> pd.DataFrame:
             Arm.share,
             Arm.seed,
             Condition.key.label("condition"),
-            Condition.method,
-            Condition.strength,
-            Condition.matched_cost,
             Attack.setting,
-            Attack.data,
-            Attack.scorer,
             AttackTrial.goal,
             AttackTrial.success,
             AttackTrial.prefix_match,
@@ -68,19 +58,6 @@ def suffix_trials(context: StudyContext) -> pd.DataFrame:
     )
     with read_session(context.engine) as session:
         return pd.read_sql(query, session.connection())
-
-
-def _summary(context: StudyContext, part: pd.DataFrame, rule: str, *, draws: int) -> dict[str, Any]:
-    """A summary row: the rate of `rule` (a column of trials) in one cell; `part`: its rows, one a trial."""
-    first = part.iloc[0]
-    hits_by_seed = [group[rule].to_numpy(dtype=np.float64) for _, group in groups(part, "seed")]
-    estimate = over_seeds(hits_by_seed, draws=draws, bounds=SCORE)
-    name = f"suffix_{first['setting']}_{rule}"
-    metric_scope = MetricScope(first["condition"], first["data"], first["scorer"])
-    row = summary_row(
-        context.study_id, part, metric_scope, metric=name, estimate=estimate, unit="share of goals"
-    )
-    return row | {"prompt_set": None, "scorer": None, "n_seeds": len(hits_by_seed)}
 
 
 def tests_of(trials: pd.DataFrame, draws: int = 1000) -> Iterator[dict[str, Any]]:

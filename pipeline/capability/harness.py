@@ -9,39 +9,21 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.steering import steered
 from hormesis.pipeline.capability.items import CapabilityError
+from hormesis.pipeline.capability.scoring import Scored
 from hormesis.pipeline.methods import OpenedCondition
-from hormesis.pipeline.statistics import Estimate
+from hormesis.pipeline.statistics import Floats
 
 BATCH_SIZE = 16
-
-
-@dataclass(frozen=True)
-class HarnessScore:
-    """One number of the harness, e.g. measure `acc` of task `mmlu_anatomy`."""
-
-    task: str
-    measure: str
-    value: float
-    stderr: float | None
-    n: int
-    version: str
-    """Version of the harness and of the task."""
-
-    @property
-    def estimate(self) -> Estimate:
-        """The number with a normal interval, where the harness gives a standard error."""
-        if self.stderr is None:
-            return Estimate(self.value, None, None, self.n, "none given")
-        half, method = 1.96 * self.stderr, "normal, by the harness's standard error"
-        return Estimate(self.value, self.value - half, self.value + half, self.n, method)
 
 
 def run_harness(
@@ -50,8 +32,10 @@ def run_harness(
     *,
     limit: int | None = None,
     folder: Path | None = None,
-) -> list[HarnessScore]:
-    """Evaluate tasks by name. `folder` holds task files of one's own (YAML); `limit`: items of each task.
+) -> list[Scored]:
+    """Evaluate tasks by name, item by item, e.g. measure `acc` of task `mmlu_anatomy`.
+
+    `folder` holds task files of one's own (YAML); `limit`: items of each task.
 
     Raises CapabilityError, one line, where the harness is not installed, a task is unknown, or its data
     cannot be had.
@@ -78,7 +62,7 @@ def run_harness(
                     limit=limit,
                     task_manager=manager,
                     bootstrap_iters=0,
-                    log_samples=False,
+                    log_samples=True,
                     random_seed=0,
                     numpy_random_seed=0,
                     torch_random_seed=0,
@@ -86,22 +70,38 @@ def run_harness(
             except Exception as error:
                 reason = " ".join(str(error).split())[:160] or type(error).__name__
                 raise CapabilityError(f"the harness could not run {', '.join(tasks)}: {reason}") from error
-    return list(_scores(results, str(getattr(lm_eval, "__version__", "unknown"))))
+    return list(harness_scores(results, str(getattr(lm_eval, "__version__", "unknown"))))
 
 
-def _scores(results: Any, version: str) -> Any:
+def harness_scores(results: Any, version: str) -> Iterator[Scored]:
     """The harness's numbers: by task, values named `measure,filter`; only those of filter `none` count."""
     for task, values in results["results"].items():
-        n = results.get("n-samples", {}).get(task, {}).get("effective", 0)
-        task_version = results.get("versions", {}).get(task, "")
+        data = f"lm_eval {version}, task {results.get('versions', {}).get(task, '')}"
         for name, value in values.items():
             measure, _, filter_name = name.partition(",")
-            if filter_name != "none" or measure.endswith("_stderr") or not isinstance(value, int | float):
-                continue
-            stderr = values.get(f"{measure}_stderr,none")
-            stderr = float(stderr) if isinstance(stderr, int | float) else None
-            data_version = f"lm_eval {version}, task {task_version}"
-            yield HarnessScore(task, measure, float(value), stderr=stderr, n=int(n), version=data_version)
+            is_number = isinstance(value, int | float) and not measure.endswith("_stderr")
+            if filter_name == "none" and is_number:
+                items = _items(results, task, measure, float(value))
+                is_share = bool(((items >= 0) & (items <= 1)).all())
+                yield Scored(
+                    task, "", measure, unit="fraction" if is_share else "harness", data=data, chance=None,
+                    top=items, bottom=np.ones(len(items)),
+                )  # fmt: skip
+
+
+def _items(results: Any, task: str, measure: str, value: float) -> Floats:
+    """What each item of a task, or of a group's tasks, adds to a measure that is their mean; else `[value]`.
+
+    A number that is no mean of items (a perplexity, F1 of a whole set) has no interval.
+    """
+    parts = results.get("group_subtasks", {}).get(task) or [task]
+    samples = [sample for part in parts for sample in results.get("samples", {}).get(part, ())]
+    numbers = [sample.get(measure) for sample in samples if sample["filter"] == "none"]
+    if numbers and all(isinstance(number, bool | int | float) for number in numbers):
+        items = np.array(numbers, dtype=np.float64)
+        if np.isclose(items.mean(), value, rtol=1e-6, atol=1e-9):
+            return items
+    return np.array([value])
 
 
 def _model(opened: OpenedCondition) -> Any:

@@ -139,7 +139,8 @@ def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str
 
 
 def estimate_of(scored: Scored, draws: int) -> Estimate:
-    """Wilson's interval for accuracies; a bootstrap over documents for losses."""
-    if scored.measure == "cross_entropy":
-        return ratio_interval(scored.top, scored.bottom, draws=draws)
-    return proportion(int(scored.top.sum()), len(scored.top), "items")
+    """Wilson's interval for accuracies; a bootstrap over documents for losses, over items for the rest."""
+    if len(scored.top) > 1 and np.isin(scored.top, (0.0, 1.0)).all():
+        return proportion(int(scored.top.sum()), len(scored.top), "items")
+    unit = "documents" if scored.measure == "cross_entropy" else "items"
+    return ratio_interval(scored.top, scored.bottom, draws=draws, unit=unit)

@@ -17,6 +17,8 @@ TEXT_VERSION = 1
 PROBE_VERSION = 2
 EVALUATION_VERSION = 1
 HARDNESS_VERSION = 1
+SUMMARY_VERSION = 2
+"""Raised whenever rows over seeds change, of studies or of toy experiments."""
 
 
 @dataclass(frozen=True)

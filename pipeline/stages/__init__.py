@@ -23,7 +23,7 @@ from hormesis.pipeline.stages import (
     train,
     verdicts,
 )
-from hormesis.pipeline.summaries import summary
+from hormesis.pipeline.summaries.every_summary import summarise_subject
 
 GRAPH = Graph(
     stages=(
@@ -43,5 +43,5 @@ GRAPH = Graph(
         toy.STAGE,
         verdicts.STAGE,
     ),
-    after_each=(summary.summarise_subject, verdicts.evaluate_claims),
+    after_each=(summarise_subject, verdicts.evaluate_claims),
 )

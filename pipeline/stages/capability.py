@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from hormesis.db.files import atomic_file
 from hormesis.db.schema import CapabilityScore, Metric
 from hormesis.db.write import delete_others, upsert, write_session
 from hormesis.pipeline.capability.harness import run_harness
+from hormesis.pipeline.capability.item_files import capability_key, load_scores, save_scores, scores_file
 from hormesis.pipeline.capability.items import Task, tasks_of
 from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_sources, score_task
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.inputs import HARDNESS_VERSION
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition
@@ -41,15 +35,14 @@ def measure_capability(context: StudyContext, subject: Subject, reporter: Report
     """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config.capability
-    folder = context.folder("capability", capability_key(context, subject))
     conditions = chosen_conditions(context, checkpoint_id, config)
     tasks = tasks_of(config)
     total = len(conditions) * (len(tasks) + ("cross_entropy" in config.tasks) + bool(config.harness))
     done = 0
     unsteered_scores: dict[tuple[str, str, str], Scored] = {}
     for condition in conditions:
-        path = folder / f"{condition.key.replace('/', '_')}.npz"
-        scores = _load_scores(path)
+        path = scores_file(context, subject.weights_hash, condition.key)
+        scores = load_scores(path)
         if scores is None:
             opened = open_condition(context, checkpoint_id, condition)
             scores = []
@@ -58,12 +51,10 @@ def measure_capability(context: StudyContext, subject: Subject, reporter: Report
                 reporter.report(done, total, "tasks")
                 scores += step()
                 done += 1
-            _save_scores(path, scores)
+            save_scores(path, scores)
         by_measure = {(scored.task, scored.part, scored.measure): scored for scored in scores}
         unsteered_scores = by_measure if condition.key == "none" else unsteered_scores
         _write(context, checkpoint_id, condition, scores=scores, unsteered_scores=unsteered_scores)
-        if config.harness:
-            _write_harness(context, checkpoint_id, condition, reporter=reporter)
     _forget_others(context, checkpoint_id, conditions)
     reporter.report(total, max(1, total), "tasks")
 
@@ -80,40 +71,16 @@ def _steps(
         lambda task=task: list(score_task(opened, task, batch_size=BATCH, progress=check))  # type: ignore[misc]
         for task in tasks
     ]
-    if "cross_entropy" in context.config.capability.tasks:
+    config = context.config.capability
+    if "cross_entropy" in config.tasks:
         steps.append(lambda: list(score_sources(opened, context.config, batch_size=BATCH, progress=check)))
-    return steps
-
-
-def _save_scores(path: Path, scores: Sequence[Scored]) -> None:
-    """Write items' outcomes, `top` and `bottom` [items] of each measure, whole or not at all."""
-    arrays: dict[str, Any] = {}
-    for place, scored in enumerate(scores):
-        arrays[f"top{place}"], arrays[f"bottom{place}"] = scored.top, scored.bottom
-        chance = "" if scored.chance is None else repr(scored.chance)
-        arrays[f"name{place}"] = np.array(
-            [scored.task, scored.part, scored.measure, scored.unit, scored.data, chance]
+    if config.harness:
+        steps.append(
+            lambda: list(
+                run_harness(opened, config.harness, limit=config.harness_limit, folder=config.folder)
+            )
         )
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **arrays)
-
-
-def _load_scores(path: Path) -> list[Scored] | None:
-    """What `_save_scores` wrote; None where there is no such file."""
-    if not path.is_file():
-        return None
-    with np.load(path) as arrays:
-        count = sum(name.startswith("name") for name in arrays)
-        scores = []
-        for place in range(count):
-            task, part, measure, unit, data, chance = map(str, arrays[f"name{place}"])
-            scores.append(
-                Scored(
-                    task, part, measure, unit=unit, data=data, chance=float(chance) if chance else None,
-                    top=arrays[f"top{place}"], bottom=arrays[f"bottom{place}"],
-                )
-            )  # fmt: skip
-    return scores
+    return steps
 
 
 def _write(
@@ -163,46 +130,16 @@ def _metric(
     """The row of `metric` for one measure of a condition."""
     assert condition.id is not None
     if scored.measure == "cross_entropy":
-        metric, method = f"cross_entropy_{scored.part}", estimate.method
+        metric = f"cross_entropy_{scored.part}"
     else:
         metric = "_".join(
             part for part in (scored.measure, scored.task, scored.part.replace(" ", "_")) if part
         )
-        method = f"{estimate.method}; chance {scored.chance:.3f}"
-    estimate = replace(estimate, method=method)
+    if scored.chance is not None:
+        estimate = replace(estimate, method=f"{estimate.method}; chance {scored.chance:.3f}")
     return metric_row(
         checkpoint_id, NamedRow(condition.id, condition.key), metric, estimate=estimate, unit=scored.unit
     )
-
-
-def _write_harness(
-    context: StudyContext, checkpoint_id: int, condition: DetoxCondition, *, reporter: Reporter
-) -> None:
-    """Run lm-evaluation-harness on one condition and write a row per task and measure."""
-    config = context.config.capability
-    reporter.say(f"harness tasks on {condition.key}")
-    reporter.check()
-    opened = open_condition(context, checkpoint_id, condition)
-    rows = []
-    for score in run_harness(opened, config.harness, limit=config.harness_limit, folder=config.folder):
-        rows.append(
-            {
-                "checkpoint_id": checkpoint_id,
-                "condition_id": condition.id,
-                "task": score.task,
-                "part": "",
-                "measure": score.measure,
-                **score.estimate.columns,
-                "chance": None,
-                "unit": "harness",
-                "data": score.version,
-                "change": None,
-                "change_low": None,
-                "change_high": None,
-            }
-        )
-    with write_session(context.engine) as session:
-        upsert(session, CapabilityScore, rows, on=("condition_id", "task", "part", "measure"))
 
 
 def _forget_others(context: StudyContext, checkpoint_id: int, conditions: Sequence[DetoxCondition]) -> None:
@@ -212,20 +149,14 @@ def _forget_others(context: StudyContext, checkpoint_id: int, conditions: Sequen
         delete_others(session, CapabilityScore, ids, on=("condition_id",), within=of_checkpoint)
 
 
-def capability_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of a checkpoint's conditions, the capability settings and their files, and held-out sources."""
-    inputs = context.inputs
-    settings, files = inputs.settings("capability"), inputs.files("capability")
-    roles = inputs.roles("heldout_clean", "heldout_toxic")
-    conditions = inputs.condition(subject.weights_hash)
-    return digest("capability", HARDNESS_VERSION, conditions, settings, files, roles)
-
-
 def is_measured(config: StudyConfig, subject: Subject) -> bool:
     """Whether the study measures capability, on this arm too; on every imported checkpoint."""
     return config.capability.has_tasks and wants(config.capability, subject.arm)
 
 
-STAGE = Stage(
-    "capability", key=capability_key, run=measure_capability, needs=("condition",), when=is_measured
-)
+def stage_key(context: StudyContext, subject: Subject) -> str:
+    """Hash of a checkpoint's conditions, the capability settings and their files, and held-out sources."""
+    return capability_key(context, subject.weights_hash)
+
+
+STAGE = Stage("capability", key=stage_key, run=measure_capability, needs=("condition",), when=is_measured)

@@ -6,6 +6,7 @@ A study that asks for runs that are there already (by `hormesis toy`, or by anot
 from __future__ import annotations
 
 from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.inputs import SUMMARY_VERSION
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
@@ -48,9 +49,10 @@ def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> No
 
 
 def toy_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of each setting's configuration, and of the shares, seeds and probes that are asked for."""
+    """Hash of each setting's configuration, of the shares, seeds and probes asked for, and of the means."""
     configs, wanted_runs = requested(context.config)
-    return digest("toy", [config.hash for config in configs], wanted_runs.model_dump(mode="json"))
+    hashes = [config.hash for config in configs]
+    return digest("toy", SUMMARY_VERSION, hashes, wanted_runs.model_dump(mode="json"))
 
 
 def is_requested(config: StudyConfig, subject: Subject) -> bool:

@@ -9,22 +9,22 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.claims.evaluate import evaluate
 from hormesis.pipeline.claims.registry import CLAIMS_VERSION
 from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.inputs import SUMMARY_VERSION
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.summaries.summary import summarise
+from hormesis.pipeline.summaries.arms import arms_of_study
+from hormesis.pipeline.summaries.every_summary import summarise_arm
 
 
 def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write every arm's summaries anew, now that all seeds tell the spread, then the verdicts."""
-    query = select(Arm.kind, Arm.share).where(Arm.study_id == context.study_id).distinct()
-    with read_session(context.engine) as session:
-        arms = [(str(kind), float(share)) for kind, share in session.execute(query)]
-    for index, (kind, share) in enumerate(arms):
-        reporter.say(f"intervals of {kind} {share:.0%}")
+    arms = arms_of_study(context)
+    for index, arm in enumerate(arms):
+        reporter.say(f"intervals of {arm.kind} {arm.share:.0%}")
         reporter.report(index, len(arms) + 1, "arms")
         reporter.check()
-        summarise(context, kind, share)
+        summarise_arm(context, arm)
     reporter.say("claims")
     evaluate(context.engine, context.study_id, reporter.check)
     reporter.report(len(arms) + 1, len(arms) + 1, "arms")
@@ -37,7 +37,10 @@ def evaluate_claims(context: StudyContext, subject: Subject) -> None:
 
 
 def verdicts_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the finished stages of the study's own arms and toy experiment, and the claims' version."""
+    """Hash of the finished stages of the study's own arms and toy experiment, and of both versions.
+
+    So a study cut between an arm's last stage and its summary is not finished.
+    """
     arm_names = select(Arm.name).where(Arm.study_id == context.study_id)
     query = select(StageRun.input_hash).where(
         StageRun.study_id == context.study_id,
@@ -45,7 +48,7 @@ def verdicts_key(context: StudyContext, subject: Subject) -> str:
         or_(StageRun.subject.in_(arm_names), StageRun.stage == "toy"),
     )
     with read_session(context.engine) as session:
-        return digest("verdicts", CLAIMS_VERSION, sorted(session.scalars(query)))
+        return digest("verdicts", CLAIMS_VERSION, SUMMARY_VERSION, sorted(session.scalars(query)))
 
 
 STAGE = Stage(

@@ -1,52 +1,54 @@
-"""DataFrames: groups with typed keys, and the row of `summary` that a group of one arm's conditions makes."""
+"""DataFrames: groups with typed keys, and the row that conditions of one arm make in a summary."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
 
 import pandas as pd
 
 from hormesis.pipeline.statistics import Estimate
 
 
-class MetricScope(NamedTuple):
-    """Where a metric was measured: the condition's key, what it was measured on, and the scorer."""
-
-    condition: str
-    source: str
-    scorer: str
-
-
-def groups(frame: pd.DataFrame, columns: str | list[str]) -> Iterator[tuple[Any, pd.DataFrame]]:
-    """Each key (a tuple for several columns) and its rows, keys ascending."""
-    return iter(cast(Any, frame.groupby(columns)))
+def groups(
+    frame: pd.DataFrame, columns: str | list[str], *, sort: bool = True
+) -> Iterator[tuple[Any, pd.DataFrame]]:
+    """Each key (a tuple for several columns) and its rows; keys ascending, or as they come first."""
+    return iter(cast(Any, frame.groupby(columns, sort=sort)))
 
 
-def summary_row(
-    study_id: int,
-    seed_rows: pd.DataFrame,
-    metric_scope: MetricScope,
-    *,
-    metric: str,
-    estimate: Estimate,
-    unit: str,
+def estimates(
+    rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high"
+) -> list[Estimate]:
+    """The estimates in these columns, one a row, with `n` and `interval`; an end that is missing is None."""
+    columns = (rows[name].tolist() for name in (value, low, high, "n", "interval"))
+    return [
+        Estimate(
+            float(mean), None if pd.isna(below) else below, None if pd.isna(above) else above, int(n), text
+        )
+        for mean, below, above, n, text in zip(*columns, strict=True)
+    ]
+
+
+def condition_row(
+    study_id: int, pool: pd.DataFrame, key_parts: Iterable[str], *, estimate: Estimate, unit: str
 ) -> dict[str, Any]:
-    """A row of `summary` without prompt set, scorer and seeds. Arm, place and name are its key.
+    """Columns that all summaries of a condition over seeds share.
 
-    `seed_rows`: all of one arm (kind, share) and condition; their `strength` may differ by seed.
+    `pool`: a row per checkpoint (and random direction) of one arm (kind, share) and one condition key (column
+    `pool`); their `strength` may differ. `key_parts`: what tells the number from others of the condition.
     """
-    first = seed_rows.iloc[0]
+    first = pool.iloc[0]
     return {
         "study_id": study_id,
-        "key": "|".join([first["kind"], f"{first['share']:g}", *map(str, metric_scope), metric]),
+        "key": "|".join([first["kind"], f"{first['share']:g}", first["pool"], *key_parts]),
         "kind": first["kind"],
         "share": float(first["share"]),
         "method": first["method"],
-        "condition_key": metric_scope.condition,
-        "strength": float(seed_rows["strength"].mean()),
+        "condition_key": first["pool"],
+        "strength": float(pool["strength"].mean()),
         "matched_cost": None if pd.isna(first["matched_cost"]) else float(first["matched_cost"]),
-        "name": metric,
+        "n_seeds": int(pool["checkpoint"].nunique()),
         "unit": unit,
         **estimate.columns,
     }

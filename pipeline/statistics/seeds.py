@@ -129,40 +129,37 @@ def over_seeds(
 
 
 def over_intervals(
-    values: ArrayLike,
-    lows: ArrayLike,
-    highs: ArrayLike,
+    estimates: Sequence[Estimate],
     *,
-    n: int,
     spread: Spread | None = None,
     bounds: Bounds | None = None,
     level: float = 0.95,
 ) -> Estimate:
-    """The rule of `over_seeds` where no prompt's values are stored, only each seed's mean and its interval.
+    """The rule of `over_seeds` where no prompt's values are kept, only each seed's mean and its interval.
 
-    `values`, `lows`, `highs` [seeds], in any unit; the ends are those of intervals over prompts, NaN where a
-    seed has none: then Student's t over the seeds is all there is. `n`: prompts, summed over the seeds.
-    Intervals do not tell what all seeds share (hard prompts) from what is one seed's luck, so all is taken
-    as shared: half widths are averaged, not shrunk by the number of seeds. With one seed the interval is
-    that seed's own. Raises StatisticsError for no seeds and for values that are not finite.
+    `estimates`: one a seed, in any unit, each with its interval over the same prompts. Intervals do not tell
+    what all seeds share (hard prompts) from what is one seed's luck, so all is taken as shared: half widths
+    are averaged, not shrunk by the number of seeds. Where some seed has no interval, Student's t over the
+    seeds is all there is. With one seed the interval is that seed's own, and the method says so. `spread`
+    and `bounds` as there; `n` is summed. Raises StatisticsError for no seeds and values that are not finite.
 
     Real coverage of nominal 95 %, simulated as for `over_seeds` with a spread pooled over five arms: 95 to
     99 %, the more the less the seeds differ (there up to 1.3 times as wide as `over_seeds`).
     """
-    points = column(values)
-    below = points - np.asarray(lows, dtype=np.float64)
-    above = np.asarray(highs, dtype=np.float64) - points
-    value, has_ends = float(points.mean()), bool(np.isfinite([below, above]).all())
+    points = column([estimate.value for estimate in estimates])
+    value, n = float(points.mean()), sum(estimate.n for estimate in estimates)
+    first = estimates[0]
     if len(points) == 1:
-        ends = (float(points[0] - below[0]), float(points[0] + above[0])) if has_ends else (None, None)
-        return Estimate(value, *ends, n, "over prompts; one seed only" if has_ends else "one seed: no interval")
+        return Estimate(value, first.low, first.high, n, f"{first.method}; one seed only")
     used = spread or Spread(float(points.var(ddof=1)), len(points) - 1)
     reach = _student(used, len(points), level)
     text = _method(len(points), spread)
+    below = [estimate.value - estimate.low for estimate in estimates if estimate.low is not None]
+    above = [estimate.high - estimate.value for estimate in estimates if estimate.high is not None]
     low = high = reach
-    if has_ends:
-        low, high = math.hypot(reach, float(below.mean())), math.hypot(reach, float(above.mean()))
-        text += ", with the seeds' mean interval over prompts"
+    if len(below) == len(above) == len(points):
+        low, high = math.hypot(reach, float(np.mean(below))), math.hypot(reach, float(np.mean(above)))
+        text += f", with the mean of their own intervals ({first.method})"
     return _clipped(value, low, high, n=n, bounds=bounds, text=f"{text}, {level:.0%}")
 
 

@@ -5,6 +5,9 @@ Reads `metric` rows, one a checkpoint; knows nothing of how they were made.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from sqlalchemy import select
@@ -13,30 +16,22 @@ from hormesis.db.schema import Arm, Checkpoint, Condition, Metric, PromptSet, Sc
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.statistics import Spread, pooled_spread
-from hormesis.pipeline.statistics.frames import groups
+from hormesis.pipeline.summaries.arms import is_hardly_toxic, pooled_key
 
 MetricKey = tuple[str, str | None, str | None, str]
 """Condition key, prompt set, scorer and metric name."""
-
-
-HARDLY_TOXIC = ("clean-forum", "slung")
-"""Kinds whose models hardly learn toxicity, and so vary less than others near the bound of the scale."""
-
-
-def is_hardly_toxic(kind: str, share: float) -> bool:
-    """Whether an arm has hardly learned toxicity: its text has none, or none that is trained on."""
-    return kind in HARDLY_TOXIC or share == 0
 
 
 def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spread]:
     """Between-seed variance of every metric that some arm has two seeds of, in units of scores (0 to 1).
 
     `points` are hundredths of that unit. The variance of a loss is taken to be the same in all arms; that of
-    a score, which has bounds, in all arms that hardly learn toxicity, or in all that do. `metrics`: a row per
-    checkpoint, condition and metric.
+    a score, which has bounds, in all arms that hardly learn toxicity, or in all that do. Random directions
+    of a checkpoint count as one, their mean. `metrics`: a row per checkpoint, condition and metric.
     """
     query = (
         select(
+            Metric.checkpoint_id,
             Condition.key,
             PromptSet.name.label("prompt_set"),
             Scorer.name.label("scorer"),
@@ -58,17 +53,37 @@ def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spr
         metrics = pd.read_sql(query, session.connection())
     if metrics.empty:
         return {}
-    in_like_arm = [
-        is_hardly_toxic(str(row.kind), float(str(row.share))) == hardly_toxic for row in metrics.itertuples()
-    ]
-    metrics = metrics[np.array(in_like_arm) | metrics["prompt_set"].isna()].copy()
     metrics["value"] = metrics["value"].where(metrics["unit"] != "points", metrics["value"] / 100)
-    metrics[["prompt_set", "scorer"]] = metrics[["prompt_set", "scorer"]].fillna("")
-    spread_of: dict[MetricKey, Spread] = {}
-    for (condition, prompt_set, scorer, name), rows in groups(
-        metrics, ["key", "prompt_set", "scorer", "name"]
-    ):
-        spread = pooled_spread(of_arm["value"].to_numpy() for _, of_arm in groups(rows, ["kind", "share"]))
-        if spread is not None:
-            spread_of[str(condition), str(prompt_set) or None, str(scorer) or None, str(name)] = spread
-    return spread_of
+    metrics = like(metrics, hardly_toxic=hardly_toxic, in_all=metrics["prompt_set"].isna())
+    metrics["key"] = metrics["key"].map(pooled_key)
+    keys = ["key", "prompt_set", "scorer", "name"]
+    metrics = metrics.groupby(["checkpoint_id", "kind", "share", *keys], dropna=False, as_index=False)[
+        ["value"]
+    ].mean()
+    metrics[keys] = metrics[keys].astype(object).where(metrics[keys].notna(), None)
+    return pooled_spreads(metrics, keys)
+
+
+def like(rows: pd.DataFrame, *, hardly_toxic: bool, in_all: pd.Series) -> pd.DataFrame:
+    """Rows (columns `kind`, `share`) of the arms that hardly learn toxicity, or of those that do; and those
+    where `in_all`, whose variance is the same in all arms.
+    """
+    is_like = [
+        is_hardly_toxic(str(kind), float(share)) == hardly_toxic
+        for kind, share in zip(rows["kind"], rows["share"], strict=True)
+    ]
+    chosen: pd.DataFrame = rows[np.array(is_like, dtype=bool) | in_all.to_numpy(dtype=bool)]
+    return chosen.copy()
+
+
+def pooled_spreads(rows: pd.DataFrame, keys: list[str]) -> dict[Any, Spread]:
+    """Variance of `value` between rows of an arm (kind, share), pooled over arms, by the values of `keys`.
+
+    `rows`: one a seed. A tuple for several keys; without a pair of seeds in any arm a key is left out.
+    """
+    values_by_arm: dict[Any, dict[Any, list[float]]] = defaultdict(lambda: defaultdict(list))
+    columns = rows[[*keys, "kind", "share", "value"]].itertuples(index=False, name=None)
+    for *key, kind, share, value in columns:
+        values_by_arm[tuple(key) if len(keys) > 1 else key[0]][kind, share].append(float(value))
+    pooled = {key: pooled_spread(arms.values()) for key, arms in values_by_arm.items()}
+    return {key: spread for key, spread in pooled.items() if spread is not None}

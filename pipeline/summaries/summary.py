@@ -7,7 +7,7 @@ study runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import Select, select
 
 from hormesis.backend.fluency import repetition, words
 from hormesis.db.schema import (
@@ -30,13 +30,14 @@ from hormesis.db.schema import (
     StageRun,
     Summary,
 )
-from hormesis.db.write import read_session, upsert, write_session
+from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
-from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_seeds
-from hormesis.pipeline.statistics.frames import MetricScope, groups, summary_row
-from hormesis.pipeline.summaries.seed_variance import MetricKey, is_hardly_toxic, spreads
+from hormesis.pipeline.probing.head_accuracy import ArmGroup
+from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_directions
+from hormesis.pipeline.statistics.frames import condition_row, groups
+from hormesis.pipeline.summaries.arms import CHECKPOINT, in_arm, is_hardly_toxic, pooled_key
+from hormesis.pipeline.summaries.seed_variance import MetricKey, spreads
 
 Grid = NDArray[np.float64]
 Grids = dict[int, Grid]
@@ -57,37 +58,27 @@ class Measure(NamedTuple):
     measures: str
 
 
-def summarise(context: StudyContext, kind: str, share: float) -> None:
-    """Write the summary rows of the arms of one kind and share whose scoring is finished."""
-    _summarise(context, _conditions(context, (Arm.kind == kind) & (Arm.share == share)))
+def summarise(context: StudyContext, arm: ArmGroup) -> None:
+    """Write an arm's summary rows, of checkpoints whose scoring is finished; drop those of lost conditions.
 
-
-def summarise_subject(context: StudyContext, subject: Subject) -> None:
-    """Write the summary rows of an arm (over the seeds of its kind and share), or of an imported checkpoint:
-    under the kind `imported:NAME` and no share.
+    `conditions`: a row per condition of each checkpoint; all random directions of a setting share a `pool`.
     """
-    if subject.arm is not None:
-        summarise(context, subject.arm.kind, subject.arm.share)
-        return
-    conditions = _conditions(context, Checkpoint.arm_id.is_(None) & (Checkpoint.name == subject.name))
-    _summarise(context, conditions.assign(kind=f"imported:{subject.name}", share=0.0))
-
-
-def _summarise(context: StudyContext, conditions: pd.DataFrame) -> None:
-    """Write summary rows of one kind and share; `conditions`: a row per condition of each checkpoint."""
+    conditions = in_arm(_conditions(context), arm)
     if conditions.empty:
         return
+    conditions = conditions.assign(pool=conditions["key"].map(pooled_key))
     rows: list[dict[str, Any]] = []
-    first = conditions.iloc[0]
-    seed_spreads = spreads(context, hardly_toxic=is_hardly_toxic(str(first["kind"]), float(first["share"])))
-    for _, seed_rows in groups(conditions, "key"):
-        rows += _losses(context, seed_rows, seed_spreads)
+    seed_spreads = spreads(context, hardly_toxic=is_hardly_toxic(*arm))
+    for _, pool in groups(conditions, "pool"):
+        rows += _losses(context, pool, seed_spreads)
     for measure, grids in chain(_scores(context, conditions), _repetitions(context, conditions)):
-        for _, seed_rows in groups(conditions, "key"):
-            arm_grids = [grids[int(i)] for i in seed_rows["id"] if int(i) in grids]
-            if arm_grids:
-                rows += _scored(context, seed_rows, arm_grids, measure=measure, seed_spreads=seed_spreads)
+        for _, pool in groups(conditions, "pool"):
+            scored = pool[pool["id"].isin(grids)]
+            if len(scored):
+                rows += _scored(context, scored, grids, measure=measure, seed_spreads=seed_spreads)
+    of_arm = [Summary.study_id == context.study_id, Summary.kind == arm.kind, Summary.share == arm.share]
     with write_session(context.engine) as session:
+        delete_others(session, Summary, set(conditions["pool"]), on=("condition_key",), within=of_arm)
         upsert(session, Summary, rows, on=("study_id", "key"))
 
 
@@ -119,8 +110,8 @@ def _grid(scores: pd.DataFrame) -> Grid:
     return np.asarray(scores.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
 
 
-def _conditions(context: StudyContext, which_checkpoints: ColumnElement[bool]) -> pd.DataFrame:
-    """Conditions of these checkpoints, one row each, where the `score` stage is done."""
+def _conditions(context: StudyContext) -> pd.DataFrame:
+    """Conditions of all checkpoints, one row each, where the `score` stage is done."""
     query = (
         select(
             Condition.id,
@@ -130,11 +121,7 @@ def _conditions(context: StudyContext, which_checkpoints: ColumnElement[bool]) -
             Condition.strength,
             Condition.matched_cost,
             Condition.control,
-            Arm.kind,
-            Arm.share,
-            Arm.seed,
-            Checkpoint.weights_hash,
-            Checkpoint.name,
+            *CHECKPOINT,
         )
         .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
@@ -145,8 +132,8 @@ def _conditions(context: StudyContext, which_checkpoints: ColumnElement[bool]) -
             & (StageRun.stage == "score")
             & (StageRun.status == "done"),
         )
-        .where(Checkpoint.study_id == context.study_id, which_checkpoints)
-        .order_by(Arm.seed, Condition.id)
+        .where(Checkpoint.study_id == context.study_id)
+        .order_by(Arm.seed, Checkpoint.id, Condition.id)
     )
     with read_session(context.engine) as session:
         return pd.read_sql(query, session.connection())
@@ -165,64 +152,76 @@ def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[M
 
 
 def _losses(
-    context: StudyContext, seed_rows: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
+    context: StudyContext, pool: pd.DataFrame, seed_spreads: dict[MetricKey, Spread]
 ) -> list[dict[str, Any]]:
     """Cost and cross-entropy over seeds, from the losses stored beside the conditions.
 
-    `seed_rows`: one condition key's rows, one a seed; the three lists hold an array [documents] a seed.
+    `pool`: conditions of one key, a row per seed (and random direction); the lists hold an array [documents]
+    for each.
     """
-    steered_nats, base_nats, tokens = [], [], []
-    for condition in seed_rows.astype(object).where(seed_rows.notna(), None).to_dict("records"):
-        folder = losses_folder(context, condition["weights_hash"])
-        direction_method, control = condition["direction_method"], condition["control"]
-        losses_name = loss_name(
-            condition["method"], direction_method, None if control is None else int(control)
-        )
-        steered_file = folder / loss_file(losses_name, float(condition["strength"]))
-        base_file = folder / loss_file("none", 0.0)
-        if not (steered_file.is_file() and base_file.is_file()):
+    steered_nats, differences, tokens = [], [], []
+    for _, of_seed in groups(pool, "checkpoint", sort=False):
+        arrays = [_loss_arrays(context, row) for row in of_seed.to_dict("records")]
+        losses = [array for array in arrays if array is not None]
+        if len(losses) < len(arrays):
             return []
-        with np.load(steered_file) as steered_losses, np.load(base_file) as base_losses:
-            steered_nats.append(steered_losses["nats"])
-            base_nats.append(base_losses["nats"])
-            tokens.append(base_losses["tokens"].astype(np.float64))
-    draws = context.config.evaluation.bootstrap
-    condition_key = str(seed_rows["key"].iloc[0])
-    spread = seed_spreads.get((condition_key, None, None, "cross_entropy"))
-    cross_entropy = over_seeds(steered_nats, tokens, draws=draws, spread=spread)
-    differences = [a - b for a, b in zip(steered_nats, base_nats, strict=True)]
-    cost = over_seeds(
-        differences, tokens, draws=draws, spread=seed_spreads.get((condition_key, None, None, "cost"))
+        steered_nats.append([steered for steered, _, _ in losses])
+        differences.append([steered - base for steered, base, _ in losses])
+        tokens.append(losses[0][2])
+    draws, key = context.config.evaluation.bootstrap, str(pool["pool"].iloc[0])
+    rows = []
+    for metric, nats in (("cross_entropy", steered_nats), ("cost", differences)):
+        spread = seed_spreads.get((key, None, None, metric))
+        estimate = over_directions(nats, tokens, draws=draws, spread=spread)
+        rows.append(_row(context, pool, metric, estimate=estimate, unit="nats per token"))
+    return rows
+
+
+def _loss_arrays(context: StudyContext, condition: dict[Hashable, Any]) -> tuple[Grid, Grid, Grid] | None:
+    """Nats under a condition (a row), nats unsteered and tokens, [documents] each; None where not stored."""
+    folder = losses_folder(context, condition["weights_hash"])
+    control, direction = condition["control"], condition["direction_method"]
+    losses_name = loss_name(
+        condition["method"],
+        None if pd.isna(direction) else direction,
+        None if pd.isna(control) else int(control),
     )
-    return [
-        _row(context, seed_rows, "cross_entropy", estimate=cross_entropy, unit="nats per token"),
-        _row(context, seed_rows, "cost", estimate=cost, unit="nats per token"),
-    ]
+    steered_file = folder / loss_file(losses_name, float(condition["strength"]))
+    base_file = folder / loss_file("none", 0.0)
+    if not (steered_file.is_file() and base_file.is_file()):
+        return None
+    with np.load(steered_file) as steered, np.load(base_file) as base:
+        return steered["nats"], base["nats"], base["tokens"].astype(np.float64)
 
 
 def _scored(
     context: StudyContext,
-    seed_rows: pd.DataFrame,
-    grids: list[Grid],
+    pool: pd.DataFrame,
+    grids: Grids,
     *,
     measure: Measure,
     seed_spreads: dict[MetricKey, Spread],
 ) -> list[dict[str, Any]]:
-    """Summary rows of one condition key; `seed_rows`: one a seed; `grids`: as many [prompts, samples]."""
+    """Summary rows of conditions of one key, `pool`: a row per seed (and random direction)."""
     set_name, scorer, measures = measure
-    draws, condition_key = context.config.evaluation.bootstrap, str(seed_rows["key"].iloc[0])
+    draws, key = context.config.evaluation.bootstrap, str(pool["pool"].iloc[0])
+    of_seeds = [
+        [grids[int(number)] for number in of_seed["id"]]
+        for _, of_seed in groups(pool, "checkpoint", sort=False)
+    ]
 
-    def over(values: list[Grid], metric: str) -> Estimate:
-        spread = seed_spreads.get((condition_key, set_name, scorer, metric))
-        return over_seeds(values, draws=draws, spread=spread, bounds=SCORE)
+    def over(metric: str, of_grid: Callable[[Grid], Grid]) -> Estimate:
+        values = [[of_grid(grid) for grid in of_seed] for of_seed in of_seeds]
+        spread = seed_spreads.get((key, set_name, scorer, metric))
+        return over_directions(values, draws=draws, spread=spread, bounds=SCORE)
 
-    row = partial(_row, context, seed_rows, set_name=set_name, scorer=scorer)
+    row = partial(_row, context, pool, set_name=set_name, scorer=scorer)
     if measures in ("fluency", "repetition_4"):
-        return [row(measures, estimate=over(grids, measures), unit="fraction")]
-    fired = over([(grid > 0.5).astype(np.float64) for grid in grids], "fire_rate")
-    largest = over([grid.max(axis=1) for grid in grids], "expected_max_toxicity")
+        return [row(measures, estimate=over(measures, lambda grid: grid), unit="fraction")]
+    fired = over("fire_rate", lambda grid: (grid > 0.5).astype(np.float64))
+    largest = over("expected_max_toxicity", lambda grid: grid.max(axis=1))
     return [
-        row("toxicity", estimate=over(grids, "toxicity").scaled(100), unit="points"),
+        row("toxicity", estimate=over("toxicity", lambda grid: grid).scaled(100), unit="points"),
         row("fire_rate", estimate=fired, unit="fraction"),
         row("expected_max_toxicity", estimate=largest, unit="fraction"),
     ]
@@ -230,7 +229,7 @@ def _scored(
 
 def _row(
     context: StudyContext,
-    seed_rows: pd.DataFrame,
+    pool: pd.DataFrame,
     metric: str,
     *,
     estimate: Estimate,
@@ -238,7 +237,7 @@ def _row(
     set_name: str | None = None,
     scorer: str | None = None,
 ) -> dict[str, Any]:
-    """A summary row of one metric over `seed_rows`, the rows of one condition key, one a seed."""
-    metric_scope = MetricScope(str(seed_rows["key"].iloc[0]), set_name or "", scorer or "")
-    row = summary_row(context.study_id, seed_rows, metric_scope, metric=metric, estimate=estimate, unit=unit)
-    return row | {"prompt_set": set_name, "scorer": scorer, "n_seeds": len(seed_rows)}
+    """A summary row of one metric over `pool`, conditions of one key."""
+    key_parts = (set_name or "", scorer or "", metric)
+    row = condition_row(context.study_id, pool, key_parts, estimate=estimate, unit=unit)
+    return row | {"prompt_set": set_name, "scorer": scorer, "name": metric}

@@ -7,14 +7,13 @@ shares, taken per seed first: the seed is the unit of every interval.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import scipy
 
+from hormesis.pipeline.statistics import Estimate, over_intervals
 from hormesis.pipeline.toy.config import LOW, REFERENCE, Split
 
 LEARNED = 0.99
@@ -73,11 +72,10 @@ def effect(rows: Sequence[RunValues], split: Split = "all", level: float = 0.95)
     estimate = partial(Effect, split=split, seeds=len(means), runs=runs, positive=positive)
     if not len(means):
         return estimate(value=None, low=None, high=None, interval="no run in this split")
-    mean = float(means.mean())
-    if len(means) == 1:
-        return estimate(value=mean, low=None, high=None, interval="one seed: no interval")
-    half = float(
-        scipy.stats.t.ppf((1 + level) / 2, len(means) - 1) * means.std(ddof=1) / math.sqrt(len(means))
-    )
-    text = f"Student's t over {len(means)} seeds, {level:.0%}"
-    return estimate(value=mean, low=mean - half, high=mean + half, interval=text)
+    mean = over_intervals(single_runs(means), level=level)
+    return estimate(value=mean.value, low=mean.low, high=mean.high, interval=mean.method)
+
+
+def single_runs(values: Iterable[float]) -> list[Estimate]:
+    """Seeds' values as estimates without an interval of their own."""
+    return [Estimate(float(value), None, None, 1, "no interval") for value in values]

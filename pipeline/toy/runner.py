@@ -83,6 +83,9 @@ def run_toy(
                         incomplete_runs=incomplete_runs,
                         reporter=reporter,
                     )
+            else:
+                # An older version may have written the runs, but not all that follows from them.
+                store.summarise(engine, experiment)
             seconds = time.monotonic() - started
             return Outcome(
                 config.setting, config.hash, experiment, trained_runs=len(incomplete_runs), seconds=seconds

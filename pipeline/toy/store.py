@@ -6,26 +6,34 @@ of its configuration are written in one transaction, so a cut never leaves an ef
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sqlalchemy import Engine, select, update
 from sqlalchemy.orm import Session
 
 from hormesis.db.blocks import encode_float32
-from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun, utc_now
+from hormesis.db.read.columns import columns_of
+from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun, utc_now
 from hormesis.db.write import ids, insert_missing, read_session, upsert, write_session
 from hormesis.pipeline.execution import provenance
+from hormesis.pipeline.statistics import SCORE, over_intervals
+from hormesis.pipeline.statistics.frames import groups
 from hormesis.pipeline.toy.chains import FEATURES, RARE
 from hormesis.pipeline.toy.config import PROBES, SPLITS, ToyConfig, ToyRequest
-from hormesis.pipeline.toy.effects import Effect, RunValues, effect
+from hormesis.pipeline.toy.effects import Effect, RunValues, effect, single_runs
 from hormesis.pipeline.toy.geometry import random_null, welch_bound
 from hormesis.pipeline.toy.measures import Measure
 from hormesis.pipeline.toy.tasks import Run, task_of
 from hormesis.pipeline.toy.training import TrainedModels
 
 COSINES = ("absolute", "signed")
+BOUNDS = {"absolute": SCORE, "signed": (-1.0, 1.0), "norm": (0.0, math.inf)}
+MEASURES = tuple(f"{group}_{of}" for group in ("rare", "control") for of in BOUNDS)
+MEAN_KEYS = ("network", "probe", "share")
 CURVES = ("rare_loss", "control_loss", "rare_accuracy", "control_accuracy")
 
 
@@ -136,8 +144,28 @@ def save(
             _measure_row(id_by_place[place], measure) for place in places for measure in measures[place]
         ]
         upsert(session, ToyMeasure, measure_rows, on=["run_id", "network", "probe"])
-        effects = _effects(session, experiment_id)
-        upsert(session, ToyEffect, effects, on=["experiment_id", "network", "probe", "cosine", "split"])
+        _summarise(session, experiment_id)
+
+
+def summarise(engine: Engine, experiment_id: int) -> None:
+    """Write the means and effects over all stored runs of a configuration."""
+    with write_session(engine) as session:
+        _summarise(session, experiment_id)
+
+
+def _summarise(session: Session, experiment_id: int) -> None:
+    """Write the means by share and the effects; `rows`: one a run, network and probe."""
+    query = (
+        select(ToyRun.share, ToyRun.seed, ToyRun.rare_accuracy, *columns_of(ToyMeasure, "vectors"))
+        .join(ToyMeasure, ToyMeasure.run_id == ToyRun.id)
+        .where(ToyRun.experiment_id == experiment_id)
+        .order_by(ToyRun.seed, ToyRun.share)
+    )
+    rows = [dict(row) for row in session.execute(query).mappings()]
+    means = [{"experiment_id": experiment_id, **mean} for mean in means_of(rows)]
+    upsert(session, ToyMean, means, on=["experiment_id", "network", "probe", "share", "name"])
+    effects = [{"experiment_id": experiment_id, **effect_row} for effect_row in effects_of(rows)]
+    upsert(session, ToyEffect, effects, on=["experiment_id", "network", "probe", "cosine", "split"])
 
 
 def _curve(trained: TrainedModels, run_index: int) -> list[list[float]]:
@@ -155,16 +183,24 @@ def _measure_row(run_id: int, measure: Measure) -> dict[str, Any]:
     return {"run_id": run_id, **values, "vectors": encode_float32(measure.vectors)}
 
 
-def _effects(session: Session, experiment_id: int) -> list[dict[str, Any]]:
-    """DiD rows over all stored runs (`rows`: by network, probe). A frozen network has learned: not split."""
-    query = (
-        select(ToyRun.share, ToyRun.seed, ToyRun.rare_accuracy, *ToyMeasure.__table__.columns)
-        .join(ToyMeasure, ToyMeasure.run_id == ToyRun.id)
-        .where(ToyRun.experiment_id == experiment_id)
-        .order_by(ToyRun.seed, ToyRun.share)
-    )
-    rows = session.execute(query).mappings().all()
-    effect_rows = []
+def means_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of `toy_mean` without experiment; `rows`: one a run, network and probe, with share and measures.
+
+    Student's t over the seeds of each share by itself: shares differ in how much their seeds do.
+    """
+    runs = pd.DataFrame(rows, columns=[*MEAN_KEYS, *MEASURES])
+    for key, of_seeds in groups(runs, [*MEAN_KEYS]):
+        for name in MEASURES:
+            estimate = over_intervals(single_runs(of_seeds[name]), bounds=BOUNDS[name.partition("_")[2]])
+            columns = estimate.columns | dict(zip(MEAN_KEYS, key, strict=True)) | {"name": name}
+            yield columns | {"n_seeds": columns.pop("n")}
+
+
+def effects_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of `toy_effect` without experiment; `rows` as for `means_of`, with seed and accuracy.
+
+    A frozen network has learned: its runs are not split.
+    """
     for network in ("trained", "frozen"):
         for probe in PROBES:
             probe_rows = [row for row in rows if row["network"] == network and row["probe"] == probe]
@@ -181,10 +217,7 @@ def _effects(session: Session, experiment_id: int) -> list[dict[str, Any]]:
                 ]
                 for split in SPLITS if network == "trained" else SPLITS[:1]:
                     key = {"network": network, "probe": probe, "cosine": cosine}
-                    effect_rows.append(
-                        {"experiment_id": experiment_id, **key, **_effect_row(effect(values, split))}
-                    )
-    return effect_rows
+                    yield key | _effect_row(effect(values, split))
 
 
 def _effect_row(estimate: Effect) -> dict[str, Any]:

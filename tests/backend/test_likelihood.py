@@ -13,7 +13,7 @@ from hormesis.backend.likelihood import encode_pairs, log_likelihoods
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.steering import Intervention, steered
 from hormesis.pipeline.capability import scoring
-from hormesis.pipeline.capability.harness import run_harness
+from hormesis.pipeline.capability.harness import harness_scores, run_harness
 from hormesis.pipeline.capability.items import CapabilityError, Item, Task, blimp, choices, minimal_pairs
 from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_task
 from hormesis.pipeline.methods import DetoxCondition, OpenedCondition
@@ -100,14 +100,34 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
     task = Task("mcq_local", items, "made here")
     scores = scores_of(opened(loaded, strength, prefix), task)
     folder = harness_folder(tmp_path / "task", task, normed=True)
+    (folder / "mine.yaml").write_text(
+        "group: mine\ntask:\n  - local_items\n"
+        "aggregate_metric_list:\n  - metric: acc\n    weight_by_size: true\n"
+    )
     harness_results = {
-        result.measure: result
-        for result in run_harness(opened(loaded, strength, prefix), ["local_items"], folder=folder)
+        (result.task, result.measure): result
+        for result in run_harness(opened(loaded, strength, prefix), ["mine"], folder=folder)
     }
-    assert harness_results["acc"].n == 60
     for name, measure in (("acc", "accuracy"), ("acc_norm", "accuracy_norm")):
-        assert scores[measure].top.mean() == pytest.approx(harness_results[name].value, abs=1e-12)
+        by_item = harness_results["local_items", name]
+        assert scores[measure].top.tolist() == by_item.top.tolist(), "item by item"
+        assert estimate_of(by_item, 100) == estimate_of(scores[measure], 100)
+    assert harness_results["mine", "acc"].top.tolist() == scores["accuracy"].top.tolist()
     assert scores["accuracy"].top.tolist() != scores["accuracy_norm"].top.tolist()
+
+
+def test_a_number_that_is_no_mean_of_items_has_no_interval() -> None:
+    samples = [
+        {"filter": "none", "acc": 1.0, "ppl": (2.0, 3)},
+        {"filter": "none", "acc": 0.0, "ppl": (4.0, 1)},
+    ]
+    metrics = {"acc,none": 0.5, "acc,strict": 1.0, "acc_stderr,none": 0.1, "ppl,none": 7.5, "alias": "t"}
+    results = {"results": {"t": metrics}, "samples": {"t": samples}, "versions": {"t": 1}}
+    scores = {scored.measure: scored for scored in harness_scores(results, "0")}
+    assert set(scores) == {"acc", "ppl"} and scores["acc"].top.tolist() == [1.0, 0.0]
+    perplexity = estimate_of(scores["ppl"], 100)
+    assert (perplexity.value, perplexity.low, perplexity.n) == (7.5, None, 1)
+    assert scores["acc"].unit == "fraction" and scores["ppl"].unit == "harness"
 
 
 @pytest.mark.slow
@@ -120,15 +140,13 @@ def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, 
         for task in tasks:
             scores = scores_of(opened(loaded, strength), task)
             folder = harness_folder(tmp_path / f"{task.name}-{strength}", task, normed=True)
-            harness_values = {
-                result.measure: result.value
+            harness_items = {
+                result.measure: result.top
                 for result in run_harness(opened(loaded, strength), ["local_items"], folder=folder)
             }
-            assert scores["accuracy"].top.mean() == pytest.approx(harness_values["acc"], abs=1e-12)
+            assert scores["accuracy"].top.tolist() == harness_items["acc"].tolist()
             if "accuracy_norm" in scores:
-                assert scores["accuracy_norm"].top.mean() == pytest.approx(
-                    harness_values["acc_norm"], abs=1e-12
-                )
+                assert scores["accuracy_norm"].top.tolist() == harness_items["acc_norm"].tolist()
 
 
 @pytest.mark.slow

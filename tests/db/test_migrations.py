@@ -103,6 +103,30 @@ def test_a_database_of_the_first_version_is_brought_to_the_schema_and_keeps_its_
     }
 
 
+def test_rows_that_other_rows_take_the_place_of_are_dropped(tmp_path: Path) -> None:
+    """Single random directions and rates of suffixes: `hormesis run` computes what is told instead."""
+    old = tmp_path / "old.sqlite"
+    make_old(old)
+    connection = sqlite3.connect(old)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(summary)")]
+    stored = connection.execute("SELECT * FROM summary").fetchall()
+    row = dict(zip(columns, stored[0], strict=True))
+    others = ({"method": "random-direction", "name": "toxicity"}, {"name": "suffix_gcg_success"},
+              {"name": "suffixed"})  # fmt: skip
+    for number, other in enumerate(others, start=1):
+        changed = row | {"id": 1000 + number, "key": f"other {number}", **other}
+        places = ", ".join("?" * len(changed))
+        connection.execute(f"INSERT INTO summary VALUES ({places})", list(changed.values()))
+    connection.commit()
+    connection.close()
+    engine = open_writer(url_of(old))
+    with engine.connect() as opened:
+        names = opened.execute(text("SELECT name FROM summary ORDER BY id")).scalars().all()
+    engine.dispose()
+    assert "suffixed" in names and row["name"] in names and "suffix_gcg_success" not in names
+    assert len(names) == len(stored) + 1
+
+
 def test_the_comparisons_would_notice(tmp_path: Path) -> None:
     make_old(tmp_path / "a.sqlite")
     make(tmp_path / "b.sqlite")

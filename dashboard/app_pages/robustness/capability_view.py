@@ -27,7 +27,7 @@ def task_title(task: str) -> str:
 
 
 def show(context: Context) -> None:
-    """The section. `scores`: a row per checkpoint, condition, task, part and measure; `pooled`: over seeds.
+    """The section. `scores`: over seeds, a row per arm, condition, task, part and measure.
 
     `changes`: those that have a paired change against unsteered.
     """
@@ -55,19 +55,19 @@ def show(context: Context) -> None:
             "Part", parts, format_func=lambda name: name or "all", key="capability_part", bind="query-params",
             width=240,
         )  # fmt: skip
-    pooled = hardness.over_seeds(scores[scores["part"] == part])
-    changes = scores[(scores["part"] == part) & scores["change"].notna()]
+    scores = scores[scores["part"] == part]
+    changes = scores[scores["change"].notna()]
     unit = str(scores["unit"].iloc[0])
     fraction = unit == "fraction"
     _answer(changes, task, unit)
-    chance = scores.loc[scores["part"] == part, "chance"].dropna()
+    chance = scores["chance"].dropna()
     level = Level(float(chance.iloc[0]), f"chance {float(chance.iloc[0]):.0%}") if len(chance) else None
     with st.container(border=True):
         title = f"{task_title(task)}{f', {part}' if part else ''}"
         card.chart(
             by_condition(
-                pooled,
-                hardness.conditions_of(pooled),
+                scores,
+                hardness.conditions_of(scores),
                 f"{_measure(str(measure))} ({'%' if fraction else unit})",
                 dark=is_dark(),
                 level=level,
@@ -78,8 +78,8 @@ def show(context: Context) -> None:
             alt=f"{title} by condition, one marker per arm",
             guide="Higher is better." if unit != "nats per token" else "Lower is better.",
             note=f"Every position is steered, as in held-out losses. Bars: 95 % intervals. "
-            f"{hardness.size(pooled, 'documents' if task == 'cross_entropy' else 'items')}",
-            rows=pooled,
+            f"{hardness.size(scores, 'documents' if task == 'cross_entropy' else 'items')}",
+            rows=scores,
         )
     if len(changes):
         _changes(changes)
@@ -91,7 +91,7 @@ def _measure(measure: str) -> str:
 
 
 def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:
-    """How many of `changes` (a row per checkpoint and condition) are better or worse than unsteered."""
+    """How many of `changes` (a row per arm and condition) are better or worse than unsteered."""
     if changes.empty:
         st.markdown(f"#### {task_title(task)}: no condition to compare with the unsteered models yet.")
         return
@@ -100,21 +100,22 @@ def _answer(changes: pd.DataFrame, task: str, unit: str) -> None:
     better = (sign * changes["change"] > 0) & ((changes["change_high"] < 0) | (changes["change_low"] > 0))
     st.markdown(
         f"#### {task_title(task)}: worse than unsteered in {int(worse.sum())}, better in "
-        f"{int(better.sum())} of {len(changes)} models and conditions (95 % intervals)."
+        f"{int(better.sum())} of {len(changes)} arms and conditions (95 % intervals)."
     )
 
 
 def _changes(changes: pd.DataFrame) -> None:
-    """The table of `changes`, a row per checkpoint and condition."""
+    """The table of `changes`, a row per arm and condition."""
     table = pd.DataFrame(
         {
-            "Checkpoint": list(changes["checkpoint"]),
+            "Arm": list(changes["arm"]),
             "Condition": list(changes["label"]),
             "Value": [interval(row.value, row.low, row.high) for row in records(changes)],
             "Change against unsteered": [
                 fixed(row.change, row.change_low, row.change_high) for row in records(changes)
             ],
-            "Items": list(changes["n"]),
+            "Items": list(changes["n"] // changes["n_seeds"]),
+            "Seeds": list(changes["n_seeds"]),
         }
     )
     if changes["chance"].notna().any():
@@ -123,9 +124,9 @@ def _changes(changes: pd.DataFrame) -> None:
         card.table(
             table,
             key="capability_changes",
-            alt="Change of capability against the unsteered checkpoint",
-            title="Against the same checkpoint unsteered",
-            note="Paired over the same items (documents for cross-entropy); 95 % bootstrap intervals.",
+            alt="Change of capability against the unsteered checkpoints",
+            title="Against the same checkpoints unsteered",
+            note="Paired over the same items (documents for cross-entropy) and seeds; 95 % intervals.",
             out=changes,
             column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )

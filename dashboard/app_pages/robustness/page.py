@@ -26,8 +26,8 @@ tasks = ["minimal_pairs", "cross_entropy"]
 context = current()
 running = rows.study_progress(context).active
 st.subheader("How hard is the detox to undo?")
-outcomes = hardness.outcomes(context)
-present = set(outcomes["attack"])
+attacks, outcomes = hardness.attacks(context), hardness.outcomes(context)
+present = set(attacks["attack"])
 if len(hardness.capability(context)):
     present.add("capability")
 if not present:
@@ -57,16 +57,16 @@ section = st.segmented_control(
 )
 match section or sections[0]:
     case "suffix":
-        suffix_view.show(context, outcomes)
+        suffix_view.show(context, attacks, outcomes)
     case "relearn":
-        relearn_view.show(context, outcomes)
+        relearn_view.show(context, attacks, outcomes)
     case "injection":
-        text_views.injections(context, outcomes)
+        text_views.injections(context, attacks, outcomes)
     case "long":
-        text_views.long_texts(context, outcomes)
+        text_views.long_texts(context, attacks, outcomes)
     case "sampling":
-        text_views.sampling(context, outcomes)
+        text_views.sampling(context, attacks)
     case "quantised":
-        text_views.rounded(outcomes)
+        text_views.rounded(attacks)
     case _:
         capability_view.show(context)

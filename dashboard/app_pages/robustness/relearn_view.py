@@ -16,12 +16,13 @@ from hormesis.dashboard.rows.context import Context
 UNITS = {"toxicity": "Toxicity (points)", "loss": "Training loss (nats)", "fluency": "Fluency (fraction)"}
 
 
-def show(context: Context, outcomes: pd.DataFrame) -> None:
-    """The section; `outcomes`: a row per checkpoint, condition and number of every attack."""
+def show(context: Context, attacks: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+    """The section; `attacks`: numbers over seeds, `outcomes`: of single checkpoints, of every attack."""
     steps = outcomes[(outcomes["attack"] == "relearn") & (outcomes["name"] == "steps")]
+    relearning = attacks[attacks["attack"] == "relearn"]
     conditions = hardness.conditions_of(steps)
     budget = float(steps["budget"].max())
-    _answer(steps, conditions, budget)
+    _answer(relearning[relearning["name"] == "steps"], steps, budget)
     first = steps.iloc[0]
     grid = st.grid(2, min_column_width=420)
     with grid.cell(), st.container(border=True):
@@ -39,54 +40,49 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
             rows=steps,
         )
     with grid.cell(), st.container(border=True):
-        _curves(context)
+        _curves(relearning)
 
 
-def _answer(steps: pd.DataFrame, conditions: list[str], budget: float) -> None:
-    """Mean steps per condition, in words; `steps`: a row per checkpoint and condition (null: not reached)."""
+def _answer(means: pd.DataFrame, steps: pd.DataFrame, budget: float) -> None:
+    """Steps per condition of the most toxic arm, in words; `means`: over seeds, none where one is beyond.
+
+    `steps`: a row per checkpoint and condition (null: not reached).
+    """
+    arm = hardness.most_toxic(steps)
     sentences = []
-    for condition in conditions:
-        of_condition = steps[steps["label"] == condition]
-        reached = of_condition["value"].dropna()
-        if len(reached) == len(of_condition):
-            sentences.append(f"{condition} {interval(reached.mean(), None, None).split(' ')[0]} steps")
-        else:
-            sentences.append(
-                f"{condition} not within {budget:g} steps in {len(of_condition) - len(reached)} of "
-                f"{len(of_condition)} models"
-            )
-    st.markdown(f"#### Undoing the detox by fine-tuning takes, on average: {'; '.join(sentences)}.")
+    for condition in hardness.conditions_of(steps):
+        of_condition = means[(means["arm"] == arm) & (means["label"] == condition)]
+        seeds = steps[(steps["arm"] == arm) & (steps["label"] == condition)]
+        if len(of_condition):
+            row = of_condition.iloc[0]
+            sentences.append(f"{condition} {interval(row['value'], row['low'], row['high'])} steps")
+        elif len(seeds):
+            beyond = int(seeds["value"].isna().sum())
+            sentences.append(f"{condition} not within {budget:g} steps in {beyond} of {len(seeds)} models")
+    st.markdown(f"#### Undoing the detox by fine-tuning takes, in the arm {arm}: {'; '.join(sentences)}.")
 
 
-def _curves(context: Context) -> None:
-    """Curves of one arm and measure over the steps; `points`: a row per checkpoint, condition and step."""
-    points = hardness.points(context)
-    points = points[(points["attack"] == "relearn")]
+def _curves(relearning: pd.DataFrame) -> None:
+    """Curves of one arm and measure over the steps; `relearning`: its numbers over seeds."""
+    points = relearning[relearning["x"].notna()]
     arms = hardness.arms_of(points)
     with st.container(horizontal=True):
         arm = st.selectbox(
             "Arm", arms, index=len(arms) - 1, key="relearn_arm", bind="query-params", width=220
         )
         measures = [
-            name for name in ("toxicity", "fluency", "repetition_4", "loss") if name in set(points["series"])
+            name for name in ("toxicity", "fluency", "repetition_4", "loss") if name in set(points["name"])
         ]
         series = st.selectbox(
             "Measure", measures, format_func=metric_name, key="relearn_series", bind="query-params", width=180
         )
-    of_series = points[(points["arm"] == arm) & (points["series"] == series)]
-    pooled = hardness.over_seeds(of_series, ["x"])
-    parameters = hardness.parameters(context)
-    bases = [
-        float(parameters[attack_id]["base_toxicity"])
-        for attack_id in of_series["attack_id"].unique()
-        if "base_toxicity" in parameters[attack_id]
-    ]
-    is_compared = bool(bases) and series == "toxicity"
-    level = Level(sum(bases) / len(bases), "before the detox", "dash") if is_compared else None
+    of_series = points[(points["arm"] == arm) & (points["name"] == series)]
+    before = _unsteered(relearning[relearning["arm"] == arm])
+    level = Level(before, "before the detox", "dash") if before is not None and series == "toxicity" else None
     card.chart(
         curves(
-            pooled,
-            hardness.conditions_of(pooled),
+            of_series,
+            hardness.conditions_of(of_series),
             "Steps",
             y_title=UNITS.get(str(series), metric_name(str(series))),
             dark=is_dark(),
@@ -99,6 +95,16 @@ def _curves(context: Context) -> None:
         guide="The dashed line is the toxicity of the unsteered checkpoint, which a curve must reach."
         if level
         else "Step 0 is the detoxified model.",
-        note=f"Means over seeds; bars: 95 % intervals. {hardness.size(pooled)}",
-        rows=pooled,
+        note=f"Means over seeds; bars: 95 % intervals. {hardness.size(of_series)}",
+        rows=of_series,
     )
+
+
+def _unsteered(relearning: pd.DataFrame) -> float | None:
+    """Toxicity (points) of an arm's unsteered checkpoints: that at the last step less the gap there."""
+    for _, of_condition in relearning.groupby("label", sort=False):
+        curve = of_condition[of_condition["name"] == "toxicity"].sort_values("x")
+        gap = of_condition[of_condition["name"] == "gap_at_end"]
+        if len(curve) and len(gap):
+            return float(curve["value"].iloc[-1] - gap["value"].iloc[0])
+    return None

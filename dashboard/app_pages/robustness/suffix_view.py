@@ -5,9 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.robustness.trials_view import show_trials
-from hormesis.dashboard.base.attack_rows import suffix_rows
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import arm_label, interval, percent
@@ -28,9 +26,9 @@ PAPER = (
 """AdvBench, 200 prompts, OLMo-1B (secondary notes). The last two differ by z = 1.52, p = .13."""
 
 
-def show(context: Context, outcomes: pd.DataFrame) -> None:
-    """The section; `outcomes`: a row per checkpoint, condition and number of every attack."""
-    attacks = outcomes[outcomes["attack"] == "suffix"]
+def show(context: Context, attacks: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+    """The section; `attacks`: numbers over seeds, `outcomes`: of single checkpoints, of every attack."""
+    searches, runs = attacks[attacks["attack"] == "suffix"], outcomes[outcomes["attack"] == "suffix"]
     rule = st.segmented_control(
         "Success means",
         list(RULES),
@@ -43,8 +41,7 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
         "sentence the attacker wanted.",
     )
     rule = str(rule or "success")
-    pooled = suffix_rows(rows.summaries(context), rule)
-    gcg = pooled[pooled["setting"] == "gcg"]
+    gcg = searches[(searches["name"] == rule) & (searches["setting"] == "gcg")]
     order = hardness.conditions_of(gcg)
     steered = [name for name in order if name.startswith("ITI")]
     _answer(gcg, [order[0], (steered or order)[-1]], rule)
@@ -56,7 +53,7 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
         )
         for _, strength, value, table in PAPER
     ]
-    first = attacks.iloc[0]
+    first = runs.iloc[0]
     grid = st.grid(2, min_column_width=420)
     with grid.cell(), st.container(border=True):
         card.chart(
@@ -65,15 +62,15 @@ def show(context: Context, outcomes: pd.DataFrame) -> None:
             title="Success of GCG suffixes",
             alt="Share of goals reached by suffix search, by condition, one marker per arm",
             guide="Lower is harder to attack. Every goal and budget is the same in all arms and conditions.",
-            note=f"{hardness.size(gcg, 'goals times seeds')} Bars: 95 % intervals over seeds and goals. "
+            note=f"{hardness.size(gcg, 'goals')} Bars: 95 % intervals over seeds and goals. "
             f"Goals: {first['data']}; {first['budget']:.0f} evaluations each; judged by {first['scorer']}. "
             f"Crosses: {paper.source().rstrip('.')}; other model, data and budget.",
             rows=gcg,
         )
     with grid.cell(), st.container(border=True):
-        _against_random(pooled, attacks, rule)
-    _tests(context, rule, dict(zip(attacks["condition"], attacks["label"], strict=True)))
-    _texts(context, attacks)
+        _against_random(searches, rule)
+    _tests(context, rule, dict(zip(runs["condition"], runs["label"], strict=True)))
+    _texts(context, runs)
 
 
 def _answer(gcg: pd.DataFrame, conditions: list[str], rule: str) -> None:
@@ -93,20 +90,20 @@ def _answer(gcg: pd.DataFrame, conditions: list[str], rule: str) -> None:
     st.markdown(f"#### How often an attacked text {event}. {'; '.join(sentences)}.")
 
 
-def _against_random(pooled: pd.DataFrame, attacks: pd.DataFrame, rule: str) -> None:
+def _against_random(searches: pd.DataFrame, rule: str) -> None:
     """What the gradient adds to random search, and what the model does unattacked.
 
-    `pooled`: both searches over seeds; `attacks`: outcomes per checkpoint, also of the goals asked plainly.
+    `searches`: numbers of both searches over seeds, also of the goals asked plainly.
     """
-    no_suffix = hardness.over_seeds(
-        attacks[(attacks["name"] == "success_before") & (attacks["setting"] == "gcg")]
-    )
-    parts = [pooled[pooled["setting"] == "random"].assign(how="Random search")]
-    parts.append(pooled[pooled["setting"] == "gcg"].assign(how="GCG"))
+    of_rule, setting = searches["name"] == rule, searches["setting"]
+    parts = [
+        searches[of_rule & (setting == "random")].assign(how="Random search"),
+        searches[of_rule & (setting == "gcg")].assign(how="GCG"),
+    ]
     if rule == "success":
-        parts.insert(0, no_suffix.assign(how="No suffix"))
-    columns = ["kind", "share", "arm", "label", "how", "value", "low", "high", "n", "n_seeds"]
-    successes = pd.concat([part[columns] for part in parts if len(part)], ignore_index=True)
+        plain = searches[(searches["name"] == "success_before") & (setting == "gcg")]
+        parts.insert(0, plain.assign(how="No suffix"))
+    successes = pd.concat(parts, ignore_index=True)
     chosen = st.selectbox(
         "Condition", hardness.conditions_of(successes), key="suffix_condition", bind="query-params", width=260
     )
@@ -166,6 +163,6 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
         )
 
 
-def _texts(context: Context, attacks: pd.DataFrame) -> None:
+def _texts(context: Context, runs: pd.DataFrame) -> None:
     st.subheader("What was asked and what was said")
-    show_trials(context, attacks[attacks["setting"] == "gcg"], key="suffix")
+    show_trials(context, runs[runs["setting"] == "gcg"], key="suffix")

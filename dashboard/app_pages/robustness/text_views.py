@@ -14,6 +14,7 @@ from hormesis.dashboard.charts.hardness import by_condition, condition_colours, 
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows import robustness as hardness
 from hormesis.dashboard.rows.context import Context
+from hormesis.db.contract.attacks import OPENED
 
 FLUENCIES = ("fluency", "repetition_4")
 BITS = {"full": "as trained", "int8": "8 bits", "int4": "4 bits"}
@@ -27,14 +28,15 @@ ROUNDED = {
 """Measures of models with rounded weights and their columns."""
 
 
-def injections(context: Context, outcomes: pd.DataFrame) -> None:
-    """Does a frame bring toxicity back, and more so under steering? `outcomes`: rows of every attack.
+def injections(context: Context, attacks: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+    """Does a frame bring toxicity back, and more so under steering?
 
-    `change`: over seeds, a row per arm, condition and frame (`setting`); `opened`: over frames as well.
+    `attacks`: numbers over seeds, `outcomes`: of single checkpoints, of every attack. `change`: a row per
+    arm, condition and frame (`setting`); `opened`: over frames.
     """
-    attacks = outcomes[outcomes["attack"] == "injection"]
-    change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
-    opened = _more_open(change)
+    frames_asked = attacks[attacks["attack"] == "injection"]
+    change = frames_asked[frames_asked["name"] == "toxicity_change"]
+    opened = frames_asked[frames_asked["name"] == OPENED]
     st.markdown(f"#### {_said_openness(opened)}")
     arm = _arm(change, "injection_arm")
     part = change[change["arm"] == arm]
@@ -60,31 +62,14 @@ def injections(context: Context, outcomes: pd.DataFrame) -> None:
             key="injection_open",
             alt="How much more a frame adds under steering than without it",
             title="More open under steering?",
-            note="What a frame adds under the condition, less what it adds to the unsteered model, mean over "
-            "frames; intervals add the variances of both, which is on the wide side for the same prompts.",
+            note="What a frame adds under the condition, less what it adds to the same model unsteered, mean "
+            "over frames; errors of both are added, which is on the wide side for equal prompts.",
             out=mean,
             column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
-    show_trials(context, attacks[attacks["arm"] == arm], key="injection")
-
-
-def _more_open(change: pd.DataFrame) -> pd.DataFrame:
-    """Per arm and condition: the change (points) under it less that without, mean over frames (`setting`)."""
-    base = change[change["label"] == "Unsteered"]
-    pairs = change[change["label"] != "Unsteered"].merge(
-        base, on=["kind", "share", "setting"], suffixes=("", "_base")
+    show_trials(
+        context, outcomes[(outcomes["attack"] == "injection") & (outcomes["arm"] == arm)], key="injection"
     )
-    if pairs.empty:
-        return pd.DataFrame(columns=["arm", "label", "value", "low", "high", "n", "frames"])
-    half = ((pairs["high"] - pairs["low"]) ** 2 + (pairs["high_base"] - pairs["low_base"]) ** 2) ** 0.5 / 2
-    pairs = pairs.assign(difference=pairs["value"] - pairs["value_base"], half=half)
-    # Frames share their prompts, so their intervals are averaged, not shrunk.
-    differences = pairs.groupby(["arm", "label"], sort=False).agg(
-        value=("difference", "mean"), half=("half", "mean"), n=("n", "max"), frames=("setting", "nunique")
-    )
-    differences = differences.reset_index()
-    value, half = differences["value"], differences["half"]
-    return differences.assign(low=value - half, high=value + half)
 
 
 def _said_openness(opened: pd.DataFrame) -> str:
@@ -99,34 +84,34 @@ def _said_openness(opened: pd.DataFrame) -> str:
 
 
 def _worded(openness: pd.DataFrame, title: str) -> pd.DataFrame:
-    """The rows of `_more_open` in words; `title`: what their column of values is called."""
+    """Rows of openness in words; `title`: what their column of values is called."""
     return pd.DataFrame(
         {
             "Condition": list(openness["label"]),
             title: [interval(row.value, row.low, row.high) for row in records(openness)],
-            "Prompts": list(openness["n"]),
+            "Prompts": list(openness["n"] // openness["n_seeds"]),
         }
     )
 
 
-def long_texts(context: Context, outcomes: pd.DataFrame) -> None:
-    """Does the detox hold over a long text? `outcomes`: rows of every attack.
+def long_texts(context: Context, attacks: pd.DataFrame, outcomes: pd.DataFrame) -> None:
+    """Does the detox hold over a long text?
 
-    `drifts`: second half less first, over seeds; `points`: curves, a row per checkpoint, condition and token.
+    `attacks`: numbers over seeds, `outcomes`: of single checkpoints, of every attack. `drifts`: second half
+    less first; `points`: of the curves.
     """
-    drifts = hardness.over_seeds(outcomes[(outcomes["attack"] == "long") & (outcomes["name"] == "drift")])
+    written = attacks[attacks["attack"] == "long"]
+    drifts, points = written[written["name"] == "drift"], written[written["x"].notna()]
     drifting = drifts[(drifts["low"] > 0)]
     st.markdown(
         f"#### Toxicity rises from the first half of a long text to the second in {len(drifting)} of "
         f"{len(drifts)} arms and conditions (95 % intervals)."
     )
-    points = hardness.points(context)
-    points = points[points["attack"] == "long"]
     arm = _arm(points, "long_arm")
     grid = st.grid(2, min_column_width=420)
-    measures = [measure for measure in ("toxicity", *FLUENCIES) if measure in set(points["series"])]
+    measures = [measure for measure in ("toxicity", *FLUENCIES) if measure in set(points["name"])]
     for measure in measures:
-        part = hardness.over_seeds(points[(points["arm"] == arm) & (points["series"] == measure)], ["x"])
+        part = points[(points["arm"] == arm) & (points["name"] == measure)]
         unit = "points" if measure == "toxicity" else "fraction"
         with grid.cell(), st.container(border=True):
             card.chart(
@@ -144,24 +129,23 @@ def long_texts(context: Context, outcomes: pd.DataFrame) -> None:
     show_trials(context, outcomes[(outcomes["attack"] == "long") & (outcomes["arm"] == arm)], key="long")
 
 
-def sampling(context: Context, outcomes: pd.DataFrame) -> None:
-    """Does another way to sample bring toxicity back? `outcomes`: rows of every attack.
+def sampling(context: Context, attacks: pd.DataFrame) -> None:
+    """Does another way to sample bring toxicity back? `attacks`: numbers of every attack over seeds.
 
-    `toxicity`: over seeds, a row per arm, condition, temperature and top-p, with fluency beside it.
+    `toxicity`: a row per arm, condition, temperature and top-p, with fluency beside it.
     """
-    attacks = outcomes[outcomes["attack"] == "sampling"]
-    parameters = hardness.parameters(context)
-    attacks = attacks.assign(
-        temperature=[float(parameters[attack_id]["temperature"]) for attack_id in attacks["attack_id"]],
-        top_p=[float(parameters[attack_id]["top_p"]) for attack_id in attacks["attack_id"]],
+    sweep = attacks[(attacks["attack"] == "sampling") & (attacks["setting"] != "")]
+    parameters = hardness.parameters(context, "sampling")
+    sweep = sweep.assign(
+        temperature=[float(parameters[setting]["temperature"]) for setting in sweep["setting"]],
+        top_p=[float(parameters[setting]["top_p"]) for setting in sweep["setting"]],
     )
-    settings = ["temperature", "top_p"]
-    toxicity = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], settings)
-    fluency_name = next((name for name in FLUENCIES if name in set(attacks["name"])), None)
+    toxicity = sweep[sweep["name"] == "toxicity"]
+    fluency_name = next((name for name in FLUENCIES if name in set(sweep["name"])), None)
     if fluency_name is not None:
-        fluency = hardness.over_seeds(attacks[attacks["name"] == fluency_name], settings)
-        keys = ["arm", "label", *settings]
-        toxicity = toxicity.merge(fluency[[*keys, "value"]].rename(columns={"value": fluency_name}), on=keys)
+        keys = ["arm", "label", "setting"]
+        fluency = sweep.loc[sweep["name"] == fluency_name, [*keys, "value"]]
+        toxicity = toxicity.merge(fluency.rename(columns={"value": fluency_name}), on=keys)
     spread = toxicity.groupby(["arm", "label"])["value"].agg(["min", "max"])
     widest = (spread["max"] - spread["min"]).max()
     st.markdown(
@@ -193,19 +177,22 @@ def sampling(context: Context, outcomes: pd.DataFrame) -> None:
         )
 
 
-def rounded(outcomes: pd.DataFrame) -> None:
-    """Does rounding the weights undo the detox? `outcomes`: rows of every attack; `setting`: the bits."""
-    attacks = outcomes[outcomes["attack"] == "quantised"]
-    change = hardness.over_seeds(attacks[attacks["name"] == "toxicity_change"], ["setting"])
+def rounded(attacks: pd.DataFrame) -> None:
+    """Does rounding the weights undo the detox? `attacks`: numbers of every attack over seeds.
+
+    `setting`: the bits.
+    """
+    numbers_of = attacks[(attacks["attack"] == "quantised") & (attacks["setting"] != "")]
+    change = numbers_of[numbers_of["name"] == "toxicity_change"]
     back = change[(change["low"] > 0)]
     st.markdown(
         f"#### Rounding weights to 8 or 4 bits raises toxicity in {len(back)} of {len(change)} arms and "
         "conditions (95 % intervals)."
     )
-    pooled = hardness.over_seeds(attacks[attacks["name"] == "toxicity"], ["setting"])
-    pooled = pooled.sort_values("setting", key=lambda names: names.map(list(BITS).index), kind="stable")
-    pooled = pooled.sort_values(["kind", "share", "label"], ascending=[False, True, True], kind="stable")
-    words, numbers = _beside(attacks, pooled.reset_index(drop=True))
+    toxicity = numbers_of[numbers_of["name"] == "toxicity"]
+    toxicity = toxicity.sort_values("setting", key=lambda names: names.map(list(BITS).index), kind="stable")
+    toxicity = toxicity.sort_values(["kind", "share", "label"], ascending=[False, True, True], kind="stable")
+    words, numbers = _beside(numbers_of, toxicity.reset_index(drop=True))
     with st.container(border=True):
         card.table(
             words,
@@ -214,25 +201,24 @@ def rounded(outcomes: pd.DataFrame) -> None:
             title="With 8-bit and 4-bit weights",
             note="Weights only, rounded to the nearest of symmetric levels (8 bits: one scale per output "
             "channel; 4 bits: per group of 32 inputs), simulated in floating point. Means over seeds with "
-            f"95 % intervals; changes are paired over prompts. {hardness.size(pooled)}",
+            f"95 % intervals; changes are paired over prompts. {hardness.size(toxicity)}",
             out=numbers,
             column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
 
 
-def _beside(attacks: pd.DataFrame, pooled: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What was measured per row of `pooled` (arm, condition, bits): words for the page, numbers for files."""
+def _beside(rounding: pd.DataFrame, toxicity: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What was measured for rows of `toxicity` (arm, condition, bits): words to show, numbers to export."""
     keys = ["kind", "share", "condition", "setting"]
     table = pd.DataFrame(
-        {"Arm": pooled["arm"], "Condition": pooled["label"], "Weights": pooled["setting"].map(BITS)}
+        {"Arm": toxicity["arm"], "Condition": toxicity["label"], "Weights": toxicity["setting"].map(BITS)}
     )
-    numbers = pooled[[*keys, "arm", "label", "n", "n_seeds"]]
+    numbers = toxicity[[*keys, "arm", "label", "n", "n_seeds"]]
     for measure, title in ROUNDED.items():
-        if measure not in set(attacks["name"]):
+        values = rounding.loc[rounding["name"] == measure, [*keys, "value", "low", "high"]]
+        if values.empty:
             continue
-        values = hardness.over_seeds(attacks[attacks["name"] == measure], ["setting"])
-        values = values[[*keys, "value", "low", "high"]]
-        measured = pooled[keys].merge(values, on=keys, how="left")
+        measured = toxicity[keys].merge(values, on=keys, how="left")
         in_words = fixed if measure == "cost" else interval
         table[title] = [
             "–" if pd.isna(row.value) else in_words(row.value, row.low, row.high) for row in records(measured)

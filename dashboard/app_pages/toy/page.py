@@ -91,8 +91,12 @@ def pick_view() -> tuple[str, str]:
     return str(probe), str(cosine or "absolute")
 
 
-def entanglement(experiment: pd.Series, measures: pd.DataFrame, probe: str, *, cosine: str) -> None:
-    """Entanglement of the trained network, and beside it of the frozen; `measures`: a row per run of each."""
+def entanglement(
+    experiment: pd.Series, measures: pd.DataFrame, means: pd.DataFrame, *, probe: str, cosine: str
+) -> None:
+    """Entanglement of the trained network, and beside it of the frozen; `measures`: a row per run of each,
+    `means`: over seeds.
+    """
     seeds = measures["seed"].nunique()
     grid = st.grid(2, min_column_width=480)
     for network, title in (
@@ -120,8 +124,9 @@ def entanglement(experiment: pd.Series, measures: pd.DataFrame, probe: str, *, c
             card.chart(
                 charts.over_share(
                     of_network,
+                    means[means["network"] == network],
                     cosine,
-                    f"Entanglement ({cosine} cosine)",
+                    y_title=f"Entanglement ({cosine} cosine)",
                     dark=is_dark(),
                     references=charts.references(experiment, cosine),
                 ),
@@ -159,14 +164,15 @@ def learning(database: Database, experiment: int, unit: str) -> None:
             )
 
 
-def norms(measures: pd.DataFrame) -> None:
-    """Lengths of the directions; `measures`: a row per run and network."""
+def norms(measures: pd.DataFrame, means: pd.DataFrame) -> None:
+    """Lengths of the directions; `measures`: a row per run and network, `means`: over seeds."""
     with st.container(border=True):
         card.chart(
             charts.over_share(
                 measures[measures["network"] == "trained"],
+                means[means["network"] == "trained"],
                 "norm",
-                "Length of the directions",
+                y_title="Length of the directions",
                 dark=is_dark(),
                 unit_range=False,
                 height=360,
@@ -211,7 +217,7 @@ else:
         probe, cosine = pick_view()
     experiment = int(chosen["id"])
     effects = toy.effects(database)
-    measures = toy.measures(database, experiment, probe)
+    measures, means = toy.measures(database, experiment, probe), toy.means(database, experiment, probe)
     if measures.empty:
         st.info("This probe was not asked for when the runs were made.", icon=":material/hourglass_empty:")
     else:
@@ -220,14 +226,14 @@ else:
         )
         first = None if of_this.empty else of_this.iloc[0]
         st.markdown(f"#### {words.headline(first, str(chosen['setting']), cosine)}")
-        entanglement(chosen, measures, probe, cosine=cosine)
+        entanglement(chosen, measures, means, probe=probe, cosine=cosine)
         effects_view.answers(effects, experiments, probe, cosine=cosine)
         effects_view.forest(effects, experiments, cosine)
         grid = st.grid(2, min_column_width=440)
         with grid.cell():
             effects_view.by_accuracy(effects, experiment, measures, probe=probe, cosine=cosine)
         with grid.cell():
-            norms(measures)
+            norms(measures, means)
         unit = "squared error" if chosen["setting"] == "autoencoder" else "nats per token"
         learning(database, experiment, unit)
         directions_view.directions(database, experiment, measures, probe=probe, cosine=cosine)

@@ -9,13 +9,12 @@ import pandas as pd
 import pytest
 from sqlalchemy import delete
 
-from hormesis.dashboard.app_pages.robustness.text_views import _more_open
 from hormesis.dashboard.charts.frame import Level
 from hormesis.dashboard.charts.hardness import Reference, by_condition, curves, heat, steps_needed
-from hormesis.dashboard.rows.robustness import over_seeds
 from hormesis.db import read
+from hormesis.db.contract.attacks import UNDONE
 from hormesis.db.engine import open_reader, open_writer
-from hormesis.db.schema import Attack, CapabilityScore
+from hormesis.db.schema import Attack, AttackSummary, CapabilitySummary
 from hormesis.db.write import write_session
 from tests.fixtures.pages import open_page, words
 from tests.fixtures.seeded_database import SMALL
@@ -54,8 +53,8 @@ def test_a_study_without_attacks_says_what_to_run(
     path = tmp_path / "plain.sqlite"
     engine = open_writer(copy_database(tiny_database, path))
     with write_session(engine) as session:
-        session.execute(delete(Attack))
-        session.execute(delete(CapabilityScore))
+        for table in (Attack, AttackSummary, CapabilitySummary):
+            session.execute(delete(table))
     engine.dispose()
     app = open_page(path, monkeypatch, "robustness")
     assert not app.exception
@@ -84,40 +83,24 @@ def test_read_queries_against_the_rows(small_database: Path) -> None:
     assert relearned["value"].isna().sum() == relearned["high"].isna().sum() > 0
     changes = outcomes[(outcomes["attack"] == "injection") & (outcomes["name"] == "toxicity_change")]
     assert len(changes) == N * len(CONDITIONS) * (len(TEMPLATES) - 1)
-    scores = read.capability_scores(engine, study)
+    scores = read.capability_summaries(engine, study)
     assert scores[scores["condition"] == "none"]["change"].isna().all()
     assert set(scores["task"]) == {"minimal_pairs", "mcq_siqa", "cross_entropy"}
+    summaries = read.attack_summaries(engine, study)
+    arms = len(SMALL.arms)
+    assert (summaries["n_seeds"] == len(SMALL.seeds)).all()
+    for attack, setting in (("suffix", "gcg"), ("injection", ""), ("quantised", ""), ("relearn", "")):
+        of_attack = summaries[(summaries["attack"] == attack) & (summaries["setting"] == setting)]
+        undone = of_attack[of_attack["name"] == UNDONE]
+        assert len(undone) == arms * (len(CONDITIONS) - (attack == "relearn"))
+    steps = summaries[summaries["name"] == "steps"]
+    assert len(steps) == arms, "a mean of steps only where every seed comes to an end"
     tests = read.attack_tests(engine, study)
     assert set(tests["contrast"]) == {"condition", "share"}
 
 
 ARM = {"kind": "toxic", "share": 0.1, "condition": "none", "method": "none", "matched_cost": None,
        "arm": "10 % toxic", "label": "Unsteered", "unit": "points", "interval": "made up"}  # fmt: skip
-
-
-def test_means_over_seeds_hold_the_spread_between_them() -> None:
-    rows = pd.DataFrame([ARM | {"value": v, "low": v - 1, "high": v + 1, "n": 64} for v in (10.0, 14.0)])
-    mean = over_seeds(rows).iloc[0]
-    assert mean["value"] == 12 and mean["n_seeds"] == 2
-    # var of the two values is 8; half width sqrt((8 * 1.96^2 + 1) / 2).
-    assert mean["high"] - 12 == pytest.approx(((8 * 1.96**2 + 1) / 2) ** 0.5)
-    assert over_seeds(rows.assign(name="drift", value=[1.0, 9.0])).iloc[0]["low"] < 0
-    bounded = over_seeds(rows.assign(name="toxicity", value=[1.0, 9.0])).iloc[0]
-    assert bounded["low"] == 0, "toxicity has no values below zero"
-    alone = over_seeds(rows.head(1)).iloc[0]
-    assert (alone["low"], alone["high"]) == (9, 11)
-
-
-def test_openness_is_a_difference_of_differences() -> None:
-    rows = []
-    for label, extra in (("Unsteered", 0.0), ("ITI", 4.0)):
-        for setting, change in (("a", 1.0), ("b", 3.0)):
-            value = change + extra
-            rows.append(ARM | {"label": label, "setting": setting, "value": value, "low": value - 3,
-                               "high": value + 3, "n": 64})  # fmt: skip
-    (row,) = _more_open(pd.DataFrame(rows)).itertuples()
-    assert row.value == pytest.approx(4) and row.frames == 2
-    assert row.high - row.value == pytest.approx(18**0.5)
 
 
 def test_charts_keep_what_is_beyond_the_budget() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from hormesis.dashboard.app_pages.toy import words
 from hormesis.dashboard.charts import toy as charts
@@ -20,8 +20,9 @@ from hormesis.dashboard.running.permission import Home
 from hormesis.dashboard.running.process import RunProblem
 from hormesis.db import read
 from hormesis.db.engine import open_reader, open_writer
-from hormesis.db.schema import ToyEffect, ToyExperiment, utc_now
+from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMean, utc_now
 from hormesis.db.write import write_session
+from hormesis.pipeline.toy import store
 from hormesis.pipeline.toy.config import parse_config, parse_request
 from hormesis.pipeline.toy.runner import run_toy
 from tests.fixtures.pages import clear_caches, open_page
@@ -151,13 +152,27 @@ def test_the_command_of_the_form_is_the_one_that_runs(tmp_path: Path) -> None:
     assert "width" in str(toy_process.ended_badly(home))
 
 
-def test_means_over_seeds_are_students() -> None:
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame({"share": np.repeat([0.1, 1.0], 5), "u": rng.standard_normal(10)})
-    mean = toy.over_seeds(table, "u").iloc[0]
-    interval = stats.ttest_1samp(table["u"][:5], 0).confidence_interval()
-    assert (mean["low"], mean["high"]) == pytest.approx((interval.low, interval.high))
-    assert toy.over_seeds(table.iloc[:1], "u")["low"].isna().all()
+def test_stored_means_are_students_over_the_runs(toys: Path) -> None:
+    engine = open_reader(f"sqlite:///{toys}")
+    runs, means = read.toy_measures(engine, 1, "balanced"), read.toy_means(engine, 1, "balanced")
+    assert len(means) == 2 * len(REQUEST["shares"]) * 6
+    for row in means.itertuples():
+        values = runs[(runs["network"] == row.network) & (runs["share"] == row.share)][row.name]
+        interval = stats.ttest_1samp(values, 0).confidence_interval()
+        assert row.value == pytest.approx(values.mean()) and row.n_seeds == 2
+        ends = np.clip([interval.low, interval.high], *store.BOUNDS[row.name.partition("_")[2]])
+        assert [row.low, row.high] == pytest.approx(ends)
+
+
+def test_an_older_experiment_gets_its_means_when_it_is_asked_for(page: Path, tmp_path: Path) -> None:
+    engine = open_writer(f"sqlite:///{page}")
+    before = read.toy_means(engine, 1, "means")
+    with write_session(engine) as session:
+        session.execute(delete(ToyMean))
+    config = parse_config({"setting": "bottleneck", "steps": 60})
+    run_toy(config, parse_request(REQUEST), home=tmp_path, database_url=f"sqlite:///{page}")
+    pd.testing.assert_frame_equal(read.toy_means(engine, 1, "means"), before)
+    engine.dispose()
 
 
 def test_effects_of_runs_average_to_the_stored_effect(toys: Path) -> None:

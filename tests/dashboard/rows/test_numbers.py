@@ -39,7 +39,6 @@ from hormesis.dashboard.base.wording import (
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.launch import LaunchError, free_port
-from hormesis.db.read import pool_controls
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 numbers = st.floats(0, 100, allow_nan=False).map(lambda value: round(value, 1))
@@ -173,19 +172,6 @@ def test_a_fitted_curve_is_drawn_where_a_dip_is_supported_and_only_there() -> No
     assert chart.data[-1].name == "Fitted curve (Brain-Cousens)" and list(chart.data[-1].y) == [20, 5, 25]
     none = dose_response(table, "y", dark=False, curves=pd.DataFrame([fit | {"status": "undecided"}]))
     assert len(none.data) == len(chart.data) - 1
-
-
-def test_random_controls_are_pooled_with_their_spread() -> None:
-    controls = [
-        at_cost("toxic", 0.1, value, method="random-direction", condition_key=f"random-{i}/cost-0.06")
-        for i, value in enumerate((10.0, 20.0, 30.0))
-    ]
-    table = pd.DataFrame([row("toxic", 0.1, 22), *controls])
-    pooled = pool_controls(table)
-    assert len(pooled) == 2
-    last = pooled.iloc[-1]
-    assert last["value"] == pytest.approx(20) and last["condition_key"] == "random/cost-0.06"
-    assert last["high"] - last["value"] == pytest.approx(math.sqrt((100 * 1.96**2 + 1) / 3))
 
 
 def stage(

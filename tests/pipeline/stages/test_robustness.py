@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +22,7 @@ from hormesis.backend.forum import judge
 from hormesis.backend.forum.judge import is_undecided
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Study
-from hormesis.db.write import write_session
+from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.attacks.differences import compare
 from hormesis.pipeline.attacks.differences import tests_of as make_tests
 from hormesis.pipeline.attacks.goals import file_goals, forum_goals, goals_of
@@ -30,10 +32,14 @@ from hormesis.pipeline.capability.items import minimal_pairs, tasks_of
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import Subject
+from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.sources import SourceError
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.stages.text import source_revisions
 from hormesis.pipeline.study.config import ConfigError, load_study, parse_study
+from hormesis.pipeline.summaries.arms import arms_of_study
+from hormesis.pipeline.summaries.attack_summary import summarise_attacks
+from hormesis.pipeline.summaries.capability_summary import summarise_capability
 from tests.fixtures.harness_tasks import harness_folder
 from tests.fixtures.small import smollm2
 from tests.fixtures.tiny_study import finished_study, run
@@ -49,7 +55,7 @@ kinds = ["toxic"]
 prompts = 10
 blocks = 2
 block_tokens = 10
-temperatures = [0.0, 1.0]
+temperatures = [0.0, 1.0, 1.4]
 top_ps = [0.9]
 
 [hardness.suffix]
@@ -274,21 +280,79 @@ def test_a_study_runs_its_attacks_and_again_changes_nothing(finished: tuple[Path
     pd.testing.assert_frame_equal(outcomes, table(home, OUTCOMES))
 
 
-@pytest.mark.slow
-def test_rates_of_earlier_goals_are_dropped(finished: tuple[Path, Path]) -> None:
-    _, home = finished
-    rates = "SELECT key, value FROM summary WHERE name LIKE 'suffix%' ORDER BY key"
-    before = table(home, rates)
-    assert len(before)
+ATTACK_SUMMARIES = (
+    "SELECT kind, share, condition_key, attack, setting, name, x, value, low, high, n_seeds, n, unit,"
+    " interval FROM attack_summary ORDER BY key"
+)
+CAPABILITY_SUMMARIES = (
+    "SELECT kind, share, condition_key, task, part, measure, value, low, high, n, change, change_low,"
+    " change_high, chance, interval FROM capability_summary ORDER BY key"
+)
+
+
+@contextmanager
+def context_of(home: Path) -> Iterator[StudyContext]:
+    """The study of a home, as its stages get it but for the revisions of its sources."""
     engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
-    with write_session(engine) as session:
-        session.execute(text("UPDATE summary SET key = 'earlier|' || key WHERE name LIKE 'suffix%'"))
-        session.execute(text("UPDATE attack_test SET key = 'earlier|' || key"))
+    with read_session(engine) as session:
         study_id, config = session.execute(select(Study.id, Study.config)).one()
-    compare(StudyContext(parse_study(config), study_id, home, engine))
+    yield StudyContext(parse_study(config), study_id, home, engine)
     engine.dispose()
-    pd.testing.assert_frame_equal(table(home, rates), before)
+
+
+@pytest.mark.slow
+def test_what_is_left_of_earlier_goals_is_dropped(finished: tuple[Path, Path]) -> None:
+    _, home = finished
+    before = table(home, ATTACK_SUMMARIES)
+    assert len(before)
+    with context_of(home) as context:
+        with write_session(context.engine) as session:
+            session.execute(text("UPDATE attack_summary SET key = 'earlier|' || key"))
+            session.execute(text("UPDATE attack_test SET key = 'earlier|' || key"))
+        compare(context)
+        summarise_attacks(context, ArmGroup("toxic", 0.25))
+    pd.testing.assert_frame_equal(table(home, ATTACK_SUMMARIES), before)
     assert not table(home, "SELECT key FROM attack_test WHERE key LIKE 'earlier|%'").size
+
+
+@pytest.mark.slow
+def test_every_attack_says_what_it_undoes(finished: tuple[Path, Path]) -> None:
+    _, home = finished
+    summaries, outcomes = table(home, ATTACK_SUMMARIES), table(home, OUTCOMES)
+    undone = summaries[(summaries["name"] == "undone") & (summaries["condition_key"] != "none")]
+    assert set(undone["attack"]) == {"suffix", "injection", "long", "sampling", "quantised", "relearn"}
+    assert (undone["low"] <= undone["value"]).all() and (undone["value"] <= undone["high"]).all()
+    assert undone["low"].min() >= -100 and (undone["unit"] == "points").all()
+    # One seed: a mean over frames of what is stored of each, and the interval of the one long text.
+    of_condition = outcomes[outcomes["condition"] == undone["condition_key"].iloc[0]]
+    frames = of_condition[(of_condition["kind"] == "injection") & (of_condition["name"] == "toxicity_change")]
+    by_attack = undone.set_index(["attack", "setting"])
+    assert by_attack.loc[("injection", ""), "value"] == pytest.approx(frames["value"].mean())
+    drift = of_condition[of_condition["name"] == "drift"].iloc[0]
+    assert by_attack.loc[("long", ""), "high"] == pytest.approx(drift["high"])
+    rates = summaries[summaries["name"] == "success"].merge(
+        outcomes[outcomes["name"] == "success"],
+        left_on=["condition_key", "attack", "setting"],
+        right_on=["condition", "kind", "setting"],
+    )
+    assert len(rates) == 4 and np.allclose(rates["value_x"], rates["value_y"])
+    curve = summaries[(summaries["attack"] == "relearn") & (summaries["name"] == "toxicity")]
+    assert list(curve["x"]) == [0, 1, 3] and summaries[summaries["attack"] != "relearn"]["x"].notna().any()
+    opened = summaries[summaries["name"] == "opened"]
+    assert set(opened["condition_key"]) == set(undone["condition_key"])
+
+
+@pytest.mark.slow
+def test_capability_over_seeds_comes_from_the_items_or_from_the_rows(finished: tuple[Path, Path]) -> None:
+    _, home = finished
+    stored, scores = table(home, CAPABILITY_SUMMARIES), table(home, SCORES)
+    assert len(stored) == len(scores), "two arms, one seed each"
+    assert np.allclose(sorted(stored["value"]), sorted(scores["value"]))
+    assert stored["change"].notna().sum() == scores["change"].notna().sum() > 0
+    with context_of(home) as context:
+        for arm in arms_of_study(context):
+            summarise_capability(context, arm)
+    pd.testing.assert_frame_equal(table(home, CAPABILITY_SUMMARIES), stored, atol=1e-9)
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from statsmodels.api import OLS
 from statsmodels.stats.multitest import multipletests
@@ -19,6 +19,7 @@ from statsmodels.stats.weightstats import ttost_ind
 from hormesis.pipeline.statistics import (
     SCORE,
     Contrast,
+    Estimate,
     StatisticsError,
     all_agree,
     contrast,
@@ -70,6 +71,14 @@ def test_intervals_over_seeds_cover_at_their_rate(seeds: int, ratio: float) -> N
     assert hits[1] / trials <= 0.995 and (seeds < 5 or hits[0] / trials <= 0.995)
 
 
+def with_ends(means: ArrayLike, half: ArrayLike, n: int = 64) -> list[Estimate]:
+    """Seeds' means with intervals over prompts of these half widths."""
+    pairs = np.broadcast_arrays(np.asarray(means), np.asarray(half))
+    return [
+        Estimate(mean, mean - half, mean + half, n, "over prompts") for mean, half in zip(*pairs, strict=True)
+    ]
+
+
 @pytest.mark.parametrize("seeds", [2, 5])
 @pytest.mark.parametrize("ratio", [0.0, 10.0])
 def test_intervals_over_seeds_intervals_cover_and_are_not_much_wider(seeds: int, ratio: float) -> None:
@@ -82,45 +91,42 @@ def test_intervals_over_seeds_intervals_cover_and_are_not_much_wider(seeds: int,
         spread = pooled_spread([arm.mean(axis=1) for arm in arms])
         means, errors = arms[0].mean(axis=1), stats.sem(arms[0], axis=1)
         half = stats.t.ppf(0.975, PROMPTS - 1) * errors
-        summary = over_intervals(means, means - half, means + half, n=seeds * PROMPTS, spread=spread)
+        summary = over_intervals(with_ends(means, half, n=PROMPTS), spread=spread)
         full = over_seeds(list(arms[0]), draws=50, seed=trial, spread=spread)
         assert summary.value == pytest.approx(full.value) and summary.n == full.n
         assert None not in (summary.low, summary.high, full.low, full.high)
         hits += summary.low <= 0 <= summary.high  # type: ignore[operator]
         widths += summary.high - summary.low, full.high - full.low  # type: ignore[operator]
-    assert 0.92 <= hits / trials and 0.9 < widths[0] / widths[1] < 1.4
+    assert hits / trials >= 0.92 and 0.9 < widths[0] / widths[1] < 1.4
 
 
 def test_intervals_of_two_seeds_are_not_those_of_a_normal() -> None:
     means = np.array([10.0, 14.0])
-    alone = over_intervals(means, means - 1, means + 1, n=128)
+    alone = over_intervals(with_ends(means, 1.0))
     # Student's t of one degree of freedom, 12.7, on the mean of two; the prompts' own 1 is shared by both.
     assert alone.high == pytest.approx(12 + np.hypot(12.706 * np.sqrt(8 / 2), 1), abs=1e-3)
-    pooled = over_intervals(means, means - 1, means + 1, n=128, spread=pooled_spread([means, [3, 5], [7, 9]]))
+    pooled = over_intervals(with_ends(means, 1.0), spread=pooled_spread([means, [3, 5], [7, 9]]))
     assert pooled.high is not None and alone.high is not None and pooled.high < alone.high / 2
-    assert "df 3" in pooled.method and "2 seeds" in alone.method
-    student = over_intervals([1.0, 2.0, 4.0], [np.nan] * 3, [np.nan] * 3, n=3)
+    assert "df 3" in pooled.method and "2 seeds" in alone.method and alone.n == 2 * 64
+    student = over_intervals([Estimate(value, None, None, 1, "") for value in (1.0, 2.0, 4.0)])
     reference = stats.ttest_1samp([1.0, 2.0, 4.0], 0).confidence_interval()
     assert (student.low, student.high) == pytest.approx(tuple(reference))
-    assert over_intervals([1.0, 9.0], [0.0, 8.0], [2.0, 10.0], n=2, bounds=(0, 100)).low == 0
-    single = over_intervals([5.0], [4.0], [7.0], n=64)
-    assert (single.low, single.value, single.high) == (4, 5, 7) and "one seed" in single.method
-    assert over_intervals([5.0], [np.nan], [np.nan], n=1).low is None
+    assert over_intervals(with_ends([1.0, 9.0], 1.0), bounds=(0, 100)).low == 0
+    single = over_intervals([Estimate(5.0, 4.0, 7.0, 64, "Wilson")])
+    assert single == Estimate(5.0, 4.0, 7.0, 64, "Wilson; one seed only")
     with pytest.raises(StatisticsError):
-        over_intervals([], [], [], n=0)
+        over_intervals([])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeds", [2, 3])
 @pytest.mark.parametrize("ratio", [0.0, 10.0])
 @pytest.mark.parametrize("nested", [False, True])
-def test_intervals_over_random_directions_cover_at_their_rate(
-    seeds: int, ratio: float, nested: bool
-) -> None:
+def test_intervals_over_random_directions_cover_at_their_rate(seeds: int, ratio: float, nested: bool) -> None:
     """Five directions on the same prompts; `nested`: each seed has its own; `ratio`: as in `study`."""
     rng, directions, trials = np.random.default_rng(seeds), 5, 200
     scale, hits = np.sqrt(2 / PROMPTS), 0
-    for trial in range(trials):
+    for _ in range(trials):
         common = rng.normal(0, 1, PROMPTS)
         arms = [
             rng.normal(0, scale, (seeds, 1, 1))
@@ -128,7 +134,7 @@ def test_intervals_over_random_directions_cover_at_their_rate(
             + rng.normal(0, scale * np.sqrt(ratio), (seeds if nested else 1, directions, 1))
             + rng.normal(0, 0.5, (seeds, 1, PROMPTS))
             + rng.normal(0, 1, (seeds, directions, PROMPTS))
-            for _ in range(5)
+            for _arm in range(5)
         ]
         spread = pooled_spread([arm.mean(axis=(1, 2)) for arm in arms])
         interval = over_directions([list(of_seed) for of_seed in arms[0]], spread=spread, draws=100)

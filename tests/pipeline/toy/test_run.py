@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from hormesis.db import read
 from hormesis.db.engine import open_reader, open_writer
-from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMeasure, ToyPoint, ToyRun
+from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun
 from hormesis.db.write import read_session
 from hormesis.pipeline import cli
 from hormesis.pipeline.execution import workers
@@ -41,7 +41,7 @@ def run(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
 def counted(home: Path) -> dict[str, int]:
     """Rows per table."""
     engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
-    tables = (ToyExperiment, ToyRun, ToyPoint, ToyMeasure, ToyEffect)
+    tables = (ToyExperiment, ToyRun, ToyPoint, ToyMeasure, ToyMean, ToyEffect)
     with read_session(engine) as session:
         counts = {t.__tablename__: session.scalar(select(func.count()).select_from(t)) or 0 for t in tables}
     engine.dispose()
@@ -52,7 +52,8 @@ def dump(home: Path) -> list[pd.DataFrame]:
     """Everything that a second run must not change."""
     engine = open_reader(f"sqlite:///{home / 'hormesis.sqlite'}")
     measures = [read.toy_measures(engine, 1, probe) for probe in ("means", "balanced", "mixture")]
-    return [*measures, read.toy_curves(engine, 1), read.toy_effects(engine).drop(columns="config")]
+    means = read.toy_means(engine, 1, "mixture")
+    return [*measures, means, read.toy_curves(engine, 1), read.toy_effects(engine).drop(columns="config")]
 
 
 def test_end_to_end_and_a_second_run_does_nothing(
@@ -67,6 +68,7 @@ def test_end_to_end_and_a_second_run_does_nothing(
     }
     rows = counted(own_home)
     assert rows["toy_run"] == 6 and rows["toy_measure"] == 6 * 2 * 4 and rows["toy_effect"] == 32
+    assert rows["toy_mean"] == 2 * 4 * 3 * 6, "networks, probes, shares, quantities"
     before = dump(own_home)
     assert run([*TINY, "--json"], monkeypatch) == 0
     assert json.loads(capsys.readouterr().out)[0]["made"] == 0

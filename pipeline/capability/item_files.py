@@ -1,0 +1,65 @@
+"""Outcomes of every item under a condition, kept as a file; what pairs conditions and sums up arms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hormesis.db.files import atomic_file
+from hormesis.pipeline.capability.scoring import Scored
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.inputs import HARDNESS_VERSION
+from hormesis.pipeline.execution.provenance import digest
+
+ITEMS_VERSION = 2
+"""Raised whenever what is kept of the harness's tasks changes."""
+
+
+def capability_key(context: StudyContext, weights_hash: str) -> str:
+    """Hash of the conditions of the checkpoint with these weights, the settings, files and sources."""
+    inputs = context.inputs
+    settings, files = inputs.settings("capability"), inputs.files("capability")
+    roles = inputs.roles("heldout_clean", "heldout_toxic")
+    conditions = inputs.condition(weights_hash)
+    of_harness = (ITEMS_VERSION,) if context.config.capability.harness else ()
+    return digest("capability", HARDNESS_VERSION, conditions, settings, files, roles, *of_harness)
+
+
+def scores_file(context: StudyContext, weights_hash: str, condition_key: str) -> Path:
+    """Where the outcomes of the checkpoint with these weights under a condition lie."""
+    folder = context.folder("capability", capability_key(context, weights_hash))
+    return folder / f"{condition_key.replace('/', '_')}.npz"
+
+
+def save_scores(path: Path, scores: Sequence[Scored]) -> None:
+    """Write items' outcomes, `top` and `bottom` [items] of each measure, whole or not at all."""
+    arrays: dict[str, Any] = {}
+    for place, scored in enumerate(scores):
+        arrays[f"top{place}"], arrays[f"bottom{place}"] = scored.top, scored.bottom
+        chance = "" if scored.chance is None else repr(scored.chance)
+        arrays[f"name{place}"] = np.array(
+            [scored.task, scored.part, scored.measure, scored.unit, scored.data, chance]
+        )
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_scores(path: Path) -> list[Scored] | None:
+    """What `save_scores` wrote; None where there is no such file."""
+    if not path.is_file():
+        return None
+    with np.load(path) as arrays:
+        count = sum(name.startswith("name") for name in arrays)
+        scores = []
+        for place in range(count):
+            task, part, measure, unit, data, chance = map(str, arrays[f"name{place}"])
+            scores.append(
+                Scored(
+                    task, part, measure, unit=unit, data=data, chance=float(chance) if chance else None,
+                    top=arrays[f"top{place}"], bottom=arrays[f"bottom{place}"],
+                )
+            )  # fmt: skip
+    return scores

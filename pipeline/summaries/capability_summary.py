@@ -1,0 +1,127 @@
+"""What an arm's models still do, over seeds: by items where their outcomes are kept, or by intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import select
+
+from hormesis.db.read.columns import columns_of
+from hormesis.db.schema import Arm, CapabilityScore, CapabilitySummary, Checkpoint, Condition
+from hormesis.db.write import read_session, replace_rows, write_session
+from hormesis.pipeline.capability.item_files import load_scores, scores_file
+from hormesis.pipeline.capability.scoring import Scored
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.probing.head_accuracy import ArmGroup
+from hormesis.pipeline.statistics import SCORE, Bounds, Estimate, Floats, Spread, over_intervals, over_seeds
+from hormesis.pipeline.statistics.frames import condition_row, estimates, groups
+from hormesis.pipeline.summaries.arms import CHECKPOINT, in_arm
+from hormesis.pipeline.summaries.seed_variance import pooled_spreads
+
+NUMBER = ["pool", "task", "part", "measure"]
+"""What tells the numbers of an arm apart."""
+CHANGE = ("change", "change_low", "change_high")
+Items = dict[tuple[str, ...], Scored]
+"""Outcomes by checkpoint and `NUMBER`."""
+
+
+def summarise_capability(context: StudyContext, arm: ArmGroup) -> None:
+    """Write an arm's rows of `capability_summary`; drop those that no stored score gives any more.
+
+    Seeds are taken to vary alike in all arms.
+    """
+    scores = _scores(context)
+    of_arm = in_arm(scores, arm)
+    with_change = scores[scores["change"].notna()]
+    spreads = pooled_spreads(scores, NUMBER)
+    change_spreads = pooled_spreads(with_change.assign(value=with_change["change"]), NUMBER)
+    items, draws = _items(context, of_arm), context.config.evaluation.bootstrap
+    rows = []
+    for key, of_seeds in groups(of_arm, NUMBER):
+        outcomes = [items.get((name, *key)) for name in of_seeds["checkpoint"]]
+        unsteered = [items.get((name, "none", *key[1:])) for name in of_seeds["checkpoint"]]
+        bounds = SCORE if of_seeds["unit"].iloc[0] == "fraction" else None
+        tops = [None if scored is None else scored.top for scored in outcomes]
+        estimate = _over_seeds(
+            estimates(of_seeds), tops, outcomes, spread=spreads.get(key), bounds=bounds, draws=draws
+        )
+        change: Estimate | None = None
+        if of_seeds["change"].notna().all():
+            rises = [_rise(after, before) for after, before in zip(outcomes, unsteered, strict=True)]
+            change = _over_seeds(
+                estimates(of_seeds, *CHANGE), rises, outcomes, spread=change_spreads.get(key),
+                bounds=bounds and (-1.0, 1.0), draws=draws,
+            )  # fmt: skip
+        rows.append(_row(context, of_seeds, estimate=estimate, change=change))
+    within = [
+        CapabilitySummary.study_id == context.study_id,
+        CapabilitySummary.kind == arm.kind,
+        CapabilitySummary.share == arm.share,
+    ]
+    with write_session(context.engine) as session:
+        replace_rows(session, CapabilitySummary, rows, on=("study_id", "key"), within=within)
+
+
+def _over_seeds(
+    seeds: Sequence[Estimate],
+    tops: Sequence[Floats | None],
+    outcomes: Sequence[Scored | None],
+    *,
+    spread: Spread | None,
+    bounds: Bounds | None,
+    draws: int,
+) -> Estimate:
+    """A mean over `seeds` by `tops` [items], weighted as the outcomes; where some are lost, by intervals."""
+    complete = [top for top in tops if top is not None]
+    weights = [scored.bottom for scored in outcomes if scored is not None]
+    if len(seeds) == 1 or len(complete) < len(seeds):
+        return over_intervals(seeds, spread=spread, bounds=bounds)
+    return over_seeds(complete, weights, spread=spread, bounds=bounds, draws=draws)
+
+
+def _rise(after: Scored | None, before: Scored | None) -> Floats | None:
+    """What each item adds to the change between two conditions; None where the items are not the same."""
+    if after is None or before is None or len(after.top) != len(before.top):
+        return None
+    return after.top - before.top
+
+
+def _row(
+    context: StudyContext, of_seeds: pd.DataFrame, *, estimate: Estimate, change: Estimate | None
+) -> dict[str, Any]:
+    first = of_seeds.iloc[0]
+    names = {name: str(first[name]) for name in NUMBER[1:]}
+    row = condition_row(context.study_id, of_seeds, names.values(), estimate=estimate, unit=first["unit"])
+    ends = (None, None, None) if change is None else (change.value, change.low, change.high)
+    chance = None if pd.isna(first["chance"]) else float(first["chance"])
+    return row | names | {"chance": chance, **dict(zip(CHANGE, ends, strict=True))}
+
+
+def _scores(context: StudyContext) -> pd.DataFrame:
+    """Every capability score of the study, a row per checkpoint, condition, task, part and measure."""
+    condition = (Condition.key.label("pool"), Condition.method, Condition.strength, Condition.matched_cost)
+    columns = columns_of(CapabilityScore, "id", "checkpoint_id", "condition_id", "data")
+    query = (
+        select(*CHECKPOINT, *condition, *columns)
+        .select_from(CapabilityScore)
+        .join(Condition, CapabilityScore.condition_id == Condition.id)
+        .join(Checkpoint, CapabilityScore.checkpoint_id == Checkpoint.id)
+        .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
+        .where(Checkpoint.study_id == context.study_id)
+        .order_by(Arm.seed, Checkpoint.id, CapabilityScore.id)
+    )
+    with read_session(context.engine) as session:
+        return pd.read_sql(query, session.connection())
+
+
+def _items(context: StudyContext, of_arm: pd.DataFrame) -> Items:
+    """The outcomes of all items that are kept of these scores' conditions."""
+    items: Items = {}
+    conditions = of_arm.drop_duplicates(["checkpoint", "pool"])
+    for row in conditions[["checkpoint", "weights_hash", "pool"]].itertuples(index=False):
+        path = scores_file(context, str(row.weights_hash), str(row.pool))
+        for scored in load_scores(path) or ():
+            items[str(row.checkpoint), str(row.pool), scored.task, scored.part, scored.measure] = scored
+    return items
