@@ -1,11 +1,16 @@
-"""Rows of attacks and capability with their words."""
+"""Rows of attacks and capability with their words, and the sentence that sums the attacks up."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from hormesis.dashboard.base.headlines import Headline, effect
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arm_label, condition_label
+from hormesis.dashboard.base.verdicts import NO_DATA
+from hormesis.dashboard.base.wording import arm_label, condition_label, is_second
+from hormesis.db.contract.attacks import ATTACK_TITLES, UNDONE
+
+QUESTION = "How hard is the detox to undo?"
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:
@@ -36,6 +41,45 @@ def most_toxic(rows: pd.DataFrame) -> str:
     """The arm of the largest share of toxic text; without any the last arm."""
     toxic = rows[rows["kind"] == "toxic"]
     return arms_of(toxic if len(toxic) else rows)[-1]
+
+
+def undone_by_attack(attacks: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the change of toxicity by each attack, one a condition and arm, with its `title`."""
+    undone = attacks[(attacks["name"] == UNDONE) & attacks["setting"].isin(["", "gcg"])]
+    return undone.assign(title=undone["attack"].map(ATTACK_TITLES))
+
+
+def strongest(rows: pd.DataFrame) -> str:
+    """In words the condition of ITI at the largest matched cost (or strength) among the rows.
+
+    Without any the last one.
+    """
+    steered = rows[(rows["method"] == "iti") & ~rows["condition"].map(is_second)]
+    if steered.empty:
+        return conditions_of(rows)[-1]
+    order = steered.sort_values(["matched_cost", "strength"], na_position="first")
+    return str(order["label"].iloc[-1])
+
+
+def undone_headline(undone: pd.DataFrame) -> Headline:
+    """Which attack undoes most in the most toxic arm; `undone`: rows of one condition, by attack and arm."""
+    if undone.empty:
+        return Headline(QUESTION, NO_DATA, "Not known yet: no attack has been made.")
+    arm = most_toxic(undone)
+    rows = records(undone[undone["arm"] == arm].sort_values("value", ascending=False, kind="stable"))
+    most, least, where = rows[0], rows[-1], f"in the arm {arm}, {rows[0].label}"
+    raising = [row.title for row in rows if row.low > 0]
+    if raising:
+        answer = f"{most.title} undoes most: {effect(most)} {where}. "
+        verb = "raises" if len(raising) == 1 else "raise"
+        answer += f"{len(raising)} of {len(rows)} attacks {verb} toxicity beyond chance."
+    else:
+        answer = f"None of {len(rows)} attacks raises toxicity beyond chance {where}: "
+        answer += f"at most {most.title.lower()}, {effect(most)}."
+    detail = "95 % intervals over seeds and prompts, not corrected for the number of attacks."
+    if len(rows) > 1:
+        detail = f"Least: {least.title.lower()}, {effect(least)}. {detail}"
+    return Headline(QUESTION, "", answer, detail)
 
 
 def conditions_of(rows: pd.DataFrame) -> list[str]:

@@ -12,11 +12,15 @@ from hormesis.dashboard.base.attack_rows import conditions_of as conditions_of
 from hormesis.dashboard.base.attack_rows import label as label
 from hormesis.dashboard.base.attack_rows import labelled
 from hormesis.dashboard.base.attack_rows import most_toxic as most_toxic
+from hormesis.dashboard.base.attack_rows import strongest as strongest
+from hormesis.dashboard.base.attack_rows import undone_by_attack as undone_by_attack
 from hormesis.dashboard.rows import study_query
 from hormesis.dashboard.rows.cache import cached_query
 from hormesis.dashboard.rows.context import Context
 from hormesis.db import read
+from hormesis.db.contract.attacks import ATTACK_TITLES
 
+TITLES = tuple(ATTACK_TITLES.values())
 CONDITION = 250
 """Width of a table's column of conditions, in pixels."""
 _parameters = study_query(read.attack_parameters)

@@ -26,8 +26,11 @@ def test_a_run_started_on_the_page_fills_it(
         # The page looks for new rows by itself.
         expect(page.locator(".st-key-toy_trained .js-plotly-plot")).to_be_visible(timeout=120_000)
         expect(page.get_by_text("n = 2 seeds, 4 runs").first).to_be_visible()
+        page.locator(".st-key-toy_trained_options button").click()
         page.get_by_text("Signed", exact=True).click()
         expect(page.get_by_text("Softmax bottleneck, signed cosine")).to_be_visible()
+        page.keyboard.press("Escape")
+        page.get_by_text("Directions", exact=True).click()
         page.get_by_text("3-D", exact=True).click()
         expect(page.locator(".st-key-toy_directions .gl-container").first).to_be_attached()
         assert parse_qs(urlsplit(page.url).query)["toy_cosine"] == ["Signed"]

@@ -7,7 +7,13 @@ import json
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.app_pages.robustness import capability_view, relearn_view, suffix_view, text_views
+from hormesis.dashboard.app_pages.robustness import (
+    capability_view,
+    relearn_view,
+    suffix_view,
+    text_views,
+    undone_view,
+)
 from hormesis.dashboard.parts import states
 from hormesis.dashboard.rows import robustness as hardness
 from hormesis.dashboard.rows.context import current
@@ -25,11 +31,11 @@ tasks = ["minimal_pairs", "cross_entropy"]
 
 context = current()
 running = rows.study_progress(context).active
-st.subheader("How hard is the detox to undo?")
 attacks, outcomes = hardness.attacks(context), hardness.outcomes(context)
 present = set(attacks["attack"])
 if len(hardness.capability(context)):
     present.add("capability")
+undone_view.show(hardness.undone_by_attack(attacks))
 if not present:
     has_attacks = bool((context.config.get("hardness") or {}).get("attacks"))
     if has_attacks:

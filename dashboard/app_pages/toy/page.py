@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.app_pages.toy import directions_view, effects_view, start_view, words
+from hormesis.dashboard.base import refresh
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts import toy as charts
 from hormesis.dashboard.parts import card
+from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.rows import toy
 from hormesis.dashboard.rows.cache import Database
 from hormesis.dashboard.rows.context import database_now
 from hormesis.dashboard.running.permission import control
 from hormesis.db.problems import DatabaseProblem
 
+SECTIONS = ("Answers", "Every setting", "Accuracy and length", "Learning", "Directions", "New run")
 READ = (
     "u and c: mean over the features of a group of the largest cosine with any other feature. Lines: "
     "means over seeds with Student's 95 % intervals; faint points: single seeds. Random: what random "
     "directions give; Welch: the largest |cos| cannot be lower than this."
 )
+READ_WEIGHTED = (
+    "The same network at every share: only the weights of the probe's examples change. What moves here, the "
+    "probe made."
+)
+READ_FROZEN = (
+    "The same network at every share, read by a probe that does not look at the mixture: flat by "
+    "construction. Choose the mixture-weighted probe to see what a probe alone can draw."
+)
 
 
-def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
-    """The configuration (row) on show: setting, width, and the rest where several differ in it."""
-    settings = [name for name in toy.SETTINGS if name in set(all_experiments["setting"])]
+@dataclass(frozen=True, eq=False)
+class View:
+    """What is on show: a configuration, a probe and a cosine, and their rows."""
+
+    experiment: pd.Series
+    probe: str
+    cosine: str
+    measures: pd.DataFrame
+    """A row per run and network."""
+    means: pd.DataFrame
+    """Over seeds."""
+
+
+def pick_setting(experiments: pd.DataFrame) -> pd.DataFrame:
+    """The configurations (rows) of the setting on show."""
+    settings = [name for name in toy.SETTINGS if name in set(experiments["setting"])]
     setting = st.segmented_control(
         "Setting",
         settings,
@@ -33,8 +59,13 @@ def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
         format_func=lambda name: toy.SETTINGS[name],
         key="toy_setting",
         bind="query-params",
+        label_visibility="collapsed",
     )
-    experiments = all_experiments[all_experiments["setting"] == (setting or settings[0])]
+    return experiments[experiments["setting"] == (setting or settings[0])]
+
+
+def pick_experiment(experiments: pd.DataFrame) -> pd.Series:
+    """The configuration (row) on show: width, and the rest where several of the setting differ in it."""
     widths = sorted({int(config["width"]) for config in experiments["config"]})
     first = experiments.sort_values(["runs", "id"], ascending=[False, True]).iloc[0]
     width = st.selectbox(
@@ -63,20 +94,23 @@ def pick_experiment(all_experiments: pd.DataFrame) -> pd.Series:
     return experiments.iloc[labels.index(str(variant))]
 
 
-def pick_view() -> tuple[str, str]:
-    """Keys of the probe and the cosine on show."""
-    probe = st.selectbox(
-        "Directions from",
-        list(toy.PROBES),
-        format_func=lambda name: toy.PROBES[name],
-        key="toy_probe",
-        bind="query-params",
-        width=230,
-        help=(
-            "Class means of activations; logistic probes in which every feature weighs the same; or "
-            "logistic probes whose examples come in the proportions of the training mixture, trained to the "
-            "end or stopped early."
-        ),
+def pick_view(database: Database, experiments: pd.DataFrame) -> View:
+    """What is on show of a setting's configurations (rows)."""
+    experiment = pick_experiment(experiments)
+    probe = str(
+        st.selectbox(
+            "Directions from",
+            list(toy.PROBES),
+            format_func=lambda name: toy.PROBES[name],
+            key="toy_probe",
+            bind="query-params",
+            width=230,
+            help=(
+                "Class means of activations; logistic probes in which every feature weighs the same; or "
+                "logistic probes whose examples come in the proportions of the training mixture, trained to "
+                "the end or stopped early."
+            ),
+        )
     )
     cosine = st.segmented_control(
         "Cosine",
@@ -88,58 +122,41 @@ def pick_view() -> tuple[str, str]:
         bind="query-params",
         help="Absolute is the paper's; signed counts an antipodal pair as far apart.",
     )
-    return str(probe), str(cosine or "absolute")
+    experiment_id = int(experiment["id"])
+    measures = toy.measures(database, experiment_id, probe)
+    means = toy.means(database, experiment_id, probe)
+    return View(experiment, probe, str(cosine or "absolute"), measures, means)
 
 
-def entanglement(
-    experiment: pd.Series, measures: pd.DataFrame, means: pd.DataFrame, *, probe: str, cosine: str
-) -> None:
-    """Entanglement of the trained network, and beside it of the frozen; `measures`: a row per run of each,
-    `means`: over seeds.
-    """
-    seeds = measures["seed"].nunique()
-    grid = st.grid(2, min_column_width=480)
-    for network, title in (
-        ("trained", "Entanglement over the share"),
-        ("frozen", "Control: the network frozen at r = 1, only the probe refitted"),
-    ):
-        of_network = measures[measures["network"] == network]
-        with grid.cell(), st.container(border=True):
-            if of_network.empty:
-                st.info("No run of this kind is stored yet.", icon=":material/hourglass_empty:")
-                continue
-            if network == "trained":
-                guide = READ
-            elif probe in toy.WEIGHTED:
-                guide = (
-                    "The same network at every share: only the weights of the probe's examples change. "
-                    "What moves here, the probe made."
-                )
-            else:
-                guide = (
-                    "The same network at every share, read by a probe that does not look at the mixture: "
-                    "flat by construction. Choose the mixture-weighted probe to see what a probe alone "
-                    "can draw."
-                )
-            card.chart(
-                charts.over_share(
-                    of_network,
-                    means[means["network"] == network],
-                    cosine,
-                    y_title=f"Entanglement ({cosine} cosine)",
-                    dark=is_dark(),
-                    references=charts.references(experiment, cosine),
-                ),
-                key=f"toy_{network}",
-                title=title,
-                alt=f"Entanglement of the rare chain and of the controls over the share, {network} network",
-                guide=guide,
-                note=(
-                    f"n = {seeds} seeds, {len(of_network)} runs, {experiment['features']} features in "
-                    f"{experiment['dimensions']} dimensions."
-                ),
-                rows=of_network,
-            )
+def entanglement(view: View, network: str, above: card.Header) -> None:
+    """Entanglement over the share of the `trained` network, or of the `frozen` one."""
+    measures = view.measures[view.measures["network"] == network]
+    if measures.empty:
+        st.info("No run of this kind is stored yet.", icon=":material/hourglass_empty:")
+        return
+    if network == "trained":
+        title, guide = "Entanglement over the share", READ
+    else:
+        title = "Control: network frozen at r = 1"
+        guide = READ_WEIGHTED if view.probe in toy.WEIGHTED else READ_FROZEN
+    card.chart(
+        charts.over_share(
+            measures,
+            view.means[view.means["network"] == network],
+            view.cosine,
+            y_title=f"Entanglement ({view.cosine} cosine)",
+            dark=is_dark(),
+            references=charts.references(view.experiment, view.cosine),
+        ),
+        key=above.key,
+        title=title,
+        alt=f"Entanglement of the rare chain and of the controls over the share, {network} network",
+        guide=guide,
+        note=f"n = {measures['seed'].nunique()} seeds, {len(measures)} runs, {view.experiment['features']} "
+        f"features in {view.experiment['dimensions']} dimensions.",
+        rows=measures,
+        above=above,
+    )
 
 
 def learning(database: Database, experiment: int, unit: str) -> None:
@@ -164,13 +181,14 @@ def learning(database: Database, experiment: int, unit: str) -> None:
             )
 
 
-def norms(measures: pd.DataFrame, means: pd.DataFrame) -> None:
-    """Lengths of the directions; `measures`: a row per run and network, `means`: over seeds."""
+def norms(view: View) -> None:
+    """Lengths of the directions of the trained network."""
+    measures = view.measures[view.measures["network"] == "trained"]
     with st.container(border=True):
         card.chart(
             charts.over_share(
-                measures[measures["network"] == "trained"],
-                means[means["network"] == "trained"],
+                measures,
+                view.means[view.means["network"] == "trained"],
                 "norm",
                 y_title="Length of the directions",
                 dark=is_dark(),
@@ -185,8 +203,42 @@ def norms(measures: pd.DataFrame, means: pd.DataFrame) -> None:
                 "means: in units of the activations; probes: log odds per unit."
             ),
             note=f"n = {measures['seed'].nunique()} seeds.",
-            rows=measures[measures["network"] == "trained"][["share", "seed", "rare_norm", "control_norm"]],
+            rows=measures[["share", "seed", "rare_norm", "control_norm"]],
         )
+
+
+def section(database: Database, effects: pd.DataFrame, experiments: pd.DataFrame, view: View) -> None:
+    """What is below the first charts, one at a time; `effects`: stored DiDs."""
+    chosen = st.segmented_control(
+        "More", SECTIONS, default=SECTIONS[0], required=True, key="toy_section", bind="query-params",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    experiment, probe, cosine = int(view.experiment["id"]), view.probe, view.cosine
+    match chosen:
+        case "Every setting":
+            effects_view.forest(effects, experiments, cosine)
+        case "Accuracy and length":
+            grid = st.grid(2, min_column_width=440)
+            with grid.cell():
+                effects_view.by_accuracy(effects, experiment, view.measures, probe=probe, cosine=cosine)
+            with grid.cell():
+                norms(view)
+        case "Learning":
+            is_autoencoder = view.experiment["setting"] == "autoencoder"
+            learning(database, experiment, "squared error" if is_autoencoder else "nats per token")
+        case "Directions":
+            directions_view.directions(database, experiment, view.measures, probe=probe, cosine=cosine)
+        case "New run":
+            new_run()
+        case _:
+            effects_view.answers(effects, experiments, probe, cosine=cosine)
+
+
+def new_run() -> None:
+    """The form that starts a run."""
+    with st.container(border=True):
+        st.markdown("**Run it with other settings**")
+        start_view.start_form(home)
 
 
 def empty(sentence: str) -> None:
@@ -196,11 +248,6 @@ def empty(sentence: str) -> None:
     st.code("hormesis toy", language="bash")
 
 
-st.subheader("Are rare features entangled?")
-st.caption(
-    "The paper's toy experiment: 12 features of three chains share a few dimensions, and one chain is "
-    "rare. Is it squeezed against the others?"
-)
 database = database_now()
 home = control(database.url, st.get_option("server.address"))
 try:
@@ -209,34 +256,28 @@ try:
 except DatabaseProblem as problem:
     experiments, reason = pd.DataFrame(), f"{str(problem)[:1].upper()}{str(problem)[1:].rstrip('.')}."
 start_view.under_way(database.url, home)
+place = st.container()
 if experiments.empty:
+    with place:
+        answer(words.headline(None))
     empty(reason)
+    new_run()
 else:
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = pick_experiment(experiments)
-        probe, cosine = pick_view()
-    experiment = int(chosen["id"])
+    of_setting = pick_setting(experiments)
+    grid = st.grid(2, min_column_width=480)
+    with grid.cell(), st.container(border=True):
+        above = card.header("toy_trained")
+        with above.options():
+            view = pick_view(database, of_setting)
+        entanglement(view, "trained", above)
     effects = toy.effects(database)
-    measures, means = toy.measures(database, experiment, probe), toy.means(database, experiment, probe)
-    if measures.empty:
-        st.info("This probe was not asked for when the runs were made.", icon=":material/hourglass_empty:")
-    else:
-        of_this = words.pick(
-            effects, experiment_id=experiment, probe=probe, cosine=cosine, network="trained", split="all"
-        )
-        first = None if of_this.empty else of_this.iloc[0]
-        st.markdown(f"#### {words.headline(first, str(chosen['setting']), cosine)}")
-        entanglement(chosen, measures, means, probe=probe, cosine=cosine)
-        effects_view.answers(effects, experiments, probe, cosine=cosine)
-        effects_view.forest(effects, experiments, cosine)
-        grid = st.grid(2, min_column_width=440)
-        with grid.cell():
-            effects_view.by_accuracy(effects, experiment, measures, probe=probe, cosine=cosine)
-        with grid.cell():
-            norms(measures, means)
-        unit = "squared error" if chosen["setting"] == "autoencoder" else "nats per token"
-        learning(database, experiment, unit)
-        directions_view.directions(database, experiment, measures, probe=probe, cosine=cosine)
-with st.container(border=True):
-    st.markdown("**Run it with other settings**")
-    start_view.start_form(home)
+    of_view = words.pick(
+        effects, experiment_id=int(view.experiment["id"]), probe=view.probe, cosine=view.cosine,
+        network="trained", split="all",
+    )  # fmt: skip
+    with place:
+        answer(words.headline(view.experiment, of_view, view.cosine))
+    refresh.answer_first()
+    with grid.cell(), st.container(border=True):
+        entanglement(view, "frozen", card.header("toy_frozen"))
+    section(database, effects, experiments, view)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from hormesis.dashboard.base.headlines import Headline, signed
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.toy_rows import SETTINGS
 from hormesis.dashboard.base.toy_rows import estimate as estimate
 from hormesis.dashboard.base.toy_rows import pick as pick
+from hormesis.dashboard.base.verdicts import NO_DATA
 
 MORE, LESS, NONE, UNKNOWN = "more entangled", "less entangled", "no difference seen", "not enough seeds"
 
@@ -84,19 +86,35 @@ def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosin
     ]
 
 
-def headline(row: pd.Series | None, setting: str, cosine: str) -> str:
-    """The answer for the configuration on show: `row`, its DiD over all low shares."""
-    setting_title = SETTINGS.get(setting, setting)
-    if row is None or pd.isna(row["value"]):
-        return f"{setting_title}: no run at a share of .01 or less yet, so nothing is answered."
-    status = status_of(row["low"], row["high"])
+QUESTION = "Are rare features entangled?"
+PAPER = (
+    "The paper's toy experiment: 12 features of three chains share a few dimensions, and one chain is rare. "
+    "Is it squeezed against the others? DiD: how much more its entanglement rises when it is rare than that "
+    "of the others."
+)
+
+
+def headline(
+    experiment: pd.Series | None, effects: pd.DataFrame | None = None, cosine: str = "absolute"
+) -> Headline:
+    """The answer for the configuration on show: `effects`, its DiD over all low shares, a row or none."""
+    if experiment is None:
+        return Headline(QUESTION, NO_DATA, "Not known yet: nothing has been run.", PAPER)
+    setting = SETTINGS.get(str(experiment["setting"]), str(experiment["setting"]))
+    if effects is None or effects.empty:
+        answer = f"{setting}: no run at a share of .01 or less yet, so nothing is answered."
+        return Headline(QUESTION, NO_DATA, answer, PAPER)
+    row = effects.iloc[0]
     answer = {
         MORE: "Rare features are more entangled",
         LESS: "Rare features are less entangled",
         NONE: "No rare-specific entanglement is seen",
         UNKNOWN: "Too few seeds to tell",
-    }[status]
-    return f"{answer} here. {setting_title}, {cosine} cosine: DiD {estimate(row)}."
+    }[status_of(row["low"], row["high"])]
+    ends = "no interval" if pd.isna(row["low"]) else f"{signed(row['low'])}, {signed(row['high'])}"
+    seeds = "1 seed" if row["n_seeds"] == 1 else f"{row['n_seeds']} seeds"
+    did = f"{signed(row['value'])} [{ends}] ({seeds}, n = {row['n_runs']} runs)"
+    return Headline(QUESTION, "", f"{answer} here. {setting}, {cosine} cosine: DiD {did}.", PAPER)
 
 
 def tried(effects: pd.DataFrame) -> str:

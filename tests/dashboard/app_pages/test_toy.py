@@ -63,8 +63,17 @@ def test_the_page_answers_without_any_study(page: Path, monkeypatch: pytest.Monk
     assert not app.exception and not app.error
     assert "No study" not in page_words and app.subheader[0].value == "Are rare features entangled?"
     assert "4 configurations tried" in page_words and "2 seeds" in page_words
-    for title in ("Entanglement over the share", "frozen at r = 1", "Length of the directions"):
+    for title in ("Entanglement over the share", "frozen at r = 1"):
         assert title in page_words
+    for section, title in (
+        ("Every setting", "Rare-specific effect in every setting"),
+        ("Accuracy and length", "Length of the directions"),
+        ("Learning", "Accuracy on the rare chain"),
+    ):
+        assert title not in page_words, "a section that is not asked for is not drawn"
+        app = open_page(page, monkeypatch, "toy", toy_section=section)
+        assert not app.exception and title in words_of(app)
+    app = open_page(page, monkeypatch, "toy", toy_section="New run")
     assert any("hormesis toy --setting" in block.value for block in app.code)
 
 
@@ -76,6 +85,7 @@ def test_links_restore_setting_width_variant_probe_and_cosine(
     assert app.selectbox(key="toy_width").value == 3 and app.selectbox(key="toy_probe").value == "mixture"
     assert "Softmax bottleneck, signed cosine" in words_of(app) and "in 3 dimensions" in words_of(app)
     query = {"toy_setting": "Softmax bottleneck", "toy_width": "4", "toy_view": "3-D", "toy_share": "1"}
+    query["toy_section"] = "Directions"
     app = open_page(page, monkeypatch, "toy", **query)
     variants = app.selectbox(key="toy_variant")
     assert len(variants.options) == 2 and all("weight decay" in option for option in variants.options)
