@@ -11,6 +11,12 @@ from hormesis.dashboard.base.wording import arm_label, condition_label, is_secon
 from hormesis.db.contract.attacks import ATTACK_TITLES, UNDONE
 
 QUESTION = "How hard is the detox to undo?"
+UNDONE_GUIDE = (
+    "Above the dotted line: more toxic than without the attack. Suffixes: the searched suffix against the "
+    "goals asked plainly; relearning: the last step against the first; framed prompts: the mean over frames; "
+    "long texts: the later half against the first; sampling: the hottest against the study's own; rounded "
+    "weights: 4 bits. Bars: 95 % intervals over seeds and prompts."
+)
 
 
 def labelled(rows: pd.DataFrame) -> pd.DataFrame:

@@ -137,12 +137,13 @@ def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
 INTERVALS = "Intervals are 95 %; n counts the texts (or tokens, for cross-entropy) behind a number."
 
 
+def span(value: float, low: float, high: float) -> str:
+    """A value with its interval, to four digits."""
+    return f"{value:.4g}" if pd.isna(low) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+
+
 def readable(summaries: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
     """Summary rows in words: arm, condition, value with interval, n."""
-
-    def span(value: float, low: float, high: float) -> str:
-        return f"{value:.4g}" if pd.isna(low) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
-
     columns = {
         "Arm": [arm_label(row.kind, row.share) for row in records(summaries)],
         "Condition": [

@@ -13,6 +13,7 @@ from hormesis.dashboard.document.blocks import Document, Section, Text, Texts
 from hormesis.dashboard.document.page import render
 from hormesis.dashboard.parts.export_metadata import stamp
 from hormesis.dashboard.report import origins, results
+from hormesis.dashboard.report.robustness import robustness
 from hormesis.dashboard.rows import pairs as pair_rows
 from hormesis.dashboard.rows.cache import Database, change_token, engine
 from hormesis.dashboard.rows.context import Context, context_of
@@ -74,7 +75,7 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
         verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
         answer = headline("overview", verdicts)
         sections += [results.answer(context, summaries, choice), results.costs(summaries, choice)]
-    sections += [origins.geometry(context), origins.training(context)]
+    sections += [robustness(context), origins.geometry(context), origins.training(context)]
     if with_texts:
         sections.append(texts(context, choice))
     if len(summaries):

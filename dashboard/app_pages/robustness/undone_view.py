@@ -6,19 +6,13 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.base import refresh
-from hormesis.dashboard.base.attack_rows import undone_headline
+from hormesis.dashboard.base.attack_rows import UNDONE_GUIDE, undone_headline
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts.frame import Level
 from hormesis.dashboard.charts.hardness import by_condition
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.rows import robustness as hardness
-
-MEASURED = (
-    "Suffixes: the searched suffix against the goals asked plainly; relearning: the last step against the "
-    "first; framed prompts: the mean over frames; long texts: the later half against the first; sampling: "
-    "the hottest against the study's own; rounded weights: 4 bits."
-)
 
 
 def show(undone: pd.DataFrame) -> None:
@@ -55,9 +49,8 @@ def show(undone: pd.DataFrame) -> None:
             key="undone",
             title=f"What each attack undoes: {condition}",
             alt=f"Change of toxicity by each attack under {condition}, one marker per arm with its interval",
-            guide="Above the dotted line: more toxic than without the attack. Read it with what steering "
-            "took away, on the overview.",
-            note=f"{MEASURED} Bars: 95 % intervals over seeds and prompts. {hardness.size(rows)}",
+            guide=UNDONE_GUIDE,
+            note=f"Read it with what steering took away, on the overview. {hardness.size(rows)}",
             rows=rows,
             above=above,
         )

@@ -46,6 +46,7 @@ def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
     assert titles == [
         "Does a dose of toxic text help?",
         "What does detoxification cost?",
+        "How hard is the detox to undo?",
         "Where does toxicity live?",
         "What was trained?",
         "All numbers",
@@ -55,7 +56,8 @@ def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
     charts = page.count('class="chart"')
     assert charts >= 9 and page.count("plotly.js v") == 1
     assert page.count("<math") == sum(bool(term.formula) for term in TERMS)
-    for part in (str(study.study["hash"]), "Configuration", "torch 2.13.0", "seeded-1", "95 % intervals"):
+    for part in (str(study.study["hash"]), "Configuration", "torch 2.13.0", "seeded-1", "95 % intervals",
+                 "Relearning undoes most"):  # fmt: skip
         assert part in page, part
     texts = scored_texts(open_reader(seeded), 1, 1)["text"].head(5)
     assert len(texts) and not any(str(text) in page for text in texts)
