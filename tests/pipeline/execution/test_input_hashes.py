@@ -114,7 +114,8 @@ def test_added_fields_are_dumped_only_where_they_differ_from_their_default() -> 
 def test_a_home_of_the_first_version_is_finished_and_no_row_changes(tmp_path: Path) -> None:
     """Rows of studies, arms and stages as revision 5edd499 left them after a study had run to its end.
 
-    `geometry` and what reads its rows carry the hashes of its version 3, which runs once on such a home.
+    `geometry` and what reads its rows carry the hashes of its version 3, which runs once on such a home, and
+    the verdicts that of `SUMMARY_VERSION` 2, with which the summaries are made anew.
     """
     frozen = json.loads((FIXTURES / "frozen_home.json").read_text(encoding="utf-8"))
     study, home = tmp_path / "tiny.toml", tmp_path / "home"
