@@ -11,6 +11,8 @@ SCREENS: tuple[ViewportSize, ...] = ({"width": 1440, "height": 900}, {"width": 8
 FIRST: dict[str, tuple[str, ...]] = {
     "": (".st-key-answer h4", ".st-key-figures", ".st-key-dose .js-plotly-plot"),
     "tradeoffs": (".st-key-answer h4", ".st-key-tradeoff .js-plotly-plot"),
+    "hardness": (".st-key-answer h4", ".st-key-undone .js-plotly-plot"),
+    "toy": (".st-key-answer h4", ".st-key-toy_trained .js-plotly-plot"),
     "data": ("h3", ".st-key-mixes .js-plotly-plot"),
     "runs": ("h3", "[data-testid=stDataFrame]"),
     "definitions": ("h3", "h5"),
