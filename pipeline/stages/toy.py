@@ -6,7 +6,6 @@ A study that asks for runs that are there already (by `hormesis toy`, or by anot
 from __future__ import annotations
 
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.inputs import SUMMARY_VERSION
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
@@ -48,11 +47,20 @@ def make_toys(context: StudyContext, subject: Subject, reporter: Reporter) -> No
     reporter.report(len(configs), len(configs), "settings")
 
 
+def summarise_toys(context: StudyContext) -> None:
+    """Write the means and effects of what a study asks for anew, from the runs that are there."""
+    configs, _ = requested(context.config)
+    if configs:
+        from hormesis.pipeline.toy import store
+
+        for config in configs:
+            store.summarise(context.engine, store.register(context.engine, config))
+
+
 def toy_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of each setting's configuration, of the shares, seeds and probes asked for, and of the means."""
+    """Hash of each setting's configuration, and of the shares, seeds and probes that are asked for."""
     configs, wanted_runs = requested(context.config)
-    hashes = [config.hash for config in configs]
-    return digest("toy", SUMMARY_VERSION, hashes, wanted_runs.model_dump(mode="json"))
+    return digest("toy", [config.hash for config in configs], wanted_runs.model_dump(mode="json"))
 
 
 def is_requested(config: StudyConfig, subject: Subject) -> bool:

@@ -13,18 +13,20 @@ from hormesis.pipeline.execution.inputs import SUMMARY_VERSION
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.stages import toy
 from hormesis.pipeline.summaries.arms import arms_of_study
 from hormesis.pipeline.summaries.every_summary import summarise_arm
 
 
 def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write every arm's summaries anew, now that all seeds tell the spread, then the verdicts."""
+    """Write all summaries anew, now that all seeds tell the spread, then the verdicts."""
     arms = arms_of_study(context)
     for index, arm in enumerate(arms):
         reporter.say(f"intervals of {arm.kind} {arm.share:.0%}")
         reporter.report(index, len(arms) + 1, "arms")
         reporter.check()
         summarise_arm(context, arm)
+    toy.summarise_toys(context)
     reporter.say("claims")
     evaluate(context.engine, context.study_id, reporter.check)
     reporter.report(len(arms) + 1, len(arms) + 1, "arms")

@@ -16,7 +16,7 @@ from streamlit.testing.v1 import AppTest
 from hormesis.dashboard.charts.frame import MOST_POINTS, evenly, sample
 from hormesis.dashboard.charts.heads import most_per_line, survival
 from hormesis.db.engine import open_writer
-from hormesis.db.read import joined
+from hormesis.db.read import results
 from hormesis.db.schema import Arm, Checkpoint, Projection, ProjectionPoint, StageRun, Study, TrainPoint
 from hormesis.db.write import upsert, write_session
 from tests.fixtures.pages import open_page
@@ -107,13 +107,14 @@ def test_pages_read_the_summaries_they_show_and_no_others(
     small_database: Path, monkeypatch: pytest.MonkeyPatch, page: str
 ) -> None:
     tables: list[pd.DataFrame] = []
-    real = joined.summaries
+    real = results.frame
 
     def noted(*args: Any, **options: Any) -> pd.DataFrame:
-        tables.append(real(*args, **options))
-        return tables[-1]
+        rows = real(*args, **options)
+        tables.extend([rows] if {"name", "condition_key", "value"} <= {*rows.columns} else [])
+        return rows
 
-    monkeypatch.setattr(joined, "summaries", noted)
+    monkeypatch.setattr(results, "frame", noted)
     # By way of the overview, so that its summaries count too.
     app = open_page(small_database, monkeypatch).switch_page(f"app_pages/{page}/page.py").run()
     assert not app.exception and app.selectbox(key="prompts").value == "forum-prompts"
