@@ -36,8 +36,8 @@ def steered_positions(row: RowSteering, continuation: Continuation) -> int:
     intervention, strength = row
     if intervention is None or strength == 0.0 or not moves_anything(row):
         return 0
-    drawn = continuation.tokens + continuation.finished
-    return drawn + (continuation.prompt_tokens - 1 if intervention.scope == "all" else 0)
+    n_drawn = continuation.tokens + continuation.finished
+    return n_drawn + (continuation.prompt_tokens - 1 if intervention.scope == "all" else 0)
 
 
 def moves_anything(row: RowSteering) -> bool:
@@ -63,10 +63,10 @@ def summarise(
     same weights and prompt, None where there is none.
     """
     scorers = list(texts[0].scores)
-    own = {name: [text.scores.get(name) for text in texts] for name in scorers}
+    scores_of_pane = {name: [text.scores.get(name) for text in texts] for name in scorers}
     base = {name: [text.scores.get(name) for text in first] for name in scorers}
-    means = {name: mean_of(values) for name, values in own.items()}
-    differences = {name: mean_difference(own[name], base[name]) for name in scorers if index}
+    means = {name: mean_of(values) for name, values in scores_of_pane.items()}
+    differences = {name: mean_difference(scores_of_pane[name], base[name]) for name in scorers if index}
     is_steering = is_steered(plan.pane.method) or plan.pane.has_vectors
     unchanged = sum(map(_same_tokens, texts, unsteered)) if is_steering and unsteered is not None else None
     positions = sum(steered_positions(row, text.continuation) for text in texts)

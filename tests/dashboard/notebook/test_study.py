@@ -65,7 +65,7 @@ def test_chart_draws_the_rows_that_it_is_handed(study: Study) -> None:
     points = study.tradeoffs()
     clean = study.chart("tradeoffs", points[points["share"] == 0.0])
     assert len(clean.data) < len(study.chart("tradeoffs", points).data)
-    assert study.chart("tradeoffs", dark=True).to_dict() != study.chart("tradeoffs").to_dict()
+    assert study.chart("doses", dark=True).to_dict() != study.chart("doses").to_dict()
 
 
 def test_tradeoffs_are_the_summaries_with_their_cost(study: Study) -> None:
