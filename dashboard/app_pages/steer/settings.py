@@ -168,10 +168,10 @@ def measured_of(settings: PaneSettings, offer: Offer) -> MeasuredSteering | None
         return rows[0] if rows else None
     if settings.picked or settings.strength is None:
         return None
-    asked = (settings.heads or offer.usual_heads, settings.scope or "generated")
+    heads_and_scope = (settings.heads or offer.usual_heads, settings.scope or "generated")
     for row in rows:
         is_near = abs(row.strength - settings.strength) <= 1e-6 * max(1.0, row.strength)
-        if is_near and (row.heads, row.scope) == asked:
+        if is_near and (row.heads, row.scope) == heads_and_scope:
             return row
     return None
 
