@@ -108,6 +108,25 @@ def per_row(rows: Rows, count: int) -> list[RowSteering]:
     return steering
 
 
+def moves_anything(row: RowSteering) -> bool:
+    """Whether any shift of a row differs from zero."""
+    intervention, strength = row
+    if intervention is None or strength == 0.0:
+        return False
+    return any(np.any(shift) for shift in (*intervention.shifts.values(), *intervention.residual.values()))
+
+
+def steered_positions(row: RowSteering, *, prompt_tokens: int, drawn_tokens: int) -> int:
+    """Positions that a row's steering moves while tokens are drawn behind a prompt (end tokens count).
+
+    One for each token drawn; with scope `all` those of the prompt before its last as well.
+    """
+    intervention, _ = row
+    if intervention is None or not moves_anything(row):
+        return 0
+    return drawn_tokens + (prompt_tokens - 1 if intervention.scope == "all" else 0)
+
+
 @contextmanager
 def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) -> Iterator[None]:
     """Steer the model inside the `with` block; leave no trace after it, also after an exception.

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, select
 from hormesis.backend.api.completion_messages import DEFAULT_TOKENS, CompletionRequest
 from hormesis.backend.api.model_names import model_of_name
 from hormesis.backend.api.stop_strings import StoppedText
+from hormesis.backend.generation.threads import threads_for
 from hormesis.backend.model.directions import HeadDirection, NoDirections, require_directions
 from hormesis.backend.service.catalogue import find_checkpoint
 from hormesis.backend.service.costs import PaneCost
@@ -23,7 +24,6 @@ from hormesis.backend.service.model_cache import ModelCache
 from hormesis.backend.service.passes import steering_of
 from hormesis.backend.service.plans import PanePlan, check_vectors, tuned_record
 from hormesis.backend.service.ranked_heads import PaneProblem, RankedHeads
-from hormesis.backend.service.threads import threads_for
 from hormesis.db.contract.messages import MAX_SEED, Pane
 from hormesis.db.contract.methods import NONE, SCOPES, SECOND
 from hormesis.db.schema import Condition

@@ -12,10 +12,10 @@ from hormesis.backend.api.completion_messages import CompletionRequest
 from hormesis.backend.api.model_names import ModelName, checkpoint_of_name, model_names, model_of_name
 from hormesis.backend.service import passes
 from hormesis.backend.service.catalogue import Catalogue, find_checkpoint, list_models
+from hormesis.backend.service.completions import CompletionPlan, plan_completion, serve_completion
 from hormesis.backend.service.costs import measured_steerings
 from hormesis.backend.service.job_queue import Emit, Job, JobQueue
 from hormesis.backend.service.model_cache import ModelCache
-from hormesis.backend.service.completions import CompletionPlan, plan_completion, serve_completion
 from hormesis.backend.service.plans import plan_panes
 from hormesis.backend.service.ranked_heads import list_heads
 from hormesis.backend.service.scoring import Scoring, fluency

@@ -1,8 +1,4 @@
-"""What the texts of a pane come to: mean scores, what was steered, and why a steering changed nothing.
-
-Counts follow the definition of a scope (`backend.model.steering.Intervention`); a test holds them against the
-positions that a model really sees moved.
-"""
+"""What the texts of a pane come to: mean scores, what was steered, and why a steering changed nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hormesis.backend.scorers.sample_means import mean_difference, mean_of
 from hormesis.backend.service.plans import PanePlan
-from hormesis.backend.service.sample_means import mean_difference, mean_of
 from hormesis.db.contract.measured import PaneSummary
 from hormesis.db.contract.methods import is_steered
 
@@ -26,26 +22,6 @@ class ScoredText:
 
     continuation: Continuation
     scores: dict[str, float | None]
-
-
-def steered_positions(row: RowSteering, continuation: Continuation) -> int:
-    """Positions that a row's steering moved while this continuation was made.
-
-    One for each token that was drawn, an end token too; with scope `all` the prompt's others as well.
-    """
-    intervention, strength = row
-    if intervention is None or strength == 0.0 or not moves_anything(row):
-        return 0
-    n_drawn = continuation.tokens + continuation.finished
-    return n_drawn + (continuation.prompt_tokens - 1 if intervention.scope == "all" else 0)
-
-
-def moves_anything(row: RowSteering) -> bool:
-    """Whether any shift of a row differs from zero."""
-    intervention, strength = row
-    if intervention is None or strength == 0.0:
-        return False
-    return any(shift.any() for shift in (*intervention.shifts.values(), *intervention.residual.values()))
 
 
 def summarise(
@@ -63,13 +39,13 @@ def summarise(
     same weights and prompt, None where there is none.
     """
     scorers = list(texts[0].scores)
-    scores_of_pane = {name: [text.scores.get(name) for text in texts] for name in scorers}
-    base = {name: [text.scores.get(name) for text in first] for name in scorers}
-    means = {name: mean_of(values) for name, values in scores_of_pane.items()}
-    differences = {name: mean_difference(scores_of_pane[name], base[name]) for name in scorers if index}
+    values = {name: [text.scores.get(name) for text in texts] for name in scorers}
+    before = {name: [text.scores.get(name) for text in first] for name in scorers}
+    means = {name: mean_of(values[name]) for name in scorers}
+    differences = {name: mean_difference(values[name], before[name]) for name in scorers if index}
     is_steering = is_steered(plan.pane.method) or plan.pane.has_vectors
     unchanged = sum(map(_same_tokens, texts, unsteered)) if is_steering and unsteered is not None else None
-    positions = sum(steered_positions(row, text.continuation) for text in texts)
+    positions = sum(_steered_positions(row, text.continuation) for text in texts)
     intervention, _ = row
     return PaneSummary(
         pane=index,
@@ -84,6 +60,13 @@ def summarise(
     )
 
 
+def _steered_positions(row: RowSteering, continuation: Continuation) -> int:
+    from hormesis.backend.model.steering import steered_positions
+
+    n_drawn = continuation.tokens + continuation.finished
+    return steered_positions(row, prompt_tokens=continuation.prompt_tokens, drawn_tokens=n_drawn)
+
+
 def _same_tokens(text: ScoredText, other: ScoredText) -> bool:
     return (text.continuation.ids, text.continuation.finished) == (
         other.continuation.ids,
@@ -93,6 +76,8 @@ def _same_tokens(text: ScoredText, other: ScoredText) -> bool:
 
 def _why_unchanged(plan: PanePlan, row: RowSteering) -> str:
     """Why every text of a pane that was to be steered is that of the unsteered model."""
+    from hormesis.backend.model.steering import moves_anything
+
     pane = plan.pane
     if pane.strength == 0.0 and not pane.has_vectors:
         return "strength 0 moves nothing"

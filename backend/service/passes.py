@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from hormesis.backend.generation.threads import threads_for
 from hormesis.backend.service.job_queue import Job
 from hormesis.backend.service.model_cache import ModelCache
-from hormesis.backend.service.pane_summary import ScoredText, moves_anything, summarise
+from hormesis.backend.service.pane_summary import ScoredText, summarise
 from hormesis.backend.service.plans import PanePlan
 from hormesis.backend.service.scoring import Scoring, finite, fluency
-from hormesis.backend.service.threads import threads_for
 from hormesis.db.contract.messages import GenerateRequest, HeadVector, ResidualVector
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def serve(
 
     `plans`: one per pane. Raises Stopped where the request was cancelled.
     """
+    from hormesis.backend.model.steering import moves_anything
+
     job.emit("start", {"request_id": job.id, "panes": len(plans), "samples": request.samples})
     texts: list[list[ScoredText]] = [[] for _ in plans]
     for group in by_weights(plans):

@@ -22,11 +22,11 @@ import numpy as np
 import psutil
 
 from hormesis.backend.generation.generation import generate
+from hormesis.backend.generation.threads import threads_for
 from hormesis.backend.model.gguf import BUNDLED, bundled_file
 from hormesis.backend.model.models import load_model
 from hormesis.backend.model.steering import HeadDirection, RowSteering, iti
 from hormesis.backend.service.model_cache import dtype_for
-from hormesis.backend.service.threads import threads_for
 from hormesis.db.blocks import encode_float32
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import Checkpoint, Direction, Probe, ProbeSet, Study

@@ -38,7 +38,8 @@ def steps_of(offer: Offer) -> Steps:
     if method.name != ITI:
         names = [other.name for other in offer.methods if other.name != NONE][:MOST_STEPS]
         panes = [first, *(replace(first, method=name) for name in names)]
-        return Steps(_filled(panes), max(2, len(panes)), "")
+        note = "" if names else "No checkpoint on offer has directions yet, so nothing can be steered."
+        return Steps(_filled(panes), len(panes), note)
     direction = next(iter(offer.directions), None)
     rows = offer.measured_under(method, direction=direction, control=None)
     costs = _spread(list(offer.matched_under(method, direction=direction, control=None)))

@@ -64,7 +64,7 @@ def show_pane(index: int, name: str) -> None:
             return
         state = entry.run.snapshot()
         show_texts(
-            [_pane_text(entry.run, state, index, name=name, run_name=entry.names[index])],
+            [_pane_view(entry.run, state, index, name=name, run_name=entry.names[index])],
             key=f"live_text{index + 1}",
             state=f"run {entry.run.number} {state.status}",
         )
@@ -72,7 +72,7 @@ def show_pane(index: int, name: str) -> None:
     pane_text()
 
 
-def _pane_text(run: LiveRun, state: Snapshot, index: int, *, name: str, run_name: str) -> Shown:
+def _pane_view(run: LiveRun, state: Snapshot, index: int, *, name: str, run_name: str) -> Shown:
     """What the component draws of a pane; its settings are named where the controls say others by now."""
     pane, sample = state.panes[index], text_on_show()
     text = pane.texts[sample]

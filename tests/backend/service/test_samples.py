@@ -12,10 +12,9 @@ import torch
 
 from hormesis.backend.generation.generation import generate
 from hormesis.backend.generation.streaming import stream
-from hormesis.backend.model.steering import HeadDirection, iti
-from hormesis.backend.service.pane_summary import moves_anything, steered_positions
+from hormesis.backend.model.steering import HeadDirection, RowSteering, iti, moves_anything, steered_positions
+from hormesis.backend.scorers.sample_means import mean_difference, mean_of
 from hormesis.backend.service.passes import MOST_ROWS
-from hormesis.backend.service.sample_means import mean_difference, mean_of
 from tests.fixtures.service_world import (
     MATCHED,
     MATCHED_RANDOM,
@@ -43,7 +42,7 @@ def test_each_continuation_is_its_own_offline_one_and_panes_share_the_seeds(
 ) -> None:
     number = world.ids["dose-10"]
     body = request_body([pane(number), pane(number, MEASURED)], samples=SAMPLES)
-    events = ask(address, body)
+    heard = ask(address, body)
     loaded = world.loaded("dose-10")
     for index, pane_body in enumerate(body["panes"]):
         alone = generate(
@@ -55,22 +54,22 @@ def test_each_continuation_is_its_own_offline_one_and_panes_share_the_seeds(
             temperature=body["temperature"],
             top_p=body["top_p"],
         )
-        assert texts_of(events, index) == [text.text for text in alone]
+        assert texts_of(heard, index) == [text.text for text in alone]
         pieces = [
-            data for name, data in events if name == "token" and (data["pane"], data["sample"]) == (index, 3)
+            data for name, data in heard if name == "token" and (data["pane"], data["sample"]) == (index, 3)
         ]
         assert "".join(piece["text"] for piece in pieces) == alone[3].text
     # Asked for one, the same first text comes.
-    assert results(ask(address, body | {"samples": 1}))[1]["text"] == texts_of(events, 1)[0]
+    assert results(ask(address, body | {"samples": 1}))[1]["text"] == texts_of(heard, 1)[0]
 
 
 def test_a_summary_is_made_of_the_scores_that_were_told(world: World, address: str) -> None:
     number = world.ids["dose-10"]
-    events = ask(address, request_body([pane(number), pane(number, MEASURED)], samples=8))
-    summary = summaries(events)
+    heard = ask(address, request_body([pane(number), pane(number, MEASURED)], samples=8))
+    summary = summaries(heard)
     for name in ("forum", "forum-fluency"):
         scores = [
-            [data["scores"][name] for event, data in events if event == "done" and data["pane"] == index]
+            [data["scores"][name] for event, data in heard if event == "done" and data["pane"] == index]
             for index in range(2)
         ]
         for index, values in enumerate(scores):
@@ -137,8 +136,13 @@ def test_counted_positions_are_those_that_the_model_saw_moved(world: World, scop
     finally:
         for handle in handles:
             handle.remove()
-    assert steered_positions(row, text) == sum(moved) > 12 * (scope == "all")
-    assert steered_positions((row[0], 0.0), text) == steered_positions((None, 0.0), text) == 0
+
+    def count(row: RowSteering) -> int:
+        n_drawn = text.tokens + text.finished
+        return steered_positions(row, prompt_tokens=text.prompt_tokens, drawn_tokens=n_drawn)
+
+    assert count(row) == sum(moved) > 12 * (scope == "all")
+    assert count((row[0], 0.0)) == count((None, 0.0)) == 0
 
 
 def test_what_was_steered_is_counted(world: World, address: str) -> None:
@@ -149,9 +153,9 @@ def test_what_was_steered_is_counted(world: World, address: str) -> None:
         pane(number, 9.0, heads=2, scope="all"),
         pane(number, method="prompt"),
     ]
-    events = ask(address, request_body(panes, samples=3))
-    summary = summaries(events)
-    done = [[data for name, data in events if name == "done" and data["pane"] == index] for index in range(4)]
+    heard = ask(address, request_body(panes, samples=3))
+    summary = summaries(heard)
+    done = [[data for name, data in heard if name == "done" and data["pane"] == index] for index in range(4)]
     n_drawn = [sum(text["tokens"] + text["finished"] for text in texts) for texts in done]
     assert [summary[index]["heads"] for index in range(4)] == [0, 4, 2, 0]
     assert [summary[index]["strength"] for index in range(4)] == [0.0, 9.0, 9.0, 0.0]
@@ -193,8 +197,8 @@ def test_directions_without_spread_move_nothing(world: World) -> None:
 def test_a_matched_cost_stands_for_the_strength_that_the_study_found(world: World, address: str) -> None:
     number = world.ids["dose-0"]
     panes = [pane(number), *(pane(number, method="iti", matched_cost=cost) for cost in MATCHED)]
-    events = ask(address, request_body(panes))
-    summary, done = summaries(events), results(events)
+    heard = ask(address, request_body(panes))
+    summary, done = summaries(heard), results(heard)
     assert [summary[index]["strength"] for index in (1, 2, 3)] == list(MATCHED.values())
     explicit = [pane(number), *(pane(number, strength) for strength in MATCHED.values())]
     again = results(ask(address, request_body(explicit)))

@@ -144,7 +144,8 @@ def test_steps_are_costs_else_measured_strengths_else_round_ones() -> None:
     usual = steps_of(OFFER)
     assert usual.count == 4 and "of which none was measured: 2, 4, 8" in usual.note
     plain = steps_of(OFFER.model_copy(update={"methods": METHODS[:1]}))
-    assert [pane.method for pane in plain.panes] == [NONE] * 4 and plain.count == 2
+    assert [pane.method for pane in plain.panes] == [NONE] * 4 and plain.count == 1
+    assert "nothing can be steered" in plain.note
 
 
 def test_the_cost_of_a_pane_is_the_measured_one_or_none() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from hormesis.backend.service.threads import ONE_THREAD, threads_for, threads_left
+from hormesis.backend.generation.threads import ONE_THREAD, threads_for, threads_left
 
 
 @pytest.fixture(autouse=True)
