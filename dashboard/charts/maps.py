@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from plotly.colors import sample_colorscale
 
 from hormesis.dashboard.base.colours import SEQUENTIAL, arm_colour, ink
 from hormesis.dashboard.base.records import arm_groups, records
@@ -87,7 +89,10 @@ def directions(
         is_whole = bool((points[colouring.column].dropna() % 1 == 0).all())
         bar = {"thickness": 10, "outlinewidth": 0, "title": {"text": by, "side": "right"}, "tickfont": FONT}
         chart.update_layout(
-            coloraxis={"colorscale": SEQUENTIAL, "colorbar": bar | {"tickformat": "d" if is_whole else ".2f"}}
+            coloraxis={
+                "colorscale": _scale(dark),
+                "colorbar": bar | {"tickformat": "d" if is_whole else ".2f"},
+            }
         )
     if null is not None:
         _place_beside(chart, method, titles, flat)
@@ -113,6 +118,13 @@ COLOURINGS: Final = {
     "Steered": Colouring("rank"),
 }
 """In words."""
+
+
+def _scale(dark: bool) -> list[str]:
+    """The sequential scale without the end that is lost on the page's own ground."""
+    ends = (0.3, 1.0) if dark else (0.0, 0.85)
+    colours: list[str] = sample_colorscale(SEQUENTIAL, list(np.linspace(*ends, 9)))
+    return colours
 
 
 def _axes(panel: int, flat: bool) -> dict[str, str]:

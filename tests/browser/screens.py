@@ -13,6 +13,7 @@ FIRST: dict[str, tuple[str, ...]] = {
     "tradeoffs": (".st-key-answer h4", ".st-key-tradeoff .js-plotly-plot"),
     "hardness": (".st-key-answer h4", ".st-key-undone .js-plotly-plot"),
     "toy": (".st-key-answer h4", ".st-key-toy_trained .js-plotly-plot"),
+    "geometry": (".st-key-answer h4", ".st-key-verdict", ".st-key-directions .js-plotly-plot"),
     "data": ("h3", ".st-key-mixes .js-plotly-plot"),
     "runs": ("h3", "[data-testid=stDataFrame]"),
     "definitions": ("h3", "h5"),

@@ -135,7 +135,8 @@ def direction_map(context: Context, chosen: Head | None, preferred: str) -> None
         of_map = figures[figures["key"] == choice.key]
         sentence = structure_sentence(of_map)
         if sentence:
-            st.markdown(sentence)
+            with st.container(key="verdict"):
+                st.markdown(sentence)
         _draw(context, choice, chosen, above)
         if len(of_map):
             _figures(of_map)

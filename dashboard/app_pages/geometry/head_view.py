@@ -175,7 +175,7 @@ def every_arm(probes: pd.DataFrame, chosen: Head, *, note: str) -> None:
             title=f"{head_name(*chosen)} in every arm",
             alt=f"Probe results of head {head_name(*chosen)} in every checkpoint",
             out=of_head,
-            height=38 + 35 * min(len(table), MOST_ROWS),
+            height=36 + 33 * min(len(table), MOST_ROWS),
             column_config={
                 name: st.column_config.NumberColumn(format="%.3f")
                 for name in ("AUROC", "Selectivity", "Separation")
