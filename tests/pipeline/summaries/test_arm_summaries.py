@@ -63,8 +63,8 @@ def scores(context: StudyContext, condition: str) -> pd.DataFrame:
 def test_random_directions_have_one_row_of_their_mean_by_prompt(context: StudyContext) -> None:
     row = read.summaries(context.engine, 1, name="toxicity").iloc[0].to_dict()
     with write_session(context.engine) as session:
-        stale = row | {"study_id": 1, "key": "gone", "condition_key": "random-0/cost-0.06", **ARM._asdict()}
-        upsert(session, Summary, [stale], on=("study_id", "key"))
+        lost = row | {"study_id": 1, "key": "lost", "condition_key": "random-0/cost-0.06", **ARM._asdict()}
+        upsert(session, Summary, [lost], on=("study_id", "key"))
     for share in (0.0, ARM.share):
         summarise(context, ArmGroup("toxic", share))
     stored = read.summaries(context.engine, 1, name="toxicity", scorer="forum")
