@@ -105,7 +105,7 @@ def _nats(cost: dict[str, Any] | None) -> str:
 def answer(state: Snapshot | None) -> Headline:
     """What the run on show says: its last pane against its first, by the first scorer of toxicity."""
     if state is None:
-        return Headline(QUESTION, "", "Press Generate: every pane continues the prompt from the same seed.")
+        return Headline(QUESTION, "", "Press Generate: each pane continues this prompt.")
     summaries = [pane.summary for pane in state.panes if pane.summary is not None]
     if len(summaries) < len(state.panes):
         waiting = "The answer comes with the last text." if state.active else "Not every text came."
