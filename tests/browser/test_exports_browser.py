@@ -31,7 +31,7 @@ SHOWN = (
     *(f"geometry?part=Heads&heads={heads}" for heads in ("Maps", "Difference", "Distribution", "By+arm")),
     *(f"geometry?part=One+head&about={about}" for about in ("Statements", "Every+arm")),
     *(f"geometry?part=Entanglement&tangle={view}" for view in ("By+arm", "By+feature")),
-    "geometry?part=Activations",
+    "geometry?part=Activations&head=L1H0",
     *(f"hardness?attack={attack}" for attack in (*ATTACKS, "Capability")),
     "toy",
     "runs",
