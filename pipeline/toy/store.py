@@ -186,7 +186,8 @@ def _measure_row(run_id: int, measure: Measure) -> dict[str, Any]:
 def means_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows of `toy_mean` without experiment; `rows`: one a run, network and probe, with share and measures.
 
-    Student's t over the seeds of each share by itself: shares differ in how much their seeds do.
+    Student's t over the seeds of each share by itself, not pooled: seeds spread ten times as much at some
+    shares as at others (measured, bottleneck and autoencoder).
     """
     runs = pd.DataFrame(rows, columns=[*MEAN_KEYS, *MEASURES])
     for key, of_seeds in groups(runs, [*MEAN_KEYS]):
