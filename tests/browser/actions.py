@@ -95,7 +95,9 @@ def close_menu(page: Page) -> None:
 def panes_of(page: Page, run: int, status: str) -> Locator:
     """Cards of the run of that number, once each is in that state; the texts are those of this very run."""
     state = f'[data-state="run {run} {status}"]'
-    panes = page.locator(f'.st-key-live_panes:has({state}):not(:has([data-state^="run"]:not({state})))')
+    # Panes are drawn one by one, and those that came later have no part in the run.
+    behind = f'[class*="st-key-live_text"]:not(:has({state}, [data-state="not in run {run}"]))'
+    panes = page.locator(f".st-key-live_panes:has({state}):not(:has({behind}))")
     # Looks at every frame, where an expectation looks once a second: a state may be over before that.
     panes.wait_for(state="attached")
     return panes.locator(".card")

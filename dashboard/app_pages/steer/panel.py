@@ -60,7 +60,11 @@ def show_pane(index: int, name: str) -> None:
             hint = (
                 "Press Generate: the text appears here." if entry is None else "Not part of the run on show."
             )
-            show_texts([Shown("", waiting=hint, blurred=False, bare=True)], key=f"live_text{index + 1}")
+            show_texts(
+                [Shown("", waiting=hint, blurred=False, bare=True)],
+                key=f"live_text{index + 1}",
+                state="" if entry is None else f"not in run {entry.run.number}",
+            )
             return
         state = entry.run.snapshot()
         show_texts(
