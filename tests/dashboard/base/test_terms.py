@@ -76,7 +76,7 @@ def test_words_link_to_their_definitions() -> None:
 
 def test_a_link_shows_its_term_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     app = open_page(tmp_path / "none.sqlite", monkeypatch, "glossary", term="Matched cost")
-    assert [block.value for block in app.markdown if str(block.value).startswith("######")] == [
-        "###### Matched cost"
+    assert [block.value for block in app.markdown if str(block.value).startswith("#####")] == [
+        "##### Matched cost"
     ]
     assert not app.exception

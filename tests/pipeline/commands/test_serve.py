@@ -57,7 +57,7 @@ def refusal(world: World, *arguments: str) -> str:
 
 def test_it_says_where_and_how_asks_for_its_token_and_ends_with_one_line(world: World) -> None:
     with serving(world, "--host", "0.0.0.0") as (lines, process):
-        port = re.fullmatch(r"model service on http://0\.0\.0\.0:(\d+): 11 models by name", lines[0])
+        port = re.fullmatch(r"model service on http://0\.0\.0\.0:(\d+): 16 models by name", lines[0])
         assert port is not None
         token = lines[1].removeprefix("token (HORMESIS_TOKEN): ")
         address = lines[2].removeprefix("endpoints: ")
