@@ -175,7 +175,8 @@ def test_what_is_not_there_yet_is_named_with_the_stage_that_brings_it(
     path = tmp_path / "study.sqlite"
     put(tiny_database, path)
     tables = ("arm", "checkpoint", "metric", "summary", "verdict", "dose_fit", "probe_set", "prompt_set")
-    for table in (*tables, "projection", "attack", "head_summary", "attack_test", "capability_score"):
+    tables += ("projection", "head_summary", "attack", "attack_test", "attack_summary")
+    for table in (*tables, "capability_score", "capability_summary"):
         change(path, f"DELETE FROM {table}")
     with served(f"sqlite:///{path}") as url:
         for name in ("", "tradeoffs", "geometry", "data", "runs?tab=Loss+curves", "runs?tab=Compare"):

@@ -72,7 +72,8 @@ def test_it_says_where_and_how_asks_for_its_token_and_ends_with_one_line(world: 
             env={**os.environ, "HORMESIS_TOKEN": token},
             check=True,
         ).stdout
-        assert '"model":"forum/dose-10:dpo"' in answer and '"finish_reason":"' in answer
+        model = re.search(r"forum/dose-\d+:[\w/.+-]+", lines[3])
+        assert model and f'"model":"{model[0]}"' in answer and '"finish_reason":"' in answer
         line = f"hormesis: cannot listen on 127.0.0.1 port {port[1]}: Address already in use\n"
         assert refusal(world, "--port", port[1], "--db", world.url) == line
         process.send_signal(signal.SIGINT)
