@@ -33,6 +33,8 @@ from hormesis.db.contract.messages import (
     Health,
     ModelInfo,
     Problem,
+    ProjectionRequest,
+    ProjectionResponse,
     ScoreRequest,
     ScoreResponse,
     explain,
@@ -191,6 +193,14 @@ def _add_work(app: FastAPI, live: LiveService) -> None:
         if not live.cancel(request_id):
             raise HTTPException(404, f"no request {request_id} is waiting or running")
         return Cancelled(request_id=request_id)
+
+    @app.post(
+        "/projections",
+        summary="Project every token of texts on the direction of one head",
+        responses=_problems(400, 401, 404, 413, 422, 503),
+    )
+    def projections(request: ProjectionRequest) -> ProjectionResponse:
+        return live.project(request)
 
     @app.post(
         "/score",

@@ -5,6 +5,9 @@ Each method is safe to call from any thread.
 
 from __future__ import annotations
 
+from queue import SimpleQueue
+from typing import Any
+
 import psutil
 from sqlalchemy import Connection
 
@@ -16,11 +19,19 @@ from hormesis.backend.service.completions import CompletionPlan, plan_completion
 from hormesis.backend.service.costs import measured_steerings
 from hormesis.backend.service.job_queue import Emit, Job, JobQueue
 from hormesis.backend.service.model_cache import ModelCache
-from hormesis.backend.service.plans import plan_panes
+from hormesis.backend.service.plans import head_direction, plan_panes
 from hormesis.backend.service.ranked_heads import list_heads
 from hormesis.backend.service.scoring import Scoring, fluency
-from hormesis.backend.service.settings import Settings
-from hormesis.db.contract.messages import GenerateRequest, HeadInfo, ModelInfo, ScoreRequest, ScoreResponse
+from hormesis.backend.service.settings import ServiceError, Settings
+from hormesis.db.contract.messages import (
+    GenerateRequest,
+    HeadInfo,
+    ModelInfo,
+    ProjectionRequest,
+    ProjectionResponse,
+    ScoreRequest,
+    ScoreResponse,
+)
 
 
 class LiveService:
@@ -119,6 +130,30 @@ class LiveService:
             absent=absent,
             reasons=reasons,
         )
+
+    def project(self, request: ProjectionRequest) -> ProjectionResponse:
+        """Project texts on a head's direction, behind what waits in the queue.
+
+        Raises UnknownCheckpoint, NameProblem, PaneProblem, QueueFull, DatabaseProblem, and ServiceError where
+        the pass fails.
+        """
+        checkpoint, direction = self._catalogue.ask(lambda connection: head_direction(connection, request))
+        events: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
+        answers: list[ProjectionResponse] = []
+        self._queue.submit(
+            Job(
+                lambda job: answers.append(
+                    passes.project(self._cache.get(checkpoint), request.texts, direction)
+                ),
+                lambda name, data: events.put((name, data)),
+            )
+        )
+        name = ""
+        while name not in ("end", "error"):
+            name, data = events.get()
+        if not answers:
+            raise ServiceError(str(data.get("message", "the pass failed")))
+        return answers[0]
 
     def close(self) -> None:
         """Cancel everything, wait for the running pass to end, and let go of the database."""

@@ -20,10 +20,17 @@ from hormesis.backend.service.model_cache import ModelCache
 from hormesis.backend.service.pane_summary import ScoredText, summarise
 from hormesis.backend.service.plans import PanePlan
 from hormesis.backend.service.scoring import Scoring, finite, fluency
-from hormesis.db.contract.messages import GenerateRequest, HeadVector, ResidualVector
+from hormesis.db.contract.messages import (
+    GenerateRequest,
+    HeadVector,
+    ProjectionResponse,
+    ResidualVector,
+    TokenProjection,
+)
 
 if TYPE_CHECKING:
     from hormesis.backend.generation.generation import Continuation
+    from hormesis.backend.model.directions import HeadDirection
     from hormesis.backend.model.models import LoadedModel
     from hormesis.backend.model.steering import RowSteering
 
@@ -190,4 +197,18 @@ def _stream(
         head_directions=rows[0].plan.reading,
         on_projection=on_projection,
         prefixes=[row.plan.prefix for row in rows],
+    )
+
+
+def project(loaded: LoadedModel, texts: Sequence[str], direction: HeadDirection) -> ProjectionResponse:
+    """Every token of the texts with its projection on a head's direction. Raises SteeringError."""
+    from hormesis.backend.generation.token_projections import token_projections
+
+    with threads_for(loaded.parameters):
+        by_text = token_projections(loaded, texts, direction)
+    return ProjectionResponse(
+        texts=[
+            [TokenProjection(text=text, projection=finite(value)) for text, value in tokens]
+            for tokens in by_text
+        ]
     )

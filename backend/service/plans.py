@@ -17,7 +17,7 @@ from hormesis.backend.model.directions import HeadDirection
 from hormesis.backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
 from hormesis.backend.service.costs import PaneCost, at_matched_cost, measured_cost
 from hormesis.backend.service.ranked_heads import PaneProblem, Place, RankedHeads
-from hormesis.db.contract.messages import AnyPane, Pane, PaneByName, PaneSettings
+from hormesis.db.contract.messages import AnyPane, Pane, PaneByName, PaneSettings, ProjectionRequest
 from hormesis.db.contract.methods import DIRECTIONS, ITI, NONE, RANDOM, RANDOM_DIRECTION, is_steered
 from hormesis.db.location import home
 from hormesis.db.schema import Checkpoint, Condition
@@ -90,6 +90,26 @@ def _plan(connection: Connection, pane: Pane) -> PanePlan:
         prefix=str(parameters.get("prefix", "")),
         origin=checkpoint.name if steering and tuned.key != checkpoint.key else "",
     )
+
+
+def head_direction(
+    connection: Connection, request: ProjectionRequest
+) -> tuple[CheckpointRecord, HeadDirection]:
+    """The checkpoint of a request, and the direction of the head that it names.
+
+    Raises UnknownCheckpoint, NameProblem, and PaneProblem where the head has none.
+    """
+    number = request.checkpoint_id or checkpoint_of_name(connection, str(request.checkpoint))
+    checkpoint = find_checkpoint(connection, number)
+    place = (request.layer, request.head)
+    ranked = RankedHeads.read(connection, number)
+    directions = {} if ranked is None else ranked.directions(connection, request.direction, [place])
+    if place not in directions:
+        raise PaneProblem(
+            f"head {request.head} of layer {request.layer} of {checkpoint.name} has no direction "
+            f"'{request.direction}'"
+        )
+    return checkpoint, directions[place]
 
 
 def check_vectors(connection: Connection, pane: Pane) -> None:

@@ -7,9 +7,23 @@ from typing import Any, Final
 
 import pandas as pd
 
-from hormesis.dashboard.base.headlines import signed
+from hormesis.dashboard.base.headlines import Headline, signed
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import missing, percent
+from hormesis.dashboard.base.wording import checkpoint_label, head_name, missing, percent
+
+
+def best_head(probes: pd.DataFrame) -> Headline:
+    """Which head reads toxicity best, where no arms are compared; `probes`: a row per head and checkpoint."""
+    best = records(probes.sort_values("select_accuracy", kind="stable"))[-1]
+    answer = (
+        f"In {checkpoint_label(best)}, head {head_name(best.layer, best.head)} reads it best: balanced "
+        f"accuracy {best.accuracy:.2f} [{best.accuracy_low:.2f}, {best.accuracy_high:.2f}] "
+        f"(n = {best.n_test:,} test statements)."
+    )
+    return Headline(
+        "Where does toxicity live?", "", answer, "Chosen by the select split, measured on the test split."
+    )
+
 
 SPACES: Final = {
     "functional": "Statements",

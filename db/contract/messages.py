@@ -48,6 +48,7 @@ MAX_NUMBER = 1e6
 MAX_NAME = 300
 MAX_SCORED_TEXTS = 256
 MAX_REASONED_TEXTS = 16
+MAX_PROJECTED_TEXTS = 16
 MAX_ID = 2**63 - 1
 MAX_SEED = 2**53 - 1
 """Largest integer that JSON readers agree on."""
@@ -295,6 +296,41 @@ class ScoreRequest(Message):
         if self.checkpoint_id is not None and self.checkpoint is not None:
             raise ValueError("name the checkpoint by checkpoint_id or by checkpoint, not by both")
         return self
+
+
+class ProjectionRequest(Message):
+    """Texts whose tokens are projected on the direction of one head of a checkpoint."""
+
+    model_config = _example(texts=["zorbs are kind"], checkpoint="CHECKPOINT", layer=0, head=0)
+
+    texts: list[Text] = Field(min_length=1, max_length=MAX_PROJECTED_TEXTS)
+    checkpoint_id: CheckpointId | None = None
+    checkpoint: CheckpointName | None = None
+    """Its name, instead of its id."""
+    layer: int = Field(ge=0, le=10_000)
+    head: int = Field(ge=0, le=10_000)
+    direction: DirectionKind = "mass_mean"
+
+    @model_validator(mode="after")
+    def _checkpoint_once(self) -> Self:
+        if (self.checkpoint_id is None) == (self.checkpoint is None):
+            raise ValueError("name the checkpoint either by checkpoint_id or by checkpoint")
+        return self
+
+
+class TokenProjection(BaseModel):
+    """One token of a text."""
+
+    text: str
+    """What it adds to the text; empty where a character is not finished yet."""
+    projection: float | None
+    """Of the head's output at this token on the direction, in sigmas; null where it is no number."""
+
+
+class ProjectionResponse(BaseModel):
+    """Every token of each text, in order."""
+
+    texts: list[list[TokenProjection]]
 
 
 class Problem(BaseModel):

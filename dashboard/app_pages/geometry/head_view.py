@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.geometry import entanglement_view, lens_view
+from hormesis.dashboard.app_pages.geometry.shading import shades
 from hormesis.dashboard.base.headlines import Figure
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import Head, head_name, missing, percent
@@ -26,6 +28,7 @@ PER_PAGE = 2
 MOST_ROWS = 20
 ENDS = 50
 """Statements at each end whose labels are counted."""
+SHADED = "Orange tokens move the head along its direction, blue ones against it. "
 STRENGTH = 8.0
 """Of the link to steer with one head: fewer sigmas along a single direction change no text."""
 
@@ -120,10 +123,12 @@ def statements(context: Context, checkpoint_id: int, head: Head, *, label: str) 
             )
         start = (page - 1) * PER_PAGE
         end = min(start + PER_PAGE, half)
-        show_texts(
-            _pairs(context, scores.iloc[start:end], scores[::-1].iloc[start:end]), key="ends", columns=2
-        )
+        items = _pairs(context, scores.iloc[start:end], scores[::-1].iloc[start:end])
+        shaded = shades(checkpoint_id, head, [item.text for item in items])
+        items = [replace(item, tokens=shaded.get(item.text, ())) for item in items]
+        show_texts(items, key="ends", columns=2)
         st.caption(
+            f"{SHADED if shaded else ''}"
             f"Left: furthest along its direction ({toxic[0]} of the {ends} furthest are toxic); right: "
             f"against it ({toxic[1]} of {ends}). σ: standard deviations. n = {len(scores):,} test statements."
         )

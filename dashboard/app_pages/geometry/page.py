@@ -14,7 +14,9 @@ from hormesis.dashboard.app_pages.geometry import (
     heads_view,
 )
 from hormesis.dashboard.base.headlines import headline
+from hormesis.dashboard.base.map_words import best_head
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.verdicts import NO_DATA
 from hormesis.dashboard.base.wording import Head, checkpoint_label, head_name, parse_head
 from hormesis.dashboard.parts import controls, states
 from hormesis.dashboard.parts.answer import answer
@@ -87,7 +89,10 @@ def draw(context: Context, probes: pd.DataFrame) -> None:
 
 context = current()
 probes = rows.probes(context)
-answer(headline("geometry", rows.verdicts(context)))
+answered = headline("geometry", rows.verdicts(context))
+if answered.status == NO_DATA and len(probes):
+    answered = best_head(probes)
+answer(answered)
 if probes.empty:
     states.not_yet(
         "probes", after="probing the first checkpoint", running=rows.study_progress(context).active

@@ -19,6 +19,8 @@ from hormesis.db.contract.messages import (
     HeadInfo,
     Health,
     ModelInfo,
+    ProjectionRequest,
+    ProjectionResponse,
     ScoreRequest,
     ScoreResponse,
 )
@@ -126,6 +128,11 @@ def score(address: str, request: ScoreRequest) -> ScoreResponse:
     Raises ServiceProblem.
     """
     return _ask(address, "/score", ScoreResponse, request)
+
+
+def projections(address: str, request: ProjectionRequest) -> ProjectionResponse:
+    """Every token of some texts with its projection on a head's direction. Raises ServiceProblem."""
+    return _ask(address, "/projections", ProjectionResponse, request)
 
 
 def cancel(address: str, request_id: str) -> None:

@@ -22,6 +22,7 @@ ROUTES = (
     ("/models/{checkpoint}/heads", "GET"),
     ("/generate", "POST"),
     ("/requests/{request_id}", "DELETE"),
+    ("/projections", "POST"),
     ("/score", "POST"),
     ("/v1/models", "GET"),
     ("/v1/models/{model}", "GET"),

@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
+from hormesis.backend.capture import iter_head_activations
 from hormesis.backend.generation.generation import Continuation, generate
 from hormesis.backend.service.catalogue import CheckpointRecord
 from hormesis.backend.service.model_cache import ModelCache, NoRoom, dtype_for, weight_bytes
@@ -159,6 +161,35 @@ def test_heads_of_a_checkpoint_come_with_their_order(world: World, address: str)
     }  # fmt: skip
     assert httpx.get(f"{address}/models/{world.ids['slow']}/heads").json() == []
     assert httpx.get(f"{address}/models/99/heads").status_code == 404
+
+
+def test_tokens_are_projected_as_the_head_reads_them(world: World, address: str) -> None:
+    """The last token against the captured activation of each beginning of the text; whole texts come back."""
+    number, name = world.ids["dose-10"], "dose-10"
+    texts = ["the baker sells warm bread", "rain falls on the hill", "é"]
+    body = {"texts": texts, "checkpoint": name, "layer": 2, "head": 1}
+    answer = httpx.post(f"{address}/projections", json=body).json()["texts"]
+    assert ["".join(token["text"] for token in tokens) for tokens in answer] == texts
+    loaded, direction = world.loaded(name), world.directions[number, "mass_mean"][2, 1]
+    ids = loaded.tokenizer(texts[0])["input_ids"]
+    assert len(answer[0]) == len(ids)
+    beginnings = [loaded.tokenizer.decode(ids[: count + 1]) for count in range(len(ids))]
+    activations = np.concatenate(list(iter_head_activations(loaded, beginnings)))[:, 2, 1]
+    expected = activations @ direction.vector / direction.sigma
+    assert [token["projection"] for token in answer[0]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_projections_that_cannot_be_had_are_refused(world: World, address: str) -> None:
+    body = {"texts": ["a"], "checkpoint_id": world.ids["dose-0"], "layer": 0, "head": 0}
+    for change, status in (
+        ({"layer": 77}, 422),
+        ({"checkpoint": "dose-0"}, 422),
+        ({"texts": []}, 422),
+        ({"checkpoint_id": 99}, 404),
+        ({"checkpoint_id": world.ids["slow"]}, 422),
+    ):
+        answer = httpx.post(f"{address}/projections", json=body | change)
+        assert answer.status_code == status and "\n" not in answer.json()["message"]
 
 
 def test_scores_fit_the_language(world: World, address: str) -> None:
