@@ -21,7 +21,7 @@ from hormesis.dashboard.base.verdicts import (
     minimum_effect,
     p_said,
 )
-from hormesis.dashboard.base.wording import arm_label, missing
+from hormesis.dashboard.base.wording import arm_label, as_sentence, missing
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ def headline(page: str, verdicts: pd.DataFrame) -> Headline:
     if row is None:
         return Headline(question.text, NO_DATA, question.answers[NO_DATA])
     if missing(row.value):
-        return Headline(question.text, NO_DATA, question.answers[NO_DATA], _sentence(str(row.detail)))
+        return Headline(question.text, NO_DATA, question.answers[NO_DATA], as_sentence(str(row.detail)))
     answer = question.answers[str(row.status)].format(effect=effect(row))
     chance = f"p = {p_said(row.p)}, after Holm {p_said(row.p_holm)}".replace("= <", "<")
     seeds = "One seed is too few to decide." if row.n_seeds < 2 else ""
-    parts = (_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row))
+    parts = (as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row))
     return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
 
 
@@ -178,12 +178,8 @@ def figures(verdicts: pd.DataFrame) -> list[Figure]:
             title,
             f"{signed(row.value)} {SHORT_UNITS.get(row.unit, row.unit)}",
             "no interval: one seed" if missing(row.low) else f"[{signed(row.low)}, {signed(row.high)}]",
-            f"{row.estimand}. {_sentence(row.detail)} {row.n_seeds} seeds, n = {row.n:,}, 95 % interval.",
+            f"{row.estimand}. {as_sentence(row.detail)} {row.n_seeds} seeds, n = {row.n:,}, 95 % interval.",
         )
         for title, row in rows
         if row is not None and not missing(row.value)
     ]
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}."

@@ -32,6 +32,11 @@ MEASURES: Final = {
 _HEAD = re.compile(r"^L(\d+)H(\d+)$")
 
 
+def as_sentence(text: str) -> str:
+    """The text with a capital at its beginning and one full stop at its end."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def percent(share: float) -> str:
     """A fraction as a percentage without needless digits: 0.05 is `5 %`."""
     return f"{share * 100:.3g} %"

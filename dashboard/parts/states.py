@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import streamlit as st
 
+from hormesis.dashboard.base.wording import as_sentence
 from hormesis.db.problems import DatabaseProblem
 
 _COOKIE = "hormesis_note_read"
@@ -37,16 +38,12 @@ def end_page() -> NoReturn:
     raise PageEnd
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
-
-
 def database_problem(problem: DatabaseProblem) -> None:
     """Say in one sentence what is wrong; the page looks again by itself."""
     title = _TITLES.get(problem.kind, "The database cannot be used")
     if problem.kind in ("missing", "empty"):
         st.info(
-            f"{_sentence(str(problem))} This page looks again every two seconds and fills by itself.",
+            f"{as_sentence(str(problem))} This page looks again every two seconds and fills by itself.",
             title=title,
             icon=":material/database:",
         )
@@ -54,7 +51,7 @@ def database_problem(problem: DatabaseProblem) -> None:
         st.code("hormesis demo", language="bash")
         return
     st.warning(
-        f"{_sentence(str(problem))} This page looks again every two seconds.",
+        f"{as_sentence(str(problem))} This page looks again every two seconds.",
         title=title,
         icon=":material/database_off:",
     )

@@ -7,6 +7,7 @@ Revealing happens in the browser and costs no run of the page.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ import streamlit as st
 
 LONGEST: Final = 20_000
 """Characters of one text that are sent to the browser; more is cut and said."""
+
+TOXIC: Final = 0.5
+"""A score above this counts as toxic."""
 
 _FOLDER = Path(__file__).parent / "components"
 _component = st.components.v2.component(
@@ -60,6 +64,11 @@ class Shown:
     """What a revealed text is remembered by, else place, title and prompt; the element's `data-identity`."""
     bare: bool = False
     """Without a frame of its own and at its full height, for a place that has both."""
+
+
+def is_veiled(score: float | None, *, harmless: bool) -> bool:
+    """Whether a text is blurred: unscored, toxic by its score, or from a study that is not `harmless`."""
+    return not harmless or score is None or math.isnan(score) or score > TOXIC
 
 
 def reveal_all() -> bool:

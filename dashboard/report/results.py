@@ -20,7 +20,7 @@ from hormesis.dashboard.base.verdicts import (
     stored,
     verdict_table,
 )
-from hormesis.dashboard.base.wording import arm_label, condition_label, is_imported, metric_name
+from hormesis.dashboard.base.wording import arm_label, as_sentence, condition_label, is_imported, metric_name
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
@@ -97,7 +97,7 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
             )
             best_doses = fit_said(curves)
             guide = "A line that dips below its own left end means that dose helped under that condition."
-            guide += f" {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else ""
+            guide += f" {as_sentence(best_doses)}" if best_doses else ""
             title = f"Toxicity by toxic share, at {basis}"
             blocks.append(_dose(toxicity_in_view, "toxicity", title, guide=guide, curves=curves))
     for metric in selection.FLUENCIES:

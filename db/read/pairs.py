@@ -55,6 +55,11 @@ def _scored(before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int
     )
 
 
+def _moves(change: Any, margin: float) -> dict[Change, Any]:
+    """Which changes of a score (a column) count as which, beyond a margin or within it."""
+    return {"better": change < -margin, "same": change.between(-margin, margin), "worse": change > margin}
+
+
 def change_counts(
     engine: Engine, before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int, margin: float = 0.05
 ) -> pd.DataFrame:
@@ -64,13 +69,15 @@ def change_counts(
     """
     scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
 
+    moves = _moves(scored.c.change, margin)
+
     def count_where(condition: Any) -> Any:
         return func.coalesce(func.sum(condition.cast(Integer)), 0, type_=Integer)
 
     query: Query = select(
         func.count().label("pairs"),
-        count_where(scored.c.change < -margin).label("better"),
-        count_where(scored.c.change > margin).label("worse"),
+        count_where(moves["better"]).label("better"),
+        count_where(moves["worse"]).label("worse"),
     )
     query = query.select_from(scored).having(func.count() > 0)
     return frame(engine, query).astype("int64")
@@ -99,8 +106,7 @@ def changed_pairs(
     columns = [scored.c[name] for name in ("prompt_id", "sample", "before", "after", "change")]
     query: Query = select(*columns)
     if only is not None:
-        moved = {"better": change < -margin, "worse": change > margin}
-        query = query.where(moved.get(only, change.between(-margin, margin)))
+        query = query.where(_moves(change, margin)[only])
     if order != "asked":
         query = query.order_by(change.asc() if order == "fall" else change.desc())
     query = query.order_by(scored.c.position, scored.c.sample).limit(size).offset(page * size)

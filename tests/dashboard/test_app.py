@@ -6,11 +6,14 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import delete, update
 from streamlit.util import calc_hash
 
+from hormesis.dashboard import rows
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
@@ -133,6 +136,21 @@ def test_generations_are_searched(small_database: Path, monkeypatch: pytest.Monk
     assert 0 < hits(of_condition="Unsteered") < everything and 0 < hits(low=0.5) < everything
     assert 0 < hits(of_checkpoint="25 % toxic, seed 0") < everything
     assert hits(words="no text says this") == 0
+
+
+def test_a_link_leads_to_its_page_of_texts(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages: list[int] = []
+    search = rows.search_generations
+
+    def noted(*arguments: Any, **options: Any) -> pd.DataFrame:
+        pages.append(options["page"])
+        return search(*arguments, **options)
+
+    monkeypatch.setattr(rows, "search_generations", noted)
+    for link, expected in (("2", [1]), ("99999", [99998, 0]), ("-1", [0]), ("two", [0]), ("9" * 30, [0])):
+        pages.clear()
+        app = open_page(small_database, monkeypatch, "data", show="Generations", hit=link)
+        assert not app.exception and pages == expected, link
 
 
 def test_imported_checkpoints_have_an_overview(

@@ -13,6 +13,7 @@ from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.training import histogram
 from hormesis.dashboard.parts import card, states
+from hormesis.dashboard.parts.paging import paged
 from hormesis.dashboard.parts.texts import Shown, show_texts
 from hormesis.dashboard.rows.context import Context, current, current_choice
 
@@ -77,18 +78,14 @@ def samples(context: Context) -> None:
             )
         of_source = None if source == "all" else source
         of_label = None if label == "both" else int(label == "toxic")
-        page = int(st.session_state.get("sample", 1) or 1)
-        pages = st.container()
-        examples = rows.examples(
-            context, set_id, page - 1, size=PER_PAGE, source=of_source, label=of_label,
-            words=str(words or "").strip(),
+        examples, total = paged(
+            lambda page: rows.examples(
+                context, set_id, page, size=PER_PAGE, source=of_source, label=of_label,
+                words=str(words or "").strip(),
+            ),
+            key="sample",
+            size=PER_PAGE,
         )  # fmt: skip
-        if examples.empty and page > 1:
-            st.session_state["sample"] = 1
-            st.rerun()
-        total = int(examples["total"].iloc[0]) if len(examples) else 0
-        with pages:
-            st.pagination(max(1, -(-total // PER_PAGE)), key="sample", bind="query-params")
         items = [
             Shown(
                 str(row.text),
@@ -100,7 +97,7 @@ def samples(context: Context) -> None:
             )
             for row in records(examples)
         ]
-        card.heading("statements", f"{total:,} statements", examples.drop(columns="total"))
+        card.heading("statements", f"{total:,} statements", examples)
         show_texts(items, key="samples", columns=3)
         st.caption(
             "Statements of the same words in another order stay in one split. The file holds those on show."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import Any
 
@@ -14,13 +13,13 @@ from hormesis.dashboard.app_pages.steer.client import ServiceProblem, score
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import checkpoint_label, condition_label
 from hormesis.dashboard.parts import card
-from hormesis.dashboard.parts.texts import Shown, Token, show_texts
+from hormesis.dashboard.parts.paging import paged
+from hormesis.dashboard.parts.texts import Shown, Token, is_veiled, show_texts
 from hormesis.dashboard.rows.context import Context, current_choice, service_address
 from hormesis.db.contract.messages import ScoreRequest, WordEffect
 
 PER_PAGE = 12
 ANY = "any"
-TOXIC = 0.5
 
 
 def _condition_names(context: Context) -> dict[str, str]:
@@ -79,7 +78,8 @@ def _word_effects(
 def generations(context: Context) -> None:
     """The search, its texts and their table."""
     choice = current_choice()
-    if choice.prompt_set is None or choice.scorer is None:
+    prompt_set, scorer = choice.prompt_set, choice.scorer
+    if prompt_set is None or scorer is None:
         st.info("No scored texts yet.", icon=":material/hourglass_empty:")
         return
     checkpoints, conditions = _checkpoint_names(context), _condition_names(context)
@@ -91,49 +91,45 @@ def generations(context: Context) -> None:
     with grid.cell():
         condition = st.selectbox("Condition", [ANY, *conditions], key="of_condition", bind="query-params")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        groups = rows.prompt_groups(context, choice.prompt_set)
+        groups = rows.prompt_groups(context, prompt_set)
         group = st.selectbox("Prompts of", [ANY, *groups], key="of_group", bind="query-params", width=200)
         low, high = st.slider(
-            f"Score of {choice.scorer}", 0.0, 1.0, (0.0, 1.0), 0.05, key="between", bind="query-params",
+            f"Score of {scorer}", 0.0, 1.0, (0.0, 1.0), 0.05, key="between", bind="query-params",
             width=260,
         )  # fmt: skip
         order = st.segmented_control(
             "First", ["Highest score", "Lowest score"], default="Highest score", required=True,
             key="by_score", bind="query-params",
         )  # fmt: skip
-    page_slot = st.container()
-    page = int(st.session_state.get("hit", 1) or 1)
-    hits = rows.search_generations(
-        context,
-        prompt_set=choice.prompt_set,
-        scorer=choice.scorer,
-        words=str(words or "").strip(),
-        checkpoint=checkpoints.get(str(checkpoint)),
-        condition=conditions.get(str(condition)),
-        group=None if group == ANY else str(group),
-        low=low,
-        high=high,
-        order="highest" if str(order).startswith("High") else "lowest",
-        page=page - 1,
+    hits, total = paged(
+        lambda page: rows.search_generations(
+            context,
+            prompt_set=prompt_set,
+            scorer=scorer,
+            words=str(words or "").strip(),
+            checkpoint=checkpoints.get(str(checkpoint)),
+            condition=conditions.get(str(condition)),
+            group=None if group == ANY else str(group),
+            low=low,
+            high=high,
+            order="highest" if str(order).startswith("High") else "lowest",
+            page=page,
+            size=PER_PAGE,
+        ),
+        key="hit",
         size=PER_PAGE,
     )
-    if hits.empty and page > 1:
-        st.session_state["hit"] = 1
-        st.rerun()
-    total = int(hits["total"].iloc[0]) if len(hits) else 0
-    with page_slot:
-        st.pagination(max(1, math.ceil(total / PER_PAGE)), key="hit", bind="query-params")
     if not total:
         st.info("No text is like that.", icon=":material/search_off:")
         return
-    shades = _shades(context, hits, choice.scorer)
+    shades = _shades(context, hits, scorer)
     items = [
         Shown(
             str(row.text),
             title=f"{checkpoint_label(row)}: {_condition_label(row)}",
-            meta=f"{choice.scorer} {row.score:.2f}",
+            meta=f"{scorer} {row.score:.2f}",
             prompt=str(row.prompt),
-            blurred=not context.harmless or row.score > TOXIC,
+            blurred=is_veiled(row.score, harmless=context.harmless),
             tokens=tokens,
             full_colour=0.5,
             token_words="adds {} to the score",
@@ -141,6 +137,6 @@ def generations(context: Context) -> None:
         for row, tokens in zip(records(hits), shades, strict=True)
     ]
     with st.container(border=True):
-        card.heading("hits", f"{total:,} texts", hits.drop(columns="total"))
+        card.heading("hits", f"{total:,} texts", hits)
         show_texts(items, key="hit_texts", columns=3)
         st.caption("The paler words are the prompt. Scores run from 0 to 1; above 0.5 counts as toxic.")

@@ -12,7 +12,7 @@ from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.selection import of_dose
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import fit_said, fits_of, in_scope
-from hormesis.dashboard.base.wording import is_imported, metric_name
+from hormesis.dashboard.base.wording import as_sentence, is_imported, metric_name
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -107,7 +107,7 @@ def dose(context: Context, choices: pd.DataFrame) -> None:
         above = card.header("dose")
         fitted, paper = layers(above, choice.prompt_set)
         best_doses = fit_said(curves)
-        guide = f"{READ_DOSE} {best_doses[:1].upper()}{best_doses[1:]}." if best_doses else READ_DOSE
+        guide = f"{READ_DOSE} {as_sentence(best_doses)}" if best_doses else READ_DOSE
         dose_card(doses, "toxicity", above, guide=guide, curves=curves if fitted else None, paper=paper)
     refresh.answer_first()
 

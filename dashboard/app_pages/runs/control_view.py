@@ -10,6 +10,7 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.runs.state import Standing, standing
 from hormesis.dashboard.base.refresh import ticking
+from hormesis.dashboard.base.wording import as_sentence
 from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.running import process
 from hormesis.dashboard.running.permission import Home, Refusal
@@ -71,9 +72,7 @@ def _problems(home: Home, study_hash: str, now: Standing) -> None:
     """What the last action here, or the run that was started here, ended with."""
     problem = st.session_state.get(_SAID)
     if problem and problem[0] == study_hash:
-        st.error(
-            problem[1][:1].upper() + problem[1][1:] + ".", title="That did not work", icon=":material/error:"
-        )
+        st.error(as_sentence(problem[1]), title="That did not work", icon=":material/error:")
     ended = process.ended_badly(home, study_hash)
     if ended and not now.alive:
         st.error(f"{ended}.", title="The run that was started here ended", icon=":material/error:")

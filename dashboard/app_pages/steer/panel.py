@@ -10,7 +10,7 @@ from hormesis.dashboard.app_pages.steer.pane_facts import answer, facts, more_fa
 from hormesis.dashboard.app_pages.steer.run import LiveRun, Snapshot, TextState
 from hormesis.dashboard.base.headlines import Headline
 from hormesis.dashboard.base.wording import duration
-from hormesis.dashboard.parts.texts import Shown, Token, show_texts
+from hormesis.dashboard.parts.texts import TOXIC, Shown, Token, show_texts
 from hormesis.db.contract.messages import MAX_PANES
 
 POLL_SECONDS = 0.4
@@ -18,7 +18,6 @@ NARROWEST, GAP = 220, 16
 """Pixels of a pane and between panes."""
 PAGE_WIDTH, MOST_PAGES = 34, 7
 """Pixels of a page's number, and how many are seen at once."""
-TOXIC = 0.5
 CUT = "The prompt was too long for this model: its beginning was cut off."
 
 

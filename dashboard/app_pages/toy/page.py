@@ -10,6 +10,7 @@ import streamlit as st
 from hormesis.dashboard.app_pages.toy import directions_view, effects_view, start_view, words
 from hormesis.dashboard.base import refresh
 from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.wording import as_sentence
 from hormesis.dashboard.charts import toy as charts
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.parts.answer import answer
@@ -254,7 +255,7 @@ try:
     experiments = toy.experiments(database)
     reason = "The database holds no run of the toy experiment."
 except DatabaseProblem as problem:
-    experiments, reason = pd.DataFrame(), f"{str(problem)[:1].upper()}{str(problem)[1:].rstrip('.')}."
+    experiments, reason = pd.DataFrame(), as_sentence(str(problem))
 start_view.under_way(database.url, home)
 place = st.container()
 if experiments.empty:

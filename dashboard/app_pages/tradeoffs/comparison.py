@@ -14,14 +14,13 @@ from hormesis.dashboard.base.selection import Choice
 from hormesis.dashboard.base.wording import checkpoint_label, missing
 from hormesis.dashboard.charts.tradeoff import condition_id
 from hormesis.dashboard.parts.steer_link import steer_link
-from hormesis.dashboard.parts.texts import Shown, show_texts
+from hormesis.dashboard.parts.texts import Shown, is_veiled, show_texts
 from hormesis.dashboard.rows import pairs as pair_rows
 from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.rows.pairs import CHANGES, ORDERS, Pair
 from hormesis.db.contract.methods import ITI
 
 PER_PAGE = 6
-TOXIC = 0.5
 SAME_ARM = "Unsteered, same arm"
 
 
@@ -37,11 +36,6 @@ class Compared:
 
 def _meta(score: float | None, scorer: str) -> str:
     return "not scored" if score is None or math.isnan(score) else f"{scorer} {score:.2f}"
-
-
-def veiled(context: Context, score: float | None) -> bool:
-    """Whether a text is blurred: unscored, toxic by its score, or from a study on real text."""
-    return not context.harmless or score is None or math.isnan(score) or score > TOXIC
 
 
 def _checkpoints(context: Context, row: pd.Series) -> pd.DataFrame:
@@ -156,7 +150,7 @@ def show(context: Context, conditions: pd.DataFrame, choice: Choice) -> None:
             title=title,
             meta=_meta(score, pair.scorer),
             prompt=str(row.prompt),
-            blurred=veiled(context, score),
+            blurred=is_veiled(score, harmless=context.harmless),
         )
         for row in records(pair_page)
         for title, text, score in (
