@@ -26,13 +26,12 @@ def examples(
     label: int | None = None,
     split: str | None = None,
     source: str | None = None,
-    group: str | None = None,
     words: str = "",
 ) -> pd.DataFrame:
     """One page (from 0) of labelled examples: id, key, text, label, group, source, score, split; by key.
 
-    `label` (1 toxic, 0 not), `split`, `source`, `group` and `words` in the text, in any case, narrow the
-    rows; `total` counts those on all pages.
+    `label` (1 toxic, 0 not), `split`, `source` and `words` in the text, in any case, narrow the rows;
+    `total` counts those on all pages.
     """
     query: Query = select(Example.id, Example.key, Example.text, *EXAMPLE, func.count().over().label("total"))
     query = query.where(Example.probe_set_id == probe_set_id)
@@ -42,7 +41,6 @@ def examples(
         (Example.label, label),
         (Example.split, split),
         (Example.source, source),
-        (Example.group, group),
     ):
         if value is not None:
             query = query.where(column == value)

@@ -125,16 +125,3 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("null_model", sa.String(), nullable=True))
         batch_op.add_column(sa.Column("trustworthiness", sa.Double(), nullable=True))
         batch_op.add_column(sa.Column("overlap", sa.Double(), nullable=True))
-
-
-def downgrade() -> None:
-    """Undo this revision."""
-    with op.batch_alter_table("projection", schema=None) as batch_op:
-        batch_op.drop_column("overlap")
-        batch_op.drop_column("trustworthiness")
-        batch_op.drop_column("null_model")
-        batch_op.drop_column("space")
-
-    op.drop_table("map_agreement")
-    op.drop_table("head_contribution")
-    op.drop_table("direction_profile")
