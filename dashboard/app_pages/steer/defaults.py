@@ -12,6 +12,7 @@ from typing import Final
 
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
 from hormesis.dashboard.app_pages.steer.settings import RANGES, PaneSettings
+from hormesis.dashboard.charts.frame import evenly
 from hormesis.db.contract.messages import MAX_PANES
 from hormesis.db.contract.methods import ITI, NONE
 
@@ -68,9 +69,7 @@ def _filled(panes: list[PaneSettings]) -> tuple[PaneSettings, ...]:
 
 def _spread(values: list[float]) -> list[float]:
     """At most `MOST_STEPS` of the values, from the first to the last."""
-    if len(values) <= MOST_STEPS:
-        return values
-    return [values[round(step * (len(values) - 1) / (MOST_STEPS - 1))] for step in range(MOST_STEPS)]
+    return [values[place] for place in evenly(len(values), MOST_STEPS)]
 
 
 def default_offer(offers: Sequence[Offer]) -> Offer:
