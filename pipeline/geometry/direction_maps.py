@@ -182,8 +182,8 @@ def _heads(context: StudyContext, profiles: list[Row[Any]]) -> tuple[list[dict[s
     """Every head of the checkpoints of `profiles` (one each), in the order of their rows."""
     query = (
         select(Probe.checkpoint_id, Probe.probe_set_id, Probe.layer, Probe.head, Probe.accuracy)
-        .join(Checkpoint, Probe.checkpoint_id == Checkpoint.id)
-        .where(Checkpoint.study_id == context.study_id, Probe.position == context.config.probe.position)
+        .where(Probe.checkpoint_id.in_([profile.checkpoint_id for profile in profiles]))
+        .where(Probe.position == context.config.probe.position)
         .order_by(Probe.checkpoint_id, Probe.layer, Probe.head)
     )
     probes_of: dict[tuple[int, int], list[Row[*tuple[Any, ...]]]] = {}

@@ -36,8 +36,9 @@ def lens_profiles(loaded: LoadedModel, vectors: Profiles) -> tuple[Profiles, Pro
     ]
     residual = torch.stack(by_head, dim=1)  # [methods, heads, hidden size]
     as_profiles = dict(zip(methods, residual.cpu().numpy(), strict=True))
+    tokens = token_sample(loaded)
     try:
-        logits = torch.stack([logits_of(loaded, stream, token_sample(loaded)) for stream in residual])
+        logits = torch.stack([logits_of(loaded, stream, tokens) for stream in residual])
     except LensError:
         return as_profiles, {}
     return as_profiles, dict(zip(methods, logits.cpu().numpy(), strict=True))
