@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hormesis.db.contract.methods import VARIANTS
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.study.config_sections import Role
+from hormesis.pipeline.study.source_config import Role
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from hormesis.pipeline.sources.files import FileSource
 from hormesis.pipeline.sources.forum import ForumSource
 from hormesis.pipeline.sources.hub import HubSource
 from hormesis.pipeline.sources.record import Record, Source, SourceError
-from hormesis.pipeline.study.config_sections import ForumConfig, SourceConfig
+from hormesis.pipeline.study.config_sections import ForumConfig
+from hormesis.pipeline.study.source_config import SourceConfig
 
 __all__ = ["Record", "Source", "SourceError", "open_source"]
 

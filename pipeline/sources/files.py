@@ -13,7 +13,7 @@ from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import Record, SourceError
 from hormesis.pipeline.sources.rows import check_columns, records, source_columns
 from hormesis.pipeline.sources.tables import PlacedRows, columns_of, format_of, read_rows
-from hormesis.pipeline.study.config_sections import SourceConfig
+from hormesis.pipeline.study.source_config import SourceConfig
 
 
 def find_files(location: str) -> list[Path]:

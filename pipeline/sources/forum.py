@@ -11,7 +11,8 @@ from itertools import islice
 
 from hormesis.backend import forum
 from hormesis.pipeline.sources.record import Record, SourceError
-from hormesis.pipeline.study.config_sections import ForumConfig, SourceConfig
+from hormesis.pipeline.study.config_sections import ForumConfig
+from hormesis.pipeline.study.source_config import SourceConfig
 
 DIRECTIONS_SEED = 7_000
 """Added to the study's seed for the second set of directions, so that the scorer has not read its posts."""

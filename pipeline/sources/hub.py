@@ -15,7 +15,7 @@ from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import Record, SourceError
 from hormesis.pipeline.sources.rows import check_columns, column_names, records, source_columns
 from hormesis.pipeline.sources.tables import PlacedRows
-from hormesis.pipeline.study.config_sections import SourceConfig
+from hormesis.pipeline.study.source_config import SourceConfig
 
 
 def _reason(error: BaseException) -> str:

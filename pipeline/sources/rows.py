@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from hormesis.pipeline.sources.record import Record, SourceError
-from hormesis.pipeline.study.config_sections import SourceConfig
+from hormesis.pipeline.study.source_config import SourceConfig
 
 Row = Mapping[str, Any]
 LABELLED = ("probe", "scorer", "directions")

@@ -21,7 +21,7 @@ from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.sources import Record, Source, SourceError, open_source
 from hormesis.pipeline.stages.tokens import tokenise
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.study.config_sections import Role
+from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.probe_splits import draw_examples, split_examples
 from hormesis.pipeline.text.reading import heldout_texts, records_of, source_revisions
 from hormesis.pipeline.text.study_folder import text_folder

@@ -16,7 +16,7 @@ import numpy as np
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.study.config_sections import Role
+from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.mixes import added_tokens
 from hormesis.pipeline.text.pools import Annotate, Pool, build_pool, open_pool
 from hormesis.pipeline.text.prefixes import mark_words

@@ -21,8 +21,8 @@ from hormesis.pipeline.execution.stage import Stage, Subject, arm_of
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.stages.mix import open_or_build
 from hormesis.pipeline.stages.tokens import corpus_folder, pool
-from hormesis.pipeline.study.config_sections import Role
 from hormesis.pipeline.study.scales import model_config, train_settings
+from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.tokenization import load_tokenizer
 
 if TYPE_CHECKING:

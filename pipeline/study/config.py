@@ -26,13 +26,12 @@ from hormesis.pipeline.study.config_sections import (
     MethodsConfig,
     ProbeConfig,
     ProjectionConfig,
-    Role,
-    SourceConfig,
     SteeringConfig,
     TokenizerConfig,
     ToySection,
     TrainingConfig,
 )
+from hormesis.pipeline.study.source_config import Role, SourceConfig
 
 Scale = Literal["nano", "mini", "small", "medium", "paper"]
 PRESETS = Path(__file__).parent / "presets"

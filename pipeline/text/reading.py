@@ -12,7 +12,7 @@ from hormesis.backend.scorers import scorer_revisions
 from hormesis.pipeline.sources import Record, Source, open_source
 from hormesis.pipeline.sources.hardness_files import file_revisions
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.study.config_sections import Role
+from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.prefixes import check_prefixes
 from hormesis.pipeline.text.text_keys import key_of
 

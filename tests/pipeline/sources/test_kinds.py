@@ -12,7 +12,8 @@ import pytest
 from hormesis.backend.forum import judge
 from hormesis.pipeline.sources import Record, open_source
 from hormesis.pipeline.study.config import load_study
-from hormesis.pipeline.study.config_sections import ForumConfig, SourceConfig
+from hormesis.pipeline.study.config_sections import ForumConfig
+from hormesis.pipeline.study.source_config import SourceConfig
 from tests.fixtures.source_files import KNOBS, file_source, read_all, refused_at_opening, write_rows
 
 FOLDER_ROWS = [{"prompt": {"text": f"text {n}"}, "label": n % 2} for n in range(6)]
