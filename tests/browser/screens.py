@@ -41,6 +41,32 @@ _SMALL_TEXTS = """least => [...document.querySelectorAll("body *")].filter(eleme
 ).map(element => `${getComputedStyle(element).fontSize} ${element.textContent.slice(0, 40)}`)"""
 _AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(({violations}) =>
     violations.flatMap(({id, nodes}) => nodes.map(({html}) => `${id}: ${html.slice(0, 160)}`)))"""
+_PALE_TEXTS = """least => {
+    const rgba = text => { const c = text.match(/[\\d.]+/g).map(Number); return [c[0], c[1], c[2], c[3] ?? 1]; };
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+        .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const ground = element => {
+        for (let at = element; at; at = at.parentElement) {
+            const colour = rgba(getComputedStyle(at).backgroundColor);
+            if (colour[3] > 0.99) return colour;
+        }
+        return [255, 255, 255, 1];
+    };
+    const texts = [...document.querySelectorAll(".js-plotly-plot text")].filter(text =>
+        text.matches(".xtitle, .ytitle, .xtick text, .ytick text, .legendtext, .annotation-text")
+        && text.textContent.trim());
+    return texts.map(text => {
+        const style = getComputedStyle(text), below = ground(text.closest(".js-plotly-plot"));
+        const [r, g, b, alpha] = rgba(style.fill), opaque = alpha * style.fillOpacity * style.opacity;
+        const seen = [r, g, b].map((v, i) => v * opaque + below[i] * (1 - opaque));
+        const [dim, bright] = [light(seen), light(below)].sort((a, b) => a - b);
+        return [(bright + 0.05) / (dim + 0.05), text.textContent];
+    }).filter(([contrast]) => contrast < least)
+      .map(([contrast, words]) => `contrast ${contrast.toFixed(2)} in a chart: ${words.slice(0, 60)}`);
+}"""
+LEAST_CONTRAST = 4.5
+"""WCAG 2.2, 1.4.3: of small text to what lies behind it."""
 
 
 def boxes(page: Page, name: str) -> dict[str, tuple[float, float]]:
@@ -68,8 +94,9 @@ def small_texts(page: Page) -> list[str]:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds: rule and element, one line each."""
+    """What axe finds (rule and element), and pale text of charts, which axe does not judge; one line each."""
     script = Path(axe_playwright_python.__file__).parent / "axe.min.js"
     page.evaluate(script.read_text(encoding="utf-8"))
     lines: list[str] = page.evaluate(_AXE)
-    return lines
+    pale_texts: list[str] = page.evaluate(_PALE_TEXTS, LEAST_CONTRAST)
+    return lines + pale_texts
