@@ -21,7 +21,7 @@ from hormesis.dashboard.base.verdicts import (
     minimum_effect,
     p_said,
 )
-from hormesis.dashboard.base.wording import arm_label, as_sentence, missing
+from hormesis.dashboard.base.wording import arm_label, as_sentence, minus, missing
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def signed(value: float, digits: int = 2) -> str:
         return "0" if value == 0 else "–"
     places = digits - 1 - math.floor(math.log10(abs(value)))
     rounded = round(value, places)
-    return f"{rounded:+,.{max(places, 0)}f}".replace("-", "−")
+    return minus(f"{rounded:+,.{max(places, 0)}f}")
 
 
 def headline(page: str, verdicts: pd.DataFrame) -> Headline:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hormesis.dashboard.base.headlines import Headline, signed
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import checkpoint_label, head_name, missing, percent
+from hormesis.dashboard.base.wording import checkpoint_label, head_name, minus, missing, percent
 
 
 def best_head(probes: pd.DataFrame) -> Headline:
@@ -125,8 +125,8 @@ def figure_table(figures: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "Figure of merit": [TITLES[row.measure] for row in rows],
-            "Map": [f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows],
-            "Expected": ["–" if missing(row.expected) else f"{row.expected:.3f}" for row in rows],
+            "Map": [minus(f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}]") for row in rows],
+            "Expected": ["–" if missing(row.expected) else minus(f"{row.expected:.3f}") for row in rows],
             **{
                 title: [_null_words(row, name) for row in rows]
                 for name, title in NULLS.items()
@@ -139,4 +139,4 @@ def figure_table(figures: pd.DataFrame) -> pd.DataFrame:
 def _null_words(row: Any, name: str) -> str:
     """Mean, 95th percentile and p of one null."""
     mean, high, p = (getattr(row, f"{name}_{part}") for part in ("mean", "high", "p"))
-    return "–" if missing(mean) else f"{mean:.3f}, 95 % below {high:.3f} (p = {p:.2f})"
+    return "–" if missing(mean) else minus(f"{mean:.3f}, 95 % below {high:.3f} (p = {p:.2f})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine
 
+from hormesis.dashboard.base.wording import minus
 from hormesis.db import read
 
 SETTINGS = {
@@ -82,7 +83,7 @@ def estimate(row: pd.Series) -> str:
     else:
         text = f"{row['value']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
     seeds = int(row["n_seeds"])
-    return f"{text}, {seeds} seed{'s' if seeds > 1 else ''}".replace("-", "−")
+    return minus(f"{text}, {seeds} seed{'s' if seeds > 1 else ''}")
 
 
 def pick(effects: pd.DataFrame, **values: object) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import condition_label, missing, number, percent
+from hormesis.dashboard.base.wording import condition_label, minus, missing, number, percent
 
 SUPPORTED, REFUTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data yet"
 HEADLINE = "C4-matched-10"
@@ -50,7 +50,7 @@ def measured(row: Any) -> str:
 
 def _signed(value: float) -> str:
     text = f"{value:+.3g}" if abs(value) >= 0.0005 else "0"
-    return text.replace("-", "−")
+    return minus(text)
 
 
 def p_said(p: float | None) -> str:

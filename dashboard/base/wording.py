@@ -121,26 +121,31 @@ def parse_head(name: str | None) -> Head | None:
     return Head(int(match[1]), int(match[2])) if match else None
 
 
+def minus(text: str) -> str:
+    """The text with minus signs in place of hyphens; for text that holds numbers alone."""
+    return text.replace("-", "−")
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A number for people; a dash where there is none."""
     if value is None or missing(value):
         return "–"
-    return f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return minus(f"{value:.{digits}g}" if abs(value) < 1000 else f"{value:,.0f}")
 
 
 def interval(value: float, low: float | None, high: float | None, *, unit: str = "") -> str:
     """`31.2 [28.0, 34.1]`, or the value alone where no interval was made."""
     tail = f" {unit}" if unit else ""
     if missing(low) or missing(high) or low is None or high is None:
-        return f"{value:.3g}{tail} (no interval)"
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]{tail}"
+        return minus(f"{value:.3g}") + f"{tail} (no interval)"
+    return minus(f"{value:.3g} [{low:.3g}, {high:.3g}]") + tail
 
 
 def fixed(value: float, low: float | None, high: float | None, *, digits: int = 4) -> str:
-    """`0.0012 [-0.0003, 0.0027]`: small differences with as many decimals in all three."""
+    """`0.0012 [−0.0003, 0.0027]`: small differences with as many decimals in all three."""
     if missing(low) or missing(high):
-        return f"{value:.{digits}f} (no interval)"
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+        return minus(f"{value:.{digits}f}") + " (no interval)"
+    return minus(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
 
 
 def duration(seconds: float | None) -> str:

@@ -20,7 +20,14 @@ from hormesis.dashboard.base.verdicts import (
     stored,
     verdict_table,
 )
-from hormesis.dashboard.base.wording import arm_label, as_sentence, condition_label, is_imported, metric_name
+from hormesis.dashboard.base.wording import (
+    arm_label,
+    as_sentence,
+    condition_label,
+    is_imported,
+    metric_name,
+    minus,
+)
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
@@ -139,7 +146,7 @@ INTERVALS = "Intervals are 95 %; n counts the texts (or tokens, for cross-entrop
 
 def span(value: float, low: float, high: float) -> str:
     """A value with its interval, to four digits."""
-    return f"{value:.4g}" if pd.isna(low) else f"{value:.4g} [{low:.4g}, {high:.4g}]"
+    return minus(f"{value:.4g}" if pd.isna(low) else f"{value:.4g} [{low:.4g}, {high:.4g}]")
 
 
 def readable(summaries: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:

@@ -42,7 +42,7 @@ _SMALL_TEXTS = """least => [...document.querySelectorAll("body *")].filter(eleme
 _AXE = """() => axe.run(document, {resultTypes: ["violations"]}).then(({violations}) =>
     violations.flatMap(({id, nodes}) => nodes.map(({html}) => `${id}: ${html.slice(0, 160)}`)))"""
 _PALE_TEXTS = """least => {
-    const rgba = text => { const c = text.match(/[\\d.]+/g).map(Number); return [c[0], c[1], c[2], c[3] ?? 1]; };
+    const rgba = text => [...text.match(/[\\d.]+/g).map(Number), 1].slice(0, 4);
     const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
         .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
         .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);

@@ -93,7 +93,7 @@ def test_texts_of_each_pane_are_paged_and_come_with_means(page: Page, live: Live
     assert texts(cards) == expected_texts(live, panes, "the baker sells")
     steered = cards.nth(1)
     expect(fact(steered, "Toxicity (forum)")).to_contain_text("0.00 [0.00, 0.60]")
-    expect(fact(steered, "Less pane 1")).to_contain_text("+0.00 [-0.60, +0.60]")
+    expect(fact(steered, "Less pane 1")).to_contain_text("+0.00 [−0.60, +0.60]")
     expect(fact(steered, "Steered")).to_contain_text(re.compile(r"4 heads at \d+ tokens"))
     expect(fact(steered, "Changed")).to_contain_text("4 of 4 texts")
     expect(fact(cards.first, "Steered")).to_contain_text("nothing")

@@ -7,7 +7,7 @@ import streamlit as st
 
 from hormesis.dashboard.base.selection import cosine_rows
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import Head, arm_label, head_name
+from hormesis.dashboard.base.wording import Head, arm_label, head_name, minus
 from hormesis.dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.parts import card, controls
@@ -45,9 +45,10 @@ def _contrast(means: pd.DataFrame) -> str:
     verdict = (
         "no difference can be told" if row["difference_low"] <= 0 <= row["difference_high"] else "differs"
     )
+    difference = f"{row['difference']:+.2f} [{row['difference_low']:+.2f}, {row['difference_high']:+.2f}]"
     return (
-        f"{arm_label('toxic', row['share'])} against 0 %: {row['difference']:+.2f} "
-        f"[{row['difference_low']:+.2f}, {row['difference_high']:+.2f}], p = {row['p']:.2f}, "
+        f"{arm_label('toxic', row['share'])} against 0 %: {minus(difference)}, "
+        f"p = {row['p']:.2f}, "
         f"{int(row['n_seeds'])} seeds: {verdict}. "
     )
 

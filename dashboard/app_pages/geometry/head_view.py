@@ -13,7 +13,7 @@ from hormesis.dashboard.app_pages.geometry import entanglement_view, lens_view
 from hormesis.dashboard.app_pages.geometry.shading import shades
 from hormesis.dashboard.base.headlines import Figure
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import Head, head_name, missing, percent
+from hormesis.dashboard.base.wording import Head, head_name, minus, missing, percent
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.parts.answer import figures
 from hormesis.dashboard.parts.steer_link import steer_link
@@ -61,13 +61,14 @@ def _figures(context: Context, probe: pd.Series, of_checkpoint: pd.DataFrame, he
     """Accuracy, rank, what the head adds and entanglement, each where it was measured."""
     low, high = geometry.rank_interval(probe, of_checkpoint)
     rank = "not steered" if missing(probe["rank"]) or pd.isna(probe["rank"]) else f"{int(probe['rank'])}"
+    selectivity = minus(f"{probe['selectivity']:+.2f}")
     entries = [
         Figure(
             f"Accuracy of {head_name(*head)}",
             f"{probe['accuracy']:.2f}",
             f"[{probe['accuracy_low']:.2f}, {probe['accuracy_high']:.2f}]",
             f"Balanced accuracy of its probe on n = {int(probe['n_test']):,} test statements, 95 % interval. "
-            f"AUROC {probe['auroc']:.2f}; selectivity {probe['selectivity']:+.2f} (accuracy minus that of a "
+            f"AUROC {probe['auroc']:.2f}; selectivity {selectivity} (accuracy minus that of a "
             "probe of shuffled labels).",
         ),
         Figure(
@@ -95,8 +96,8 @@ def _figures(context: Context, probe: pd.Series, of_checkpoint: pd.DataFrame, he
         entries.append(
             Figure(
                 "Entanglement",
-                f"{measured['value']:.2f}",
-                f"[{measured['low']:.2f}, {measured['high']:.2f}]",
+                minus(f"{measured['value']:.2f}"),
+                minus(f"[{measured['low']:.2f}, {measured['high']:.2f}]"),
                 entanglement_view.of_head(context, str(probe["checkpoint"]), head),
             )
         )
@@ -141,7 +142,7 @@ def _pairs(context: Context, highest: pd.DataFrame, lowest: pd.DataFrame) -> lis
     return [
         Shown(
             texts[int(row.id)],
-            title=f"{row.projection:+.1f} σ, {'toxic' if row.label == 1 else 'not toxic'}",
+            title=f"{minus(f'{row.projection:+.1f}')} σ, {'toxic' if row.label == 1 else 'not toxic'}",
             meta=" · ".join(str(part) for part in (row.group, row.source) if isinstance(part, str)),
             blurred=row.label == 1,
         )

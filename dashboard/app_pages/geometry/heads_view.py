@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label
+from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, minus
 from hormesis.dashboard.charts.entangled import statistic_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
@@ -83,7 +83,8 @@ def difference_words(summary: pd.Series) -> str:
     )
     chance = "" if pd.isna(summary["p"]) else f", p = {summary['p']:.2f}"
     seeds = "one seed" if summary["n_seeds"] == 1 else f"{int(summary['n_seeds'])} seeds"
-    return f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]{chance}, {seeds}, n = {int(summary['n']):,}"
+    change = minus(f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]")
+    return f"{change}{chance}, {seeds}, n = {int(summary['n']):,}"
 
 
 def by_arm(context: Context, title: str) -> None:

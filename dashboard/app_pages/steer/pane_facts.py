@@ -10,6 +10,7 @@ from typing import Any
 from hormesis.dashboard.app_pages.steer.run import PaneState, Snapshot, TextState
 from hormesis.dashboard.base.headlines import Headline
 from hormesis.dashboard.base.verdicts import UNDECIDED
+from hormesis.dashboard.base.wording import minus
 from hormesis.db.contract.measured import Mean, PaneSummary
 
 Facts = tuple[tuple[str, str], ...]
@@ -44,7 +45,7 @@ def _toxicity(summary: PaneSummary) -> Facts:
             continue
         change = summary.differences.get(name)
         if mean.n == 1:
-            tail = f" ({change.value:+.2f})" if change is not None else ""
+            tail = minus(f" ({change.value:+.2f})") if change is not None else ""
             lines.append((f"Toxicity ({name})", f"{mean.value:.2f}{tail}"))
             continue
         lines.append((f"Toxicity ({name})", _with_interval(mean)))
@@ -55,10 +56,10 @@ def _toxicity(summary: PaneSummary) -> Facts:
 
 def _with_interval(mean: Mean, sign: str = "") -> str:
     if mean.low is None or mean.high is None:
-        return f"{mean.value:{sign}.2f} (no interval)"
+        return minus(f"{mean.value:{sign}.2f} (no interval)")
     # Zero added so that what rounds to nothing has no sign of its own.
     value, low, high = (round(end, 2) + 0.0 for end in (mean.value, mean.low, mean.high))
-    return f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]"
+    return minus(f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]")
 
 
 def _steered(summary: PaneSummary, scope: str) -> Facts:
@@ -98,8 +99,8 @@ def _nats(cost: dict[str, Any] | None) -> str:
     if not isinstance(value, int | float):
         return ""
     if not isinstance(low, int | float) or not isinstance(high, int | float):
-        return f"{value:+.4f} nats (no interval)"
-    return f"{value:+.4f} [{low:+.4f}, {high:+.4f}] nats"
+        return minus(f"{value:+.4f} nats (no interval)")
+    return minus(f"{value:+.4f} [{low:+.4f}, {high:+.4f}] nats")
 
 
 def answer(state: Snapshot | None) -> Headline:

@@ -66,4 +66,4 @@ def test_the_table_has_every_figure_and_the_nulls_there_are() -> None:
             | {"independent_mean": -0.04, "independent_high": 0.1, "independent_p": 0.02}
         )
     )
-    assert with_labels["Heads that share only the label"].tolist() == ["-0.040, 95 % below 0.100 (p = 0.02)"]
+    assert with_labels["Heads that share only the label"].tolist() == ["−0.040, 95 % below 0.100 (p = 0.02)"]
