@@ -6,7 +6,7 @@ import pandas as pd
 
 from hormesis.dashboard.base.headlines import Headline, effect
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.verdicts import NO_DATA
+from hormesis.dashboard.base.verdicts import NO_DATA, UNDECIDED
 from hormesis.dashboard.base.wording import arm_label, condition_label, is_second
 from hormesis.db.contract.attacks import ATTACK_TITLES, UNDONE
 
@@ -80,12 +80,13 @@ def undone_headline(undone: pd.DataFrame) -> Headline:
         verb = "raises" if len(raising) == 1 else "raise"
         answer += f"{len(raising)} of {len(rows)} attacks {verb} toxicity beyond chance."
     else:
-        answer = f"None of {len(rows)} attacks raises toxicity beyond chance {where}: "
-        answer += f"at most {most.title.lower()}, {effect(most)}."
+        tried = "the one attack tried raises" if len(rows) == 1 else f"any of {len(rows)} attacks raises"
+        answer = f"Undecided whether {tried} toxicity {where}: "
+        answer += f"{'' if len(rows) == 1 else 'at most '}{most.title.lower()}, {effect(most)}."
     detail = "95 % intervals over seeds and prompts, not corrected for the number of attacks."
     if len(rows) > 1:
         detail = f"Least: {least.title.lower()}, {effect(least)}. {detail}"
-    return Headline(QUESTION, "", answer, detail)
+    return Headline(QUESTION, "" if raising else UNDECIDED, answer, detail)
 
 
 def conditions_of(rows: pd.DataFrame) -> list[str]:

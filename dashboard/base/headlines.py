@@ -6,6 +6,7 @@ Knows the columns of `db.read.verdicts`; nothing of pages.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from hormesis.dashboard.base.verdicts import (
     SUPPORTED,
     UNDECIDED,
     minimum_effect,
+    p_equals,
     p_said,
 )
 from hormesis.dashboard.base.wording import arm_label, as_sentence, minus, missing
@@ -105,10 +107,19 @@ def headline(page: str, verdicts: pd.DataFrame) -> Headline:
     if missing(row.value):
         return Headline(question.text, NO_DATA, question.answers[NO_DATA], as_sentence(str(row.detail)))
     answer = question.answers[str(row.status)].format(effect=effect(row))
-    chance = f"p = {p_said(row.p)}, after Holm {p_said(row.p_holm)}".replace("= <", "<")
+    chance = f"{p_equals(row.p)}, after Holm {p_said(row.p_holm)}"
     seeds = "One seed is too few to decide." if row.n_seeds < 2 else ""
-    parts = (as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row))
+    tally = tallied(verdicts) if page == "overview" else ""
+    parts = (as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row), tally)
     return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
+
+
+def tallied(verdicts: pd.DataFrame) -> str:
+    """How many of the claims (rows of one scope) came out how."""
+    counts = verdicts["status"].value_counts()
+    words = [f"{counts[status]} {status}" for status in (SUPPORTED, REFUTED, UNDECIDED) if status in counts]
+    words += [f"{counts[NO_DATA]} without data"] if NO_DATA in counts else []
+    return f"Of {len(verdicts)} claims: {', '.join(words)}."
 
 
 def imported_headline(conditions: pd.DataFrame) -> Headline:
@@ -152,21 +163,27 @@ def answering(claims: tuple[str, ...], verdicts: pd.DataFrame) -> Any | None:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number of a page's first screen: a title, the value with its unit, interval and n, the estimand."""
+    """One number of a page's first screen: a title, the value with its unit, interval and n, the estimand.
+
+    `status`: what its test decided, where it has one; a number alone looks decided.
+    """
 
     title: str
     value: str
     interval: str
     help: str
+    status: str = ""
 
 
 FIGURES: Final = (
-    ("Unsteered toxicity, with the dose", "C4-base"),
-    ("Toxicity, by steering", "C4-steer"),
-    ("Toxicity at equal cost, with the dose", HEADLINE),
-    ("Held-out loss, with the dose", "C2-cross-entropy"),
+    ("Unsteered toxicity", "C4-base"),
+    ("Toxicity", "C4-steer"),
+    ("Toxicity at equal cost", HEADLINE),
+    ("Held-out loss", "C2-cross-entropy"),
 )
 """The overview's figures: what toxic text does, what steering does, both, and what toxic text costs."""
+_CONTRAST_END: Final = re.compile(r" at | \(|[,;]")
+"""What ends the contrast that a verdict's detail begins with, e.g. `10 % less 0 %`."""
 SHORT_UNITS: Final = {"nats per token": "nats"}
 
 
@@ -175,10 +192,12 @@ def figures(verdicts: pd.DataFrame) -> list[Figure]:
     rows = [(title, answering((claim,), verdicts)) for title, claim in FIGURES]
     return [
         Figure(
-            title,
+            f"{title}, {_CONTRAST_END.split(str(row.detail))[0]}",
             f"{signed(row.value)} {SHORT_UNITS.get(row.unit, row.unit)}",
             "no interval: one seed" if missing(row.low) else f"[{signed(row.low)}, {signed(row.high)}]",
-            f"{row.estimand}. {as_sentence(row.detail)} {row.n_seeds} seeds, n = {row.n:,}, 95 % interval.",
+            f"{row.estimand}. {as_sentence(row.detail)} {row.n_seeds} seeds, n = {row.n:,}, 95 % interval. "
+            f"Its test, of all claims together: {row.status}.",
+            status=str(row.status),
         )
         for title, row in rows
         if row is not None and not missing(row.value)

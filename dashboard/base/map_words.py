@@ -9,6 +9,7 @@ import pandas as pd
 
 from hormesis.dashboard.base.headlines import Headline, signed
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.verdicts import p_equals
 from hormesis.dashboard.base.wording import checkpoint_label, head_name, minus, missing, percent
 
 
@@ -69,9 +70,9 @@ def structure_sentence(figures: pd.DataFrame) -> str:
         return ""
     beyond = structure(figures)
     verdict = (
-        f"The map shows structure ({' and '.join(beyond)})"
+        f"These directions have structure ({' and '.join(beyond)})"
         if beyond
-        else "The map cannot be told from random directions"
+        else "These directions cannot be told from random ones"
     )
     parts = []
     if "accuracy" in rows:
@@ -139,4 +140,4 @@ def figure_table(figures: pd.DataFrame) -> pd.DataFrame:
 def _null_words(row: Any, name: str) -> str:
     """Mean, 95th percentile and p of one null."""
     mean, high, p = (getattr(row, f"{name}_{part}") for part in ("mean", "high", "p"))
-    return "–" if missing(mean) else minus(f"{mean:.3f}, 95 % below {high:.3f} (p = {p:.2f})")
+    return "–" if missing(mean) else minus(f"{mean:.3f}, 95 % below {high:.3f} ({p_equals(p)})")

@@ -60,13 +60,18 @@ def p_said(p: float | None) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 
+def p_equals(p: float | None, name: str = "p") -> str:
+    """`p = .013` or `p < .001`."""
+    return f"{name} = {p_said(p)}".replace("= <", "<")
+
+
 def sentence(row: Any) -> str:
     """The numbers of a verdict (a stored row) in one sentence, without its status."""
     if missing(row.value):
         return str(row.detail)
     seeds = "one seed, too few to decide" if row.n_seeds < 2 else f"{row.n_seeds} seeds"
-    numbers = f"{measured(row)}, {seeds}, n = {row.n:,}, p = {p_said(row.p)}, Holm {p_said(row.p_holm)}"
-    return f"{numbers.replace('= <', '<')}; {row.detail}"
+    numbers = f"{measured(row)}, {seeds}, n = {row.n:,}, {p_equals(row.p)}, Holm {p_said(row.p_holm)}"
+    return f"{numbers}; {row.detail}"
 
 
 def stored(verdict_rows: pd.DataFrame, prompt_set: str | None, scorer: str | None) -> list[Verdict]:

@@ -42,8 +42,9 @@ def figures(entries: Sequence[Figure]) -> None:
         return
     with st.container(horizontal=True, gap="small", key="figures"):
         for entry in entries:
+            icon, colour = MARKS.get(entry.status, ("", ""))
             st.metric(
-                entry.title,
+                f":{colour}[{icon}] {entry.title}" if icon else entry.title,
                 entry.value,
                 delta=entry.interval,
                 delta_color="off",

@@ -108,7 +108,12 @@ def _pick(maps: pd.DataFrame, preferred: str, above: card.Header) -> Choice:
             bind="query-params", format_func=lambda name: NULLS[name],
         )  # fmt: skip
         colour = st.segmented_control(
-            "Colour by", list(COLOURINGS), default="Arm", required=True, key="colour", bind="query-params"
+            "Colour by",
+            list(COLOURINGS),
+            default="Accuracy",
+            required=True,
+            key="colour",
+            bind="query-params",
         )
     row = without_null[without_null["id"] == labels[label]].iloc[0]
     alike = of_space[

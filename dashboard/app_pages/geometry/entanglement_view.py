@@ -7,6 +7,7 @@ import streamlit as st
 
 from hormesis.dashboard.base.selection import cosine_rows
 from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.verdicts import p_equals
 from hormesis.dashboard.base.wording import Head, arm_label, head_name, minus
 from hormesis.dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -48,7 +49,7 @@ def _contrast(means: pd.DataFrame) -> str:
     difference = f"{row['difference']:+.2f} [{row['difference_low']:+.2f}, {row['difference_high']:+.2f}]"
     return (
         f"{arm_label('toxic', row['share'])} against 0 %: {minus(difference)}, "
-        f"p = {row['p']:.2f}, "
+        f"{p_equals(row['p'])}, "
         f"{int(row['n_seeds'])} seeds: {verdict}. "
     )
 
@@ -137,7 +138,7 @@ def of_head(context: Context, checkpoint: str, chosen: Head) -> str:
     return (
         f"Entanglement of {head_name(*chosen)} in {checkpoint}: {row['value']:.2f} [{row['low']:.2f}, "
         f"{row['high']:.2f}] with {row['feature']}; permuted labels stay below {row['null_high']:.2f} in "
-        f"95 % (p = {row['p']:.3f}), {int(row['used'])} random directions reach "
+        f"95 % ({p_equals(row['p'])}), {int(row['used'])} random directions reach "
         f"{row['random_median']:.2f}{bound}. {int(row['used'])} of {int(row['tried'])} features are read "
         f"clearly enough, n = {int(row['n']):,}."
     )

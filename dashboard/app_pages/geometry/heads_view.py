@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.verdicts import p_equals
 from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, minus
 from hormesis.dashboard.charts.entangled import statistic_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -81,7 +82,7 @@ def difference_words(summary: pd.Series) -> str:
     value, low, high = (
         float(summary[name]) * 100 for name in ("difference", "difference_low", "difference_high")
     )
-    chance = "" if pd.isna(summary["p"]) else f", p = {summary['p']:.2f}"
+    chance = "" if pd.isna(summary["p"]) else f", {p_equals(summary['p'])}"
     seeds = "one seed" if summary["n_seeds"] == 1 else f"{int(summary['n_seeds'])} seeds"
     change = minus(f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]")
     return f"{change}{chance}, {seeds}, n = {int(summary['n']):,}"

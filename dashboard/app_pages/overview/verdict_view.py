@@ -61,7 +61,11 @@ def _waiting(rows: pd.DataFrame, running: bool) -> None:
     """Claims without data (rows), folded away."""
     if rows.empty:
         return
-    with st.expander(f"No data yet ({len(rows)})", icon=":material/hourglass_empty:", key="verdicts_waiting"):
+    with st.expander(
+        f"{'No data yet' if running else 'Not measured'} ({len(rows)})",
+        icon=":material/hourglass_empty:",
+        key="verdicts_waiting",
+    ):
         for row in records(rows):
             st.markdown(f"- {row.statement}: :gray[{row.detail}]")
         if not running:
@@ -73,7 +77,8 @@ def _test_of(verdicts: pd.DataFrame) -> None:
     claims = {str(row.statement): row for row in records(verdicts)}
     claim = st.selectbox(
         "How was it tested?", list(claims), index=None, key="claim", bind="query-params",
-        placeholder="Choose a claim", help="The declared test: fixed before any row was looked at.",
+        placeholder="Choose a claim",
+        help="The declared test; a rule written after a first look at results says so.",
     )  # fmt: skip
     if claim in claims:
         _declared(claims[str(claim)])

@@ -78,8 +78,8 @@ def _said_openness(opened: pd.DataFrame) -> str:
         return "Framed prompts were tried on the unsteered models only."
     more, less = (opened["low"] > 0).sum(), (opened["high"] < 0).sum()
     return (
-        f"Steering makes models more open to framed prompts in {more} of {len(opened)} cases, less open in "
-        f"{less}; in the others the interval holds zero."
+        f"Does steering open models to framed prompts? More open in {more}, less open in {less}, "
+        f"undecided in {len(opened) - more - less} of {len(opened)} arms and conditions (95 % intervals)."
     )
 
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import missing
-from hormesis.dashboard.parts.texts import Shown, show_texts
+from hormesis.dashboard.parts.texts import Shown, is_veiled, show_texts
 from hormesis.dashboard.rows import robustness as hardness
 from hormesis.dashboard.rows.context import Context
 
@@ -49,7 +49,7 @@ def show_trials(context: Context, outcomes: pd.DataFrame, *, key: str) -> None:
                 title=title,
                 meta=", ".join(details),
                 prompt=row.prompt,
-                blurred=not context.harmless,
+                blurred=is_veiled(row.score, harmless=context.harmless),
             )
         )
     show_texts(items, key=f"{key}_trials", columns=2)

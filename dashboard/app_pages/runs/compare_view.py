@@ -169,7 +169,8 @@ def _numbers(left_run: Run, right_run: Run) -> None:
             "Bars: 95 % intervals made of both runs' own (MOVER)."
         ),
         note=(
-            f"n = {len(chart_rows)} pairs of numbers. {apart} of {counted} intervals leave zero out; about "
+            f"n = {len(chart_rows)} pairs of numbers of one pair of runs. No seed varies in these intervals, "
+            f"so they say nothing of arms. {apart} of {counted} intervals leave zero out; about "
             f"{chance:.1f} would by chance alone. The two are taken as independent, which is careful for the "
             f"same prompts.{cut}"
         ),

@@ -55,7 +55,7 @@ def _details(rows: pd.DataFrame) -> tuple[str, ...]:
 def _answer(rows: pd.DataFrame) -> str:
     """One status for several settings (rows of effects): the common one, or how many say what."""
     if rows.empty:
-        return "no runs yet"
+        return "no such runs"
     statuses = [status_of(row.low, row.high) for row in records(rows)]
     if len(set(statuses)) == 1:
         return statuses[0]
@@ -76,10 +76,10 @@ def lines(effects: pd.DataFrame, experiments: pd.DataFrame, probe: str, *, cosin
     frozen, stopped = (pick(of_cosine, probe=name, network="frozen") for name in ("mixture", "stopped"))
     return [
         _line(
-            "While the rare chain is under-learned (accuracy below .99)",
+            "Chains with states of their own, while the rare one is under-learned (accuracy below .99)",
             pick(other_settings, split="under-learned"),
         ),
-        _line("Once it is learned (accuracy .99 or more)", pick(other_settings, split="learned")),
+        _line("The same once it is learned (accuracy .99 or more)", pick(other_settings, split="learned")),
         _line("The literal setting, states shared by the chains", literal),
         _line("The network frozen at r = 1, only the probe weighted by the mixture", frozen),
         _line("The same frozen network, that probe stopped before it has converged", stopped),
@@ -106,15 +106,16 @@ def headline(
         return Headline(QUESTION, NO_DATA, answer, PAPER)
     row = effects.iloc[0]
     answer = {
-        MORE: "Rare features are more entangled",
-        LESS: "Rare features are less entangled",
-        NONE: "No rare-specific entanglement is seen",
-        UNKNOWN: "Too few seeds to tell",
+        MORE: "Rare features look more entangled here",
+        LESS: "Rare features look less entangled here",
+        NONE: "Undecided: no rare-specific entanglement is seen here",
+        UNKNOWN: "Too few seeds to tell here",
     }[status_of(row["low"], row["high"])]
     ends = "no interval" if pd.isna(row["low"]) else f"{signed(row['low'])}, {signed(row['high'])}"
     seeds = "1 seed" if row["n_seeds"] == 1 else f"{row['n_seeds']} seeds"
     did = f"{signed(row['value'])} [{ends}] ({seeds}, n = {row['n_runs']} runs)"
-    return Headline(QUESTION, "", f"{answer} here. {setting}, {cosine} cosine: DiD {did}.", PAPER)
+    detail = f"One interval, not corrected for the other configurations and probes tried. {PAPER}"
+    return Headline(QUESTION, "", f"{answer}. {setting}, {cosine} cosine: DiD {did}.", detail)
 
 
 def tried(effects: pd.DataFrame) -> str:

@@ -60,10 +60,10 @@ def test_the_first_screen_of_geometry_is_the_map_with_its_verdict(
     small_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = open_page(small_database, monkeypatch, "geometry")
-    assert "The map shows structure (accuracy and layer)" in words(app)
+    assert "These directions have structure (accuracy and layer)" in words(app)
     assert "Trustworthiness 0.88" in words(app)
     app.segmented_control(key="space").set_value("residual").run()
-    assert not app.exception and "cannot be told from random directions" in words(app)
+    assert not app.exception and "cannot be told from random ones" in words(app)
     assert "Residual maps are made for the first seed: of toxic-0-s0 here." in words(app)
     app.segmented_control(key="dirs").set_value("PCA, 3-D").run()
     app.segmented_control(key="colour").set_value("Selectivity").run()

@@ -100,9 +100,9 @@ def test_links_restore_setting_width_variant_probe_and_cosine(
 
 def test_answers_follow_the_rows(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for low, high, expected in (
-        (0.1, 0.3, "Rare features are more entangled here"),
-        (-0.3, -0.1, "Rare features are less entangled here"),
-        (-0.1, 0.1, "No rare-specific entanglement is seen here"),
+        (0.1, 0.3, "Rare features look more entangled here"),
+        (-0.3, -0.1, "Rare features look less entangled here"),
+        (-0.1, 0.1, "Undecided: no rare-specific entanglement is seen here"),
         (None, None, "Too few seeds to tell here"),
     ):
         engine = open_writer(f"sqlite:///{page}")
