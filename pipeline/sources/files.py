@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hormesis.db.files import content_hash
-from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.sources.record import Record, RowCount, SourceError
 from hormesis.pipeline.sources.rows import check_columns, records, source_columns
 from hormesis.pipeline.sources.tables import PlacedRows, columns_of, format_of, read_rows
 from hormesis.pipeline.study.source_config import SourceConfig
@@ -75,4 +75,8 @@ class FileSource:
             yield from read_rows(path, self._columns)
 
     def __iter__(self) -> Iterator[Record]:
-        return records(self._rows(), self._cfg)
+        return self.read(RowCount())
+
+    def read(self, count: RowCount) -> Iterator[Record]:
+        """Records, counted."""
+        return records(self._rows(), self._cfg, count)
