@@ -69,6 +69,9 @@ class RowCount:
     stopped: str = ""
     """A `Stop`, where rows may be left unread; empty where the source was read to its end."""
 
+    note: str = ""
+    """What reading assumed that the study does not say."""
+
     @property
     def used(self) -> int:
         """Rows read and not dropped."""

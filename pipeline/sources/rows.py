@@ -150,8 +150,8 @@ def _label_values(row: Row, cfg: SourceConfig) -> Iterator[str]:
 def label_of(row: Row, cfg: SourceConfig, row_name: str) -> int | None:
     """1 (toxic), 0 or None (not known) by the label columns of a row.
 
-    Of several columns `any` needs one toxic label, `all` needs each to be toxic; a missing one leaves the label
-    unknown unless the others decide. Raises SourceError for a value that means nothing.
+    Of several columns `any` needs one toxic label, `all` needs each to be toxic; a missing one leaves the
+    label unknown unless the others decide. Raises SourceError for a value that means nothing.
     """
     labels = [_label(value_of(row, column), cfg, column, row_name) for column in cfg.label_columns]
     decisive = int(cfg.label_rule == "any")

@@ -73,8 +73,9 @@ class SourceConfig(Strict):
     encoding: str = added("utf-8")
     """Of a text file, by Python's name for it, e.g. `cp1252` or `utf-16`."""
     platform: str = Field(default="", exclude=True)
-    """Where the texts were written, e.g. `Wikipedia talk pages`. Like the three below it only describes: it is
-    shown and stored, and no part of the study's identity."""
+    """Where the texts were written, e.g. `Wikipedia talk pages`. Like the three below it only describes:
+    shown and stored, but no part of the study's identity.
+    """
     annotators: str = Field(default="", exclude=True)
     """Who labelled them, e.g. `Jigsaw 2018, crowd workers`."""
     licence: str = Field(default="", exclude=True)
