@@ -38,8 +38,8 @@ class SourceUse(StudyRow):
     rows_used: Mapped[int]
     """Rows that the role uses."""
     rows_cut: Mapped[int | None]
-    """Used rows longer than the context of the study's own models: statements and prompts lose their beginning,
-    documents go on in the next window. Null where the study trains no model.
+    """Used rows longer than the context of the study's own models: statements and prompts lose their
+    beginning, documents go on in the next window. Null for other roles and where no model is trained.
     """
     dropped: Mapped[Json]
     """Reason to number of rows that were read and not used."""

@@ -42,7 +42,7 @@ class Reason(Enum):
     SHORT = "too short"
     LONG = "too long"
     NO_LABEL = "no label"
-    SAME_TEXT = "same text as an earlier row"
+    SAME_TEXT = "same text as another row"
     BOTH_LABELS = "text with both labels"
     NOT_DRAWN = "not drawn: the set has a limit"
     PROBED = "text of the probe set"

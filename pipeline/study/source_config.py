@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,6 +15,7 @@ Role = Literal[
     "directions",
 ]  # fmt: skip
 
+ROLES: tuple[Role, ...] = get_args(Role)
 EVERY_OTHER = "*"
 """In `positive` or `negative`: every label value that the other list does not name."""
 
