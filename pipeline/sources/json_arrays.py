@@ -31,14 +31,14 @@ class _Text:
     def grow(self) -> bool:
         """Forget what is parsed and read on, at least as much as is left; False at the end of the file."""
         pieces = [self.part[self.place :]]
-        wanted = 1 + len(pieces[0])
+        missing = 1 + len(pieces[0])
         for chunk in self._chunks:
             try:
                 pieces.append(self._decode(chunk))
             except UnicodeDecodeError:
                 raise SourceError(not_utf8(self._path.name, chunk)) from None
-            wanted -= len(pieces[-1])
-            if wanted <= 0:
+            missing -= len(pieces[-1])
+            if missing <= 0:
                 break
         self.part, self.place = "".join(pieces), 0
         return len(pieces) > 1

@@ -129,8 +129,8 @@ class UnknownLabel(SourceError):
     """A label value that the settings say nothing about; `advice` says what to write."""
 
     def __init__(self, row_name: str, column: str, value: Any, *, cfg: SourceConfig) -> None:
-        what = "which neither positive nor negative names" if cfg.positive else "not 0 or 1"
-        super().__init__(f"{row_name}: label column '{column}' holds {str(value)[:40]!r}, {what}")
+        problem = "which neither positive nor negative names" if cfg.positive else "not 0 or 1"
+        super().__init__(f"{row_name}: label column '{column}' holds {str(value)[:40]!r}, {problem}")
         if cfg.positive:
             self.advice = f"add it to one of them, or leave its rows out by where_not.{column}"
         elif isinstance(value, str):
@@ -180,8 +180,8 @@ def _label(value: Any, cfg: SourceConfig, column: str, row_name: str) -> int | N
 
 def _listed(value: Any, cfg: SourceConfig, column: str, row_name: str) -> int:
     """1 where `positive` names the value, 0 where `negative` does."""
-    for label, named in ((1, cfg.positive), (0, cfg.negative)):
-        if any(_same_label(value, label_name) for label_name in named):
+    for label, values in ((1, cfg.positive), (0, cfg.negative)):
+        if any(_same_label(value, expected) for expected in values):
             return label
     if EVERY_OTHER in (*cfg.positive, *cfg.negative):
         return int(EVERY_OTHER in cfg.positive)

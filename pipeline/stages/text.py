@@ -24,7 +24,7 @@ from hormesis.pipeline.stages.tokens import corpus_folder, pool, tokenise
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import train_settings
 from hormesis.pipeline.study.source_config import Role
-from hormesis.pipeline.text.overlap import RunIndex
+from hormesis.pipeline.text.overlap import RunCount, RunIndex
 from hormesis.pipeline.text.probe_splits import draw_examples, split_examples
 from hormesis.pipeline.text.reading import (
     CountedSource,
@@ -35,7 +35,7 @@ from hormesis.pipeline.text.reading import (
     records_of,
     training_records,
 )
-from hormesis.pipeline.text.source_rows import RoleTexts, record_role, record_training, run_index
+from hormesis.pipeline.text.source_rows import RoleTexts, record_role, record_runs, record_training, run_index
 from hormesis.pipeline.text.statements import distinct_statements, drop_both_labels, require_both
 from hormesis.pipeline.text.study_folder import text_folder
 from hormesis.pipeline.text.text_keys import key_of, words_key
@@ -72,6 +72,11 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     reporter.say("counting what became of each row")
     for records in read:
         record_role(context, RoleTexts.of(records), cut=_cut(context, records) if trains else None)
+    # Held-out text is not trained on: what it shares by chance is what training text is to be read against.
+    runs = RunCount(index)
+    for text in heldout.texts:
+        runs.add(text)
+    record_runs(context, "heldout_clean", runs)
     if trains:
         _record_pools(context, index, leave_out, reporter=reporter)
     with write_session(context.engine) as session:

@@ -1,8 +1,8 @@
 """Eight words in a row that documents share with statements or prompts.
 
 Words are letters, digits and underscores in any case; punctuation does not count. Runs of n words are the
-usual sign that a test is in the training text (Brown et al. 2020, appendix C, with 13; eight for texts as
-short as these). Knows no sources.
+usual sign that a test is in the training text; eight is the smallest n of Brown et al. 2020 (appendix C), for
+below that chance makes too many. Knows no sources.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _words(text: str) -> list[str]:
 
 
 class RunCount:
-    """How many documents of a training role share a run with the texts of each role of an index.
+    """How many documents of a role share a run with the texts of each role of an index.
 
     Documents pass by and are not kept.
     """

@@ -29,7 +29,6 @@ from hormesis.pipeline.study.source_config import ROLES, Role, SourceConfig
 from hormesis.pipeline.text.overlap import RunCount, RunIndex
 from hormesis.pipeline.text.pools import Pool
 from hormesis.pipeline.text.reading import (
-    SET_ASIDE_FROM,
     CountedSource,
     LeaveOut,
     RoleRecords,
@@ -128,7 +127,7 @@ def _description(settings: SourceConfig) -> dict[str, str]:
         "licence": settings.licence,
         "attribution": settings.attribution,
         "platform": settings.platform or ("forum language" if settings.kind == "forum" else ""),
-        "annotators": settings.annotators,
+        "annotators": settings.annotators or ("its grammar" if settings.kind == "forum" else ""),
     }
 
 
@@ -171,12 +170,11 @@ def record_training(
     # A tokenizer may make nothing of a document, which is then not in the pool.
     cut = texts.cut(lengths, room) if len(lengths) == len(texts.positions) else None
     record_role(context, texts, cut=cut)
-    if role not in SET_ASIDE_FROM:
-        _record_runs(context, role, runs)
+    record_runs(context, role, runs)
 
 
-def _record_runs(context: StudyContext, role: Role, count: RunCount) -> None:
-    """Write how many documents of a training role share eight words in a row with each role of the index."""
+def record_runs(context: StudyContext, role: Role, count: RunCount) -> None:
+    """Write how many documents of a role share eight words in a row with each role of the index."""
     rows = []
     for second, documents_sharing in count.sharing.items():
         n_texts, n_sharing = count.texts(second)
