@@ -8,7 +8,7 @@ from itertools import combinations
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
-from hormesis.db.contract.roles import ROLE_TITLES
+from hormesis.db.contract.sources import ROLE_TITLES, reasons
 
 EVERY_OTHER = "every other role"
 INDEPENDENT = frozenset({"toxic", "probe", "scorer"})
@@ -31,13 +31,6 @@ def use_table(uses: pd.DataFrame) -> pd.DataFrame:
             "Note": uses["note"].replace("", None),
         }
     )  # fmt: skip
-
-
-def reasons(dropped: dict[str, int]) -> str:
-    """E.g. `360 same text as another row, 2 no label`."""
-    return ", ".join(
-        f"{rows:,} {reason}" for reason, rows in sorted(dropped.items(), key=lambda item: -item[1])
-    )
 
 
 def origin_table(uses: pd.DataFrame) -> pd.DataFrame:

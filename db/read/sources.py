@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, case
 
-from hormesis.db.contract.roles import ROLE_TITLES
+from hormesis.db.contract.sources import ROLE_TITLES
 from hormesis.db.read.columns import study_rows
 from hormesis.db.read.frame import frame
 from hormesis.db.schema import SourceOverlap, SourceUse

@@ -78,9 +78,9 @@ class RowCount:
         return self.read - self.dropped.total()
 
     @property
-    def reasons(self) -> str:
-        """E.g. `3 too short, 1 no label`; the most frequent reason first, empty where none was dropped."""
-        return ", ".join(f"{rows:,} {reason.value}" for reason, rows in self.dropped.most_common() if rows)
+    def reasons(self) -> dict[str, int]:
+        """Reason to rows, in words; the most frequent first."""
+        return {reason.value: rows for reason, rows in self.dropped.most_common() if rows}
 
     def drop(self, reason: Reason, rows: int = 1) -> None:
         """Take rows that were read out of those used."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from hormesis.db.contract.sources import reasons
 from hormesis.pipeline.sources.record import Reason, Record, RowCount, SourceError, Stop
 from hormesis.pipeline.study.source_config import EVERY_OTHER, SourceConfig
 
@@ -282,4 +283,5 @@ def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig, count: RowCount)
         if count.stopped:
             return
     if not n_records:
-        raise SourceError(f"source '{cfg.title}': none of {count.read:,} rows is left ({count.reasons})")
+        dropped = f" ({reasons(count.reasons)})" if count.read else ""
+        raise SourceError(f"source '{cfg.title}': none of {count.read:,} rows is left{dropped}")

@@ -16,7 +16,7 @@ Role = Literal[
 ]  # fmt: skip
 
 ROLES: tuple[Role, ...] = get_args(Role)
-"""In the order of `db.contract.roles`."""
+"""In the order of `db.contract.sources`."""
 EVERY_OTHER = "*"
 """In `positive` or `negative`: every label value that the other list does not name."""
 

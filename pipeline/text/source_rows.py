@@ -89,7 +89,7 @@ def record_role(context: StudyContext, texts: RoleTexts, *, cut: list[int] | Non
             "rows_read": source.count.read,
             "rows_used": source.count.used,
             "rows_cut": None if cut is None else cut[source.position],
-            "dropped": {reason.value: n for reason, n in source.count.dropped.most_common() if n},
+            "dropped": source.count.reasons,
             "stopped": str(source.count.stopped),
             "note": source.count.note,
         }
