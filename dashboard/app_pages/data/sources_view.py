@@ -17,8 +17,12 @@ def sources(context: Context) -> None:
     """Rows of every source and role; what roles share; licences and revisions."""
     uses, overlaps = rows.source_uses(context), rows.source_overlaps(context)
     if uses.empty:
-        running = rows.study_progress(context).active
-        states.not_yet("counts of rows", after="reading the text", running=running)
+        stages = rows.stages(context)
+        if ((stages["stage"] == "text") & (stages["status"] == "done")).any():
+            st.info("An older version read the text of this study, and it did not count rows.")
+        else:
+            running = rows.study_progress(context).active
+            states.not_yet("counts of rows", after="reading the text", running=running)
         return
     with st.container(border=True):
         row_counts(uses)
