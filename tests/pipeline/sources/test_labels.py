@@ -72,9 +72,9 @@ def test_an_unknown_label_is_told_with_those_seen_and_what_to_write(tmp_path: Pa
     refused(
         plain, "line 2", "'hateful', not 0 or 1", '"hateful", "abusive", "fine", "spam"', "positive = [...]"
     )
-    both = {"positive": ("hateful", "abusive"), "negative": ("fine",)}
+    lists = {"positive": ("hateful", "abusive"), "negative": ("fine",)}
     refused(
-        plain.model_copy(update=both), "line 5", "'spam'", "neither positive nor negative", "where_not.class"
+        plain.model_copy(update=lists), "line 5", "'spam'", "neither positive nor negative", "where_not.class"
     )
 
 

@@ -147,8 +147,8 @@ def test_json_values_are_found_wherever_the_chunks_end(
         {"text": 'a "quoted" \\ Gruß 🙂 [}{]', "n": [1.5e-9, None, True, {"m": []}]},
         {"text": "x" * 60},
     ] * 3
-    whole, lines_of_objects = json.dumps(rows, indent=indent), "\n".join(map(json.dumps, rows))
-    for text in (whole, json.dumps(rows, ensure_ascii=False), lines_of_objects, "\ufeff" + whole, "[]"):
+    array, lines_of_objects = json.dumps(rows, indent=indent), "\n".join(map(json.dumps, rows))
+    for text in (array, json.dumps(rows, ensure_ascii=False), lines_of_objects, "\ufeff" + array, "[]"):
         (tmp_path / "a.json").write_text(text, encoding="utf-8")
         for size in (1, 2, 3, 7, 30, 61, 1 << 20):
             monkeypatch.setattr(lines, "_CHUNK", size)
@@ -178,8 +178,8 @@ def test_other_delimiters_and_encodings_give_the_same_records(
     assert count.note == (
         f"columns separated by {delimiter_name(delimiter)}, as in the header" if is_told else ""
     )
-    named = file_source(path, "clean", encoding=encoding, delimiter=delimiter or None)
-    assert len(read_all(named)) == 2
+    explicit = file_source(path, "clean", encoding=encoding, delimiter=delimiter or None)
+    assert len(read_all(explicit)) == 2
 
 
 def delimiter_name(delimiter: str) -> str:

@@ -243,8 +243,8 @@ def test_distinct_statements_have_one_label_each_and_nothing_is_lost(
     for source, records in zip(sources, (first, second), strict=True):
         assert source.count.read == len(records) and not source.count.stopped
         assert source.count.used == sum(owner is source for _, owner in distinct.values())
-        both = sum(len(labels[record.text]) == 2 for record in records)
-        assert source.count.dropped[Reason.BOTH_LABELS] == both
+        n_both = sum(len(labels[record.text]) == 2 for record in records)
+        assert source.count.dropped[Reason.BOTH_LABELS] == n_both
 
 
 TEXT = st.lists(st.sampled_from(["a", "B", "b", "c,", "ü"]), max_size=14).map(" ".join)
