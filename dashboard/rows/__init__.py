@@ -45,6 +45,8 @@ stages = study_query(read.stage_runs, refresh=Refresh.BEAT)
 arms = study_query(read.arms)
 checkpoints = study_query(read.arm_checkpoints)
 composition = study_query(read.composition)
+source_uses = study_query(read.source_uses)
+source_overlaps = study_query(read.source_overlaps)
 train_points = study_query(read.train_points, refresh=Refresh.PROGRESS)
 
 summaries = study_query(read.summaries, most=32)

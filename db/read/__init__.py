@@ -73,6 +73,7 @@ from hormesis.db.read.runs import (
     train_points,
 )
 from hormesis.db.read.search import ScoreOrder, prompt_groups, search_generations, study_conditions
+from hormesis.db.read.sources import source_overlaps, source_uses
 from hormesis.db.read.texts import generations, prompt_sets, prompts, scorers
 from hormesis.db.read.toy import (
     toy_curves,
@@ -143,6 +144,8 @@ __all__ = [
     "scorer_agreement",
     "scorers",
     "search_generations",
+    "source_overlaps",
+    "source_uses",
     "stage_runs",
     "statement_scores",
     "studies",

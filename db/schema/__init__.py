@@ -42,6 +42,7 @@ from hormesis.db.schema.hardness import (
     CapabilityScore,
     CapabilitySummary,
 )
+from hormesis.db.schema.sources import SourceOverlap, SourceUse
 from hormesis.db.schema.study import Arm, Checkpoint, StageRun, Study, TrainPoint
 from hormesis.db.schema.toy import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun
 
@@ -81,6 +82,8 @@ __all__ = [
     "PromptSet",
     "Score",
     "Scorer",
+    "SourceOverlap",
+    "SourceUse",
     "StageRun",
     "Study",
     "Summary",

@@ -20,8 +20,9 @@ from rich.progress import (
 from rich.text import Text
 from sqlalchemy import Connection, select
 
+from hormesis.db.contract.sources import in_words
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import StageRun
+from hormesis.db.schema import SourceUse, StageRun
 from hormesis.db.write import read_session
 
 
@@ -57,6 +58,27 @@ def stage_lines(connection: Connection, study_id: int) -> list[StageLine]:
     return [StageLine(*row) for row in rows]
 
 
+def source_lines(connection: Connection, study_id: int) -> list[str]:
+    """One line for each source of a study in each of its roles: what became of its rows."""
+    rows = connection.execute(
+        select(
+            SourceUse.role,
+            SourceUse.name,
+            SourceUse.rows_read,
+            SourceUse.rows_used,
+            SourceUse.dropped,
+            SourceUse.stopped,
+            SourceUse.note,
+        )
+        .where(SourceUse.study_id == study_id)
+        .order_by(SourceUse.id)
+    )
+    return [
+        f"{role} {name}: {in_words(read=read, used=used, dropped=dropped, stopped=stopped, note=note)}"
+        for role, name, read, used, dropped, stopped, note in rows
+    ]
+
+
 class _Rate(ProgressColumn):
     """Units per second since the bar appeared."""
 
@@ -77,6 +99,8 @@ class StudyDisplay:
         self._console = console
         self._bars: dict[tuple[str, str], TaskID] = {}
         self._printed: set[tuple[str, str]] = set()
+        self._sources: set[str] = set()
+        """Lines about sources that need not be printed any more."""
         self._overall: TaskID | None = None
         self._progress = Progress(
             SpinnerColumn(),
@@ -102,12 +126,19 @@ class StudyDisplay:
         """Take a look at the rows and redraw."""
         with read_session(self._engine) as session:
             lines = stage_lines(session.connection(), study_id)
+            sources = source_lines(session.connection(), study_id)
         n_done = sum(line.status == "done" for line in lines)
         if self._overall is None:
+            is_read = any((line.stage, line.status) == ("text", "done") for line in lines)
+            self._sources = set(sources) if is_read else set()
             self._overall = self._progress.add_task("[bold]stages", total=len(lines), unit="")
         self._progress.update(self._overall, completed=n_done, total=len(lines))
         for line in lines:
             self._update_bar(line)
+        for source in sources:
+            if source not in self._sources:
+                self._console.print(f"[dim]{escape(source)}[/dim]", highlight=False, soft_wrap=True)
+        self._sources.update(sources)
 
     def _update_bar(self, line: StageLine) -> None:
         """Show a stage at work by a bar, and tell once of one that ended; `line` is the stage's row."""

@@ -23,7 +23,8 @@ from hormesis.pipeline.execution.walk import TaskOutcome, Watch, announce_all, w
 from hormesis.pipeline.stages import GRAPH, project
 from hormesis.pipeline.stages.train import register_checkpoint
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.text.reading import source_revisions
+from hormesis.pipeline.text.revisions import source_revisions
+from hormesis.pipeline.text.source_rows import describe_sources
 
 
 class NameTaken(ValueError):
@@ -66,6 +67,7 @@ def import_checkpoint(
 
     _require_free(study.open(lambda: False), subject)
     with study_lock(home, config.hash), stop_on_ctrl_c(executor.ask_to_stop):
+        describe_sources(study.open(lambda: False))
         outcome = walk(study, GRAPH, executor, subjects=registered, after_arms=[project.STAGE], watch=watch)
     status = "stopped" if outcome.stopped else "failed" if outcome.failures else "done"
     return TaskOutcome(checkpoint_name, status, "; ".join(outcome.failures), outcome.worked)

@@ -20,7 +20,7 @@ from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_sections import TuningConfig
 from hormesis.pipeline.study.scales import check_heads, estimate, model_config, train_settings
 from hormesis.pipeline.text.mixes import added_tokens
-from hormesis.pipeline.text.reading import source_revisions
+from hormesis.pipeline.text.revisions import source_revisions
 
 FORUM_VOCABULARY = 400
 """About as many ids as the forum language needs; the exact number hardly moves an estimate."""

@@ -18,7 +18,8 @@ from hormesis.pipeline.execution.workers import cores
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
 from hormesis.pipeline.study.scales import check_heads
-from hormesis.pipeline.text.reading import source_revisions
+from hormesis.pipeline.text.revisions import source_revisions
+from hormesis.pipeline.text.source_rows import describe_sources
 
 
 def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, int]:
@@ -57,6 +58,7 @@ def run_study(
         if origin is not None:
             remember(home, config.hash, origin)
         context = study.open(lambda: False)
+        describe_sources(context)
         subjects = [subject for subject in arm_subjects(context) if arm in (None, subject.name)]
         if arm is None and GRAPH.is_finished(context, subjects):
             return Outcome(study.study_id)
@@ -109,6 +111,7 @@ def run_distributed(
             with study_lock(home, config.hash):
                 if origin is not None:
                     remember(home, config.hash, origin)
+                describe_sources(study.open(lambda: False))
                 outcome = walk(study, GRAPH, executor, subjects=arm_subjects, after_arms=after_arms)
         except StageFailed as error:
             return Outcome(study.study_id, failures=[str(error)])

@@ -52,6 +52,9 @@ class Inputs:
         parts: list[Any] = [settings, heldout_tokens, self.roles(*roles)]
         if self.config.variants and self.config.annotation.scorer:
             parts.append(self.roles("scorer", "scoring"))
+        if self.config.decontaminate:
+            limits = (self.config.probe.limit, self.config.evaluation.prompt_limit)
+            parts.append(["decontaminate", limits, self.roles("probe", "prompts")])
         return digest("corpus", TEXT_VERSION, *parts)
 
     @cached_property

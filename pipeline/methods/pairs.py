@@ -19,7 +19,10 @@ from hormesis.db.files import write_json
 from hormesis.db.schema import Prompt, PromptSet
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.sources import SourceError, open_source
+from hormesis.pipeline.sources import Record, SourceError
+from hormesis.pipeline.sources.record import Reason
+from hormesis.pipeline.text.reading import RoleRecords, open_role, records_of
+from hormesis.pipeline.text.source_rows import RoleTexts, is_recorded, record_role
 
 HELD_OUT_ONE_IN = 10
 """Pairs whose hash falls in 1 of 10 are never trained on; the tuned model is measured on them."""
@@ -50,33 +53,47 @@ def read_pairs(context: StudyContext) -> list[TextPair]:
     Raises SourceError where too few are left to train on.
     """
     path = context.folder("pairs", context.inputs.pairs) / "pairs.json"
-    if not path.is_file():
-        write_json(path, _from_source(context))
+    # Another database may have had the file made: then the rows about the source are missing in this one.
+    if not (path.is_file() and is_recorded(context, "pairs")):
+        pairs = _from_source(context)
+        record_role(context, RoleTexts.of(pairs))
+        write_json(path, [_row(record) for record, _ in pairs.used])
     return [TextPair(*row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 
-def _from_source(context: StudyContext) -> list[list[str]]:
-    """Distinct [prompt, chosen, rejected] of the source, without prompts that are evaluated on."""
+def _row(record: Record) -> tuple[str, str, str]:
+    """Prompt, chosen and rejected text."""
+    features = record.features or {}
+    return features["prompt"], record.text, features["rejected"]
+
+
+def _from_source(context: StudyContext) -> RoleRecords:
+    """Distinct pairs of the source, without prompts that are evaluated on."""
     config = context.config
     query = select(Prompt.text).join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
     with read_session(context.engine) as session:
         evaluation_prompts = set(session.scalars(query.where(PromptSet.study_id == context.study_id)))
-    rows_seen: dict[tuple[str, str, str], None] = {}
-    for source_config in config.with_role("pairs"):
-        for record in open_source(source_config, config.forum):
-            features = record.features or {}
-            row = (features["prompt"], record.text, features["rejected"])
-            if row[0] not in evaluation_prompts and row[1] != row[2]:
-                rows_seen[row] = None
-            if len(rows_seen) >= config.methods.pairs:
-                break
-    rows = [list(row) for row in rows_seen]
+    pairs = RoleRecords("pairs", open_role(config, "pairs"))
+    rows = set[tuple[str, str, str]]()
+    for record, source in records_of(pairs.sources):
+        row = prompt, chosen, rejected = _row(record)
+        if prompt in evaluation_prompts:
+            source.count.drop(Reason.EVALUATED)
+        elif chosen == rejected:
+            source.count.drop(Reason.EQUAL_SIDES)
+        elif row in rows:
+            source.count.drop(Reason.SAME_TEXT)
+        else:
+            rows.add(row)
+            pairs.used.append((record, source))
+        if len(rows) >= config.methods.pairs:
+            break
     held_out, trained = split_pairs([TextPair(*row) for row in rows])
     if not held_out or not trained:
         raise SourceError(
             f"only {len(rows)} usable pairs to fine-tune on: give a larger source with role 'pairs'"
         )
-    return rows
+    return pairs
 
 
 def split_pairs(pairs: Sequence[TextPair]) -> tuple[list[TextPair], list[TextPair]]:

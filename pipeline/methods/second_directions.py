@@ -25,16 +25,19 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probes import probe_heads, resolve_heads, select_heads, split_codes
-from hormesis.pipeline.sources import Record, open_source
+from hormesis.pipeline.sources.record import Reason
 from hormesis.pipeline.text.probe_splits import ProbeError, draw_examples, split_examples
-from hormesis.pipeline.text.text_keys import key_of, words_key
+from hormesis.pipeline.text.reading import RoleRecords, open_role, records_of
+from hormesis.pipeline.text.source_rows import RoleTexts, record_role
+from hormesis.pipeline.text.statements import distinct_statements
+from hormesis.pipeline.text.text_keys import words_key
 
 MOST = 3000
 """Statements at most, where `probe.limit` does not say less."""
 BATCH = 32
 
 
-def statements(context: StudyContext) -> list[Record]:
+def statements(context: StudyContext) -> RoleRecords:
     """Labelled statements of the second source, none of them in the probe set, evenly drawn by label.
 
     Raises ProbeError where a class is missing.
@@ -43,18 +46,16 @@ def statements(context: StudyContext) -> list[Record]:
     query = select(Example.key).where(Example.probe_set_id == probe_set_id(context))
     with read_session(context.engine) as session:
         probed_keys = set(session.scalars(query))
-    record_by_key: dict[str, Record] = {}
-    for source_config in config.with_role("directions"):
-        for record in open_source(source_config, config.forum):
-            key = key_of(record.text)
-            if record.label is not None and key not in probed_keys:
-                record_by_key.setdefault(key, record)
-    keys, records = list(record_by_key), list(record_by_key.values())
-    labels = [int(record.label or 0) for record in records]
-    if len(set(labels)) < 2:
+    second = RoleRecords("directions", open_role(config, "directions"))
+    unique = distinct_statements(records_of(second.sources))
+    for key in probed_keys & unique.keys():
+        _, source = unique.pop(key)
+        source.count.drop(Reason.PROBED)
+    second.used = list(unique.values())
+    if len(set(second.labels)) < 2:
         raise ProbeError("the second set of directions needs toxic and other statements that were not probed")
-    chosen_indices = draw_examples(keys, labels, min(config.probe.limit or MOST, MOST))
-    return [records[index] for index in chosen_indices]
+    second.draw(draw_examples(list(unique), second.labels, min(config.probe.limit or MOST, MOST)))
+    return second
 
 
 def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -> None:
@@ -62,12 +63,12 @@ def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -
     config = context.config.probe
     reporter.say("directions from the second source")
     loaded = open_checkpoint(context, checkpoint_id)
-    records = statements(context)
-    texts = [record.text for record in records]
-    labels = np.array([int(record.label or 0) for record in records], dtype=np.int64)
+    second = statements(context)
+    record_role(context, RoleTexts.of(second))
+    texts, labels = second.texts, np.array(second.labels, dtype=np.int64)
     split = split_examples(
         [words_key(text) for text in texts],
-        [record.group for record in records],
+        [record.group for record, _ in second.used],
         select_fraction=config.select_fraction,
         test_fraction=config.test_fraction,
     )

@@ -10,9 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hormesis.db.files import content_hash
-from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.sources.record import Record, RowCount, SourceError
 from hormesis.pipeline.sources.rows import check_columns, records, source_columns
-from hormesis.pipeline.sources.tables import PlacedRows, columns_of, format_of, read_rows
+from hormesis.pipeline.sources.tables import (
+    Layout,
+    PlacedRows,
+    check_layout,
+    columns_of,
+    delimiter_of,
+    format_of,
+    read_rows,
+)
 from hormesis.pipeline.study.source_config import SourceConfig
 
 
@@ -51,14 +59,15 @@ class FileSource:
         """Check each file's ending, size and columns; rows are read later."""
         self._cfg = cfg
         self._columns = source_columns(cfg)
+        self._layout = Layout(cfg.delimiter, cfg.encoding)
         self._files = find_files(cfg.location)
         self.title = cfg.title
         for path in self._files:
             try:
-                format_of(path)
+                check_layout(path, self._layout)
                 if path.stat().st_size == 0:
                     raise SourceError(f"{path.name}: the file is empty")
-                check_columns(path.name, self._columns, columns_of(path))
+                check_columns(path.name, self._columns, columns_of(path, self._layout))
             except OSError as error:
                 raise SourceError(f"{path.name}: cannot be read ({error.strerror or error})") from None
 
@@ -72,7 +81,19 @@ class FileSource:
 
     def _rows(self) -> PlacedRows:
         for path in self._files:
-            yield from read_rows(path, self._columns)
+            yield from read_rows(path, self._columns, self._layout)
 
     def __iter__(self) -> Iterator[Record]:
-        return records(self._rows(), self._cfg)
+        return self.read(RowCount())
+
+    def read(self, count: RowCount) -> Iterator[Record]:
+        """Records, counted."""
+        count.note = self._delimiter_note()
+        return records(self._rows(), self._cfg, count)
+
+    def _delimiter_note(self) -> str:
+        """What was told from the header of a .csv file, where it is not the comma."""
+        tables = [path for path in self._files if format_of(path) == "csv" and self._layout.delimiter is None]
+        delimiters = {delimiter_of(path, self._layout.encoding) for path in tables} - {","}
+        names = [{"\t": "tab"}.get(delimiter, f"'{delimiter}'") for delimiter in sorted(delimiters)]
+        return f"columns separated by {' or '.join(names)}, as in the header" if names else ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from hormesis.backend import forum
-from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.sources.record import Record, RowCount, SourceError, Stop
 from hormesis.pipeline.study.config_sections import ForumConfig
 from hormesis.pipeline.study.source_config import SourceConfig
 
@@ -82,4 +82,14 @@ class ForumSource:
                 yield _record(post)
 
     def __iter__(self) -> Iterator[Record]:
-        return islice(self._all(), self._cfg.limit)
+        return self.read(RowCount())
+
+    def read(self, count: RowCount) -> Iterator[Record]:
+        """Records, counted; none gives no record."""
+        for record in self._all():
+            count.read += 1
+            if count.read == self._cfg.limit:
+                count.stopped = Stop.LIMIT
+            yield record
+            if count.stopped:
+                return

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hormesis.db.files import content_hash
-from hormesis.pipeline.sources.record import Record, SourceError
+from hormesis.pipeline.sources.record import Record, RowCount, SourceError
 from hormesis.pipeline.sources.rows import check_columns, column_names, records, source_columns
 from hormesis.pipeline.sources.tables import PlacedRows
 from hormesis.pipeline.study.source_config import SourceConfig
@@ -82,4 +82,8 @@ class HubSource:
             ) from None
 
     def __iter__(self) -> Iterator[Record]:
-        return records(self._rows(), self._cfg)
+        return self.read(RowCount())
+
+    def read(self, count: RowCount) -> Iterator[Record]:
+        """Records, counted."""
+        return records(self._rows(), self._cfg, count)

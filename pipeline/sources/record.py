@@ -5,8 +5,10 @@ Knows the shape of a record and of a source; knows no format.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
 from typing import Protocol
 
 
@@ -32,10 +34,63 @@ class Record:
     features: Mapping[str, str] | None = None
 
 
+class Reason(Enum):
+    """Why a row that was read is not used, in the words of the log and the page."""
+
+    FILTER = "left out by a filter"
+    NO_TEXT = "no text"
+    SHORT = "too short"
+    LONG = "too long"
+    NO_LABEL = "no label"
+    SAME_TEXT = "same text as another row"
+    BOTH_LABELS = "text with both labels"
+    NOT_DRAWN = "not drawn: the set has a limit"
+    PROBED = "text of the probe set"
+    EVALUATED = "begins as an evaluation prompt"
+    EQUAL_SIDES = "both sides are equal"
+    SET_ASIDE = "set aside as held-out text"
+    NOT_SET_ASIDE = "not set aside: text to train on"
+    OVERLAP = "shares eight words in a row with a probe statement or prompt"
+
+
+class Stop(StrEnum):
+    """Why a source was not read to its end."""
+
+    LIMIT = "its limit was reached"
+    ENOUGH = "there was enough"
+
+
+@dataclass
+class RowCount:
+    """What became of the rows of one source: each one read is used, or dropped for one reason."""
+
+    read: int = 0
+    dropped: Counter[Reason] = field(default_factory=Counter)
+    stopped: str = ""
+    """A `Stop`, where rows may be left unread; empty where the source was read to its end."""
+
+    note: str = ""
+    """What reading assumed that the study does not say."""
+
+    @property
+    def used(self) -> int:
+        """Rows read and not dropped."""
+        return self.read - self.dropped.total()
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Reason to rows, in words; the most frequent first."""
+        return {reason.value: rows for reason, rows in self.dropped.most_common() if rows}
+
+    def drop(self, reason: Reason, rows: int = 1) -> None:
+        """Take rows that were read out of those used."""
+        self.dropped[reason] += rows
+
+
 class Source(Protocol):
     """A stream of records that starts anew, with the same records, each time it is iterated.
 
-    Iterating raises SourceError for what can be known only by reading.
+    Iterating and `read` raise SourceError for what can be known only by reading.
     """
 
     @property
@@ -49,3 +104,7 @@ class Source(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Record]: ...
+
+    def read(self, count: RowCount) -> Iterator[Record]:
+        """The same records; `count` is told of every row as it is read, and of those that give no record."""
+        ...

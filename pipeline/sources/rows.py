@@ -6,16 +6,21 @@ nested (`prompt.text` reads `row["prompt"]["text"]`).
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
-from hormesis.pipeline.sources.record import Record, SourceError
-from hormesis.pipeline.study.source_config import SourceConfig
+from hormesis.db.contract.sources import reasons
+from hormesis.pipeline.sources.record import Reason, Record, RowCount, SourceError, Stop
+from hormesis.pipeline.study.source_config import EVERY_OTHER, SourceConfig
 
 Row = Mapping[str, Any]
 LABELLED = ("probe", "scorer", "directions")
 """Roles in which every record needs a label."""
+LABEL_ROWS, LABEL_VALUES = 10_000, 12
+"""How many rows more are looked at where a label means nothing, and how many values are told."""
 _TRUE = {"1", "true", "yes", "1.0"}
 _FALSE = {"0", "false", "no", "0.0"}
 
@@ -25,10 +30,10 @@ def source_columns(cfg: SourceConfig) -> list[str]:
 
     Raises SourceError where the role needs labels and no column is named.
     """
-    if cfg.role in LABELLED and cfg.label is None:
+    if cfg.role in LABELLED and not cfg.label_columns:
         raise SourceError(f"source '{cfg.title}': role '{cfg.role}' needs a label column (label = \"...\")")
     texts = [cfg.prompt, cfg.chosen, cfg.rejected] if cfg.role == "pairs" else [cfg.text]
-    columns = [*texts, cfg.label, cfg.group, cfg.source, cfg.score, cfg.kind_column]
+    columns = [*texts, *cfg.label_columns, cfg.group, cfg.source, cfg.score, cfg.kind_column]
     return list(
         dict.fromkeys(
             [name for name in columns if name] + [*cfg.where, *cfg.where_not, *cfg.at_least, *cfg.below]
@@ -121,30 +126,80 @@ def _passes_filters(row: Row, cfg: SourceConfig, row_name: str) -> bool:
     return True
 
 
-def label_of(value: Any, cfg: SourceConfig, row_name: str) -> int | None:
-    """0, 1 or None of a label value: booleans, 0/1, their spellings, or a score against the threshold."""
+class UnknownLabel(SourceError):
+    """A label value that the settings say nothing about; `advice` says what to write."""
+
+    def __init__(self, row_name: str, column: str, value: Any, *, cfg: SourceConfig) -> None:
+        problem = "which neither positive nor negative names" if cfg.positive else "not 0 or 1"
+        super().__init__(f"{row_name}: label column '{column}' holds {str(value)[:40]!r}, {problem}")
+        if cfg.positive:
+            self.advice = f"add it to one of them, or leave its rows out by where_not.{column}"
+        elif isinstance(value, str):
+            self.advice = "put those that mean toxic into positive = [...], the others into negative = [...]"
+        else:
+            self.advice = "for scores set label_threshold, else name the values in positive and negative"
+
+
+def _label_values(row: Row, cfg: SourceConfig) -> Iterator[str]:
+    """Values of the label columns as they are written in a study file."""
+    for column in cfg.label_columns:
+        value = value_of(row, column)
+        if not _is_null(value):
+            yield json.dumps(value.strip()[:40] if isinstance(value, str) else value, default=str)
+
+
+def label_of(row: Row, cfg: SourceConfig, row_name: str) -> int | None:
+    """1 (toxic), 0 or None (not known) by the label columns of a row.
+
+    Of several columns `any` needs one toxic label, `all` needs each to be toxic; a missing one leaves the
+    label unknown unless the others decide. Raises SourceError for a value that means nothing.
+    """
+    labels = [_label(value_of(row, column), cfg, column, row_name) for column in cfg.label_columns]
+    decisive = int(cfg.label_rule == "any")
+    if decisive in labels:
+        return decisive
+    return None if None in labels or not labels else 1 - decisive
+
+
+def _label(value: Any, cfg: SourceConfig, column: str, row_name: str) -> int | None:
+    """0, 1 or None of a value: by the study's own lists, a score's threshold, or a boolean's spellings."""
     if _is_null(value):
         return None
     if cfg.label_threshold is not None:
-        number = _number(value, str(cfg.label), row_name)
+        number = _number(value, column, row_name)
         return None if number is None else int(number >= cfg.label_threshold)
+    if cfg.positive:
+        return _listed(value, cfg, column, row_name)
     if isinstance(value, str):
         spelt = value.strip().lower()
         if spelt in _TRUE or spelt in _FALSE:
             return int(spelt in _TRUE)
     elif value in (0, 1):
         return int(value)
-    raise SourceError(
-        f"{row_name}: label column '{cfg.label}' holds {str(value)[:40]!r}, not 0 or 1 "
-        "(for scores set label_threshold)"
-    )
+    raise UnknownLabel(row_name, column, value, cfg=cfg)
 
 
-def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None = None) -> str | None:
-    """A value's text without outer white space; None where it is null, too short or too long."""
+def _listed(value: Any, cfg: SourceConfig, column: str, row_name: str) -> int:
+    """1 where `positive` names the value, 0 where `negative` does."""
+    for label, values in ((1, cfg.positive), (0, cfg.negative)):
+        if any(_same_label(value, expected) for expected in values):
+            return label
+    if EVERY_OTHER in (*cfg.positive, *cfg.negative):
+        return int(EVERY_OTHER in cfg.positive)
+    raise UnknownLabel(row_name, column, value, cfg=cfg)
+
+
+def _same_label(value: Any, expected: str | int | float | bool) -> bool:
+    if isinstance(value, str) and isinstance(expected, str):
+        return value.strip().casefold() == expected.strip().casefold()
+    return _same(value, expected)
+
+
+def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None = None) -> str | Reason:
+    """A value's text without outer white space, or why it is not used."""
     column = column or cfg.text
     if _is_null(value):
-        return None
+        return Reason.NO_TEXT
     if isinstance(value, bytes):
         try:
             value = value.decode()
@@ -153,24 +208,25 @@ def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None
     if not isinstance(value, str):
         raise SourceError(f"{row_name}: column '{column}' holds {type(value).__name__}, not text")
     text = value.strip()
-    longest = cfg.max_characters
-    if len(text) < max(1, cfg.min_characters) or (longest is not None and len(text) > longest):
-        return None
-    return text
+    if not text:
+        return Reason.NO_TEXT
+    if len(text) < cfg.min_characters:
+        return Reason.SHORT
+    return Reason.LONG if cfg.max_characters is not None and len(text) > cfg.max_characters else text
 
 
-def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
-    """Make a record of a row, or None where the settings leave it out. `row_name` is for errors."""
+def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
+    """Make a record of a row, or say why the settings leave it out. `row_name` is for errors."""
     if not _passes_filters(row, cfg, row_name):
-        return None
+        return Reason.FILTER
     if cfg.role == "pairs":
         return _pair_of(row, cfg, row_name)
     text = _text_of(value_of(row, cfg.text), cfg, row_name)
-    if text is None:
-        return None
-    label = label_of(value_of(row, cfg.label), cfg, row_name) if cfg.label else None
+    if isinstance(text, Reason):
+        return text
+    label = label_of(row, cfg, row_name)
     if label is None and cfg.role in LABELLED:
-        return None
+        return Reason.NO_LABEL
     group, source, kind = (
         None if name is None or _is_null(value_of(row, name)) else str(value_of(row, name))
         for name in (cfg.group, cfg.source, cfg.kind_column)
@@ -179,14 +235,16 @@ def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
     return Record(text, label, group, source=source, score=score, kind=kind)
 
 
-def _pair_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
+def _pair_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
     """A pair: the chosen text, with prompt (may be empty) and rejected text as features."""
     prompt = value_of(row, cfg.prompt)
     chosen, rejected = (
         _text_of(value_of(row, name), cfg, row_name, column=name) for name in (cfg.chosen, cfg.rejected)
     )
-    if chosen is None or rejected is None:
-        return None
+    if isinstance(chosen, Reason):
+        return chosen
+    if isinstance(rejected, Reason):
+        return rejected
     if not (_is_null(prompt) or isinstance(prompt, str)):
         raise SourceError(f"{row_name}: column '{cfg.prompt}' holds {type(prompt).__name__}, not text")
     source = value_of(row, cfg.source) if cfg.source else None
@@ -194,19 +252,36 @@ def _pair_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | None:
     return Record(chosen, source=None if _is_null(source) else str(source), features=features)
 
 
-def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig) -> Iterator[Record]:
-    """Records of (name, row) pairs, up to the limit. Raises SourceError where not one row is left."""
-    n_records = n_rows = 0
-    for row_name, row in rows:
-        n_rows += 1
-        record = record_of(row, cfg, row_name)
-        if record is None:
+def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig, count: RowCount) -> Iterator[Record]:
+    """Records of (name, row) pairs, up to the limit; `count` is told of every row.
+
+    Raises SourceError where not one row is left, or a label means nothing: then with the values of the rows
+    around it and what to write.
+    """
+    values_seen: dict[str, None] = {}
+    numbered = iter(rows)
+    n_records = 0
+    for row_name, row in numbered:
+        if len(values_seen) < LABEL_VALUES:
+            values_seen.update(dict.fromkeys(_label_values(row, cfg)))
+        try:
+            record = record_of(row, cfg, row_name)
+        except UnknownLabel as error:
+            for _, later_row in islice(numbered, LABEL_ROWS):
+                values_seen.update(dict.fromkeys(_label_values(later_row, cfg)))
+            values = ", ".join(list(values_seen)[:LABEL_VALUES])
+            values += ", ..." if len(values_seen) > LABEL_VALUES else ""
+            raise SourceError(f"{error} (values seen: {values}); {error.advice}") from None
+        count.read += 1
+        if isinstance(record, Reason):
+            count.drop(record)
             continue
-        yield record
         n_records += 1
         if n_records == cfg.limit:
+            count.stopped = Stop.LIMIT
+        yield record
+        if count.stopped:
             return
     if not n_records:
-        raise SourceError(
-            f"source '{cfg.title}': none of {n_rows:,} rows is left after filters, lengths and missing labels"
-        )
+        dropped = f" ({reasons(count.reasons)})" if count.read else ""
+        raise SourceError(f"source '{cfg.title}': none of {count.read:,} rows is left{dropped}")

@@ -1,4 +1,4 @@
-"""Rows of local files: txt, jsonl, csv, tsv, parquet.
+"""Rows of local files: txt, json, jsonl, csv, tsv, parquet.
 
 Knows the formats; knows nothing of what the columns mean. Every reader yields (place, row) with bounded
 memory: line by line, or one batch of a parquet row group.
@@ -10,22 +10,38 @@ import csv
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hormesis.pipeline.sources.json_arrays import json_rows
 from hormesis.pipeline.sources.lines import text_lines
 from hormesis.pipeline.sources.record import SourceError
 from hormesis.pipeline.sources.rows import Row, column_names
 
 PlacedRows = Iterator[tuple[str, Row]]
-FORMATS = ("txt", "jsonl", "csv", "tsv", "parquet")
+FORMATS = ("txt", "json", "jsonl", "csv", "tsv", "parquet")
+DELIMITERS = ",;\t|"
+"""Those that the header of a .csv file is searched for."""
 _PEEK = 100
 _BATCH = 1024
 # A field of a document corpus may be longer than the csv module's default of 131,072 characters.
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text file is written, beside what its ending says."""
+
+    delimiter: str | None = None
+    """Between columns of a csv or tsv file; None: a tab for .tsv, for .csv what its header holds."""
+    encoding: str = "utf-8"
+
+
+PLAIN = Layout()
 
 
 def format_of(path: Path) -> str:
@@ -43,22 +59,44 @@ def format_of(path: Path) -> str:
     return ending
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> PlacedRows:
+def check_layout(path: Path, layout: Layout) -> None:
+    """Raise SourceError where the study says of a file what its format has not."""
+    kind = format_of(path)
+    if layout.delimiter is not None and kind not in ("csv", "tsv"):
+        raise SourceError(f"{path.name}: a delimiter is given, and a .{kind} file has none")
+    if layout.encoding != "utf-8" and kind == "parquet":
+        raise SourceError(f"{path.name}: an encoding is given, and text in parquet is always UTF-8")
+
+
+def read_rows(path: Path, columns: Sequence[str], layout: Layout = PLAIN) -> PlacedRows:
     """All rows of a file. `columns` spares parquet the other columns."""
     kind = format_of(path)
     if kind == "txt":
-        return _txt_rows(path)
+        return _txt_rows(path, layout.encoding)
+    if kind == "json":
+        return json_rows(path, layout.encoding)
     if kind == "jsonl":
-        return _jsonl_rows(path)
+        return _jsonl_rows(path, layout.encoding)
     if kind == "parquet":
         return _parquet_rows(path, columns)
-    return _csv_rows(path, "\t" if kind == "tsv" else ",")
+    return _csv_rows(path, layout.delimiter or delimiter_of(path, layout.encoding), layout.encoding)
 
 
-def columns_of(path: Path) -> list[str]:
+def delimiter_of(path: Path, encoding: str = "utf-8") -> str:
+    """What separates the columns of a csv or tsv file: a tab for .tsv, for .csv as its header shows."""
+    if format_of(path) == "tsv":
+        return "\t"
+    header = next((line for _, line in text_lines(path, encoding) if line.strip()), "")
+    try:
+        return csv.Sniffer().sniff(header, delimiters=DELIMITERS).delimiter
+    except csv.Error:  # one column
+        return ","
+
+
+def columns_of(path: Path, layout: Layout = PLAIN) -> list[str]:
     """Names of a file's columns, nested ones dotted, without reading it all.
 
-    JSON lines: of the first 100 rows together. Raises SourceError for a file that is empty or broken.
+    JSON: of the first 100 rows together. Raises SourceError for a file that is empty or broken.
     """
     kind = format_of(path)
     if kind == "parquet":
@@ -67,21 +105,21 @@ def columns_of(path: Path) -> list[str]:
             raise SourceError(f"{path.name}: the file has no rows")
         return _schema_names(file.schema_arrow)
     names: dict[str, None] = {}
-    for _, row in islice(read_rows(path, ()), _PEEK):
+    for _, row in islice(read_rows(path, (), layout), _PEEK):
         names.update(dict.fromkeys(column_names(row)))
     if not names:
         raise SourceError(f"{path.name}: the file is empty")
     return list(names)
 
 
-def _txt_rows(path: Path) -> PlacedRows:
-    for number, line in text_lines(path):
+def _txt_rows(path: Path, encoding: str) -> PlacedRows:
+    for number, line in text_lines(path, encoding):
         if line.strip():
             yield f"{path.name}, line {number}", {"text": line}
 
 
-def _jsonl_rows(path: Path) -> PlacedRows:
-    for number, line in text_lines(path):
+def _jsonl_rows(path: Path, encoding: str) -> PlacedRows:
+    for number, line in text_lines(path, encoding):
         if not line.strip():
             continue
         row_name = f"{path.name}, line {number}"
@@ -95,9 +133,10 @@ def _jsonl_rows(path: Path) -> PlacedRows:
         yield row_name, row
 
 
-def _csv_rows(path: Path, delimiter: str) -> PlacedRows:
+def _csv_rows(path: Path, delimiter: str, encoding: str) -> PlacedRows:
     """Rows by column name, each with file and line; the first line that is not empty is the header."""
-    reader = csv.reader((line + "\n" for _, line in text_lines(path)), delimiter=delimiter, strict=True)
+    lines = (line + "\n" for _, line in text_lines(path, encoding))
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header: list[str] | None = None
     has_rows = False
     try:

@@ -1,8 +1,8 @@
 """Stage `text`: everything read from the sources once, shared by all arms.
 
 Writes held-out documents, the probe set and the prompt sets, trains the study's own scorer, and has the
-tokenizer and the token pools made (`pipeline.stages.tokens`). Knows roles and limits; how a source is read is
-known elsewhere.
+tokenizer and the token pools made (`pipeline.stages.tokens`). What became of each source's rows is written at
+the end. Knows roles and limits; how a source is read is known elsewhere.
 """
 
 from __future__ import annotations
@@ -18,16 +18,30 @@ from hormesis.db.write import read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.sources import Record, Source, SourceError, open_source
-from hormesis.pipeline.stages.tokens import tokenise
+from hormesis.pipeline.sources import Record, SourceError
+from hormesis.pipeline.sources.record import Reason
+from hormesis.pipeline.stages.tokens import corpus_folder, pool, tokenise
 from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.scales import train_settings
 from hormesis.pipeline.study.source_config import Role
+from hormesis.pipeline.text.overlap import RunCount, RunIndex
 from hormesis.pipeline.text.probe_splits import draw_examples, split_examples
-from hormesis.pipeline.text.reading import heldout_texts, records_of, source_revisions
+from hormesis.pipeline.text.reading import (
+    CountedSource,
+    LeaveOut,
+    RoleRecords,
+    in_turns,
+    open_role,
+    records_of,
+    training_records,
+)
+from hormesis.pipeline.text.source_rows import RoleTexts, record_role, record_runs, record_training, run_index
+from hormesis.pipeline.text.statements import distinct_statements, drop_both_labels, require_both
 from hormesis.pipeline.text.study_folder import text_folder
 from hormesis.pipeline.text.text_keys import key_of, words_key
+from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
 
-__all__ = ["heldout_documents", "prepare", "source_revisions", "text_folder"]
+__all__ = ["heldout_documents", "prepare", "text_folder"]
 
 SCORER_DOCUMENTS = 10_000
 
@@ -38,20 +52,71 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     folder.mkdir(parents=True, exist_ok=True)
     reporter.say("reading probe and prompt sets")
     reporter.report(0, 1)
-    _write_probe_set(context)
-    _write_prompt_sets(context)
+    read = [_write_probe_set(context), _write_prompt_sets(context)]
     reporter.say("setting held-out text aside")
     heldout = _heldout_documents(config, "heldout_clean")
-    write_json(folder / "heldout_clean.json", heldout)
-    if "tfidf" in config.evaluation.scorers and not (folder / "tfidf").is_dir():
-        reporter.say("training the study's own scorer")
-        reporter.report(0, 1)
-        _train_scorer(config, folder, _labelled_keys(context))
-    if config.shares or config.controls or config.variants:
-        tokenise(context, reporter, folder / "tfidf")
+    write_json(folder / "heldout_clean.json", heldout.texts)
+    read.append(heldout)
+    if "tfidf" in config.evaluation.scorers:
+        scorer = _scorer_text(config, _labelled_keys(context))
+        if not (folder / "tfidf").is_dir():
+            reporter.say("training the study's own scorer")
+            reporter.report(0, 1)
+            _train_scorer(scorer, folder)
+        read.append(scorer)
+    trains = bool(config.shares or config.controls or config.variants)
+    index = run_index(context)
+    leave_out = index.holds_any_of if config.decontaminate else None
+    if trains:
+        tokenise(context, reporter, folder / "tfidf", leave_out=leave_out)
+    reporter.say("counting what became of each row")
+    for records in read:
+        record_role(context, RoleTexts.of(records), cut=_cut(context, records) if trains else None)
+    # Held-out text is not trained on: what it shares by chance is what training text is to be read against.
+    runs = RunCount(index)
+    for text in heldout.texts:
+        runs.add(text)
+    record_runs(context, "heldout_clean", runs)
+    if trains:
+        _record_pools(context, index, leave_out, reporter=reporter)
     with write_session(context.engine) as session:
         study = session.get_one(Study, context.study_id)
         study.data_revisions = dict(context.inputs.revisions)
+
+
+def _room(context: StudyContext) -> int:
+    """Tokens that the study's own models read at a time."""
+    return train_settings(context.config.scale, context.config.training, seed=0).sequence_length
+
+
+def _cut(context: StudyContext, records: RoleRecords) -> list[int] | None:
+    """By source, how many statements or prompts are longer than the models' context; None for other roles."""
+    new_tokens = {"probe": 0, "prompts": context.config.evaluation.new_tokens}
+    if records.role not in new_tokens:
+        return None
+    tokenizer = load_tokenizer(corpus_folder(context) / "tokenizer")
+    lengths = map(len, token_ids(tokenizer, records.texts))
+    return RoleTexts.of(records).cut(lengths, _room(context) - new_tokens[records.role])
+
+
+def _record_pools(
+    context: StudyContext, index: RunIndex, leave_out: LeaveOut | None, *, reporter: Reporter
+) -> None:
+    """Write what became of the rows of every pool, and which of its documents hold runs of `index`."""
+    roles: tuple[Role, ...] = ("clean", "toxic", "informal", "heldout_toxic")
+    for role in roles:
+        role_pool = pool(context, role)
+        if role_pool is not None:
+            reporter.say(f"counting the rows of the {role} text")
+            record_training(
+                context,
+                role_pool,
+                role,
+                index=index,
+                leave_out=leave_out if role != "heldout_toxic" else None,
+                room=_room(context),
+                progress=reporter.counting("documents"),
+            )
 
 
 def heldout_documents(context: StudyContext) -> list[str]:
@@ -62,17 +127,18 @@ def heldout_documents(context: StudyContext) -> list[str]:
     return documents
 
 
-def _heldout_documents(config: StudyConfig, role: Role) -> list[str]:
+def _heldout_documents(config: StudyConfig, role: Role) -> RoleRecords:
     # Four characters to a token is a fair guess for any language here; the windows cut to the exact count.
-    characters_left, documents = config.evaluation.heldout_tokens * 6, []
-    for text, _ in heldout_texts(config, role):
-        documents.append(text)
-        characters_left -= len(text)
+    characters_left = config.evaluation.heldout_tokens * 6
+    heldout = RoleRecords(role, open_role(config, role))
+    for record, source in training_records(heldout.sources, config, role):
+        heldout.used.append((record, source))
+        characters_left -= len(record.text)
         if characters_left <= 0:
             break
-    if not documents:
+    if not heldout.used:
         raise SourceError(f"no held-out text: give a source with role '{role}'")
-    return documents
+    return heldout
 
 
 def _labelled_keys(context: StudyContext) -> set[str]:
@@ -81,35 +147,41 @@ def _labelled_keys(context: StudyContext) -> set[str]:
         return set(session.scalars(query.where(ProbeSet.study_id == context.study_id)))
 
 
-def _train_scorer(config: StudyConfig, folder: Path, probed_keys: set[str]) -> None:
-    """Train on labelled text, leaving out texts of the probe set: a scorer must not know what probes saw."""
+def _scorer_text(config: StudyConfig, probed_keys: set[str]) -> RoleRecords:
+    """Labelled text without that of the probe set: a scorer must not know what probes saw."""
+    scorer = RoleRecords("scorer", open_role(config, "scorer"))
+    for record, source in in_turns(scorer.sources):
+        if key_of(record.text) in probed_keys:
+            source.count.drop(Reason.PROBED)
+        else:
+            scorer.used.append((record, source))
+        if len(scorer.used) == SCORER_DOCUMENTS:
+            break
+    scorer.used = drop_both_labels(scorer.used)
+    require_both(scorer)
+    return scorer
+
+
+def _train_scorer(scorer: RoleRecords, folder: Path) -> None:
     from hormesis.backend.scorers.tfidf import train_tfidf
 
-    documents: list[str] = []
-    labels: list[int] = []
-    # Sources take turns, so that a limit does not leave one class out.
-    streams = [iter(open_source(source, config.forum)) for source in config.with_role("scorer")]
-    while streams and len(documents) < SCORER_DOCUMENTS:
-        for stream in list(streams):
-            record = next(stream, None)
-            if record is None:
-                streams.remove(stream)
-            elif record.label is not None and key_of(record.text) not in probed_keys:
-                documents.append(record.text)
-                labels.append(record.label)
-    train_tfidf(documents, labels, seed=0).save(folder / "tfidf")
+    train_tfidf(scorer.texts, scorer.labels, seed=0).save(folder / "tfidf")
 
 
-def _write_probe_set(context: StudyContext) -> None:
-    """Write the probe set's row and one per statement; statements of equal text count once."""
+def _write_probe_set(context: StudyContext) -> RoleRecords:
+    """Write the probe set's row and one per statement; statements of equal text count once.
+
+    Raises SourceError where all statements have one label.
+    """
     config = context.config
-    unique: dict[str, Record] = {}
-    for record, _ in records_of(config, "probe"):
-        unique.setdefault(key_of(record.text), record)
-    keys, records = list(unique), list(unique.values())
-    labels = [int(record.label or 0) for record in records]
-    indices = draw_examples(keys, labels, config.probe.limit)
-    keys, records = [keys[i] for i in indices], [records[i] for i in indices]
+    probe = RoleRecords("probe", open_role(config, "probe"))
+    unique = distinct_statements(records_of(probe.sources))
+    probe.used = list(unique.values())
+    require_both(probe)
+    indices = draw_examples(list(unique), probe.labels, config.probe.limit)
+    probe.draw(indices)
+    records = [record for record, _ in probe.used]
+    keys = [key_of(record.text) for record in records]
     split = split_examples(
         [words_key(record.text) for record in records],
         [record.group for record in records],
@@ -142,24 +214,25 @@ def _write_probe_set(context: StudyContext) -> None:
         # Examples of an earlier state of the data would be captured and probed along with the present ones.
         within = [Example.probe_set_id == set_id]
         replace_rows(session, Example, rows, on=("probe_set_id", "key"), within=within)
+    return probe
 
 
-def _write_prompt_sets(context: StudyContext) -> None:
+def _write_prompt_sets(context: StudyContext) -> RoleRecords:
     """Write a row per prompt set (one a source) and a row per prompt."""
-    config = context.config
-    for source in config.with_role("prompts"):
-        records = _chosen_prompts(open_source(source, config.forum), config)
+    prompts = RoleRecords("prompts", open_role(context.config, "prompts"))
+    for source in prompts.sources:
+        chosen = _chosen_prompts(source, context.config)
+        records = [record for record, _ in chosen.used]
+        title = source.source.title
         with write_session(context.engine) as session:
             set_row = {
                 "study_id": context.study_id,
-                "name": source.title,
-                "revision": key_of("".join(record.text for record in records)),
-                "source": source.kind,
+                "name": title,
+                "revision": key_of("".join(chosen.texts)),
+                "source": source.settings.kind,
             }
             upsert(session, PromptSet, [set_row], on=("study_id", "name"))
-            set_id = (
-                session.query(PromptSet.id).filter_by(study_id=context.study_id, name=source.title).scalar()
-            )
+            set_id = session.query(PromptSet.id).filter_by(study_id=context.study_id, name=title).scalar()
             rows = [
                 {
                     "prompt_set_id": set_id,
@@ -172,15 +245,22 @@ def _write_prompt_sets(context: StudyContext) -> None:
             ]
             within = [Prompt.prompt_set_id == set_id]
             replace_rows(session, Prompt, rows, on=("prompt_set_id", "position"), within=within)
+        prompts.used += chosen.used
+    return prompts
 
 
-def _chosen_prompts(source: Source, config: StudyConfig) -> list[Record]:
+def _chosen_prompts(source: CountedSource, config: StudyConfig) -> RoleRecords:
     """Distinct prompts; where there are more than the limit, those with the smallest hashes."""
-    unique = {key_of(record.text): record for record in source}
+    unique: dict[str, Record] = {}
+    for record in source.source.read(source.count):
+        key = key_of(record.text)
+        if key in unique:
+            source.count.drop(Reason.SAME_TEXT)
+        unique[key] = record
     limit = config.evaluation.prompt_limit
-    if limit is None or len(unique) <= limit:
-        return list(unique.values())
-    return [unique[key] for key in sorted(unique)[:limit]]
+    keys = list(unique) if limit is None or len(unique) <= limit else sorted(unique)[:limit]
+    source.count.drop(Reason.NOT_DRAWN, len(unique) - len(keys))
+    return RoleRecords("prompts", [source], [(unique[key], source) for key in keys])
 
 
 def text_key(context: StudyContext, subject: Subject) -> str:

@@ -20,7 +20,7 @@ from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.mixes import added_tokens
 from hormesis.pipeline.text.pools import Annotate, Pool, build_pool, open_pool
 from hormesis.pipeline.text.prefixes import mark_words
-from hormesis.pipeline.text.reading import heldout_texts, training_texts
+from hormesis.pipeline.text.reading import LeaveOut, training_texts
 
 BPE_DOCUMENTS = 40_000
 
@@ -41,10 +41,13 @@ def pool_tokens(config: StudyConfig) -> dict[Role, int]:
     return needed
 
 
-def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
-    """Make the tokenizer and every pool. `tfidf`: where the study's own scorer lies, if it has one.
+def tokenise(
+    context: StudyContext, reporter: Reporter, tfidf: Path, *, leave_out: LeaveOut | None = None
+) -> None:
+    """Make the tokenizer and every pool, without training documents of `leave_out`.
 
-    Raises TokenizerError, SourceError, and ScorerError where documents cannot be annotated.
+    `tfidf`: where the study's own scorer lies, if it has one. Raises TokenizerError, SourceError, and
+    ScorerError where documents cannot be annotated.
     """
     from hormesis.backend.forum import VOCABULARY
     from hormesis.pipeline.text.tokenization import make_tokenizer
@@ -56,14 +59,14 @@ def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
         config.tokenizer.kind,
         folder / "tokenizer",
         words=[*VOCABULARY, *mark_words(config)] if config.tokenizer.kind == "word" else None,
-        texts=_tokenizer_texts(config) if config.tokenizer.kind == "bpe" else None,
+        texts=_tokenizer_texts(config, leave_out) if config.tokenizer.kind == "bpe" else None,
         vocabulary=config.tokenizer.vocabulary,
         path=config.tokenizer.path,
     )
     for role, tokens in pool_tokens(config).items():
         reporter.say(f"tokenising the {role} text")
         build_pool(
-            training_texts(config, role),
+            training_texts(config, role, leave_out),
             tokenizer,
             folder / "pools" / role,
             role=role,
@@ -77,7 +80,7 @@ def tokenise(context: StudyContext, reporter: Reporter, tfidf: Path) -> None:
     )
     for role in heldout_roles:
         build_pool(
-            heldout_texts(config, role),
+            training_texts(config, role),
             tokenizer,
             folder / "pools" / role,
             role=role,
@@ -100,13 +103,13 @@ def _has_toxic(config: StudyConfig) -> bool:
     return bool(config.with_role("toxic") or config.with_role("heldout_toxic"))
 
 
-def _tokenizer_texts(config: StudyConfig) -> Iterable[str]:
+def _tokenizer_texts(config: StudyConfig, leave_out: LeaveOut | None) -> Iterable[str]:
     """Clean and added text for a tokenizer that all arms share, so that none has the better one."""
     roles: list[Role] = ["clean"]
     roles += ["toxic"] if config.largest_share > 0 else []
     roles += ["informal"] if config.controls else []
     for role in roles:
-        yield from (text for text, _ in islice(training_texts(config, role), BPE_DOCUMENTS))
+        yield from (text for text, _ in islice(training_texts(config, role, leave_out), BPE_DOCUMENTS))
 
 
 def pool(context: StudyContext, role: Role) -> Pool | None:

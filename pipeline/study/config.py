@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from hormesis.db.contract.methods import Variant
 from hormesis.db.origin import Origin
-from hormesis.pipeline.study.config_base import Strict
+from hormesis.pipeline.study.config_base import Strict, added
 from hormesis.pipeline.study.config_sections import (
     AnnotationConfig,
     CapabilityConfig,
@@ -65,6 +65,8 @@ class StudyConfig(Strict):
     """Go through the added text more than once where it is too short; recorded per arm."""
     holdout_documents: int = Field(default=300, gt=0)
     """Documents set aside from a training source that has no held-out source of its own."""
+    decontaminate: bool = added(False)
+    """Leave out training documents that share eight words in a row with a probe statement or a prompt."""
     sources: tuple[SourceConfig, ...] = ()
     """Empty: the forum language plays every role."""
     forum: ForumConfig = ForumConfig()

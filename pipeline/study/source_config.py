@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from hormesis.pipeline.study.config_base import Strict
+from hormesis.pipeline.study.config_base import Strict, added
 
 Role = Literal[
     "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer", "pairs",
     "directions",
 ]  # fmt: skip
+
+ROLES: tuple[Role, ...] = get_args(Role)
+"""In the order of `db.contract.sources`."""
+EVERY_OTHER = "*"
+"""In `positive` or `negative`: every label value that the other list does not name."""
 
 
 class SourceConfig(Strict):
@@ -29,7 +35,14 @@ class SourceConfig(Strict):
     split: str = "train"
     revision: str | None = None
     text: str = "text"
-    label: str | None = None
+    label: str | tuple[str, ...] | None = None
+    """Column that says whether a text is toxic, or several of which `label_rule` makes one label."""
+    label_rule: Literal["any", "all"] = added("any")
+    """Several label columns: toxic where any of them says so, or only where all do."""
+    positive: tuple[str | int | float | bool, ...] = added(())
+    """Label values that mean toxic, e.g. `["hateful", "abusive"]`; texts are compared without their case."""
+    negative: tuple[str | int | float | bool, ...] = added(())
+    """Label values that mean not toxic; `["*"]` is every other value. A value in neither list is refused."""
     group: str | None = None
     source: str | None = None
     score: str | None = None
@@ -57,6 +70,20 @@ class SourceConfig(Strict):
     """Shorter texts are left out (length without surrounding white space)."""
     max_characters: int | None = Field(default=None, gt=0)
     """Longer texts are left out, not cut."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = added(None)
+    """Of a csv or tsv file. Default: a tab for .tsv; for .csv it is told from the first lines."""
+    encoding: str = added("utf-8")
+    """Of a text file, by Python's name for it, e.g. `cp1252` or `utf-16`."""
+    platform: str = Field(default="", exclude=True)
+    """Where the texts were written, e.g. `Wikipedia talk pages`. Like the three below it only describes:
+    shown and stored, but no part of the study's identity.
+    """
+    annotators: str = Field(default="", exclude=True)
+    """Who labelled them, e.g. `Jigsaw 2018, crowd workers`."""
+    licence: str = Field(default="", exclude=True)
+    """As stated where the data come from."""
+    attribution: str = Field(default="", exclude=True)
+    """Whom to name where the texts are shown."""
     folder: Path | None = Field(default=None, exclude=True)
     """Where the study file lies; not part of the study's identity, so a moved study stays the same study."""
 
@@ -64,7 +91,30 @@ class SourceConfig(Strict):
     def _has_path(self) -> SourceConfig:
         if self.kind != "forum" and not self.path:
             raise ValueError(f"a source of kind {self.kind} needs a path")
+        if bool(self.positive) != bool(self.negative):
+            raise ValueError(
+                "positive and negative go together: name the label values of both "
+                '(["*"] in one of them is every other value)'
+            )
+        if self.positive and self.label_threshold is not None:
+            raise ValueError("labels come from label_threshold or from positive and negative, not from both")
+        if EVERY_OTHER in self.positive and EVERY_OTHER in self.negative:
+            raise ValueError('"*", every other value, can stand in positive or in negative, not in both')
         return self
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_encoding(cls, name: str) -> str:
+        try:
+            b"".decode(name)
+        except LookupError:
+            raise ValueError("no such encoding; common ones are utf-8, cp1252 and utf-16") from None
+        return codecs.lookup(name).name
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns that hold the label: none, one or several."""
+        return (self.label,) if isinstance(self.label, str) else self.label or ()
 
     @property
     def location(self) -> str:

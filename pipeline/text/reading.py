@@ -5,76 +5,136 @@ Knows roles; how a source is read is known by `pipeline.sources`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 
-from hormesis.backend.scorers import scorer_revisions
 from hormesis.pipeline.sources import Record, Source, open_source
-from hormesis.pipeline.sources.hardness_files import file_revisions
+from hormesis.pipeline.sources.record import Reason, RowCount, Stop
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.study.source_config import Role
-from hormesis.pipeline.text.prefixes import check_prefixes
+from hormesis.pipeline.study.source_config import Role, SourceConfig
 from hormesis.pipeline.text.text_keys import key_of
 
 HELDOUT_ONE_IN = 50
 """Where held-out text must be set aside from a training source: documents whose hash falls in 1 of 50."""
+SET_ASIDE_FROM: dict[Role, Role] = {"heldout_clean": "clean", "heldout_toxic": "toxic"}
 Texts = Iterator[tuple[str, str]]
+LeaveOut = Callable[[str], bool]
+"""Whether a document is not to be trained on."""
 
 
-def roles_read(config: StudyConfig) -> tuple[Role, ...]:
-    """The roles that a study reads, or would read if it had a source for them."""
-    roles: list[Role] = [
-        "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer",
-    ]  # fmt: skip
-    roles += ["pairs"] if config.methods.tuned else []
-    roles += ["directions"] if config.methods.second_directions else []
-    return tuple(roles)
+@dataclass
+class CountedSource:
+    """A source in its role, and what became of the rows read from it so far."""
+
+    settings: SourceConfig
+    position: int
+    """Place among the sources of the role."""
+    source: Source
+    count: RowCount = field(default_factory=RowCount)
 
 
-def source_revisions(config: StudyConfig) -> dict[str, str]:
-    """What the study's numbers depend on beside its settings, by name: data, files and scorers, with
-    revisions.
+@dataclass
+class RoleRecords:
+    """What a role has read and uses: its sources with their counts, and each record with its source."""
 
-    Sources are named by role, number and title. Raises SourceError for what is missing, and ConfigError for a
-    detox prompt that the study's tokenizer could not read.
-    """
-    check_prefixes(config)
-    revisions = {}
-    for role in roles_read(config):
-        for number, source_config in enumerate(config.with_role(role)):
-            source = open_source(source_config, config.forum)
-            revisions[f"{role}/{number}/{source.title}"] = source.revision
-    return revisions | file_revisions(config) | scorer_revisions(config.evaluation.scorers)
+    role: Role
+    sources: list[CountedSource]
+    used: list[tuple[Record, CountedSource]] = field(default_factory=list)
+
+    @property
+    def texts(self) -> list[str]:
+        """Texts of the records that are used."""
+        return [record.text for record, _ in self.used]
+
+    @property
+    def labels(self) -> list[int]:
+        """1 (toxic) or 0 of the records that are used; 0 where the label is not known."""
+        return [int(record.label or 0) for record, _ in self.used]
+
+    def draw(self, indices: Iterable[int]) -> None:
+        """Use only the records at these places."""
+        chosen = set(indices)
+        for place, (_, source) in enumerate(self.used):
+            if place not in chosen:
+                source.count.drop(Reason.NOT_DRAWN)
+        self.used = [self.used[place] for place in sorted(chosen)]
 
 
-def records_of(config: StudyConfig, role: Role) -> Iterator[tuple[Record, Source]]:
-    """Records of every source of a role, each with its source."""
-    for source_config in config.with_role(role):
-        source = open_source(source_config, config.forum)
-        for record in source:
-            yield record, source
+def role_settings(config: StudyConfig, role: Role) -> tuple[SourceConfig, ...]:
+    """Settings of the sources that a role reads: its own, else those that held-out text is set aside from."""
+    return config.with_role(role) or config.with_role(SET_ASIDE_FROM.get(role, role))
 
 
-def _set_aside(text: str) -> bool:
+def open_role(config: StudyConfig, role: Role) -> list[CountedSource]:
+    """Every source that a role reads, none of its rows read."""
+    return [
+        CountedSource(settings, position, open_source(settings, config.forum))
+        for position, settings in enumerate(role_settings(config, role))
+    ]
+
+
+def records_of(sources: Iterable[CountedSource]) -> Iterator[tuple[Record, CountedSource]]:
+    """Records of one source after the other, each with its source."""
+    unread = deque(sources)
+    try:
+        while unread:
+            for record in unread[0].source.read(unread[0].count):
+                yield record, unread[0]
+            unread.popleft()
+    finally:
+        _stop(unread)
+
+
+def in_turns(sources: Iterable[CountedSource]) -> Iterator[tuple[Record, CountedSource]]:
+    """Records of all sources, one of each in turn, so that a limit does not leave one source out."""
+    streams = deque((source.source.read(source.count), source) for source in sources)
+    try:
+        while streams:
+            record = next(streams[0][0], None)
+            if record is None:
+                streams.popleft()
+            else:
+                yield record, streams[0][1]
+                streams.rotate(-1)
+    finally:
+        _stop(source for _, source in streams)
+
+
+def _stop(sources: Iterable[CountedSource]) -> None:
+    """Note of sources that nobody asks for more rows."""
+    for source in sources:
+        source.count.stopped = source.count.stopped or Stop.ENOUGH
+
+
+def _is_set_aside(text: str) -> bool:
     return int(key_of(text)[:8], 16) % HELDOUT_ONE_IN == 0
 
 
-def training_texts(config: StudyConfig, role: Role) -> Texts:
-    """(text, source name) of a training role, without what is set aside as held-out."""
+def training_records(
+    sources: Iterable[CountedSource], config: StudyConfig, role: Role, *, leave_out: LeaveOut | None = None
+) -> Generator[tuple[Record, CountedSource], None, None]:
+    """Records of a training or held-out role; documents of `leave_out` are not trained on.
+
+    Without a held-out source of its own, held-out text is set aside from training's by its hash.
+    """
     heldout: Role = "heldout_toxic" if role == "toxic" else "heldout_clean"
-    shares_source = role in ("clean", "toxic") and not config.with_role(heldout)
-    for record, source in records_of(config, role):
-        if not (shares_source and _set_aside(record.text)):
-            yield record.text, record.source or source.title
+    is_split = role in ("clean", "toxic") and not config.with_role(heldout)
+    is_rest = role in SET_ASIDE_FROM and not config.with_role(role)
+    n_records = 0
+    for record, source in records_of(sources):
+        if (is_split or is_rest) and _is_set_aside(record.text) != is_rest:
+            source.count.drop(Reason.NOT_SET_ASIDE if is_rest else Reason.SET_ASIDE)
+        elif leave_out is not None and leave_out(record.text):
+            source.count.drop(Reason.OVERLAP)
+        else:
+            yield record, source
+            n_records += 1
+            if is_rest and n_records == config.holdout_documents:
+                return
 
 
-def heldout_texts(config: StudyConfig, role: Role) -> Texts:
-    """(text, source name) of held-out documents, of their own source or set aside from training's."""
-    if config.with_role(role):
-        for record, source in records_of(config, role):
-            yield record.text, record.source or source.title
-        return
-    training: Role = "toxic" if role == "heldout_toxic" else "clean"
-    set_aside = (pair for pair in records_of(config, training) if _set_aside(pair[0].text))
-    for record, source in islice(set_aside, config.holdout_documents):
-        yield record.text, record.source or source.title
+def training_texts(config: StudyConfig, role: Role, leave_out: LeaveOut | None = None) -> Texts:
+    """(text, source name) of a training or held-out role."""
+    for record, source in training_records(open_role(config, role), config, role, leave_out=leave_out):
+        yield record.text, record.source or source.source.title

@@ -124,6 +124,16 @@ def _too_many_heads(folder: Path) -> str:
     return "cannot steer 400 heads, scale nano has 32"
 
 
+def _one_label(folder: Path) -> str:
+    pd.DataFrame({"text": ["fine", "also fine"] * 30, "label": [0] * 60}).to_csv(folder / "probe.csv")
+    return "the probe set (probe) holds only non-toxic statements in 60 rows"
+
+
+def _labels_in_words(folder: Path) -> str:
+    pd.DataFrame({"text": list("abc"), "label": ["spam", "hateful", "fine"]}).to_csv(folder / "probe.csv")
+    return '(values seen: "spam", "hateful", "fine"); put those that mean toxic into positive = [...]'
+
+
 def _not_toml(folder: Path) -> str:
     (folder / "mine.toml").write_text("name = ")
     return "not valid TOML"
@@ -136,6 +146,8 @@ def _not_toml(folder: Path) -> str:
         _empty,
         _missing,
         _broken_parquet,
+        _one_label,
+        _labels_in_words,
         _unknown_key,
         _share_too_large,
         _too_many_heads,

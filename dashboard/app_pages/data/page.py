@@ -1,4 +1,4 @@
-"""What went in and came out: mixes, labelled statements, generations to search, scorers and their scores."""
+"""What went in and came out: mixes, sources, labelled statements, generations to search, scorers, scores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.app_pages.data import search_view
+from hormesis.dashboard.app_pages.data import search_view, sources_view
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -192,6 +192,7 @@ def scorer_table(context: Context) -> None:
 
 SECTIONS = {
     "Mixes": mixes,
+    "Sources": sources_view.sources,
     "Labelled statements": samples,
     "Generations": search_view.generations,
     "Scores and scorers": scores,

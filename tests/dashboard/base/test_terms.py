@@ -18,6 +18,7 @@ from tests.fixtures.pages import open_page
 
 PAGES = ("overview", "tradeoffs", "geometry", "runs", "data", "robustness", "toy")
 TABS = ("Progress", "Loss curves", "Compare", "Where numbers come from")
+SECTIONS = ("Mixes", "Sources")
 PLAIN = re.compile(r"\(.*?\)|\[.*?\]|†|, .*$")
 """What is taken off a label before it is looked up: units, intervals, marks."""
 
@@ -50,8 +51,9 @@ def labels_of(app: AppTest) -> set[str]:
 def test_every_label_on_every_page_is_defined(small_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     labels: dict[str, str] = {}
     for page in PAGES:
-        for tab in TABS if page == "runs" else ("",):
-            app = open_page(small_database, monkeypatch, page, **({"tab": tab} if tab else {}))
+        for tab in {"runs": TABS, "data": SECTIONS}.get(page, ("",)):
+            key = "show" if page == "data" else "tab"
+            app = open_page(small_database, monkeypatch, page, **({key: tab} if tab else {}))
             assert not app.exception, (page, tab)
             labels |= {label: f"{page} {tab}".strip() for label in labels_of(app)}
     words = {**labels, **dict.fromkeys((*NAMES.values(), *MEASURES, *LOSSES), "charts")}

@@ -105,7 +105,27 @@ def test_a_broken_csv_line_is_named(tmp_path: Path) -> None:
 def test_text_in_another_encoding_is_named(tmp_path: Path, name: str) -> None:
     path = write_rows(tmp_path / name, [{"text": "fine"}, {"text": "also fine"}])
     path.write_bytes(path.read_bytes() + "\nGrüße\n".encode("latin-1"))
-    refused(file_source(path, "clean"), name, "line", "not UTF-8")
+    refused(file_source(path, "clean"), name, "line", "not UTF-8", 'encoding = "cp1252"')
+    refused(file_source(path, "clean", encoding="utf-16"), name, "not utf-16 text", "encoding")
+    path.write_bytes("text,x\nGrüße,1\n".encode("utf-16"))
+    refused(file_source(path, "clean"), name, 'encoding = "utf-16"')
+
+
+def test_what_a_format_has_not_is_refused(tmp_path: Path) -> None:
+    refused_at_opening(
+        file_source(write_rows(tmp_path / "a.jsonl", ROWS), delimiter=";"), "a delimiter is given"
+    )
+    parquet = write_rows(tmp_path / "a.parquet", ROWS)
+    refused_at_opening(file_source(parquet, encoding="cp1252"), "always UTF-8")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['[{"text": "fine"}, {"text"', '[{"text": "fine"}', '[{"text": "fine"} 3]', '{"text": tru}', "[[1]]"],
+)
+def test_a_broken_json_array_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    refused(file_source(tmp_path / "a.json", "clean"), "a.json", "row ")
 
 
 def test_labels_that_are_neither_are_named(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from hormesis.db.files import content_hash
 from hormesis.pipeline.sources import Record, lines, open_source
+from hormesis.pipeline.sources.json_arrays import json_rows
 from hormesis.pipeline.sources.lines import text_lines
+from hormesis.pipeline.sources.record import RowCount
 from tests.fixtures.source_files import (
     KNOBS,
     ROWS,
@@ -137,6 +139,53 @@ def test_lines_are_found_wherever_the_chunks_end(tmp_path: Path, monkeypatch: py
         assert [line for _, line in text_lines(tmp_path / "a.txt")] == texts
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_json_values_are_found_wherever_the_chunks_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, indent: int | None
+) -> None:
+    rows = [
+        {"text": 'a "quoted" \\ Gruß 🙂 [}{]', "n": [1.5e-9, None, True, {"m": []}]},
+        {"text": "x" * 60},
+    ] * 3
+    array, lines_of_objects = json.dumps(rows, indent=indent), "\n".join(map(json.dumps, rows))
+    for text in (array, json.dumps(rows, ensure_ascii=False), lines_of_objects, "\ufeff" + array, "[]"):
+        (tmp_path / "a.json").write_text(text, encoding="utf-8")
+        for size in (1, 2, 3, 7, 30, 61, 1 << 20):
+            monkeypatch.setattr(lines, "_CHUNK", size)
+            read = [row for _, row in json_rows(tmp_path / "a.json", "utf-8")]
+            assert read == ([] if text == "[]" else rows), (text[:20], size)
+
+
+@pytest.mark.parametrize(
+    ("name", "delimiter", "encoding"),
+    [("a.csv", ";", "utf-8"), ("a.csv", "\t", "utf-16"), ("a.csv", "|", "cp1252"), ("a.tsv", "\t", "cp1252"),
+     ("a.json", "", "utf-16"), ("a.txt", "", "cp1252"), ("a.jsonl", "", "utf-16-le")],
+)  # fmt: skip
+def test_other_delimiters_and_encodings_give_the_same_records(
+    tmp_path: Path, name: str, delimiter: str, encoding: str
+) -> None:
+    path = write_rows(tmp_path / name, [{"text": "ein Gruß, so"}, {"text": "noch; einer"}])
+    text = path.read_text(encoding="utf-8")
+    if delimiter:
+        text = "text,more\n".replace(",", delimiter) + "\n".join(
+            f'"{line}"{delimiter}1' for line in ("ein Gruß, so", "noch; einer")
+        )
+    path.write_bytes(text.encode(encoding))
+    count = RowCount()
+    source = open_source(file_source(path, "clean", encoding=encoding), KNOBS)
+    assert [record.text for record in source.read(count)] == ["ein Gruß, so", "noch; einer"]
+    is_told = name == "a.csv"
+    assert count.note == (
+        f"columns separated by {delimiter_name(delimiter)}, as in the header" if is_told else ""
+    )
+    explicit = file_source(path, "clean", encoding=encoding, delimiter=delimiter or None)
+    assert len(read_all(explicit)) == 2
+
+
+def delimiter_name(delimiter: str) -> str:
+    return "tab" if delimiter == "\t" else f"'{delimiter}'"
+
+
 def test_zstd_frames_behind_one_another_are_all_read(tmp_path: Path) -> None:
     frames = b"".join(zstandard.compress(f"text {n}\n".encode()) for n in range(5))
     (tmp_path / "a.txt.zst").write_bytes(frames)
@@ -168,7 +217,7 @@ def test_any_text_survives_the_table_formats(
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     expected = [text.strip() for text in texts if text.strip()]
-    for name in ("a.csv", "a.jsonl", "a.parquet"):
+    for name in ("a.csv", "a.json", "a.jsonl", "a.parquet"):
         cfg = file_source(write_rows(folder / name, [{"text": text} for text in texts]), "clean")
         if expected:
             # A CSV file cannot tell a lone carriage return at the end of a line from the line's end.

@@ -45,7 +45,7 @@ TABLES = (FeatureCosine, Entanglement, LensToken)
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
     """A study of two arms with two seeds, run to its end."""
-    from hormesis.pipeline.stages.text import source_revisions
+    from hormesis.pipeline.text.revisions import source_revisions
 
     changes = {'controls = ["clean-forum"]': "controls = []", "seeds = [0]": "seeds = [0, 1]"}
     changes |= {"probe_posts = 300": "probe_posts = 600", "random_directions = 2": "random_directions = 0"}

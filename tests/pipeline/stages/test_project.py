@@ -43,7 +43,7 @@ TABLES = (Projection, ProjectionPoint, MapAgreement)
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
     """A study of three arms with one seed, run to its end."""
-    from hormesis.pipeline.stages.text import source_revisions
+    from hormesis.pipeline.text.revisions import source_revisions
 
     file, home = finished_study(tmp_path_factory)
     config = load_study(str(file))

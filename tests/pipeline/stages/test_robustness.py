@@ -35,11 +35,11 @@ from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.sources import SourceError
 from hormesis.pipeline.stages import GRAPH
-from hormesis.pipeline.stages.text import source_revisions
 from hormesis.pipeline.study.config import ConfigError, load_study, parse_study
 from hormesis.pipeline.summaries.arms import arms_of_study
 from hormesis.pipeline.summaries.attack_summary import summarise_attacks
 from hormesis.pipeline.summaries.capability_summary import summarise_capability
+from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.harness_tasks import harness_folder
 from tests.fixtures.small import smollm2
 from tests.fixtures.tiny_study import finished_study, run
