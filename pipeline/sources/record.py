@@ -42,6 +42,7 @@ class Reason(Enum):
     SHORT = "too short"
     LONG = "too long"
     NO_LABEL = "no label"
+    OTHER_PART = "in another part of the source"
     SAME_TEXT = "same text as another row"
     BOTH_LABELS = "text with both labels"
     NOT_DRAWN = "not drawn: the set has a limit"
