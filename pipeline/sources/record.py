@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 
 class SourceError(ValueError):
@@ -115,7 +115,6 @@ FetchReport = Callable[[int, int | None], None]
 """Told what is there so far and in all (None: not known), in bytes or rows as the source counts."""
 
 
-@runtime_checkable
 class RemoteSource(Source, Protocol):
     """A source whose data come over the network, once: then they lie in the cache and are read from there."""
 

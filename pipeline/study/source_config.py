@@ -75,8 +75,8 @@ class SourceConfig(Strict):
     matching: dict[str, str] = added(default_factory=dict)
     """Keep rows whose column holds a match of this regular expression; rows without text are dropped."""
     part: tuple[Fraction, Fraction] | None = added(None)
-    """Keep texts whose hash, a number in 0..1, is at least the first and below the second: sources whose parts
-    do not overlap share no text, whatever its case, spaces and punctuation."""
+    """Keep texts whose hash, a number in 0..1, is at least the first and below the second: sources whose
+    parts do not overlap share no text, whatever its case, spaces and punctuation."""
     part_by: str | None = added(None)
     """Regular expression: the hash is taken of its first match instead (e.g. a title), where there is one."""
     distinct: bool = added(False)
@@ -110,7 +110,8 @@ class SourceConfig(Strict):
     def _has_path(self) -> SourceConfig:
         if self.kind != "forum" and not self.path:
             raise ValueError(f"a source of kind {self.kind} needs a path")
-        if (self.kind == "wheel") != all((self.package, self.version, self.sha256)):
+        release = {value is not None for value in (self.package, self.version, self.sha256)}
+        if release != {self.kind == "wheel"}:
             raise ValueError("a source of kind wheel, and no other, needs package, version and sha256")
         if self.part is not None and self.part[0] >= self.part[1]:
             raise ValueError("part must be two rising numbers in 0..1, e.g. [0.0, 0.2]")
