@@ -36,10 +36,12 @@ def without_repetition(text: str, words: int) -> str:
     """
     pieces = _PIECE.findall(text)
     spelt = [piece.rstrip().casefold() for piece in pieces]
-    runs: set[tuple[str, ...]] = set()
-    for end in range(words, len(pieces) + 1):
-        run = tuple(spelt[end - words : end])
-        if run in runs:
-            pieces[end - 1] = ""
-        runs.add(run)
+    runs = list(zip(*(spelt[start:] for start in range(words)), strict=False))
+    if len(set(runs)) == len(runs):
+        return text
+    runs_before: set[tuple[str, ...]] = set()
+    for end, run in enumerate(runs, start=words - 1):
+        if run in runs_before:
+            pieces[end] = ""
+        runs_before.add(run)
     return "".join(pieces).strip()

@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from string import whitespace
 from typing import Any
 
 from hormesis.db.contract.sources import reasons
@@ -214,14 +215,19 @@ def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None
             raise SourceError(f"{row_name}: column '{column}' is not UTF-8 text") from None
     if not isinstance(value, str):
         raise SourceError(f"{row_name}: column '{column}' holds {type(value).__name__}, not text")
-    text = value.strip()
-    if cfg.cap_repetition is not None:
-        text = without_repetition(text, cfg.cap_repetition)
+    text = _cleaned(value, cfg)
     if not text:
         return Reason.NO_TEXT
     if len(text) < cfg.min_characters:
         return Reason.SHORT
     return Reason.LONG if cfg.max_characters is not None and len(text) > cfg.max_characters else text
+
+
+def _cleaned(text: str, cfg: SourceConfig) -> str:
+    text = " ".join(text.split()) if cfg.one_line else text.strip()
+    if cfg.strip:
+        text = text.strip(cfg.strip + whitespace).strip()
+    return text if cfg.cap_repetition is None else without_repetition(text, cfg.cap_repetition)
 
 
 def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:

@@ -162,13 +162,32 @@ def _explain(error: ValidationError, where: str) -> ConfigError:
     return ConfigError(text + (f" (and {n_others} more)" if n_others else ""))
 
 
+def _with_shared_settings(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """The study with each source's `data = "NAME"` replaced by the settings of `[data.NAME]`."""
+    shared, sources = data.get("data", {}), data.get("sources", [])
+    if not isinstance(shared, dict) or not isinstance(sources, list):
+        return data
+    names = [source.get("data") for source in sources if isinstance(source, dict) and "data" in source]
+    unknown = [str(name) for name in names if name not in shared]
+    if unknown:
+        raise ConfigError(f"{where}: sources.data: no table [data.{unknown[0]}] in this file")
+    full = [
+        {key: value for key, value in ({**shared[source["data"]], **source}).items() if key != "data"}
+        if isinstance(source, dict) and "data" in source
+        else source
+        for source in sources
+    ]
+    return {key: value for key, value in data.items() if key != "data"} | ({"sources": full} if full else {})
+
+
 def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None = None) -> StudyConfig:
     """Make a study from parsed TOML; `where` names it in errors. Relative source paths start at `folder`.
 
+    Tables `[data.NAME]` hold settings of sources: one with `data = "NAME"` has them unless it says otherwise.
     Raises ConfigError, one line, for unknown keys, wrong types and values out of range.
     """
     try:
-        study = StudyConfig.model_validate(data)
+        study = StudyConfig.model_validate(_with_shared_settings(data, where))
     except ValidationError as error:
         raise _explain(error, where) from None
     if folder is None:

@@ -81,6 +81,10 @@ class SourceConfig(Strict):
     """Regular expression: the hash is taken of its first match instead (e.g. a title), where there is one."""
     distinct: bool = added(False)
     """Each text once, whatever its case, spaces and punctuation."""
+    one_line: bool = added(False)
+    """Every run of white space inside a text becomes a single space."""
+    strip: str = added("")
+    """Characters taken off both ends of a text, as white space is."""
     cap_repetition: Annotated[int, Field(ge=2)] | None = added(None)
     """Words to which copy-and-paste within a text is cut down (see `pipeline.sources.cleaning`)."""
     limit: int | None = Field(default=None, gt=0)
