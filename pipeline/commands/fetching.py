@@ -20,7 +20,7 @@ from rich.progress import (
 
 from hormesis.pipeline.sources.wheels import WheelSource
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.text.reading import roles_read
+from hormesis.pipeline.text.revisions import roles_read
 
 
 def fetch_wheels(config: StudyConfig, console: Console, *, quiet: bool = False) -> None:
