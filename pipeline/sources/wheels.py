@@ -140,6 +140,6 @@ def _listing(names: list[str], pattern: str) -> str:
     for folder in PurePosixPath(pattern).parents:
         inside = [name for name in names if PurePosixPath(name).is_relative_to(folder)]
         if inside:
-            told = ", ".join(inside[:_NAMES_TOLD]) + (", ..." if len(inside) > _NAMES_TOLD else "")
-            return f"in {folder} it has {told}"
+            listing = ", ".join(inside[:_NAMES_TOLD]) + (", ..." if len(inside) > _NAMES_TOLD else "")
+            return f"in {folder} it has {listing}"
     return "it is empty"

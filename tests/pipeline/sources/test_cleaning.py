@@ -77,7 +77,7 @@ def test_rows_are_kept_by_pattern_part_and_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "message"),
     [
         ("matching", {"text": "("}, "not a regular expression"),
         ("part_by", "[", "not a regular expression"),
@@ -88,7 +88,7 @@ def test_rows_are_kept_by_pattern_part_and_once(tmp_path: Path) -> None:
         ("version", "1.0", "needs package, version and sha256"),
     ],
 )
-def test_settings_that_cannot_be_meant_are_refused(key: str, value: object, said: str) -> None:
+def test_settings_that_cannot_be_meant_are_refused(key: str, value: object, message: str) -> None:
     source = {"role": "clean", "kind": "file", "path": "a.txt", key: value}
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=message):
         parse_study({"name": "mine", "sources": [source]})
