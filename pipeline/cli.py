@@ -36,7 +36,8 @@ app = typer.Typer(
 console = Console(stderr=True)
 
 StudyName = Annotated[
-    str, typer.Argument(help="A study file (TOML), or a preset: forum, forum-full, real-mini, paper.")
+    str,
+    typer.Argument(help="A study file (TOML), or a preset: forum, forum-full, wikipedia, real-mini, paper."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Data = Annotated[
@@ -103,6 +104,7 @@ def _run(
         if distributed is not None:
             _report_run(config, distributed, as_json)
         return
+    _fetch(config, as_json)
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = run_study(
             config,
@@ -114,6 +116,17 @@ def _run(
             origin=begun,
         )
     _report_run(config, outcome, as_json, arm=arm)
+
+
+def _fetch(config: StudyConfig, as_json: bool) -> None:
+    """Have the wheels here that a study reads, before anything else is begun."""
+    from hormesis.pipeline.commands.fetching import fetch_wheels
+
+    try:
+        fetch_wheels(config, console, quiet=as_json)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command goes on from here")
+        raise typer.Exit(130) from None
 
 
 def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: str | None = None) -> None:
@@ -213,6 +226,7 @@ def import_model(
     from hormesis.pipeline.commands.status import watching
 
     config = _study(study, data)
+    _fetch(config, as_json)
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = import_checkpoint(
             model, config, checkpoint_name=name, home=home(), database_url=database_url(), watch=watch

