@@ -62,9 +62,9 @@ class SourceOverlap(StudyRow):
     second: Mapped[str]
     """Role, as `source_use.role`."""
     n_first: Mapped[int]
-    """Rows that the first role uses; `8-gram`: those of at least eight words."""
+    """Texts that the first role uses (a pair has two); `8-gram`: those of at least eight words."""
     n_second: Mapped[int]
-    """Rows that the second role uses; `8-gram`: those of at least eight words."""
+    """Texts that the second role uses (a pair has two); `8-gram`: those of at least eight words."""
     shared_first: Mapped[int]
     """Of `n_first`, how many share a text (or eight words) with any of the second role."""
     shared_second: Mapped[int]

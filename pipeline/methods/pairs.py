@@ -56,7 +56,10 @@ def read_pairs(context: StudyContext) -> list[TextPair]:
     # Another database may have had the file made: then the rows about the source are missing in this one.
     if not (path.is_file() and is_recorded(context, "pairs")):
         pairs = _from_source(context)
-        record_role(context, RoleTexts.of(pairs))
+        texts = RoleTexts.of(pairs)
+        for record, source in pairs.used:
+            texts.add(_row(record)[2], source)
+        record_role(context, texts)
         write_json(path, [_row(record) for record, _ in pairs.used])
     return [TextPair(*row) for row in json.loads(path.read_text(encoding="utf-8"))]
 

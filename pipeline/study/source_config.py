@@ -145,7 +145,7 @@ class SourceConfig(Strict):
     @classmethod
     def _is_encoding(cls, name: str) -> str:
         try:
-            b"".decode(name)
+            " ".encode(name)
         except LookupError:
             raise ValueError("no such encoding; common ones are utf-8, cp1252 and utf-16") from None
         return codecs.lookup(name).name

@@ -20,6 +20,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import STUDY, StageFailed, run_stage
 from hormesis.pipeline.execution.study import study_row
 from hormesis.pipeline.study.config import load_study
+from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.tiny import save_tiny
 from tests.fixtures.tiny_study import run, write_study
 
@@ -277,7 +278,7 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
 
     own_home.mkdir()
     engine = open_writer(url)
-    revisions = text_stage.source_revisions(study)
+    revisions = source_revisions(study)
     context = StudyContext(study, study_row(engine, study), own_home, engine, revisions)
     with monkeypatch.context() as patched:
         patched.setattr(tokens_stage, "build_pool", full)
