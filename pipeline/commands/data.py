@@ -1,4 +1,4 @@
-"""The commands `hormesis data list` and `hormesis data get`: what studies fetch, and fetching it ahead of a run."""
+"""The commands `hormesis data list` and `hormesis data get`: what studies fetch, and fetching it ahead."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,9 +17,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 from rich.table import Table
-from rich.text import Text
 
 from hormesis.pipeline.study.config import PRESETS, StudyConfig, load_study
 from hormesis.pipeline.study.source_config import SourceConfig
@@ -31,7 +29,6 @@ if TYPE_CHECKING:  # numpy and pyarrow stand behind these, which other commands 
 
 MOST_BYTES = 20e9
 """A split larger than this is not fetched ahead as a whole; 5 % of C4."""
-SECONDS_PER_LOOK = 0.1
 
 
 def close_network(is_asked: bool) -> None:
@@ -44,7 +41,9 @@ def close_network(is_asked: bool) -> None:
 
 Offline = Annotated[
     bool,
-    typer.Option("--offline", callback=close_network, help="Use what is here; ask no network (HORMESIS_OFFLINE)."),
+    typer.Option(
+        "--offline", callback=close_network, help="Ask no network for data or models (HORMESIS_OFFLINE)."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 
@@ -74,7 +73,9 @@ def remote_sources(config: StudyConfig) -> list[tuple[SourceConfig, RemoteSource
     """The sources of a study that come over the network, unopened."""
     from hormesis.pipeline.sources import open_source
 
-    sources = [(cfg, open_source(cfg, config.forum)) for cfg in config.sources if cfg.kind in ("hub", "wheel")]
+    sources = [
+        (cfg, open_source(cfg, config.forum)) for cfg in config.sources if cfg.kind in ("hub", "wheel")
+    ]
     # By its class: asking the object itself would read its properties, some of which ask the hub.
     return [(cfg, source) for cfg, source in sources if hasattr(type(source), "fetch")]  # type: ignore[misc]
 
@@ -88,7 +89,7 @@ def list_sources(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a study fetches: licence as stated at the source, gated or not, size, revision, cached or not."""
+    """Show what a study fetches: licence as stated there, gated or not, size, revision, cached or not."""
     names = [study] if study else sorted(path.stem for path in PRESETS.glob("*.toml"))
     listings = list_remote({name: load_study(name) for name in names})
     if as_json:
@@ -117,7 +118,7 @@ def list_sources(
 
 
 def list_remote(studies: dict[str, StudyConfig]) -> list[Listing]:
-    """One line for each data set of these studies, by name. Asks the hub for what is not known here, briefly."""
+    """One line for each data set of these studies. Asks the hub for what is not known here, briefly."""
     groups: dict[tuple[Any, ...], list[tuple[str, SourceConfig, RemoteSource]]] = {}
     for name, config in studies.items():
         for cfg, source in remote_sources(config):
@@ -126,7 +127,9 @@ def list_remote(studies: dict[str, StudyConfig]) -> list[Listing]:
     data_sets = list(dict.fromkeys((key[1], key[4]) for key in groups if key[0] == "hub"))
     with ThreadPoolExecutor(8) as pool:
         infos = dict(zip(data_sets, pool.map(_info, data_sets), strict=True))
-    return [_listing(members, infos) for _, members in sorted(groups.items(), key=lambda group: str(group[0]))]
+    return [
+        _listing(members, infos) for _, members in sorted(groups.items(), key=lambda group: str(group[0]))
+    ]
 
 
 def _info(data_set: tuple[str, str | None]) -> HubInfo | None:
@@ -184,15 +187,17 @@ def get(
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch what a study reads over the network, ahead of a run; what is here already is not fetched again."""
+    """Fetch what a study reads over the network, ahead of a run; what is here is not fetched again."""
+    from hormesis.pipeline.commands.fetching import fetching_bars
+
     console = Console(stderr=True, quiet=as_json)
     config = load_study(study)
     sources = remote_sources(config)
     results = []
     try:
-        with _progress(console) as progress, _waits_shown(progress):
+        with fetching_bars(console, quiet=as_json) as bars, _waits_shown(bars):
             for cfg, source in sources:
-                sentence = _fetch(cfg, source, progress)
+                sentence = _fetch(cfg, source, bars)
                 title = f"{source.title} ({cfg.role})"
                 console.print(f"{title}: {sentence}", highlight=False, markup=False, soft_wrap=True)
                 results.append({"source": source.title, "role": cfg.role, "outcome": sentence})
@@ -205,8 +210,9 @@ def get(
         sys.stdout.write(json.dumps(results, indent=1) + "\n")
 
 
-def _fetch(cfg: SourceConfig, source: RemoteSource, progress: Progress) -> str:
+def _fetch(cfg: SourceConfig, source: RemoteSource, bars: Progress) -> str:
     """Fetch one source, under a bar; a sentence about what there is then. Raises SourceError."""
+    from hormesis.pipeline.commands.fetching import fetch
     from hormesis.pipeline.sources.hub import HubSource
     from hormesis.pipeline.sources.hub_info import hub_info
 
@@ -219,54 +225,23 @@ def _fetch(cfg: SourceConfig, source: RemoteSource, progress: Progress) -> str:
         assert source.revision
         if cfg.limit is None and (source.size or 0) > MOST_BYTES:
             return (
-                f"not fetched ahead: all {decimal(source.size or 0)} would be, as the source has no limit; a run "
-                "streams what it trains on"
+                f"not fetched ahead: all {decimal(source.size or 0)} would be, as the source has no limit; a "
+                "run streams what it trains on"
             )
-    task = progress.add_task(source.title, total=None, note="", unit="records" if cfg.kind == "hub" else "bytes")
-    looked = 0.0
-
-    def report(done: int, total: int | None) -> None:
-        nonlocal looked
-        if time.monotonic() - looked > SECONDS_PER_LOOK:
-            looked = time.monotonic()
-            progress.update(task, completed=done, total=total, note="")
-
-    try:
-        source.fetch(report)
-    finally:
-        progress.remove_task(task)
+    fetch(source, bars, source.title)
     return source.remark if isinstance(source, HubSource) else "fetched"
 
 
-class _Amount(ProgressColumn):
-    """How much of how much, and how fast: in bytes or in records."""
-
-    def render(self, task: Task) -> Text:
-        def amount(number: float) -> str:
-            return decimal(int(number)) if task.fields["unit"] == "bytes" else f"{number:,.0f}"
-
-        parts = [amount(task.completed), f"of {amount(task.total)}" if task.total else ""]
-        parts += ["" if task.fields["unit"] == "bytes" else "records"]
-        parts += [f"· {amount(task.speed)}/s" if task.speed else ""]
-        return Text(" ".join(part for part in parts if part))
-
-
-def _progress(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(24), _Amount(), TimeElapsedColumn())
-    note = TextColumn("{task.fields[note]}")
-    return Progress(*columns, note, console=console, transient=True, disable=not console.is_terminal)
-
-
 @contextmanager
-def _waits_shown(progress: Progress) -> Iterator[None]:
-    """Show beside the bar what huggingface_hub would otherwise write over it: that it waits and asks again."""
+def _waits_shown(bars: Progress) -> Iterator[None]:
+    """Show beside the bar what huggingface_hub would write over it: that it waits and asks again."""
     log = logging.getLogger("huggingface_hub.utils._http")
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             message = record.getMessage()
-            for task in progress.tasks if "before retry" in message or "Retrying" in message else ():
-                progress.update(task.id, note=message)
+            for task in bars.tasks if "before retry" in message or "Retrying" in message else ():
+                bars.update(task.id, note=message)
 
     handler = Handler(logging.WARNING)
     log.addHandler(handler)

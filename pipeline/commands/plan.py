@@ -70,9 +70,9 @@ class StudyEstimate:
 def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     """Estimate a study. Reads the database where there is one; makes and changes none.
 
-    `rate` is tokens per second; `tokens` are left to train on, `tuning` to fine-tune on. Asks no network; raises
-    SourceError where a file is missing, so that a plan that prints can be run, and DatabaseProblem for a database that
-    cannot be read.
+    `rate` is tokens per second; `tokens` are left to train on, `tuning` to fine-tune on. Asks no
+    network; raises SourceError where a file is missing, so that a plan that prints can be run, and
+    DatabaseProblem for a database that cannot be read.
     """
     check_heads(config)
     revisions = source_revisions(config, ask=False)

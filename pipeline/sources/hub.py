@@ -1,7 +1,7 @@
 """Data sets of the Hugging Face hub, or a folder in its layout, as a source.
 
-Knows what a study's settings mean here; how rows come and are kept is `hub_rows`, what the hub says of a data set
-`hub_info`.
+Knows what a study's settings mean here; how rows come and are kept is `hub_rows`, what the hub says of a data
+set `hub_info`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from hormesis.pipeline.sources.record import FetchReport, Record, RowCount, Sour
 from hormesis.pipeline.sources.rows import Row, records, source_columns
 from hormesis.pipeline.sources.tables import PlacedRows
 from hormesis.pipeline.study.source_config import SourceConfig
+
 
 class HubSource:
     """Records of one split of a hub data set.
@@ -43,8 +44,8 @@ class HubSource:
         return Split(cfg.location, cfg.config, cfg.data_files, cfg.split, self._columns, commit)
 
     @cached_property
-    def _kept(self) -> SplitRows:
-        """Rows of the commit that the revision means, the first ones of them here. Asks the hub where needed."""
+    def _resolved_rows(self) -> SplitRows:
+        """Rows of the commit that the revision means, the first ones here. Asks the hub where needed."""
         if not self.stored_rows:
             package(self._cfg.location)
         info = hub_info(self._cfg.location, self._cfg.revision)
@@ -69,7 +70,7 @@ class HubSource:
     def revision(self) -> str:
         """The commit of the data set, or the hash of a local folder."""
         if self._folder is None:
-            return self._kept.split.commit
+            return self._resolved_rows.split.commit
         files = sorted(path for path in self._folder.rglob("*") if path.is_file())
         listing = "\n".join(f"{path.relative_to(self._folder)} {content_hash(path)}" for path in files)
         return hashlib.sha256(listing.encode()).hexdigest()
@@ -112,16 +113,20 @@ class HubSource:
         reading = json.loads(mark.read_text(encoding="utf-8"))
         rows, used, limit = reading["rows"], reading["records"], self._cfg.limit
         sentence = f"{used:,} records of {rows:,} rows"
-        return sentence + (f"; the split ended before the limit of {limit:,}" if limit and used < limit else "")
+        return sentence + (
+            f"; the split ended before the limit of {limit:,}" if limit and used < limit else ""
+        )
 
     def fetch(self, report: FetchReport) -> None:
-        """Have everything here that reading the source takes; `report` is told of records. Raises SourceError."""
+        """Have everything here that reading the source takes; `report` is told of records."""
         for number, _ in enumerate(self, 1):
             report(number, self._cfg.limit)
 
     def _rows(self) -> PlacedRows:
         stream = Stream(self._split("")) if self._folder is not None else ()
-        rows: Iterator[Row] = chain.from_iterable(stream) if self._folder is not None else iter(self._kept)
+        rows: Iterator[Row] = (
+            chain.from_iterable(stream) if self._folder is not None else iter(self._resolved_rows)
+        )
         for number, row in enumerate(rows, 1):
             yield f"{self._cfg.location}, row {number}", row
 
@@ -132,4 +137,4 @@ class HubSource:
         """Records, counted."""
         yield from records(self._rows(), self._cfg, count)
         if self._folder is None:
-            write_json(self._mark(self._kept), {"rows": count.read, "records": count.used})
+            write_json(self._mark(self._resolved_rows), {"rows": count.read, "records": count.used})

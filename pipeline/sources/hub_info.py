@@ -1,12 +1,13 @@
 """What the hub says of a data set: the commit that a revision means, its licence, whether it is gated.
 
-The answer is kept below the sources' folder, so that an unpinned name stays at the commit it was first resolved
-to, and a later run asks nothing.
+The answer is kept below the sources' folder, so that an unpinned name stays at the commit it was first
+resolved to, and a later run asks nothing.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -52,15 +53,14 @@ def stored_info(name: str, revision: str | None) -> HubInfo | None:
         return None
 
 
-def hub_info(name: str, revision: str | None, *, again: bool = False) -> HubInfo:
-    """What was kept, or what the hub says now, which is then kept; a refusal is asked for again, and with `again`
-    everything is.
+def hub_info(name: str, revision: str | None) -> HubInfo:
+    """What was kept, or what the hub says now, which is then kept; after a refusal it is asked again.
 
-    A refusal (gated, private, unknown) is an answer. Raises SourceError where there is none: no network, a fault
-    of the hub, an unknown revision.
+    A refusal (gated, private, unknown) is an answer. Raises SourceError where there is none: no network, a
+    fault of the hub, an unknown revision.
     """
     stored = stored_info(name, revision)
-    if stored is not None and not (again or stored.refused):
+    if stored is not None and not stored.refused:
         return stored
     if is_offline():
         raise SourceError(
@@ -90,17 +90,19 @@ def ask(name: str, revision: str | None, *, retries: int = RETRIES) -> HubInfo:
 def _request(path: str, retries: int) -> dict[str, Any]:
     """An answer of the hub. `HfApi` asks once; this waits and asks again where the hub says so."""
     from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_backoff, logging
+    from huggingface_hub import utils as exported
 
-    logging.set_verbosity_error()  # one line is enough, and it is ours
-    response = http_backoff(
+    utils: Any = exported  # it re-exports without saying so
+
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # one line is enough, and it is ours
+    response = utils.http_backoff(
         "GET",
         f"{endpoint()}/{path}",
-        headers=build_hf_headers(),
+        headers=utils.build_hf_headers(),
         timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
         max_retries=retries,
     )
-    hf_raise_for_status(response)
+    utils.hf_raise_for_status(response)
     answer: dict[str, Any] = response.json()
     return answer
 

@@ -1,8 +1,8 @@
 """Rows of hub data sets: streamed as far as they are read, and kept, so that they are streamed once.
 
-Knows how the package `datasets` streams a split and goes on in its middle; knows nothing of roles and records.
-The package is optional and imported only here. No code of a data set is ever run: `datasets` refuses script data
-sets, and nothing here asks it not to.
+Knows how the package `datasets` streams a split and goes on in its middle; knows nothing of roles and
+records. The package is optional and imported only here. No code of a data set is ever run: `datasets` refuses
+script data sets, and nothing here asks it not to.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ START = Place()
 
 
 class Stream:
-    """A split as it comes, from some place on. Opening raises SourceError where the hub or its page says no."""
+    """A split as it comes, from some place on, BATCH rows at a time. Opening may raise SourceError."""
 
     def __init__(self, split: Split, place: Place = START) -> None:
         """Open the split and check its columns."""
@@ -145,7 +145,7 @@ class Stream:
 
 
 def package(name: str) -> Any:
-    """The package `datasets`, with less patience. Raises SourceError where it is not installed; `name`: of the data set."""
+    """The package `datasets`, with less patience. Raises SourceError, for the data set `name`, without it."""
     try:
         import datasets
     except ImportError:
@@ -172,8 +172,8 @@ def _file_bytes(paths: Any) -> int | None:
 class SplitRows:
     """The rows of one split: those on this machine, then further ones from the hub, which are then here too.
 
-    Iterating gives them from the first one, as dictionaries with the split's columns (nested ones by their dotted
-    names), and raises SourceError where the hub gives no more although there are some.
+    Iterating gives them from the first one, as dictionaries with the split's columns (nested ones by their
+    dotted names), and raises SourceError where the hub gives no more although there are some.
     """
 
     def __init__(self, split: Split) -> None:
@@ -214,14 +214,14 @@ class SplitRows:
     def extend(self) -> None:
         """Keep the next rows of the split, or that there are none.
 
-        What came before an error or Ctrl-C is kept. Raises SourceError where the network is closed, the hub gives
-        no answer, or the split ends before the rows that its page states.
+        What came before an error or Ctrl-C is kept. Raises SourceError where the network is closed, the hub
+        gives no answer, or the split ends before the rows that its page states.
         """
         rows_before = self.place.rows
         if is_offline():
             raise SourceError(
-                f"hub data set {self.split.name}: {rows_before:,} rows of split '{self.split.split}' are on this "
-                "machine, more are needed, and the network is closed (--offline)"
+                f"hub data set {self.split.name}: {rows_before:,} rows of split '{self.split.split}' are on "
+                "this machine, more are needed, and the network is closed (--offline)"
             )
         with self._alone():
             place = self.place
@@ -276,14 +276,17 @@ class SplitRows:
         rows = self.place.rows
         if stream.stated_rows is not None and rows < stream.stated_rows:
             raise SourceError(
-                f"hub data set {self.split.name}: split '{self.split.split}' ended after {rows:,} rows, where "
-                f"its page states {stream.stated_rows:,}; run again, or name its files (data_files) to take it so"
+                f"hub data set {self.split.name}: split '{self.split.split}' ended after {rows:,} rows, "
+                f"where its page states {stream.stated_rows:,}; run again, or name its files (data_files)"
             )
         write_json(self.split.folder / "ended.json", {"rows": rows})
 
     def _describe(self, stream: Stream) -> None:
         """Write beside the rows what they are."""
-        about: Mapping[str, Any] = asdict(self.split) | {"bytes": stream.bytes, "stated_rows": stream.stated_rows}
+        about: Mapping[str, Any] = asdict(self.split) | {
+            "bytes": stream.bytes,
+            "stated_rows": stream.stated_rows,
+        }
         write_json(self.split.folder / "split.json", about)
 
     @contextmanager

@@ -102,8 +102,8 @@ class SourceConfig(Strict):
     encoding: str = added("utf-8")
     """Of a text file, by Python's name for it, e.g. `cp1252` or `utf-16`."""
     optional: bool = added(False)
-    """The study is run without it, which is then another study with a hash of its own, where the hub refuses it
-    (gated, private, gone). Where the hub merely gives no answer, nothing is left out."""
+    """The study is run without it, and is then another study with a hash of its own, where the hub refuses
+    it (gated, private, gone). Where the hub merely gives no answer, nothing is left out."""
     platform: str = Field(default="", exclude=True)
     """Where the texts were written, e.g. `Wikipedia talk pages`. Like the three below it only describes:
     shown and stored, but no part of the study's identity.

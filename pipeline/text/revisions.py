@@ -37,7 +37,9 @@ def source_revisions(config: StudyConfig, *, ask: bool = True) -> dict[str, str]
     for role in roles_read(config):
         for number, source_config in enumerate(config.with_role(role)):
             source = open_source(source_config, config.forum)
-            revision = source.stored_revision if isinstance(source, HubSource) and not ask else source.revision
+            revision = (
+                source.stored_revision if isinstance(source, HubSource) and not ask else source.revision
+            )
             revisions[f"{role}/{number}/{source.title}"] = revision or NOT_ASKED
     check_labels(config)
     return revisions | file_revisions(config) | scorer_revisions(config.evaluation.scorers)

@@ -12,11 +12,10 @@ import pytest
 from tests.fixtures import hub_repositories
 from tests.fixtures.hub_repositories import C4, CIVIL, TOXIGEN
 from tests.fixtures.hub_server import Fault
-from tests.fixtures.hub_world import HubWorld, hub_world, stand_in_hub
+from tests.fixtures.hub_world import HubWorld
 
 pytest.importorskip("datasets")
 pytestmark = pytest.mark.xdist_group("hub")
-__all__ = ["hub_world", "stand_in_hub"]
 
 COMMENTS = {"role": "informal", "path": CIVIL}
 DOCUMENTS = {"role": "clean", "path": C4, "data_files": ["en/c4-train.00000-of-01024.json.gz"]}
@@ -25,7 +24,7 @@ FILE = r"/resolve/.*(parquet|json\.gz)"
 
 
 def study(folder: Path, *sources: dict[str, object]) -> str:
-    """A study file that reads these sources of the hub, beside a probe set and prompts of the forum language."""
+    """A study file that reads these sources of the hub, beside roles that the forum language plays."""
     text = 'name = "mine"\nshares = []\ncontrols = []\n[tokenizer]\nkind = "bpe"\n'
     roles = {str(source["role"]) for source in sources}
     for role in {"heldout_clean", "probe", "prompts", "scorer"} - roles:
@@ -106,23 +105,27 @@ def test_a_gated_data_set_is_refused_and_an_optional_one_left_out(
     status: int, hub_world: HubWorld, tmp_path: Path
 ) -> None:
     gated = {"role": "prompts", "path": TOXIGEN, "config": "annotated", "split": "test"}
-    both = study(tmp_path, {**gated, "optional": True}, {**COMMENTS, "role": "prompts", "limit": 20})
+    study_file = study(tmp_path, {**gated, "optional": True}, {**COMMENTS, "role": "prompts", "limit": 20})
 
     def planned() -> str:
-        return str(json.loads(hub_world.run("plan", both, "--json").stdout)["hash"])
+        return str(json.loads(hub_world.run("plan", study_file, "--json").stdout)["hash"])
 
     hashes = [planned()]
     hub_world.hub.repositories["datasets", TOXIGEN].gated = status
     line = hub_world.refused("data", "get", study(tmp_path, gated))
-    assert f"data set {TOXIGEN} is gated: accept its terms at {hub_world.hub.endpoint}/datasets/{TOXIGEN}" in line
-    done = hub_world.run("data", "get", both)
+    assert (
+        f"data set {TOXIGEN} is gated: accept its terms at {hub_world.hub.endpoint}/datasets/{TOXIGEN}"
+        in line
+    )
+    done = hub_world.run("data", "get", study_file)
     assert done.returncode == 0 and "toxigen-data (prompts): left out: " in done.stderr
-    assert "left out toxigen-data (prompts): data set toxigen" in hub_world.run("plan", both, "--json").stderr
+    plan = hub_world.run("plan", study_file, "--json")
+    assert "left out toxigen-data (prompts): data set toxigen" in plan.stderr
     hashes.append(planned())
     # Access is given later: asked again by `data get`, and by nothing else.
     hub_world.hub.repositories["datasets", TOXIGEN].gated = 0
     hashes.append(planned())
-    assert "60 records" in hub_world.run("data", "get", both).stderr
+    assert "60 records" in hub_world.run("data", "get", study_file).stderr
     hashes.append(planned())
     assert hashes[0] == hashes[3] != hashes[1] == hashes[2]
     alone = study(tmp_path, {**gated, "optional": True, "path": "nobody/gone"})
@@ -184,8 +187,8 @@ def test_ctrl_c_keeps_what_came(hub_world: HubWorld, tmp_path: Path) -> None:
         while not shards(hub_world):
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-    assert process.returncode == 130 and told.splitlines() == ["stopped; the same command goes on from here"]
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors) == (130, "stopped; the same command goes on from here\n")
     assert "1,200 records of 1,200 rows" in hub_world.run("data", "get", path).stderr
     assert len(rows_of(hub_world)) == 1_200
 

@@ -1,4 +1,4 @@
-"""Preset `real` at its smallest, from nothing to verdicts against a stand-in hub, and again without network."""
+"""Preset `real` at its smallest, from nothing to verdicts from a stand-in hub, and again without network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import pytest
 from hormesis.pipeline.study.config import PRESETS
 from tests.fixtures import hub_repositories
 from tests.fixtures.hub_repositories import CIVIL, CLASSIFIER, TOXIGEN
-from tests.fixtures.hub_world import HubWorld, hub_world, stand_in_hub
+from tests.fixtures.hub_world import HubWorld
 
 pytest.importorskip("datasets")
 pytestmark = [pytest.mark.xdist_group("hub"), pytest.mark.slow]
-__all__ = ["hub_world", "stand_in_hub"]
 
 SMALLEST = {
     'scale = "mini"': 'scale = "nano"',
@@ -23,8 +22,10 @@ SMALLEST = {
     'controls = ["clean-forum"]': "controls = []",
     "seeds = [0, 1]": "seeds = [0]",
     "clean_tokens = 20_000_000": "clean_tokens = 12_000",
+    "limit = 60_000": "limit = 500",
     'kind = "bpe"': 'kind = "bpe"\nvocabulary = 300\n[training]\nevaluations = 2\ncheckpoints = 1\n'
-    "[steering]\nstrengths = [1.0]\ncosts = [0.06]\nrandom_directions = 2\n[projection]\nmax_points = 50\nactivation_heads = 0",
+    "[steering]\nstrengths = [1.0]\ncosts = [0.06]\nrandom_directions = 2\n"
+    "[projection]\nmax_points = 50\nactivation_heads = 0",
     "limit = 6000": "limit = 200\nbootstrap = 50",
     '"iti", "random-direction", "prompt", "sft", "dpo", "dpo+iti"': '"iti", "random-direction", "dpo"',
     "samples = 25": "samples = 2\nbootstrap = 50",
@@ -33,7 +34,8 @@ SMALLEST = {
     "heldout_tokens = 100_000": "heldout_tokens = 1_500",
     'attacks = ["injection", "long", "sampling", "quantised", "relearn"]': "attacks = []",
     'tasks = ["cross_entropy"]': "tasks = []",
-    "second_directions = true": "second_directions = true\npairs = 60\n[methods.dpo]\nsteps = 2\nbatch_size = 4",
+    "second_directions = true": "second_directions = true\npairs = 60\n"
+    "[methods.dpo]\nsteps = 2\nbatch_size = 4",
 }
 """Sizes of the preset, and what stands instead of them here; every source stays as it is."""
 
@@ -54,15 +56,15 @@ def test_from_nothing_to_verdicts_and_again_without_network(hub_world: HubWorld,
     hub.commit("models", CLASSIFIER, hub_repositories.classifier())
     hub.repositories["datasets", TOXIGEN].gated = 401
     with hub.away():
-        code, told = outcome(hub_world, "run", study)
-        assert code == 2 and told.startswith("hormesis: the hub at") and told.count("\n") == 1, told
+        code, errors = outcome(hub_world, "run", study)
+        assert code == 2 and errors.startswith("hormesis: the hub at") and errors.count("\n") == 1, errors
         assert not hub_world.home.exists()
-    code, told = outcome(hub_world, "run", study)
-    assert code == 0, told
-    assert "left out toxigen (directions): data set toxigen/toxigen-data is gated" in told
+    code, errors = outcome(hub_world, "run", study)
+    assert code == 0, errors
+    assert "left out toxigen (directions): data set toxigen/toxigen-data is gated" in errors
     hub.requests.clear()
-    code, told = outcome(hub_world, "run", study, "--offline")
-    assert code == 0 and "already finished; nothing to do" in told and not hub.requests, told
+    code, errors = outcome(hub_world, "run", study, "--offline")
+    assert code == 0 and "already finished; nothing to do" in errors and not hub.requests, errors
     listings = json.loads(hub_world.run("data", "list", study, "--json").stdout)
     assert [listing["source"] for listing in listings if not listing["cached"]] == [
         f"{TOXIGEN} (annotated, test)",
@@ -83,5 +85,5 @@ def test_from_nothing_to_verdicts_and_again_without_network(hub_world: HubWorld,
 def outcome(world: HubWorld, *arguments: str) -> tuple[int, str]:
     """Exit code and what a command said."""
     process = world.process(*arguments)
-    _, told = process.communicate(timeout=400)
-    return process.returncode, told
+    _, errors = process.communicate(timeout=400)
+    return process.returncode, errors
