@@ -39,7 +39,9 @@ console = Console(stderr=True)
 
 StudyName = Annotated[
     str,
-    typer.Argument(help="A study file (TOML), or a preset: forum, forum-full, wikipedia, real-mini, paper."),
+    typer.Argument(
+        help="A study file (TOML), or a preset: forum, forum-full, wikipedia, real, real-mini, paper."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Data = Annotated[

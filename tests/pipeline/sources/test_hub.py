@@ -31,7 +31,7 @@ def study(folder: Path, *sources: dict[str, object]) -> str:
         text += f"[[sources]]\nrole = '{role}'\n"
     for source in sources:
         text += "[[sources]]\nkind = 'hub'\n" + "".join(
-            f"{name} = {json.dumps(value)}\n" for name, value in source.items()
+            f"{name} = {json.dumps(value).replace(':', ' =')}\n" for name, value in source.items()
         )
     path = folder / f"mine-{len(list(folder.glob('*.toml')))}.toml"
     path.write_text(text)
@@ -191,6 +191,13 @@ def test_ctrl_c_keeps_what_came(hub_world: HubWorld, tmp_path: Path) -> None:
     assert (process.returncode, errors) == (130, "stopped; the same command goes on from here\n")
     assert "1,200 records of 1,200 rows" in hub_world.run("data", "get", path).stderr
     assert len(rows_of(hub_world)) == 1_200
+
+
+def test_two_commands_fetch_each_row_once(hub_world: HubWorld, tmp_path: Path) -> None:
+    path = study(tmp_path, COMMENTS, {**COMMENTS, "role": "toxic", "at_least": {"toxicity": 0.5}})
+    processes = [hub_world.process("data", "get", path) for _ in range(2)]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    assert len(rows_of(hub_world)) == 2_400  # of each set of columns once
 
 
 def test_without_network_and_without_cache_is_one_line(hub_world: HubWorld, tmp_path: Path) -> None:
