@@ -18,6 +18,8 @@ from rich.table import Table
 from hormesis.db.location import database_url, home
 from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
+from hormesis.pipeline.commands.data import Offline, close_network
+from hormesis.pipeline.commands.data import data as data_commands
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
@@ -37,7 +39,9 @@ console = Console(stderr=True)
 
 StudyName = Annotated[
     str,
-    typer.Argument(help="A study file (TOML), or a preset: forum, forum-full, wikipedia, real-mini, paper."),
+    typer.Argument(
+        help="A study file (TOML), or a preset: forum, forum-full, wikipedia, real, real-mini, paper."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]
 Data = Annotated[
@@ -46,10 +50,19 @@ Data = Annotated[
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Arms to run side by side.")]
 
 
-def _study(name: str, data: Path | None) -> StudyConfig:
+def _study(name: str, data: Path | None, *, ask: bool = True) -> StudyConfig:
+    """The study of a command; `ask`: whether the hub may be asked if it lets its optional sources be read."""
     if data is not None:
         os.environ["HORMESIS_DATA"] = str(data)
-    return load_study(name)
+    config = load_study(name)
+    if not any(source.optional for source in config.sources):
+        return config
+    from hormesis.pipeline.sources.optional import without_refused
+
+    config, sentences = without_refused(config, ask=ask)
+    for sentence in sentences:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    return config
 
 
 def _print_json(value: Any) -> None:
@@ -80,6 +93,7 @@ def run(
     arm: Annotated[
         str | None, typer.Option("--arm", help="Only this arm, e.g. toxic-10-s0, up to its scores.")
     ] = None,
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Run a study; running it again goes on where it was cut, and does nothing where it is finished."""
@@ -150,7 +164,7 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
     """Print what a study would run, with sizes, time and disk; run nothing and write nothing."""
     from hormesis.pipeline.commands.plan import plan_study, readable_bytes
 
-    estimate = plan_study(_study(study, data), database_url())
+    estimate = plan_study(_study(study, data, ask=False), database_url())
     if as_json:
         _print_json(estimate.as_dict())
         return
@@ -219,6 +233,7 @@ def import_model(
     ] = "checkpoint",
     name: Annotated[str | None, typer.Option("--name", help="Name to show; default: of the model.")] = None,
     data: Data = None,
+    offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
     """Put a checkpoint you already have through probing, steering and evaluation."""
@@ -342,9 +357,16 @@ app.command()(verdicts)
 app.command()(vectors)
 
 
+app.add_typer(data_commands, name="data")
+
+
 def main() -> None:
     """Entry point of the console script."""
     collect_garbage_rarely()
+    if os.environ.get("HORMESIS_OFFLINE"):
+        from hormesis.pipeline.sources.cache import is_offline
+
+        close_network(is_offline())  # for the hub's client too, which has a switch of its own
     try:
         app()
     except (ValueError, OSError) as error:

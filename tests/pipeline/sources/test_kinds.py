@@ -14,7 +14,7 @@ from hormesis.pipeline.sources import Record, open_source
 from hormesis.pipeline.study.config import load_study
 from hormesis.pipeline.study.config_sections import ForumConfig
 from hormesis.pipeline.study.source_config import SourceConfig
-from tests.fixtures.source_files import KNOBS, file_source, read_all, refused_at_opening, write_rows
+from tests.fixtures.source_files import KNOBS, file_source, read_all, refused, refused_at_opening, write_rows
 
 FOLDER_ROWS = [{"prompt": {"text": f"text {n}"}, "label": n % 2} for n in range(6)]
 
@@ -44,7 +44,7 @@ def test_hub_mistakes_are_one_line(hub_folder: Path) -> None:
     cfg = SourceConfig(role="prompts", kind="hub", path=str(hub_folder), text="prompt.text")
     refused_at_opening(cfg.model_copy(update={"text": "body"}), "'body'", "prompt.text, label")
     refused_at_opening(cfg.model_copy(update={"split": "nothing"}), "nothing")
-    refused_at_opening(cfg.model_copy(update={"path": str(hub_folder / "gone")}), "gone", "cannot be opened")
+    refused_at_opening(cfg.model_copy(update={"path": str(hub_folder / "gone")}), "gone", "no such folder")
 
 
 def test_without_the_datasets_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,7 @@ def test_without_the_datasets_package_the_extra_is_named(monkeypatch: pytest.Mon
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    refused_at_opening(SourceConfig(role="clean", kind="hub", path="someone/something"), "hormesis[hub]")
+    refused(SourceConfig(role="clean", kind="hub", path="someone/something"), "hormesis[hub]")
 
 
 @pytest.mark.parametrize("role", ["clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "scorer"])
