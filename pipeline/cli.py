@@ -18,6 +18,7 @@ from rich.table import Table
 from hormesis.db.location import database_url, home
 from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
+from hormesis.pipeline.commands.copy import copy
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
@@ -311,6 +312,9 @@ def demo(
         if wait:
             console.print("the dashboard stays open; Ctrl-C ends it")
             raise typer.Exit(process.wait_for_end())
+
+
+app.command()(copy)
 
 
 app.command()(toy)

@@ -57,7 +57,7 @@ def stage_lines(connection: Connection, study_id: int) -> list[StageLine]:
     return [StageLine(*row) for row in rows]
 
 
-class _Rate(ProgressColumn):
+class Rate(ProgressColumn):
     """Units per second since the bar appeared."""
 
     def render(self, task: Task) -> Text:
@@ -83,7 +83,7 @@ class StudyDisplay:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
-            _Rate(),
+            Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
