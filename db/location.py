@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 DATABASE_FILE = "hormesis.sqlite"
+READ_ONLY = "HORMESIS_READ_ONLY"
+"""Environment variable that is set where the dashboard was opened on a file to be read."""
 
 
 def home() -> Path:

@@ -75,10 +75,7 @@ def without_texts(value: Any, column: Column[Any]) -> Any:
 
 def _unsaid(value: Any, labels: frozenset[str]) -> Any:
     if isinstance(value, Mapping):
-        return {
-            key: part if key in labels and isinstance(part, str) else _unsaid(part, labels)
-            for key, part in value.items()
-        }
+        return {key: part if key in labels else _unsaid(part, labels) for key, part in value.items()}
     if isinstance(value, list):
         return [_unsaid(part, labels) for part in value]
     return left_out.TEXT if isinstance(value, str) else value

@@ -47,7 +47,7 @@ QUOTES = "quotes"
 """In a column's `info`: whether it may hold what a model or a data set said, so that a copy can leave it out.
 Every column of strings, JSON or bytes says so, by one of the types below."""
 LABELS = "labels"
-"""In the `info` of a JSON column that quotes: the keys whose strings are words of ours all the same."""
+"""In the `info` of a JSON column that quotes: the keys under which everything is ours all the same."""
 FREE: Final = {QUOTES: False}
 Label = Annotated[str, mapped_column(info=FREE)]
 """A name, a kind, a unit, a hash or a sentence of ours."""
@@ -81,7 +81,7 @@ LIST_HASH = "list_hash"
 
 
 def quoting(*labels: str) -> Any:
-    """A JSON column whose strings may be quoted, except those under the keys `labels` at any depth."""
+    """A JSON column whose strings may be quoted, except those under the keys `labels`."""
     return mapped_column(JSON, info={QUOTES: True, LABELS: frozenset(labels)})
 
 

@@ -71,7 +71,7 @@ class Condition(Base):
     control: Mapped[int | None]
     """Index of the random-direction control; null otherwise."""
     parameters: Mapped[dict[str, Any]] = quoting(
-        *("heldout_scope", "generations", "directions_of", "name", "path", "key", "source")
+        *("prefix", "marks", "tuned", "second", "directions_of", "heldout_scope", "generations")
     )
 
 
