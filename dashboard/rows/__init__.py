@@ -88,7 +88,7 @@ def prompt_groups(context: Context, prompt_set: str) -> list[str]:
 
 
 def first_prompts(context: Context, most: int) -> pd.DataFrame:
-    """The first prompts (rows) of the study's first prompt set, at most `most`; none where the file has none."""
+    """The first prompts (rows) of the study's first prompt set, at most `most`; none without texts."""
     sets = prompt_sets(context)
     if sets.empty or len(left_out_texts(context)):
         return pd.DataFrame()

@@ -37,6 +37,7 @@ from hormesis.db.copy.relations import (
 )
 from hormesis.db.digest import example_list_hash
 from hormesis.db.problems import explain
+from hormesis.db.schema import Study
 from hormesis.db.schema.base import ANNOUNCED, COMPARED, FOLLOWS, QUOTES, STATE
 
 CHUNK = 2_000
@@ -105,10 +106,10 @@ class RowCopier:
 
     def _copy_rows(self, table: Table, rows: list[Row]) -> None:
         """Insert those of `rows` (as the source has them) that the target does not have."""
-        kept_rows = [row for row in rows if self._translate(table, row)]
-        stored_rows = self._stored(table, kept_rows)
+        translated_rows = [row for row in rows if self._translate(table, row)]
+        stored_rows = self._stored(table, translated_rows)
         new_rows = []
-        for row in kept_rows:
+        for row in translated_rows:
             stored = stored_rows.get(_key_of(table, row))
             if stored is not None:
                 self._reconcile(table, stored, row)
@@ -183,13 +184,13 @@ class RowCopier:
         self._on_target(update(table).where(table.c.id == stored["id"]).values(values))
 
     def _words(self, table: Table, row: Row) -> str:
-        """The natural key of a row of the target, with names for ids."""
+        """The natural key of a row of the target inside its study, with names for ids."""
         parts = []
         for column in natural_key(table):
             owners, value = parent(column), row[column.name]
             if owners is None:
                 parts.append(str(value))
-            else:
+            elif owners.name != Study.__tablename__:
                 owner_row = self._on_target(select(owners).where(owners.c.id == value)).mappings().one()
                 parts.append(self._words(owners, dict(owner_row)))
         return " / ".join(parts)

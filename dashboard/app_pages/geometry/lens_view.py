@@ -16,7 +16,7 @@ from hormesis.db.contract.left_out import NOTE, is_left_out
 SIDES = {"top": "Raised along the direction", "bottom": "Lowered along the direction"}
 
 
-def _named(tokens: pd.DataFrame) -> pd.DataFrame:
+def _readable(tokens: pd.DataFrame) -> pd.DataFrame:
     """The same with the number in the vocabulary for a token that was left out of this file."""
     numbers = "token " + tokens["token_id"].astype(str)
     return tokens.assign(token=tokens["token"].where(~tokens["token"].map(is_left_out).astype(bool), numbers))
@@ -52,13 +52,13 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
         if tokens.empty:
             _others(context, checkpoint_id, chosen)
             return
-        named = _named(tokens)
-        if not named.equals(tokens):
+        readable = _readable(tokens)
+        if not readable.equals(tokens):
             st.caption(NOTE)
         starred = tokens[tokens["logit"].abs() > tokens["permuted"].abs()]
         show_texts(
             [
-                _card(side, named[tokens["side"] == side], not context.harmless)
+                _card(side, readable[tokens["side"] == side], not context.harmless)
                 for side in SIDES
                 if (tokens["side"] == side).any()
             ],
