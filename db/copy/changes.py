@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -20,6 +20,8 @@ _FOLDERS = re.compile(
 )
 """The folders of an absolute path, as far as white space; not the slashes of `a/b`, a URL or `{x}/y`."""
 Row = dict[str, Any]
+StandIn = Callable[[int, str], str]
+"""Id and text of a row to what stands for the text in a copy without texts; begins with `left_out.TEXT`."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,8 @@ class Changes:
     homes: Homes
     texts: bool
     """Whether texts come along."""
-    stand_ins: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
-    """`table.column` to ids of rows to what stands for their texts, where numbers hang on more than that they
-    were left out.
-    """
+    stand_ins: Mapping[str, StandIn] = field(default_factory=dict)
+    """By `table.column`: what stands for its texts, where numbers hang on more than that they are gone."""
 
     def apply(self, table: Table, row: Row) -> None:
         """Change a row of the source in place; ids and keys stay."""
@@ -40,8 +40,8 @@ class Changes:
         for column in _changeable(table):
             value = without_folders(row[column.name], column)
             if not self.texts:
-                stand_in = self.stand_ins.get(f"{table.name}.{column.name}", {}).get(row.get("id", 0))
-                value = stand_in or without_texts(value, column)
+                stand_in = self.stand_ins.get(f"{table.name}.{column.name}")
+                value = stand_in(row["id"], value) if stand_in else without_texts(value, column)
             row[column.name] = value
         if place is not None and table.name == Checkpoint.__tablename__:
             row["path"] = self.homes.path(place)

@@ -8,8 +8,11 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hormesis.db.schema.base import (
+    COMPARED,
     FOLLOWS,
+    FREE,
     Base,
+    Blob,
     ConditionSummary,
     Key,
     Label,
@@ -73,6 +76,12 @@ class Condition(Base):
     parameters: Mapped[dict[str, Any]] = quoting(
         *("prefix", "marks", "tuned", "second", "directions_of", "heldout_scope", "generations")
     )
+    document_nats: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """float64, little endian: loss of each held-out document under the condition, in nats. Empty where it was
+    measured by an earlier version, as in `document_tokens`.
+    """
+    document_tokens: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """int64, little endian: tokens of each of these documents."""
 
 
 class Generation(Base):

@@ -7,7 +7,19 @@ from typing import Any
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import FOLLOWS, Base, ConditionSummary, Key, Label, Quote, StudyRow, quoting
+from hormesis.db.schema.base import (
+    COMPARED,
+    FOLLOWS,
+    FREE,
+    Base,
+    Blob,
+    ConditionSummary,
+    Key,
+    Label,
+    Quote,
+    StudyRow,
+    quoting,
+)
 
 
 class Attack(Base):
@@ -186,6 +198,12 @@ class CapabilityScore(Base):
     """Against the unsteered checkpoint on the same items; null for it itself."""
     change_low: Mapped[float | None]
     change_high: Mapped[float | None]
+    item_tops: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """float64, little endian: what each item adds to the numerator of `value`, a ratio of sums over items.
+    Empty where it was measured by an earlier version, as in `item_bottoms`.
+    """
+    item_bottoms: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """float64, little endian: what each item adds to the denominator."""
 
 
 class CapabilitySummary(ConditionSummary):

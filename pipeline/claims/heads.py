@@ -12,9 +12,9 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.claims.compare import largest_against_none, mean_of, percent, toxic_only
 from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
-from hormesis.pipeline.claims.stand_ins import judge_tokens
 from hormesis.pipeline.probing.head_accuracy import CLEAN, ArmGroup, against_clean
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
+from hormesis.pipeline.text.stand_ins import judge_tokens
 
 SESOI_POINTS, SESOI_COSINE, SESOI_WORDS = 0.5, 0.05, 10.0
 DRAWS = 500

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from hormesis.db.copy.changes import StandIn
+
 console = Console(stderr=True)
 
 
@@ -118,8 +120,8 @@ def _studies(engine: Engine, only: int | None) -> dict[int, str]:
     )
 
 
-def _stand_ins(engine: Engine) -> dict[str, dict[int, str]]:
-    from hormesis.pipeline.claims.stand_ins import stand_ins
+def _stand_ins(engine: Engine) -> dict[str, StandIn]:
+    from hormesis.pipeline.text.stand_ins import stand_ins
 
     return stand_ins(engine)
 

@@ -1,7 +1,8 @@
-"""What stands for texts that a copy leaves out: no word of them, but what claims need to come out the same.
+"""What stands for texts that a copy leaves out: no word of them, but what numbers need to come out the same.
 
 A statement keeps which others have its words, and its place among them in alphabetical order, by which
-`pipeline.probing.feature_cells` draws. A token of the logit lens keeps whether it is a toxic word.
+`pipeline.probing.feature_cells` draws. A token of the logit lens keeps whether it is a toxic word, and a
+generation how far it repeats itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 import pandas as pd
 from sqlalchemy import Engine, select
 
+from hormesis.backend.fluency import repetition, words
 from hormesis.db.contract.left_out import TEXT, is_left_out
+from hormesis.db.copy.changes import StandIn
 from hormesis.db.read.frame import frame
 from hormesis.db.schema import Example, LensToken
 from hormesis.pipeline.text.text_keys import word_bag
@@ -23,15 +26,13 @@ FEWEST, TWICE = 5, 2.0
 """Statements that a word must be in to be judged; how much more frequent in toxic ones a toxic word is."""
 KINDS = {1.0: "toxic word", 0.0: "other word"}
 _TOKEN = re.compile(rf"{re.escape(TEXT)} (?P<kind>.*), (?P<toxic>\d+) of (?P<words>\d+) words toxic")
-StandIns = dict[str, dict[int, str]]
-"""`table.column` to id of a row to what stands for its text."""
+REPETITION = f"{TEXT} repetition "
 
 
-def stand_ins(engine: Engine) -> StandIns:
-    """For every labelled statement and every token of a database; those left out before stay as they are."""
-    statements = frame(
-        engine, select(Example.id, Example.probe_set_id, Example.text, Example.label, Example.split)
-    )
+def stand_ins(engine: Engine) -> dict[str, StandIn]:
+    """For generations, statements and tokens of a database; those left out before stay as they are."""
+    columns = (Example.id, Example.probe_set_id, Example.text, Example.label, Example.split)
+    statements = frame(engine, select(*columns))
     tokens = frame(engine, select(LensToken.id, LensToken.probe_set_id, LensToken.token))
     of_statements: dict[int, str] = {}
     of_tokens: dict[int, str] = {}
@@ -40,7 +41,18 @@ def stand_ins(engine: Engine) -> StandIns:
         in_set = tokens[tokens["probe_set_id"] == set_id]
         judged = judge_tokens(in_set["token"], of_set[of_set["split"] != "train"])
         of_tokens |= dict(zip(in_set["id"], judged.stand_ins(), strict=True))
-    return {"example.text": of_statements, "lens_token.token": of_tokens}
+    return {
+        "example.text": lambda number, text: of_statements[number],
+        "lens_token.token": lambda number, text: of_tokens[number],
+        "generation.text": lambda number, text: f"{REPETITION}{repetition_of(text)!r}",
+    }
+
+
+def repetition_of(generation: str) -> float:
+    """Share of 4-grams of a text, or of one that was left out, that repeat an earlier one."""
+    if generation.startswith(REPETITION):
+        return float(generation.removeprefix(REPETITION))
+    return repetition(words(generation))
 
 
 def _places(texts: Iterable[str]) -> list[str]:

@@ -1,0 +1,147 @@
+"""`hormesis copy`: a finished study without its texts, pieces put together and run to the end, mistakes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, select
+
+from hormesis.db.contract import left_out
+from hormesis.db.copy.relations import copied_tables
+from hormesis.db.schema import Base
+from hormesis.db.schema.base import FOLLOWS, QUOTES
+from hormesis.pipeline import cli
+from tests.fixtures.database_files import snapshot, url_of
+from tests.fixtures.named_rows import NamedRows, named_rows
+from tests.fixtures.tiny_study import finished_study, run
+
+TEXTS = (
+    *(f"{table.name}.{c.name}" for table in copied_tables() for c in table.columns if c.info.get(QUOTES)),
+    "checkpoint.path",
+)
+TIMES = (
+    *(
+        f"stage_run.{name}"
+        for name in ("started", "heartbeat", "finished", "seconds", "host", "pid", "message")
+    ),
+    *("stage_run.git_revision", "stage_run.packages", "verdict.evaluated"),
+)
+LONG = 20
+"""Characters of a text that is looked for in a file."""
+
+
+def copy(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:
+    """Exit code and what is said of a copy made in this process."""
+    with pytest.raises(SystemExit) as end, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["hormesis", "copy", *map(str, arguments)])
+        cli.main()
+    said = capsys.readouterr()
+    return int(end.value.code or 0), said.out + said.err
+
+
+def long_texts(database: Path) -> set[str]:
+    """What models and data sets said, of at least 20 characters, and templates of attacks."""
+    texts: set[str] = set()
+    with create_engine(url_of(database)).connect() as connection:
+        for table in copied_tables():
+            for column in table.columns:
+                if column.info.get(QUOTES):
+                    values = connection.scalars(select(column).where(column.is_not(None))).all()
+                    texts |= {value.get("template", "") for value in values if isinstance(value, dict)}
+    return {text for text in texts if len(text) >= LONG}
+
+
+def numbers(rows: NamedRows) -> int:
+    values = (value for table in rows.values() for row in table.values() for value in row.values())
+    return sum(isinstance(value, float) for value in values)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return finished_study(tmp_path_factory)
+
+
+def without_texts(source: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = snapshot(source.parent)
+    code, line = copy(capsys, source, target, "--texts", "none")
+    assert code == 0 and "without texts and weights" in line
+    assert snapshot(source.parent) == before
+    texts, content = long_texts(source), target.read_bytes()
+    assert len(texts) > 50 and any(text.encode() in source.read_bytes() for text in texts)
+    assert not [text for text in texts if text.encode() in content]
+    assert left_out.TEXT.encode() in content
+    original, copied = (named_rows(url_of(path), without=TEXTS) for path in (source, target))
+    assert copied == original and numbers(original) > 1000
+    with create_engine(url_of(target)).connect() as connection:
+        for column in (c for table in copied_tables() for c in table.columns if c.info.get(QUOTES)):
+            values = connection.scalars(select(column).where(column.is_not(None))).all()
+            assert all(left_out.is_left_out(value) for value in values if isinstance(value, str))
+
+
+def test_a_copy_of_the_seeded_study_without_texts(
+    tiny_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    without_texts(tiny_database, tmp_path / "copy.sqlite", capsys)
+    # A copy of the copy says the same, and its claims come out the same.
+    code, _ = copy(capsys, tmp_path / "copy.sqlite", tmp_path / "second.sqlite", "--texts", "none")
+    first, second = (named_rows(url_of(tmp_path / f"{name}.sqlite")) for name in ("copy", "second"))
+    assert code == 0 and first == second
+
+
+def test_a_copy_of_a_finished_study_without_texts(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, home = study
+    source, target = home / "hormesis.sqlite", tmp_path / "home" / "hormesis.sqlite"
+    without_texts(source, target, capsys)
+    content = target.read_bytes()
+    assert str(home).encode() not in content and str(file.parent).encode() not in content
+    verdicts = [json.loads(run(path, "verdicts", "--json").stdout) for path in (home, tmp_path / "home")]
+    assert verdicts[0] == verdicts[1] and len(verdicts[0]) > 20
+    again = run(tmp_path / "home", "run", str(file))
+    assert again.returncode == 0 and "already finished; nothing to do" in again.stderr
+    assert not (tmp_path / "home" / "files").exists()
+
+
+def test_pieces_without_texts_are_put_together_and_run_to_the_end(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, home = study
+    target = tmp_path / "home" / "hormesis.sqlite"
+    for number, arms in enumerate((("toxic-0-s0",), ("toxic-25-s0", "clean-forum-25-s0"))):
+        piece = tmp_path / f"piece-{number}.sqlite"
+        shutil.copyfile(home / "hormesis.sqlite", piece)
+        keep_arms(piece, arms)
+        code, line = copy(capsys, piece, target, "--texts", "none")
+        assert code == 0 and ("hormesis run" in line) == (number == 1), line
+    whole = named_rows(url_of(home / "hormesis.sqlite"), without=TEXTS)
+    merged = named_rows(url_of(target), without=TEXTS)
+    assert merged["metric"] == whole["metric"] and merged["probe"] == whole["probe"]
+    assert not merged["projection"] and not merged["verdict"]
+    done = run(tmp_path / "home", "run", str(file))
+    assert done.returncode == 0 and "finished" in done.stderr, done.stderr
+    finished = named_rows(url_of(target), without=TEXTS)
+    of_arms = {key: row for key, row in whole["stage_run"].items() if key[2] != "study" or key[1] == "text"}
+    assert of_arms.items() <= finished["stage_run"].items(), "stages of arms ran again"
+    without = (*TEXTS, *TIMES)
+    again, first = (named_rows(url_of(path), without=without) for path in (target, home / "hormesis.sqlite"))
+    for name in first:
+        assert again[name] == first[name], name
+    assert not list((tmp_path / "home").glob("files/checkpoints/*"))
+
+
+def keep_arms(database: Path, arms: tuple[str, ...]) -> None:
+    """Make a piece of a finished study: these arms, and nothing that is of all of them."""
+    kept = ", ".join(f"'{arm}'" for arm in arms)
+    connection = sqlite3.connect(database, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"DELETE FROM arm WHERE name NOT IN ({kept})")
+    connection.execute(f"DELETE FROM stage_run WHERE stage != 'text' AND subject NOT IN ({kept})")
+    for table in Base.metadata.tables.values():
+        if table.info == FOLLOWS and "study_id" in table.c:
+            connection.execute(f"DELETE FROM {table.name}")
+    connection.close()
