@@ -115,7 +115,7 @@ class RowCopier:
                 self._reconcile(table, stored, row)
                 new_id = None if table.info == FOLLOWS else stored.get("id")
             else:
-                new_id = self._new_id(table)
+                new_id = self._new_id(table) if "id" in row else None
                 new_rows.append(row | {"id": new_id} if "id" in row else row)
             if "id" in row:
                 self._ids[table][row["id"]] = new_id

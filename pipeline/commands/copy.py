@@ -64,11 +64,21 @@ def copy(
     from hormesis.db.copy.weights import Homes, copy_weights
     from hormesis.db.engine import open_reader
     from hormesis.db.problems import name_of, parse_url
+    from hormesis.db.read import studies as all_studies
 
     source_url, target_url = database_url(source), database_url(target)
     require_copyable(source_url, target_url)
     engine = open_reader(source_url)
-    studies = _studies(engine, None if study is None else study_of(source_url, study)[0])
+    studies = all_studies(engine).sort_values("id")
+    if study is not None:
+        studies = studies[studies["id"] == study_of(source_url, study)[0]]
+    ids, names = [int(number) for number in studies["id"]], [str(name) for name in studies["name"]]
+    with_texts = texts is Texts.ALL
+    if with_texts and _is_there_without_texts(target_url, list(studies["hash"])):
+        console.print(
+            f"{name_of(target_url)} has this study without texts, so they are left out", soft_wrap=True
+        )
+        with_texts = False
     source_file, file = (sqlite_path(parse_url(url)) for url in (source_url, target_url))
     homes = Homes(
         (home() if source_file is None else source_file.parent, home()),
@@ -76,48 +86,54 @@ def copy(
     )
     began = time.monotonic()
     try:
-        with _progress(quiet=as_json) as report:
+        with _progress(quiet=as_json) as bar:
             if weights:
-                copy_weights(engine, list(studies), homes, report("weights", "folders"))
-            changes = Changes(homes, texts is Texts.ALL, {} if texts is Texts.ALL else _stand_ins(engine))
-            copied = copy_database(source_url, target_url, list(studies), changes, report("rows", "rows"))
+                copy_weights(engine, ids, homes, bar("weights", "folders"))
+            changes = Changes(homes, with_texts, {} if with_texts else _stand_ins(engine))
+            copied = copy_database(source_url, target_url, ids, changes, bar("rows", "rows"))
     except KeyboardInterrupt:
         console.print("stopped; the study under way is not in the copy, the same command goes on")
         raise typer.Exit(130) from None
-    size = None if file is None else file.stat().st_size
-    merged = [studies[number] for number in copied.merged]
+    size, seconds = None if file is None else file.stat().st_size, time.monotonic() - began
+    merged = [name for number, name in zip(ids, names, strict=True) if number in copied.merged]
     if as_json:
-        record = {"studies": list(studies.values()), "merged": merged, "bytes": size}
         rows = {"added": dict(copied.added), "present": dict(copied.present)}
-        sys.stdout.write(json.dumps(record | rows | {"seconds": time.monotonic() - began}, indent=1) + "\n")
+        record = {"studies": names, "merged": merged, "bytes": size, "seconds": seconds, **rows}
+        sys.stdout.write(json.dumps(record, indent=1) + "\n")
         return
-    left_out = [name for name, comes in (("texts", texts is Texts.ALL), ("weights", weights)) if not comes]
+    left_out = [
+        name for name, comes_along in (("texts", with_texts), ("weights", weights)) if not comes_along
+    ]
     console.print(
-        f"{name_of(target_url)}: {', '.join(studies.values()) or 'no study'}, "
+        f"{name_of(target_url)}: {', '.join(names) or 'no study'}, "
         f"{copied.added.total():,} rows added, {copied.present.total():,} were there"
         + ("" if size is None else f", {size / 1e6:.1f} MB")
-        + f", {time.monotonic() - began:.1f} s"
+        + f", {seconds:.1f} s"
         + (f"; without {' and '.join(left_out)}" if left_out else ""),
         highlight=False,
         soft_wrap=True,
     )
     for name in merged:
-        console.print(f"{name} was there already and got rows; its joint numbers are made by: hormesis run")
+        console.print(
+            f"{name} was there and got rows; what is told of all its arms is made anew by: hormesis run",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
-def _studies(engine: Engine, only: int | None) -> dict[int, str]:
-    """Ids and names of the studies to copy: one, or all."""
-    from sqlalchemy import select
+def _is_there_without_texts(url: str, hashes: list[str]) -> bool:
+    """Whether the target has one of these studies already, but not its texts."""
+    from hormesis.db.database_status import state_of
+    from hormesis.db.engine import open_reader
+    from hormesis.db.read import left_out_texts
+    from hormesis.db.read import studies as all_studies
 
-    from hormesis.db.engine import reading
-    from hormesis.db.schema import Study
-
-    query = select(Study.id, Study.name).order_by(Study.id)
-    if only is not None:
-        query = query.where(Study.id == only)
-    return reading(
-        engine, lambda connection: {number: str(name) for number, name in connection.execute(query)}
-    )
+    if state_of(url).kind != "ok":
+        return False
+    engine = open_reader(url)
+    studies = all_studies(engine)
+    ids = studies[studies["hash"].isin(hashes)]["id"]
+    return any(len(left_out_texts(engine, int(number))) for number in ids)
 
 
 def _stand_ins(engine: Engine) -> dict[str, StandIn]:

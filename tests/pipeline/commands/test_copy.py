@@ -45,13 +45,11 @@ def copy(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[in
 
 def long_texts(database: Path) -> set[str]:
     """What models and data sets said, of at least 20 characters, and templates of attacks."""
-    texts: set[str] = set()
+    columns = [column for table in copied_tables() for column in table.columns if column.info.get(QUOTES)]
     with create_engine(url_of(database)).connect() as connection:
-        for table in copied_tables():
-            for column in table.columns:
-                if column.info.get(QUOTES):
-                    values = connection.scalars(select(column).where(column.is_not(None))).all()
-                    texts |= {value.get("template", "") for value in values if isinstance(value, dict)}
+        values = [value for column in columns for value in connection.scalars(select(column))]
+    texts = {value for value in values if isinstance(value, str)}
+    texts |= {str(value.get("template", "")) for value in values if isinstance(value, dict)}
     return {text for text in texts if len(text) >= LONG}
 
 
@@ -71,15 +69,12 @@ def without_texts(source: Path, target: Path, capsys: pytest.CaptureFixture[str]
     assert code == 0 and "without texts and weights" in line
     assert snapshot(source.parent) == before
     texts, content = long_texts(source), target.read_bytes()
-    assert len(texts) > 50 and any(text.encode() in source.read_bytes() for text in texts)
+    assert len(texts) > 50 and sum(text.encode() in source.read_bytes() for text in texts) > 50
     assert not [text for text in texts if text.encode() in content]
     assert left_out.TEXT.encode() in content
     original, copied = (named_rows(url_of(path), without=TEXTS) for path in (source, target))
     assert copied == original and numbers(original) > 1000
-    with create_engine(url_of(target)).connect() as connection:
-        for column in (c for table in copied_tables() for c in table.columns if c.info.get(QUOTES)):
-            values = connection.scalars(select(column).where(column.is_not(None))).all()
-            assert all(left_out.is_left_out(value) for value in values if isinstance(value, str))
+    assert {text for text in long_texts(target) if not left_out.is_left_out(text)} == set()
 
 
 def test_a_copy_of_the_seeded_study_without_texts(
@@ -145,3 +140,75 @@ def keep_arms(database: Path, arms: tuple[str, ...]) -> None:
         if table.info == FOLLOWS and "study_id" in table.c:
             connection.execute(f"DELETE FROM {table.name}")
     connection.close()
+
+
+def test_pieces_follow_a_study_that_lacks_its_texts(
+    tiny_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target, piece = tmp_path / "copy.sqlite", tmp_path / "piece.sqlite"
+    shutil.copyfile(tiny_database, piece)
+    keep_arms(piece, ("toxic-0-s0",))
+    assert copy(capsys, piece, target, "--texts", "none")[0] == 0
+    code, said = copy(capsys, tiny_database, target)
+    assert code == 0 and "has the study without texts: left out" in said
+    content = target.read_bytes()
+    assert not [text for text in long_texts(tiny_database) if text.encode() in content]
+
+
+def test_weights_come_along_when_asked_for(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, home = study
+    source, paths = home / "hormesis.sqlite", "SELECT path FROM checkpoint ORDER BY name"
+    for folder, arguments in (("without", ()), ("with", ("--weights",))):
+        code, line = copy(capsys, source, tmp_path / folder / "hormesis.sqlite", "--json", *arguments)
+        assert code == 0 and json.loads(line)["bytes"] > 10_000
+    listed = {
+        folder: [path for (path,) in sqlite3.connect(tmp_path / folder / "hormesis.sqlite").execute(paths)]
+        for folder in ("without", "with")
+    }
+    assert set(listed["without"]) == {left_out.WEIGHTS} and len(listed["with"]) == 3
+    for path in listed["with"]:
+        assert {file.name: file.read_bytes() for file in (tmp_path / "with" / path).iterdir()} == {
+            file.name: file.read_bytes() for file in (home / path).iterdir()
+        }
+    saved = run(tmp_path / "with", "save", "toxic-25-s0", str(tmp_path / "saved"))
+    assert saved.returncode == 0 and (tmp_path / "saved" / "config.json").is_file(), saved.stderr
+    refused = run(tmp_path / "without", "save", "toxic-25-s0", str(tmp_path / "refused"))
+    assert refused.returncode == 2 and "the weights were left out of this copy" in refused.stderr
+
+
+def test_stages_that_read_texts_refuse_a_copy_without(
+    study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, home = study
+    target = tmp_path / "home" / "hormesis.sqlite"
+    assert copy(capsys, home, target, "--texts", "none")[0] == 0
+    connection = sqlite3.connect(target, isolation_level=None)
+    connection.execute(
+        "UPDATE stage_run SET status = 'failed' WHERE stage = 'score' AND subject = 'toxic-0-s0'"
+    )
+    scores = connection.execute("SELECT count(*), sum(value) FROM score").fetchone()
+    done = run(tmp_path / "home", "run", str(file))
+    assert done.returncode == 2
+    assert "score of toxic-0-s0 is not done, and texts were left out of this database" in done.stderr
+    assert connection.execute("SELECT count(*), sum(value) FROM score").fetchone() == scores
+
+
+def test_mistakes_are_one_line_and_exit_2(
+    tiny_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "copy.sqlite"
+    for arguments, line in (
+        ((tmp_path / "gone.sqlite", target), "there is no database at"),
+        (
+            (tiny_database, target, "--study", "forum"),
+            "no study 'forum' in the database (there: seeded test data)",
+        ),
+        ((tiny_database, tiny_database), "is the source itself"),
+        ((tiny_database, "nosuch://host/x"), "'nosuch' is not a kind of database that can be opened"),
+        ((tmp_path, target), f"there is no database at {tmp_path / 'hormesis.sqlite'}"),
+    ):
+        code, said = copy(capsys, *arguments)
+        assert code == 2 and line in said and said.count("\n") == 1, said
+    assert not list(tmp_path.iterdir())
