@@ -203,7 +203,7 @@ def test_mistakes_are_one_line_and_exit_2(
         ((tmp_path / "gone.sqlite", target), "there is no database at"),
         (
             (tiny_database, target, "--study", "forum"),
-            "no study 'forum' in the database (there: seeded test data)",
+            "no study 'forum' in the database (there: seeded",
         ),
         ((tiny_database, tiny_database), "is the source itself"),
         ((tiny_database, "nosuch://host/x"), "'nosuch' is not a kind of database that can be opened"),
