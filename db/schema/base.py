@@ -52,7 +52,8 @@ FREE: Final = {QUOTES: False}
 Label = Annotated[str, mapped_column(info=FREE)]
 """A name, a kind, a unit, a hash or a sentence of ours."""
 Name = Annotated[str, mapped_column(String(200), info=FREE)]
-Quote = Annotated[str, mapped_column(info={QUOTES: True})]
+QUOTE: Final = {QUOTES: True}
+Quote = Annotated[str, mapped_column(info=QUOTE)]
 """What a model or a data set said."""
 FOLDERS = "folders"
 """In a column's `info`: True where a string may name a folder of the machine; any JSON may."""

@@ -8,13 +8,20 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, select, update
 
 from hormesis.db.contract import left_out
 from hormesis.db.copy.relations import copied_tables
-from hormesis.db.schema import Base
+from hormesis.db.schema import Base, StageRun
 from hormesis.db.schema.base import FOLLOWS, QUOTES
+from hormesis.db.write import write_session
 from hormesis.pipeline import cli
+from hormesis.pipeline.execution.graph import arm_subjects
+from hormesis.pipeline.execution.stage import StageFailed, run_stage
+from hormesis.pipeline.execution.study import register
+from hormesis.pipeline.stages import score
+from hormesis.pipeline.study.config import load_study
+from hormesis.pipeline.text.reading import source_revisions
 from tests.fixtures.database_files import snapshot, url_of
 from tests.fixtures.named_rows import NamedRows, named_rows
 from tests.fixtures.tiny_study import finished_study, run
@@ -102,6 +109,7 @@ def test_a_copy_of_a_finished_study_without_texts(
     assert not (tmp_path / "home" / "files").exists()
 
 
+@pytest.mark.slow
 def test_pieces_without_texts_are_put_together_and_run_to_the_end(
     study: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +158,7 @@ def test_pieces_follow_a_study_that_lacks_its_texts(
     keep_arms(piece, ("toxic-0-s0",))
     assert copy(capsys, piece, target, "--texts", "none")[0] == 0
     code, said = copy(capsys, tiny_database, target)
-    assert code == 0 and "has the study without texts: left out" in said
+    assert code == 0 and "has this study without texts, so they are left out" in said
     content = target.read_bytes()
     assert not [text for text in long_texts(tiny_database) if text.encode() in content]
 
@@ -184,15 +192,17 @@ def test_stages_that_read_texts_refuse_a_copy_without(
     file, home = study
     target = tmp_path / "home" / "hormesis.sqlite"
     assert copy(capsys, home, target, "--texts", "none")[0] == 0
-    connection = sqlite3.connect(target, isolation_level=None)
-    connection.execute(
-        "UPDATE stage_run SET status = 'failed' WHERE stage = 'score' AND subject = 'toxic-0-s0'"
+    config = load_study(str(file))
+    handle = register(
+        config, home=target.parent, database_url=url_of(target), revisions=source_revisions(config)
     )
-    scores = connection.execute("SELECT count(*), sum(value) FROM score").fetchone()
-    done = run(tmp_path / "home", "run", str(file))
-    assert done.returncode == 2
-    assert "score of toxic-0-s0 is not done, and texts were left out of this database" in done.stderr
-    assert connection.execute("SELECT count(*), sum(value) FROM score").fetchone() == scores
+    context = handle.open(lambda: False)
+    subject = arm_subjects(context)[0]
+    assert not run_stage(context, score.STAGE, subject), "it is done, though the weights are not there"
+    with write_session(context.engine) as session:
+        session.execute(update(StageRun).where(StageRun.stage == "score").values(status="failed"))
+    with pytest.raises(StageFailed, match="score of toxic-0-s0 is not done, and texts were left out of this"):
+        run_stage(context, score.STAGE, subject)
 
 
 def test_mistakes_are_one_line_and_exit_2(
