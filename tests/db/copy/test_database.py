@@ -62,13 +62,13 @@ def test_every_table_comes_along_with_every_value(tiny_database: Path, tmp_path:
 
 
 def test_ids_follow_their_rows_into_a_database_with_others(tiny_database: Path, tmp_path: Path) -> None:
-    target = tmp_path / "both.sqlite"
+    target = tmp_path / "shared.sqlite"
     copy_file(tiny_database, target)
     change(target, "UPDATE study SET hash = 'another', name = 'another'")
     before = named_rows(url_of(target), without=PLACES)
     assert copied(tiny_database, target).merged == []
-    original, both = (named_rows(url_of(path), without=PLACES) for path in (tiny_database, target))
-    for name, rows in both.items():
+    original, shared = (named_rows(url_of(path), without=PLACES) for path in (tiny_database, target))
+    for name, rows in shared.items():
         assert rows == before[name] | original[name], name
 
 
@@ -83,10 +83,10 @@ def test_a_second_copy_changes_nothing(tiny_database: Path, tmp_path: Path) -> N
 def test_pieces_of_a_study_are_put_together(tiny_database: Path, tmp_path: Path) -> None:
     first, second = pieces(tiny_database, tmp_path)
     assert copied(second, first).merged == [1]
-    whole, merged = (named_rows(url_of(path), without=PLACES) for path in (tiny_database, first))
+    original, merged = (named_rows(url_of(path), without=PLACES) for path in (tiny_database, first))
     follows = {table.name for table in Base.metadata.tables.values() if table.info == FOLLOWS}
-    for name in set(whole) - follows - {"projection_point"}:
-        assert merged[name] == whole[name], name
+    for name in set(original) - follows - {"projection_point"}:
+        assert merged[name] == original[name], name
     assert not merged["projection"], "maps of a part of the arms are not taken for maps of all"
 
 
@@ -102,8 +102,8 @@ def test_what_one_piece_announced_another_knows(tiny_database: Path, tmp_path: P
         target = tmp_path / f"{order[0].stem}-first.sqlite"
         for piece in order:
             copied(piece, target)
-        rows, whole = (named_rows(url_of(path)) for path in (target, tiny_database))
-        assert rows["arm"] == whole["arm"]
+        rows, original = (named_rows(url_of(path)) for path in (target, tiny_database))
+        assert rows["arm"] == original["arm"]
         assert rows["study"].values() and all(row["data_revisions"] for row in rows["study"].values())
         by_status = {key[2]: row["status"] for key, row in rows["stage_run"].items() if key[1] == "mix"}
         assert {name for name, status in by_status.items() if status == "running"} == {
@@ -154,21 +154,21 @@ def test_a_copy_that_is_cut_leaves_nothing(tiny_database: Path, tmp_path: Path) 
         if done > total // 2:
             raise KeyboardInterrupt
 
-    target, there = tmp_path / "copy.sqlite", tmp_path / "there.sqlite"
-    copy_file(tiny_database, there)
-    change(there, "UPDATE study SET hash = 'another'")
-    before = named_rows(url_of(there))
-    for path in (target, there):
+    target, existing = tmp_path / "copy.sqlite", tmp_path / "existing.sqlite"
+    copy_file(tiny_database, existing)
+    change(existing, "UPDATE study SET hash = 'another'")
+    before = named_rows(url_of(existing))
+    for path in (target, existing):
         with pytest.raises(KeyboardInterrupt):
             copied(tiny_database, path, interrupt)
-    assert [path.name for path in tmp_path.iterdir() if "-" not in path.name] == ["there.sqlite"]
-    assert named_rows(url_of(there)) == before
+    assert [path.name for path in tmp_path.iterdir() if "-" not in path.name] == ["existing.sqlite"]
+    assert named_rows(url_of(existing)) == before
     # What a killed process left is swept by the next copy to the same name.
     for ending in ("", "-wal"):
         (tmp_path / f".copy.sqlite.999999999.tmp{ending}").touch()
     (tmp_path / ".mine.tmp").touch()
     copied(tiny_database, target)
-    assert {path.name for path in tmp_path.iterdir() if "there" not in path.name} == {
+    assert {path.name for path in tmp_path.iterdir() if "existing" not in path.name} == {
         "copy.sqlite",
         ".mine.tmp",
     }

@@ -42,12 +42,12 @@ LONG = 20
 
 
 def copy(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[int, str]:
-    """Exit code and what is said of a copy made in this process."""
+    """Exit code and output of a copy made in this process."""
     with pytest.raises(SystemExit) as end, pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["hormesis", "copy", *map(str, arguments)])
         cli.main()
-    said = capsys.readouterr()
-    return int(end.value.code or 0), said.out + said.err
+    output = capsys.readouterr()
+    return int(end.value.code or 0), output.out + output.err
 
 
 def long_texts(database: Path) -> set[str]:
@@ -121,14 +121,16 @@ def test_pieces_without_texts_are_put_together_and_run_to_the_end(
         keep_arms(piece, arms)
         code, line = copy(capsys, piece, target, "--texts", "none")
         assert code == 0 and ("hormesis run" in line) == (number == 1), line
-    whole = named_rows(url_of(home / "hormesis.sqlite"), without=TEXTS)
+    original = named_rows(url_of(home / "hormesis.sqlite"), without=TEXTS)
     merged = named_rows(url_of(target), without=TEXTS)
-    assert merged["metric"] == whole["metric"] and merged["probe"] == whole["probe"]
+    assert merged["metric"] == original["metric"] and merged["probe"] == original["probe"]
     assert not merged["projection"] and not merged["verdict"]
     done = run(tmp_path / "home", "run", str(file))
     assert done.returncode == 0 and "finished" in done.stderr, done.stderr
     finished = named_rows(url_of(target), without=TEXTS)
-    of_arms = {key: row for key, row in whole["stage_run"].items() if key[2] != "study" or key[1] == "text"}
+    of_arms = {
+        key: row for key, row in original["stage_run"].items() if key[2] != "study" or key[1] == "text"
+    }
     assert of_arms.items() <= finished["stage_run"].items(), "stages of arms ran again"
     without = (*TEXTS, *TIMES)
     again, first = (named_rows(url_of(path), without=without) for path in (target, home / "hormesis.sqlite"))
@@ -139,11 +141,11 @@ def test_pieces_without_texts_are_put_together_and_run_to_the_end(
 
 def keep_arms(database: Path, arms: tuple[str, ...]) -> None:
     """Make a piece of a finished study: these arms, and nothing that is of all of them."""
-    kept = ", ".join(f"'{arm}'" for arm in arms)
+    names = ", ".join(f"'{arm}'" for arm in arms)
     connection = sqlite3.connect(database, isolation_level=None)
     connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"DELETE FROM arm WHERE name NOT IN ({kept})")
-    connection.execute(f"DELETE FROM stage_run WHERE stage != 'text' AND subject NOT IN ({kept})")
+    connection.execute(f"DELETE FROM arm WHERE name NOT IN ({names})")
+    connection.execute(f"DELETE FROM stage_run WHERE stage != 'text' AND subject NOT IN ({names})")
     for table in Base.metadata.tables.values():
         if table.info == FOLLOWS and "study_id" in table.c:
             connection.execute(f"DELETE FROM {table.name}")
@@ -157,8 +159,8 @@ def test_pieces_follow_a_study_that_lacks_its_texts(
     shutil.copyfile(tiny_database, piece)
     keep_arms(piece, ("toxic-0-s0",))
     assert copy(capsys, piece, target, "--texts", "none")[0] == 0
-    code, said = copy(capsys, tiny_database, target)
-    assert code == 0 and "has this study without texts, so they are left out" in said
+    code, line = copy(capsys, tiny_database, target)
+    assert code == 0 and "has this study without texts, so they are left out" in line
     content = target.read_bytes()
     assert not [text for text in long_texts(tiny_database) if text.encode() in content]
 
@@ -219,6 +221,6 @@ def test_mistakes_are_one_line_and_exit_2(
         ((tiny_database, "nosuch://host/x"), "'nosuch' is not a kind of database that can be opened"),
         ((tmp_path, target), f"there is no database at {tmp_path / 'hormesis.sqlite'}"),
     ):
-        code, said = copy(capsys, *arguments)
-        assert code == 2 and line in said and said.count("\n") == 1, said
+        code, output = copy(capsys, *arguments)
+        assert code == 2 and line in output and output.count("\n") == 1, output
     assert not list(tmp_path.iterdir())
