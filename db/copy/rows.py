@@ -23,7 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 
 from hormesis.db.blocks import decode_int64, encode_int64
-from hormesis.db.contract.left_out import is_left_out
+from hormesis.db.contract.left_out import WEIGHTS, is_left_out
 from hormesis.db.copy.changes import Changes, Row, without_folders
 from hormesis.db.copy.relations import (
     copied_tables,
@@ -178,6 +178,8 @@ class RowCopier:
                     f"contradictory rows: {table.name} of {self._words(table, stored)}: {column.name} is "
                     + (values if is_short else "another one in the source")
                 )
+        if registered := {name: row[name] for name in row if _lacks_weights(stored[name], row[name])}:
+            self._write(table, stored, registered)
 
     def _write(self, table: Table, stored: Row, row: Row) -> None:
         values = {name: value for name, value in row.items() if name != "id"}
@@ -226,3 +228,10 @@ def _agree(first: Any, second: Any) -> bool:
     if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         return all(map(_agree, first, second))
     return False
+
+
+def _lacks_weights(stored: Any, value: Any) -> bool:
+    """Whether weights that were left out of a stored value have come along with the value."""
+    if isinstance(stored, Mapping) and isinstance(value, Mapping):
+        return any(_lacks_weights(stored[key], value.get(key)) for key in stored)
+    return stored == WEIGHTS and isinstance(value, str) and value != WEIGHTS

@@ -170,7 +170,8 @@ def test_weights_come_along_when_asked_for(
 ) -> None:
     _, home = study
     source, paths = home / "hormesis.sqlite", "SELECT path FROM checkpoint ORDER BY name"
-    for folder, arguments in (("without", ()), ("with", ("--weights",))):
+    # The second copy goes where the first has left them out.
+    for folder, arguments in (("without", ()), ("with", ()), ("with", ("--weights",))):
         code, line = copy(capsys, source, tmp_path / folder / "hormesis.sqlite", "--json", *arguments)
         assert code == 0 and json.loads(line)["bytes"] > 10_000
     listed = {
