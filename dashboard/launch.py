@@ -24,7 +24,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from hormesis.db.location import database_url
+from hormesis.db.location import READ_ONLY, database_url
 from hormesis.db.processes import is_running
 
 APP = Path(__file__).parent / "app.py"
@@ -215,6 +215,7 @@ def main(arguments: list[str] | None = None) -> int:
         help="address of a model service (default: HORMESIS_SERVICE); without one it is started here",
     )
     parser.add_argument("--no-service", action="store_true", help="serve without live steering")
+    parser.add_argument("--read-only", action="store_true", help="neither start nor stop studies")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
@@ -228,6 +229,8 @@ def main(arguments: list[str] | None = None) -> int:
         starts_service = options.service is None and not options.no_service
         service_port = free_port("127.0.0.1", 0) if starts_service else 0
         service_url = f"http://127.0.0.1:{service_port}" if starts_service else options.service
+        if options.read_only:
+            os.environ[READ_ONLY] = "1"
         _tell_pages(options.db, None if options.no_service else service_url, starts_service)
         service = (options.db, service_port) if starts_service else None
         with _Beside(f"http://{options.host}:{port}", service, options.parent):

@@ -1,4 +1,4 @@
-"""Arrays as bytes, little endian, in C order: float32, int64, and float16 with a scale.
+"""Arrays as bytes, little endian, in C order: float32, float64, int64, and float16 with a scale.
 
 The scale is a power of two, so that it costs no precision beyond float16's own.
 """
@@ -50,6 +50,16 @@ def encode_float32(array: ArrayLike) -> bytes:
 def decode_float32(data: bytes) -> NDArray[np.float32]:
     """Decode to a float32 vector. Raises ValueError where the bytes are not whole numbers of four."""
     return np.frombuffer(data, dtype="<f4").astype(np.float32)
+
+
+def encode_float64(array: ArrayLike) -> bytes:
+    """Encode numbers of any shape as float64."""
+    return np.ascontiguousarray(array, dtype="<f8").tobytes()
+
+
+def decode_float64(data: bytes) -> NDArray[np.float64]:
+    """Decode to a float64 vector. Raises ValueError where the bytes are not whole numbers of eight."""
+    return np.frombuffer(data, dtype="<f8").astype(np.float64)
 
 
 def encode_int64(array: ArrayLike) -> bytes:

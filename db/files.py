@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +94,12 @@ def write_json(target: Path, value: Any) -> None:
         os.fsync(stream.fileno())
 
 
-def remove_temporaries(folder: Path) -> None:
-    """Remove what killed processes left under temporary names directly in `folder`.
+def remove_temporaries(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left under temporary names directly in `folder`: of one target, or of all.
 
     Leaves alone what belongs to another process that still runs on this machine.
     """
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(f".{escape(name)}.*.tmp*" if name else ".*.tmp"):
         owner_pid = int(next((part for part in reversed(path.name.split(".")) if part.isdigit()), "0"))
         if owner_pid in (0, os.getpid()) or not is_running(owner_pid):
             _remove(path)

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 DATABASE_FILE = "hormesis.sqlite"
+READ_ONLY = "HORMESIS_READ_ONLY"
+"""Environment variable that is set where the dashboard was opened on a file to be read."""
 
 
 def home() -> Path:
@@ -16,8 +18,10 @@ def home() -> Path:
 def database_url(address: str | None = None) -> str:
     """A database's SQLAlchemy URL: of `address`, else of `HORMESIS_DB`, else a SQLite file under the home.
 
-    An address without `://` is taken as the path of a SQLite file.
+    An address without `://` is taken as the path of a SQLite file, or of the folder of runs that holds it.
     """
+    if address is not None and "://" not in address and Path(address).is_dir():
+        address = str(Path(address) / DATABASE_FILE)
     address = os.environ.get("HORMESIS_DB", "").strip() if address is None else address
     if "://" in address:
         return address

@@ -20,6 +20,7 @@ from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
 from hormesis.pipeline.commands.data import Offline, close_network
 from hormesis.pipeline.commands.data import data as data_commands
+from hormesis.pipeline.commands.copy import copy
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
@@ -308,6 +309,10 @@ def save(
 
 @app.command()
 def dashboard(
+    file: Annotated[
+        str | None,
+        typer.Argument(help="Open this file, or folder of runs, to read it; default: the database in use."),
+    ] = None,
     port: Annotated[int, typer.Option("--port", help="Port of the dashboard.")] = 8501,
     service: Annotated[
         str | None,
@@ -315,10 +320,14 @@ def dashboard(
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
 ) -> None:
-    """Open the dashboard on the database."""
+    """Open the dashboard on the database; or on a file, which it then only reads."""
+    from hormesis.db.engine import open_reader
     from hormesis.pipeline.commands.dashboard import dashboard_process
 
-    process = dashboard_process(database_url(), port=port, service=service, browser=browser)
+    url = database_url(file)
+    if file is not None:
+        open_reader(url).dispose()  # a file that cannot be read is said here, not on a page
+    process = dashboard_process(url, port=port, service=service, browser=browser, read_only=file is not None)
     raise typer.Exit(process.wait_for_end())
 
 
@@ -340,6 +349,9 @@ def demo(
         if wait:
             console.print("the dashboard stays open; Ctrl-C ends it")
             raise typer.Exit(process.wait_for_end())
+
+
+app.command()(copy)
 
 
 app.command()(toy)

@@ -18,6 +18,7 @@ from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.sites import ModelError, find_sites
 from hormesis.backend.model.verify import prove
+from hormesis.db.contract.left_out import is_left_out
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
@@ -50,6 +51,8 @@ def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = T
     fails the proof (see `describe`).
     """
     path = bundled_file() if str(source) == BUNDLED else Path(source)
+    if is_left_out(path.name):
+        raise ModelError("the weights were left out of this copy of the study; copy it again with --weights")
     if path.is_file():
         if path.suffix != ".gguf":
             raise ModelError(f"{path.name} is not a model: give a folder, a .gguf file or a hub name")

@@ -37,8 +37,6 @@ def open_database(
     ours.
     """
     address = None if database is None else os.fspath(database)
-    if address is not None and "://" not in address and Path(address).is_dir():
-        address = str(Path(address) / location.DATABASE_FILE)
     url = location.database_url(address)
     file = sqlite_path(parse_url(url))
     beside = file.parent if address is not None and file is not None else location.home()

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import streamlit as st
+
+from hormesis.db.contract.left_out import NOTE, TEXT, is_left_out
 
 LONGEST: Final = 20_000
 """Characters of one text that are sent to the browser; more is cut and said."""
@@ -82,11 +84,18 @@ def _cut(text: str) -> str:
     return text[:LONGEST] + f" … ({len(text) - LONGEST:,} more characters are not shown)"
 
 
+def _left_out(item: Shown) -> Shown:
+    return replace(item, text="", prompt="", tokens=(), blurred=False, waiting=TEXT)
+
+
 def show_texts(items: Sequence[Shown], *, key: str, columns: int = 1, state: str = "") -> None:
     """Draw texts in a grid of `columns` columns (fewer where the page is narrow).
 
     `state` says what the texts belong to; it stands as `data-state` on the drawn element, set together with
     the texts, so a test that waits for it reads the right ones.
     """
+    if any(is_left_out(item.text) for item in items):
+        st.caption(NOTE)
+        items = [_left_out(item) if is_left_out(item.text) else item for item in items]
     rows = [asdict(item) | {"text": _cut(item.text), "prompt": _cut(item.prompt)} for item in items]
     _component(key=key, data={"items": rows, "columns": columns, "reveal": reveal_all(), "state": state})

@@ -17,6 +17,7 @@ from hormesis.dashboard.report.robustness import robustness
 from hormesis.dashboard.rows import pairs as pair_rows
 from hormesis.dashboard.rows.cache import Database, change_token, engine
 from hormesis.dashboard.rows.context import Context, context_of
+from hormesis.db.contract.left_out import NOTE
 
 TEXTS = 12
 """Pairs of texts a report shows where they are asked for."""
@@ -32,6 +33,8 @@ def open_study(url: str, name: str) -> Context:
 
 def texts(context: Context, choice: Choice) -> Section | None:
     """The largest falls in toxicity at the largest share under the middle matched cost, both texts each."""
+    if len(rows.left_out_texts(context)):
+        return Section("Texts", [], NOTE)
     summaries = rows.summaries(context)
     steered = summaries[
         (summaries["method"] == "iti") & (summaries["kind"] == "toxic") & summaries["matched_cost"].notna()

@@ -61,6 +61,7 @@ projections = study_query(read.projections)
 projection_points = cached_query(read.arm_points)
 examples_by_id = cached_query(read.examples_by_id)
 
+left_out_texts = study_query(read.left_out_texts)
 prompt_sets = study_query(read.prompt_sets)
 prompts = cached_query(read.prompts)
 probe_sets = study_query(read.probe_sets)
@@ -89,9 +90,11 @@ def prompt_groups(context: Context, prompt_set: str) -> list[str]:
 
 
 def first_prompts(context: Context, most: int) -> pd.DataFrame:
-    """The first prompts (rows) of the study's first prompt set, at most `most`."""
+    """The first prompts (rows) of the study's first prompt set, at most `most`; none without texts."""
     sets = prompt_sets(context)
-    return pd.DataFrame() if sets.empty else prompts(context, int(sets["id"].iloc[0]), size=most)
+    if sets.empty or len(left_out_texts(context)):
+        return pd.DataFrame()
+    return prompts(context, int(sets["id"].iloc[0]), size=most)
 
 
 _prompt_falls = study_query(read.prompt_falls)
@@ -100,11 +103,11 @@ _prompt_falls = study_query(read.prompt_falls)
 def prompt_falls(context: Context) -> pd.DataFrame:
     """How far steering at matched costs lowers toxicity on the prompts (rows) of the study's first set.
 
-    By its first scorer; empty before there is anything to compare.
+    By its first scorer; empty before there is anything to compare, and where texts were left out of the file.
     """
     sets, judges = prompt_sets(context), scorers(context)
     judges = judges[judges["measures"] == "toxicity"]
-    if sets.empty or judges.empty:
+    if sets.empty or judges.empty or len(left_out_texts(context)):
         return pd.DataFrame()
     scorer_id, set_id = int(judges["id"].iloc[0]), int(sets["id"].iloc[0])
     return _prompt_falls(context, prompt_set_id=set_id, scorer_id=scorer_id)

@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from hormesis.db.address import network_type, sqlite_path
-from hormesis.db.location import DATABASE_FILE, home
+from hormesis.db.location import DATABASE_FILE, READ_ONLY, home
 from hormesis.db.problems import DatabaseProblem, parse_url
 
 
@@ -62,6 +62,8 @@ def home_of(url: str) -> Path | None:
 def control(url: str, server_address: str | None) -> Home | Refusal:
     """The home that runs can be started in, or why there is none; `url`: the database's."""
     by_hand = "use `hormesis run` on the machine that holds the study"
+    if os.environ.get(READ_ONLY):
+        return Refusal("this dashboard was opened on a file that it only reads")
     if not is_loopback(server_address):
         where = server_address or "every address of this machine"
         return Refusal(f"this dashboard is served on {where}, where others could reach it; {by_hand}")

@@ -74,7 +74,7 @@ from hormesis.db.read.runs import (
 )
 from hormesis.db.read.search import ScoreOrder, prompt_groups, search_generations, study_conditions
 from hormesis.db.read.sources import source_overlaps, source_uses
-from hormesis.db.read.texts import generations, prompt_sets, prompts, scorers
+from hormesis.db.read.texts import generations, left_out_texts, prompt_sets, prompts, scorers
 from hormesis.db.read.toy import (
     toy_curves,
     toy_directions,
@@ -125,6 +125,7 @@ __all__ = [
     "head_summaries",
     "kept_heads",
     "latest_change",
+    "left_out_texts",
     "lens_heads",
     "lens_tokens",
     "map_agreements",

@@ -13,11 +13,10 @@ from hormesis.db.engine import reading
 from hormesis.db.read.frame import Query, frame_on, kinds_of
 from hormesis.db.read.views import view, views
 from hormesis.db.schema import Base
+from hormesis.db.schema.base import QUOTE
 from hormesis.db.schema.dictionary import Field, field_of
 
 CHUNK = 50_000
-TEXTS = frozenset({"text", "prompt", "prefix", "continuation", "output", "chosen", "rejected"})
-"""Names of columns that hold what people or models wrote."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +66,12 @@ def selection(name: str, *, with_bytes: bool = True) -> Selection:
 
 
 def holds_texts(name: str) -> bool:
-    """Whether a table or view holds statements, prompts or generations, which may hurt."""
-    return not TEXTS.isdisjoint(selection(name).kinds)
+    """Whether a table or view holds statements, prompts, generations or tokens, which may hurt."""
+    return any(
+        base.info == QUOTE
+        for column in selection(name).query.selected_columns
+        for base in column.base_columns
+    )
 
 
 def export_table(

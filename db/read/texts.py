@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, union_all
 
+from hormesis.db.contract.left_out import is_left_out
 from hormesis.db.read.columns import sets_with_counts
 from hormesis.db.read.frame import frame
-from hormesis.db.schema import Checkpoint, Generation, Metric, Prompt, PromptSet, Score, Scorer
+from hormesis.db.schema import (
+    Checkpoint,
+    Example,
+    Generation,
+    Metric,
+    ProbeSet,
+    Prompt,
+    PromptSet,
+    Score,
+    Scorer,
+)
 
 
 def prompt_sets(engine: Engine, study_id: int) -> pd.DataFrame:
@@ -25,6 +36,15 @@ def prompts(engine: Engine, prompt_set_id: int, page: int = 0, *, size: int = 20
         .offset(page * size)
     )
     return frame(engine, query)
+
+
+def left_out_texts(engine: Engine, study_id: int) -> pd.DataFrame:
+    """A row where texts were left out of this file when it was copied, none where they are there: text."""
+    prompt = select(Prompt.text).join(PromptSet).where(PromptSet.study_id == study_id).limit(1)
+    statement = select(Example.text).join(ProbeSet).where(ProbeSet.study_id == study_id).limit(1)
+    first_texts = union_all(select(prompt.subquery()), select(statement.subquery())).subquery()
+    rows = frame(engine, select(first_texts.c.text))
+    return rows[rows["text"].map(is_left_out).astype(bool)].head(1)
 
 
 def scorers(engine: Engine, study_id: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from sqlalchemy import JSON, DateTime, Dialect, ForeignKey, LargeBinary, MetaData, String, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -42,9 +42,48 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 # Columns that several tables inherit would come last; a negative place keeps them in front.
 Key = Annotated[int, mapped_column(primary_key=True, sort_order=-2)]
-Name = Annotated[str, mapped_column(String(200))]
-Json = Annotated[dict[str, Any], mapped_column(JSON)]
-Blob = Annotated[bytes, mapped_column(LargeBinary)]
+
+QUOTES = "quotes"
+"""In a column's `info`: whether it may hold what a model or a data set said, so that a copy can leave it out.
+Every column of strings, JSON or bytes says so, by one of the types below."""
+LABELS = "labels"
+"""In the `info` of a JSON column that quotes: the keys under which everything is ours all the same."""
+FREE: Final = {QUOTES: False}
+Label = Annotated[str, mapped_column(info=FREE)]
+"""A name, a kind, a unit, a hash or a sentence of ours."""
+Name = Annotated[str, mapped_column(String(200), info=FREE)]
+QUOTE: Final = {QUOTES: True}
+Quote = Annotated[str, mapped_column(info=QUOTE)]
+"""What a model or a data set said."""
+FOLDERS = "folders"
+"""In a column's `info`: True where a string may name a folder of the machine; any JSON may."""
+Message = Annotated[str, mapped_column(info={QUOTES: True, FOLDERS: True})]
+"""An error in words, which may repeat a text and name a folder."""
+Json = Annotated[dict[str, Any], mapped_column(JSON, info=FREE)]
+Blob = Annotated[bytes, mapped_column(LargeBinary, info=FREE)]
+"""Numbers, as `db.blocks` encodes them."""
+
+
+MERGE = "merge"
+"""In the `info` of a table: what a copy does with a row that is there already and differs. By default it is
+a contradiction, and refused."""
+FOLLOWS: Final = {MERGE: "follows"}
+"""The row stays as it is: it follows from rows of all arms, and stages of the whole study write it anew."""
+STATE: Final = {MERGE: "state"}
+"""The row stays as it is, unless it is of work that is not done and the other is of work that is."""
+ANNOUNCED: Final = {MERGE: "announced"}
+"""The row may be there before all its values are known; what one side does not know the other fills in."""
+COMPARED = "compared"
+"""In the `info` of a column: False where two rows that differ in it alone are not told apart."""
+IDS_OF = "ids_of"
+"""In the `info` of a column of bytes: the table whose ids they are, int64."""
+LIST_HASH = "list_hash"
+"""In the `info` of a column that may hold `example_list.hash`, which is made from ids."""
+
+
+def quoting(*labels: str) -> Any:
+    """A JSON column whose strings may be quoted, except those under the keys `labels`."""
+    return mapped_column(JSON, info={QUOTES: True, LABELS: frozenset(labels)})
 
 
 class Base(DeclarativeBase):
@@ -78,7 +117,7 @@ class HeadRow(ProbeSetRow):
 
     __abstract__ = True
 
-    position: Mapped[str] = mapped_column(sort_order=-1)
+    position: Mapped[Label] = mapped_column(sort_order=-1)
     """`last` token or `mean` over tokens."""
     layer: Mapped[int] = mapped_column(sort_order=-1)
     head: Mapped[int] = mapped_column(sort_order=-1)
@@ -89,12 +128,12 @@ class ConditionSummary(StudyRow):
 
     __abstract__ = True
 
-    key: Mapped[str] = mapped_column(sort_order=-1)
-    kind: Mapped[str] = mapped_column(sort_order=-1)
+    key: Mapped[Label] = mapped_column(sort_order=-1)
+    kind: Mapped[Label] = mapped_column(sort_order=-1)
     share: Mapped[float] = mapped_column(sort_order=-1)
-    method: Mapped[str] = mapped_column(sort_order=-1)
+    method: Mapped[Label] = mapped_column(sort_order=-1)
     """Method of the condition, as `condition.method`."""
-    condition_key: Mapped[str] = mapped_column(sort_order=-1)
+    condition_key: Mapped[Label] = mapped_column(sort_order=-1)
     """As `condition.key`; `random/cost-0.06`: all random directions at that cost, `random-0/cost-0.06` and
     so on, averaged.
     """
@@ -106,5 +145,5 @@ class ConditionSummary(StudyRow):
     n_seeds: Mapped[int] = mapped_column(sort_order=1)
     n: Mapped[int] = mapped_column(sort_order=1)
     """Prompts (or documents, goals, items), summed over the seeds."""
-    unit: Mapped[str] = mapped_column(sort_order=1)
-    interval: Mapped[str] = mapped_column(sort_order=1)
+    unit: Mapped[Label] = mapped_column(sort_order=1)
+    interval: Mapped[Label] = mapped_column(sort_order=1)

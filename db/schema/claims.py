@@ -7,38 +7,38 @@ from datetime import datetime
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Json, Name, StudyRow, utc_now
+from hormesis.db.schema.base import FOLLOWS, Json, Label, Name, StudyRow, utc_now
 
 
 class Verdict(StudyRow):
     """One claim put to one study, with its declared test, so that a reader needs no other source."""
 
     __tablename__ = "verdict"
-    __table_args__ = (UniqueConstraint("study_id", "key"),)
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
-    key: Mapped[str]
+    key: Mapped[Label]
     """claim | prompt set | scorer, the natural key inside the study."""
     claim: Mapped[Name]
     """Id of the claim, e.g. `C4-matched-10`."""
     position: Mapped[int]
     """Place in the registry: claims of the paper first, then readers' questions."""
-    family: Mapped[str]
+    family: Mapped[Label]
     """Claims corrected together for being several: `paper`, `readers`."""
-    prompt_set: Mapped[str | None]
-    scorer: Mapped[str | None]
-    statement: Mapped[str]
-    question: Mapped[str]
-    estimand: Mapped[str]
-    rows_used: Mapped[str]
-    rule: Mapped[str]
-    status: Mapped[str]
+    prompt_set: Mapped[Label | None]
+    scorer: Mapped[Label | None]
+    statement: Mapped[Label]
+    question: Mapped[Label]
+    estimand: Mapped[Label]
+    rows_used: Mapped[Label]
+    rule: Mapped[Label]
+    status: Mapped[Label]
     """`supported`, `not supported`, `undecided` or `no data yet`."""
-    detail: Mapped[str]
+    detail: Mapped[Label]
     """What was compared, or what is missing, in one sentence."""
     value: Mapped[float | None]
     low: Mapped[float | None]
     high: Mapped[float | None]
-    unit: Mapped[str]
+    unit: Mapped[Label]
     n: Mapped[int | None]
     """Prompts (heads' examples, items, goals: see `rows_used`), not multiplied by seeds."""
     n_seeds: Mapped[int | None]
@@ -47,8 +47,8 @@ class Verdict(StudyRow):
     """The same after Holm's correction over the claims of the family that have rows."""
     detectable: Mapped[float | None]
     """Smallest true effect found with a power of 80 %, same unit as `value`."""
-    interval: Mapped[str]
-    paper: Mapped[str]
+    interval: Mapped[Label]
+    paper: Mapped[Label]
     """The paper's figure in words; secondary notes, empty where none is known."""
     paper_value: Mapped[float | None]
     """The paper's figure in the unit of `value`, where the two can be compared."""
@@ -59,16 +59,16 @@ class DoseFit(StudyRow):
     """Whether one curve over the toxic share has an optimum inside: the best hormetic fit and the test."""
 
     __tablename__ = "dose_fit"
-    __table_args__ = (UniqueConstraint("study_id", "key"),)
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
-    key: Mapped[str]
+    key: Mapped[Label]
     """condition | prompt set | scorer | metric, the natural key inside the study."""
-    condition_key: Mapped[str]
-    prompt_set: Mapped[str]
-    scorer: Mapped[str]
-    name: Mapped[str]
+    condition_key: Mapped[Label]
+    prompt_set: Mapped[Label]
+    scorer: Mapped[Label]
+    name: Mapped[Label]
     """The metric fitted, e.g. `toxicity`."""
-    status: Mapped[str]
+    status: Mapped[Label]
     """`hormetic`, `monotone`, `undecided` or `no data yet`."""
     p: Mapped[float | None]
     evidence_ratio: Mapped[float | None]
@@ -79,9 +79,9 @@ class DoseFit(StudyRow):
     optimum_high: Mapped[float | None]
     n_shares: Mapped[int]
     n_seeds: Mapped[int]
-    model: Mapped[str]
+    model: Mapped[Label]
     """The curve in `curve`: `brain-cousens`, `isotonic`, or empty."""
     curve: Mapped[Json]
     """{"share": [...], "value": [...]} of the model named, in the metric's unit; empty without one."""
     parameters: Mapped[Json]
-    detail: Mapped[str]
+    detail: Mapped[Label]

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Base, ConditionSummary, Json, Key, Name, StudyRow
+from hormesis.db.schema.base import (
+    COMPARED,
+    FOLLOWS,
+    FREE,
+    Base,
+    Blob,
+    ConditionSummary,
+    Key,
+    Label,
+    Name,
+    Quote,
+    StudyRow,
+    quoting,
+)
 
 
 class PromptSet(StudyRow):
@@ -15,8 +30,8 @@ class PromptSet(StudyRow):
     __table_args__ = (UniqueConstraint("study_id", "name"),)
 
     name: Mapped[Name]
-    revision: Mapped[str]
-    source: Mapped[str]
+    revision: Mapped[Label]
+    source: Mapped[Label]
 
 
 class Prompt(Base):
@@ -28,10 +43,10 @@ class Prompt(Base):
     id: Mapped[Key]
     prompt_set_id: Mapped[int] = mapped_column(ForeignKey("prompt_set.id", ondelete="CASCADE"))
     position: Mapped[int]
-    text: Mapped[str]
-    kind: Mapped[str | None]
+    text: Mapped[Quote]
+    kind: Mapped[Label | None]
     """What the source calls it, e.g. `hostile` or `neutral`."""
-    group: Mapped[str | None]
+    group: Mapped[Label | None]
 
 
 class Condition(Base):
@@ -42,11 +57,11 @@ class Condition(Base):
 
     id: Mapped[Key]
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    key: Mapped[str]
+    key: Mapped[Label]
     """Natural key, e.g. `none`, `iti/mass_mean/fixed-2`, `iti/mass_mean/cost-0.06`, `random-3/cost-0.06`."""
-    method: Mapped[str]
+    method: Mapped[Label]
     """`none`, `iti`, `random-direction`, `prompt`, `sft`, `dpo`, `meda`, `inst`, or several joined by `+`."""
-    direction_method: Mapped[str | None]
+    direction_method: Mapped[Label | None]
     strength: Mapped[float]
     """Alpha: how many sigmas each selected head is moved away from toxicity. 0 for `none`."""
     matched_cost: Mapped[float | None]
@@ -54,11 +69,19 @@ class Condition(Base):
     reached: Mapped[bool] = mapped_column(default=True)
     """False where no strength up to the limit reached the matched cost; strength is then the limit."""
     n_heads: Mapped[int]
-    scope: Mapped[str]
+    scope: Mapped[Label]
     """Positions steered: `generated` or `all`."""
     control: Mapped[int | None]
     """Index of the random-direction control; null otherwise."""
-    parameters: Mapped[Json]
+    parameters: Mapped[dict[str, Any]] = quoting(
+        *("prefix", "marks", "tuned", "second", "directions_of", "heldout_scope", "generations")
+    )
+    document_nats: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """float64, little endian: loss of each held-out document under the condition, in nats. Empty where it was
+    measured by an earlier version, as in `document_tokens`.
+    """
+    document_tokens: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """int64, little endian: tokens of each of these documents."""
 
 
 class Generation(Base):
@@ -71,7 +94,7 @@ class Generation(Base):
     condition_id: Mapped[int] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompt.id", ondelete="CASCADE"))
     sample: Mapped[int]
-    text: Mapped[str]
+    text: Mapped[Quote]
     tokens: Mapped[int]
     finished: Mapped[bool]
     """True where the model ended the text itself."""
@@ -85,8 +108,8 @@ class Scorer(Base):
 
     id: Mapped[Key]
     name: Mapped[Name]
-    revision: Mapped[str]
-    measures: Mapped[str] = mapped_column(default="toxicity")
+    revision: Mapped[Label]
+    measures: Mapped[Label] = mapped_column(default="toxicity")
     """`toxicity` (0 to 1) or `fluency` (0 to 1)."""
 
 
@@ -117,16 +140,16 @@ class Metric(Base):
     condition_id: Mapped[int | None] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
     prompt_set_id: Mapped[int | None] = mapped_column(ForeignKey("prompt_set.id", ondelete="CASCADE"))
     scorer_id: Mapped[int | None] = mapped_column(ForeignKey("scorer.id"))
-    key: Mapped[str]
+    key: Mapped[Label]
     """condition / prompt set / scorer / name, the natural key inside the checkpoint."""
-    name: Mapped[str]
+    name: Mapped[Label]
     """E.g. `toxicity`, `fire_rate`, `expected_max_toxicity`, `fluency`, `cost`, `cross_entropy`."""
     value: Mapped[float]
     low: Mapped[float | None]
     high: Mapped[float | None]
     n: Mapped[int]
-    unit: Mapped[str]
-    interval: Mapped[str]
+    unit: Mapped[Label]
+    interval: Mapped[Label]
     """How the interval was made, e.g. `bootstrap over prompts, 95 %, 1000 draws`."""
 
 
@@ -134,8 +157,8 @@ class Summary(ConditionSummary):
     """A metric over the seeds of an arm: what the trade-off curves draw."""
 
     __tablename__ = "summary"
-    __table_args__ = (UniqueConstraint("study_id", "key"),)
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
-    prompt_set: Mapped[str | None]
-    scorer: Mapped[str | None]
-    name: Mapped[str]
+    prompt_set: Mapped[Label | None]
+    scorer: Mapped[Label | None]
+    name: Mapped[Label]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Blob, HeadRow, ProbeSetRow, StudyRow
+from hormesis.db.schema.base import FOLLOWS, Blob, HeadRow, Label, ProbeSetRow, Quote, StudyRow
 
 
 class ProbeHits(ProbeSetRow):
@@ -20,7 +20,7 @@ class ProbeHits(ProbeSetRow):
 
     example_list_id: Mapped[int] = mapped_column(ForeignKey("example_list.id"))
     """The test statements, in the order of the bits."""
-    position: Mapped[str]
+    position: Mapped[Label]
     heads: Mapped[int]
     """All heads of the model, layers times heads."""
     statements: Mapped[int]
@@ -50,7 +50,7 @@ class HeadContribution(HeadRow):
     high: Mapped[float | None]
     n: Mapped[int]
     """Test statements."""
-    interval: Mapped[str]
+    interval: Mapped[Label]
 
 
 class FeatureCosine(HeadRow):
@@ -66,9 +66,9 @@ class FeatureCosine(HeadRow):
         ),
     )
 
-    variable: Mapped[str]
+    variable: Mapped[Label]
     """What the feature is a value of, e.g. `topic`."""
-    feature: Mapped[str]
+    feature: Mapped[Label]
     """E.g. `topic: sailing`: statements with this value against the others."""
     cosine: Mapped[float | None]
     low: Mapped[float | None]
@@ -99,7 +99,7 @@ class Entanglement(HeadRow):
     """Null where toxicity, or every other feature, is too noisy in this head."""
     low: Mapped[float | None]
     high: Mapped[float | None]
-    feature: Mapped[str | None]
+    feature: Mapped[Label | None]
     """The feature that attains it."""
     null_mean: Mapped[float | None]
     null_high: Mapped[float | None]
@@ -116,7 +116,7 @@ class Entanglement(HeadRow):
     tried: Mapped[int]
     dimensions: Mapped[int]
     n: Mapped[int]
-    method: Mapped[str]
+    method: Mapped[Label]
 
 
 class LensToken(ProbeSetRow):
@@ -130,15 +130,15 @@ class LensToken(ProbeSetRow):
         ),
     )
 
-    position: Mapped[str]
-    method: Mapped[str]
+    position: Mapped[Label]
+    method: Mapped[Label]
     """How the direction was found: `mass_mean` or `probe`."""
     layer: Mapped[int]
     head: Mapped[int]
-    side: Mapped[str]
+    side: Mapped[Label]
     rank: Mapped[int]
     token_id: Mapped[int]
-    token: Mapped[str]
+    token: Mapped[Quote]
     logit: Mapped[float]
     """Change of the token's logit against the mean token, for one sigma along the direction."""
     permuted: Mapped[float | None]
@@ -151,11 +151,11 @@ class HeadSummary(StudyRow):
     """A statistic of an arm's heads, over its seeds, and against the arm without toxic text."""
 
     __tablename__ = "head_summary"
-    __table_args__ = (UniqueConstraint("study_id", "kind", "share", "name"),)
+    __table_args__ = (UniqueConstraint("study_id", "kind", "share", "name"), {"info": FOLLOWS})
 
-    kind: Mapped[str]
+    kind: Mapped[Label]
     share: Mapped[float]
-    name: Mapped[str]
+    name: Mapped[Label]
     """Of accuracies `mean`, `median`, `p90` (90th percentile), `max`, and e.g. `above-0.7`, the fraction of
     heads above it; `entanglement`, the mean over the selected heads."""
     value: Mapped[float]
@@ -170,4 +170,4 @@ class HeadSummary(StudyRow):
     n: Mapped[int]
     """Test statements, the unit that is resampled; never heads."""
     heads: Mapped[int]
-    interval: Mapped[str]
+    interval: Mapped[Label]

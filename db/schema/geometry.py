@@ -5,7 +5,22 @@ from __future__ import annotations
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Base, Blob, HeadRow, Json, Key, Name, ProbeSetRow, StudyRow
+from hormesis.db.schema.base import (
+    FOLLOWS,
+    FREE,
+    IDS_OF,
+    LIST_HASH,
+    Base,
+    Blob,
+    HeadRow,
+    Json,
+    Key,
+    Label,
+    Name,
+    ProbeSetRow,
+    Quote,
+    StudyRow,
+)
 
 
 class ProbeSet(StudyRow):
@@ -15,8 +30,8 @@ class ProbeSet(StudyRow):
     __table_args__ = (UniqueConstraint("study_id", "name"),)
 
     name: Mapped[Name]
-    revision: Mapped[str]
-    source: Mapped[str]
+    revision: Mapped[Label]
+    source: Mapped[Label]
 
 
 class Example(Base):
@@ -27,15 +42,15 @@ class Example(Base):
 
     id: Mapped[Key]
     probe_set_id: Mapped[int] = mapped_column(ForeignKey("probe_set.id", ondelete="CASCADE"))
-    key: Mapped[str]
+    key: Mapped[Label]
     """Content hash; stable across runs, unlike a position."""
-    text: Mapped[str]
+    text: Mapped[Quote]
     label: Mapped[int]
     """1 toxic, 0 not."""
-    group: Mapped[str | None]
-    source: Mapped[str | None]
+    group: Mapped[Label | None]
+    source: Mapped[Label | None]
     score: Mapped[float | None]
-    split: Mapped[str]
+    split: Mapped[Label]
     """`train`, `select` or `test`."""
 
 
@@ -75,8 +90,8 @@ class Direction(ProbeSetRow):
         ),
     )
 
-    position: Mapped[str]
-    method: Mapped[str]
+    position: Mapped[Label]
+    method: Mapped[Label]
     """`mass_mean` or `probe`."""
     layer: Mapped[int]
     head: Mapped[int]
@@ -91,9 +106,9 @@ class ExampleList(Base):
     __tablename__ = "example_list"
 
     id: Mapped[Key]
-    hash: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[Label] = mapped_column(unique=True, info=FREE | {LIST_HASH: True})
     count: Mapped[int]
-    ids: Mapped[Blob]
+    ids: Mapped[Blob] = mapped_column(info=FREE | {IDS_OF: "example"})
     """int64, little endian."""
 
 
@@ -108,7 +123,7 @@ class ActivationBlock(ProbeSetRow):
     )
 
     example_list_id: Mapped[int] = mapped_column(ForeignKey("example_list.id"))
-    position: Mapped[str]
+    position: Mapped[Label]
     layer: Mapped[int]
     head: Mapped[int]
     rows: Mapped[int]
@@ -132,15 +147,15 @@ class DirectionProfile(ProbeSetRow):
         ),
     )
 
-    position: Mapped[str]
+    position: Mapped[Label]
     """`last` token or `mean` over tokens."""
-    space: Mapped[str]
+    space: Mapped[Label]
     """`functional`: activations of a fixed set of test statements along the direction; `vocabulary`: change
     of the logits of a fixed set of tokens (logit lens); `residual`: the direction through the output
     projection, in the residual stream of the checkpoint itself."""
-    method: Mapped[str]
+    method: Mapped[Label]
     """How the direction was found, as `direction.method`; `random-3`: a random one, for comparison."""
-    basis: Mapped[str]
+    basis: Mapped[Label] = mapped_column(info=FREE | {LIST_HASH: True})
     """What the columns stand for: a hash of the statements, or of the vocabulary; the weights' for
     `residual`."""
     example_list_id: Mapped[int | None] = mapped_column(ForeignKey("example_list.id"))
@@ -159,19 +174,19 @@ class Projection(StudyRow):
     """Coordinates computed once: of directions over heads and arms, or of one head's activations."""
 
     __tablename__ = "projection"
-    __table_args__ = (UniqueConstraint("study_id", "key"),)
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
-    key: Mapped[str]
+    key: Mapped[Label]
     """Natural key, e.g. `functional/umap-2`, `residual/toxic-0-s0/random/pca-3`, `toxic-10-s0/L2H3/pca-2`."""
-    subject: Mapped[str]
+    subject: Mapped[Label]
     """`directions` or `activations`."""
-    space: Mapped[str | None]
+    space: Mapped[Label | None]
     """What directions are compared by, as `direction_profile.space`; null for activations."""
-    null_model: Mapped[str | None]
+    null_model: Mapped[Label | None]
     """`independent`: heads that share nothing but their correlation with the label; `random`: random
     directions; null for the map itself."""
-    method: Mapped[str]
+    method: Mapped[Label]
     """`umap` or `pca`."""
     dimensions: Mapped[int]
     layer: Mapped[int | None]
@@ -192,15 +207,15 @@ class MapAgreement(StudyRow):
     """
 
     __tablename__ = "map_agreement"
-    __table_args__ = (UniqueConstraint("study_id", "key", "measure"),)
+    __table_args__ = (UniqueConstraint("study_id", "key", "measure"), {"info": FOLLOWS})
 
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"))
     """The checkpoint inside which heads are compared; null for all that share a basis."""
-    key: Mapped[str]
+    key: Mapped[Label]
     """`functional`, `vocabulary` or e.g. `residual/toxic-0-s0`; the first part of `projection.key`."""
-    space: Mapped[str]
+    space: Mapped[Label]
     """What directions are compared by, as `direction_profile.space`."""
-    measure: Mapped[str]
+    measure: Mapped[Label]
     """`likeness`: mean cosine of two directions that could be neighbours; `accuracy`: correlation of a head's
     accuracy with the mean of its neighbours'; `layer`, `seed`: share of neighbours with the same."""
     value: Mapped[float]
@@ -229,7 +244,7 @@ class MapAgreement(StudyRow):
     """Heads compared, of all checkpoints."""
     checkpoints: Mapped[int]
     """Checkpoints that these heads belong to."""
-    interval: Mapped[str]
+    interval: Mapped[Label]
 
 
 class ProjectionPoint(Base):

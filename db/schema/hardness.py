@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Base, ConditionSummary, Json, Key, StudyRow
+from hormesis.db.schema.base import (
+    COMPARED,
+    FOLLOWS,
+    FREE,
+    Base,
+    Blob,
+    ConditionSummary,
+    Key,
+    Label,
+    Quote,
+    StudyRow,
+    quoting,
+)
 
 
 class Attack(Base):
@@ -17,23 +31,25 @@ class Attack(Base):
     id: Mapped[Key]
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"), index=True)
     condition_id: Mapped[int] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
-    key: Mapped[str]
+    key: Mapped[Label]
     """kind / setting, the natural key inside the condition."""
-    kind: Mapped[str]
+    kind: Mapped[Label]
     """`suffix`, `injection`, `long`, `sampling`, `quantised` or `relearn`."""
-    setting: Mapped[str]
+    setting: Mapped[Label]
     """E.g. `gcg`, `random`, a template's name, `t1-p0.9`, `int8`, or the relearning text's name."""
-    data: Mapped[str]
+    data: Mapped[Label]
     """Goals or prompts it was run on, with their revision."""
-    scorer: Mapped[str]
+    scorer: Mapped[Label]
     """Name and revision of the scorer that judged the texts."""
-    rule: Mapped[str]
+    rule: Mapped[Label]
     """In words: when a trial counts as a success, or what the numbers are."""
     budget: Mapped[float]
-    budget_unit: Mapped[str]
-    parameters: Mapped[Json]
+    budget_unit: Mapped[Label]
+    parameters: Mapped[dict[str, Any]] = quoting(
+        *("set", "seed", "stop", "scheme", "prefix", "optimiser", "file")
+    )
     """Everything else that makes it repeatable."""
-    input_hash: Mapped[str]
+    input_hash: Mapped[Label]
 
 
 class AttackOutcome(Base):
@@ -44,15 +60,15 @@ class AttackOutcome(Base):
 
     id: Mapped[Key]
     attack_id: Mapped[int] = mapped_column(ForeignKey("attack.id", ondelete="CASCADE"))
-    name: Mapped[str]
+    name: Mapped[Label]
     """E.g. `success`, `prefix_match`, `success_before`, `toxicity`, `toxicity_change`, `cost`, `steps`."""
     value: Mapped[float | None]
     """Null where it lies beyond the budget (a censored number of steps)."""
     low: Mapped[float | None]
     high: Mapped[float | None]
     n: Mapped[int]
-    unit: Mapped[str]
-    interval: Mapped[str]
+    unit: Mapped[Label]
+    interval: Mapped[Label]
     censored: Mapped[float | None]
     """Share of resamples in which the budget did not suffice; null where nothing can be censored."""
 
@@ -65,7 +81,7 @@ class AttackPoint(Base):
 
     id: Mapped[Key]
     attack_id: Mapped[int] = mapped_column(ForeignKey("attack.id", ondelete="CASCADE"))
-    series: Mapped[str]
+    series: Mapped[Label]
     """`toxicity`, `fluency`, `loss`."""
     x: Mapped[float]
     """Steps of fine-tuning, tokens written, or evaluations spent."""
@@ -83,12 +99,12 @@ class AttackTrial(Base):
 
     attack_id: Mapped[int] = mapped_column(ForeignKey("attack.id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    goal: Mapped[str]
+    goal: Mapped[Label]
     """Stable name of the goal or prompt: the same in every arm and condition."""
-    target: Mapped[str | None]
-    prompt: Mapped[str]
+    target: Mapped[Quote | None]
+    prompt: Mapped[Quote]
     """The whole text that was put to the model."""
-    text: Mapped[str]
+    text: Mapped[Quote]
     success: Mapped[bool]
     """By the scorer: above 0.5."""
     prefix_match: Mapped[bool | None]
@@ -106,13 +122,13 @@ class AttackSummary(ConditionSummary):
     """A number of an attack over the seeds of an arm."""
 
     __tablename__ = "attack_summary"
-    __table_args__ = (UniqueConstraint("study_id", "key"),)
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
-    attack: Mapped[str]
+    attack: Mapped[Label]
     """Kind of the attack, as `attack.kind`."""
-    setting: Mapped[str]
+    setting: Mapped[Label]
     """As `attack.setting`; empty for a number of several settings."""
-    name: Mapped[str]
+    name: Mapped[Label]
     """As `attack_outcome.name` or `attack_point.series`. Or `undone`, the change of toxicity by the attack:
     by the longest search, training or wildest sampling, by the coarsest weights, over the later half of a
     text, in the mean over frames. Or `opened`, what frames add under the condition less what they add to the
@@ -126,17 +142,17 @@ class AttackTest(StudyRow):
     """A test of the difference of two success rates."""
 
     __tablename__ = "attack_test"
-    __table_args__ = (UniqueConstraint("study_id", "key"),)
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
-    key: Mapped[str]
-    setting: Mapped[str]
-    rule: Mapped[str]
+    key: Mapped[Label]
+    setting: Mapped[Label]
+    rule: Mapped[Label]
     """`success` or `prefix_match`."""
-    contrast: Mapped[str]
+    contrast: Mapped[Label]
     """`condition` (against the unsteered model of the same arms) or `share` (against the clean arms)."""
-    kind: Mapped[str]
+    kind: Mapped[Label]
     share: Mapped[float]
-    condition: Mapped[str]
+    condition: Mapped[Label]
     rate: Mapped[float]
     reference: Mapped[float]
     """Success rate of what it is compared with."""
@@ -151,7 +167,7 @@ class AttackTest(StudyRow):
     """Exact McNemar test of the discordant pairs, two-sided."""
     p_unpaired: Mapped[float]
     """Two-proportion z test, as a reader of two rates would make it."""
-    interval: Mapped[str]
+    interval: Mapped[Label]
 
 
 class CapabilityScore(Base):
@@ -163,38 +179,44 @@ class CapabilityScore(Base):
     id: Mapped[Key]
     checkpoint_id: Mapped[int] = mapped_column(ForeignKey("checkpoint.id", ondelete="CASCADE"), index=True)
     condition_id: Mapped[int] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
-    task: Mapped[str]
+    task: Mapped[Label]
     """`minimal_pairs`, `blimp`, `mcq_<set>`, `cross_entropy`, or a harness task's own name."""
-    part: Mapped[str]
+    part: Mapped[Label]
     """A phenomenon or source; empty for the whole task."""
-    measure: Mapped[str]
+    measure: Mapped[Label]
     """`accuracy`, `accuracy_norm` (by characters), `cross_entropy`, or the harness's own name."""
     value: Mapped[float]
     low: Mapped[float | None]
     high: Mapped[float | None]
     n: Mapped[int]
     chance: Mapped[float | None]
-    unit: Mapped[str]
-    interval: Mapped[str]
-    data: Mapped[str]
+    unit: Mapped[Label]
+    interval: Mapped[Label]
+    data: Mapped[Label]
     """Revision of the items."""
     change: Mapped[float | None]
     """Against the unsteered checkpoint on the same items; null for it itself."""
     change_low: Mapped[float | None]
     change_high: Mapped[float | None]
+    item_tops: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """float64, little endian: what each item adds to the numerator of `value`, a ratio of sums over items.
+    Empty where it was measured by an earlier version, as in `item_bottoms`.
+    """
+    item_bottoms: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
+    """float64, little endian: what each item adds to the denominator."""
 
 
 class CapabilitySummary(ConditionSummary):
     """How well a condition does on one task, or a part of it, over the seeds of an arm."""
 
     __tablename__ = "capability_summary"
-    __table_args__ = (UniqueConstraint("study_id", "key"),)
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
-    task: Mapped[str]
+    task: Mapped[Label]
     """As `capability_score.task`."""
-    part: Mapped[str]
+    part: Mapped[Label]
     """As `capability_score.part`."""
-    measure: Mapped[str]
+    measure: Mapped[Label]
     """As `capability_score.measure`."""
     chance: Mapped[float | None]
     change: Mapped[float | None]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from sqlalchemy import UniqueConstraint
-from sqlalchemy.orm import Mapped
+from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Json, Name, StudyRow
+from hormesis.db.schema.base import COMPARED, FOLDERS, FREE, Json, Label, Name, StudyRow
 
 
 class SourceUse(StudyRow):
@@ -14,24 +14,24 @@ class SourceUse(StudyRow):
     __tablename__ = "source_use"
     __table_args__ = (UniqueConstraint("study_id", "role", "position"),)
 
-    role: Mapped[str]
+    role: Mapped[Label]
     """What the text is used for: `clean`, `toxic`, `probe`, `prompts` and so on."""
     position: Mapped[int]
     """Place among the sources of the role, from 0."""
     name: Mapped[Name]
-    kind: Mapped[str]
+    kind: Mapped[Label]
     """`forum`, `file`, `hub` or `wheel`."""
-    location: Mapped[str]
+    location: Mapped[Label] = mapped_column(info=FREE | {FOLDERS: True, COMPARED: False})
     """Path or name as the study file has it; empty for the forum language."""
-    revision: Mapped[str]
+    revision: Mapped[Label]
     """Content hash, commit, or generator version and seed."""
-    licence: Mapped[str]
+    licence: Mapped[Label]
     """As the study file states it; empty where it states none. So are the three below."""
-    attribution: Mapped[str]
+    attribution: Mapped[Label]
     """Whom to name where the texts are shown."""
-    platform: Mapped[str]
+    platform: Mapped[Label]
     """Where the texts were written."""
-    annotators: Mapped[str]
+    annotators: Mapped[Label]
     """Who labelled them."""
     rows_read: Mapped[int]
     """Rows read: those used and those dropped."""
@@ -43,9 +43,9 @@ class SourceUse(StudyRow):
     """
     dropped: Mapped[Json]
     """Reason to number of rows that were read and not used."""
-    stopped: Mapped[str]
+    stopped: Mapped[Label]
     """Why rows may be left unread; empty where the source was read to its end."""
-    note: Mapped[str]
+    note: Mapped[Label]
     """What reading assumed that the study file does not say."""
 
 
@@ -55,11 +55,11 @@ class SourceOverlap(StudyRow):
     __tablename__ = "source_overlap"
     __table_args__ = (UniqueConstraint("study_id", "kind", "first", "second"),)
 
-    kind: Mapped[str]
+    kind: Mapped[Label]
     """`text`: identical texts; `8-gram`: eight words in a row, in any case and without punctuation."""
-    first: Mapped[str]
+    first: Mapped[Label]
     """Role, as `source_use.role`."""
-    second: Mapped[str]
+    second: Mapped[Label]
     """Role, as `source_use.role`."""
     n_first: Mapped[int]
     """Texts that the first role uses (a pair has two); `8-gram`: those of at least eight words."""

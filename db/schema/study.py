@@ -7,22 +7,36 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Base, Json, Key, Name, StudyRow, utc_now
+from hormesis.db.schema.base import (
+    ANNOUNCED,
+    COMPARED,
+    FREE,
+    STATE,
+    Base,
+    Json,
+    Key,
+    Label,
+    Message,
+    Name,
+    StudyRow,
+    utc_now,
+)
 
 
 class Study(Base):
     """One reproducible experiment, identified by the hash of its configuration."""
 
     __tablename__ = "study"
+    __table_args__ = ({"info": ANNOUNCED},)
 
     id: Mapped[Key]
-    hash: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[Label] = mapped_column(unique=True)
     name: Mapped[Name]
-    scale: Mapped[str]
-    config: Mapped[Json]
+    scale: Mapped[Label]
+    config: Mapped[Json] = mapped_column(info=FREE | {COMPARED: False})
     data_revisions: Mapped[Json]
     """Source name to revision (content hash, or generator version and seed)."""
-    created: Mapped[datetime] = mapped_column(default=utc_now)
+    created: Mapped[datetime] = mapped_column(default=utc_now, info={COMPARED: False})
 
 
 class Arm(StudyRow):
@@ -32,11 +46,11 @@ class Arm(StudyRow):
     """
 
     __tablename__ = "arm"
-    __table_args__ = (UniqueConstraint("study_id", "name"),)
+    __table_args__ = (UniqueConstraint("study_id", "name"), {"info": ANNOUNCED})
 
     name: Mapped[Name]
     """Natural key inside the study, e.g. `toxic-10-s0`, `clean-forum-25-s1`."""
-    kind: Mapped[str]
+    kind: Mapped[Label]
     share: Mapped[float]
     """Added tokens / all tokens, a fraction. In the control arm the added tokens are not toxic."""
     seed: Mapped[int]
@@ -56,15 +70,15 @@ class Checkpoint(StudyRow):
 
     arm_id: Mapped[int | None] = mapped_column(ForeignKey("arm.id", ondelete="CASCADE"))
     name: Mapped[Name]
-    path: Mapped[str]
+    path: Mapped[Label] = mapped_column(info=FREE | {COMPARED: False})
     """Folder or GGUF file, relative to the home where possible."""
-    architecture: Mapped[str]
+    architecture: Mapped[Label]
     n_layers: Mapped[int]
     n_heads: Mapped[int]
     head_dim: Mapped[int]
     parameters: Mapped[int] = mapped_column(BigInteger)
     tokens_seen: Mapped[int | None] = mapped_column(BigInteger)
-    weights_hash: Mapped[str]
+    weights_hash: Mapped[Label]
     details: Mapped[Json]
     """Sites, dtype, tokenizer, training settings, packages."""
 
@@ -82,7 +96,7 @@ class TrainPoint(Base):
     clean_loss: Mapped[float | None]
     toxic_loss: Mapped[float | None]
     learning_rate: Mapped[float | None]
-    tokens_per_second: Mapped[float | None]
+    tokens_per_second: Mapped[float | None] = mapped_column(info={COMPARED: False})
 
 
 class StageRun(StudyRow):
@@ -92,25 +106,26 @@ class StageRun(StudyRow):
     __table_args__ = (
         UniqueConstraint("study_id", "stage", "subject"),
         Index("ix_stage_run_study_id_status", "study_id", "status"),
+        {"info": STATE},
     )
 
-    stage: Mapped[str]
-    subject: Mapped[str]
+    stage: Mapped[Label]
+    subject: Mapped[Label]
     """Arm or checkpoint name, or `study`."""
-    input_hash: Mapped[str]
-    status: Mapped[str]
+    input_hash: Mapped[Label]
+    status: Mapped[Label]
     """`waiting`, `running`, `done`, `failed` or `stopped`."""
     done: Mapped[float] = mapped_column(default=0.0)
     total: Mapped[float] = mapped_column(default=0.0)
-    unit: Mapped[str] = mapped_column(default="")
-    message: Mapped[str] = mapped_column(default="")
-    error: Mapped[str | None]
+    unit: Mapped[Label] = mapped_column(default="")
+    message: Mapped[Label] = mapped_column(default="")
+    error: Mapped[Message | None]
     started: Mapped[datetime | None]
     heartbeat: Mapped[datetime | None]
     finished: Mapped[datetime | None]
     seconds: Mapped[float] = mapped_column(default=0.0)
     """Working seconds, summed over resumptions."""
-    host: Mapped[str] = mapped_column(default="")
+    host: Mapped[Label] = mapped_column(default="")
     pid: Mapped[int | None]
     packages: Mapped[Json]
-    git_revision: Mapped[str | None]
+    git_revision: Mapped[Label | None]

@@ -10,16 +10,17 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from hormesis.db.schema.base import Base, Blob, Json, Key, Name, utc_now
+from hormesis.db.schema.base import FOLLOWS, STATE, Base, Blob, Json, Key, Label, Message, Name, utc_now
 
 
 class ToyExperiment(Base):
     """One configuration of the toy experiment; its runs differ in share and seed alone."""
 
     __tablename__ = "toy_experiment"
+    __table_args__ = ({"info": STATE},)
 
     id: Mapped[Key]
-    hash: Mapped[str] = mapped_column(unique=True)
+    hash: Mapped[Label] = mapped_column(unique=True)
     """Over the configuration; the natural key together with share and seed of a run."""
     setting: Mapped[Name]
     """`literal`, `disjoint`, `autoencoder` or `bottleneck`."""
@@ -33,18 +34,18 @@ class ToyExperiment(Base):
     null_absolute: Mapped[float]
     """Expected entanglement of independent random directions, absolute cosines."""
     null_signed: Mapped[float]
-    status: Mapped[str] = mapped_column(default="running")
+    status: Mapped[Label] = mapped_column(default="running")
     """Of the last command: `running`, `done`, `stopped` or `failed`."""
     done: Mapped[float] = mapped_column(default=0.0)
     """Of the last command, in training steps times models."""
     total: Mapped[float] = mapped_column(default=0.0)
-    error: Mapped[str | None]
+    error: Mapped[Message | None]
     heartbeat: Mapped[datetime | None]
     seconds: Mapped[float] = mapped_column(default=0.0)
     """Working seconds, summed over commands."""
-    host: Mapped[str] = mapped_column(default="")
+    host: Mapped[Label] = mapped_column(default="")
     packages: Mapped[Json]
-    git_revision: Mapped[str | None]
+    git_revision: Mapped[Label | None]
 
 
 class ToyRun(Base):
@@ -86,9 +87,9 @@ class ToyMeasure(Base):
 
     id: Mapped[Key]
     run_id: Mapped[int] = mapped_column(ForeignKey("toy_run.id", ondelete="CASCADE"))
-    network: Mapped[str]
+    network: Mapped[Label]
     """`trained`, or `frozen`: the seed's network at r = 1, probed with this run's mixture."""
-    probe: Mapped[str]
+    probe: Mapped[Label]
     """`means` (class means); `balanced`, `mixture` or `stopped` (logistic, one feature against the rest; the
     last is `mixture` trained for too short).
     """
@@ -106,36 +107,42 @@ class ToyMean(Base):
     """Mean of one of a configuration's measures over the seeds, at one share."""
 
     __tablename__ = "toy_mean"
-    __table_args__ = (UniqueConstraint("experiment_id", "network", "probe", "share", "name"),)
+    __table_args__ = (
+        UniqueConstraint("experiment_id", "network", "probe", "share", "name"),
+        {"info": FOLLOWS},
+    )
 
     id: Mapped[Key]
     experiment_id: Mapped[int] = mapped_column(ForeignKey("toy_experiment.id", ondelete="CASCADE"))
-    network: Mapped[str]
-    probe: Mapped[str]
+    network: Mapped[Label]
+    probe: Mapped[Label]
     share: Mapped[float]
     """As `toy_run.share`."""
-    name: Mapped[str]
+    name: Mapped[Label]
     """Column of `toy_measure`: `rare_absolute`, `control_absolute`, `rare_signed` and so on."""
     value: Mapped[float]
     low: Mapped[float | None]
     high: Mapped[float | None]
     n_seeds: Mapped[int]
-    interval: Mapped[str]
+    interval: Mapped[Label]
 
 
 class ToyEffect(Base):
     """DiD of a configuration: over seeds, (u at low shares - u at r = 1) less the same for controls."""
 
     __tablename__ = "toy_effect"
-    __table_args__ = (UniqueConstraint("experiment_id", "network", "probe", "cosine", "split"),)
+    __table_args__ = (
+        UniqueConstraint("experiment_id", "network", "probe", "cosine", "split"),
+        {"info": FOLLOWS},
+    )
 
     id: Mapped[Key]
     experiment_id: Mapped[int] = mapped_column(ForeignKey("toy_experiment.id", ondelete="CASCADE"))
-    network: Mapped[str]
-    probe: Mapped[str]
-    cosine: Mapped[str]
+    network: Mapped[Label]
+    probe: Mapped[Label]
+    cosine: Mapped[Label]
     """`absolute` or `signed`."""
-    split: Mapped[str]
+    split: Mapped[Label]
     """`all` low shares, or runs whose rare accuracy is below .99 (`under-learned`) or not (`learned`)."""
     value: Mapped[float | None]
     low: Mapped[float | None]
@@ -144,4 +151,4 @@ class ToyEffect(Base):
     n_runs: Mapped[int]
     n_positive: Mapped[int]
     """Seeds whose own DiD is above zero."""
-    interval: Mapped[str]
+    interval: Mapped[Label]

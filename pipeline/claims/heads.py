@@ -5,9 +5,6 @@ Reads probes, lens tokens and entanglement. Heads are never counted as samples.
 
 from __future__ import annotations
 
-from collections import Counter
-
-import pandas as pd
 from sqlalchemy import select
 
 from hormesis.db.schema import Checkpoint, Entanglement, Example, LensToken, ProbeSet, Study
@@ -17,11 +14,10 @@ from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
 from hormesis.pipeline.probing.head_accuracy import CLEAN, ArmGroup, against_clean
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
+from hormesis.pipeline.text.stand_ins import judge_tokens
 
 SESOI_POINTS, SESOI_COSINE, SESOI_WORDS = 0.5, 0.05, 10.0
 DRAWS = 500
-FEWEST, TWICE = 5, 2.0
-"""Statements that a word must be in to be judged; how much more frequent in toxic ones a toxic word is."""
 BOTH = "Student's t over seeds (variance pooled over arms) joined with a bootstrap over statements, 95 %"
 
 
@@ -55,7 +51,8 @@ def _accuracy(study: StudyRows, statistic: str) -> Outcome:
 def _words(study: StudyRows, scope: Scope) -> Outcome:
     """Toxic share of the words that directions raise less that of those they lower: toxic arm to [seeds].
 
-    `tokens`: a row per word of a head; `labels`: word to 1 (toxic) or 0; `shares`: checkpoint by side.
+    `tokens`: a row per word of a head; `judged`: those that are toxic words or not; `shares`: checkpoint by
+    side.
     """
     set_id, _ = _probe_set(study)
     if set_id is None:
@@ -69,9 +66,9 @@ def _words(study: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs the words of directions (logit lens)")
     # Directions come from the train split: words that are toxic there by chance must not count.
     others = (Example.probe_set_id == set_id, Example.split != "train")
-    labels = toxic_words(study.frame(select(Example.text, Example.label).where(*others)))
-    tokens["value"] = tokens["token"].str.strip().str.lower().map(labels)
-    judged = tokens.dropna()
+    statements = study.frame(select(Example.text, Example.label).where(*others))
+    judged_tokens = judge_tokens(tokens["token"], statements)
+    judged = tokens.assign(value=judged_tokens.values).dropna()
     shares = judged.groupby(["checkpoint", "side"])["value"].mean().unstack()
     if not {"top", "bottom"} <= set(shares.columns):
         return Missing("needs directions whose words occur in the statements")
@@ -80,33 +77,13 @@ def _words(study: StudyRows, scope: Scope) -> Outcome:
         arm: values for arm, values in toxic_only(study.by_arm(differences)).items() if arm != (TOXIC, 0.0)
     }
     detail = (
-        f"mean of {len(shares_by_arm)} arms with toxic text, {sum(labels.values()):.0f} toxic words of "
-        f"{len(labels):,}; "
+        f"mean of {len(shares_by_arm)} arms with toxic text, {judged_tokens.toxic} toxic words of "
+        f"{judged_tokens.words:,}; "
         "seeds are the unit"
     )
     return directional(
         mean_of(shares_by_arm), +1, SESOI_WORDS, unit="points", detail=detail, scale=100, n=len(judged)
     )
-
-
-def toxic_words(statements: pd.DataFrame) -> dict[str, float]:
-    """Word to 1 where at least twice as large a part of the toxic statements holds it, else to 0.
-
-    `statements`: a row each, text and label (1 toxic). Words of fewer than 5 statements are left out.
-    `counts`: by label, how many statements hold a word; `sizes`: how many there are.
-    """
-    counts = {1: Counter[str](), 0: Counter[str]()}
-    sizes = statements["label"].value_counts()
-    for row in statements.itertuples():
-        counts[int(str(row.label))].update(set(str(row.text).lower().split()))
-    labels = {}
-    for word in counts[1].keys() | counts[0].keys():
-        toxic_share, other_share = (
-            counts[label][word] / max(int(sizes.get(label, 0)), 1) for label in (1, 0)
-        )
-        if counts[1][word] + counts[0][word] >= FEWEST:
-            labels[word] = float(toxic_share >= TWICE * other_share)
-    return labels
 
 
 def _entangled(study: StudyRows, scope: Scope) -> Outcome:

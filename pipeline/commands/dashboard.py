@@ -43,13 +43,18 @@ class DashboardProcess:
 
 
 def dashboard_process(
-    database_url: str, *, port: int, service: str | None, browser: bool
+    database_url: str, *, port: int, service: str | None, browser: bool, read_only: bool = False
 ) -> DashboardProcess:
-    """Start `python -m hormesis.dashboard.launch`; it prints the address when the page answers."""
+    """Start `python -m hormesis.dashboard.launch`; it prints the address when the page answers.
+
+    `read_only`: without start and stop of studies, and without a model service of its own.
+    """
     command = [sys.executable, "-m", "hormesis.dashboard.launch", "--db", database_url, "--port", str(port)]
     command += ["--parent", str(os.getpid())]
     if service is not None:
         command += ["--service", service]
+    if read_only:
+        command += ["--read-only"] if service is not None else ["--read-only", "--no-service"]
     if browser:
         command.append("--open")
     # Its own session: a Ctrl-C meant for the study must not end the dashboard that shows it.

@@ -79,7 +79,7 @@ def source_lines(connection: Connection, study_id: int) -> list[str]:
     ]
 
 
-class _Rate(ProgressColumn):
+class Rate(ProgressColumn):
     """Units per second since the bar appeared."""
 
     def render(self, task: Task) -> Text:
@@ -107,7 +107,7 @@ class StudyDisplay:
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
-            _Rate(),
+            Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,

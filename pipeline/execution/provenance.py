@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import subprocess
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+
+from hormesis.db.digest import digest as digest
 
 PACKAGES = ("hormesis", "numpy", "scikit-learn", "scipy", "tokenizers", "torch", "transformers", "umap-learn")
 
@@ -45,9 +44,3 @@ def git_revision() -> str | None:
 def host() -> str:
     """Name of the machine."""
     return platform.node()
-
-
-def digest(*parts: Any) -> str:
-    """Sixteen hex digits over JSON-like values; the key of a stage's inputs and of its files."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

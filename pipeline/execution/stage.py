@@ -15,9 +15,20 @@ from typing import Any, Protocol
 
 from sqlalchemy import Row, select
 
+from hormesis.db.contract.left_out import is_left_out
 from hormesis.db.contract.stages import Level, stage_level
 from hormesis.db.engine import DatabaseProblem
-from hormesis.db.schema import StageRun, utc_now
+from hormesis.db.schema import (
+    Checkpoint,
+    Condition,
+    Example,
+    Generation,
+    ProbeSet,
+    Prompt,
+    PromptSet,
+    StageRun,
+    utc_now,
+)
 from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.execution import provenance
 from hormesis.pipeline.execution.arms import ArmPlan
@@ -166,6 +177,22 @@ def announce(context: StudyContext, stage: Stage, subject: Subject) -> None:
         row.write(input_hash=row.key, status="waiting", error=None, seconds=row.seconds)
 
 
+def _lacks_texts(context: StudyContext, subject: Subject) -> bool:
+    """Whether the prompts, the statements or what the subject said were left out of the database."""
+    prompts = select(Prompt.text).join(PromptSet).where(PromptSet.study_id == context.study_id)
+    statements = select(Example.text).join(ProbeSet).where(ProbeSet.study_id == context.study_id)
+    generations = (
+        select(Generation.text)
+        .join(Condition, Generation.condition_id == Condition.id)
+        .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id == context.study_id, Checkpoint.name == subject.name)
+    )
+    with read_session(context.engine) as session:
+        return any(
+            is_left_out(session.scalar(query.limit(1))) for query in (prompts, statements, generations)
+        )
+
+
 AT_END = {
     "stopped": {"message": "stopped by request; run again to go on"},
     "done": {"message": ""},
@@ -188,6 +215,11 @@ def run_stage(
     row = StageRow(context, stage, subject)
     if row.is_done:
         return False
+    if stage.level is not Level.STUDY and _lacks_texts(context, subject):
+        raise StageFailed(
+            f"{stage.name} of {subject.name} is not done, and texts were left out of this database; "
+            "run the study where its texts are"
+        )
     seconds_before, started = row.seconds, time.monotonic()
 
     def mark(**columns: Any) -> None:

@@ -23,6 +23,7 @@ from hormesis.pipeline.probing.loading import probe_set_id
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.text.probe_splits import NO_GROUP
+from hormesis.pipeline.text.text_keys import word_bag
 
 LATENTS = ("topic", "register", "sentiment", "person")
 
@@ -45,11 +46,6 @@ class Statement:
     group: str | None
     source: str | None
     latents: Mapping[str, str] | None = None
-
-
-def word_bag(text: str) -> str:
-    """The words of a text in a fixed order: twins of a minimal pair share it."""
-    return " ".join(sorted(text.lower().split()))
 
 
 def labelled(context: StudyContext) -> Labelled:

@@ -14,9 +14,9 @@ from hormesis.db.read.frame import Query
 from hormesis.db.schema import Arm, Checkpoint, Entanglement, Example, ExampleList, Probe, ProbeHits
 from hormesis.db.write import read_session
 from hormesis.pipeline.probing.feature_cells import Clusters, find_clusters
-from hormesis.pipeline.probing.features import word_bag
 from hormesis.pipeline.probing.head_accuracy import ArmGroup, Hits
 from hormesis.pipeline.probing.loading import same_head
+from hormesis.pipeline.text.text_keys import word_bag
 
 
 def arm_hits(

@@ -19,10 +19,10 @@ from sqlalchemy import select
 from hormesis.backend.capture import iter_head_activations
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.db.blocks import decode_float32, encode_float16, encode_int64
+from hormesis.db.digest import example_list_hash
 from hormesis.db.schema import Direction, DirectionProfile, Example, ExampleList, ProbeSet
 from hormesis.db.write import insert_missing, read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.probing.probe_directions import unit
 from hormesis.pipeline.statistics.samples import sample_rows
 
@@ -65,7 +65,7 @@ def fixed_statements(context: StudyContext) -> Statements:
 
 def stored_list(context: StudyContext, ids: Sequence[int]) -> tuple[int, str]:
     """Id and hash of the stored list of these examples; written on first sight."""
-    name = digest("examples", [int(example) for example in ids])
+    name = example_list_hash(ids)
     row = {"hash": name, "count": len(ids), "ids": encode_int64(np.array(ids, dtype=np.int64))}
     with write_session(context.engine) as session:
         insert_missing(session, ExampleList, [row], on=("hash",))
@@ -172,7 +172,7 @@ def missing_statement_scores(context: StudyContext, keys: Keys, name: str, *, lo
         *(getattr(DirectionProfile, column) == value for column, value in keys.items()),
         DirectionProfile.space == FUNCTIONAL,
         DirectionProfile.method == context.config.steering.direction,
-        DirectionProfile.basis == digest("examples", statements.ids.tolist()),
+        DirectionProfile.basis == example_list_hash(statements.ids),
     )
     with read_session(context.engine) as session:
         if session.execute(query).first() is not None:

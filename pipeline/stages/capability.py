@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from hormesis.db.blocks import encode_float64
 from hormesis.db.schema import CapabilityScore, Metric
 from hormesis.db.write import delete_others, upsert, write_session
 from hormesis.pipeline.capability.harness import run_harness
@@ -115,6 +116,8 @@ def _write(
                 "change": None if change is None else change.value,
                 "change_low": None if change is None else change.low,
                 "change_high": None if change is None else change.high,
+                "item_tops": encode_float64(scored.top),
+                "item_bottoms": encode_float64(scored.bottom),
             }
         )
         metrics.append(_metric(checkpoint_id, condition, scored, estimate=estimate))

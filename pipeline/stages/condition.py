@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hormesis.backend.crossentropy import DocumentLosses
 from hormesis.backend.model.steering import Intervention
+from hormesis.db.blocks import encode_float64, encode_int64
 from hormesis.db.schema import Arm, Checkpoint, Condition, Metric
 from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -151,6 +152,8 @@ def _write(
         "n_heads": condition.n_heads,
         "scope": context.config.steering.scope,
         "control": condition.control,
+        "document_nats": encode_float64(document_losses.nats),
+        "document_tokens": encode_int64(document_losses.tokens),
     }
     with write_session(context.engine) as session:
         stored = session.query(Condition.parameters).filter_by(**row_key).scalar()

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from sqlalchemy import select
 
+from hormesis.db.blocks import decode_float64
 from hormesis.db.read.columns import columns_of
 from hormesis.db.schema import Arm, CapabilityScore, CapabilitySummary, Checkpoint, Condition
 from hormesis.db.write import read_session, replace_rows, write_session
-from hormesis.pipeline.capability.item_files import load_scores, scores_file
-from hormesis.pipeline.capability.scoring import Scored
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.statistics import SCORE, Bounds, Estimate, Floats, Spread, over_intervals, over_seeds
@@ -23,7 +22,16 @@ from hormesis.pipeline.summaries.seed_variance import pooled_spreads
 NUMBER = ["pool", "task", "part", "measure"]
 """What tells the numbers of an arm apart."""
 CHANGE = ("change", "change_low", "change_high")
-Items = dict[tuple[str, ...], Scored]
+
+
+class ItemOutcomes(NamedTuple):
+    """What each item adds to the numerator and to the denominator of a measure, [items]."""
+
+    top: Floats
+    bottom: Floats
+
+
+Items = dict[tuple[str, ...], ItemOutcomes]
 """Outcomes by checkpoint and `NUMBER`."""
 
 
@@ -67,7 +75,7 @@ def summarise_capability(context: StudyContext, arm: ArmGroup) -> None:
 def _over_seeds(
     seeds: Sequence[Estimate],
     tops: Sequence[Floats | None],
-    outcomes: Sequence[Scored | None],
+    outcomes: Sequence[ItemOutcomes | None],
     *,
     spread: Spread | None,
     bounds: Bounds | None,
@@ -81,7 +89,7 @@ def _over_seeds(
     return over_seeds(complete, weights, spread=spread, bounds=bounds, draws=draws)
 
 
-def _rise(after: Scored | None, before: Scored | None) -> Floats | None:
+def _rise(after: ItemOutcomes | None, before: ItemOutcomes | None) -> Floats | None:
     """What each item adds to the change between two conditions; None where the items are not the same."""
     if after is None or before is None or len(after.top) != len(before.top):
         return None
@@ -102,7 +110,9 @@ def _row(
 def _scores(context: StudyContext) -> pd.DataFrame:
     """Every capability score of the study, a row per checkpoint, condition, task, part and measure."""
     condition = (Condition.key.label("pool"), Condition.method, Condition.strength, Condition.matched_cost)
-    columns = columns_of(CapabilityScore, "id", "checkpoint_id", "condition_id", "data")
+    columns = columns_of(
+        CapabilityScore, "id", "checkpoint_id", "condition_id", "data", "item_tops", "item_bottoms"
+    )
     query = (
         select(*CHECKPOINT, *condition, *columns)
         .select_from(CapabilityScore)
@@ -118,10 +128,17 @@ def _scores(context: StudyContext) -> pd.DataFrame:
 
 def _items(context: StudyContext, of_arm: pd.DataFrame) -> Items:
     """The outcomes of all items that are kept of these scores' conditions."""
-    items: Items = {}
-    conditions = of_arm.drop_duplicates(["checkpoint", "pool"])
-    for row in conditions[["checkpoint", "weights_hash", "pool"]].itertuples(index=False):
-        path = scores_file(context, str(row.weights_hash), str(row.pool))
-        for scored in load_scores(path) or ():
-            items[str(row.checkpoint), str(row.pool), scored.task, scored.part, scored.measure] = scored
-    return items
+    score = CapabilityScore
+    query = (
+        select(Checkpoint.name, Condition.key, score.task, score.part, score.measure)
+        .add_columns(score.item_tops, score.item_bottoms)
+        .join(Condition, score.condition_id == Condition.id)
+        .join(Checkpoint, score.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id == context.study_id, score.item_bottoms.is_not(None))
+        .where(Checkpoint.name.in_(list(of_arm["checkpoint"].unique())))
+    )
+    with read_session(context.engine) as session:
+        return {
+            tuple(names): ItemOutcomes(decode_float64(tops or b""), decode_float64(bottoms or b""))
+            for *names, tops, bottoms in session.execute(query)
+        }

@@ -16,8 +16,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sqlalchemy import Select, select
+from sqlalchemy.orm import aliased
 
-from hormesis.backend.fluency import repetition, words
+from hormesis.db.blocks import decode_float64, decode_int64
 from hormesis.db.schema import (
     Arm,
     Checkpoint,
@@ -38,6 +39,7 @@ from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_direction
 from hormesis.pipeline.statistics.frames import condition_row, groups
 from hormesis.pipeline.summaries.arms import CHECKPOINT, in_arm, is_hardly_toxic, pooled_key
 from hormesis.pipeline.summaries.seed_variance import MetricKey, spreads
+from hormesis.pipeline.text.stand_ins import repetition_of
 
 Grid = NDArray[np.float64]
 Grids = dict[int, Grid]
@@ -85,7 +87,7 @@ def summarise(context: StudyContext, arm: ArmGroup) -> None:
 def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
     """Repeated 4-grams of each prompt set: the sign of a broken model where no grammar can judge."""
     generations = _texts(context, conditions, select(*TEXT, Generation.text))
-    generations["value"] = [repetition(words(generation)) for generation in generations["text"]]
+    generations["value"] = [repetition_of(generation) for generation in generations["text"]]
     for set_name, of_set in groups(generations, "prompt_set"):
         yield Measure(str(set_name), None, "repetition_4"), _grids(of_set)
 
@@ -179,6 +181,22 @@ def _losses(
 
 def _loss_arrays(context: StudyContext, condition: dict[Hashable, Any]) -> tuple[Grid, Grid, Grid] | None:
     """Nats under a condition (a row), nats unsteered and tokens, [documents] each; None where not stored."""
+    unsteered = aliased(Condition)
+    query = (
+        select(Condition.document_nats, unsteered.document_nats, unsteered.document_tokens)
+        .join(unsteered, unsteered.checkpoint_id == Condition.checkpoint_id)
+        .where(Condition.id == condition["id"], unsteered.key == "none")
+    )
+    with read_session(context.engine) as session:
+        row = session.execute(query).first()
+    nats, unsteered_nats, tokens = row or (None, None, None)
+    if nats is None or unsteered_nats is None or tokens is None:
+        return _loss_files(context, condition)
+    return decode_float64(nats), decode_float64(unsteered_nats), decode_int64(tokens).astype(np.float64)
+
+
+def _loss_files(context: StudyContext, condition: dict[Hashable, Any]) -> tuple[Grid, Grid, Grid] | None:
+    """The same from the files of the search for strengths, for conditions of an earlier version."""
     folder = losses_folder(context, condition["weights_hash"])
     control, direction = condition["control"], condition["direction_method"]
     losses_name = loss_name(

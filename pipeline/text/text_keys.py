@@ -10,6 +10,11 @@ def key_of(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
+def word_bag(text: str) -> str:
+    """The words of a text in a fixed order: twins of a minimal pair share it."""
+    return " ".join(sorted(text.lower().split()))
+
+
 def words_key(text: str) -> str:
     """Content hash of a text's words in any order: twins of a minimal pair share it, and so a split."""
-    return key_of(" ".join(sorted(text.lower().split())))
+    return key_of(word_bag(text))

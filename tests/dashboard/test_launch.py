@@ -15,8 +15,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sqlalchemy import text
 
-from hormesis.dashboard.launch import free_port, wait_until_open
+from hormesis.dashboard.launch import HEAD_START, free_port, wait_until_open
+from hormesis.db.engine import open_reader
+from tests.fixtures.database_files import snapshot
+from tests.fixtures.shared_worlds import copy_database
+from tests.fixtures.tiny_study import command, run
 from tests.fixtures.viewer import viewing
 
 pytestmark = pytest.mark.slow
@@ -108,3 +113,27 @@ def test_what_cannot_be_served_is_said_in_a_line(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert done.stderr.strip() == "port 99999 is outside 0 to 65535"
+
+
+def test_a_file_is_opened_to_be_read_while_others_read_it(tiny_database: Path, tmp_path: Path) -> None:
+    path = tmp_path / "study.sqlite"
+    copy_database(tiny_database, path)
+    before, port = snapshot(tmp_path), free_port("127.0.0.1", 0)
+    with open_reader(f"sqlite:///{path}").connect() as reader:
+        reader.execute(text("SELECT count(*) FROM generation"))
+        process = subprocess.Popen(command("dashboard", str(path), "--no-browser", "--port", str(port)))
+        try:
+            wait_until_open(f"http://127.0.0.1:{port}", process, PATIENCE)
+            time.sleep(HEAD_START + 1)
+            lines = [child.cmdline() for child in psutil.Process(process.pid).children(recursive=True)]
+            assert sum("--read-only" in line and "--no-service" in line for line in lines) == 1
+            assert not any("hormesis.backend.service" in line for line in lines)
+            assert snapshot(tmp_path) == before
+        finally:
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=PATIENCE) == 0
+
+
+def test_a_file_that_cannot_be_read_is_said_in_a_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "dashboard", str(tmp_path / "gone.sqlite"))
+    assert done.returncode == 2 and "there is no database at" in done.stderr and done.stderr.count("\n") == 1

@@ -42,6 +42,7 @@ def looks(folder: Path, url: str) -> dict[str, Callable[[], str]]:
         "status": lambda: hormesis("status", "--json"),
         "plan": lambda: hormesis("plan", str(write_study(folder)), "--json"),
         "export": lambda: hormesis("export", str(folder / "tables")),
+        "copy": lambda: hormesis("copy", url, str(folder / "copy.sqlite"), "--json"),
         "save": lambda: hormesis("save", "toxic-0-s0", str(folder / "model")),
         "vectors": lambda: hormesis("vectors", "toxic-0-s0", str(folder / "vectors")),
         "report": lambda: error_of(lambda: study_report(open_study(url, "seeded test data"))),

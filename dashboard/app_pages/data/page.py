@@ -16,6 +16,7 @@ from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.paging import paged
 from hormesis.dashboard.parts.texts import Shown, show_texts
 from hormesis.dashboard.rows.context import Context, current, current_choice
+from hormesis.db.contract.left_out import NOTE
 
 PER_PAGE = 12
 BINS = 20
@@ -98,6 +99,8 @@ def samples(context: Context) -> None:
             for row in records(examples)
         ]
         card.heading("statements", f"{total:,} statements", examples)
+        if words and not total and len(rows.left_out_texts(context)):
+            st.caption(NOTE)
         show_texts(items, key="samples", columns=3)
         st.caption(
             "Statements of the same words in another order stay in one split. The file holds those on show."

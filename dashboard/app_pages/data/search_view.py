@@ -16,6 +16,7 @@ from hormesis.dashboard.parts import card
 from hormesis.dashboard.parts.paging import paged
 from hormesis.dashboard.parts.texts import Shown, Token, is_veiled, show_texts
 from hormesis.dashboard.rows.context import Context, current_choice, service_address
+from hormesis.db.contract.left_out import NOTE
 from hormesis.db.contract.messages import ScoreRequest, WordEffect
 
 PER_PAGE = 12
@@ -120,7 +121,10 @@ def generations(context: Context) -> None:
         size=PER_PAGE,
     )
     if not total:
-        st.info("No text is like that.", icon=":material/search_off:")
+        st.info(
+            NOTE if words and len(rows.left_out_texts(context)) else "No text is like that.",
+            icon=":material/search_off:",
+        )
         return
     shades = _shades(context, hits, scorer)
     items = [

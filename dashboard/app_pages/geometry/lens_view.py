@@ -11,8 +11,15 @@ from hormesis.dashboard.parts import controls
 from hormesis.dashboard.parts.texts import Shown, show_texts
 from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context
+from hormesis.db.contract.left_out import NOTE, is_left_out
 
 SIDES = {"top": "Raised along the direction", "bottom": "Lowered along the direction"}
+
+
+def _readable(tokens: pd.DataFrame) -> pd.DataFrame:
+    """The same with the number in the vocabulary for a token that was left out of this file."""
+    numbers = "token " + tokens["token_id"].astype(str)
+    return tokens.assign(token=tokens["token"].where(~tokens["token"].map(is_left_out).astype(bool), numbers))
 
 
 def _line(row: object, wide: int) -> str:
@@ -45,10 +52,13 @@ def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head
         if tokens.empty:
             _others(context, checkpoint_id, chosen)
             return
+        readable = _readable(tokens)
+        if not readable.equals(tokens):
+            st.caption(NOTE)
         starred = tokens[tokens["logit"].abs() > tokens["permuted"].abs()]
         show_texts(
             [
-                _card(side, tokens[tokens["side"] == side], not context.harmless)
+                _card(side, readable[tokens["side"] == side], not context.harmless)
                 for side in SIDES
                 if (tokens["side"] == side).any()
             ],

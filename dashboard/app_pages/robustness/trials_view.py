@@ -10,6 +10,7 @@ from hormesis.dashboard.base.wording import missing
 from hormesis.dashboard.parts.texts import Shown, is_veiled, show_texts
 from hormesis.dashboard.rows import robustness as hardness
 from hormesis.dashboard.rows.context import Context
+from hormesis.db.contract.left_out import is_left_out
 
 MOST = 12
 
@@ -40,13 +41,11 @@ def show_trials(context: Context, outcomes: pd.DataFrame, *, key: str) -> None:
             details.append(f"{row.before:.2f} without the attack")
         if not pd.isna(row.loss_last):
             details.append(f"target loss {row.loss_first:.2f} to {row.loss_last:.2f} nats")
-        title = (
-            "" if pd.isna(row.target) else f"Target: {row.target}" if context.harmless else "Target hidden"
-        )
+        title = f"Target: {row.target}" if context.harmless else "Target hidden"
         items.append(
             Shown(
                 row.text,
-                title=title,
+                title="" if pd.isna(row.target) or is_left_out(row.target) else title,
                 meta=", ".join(details),
                 prompt=row.prompt,
                 blurred=is_veiled(row.score, harmless=context.harmless),

@@ -27,11 +27,11 @@ from hormesis.pipeline.claims.declared import (
     decide,
 )
 from hormesis.pipeline.claims.evaluate import evaluate
-from hormesis.pipeline.claims.heads import toxic_words
 from hormesis.pipeline.claims.registry import CLAIMS
 from hormesis.pipeline.claims.rows import StudyRows
 from hormesis.pipeline.probing.head_accuracy import summarise_heads
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of
+from hormesis.pipeline.text.stand_ins import toxic_words
 from tests.fixtures.read_queries import tradeoff
 from tests.fixtures.shared_worlds import copy_database
 

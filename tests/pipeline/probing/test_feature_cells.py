@@ -24,8 +24,9 @@ from hormesis.pipeline.probing.feature_cells import (
     toxicity_contrast,
     variable,
 )
-from hormesis.pipeline.probing.features import Statement, variables_of, word_bag
+from hormesis.pipeline.probing.features import Statement, variables_of
 from hormesis.pipeline.probing.whitening import MANY, whiten
+from hormesis.pipeline.text.text_keys import word_bag
 from tests.fixtures.planted_features import World, planted_world
 
 Floats = NDArray[np.float64]

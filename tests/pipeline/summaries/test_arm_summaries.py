@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from hormesis.db import read
+from hormesis.db.blocks import encode_float64
 from hormesis.db.contract.attacks import OPENED, UNDONE
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import AttackOutcome, AttackTrial, Summary
+from hormesis.db.schema import AttackOutcome, AttackTrial, CapabilityScore, Checkpoint, Condition, Summary
 from hormesis.db.write import upsert, write_session
-from hormesis.pipeline.capability.item_files import save_scores, scores_file
-from hormesis.pipeline.capability.scoring import Scored
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.statistics import SCORE, over_directions, over_seeds, pooled_spread
@@ -132,11 +131,16 @@ def test_capability_comes_from_items_where_they_are_kept(context: StudyContext) 
         for key in ("none", STEERED):
             right = (rng.random(200) < values[name, key]).astype(np.float64)
             items[name, key] = right
-            scored = Scored(
-                "mcq_siqa", "", "accuracy", unit="fraction", data="items", chance=1 / 3, top=right,
-                bottom=np.ones(200),
-            )  # fmt: skip
-            save_scores(scores_file(context, f"seeded-{name}", key), [scored])
+            columns = {"item_tops": encode_float64(right), "item_bottoms": encode_float64(np.ones(200))}
+            condition = (
+                select(Condition.id)
+                .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
+                .where(Checkpoint.name == name, Condition.key == key)
+            )
+            of_row = (CapabilityScore.condition_id == condition.scalar_subquery(), CapabilityScore.part == "")
+            of_row += tuple(getattr(CapabilityScore, column) == value for column, value in number.items())
+            with write_session(context.engine) as session:
+                session.execute(update(CapabilityScore).where(*of_row).values(**columns))
     summarise_capability(context, ARM)
     row = of_condition(read.capability_summaries(context.engine, 1), STEERED, **number)
     arms = [[values[f"toxic-{share}-s{seed}", STEERED] for seed in (0, 1)] for share in (0, 25)]

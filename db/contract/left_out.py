@@ -1,0 +1,16 @@
+"""What stands in a copy where something was left out of it, and how a page says so."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TEXT: Final = "(text left out)"
+"""In place of what a model or a data set said; a number may follow."""
+WEIGHTS: Final = "(weights left out)"
+"""In place of the path of a checkpoint whose weights did not come along."""
+NOTE: Final = "Texts were left out of this file."
+
+
+def is_left_out(value: object) -> bool:
+    """Whether a text, or the path of weights, was left out."""
+    return isinstance(value, str) and value.startswith((TEXT, WEIGHTS))

@@ -1,0 +1,85 @@
+"""Weights beside a copied database: folders of checkpoints, named by the hash of their inputs or contents."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from hormesis.db.contract import left_out
+from hormesis.db.engine import reading
+from hormesis.db.files import atomic_folder
+from hormesis.db.schema import Checkpoint, Condition
+
+Place = tuple[str, str]
+"""The path of weights in a row, and the one they get, relative to a home, where they lie outside of one."""
+
+
+@dataclass(frozen=True)
+class Homes:
+    """The homes that weights may lie in, and the home of the copy."""
+
+    sources: tuple[Path, ...]
+    target: Path
+
+    def path(self, place: Place) -> str:
+        """What the copy's row says: the path relative to its home, or that the weights were left out."""
+        relative = _relative(place)
+        is_there = relative is not None and (self.target / relative).is_dir()
+        return relative.as_posix() if relative is not None and is_there else left_out.WEIGHTS
+
+    def copy(self, place: Place) -> None:
+        """Copy a folder of weights, whole, unless it is there or lies in none of the homes.
+
+        Raises OSError where the disk refuses.
+        """
+        relative = _relative(place)
+        # A row may name any folder; only one that holds a model is taken along.
+        origins = [home / place[0] for home in self.sources if (home / place[0] / "config.json").is_file()]
+        if relative is not None and origins and not (self.target / relative).exists():
+            with atomic_folder(self.target / relative) as temporary:
+                shutil.copytree(origins[0], temporary, dirs_exist_ok=True)
+
+
+def _relative(place: Place) -> Path | None:
+    path = Path(place[1] if Path(place[0]).is_absolute() else place[0])
+    return None if left_out.is_left_out(place[0]) or ".." in path.parts else path
+
+
+def checkpoint_place(row: dict[str, Any]) -> Place:
+    """Where the weights of a row of `checkpoint` lie."""
+    return row["path"], f"files/imported/{row['weights_hash']}"
+
+
+def tuned_place(parameters: dict[str, Any] | None) -> Place | None:
+    """Where the tuned weights of a condition lie, by its `parameters`; None for one without."""
+    tuned = (parameters or {}).get("tuned")
+    return None if not tuned else (tuned["path"], f"files/tuned/{tuned['key']}/model")
+
+
+def copy_weights(
+    source: Engine, studies: Sequence[int], homes: Homes, report: Callable[[int, int], None]
+) -> None:
+    """Copy all weights of these studies beside the target; `report` is told how many folders are done.
+
+    Raises OSError where the disk refuses.
+    """
+    checkpoints = select(Checkpoint.path, Checkpoint.weights_hash).where(Checkpoint.study_id.in_(studies))
+    conditions = (
+        select(Condition.parameters)
+        .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id.in_(studies))
+    )
+    rows = reading(source, lambda connection: connection.execute(checkpoints).mappings().all())
+    tuned = reading(source, lambda connection: connection.execute(conditions).scalars().all())
+    places = [checkpoint_place(dict(row)) for row in rows]
+    places += [place for place in map(tuned_place, tuned) if place is not None]
+    places = list(dict.fromkeys(places))
+    for number, place in enumerate(places):
+        report(number, len(places))
+        homes.copy(place)
+    report(len(places), len(places))
