@@ -38,7 +38,8 @@ def describe(
     loaded = LoadedModel(model, tokenizer, find_sites(model), source=source, dtype=model.dtype, files=files)
     if check:
         try:
-            prove(loaded)
+            with quiet():  # hybrids remark on kernels that are not installed
+                prove(loaded)
         except (ModelError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # whatever a family's own code raises

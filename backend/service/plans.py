@@ -130,7 +130,8 @@ def check_vectors(connection: Connection, pane: Pane) -> None:
         shape = shapes.get(vector.layer)
         if shape is None:
             raise PaneProblem(
-                f"layer {vector.layer} has no attention, so no heads; {', '.join(map(str, shapes))} have"
+                f"layer {vector.layer} has no attention, so no heads; layers that have: "
+                f"{', '.join(map(str, shapes))}"
             )
         if vector.head >= shape.n_heads:
             raise PaneProblem(
