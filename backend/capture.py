@@ -1,4 +1,4 @@
-"""Activation capture: every attention head's output over many texts, with bounded memory.
+"""Activation capture: every attention head's output over many texts.
 
 Read at the input of each output projection, pooled over tokens (last one, or mean); logits are not computed.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,75 +23,65 @@ if TYPE_CHECKING:
     from hormesis.backend.model.loaded import LoadedModel, ProjectionHook
 
 Position = Literal["last", "mean"]
-SORTED_TOGETHER = 16
-"""Batches whose texts are sorted by length together before they are handed out in input order."""
+HeadActivations = dict[int, NDArray[np.float32]]
+"""Layer to `(texts, heads, head_dim)`; layers may differ in heads and width, and those without attention are
+absent."""
 
 
 class CaptureError(ValueError):
     """Activations were asked for that cannot be had; one line for the person."""
 
 
-def iter_head_activations(
+def capture(
     loaded: LoadedModel,
     texts: Sequence[str],
     *,
+    path: Path | None = None,
     position: Position = "last",
     batch_size: int = 32,
     max_tokens: int | None = None,
     progress: Progress | None = None,
-) -> Iterator[NDArray[np.float32]]:
-    """Yield float32 `(texts, layers, heads, head_dim)` batch after batch, in the order of the texts.
+) -> HeadActivations:
+    """Read the outputs of all heads over the texts, in their order.
 
+    path: where they are put instead of into memory, one layer after the other as a flat float32 `.npy`,
+    written to a temporary name and renamed when whole; the arrays are then read from there as they are used.
     position: the last token of each text, or the mean over its tokens (special tokens that the tokenizer adds
-    included). max_tokens: longer texts keep their last tokens; never more than the model's context. Memory is
-    bound by 16 batches of results. progress may raise to stop the work.
-    """
-    token_ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
-    chunk_size = batch_size * SORTED_TOGETHER
-    n_done = 0
-    for chunk_start in range(0, len(token_ids), chunk_size):
-        chunk_token_ids = token_ids[chunk_start : chunk_start + chunk_size]
-        activations = np.empty(
-            (len(chunk_token_ids), loaded.n_layers, loaded.n_heads, loaded.head_dim), np.float32
-        )
-        for batch in by_length([len(ids) for ids in chunk_token_ids], batch_size):
-            outputs = _head_outputs(loaded, [chunk_token_ids[index] for index in batch], position)
-            activations[batch] = outputs.swapaxes(0, 1)
-            n_done += len(batch)
-            if progress is not None:
-                progress(n_done, len(token_ids))
-        for batch_start in range(0, len(chunk_token_ids), batch_size):
-            yield activations[batch_start : batch_start + batch_size]
-
-
-def capture_to_file(
-    loaded: LoadedModel,
-    texts: Sequence[str],
-    path: Path,
-    *,
-    position: Position = "last",
-    batch_size: int = 32,
-    max_tokens: int | None = None,
-    progress: Progress | None = None,
-) -> NDArray[np.float32]:
-    """Write all activations to `path` as an ordinary `.npy`, float32 `(layers, texts, heads, head_dim)`.
-
-    Layer-major, so that one layer of all texts is one contiguous stretch of the file. Written to a temporary
-    name and renamed when whole. Returns the file opened read-only without loading it (`numpy.load(path,
-    mmap_mode="r")` gives the same later).
+    included). max_tokens: longer texts keep their last tokens; never more than the model's context. progress
+    may raise to stop the work. Raises CaptureError where there is no text, or a setting is out of range.
     """
     token_ids = _token_ids(loaded, texts, position, batch_size=batch_size, max_tokens=max_tokens)
     if not token_ids:
         raise CaptureError("there is no text to read activations of")
-    shape = (loaded.n_layers, len(token_ids), loaded.n_heads, loaded.head_dim)
-    with atomic_file(path) as temporary:  # two studies may write the same file at once
-        file_array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+    n = len(token_ids)
+
+    def fill(flat: NDArray[np.float32]) -> None:
+        activations = _by_layer(loaded, flat, n)
         for batch in by_length([len(ids) for ids in token_ids], batch_size, progress):
-            file_array[:, batch] = _head_outputs(loaded, [token_ids[index] for index in batch], position)
+            outputs = _head_outputs(loaded, [token_ids[index] for index in batch], position)
+            for layer, values in outputs.items():
+                activations[layer][batch] = values
+
+    size = n * sum(site.width for site in loaded.sites)
+    if path is None:
+        flat = np.empty(size, np.float32)
+        fill(flat)
+        return _by_layer(loaded, flat, n)
+    with atomic_file(path) as temporary:  # two studies may write the same file at once
+        file_array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=(size,))
+        fill(file_array)
         file_array.flush()
         del file_array
-    activations: NDArray[np.float32] = np.load(path, mmap_mode="r")
-    return activations
+    return _by_layer(loaded, np.load(path, mmap_mode="r"), n)
+
+
+def _by_layer(loaded: LoadedModel, flat: NDArray[np.float32], n: int) -> HeadActivations:
+    """Views `(n, heads, head_dim)` of the layers in `flat`, which holds one after the other."""
+    ends = np.cumsum([0, *(n * site.width for site in loaded.sites)]).tolist()
+    return {
+        site.layer: flat[start:end].reshape(n, site.n_heads, site.head_dim)
+        for site, (start, end) in zip(loaded.sites, pairwise(ends), strict=True)
+    }
 
 
 def _token_ids(
@@ -107,8 +98,8 @@ def _token_ids(
     return [keep_tail(ids, min(limits), bos_id) for ids in token_ids] if limits else token_ids
 
 
-def _head_outputs(loaded: LoadedModel, token_ids: list[list[int]], position: Position) -> NDArray[np.float32]:
-    """Pooled head outputs of one batch, float32 `(layers, texts, heads, head_dim)`."""
+def _head_outputs(loaded: LoadedModel, token_ids: list[list[int]], position: Position) -> HeadActivations:
+    """Pooled head outputs of one batch."""
     input_ids, mask = pad(token_ids, "right", loaded.pad_id, device=loaded.device)
     last_positions = mask.sum(-1) - 1
     text_indices = torch.arange(len(token_ids), device=loaded.device)
@@ -121,10 +112,10 @@ def _head_outputs(loaded: LoadedModel, token_ids: list[list[int]], position: Pos
 
     with torch.inference_mode(), _pooled_inputs(loaded, pool) as pooled:
         loaded.model.base_model(input_ids=input_ids, attention_mask=mask, use_cache=False)
-        outputs = torch.stack([pooled[site.layer] for site in loaded.sites])
-    shape = (loaded.n_layers, len(token_ids), loaded.n_heads, loaded.head_dim)
-    values: NDArray[np.float32] = outputs.cpu().numpy().reshape(shape)
-    return values
+    return {
+        site.layer: pooled[site.layer].cpu().numpy().reshape(-1, site.n_heads, site.head_dim)
+        for site in loaded.sites
+    }
 
 
 @contextmanager

@@ -7,9 +7,8 @@ that begin alike read their prompt once.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from hormesis.backend.generation.batching import pad
 from hormesis.backend.generation.sampling import draw, uniforms
 from hormesis.backend.generation.small_batch_matmul import small_batch_matmul
+from hormesis.backend.model.feed import Feed
 from hormesis.backend.model.steering import Rows, per_row, steered
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def decode(
     noise = uniforms(seeds, new_tokens)
     ids, mask = pad(prompts, "left", loaded.pad_id, device=loaded.device)
     with torch.inference_mode(), small_batch_matmul(loaded):
-        feed = _Feed(loaded, mask, new_tokens)
+        feed = Feed(loaded, mask, new_tokens)
         if _begin_alike(prompts, rows):
             feed.read_once(ids[:1, :-1], len(prompts))
             ids = ids[:, -1:]
@@ -70,42 +70,3 @@ def _begin_alike(prompts: Sequence[Sequence[int]], rows: Rows) -> bool:
         intervention is not None and strength != 0.0 and intervention.scope == "all"
         for intervention, strength in per_row(rows, len(prompts))
     )
-
-
-class _Feed:
-    """Calls the model on the next ids `(rows, tokens)`, keeping its cache, mask and positions.
-
-    `mask` `(rows, prompt tokens)`: 1 for a token, 0 for padding. Gives logits `(rows, vocabulary)`, the last.
-    """
-
-    def __init__(self, loaded: LoadedModel, mask: torch.Tensor, new_tokens: int) -> None:
-        self.model = loaded.model
-        self.accepts = set(inspect.signature(self.model.forward).parameters)
-        # transformers 5.24 renamed the argument and the field of the output; the old name only warns.
-        self.cache_name = "cache" if "cache" in self.accepts else "past_key_values"
-        has_padding = not bool(mask.all())
-        full_mask = torch.nn.functional.pad(mask, (0, new_tokens), value=1)
-        # Without padding the model's own defaults are right, and skipping the mask is faster.
-        self.mask = full_mask if has_padding else None
-        self.positions = (full_mask.cumsum(-1) - 1).clamp(min=0) if has_padding else None
-        self.cache: Any = None
-        self.length = 0
-
-    def read_once(self, ids: torch.Tensor, rows: int) -> None:
-        """Read the beginning that all rows share, `(1, tokens)`, and give each row its copy of the cache."""
-        self(ids)
-        self.cache.batch_repeat_interleave(rows)
-
-    def __call__(self, ids: torch.Tensor) -> torch.Tensor:
-        start, self.length = self.length, self.length + ids.shape[1]
-        inputs: dict[str, Any] = {"input_ids": ids, self.cache_name: self.cache, "use_cache": True}
-        if self.mask is not None and self.positions is not None:
-            inputs["attention_mask"] = self.mask[:, : self.length]
-            if "position_ids" in self.accepts:
-                inputs["position_ids"] = self.positions[:, start : self.length]
-        if "logits_to_keep" in self.accepts:
-            inputs["logits_to_keep"] = 1
-        output = self.model(**inputs)
-        self.cache = getattr(output, self.cache_name)
-        logits: torch.Tensor = output.logits[:, -1]
-        return logits

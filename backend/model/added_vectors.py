@@ -35,18 +35,17 @@ def with_vectors(
     intervention, strength = row
     steered = intervention.shifts if intervention is not None else {}
     shifts = {layer: np.float32(strength) * shift for layer, shift in steered.items()}
-    sites = {site.layer: site for site in loaded.sites}
     for (layer, head), vector in heads.items():
-        site = sites.get(layer)
+        site = loaded.site(layer)
         if site is None or not 0 <= head < site.n_heads:
             raise SteeringError(f"the model has no head {head} in layer {layer}")
         _check_width(f"head {head} of layer {layer}", vector, site.head_dim)
         shift = shifts.setdefault(layer, np.zeros(site.width, np.float32))
         shift[head * site.head_dim : (head + 1) * site.head_dim] += vector
     for layer, vector in residual.items():
-        if layer not in sites:
+        if not 0 <= layer < loaded.n_layers:
             raise SteeringError(f"the model has no layer {layer}")
-        _check_width(f"the residual stream behind layer {layer}", vector, stream_width(loaded, sites[layer]))
+        _check_width(f"the residual stream behind layer {layer}", vector, stream_width(loaded))
     n_heads = len(heads) + (intervention.n_heads if intervention is not None else 0)
     return Intervention(shifts, n_heads, scope, residual), 1.0
 

@@ -19,6 +19,7 @@ import torch
 from hormesis.backend.model.expected import expected_logits
 from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.portable import share, write_model
+from hormesis.backend.model.sites import text_config
 from hormesis.backend.model.steering import Intervention
 from hormesis.backend.model.vectors import projected
 from hormesis.db.files import atomic_folder
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 NOTE = "steering.json"
 CARD = "README.md"
+BIAS_SWITCHES = ("attention_out_bias", "attention_bias", "use_bias", "bias")
+"""Settings by which families give the attention output projection a bias."""
 
 
 class ExportError(ValueError):
@@ -56,7 +59,7 @@ def export_steered(
         raise ExportError(f"strength must be a finite number, not {strength}")
     if intervention.residual:
         raise ExportError("vectors of the residual stream have no bias to fold into; only heads can be saved")
-    model = _with_biases(loaded, intervention, strength)
+    model = with_biases(loaded, intervention, strength)
     note = _note(loaded, intervention, strength) | dict(about or {})
     note["expected"] = expected_logits(loaded, model)
     earlier = earlier_note(loaded)
@@ -114,17 +117,20 @@ def _note(loaded: LoadedModel, intervention: Intervention, strength: float) -> d
     }
 
 
-def _with_biases(loaded: LoadedModel, intervention: Intervention, strength: float) -> Any:
-    """A copy of the model whose output projections carry the shift as a bias."""
+def with_biases(loaded: LoadedModel, intervention: Intervention, strength: float) -> Any:
+    """A copy of the model whose output projections carry the shift as a bias. Raises ExportError."""
     config = copy.deepcopy(loaded.model.config)
+    config.dtype = loaded.dtype
+    of_text = text_config(config)
     first_projection = loaded.model.get_submodule(loaded.sites[0].module)
     if getattr(first_projection, "bias", None) is None:
-        if not hasattr(config, "attention_bias"):
+        switch = next((name for name in BIAS_SWITCHES if hasattr(of_text, name)), None)
+        if switch is None:
             raise ExportError(
                 f"{loaded.architecture} has no switch for a bias on its attention output, "
                 "so the steering cannot be folded into an ordinary checkpoint"
             )
-        config.attention_bias = True
+        setattr(of_text, switch, True)
     with torch.device("meta"):
         model = type(loaded.model)(config)
     tensors = dict(loaded.model.state_dict())

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from hormesis.backend.model.sites import Site, text_config
+from hormesis.db.contract.sites import SiteShape
 
 ProjectionHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
 """Forward pre-hook of an output projection: takes the module and its arguments, returns others or None."""
@@ -36,18 +37,32 @@ class LoadedModel:
 
     @property
     def n_layers(self) -> int:
-        """Number of decoder layers, each with one site."""
-        return len(self.sites)
+        """Number of decoder layers, those without an attention site included."""
+        return int(text_config(self.model.config).num_hidden_layers)
+
+    @property
+    def heads(self) -> tuple[tuple[int, int], ...]:
+        """Every head that can be read and steered as (layer, head), by layer and head."""
+        return tuple((site.layer, head) for site in self.sites for head in range(site.n_heads))
 
     @property
     def n_heads(self) -> int:
-        """Query heads per layer."""
-        return self.sites[0].n_heads
+        """Query heads per layer; of the layer with the most where they differ."""
+        return max(site.n_heads for site in self.sites)
 
     @property
     def head_dim(self) -> int:
-        """Width of one head's output."""
-        return self.sites[0].head_dim
+        """Width of one head's output; the largest where layers differ."""
+        return max(site.head_dim for site in self.sites)
+
+    @property
+    def shapes(self) -> list[SiteShape]:
+        """The sites' shapes, as a checkpoint's row keeps them."""
+        return [SiteShape(site.layer, site.n_heads, site.head_dim) for site in self.sites]
+
+    def site(self, layer: int) -> Site | None:
+        """The attention site of a layer; None for a layer without attention."""
+        return next((site for site in self.sites if site.layer == layer), None)
 
     @property
     def device(self) -> torch.device:
@@ -68,13 +83,13 @@ class LoadedModel:
     @property
     def context(self) -> int | None:
         """Positions the model was made for; None where its configuration does not say."""
-        limit = getattr(text_config(self.model), "max_position_embeddings", None)
+        limit = getattr(text_config(self.model.config), "max_position_embeddings", None)
         return limit if isinstance(limit, int) and limit > 0 else None
 
     @property
     def vocabulary_size(self) -> int:
         """Width of the logits, as the configuration says; else the tokenizer's number of tokens."""
-        return int(getattr(text_config(self.model), "vocab_size", 0)) or len(self.tokenizer)
+        return int(getattr(text_config(self.model.config), "vocab_size", 0)) or len(self.tokenizer)
 
     @property
     def eos_ids(self) -> frozenset[int]:
@@ -139,4 +154,4 @@ def name_of(source: str) -> str:
 def _hash_tensors(digest: Any, tensors: Iterable[tuple[str, torch.Tensor]]) -> None:
     for name, tensor in sorted(tensors):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)

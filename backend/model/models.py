@@ -32,13 +32,19 @@ def describe(
 ) -> LoadedModel:
     """Wrap a transformers model that is already in memory; puts it into evaluation mode.
 
-    check: prove on a random input that it is causal and that steering by hook equals steering by bias.
-    Raises ModelError where heads cannot be found or the proof fails.
+    check: prove on a random input that it is causal, that steering by hook equals steering by bias, and that
+    a batch gives what its rows give alone. Raises ModelError where heads cannot be found or the proof fails.
     """
     model.eval()
     loaded = LoadedModel(model, tokenizer, find_sites(model), source=source, dtype=model.dtype, files=files)
     if check:
-        prove(loaded)
+        try:
+            with quiet():  # hybrids remark on kernels that are not installed
+                prove(loaded)
+        except (ModelError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # whatever a family's own code raises
+            raise ModelError(f"{source}: cannot be run: {_reason(error)}") from error
     return loaded
 
 
@@ -79,9 +85,12 @@ def _quietly(name: str, load: Any, *args: Any) -> tuple[Any, Any, dict[str, Any]
         except ModelError:
             raise
         except Exception as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise ModelError(f"{name}: cannot be loaded: {reason}") from error
+            raise ModelError(f"{name}: cannot be loaded: {_reason(error)}") from error
     return pieces
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _download(source: str | Path) -> Path:
@@ -127,14 +136,12 @@ def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any,
     except (UnicodeDecodeError, json.JSONDecodeError, AttributeError) as error:
         raise ModelError(f"{source}: config.json is not valid JSON") from error
     config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    causal_classes = set(transformers.models.auto.modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    if type(config) not in transformers.AutoModelForCausalLM._model_mapping or (
-        architectures and not causal_classes & set(architectures)
-    ):
+    auto_class = _auto_class(config, architectures)
+    if auto_class is None:
         kind = architectures[0] if architectures else config.model_type
         raise ModelError(f"{source} is not a causal language model ({kind})")
     tokenizer = _tokenizer(source, folder)
-    loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+    loaded: Any = auto_class.from_pretrained(
         folder,
         dtype=_dtype(dtype, getattr(config, "dtype", None)),
         use_safetensors=True,
@@ -144,6 +151,23 @@ def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any,
     )
     model, report = loaded
     return model, tokenizer, report
+
+
+def _auto_class(config: Any, architectures: list[str]) -> Any:
+    """What loads a checkpoint for text alone; None for one that is no causal language model.
+
+    Models that see pictures too are read for their language part: transformers has a class for it alone
+    (Qwen3.5), takes the whole for causal (Gemma3, Gemma4), or knows the whole only (Mistral3).
+    """
+    auto = transformers.models.auto.modeling_auto
+    classes = {
+        *auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values(),
+        *auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.values(),
+    }
+    if config.is_encoder_decoder or (architectures and not classes & set(architectures)):
+        return None
+    candidates = (transformers.AutoModelForCausalLM, transformers.AutoModelForImageTextToText)
+    return next((candidate for candidate in candidates if type(config) in candidate._model_mapping), None)
 
 
 def _load_gguf(path: Path, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from hormesis.backend.model.sites import Site, output_weight
+from hormesis.backend.model.sites import output_weight
 
 if TYPE_CHECKING:
     from hormesis.backend.model.loaded import LoadedModel
@@ -18,16 +18,18 @@ Move = Callable[[torch.Tensor], torch.Tensor]
 """Takes activations `(rows, tokens, width)` and returns the moved ones; the argument stays as it is."""
 
 
-def decoder_layer(loaded: LoadedModel, site: Site) -> nn.Module:
-    """The decoder layer that an attention site lies in."""
+def decoder_layer(loaded: LoadedModel, layer: int) -> nn.Module:
+    """A decoder layer by its number, also one without attention."""
+    site = loaded.sites[0]
     parts = site.module.split(".")
-    module: nn.Module = loaded.model.get_submodule(".".join(parts[: parts.index(str(site.layer)) + 1]))
+    layers = ".".join(parts[: parts.index(str(site.layer))])
+    module: nn.Module = loaded.model.get_submodule(f"{layers}.{layer}")
     return module
 
 
-def stream_width(loaded: LoadedModel, site: Site) -> int:
-    """Width of the residual stream that an attention site writes to."""
-    return int(output_weight(loaded.model.get_submodule(site.module)).shape[0])
+def stream_width(loaded: LoadedModel) -> int:
+    """Width of the residual stream, which every attention site writes to."""
+    return int(output_weight(loaded.model.get_submodule(loaded.sites[0].module)).shape[0])
 
 
 @contextmanager
@@ -35,10 +37,8 @@ def residual_hooked(loaded: LoadedModel, moves: Mapping[int, Move]) -> Iterator[
     """Within the block, what each layer named in `moves` gives on is moved; no hook is left after it."""
     handles = []
     try:
-        for site in loaded.sites:
-            if site.layer in moves:
-                layer_module = decoder_layer(loaded, site)
-                handles.append(layer_module.register_forward_hook(_hook(moves[site.layer])))
+        for layer, move in moves.items():
+            handles.append(decoder_layer(loaded, layer).register_forward_hook(_hook(move)))
         yield
     finally:
         for handle in handles:

@@ -1,8 +1,9 @@
-"""Attention sites: where heads can be read and steered, the input of each layer's output projection.
+"""Attention sites: where heads can be read and steered, the input of an attention's output projection.
 
-One output projection per decoder layer is found in any model family by its shape and name. A head is a query
+The projection of each decoder layer is found in any model family by its shape and name. A head is a query
 head: with grouped-query attention several heads share one key and value, yet each has its own slice of the
-projection's input.
+projection's input. Layers may differ in heads and head width; layers that mix tokens by linear attention, a
+state space or a convolution have no softmax attention and no site.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from transformers.pytorch_utils import Conv1D
 
 OUTPUT_NAMES = ("o_proj", "out_proj", "c_proj", "dense", "wo", "proj", "to_out", "out")
 """Names that model families give to the attention output projection (Llama and kin, OPT, GPT-2, NeoX, …)."""
+WITHOUT_SOFTMAX = ("linear", "delta", "lightning")
+"""In names of modules or classes: attention without a softmax, whose heads are not those configured."""
 
 
 class ModelError(ValueError):
@@ -39,28 +42,24 @@ class Site:
 
 
 def find_sites(model: nn.Module) -> tuple[Site, ...]:
-    """List the output projections of a causal language model, one per layer, in order.
+    """List the output projections of a causal language model by layer, for the layers that have attention.
 
-    The rule: in each decoder layer, find the attention module; in it, the linear map with a customary name
-    whose input has `heads * head_dim` features. Raises ModelError, saying which layer does not fit, where a
-    layer has no such map, more than one, or another number of heads than the first layer.
+    The rule: in each decoder layer, find the softmax attention module; in it, the linear map with a customary
+    name whose input has `heads * head_dim` features. Raises ModelError, saying which layer does not fit,
+    where a layer has attention but no such map or more than one, or where no layer has attention.
     """
-    config = text_config(model)
+    config = text_config(model.config)
     name, layers = _decoder_layers(model, config)
-    sites = tuple(
-        _site_of_layer(index, f"{name}.{index}", layer, config=config) for index, layer in enumerate(layers)
-    )
-    shapes = {(site.n_heads, site.head_dim) for site in sites}
-    if len(shapes) != 1:
-        raise ModelError(
-            f"{kind(model)}: layers differ in heads x head_dim ({sorted(shapes)}); not supported"
-        )
-    return sites
+    sites = [
+        _site_of_layer(index, f"{name}.{index}", layer, config=_layer_config(config, index))
+        for index, layer in enumerate(layers)
+        if _attention_modules(layer)
+    ]
+    return tuple(sites)
 
 
-def text_config(model: nn.Module) -> Any:
-    """The configuration of the language part (the whole configuration for a plain text model)."""
-    config: Any = model.config
+def text_config(config: Any) -> Any:
+    """The language part of a configuration (the whole of it for a plain text model)."""
     return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
 
 
@@ -77,33 +76,52 @@ def output_weight(module: nn.Module) -> torch.Tensor:
     return weight.T if isinstance(module, Conv1D) else weight
 
 
+def _layer_config(config: Any, layer: int) -> Any:
+    """The configuration as one layer has it: in some families heads or their width differ by layer."""
+    by_layer = getattr(config, "per_layer_config", None)
+    return config if by_layer is None else by_layer[layer]
+
+
 def _decoder_layers(model: nn.Module, config: Any) -> tuple[str, nn.ModuleList]:
-    """The one module list that holds as many blocks as the configuration has layers."""
+    """The one module list of the text decoder that holds as many blocks as the configuration has layers."""
     depth = getattr(config, "num_hidden_layers", None)
     if not isinstance(depth, int) or depth < 1:
         raise ModelError(f"{kind(model)}: its configuration names no number of layers")
+    # Towers for pictures or sound may have as many layers.
+    get_decoder: Any = getattr(model, "get_decoder", lambda: model)
+    own_names = {id(module): name for name, module in model.named_modules()}
     candidates = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == depth and _holds_attention(module)
+        (own_names[id(module)], module)
+        for module in get_decoder().modules()
+        if isinstance(module, nn.ModuleList)
+        and len(module) == depth
+        and any(_attention_modules(layer) for layer in module)
     ]
-    if len(candidates) != 1:
+    if not candidates:
+        raise ModelError(f"{kind(model)}: none of its {depth} layers has attention, so there are no heads")
+    if len(candidates) > 1:
         raise ModelError(
             f"{kind(model)}: {len(candidates)} lists of {depth} layers with attention, expected one"
         )
     return candidates[0]
 
 
-def _holds_attention(layers: nn.ModuleList) -> bool:
-    return any("attn" in name or "attention" in name for name, _ in layers[0].named_children())
+def _attention_modules(layer: nn.Module) -> dict[str, nn.Module]:
+    """Softmax attention modules directly under a decoder layer, by name; norms named after them are none."""
+    modules = {}
+    for name, module in layer.named_children():
+        class_name = type(module).__name__
+        named_so = "attn" in name or "attention" in name or class_name.endswith("Attention")
+        other = any(word in text.lower() for word in WITHOUT_SOFTMAX for text in (name, class_name))
+        if named_so and not other and next(module.children(), None) is not None:
+            modules[name] = module
+    return modules
 
 
 def _site_of_layer(index: int, prefix: str, layer: nn.Module, *, config: Any) -> Site:
     """The site of one decoder layer: its number, its dotted name in the model (`prefix`) and its module."""
     sites: list[Site] = []
-    for child, attention in layer.named_children():
-        if "attn" not in child and "attention" not in child:
-            continue
+    for child, attention in _attention_modules(layer).items():
         for name, module in attention.named_modules():
             if name.rsplit(".", 1)[-1] not in OUTPUT_NAMES or not isinstance(module, nn.Linear | Conv1D):
                 continue
@@ -119,15 +137,18 @@ def _site_of_layer(index: int, prefix: str, layer: nn.Module, *, config: Any) ->
 def _heads(attention: nn.Module, config: Any) -> tuple[int, int]:
     """Number of query heads and width of one head's output; (0, 0) where the configuration does not say.
 
-    Families such as Qwen3 and Gemma2 set `head_dim` apart from `hidden_size / heads`, and latent attention
-    has value heads of their own width, so the module itself is asked first.
+    Families such as Qwen3 and Gemma2 set `head_dim` apart from `hidden_size / heads`, latent attention has
+    value heads of their own width, and layers may differ, so the module itself is asked first.
     """
-    heads = getattr(config, "num_attention_heads", None)
-    if not isinstance(heads, int) or heads < 1:
+    owners = (attention, config)
+    heads = _number(owners, ("num_heads", "num_attention_heads"))
+    if not heads:
         return 0, 0
-    for owner in (attention, config):
-        for name in ("v_head_dim", "head_dim", "head_size"):
-            width = getattr(owner, name, None)
-            if isinstance(width, int) and width > 0:
-                return heads, width
-    return heads, int(getattr(config, "hidden_size", 0)) // heads
+    width = _number(owners, ("v_head_dim", "head_dim", "head_size"))
+    return heads, width or int(getattr(config, "hidden_size", 0)) // heads
+
+
+def _number(owners: tuple[Any, ...], names: tuple[str, ...]) -> int:
+    """The first of these attributes that is a positive whole number; 0 where none is."""
+    values = (getattr(owner, name, None) for owner in owners for name in names)
+    return next((value for value in values if isinstance(value, int) and value > 0), 0)

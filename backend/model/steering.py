@@ -148,22 +148,26 @@ def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) ->
         head_place = _Place(site.layer, site.width)
         if move := _move(loaded, steering, head_place, count=count, every_position=every_position):
             hooks[site.layer] = _hook(move)
-        stream_place = _Place(site.layer, stream_width(loaded, site), is_residual=True)
+    for layer in range(loaded.n_layers):
+        stream_place = _Place(layer, stream_width(loaded), is_residual=True)
         if move := _move(loaded, steering, stream_place, count=count, every_position=every_position):
-            moves[site.layer] = move
+            moves[layer] = move
     _reject_foreign_layers(loaded, steering)
     with loaded.hooked(hooks), residual_hooked(loaded, moves):
         yield
 
 
 def _reject_foreign_layers(loaded: LoadedModel, rows: Sequence[RowSteering]) -> None:
-    layers = {site.layer for site in loaded.sites}
+    attention_layers = {site.layer for site in loaded.sites}
     for intervention, _ in rows:
         if intervention is None:
             continue
-        foreign = (intervention.shifts.keys() | intervention.residual.keys()) - layers
-        if foreign:
-            raise SteeringError(f"the intervention names layer {min(foreign)}, the model has {len(layers)}")
+        if foreign := intervention.shifts.keys() - attention_layers:
+            raise SteeringError(f"the intervention names layer {min(foreign)}, which has no heads to steer")
+        if foreign := intervention.residual.keys() - set(range(loaded.n_layers)):
+            raise SteeringError(
+                f"the intervention names layer {min(foreign)}, the model has {loaded.n_layers}"
+            )
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
-"""Verification at load: the model is causal, and steering it by hook equals steering it by bias.
+"""Verification at load: causal, steered by hook as by bias, and in a batch as alone.
 
-Two ways to the same logits on a random input. A family whose attention bypasses the module we
-hook, or whose module is not the linear map we take it for, fails here rather than in a study.
+Several ways to the same logits on a random input. A family whose attention bypasses the module we hook, whose
+module is not the linear map we take it for, or whose cache or state does not heed padding, fails here rather
+than in a study.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from hormesis.backend.model.feed import Feed
 from hormesis.backend.model.sites import ModelError, output_weight
 from hormesis.backend.model.steering import Intervention, steered
 
@@ -20,31 +23,52 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5
 """In float32: largest allowed difference of logits, as a fraction of the largest logit (at least 1)."""
+BATCH_TOLERANCE = 1e-3
+"""In float32: root mean square of the difference, as a fraction of that of logits between positions."""
 HALF_TOLERANCE = 0.25
-"""In 16 bits: root mean square of the difference, as a fraction of that of the steering's own effect."""
+"""In 16 bits, for both: root mean square of the difference, as a fraction of the effect's own."""
 TOKENS = 8
+PADDING, PROMPT = 3, 6
+"""Tokens that the second row of a batch lacks; columns that are read before the cache is used."""
 
 
-def prove(loaded: LoadedModel) -> float:
-    """Check causality and hook-equals-bias on random tokens.
+@dataclass(frozen=True)
+class Proof:
+    """Differences that were judged, as fractions; what of and how much is allowed is in `prove`."""
 
-    Each site is shifted by random numbers of standard deviation 0.1. Returns the difference that was judged.
-    Raises ModelError where the model sees the future, steering changes nothing, or hook and bias differ: by
-    more than 1e-5 of the largest logit in float32; in 16 bits, where rounding alone moves single logits by
-    percents, by more than a quarter of the steering's effect (root mean squares over all logits; a wrong hook
-    gives about 1 or more).
+    steering: float
+    """Hook against bias."""
+    batch: float
+    """Rows read with padding, a cache and a shared beginning against rows read alone."""
+
+
+def prove(loaded: LoadedModel) -> Proof:
+    """Check causality, hook-equals-bias and batch-equals-single on random tokens.
+
+    Each site is shifted by random numbers of standard deviation 0.1. Raises ModelError where the model sees
+    the future, steering changes nothing, hook and bias differ, or a batch and its rows alone differ. Hook and
+    bias in float32 by more than 1e-5 of the largest logit; a batch by more than 1e-3 of how much logits vary
+    between positions. In 16 bits, where rounding alone moves single logits by percents, either by more than a
+    quarter of the effect (root mean squares over all logits; a mistake gives about 1 or more).
     """
     rng = np.random.default_rng(0)
     ids = torch.from_numpy(rng.integers(0, loaded.vocabulary_size, (2, TOKENS))).to(loaded.device)
     shifts = {site.layer: rng.normal(0, 0.1, site.width).astype(np.float32) for site in loaded.sites}
     with torch.inference_mode():
         plain = _logits(loaded, ids)
+        if not bool(torch.isfinite(plain).all()):
+            raise ModelError(f"{loaded.source}: the model gives numbers that are not finite")
         _prove_causal(loaded, ids, plain)
-        with steered(loaded, (Intervention(shifts, loaded.n_heads * loaded.n_layers, "all"), 1.0)):
-            by_hook = _logits(loaded, ids)
-        by_bias = _with_bias(loaded, ids, shifts)
-    if not bool(torch.isfinite(plain).all()):
-        raise ModelError(f"{loaded.source}: the model gives numbers that are not finite")
+        return Proof(_prove_steering(loaded, ids, plain, shifts=shifts), _prove_batch(loaded, ids, plain))
+
+
+def _prove_steering(
+    loaded: LoadedModel, ids: torch.Tensor, plain: torch.Tensor, *, shifts: dict[int, Any]
+) -> float:
+    """The difference between steering by hook and by bias; `shifts` by layer, float32 `(width,)`."""
+    with steered(loaded, (Intervention(shifts, len(loaded.heads), "all"), 1.0)):
+        by_hook = _logits(loaded, ids)
+    by_bias = _with_bias(loaded, ids, shifts)
     if float((by_hook - plain).abs().max()) == 0.0:
         raise ModelError(f"{loaded.source}: steering its heads changes nothing; not supported")
     exact = loaded.dtype is torch.float32
@@ -54,6 +78,40 @@ def prove(loaded: LoadedModel) -> float:
     if not difference <= (TOLERANCE if exact else HALF_TOLERANCE):
         raise ModelError(f"{loaded.source}: steering by hook and by bias differ by {difference:.1e}")
     return difference
+
+
+def _prove_batch(loaded: LoadedModel, ids: torch.Tensor, plain: torch.Tensor) -> float:
+    """The difference between rows read as generation reads them and the same rows alone, without a cache.
+
+    `plain`: logits of `ids` `(2, tokens)`. Padded: the second row lacks its first tokens, and both go on from
+    their cache. Shared: the first row's beginning is read once for two rows, which go on apart.
+    """
+    mask = torch.ones_like(ids[:, :PROMPT])
+    mask[1, :PADDING] = 0
+    padded = torch.where(
+        torch.nn.functional.pad(mask, (0, TOKENS - PROMPT), value=1) == 1, ids, loaded.pad_id
+    )
+    alone = torch.cat([plain[:1, PADDING:], _logits(loaded, ids[1:, PADDING:])])
+    differences = [_fed(Feed(loaded, mask, TOKENS), padded, PROMPT) - alone[:, PROMPT - PADDING - 1 :]]
+    pair = ids.clone()
+    pair[1, :PROMPT] = ids[0, :PROMPT]
+    feed = Feed(loaded, torch.ones_like(mask), TOKENS)
+    feed.read_once(pair[:1, : PROMPT - 1], 2)
+    differences.append(_fed(feed, pair[:, PROMPT - 1 :], 1) - _logits(loaded, pair)[:, PROMPT - 1 :])
+    variation = plain - plain.mean(1, keepdim=True)
+    difference = max(_typical(difference, variation) for difference in differences)
+    if not difference <= (BATCH_TOLERANCE if loaded.dtype is torch.float32 else HALF_TOLERANCE):
+        raise ModelError(
+            f"{loaded.source}: texts read in a batch (padding, cache) differ from texts read alone by "
+            f"{difference:.1e}; not supported"
+        )
+    return difference
+
+
+def _fed(feed: Feed, ids: torch.Tensor, first: int) -> torch.Tensor:
+    """Logits `(rows, passes, vocabulary)` after the first `first` columns of `ids`, then one by one."""
+    passes = [ids[:, :first], *(ids[:, column : column + 1] for column in range(first, ids.shape[1]))]
+    return torch.stack([feed(columns).float() for columns in passes], 1)
 
 
 def _largest(difference: torch.Tensor, logits: torch.Tensor) -> float:

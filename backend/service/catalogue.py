@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, distinct, func, select
+from sqlalchemy import Connection, Engine, RowMapping, distinct, func, select
 
 from hormesis.backend.service.methods import controls, offered
 from hormesis.backend.service.settings import ServiceError
 from hormesis.db.contract.methods import DIRECTIONS
+from hormesis.db.contract.sites import SiteShape, site_shapes
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.location import home
 from hormesis.db.schema import Arm, Checkpoint, Condition, Direction, Probe, StageRun, Study
@@ -90,6 +91,8 @@ _MODELS = (
         Checkpoint.study_id,
         Checkpoint.n_layers,
         Checkpoint.n_heads,
+        Checkpoint.head_dim,
+        Checkpoint.details,
         Study.name.label("study"),
         Arm.kind,
         Arm.share,
@@ -110,6 +113,14 @@ _SELECTED = (
 )
 
 
+_SHAPE = ("n_heads", "head_dim", "details")
+
+
+def shapes_of_row(row: RowMapping) -> list[SiteShape]:
+    """Attention sites of a checkpoint from its row, which has these columns and `n_layers`."""
+    return site_shapes(**{name: row[name] for name in ("n_layers", *_SHAPE)})
+
+
 def list_models(connection: Connection) -> list[dict[str, Any]]:
     """Every checkpoint by study and share: keys of `messages.ModelInfo` but `loaded` and `measured`."""
     directions: dict[int, set[str]] = {}
@@ -121,7 +132,8 @@ def list_models(connection: Connection) -> list[dict[str, Any]]:
     n_selected = {selected_id: int(count) for selected_id, count in connection.execute(_SELECTED)}
     return [
         {
-            **row,
+            **{name: value for name, value in row.items() if name not in _SHAPE},
+            "heads_by_layer": {shape.layer: shape.n_heads for shape in shapes_of_row(row)},
             "kind": row["kind"] or "imported",
             **_offer(directions.get(row["checkpoint_id"], set()), prefixes.get(row["checkpoint_id"], {})),
             "heads_selected": n_selected.get(row["checkpoint_id"], 0),

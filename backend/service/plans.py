@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 
 from hormesis.backend.api.model_names import checkpoint_of_name
 from hormesis.backend.model.directions import HeadDirection
-from hormesis.backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint
+from hormesis.backend.service.catalogue import Catalogue, CheckpointRecord, find_checkpoint, shapes_of_row
 from hormesis.backend.service.costs import PaneCost, at_matched_cost, measured_cost
 from hormesis.backend.service.ranked_heads import PaneProblem, Place, RankedHeads
 from hormesis.db.contract.messages import AnyPane, Pane, PaneByName, PaneSettings, ProjectionRequest
@@ -119,18 +119,28 @@ def check_vectors(connection: Connection, pane: Pane) -> None:
     """
     if not pane.has_vectors:
         return
-    columns = (Checkpoint.n_layers, Checkpoint.n_heads, Checkpoint.head_dim)
-    row = connection.execute(select(*columns).where(Checkpoint.id == pane.checkpoint_id)).one()
+    columns = (Checkpoint.n_layers, Checkpoint.n_heads, Checkpoint.head_dim, Checkpoint.details)
+    query = select(*columns).where(Checkpoint.id == pane.checkpoint_id)
+    row = connection.execute(query).mappings().one()
     layers = [*(v.layer for v in pane.head_vectors), *(v.layer for v in pane.residual_vectors)]
-    if max(layers) >= row.n_layers:
-        raise PaneProblem(f"there is no layer {max(layers)}; the model has {row.n_layers}, from 0")
+    if max(layers) >= row["n_layers"]:
+        raise PaneProblem(f"there is no layer {max(layers)}; the model has {row['n_layers']}, from 0")
+    shapes = {shape.layer: shape for shape in shapes_of_row(row)}
     for vector in pane.head_vectors:
-        if vector.head >= row.n_heads:
-            raise PaneProblem(f"there is no head {vector.head}; each layer has {row.n_heads}, from 0")
-        if len(vector.vector) != row.head_dim:
+        shape = shapes.get(vector.layer)
+        if shape is None:
+            raise PaneProblem(
+                f"layer {vector.layer} has no attention, so no heads; layers that have: "
+                f"{', '.join(map(str, shapes))}"
+            )
+        if vector.head >= shape.n_heads:
+            raise PaneProblem(
+                f"there is no head {vector.head}; layer {vector.layer} has {shape.n_heads}, from 0"
+            )
+        if len(vector.vector) != shape.head_dim:
             place = f"head {vector.head} of layer {vector.layer}"
             raise PaneProblem(
-                f"the vector of {place} has {len(vector.vector)} numbers, the model needs {row.head_dim}"
+                f"the vector of {place} has {len(vector.vector)} numbers, the model needs {shape.head_dim}"
             )
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
+from hormesis.dashboard.base.records import records
 from hormesis.db.contract.methods import RANDOM_DIRECTION, TITLES, VARIANTS, is_steered, method_title
+from hormesis.db.contract.sites import SiteShape, degraded, site_shapes
 
 NAMES: Final = {
     "toxicity": "Toxicity",
@@ -73,6 +76,31 @@ def arms_in_words(arms: pd.DataFrame) -> pd.DataFrame:
     table = arms[list(titles)].rename(columns=titles)
     table.insert(1, "Kind", kinds)
     return table
+
+
+def shapes_of(checkpoint: Any) -> list[SiteShape]:
+    """Attention sites of a checkpoint, from its row."""
+    return site_shapes(
+        details=checkpoint.details,
+        n_layers=int(checkpoint.n_layers),
+        n_heads=int(checkpoint.n_heads),
+        head_dim=int(checkpoint.head_dim),
+    )
+
+
+def degraded_words(checkpoints: pd.DataFrame) -> str:
+    """Which checkpoints (rows) have attention sites in few layers, and how few; empty for none."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for row in records(checkpoints):
+        if words := degraded(shapes_of(row), int(row.n_layers)):
+            names[words].append(str(row.name))
+    sentences = []
+    for words, of_words in names.items():
+        others = f" and {len(of_words) - 3} more" if len(of_words) > 3 else ""
+        sentences.append(
+            f"{', '.join(of_words[:3])}{others}: {words}; heads are read and steered there only."
+        )
+    return " ".join(sentences)
 
 
 def method_label(method: str) -> str:

@@ -52,6 +52,8 @@ def head_map(
     of the colours, mirrored about zero with `difference`.
     """
     grid = heads.pivot_table(index="layer", columns="head", values=measure, aggfunc="first")
+    # Layers without attention stay as empty rows: squares are drawn as high as the step to the next row.
+    grid = grid.reindex(range(int(grid.index.min()), int(grid.index.max()) + 1))
     chart = figure("Head", "Layer", min(max(190, 34 * len(grid.index) + 90), 620))
     reach = max(abs(span[0]), abs(span[1]))
     ends = (-reach, reach) if difference else span

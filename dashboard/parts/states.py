@@ -6,7 +6,9 @@ from typing import NoReturn
 
 import streamlit as st
 
-from hormesis.dashboard.base.wording import as_sentence
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.wording import as_sentence, degraded_words
+from hormesis.dashboard.rows.context import Context
 from hormesis.db.problems import DatabaseProblem
 
 _COOKIE = "hormesis_note_read"
@@ -62,6 +64,12 @@ def not_yet(subject: str, *, after: str, running: bool) -> None:
     when = "They appear here when" if running else "Run the study again to make them:"
     ending = f"{after} is done." if running else f"they are made by {after}."
     st.info(f"No {subject} yet. {when} {ending}", icon=":material/hourglass_empty:")
+
+
+def degraded_note(context: Context) -> None:
+    """Say which checkpoints have attention in under half of their layers; nothing where none is so."""
+    if words := degraded_words(rows.checkpoints(context)):
+        st.caption(f":material/warning: {words}")
 
 
 def content_note() -> None:

@@ -375,7 +375,8 @@ class ModelInfo(BaseModel):
     seed: int | None
     loaded: bool
     n_layers: int
-    n_heads: int
+    heads_by_layer: dict[int, int]
+    """Layer to its number of heads; layers without attention are absent."""
     directions: list[str]
     controls: list[int]
     """Indices of its random directions."""

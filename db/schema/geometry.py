@@ -161,7 +161,7 @@ class DirectionProfile(ProbeSetRow):
     example_list_id: Mapped[int | None] = mapped_column(ForeignKey("example_list.id"))
     """The statements, in the order of the columns; null in the other spaces."""
     heads: Mapped[int]
-    """All heads of the model, layers times heads."""
+    """All heads of the model."""
     columns: Mapped[int]
     """Statements, tokens, or dimensions of the residual stream."""
     scale: Mapped[float] = mapped_column(default=1.0)

@@ -74,13 +74,17 @@ class Checkpoint(StudyRow):
     """Folder or GGUF file, relative to the home where possible."""
     architecture: Mapped[Label]
     n_layers: Mapped[int]
+    """Decoder layers, those without attention included."""
     n_heads: Mapped[int]
+    """Query heads per layer; of the layer with the most where they differ (see `details`)."""
     head_dim: Mapped[int]
+    """Width of a head's output; the largest where layers differ (see `details`)."""
     parameters: Mapped[int] = mapped_column(BigInteger)
     tokens_seen: Mapped[int | None] = mapped_column(BigInteger)
     weights_hash: Mapped[Label]
     details: Mapped[Json]
-    """Sites, dtype, tokenizer, training settings, packages."""
+    """Attention sites (layer, module, heads, head_dim; names of modules alone in rows of older versions),
+    training settings, packages."""
 
 
 class TrainPoint(Base):

@@ -14,7 +14,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.geometry.logit_lens import LensError, logits_of, residual_vectors
-from hormesis.pipeline.probing.profiles import Keys, Profiles, direction_vectors, write_profiles
+from hormesis.pipeline.probing.profiles import Keys, Profiles, Vectors, direction_vectors, write_profiles
 from hormesis.pipeline.statistics.samples import sample_rows
 
 MOST_TOKENS = 1024
@@ -22,17 +22,17 @@ MOST_TOKENS = 1024
 VOCABULARY, RESIDUAL = "vocabulary", "residual"
 
 
-def lens_profiles(loaded: LoadedModel, vectors: Profiles) -> tuple[Profiles, Profiles]:
+def lens_profiles(loaded: LoadedModel, vectors: Vectors) -> tuple[Profiles, Profiles]:
     """Residual vectors [heads, hidden size] and logits [heads, tokens] of directions, by their method.
 
-    `vectors`: [heads, head_dim] for every head of the model, layer-major. No logits where the model's final
-    norm or unembedding is not known.
+    `vectors`: of every head of the model. No logits where the model's final norm or unembedding is not known.
     """
     methods = list(vectors)
-    stacked = np.stack([vectors[method] for method in methods], axis=1)  # [heads, methods, head_dim]
     by_head = [
-        residual_vectors(loaded, *divmod(place, loaded.n_heads), vectors=of_head)
-        for place, of_head in enumerate(stacked)
+        residual_vectors(
+            loaded, layer, head, vectors=np.stack([vectors[method][layer][head] for method in methods])
+        )
+        for layer, head in loaded.heads
     ]
     residual = torch.stack(by_head, dim=1)  # [methods, heads, hidden size]
     as_profiles = dict(zip(methods, residual.cpu().numpy(), strict=True))

@@ -17,13 +17,22 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.residual import decoder_layer
 from hormesis.backend.model.sites import output_weight
 
 Floats = NDArray[np.float32]
-NORM_AFTER_ATTENTION = ("olmo2", "olmo3", "gemma2", "gemma3", "gemma3_text")
-FINAL_NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm")
+FINAL_NORMS = (
+    "norm",
+    "ln_f",
+    "final_layer_norm",
+    "final_layernorm",
+    "embedding_norm",
+    "norm_f",
+    "layer_norm",
+)
 _AT_ONCE = 64  # directions decoded together; bounds memory to 64 x vocabulary
 
 
@@ -49,17 +58,16 @@ def residual_vectors(loaded: LoadedModel, layer: int, head: int, *, vectors: Flo
     Through the head's part of the output projection and the weight of the norm that some families put behind
     it. Raises LensError where the model has no such head.
     """
-    if not (0 <= layer < loaded.n_layers and 0 <= head < loaded.n_heads):
+    site = loaded.site(layer)
+    if site is None or not 0 <= head < site.n_heads:
         raise LensError(f"the model has no head {head} in layer {layer}")
-    site = loaded.sites[layer]
     weight = output_weight(loaded.model.get_submodule(site.module)).float()
     columns = slice(head * site.head_dim, (head + 1) * site.head_dim)
     with torch.inference_mode():
         directions = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
         stream = directions @ weight[:, columns].T
-        for norm in _attention_norm(loaded, site.module):
-            stream = _scaled(norm, stream)
-        return stream
+        norm = norm_after_attention(decoder_layer(loaded, layer))
+        return stream if norm is None else _scaled(norm, stream)
 
 
 def logits_of(
@@ -153,7 +161,7 @@ def _readable(loaded: LoadedModel, token_id: int, raw: Any) -> str:
 def _final_norm(loaded: LoadedModel) -> Any:
     """The module that norms the last residual stream, under one of its usual names."""
     base = loaded.model.base_model
-    for owner in (base, getattr(base, "decoder", None)):
+    for owner in (base, getattr(base, "decoder", None), getattr(base, "language_model", None)):
         for name in FINAL_NORMS:
             norm = getattr(owner, name, None)
             if norm is not None:
@@ -161,19 +169,31 @@ def _final_norm(loaded: LoadedModel) -> Any:
     raise LensError(f"{loaded.architecture}: its final norm was not found")
 
 
-def _attention_norm(loaded: LoadedModel, module: str) -> tuple[Any, ...]:
-    if loaded.model.config.model_type not in NORM_AFTER_ATTENTION:
-        return ()
-    block = loaded.model.get_submodule(module.rsplit(".", 2)[0])
-    return (block.post_attention_layernorm,)
+def norm_after_attention(layer: nn.Module) -> nn.Module | None:
+    """The norm that some families put between the attention and the residual stream; None in the others.
+
+    Most call the norm before the feed-forward part `post_attention_layernorm`; it follows the attention
+    itself where that part has a norm of its own (Gemma) or the attention none before it (Olmo2, Olmo3).
+    """
+    norm: nn.Module | None = getattr(layer, "post_self_attn_layernorm", None)
+    if norm is None and (
+        hasattr(layer, "pre_feedforward_layernorm") or not hasattr(layer, "input_layernorm")
+    ):
+        norm = getattr(layer, "post_attention_layernorm", None)
+    return norm
 
 
 def _scaled(norm: Any, stream: torch.Tensor) -> torch.Tensor:
-    """A direction through a norm, without its division by the size of the stream."""
-    kind = type(norm).__name__
-    if "RMS" not in kind:  # a layer norm takes the mean off
+    """A direction through a norm, without its division by the size of the stream.
+
+    What the norm multiplies by is asked of itself (families add 1 to the weight or do not), by a vector that
+    has no mean and is long enough for the norm's epsilon not to count.
+    """
+    if "RMS" not in type(norm).__name__:  # a layer norm takes the mean off
         stream = stream - stream.mean(dim=1, keepdim=True)
-    weight: torch.Tensor | None = getattr(norm, "weight", None)
-    if weight is None:
-        return stream
-    return stream * (weight.float() + 1 if kind.startswith("Gemma") else weight.float())
+    signs = 1.0 - 2.0 * (torch.arange(stream.shape[1], device=stream.device) % 2)
+    dtype = next((weight.dtype for weight in norm.parameters()), stream.dtype)
+    ends = torch.stack([1024 * signs, -1024 * signs])[None].to(dtype)
+    up, down = norm(ends)[0].float()
+    gain: torch.Tensor = (up - down) / 2 * signs
+    return stream * gain

@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
-from hormesis.backend.capture import iter_head_activations
+from hormesis.backend.capture import capture
 from hormesis.db.blocks import encode_float32
 from hormesis.db.contract.methods import SECOND
 from hormesis.db.files import write_json
@@ -72,13 +72,12 @@ def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -
         select_fraction=config.select_fraction,
         test_fraction=config.test_fraction,
     )
-    batches = iter_head_activations(
+    activations = capture(
         loaded, texts, position=config.position, batch_size=BATCH, progress=reporter.counting("statements")
     )
-    activations = np.concatenate(list(batches))
     with threadpool_limits(1, "blas"):
         run = probe_heads(activations, labels, split_codes(list(split.names)), settings=config)
-    count = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
+    count = resolve_heads(config.heads, len(loaded.heads))
     chosen = set(select_heads(run.results, count))
     set_id = probe_set_id(context)
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}

@@ -17,6 +17,7 @@ from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.models import DTypeName, LoadedModel, load_model
 from hormesis.backend.model.steering import SteeringError, steered
 from hormesis.db.contract.methods import DirectionKind, Scope
+from hormesis.db.contract.sites import degraded, heads_in_words
 from hormesis.db.display import Displayed, Texts
 from hormesis.pipeline.notebook.probes import Heads, Probes, probe_model, probe_settings
 from hormesis.pipeline.notebook.steering import Steering, steering_of
@@ -57,12 +58,12 @@ class Model(Displayed):
 
     def _properties(self) -> dict[str, str]:
         loaded = self.loaded
-        heads = f"{loaded.n_layers} layers of {loaded.n_heads} heads, each {loaded.head_dim} wide"
         dtype = str(loaded.dtype).removeprefix("torch.")
+        heads = heads_in_words(loaded.shapes, loaded.n_layers)
         return {
             "architecture": loaded.architecture,
             "parameters": f"{loaded.parameters / 1e6:,.2f} million, {dtype}",
-            "heads": heads,
+            "heads": "; ".join(filter(None, (heads, degraded(loaded.shapes, loaded.n_layers)))),
             "context": f"{loaded.context or 'any number of'} tokens",
             "steering": self._steering_words(),
         }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
-from hormesis.backend.capture import capture_to_file
+from hormesis.backend.capture import capture
 from hormesis.backend.model.directions import HeadDirection
 from hormesis.backend.model.steering import SteeringError
 from hormesis.db.contract.methods import DirectionKind
@@ -143,19 +143,19 @@ def probe_model(
         seed=seed,
     )
     require_both_classes(toxic, split.codes)
-    count = resolve_heads(settings.heads, loaded.n_layers * loaded.n_heads)
+    count = resolve_heads(settings.heads, len(loaded.heads))
     with TemporaryDirectory(prefix="hormesis-") as folder:
-        captured = capture_to_file(
+        activations = capture(
             loaded,
             statements,
-            Path(folder) / "heads.npy",
+            path=Path(folder) / "heads.npy",
             position=settings.position,
             batch_size=batch_size,
             max_tokens=max_tokens,
         )
         # One BLAS thread: several contend over the many small products and end up slower.
         with threadpool_limits(1, "blas"):
-            run = probe_heads(list(captured), toxic, split.codes, settings=settings, seed=seed)
+            run = probe_heads(activations, toxic, split.codes, settings=settings, seed=seed)
     return Probes(name, run, count, position=settings.position)
 
 

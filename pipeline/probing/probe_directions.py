@@ -7,7 +7,7 @@ sigma is the standard deviation of the training activations along it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from hormesis.pipeline.text.probe_splits import TRAIN, Codes, ProbeError
 
 Floats = NDArray[np.float64]
-Activations = NDArray[np.floating] | Iterable[NDArray[np.floating]]
-"""[n, layers, heads, d], in memory or memory-mapped, of any float type; or one [n, heads, d] per layer."""
+Activations = NDArray[np.floating] | Mapping[int, NDArray[np.floating]]
+"""[n, layers, heads, d], in memory or memory-mapped, of any float type; or layer to [n, heads, d], where
+layers may differ in heads and d, and those without attention are absent."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,18 +32,16 @@ class Direction:
     sigma: float
 
 
-def layers_of(activations: Activations) -> Iterator[NDArray[np.floating]]:
-    """One array [n, heads, d] per layer; memory maps stay unread. Raises ProbeError for other shapes."""
+def layers_of(activations: Activations) -> Iterator[tuple[int, NDArray[np.floating]]]:
+    """Layer and its array [n, heads, d]; memory maps stay unread. Raises ProbeError for other shapes."""
     if isinstance(activations, np.ndarray):
         if activations.ndim != 4:
             raise ProbeError(f"activations must be [examples, layers, heads, d], not {activations.shape}")
-        for layer in range(activations.shape[1]):
-            yield activations[:, layer]
-        return
-    for index, block in enumerate(activations):
+        activations = {layer: activations[:, layer] for layer in range(activations.shape[1])}
+    for layer, block in activations.items():
         if block.ndim != 3:
-            raise ProbeError(f"layer {index}: activations must be [examples, heads, d], not {block.shape}")
-        yield block
+            raise ProbeError(f"layer {layer}: activations must be [examples, heads, d], not {block.shape}")
+        yield layer, block
 
 
 def unit(vectors: Floats) -> Floats:
@@ -74,12 +73,12 @@ def random_directions(
 ) -> list[list[Direction]]:
     """`count` controls, each one random unit vector for every (layer, head), in the order of `heads`.
 
-    `activations` [n, layers, heads, d], `codes` [n] places in SPLITS. Sigma is measured on the train split
+    `activations` as above, `codes` [n] places in SPLITS. Sigma is measured on the train split
     along the random vector, so a control at the same strength moves the same heads by as many standard
     deviations. Raises ProbeError for a head that does not exist.
     """
     directions: dict[tuple[int, int], list[Direction]] = {}
-    for layer, block in enumerate(layers_of(activations)):
+    for layer, block in layers_of(activations):
         for head in sorted(
             index for of_layer, index in set(heads) if of_layer == layer and 0 <= index < block.shape[1]
         ):

@@ -150,9 +150,9 @@ def probe_heads(
 ) -> ProbeRun:
     """Probe every head.
 
-    `activations` [n, layers, heads, d] (any float type, memory maps welcome) or one [n, heads, d] per layer;
+    `activations` [n, layers, heads, d], or by layer [n, heads, d] (any float type, memory maps welcome);
     `labels` [n], 1 toxic; `codes` int8 [n], places in SPLITS. `balanced` gives both classes equal weight in
-    the fit. Results are ordered by layer and head. `progress(heads done, heads known so far)` may raise.
+    the fit. Results are ordered by layer and head. `progress(heads done, heads)` may raise.
     Raises ProbeError for a split without both classes, wrong shapes, or activations that are not finite.
     """
     toxic = np.asarray(labels).astype(bool)
@@ -161,7 +161,7 @@ def probe_heads(
     np.random.default_rng(seed).shuffle(shuffled)
     task = _Task(toxic=toxic, codes=codes, shuffled=shuffled, settings=settings, seed=seed, balanced=balanced)
     run = ProbeRun([], [], [])
-    for layer, values in enumerate(layers_of(activations)):
+    for layer, values in layers_of(activations):
         if len(values) != len(toxic):
             raise ProbeError(f"layer {layer}: {len(values)} examples for {len(toxic)} labels")
         heads = values.shape[1]
@@ -174,12 +174,12 @@ def probe_heads(
                 raise ProbeError(f"layer {layer}: activations are not finite")
             _probe_block(task, run, layer, first=start, block=block)
             if progress is not None:
-                progress(len(run.results), max(len(run.results), _total(activations)))
+                progress(len(run.results), _total(activations))
     return run
 
 
 def _total(activations: Activations) -> int:
-    return activations.shape[1] * activations.shape[2] if isinstance(activations, np.ndarray) else 0
+    return sum(block.shape[1] for _, block in layers_of(activations))
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ has the activations of all heads at hand and writes the scores; for checkpoints 
 from __future__ import annotations
 
 import zlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from hormesis.backend.capture import iter_head_activations
+from hormesis.backend.capture import HeadActivations, capture
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.db.blocks import decode_float32, encode_float16, encode_int64
 from hormesis.db.digest import example_list_hash
@@ -33,7 +34,9 @@ FUNCTIONAL = "functional"
 Keys = Mapping[str, Any]
 """Values of checkpoint_id, probe_set_id and position."""
 Profiles = dict[str, NDArray[np.float32]]
-"""Method of a direction to its vectors or values, [heads, columns], heads layer-major."""
+"""Method of a direction to what it says of each head, [heads, columns], heads layer-major."""
+Vectors = dict[str, dict[int, NDArray[np.float32]]]
+"""Method of a direction to layer to its vectors, [heads, head_dim]; layers may differ in both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ def stored_list(context: StudyContext, ids: Sequence[int]) -> tuple[int, str]:
         return int(session.query(ExampleList.id).filter_by(hash=name).scalar()), name
 
 
-def direction_vectors(context: StudyContext, keys: Keys, name: str) -> Profiles:
+def direction_vectors(context: StudyContext, keys: Keys, name: str) -> Vectors:
     """The study's direction of every head of checkpoint `name`, and random unit vectors of the same heads.
 
     Random ones depend on the checkpoint's name too, or models that share initial weights would share them.
@@ -88,38 +91,33 @@ def direction_vectors(context: StudyContext, keys: Keys, name: str) -> Profiles:
         rows = session.execute(query).all()
     if not rows:
         return {}
-    vectors = np.array([decode_float32(row.vector) for row in rows])
     seed = zlib.crc32(name.encode())
-    random = np.stack(
-        [
-            np.random.default_rng([seed, row.layer, row.head]).standard_normal(
-                (RANDOM_DIRECTIONS, vectors.shape[1])
-            )
-            for row in rows
-        ],
-        axis=1,
-    )
-    random_profiles = {
-        f"random-{place}": of_draw for place, of_draw in enumerate(unit(random).astype(np.float32))
+    by_method: dict[str, dict[int, list[NDArray[np.float32]]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        vector = decode_float32(row.vector)
+        by_method[method][row.layer].append(vector)
+        rng = np.random.default_rng([seed, row.layer, row.head])
+        random = unit(rng.standard_normal((RANDOM_DIRECTIONS, len(vector)))).astype(np.float32)
+        for place, random_vector in enumerate(random):
+            by_method[f"random-{place}"][row.layer].append(random_vector)
+    return {
+        direction: {layer: np.stack(vectors) for layer, vectors in by_layer.items()}
+        for direction, by_layer in by_method.items()
     }
-    return {method: vectors, **random_profiles}
 
 
-def statement_scores(
-    vectors: Profiles, layers: Sequence[NDArray[np.float32]], rows: Sequence[int] | slice
-) -> Profiles:
+def statement_scores(vectors: Vectors, activations: HeadActivations, rows: Sequence[int] | slice) -> Profiles:
     """Projections of activations on each head's direction, [heads, statements].
 
-    `layers`: [n, heads, head_dim] each, memory maps welcome; `rows`: the statements among the n.
+    `activations` may be memory maps; `rows`: the statements among theirs.
     """
-    blocks = [np.asarray(layer[rows], dtype=np.float32) for layer in layers]
-    scores = {}
-    for method, of_heads in vectors.items():
-        of_layers = of_heads.reshape(len(blocks), -1, of_heads.shape[1])
-        scores[method] = np.concatenate(
-            [np.einsum("nhd,hd->hn", block, head) for block, head in zip(blocks, of_layers, strict=True)]
+    blocks = {layer: np.asarray(block[rows], dtype=np.float32) for layer, block in activations.items()}
+    return {
+        method: np.concatenate(
+            [np.einsum("nhd,hd->hn", blocks[layer], of_layer) for layer, of_layer in by_layer.items()]
         )
-    return scores
+        for method, by_layer in vectors.items()
+    }
 
 
 def write_profiles(
@@ -155,14 +153,14 @@ def write_profiles(
 
 
 def write_statement_scores(
-    context: StudyContext, keys: Keys, name: str, *, layers: Sequence[NDArray[np.float32]], ids: Sequence[int]
+    context: StudyContext, keys: Keys, name: str, *, activations: HeadActivations, ids: Sequence[int]
 ) -> None:
     """Write the scores of the fixed statements from activations of all `ids`, where these hold them all."""
     statements = fixed_statements(context)
     place_of = {example: place for place, example in enumerate(ids)}
     if set(statements.ids.tolist()) <= set(place_of):
         rows = [place_of[example] for example in statements.ids.tolist()]
-        _write_scores(context, keys, name, statements=statements, layers=layers, rows=rows)
+        _write_scores(context, keys, name, statements=statements, activations=activations, rows=rows)
 
 
 def missing_statement_scores(context: StudyContext, keys: Keys, name: str, *, loaded: LoadedModel) -> None:
@@ -177,10 +175,10 @@ def missing_statement_scores(context: StudyContext, keys: Keys, name: str, *, lo
     with read_session(context.engine) as session:
         if session.execute(query).first() is not None:
             return
-    batches = iter_head_activations(loaded, statements.texts, position=context.config.probe.position)
-    activations = np.concatenate(list(batches))  # [statements, layers, heads, head_dim]
-    layers = list(activations.swapaxes(0, 1))
-    _write_scores(context, keys, name, statements=statements, layers=layers, rows=slice(None))
+    if not len(statements.ids):
+        return
+    activations = capture(loaded, statements.texts, position=context.config.probe.position)
+    _write_scores(context, keys, name, statements=statements, activations=activations, rows=slice(None))
 
 
 def _write_scores(
@@ -189,12 +187,12 @@ def _write_scores(
     name: str,
     *,
     statements: Statements,
-    layers: Sequence[NDArray[np.float32]],
+    activations: HeadActivations,
     rows: Sequence[int] | slice,
 ) -> None:
     vectors = direction_vectors(context, keys, name)
     if not vectors or not len(statements.ids):
         return
     list_id, basis = stored_list(context, statements.ids.tolist())
-    scores = statement_scores(vectors, layers, rows)
+    scores = statement_scores(vectors, activations, rows)
     write_profiles(context, keys, FUNCTIONAL, scores, basis=basis, list_id=list_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,7 @@ Keys = dict[str, Any]
 
 @dataclass(frozen=True, eq=False)
 class _Heads:
-    """Kept heads and their activations [n, heads, d], rows in the order of the probe set."""
+    """Kept heads of one width and their activations [n, heads, d], rows in the order of the probe set."""
 
     places: list[tuple[int, int]]
     values: Block
@@ -78,14 +79,14 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     position = context.config.probe.position
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": probe_set_id(context), "position": position}
     statements = labelled(context)
-    heads = _heads(context, keys, statements)
+    heads_by_width = _heads(context, keys, statements)
     reporter.say("comparing toxicity with other features")
     reporter.report(0, 3, "parts")
     cosines: list[Keys] = []
     largest: list[Keys] = []
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
-        if heads.places and statements.variables:
+        for heads in heads_by_width if statements.variables else ():
             by_feature, by_head = entanglement(
                 heads.values,
                 statements.toxic,
@@ -93,12 +94,12 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
                 clusters=statements.clusters,
                 draws=DRAWS,
             )
-            cosines = _cosine_rows(keys, heads, statements, cosines=by_feature)
-            largest = _largest_rows(keys, heads, statements, largest=by_head)
+            cosines += _cosine_rows(keys, heads, statements, cosines=by_feature)
+            largest += _largest_rows(keys, heads, statements, largest=by_head)
     reporter.say("reading directions through the unembedding")
     reporter.report(1, 3, "parts")
     loaded = open_checkpoint(context, checkpoint_id)
-    words = _lens_rows(context, keys, heads, loaded=loaded)
+    words = [row for heads in heads_by_width for row in _lens_rows(context, keys, heads, loaded=loaded)]
     contributions = contribution_rows(context, keys)
     with write_session(context.engine) as session:
         for table, rows, on in (
@@ -115,23 +116,26 @@ def measure_geometry(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.report(3, 3, "parts")
 
 
-def _heads(context: StudyContext, keys: Keys, statements: Labelled) -> _Heads:
-    """Activations of the kept heads, statements in the order of the probe set; `keys` are column values."""
+def _heads(context: StudyContext, keys: Keys, statements: Labelled) -> list[_Heads]:
+    """The kept heads by their width, statements in the order of the probe set; `keys` are column values."""
     query = (
         select(ActivationBlock, ExampleList.ids)
         .join(ExampleList, ActivationBlock.example_list_id == ExampleList.id)
         .where(*(getattr(ActivationBlock, name) == value for name, value in keys.items()))
         .order_by(ActivationBlock.layer, ActivationBlock.head)
     )
-    heads, activations = [], []
+    places_of: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    activations_of: dict[int, list[Block]] = defaultdict(list)
     with read_session(context.engine) as session:
         for block, ids in session.execute(query):
             order = np.argsort(decode_int64(ids))
             if not np.array_equal(decode_int64(ids)[order], statements.ids):
                 continue  # of an earlier state of the probe set
-            heads.append((block.layer, block.head))
-            activations.append(decode_float16(block.data, block.columns, block.scale)[order])
-    return _Heads(heads, np.stack(activations, axis=1) if activations else np.empty((0, 0, 0), np.float32))
+            places_of[block.columns].append((block.layer, block.head))
+            activations_of[block.columns].append(
+                decode_float16(block.data, block.columns, block.scale)[order]
+            )
+    return [_Heads(places, np.stack(activations_of[width], axis=1)) for width, places in places_of.items()]
 
 
 def _number(value: Any) -> float | None:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import select
 from threadpoolctl import threadpool_limits
 
-from hormesis.backend.capture import capture_to_file
+from hormesis.backend.capture import HeadActivations, capture
 from hormesis.db.blocks import encode_float16, encode_float32
 from hormesis.db.schema import ActivationBlock, Direction, Example, Probe, ProbeHits
 from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
@@ -47,29 +46,28 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     config = context.config.probe
     loaded = open_checkpoint(context, checkpoint_id)
-    n_selected = resolve_heads(config.heads, loaded.n_layers * loaded.n_heads)
+    n_selected = resolve_heads(config.heads, len(loaded.heads))
     examples = _examples(context)
     labels = np.array([row["label"] for row in examples], dtype=np.int64)
     codes = split_codes([row["split"] for row in examples])
     activations_file = context.folder("activations", context.inputs.probe(weights_hash)) / "heads.npy"
     activations_file.parent.mkdir(parents=True, exist_ok=True)
     reporter.say("capturing head activations")
-    captured = capture_to_file(
+    activations = capture(
         loaded,
         [row["text"] for row in examples],
-        activations_file,
+        path=activations_file,
         position=config.position,
         batch_size=BATCH,
         progress=reporter.counting("examples"),
     )
-    layers = list(captured)  # [layers] of memory-mapped [n, heads, head_dim]
     reporter.say("fitting probes")
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
-        run = probe_heads(layers, labels, codes, settings=config, progress=reporter.counting("heads"))
+        run = probe_heads(activations, labels, codes, settings=config, progress=reporter.counting("heads"))
     selected = select_heads(run.results, n_selected)
     controls = random_directions(
-        layers, codes, selected, count=context.config.steering.random_directions, seed=0
+        activations, codes, selected, count=context.config.steering.random_directions, seed=0
     )
     set_id = probe_set_id(context)
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
@@ -77,9 +75,9 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     _write_hits(context, keys, run, ids=[row["id"] for row in examples if row["split"] == "test"])
     _write_directions(context, keys, run, controls=list(chain.from_iterable(controls)))
     ids = [row["id"] for row in examples]
-    write_statement_scores(context, keys, subject.name, layers=layers, ids=ids)
+    write_statement_scores(context, keys, subject.name, activations=activations, ids=ids)
     reporter.say("keeping activations")
-    _write_activations(context, keys, layers, ids=ids, chosen=selected)
+    _write_activations(context, keys, activations, ids=ids, chosen=selected)
     _remove(activations_file)
 
 
@@ -155,17 +153,17 @@ def kept_heads(context: StudyContext, heads: Places, chosen: Places) -> Places:
 def _write_activations(
     context: StudyContext,
     keys: dict[str, Any],
-    layers: list[NDArray[np.float32]],
+    activations: HeadActivations,
     *,
     ids: list[int],
     chosen: Places,
 ) -> None:
-    """Write a block [statements, head_dim] per kept head; layers are [statements, heads, head_dim]."""
-    heads = [(layer, head) for layer, block in enumerate(layers) for head in range(block.shape[1])]
+    """Write a block [statements, head_dim] per kept head."""
+    heads = [(layer, head) for layer, block in activations.items() for head in range(block.shape[1])]
     places = kept_heads(context, heads, chosen)
     list_id, _ = stored_list(context, ids)
     for layer, head in places:
-        block = np.asarray(layers[layer][:, head], dtype=np.float32)
+        block = np.asarray(activations[layer][:, head], dtype=np.float32)
         data, scale = encode_float16(block)
         row = {
             **keys,

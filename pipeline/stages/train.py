@@ -140,7 +140,10 @@ def register_checkpoint(
         "weights_hash": weights_hash,
         "details": {
             **details,
-            "sites": [site.module for site in loaded.sites],
+            "sites": [
+                {"layer": site.layer, "module": site.module, "heads": site.n_heads, "head_dim": site.head_dim}
+                for site in loaded.sites
+            ],
             "content": loaded.weights_hash(),
             "packages": packages(),
         },

@@ -11,7 +11,7 @@ import torch
 from hormesis.backend.crossentropy import DocumentLosses, LossError, prepare_windows, window_losses
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.steering import HeadDirection, Intervention, iti, steered
-from tests.fixtures.tiny import FAMILIES, tiny_loaded
+from tests.fixtures.tiny import tiny_loaded
 
 DOCUMENTS = [
     "the baker sells warm bread near the river",
@@ -45,7 +45,7 @@ def by_hand(loaded: LoadedModel, text: str, window: int) -> tuple[float, int]:
     return nats, count
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
 def test_the_models_own_loss_is_one_ahead(family: str) -> None:
     loaded = tiny_loaded(family)
     ids = torch.tensor([loaded.tokenizer(DOCUMENTS[0]).input_ids])
@@ -56,7 +56,7 @@ def test_the_models_own_loss_is_one_ahead(family: str) -> None:
     assert token_losses(loaded, DOCUMENTS[:1], window=64).cross_entropy == pytest.approx(model_loss, abs=1e-5)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
 @pytest.mark.parametrize("window", [7, 64])
 def test_equals_the_sum_by_hand(family: str, window: int) -> None:
     loaded = tiny_loaded(family)

@@ -138,12 +138,18 @@ def maps(sides: Sides, measure: str, *, chosen: Head | None) -> None:
                 alt=f"{measure} of every head by layer, {row['checkpoint']}",
                 guide=(
                     f"One square per head: {value_name}. White dots: heads that are steered. Click a "
-                    f"square to choose it."
+                    f"square to choose it.{_gaps(probes)}"
                 ),
                 note=f"n = {int(row['n_test']):,} test statements.",
                 rows=probes,
                 on_select=lambda side=side: controls.clicked(f"map_{side}"),
             )
+
+
+def _gaps(probes: pd.DataFrame) -> str:
+    """What empty rows of a map are."""
+    is_gapless = probes["layer"].nunique() == probes["layer"].max() - probes["layer"].min() + 1
+    return "" if is_gapless else " Rows without squares: layers without attention."
 
 
 def change(sides: Sides, measure: str, *, chosen: Head | None) -> None:
@@ -183,8 +189,9 @@ def distribution(probes: pd.DataFrame, measure: str) -> None:
     """How many heads are good, a line per checkpoint; `measure`: a key of MEASURES."""
     column, value_name = MEASURES[measure]
     lines = max(1, probes["checkpoint"].nunique())
-    n_heads, most = len(probes) // lines, most_per_line(lines)
-    thinned = f" Lines are thinned to {most:,} of {n_heads:,} heads." if n_heads > most else ""
+    counts, most = probes["checkpoint"].value_counts(), most_per_line(lines)
+    n_heads = " to ".join(f"{count:,}" for count in sorted({int(counts.min()), int(counts.max())}))
+    thinned = f" Lines are thinned to {most:,} heads." if counts.max() > most else ""
     with st.container(border=True):
         card.chart(
             drawn(survival, probes, column, f"{measure} ({value_name})"),
@@ -192,6 +199,6 @@ def distribution(probes: pd.DataFrame, measure: str) -> None:
             title=f"{measure} over heads",
             alt=f"Share of heads above each {measure}, one line per checkpoint",
             guide="A line further right has better heads; the lower right end is the tail of the best ones.",
-            note=f"n = {n_heads:,} heads per checkpoint, one line per seed.{thinned}",
+            note=f"n = {n_heads} heads per checkpoint, one line per seed.{thinned}",
             rows=probes,
         )

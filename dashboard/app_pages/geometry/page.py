@@ -93,6 +93,7 @@ answered = headline("geometry", rows.verdicts(context))
 if answered.status == NO_DATA and len(probes):
     answered = best_head(probes)
 answer(answered)
+states.degraded_note(context)
 if probes.empty:
     states.not_yet(
         "probes", after="probing the first checkpoint", running=rows.study_progress(context).active

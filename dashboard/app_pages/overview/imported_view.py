@@ -10,7 +10,7 @@ from hormesis.dashboard.base.headlines import imported_headline
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.tradeoff import tradeoff
-from hormesis.dashboard.parts import card
+from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.report.button import report_button
 from hormesis.dashboard.rows.context import Context, current_choice
@@ -23,6 +23,7 @@ def steering(context: Context) -> None:
         context, name="toxicity", prompt_set=choice.prompt_set, scorer=choice.scorer
     )
     answer(imported_headline(conditions), beside=lambda: report_button(context))
+    states.degraded_note(context)
     conditions = selection.in_view(conditions, choice.view)
     with st.container(border=True):
         card.chart(

@@ -98,6 +98,7 @@ def dose(context: Context, choices: pd.DataFrame) -> None:
     verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
     answer(headline("overview", verdicts), beside=lambda: report_button(context))
     figures(headlines.figures(verdicts))
+    states.degraded_note(context)
     toxicity = of_dose(
         rows.summaries(context, name="toxicity", prompt_set=choice.prompt_set, scorer=choice.scorer)
     )

@@ -8,9 +8,10 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.progress import with_rates
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arms_in_words, duration, rate
+from hormesis.dashboard.base.wording import arms_in_words, degraded_words, duration, rate, shapes_of
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows.context import Context
+from hormesis.db.contract.sites import heads_in_words
 from hormesis.db.contract.stages import stage_order, stage_title
 
 FIRST = {"failed": 0, "running": 1}
@@ -56,8 +57,7 @@ def checkpoints_table(context: Context) -> None:
             "Checkpoint": checkpoints["name"],
             "Architecture": checkpoints["architecture"],
             "Parameters": checkpoints["parameters"],
-            "Layers": checkpoints["n_layers"],
-            "Heads": checkpoints["n_heads"],
+            "Heads": [heads_in_words(shapes_of(row), int(row.n_layers)) for row in records(checkpoints)],
             "Tokens seen": checkpoints["tokens_seen"],
             "Weights hash": checkpoints["weights_hash"],
         }
@@ -69,7 +69,7 @@ def checkpoints_table(context: Context) -> None:
             key="checkpoints_table",
             title="Checkpoints",
             alt="Checkpoints with their size and hash",
-            note=f"n = {len(table)} checkpoints.",
+            note=f"n = {len(table)} checkpoints. {degraded_words(checkpoints)}".strip(),
             column_config={name: st.column_config.NumberColumn(format="localized") for name in numbers},
         )
 

@@ -28,7 +28,7 @@ class Offer(ModelInfo):
     @property
     def most_heads(self) -> int:
         """Heads it has."""
-        return max(1, self.n_layers * self.n_heads)
+        return max(1, sum(self.heads_by_layer.values()))
 
     @property
     def usual_heads(self) -> int:
@@ -38,7 +38,7 @@ class Offer(ModelInfo):
     @property
     def head_names(self) -> list[str]:
         """Names of all heads, by layer."""
-        return [head_name(layer, head) for layer in range(self.n_layers) for head in range(self.n_heads)]
+        return [head_name(layer, head) for layer, n in self.heads_by_layer.items() for head in range(n)]
 
     def method(self, name: str) -> MethodInfo:
         """The method of that name, else the first."""

@@ -17,7 +17,7 @@ from hormesis.backend.generation.streaming import Pieces, stream
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.models import describe
 from hormesis.backend.model.steering import HeadDirection, Intervention, SteeringError, iti
-from tests.fixtures.tiny import FAMILIES, tiny_loaded, tiny_model, tiny_tokenizer
+from tests.fixtures.tiny import some_heads, tiny_loaded, tiny_model, tiny_tokenizer
 
 PROMPTS = [
     "the cat",
@@ -42,7 +42,7 @@ def _intervention(loaded: LoadedModel) -> Intervention:
     return iti(loaded.sites, _heads(loaded))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["olmo3", "gpt2", "gemma2"])
 def test_greedy_equals_transformers_generate(family: str) -> None:
     """Against `model.generate`, one prompt at a time without padding, through the sliding windows of 16."""
     loaded = tiny_loaded(family)
@@ -59,10 +59,10 @@ def test_greedy_equals_transformers_generate(family: str) -> None:
         assert got.tokens == len(got.ids)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "bamba", "lfm2", "qwen3_next"])
 def test_a_batch_equals_one_by_one(family: str) -> None:
     loaded = tiny_loaded(family)
-    intervention = _intervention(loaded)
+    intervention = iti(loaded.sites, some_heads(loaded))
     rows = [(None, 0.0), (intervention, 1.0), (intervention, 3.0), (None, 0.0), (intervention, 2.0)]
     options: dict[str, Any] = {"new_tokens": 12, "temperature": 0.8, "top_p": 0.9}
     together = generate(loaded, PROMPTS, seeds=SEEDS, rows=rows, batch_size=5, **options)

@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
+    AutoModelForImageTextToText,
     BertConfig,
     BertForMaskedLM,
     BertLMHeadModel,
@@ -24,7 +26,8 @@ from transformers import (
 from hormesis.backend.model.gguf import read_gguf
 from hormesis.backend.model.models import ModelError, describe, load_model
 from hormesis.backend.model.silence import quiet
-from hormesis.backend.model.verify import HALF_TOLERANCE, TOLERANCE, prove
+from hormesis.backend.model.verify import BATCH_TOLERANCE, HALF_TOLERANCE, TOLERANCE, prove
+from tests.fixtures.families import tiny_config
 from tests.fixtures.tiny import (
     FAMILIES,
     HEADS,
@@ -38,16 +41,11 @@ from tests.fixtures.tiny import (
 )
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_hook_equals_bias_in_every_family(family: str) -> None:
-    assert prove(tiny_loaded(family)) <= TOLERANCE == 1e-5
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_hook_equals_bias_in_bfloat16(family: str) -> None:
-    loaded = describe(tiny_model(family, dtype=torch.bfloat16), tiny_tokenizer(), check=False)
-    assert loaded.dtype is torch.bfloat16
-    assert prove(loaded) <= HALF_TOLERANCE
+def test_the_proof_says_how_far_off_a_model_is() -> None:
+    proof = prove(tiny_loaded())
+    assert 0 < proof.steering <= TOLERANCE == 1e-5 and 0 < proof.batch <= BATCH_TOLERANCE == 1e-3
+    half = prove(describe(tiny_model(dtype=torch.bfloat16), tiny_tokenizer(), check=False))
+    assert 1e-3 < half.steering <= HALF_TOLERANCE
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -225,3 +223,25 @@ def test_a_real_gguf_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     ids = loaded.tokenizer("The capital of France is", return_tensors="pt").input_ids
     with torch.inference_mode():
         assert loaded.tokenizer.decode(loaded.model(ids).logits[0, -1].argmax()) == " Paris"
+
+
+@pytest.mark.parametrize(
+    ("family", "text_family", "vision"),
+    [
+        ("qwen3_5", "qwen3_5_text", {"depth": 3, "num_heads": 2, "out_hidden_size": WIDTH}),
+        ("mistral3", "mistral", {"num_hidden_layers": 3, "num_attention_heads": 2, "image_size": 16}),
+    ],
+)
+def test_a_model_that_sees_is_read_for_its_text(
+    family: str, text_family: str, vision: dict[str, int], tmp_path: Path
+) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "patch_size": 4} | vision
+    config = AutoConfig.for_model(family, text_config=tiny_config(text_family).to_dict(), vision_config=sizes)
+    model = AutoModelForImageTextToText.from_config(config).eval()
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    loaded = load_model(tmp_path)
+    ids = torch.arange(3, 13).unsqueeze(0)
+    with torch.inference_mode():
+        assert torch.equal(loaded.model(ids).logits, model(input_ids=ids).logits)
+    assert loaded.shapes == tiny_loaded(text_family).shapes

@@ -16,19 +16,9 @@ from hormesis.backend.model.export import ExportError, export_steered, save_plai
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.models import describe, load_model
 from hormesis.backend.model.steering import HeadDirection, Intervention, Scope, SteeringError, iti, steered
-from tests.fixtures.tiny import FAMILIES, tiny_loaded, tiny_model, tiny_tokenizer
+from tests.fixtures.tiny import some_heads, tiny_loaded, tiny_model, tiny_tokenizer
 
 IDS = torch.arange(3, 27).reshape(3, 8)
-
-
-def some_heads(loaded: LoadedModel, seed: int = 0, count: int = 4) -> list[HeadDirection]:
-    rng = np.random.default_rng(seed)
-    heads = []
-    for place in rng.choice(loaded.n_layers * loaded.n_heads, count, replace=False):
-        vector = rng.normal(size=loaded.head_dim).astype(np.float32)
-        layer, head = divmod(int(place), loaded.n_heads)
-        heads.append(HeadDirection(layer, head, vector / np.linalg.norm(vector), float(rng.uniform(0.2, 1))))
-    return heads
 
 
 def some_intervention(loaded: LoadedModel, scope: Scope = "all", seed: int = 0) -> Intervention:
@@ -69,7 +59,7 @@ def _llama() -> LoadedModel:
     return _CACHE.setdefault("llama", tiny_loaded())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["llama", "gpt2", "lfm2"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_strength_zero_beside_steered_rows_is_bit_identical(family: str, dtype: torch.dtype) -> None:
     loaded = describe(tiny_model(family, dtype=dtype), tiny_tokenizer(), check=False)
@@ -169,7 +159,9 @@ def test_what_does_not_fit_is_refused() -> None:
     assert hooks(loaded) == 0
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in ("qwen2", "phi3")])
+@pytest.mark.parametrize(
+    "family", ["olmo", "olmo3", "gpt2", "gpt_neox", "gemma2", "gemma4_text", "granitemoehybrid", "qwen3_next"]
+)
 def test_an_exported_checkpoint_equals_live_steering(family: str, tmp_path: Path) -> None:
     loaded = tiny_loaded(family)
     intervention = some_intervention(loaded, "generated")
@@ -188,7 +180,7 @@ def test_an_exported_checkpoint_equals_live_steering(family: str, tmp_path: Path
         AutoTokenizer.from_pretrained(folder)("rain falls").input_ids
         == loaded.tokenizer("rain falls").input_ids
     )
-    assert load_model(folder).n_heads == loaded.n_heads
+    assert load_model(folder).shapes == loaded.shapes
 
 
 @pytest.mark.parametrize("family", ["qwen2", "phi3"])

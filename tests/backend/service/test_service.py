@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
 
-from hormesis.backend.capture import iter_head_activations
+from hormesis.backend.capture import capture
 from hormesis.backend.generation.generation import Continuation, generate
 from hormesis.backend.service.catalogue import CheckpointRecord
 from hormesis.backend.service.model_cache import ModelCache, NoRoom, dtype_for, weight_bytes
@@ -174,7 +173,7 @@ def test_tokens_are_projected_as_the_head_reads_them(world: World, address: str)
     ids = loaded.tokenizer(texts[0])["input_ids"]
     assert len(answer[0]) == len(ids)
     beginnings = [loaded.tokenizer.decode(ids[: count + 1]) for count in range(len(ids))]
-    activations = np.concatenate(list(iter_head_activations(loaded, beginnings)))[:, 2, 1]
+    activations = capture(loaded, beginnings)[2][:, 1]
     expected = activations @ direction.vector / direction.sigma
     assert [token["projection"] for token in answer[0]] == pytest.approx(expected, abs=1e-4)
 
@@ -235,7 +234,8 @@ def test_models_says_what_can_be_asked_for(world: World, address: str) -> None:
     }  # fmt: skip
     assert rows["dose-10"] | {"loaded": None} == {
         "checkpoint_id": world.ids["dose-10"], "name": "dose-10", "study_id": 1, "study": "forum",
-        "kind": "toxic", "share": 0.1, "seed": 0, "loaded": None, "n_layers": 3, "n_heads": 4,
+        "kind": "toxic", "share": 0.1, "seed": 0, "loaded": None,
+        "n_layers": 3, "heads_by_layer": {"0": 4, "1": 4, "2": 4},
         "directions": ["mass_mean", "probe"], "controls": [0, 1], "heads_selected": 4,
         "methods": [
             {"name": "none", "title": "Unsteered", "settings": [], "prefix": ""},

@@ -40,8 +40,9 @@ METHODS = [
 ]
 OFFER = Offer(
     checkpoint_id=7, label="10 % toxic, seed 0", is_of_study=True, name="toxic-10-s0", study_id=1,
-    study="forum", kind="toxic", share=0.1, seed=0, loaded=False, n_layers=3, n_heads=4, heads_selected=5,
-    directions=["mass_mean", "probe"], controls=[0, 1], methods=METHODS, measured=[],
+    study="forum", kind="toxic", share=0.1, seed=0, loaded=False, n_layers=3,
+    heads_by_layer={0: 4, 1: 4, 2: 4}, heads_selected=5, directions=["mass_mean", "probe"], controls=[0, 1],
+    methods=METHODS, measured=[],
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hormesis.backend.capture import iter_head_activations
+from hormesis.backend.capture import HeadActivations, capture
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.pipeline.geometry.agreement import RANDOM, Heads, agreements, nearest, random_rows, unit_rows
 from hormesis.pipeline.geometry.lens_profiles import lens_profiles, token_sample, vocabulary_hash
@@ -52,18 +52,28 @@ def turned_copy(loaded: LoadedModel) -> LoadedModel:
     return copy
 
 
+def mass_means(activations: HeadActivations, labels: np.ndarray[Any, Any]) -> HeadActivations:
+    """Layer to mean differences [heads, head_dim]."""
+    return {
+        layer: mass_mean(block.transpose(1, 0, 2), labels == 1).astype(np.float32)
+        for layer, block in activations.items()
+    }
+
+
 def profiles(loaded: LoadedModel) -> dict[str, Profiles]:
     """Profiles of a model's mass-mean directions and of three random ones, by space."""
     texts, labels = statements()
-    layers = list(np.concatenate(list(iter_head_activations(loaded, texts))).swapaxes(0, 1))
-    directions = [mass_mean(layer.transpose(1, 0, 2), labels == 1) for layer in layers]
-    vectors = {"mass_mean": np.concatenate(directions).astype(np.float32)}
+    activations = capture(loaded, texts)
+    vectors = {"mass_mean": mass_means(activations, labels)}
     rng = np.random.default_rng(loaded.head_dim)
     for draw in range(3):
-        vectors[f"random-{draw}"] = rng.normal(size=vectors["mass_mean"].shape).astype(np.float32)
+        vectors[f"random-{draw}"] = {
+            layer: rng.normal(size=of_layer.shape).astype(np.float32)
+            for layer, of_layer in vectors["mass_mean"].items()
+        }
     residual, logits = lens_profiles(loaded, vectors)
     return {
-        "functional": statement_scores(vectors, layers, slice(None)),
+        "functional": statement_scores(vectors, activations, slice(None)),
         "vocabulary": logits,
         "residual": residual,
     }
@@ -113,25 +123,33 @@ def test_vectors_inside_the_heads_do_not_coincide(models: tuple[LoadedModel, Loa
     texts, labels = statements()
     vectors = []
     for loaded in models:
-        layers = np.concatenate(list(iter_head_activations(loaded, texts))).swapaxes(0, 1)
-        vectors.append(np.concatenate([mass_mean(layer.transpose(1, 0, 2), labels == 1) for layer in layers]))
+        vectors.append(np.concatenate(list(mass_means(capture(loaded, texts), labels).values())))
     twins = np.array([layer * HEADS + head for layer in range(LAYERS) for head in RENAMED])
     cosines = (vectors[1] * vectors[0][twins]).sum(axis=1)
     assert np.median(np.abs(cosines)) < 0.6
 
 
 def test_checkpoints_of_different_widths_and_tokenizers_are_compared_by_statements() -> None:
-    """A narrow and a wide model, with as many heads as they like, on one map with one figure of merit."""
-    models = [tiny_loaded("olmo"), tiny_loaded("llama", hidden_size=96, num_attention_heads=6)]
-    assert models[0].head_dim != models[1].head_dim
-    scores = [profiles(loaded)["functional"] for loaded in models]
+    """As many heads as they like, other ones in each layer or none, on one map with one figure of merit."""
+    models = {
+        "narrow": tiny_loaded("olmo"),
+        "wide": tiny_loaded("llama", hidden_size=96, num_attention_heads=6),
+        "ragged": tiny_loaded("inkling_text"),
+        "hybrid": tiny_loaded("lfm2"),
+    }
+    counts = [len(loaded.heads) for loaded in models.values()]
+    assert counts == [LAYERS * HEADS, LAYERS * 6, 2 + 2 + 4, 4]
+    by_space = [profiles(loaded) for loaded in models.values()]
+    for count, of_model in zip(counts, by_space, strict=True):
+        assert all(len(values) == count for of_space in of_model.values() for values in of_space.values())
+    scores = [of_model["functional"] for of_model in by_space]
     directions = np.concatenate([of_model["mass_mean"] for of_model in scores])
-    assert directions.shape == (LAYERS * HEADS + LAYERS * 6, 120)
+    assert directions.shape == (sum(counts), 120)
     random = np.stack(
         [np.concatenate([of_model[f"random-{draw}"] for of_model in scores]) for draw in range(3)]
     )
-    names = np.repeat(["narrow", "wide"], [LAYERS * HEADS, LAYERS * 6])
-    layers = np.concatenate([np.repeat(np.arange(LAYERS), HEADS), np.repeat(np.arange(LAYERS), 6)])
+    names = np.repeat(list(models), counts)
+    layers = np.array([layer for loaded in models.values() for layer, _ in loaded.heads])
     accuracy = np.random.default_rng(0).uniform(0.5, 1, len(names))
     heads = Heads(names, layers, accuracy, np.full(len(names), np.nan))
     labels = statements()[1]
@@ -142,7 +160,7 @@ def test_checkpoints_of_different_widths_and_tokenizers_are_compared_by_statemen
         heads=heads,
     )
     assert {result.measure for result in results} == {"likeness", "accuracy", "layer"}
-    assert all(result.checkpoints == 2 and result.independent_p is None for result in results)
+    assert all(result.checkpoints == 4 and result.independent_p is None for result in results)
 
 
 def test_tokens_are_the_same_for_equal_vocabularies(models: tuple[LoadedModel, LoadedModel]) -> None:

@@ -129,7 +129,7 @@ def test_layers_one_by_one_memory_maps_and_float16_give_the_same(planted, tmp_pa
     mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
     probes = probe_heads(half, labels, codes, settings=SETTINGS)
     batches = []
-    parts = probe_heads((half[:, layer] for layer in range(2)), labels, codes, settings=SETTINGS)
+    parts = probe_heads({layer: half[:, layer] for layer in range(2)}, labels, codes, settings=SETTINGS)
     lazy = probe_heads(
         mapped, labels, codes, settings=SETTINGS, progress=lambda done, total: batches.append((done, total))
     )

@@ -150,7 +150,7 @@ def test_scores_that_are_missing_are_read_again_and_are_the_same(study: StudyCon
         assert after[method] == pytest.approx(scores, abs=float(2e-3 * np.abs(scores).max()))
     rows = contents(study, DirectionProfile)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(profiles_module, "iter_head_activations", None)
+        patch.setattr(profiles_module, "capture", None)
         measure_geometry(study, subject(study, 2), silent())
     assert contents(study, DirectionProfile) == rows
 
