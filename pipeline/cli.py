@@ -18,9 +18,9 @@ from rich.table import Table
 from hormesis.db.location import database_url, home
 from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
+from hormesis.pipeline.commands.copy import copy
 from hormesis.pipeline.commands.data import Offline, close_network
 from hormesis.pipeline.commands.data import data as data_commands
-from hormesis.pipeline.commands.copy import copy
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
