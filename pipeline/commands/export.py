@@ -26,8 +26,8 @@ from hormesis.db.read.frame import frame
 from hormesis.db.read.views import SUFFIX, view_statements, views
 from hormesis.db.schema import Base, Scorer
 from hormesis.db.schema.dictionary import table_meaning
-from hormesis.pipeline.commands.dictionary_page import dictionary_page
-from hormesis.pipeline.commands.table_files import WRITERS, arrow_schema, arrow_tables
+from hormesis.pipeline.commands.tables.dictionary_page import dictionary_page
+from hormesis.pipeline.commands.tables.files import WRITERS, arrow_schema, arrow_tables
 
 FORMS = tuple(WRITERS)
 PROVENANCE = "provenance.json"
