@@ -15,7 +15,7 @@ from tests.fixtures.hub_server import Fault
 from tests.fixtures.hub_world import HubWorld
 
 pytest.importorskip("datasets")
-pytestmark = pytest.mark.xdist_group("hub")
+pytestmark = [pytest.mark.xdist_group("hub"), pytest.mark.slow]
 
 COMMENTS = {"role": "informal", "path": CIVIL}
 DOCUMENTS = {"role": "clean", "path": C4, "data_files": ["en/c4-train.00000-of-01024.json.gz"]}
