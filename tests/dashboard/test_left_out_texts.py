@@ -30,7 +30,7 @@ SAY_SO = (
     ("geometry", {"part": "One head", "about": "Words"}),
     ("robustness", {"attack": "Framed prompts"}),
 )
-STAND_IT = ("overview", "geometry", "steer", "runs", "toy", "data", "glossary")
+STAND_IT = ("overview", "geometry", "steer", "runs")
 
 
 @pytest.fixture(scope="module")
