@@ -36,8 +36,12 @@ from hormesis.pipeline.geometry.logit_lens import norm_after_attention
 from tests.fixtures.families import OPTIONS
 from tests.fixtures.tiny import some_heads, tiny_model, tiny_tokenizer
 
-TEXTS = ("she reads a long book about ships and stars on the green hill", "the quiet cat")
-"""Longer than the windows and blocks of the tiny models, and shorter."""
+TEXTS = (
+    "she reads a long book about ships and stars, then feeds the cat",
+    "a quiet cat sleeps, then it feeds",
+    "the river",
+)
+"""Longer than the windows and blocks of the tiny models, across them once padded, and shorter."""
 IDS = torch.arange(3, 27).reshape(3, 8)
 NEW_TOKENS = 4
 EXACT, HALF = 1e-4, 0.25
