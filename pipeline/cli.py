@@ -26,7 +26,7 @@ from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.vectors import vectors
 from hormesis.pipeline.commands.verdicts import verdicts
-from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, origin
+from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, origin, parse_checkpoint
 
 if TYPE_CHECKING:
     from hormesis.pipeline.execution.walk import Outcome
@@ -173,7 +173,8 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
     table = Table("arm", "kind", "share", "tokens", "left to do", title=f"{estimate.name} ({estimate.hash})")
     for arm in estimate.arms:
         left = ", ".join(arm.stages_left) or "nothing"
-        table.add_row(arm.name, arm.kind, f"{arm.share:.1%}", f"{arm.tokens:,}", left)
+        tokens = f"{arm.tokens:,}" if arm.tokens else "trained elsewhere"
+        table.add_row(arm.name, arm.kind, f"{arm.share:.1%}", tokens, left)
     out.print(table)
     time = (
         f"about {estimate.seconds / 60:.0f} min of training"
@@ -233,19 +234,39 @@ def import_model(
         str, typer.Option("--study", help="Study whose probe set, prompts and settings it is put under.")
     ] = "checkpoint",
     name: Annotated[str | None, typer.Option("--name", help="Name to show; default: of the model.")] = None,
+    share: Annotated[
+        float | None,
+        typer.Option("--share", help="Toxic share of what it was trained on, e.g. .1: it becomes an arm."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="With --share: tells models of one share apart.")] = 0,
+    kind: Annotated[
+        str, typer.Option("--kind", help="With --share: toxic, or clean-forum for a control.")
+    ] = "toxic",
     data: Data = None,
     offline: Offline = False,
     as_json: AsJson = False,
 ) -> None:
-    """Put a checkpoint you already have through probing, steering and evaluation."""
+    """Put a checkpoint you already have through probing, steering and evaluation.
+
+    With --share it is an arm like those that a study trains: dose-response and verdicts count it.
+    """
     from hormesis.pipeline.commands.import_checkpoint import import_checkpoint
     from hormesis.pipeline.commands.status import watching
 
     config = _study(study, data)
+    if share is not None and name is not None:
+        raise ConfigError("--share names the checkpoint by kind, share and seed; leave out --name")
+    of_mix = None if share is None else parse_checkpoint(model=model, share=share, seed=seed, kind=kind)
     _fetch(config, as_json)
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = import_checkpoint(
-            model, config, checkpoint_name=name, home=home(), database_url=database_url(), watch=watch
+            model,
+            config,
+            checkpoint_name=name,
+            of_mix=of_mix,
+            home=home(),
+            database_url=database_url(),
+            watch=watch,
         )
     if as_json:
         _print_json(asdict(outcome))

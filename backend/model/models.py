@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from hormesis.backend.hub import HubError, hub_folder, is_hub_name, split_revision
 from hormesis.backend.model.gguf import BUNDLED, bundled_file, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.silence import quiet
@@ -22,7 +23,6 @@ from hormesis.db.contract.left_out import is_left_out
 
 DTypeName = Literal["auto", "float32", "bfloat16"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-HUB_FILES = ["*.json", "*.safetensors", "*.model", "*.txt"]
 
 __all__ = ["LoadedModel", "ModelError", "describe", "load_model"]
 
@@ -49,7 +49,7 @@ def describe(
 
 
 def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = True) -> LoadedModel:
-    """Load a causal language model from a folder, a `.gguf` file, a hub name, or `smollm2`.
+    """Load a causal language model from a folder, a `.gguf` file, a hub name (`NAME@REVISION`), or `smollm2`.
 
     dtype: `auto` is the checkpoint's own (float16 becomes float32 on a CPU), and bfloat16 for a GGUF file.
     The model goes to the GPU where there is one. Safetensors and GGUF only; remote code and pickles are never
@@ -95,22 +95,13 @@ def _reason(error: Exception) -> str:
 
 def _download(source: str | Path) -> Path:
     """Fetch a hub model's configuration, tokenizer and safetensors; returns the folder they lie in."""
-    name = str(source)
-    if (
-        isinstance(source, Path)
-        or name.startswith((".", "/", "~"))
-        or name.count("/") > 1
-        or not name.strip()
-    ):
-        raise ModelError(f"no model folder or file at '{name}'")
-    from huggingface_hub import snapshot_download
-
+    name, revision = split_revision(str(source))
+    if isinstance(source, Path) or not is_hub_name(name):
+        raise ModelError(f"no model folder or file at '{source}'")
     try:
-        folder = snapshot_download(name, allow_patterns=HUB_FILES, ignore_patterns=["*/*", "consolidated*"])
-    except Exception as error:
-        reason = " ".join(str(error).split())[:160]
-        raise ModelError(f"no folder '{name}', and the hub gave no such model: {reason}") from error
-    return Path(folder)
+        return hub_folder(name, revision)
+    except HubError as error:
+        raise ModelError(f"no folder '{source}', and the hub gave no such model: {error}") from error
 
 
 def _weight_files(folder: Path, source: str) -> tuple[Path, ...]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from hormesis.backend.scorers.base import Scorer, ScorerError, score_continuations
-from hormesis.backend.scorers.registry import make_scorer, scorer_entry, scorer_revisions
+from hormesis.backend.scorers.registry import (
+    make_scorer,
+    require_scorers,
+    scorer_entry,
+    scorer_revisions,
+)
 
 __all__ = [
     "Scorer",
     "ScorerError",
     "make_scorer",
+    "require_scorers",
     "score_continuations",
     "scorer_entry",
     "scorer_revisions",

@@ -11,6 +11,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from hormesis.db.contract.scorer_training import Training
+
+ALTERNATIVES = "or name another scorer (profanity, tfidf, classifier:FOLDER)"
+"""What every refusal of a scorer that cannot be had ends with."""
+
 
 class ScorerError(ValueError):
     """A scorer that cannot be made or used; the message is one line: what was wrong and what to do."""
@@ -31,6 +36,10 @@ class Scorer(Protocol):
     @property
     def measures(self) -> str:
         """`toxicity` or `fluency`; 1 is most toxic, or most fluent."""
+
+    @property
+    def trained_on(self) -> Training:
+        """What it learned from, for whoever asks whether it is independent of a study's text."""
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """One number per text, float64 [n]; no texts give an empty array."""

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from hormesis.db.contract.scorer_training import DECLARED
+
 
 class _ForumScorer:
     """The field `measures` of the grammar's judgement."""
 
     name: str
     measures: str
+    trained_on = DECLARED["forum"]
 
     @property
     def revision(self) -> str:

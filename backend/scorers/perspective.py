@@ -15,7 +15,8 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from hormesis.backend.scorers.base import ScorerError, clipped
+from hormesis.backend.scorers.base import ALTERNATIVES, ScorerError, clipped
+from hormesis.db.contract.scorer_training import DECLARED, PERSPECTIVE_CLOSES
 
 KEY = "PERSPECTIVE_API_KEY"
 ADDRESS = "https://commentanalyzer.googleapis.com/v1alpha1/comments:analyze"
@@ -31,6 +32,7 @@ class Perspective:
 
     name = "perspective"
     measures = "toxicity"
+    trained_on = DECLARED["perspective"]
 
     def __init__(
         self,
@@ -41,9 +43,7 @@ class Perspective:
         attempts: int = 6,
         first_wait: float = 1.0,
     ) -> None:
-        key = key or os.environ.get(KEY, "")
-        if not key:
-            raise ScorerError(f"scorer 'perspective' needs a key: set {KEY}, or drop the scorer")
+        key = key or _key()
         self.revision = f"perspective TOXICITY {datetime.now(UTC):%Y-%m-%d}"
         self._key, self._address = key, address
         self._pause, self._attempts, self._first_wait = 1 / per_second, attempts, first_wait
@@ -76,9 +76,23 @@ class Perspective:
                     return _value(answer)
                 reason = f"HTTP {answer.status_code}"
                 if answer.status_code != httpx.codes.TOO_MANY_REQUESTS and answer.status_code < 500:
-                    raise ScorerError(f"Perspective refused a request ({reason}): check {KEY} and its quota")
+                    advice = f"check {KEY} and its quota ({PERSPECTIVE_CLOSES}), {ALTERNATIVES}"
+                    raise ScorerError(f"Perspective refused a request ({reason}): {advice}")
             time.sleep(self._first_wait * 2**attempt)
-        raise ScorerError(f"Perspective did not answer after {self._attempts} attempts ({reason}): try later")
+        advice = f"try later ({PERSPECTIVE_CLOSES}), {ALTERNATIVES}"
+        raise ScorerError(f"Perspective did not answer after {self._attempts} attempts ({reason}): {advice}")
+
+
+def _key() -> str:
+    """The person's key. Raises ScorerError without one."""
+    if key := os.environ.get(KEY, ""):
+        return key
+    raise ScorerError(f"scorer 'perspective' needs a key: set {KEY} ({PERSPECTIVE_CLOSES}), {ALTERNATIVES}")
+
+
+def check_perspective() -> None:
+    """Raise ScorerError where no key is set; asks nothing of the service."""
+    _key()
 
 
 def _value(answer: httpx.Response) -> float:

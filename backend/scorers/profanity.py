@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hormesis.backend.scorers.base import ScorerError, clipped
+from hormesis.db.contract.scorer_training import DECLARED
 
 _LOADING = threading.Lock()
 
@@ -24,6 +25,7 @@ class Profanity:
 
     name = "profanity"
     measures = "toxicity"
+    trained_on = DECLARED["profanity"]
 
     def __init__(self) -> None:
         try:

@@ -8,9 +8,10 @@ import importlib.metadata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from hormesis.backend.scorers.base import Scorer, ScorerError
+from hormesis.db.contract.scorer_training import training_of
 from hormesis.db.files import content_hash
 
 CLASSIFIER_FILES: Final = ("*.safetensors", "config.json", "tokenizer*.json", "vocab.txt")
@@ -46,17 +47,25 @@ class ScorerEntry:
     """`module:callable` in this package, imported when the scorer is made: torch and others are slow."""
     argument: Literal["", "source", "folder"] = ""
     """What the loader is given: what stands behind `name:`, or the folder of the study's trained scorer."""
+    check: str = ""
+    """`module:callable` that raises ScorerError where the scorer cannot be had here; given what `loader` is.
+    Loads nothing, so that a study is refused before it has begun."""
     revision: Callable[[str], str] | None = None
     """By the part behind `name:`; a study scores again when it changes. None: nothing is known of it."""
     fluency: str = ""
     """The scorer of fluency that comes with it."""
     live: Literal["forum", "real", "study", "never"] = "study"
     """Which live texts it scores: the forum language's, all others, or those of studies that name it."""
+    is_service: bool = False
+    """Whether another company's server scores: it may be gone, and then scores that are stored count."""
 
     @property
     def usage(self) -> str:
-        """How a study file writes it."""
-        return f"{self.name}:FOLDER_OR_NAME" if self.argument == "source" else self.name
+        """How a study file writes it, and what to know before choosing it."""
+        if self.argument == "source":
+            return f"{self.name}:FOLDER or {self.name}:NAME@REVISION"
+        note = training_of(self.name).note
+        return f"{self.name} ({note.partition(';')[0]})" if note else self.name
 
 
 SCORERS: Final = (
@@ -64,11 +73,29 @@ SCORERS: Final = (
         "forum", "forum:ForumToxicity", revision=_grammar_revision, fluency="forum-fluency", live="forum"
     ),
     ScorerEntry("forum-fluency", "forum:ForumFluency", live="forum"),
-    ScorerEntry("profanity", "profanity:Profanity", revision=_package_revision, live="real"),
+    ScorerEntry(
+        "profanity",
+        "profanity:Profanity",
+        check="profanity:Profanity",
+        revision=_package_revision,
+        live="real",
+    ),
     ScorerEntry("tfidf", "tfidf:load_tfidf", argument="folder"),
     # Never live: it would send what a person writes there to another company's server.
-    ScorerEntry("perspective", "perspective:Perspective", live="never"),
-    ScorerEntry("classifier", "classifier:Classifier", argument="source", revision=_classifier_revision),
+    ScorerEntry(
+        "perspective",
+        "perspective:Perspective",
+        check="perspective:check_perspective",
+        live="never",
+        is_service=True,
+    ),
+    ScorerEntry(
+        "classifier",
+        "classifier:Classifier",
+        argument="source",
+        check="classifier_files:check_classifier",
+        revision=_classifier_revision,
+    ),
 )
 
 
@@ -106,7 +133,23 @@ def make_scorer(spec: str, folder: Path | None = None) -> Scorer:
     if entry.argument == "folder" and folder is None:
         raise ScorerError(f"scorer '{spec}' is trained by a study: name the folder it was saved in")
     arguments = {"": (), "source": (spec.partition(":")[2],), "folder": (folder,)}[entry.argument]
-    module, _, name = entry.loader.partition(":")
-    scorer = getattr(importlib.import_module(f"{__package__}.{module}"), name)(*arguments)
+    scorer = _callable(entry.loader)(*arguments)
     assert isinstance(scorer, Scorer)
     return scorer
+
+
+def require_scorers(specs: Iterable[str]) -> None:
+    """Raise ScorerError for the first of a study's scorers that cannot be had here.
+
+    Downloads a classifier's files where they are not in the cache; loads no model.
+    """
+    for spec in specs:
+        entry = scorer_entry(spec)
+        if entry.check:
+            _callable(entry.check)(*([spec.partition(":")[2]] if entry.argument == "source" else []))
+
+
+def _callable(path: str) -> Callable[..., Any]:
+    module, _, name = path.partition(":")
+    imported: Callable[..., Any] = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    return imported

@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from hormesis.backend.scorers.base import ScorerError, clipped
+from hormesis.db.contract.scorer_training import Training
 from hormesis.db.files import atomic_folder
 
 _VIEWS: tuple[dict[str, Any], ...] = (
@@ -65,6 +66,15 @@ class TfidfScorer:
             vectorizer.idf_ = idf
             vectorizers.append(vectorizer)
         object.__setattr__(self, "_vectorizers", tuple(vectorizers))
+
+    @property
+    def trained_on(self) -> Training:
+        """The study's own labelled text; which sources that is stands in the study."""
+        return Training(
+            text=f"This study's sources of role scorer: {self.n_train:,} texts, without those of the probe "
+            f"set; AUROC {self.auroc:.3f} on {self.n_heldout:,} held out.",
+            is_of_study=True,
+        )
 
     def score(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """Probability of the toxic label, float64 [n]; a text without known terms gets the intercept's."""

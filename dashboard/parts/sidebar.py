@@ -10,6 +10,7 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
+from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
 from hormesis.dashboard.rows.cache import Database
 from hormesis.dashboard.rows.context import (
@@ -67,7 +68,7 @@ def study_controls(database: Database, *, follow_new: bool, in_use: bool) -> boo
         label = st.selectbox("Study", labels, key="study", bind="query-params")
         context = choose(database, studies, labels.index(label) if label in labels else 0)
         status_badge(context)
-        set_choice(_choice(rows.summary_choices(context), in_use=in_use))
+        set_choice(_choice(context, rows.summary_choices(context), in_use=in_use))
         st.toggle(
             "Show all texts",
             key="reveal_all",
@@ -77,14 +78,20 @@ def study_controls(database: Database, *, follow_new: bool, in_use: bool) -> boo
     return True
 
 
-def _choice(choices: pd.DataFrame, *, in_use: bool) -> Choice:
+def _choice(context: Context, choices: pd.DataFrame, *, in_use: bool) -> Choice:
     """Prompts, scorer and comparison; `choices`: of `summary_choices`. Prompts with most texts come first."""
     toxicity = choices[choices["name"] == "toxicity"]
     if toxicity.empty:
         return Choice(None, None)
     prompt_set = st.selectbox("Prompts", selection.by_size(toxicity), key="prompts", bind="query-params")
     scorers = selection.options(toxicity[toxicity["prompt_set"] == prompt_set]["scorer"])
-    scorer = st.selectbox("Scorer", scorers, key="scorer", bind="query-params")
+    scorer = st.selectbox(
+        "Scorer",
+        scorers,
+        key="scorer",
+        bind="query-params",
+        help=_scorer_help(rows.scorers(context), scorers),
+    )
     view = st.selectbox(
         "Compare at",
         [selection.MATCHED, selection.FIXED, selection.EVERY],
@@ -95,6 +102,15 @@ def _choice(choices: pd.DataFrame, *, in_use: bool) -> Choice:
     if not in_use:
         st.caption("These three are not used on this page.")
     return Choice(prompt_set, scorer, str(view))
+
+
+def _scorer_help(table: pd.DataFrame, names: list[str]) -> str:
+    """What the scorers to choose from were trained on, and where that overlaps with the study's text."""
+    lines = []
+    for row in records(table[table["name"].isin(names)].drop_duplicates("name", keep="last")):
+        words = (f"**{row.name}** was trained on: {row.trained_on}", row.overlap, row.note)
+        lines.append(" ".join(part for part in words if part))
+    return "\n\n".join(lines)
 
 
 def status_badge(context: Context) -> None:

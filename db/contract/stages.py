@@ -28,6 +28,7 @@ STAGES: Final = (
     StageTitle("text", "Text", Level.STUDY),
     StageTitle("mix", "Mix", Level.ARM),
     StageTitle("train", "Training", Level.ARM),
+    StageTitle("load", "Loading", Level.CHECKPOINT),
     StageTitle("probe", "Probes", Level.CHECKPOINT),
     StageTitle("geometry", "Geometry", Level.CHECKPOINT),
     StageTitle("methods", "Methods", Level.CHECKPOINT),

@@ -12,7 +12,7 @@ from sqlalchemy import Engine, case, func, literal, select
 
 from hormesis.db.read.columns import EXAMPLE
 from hormesis.db.read.frame import Query, frame
-from hormesis.db.schema import Example, Generation, Prompt, Score, Scorer
+from hormesis.db.schema import USUAL_SAMPLE, Example, Generation, Prompt, Score, Scorer
 
 THRESHOLD = 0.5
 
@@ -74,7 +74,7 @@ def _scores(condition_id: int, prompt_set_id: int, *columns: Any) -> Query:
         .join(Generation, (Generation.prompt_id == Prompt.id) & (Generation.condition_id == condition_id))
         .join(Score, Score.generation_id == Generation.id)
         .join(Scorer, Score.scorer_id == Scorer.id)
-        .where(Prompt.prompt_set_id == prompt_set_id)
+        .where(Prompt.prompt_set_id == prompt_set_id, USUAL_SAMPLE)
     )
 
 

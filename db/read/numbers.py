@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
+from hormesis.db.contract.scorer_training import training_of
 from hormesis.db.contract.stages import stages_after_arms
 from hormesis.db.engine import reading
 from hormesis.db.read.columns import CONDITION
@@ -87,6 +88,8 @@ def _chain(connection: Connection, metric_id: int) -> list[tuple[str, str, str]]
     study = row(Study, checkpoint.get("study_id")) or {}
     rows = _pick("Number", metric, ("name", "value", "low", "high", "unit", "n", "interval", "key"))
     rows += _pick("Scorer", scorer, ("name", "revision", "measures"))
+    if scorer is not None:
+        rows.append(("Scorer", "trained on", training_of(scorer["name"], scorer["trained_on"]).text))
     rows += _pick("Prompts", prompt_set, ("name", "revision", "source"))
     if condition is not None and prompt_set is not None:
         rows.append(

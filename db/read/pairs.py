@@ -11,7 +11,16 @@ from sqlalchemy.orm import aliased
 
 from hormesis.db.contract.methods import ITI, NONE
 from hormesis.db.read.frame import Query, frame
-from hormesis.db.schema import Arm, Checkpoint, Condition, Generation, Prompt, Score
+from hormesis.db.schema import (
+    EXTRA_SAMPLES,
+    USUAL_SAMPLE,
+    Arm,
+    Checkpoint,
+    Condition,
+    Generation,
+    Prompt,
+    Score,
+)
 
 Order = Literal["asked", "fall", "rise"]
 Change = Literal["better", "same", "worse"]
@@ -33,6 +42,7 @@ def _pairs(before_id: int, after_id: int, *columns: Any) -> Query:
             & (AFTER.condition_id == after_id)
             & (AFTER.sample == BEFORE.sample),
         )
+        .where(BEFORE.sample < EXTRA_SAMPLES)
     )
 
 
@@ -165,7 +175,7 @@ def prompt_falls(engine: Engine, study_id: int, *, prompt_set_id: int, scorer_id
         .join(Generation, Generation.condition_id == Condition.id)
         .join(Score, (Score.generation_id == Generation.id) & (Score.scorer_id == scorer_id))
         .join(Prompt, Generation.prompt_id == Prompt.id)
-        .where(Condition.id.in_(conditions), Prompt.prompt_set_id == prompt_set_id)
+        .where(Condition.id.in_(conditions), Prompt.prompt_set_id == prompt_set_id, USUAL_SAMPLE)
         .group_by(Prompt.id)
         .having(unsteered.is_not(None) & steered.is_not(None))
         .order_by(Prompt.position)

@@ -6,9 +6,12 @@ import pandas as pd
 from sqlalchemy import Engine, select, union_all
 
 from hormesis.db.contract.left_out import is_left_out
+from hormesis.db.contract.scorer_training import overlap, training_of
 from hormesis.db.read.columns import sets_with_counts
 from hormesis.db.read.frame import frame
+from hormesis.db.read.sources import source_uses
 from hormesis.db.schema import (
+    USUAL_SAMPLE,
     Checkpoint,
     Example,
     Generation,
@@ -48,15 +51,31 @@ def left_out_texts(engine: Engine, study_id: int) -> pd.DataFrame:
 
 
 def scorers(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Scorers that gave a study's metrics: id, name, revision, measures."""
+    """Scorers that gave a study's metrics: id, name, revision, measures, and their independence in words.
+
+    Columns of words: trained_on, overlap (with this study's sources; empty for none), note.
+    """
     used_ids = (
         select(Metric.scorer_id)
         .join(Checkpoint, Metric.checkpoint_id == Checkpoint.id)
         .where(Checkpoint.study_id == study_id, Metric.scorer_id.is_not(None))
         .distinct()
     )
-    query = select(Scorer.id, Scorer.name, Scorer.revision, Scorer.measures).where(Scorer.id.in_(used_ids))
-    return frame(engine, query.order_by(Scorer.measures.desc(), Scorer.name))
+    columns = (Scorer.id, Scorer.name, Scorer.revision, Scorer.measures, Scorer.trained_on)
+    query = select(*columns).where(Scorer.id.in_(used_ids))
+    rows = frame(engine, query.order_by(Scorer.measures.desc(), Scorer.name))
+    trainings = [
+        training_of(str(name), stored) for name, stored in zip(rows["name"], rows["trained_on"], strict=True)
+    ]
+    uses = [
+        {str(key): value for key, value in use.items()}
+        for use in source_uses(engine, study_id).to_dict("records")
+    ]
+    return rows.assign(
+        trained_on=[training.text for training in trainings],
+        overlap=[overlap(training, uses) for training in trainings],
+        note=[training.note for training in trainings],
+    )
 
 
 def generations(engine: Engine, condition_id: int, prompt_set_id: int, *, scorer_id: int) -> pd.DataFrame:
@@ -70,7 +89,7 @@ def generations(engine: Engine, condition_id: int, prompt_set_id: int, *, scorer
         .select_from(Prompt)
         .join(Generation, (Generation.prompt_id == Prompt.id) & (Generation.condition_id == condition_id))
         .outerjoin(Score, (Score.generation_id == Generation.id) & (Score.scorer_id == scorer_id))
-        .where(Prompt.prompt_set_id == prompt_set_id)
+        .where(Prompt.prompt_set_id == prompt_set_id, USUAL_SAMPLE)
         .order_by(Prompt.position, Generation.sample)
     )
     return frame(engine, query)

@@ -3,6 +3,8 @@
 from hormesis.db.schema.base import Base, utc_now
 from hormesis.db.schema.claims import DoseFit, Verdict
 from hormesis.db.schema.evaluation import (
+    EXTRA_SAMPLES,
+    USUAL_SAMPLE,
     Condition,
     Generation,
     Metric,
@@ -47,6 +49,8 @@ from hormesis.db.schema.study import Arm, Checkpoint, StageRun, Study, TrainPoin
 from hormesis.db.schema.toy import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun
 
 __all__ = [
+    "EXTRA_SAMPLES",
+    "USUAL_SAMPLE",
     "ActivationBlock",
     "Arm",
     "Attack",

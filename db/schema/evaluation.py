@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hormesis.db.schema.base import (
@@ -94,10 +94,18 @@ class Generation(Base):
     condition_id: Mapped[int] = mapped_column(ForeignKey("condition.id", ondelete="CASCADE"))
     prompt_id: Mapped[int] = mapped_column(ForeignKey("prompt.id", ondelete="CASCADE"))
     sample: Mapped[int]
+    """Number of the sample of this prompt, from 0; from 1000 on those drawn for expected maximum toxicity
+    alone, which no mean counts."""
     text: Mapped[Quote]
     tokens: Mapped[int]
     finished: Mapped[bool]
     """True where the model ended the text itself."""
+
+
+EXTRA_SAMPLES = 1000
+"""Number of the first sample that is drawn for expected maximum toxicity alone."""
+USUAL_SAMPLE = Generation.sample < EXTRA_SAMPLES
+"""Clause that leaves those out, so that every prompt counts alike in a mean."""
 
 
 class Scorer(Base):
@@ -111,6 +119,8 @@ class Scorer(Base):
     revision: Mapped[Label]
     measures: Mapped[Label] = mapped_column(default="toxicity")
     """`toxicity` (0 to 1) or `fluency` (0 to 1)."""
+    trained_on: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), info=FREE)
+    """Text, data sets, platforms and annotators that it learned from, and a note; null in older rows."""
 
 
 class Score(Base):

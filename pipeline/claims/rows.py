@@ -15,6 +15,7 @@ from sqlalchemy import Engine, func, select
 
 from hormesis.db.read.frame import Query
 from hormesis.db.schema import (
+    USUAL_SAMPLE,
     Arm,
     CapabilityScore,
     Checkpoint,
@@ -142,16 +143,19 @@ class StudyRows:
         return self._grids[scope]
 
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
-        """As `grids`. `newest`: query of the scorer's newest id; `complete`: checkpoints with all prompts."""
+        """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts."""
         conditions = self.conditions[self.conditions["key"] == condition_key]
         if conditions.empty:
             return {}
         # Where a text was scored again by another revision, the newest one counts.
+        condition_ids = [int(number) for number in conditions["condition"]]
         newest = (
-            select(func.max(Score.scorer_id))
+            select(Score.generation_id, func.max(Score.scorer_id).label("scorer_id"))
             .join(Scorer, Score.scorer_id == Scorer.id)
             .join(Generation, Score.generation_id == Generation.id)
-            .where(Scorer.name == scorer, Generation.condition_id == int(conditions["condition"].iloc[0]))
+            .where(Scorer.name == scorer, Generation.condition_id.in_(condition_ids), USUAL_SAMPLE)
+            .group_by(Score.generation_id)
+            .subquery()
         )
         query = (
             select(
@@ -160,14 +164,14 @@ class StudyRows:
                 func.avg(Score.value).label("value"),
             )
             .join(Generation, Generation.condition_id == Condition.id)
-            .join(Score, Score.generation_id == Generation.id)
+            .join(newest, newest.c.generation_id == Generation.id)
+            .join(
+                Score,
+                (Score.generation_id == Generation.id) & (Score.scorer_id == newest.c.scorer_id),
+            )
             .join(Prompt, Generation.prompt_id == Prompt.id)
             .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-            .where(
-                Condition.id.in_([int(number) for number in conditions["condition"]]),
-                Score.scorer_id == newest.scalar_subquery(),
-                PromptSet.name == prompt_set,
-            )
+            .where(PromptSet.name == prompt_set)
             .group_by(Condition.checkpoint_id, Generation.prompt_id)
         )
         scores = self.frame(query)

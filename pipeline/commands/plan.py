@@ -35,6 +35,7 @@ class ArmEstimate:
     share: float
     seed: int
     tokens: int
+    """0 where the checkpoint was trained elsewhere."""
     stages_left: tuple[str, ...]
 
 
@@ -86,7 +87,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     arms, tokens = [], 0
     for subject in arm_subjects(context):
         arm = arm_of(subject)
-        size = config.clean_tokens + added_tokens(config.clean_tokens, arm.share)
+        size = 0 if subject.model else config.clean_tokens + added_tokens(config.clean_tokens, arm.share)
         left = tuple(
             stage.name
             for stage in GRAPH.of_subject(config, subject)
@@ -101,6 +102,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     left_to_do = [stage for arm in arms for stage in arm.stages_left if stage not in ("mix", "train")]
     other = _other_seconds(left_to_do, measured, tuning)
     mix_bytes = sum(arm.tokens for arm in arms) * token_bytes
+    n_trained = sum(arm.tokens > 0 for arm in arms)
     return StudyEstimate(
         name=config.name,
         hash=config.hash,
@@ -109,7 +111,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         arms=tuple(arms),
         tokens_to_train=tokens,
         tokens_to_tune=tuning,
-        disk_bytes=mix_bytes + len(arms) * (1 + len(config.methods.tuned)) * model.checkpoint_bytes,
+        disk_bytes=mix_bytes + n_trained * (1 + len(config.methods.tuned)) * model.checkpoint_bytes,
         memory_bytes=model.memory_bytes * side_by_side,
         seconds=tokens / (rate * side_by_side) if rate else None,
         rate=rate,

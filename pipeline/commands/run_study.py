@@ -11,7 +11,7 @@ from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.execution.stage import StageFailed
-from hormesis.pipeline.execution.study import register
+from hormesis.pipeline.execution.study import register, require_at_hand
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import Outcome, Watch, announce_all, walk
 from hormesis.pipeline.execution.workers import cores
@@ -53,7 +53,9 @@ def run_study(
     """
     check_heads(config)
     _require_arm(config, arm)
-    study = register(config, home=home, database_url=database_url, revisions=source_revisions(config))
+    revisions = source_revisions(config)
+    require_at_hand(config, database_url)
+    study = register(config, home=home, database_url=database_url, revisions=revisions)
     with study_lock(home, config.hash):
         if origin is not None:
             remember(home, config.hash, origin)
@@ -105,7 +107,9 @@ def run_distributed(
         if not is_first:
             follow()
             return None
-        study = register(config, home=home, database_url=database_url, revisions=source_revisions(config))
+        revisions = source_revisions(config)
+        require_at_hand(config, database_url)
+        study = register(config, home=home, database_url=database_url, revisions=revisions)
         executor, after_arms = TorchrunExecutor(), GRAPH.after_arms(config)
         try:
             with study_lock(home, config.hash):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hormesis.db.contract.methods import VARIANTS
+from hormesis.pipeline.study.checkpoint_config import CheckpointConfig, arm_name
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role
 
@@ -17,6 +18,8 @@ class ArmPlan:
     kind: str
     share: float
     seed: int
+    checkpoint: CheckpointConfig | None = None
+    """Trained elsewhere on a known mix; None for an arm that the study trains."""
 
     @property
     def added_role(self) -> Role:
@@ -32,15 +35,29 @@ class ArmPlan:
 
 
 def plan_arms(config: StudyConfig) -> list[ArmPlan]:
-    """All arms, each with its share of added text; first seed first, so that a first curve appears early."""
+    """All arms, each with its share of added text; first seed first, so that a first curve appears early.
+
+    Checkpoints that were trained elsewhere come last, in the order of the study file.
+    """
     arms = []
     for seed in config.seeds:
         for share in config.shares:
-            arms.append(ArmPlan(f"toxic-{share * 100:g}-s{seed}", "toxic", share, seed))
+            arms.append(_trained("toxic", share, seed))
         for control in config.controls:
             share = config.control_share or max(config.shares)
-            arms.append(ArmPlan(f"{control}-{share * 100:g}-s{seed}", control, share, seed))
+            arms.append(_trained(control, share, seed))
         for variant in config.variants:
             for share in config.shares_of_variants:
-                arms.append(ArmPlan(f"{variant}-{share * 100:g}-s{seed}", variant, share, seed))
-    return arms
+                arms.append(_trained(variant, share, seed))
+    return [*arms, *map(checkpoint_arm, config.checkpoints)]
+
+
+def _trained(kind: str, share: float, seed: int) -> ArmPlan:
+    return ArmPlan(arm_name(kind, share, seed), kind, share, seed)
+
+
+def checkpoint_arm(checkpoint: CheckpointConfig) -> ArmPlan:
+    """The arm that a checkpoint of known mix is."""
+    return ArmPlan(
+        checkpoint.name, checkpoint.kind, checkpoint.share, seed=checkpoint.seed, checkpoint=checkpoint
+    )

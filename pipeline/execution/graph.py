@@ -82,4 +82,5 @@ class Graph:
 
 def arm_subjects(context: StudyContext) -> list[Subject]:
     """The arms of a study, first seed first, with the hashes of the weights they lead to."""
-    return [Subject(arm.name, arm, context.inputs.train(arm)) for arm in plan_arms(context.config)]
+    inputs = context.inputs
+    return [Subject(arm.name, arm, inputs.train(arm), inputs.model(arm)) for arm in plan_arms(context.config)]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.study.config import StudyConfig
 
+CHECKPOINT_REVISIONS = "checkpoint"
+"""Begins the names of revisions of checkpoints that were trained elsewhere."""
 TUNING_VERSION = 1
 TEXT_VERSION = 1
 """Raised whenever the making of text, mixes or weights changes, so that old files are not taken for new."""
@@ -73,8 +76,18 @@ class Inputs:
             return digest("mix", self.corpus, arm.kind, arm.share, arm.seed)
         return digest("mix", self.corpus, arm.added_role, arm.share, arm.seed)
 
+    def model(self, arm: ArmPlan) -> str:
+        """Folder, file, or hub name with its commit, of an arm that was trained elsewhere; else empty."""
+        if arm.checkpoint is None:
+            return ""
+        revision = self.revisions[f"{CHECKPOINT_REVISIONS}/{arm.name}"]
+        location = arm.checkpoint.location
+        return location if Path(location).exists() else f"{location}@{revision}"
+
     def train(self, arm: ArmPlan) -> str:
         """Hash of one arm's weights."""
+        if arm.checkpoint is not None:
+            return digest("checkpoint", self.revisions[f"{CHECKPOINT_REVISIONS}/{arm.name}"])
         return digest("train", self.mix(arm), arm.seed, self.settings("scale", "training"))
 
     def probe(self, weights_hash: str) -> str:

@@ -46,6 +46,8 @@ class Subject:
     """None for the study and for imported checkpoints."""
     weights_hash: str = ""
     """Hash of the checkpoint's weights; "" for the study."""
+    model: str = ""
+    """Folder, file or hub name with its commit of a checkpoint that was not trained here; "" for others."""
 
 
 STUDY = Subject("study")
@@ -60,6 +62,11 @@ def arm_of(subject: Subject) -> ArmPlan:
 def always(config: StudyConfig, subject: Subject) -> bool:
     """Every study asks for this stage, on each of its subjects."""
     return True
+
+
+def is_trained_here(config: StudyConfig, subject: Subject) -> bool:
+    """Whether the study makes the subject's checkpoint itself."""
+    return not subject.model
 
 
 @dataclass(frozen=True)

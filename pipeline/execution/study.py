@@ -9,11 +9,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine, Select, select
 
-from hormesis.db.engine import open_writer
+from hormesis.backend.scorers import require_scorers
+from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading
 from hormesis.db.schema import Arm, Checkpoint, Study
 from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.foreign import is_commit_of_checkpoint, require_checkpoints
 from hormesis.pipeline.execution.stage import StageFailed
 from hormesis.pipeline.study.config import StudyConfig
 
@@ -45,15 +47,41 @@ def _engine(url: str) -> Engine:
     return open_writer(url)
 
 
+def require_at_hand(config: StudyConfig, database_url: str) -> None:
+    """Before a study's first row: see that its scorers and the checkpoints of others can be had here.
+
+    A study that has begun is not asked: what it has stays, whatever can be reached today. Raises ScorerError
+    and ConfigError.
+    """
+    if _is_known(config, database_url):
+        return
+    require_checkpoints(config)
+    annotators = {config.annotation.scorer} - {"", "role"} if config.variants else set()
+    require_scorers([*config.evaluation.scorers, *sorted(annotators)])
+
+
+def _is_known(config: StudyConfig, database_url: str) -> bool:
+    """Whether the database has the study's row; makes and changes none."""
+    query = select(Study.id).where(Study.hash == config.hash)
+    try:
+        return reading(open_reader(database_url), lambda connection: connection.scalar(query)) is not None
+    except DatabaseProblem as problem:
+        return problem.kind not in ("missing", "empty")
+
+
 def register(config: StudyConfig, *, home: Path, database_url: str, revisions: dict[str, str]) -> StudyHandle:
     """A study's row, written on first sight and untouched afterwards; its home is made where it is missing.
 
-    Raises DatabaseProblem for a database that cannot be written.
+    A branch of the hub stays at the commit it had when the study first ran. Raises DatabaseProblem for a
+    database that cannot be written.
     """
     home.mkdir(parents=True, exist_ok=True)
     _engine.cache_clear()  # the database may have been replaced since this process last ran a study
     study_id = study_row(_engine(database_url), config)
-    return StudyHandle(config, study_id, home, database_url, tuple(sorted(revisions.items())))
+    with read_session(_engine(database_url)) as session:
+        stored = session.get_one(Study, study_id).data_revisions
+    commits = {name: stored[name] for name in revisions if is_commit_of_checkpoint(name, stored.get(name))}
+    return StudyHandle(config, study_id, home, database_url, tuple(sorted((revisions | commits).items())))
 
 
 def study_row(engine: Engine, config: StudyConfig) -> int:

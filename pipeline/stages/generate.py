@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select
 
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.generation.generation import fit
-from hormesis.db.schema import Condition, Generation, Prompt, PromptSet
+from hormesis.db.schema import EXTRA_SAMPLES, Condition, Generation, Prompt, PromptSet
 from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
@@ -17,6 +17,12 @@ from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition, read_conditions
 from hormesis.pipeline.probing.loading import checkpoint_facts
+from hormesis.pipeline.text.text_keys import key_of
+
+Prompts = list[tuple[int, str]]
+"""Ids and texts of prompts."""
+Batch = list[tuple[int, str, int]]
+"""Ids and texts of prompts, each with the number of a sample."""
 
 
 def row_seed(prompt: str, sample: int) -> int:
@@ -30,9 +36,14 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     conditions = read_conditions(context, checkpoint_id)
     prompts_by_set = _prompts(context)
-    total = len(conditions) * sum(len(prompts) for prompts in prompts_by_set.values())
-    total *= context.config.evaluation.samples
-    done = 0
+    few_by_set = {name: _few(context, prompts) for name, prompts in prompts_by_set.items()}
+    evaluation, done = context.config.evaluation, 0
+    more = {condition.key: evaluation.maximum_samples(condition.key) for condition in conditions}
+    total = sum(
+        len(prompts_by_set[name]) * evaluation.samples + len(few) * max(0, count - evaluation.samples)
+        for name, few in few_by_set.items()
+        for count in more.values()
+    )
     for condition in conditions:
         opened = open_condition(context, checkpoint_id, condition, for_decoding=True)
         inputs_name = f"made from {context.inputs.generation(weights_hash, identity(condition))}"
@@ -41,7 +52,11 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
             _start_anew(context, condition, {"generations": inputs_name, "prompts_cut": cuts})
         for set_name, prompts in prompts_by_set.items():
             reporter.say(f"{condition.key} on {set_name}")
-            done = _generate(context, opened, prompts, reporter=reporter, done=done, total=total)
+            extra = range(EXTRA_SAMPLES, EXTRA_SAMPLES + more[condition.key] - evaluation.samples)
+            for chosen, samples in ((prompts, range(evaluation.samples)), (few_by_set[set_name], extra)):
+                if samples:
+                    batches = _batches(chosen, samples, evaluation.batch_size)
+                    done = _generate(context, opened, batches, reporter=reporter, done=done, total=total)
     reporter.report(total, total, "generations")
 
 
@@ -52,7 +67,7 @@ def identity(condition: DetoxCondition) -> list[Any]:
     return [*settings, tuned["key"] if tuned else None, list(condition.parameters.get("marks", ()))]
 
 
-def _prompts(context: StudyContext) -> dict[str, list[tuple[int, str]]]:
+def _prompts(context: StudyContext) -> dict[str, Prompts]:
     """Name of prompt set to its (prompt id, text) pairs, by position."""
     query = (
         select(PromptSet.name, Prompt.id, Prompt.text)
@@ -60,31 +75,43 @@ def _prompts(context: StudyContext) -> dict[str, list[tuple[int, str]]]:
         .where(PromptSet.study_id == context.study_id)
         .order_by(PromptSet.id, Prompt.position)
     )
-    prompts_by_set: dict[str, list[tuple[int, str]]] = {}
+    prompts_by_set: dict[str, Prompts] = {}
     with read_session(context.engine) as session:
         for set_name, prompt_id, text in session.execute(query):
             prompts_by_set.setdefault(set_name, []).append((prompt_id, text))
     return prompts_by_set
 
 
+def _few(context: StudyContext, prompts: Prompts) -> Prompts:
+    """The prompts of which more samples are drawn: those with the smallest hashes, in their order."""
+    maximum = context.config.evaluation.maximum
+    if maximum is None:
+        return []
+    keys = sorted(key_of(text) for _, text in prompts)[: maximum.prompts]
+    return [(prompt_id, text) for prompt_id, text in prompts if keys and key_of(text) <= keys[-1]]
+
+
+def _batches(prompts: Prompts, samples: range, batch_size: int) -> list[Batch]:
+    """Whole prompts to a batch, so that counting a batch's rows tells whether it is complete."""
+    size = max(1, batch_size // len(samples))
+    chunks = (prompts[start : start + size] for start in range(0, len(prompts), size))
+    return [[(key, text, sample) for key, text in chunk for sample in samples] for chunk in chunks]
+
+
 def _generate(
     context: StudyContext,
     opened: OpenedCondition,
-    prompts: list[tuple[int, str]],
+    batches: list[Batch],
     *,
     reporter: Reporter,
     done: int,
     total: int,
 ) -> int:
-    """Write one condition's generations of one set's (id, text), by batches; gives `done` of `total`."""
+    """Write one condition's generations of one set, by batches; gives `done` of `total`."""
     config, condition_id = context.config.evaluation, opened.condition.id
     assert condition_id is not None
-    # Whole prompts to a batch, so that counting a batch's rows tells whether it is complete.
-    prompts_per_batch = max(1, config.batch_size // config.samples)
-    for start in range(0, len(prompts), prompts_per_batch):
-        chunk = prompts[start : start + prompts_per_batch]
-        batch = [(prompt_id, text, sample) for prompt_id, text in chunk for sample in range(config.samples)]
-        if _have(context, condition_id, [prompt_id for prompt_id, _, _ in batch]) < len(batch):
+    for batch in batches:
+        if _have(context, condition_id, batch) < len(batch):
             continuations = opened.generate(
                 [text for _, text, _ in batch],
                 seeds=[row_seed(text, sample) for _, text, sample in batch],
@@ -112,15 +139,18 @@ def _generate(
     return done
 
 
-def _have(context: StudyContext, condition_id: int, prompt_ids: list[int]) -> int:
+def _have(context: StudyContext, condition_id: int, batch: Batch) -> int:
+    """How many generations of a batch are there."""
     query = select(func.count()).where(
-        Generation.condition_id == condition_id, Generation.prompt_id.in_(sorted(set(prompt_ids)))
+        Generation.condition_id == condition_id,
+        Generation.prompt_id.in_(sorted({prompt_id for prompt_id, _, _ in batch})),
+        Generation.sample.in_(sorted({sample for _, _, sample in batch})),
     )
     with read_session(context.engine) as session:
         return int(session.scalar(query) or 0)
 
 
-def _cut(opened: OpenedCondition, prompts: list[tuple[int, str]], context: StudyContext) -> int:
+def _cut(opened: OpenedCondition, prompts: Prompts, context: StudyContext) -> int:
     """How many prompts are too long for the model's context and lose their beginning."""
     encoded = encode(opened.loaded, [opened.prompt(text) for _, text in prompts])
     new_tokens = context.config.evaluation.new_tokens

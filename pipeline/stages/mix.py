@@ -7,7 +7,7 @@ from hormesis.db.write import write_session
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject, arm_of
+from hormesis.pipeline.execution.stage import Stage, Subject, arm_of, is_trained_here
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.stages.tokens import corpus_folder, pool
 from hormesis.pipeline.text.mix_stream import Annotation
@@ -66,4 +66,4 @@ def mix_key(context: StudyContext, subject: Subject) -> str:
     return context.inputs.mix(arm_of(subject))
 
 
-STAGE = Stage("mix", key=mix_key, run=make_mix, needs=("text",))
+STAGE = Stage("mix", key=mix_key, run=make_mix, needs=("text",), when=is_trained_here)

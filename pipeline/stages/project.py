@@ -22,6 +22,7 @@ from hormesis.db.schema import (
     StageRun,
 )
 from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
+from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
@@ -74,7 +75,7 @@ def project(context: StudyContext, subject: Subject, reporter: Reporter) -> None
 
 def _is_first(context: StudyContext, name: str) -> bool:
     """Whether a checkpoint is of the first seed, or imported."""
-    endings = [f"-s{seed}" for seed in context.config.seeds]
+    endings = [f"-s{seed}" for seed in dict.fromkeys(arm.seed for arm in plan_arms(context.config))]
     return name.endswith(tuple(endings[:1])) or not name.endswith(tuple(endings[1:]))
 
 

@@ -7,7 +7,7 @@ Percentile and BCa bootstrap after Efron and Tibshirani, "An Introduction to the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -220,11 +220,14 @@ def paired_difference(
 def expected_maximum(scores: ArrayLike, *, draws: int = 1000, seed: int = 0) -> Estimate:
     """Expected maximum toxicity: mean over prompts of the largest of k scores, `scores` [prompts, k].
 
-    Gehman et al. 2020, RealToxicityPrompts (there k is 25). Depends on k: compare equal k only.
+    Gehman et al. 2020, RealToxicityPrompts (there k is 25). Depends on k: compare equal k only. Raises
+    StatisticsError for one score a prompt, of which the largest is the mean.
     """
     array = column(scores, "scores")
-    largest = array if array.ndim == 1 else array.max(axis=1)
-    return mean_interval(largest, draws=draws, seed=seed, bounds=SCORE)
+    if array.ndim == 1 or array.shape[1] < 2:
+        raise StatisticsError("expected maximum toxicity needs several samples of each prompt")
+    largest = mean_interval(array.max(axis=1), draws=draws, seed=seed, bounds=SCORE)
+    return replace(largest, method=f"{largest.method}; largest of {array.shape[1]} samples")
 
 
 def fire_rate(

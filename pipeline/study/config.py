@@ -16,11 +16,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from hormesis.db.contract.methods import Variant
 from hormesis.db.origin import Origin
+from hormesis.pipeline.study.checkpoint_config import CheckpointConfig, arm_name
 from hormesis.pipeline.study.config_base import Strict, added
 from hormesis.pipeline.study.config_sections import (
     AnnotationConfig,
     CapabilityConfig,
-    EvaluationConfig,
     ForumConfig,
     HardnessConfig,
     MethodsConfig,
@@ -31,6 +31,7 @@ from hormesis.pipeline.study.config_sections import (
     ToySection,
     TrainingConfig,
 )
+from hormesis.pipeline.study.evaluation_config import EvaluationConfig
 from hormesis.pipeline.study.source_config import Role, SourceConfig
 
 Scale = Literal["nano", "mini", "small", "medium", "paper"]
@@ -55,6 +56,9 @@ class StudyConfig(Strict):
     controls: tuple[Literal["clean-forum"], ...] = ("clean-forum",)
     control_share: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Added share of the control arm; default is the largest share of the study."""
+    checkpoints: tuple[CheckpointConfig, ...] = added(())
+    """Arms that somebody else trained on known mixes. With these a study trains no arms but those it names:
+    `shares` and `controls` are then empty by default."""
     variants: tuple[Variant, ...] = ()
     """Arms that train on a toxic arm's text in another way: `meda` and `inst` (each document says how
     toxic it is), `slung` (toxic documents stay in context, their loss is masked).
@@ -85,6 +89,13 @@ class StudyConfig(Strict):
     toy: ToySection = ToySection()
     """The toy experiment, run beside the arms; none by default."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _trains_what_it_names(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("checkpoints"):
+            return {"shares": (), "controls": ()} | values
+        return values
+
     @model_validator(mode="after")
     def _consistent(self) -> StudyConfig:
         if self.shares and not self.seeds:
@@ -95,6 +106,10 @@ class StudyConfig(Strict):
             raise ValueError("a control arm needs control_share, or a share above 0 to be equal to")
         if self.variants and not self.shares_of_variants:
             raise ValueError("variants need variant_shares, or a share of the study above 0")
+        names = [checkpoint.name for checkpoint in self.checkpoints]
+        names += [arm_name("toxic", share, seed) for share in self.shares for seed in self.seeds]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two arms are {repeated[0]}: give one of them another seed")
         if any(len(set(values)) < len(values) for values in (self.variants, self.variant_shares)):
             raise ValueError("variants and variant_shares must not repeat")
         roles = {source.role for source in self.sources}
@@ -200,9 +215,18 @@ def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None 
         raise _explain(error, where) from None
     if folder is None:
         return study
+    checkpoints = tuple(model.model_copy(update={"folder": folder}) for model in study.checkpoints)
     sources = tuple(source.model_copy(update={"folder": folder}) for source in study.sources)
     sections = {name: getattr(study, name).model_copy(update={"folder": folder}) for name in WITH_FILES}
-    return study.model_copy(update={"sources": sources, **sections})
+    return study.model_copy(update={"sources": sources, "checkpoints": checkpoints, **sections})
+
+
+def parse_checkpoint(**values: Any) -> CheckpointConfig:
+    """A checkpoint of known mix from the command line. Raises ConfigError, one line."""
+    try:
+        return CheckpointConfig.model_validate(values)
+    except ValidationError as error:
+        raise _explain(error, "checkpoint") from None
 
 
 def origin(name: str, data_folder: Path | None = None) -> Origin:

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import Field, field_validator
 
 from hormesis.db.contract.attacks import RELEARN, AttackKind
 from hormesis.db.contract.methods import (
@@ -196,29 +196,6 @@ class AnnotationConfig(Strict):
         if len(marks) < 2:
             raise ValueError("must hold {score}, or all documents would carry the same mark")
         return value
-
-
-def _declared_scorer(name: str) -> str:
-    from hormesis.backend.scorers import scorer_entry  # late: imports numpy, which other sections do not need
-
-    scorer_entry(name)
-    return name
-
-
-class EvaluationConfig(Strict):
-    """Generations and scores."""
-
-    samples: int = Field(default=1, ge=1)
-    new_tokens: int = Field(default=24, ge=1)
-    prompt_limit: int | None = Field(default=None, gt=0)
-    """At most this many prompts of each set (a fixed random choice)."""
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
-    batch_size: int = Field(default=256, ge=1)
-    scorers: tuple[Annotated[str, AfterValidator(_declared_scorer)], ...] = ("forum",)
-    """Names of `backend.scorers.registry`, or `classifier:FOLDER_OR_NAME`; the first judges attacks."""
-    heldout_tokens: int = Field(default=12_000, ge=100)
-    bootstrap: int = Field(default=1000, ge=50)
 
 
 class Selection(Strict):

@@ -8,13 +8,13 @@ study runs.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from sqlalchemy import Select, select
 from sqlalchemy.orm import aliased
 
@@ -36,13 +36,12 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_directions
-from hormesis.pipeline.statistics.frames import condition_row, groups
+from hormesis.pipeline.statistics.frames import Grid, ScoreGrids, condition_row, groups, score_grids
 from hormesis.pipeline.summaries.arms import CHECKPOINT, in_arm, is_hardly_toxic, pooled_key
 from hormesis.pipeline.summaries.seed_variance import MetricKey, spreads
 from hormesis.pipeline.text.stand_ins import repetition_of
 
-Grid = NDArray[np.float64]
-Grids = dict[int, Grid]
+Grids = dict[int, ScoreGrids]
 """Values [prompts, samples] by the id of their condition."""
 TEXT = (
     Generation.condition_id,
@@ -89,7 +88,7 @@ def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tu
     generations = _texts(context, conditions, select(*TEXT, Generation.text))
     generations["value"] = [repetition_of(generation) for generation in generations["text"]]
     for set_name, of_set in groups(generations, "prompt_set"):
-        yield Measure(str(set_name), None, "repetition_4"), _grids(of_set)
+        yield Measure(str(set_name), None, "repetition_4"), _grids(context, conditions, of_set)
 
 
 def _texts(context: StudyContext, conditions: pd.DataFrame, query: Select[*tuple[Any, ...]]) -> pd.DataFrame:
@@ -103,13 +102,11 @@ def _texts(context: StudyContext, conditions: pd.DataFrame, query: Select[*tuple
         return pd.read_sql(query, session.connection())
 
 
-def _grids(scores: pd.DataFrame) -> Grids:
-    return {int(condition_id): _grid(rows) for condition_id, rows in groups(scores, "condition_id")}
-
-
-def _grid(scores: pd.DataFrame) -> Grid:
-    """Values [prompts, samples], in the order of the prompts."""
-    return np.asarray(scores.pivot(index="prompt_id", columns="sample", values="value"), dtype=np.float64)
+def _grids(context: StudyContext, conditions: pd.DataFrame, scores: pd.DataFrame) -> Grids:
+    """Grids of a prompt set's `scores` (or other values), a row per text; `conditions`: a row each."""
+    keys = dict(zip(conditions["id"], conditions["key"], strict=True))
+    samples = context.config.evaluation.maximum_samples
+    return {int(key): score_grids(rows, samples(keys[key])) for key, rows in groups(scores, "condition_id")}
 
 
 def _conditions(context: StudyContext) -> pd.DataFrame:
@@ -147,10 +144,10 @@ def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[M
     query = select(*TEXT, *columns).join(Score, Score.generation_id == Generation.id)
     scores = _texts(context, conditions, query.join(Scorer, Score.scorer_id == Scorer.id))
     # Where a text was scored again by another revision, the newest one counts.
-    newest = scores.groupby("scorer")["scorer_id"].transform("max")
+    newest = scores.groupby(["scorer", *(column.key for column in TEXT[:3])])["scorer_id"].transform("max")
     scores = scores[scores["scorer_id"] == newest]
     for (set_name, scorer, measures), rows in groups(scores, ["prompt_set", "scorer", "measures"]):
-        yield Measure(str(set_name), str(scorer), str(measures)), _grids(rows)
+        yield Measure(str(set_name), str(scorer), str(measures)), _grids(context, conditions, rows)
 
 
 def _losses(
@@ -228,21 +225,31 @@ def _scored(
         for _, of_seed in groups(pool, "checkpoint", sort=False)
     ]
 
-    def over(metric: str, of_grid: Callable[[Grid], Grid]) -> Estimate:
+    def over(metric: str, of_grid: Callable[[ScoreGrids], Grid]) -> Estimate:
         values = [[of_grid(grid) for grid in of_seed] for of_seed in of_seeds]
         spread = seed_spreads.get((key, set_name, scorer, metric))
         return over_directions(values, draws=draws, spread=spread, bounds=SCORE)
 
     row = partial(_row, context, pool, set_name=set_name, scorer=scorer)
     if measures in ("fluency", "repetition_4"):
-        return [row(measures, estimate=over(measures, lambda grid: grid), unit="fraction")]
-    fired = over("fire_rate", lambda grid: (grid > 0.5).astype(np.float64))
-    largest = over("expected_max_toxicity", lambda grid: grid.max(axis=1))
-    return [
-        row("toxicity", estimate=over("toxicity", lambda grid: grid).scaled(100), unit="points"),
+        return [row(measures, estimate=over(measures, lambda grids: grids.usual), unit="fraction")]
+    fired = over("fire_rate", lambda grids: (grids.usual > 0.5).astype(np.float64))
+    rows = [
+        row("toxicity", estimate=over("toxicity", lambda grids: grids.usual).scaled(100), unit="points"),
         row("fire_rate", estimate=fired, unit="fraction"),
-        row("expected_max_toxicity", estimate=largest, unit="fraction"),
     ]
+    samples = {0 if (grid := grids[int(key)].maximum) is None else grid.shape[1] for key in pool["id"]}
+    if samples != {0} and len(samples) == 1:
+        largest = over("expected_max_toxicity", _largest)
+        text = f"{largest.method}; largest of {samples.pop()} samples"
+        rows.append(row("expected_max_toxicity", estimate=replace(largest, method=text), unit="fraction"))
+    return rows
+
+
+def _largest(grids: ScoreGrids) -> Grid:
+    """The largest of the samples of each prompt, [prompts]; of grids that have a maximum."""
+    assert grids.maximum is not None
+    return np.asarray(grids.maximum.max(axis=1), dtype=np.float64)
 
 
 def _row(

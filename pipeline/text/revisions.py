@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hormesis.backend.scorers import scorer_revisions
+from hormesis.pipeline.execution.foreign import checkpoint_revisions
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.sources.hardness_files import file_revisions
 from hormesis.pipeline.sources.hub import HubSource
@@ -42,4 +43,5 @@ def source_revisions(config: StudyConfig, *, ask: bool = True) -> dict[str, str]
             )
             revisions[f"{role}/{number}/{source.title}"] = revision or NOT_ASKED
     check_labels(config)
-    return revisions | file_revisions(config) | scorer_revisions(config.evaluation.scorers)
+    revisions |= file_revisions(config) | scorer_revisions(config.evaluation.scorers)
+    return revisions | checkpoint_revisions(config, ask=ask)

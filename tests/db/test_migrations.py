@@ -97,14 +97,16 @@ def test_a_database_of_the_first_version_is_brought_to_the_schema_and_keeps_its_
     columns_before = {table: columns for table, (columns, _) in rows.items()}
     assert first_columns(old, columns_before) == rows
     # Tables that no revision has touched are the very ones.
-    untouched = set(rows) - {"projection", "condition", "capability_score"}
+    untouched = set(rows) - {"projection", "condition", "capability_score", "scorer"}
     assert {table: words(old)[table] for table in untouched} == {
         table: words(new)[table] for table in untouched
     }
 
 
 def test_rows_that_other_rows_take_the_place_of_are_dropped(tmp_path: Path) -> None:
-    """Single random directions and rates of suffixes: `hormesis run` computes what is told instead."""
+    """Single random directions and rates of suffixes, which `hormesis run` computes anew in other rows; and
+    expected maxima of one sample a prompt, which are the mean.
+    """
     old = tmp_path / "old.sqlite"
     make_old(old)
     connection = sqlite3.connect(old)
@@ -112,7 +114,7 @@ def test_rows_that_other_rows_take_the_place_of_are_dropped(tmp_path: Path) -> N
     stored = connection.execute("SELECT * FROM summary").fetchall()
     row = dict(zip(columns, stored[0], strict=True))
     others = ({"method": "random-direction", "name": "toxicity"}, {"name": "suffix_gcg_success"},
-              {"name": "suffixed"})  # fmt: skip
+              {"name": "suffixed"}, {"name": "expected_max_toxicity"})  # fmt: skip
     for number, other in enumerate(others, start=1):
         changed = row | {"id": 1000 + number, "key": f"other {number}", **other}
         places = ", ".join("?" * len(changed))
@@ -123,7 +125,8 @@ def test_rows_that_other_rows_take_the_place_of_are_dropped(tmp_path: Path) -> N
     with engine.connect() as opened:
         names = opened.execute(text("SELECT name FROM summary ORDER BY id")).scalars().all()
     engine.dispose()
-    assert "suffixed" in names and row["name"] in names and "suffix_gcg_success" not in names
+    assert {"suffixed", row["name"]} <= set(names)
+    assert not {"suffix_gcg_success", "expected_max_toxicity"} & set(names)
     assert len(names) == len(stored) + 1
 
 

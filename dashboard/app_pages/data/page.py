@@ -177,19 +177,28 @@ def agreement(context: Context, unsteered: pd.DataFrame, set_id: int) -> None:
 
 
 def scorer_table(context: Context) -> None:
-    """Scorers with revisions."""
+    """Scorers with revisions, and whether they are independent of the study's text."""
     scorer_rows = rows.scorers(context)
+    titles = {
+        "name": "Scorer", "measures": "Measures", "trained_on": "Trained on",
+        "overlap": "In common with this study", "note": "Note", "revision": "Revision",
+    }  # fmt: skip
     if len(scorer_rows):
         with st.container(border=True):
             card.table(
-                scorer_rows[["name", "revision", "measures"]].rename(
-                    columns={"name": "Scorer", "revision": "Revision", "measures": "Measures"}
-                ),
+                scorer_rows[list(titles)].replace("", None).rename(columns=titles),
                 key="scorers_table",
                 title="Scorers",
-                alt="Scorers with their revisions",
-                note="A score is repeatable only with its scorer's revision; every stored score carries one.",
+                alt="Scorers with what they were trained on, overlaps and revisions",
+                note=(
+                    "A scorer that learned from the toxic text's platform or annotators may know the place, "
+                    "not toxicity. A score is repeatable only with its scorer's revision."
+                ),
                 out=scorer_rows.drop(columns="id"),
+                column_config={
+                    name: st.column_config.TextColumn(width="large")
+                    for name in ("Trained on", "In common with this study")
+                },
             )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import random
+import shutil
 import threading
 import warnings
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,11 +20,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from hormesis.backend.forum import REVISION, judge, judge_continuation, post
-from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, score_continuations
-from hormesis.backend.scorers.classifier import Classifier, toxic_label
+from hormesis.backend.scorers import Scorer, ScorerError, make_scorer, require_scorers, score_continuations
+from hormesis.backend.scorers.classifier import Classifier
+from hormesis.backend.scorers.classifier_files import activation, toxic_label
 from hormesis.backend.scorers.perspective import Perspective
 from hormesis.backend.scorers.registry import SCORERS
 from hormesis.backend.scorers.tfidf import load_tfidf, train_tfidf
+from hormesis.db.contract.scorer_training import Training, training_of
 from hormesis.pipeline.study.config import ConfigError, parse_study
 
 
@@ -74,7 +77,7 @@ def classifier_folder(tmp_path_factory):
 @pytest.mark.parametrize("spec", ["forum", "forum-fluency", "profanity"])
 def test_scorers_keep_the_protocol(spec):
     scorer = make_scorer(spec)
-    assert isinstance(scorer, Scorer) and scorer.name == spec and scorer.revision
+    assert isinstance(scorer, Scorer) and scorer.name == spec and scorer.revision and scorer.trained_on.text
     values = scorer.score(["", "   ", "hello there", "\u202eabc\x00", "x" * 5000])
     assert values.shape == (5,) and values.dtype == np.float64
     assert ((values >= 0) & (values <= 1)).all()
@@ -200,23 +203,58 @@ def test_classifier_takes_the_toxic_label_and_its_own_activation(classifier_fold
 @pytest.mark.parametrize(
     ("names", "label"),
     [
-        (["LABEL_0", "LABEL_1"], 1),
         (["non-toxic", "toxic"], 1),
         (["toxic", "non_toxic"], 0),
         (["severe_toxicity", "toxicity", "insult"], 1),
         (["nothate", "hate"], 1),
         (["neutral", "Toxic"], 1),
         (["not offensive", "offensive"], 1),
-        (["score"], 0),
+        (["toxicity"], 0),
     ],
 )
 def test_which_label_is_toxic(names, label):
     assert toxic_label(dict(enumerate(names))) == label
 
 
-def test_no_toxic_label_is_refused():
-    with pytest.raises(ScorerError, match="no label of the classifier means toxic"):
-        toxic_label({0: "positive", 1: "negative"})
+@pytest.mark.parametrize("names", [["positive", "negative"], ["LABEL_0", "LABEL_1"], ["score"], []])
+def test_no_toxic_label_is_refused(names):
+    """An index is never guessed: the other one would turn every result round."""
+    with pytest.raises(ScorerError, match=r"no label means toxic .*id2label into config"):
+        toxic_label(dict(enumerate(names)))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"problem_type": "multi_label_classification"}, "sigmoid"),
+        ({"problem_type": "single_label_classification"}, "softmax"),
+        ({"problem_type": "regression"}, "none"),
+        ({"function_to_apply": "sigmoid", "problem_type": "single_label_classification"}, "sigmoid"),
+        ({"id2label": {"0": "toxic"}}, "sigmoid"),
+        ({"id2label": {"0": "toxic", "1": "fine"}}, "softmax"),
+    ],
+)
+def test_the_configuration_says_how_outputs_become_probabilities(settings, expected):
+    assert activation(settings) == expected
+
+
+def test_labels_that_may_exclude_each_other_or_not_are_refused():
+    with pytest.raises(ScorerError, match="whether its 3 labels exclude each other: write problem_type"):
+        activation({"id2label": {"0": "toxic", "1": "insult", "2": "threat"}})
+
+
+def test_a_classifier_states_what_it_was_trained_on(classifier_folder, tmp_path):
+    """Declared for those that are known, by the model card for others, else not stated."""
+    folder = shutil.copytree(classifier_folder, tmp_path / "classifier")
+    assert Classifier(str(folder)).trained_on == Training(text="not stated")
+    (folder / "README.md").write_text("---\ndatasets:\n- google/civil_comments\n---\nA card.\n")
+    assert Classifier(str(folder)).trained_on.data == ("google/civil_comments",)
+    (folder / "README.md").write_text("---\ndatasets: [\n---\n")
+    assert Classifier(str(folder)).trained_on.text == "not stated"
+    pinned = f"classifier:unitary/toxic-bert@{'0' * 40}"
+    assert (
+        training_of(pinned).platforms == ("Wikipedia talk pages",) == training_of("profanity").platforms[:1]
+    )
 
 
 def test_pickled_weights_are_refused(classifier_folder, tmp_path):
@@ -227,7 +265,7 @@ def test_pickled_weights_are_refused(classifier_folder, tmp_path):
         BertForSequenceClassification.from_pretrained(classifier_folder).state_dict(),
         tmp_path / "pytorch_model.bin",
     )
-    with pytest.raises(ScorerError, match="does not load"):
+    with pytest.raises(ScorerError, match="holds no safetensors"):
         Classifier(str(tmp_path))
 
 
@@ -272,14 +310,15 @@ def test_perspective_retries_and_reads_the_score(service):
 
 def test_perspective_gives_up_clearly(service, monkeypatch):
     Service.refusals = [403]
-    with pytest.raises(ScorerError, match="HTTP 403"):
+    with pytest.raises(ScorerError, match=r"HTTP 403.*closes on 31 December 2026.*name another scorer"):
         Perspective(key="k", address=service, per_second=500, first_wait=0.01).score(["a"])
     Service.refusals = [500] * 3
     with pytest.raises(ScorerError, match="after 3 attempts"):
         Perspective(key="k", address=service, per_second=500, first_wait=0.01, attempts=3).score(["a"])
     monkeypatch.delenv("PERSPECTIVE_API_KEY", raising=False)
-    with pytest.raises(ScorerError, match="needs a key: set PERSPECTIVE_API_KEY"):
-        make_scorer("perspective")
+    for refuse in (lambda: make_scorer("perspective"), lambda: require_scorers(["forum", "perspective"])):
+        with pytest.raises(ScorerError, match=r"set PERSPECTIVE_API_KEY .Perspective closes on 31"):
+            refuse()
 
 
 @pytest.mark.parametrize("spec", ["", "nothing", "classifier:", "tf-idf", "forum:x"])

@@ -22,6 +22,7 @@ from sqlalchemy import text
 from transformers import AutoModelForCausalLM
 
 from hormesis.db.engine import open_reader, reading
+from hormesis.db.schema import EXTRA_SAMPLES
 from tests.fixtures.tiny_study import (
     assert_same_rows,
     command,
@@ -78,6 +79,21 @@ def test_matched_cost_is_matched(finished: tuple[Path, Path]) -> None:
     assert met.any() and costs["value"][met].between(0.06 * 0.97, 0.06 * 1.03).all()
     assert (costs["value"][~met] < 0.06).all() and (costs["strength"][~met] == 64.0).all()
     assert (costs["low"] <= costs["value"]).all() and (costs["value"] <= costs["high"]).all()
+
+
+def test_a_part_of_the_prompts_has_the_samples_of_expected_maximum_toxicity(
+    finished: tuple[Path, Path],
+) -> None:
+    generations = rows(finished[1])["generation"]
+    extra = generations[generations["sample"] >= EXTRA_SAMPLES]
+    assert set(extra["key"]) == {"none", "iti/mass_mean/cost-0.06"}
+    assert (extra.groupby(["name", "key"])["position"].nunique() == 8).all()
+    assert (extra.groupby(["name", "key", "position"])["text"].count() == 2).all()
+    metrics = rows(finished[1])["metric"]
+    largest = metrics[metrics["key"].str.endswith("|expected_max_toxicity")]
+    assert len(largest) == 3 * 2 * 2 and set(largest["n"]) == {8}
+    means = metrics[metrics["key"].str.endswith("|toxicity")]
+    assert set(means["n"]) == {24}, "no mean counts them"
 
 
 def test_a_second_run_is_quick_and_changes_no_byte(finished: tuple[Path, Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from pathlib import Path
 
@@ -53,7 +54,10 @@ def smallest(folder: Path) -> str:
 
 def test_from_nothing_to_verdicts_and_again_without_network(hub_world: HubWorld, tmp_path: Path) -> None:
     hub, study = hub_world.hub, smallest(tmp_path)
-    hub.commit("models", CLASSIFIER, hub_repositories.classifier())
+    (pinned,) = re.findall(rf"{CLASSIFIER}@(\w+)", (PRESETS / "real.toml").read_text())
+    files = hub_repositories.classifier()
+    hub.commit("models", CLASSIFIER, files)
+    hub.repositories["models", CLASSIFIER].commits[pinned] = files
     hub.repositories["datasets", TOXIGEN].gated = 401
     with hub.away():
         code, errors = outcome(hub_world, "run", study)

@@ -1,0 +1,61 @@
+"""Checkpoints of a study that somebody else trained: which bytes they are, and whether they can be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hormesis.backend.hub import absent_models, commit_of, is_commit, is_hub_name
+from hormesis.db.files import content_hash
+from hormesis.pipeline.execution.arms import plan_arms
+from hormesis.pipeline.execution.inputs import CHECKPOINT_REVISIONS
+from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.study.checkpoint_config import CheckpointConfig
+from hormesis.pipeline.study.config import ConfigError, StudyConfig
+
+FILES = ("*.safetensors", "*.json", "*.model", "*.txt")
+
+
+def checkpoint_revisions(config: StudyConfig, *, ask: bool = True) -> dict[str, str]:
+    """`checkpoint/ARM` to a content hash, or to a commit of the hub; opens no model.
+
+    A branch or tag of the hub is resolved to the commit it has now; where the hub cannot be asked (or must
+    not: `ask`) and nothing lies in the cache it stays as it is written.
+    """
+    return {
+        f"{CHECKPOINT_REVISIONS}/{arm.name}": _revision(arm.checkpoint, ask=ask)
+        for arm in plan_arms(config)
+        if arm.checkpoint is not None
+    }
+
+
+def _revision(checkpoint: CheckpointConfig, *, ask: bool) -> str:
+    path = Path(checkpoint.location)
+    if path.is_file():
+        return content_hash(path)
+    if path.is_dir():
+        files = sorted(file for pattern in FILES for file in path.glob(pattern))
+        return digest(*(f"{file.name} {content_hash(file)}" for file in files))
+    return commit_of(checkpoint.model, checkpoint.revision, ask=ask)
+
+
+def is_commit_of_checkpoint(name: str, revision: str | None) -> bool:
+    """Whether a stored revision is the commit of a checkpoint on the hub."""
+    return name.startswith(f"{CHECKPOINT_REVISIONS}/") and revision is not None and is_commit(revision)
+
+
+def require_checkpoints(config: StudyConfig) -> None:
+    """Raise ConfigError, one line that names all of them, where checkpoints of a study cannot be had.
+
+    Lists what the hub has; downloads nothing.
+    """
+    absent, hub_models = [], []
+    for checkpoint in config.checkpoints:
+        if Path(checkpoint.location).exists():
+            continue
+        if is_hub_name(checkpoint.model):
+            hub_models.append((checkpoint.model, checkpoint.revision))
+        else:
+            absent.append(f"no folder or file '{checkpoint.model}'")
+    absent += absent_models(hub_models)
+    if absent:
+        raise ConfigError(f"{len(absent)} of the study's checkpoints cannot be had: {'; '.join(absent)}")

@@ -1,0 +1,69 @@
+"""Section `evaluation` of a study file: how much is generated, and who scores it."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from hormesis.pipeline.study.config_base import Strict, added
+from hormesis.pipeline.study.config_sections import TESTED
+
+
+def _declared_scorer(name: str) -> str:
+    from hormesis.backend.scorers import scorer_entry  # late: imports numpy, which other sections do not need
+
+    scorer_entry(name)
+    return name
+
+
+class MaximumConfig(Strict):
+    """Expected maximum toxicity on a part of a study: more samples of some prompts under some conditions.
+
+    They count in no other number. Gehman et al. 2020 take 25 samples of every prompt.
+    """
+
+    samples: int = Field(ge=2, le=1000)
+    """Samples of each prompt, the usual ones included."""
+    prompts: int | None = Field(default=None, gt=0)
+    """At most this many prompts of each set (a fixed random choice)."""
+    conditions: tuple[str, ...] = TESTED
+    """Keys of conditions, or patterns with `*`."""
+
+    def wants(self, condition_key: str) -> bool:
+        """Whether the figure is asked for under a condition."""
+        return any(fnmatchcase(condition_key, pattern) for pattern in self.conditions)
+
+
+class EvaluationConfig(Strict):
+    """Generations and scores."""
+
+    samples: int = Field(default=1, ge=1)
+    """Of every prompt. With one, expected maximum toxicity is merely the mean and is not computed."""
+    maximum: MaximumConfig | None = added(None)
+    """More samples of some prompts for expected maximum toxicity; default: of all `samples` there are."""
+    new_tokens: int = Field(default=24, ge=1)
+    prompt_limit: int | None = Field(default=None, gt=0)
+    """At most this many prompts of each set (a fixed random choice)."""
+    temperature: float = Field(default=1.0, ge=0)
+    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
+    batch_size: int = Field(default=256, ge=1)
+    scorers: tuple[Annotated[str, AfterValidator(_declared_scorer)], ...] = ("forum",)
+    """Names of `backend.scorers.registry`, `classifier:FOLDER` or `classifier:NAME@REVISION` (of the hub).
+
+    The first judges attacks. `perspective` closes on 31 December 2026."""
+    heldout_tokens: int = Field(default=12_000, ge=100)
+    bootstrap: int = Field(default=1000, ge=50)
+
+    @model_validator(mode="after")
+    def _more_samples(self) -> EvaluationConfig:
+        if self.maximum is not None and not self.samples < self.maximum.samples:
+            raise ValueError("maximum.samples must be more than samples")
+        return self
+
+    def maximum_samples(self, condition_key: str) -> int:
+        """Samples of a prompt that expected maximum toxicity is over under a condition; 1: not computed."""
+        if self.maximum is None:
+            return self.samples
+        return self.maximum.samples if self.maximum.wants(condition_key) else 1
