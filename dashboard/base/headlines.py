@@ -12,6 +12,7 @@ from typing import Any, Final
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import EVERY, MATCHED
 from hormesis.dashboard.base.verdicts import (
     HEADLINE,
     NO_DATA,
@@ -96,8 +97,11 @@ def signed(value: float, digits: int = 2) -> str:
     return minus(f"{rounded:+,.{max(places, 0)}f}")
 
 
-def headline(page: str, verdicts: pd.DataFrame) -> Headline:
-    """The answer to the question of a page of QUESTIONS; `verdicts`: stored rows of one scope."""
+def headline(page: str, verdicts: pd.DataFrame, *, view: str = MATCHED) -> Headline:
+    """The answer to the question of a page of QUESTIONS; `verdicts`: stored rows of one scope.
+
+    `view`: what the chart compares at; where that is no matched cost, the answer says that it does.
+    """
     question = QUESTIONS[page]
     row = answering(question.claims, verdicts)
     if row is None:
@@ -107,7 +111,9 @@ def headline(page: str, verdicts: pd.DataFrame) -> Headline:
     answer = question.answers[str(row.status)].format(effect=effect(row))
     chance = f"p = {p_said(row.p)}, after Holm {p_said(row.p_holm)}".replace("= <", "<")
     seeds = "One seed is too few to decide." if row.n_seeds < 2 else ""
-    parts = (as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row))
+    chart = "all conditions" if view == EVERY else view.lower()
+    basis = f"The answer compares at matched cost; the chart shows {chart}." if view != MATCHED else ""
+    parts = (basis, as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row))
     return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
 
 

@@ -19,6 +19,8 @@ LEGEND: Final[dict[str, Any]] = {
     "font": FONT,
     "itemwidth": 30,
 }
+TOOLBAR: Final = 30
+"""Height of Plotly's toolbar with its distance to the figure's top, in pixels."""
 MOST_POINTS: Final = 15_000
 """Points a chart sends to the browser; above that it samples and says so."""
 
@@ -36,7 +38,8 @@ def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Fig
     # Given at once: an update of a figure that is there takes Plotly several times as long.
     layout = {
         "height": height,
-        "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+        # Above the legend is room for the toolbar that comes while the pointer is on the chart.
+        "margin": {"l": 56, "r": 16, "t": TOOLBAR, "b": 30},
         "legend": LEGEND,
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},

@@ -66,8 +66,9 @@ def page(context: Context, catalogue: Sequence[Offer], address: str) -> None:
         study = str(st.session_state.get("study", context.study["name"]))
         with problem_place:
             generate(address, settings, catalogue, study=study)
+    record = session.on_show()
     with answer_place:
-        answer(panel.headline())
+        answer(panel.headline(is_former=record is not None and not record.is_of(settings, catalogue)))
     with state_place:
         panel.show_state()
     with pager_place:
@@ -87,9 +88,7 @@ def below(
     last = session.on_show()
     if last is not None and (problem := last.run.snapshot().error):
         st.warning(problem, icon=":material/error:")
-    differs = last is not None and last.settings != settings
-    changed = "The controls above are not those of the run on show." if differs else ""
-    st.caption(" ".join(filter(None, (panel.reading_guide(), note, changed))))
+    st.caption(" ".join(filter(None, (panel.reading_guide(), note))))
     picker(settings, catalogue, address, token=token)
     if last is not None:
         copies(last, catalogue)

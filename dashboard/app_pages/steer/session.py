@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
+from hormesis.dashboard.app_pages.steer.catalogue import Offer
 from hormesis.dashboard.app_pages.steer.run import LiveRun
-from hormesis.dashboard.app_pages.steer.settings import SessionSettings
+from hormesis.dashboard.app_pages.steer.settings import LoadProblem, SessionSettings, request_of
 from hormesis.db.contract.messages import GenerateRequest
 
 LONGEST_HISTORY: Final = 20
@@ -24,6 +26,13 @@ class Record:
     settings: SessionSettings
     study: str
 
+    def is_of(self, settings: SessionSettings, offers: Sequence[Offer]) -> bool:
+        """Whether these settings ask for this very run."""
+        try:
+            return request_of(settings, offers) == self.run.request
+        except LoadProblem:
+            return False
+
 
 def records() -> list[Record]:
     """Runs of this session, the latest first."""
@@ -38,7 +47,10 @@ def on_show() -> Record | None:
 
 
 def show(number: int) -> None:
-    """Put a run on show; for callbacks."""
+    """Put a run on show, from its first text on; for callbacks."""
+    if _SHOWN in st.session_state:
+        # Before the first run a link may have said which text.
+        st.session_state["text"] = 1
     st.session_state[_SHOWN] = number
 
 
