@@ -33,12 +33,12 @@ LONGEST_TEXT: Final = 40
 """Characters up to which a column is as wide as its longest text."""
 UNLIKE: Final = 1.5
 """The grid overlooks cells twice as wide as a column's mean: from here on it is told."""
-CHARACTER, PADDING = 7.5, 20
+CHARACTER, PADDING = 7, 20
 """Pixels of a character and around a cell's text."""
 
 
 def in_words(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows under titles: arm and condition first, then what varies, then what is alike in all rows.
+    """The rows under titles: arm and condition first, what is alike in all rows last, and long texts.
 
     `kind` and `share` become the arm, `method` and `matched_cost` the condition; empty columns are left out.
     """
@@ -56,21 +56,28 @@ def in_words(rows: pd.DataFrame) -> pd.DataFrame:
         table = table.drop(columns=["method", "matched_cost"], errors="ignore")
         table = table.rename(columns={key: "condition_key"})
         if len(set(words["Condition"])) == rows[key].nunique():
-            table = table.drop(columns="condition_key")
+            table = table.drop(columns="condition_key", errors="ignore")
     if "name" in table.columns:
         table = table.assign(name=table["name"].map(metric_name))
-    is_alike = table.nunique(dropna=False) < 2
-    table = table[[*table.columns[~is_alike], *table.columns[is_alike]]]
+    longest = {name: lengths.max() for name, lengths in _text_lengths(table).items() if len(lengths)}
+    places = [
+        (longest.get(name, 0) > LONGEST_TEXT, table[name].nunique(dropna=False) < 2) for name in table.columns
+    ]
+    table = table.iloc[:, sorted(range(len(places)), key=places.__getitem__)]
     titled = table.rename(columns={name: TITLES.get(name, metric_name(name)) for name in table.columns})
     return pd.concat([pd.DataFrame(words, index=rows.index), titled], axis=1)
 
 
+def _text_lengths(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Characters of the texts in each column that holds texts."""
+    texts = table.select_dtypes(["object", "string"])
+    return {str(name): texts[name].dropna().astype(str).str.len() for name in texts.columns}
+
+
 def text_widths(table: pd.DataFrame) -> dict[str, int]:
     """Pixels that the longest text takes, of columns in which the grid would cut it."""
-    texts = table.select_dtypes(["object", "string"])
-    lengths = {str(name): texts[name].dropna().astype(str).str.len() for name in texts.columns}
     return {
-        name: round(CHARACTER * length.max() + PADDING)
-        for name, length in lengths.items()
-        if len(length) and UNLIKE * length.mean() <= length.max() <= LONGEST_TEXT
+        name: round(CHARACTER * lengths.max() + PADDING)
+        for name, lengths in _text_lengths(table).items()
+        if len(lengths) and UNLIKE * lengths.mean() <= lengths.max() <= LONGEST_TEXT
     }

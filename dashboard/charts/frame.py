@@ -12,15 +12,15 @@ FONT: Final = {"size": 12}
 LEGEND: Final[dict[str, Any]] = {
     "orientation": "h",
     "x": 0,
-    "y": 1.02,
+    "yref": "container",
+    "yanchor": "top",
     "xanchor": "left",
-    "yanchor": "bottom",
     "title": {"text": ""},
     "font": FONT,
     "itemwidth": 30,
 }
-TOOLBAR: Final = 30
-"""Height of Plotly's toolbar with its distance to the figure's top, in pixels."""
+TOOLBAR: Final = 28
+"""Pixels from the top of a figure to its legend: there is Plotly's toolbar while the pointer is above."""
 MOST_POINTS: Final = 15_000
 """Points a chart sends to the browser; above that it samples and says so."""
 
@@ -38,9 +38,8 @@ def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Fig
     # Given at once: an update of a figure that is there takes Plotly several times as long.
     layout = {
         "height": height,
-        # Above the legend is room for the toolbar that comes while the pointer is on the chart.
-        "margin": {"l": 56, "r": 16, "t": TOOLBAR, "b": 30},
-        "legend": LEGEND,
+        "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+        "legend": LEGEND | {"y": 1 - TOOLBAR / height},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
         "xaxis": {"title": {"text": x_title}, "automargin": True, "zeroline": False, "tickfont": FONT},

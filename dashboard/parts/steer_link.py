@@ -22,8 +22,7 @@ def steer_link(
     `cost`: in nats, one that the study matched strengths to, and else `strength`, in standard deviations;
     `heads`: names, e.g. `L2H3`.
     """
-    # Of the texts of a run that is on show already, the first.
-    settings: list[tuple[str, str]] = [("panes", "2"), ("text", "1")]
+    settings: list[tuple[str, str]] = [("panes", "2")]
     settings += [("model1", model), ("method1", method_title(NONE))]
     settings += [("model2", model), ("method2", method_title(method))]
     if cost is not None:

@@ -67,12 +67,13 @@ def page(context: Context, catalogue: Sequence[Offer], address: str) -> None:
         with problem_place:
             generate(address, settings, catalogue, study=study)
     record = session.on_show()
+    is_former = record is not None and not record.is_of(settings, catalogue)
     with answer_place:
-        answer(panel.headline(is_former=record is not None and not record.is_of(settings, catalogue)))
+        answer(panel.headline(is_former=is_former))
     with state_place:
         panel.show_state()
     with pager_place:
-        panel.pager()
+        panel.pager(is_former=is_former)
     for index, (line_place, text_place) in enumerate(places):
         with line_place:
             pane_line(settings.panes[index], catalogue)

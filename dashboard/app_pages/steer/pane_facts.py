@@ -117,7 +117,7 @@ def answer(state: Snapshot | None) -> Headline:
     if change.low is None or change.high is None:
         return Headline(QUESTION, "", "One text of each pane proves nothing: ask for more of each.")
     scorer = next(name for name in last.differences if not _is_fluency(name))
-    base = f"({scorer}, n = {change.n} texts of this prompt)."
+    base = f"({scorer}, n = {change.n} texts of one prompt)."
     base += _empty_texts(state, first, last, scorer=scorer)
     if change.low <= 0 <= change.high:
         words = f"Undecided: toxicity of pane {last.pane + 1} less pane 1 is "

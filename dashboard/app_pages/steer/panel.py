@@ -14,6 +14,7 @@ from hormesis.dashboard.parts.texts import TOXIC, Shown, Token, show_texts
 from hormesis.db.contract.messages import MAX_PANES
 
 POLL_SECONDS = 0.4
+_PAGED = "_live_paged"
 NARROWEST, GAP = 220, 16
 """Pixels of a pane and between panes."""
 PAGE_WIDTH, MOST_PAGES = 34, 7
@@ -169,10 +170,18 @@ def headline(*, is_former: bool = False) -> Headline:
     return former(run_answer, entry.run.number) if entry is not None and is_former else run_answer
 
 
-def pager() -> None:
-    """Which continuation is on show: the same seed in every pane."""
+def pager(*, is_former: bool) -> None:
+    """Which continuation is on show: the same seed in every pane.
+
+    The first, where another run is on show or the controls ask for another; a link may say which.
+    """
     entry = session.on_show()
-    if entry is None or entry.run.request.samples == 1:
+    if entry is None:
+        return
+    place = (entry.run.number, is_former)
+    if st.session_state.setdefault(_PAGED, place) != place:
+        st.session_state.update({_PAGED: place, "text": 1})
+    if entry.run.request.samples == 1:
         return
     with st.container(horizontal=True, vertical_alignment="center", width="content"):
         st.caption("Text", width="content")
@@ -197,6 +206,6 @@ def reading_guide() -> str:
         )
     return (
         f"n = {n} texts of each pane, from sampling seeds {seed} to {seed + n - 1}, the same in all panes. "
-        "Means have 95 % intervals (Student's t over texts; Clopper-Pearson where all agree), differences are "
-        f"paired by sampling seed. They speak of this prompt and no other. {colours}"
+        "Means have 95 % intervals (Student's t over texts; Clopper-Pearson where all agree), differences "
+        f"are paired by sampling seed. They speak of this prompt and no other. {colours}"
     )

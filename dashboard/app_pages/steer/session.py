@@ -47,10 +47,7 @@ def on_show() -> Record | None:
 
 
 def show(number: int) -> None:
-    """Put a run on show, from its first text on; for callbacks."""
-    if _SHOWN in st.session_state:
-        # Before the first run a link may have said which text.
-        st.session_state["text"] = 1
+    """Put a run on show; for callbacks."""
     st.session_state[_SHOWN] = number
 
 

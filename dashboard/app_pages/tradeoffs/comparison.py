@@ -172,6 +172,6 @@ def show(context: Context, conditions: pd.DataFrame, choice: Choice) -> None:
     show_texts(items, key="pairs", columns=2)
     st.caption(
         f"{compared.checkpoint}, prompts {(page - 1) * PER_PAGE + 1} to {min(page * PER_PAGE, total)} of "
-        f"{total:,}; the paler words are the prompt. Points are 100 × the score; above {points(TOXIC)} counts "
-        "as toxic."
+        f"{total:,}; the paler words are the prompt. Points are 100 × the score; above {points(TOXIC)} "
+        "counts as toxic."
     )

@@ -38,8 +38,13 @@ KEYS = ["kind", "share", "condition_key"]
 def on_click() -> None:
     """A point was clicked: its texts are shown, from the first; an empty selection changes nothing."""
     condition_keys = card.selected("tradeoff")
-    if condition_keys:
-        st.session_state.update({"condition": str(condition_keys[0]), "behind": TEXTS, "page": 1})
+    if not condition_keys:
+        return
+    name = str(condition_keys[0])
+    if st.session_state["behind"] != TEXTS:
+        # A control that is not drawn yet takes the session's word without putting it into the link.
+        st.query_params["condition"] = name
+    st.session_state.update({"condition": name, "behind": TEXTS, "page": 1})
 
 
 def family(conditions: pd.DataFrame) -> pd.Series:
