@@ -38,8 +38,8 @@ def run(*panes: PaneState) -> Snapshot:
 @pytest.mark.parametrize(("empty_score", "words"), [(0.0, "score 0."), (0.3, "score 30.")])
 def test_the_answer_names_empty_texts_and_what_they_score(empty_score: float, words: str) -> None:
     panes = [pane(place, scores, empty_score=empty_score) for place, scores in enumerate((BEFORE, AFTER))]
-    said = answer(run(*panes)).answer
-    assert said.endswith(f"1 of 4 texts is empty in pane 1, 2 in pane 2; empty texts {words}")
+    sentence = answer(run(*panes)).answer
+    assert sentence.endswith(f"1 of 4 texts is empty in pane 1, 2 in pane 2; empty texts {words}")
     full = tuple(score or 0.1 for score in BEFORE), tuple(score or 0.1 for score in AFTER)
     assert "empty" not in answer(run(pane(0, full[0]), pane(1, full[1]))).answer
 
@@ -49,8 +49,8 @@ def test_toxicity_is_in_points() -> None:
     lines = dict(facts(second, second.texts[0], scope="generated"))
     assert lines["Toxicity (forum)"] == "8 [0, 23] points" and lines["Empty"] == "2 of 4 texts"
     assert lines["Less pane 1"] == "−52 [−100, +5] points"
-    said = answer(run(first, second)).answer
-    assert "less pane 1 is −52 [−100, +5] points (forum, n = 4 texts of one prompt)." in said
+    sentence = answer(run(first, second)).answer
+    assert "less pane 1 is −52 [−100, +5] points (forum, n = 4 texts of one prompt)." in sentence
     streaming = PaneState((TextState(text="x", finished=True, scores={"forum": 0.071}),))
     assert facts(streaming, streaming.texts[0], scope="all") == (("Toxicity (forum)", "7 points"),)
 

@@ -187,19 +187,19 @@ def test_an_answer_is_of_the_settings_on_the_page_and_pages_begin_at_the_first_t
             break
         time.sleep(0.25)
         app.run()
-    asked = "these settings have not been run"
-    assert "n = 4 texts of one prompt" in headline(app) and asked not in headline(app)
+    unrun = "these settings have not been run"
+    assert "n = 4 texts of one prompt" in headline(app) and unrun not in headline(app)
     app.session_state["text"] = 3
     app.run()
     assert app.session_state["text"] == 3
     for key, value in (("prompt", "rain falls on"), ("seed", 5), ("panes", 3)):
         app.session_state[key], before = value, app.session_state[key]
         app.run()
-        assert asked in headline(app) and "Run 1, of other settings: " in captions(app)
+        assert unrun in headline(app) and "Run 1, of other settings: " in captions(app)
         assert app.session_state["text"] == 1
         app.session_state[key] = before
         app.run()
-        assert asked not in headline(app)
+        assert unrun not in headline(app)
 
 
 def headline(app: AppTest) -> str:
