@@ -71,19 +71,19 @@ def commit_of(name: str, revision: str | None, *, ask: bool = True) -> str:
         return revision or MAIN
 
 
-def absent_models(models: Iterable[tuple[str, str | None]]) -> list[str]:
-    """What cannot be had of these (name, revision), a line for each name; downloads nothing.
+def absent_models(models: Iterable[tuple[str, str | None]]) -> dict[str, str]:
+    """What cannot be had of these (name, revision): a line for each name; downloads nothing.
 
     What lies in the cache whole is there, whatever the network says. Of the others the hub's branches and
     tags are listed, so that a revision that is missing is named beside those that are not.
     """
-    wanted: dict[str, list[str]] = {}
+    uncached: dict[str, list[str]] = {}
     for name, revision in dict.fromkeys(models):
         try:
             _snapshot(name, revision, local_files_only=True)
         except Exception:
-            wanted.setdefault(name, []).append(revision or MAIN)
-    return [line for name, revisions in wanted.items() if (line := _refusal(name, revisions))]
+            uncached.setdefault(name, []).append(revision or MAIN)
+    return {name: line for name, revisions in uncached.items() if (line := _refusal(name, revisions))}
 
 
 def _refusal(name: str, revisions: list[str]) -> str:

@@ -94,9 +94,9 @@ def overlap(training: Training, uses: Sequence[Mapping[str, Any]]) -> str:
     """
     real = [use for use in uses if use["kind"] != "forum"]
     if training.is_of_study:
-        own = [use for use in real if use["role"] == "scorer"]
+        trained = [use for use in real if use["role"] == "scorer"]
         real = [use for use in real if use["role"] != "scorer"]
-        lists = ({str(use[column]) for use in own} for column in ("location", "platform", "annotators"))
+        lists = ({str(use[column]) for use in trained} for column in ("location", "platform", "annotators"))
         data, platforms, annotators = map(tuple, lists)
     else:
         data, platforms, annotators = training.data, training.platforms, training.annotators

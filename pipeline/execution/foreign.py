@@ -48,14 +48,11 @@ def require_checkpoints(config: StudyConfig) -> None:
 
     Lists what the hub has; downloads nothing.
     """
-    absent, hub_models = [], []
-    for checkpoint in config.checkpoints:
-        if Path(checkpoint.location).exists():
-            continue
-        if is_hub_name(checkpoint.model):
-            hub_models.append((checkpoint.model, checkpoint.revision))
-        else:
-            absent.append(f"no folder or file '{checkpoint.model}'")
-    absent += absent_models(hub_models)
-    if absent:
-        raise ConfigError(f"{len(absent)} of the study's checkpoints cannot be had: {'; '.join(absent)}")
+    absent = [model for model in config.checkpoints if not Path(model.location).exists()]
+    on_hub = [(model.model, model.revision) for model in absent if is_hub_name(model.model)]
+    lines = [f"no folder or file '{model.model}'" for model in absent if not is_hub_name(model.model)]
+    for name, line in absent_models(on_hub).items():
+        # A name without an owner is more often a folder that is not there.
+        lines.append(line if "/" in name else f"no folder or file '{name}', and on the hub: {line}")
+    if lines:
+        raise ConfigError(f"checkpoints of the study cannot be had: {'; '.join(lines)}")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from hormesis.db.contract.attacks import AttackKind
+from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, chosen_prompts, wants
 from hormesis.pipeline.attacks.differences import compare
 from hormesis.pipeline.attacks.goals import goals_of
 from hormesis.pipeline.attacks.judging import judge_of
@@ -23,7 +24,6 @@ from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods import OpenedCondition, open_condition
 from hormesis.pipeline.methods.heldout import heldout_windows
-from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, chosen_prompts, wants
 from hormesis.pipeline.stages.text import heldout_documents
 from hormesis.pipeline.study.config import StudyConfig
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from hormesis.db.blocks import encode_float64
 from hormesis.db.schema import CapabilityScore, Metric
 from hormesis.db.write import delete_others, upsert, write_session
+from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, wants
 from hormesis.pipeline.capability.harness import run_harness
 from hormesis.pipeline.capability.item_files import capability_key, load_scores, save_scores, scores_file
 from hormesis.pipeline.capability.items import Task, tasks_of
@@ -21,7 +22,6 @@ from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition
-from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, wants
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.statistics import Estimate, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig

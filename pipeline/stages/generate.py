@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -17,17 +16,12 @@ from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition, read_conditions
 from hormesis.pipeline.probing.loading import checkpoint_facts
-from hormesis.pipeline.text.text_keys import key_of
+from hormesis.pipeline.text.text_keys import key_of, row_seed
 
 Prompts = list[tuple[int, str]]
 """Ids and texts of prompts."""
 Batch = list[tuple[int, str, int]]
 """Ids and texts of prompts, each with the number of a sample."""
-
-
-def row_seed(prompt: str, sample: int) -> int:
-    """Seed of one continuation. The same for every condition and arm, so that differences are paired."""
-    return int.from_bytes(hashlib.sha256(f"{sample}\x1f{prompt}".encode()).digest()[:8], "big") >> 1
 
 
 def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) -> None:

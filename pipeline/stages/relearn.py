@@ -5,6 +5,7 @@ Each condition is written whole or not at all. Off unless the study file names t
 
 from __future__ import annotations
 
+from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, chosen_prompts, wants
 from hormesis.pipeline.attacks.judging import Judge, judge_of
 from hormesis.pipeline.attacks.records import forget_others, kinds_done, write_results
 from hormesis.pipeline.attacks.relearning import attack_by_relearning
@@ -15,7 +16,6 @@ from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods import OpenedCondition, open_condition
 from hormesis.pipeline.sources import open_source
-from hormesis.pipeline.stages.attacked_conditions import chosen_conditions, chosen_prompts, wants
 from hormesis.pipeline.statistics import Floats
 from hormesis.pipeline.study.config import StudyConfig
 

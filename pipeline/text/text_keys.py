@@ -1,4 +1,4 @@
-"""Content hashes of texts: names that do not depend on a text's place."""
+"""Content hashes of texts: names and seeds that do not depend on a text's place."""
 
 from __future__ import annotations
 
@@ -18,3 +18,8 @@ def word_bag(text: str) -> str:
 def words_key(text: str) -> str:
     """Content hash of a text's words in any order: twins of a minimal pair share it, and so a split."""
     return key_of(word_bag(text))
+
+
+def row_seed(prompt: str, sample: int) -> int:
+    """Seed of one continuation. The same for every condition and arm, so that differences are paired."""
+    return int.from_bytes(hashlib.sha256(f"{sample}\x1f{prompt}".encode()).digest()[:8], "big") >> 1

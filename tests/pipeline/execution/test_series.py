@@ -93,12 +93,12 @@ def test_a_series_has_the_numbers_that_its_checkpoints_had_as_trained_arms(
     assert sorted(arms.index) == ["toxic-0-s0", "toxic-0-s1", "toxic-25-s0", "toxic-25-s1"]
     assert set(arms["share"]) == {0.0, 0.25} and arms["clean_tokens"].isna().all()
     for name, column in NUMBERS.items():
-        here, there = (
+        loaded_rows, trained_rows = (
             table[table[column].isin(PUBLISHED.values())].reset_index(drop=True)
             for table in (tables[name], trained[name])
         )
-        assert len(here)
-        pd.testing.assert_frame_equal(here, there, rtol=0, atol=1e-6, obj=name)
+        assert len(loaded_rows)
+        pd.testing.assert_frame_equal(loaded_rows, trained_rows, rtol=0, atol=1e-6, obj=name)
 
 
 @pytest.mark.slow
@@ -110,8 +110,7 @@ def test_doses_summaries_and_verdicts_count_a_series(series: tuple[Path, Path, P
     doses = summaries[(summaries["condition_key"] == "none") & (summaries["scorer"] == "forum")]
     assert doses["share"].tolist() == [0.0, 0.25] and set(doses["n_seeds"]) == {2}
     assert set(summaries["condition_key"]) > {"none", "iti/mass_mean/cost-0.06", "random/cost-0.06"}
-    print(verdicts[["claim", "status", "n_seeds", "value", "low", "high"]].to_string())
-    assert len(verdicts)
+    assert {"C2-detection", "C3-mean", "C4-matched-10", "R-selectivity"} <= set(verdicts["claim"])
     again = run(home, "run", str(study))
     assert again.returncode == 0 and "already finished; nothing to do" in again.stderr
 
@@ -139,13 +138,14 @@ def test_a_checkpoint_joins_a_study_or_says_why_not(
         (runs,) = connection.execute("SELECT count(*) FROM stage_run WHERE stage = 'verdicts'").fetchone()
         (summaries,) = connection.execute("SELECT count(*) FROM summary WHERE share = 0.25").fetchone()
     assert runs == 1 and summaries > 0
-    taken = run(home, "import", str(study.parent / "toxicish"), *share, "--seed", "1")
-    assert taken.returncode == 2 and "toxic-25-s1" in taken.stderr and "another --seed" in taken.stderr
+    second = run(home, "import", str(study.parent / "toxicish"), *share, "--seed", "1")
+    assert second.returncode == 2 and "toxic-25-s1" in second.stderr
+    assert "another --seed" in second.stderr
     stranger = save_tiny(tmp_path / "stranger", "llama")
     other = run(home, "import", str(stranger), *share, "--seed", "2")
     assert other.returncode == 2 and "neither nats per token nor matched costs compare" in other.stderr
-    named = run(home, "import", str(stranger), *share, "--name", "mine")
-    assert named.returncode == 2 and "leave out --name" in named.stderr
+    misnamed = run(home, "import", str(stranger), *share, "--name", "mine")
+    assert misnamed.returncode == 2 and "leave out --name" in misnamed.stderr
 
 
 def test_checkpoints_that_are_missing_are_named_before_anything_is_written(tmp_path: Path) -> None:
@@ -154,7 +154,8 @@ def test_checkpoints_that_are_missing_are_named_before_anything_is_written(tmp_p
     done = run(tmp_path / "home", "run", str(study))
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 2 and len(lines) == 1
-    assert all(f"'{name}'" in lines[0] for name in ("toxic", "cleanish", "toxicish"))
+    for name in ("toxic", "cleanish", "toxicish"):
+        assert f"no folder or file '{name}', and on the hub: model {name} " in lines[0]
     assert "'clean'" not in lines[0]
     assert not (tmp_path / "home").exists()
 

@@ -27,10 +27,10 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods import open_condition, read_condition, read_conditions
 from hormesis.pipeline.methods.plan import families, strengths
 from hormesis.pipeline.sources import SourceError, open_source
-from hormesis.pipeline.stages.generate import row_seed
 from hormesis.pipeline.study.config import ConfigError, parse_study
 from hormesis.pipeline.text.prefixes import FORUM_PROMPT, check_prefixes, prefixes
 from hormesis.pipeline.text.revisions import source_revisions
+from hormesis.pipeline.text.text_keys import row_seed
 from tests.fixtures.tiny import tiny_loaded
 from tests.fixtures.tiny_study import finished_study, rows, run, write_study
 

@@ -11,8 +11,8 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods import DetoxCondition, read_conditions
-from hormesis.pipeline.stages.generate import row_seed
 from hormesis.pipeline.study.config_sections import Selection
+from hormesis.pipeline.text.text_keys import row_seed
 
 
 def chosen_conditions(context: StudyContext, checkpoint_id: int, chosen: Selection) -> list[DetoxCondition]:
