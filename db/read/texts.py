@@ -71,11 +71,13 @@ def scorers(engine: Engine, study_id: int) -> pd.DataFrame:
         {str(key): value for key, value in use.items()}
         for use in source_uses(engine, study_id).to_dict("records")
     ]
-    return rows.assign(
-        trained_on=[training.text for training in trainings],
-        overlap=[overlap(training, uses) for training in trainings],
-        note=[training.note for training in trainings],
-    )
+    words = {
+        "trained_on": [training.text for training in trainings],
+        "overlap": [overlap(training, uses) for training in trainings],
+        "note": [training.note for training in trainings],
+    }
+    # A table without rows keeps its types.
+    return rows.assign(**words).astype(dict.fromkeys(words, "str"))
 
 
 def generations(engine: Engine, condition_id: int, prompt_set_id: int, *, scorer_id: int) -> pd.DataFrame:
