@@ -25,6 +25,9 @@ BINS = 20
 def mixes(context: Context) -> None:
     """Tokens by source and arm; `composition`: a row per arm, seed and source."""
     composition = rows.composition(context)
+    if composition.empty and context.config.get("checkpoints"):
+        st.info("Mixes of this study's checkpoints are declared: others made them.", icon=":material/info:")
+        return
     if composition.empty:
         states.not_yet(
             "mixes", after="mixing the text of the first arm", running=rows.study_progress(context).active
