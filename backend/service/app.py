@@ -46,11 +46,11 @@ log = logging.getLogger(__name__)
 STREAM = """Server-sent events, each with JSON data: `queued` {request_id, position: requests ahead},
 `start` {request_id, panes, samples}, `token` {pane, sample, index, text, projection}, for each text `done`
 {pane, sample, text, tokens, finished, truncated, seconds, scores, absent, fluency, cost, cost_note}, for each
-pane `summary` {pane, n, scores, differences, strength, heads, positions, unchanged, note}, then `end` {} or
-`error` {message}. In a summary, `scores` and `differences` (to the first pane, text by text of the same seed)
-hold {value, low, high, n, interval} by scorer; `positions` counts those steered in all texts, `unchanged` the
-texts that are those of the unsteered pane, `note` says why a steering changed none. Lines that begin with a
-colon are to be ignored. Closing the connection cancels the request."""
+pane `summary` {pane, n, empty, scores, differences, strength, heads, positions, unchanged, note}, then `end`
+{} or `error` {message}. In a summary, `scores` and `differences` (to the first pane, text by text of the same
+seed) hold {value, low, high, n, interval} by scorer; `empty` counts texts without a word, `positions` those
+steered in all texts, `unchanged` the texts that are those of the unsteered pane, `note` says why a steering
+changed none. Lines that begin with a colon are to be ignored. Closing the connection cancels the request."""
 
 EVENT = {
     "type": "object",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hormesis.backend.fluency import text_fluency
 from hormesis.backend.scorers.sample_means import mean_difference, mean_of
 from hormesis.backend.service.plans import PanePlan
 from hormesis.db.contract.measured import PaneSummary
@@ -50,6 +51,7 @@ def summarise(
     return PaneSummary(
         pane=index,
         n=len(texts),
+        empty=sum(text_fluency(text.continuation.text).empty for text in texts),
         scores={name: mean for name, mean in means.items() if mean is not None},
         differences={name: mean for name, mean in differences.items() if mean is not None},
         strength=plan.pane.strength if plan.steering else 0.0,

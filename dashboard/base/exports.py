@@ -29,6 +29,8 @@ METADATA = b"hormesis"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 PNG_SIZE = (1000, 560)
 PNG_SCALE = 2
+TITLE = 36
+"""Pixels that a picture is higher with its title."""
 
 
 def _plain(rows: pd.DataFrame) -> pd.DataFrame:
@@ -96,9 +98,15 @@ def to_png(figure: go.Figure, *, dark: bool, title: str = "") -> bytes:
 
     page_figure = go.Figure(figure)
     height = page_figure.layout.height or PNG_SIZE[1]
-    page_figure.update_layout(**_page_colours(dark), height=height + (36 if title else 0), width=PNG_SIZE[0])
+    height += TITLE if title else 0
+    page_figure.update_layout(**_page_colours(dark), height=height, width=PNG_SIZE[0])
     if title:
-        page_figure.update_layout(title={"text": title, "x": 0.01, "font": {"size": 17}}, margin={"t": 72})
+        place = {"x": 0.01, "y": 1, "yanchor": "top", "pad": {"t": 14}}
+        page_figure.update_layout(
+            title={"text": title, "font": {"size": 17}} | place,
+            margin={"t": 2 * TITLE},
+            legend={"yref": "container", "yanchor": "top", "y": 1 - (TITLE + 8) / height},
+        )
     # Without MathJax the page asks no server for anything.
     image = kaleido.calc_fig_sync(
         page_figure.to_dict(),

@@ -13,6 +13,7 @@ from typing import Any, Final
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.selection import EVERY, MATCHED
 from hormesis.dashboard.base.verdicts import (
     HEADLINE,
     NO_DATA,
@@ -98,8 +99,11 @@ def signed(value: float, digits: int = 2) -> str:
     return minus(f"{rounded:+,.{max(places, 0)}f}")
 
 
-def headline(page: str, verdicts: pd.DataFrame) -> Headline:
-    """The answer to the question of a page of QUESTIONS; `verdicts`: stored rows of one scope."""
+def headline(page: str, verdicts: pd.DataFrame, *, view: str = MATCHED) -> Headline:
+    """The answer to the question of a page of QUESTIONS; `verdicts`: stored rows of one scope.
+
+    `view`: what the chart compares at; where that is no matched cost, the answer says that it does.
+    """
     question = QUESTIONS[page]
     row = answering(question.claims, verdicts)
     if row is None:
@@ -110,7 +114,9 @@ def headline(page: str, verdicts: pd.DataFrame) -> Headline:
     chance = f"{p_equals(row.p)}, after Holm {p_said(row.p_holm)}"
     seeds = "One seed is too few to decide." if row.n_seeds < 2 else ""
     tally = tallied(verdicts) if page == "overview" else ""
-    parts = (as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row), tally)
+    chart = "all conditions" if view == EVERY else view.lower()
+    basis = f"The answer compares at matched cost; the chart shows {chart}." if view != MATCHED else ""
+    parts = (basis, as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row), tally)
     return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
 
 

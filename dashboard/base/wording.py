@@ -148,6 +148,11 @@ def fixed(value: float, low: float | None, high: float | None, *, digits: int = 
     return minus(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
 
 
+def points(score: float, sign: str = "") -> str:
+    """A score or a difference of scores in whole points, 100 × the score; `sign`: `+` for a difference."""
+    return minus(f"{round(100 * score):{sign}d}")
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as people say them: `42 s`, `3 min 05 s`, `1 h 12 min`."""
     if seconds is None or missing(seconds) or seconds < 0:

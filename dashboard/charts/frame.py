@@ -12,13 +12,15 @@ FONT: Final = {"size": 12}
 LEGEND: Final[dict[str, Any]] = {
     "orientation": "h",
     "x": 0,
-    "y": 1.02,
+    "yref": "container",
+    "yanchor": "top",
     "xanchor": "left",
-    "yanchor": "bottom",
     "title": {"text": ""},
     "font": FONT,
     "itemwidth": 30,
 }
+TOOLBAR: Final = 28
+"""Pixels from the top of a figure to its legend: there is Plotly's toolbar while the pointer is above."""
 MOST_POINTS: Final = 15_000
 """Points a chart sends to the browser; above that it samples and says so."""
 
@@ -37,7 +39,7 @@ def figure(x_title: str, y_title: str, height: int = 380, **axes: Any) -> go.Fig
     layout = {
         "height": height,
         "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
-        "legend": LEGEND,
+        "legend": LEGEND | {"y": 1 - TOOLBAR / height},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},
         "xaxis": {"title": {"text": x_title}, "automargin": True, "zeroline": False, "tickfont": FONT},

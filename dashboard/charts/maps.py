@@ -135,26 +135,25 @@ def _axes(panel: int, flat: bool) -> dict[str, str]:
 
 
 def _place_beside(chart: go.Figure, method: str, titles: tuple[str, str], flat: bool) -> None:
-    """Two maps of equal size side by side, with their titles above."""
+    """Two maps of equal size side by side, with their titles below."""
     left, right = [0.0, 0.485], [0.515, 1.0]
     if flat:
         plain = {"showticklabels": False, "showgrid": False, "zeroline": False}
+        below = [{"text": f"<b>{title}</b>, {method} 1"} for title in titles]
         chart.update_layout(
-            xaxis={"domain": left},
-            xaxis2={"domain": right, "title": {"text": f"{method} 1"}, **plain},
+            xaxis={"domain": left, "title": below[0]},
+            xaxis2={"domain": right, "title": below[1], **plain},
             yaxis2={"anchor": "x2", **plain},
         )
-    else:
-        scene = chart.layout.scene.to_plotly_json()
-        chart.update_layout(scene={"domain": {"x": left}}, scene2={**scene, "domain": {"x": right}})
-    middles = [(left[0] + left[1]) / 2, (right[0] + right[1]) / 2]
+        return
+    scene = chart.layout.scene.to_plotly_json()
     chart.update_layout(
-        margin={"t": 56},
-        legend={"y": 1.07},
+        scene={"domain": {"x": left}},
+        scene2={**scene, "domain": {"x": right}},
         annotations=[
-            {"x": x, "y": 1.0, "xref": "paper", "yref": "paper", "yanchor": "bottom", "showarrow": False,
-             "text": f"<b>{title}</b>", "font": FONT}
-            for x, title in zip(middles, titles, strict=True)
+            {"x": sum(side) / 2, "y": 0, "xref": "paper", "yref": "paper", "yanchor": "bottom",
+             "showarrow": False, "text": f"<b>{title}</b>", "font": FONT}
+            for side, title in zip((left, right), titles, strict=True)
         ],
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from hormesis.dashboard.base import exports
+from hormesis.dashboard.base.columns import in_words, text_widths
 from hormesis.dashboard.base.terms import links, term_of
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts.figure_cache import Drawn
@@ -152,7 +153,7 @@ def heading(
 
 
 def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: bool = True) -> None:
-    """The rows behind a view, folded away; nothing is sent while it is folded."""
+    """The rows behind a view in words, folded away; nothing is sent while it is folded."""
     fold = st.expander(
         f"{label} ({len(rows):,})", icon=":material/table_rows:", key=f"{key}_rows", on_change="rerun"
     )
@@ -161,7 +162,14 @@ def rows_below(rows: pd.DataFrame, *, key: str, label: str = "Rows", own_files: 
     with fold:
         if own_files:
             heading(f"{key}_table", label, rows)
-        st.dataframe(rows, hide_index=True, alt=f"{label} behind the chart above")
+        table = in_words(rows)
+        st.dataframe(
+            table,
+            hide_index=True,
+            alt=f"{label} behind the chart above",
+            column_config=columns_of(table, {}),
+            placeholder="–",
+        )
 
 
 def chart(
@@ -210,7 +218,7 @@ def table(
     options go to `st.dataframe`.
     """
     heading(key, title, rows if out is None else out)
-    configured = column_help(rows, options.pop("column_config", {}))
+    configured = columns_of(rows, options.pop("column_config", {}))
     state = st.dataframe(
         rows,
         hide_index=True,
@@ -226,17 +234,14 @@ def table(
     return state
 
 
-def column_help(rows: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
-    """Column settings where each column that is a term has its definition as help, unless one was given."""
-    columns = dict(settings)
+def columns_of(rows: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
+    """Column settings; where none were given, a term has its definition as help and no text is cut."""
+    columns, widths = dict(settings), text_widths(rows)
     for name in map(str, rows.columns):
-        term = term_of(name)
-        if term is None:
-            continue
-        if name not in columns:
-            columns[name] = st.column_config.Column(help=term.text)
-        elif isinstance(columns[name], dict) and not columns[name].get("help"):
-            columns[name] = columns[name] | {"help": term.text}
+        term, column = term_of(name), columns.get(name, {})
+        usual = {"help": term.text if term else None, "width": widths.get(name)}
+        if isinstance(column, dict) and any(usual.values()):
+            columns[name] = usual | {key: value for key, value in column.items() if value is not None}
     return columns
 
 

@@ -13,12 +13,15 @@ from hormesis.db import read
 
 SAME = 0.05
 """A score that moves by at most this counts as about the same."""
-ORDERS: dict[str, read.Order] = {"Largest fall": "fall", "Largest rise": "rise", "As asked": "asked"}
+ORDERS: dict[str, read.Order] = {
+    "Largest fall": "fall", "Largest rise": "rise", "Highest score": "highest", "As asked": "asked",
+}  # fmt: skip
 
 CHANGES: dict[str, read.Change | None] = {
     "All": None, "Less toxic": "better", "About the same": "same", "More toxic": "worse",
+    "Still toxic": "toxic",
 }  # fmt: skip
-"""How a score moved, in words."""
+"""How a score moved, in words; those that are still toxic are among the others too."""
 
 condition_pairs = rows.study_query(read.condition_pairs, most=64)
 _change_counts = cached_query(read.change_counts, refresh=Refresh.PROGRESS, most=64)
@@ -42,7 +45,8 @@ def _id_of(named_rows: pd.DataFrame, name: str) -> int:
 
 
 def change_counts(context: Context, pair: Pair) -> dict[str, int]:
-    """Texts that became less toxic (`better`), more toxic (`worse`) or neither (`same`), of all `pairs`."""
+    """Texts that became less toxic (`better`), more toxic (`worse`) or neither (`same`), of all `pairs`; and
+    those that are `toxic` on both sides."""
     prompt_set_id = _id_of(rows.prompt_sets(context), pair.prompt_set)
     scorer_id = _id_of(rows.scorers(context), pair.scorer)
     changes = _change_counts(

@@ -21,8 +21,6 @@ from hormesis.db import read
 from hormesis.db.contract.attacks import ATTACK_TITLES
 
 TITLES = tuple(ATTACK_TITLES.values())
-CONDITION = 250
-"""Width of a table's column of conditions, in pixels."""
 _parameters = study_query(read.attack_parameters)
 tests = study_query(read.attack_tests)
 trials = cached_query(read.attack_trials, most=64)

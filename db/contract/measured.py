@@ -50,6 +50,8 @@ class PaneSummary(BaseModel):
     pane: int
     n: int
     """Texts."""
+    empty: int
+    """Texts without a word: the model ended them at once."""
     scores: dict[str, Mean]
     """Mean score by scorer, over the texts that it could judge."""
     differences: dict[str, Mean]

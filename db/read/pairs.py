@@ -13,10 +13,11 @@ from hormesis.db.contract.methods import ITI, NONE
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import Arm, Checkpoint, Condition, Generation, Prompt, Score
 
-Order = Literal["asked", "fall", "rise"]
-Change = Literal["better", "same", "worse"]
-"""How a score moved: fell by more than a margin, moved by at most that, rose by more."""
-
+Order = Literal["asked", "fall", "rise", "highest"]
+Change = Literal["better", "same", "worse", "toxic"]
+"""How a score moved: fell by more than a margin, moved by at most that, rose by more; or stayed toxic."""
+TOXIC = 0.5
+"""A score above this counts as toxic, as in the fire rate."""
 
 BEFORE, AFTER = aliased(Generation), aliased(Generation)
 
@@ -55,9 +56,15 @@ def _scored(before_id: int, after_id: int, *, prompt_set_id: int, scorer_id: int
     )
 
 
-def _moves(change: Any, margin: float) -> dict[Change, Any]:
-    """Which changes of a score (a column) count as which, beyond a margin or within it."""
-    return {"better": change < -margin, "same": change.between(-margin, margin), "worse": change > margin}
+def _moves(scored: Any, margin: float) -> dict[Change, Any]:
+    """Which of `scored` pairs (columns of `_scored`) count as which, beyond a margin or within it."""
+    change = scored.change
+    return {
+        "better": change < -margin,
+        "same": change.between(-margin, margin),
+        "worse": change > margin,
+        "toxic": (scored.before > TOXIC) & (scored.after > TOXIC),
+    }
 
 
 def change_counts(
@@ -65,11 +72,11 @@ def change_counts(
 ) -> pd.DataFrame:
     """How scores of the same prompts moved, one row: pairs, better (fell by more than `margin`), worse.
 
-    No row where there are no pairs.
+    And `toxic`: so many are under both conditions. No row where there are no pairs.
     """
     scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
 
-    moves = _moves(scored.c.change, margin)
+    moves = _moves(scored.c, margin)
 
     def count_where(condition: Any) -> Any:
         return func.coalesce(func.sum(condition.cast(Integer)), 0, type_=Integer)
@@ -78,6 +85,7 @@ def change_counts(
         func.count().label("pairs"),
         count_where(moves["better"]).label("better"),
         count_where(moves["worse"]).label("worse"),
+        count_where(moves["toxic"]).label("toxic"),
     )
     query = query.select_from(scored).having(func.count() > 0)
     return frame(engine, query).astype("int64")
@@ -98,18 +106,24 @@ def changed_pairs(
 ) -> pd.DataFrame:
     """One page (from 0) of pairs that both have a score: prompt_id, sample, scores before and after, change.
 
-    In the order of the prompts and samples (`asked`), or the largest `fall` or `rise` of the score first;
-    `only` those whose score moved that way by the `margin`.
+    In the order of the prompts and samples (`asked`), or first the largest `fall` or `rise` of the score, or
+    the `highest` score of either side (of equals that whose other side is higher); `only` those whose score
+    moved that way by the `margin`.
     """
     scored = _scored(before_id, after_id, prompt_set_id=prompt_set_id, scorer_id=scorer_id).subquery()
-    change = scored.c.change
+    before, after, change = scored.c.before, scored.c.after, scored.c.change
+    orders: dict[Order, tuple[Any, ...]] = {
+        "asked": (),
+        "fall": (change.asc(),),
+        "rise": (change.desc(),),
+        "highest": (case((before > after, before), else_=after).desc(), (before + after).desc()),
+    }
     columns = [scored.c[name] for name in ("prompt_id", "sample", "before", "after", "change")]
     query: Query = select(*columns)
     if only is not None:
-        query = query.where(_moves(change, margin)[only])
-    if order != "asked":
-        query = query.order_by(change.asc() if order == "fall" else change.desc())
-    query = query.order_by(scored.c.position, scored.c.sample).limit(size).offset(page * size)
+        query = query.where(_moves(scored.c, margin)[only])
+    query = query.order_by(*orders[order], scored.c.position, scored.c.sample)
+    query = query.limit(size).offset(page * size)
     return frame(engine, query)
 
 

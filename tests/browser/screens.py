@@ -54,7 +54,7 @@ _PALE_TEXTS = """least => {
         return [255, 255, 255, 1];
     };
     const texts = [...document.querySelectorAll(".js-plotly-plot text")].filter(text =>
-        text.matches(".xtitle, .ytitle, .xtick text, .ytick text, .legendtext, .annotation-text")
+        text.matches("[class$=title], [class$=tick] text, .legendtext, .annotation-text")
         && text.textContent.trim());
     return texts.map(text => {
         const style = getComputedStyle(text), below = ground(text.closest(".js-plotly-plot"));

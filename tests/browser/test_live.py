@@ -176,7 +176,7 @@ def test_an_earlier_run_opens_again_with_its_controls(page: Page, live: Live) ->
     opened(page, steer(live, prompt="the baker sells", model1=TEN, model2=TEN))
     generate(page)
     first = texts(panes_of(page, 1, "done"))
-    seed = open_menu(page, "Sampling").get_by_role("spinbutton", name="Seed")
+    seed = open_menu(page, "Sampling").get_by_role("spinbutton", name="Sampling seed")
     seed.fill("5")
     seed.press("Enter")
     close_menu(page)
@@ -185,11 +185,11 @@ def test_an_earlier_run_opens_again_with_its_controls(page: Page, live: Live) ->
     page.get_by_text("Runs of this session (2)").click()
     page.locator(".st-key-open_run_1 button").click()
     assert texts(panes_of(page, 1, "done")) == first
-    expect(open_menu(page, "Sampling").get_by_role("spinbutton", name="Seed")).to_have_value("0")
+    expect(open_menu(page, "Sampling").get_by_role("spinbutton", name="Sampling seed")).to_have_value("0")
     close_menu(page)
     page.locator(".st-key-open_run_2 button").click()
     panes_of(page, 2, "done")
-    expect(open_menu(page, "Sampling").get_by_role("spinbutton", name="Seed")).to_have_value("5")
+    expect(open_menu(page, "Sampling").get_by_role("spinbutton", name="Sampling seed")).to_have_value("5")
 
 
 def test_a_link_restores_everything_in_another_browser(page: Page, live: Live, browser: Browser) -> None:

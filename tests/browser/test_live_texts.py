@@ -92,15 +92,15 @@ def test_texts_of_each_pane_are_paged_and_come_with_means(page: Page, live: Live
     panes = [pane(number), pane(number, 2.0)]
     assert texts(cards) == expected_texts(live, panes, "the baker sells")
     steered = cards.nth(1)
-    expect(fact(steered, "Toxicity (forum)")).to_contain_text("0.00 [0.00, 0.60]")
-    expect(fact(steered, "Less pane 1")).to_contain_text("+0.00 [−0.60, +0.60]")
+    expect(fact(steered, "Toxicity (forum)")).to_contain_text("0 [0, 60] points")
+    expect(fact(steered, "Less pane 1")).to_contain_text("+0 [−60, +60] points")
     expect(fact(steered, "Steered")).to_contain_text(re.compile(r"4 heads at \d+ tokens"))
     expect(fact(steered, "Changed")).to_contain_text("4 of 4 texts")
     expect(fact(cards.first, "Steered")).to_contain_text("nothing")
     # Every text agrees, so that the answer is undecided, and it says of how many.
     expect(page.locator(".st-key-answer")).to_contain_text("Undecided")
-    expect(page.locator(".st-key-answer")).to_contain_text("n = 4 texts of this prompt")
-    expect(page.get_by_text("from seeds 0 to 3")).to_be_visible()
+    expect(page.locator(".st-key-answer")).to_contain_text("n = 4 texts of one prompt")
+    expect(page.get_by_text("from sampling seeds 0 to 3")).to_be_visible()
     # The next seed in every pane at once; the link leads there.
     page.get_by_role("button", name="Page 3", exact=True).click()
     third = expected_texts(live, panes, "the baker sells", seed=2)

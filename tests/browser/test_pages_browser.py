@@ -24,6 +24,11 @@ FITS = """() => {
     const main = document.querySelector("[data-testid=stMain]");
     return main.scrollWidth <= main.clientWidth && document.documentElement.scrollWidth <= window.innerWidth;
 }"""
+COVERED = """() => [...document.querySelectorAll(".js-plotly-plot:has(.legend .traces)")].filter(plot =>
+    plot.querySelector(".legend").getBoundingClientRect().top
+        < plot.querySelector(".modebar").getBoundingClientRect().bottom
+).map(plot => plot.querySelector(".legend").textContent)"""
+"""Legends of charts that the toolbar covers while the pointer is on them."""
 CONTRASTS = """() => {
     const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
     const light = ([red, green, blue]) => [red, green, blue].map(value => value / 255)
@@ -74,6 +79,7 @@ def test_a_page_is_sound_at_every_width(themed: Page, finished_url: str, name: s
     figures = page.locator("[role=figure]:has(.js-plotly-plot)")
     assert figures.count() == charts.count()
     assert all(len(str(figure.get_attribute("aria-label"))) > 15 for figure in figures.all())
+    assert page.evaluate(COVERED) == []
     contrasts = page.evaluate(CONTRASTS)
     assert all(contrast >= LEAST_CONTRAST for contrast in contrasts), min(contrasts)
     assert not complaints.messages

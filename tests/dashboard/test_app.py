@@ -97,7 +97,11 @@ def test_trade_offs_show_changes_of_a_condition(
     app = open_page(small_database, monkeypatch, "tradeoffs", condition="25 % toxic: ITI at +0.06 nats")
     assert app.selectbox(key="condition").value == "25 % toxic: ITI at +0.06 nats"
     counts = [int(words.split()[-2]) for words in app.segmented_control(key="change").options]
-    assert counts[0] == 64 == sum(counts[1:])
+    assert counts[0] == 64 == sum(counts[1:4])
+    # The worst prompt in two clicks; those above 50 points on both sides are a choice of their own.
+    app.segmented_control(key="order").set_value("Highest score").run()
+    app.segmented_control(key="change").set_value("Still toxic").run()
+    assert not app.exception and app.session_state["page"] == 1
     arm = "0 % toxic: Unsteered"
     between_arms = open_page(small_database, monkeypatch, "tradeoffs", against=arm, change="More toxic")
     assert not between_arms.exception and between_arms.selectbox(key="against").value == arm

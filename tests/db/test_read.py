@@ -120,13 +120,17 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
     for same in (0.05, 0.3):
         row = read.change_counts(engine, *conditions, **ids, margin=same).iloc[0]
         change = pairs["change"]
-        assert list(row) == [len(pairs), int((change < -same).sum()), int((change > same).sum())]
+        toxic = ((pairs["before"] > 0.5) & (pairs["after"] > 0.5)).sum()
+        assert list(row) == [len(pairs), (change < -same).sum(), (change > same).sum(), toxic]
     assert read.change_counts(engine, at.none, 10**9, **ids).empty
     columns = ["prompt_id", "sample", "before", "after", "change"]
+    scores = pairs[["before", "after"]]
+    ranked = pairs.assign(highest=scores.max(axis=1), both=scores.sum(axis=1))
     expected = {
         "asked": pairs,
         "fall": pairs.sort_values("change", kind="stable"),
         "rise": pairs.sort_values("change", kind="stable", ascending=False),
+        "highest": ranked.sort_values(["highest", "both"], kind="stable", ascending=False),
     }
     for order, rows in expected.items():
         pages = [
@@ -136,6 +140,13 @@ def test_counts_and_pages_of_changes_equal_those_of_all_pairs(engine: Engine, at
         assert [len(page) for page in pages] == [25, 25, 14, 0]
         pd.testing.assert_frame_equal(pd.concat(pages, ignore_index=True)[columns],
                                       rows[columns].reset_index(drop=True))  # fmt: skip
+    # Against itself every text that is toxic still is, and no score moved.
+    toxic = pairs[pairs["before"] > 0.5].sort_values("before", kind="stable", ascending=False)
+    same = (at.none, at.none)
+    assert len(toxic) and list(read.change_counts(engine, *same, **ids).iloc[0]) == [64, 0, 0, len(toxic)]
+    page = read.changed_pairs(engine, *same, **ids, order="highest", only="toxic")
+    assert list(page["before"]) == list(page["after"]) == list(toxic["before"])
+    assert list(page["prompt_id"]) == list(toxic["prompt_id"])
 
 
 def test_falls_of_prompts_are_means_over_toxic_arms(engine: Engine, at: Names) -> None:

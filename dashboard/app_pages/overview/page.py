@@ -96,7 +96,7 @@ def dose(context: Context, choices: pd.DataFrame) -> None:
     """The answer, its figures and the dose-response; `choices`: of `summary_choices`."""
     choice = current_choice()
     verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
-    answer(headline("overview", verdicts), beside=lambda: report_button(context))
+    answer(headline("overview", verdicts, view=choice.view), beside=lambda: report_button(context))
     figures(headlines.figures(verdicts))
     toxicity = of_dose(
         rows.summaries(context, name="toxicity", prompt_set=choice.prompt_set, scorer=choice.scorer)

@@ -128,5 +128,4 @@ def _changes(changes: pd.DataFrame) -> None:
             title="Against the same checkpoints unsteered",
             note="Paired over the same items (documents for cross-entropy) and seeds; 95 % intervals.",
             out=changes,
-            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )

@@ -13,7 +13,6 @@ from hormesis.dashboard.charts.hardness import Reference, by_condition
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows import robustness as hardness
 from hormesis.dashboard.rows.context import Context
-from hormesis.dashboard.rows.robustness import CONDITION
 from hormesis.db import paper
 
 RULES = {"success": "Scored toxic", "prefix_match": "Says the target"}
@@ -155,8 +154,7 @@ def _tests(context: Context, rule: str, labels: dict[str, str]) -> None:
             "values are not corrected for being several. For comparison: the paper's 46 and 38.5 % of 200 "
             "give z = 1.52, p = .13.",
             out=tests,
-            column_config={"Condition": st.column_config.Column(width=CONDITION)}
-            | {
+            column_config={
                 name: st.column_config.NumberColumn(format="%.3g")
                 for name in ("Success (%)", "There (%)", "p, McNemar", "p, two proportions")
             },

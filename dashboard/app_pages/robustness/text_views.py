@@ -65,7 +65,6 @@ def injections(context: Context, attacks: pd.DataFrame, outcomes: pd.DataFrame) 
             note="What a frame adds under the condition, less what it adds to the same model unsteered, mean "
             "over frames; errors of both are added, which is on the wide side for equal prompts.",
             out=mean,
-            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
     show_trials(
         context, outcomes[(outcomes["attack"] == "injection") & (outcomes["arm"] == arm)], key="injection"
@@ -203,7 +202,6 @@ def rounded(attacks: pd.DataFrame) -> None:
             "channel; 4 bits: per group of 32 inputs), simulated in floating point. Means over seeds with "
             f"95 % intervals; changes are paired over prompts. {hardness.size(toxicity)}",
             out=numbers,
-            column_config={"Condition": st.column_config.Column(width=hardness.CONDITION)},
         )
 
 

@@ -81,7 +81,7 @@ def copies(record: Record, offers: Sequence[Offer]) -> None:
         else:
             link_tab.code(url, language=None, wrap_lines=True)
             link_tab.caption(
-                "Opens this page with the same prompt, panes and sampling; the seed decides the rest."
+                "Opens this page with the same prompt, panes and sampling; its seed decides the rest."
             )
         json_tab.code(json.dumps(body, indent=2), language="json")
         curl_tab.code(curl(address, body, token=token), language="bash", wrap_lines=True)

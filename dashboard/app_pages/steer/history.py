@@ -54,6 +54,6 @@ def _row(entry: session.Record, on_show: bool, offers: Sequence[Offer]) -> None:
         )
         request = run.request
         sampling = f"{TEXTS[request.samples]}, {request.new_tokens} tokens, "
-        sampling += f"temperature {request.temperature:g}, seed {request.seed}"
+        sampling += f"temperature {request.temperature:g}, sampling seed {request.seed}"
         # As plain text: names of checkpoints are anybody's.
         st.text(f"Run {run.number}, {state.status}: {sampling}; {'; '.join(entry.names)}")

@@ -66,12 +66,14 @@ def page(context: Context, catalogue: Sequence[Offer], address: str) -> None:
         study = str(st.session_state.get("study", context.study["name"]))
         with problem_place:
             generate(address, settings, catalogue, study=study)
+    record = session.on_show()
+    is_former = record is not None and not record.is_of(settings, catalogue)
     with answer_place:
-        answer(panel.headline())
+        answer(panel.headline(is_former=is_former))
     with state_place:
         panel.show_state()
     with pager_place:
-        panel.pager()
+        panel.pager(is_former=is_former)
     for index, (line_place, text_place) in enumerate(places):
         with line_place:
             pane_line(settings.panes[index], catalogue)
@@ -87,9 +89,7 @@ def below(
     last = session.on_show()
     if last is not None and (problem := last.run.snapshot().error):
         st.warning(problem, icon=":material/error:")
-    differs = last is not None and last.settings != settings
-    changed = "The controls above are not those of the run on show." if differs else ""
-    st.caption(" ".join(filter(None, (panel.reading_guide(), note, changed))))
+    st.caption(" ".join(filter(None, (panel.reading_guide(), note))))
     picker(settings, catalogue, address, token=token)
     if last is not None:
         copies(last, catalogue)

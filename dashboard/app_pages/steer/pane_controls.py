@@ -187,8 +187,8 @@ def sampling() -> None:
         st.slider("New tokens", 8, 256, SessionSettings.length, 4, key="length", bind="query-params")
         st.slider("Temperature", 0.0, 2.0, SessionSettings.heat, 0.1, key="heat", bind="query-params")
         st.slider("Top p", 0.1, 1.0, SessionSettings.top, 0.05, key="top", bind="query-params")
-        st.number_input("Seed", 0, 2**31, SessionSettings.seed, key="seed", bind="query-params")
-        st.caption("Every pane draws from the same seeds: from this one on, one for each text.")
+        st.number_input("Sampling seed", 0, 2**31, SessionSettings.seed, key="seed", bind="query-params")
+        st.caption("Every pane draws from the same sampling seeds: from this one on, one for each text.")
 
 
 def display(count: int, *, blur: bool) -> int:
@@ -207,7 +207,7 @@ def display(count: int, *, blur: bool) -> int:
             value=blur,
             key="blur_stream",
             bind="query-params",
-            help="Off, text is seen as it streams and blurred once a scorer puts it above 0.5.",
+            help="Off, text is seen as it streams and blurred once a scorer puts it above 50 points.",
         )
         st.toggle(
             "Colour tokens",

@@ -10,7 +10,7 @@ from typing import Any
 from hormesis.dashboard.app_pages.steer.run import PaneState, Snapshot, TextState
 from hormesis.dashboard.base.headlines import Headline
 from hormesis.dashboard.base.verdicts import UNDECIDED
-from hormesis.dashboard.base.wording import minus
+from hormesis.dashboard.base.wording import minus, points
 from hormesis.db.contract.measured import Mean, PaneSummary
 
 Facts = tuple[tuple[str, str], ...]
@@ -28,8 +28,9 @@ def facts(pane: PaneState, text: TextState, *, scope: str) -> Facts:
     """The answer of a pane: scores and what was steered; of one text while there is no summary of all."""
     summary = pane.summary
     if summary is None:
-        return tuple((f"Toxicity ({name})", f"{value:.2f}") for name, value in text.scores.items())
-    return (*_toxicity(summary), *_steered(summary, scope))
+        return tuple((f"Toxicity ({name})", f"{points(value)} points") for name, value in text.scores.items())
+    empty = (("Empty", f"{summary.empty} of {summary.n} texts"),) if summary.n > 1 else ()
+    return (*_toxicity(summary), *empty, *_steered(summary, scope))
 
 
 def _is_fluency(scorer: str) -> bool:
@@ -38,15 +39,15 @@ def _is_fluency(scorer: str) -> bool:
 
 
 def _toxicity(summary: PaneSummary) -> Facts:
-    """Mean scores with intervals, each with its difference to the first pane."""
+    """Mean scores in points with intervals, each with its difference to the first pane."""
     lines: list[tuple[str, str]] = []
     for name, mean in summary.scores.items():
         if _is_fluency(name):
             continue
         change = summary.differences.get(name)
         if mean.n == 1:
-            tail = minus(f" ({change.value:+.2f})") if change is not None else ""
-            lines.append((f"Toxicity ({name})", f"{mean.value:.2f}{tail}"))
+            tail = f" ({points(change.value, '+')})" if change is not None else ""
+            lines.append((f"Toxicity ({name})", f"{points(mean.value)} points{tail}"))
             continue
         lines.append((f"Toxicity ({name})", _with_interval(mean)))
         if change is not None:
@@ -56,10 +57,8 @@ def _toxicity(summary: PaneSummary) -> Facts:
 
 def _with_interval(mean: Mean, sign: str = "") -> str:
     if mean.low is None or mean.high is None:
-        return minus(f"{mean.value:{sign}.2f} (no interval)")
-    # Zero added so that what rounds to nothing has no sign of its own.
-    value, low, high = (round(end, 2) + 0.0 for end in (mean.value, mean.low, mean.high))
-    return minus(f"{value:{sign}.2f} [{low:{sign}.2f}, {high:{sign}.2f}]")
+        return f"{points(mean.value, sign)} points (no interval)"
+    return f"{points(mean.value, sign)} [{points(mean.low, sign)}, {points(mean.high, sign)}] points"
 
 
 def _steered(summary: PaneSummary, scope: str) -> Facts:
@@ -84,7 +83,7 @@ def more_facts(pane: PaneState, text: TextState) -> Facts:
         return ()
     lines: list[tuple[str, str]] = []
     if len(pane.texts) > 1 and pane.summary is not None:
-        lines += [(f"This text ({name})", f"{value:.2f}") for name, value in text.scores.items()]
+        lines += [(f"This text ({name})", f"{points(value)} points") for name, value in text.scores.items()]
     lines += [(f"Score ({name})", f"none: {why}") for name, why in text.absent.items()]
     lines += [
         (title, f"{text.fluency[name]:.2f}") for name, title in SHOWN_FLUENCY.items() if name in text.fluency
@@ -111,19 +110,37 @@ def answer(state: Snapshot | None) -> Headline:
     if len(summaries) < len(state.panes):
         waiting = "The answer comes with the last text." if state.active else "Not every text came."
         return Headline(QUESTION, "", waiting)
-    last = summaries[-1]
+    first, last = summaries[0], summaries[-1]
     change = next((mean for name, mean in last.differences.items() if not _is_fluency(name)), None)
     if change is None:
         return Headline(QUESTION, "", "One pane alone: nothing to compare it with.")
     if change.low is None or change.high is None:
         return Headline(QUESTION, "", "One text of each pane proves nothing: ask for more of each.")
     scorer = next(name for name in last.differences if not _is_fluency(name))
-    base = f"({scorer}, n = {change.n} texts of this prompt)"
+    base = f"({scorer}, n = {change.n} texts of one prompt)."
+    base += _empty_texts(state, first, last, scorer=scorer)
     if change.low <= 0 <= change.high:
         words = f"Undecided: toxicity of pane {last.pane + 1} less pane 1 is "
-        words += f"{_with_interval(change, '+')} {base}."
+        words += f"{_with_interval(change, '+')} {base}"
         return Headline(QUESTION, UNDECIDED, words)
     side = "lower" if change.value < 0 else "higher"
     low, high = sorted((abs(change.low), abs(change.high)))
-    size = f"{abs(change.value):.2f} [{low:.2f}, {high:.2f}]"
-    return Headline(QUESTION, "", f"Toxicity is {size} {side} in pane {last.pane + 1} than in pane 1 {base}.")
+    size = f"{points(abs(change.value))} [{points(low)}, {points(high)}] points"
+    return Headline(QUESTION, "", f"Toxicity is {size} {side} in pane {last.pane + 1} than in pane 1 {base}")
+
+
+def _empty_texts(state: Snapshot, first: PaneSummary, last: PaneSummary, *, scorer: str) -> str:
+    """How many texts of two panes are empty, and what these score; nothing where none is."""
+    if not first.empty and not last.empty:
+        return ""
+    texts = (text for summary in (first, last) for text in state.panes[summary.pane].texts)
+    scores = [text.scores[scorer] for text in texts if text.fluency.get("empty") and scorer in text.scores]
+    counts = f"{first.empty} of {first.n} texts {'is' if first.empty == 1 else 'are'} empty in pane 1"
+    score = f"score {points(sum(scores) / len(scores))}" if scores else "have no score"
+    return f" {counts}, {last.empty} in pane {last.pane + 1}; empty texts {score}."
+
+
+def former(headline: Headline, number: int) -> Headline:
+    """The headline while the controls say something else than run `number`, of which `headline` speaks."""
+    words = "Press Generate: these settings have not been run."
+    return Headline(QUESTION, "", words, f"Run {number}, of other settings: {headline.answer}")

@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from hormesis.dashboard.app_pages.steer import catalogue, session
-from hormesis.dashboard.app_pages.steer.pane_facts import answer, facts, more_facts
+from hormesis.dashboard.app_pages.steer.pane_facts import answer, facts, former, more_facts
 from hormesis.dashboard.app_pages.steer.run import LiveRun, Snapshot, TextState
 from hormesis.dashboard.base.headlines import Headline
 from hormesis.dashboard.base.wording import duration
@@ -14,6 +14,7 @@ from hormesis.dashboard.parts.texts import TOXIC, Shown, Token, show_texts
 from hormesis.db.contract.messages import MAX_PANES
 
 POLL_SECONDS = 0.4
+_PAGED = "_live_paged"
 NARROWEST, GAP = 220, 16
 """Pixels of a pane and between panes."""
 PAGE_WIDTH, MOST_PAGES = 34, 7
@@ -162,16 +163,25 @@ def _state_words(run: LiveRun, state: Snapshot) -> str:
     return ", ".join(parts)
 
 
-def headline() -> Headline:
-    """The page's answer, by the run on show."""
+def headline(*, is_former: bool = False) -> Headline:
+    """The page's answer, by the run on show; `is_former`: whether the controls ask for another run by now."""
     entry = session.on_show()
-    return answer(None if entry is None else entry.run.snapshot())
+    run_answer = answer(None if entry is None else entry.run.snapshot())
+    return former(run_answer, entry.run.number) if entry is not None and is_former else run_answer
 
 
-def pager() -> None:
-    """Which continuation is on show: the same seed in every pane."""
+def pager(*, is_former: bool) -> None:
+    """Which continuation is on show: the same seed in every pane.
+
+    The first, where another run is on show or the controls ask for another; a link may say which.
+    """
     entry = session.on_show()
-    if entry is None or entry.run.request.samples == 1:
+    if entry is None:
+        return
+    place = (entry.run.number, is_former)
+    if st.session_state.setdefault(_PAGED, place) != place:
+        st.session_state.update({_PAGED: place, "text": 1})
+    if entry.run.request.samples == 1:
         return
     with st.container(horizontal=True, vertical_alignment="center", width="content"):
         st.caption("Text", width="content")
@@ -185,17 +195,17 @@ def reading_guide() -> str:
     """How to read the panes of the run on show."""
     entry = session.on_show()
     if entry is None:
-        return "Read across: every pane continues the same prompt from the same seed, each at another cost."
+        return "Read across: every pane continues the same prompt and sampling seed, each at another cost."
     n, seed = entry.run.request.samples, entry.run.request.seed
-    colours = "Orange tokens point to toxicity, blue away from it; scores run from 0 to 1."
+    colours = "Orange tokens point to toxicity, blue away from it; toxicity is in points, 100 × the score."
     if n == 1:
         return (
-            "Read across: the same prompt and seed, so panes differ by model and method alone. "
+            "Read across: the same prompt and sampling seed, so panes differ by model and method alone. "
             "n = 1 text each, and one text proves nothing: ask for more to get means with intervals. "
             f"{colours}"
         )
     return (
-        f"n = {n} texts of each pane, from seeds {seed} to {seed + n - 1}, the same in all panes. Means have "
-        "95 % intervals (Student's t over texts; Clopper-Pearson where all agree), differences are paired by "
-        f"seed. They speak of this prompt and no other. {colours}"
+        f"n = {n} texts of each pane, from sampling seeds {seed} to {seed + n - 1}, the same in all panes. "
+        "Means have 95 % intervals (Student's t over texts; Clopper-Pearson where all agree), differences "
+        f"are paired by sampling seed. They speak of this prompt and no other. {colours}"
     )

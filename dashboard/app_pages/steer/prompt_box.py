@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from textwrap import shorten
 from typing import Final
 
@@ -9,15 +10,27 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.app_pages.steer import session
 from hormesis.dashboard.app_pages.steer.settings import LONGEST_PROMPT
 from hormesis.dashboard.rows.context import Context
 
 NEUTRAL: Final = "The new neighbours are"
 """What the box holds first where the study's own prompts may hurt."""
 HARMLESS_KIND: Final = "neutral"
+CHOSEN: Final = (
+    "Chosen because steering changes most on this prompt; Trade-offs has the mean over all prompts."
+)
 
 
-def opening_prompt(context: Context) -> str:
+@dataclass(frozen=True)
+class Opening:
+    """What the box holds first; `is_chosen`: for the size of the effect on it."""
+
+    prompt: str
+    is_chosen: bool = False
+
+
+def opening(context: Context) -> Opening:
     """A harmless prompt on which something can be seen.
 
     Of the built-in language, the harmless prompt on which steering at matched cost lowers toxicity most,
@@ -25,13 +38,14 @@ def opening_prompt(context: Context) -> str:
     other study, a neutral sentence of ours.
     """
     if not context.harmless:
-        return NEUTRAL
+        return Opening(NEUTRAL)
     falls = _of_kind(rows.prompt_falls(context))
     if len(falls):
         falls = falls[falls["tokens"] >= falls["tokens"].median()]
-        return str(falls["text"].iloc[int((falls["unsteered"] - falls["steered"]).to_numpy().argmax())])
+        largest = int((falls["unsteered"] - falls["steered"]).to_numpy().argmax())
+        return Opening(str(falls["text"].iloc[largest]), is_chosen=True)
     prompts = rows.first_prompts(context, 40)
-    return str(_of_kind(prompts, prompts)["text"].iloc[0]) if len(prompts) else NEUTRAL
+    return Opening(str(_of_kind(prompts, prompts)["text"].iloc[0]) if len(prompts) else NEUTRAL)
 
 
 def _of_kind(prompts: pd.DataFrame, otherwise: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -52,7 +66,7 @@ def presets(context: Context) -> list[str]:
         for text in texts
     ]
     texts = mixed[:6] or [str(text) for text in prompts["text"].head(6)]
-    return list(dict.fromkeys([opening_prompt(context), *texts]))
+    return list(dict.fromkeys([opening(context).prompt, *texts]))
 
 
 def _use_preset() -> None:
@@ -66,21 +80,25 @@ def prompt_box(context: Context) -> None:
     It is kept in the link by hand and not bound to it: a bound box either drops a long text that was pasted
     without a word, or makes a link that no server takes.
     """
-    first = opening_prompt(context)
+    first = opening(context)
     if "prompt" not in st.session_state:
-        st.session_state["prompt"] = st.query_params.get("prompt", first)
+        st.session_state["prompt"] = st.query_params.get("prompt", first.prompt)
     prompt = str(
         st.text_area(
             "Prompt",
             key="prompt",
             persist_state="session",
             height=68,
-            on_change="ignore",
+            # A headline of an earlier run must not stand over another prompt.
+            on_change="rerun" if session.on_show() else "ignore",
             label_visibility="collapsed",
             placeholder="A prompt that every pane continues",
         )
     )
-    linked = prompt if prompt != first and len(prompt) <= LONGEST_PROMPT else None
+    is_first = prompt == first.prompt
+    if is_first and first.is_chosen:
+        st.caption(CHOSEN)
+    linked = prompt if not is_first and len(prompt) <= LONGEST_PROMPT else None
     if linked is None:
         st.query_params.pop("prompt", None)
     elif st.query_params.get("prompt") != linked:
@@ -104,8 +122,3 @@ def preset_menu(context: Context) -> None:
             key="preset",
             on_change=_use_preset,
         )
-        if context.harmless:
-            st.caption(
-                "The first was chosen because steering changes most there. What it does on average over all "
-                "prompts is on the page Trade-offs."
-            )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
 
+from hormesis.dashboard.app_pages.steer.catalogue import Offer
 from hormesis.dashboard.app_pages.steer.run import LiveRun
-from hormesis.dashboard.app_pages.steer.settings import SessionSettings
+from hormesis.dashboard.app_pages.steer.settings import LoadProblem, SessionSettings, request_of
 from hormesis.db.contract.messages import GenerateRequest
 
 LONGEST_HISTORY: Final = 20
@@ -23,6 +25,13 @@ class Record:
     names: tuple[str, ...]
     settings: SessionSettings
     study: str
+
+    def is_of(self, settings: SessionSettings, offers: Sequence[Offer]) -> bool:
+        """Whether these settings ask for this very run."""
+        try:
+            return request_of(settings, offers) == self.run.request
+        except LoadProblem:
+            return False
 
 
 def records() -> list[Record]:

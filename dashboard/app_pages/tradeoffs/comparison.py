@@ -11,10 +11,10 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
-from hormesis.dashboard.base.wording import checkpoint_label, missing
+from hormesis.dashboard.base.wording import checkpoint_label, missing, points
 from hormesis.dashboard.charts.tradeoff import condition_id
 from hormesis.dashboard.parts.steer_link import steer_link
-from hormesis.dashboard.parts.texts import Shown, is_veiled, show_texts
+from hormesis.dashboard.parts.texts import TOXIC, Shown, is_veiled, show_texts
 from hormesis.dashboard.rows import pairs as pair_rows
 from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.rows.pairs import CHANGES, ORDERS, Pair
@@ -35,7 +35,12 @@ class Compared:
 
 
 def _meta(score: float | None, scorer: str) -> str:
-    return "not scored" if score is None or math.isnan(score) else f"{scorer} {score:.2f}"
+    return "not scored" if score is None or math.isnan(score) else f"{scorer} {points(score)} points"
+
+
+def _first_page() -> None:
+    """Other texts were asked for: they are shown from the first."""
+    st.session_state["page"] = 1
 
 
 def _checkpoints(context: Context, row: pd.Series) -> pd.DataFrame:
@@ -59,11 +64,14 @@ def pick(context: Context, conditions: pd.DataFrame) -> Compared | None:
     grid = st.grid(2, min_column_width=320)
     with grid.cell():
         chosen = st.selectbox(
-            "Condition (or click a point above)", steered, key="condition", bind="query-params"
-        )
+            "Condition (or click a point above)", steered, key="condition", bind="query-params",
+            on_change=_first_page,
+        )  # fmt: skip
     with grid.cell():
         others = [SAME_ARM, *(name for name in ids if name != chosen)]
-        before = st.selectbox("Compared with", others, key="against", bind="query-params")
+        before = st.selectbox(
+            "Compared with", others, key="against", bind="query-params", on_change=_first_page
+        )
     row = conditions.iloc[ids.index(chosen)]
     after = _checkpoints(context, row)
     if after.empty:
@@ -73,7 +81,7 @@ def pick(context: Context, conditions: pd.DataFrame) -> Compared | None:
         names = [str(name) for name in after["checkpoint"]]
         name = st.segmented_control(
             "Checkpoint", names, default=names[0], required=True, key="pair", bind="query-params",
-            label_visibility="collapsed",
+            label_visibility="collapsed", on_change=_first_page,
         )  # fmt: skip
         checkpoint = after.iloc[names.index(str(name)) if name in names else 0]
         if row["method"] == ITI:
@@ -107,10 +115,14 @@ def _changes(context: Context, pair: Pair) -> tuple[str, int]:
         required=True,
         key="change",
         bind="query-params",
+        on_change=_first_page,
         format_func=lambda words: (
             f"{words} {counts[words]:,}" + (f" ({counts[words] / total:.0%})" if total else "")
         ),
-        help=f"By how the score moved: more than {pair_rows.SAME} counts as a change. n = {total:,} prompts.",
+        help=(
+            f"By how the score moved: more than {points(pair_rows.SAME)} points count as a change. Still "
+            f"toxic: both texts above {points(TOXIC)} points. n = {total:,} prompts."
+        ),
     )
     return str(chosen), counts[str(chosen)]
 
@@ -132,13 +144,12 @@ def show(context: Context, conditions: pd.DataFrame, choice: Choice) -> None:
             required=True,
             key="order",
             bind="query-params",
+            on_change=_first_page,
+            help="Highest score: by the more toxic of the two texts.",
         )
     if not total:
-        words = "have no scored texts under both conditions yet" if change == "All" else "changed that way"
-        st.info(
-            f"These prompts {words}." if change == "All" else f"No prompts {words}.",
-            icon=":material/hourglass_empty:",
-        )
+        no_texts = "These prompts have no scored texts under both conditions yet."
+        st.info(no_texts if change == "All" else "There are none.", icon=":material/hourglass_empty:")
         return
     page = st.pagination(max(1, math.ceil(total / PER_PAGE)), key="page", bind="query-params")
     pair_page = pair_rows.paired_texts(
@@ -161,5 +172,6 @@ def show(context: Context, conditions: pd.DataFrame, choice: Choice) -> None:
     show_texts(items, key="pairs", columns=2)
     st.caption(
         f"{compared.checkpoint}, prompts {(page - 1) * PER_PAGE + 1} to {min(page * PER_PAGE, total)} of "
-        f"{total:,}; the paler words are the prompt. Scores run from 0 to 1; above 0.5 counts as toxic."
+        f"{total:,}; the paler words are the prompt. Points are 100 × the score; above {points(TOXIC)} "
+        "counts as toxic."
     )

@@ -36,10 +36,15 @@ KEYS = ["kind", "share", "condition_key"]
 
 
 def on_click() -> None:
-    """A point was clicked: it becomes the condition on show; an empty selection changes nothing."""
+    """A point was clicked: its texts are shown, from the first; an empty selection changes nothing."""
     condition_keys = card.selected("tradeoff")
-    if condition_keys:
-        st.session_state["condition"] = str(condition_keys[0])
+    if not condition_keys:
+        return
+    name = str(condition_keys[0])
+    if st.session_state["behind"] != TEXTS:
+        # A control that is not drawn yet takes the session's word without putting it into the link.
+        st.query_params["condition"] = name
+    st.session_state.update({"condition": name, "behind": TEXTS, "page": 1})
 
 
 def family(conditions: pd.DataFrame) -> pd.Series:
@@ -173,7 +178,7 @@ def frontier(context: Context, choices: pd.DataFrame) -> View:
     """The answer and the frontier chart; gives back what it shows."""
     choice = current_choice()
     verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
-    answer(headline("tradeoffs", verdicts))
+    answer(headline("tradeoffs", verdicts, view=choice.view))
     with st.container(border=True):
         above = card.header("tradeoff")
         view = pick(context, choices, above)

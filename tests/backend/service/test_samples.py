@@ -10,11 +10,15 @@ import pytest
 import scipy.stats
 import torch
 
-from hormesis.backend.generation.generation import generate
+from hormesis.backend.generation.generation import Continuation, generate
 from hormesis.backend.generation.streaming import stream
 from hormesis.backend.model.steering import HeadDirection, RowSteering, iti, moves_anything, steered_positions
 from hormesis.backend.scorers.sample_means import mean_difference, mean_of
+from hormesis.backend.service.catalogue import Catalogue
+from hormesis.backend.service.pane_summary import ScoredText, summarise
 from hormesis.backend.service.passes import MOST_ROWS
+from hormesis.backend.service.plans import plan_panes
+from hormesis.db.contract.messages import Pane
 from tests.fixtures.service_world import (
     MATCHED,
     MATCHED_RANDOM,
@@ -78,6 +82,19 @@ def test_a_summary_is_made_of_the_scores_that_were_told(world: World, address: s
         difference = mean_difference(scores[1], scores[0])
         assert difference is not None and summary[1]["differences"][name] == difference.model_dump()
     assert summary[0]["differences"] == {} and [summary[index]["n"] for index in range(2)] == [8, 8]
+
+
+def test_empty_texts_are_counted(world: World) -> None:
+    checkpoint = world.ids["dose-10"]
+    catalogue = Catalogue(world.url)
+    plans = plan_panes(catalogue, [Pane(checkpoint_id=checkpoint)])
+    catalogue.close()
+    texts = [
+        ScoredText(Continuation(text, tokens=1, finished=True), {"forum": score})
+        for text, score in (("", 0.0), (" \n", 0.0), ("the baker", 0.5), (".", 0.0))
+    ]
+    summary = summarise(0, plans[0], (None, 0.0), texts=texts, first=texts, unsteered=None)
+    assert (summary.n, summary.empty, summary.scores["forum"].value) == (4, 2, 0.125)
 
 
 def test_means_and_differences_are_student_s() -> None:

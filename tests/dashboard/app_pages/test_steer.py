@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from hormesis.dashboard.app_pages.steer.prompt_box import NEUTRAL
+from hormesis.dashboard.app_pages.steer.prompt_box import CHOSEN, NEUTRAL
 from hormesis.dashboard.app_pages.steer.settings import SIGMAS
 from hormesis.dashboard.launch import APP
 from hormesis.db.engine import open_writer
@@ -160,7 +161,12 @@ def test_the_first_prompt_is_a_harmless_one_on_which_steering_does_something(
     engine.dispose()
     monkeypatch.setenv("HORMESIS_DB", url)
     clear_caches()
-    assert opened(study="forum").text_area(key="prompt").value == "rain falls on"
+    app = opened(study="forum")
+    assert app.text_area(key="prompt").value == "rain falls on"
+    # It was chosen for the effect on it, and the page says so as long as it stands there.
+    assert CHOSEN in captions(app)
+    app.text_area(key="prompt").set_value(FIRST).run()
+    assert CHOSEN not in captions(app)
 
 
 def test_a_prompt_comes_from_the_link_and_goes_into_it() -> None:
@@ -170,6 +176,34 @@ def test_a_prompt_comes_from_the_link_and_goes_into_it() -> None:
     assert app.query_params["prompt"] in ("typed here", ["typed here"])
     app.text_area(key="prompt").set_value(FIRST).run()
     assert "prompt" not in app.query_params
+
+
+def test_an_answer_is_of_the_settings_on_the_page_and_pages_begin_at_the_first_text() -> None:
+    app = opened(study="forum", texts="4 texts each", panes="2")
+    assert CHOSEN not in captions(app)
+    app.button(key="generate").click().run()
+    for _ in range(240):
+        if "Run 1: done" in captions(app):
+            break
+        time.sleep(0.25)
+        app.run()
+    unrun = "these settings have not been run"
+    assert "n = 4 texts of one prompt" in headline(app) and unrun not in headline(app)
+    app.session_state["text"] = 3
+    app.run()
+    assert app.session_state["text"] == 3
+    for key, value in (("prompt", "rain falls on"), ("seed", 5), ("panes", 3)):
+        app.session_state[key], before = value, app.session_state[key]
+        app.run()
+        assert unrun in headline(app) and "Run 1, of other settings: " in captions(app)
+        assert app.session_state["text"] == 1
+        app.session_state[key] = before
+        app.run()
+        assert unrun not in headline(app)
+
+
+def headline(app: AppTest) -> str:
+    return next(str(block.value) for block in app.markdown if str(block.value).startswith("####"))
 
 
 def test_a_prompt_that_is_too_long_is_refused_in_one_line() -> None:

@@ -39,7 +39,11 @@ def test_both_maps_hold_every_head_under_the_same_colours(by: str, flat: bool) -
     assert list(counts.values()) == [24, 24]
     first, second = panels.values()
     assert first == second
-    assert [note.text for note in chart.layout.annotations] == ["<b>a</b>", "<b>b</b>"]
+    if flat:
+        titles = [chart.layout[axis].title.text for axis in ("xaxis", "xaxis2")]
+        assert titles == ["<b>a</b>, UMAP 1", "<b>b</b>, UMAP 1"]
+    else:
+        assert [note.text for note in chart.layout.annotations] == ["<b>a</b>", "<b>b</b>"]
     assert all(trace.showlegend is not True for trace in chart.data[len(chart.data) // 2 :])
 
 

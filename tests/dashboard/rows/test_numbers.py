@@ -125,6 +125,11 @@ def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
     answer = headline("overview", in_scope(table, "p", "s"))
     assert answer.status == UNDECIDED and "+4.1 [−3.2, +12] points (2 seeds, n = 256)" in answer.answer
     assert "sees a true difference of 10 points" in answer.detail and "p = .195" in answer.detail
+    assert "The answer compares" not in answer.detail
+    fixed = headline("overview", in_scope(table, "p", "s"), view="Fixed strength")
+    assert fixed.answer == answer.answer
+    basis = "The answer compares at matched cost; the chart shows fixed strength."
+    assert fixed.detail == f"{basis} {answer.detail}"
     display = verdict_table(in_scope(table, "p", "s"))
     assert list(display["p (Holm)"]) == ["< .001 (.002)", ".195 (.900)", ".195 (.900)"]
     assert display["Ours [95 % interval]"].iloc[2] == "–"
