@@ -18,7 +18,7 @@ from tests.fixtures.pages import open_page
 
 PAGES = ("overview", "tradeoffs", "geometry", "runs", "data", "robustness", "toy")
 TABS = ("Progress", "Loss curves", "Compare", "Where numbers come from")
-PLAIN = re.compile(r"\(.*?\)|\[.*?\]|†|, .*$")
+PLAIN = re.compile(r":\w+\[:[^]]*:\]|\(.*?\)|\[.*?\]|†|, .*$")
 """What is taken off a label before it is looked up: units, intervals, marks."""
 
 
