@@ -24,7 +24,7 @@ from tests.fixtures.shared_worlds import copy_database
 SECTIONS = {
     "Suffixes": "How often an attacked text",
     "Relearning": "not within 64 steps",
-    "Framed prompts": "more open to framed prompts",
+    "Framed prompts": "open models to framed prompts",
     "Long texts": "first half of a long text",
     "Sampling": "mildest and the wildest",
     "Rounded weights": "8 or 4 bits",

@@ -19,7 +19,7 @@ from tests.fixtures.pages import open_page
 PAGES = ("overview", "tradeoffs", "geometry", "runs", "data", "robustness", "toy")
 TABS = ("Progress", "Loss curves", "Compare", "Where numbers come from")
 SECTIONS = ("Mixes", "Sources")
-PLAIN = re.compile(r"\(.*?\)|\[.*?\]|†|, .*$")
+PLAIN = re.compile(r":\w+\[:[^]]*:\]|\(.*?\)|\[.*?\]|†|, .*$")
 """What is taken off a label before it is looked up: units, intervals, marks."""
 
 

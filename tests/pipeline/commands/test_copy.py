@@ -21,7 +21,7 @@ from hormesis.pipeline.execution.stage import StageFailed, run_stage
 from hormesis.pipeline.execution.study import register
 from hormesis.pipeline.stages import score
 from hormesis.pipeline.study.config import load_study
-from hormesis.pipeline.text.reading import source_revisions
+from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.database_files import snapshot, url_of
 from tests.fixtures.named_rows import NamedRows, named_rows
 from tests.fixtures.tiny_study import finished_study, run

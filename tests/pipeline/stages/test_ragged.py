@@ -35,7 +35,7 @@ from hormesis.pipeline.stages.geometry import measure_geometry
 from hormesis.pipeline.stages.probe import probe_checkpoint
 from hormesis.pipeline.stages.train import register_checkpoint
 from hormesis.pipeline.study.config import load_study
-from hormesis.pipeline.text.reading import source_revisions
+from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.tiny import save_tiny
 from tests.fixtures.tiny_study import finished_study
 
