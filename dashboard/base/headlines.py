@@ -184,7 +184,7 @@ class Figure:
 FIGURES: Final = (
     ("Unsteered toxicity", "C4-base"),
     ("Toxicity", "C4-steer"),
-    ("Toxicity at equal cost", HEADLINE),
+    ("At equal cost", HEADLINE),
     ("Held-out loss", "C2-cross-entropy"),
 )
 """The overview's figures: what toxic text does, what steering does, both, and what toxic text costs."""

@@ -69,7 +69,7 @@ def dose_response(
     y_title: str,
     *,
     dark: bool,
-    height: int = 368,
+    height: int = 390,
     from_zero: bool = True,
     curves: pd.DataFrame | None = None,
     paper: str | None = None,
