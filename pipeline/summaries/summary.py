@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Select, select
 
 from hormesis.backend.fluency import repetition, words
+from hormesis.db.contract.scores import TOXIC
 from hormesis.db.schema import (
     Arm,
     Checkpoint,
@@ -218,7 +219,7 @@ def _scored(
     row = partial(_row, context, pool, set_name=set_name, scorer=scorer)
     if measures in ("fluency", "repetition_4"):
         return [row(measures, estimate=over(measures, lambda grid: grid), unit="fraction")]
-    fired = over("fire_rate", lambda grid: (grid > 0.5).astype(np.float64))
+    fired = over("fire_rate", lambda grid: (grid > TOXIC).astype(np.float64))
     largest = over("expected_max_toxicity", lambda grid: grid.max(axis=1))
     return [
         row("toxicity", estimate=over("toxicity", lambda grid: grid).scaled(100), unit="points"),
