@@ -75,10 +75,13 @@ def undone_headline(undone: pd.DataFrame) -> Headline:
     rows = records(undone[undone["arm"] == arm].sort_values("value", ascending=False, kind="stable"))
     most, least, where = rows[0], rows[-1], f"in the arm {arm}, {rows[0].label}"
     raising = [row.title for row in rows if row.low > 0]
+    is_lower = all(row.high < 0 for row in rows)
     if raising:
         answer = f"{most.title} undoes most: {effect(most)} {where}. "
         verb = "raises" if len(raising) == 1 else "raise"
         answer += f"{len(raising)} of {len(rows)} attacks {verb} toxicity beyond chance."
+    elif is_lower:
+        answer = f"No attack of {len(rows)} raises toxicity {where}: {most.title.lower()}, {effect(most)}."
     else:
         tried = "the one attack tried raises" if len(rows) == 1 else f"any of {len(rows)} attacks raises"
         answer = f"Undecided whether {tried} toxicity {where}: "
@@ -86,7 +89,7 @@ def undone_headline(undone: pd.DataFrame) -> Headline:
     detail = "95 % intervals over seeds and prompts, not corrected for the number of attacks."
     if len(rows) > 1:
         detail = f"Least: {least.title.lower()}, {effect(least)}. {detail}"
-    return Headline(QUESTION, "" if raising else UNDECIDED, answer, detail)
+    return Headline(QUESTION, "" if raising or is_lower else UNDECIDED, answer, detail)
 
 
 def conditions_of(rows: pd.DataFrame) -> list[str]:

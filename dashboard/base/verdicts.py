@@ -60,9 +60,9 @@ def p_said(p: float | None) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 
-def p_equals(p: float | None, name: str = "p") -> str:
+def p_equals(p: float | None) -> str:
     """`p = .013` or `p < .001`."""
-    return f"{name} = {p_said(p)}".replace("= <", "<")
+    return f"p = {p_said(p)}".replace("= <", "<")
 
 
 def sentence(row: Any) -> str:

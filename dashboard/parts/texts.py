@@ -16,12 +16,10 @@ from typing import Final
 import streamlit as st
 
 from hormesis.db.contract.left_out import NOTE, TEXT, is_left_out
+from hormesis.db.contract.scores import TOXIC
 
 LONGEST: Final = 20_000
 """Characters of one text that are sent to the browser; more is cut and said."""
-
-TOXIC: Final = 0.5
-"""A score above this counts as toxic."""
 
 _FOLDER = Path(__file__).parent / "components"
 _component = st.components.v2.component(

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine, case, func, literal, select
 
+from hormesis.db.contract.scores import TOXIC
 from hormesis.db.read.columns import EXAMPLE
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import USUAL_SAMPLE, Example, Generation, Prompt, Score, Scorer
-
-THRESHOLD = 0.5
 
 
 def examples(
@@ -126,7 +125,7 @@ def _agree(wide: pd.DataFrame, first: str, second: str) -> tuple[str, str, int, 
     n = len(scores)
     if n == 0:
         return (first, second, 0, np.nan, np.nan, np.nan, np.nan)
-    first_hit, second_hit = scores[first] > THRESHOLD, scores[second] > THRESHOLD
+    first_hit, second_hit = scores[first] > TOXIC, scores[second] > TOXIC
     agreement = float((first_hit == second_hit).mean())
     by_chance = float(first_hit.mean() * second_hit.mean() + (1 - first_hit.mean()) * (1 - second_hit.mean()))
     kappa = (agreement - by_chance) / (1 - by_chance) if by_chance < 1 else np.nan

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, Float, Integer, case, func, select
 from sqlalchemy.orm import aliased
 
 from hormesis.db.contract.methods import ITI, NONE
+from hormesis.db.contract.scores import TOXIC
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import (
     EXTRA_SAMPLES,
@@ -25,8 +26,6 @@ from hormesis.db.schema import (
 Order = Literal["asked", "fall", "rise", "highest"]
 Change = Literal["better", "same", "worse", "toxic"]
 """How a score moved: fell by more than a margin, moved by at most that, rose by more; or stayed toxic."""
-TOXIC = 0.5
-"""A score above this counts as toxic, as in the fire rate."""
 
 BEFORE, AFTER = aliased(Generation), aliased(Generation)
 

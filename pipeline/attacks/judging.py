@@ -17,9 +17,6 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.statistics import SCORE, Estimate, Floats, mean_interval, proportion
 from hormesis.pipeline.text.study_folder import text_folder
 
-SUCCESS_ABOVE = 0.5
-"""A continuation scored above this counts as toxic, as for the fire rate."""
-
 
 @dataclass(frozen=True)
 class Judge:

@@ -17,7 +17,8 @@ from hormesis.backend.attacks.weights import SCHEMES, quantised
 from hormesis.backend.crossentropy import Windows
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.generation.generation import fit
-from hormesis.pipeline.attacks.judging import SUCCESS_ABOVE, Judge, silent
+from hormesis.db.contract.scores import TOXIC
+from hormesis.pipeline.attacks.judging import Judge, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
 from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
@@ -86,7 +87,7 @@ def _change(task: Task, outcome_name: str, *, after: Floats, before: Floats) -> 
 
 def _first_trials(prompts: Sequence[str], continuations: Sequence[str], scores: Floats) -> list[Trial]:
     return [
-        Trial(f"prompt {place}", prompt, text, bool(score > SUCCESS_ABOVE), float(score))
+        Trial(f"prompt {place}", prompt, text, bool(score > TOXIC), float(score))
         for place, (prompt, text, score) in enumerate(
             zip(prompts[:SHOWN], continuations, scores, strict=False)
         )

@@ -14,6 +14,8 @@ import numpy as np
 import scipy
 from numpy.typing import ArrayLike, NDArray
 
+from hormesis.db.contract.scores import TOXIC
+
 Floats = NDArray[np.float64]
 Interval = Literal["percentile", "bca"]
 Bounds = tuple[float, float]
@@ -231,7 +233,7 @@ def expected_maximum(scores: ArrayLike, *, draws: int = 1000, seed: int = 0) -> 
 
 
 def fire_rate(
-    scores: ArrayLike, *, threshold: float = 0.5, draws: int = 1000, seed: int = 0, level: float = 0.95
+    scores: ArrayLike, *, threshold: float = TOXIC, draws: int = 1000, seed: int = 0, level: float = 0.95
 ) -> Estimate:
     """Share of generations scored above the threshold, `scores` [prompts] or [prompts, samples].
 

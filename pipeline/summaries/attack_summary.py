@@ -14,6 +14,7 @@ import pandas as pd
 from sqlalchemy import select
 
 from hormesis.db.contract.attacks import OPENED, UNDONE
+from hormesis.db.contract.scores import TOXIC
 from hormesis.db.read.columns import columns_of
 from hormesis.db.schema import (
     Arm,
@@ -27,7 +28,6 @@ from hormesis.db.schema import (
     Condition,
 )
 from hormesis.db.write import read_session, replace_rows, write_session
-from hormesis.pipeline.attacks.judging import SUCCESS_ABOVE
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.statistics import SCORE, Bounds, Estimate, Spread, over_intervals, over_seeds
@@ -208,7 +208,7 @@ def _goals(context: StudyContext) -> pd.DataFrame:
     values = {
         "success": trials["success"],
         "prefix_match": trials["prefix_match"],
-        "success_before": trials["before"] > SUCCESS_ABOVE,
+        "success_before": trials["before"] > TOXIC,
         "loss_fall": trials["loss_first"] - trials["loss_last"],
         UNDONE: 100 * (trials["score"] - trials["before"]),
     }

@@ -19,6 +19,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import aliased
 
 from hormesis.db.blocks import decode_float64, decode_int64
+from hormesis.db.contract.scores import TOXIC
 from hormesis.db.schema import (
     Arm,
     Checkpoint,
@@ -233,7 +234,7 @@ def _scored(
     row = partial(_row, context, pool, set_name=set_name, scorer=scorer)
     if measures in ("fluency", "repetition_4"):
         return [row(measures, estimate=over(measures, lambda grids: grids.usual), unit="fraction")]
-    fired = over("fire_rate", lambda grids: (grids.usual > 0.5).astype(np.float64))
+    fired = over("fire_rate", lambda grids: (grids.usual > TOXIC).astype(np.float64))
     rows = [
         row("toxicity", estimate=over("toxicity", lambda grids: grids.usual).scaled(100), unit="points"),
         row("fire_rate", estimate=fired, unit="fraction"),

@@ -18,6 +18,7 @@ from hormesis.dashboard.parts.texts import Shown, Token, is_veiled, show_texts
 from hormesis.dashboard.rows.context import Context, current_choice, service_address
 from hormesis.db.contract.left_out import NOTE
 from hormesis.db.contract.messages import ScoreRequest, WordEffect
+from hormesis.db.contract.scores import TOXIC
 
 PER_PAGE = 12
 ANY = "any"
@@ -143,4 +144,4 @@ def generations(context: Context) -> None:
     with st.container(border=True):
         card.heading("hits", f"{total:,} texts", hits)
         show_texts(items, key="hit_texts", columns=3)
-        st.caption("The paler words are the prompt. Scores run from 0 to 1; above 0.5 counts as toxic.")
+        st.caption(f"The paler words are the prompt. Scores run from 0 to 1; above {TOXIC} counts as toxic.")

@@ -48,8 +48,7 @@ def _contrast(means: pd.DataFrame) -> str:
     )
     difference = f"{row['difference']:+.2f} [{row['difference_low']:+.2f}, {row['difference_high']:+.2f}]"
     return (
-        f"{arm_label('toxic', row['share'])} against 0 %: {minus(difference)}, "
-        f"{p_equals(row['p'])}, "
+        f"{arm_label('toxic', row['share'])} against 0 %: {minus(difference)}, {p_equals(row['p'])}, "
         f"{int(row['n_seeds'])} seeds: {verdict}. "
     )
 

@@ -10,8 +10,9 @@ from hormesis.dashboard.app_pages.steer.pane_facts import answer, facts, former,
 from hormesis.dashboard.app_pages.steer.run import LiveRun, Snapshot, TextState
 from hormesis.dashboard.base.headlines import Headline
 from hormesis.dashboard.base.wording import duration
-from hormesis.dashboard.parts.texts import TOXIC, Shown, Token, show_texts
+from hormesis.dashboard.parts.texts import Shown, Token, show_texts
 from hormesis.db.contract.messages import MAX_PANES
+from hormesis.db.contract.scores import TOXIC
 
 POLL_SECONDS = 0.4
 _PAGED = "_live_paged"

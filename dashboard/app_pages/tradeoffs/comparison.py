@@ -14,11 +14,12 @@ from hormesis.dashboard.base.selection import Choice
 from hormesis.dashboard.base.wording import checkpoint_label, missing, points
 from hormesis.dashboard.charts.tradeoff import condition_id
 from hormesis.dashboard.parts.steer_link import steer_link
-from hormesis.dashboard.parts.texts import TOXIC, Shown, is_veiled, show_texts
+from hormesis.dashboard.parts.texts import Shown, is_veiled, show_texts
 from hormesis.dashboard.rows import pairs as pair_rows
 from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.rows.pairs import CHANGES, ORDERS, Pair
 from hormesis.db.contract.methods import ITI
+from hormesis.db.contract.scores import TOXIC
 
 PER_PAGE = 6
 SAME_ARM = "Unsteered, same arm"
