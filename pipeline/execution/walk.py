@@ -123,17 +123,18 @@ def walk(
 ) -> Outcome:
     """Run what is not done of a study's graph.
 
-    `subjects` is called when the stages before the arms are done. `after_arms` are stages of the whole study;
-    `watch` gets its id while work goes on. A subject that fails does not stop the others. Nothing is raised
-    for work that fails or is stopped: the outcome says so.
+    `subjects` is called when the stages before the arms are done. `after_arms` are stages of the whole study,
+    run side by side where they do not need each other; `watch` gets its id while work goes on. A subject that
+    fails does not stop the others. Nothing is raised for work that fails or is stopped: the outcome says so.
     """
     outcome, context = Outcome(study.study_id), study.open(lambda: executor.stopping)
 
     def look() -> None:
         watch(study.study_id)
 
-    def run_joint(stages: tuple[Stage, ...]) -> bool:
-        task_outcomes = [task_outcome for _, task_outcome in executor.run([Task(study, STUDY, stages)], look)]
+    def run_joint(*tasks: tuple[Stage, ...]) -> bool:
+        joint_tasks = [Task(study, STUDY, stages) for stages in tasks]
+        task_outcomes = [task_outcome for _, task_outcome in executor.run(joint_tasks, look)]
         for task_outcome in task_outcomes:
             outcome.add(task_outcome)
         look()
@@ -149,10 +150,22 @@ def walk(
             outcome.failures += _after_each(context, graph, task.subject)
         look()
     outcome.stopped |= executor.stopping
-    for stage in after_arms:
+    for stages in _side_by_side(after_arms):
         if not outcome.stopped:
-            run_joint((stage,))
+            run_joint(*((stage,) for stage in stages))
     return outcome
+
+
+def _side_by_side(stages: Iterable[Stage]) -> Iterator[tuple[Stage, ...]]:
+    """Stages in batches, in order; those of a batch do not need each other."""
+    batch: tuple[Stage, ...] = ()
+    for stage in stages:
+        if any(earlier.name in stage.needs for earlier in batch):
+            yield batch
+            batch = ()
+        batch += (stage,)
+    if batch:
+        yield batch
 
 
 def _after_each(context: StudyContext, graph: Graph, subject: Subject) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.executors import InlineExecutor, PoolExecutor
 from hormesis.pipeline.execution.graph import Graph, GraphError, arm_subjects
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import STUDY, Stage, Subject
 from hormesis.pipeline.execution.study import StudyHandle, register
-from hormesis.pipeline.execution.walk import Outcome, Task, announce_all, walk
+from hormesis.pipeline.execution.walk import Outcome, Task, TaskOutcome, announce_all, walk
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, parse_study
 from tests.fixtures.tiny_study import copy_files, rows, run, write_study
@@ -125,6 +125,26 @@ def test_an_arm_that_fails_stops_no_other(tmp_path: Path, executor: InlineExecut
     assert statuses(study)["train", ARMS[1]] == "failed" and statuses(study)["verdicts", "study"] == "done"
     assert {path.stem for path in tmp_path.glob("*.summary")} == {ARMS[0], ARMS[2]}
     assert walked(study, replace_run(small_graph(fail)), executor).exit_code == 0
+
+
+class RecordingExecutor(InlineExecutor):
+    """Keeps which stages of the whole study were handed over together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[list[str]] = []
+
+    def run(self, tasks: Sequence[Task], look: Callable[[], None]) -> Iterator[tuple[Task, TaskOutcome]]:
+        self.batches.append([stage.name for task in tasks if task.subject == STUDY for stage in task.stages])
+        return super().run(tasks, look)
+
+
+def test_stages_after_the_arms_run_side_by_side_unless_one_needs_another(tmp_path: Path) -> None:
+    executor, stages = RecordingExecutor(), small_graph(write).stages
+    project, toy = (Stage(name, key=key, run=write, needs=("train",)) for name in ("project", "toy"))
+    verdicts = replace(stages[-1], needs=("project", "toy"))
+    outcome = walked(handle(tmp_path), Graph((*stages[:-1], project, toy, verdicts)), executor)
+    assert outcome.exit_code == 0 and executor.batches == [["text"], [], ["project", "toy"], ["verdicts"]]
 
 
 def replace_run(graph: Graph) -> Graph:
