@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 
 from tests.fixtures.hub_repositories import MODEL, language_model
@@ -11,9 +9,6 @@ from tests.fixtures.hub_server import Fault
 from tests.fixtures.hub_world import HubWorld
 
 pytestmark = [pytest.mark.xdist_group("hub"), pytest.mark.slow]
-with_revisions = pytest.mark.skipif(
-    importlib.util.find_spec("hormesis.backend.hub") is None, reason="models have no revisions here yet"
-)
 
 
 @pytest.fixture
@@ -27,7 +22,6 @@ def commits(hub_world: HubWorld) -> tuple[str, str]:
     )
 
 
-@with_revisions
 def test_models_load_by_name_and_revision_and_again_without_the_hub(
     hub_world: HubWorld, commits: tuple[str, str]
 ) -> None:
@@ -41,7 +35,6 @@ def test_models_load_by_name_and_revision_and_again_without_the_hub(
         assert [hub_world.run("load", name).stdout for name in names] == hashes
 
 
-@with_revisions
 def test_what_the_hub_does_not_give_is_one_line(hub_world: HubWorld, commits: tuple[str, str]) -> None:
     assert "nobody/nothing" in hub_world.refused("load", "nobody/nothing")
     assert "v9" in hub_world.refused("load", f"{MODEL}@v9")
