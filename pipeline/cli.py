@@ -276,7 +276,8 @@ def import_model(
     if outcome.status == "stopped":
         console.print("stopped; the same command goes on from here")
         raise typer.Exit(130)
-    console.print(f"checkpoint [bold]{outcome.arm}[/bold]: finished")
+    note = f"; {outcome.message}" if outcome.message else ""
+    console.print(f"checkpoint [bold]{outcome.arm}[/bold]: finished{note}", highlight=False, soft_wrap=True)
 
 
 @app.command()

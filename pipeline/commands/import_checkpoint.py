@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from hormesis.backend.model.models import load_model
+from hormesis.db.contract.sites import degraded
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution import workers
@@ -49,12 +50,15 @@ def import_checkpoint(
 ) -> TaskOutcome:
     """Load and check a model, then run every stage on it that is not done.
 
-    `of_mix`: its declared mix, which makes it an arm of the study; else it is known by its name alone. Raises
-    ModelError, SourceError and the like (ValueError, one line) before anything is written.
+    `of_mix`: its declared mix, which makes it an arm of the study; else it is known by its name alone. The
+    outcome's message says where a model is degraded. Raises ModelError, SourceError and the like (ValueError,
+    one line) before anything is written.
     """
     revisions = source_revisions(config)
     require_at_hand(config, database_url)
-    weights_hash = load_model(model_reference).weights_hash()
+    loaded = load_model(model_reference)
+    weights_hash, note = loaded.weights_hash(), degraded(loaded.shapes, loaded.n_layers)
+    del loaded
     workers.limit_threads(workers.cores())
     arm = None if of_mix is None else checkpoint_arm(of_mix)
     name = arm.name if arm is not None else checkpoint_name or default_name(model_reference)
@@ -72,7 +76,7 @@ def import_checkpoint(
         describe_sources(study.open(lambda: False))
         outcome = walk(study, GRAPH, executor, subjects=announced, after_arms=after_arms, watch=watch)
     status = "stopped" if outcome.stopped else "failed" if outcome.failures else "done"
-    return TaskOutcome(name, status, "; ".join(outcome.failures), outcome.worked)
+    return TaskOutcome(name, status, "; ".join(outcome.failures) or note, outcome.worked)
 
 
 def _absolute(model_reference: str) -> str:
