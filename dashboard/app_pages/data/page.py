@@ -197,7 +197,7 @@ def scorer_table(context: Context) -> None:
                     "A scorer that learned from the toxic text's platform or annotators may know the place, "
                     "not toxicity. A score is repeatable only with its scorer's revision."
                 ),
-                out=scorer_rows.drop(columns="id"),
+                out=scorer_rows[list(titles)],
                 column_config={
                     name: st.column_config.TextColumn(width="large")
                     for name in ("Trained on", "In common with this study")
