@@ -188,8 +188,9 @@ def scorer_table(context: Context) -> None:
     }  # fmt: skip
     if len(scorer_rows):
         with st.container(border=True):
+            filled = scorer_rows[list(titles)].replace("", None).dropna(axis="columns", how="all")
             card.table(
-                scorer_rows[list(titles)].replace("", None).rename(columns=titles),
+                filled.rename(columns=titles),
                 key="scorers_table",
                 title="Scorers",
                 alt="Scorers with what they were trained on, overlaps and revisions",
@@ -197,7 +198,7 @@ def scorer_table(context: Context) -> None:
                     "A scorer that learned from the toxic text's platform or annotators may know the place, "
                     "not toxicity. A score is repeatable only with its scorer's revision."
                 ),
-                out=scorer_rows[list(titles)],
+                out=filled,
                 column_config={
                     name: st.column_config.TextColumn(width="large")
                     for name in ("Trained on", "In common with this study")

@@ -32,11 +32,11 @@ def sources(context: Context) -> None:
         matching_runs(overlaps)
     with st.container(border=True):
         card.table(
-            source_tables.origin_table(uses),
+            source_tables.origin_table(uses).dropna(axis="columns", how="all"),
             key="origins",
             title="Whose text it is",
             alt="Location, licence, attribution and revision of every source",
-            note="As the study file states them; a dash is where it states nothing.",
+            note="As the study file states them; what it does not state is left out, or a dash.",
             column_config={"Revision": st.column_config.TextColumn(width="small")},
         )
 
@@ -44,7 +44,7 @@ def sources(context: Context) -> None:
 def row_counts(uses: pd.DataFrame) -> None:
     """What became of each row that was read."""
     n_read, n_used = int(uses["rows_read"].sum()), int(uses["rows_used"].sum())
-    table = source_tables.use_table(uses)
+    table = source_tables.use_table(uses).dropna(axis="columns", how="all")
     card.table(
         table,
         key="uses",
