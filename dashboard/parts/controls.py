@@ -21,7 +21,6 @@ def head_picker(head_names: Sequence[str], best: str) -> str | None:
         key="head",
         bind="query-params",
         width=110,
-        label_visibility="collapsed",
     )
 
 

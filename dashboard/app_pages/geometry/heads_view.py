@@ -39,7 +39,7 @@ def show(
     context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head | None, labels: dict[str, str]
 ) -> None:
     """One of four views of all heads; `probes`: a row per head, `labels`: checkpoints in words."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
             "Heads", [MAPS, CHANGE, TAIL, ARMS], default=MAPS, required=True, key="heads",
             bind="query-params", label_visibility="collapsed",
@@ -52,8 +52,7 @@ def show(
             left = str(
                 st.selectbox(
                     "Compared with", list(labels), format_func=lambda name: labels[name], key="left",
-                    bind="query-params", width=190, label_visibility="collapsed",
-                    help="The checkpoint at the left.",
+                    bind="query-params", width=190, help="The checkpoint at the left.",
                 )
             )  # fmt: skip
             sides = Sides(*(probes[probes["checkpoint"] == name] for name in (left, checkpoint)))
@@ -72,7 +71,6 @@ def _pick(label: str, choices: list[str], key: str, *, default: str) -> str:
     return str(
         st.selectbox(
             label, choices, index=choices.index(default), key=key, bind="query-params", width=150,
-            label_visibility="collapsed",
         )
     )  # fmt: skip
 

@@ -42,7 +42,6 @@ def pick_checkpoint(probes: pd.DataFrame, labels: dict[str, str]) -> str:
             key="right",
             bind="query-params",
             width=190,
-            label_visibility="collapsed",
         )
     )
 
@@ -63,7 +62,7 @@ def draw(context: Context, probes: pd.DataFrame) -> None:
     )
     labels = {str(row.checkpoint): checkpoint_label(row) for row in records(order)}
     first = DIRECTIONS if len(directions_view.stored_maps(context)) else HEADS
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         section = st.segmented_control(
             "Section",
             SECTIONS,
