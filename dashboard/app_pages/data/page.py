@@ -9,6 +9,7 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.data import search_view, sources_view
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.wording import checkpoint_label
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.training import histogram
@@ -173,7 +174,7 @@ def agreement(context: Context, unsteered: pd.DataFrame, set_id: int) -> None:
         },
         alt="Agreement of toxicity scorers",
         note=(
-            f"On unsteered texts of {row['checkpoint']}. Kappa: agreement beyond chance on being above "
+            f"On unsteered texts of {checkpoint_label(row)}. Kappa: agreement beyond chance on being above "
             "0.5, 1 is perfect."
         ),
     )

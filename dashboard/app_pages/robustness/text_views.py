@@ -65,6 +65,7 @@ def injections(context: Context, attacks: pd.DataFrame, outcomes: pd.DataFrame) 
             note="What a frame adds under the condition, less what it adds to the same model unsteered, mean "
             "over frames; errors of both are added, which is on the wide side for equal prompts.",
             out=mean,
+            column_config={"Prompts": st.column_config.NumberColumn(width="small")},
         )
     show_trials(
         context, outcomes[(outcomes["attack"] == "injection") & (outcomes["arm"] == arm)], key="injection"
