@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from hormesis.backend.hub_problem import hub_problem
+from hormesis.backend.hub_problem import hub_problem, silence_hub
 
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "README.md")
 """Configuration, tokenizer, weights without pickles, and the model card."""
@@ -114,6 +114,7 @@ def _refusal(name: str, revisions: list[str]) -> str:
 def _snapshot(name: str, revision: str | None, *, local_files_only: bool = False) -> Path:
     from huggingface_hub import snapshot_download
 
+    silence_hub()
     folder = snapshot_download(
         name,
         revision=revision,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 LATER = "the same command goes on from here"
 
@@ -14,6 +15,15 @@ LATER = "the same command goes on from here"
 def endpoint() -> str:
     """The hub's address: `HF_ENDPOINT`, or the public one."""
     return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+
+
+def silence_hub() -> None:
+    """Keep the hub's client from writing that it waits: one line is enough, and it is ours."""
+    # Importing it sets its level, whenever that is; so it is imported here, before the level is changed.
+    from huggingface_hub.utils import logging as untyped
+
+    logging: Any = untyped
+    logging.set_verbosity_error()
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -7,13 +7,12 @@ resolved to, and a later run asks nothing.
 from __future__ import annotations
 
 import json
-import logging
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hormesis.backend.hub_problem import endpoint, hub_problem, is_refusal
+from hormesis.backend.hub_problem import endpoint, hub_problem, is_refusal, silence_hub
 from hormesis.db.files import write_json
 from hormesis.pipeline.sources.cache import is_offline, sources_folder
 from hormesis.pipeline.sources.record import SourceError
@@ -94,7 +93,7 @@ def _request(path: str, retries: int) -> dict[str, Any]:
 
     utils: Any = exported  # it re-exports without saying so
 
-    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # one line is enough, and it is ours
+    silence_hub()
     response = utils.http_backoff(
         "GET",
         f"{endpoint()}/{path}",
