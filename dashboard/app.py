@@ -1,167 +1,63 @@
-"""The dashboard's entry: navigation and what all pages share in the sidebar, and the states of every page.
+"""The dashboard's application: the pages behind a check of who asks, on every way of starting it.
 
-Knows which pages there are. Heavy libraries stay out: no torch, no backend, no pipeline.
+Streamlit runs this file as a script for each viewer. A server imports it and finds `app`: `streamlit run`, our
+launcher, and any other ASGI server.
 """
 
 from __future__ import annotations
 
-import contextlib
-import time
+import socket
 
 import streamlit as st
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from hormesis.dashboard.base import refresh
-from hormesis.dashboard.parts import sidebar, states
-from hormesis.dashboard.rows.cache import Database
-from hormesis.dashboard.rows.context import database_now, forget
-from hormesis.db.problems import DatabaseProblem
-from hormesis.db.read import changed_part
-
-SIDEBAR_WIDTH = 244
-"""In pixels; the sidebar folds where the window is narrow."""
-st.set_page_config(
-    page_title="Hormesis",
-    # A material icon would be fetched from a server of fonts; this one is drawn from the browser's own.
-    page_icon="🧪",
-    layout="wide",
-    initial_sidebar_state=SIDEBAR_WIDTH,
-    menu_items={"About": "Does pretraining on some toxic text make a language model easier to detoxify?"},
-)
-
-PAGES = [
-    st.Page(
-        "app_pages/overview/page.py",
-        url_path="root",  # Never an address, since a default page has none but `/`; leaves `overview` free.
-        title="Overview",
-        icon=":material/insights:",
-        default=True,
-        help="Does a dose of toxic text help? Dose-response, verdicts and live progress.",
-    ),
-    st.Page(
-        "app_pages/tradeoffs/page.py",
-        url_path="tradeoffs",
-        title="Trade-offs",
-        icon=":material/balance:",
-        help="What does detoxification cost? Toxicity against cost, and the texts behind every point.",
-    ),
-    st.Page(
-        "app_pages/geometry/page.py",
-        url_path="geometry",
-        title="Geometry",
-        icon=":material/hub:",
-        help="Where does toxicity live? Maps of heads, directions and activations.",
-    ),
-    st.Page(
-        "app_pages/robustness/page.py",
-        url_path="hardness",
-        title="Robustness",
-        icon=":material/security:",
-        help="How hard is the detox to undo? Attacks, relearning, and what the models can still do.",
-    ),
-    st.Page(
-        "app_pages/steer/page.py",
-        url_path="steer",
-        title="Steer live",
-        icon=":material/tune:",
-        help="Steer models yourself and read base and steered text side by side.",
-    ),
-    st.Page(
-        "app_pages/toy/page.py",
-        url_path="toy",
-        title="Toy experiment",
-        icon=":material/toys:",
-        help="Are rare features entangled? The paper's toy experiment with the controls it lacked.",
-    ),
-    st.Page(
-        "app_pages/runs/page.py",
-        url_path="runs",
-        title="Runs",
-        icon=":material/monitoring:",
-        help="Stages, rates, errors, loss curves and where every number comes from.",
-    ),
-    st.Page(
-        "app_pages/data/page.py",
-        url_path="data",
-        title="Data",
-        icon=":material/dataset:",
-        help="What went into each mix, labelled samples, scorers and their agreement.",
-    ),
-    st.Page(
-        "app_pages/glossary/page.py",
-        url_path="definitions",
-        title="Glossary",
-        icon=":material/menu_book:",
-        help="Every term on these pages, its formula and its source.",
-    ),
-]
-# A default page answers at the root alone, and two pages keep an older address: their own names lead there.
-NAMES = {"overview": PAGES[0], "robustness": PAGES[3], "glossary": PAGES[8]}
-ALWAYS_OPEN = {"Glossary", "Runs", "Toy experiment"}
-# Pages that need no study, so its absence is nothing to tell there.
-WITHOUT_STUDY = {"Glossary", "Toy experiment"}
-# Not redrawn when rows change: the person is in the middle of something.
-KEEPS_STILL = {"Steer live"}
-# Redrawn also while a stage goes on; the others when one has ended.
-FOLLOWS_WORK = {"Overview", "Trade-offs", "Runs", "Data"}
-# Pages that show the prompts, the scorer and the comparison chosen in the sidebar.
-HEEDS_CHOICE = {"Overview", "Trade-offs", "Data"}
+from hormesis.db.contract.hosts import Hosts
 
 
-# How much the pace may change before a page is drawn anew for nothing but to take it on.
-ADOPT = 4
+class HostCheck:
+    """Answers, over HTTP and WebSocket, only to the names that the server was started for (plain ASGI).
 
-
-@refresh.ticking
-def pulse(drawn_token: str, drawn_at: float, drawn_pause: float, *, follows_work: bool) -> None:
-    """Redraw the page where what it shows has changed since it was drawn, or where its pace has changed.
-
-    `drawn_at`: on the monotonic clock; `drawn_pause`: seconds between looks when it was drawn.
+    These are the names of `server.address`, and those of Streamlit's `server.allowedHosts`. No page of another
+    site may use the dashboard, nor show it in a frame of its own, where a click could be led astray.
     """
-    pause = refresh.PACE.look_every()
-    changed = time.monotonic() - drawn_at > refresh.PACE.redraw_every() and (
-        changed_part(database_now().token, progress=follows_work)
-        != changed_part(drawn_token, progress=follows_work)
-    )
-    if changed or not drawn_pause / ADOPT <= pause <= drawn_pause * ADOPT:
-        st.rerun()
 
-
-def draw(page: st.Page, database: Database) -> None:
-    """The page in its frame, or what is wrong with the database."""
-    try:
-        is_study_open = sidebar.study_controls(
-            database, follow_new=page.title == "Runs", in_use=page.title in HEEDS_CHOICE
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._hosts = Hosts(
+            # Without an address Streamlit listens on every one; nobody said that others may use them.
+            address=st.get_option("server.address") or "127.0.0.1",
+            machine=socket.gethostname(),
+            also=tuple(st.get_option("server.allowedHosts") or ()),
         )
-        states.content_note()
-        if not is_study_open and page.title not in WITHOUT_STUDY:
-            states.database_problem(DatabaseProblem("empty", "the database holds no study"))
-        if is_study_open or page.title in ALWAYS_OPEN:
-            run(page)
-    except DatabaseProblem as problem:
-        forget()
-        if page.title not in WITHOUT_STUDY:
-            states.database_problem(problem)
-        if page.title in ALWAYS_OPEN:
-            run(page)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on or refuse it (ASGI)."""
+        refusal = None if scope["type"] == "lifespan" else self._hosts.refusal(scope)
+        if refusal is None:
+            await self._app(scope, receive, _unframed(send))
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": refusal.sentence})
+        else:
+            await PlainTextResponse(refusal.sentence, refusal.status)(scope, receive, send)
 
 
-def run(page: st.Page) -> None:
-    """Run a page, which may end early where it has nothing to show yet; what ticks goes on behind it."""
-    with contextlib.suppress(states.PageEnd):
-        page.run()
+def _unframed(send: Send) -> Send:
+    """The same, with a header by which browsers show no page of ours in a frame of another site."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableHeaders(scope=message).append("content-security-policy", "frame-ancestors 'self'")
+        await send(message)
+
+    return sent
 
 
-aliases = [
-    st.Page(page.run, url_path=name, title=page.title, visibility="hidden") for name, page in NAMES.items()
-]
-page = st.navigation([*PAGES, *aliases], position="sidebar")
-if page.url_path in NAMES:
-    st.switch_page(NAMES[page.url_path], query_params=st.query_params)
-sidebar.style()
-database = database_now()
-with refresh.whole_page():
-    draw(page, database)
-if page.title not in KEEPS_STILL:
-    pulse(
-        database.token, time.monotonic(), refresh.PACE.look_every(), follows_work=page.title in FOLLOWS_WORK
-    )
+if __name__ == "__main__":
+    from hormesis.dashboard.navigation import draw_page
+
+    draw_page()
+else:
+    app = st.App(__file__, middleware=[Middleware(HostCheck)])

@@ -20,14 +20,17 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from hormesis.db.contract.hosts import server_url
 from hormesis.db.location import READ_ONLY, database_url
 from hormesis.db.processes import is_running
 
 APP = Path(__file__).parent / "app.py"
+APPLICATION = "hormesis.dashboard.app:app"
 LAST_PORT = 65_535
 HEAD_START = 4.0
 """Seconds the first page has for itself before the service begins to load its libraries."""
@@ -69,12 +72,12 @@ def free_port(host: str, port: int) -> int:
     raise LaunchError(f"no free port from {port} to {port + 20} on {host}; choose another with --port")
 
 
-def _options(port: int, host: str, open_browser: bool) -> dict[str, Any]:
+def _options(port: int, host: str) -> dict[str, Any]:
     """Streamlit's options that are not in the file beside the page."""
     return {
         "server.port": port,
         "server.address": host,
-        "server.headless": not open_browser,
+        "server.headless": True,
         "server.fileWatcherType": "none",
         "server.scriptHealthCheckEnabled": True,
         "browser.gatherUsageStats": False,
@@ -110,7 +113,7 @@ def _serve_here(options: dict[str, Any]) -> None:
 
     config._main_script_path = str(APP)
     bootstrap.load_config_options(flag_options=options)
-    bootstrap.run(str(APP), is_hello=False, args=[], flag_options=options)
+    bootstrap.run_asgi_app(str(APP), APPLICATION, [], options)
 
 
 def _answers(url: str) -> bool:
@@ -161,8 +164,11 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 class _Beside:
     """What goes on beside the pages: loading their libraries, the service, and a look at the parent."""
 
-    def __init__(self, url: str, service: tuple[str, int] | None, parent: int | None) -> None:
+    def __init__(
+        self, url: str, service: tuple[str, int] | None, parent: int | None, *, open_browser: bool
+    ) -> None:
         self._url, self._service, self._parent = url, service, parent
+        self._open_browser = open_browser
         self._children: list[subprocess.Popen[bytes]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beside the pages", daemon=True)
@@ -180,6 +186,8 @@ class _Beside:
             if self._over.wait(0.05):
                 return
         print(f"dashboard on {self._url}", flush=True)
+        if self._open_browser:
+            webbrowser.open(self._url)
         begin = time.monotonic()
         for name in LIBRARIES:
             importlib.import_module(name)
@@ -233,8 +241,9 @@ def main(arguments: list[str] | None = None) -> int:
             os.environ[READ_ONLY] = "1"
         _tell_pages(options.db, None if options.no_service else service_url, starts_service)
         service = (options.db, service_port) if starts_service else None
-        with _Beside(f"http://{options.host}:{port}", service, options.parent):
-            _serve_here(_options(port, options.host, options.open))
+        url = server_url(options.host, port)
+        with _Beside(url, service, options.parent, open_browser=options.open):
+            _serve_here(_options(port, options.host))
     except LaunchError as error:
         print(error, file=sys.stderr)
         return 2

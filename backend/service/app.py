@@ -24,6 +24,7 @@ from hormesis.backend.service.job_queue import QueueFull
 from hormesis.backend.service.live import LiveService
 from hormesis.backend.service.openai_routes import add_openai_routes
 from hormesis.backend.service.settings import ServiceError, Settings, require_token
+from hormesis.db.contract.hosts import Hosts
 from hormesis.db.contract.messages import (
     MAX_ID,
     Cancelled,
@@ -95,7 +96,8 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.live = live
-    app.add_middleware(Guard, token=settings.token, loopback=settings.loopback)
+    hosts = Hosts(settings.host) if settings.loopback else None
+    app.add_middleware(Guard, token=settings.token, hosts=hosts)
     _add_refusals(app)
     _add_reading(app, live)
     _add_work(app, live)

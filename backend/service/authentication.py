@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hormesis.backend.api.completion_messages import ApiError, ApiProblem
-from hormesis.backend.service.settings import MAX_BODY_BYTES, is_loopback
+from hormesis.backend.service.settings import MAX_BODY_BYTES
+from hormesis.db.contract.hosts import Hosts
 
 CODES = {401: "invalid_api_key", 404: "not_found"}
 OPEN_PATHS = ("/health",)
@@ -28,16 +29,15 @@ def refusal(
 
 
 class Guard:
-    """Asks for the bearer token on all but /health, and on loopback for a loopback name.
+    """Asks for the bearer token on all but /health, and on loopback for a loopback name (`Hosts`).
 
-    The latter keeps a web page in the person's own browser from reaching the service under a name of its own
-    that it has pointed to 127.0.0.1 (DNS rebinding).
+    The latter keeps a web page in the person's own browser from using the service; elsewhere the token does.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str | None, loopback: bool) -> None:
+    def __init__(self, app: ASGIApp, *, token: str | None, hosts: Hosts | None) -> None:
         self._app = app
         self._token = None if token is None else token.encode()
-        self._loopback = loopback
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it (ASGI)."""
@@ -47,9 +47,9 @@ class Guard:
     def _refused(self, scope: Scope) -> JSONResponse | None:
         """The refusal of an HTTP request; None lets it pass."""
         headers, path = dict(scope["headers"]), scope["path"]
-        if self._loopback and not is_loopback(_host_name(headers.get(b"host", b"localhost"))):
-            message = "this service answers to localhost only; start it with --host and a token"
-            return refusal(421, message, path=path)
+        stranger = self._hosts.refusal(scope) if self._hosts is not None else None
+        if stranger is not None:
+            return refusal(stranger.status, stranger.sentence, path=path)
         stated_length = headers.get(b"content-length", b"0")
         if stated_length.isdigit() and int(stated_length[:20]) > MAX_BODY_BYTES:
             return refusal(413, TOO_LARGE, path=path)
@@ -75,11 +75,3 @@ def _bounded(receive: Receive) -> Receive:
         return message
 
     return counted
-
-
-def _host_name(header: bytes) -> str:
-    """The host of a Host header, without its port and brackets."""
-    text = header.decode("latin-1").strip()
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]

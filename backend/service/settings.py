@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from dataclasses import dataclass, field
+
+from hormesis.db.contract.hosts import is_loopback
 
 TOKEN_VARIABLE = "HORMESIS_TOKEN"
 MAX_BODY_BYTES = 256 * 1024
@@ -37,16 +38,6 @@ class Settings:
     def loopback(self) -> bool:
         """True where only this machine can reach the host the service binds to."""
         return is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """True for `localhost`, 127.0.0.0/8 and ::1; any other name is taken to be reachable from outside."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def require_token(settings: Settings) -> None:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from hormesis.db.address import network_type, sqlite_path
+from hormesis.db.contract.hosts import is_loopback
 from hormesis.db.location import DATABASE_FILE, READ_ONLY, home
 from hormesis.db.problems import DatabaseProblem, parse_url
 
@@ -29,18 +29,6 @@ class Refusal:
     """Why runs cannot be started or stopped from here: one sentence, and what to do instead."""
 
     reason: str
-
-
-def is_loopback(address: str | None) -> bool:
-    """Whether a server at this address is reached from this machine only."""
-    if not address:
-        return False
-    if address == "localhost":
-        return True
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def home_of(url: str) -> Path | None:

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from hormesis.backend.service.settings import ServiceError, Settings, is_loopback, require_token
+from hormesis.backend.service.settings import ServiceError, Settings, require_token
+from hormesis.db.contract.hosts import is_loopback
 from tests.fixtures.service_world import PYTHON, World, ask, pane, request_body, server
 
 SECRET = "correct horse battery staple"
@@ -160,8 +161,12 @@ def test_other_names_and_origins_are_not_served(address: str) -> None:
     assert foreign.status_code == 421
     for host in ("localhost", "127.0.0.1", "[::1]"):
         assert httpx.get(f"{address}/models", headers={"host": f"{host}:{port}"}).status_code == 200
-    answer = httpx.get(f"{address}/models", headers={"origin": "https://evil.example"})
-    assert not any(name.startswith("access-control") for name in answer.headers)
+    for path in ("/models", "/health", "/v1/models", "/requests/" + "0" * 32):
+        answer = httpx.get(f"{address}{path}", headers={"origin": "https://evil.example"})
+        assert answer.status_code == 403
+        assert not any(name.startswith("access-control") for name in answer.headers)
+    own_page = httpx.get(f"{address}/models", headers={"origin": address})
+    assert own_page.status_code == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::", "example.org", ""])

@@ -30,7 +30,8 @@ from hormesis.dashboard.app_pages.runs.compare import (
 from hormesis.dashboard.app_pages.runs.state import standing
 from hormesis.dashboard.app_pages.runs.tables import in_order
 from hormesis.dashboard.running import process
-from hormesis.dashboard.running.permission import Home, Refusal, control, is_loopback
+from hormesis.dashboard.running.permission import Home, Refusal, control
+from hormesis.db.contract.hosts import is_loopback
 from hormesis.db.origin import Origin, origin_of, remember
 from hormesis.db.processes import is_running
 from hormesis.db.run_lock import holder_of, lock_path
