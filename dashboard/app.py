@@ -1,7 +1,7 @@
 """The dashboard's application: the pages behind a check of who asks, on every way of starting it.
 
-Streamlit runs this file as a script for each viewer. A server imports it and finds `app`: `streamlit run`, our
-launcher, and any other ASGI server.
+Streamlit runs this file as a script for each viewer. A server imports it and finds `app`: `streamlit run`,
+our launcher, and any other ASGI server.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from hormesis.db.contract.hosts import Hosts
 class HostCheck:
     """Answers, over HTTP and WebSocket, only to the names that the server was started for (plain ASGI).
 
-    These are the names of `server.address`, and those of Streamlit's `server.allowedHosts`. No page of another
-    site may use the dashboard, nor show it in a frame of its own, where a click could be led astray.
+    These are the names of `server.address`, and those of Streamlit's `server.allowedHosts`. No page of
+    another site may use the dashboard, nor show it in a frame of its own, where a click could be led astray.
     """
 
     def __init__(self, app: ASGIApp) -> None:
