@@ -26,7 +26,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from hormesis.db.contract.hosts import server_url
-from hormesis.db.location import READ_ONLY, database_url
+from hormesis.db.location import READ_ONLY, database_url, require_openable
+from hormesis.db.problems import DatabaseProblem
 from hormesis.db.processes import is_running
 
 APP = Path(__file__).parent / "app.py"
@@ -216,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m hormesis.dashboard.launch", description="Serve the dashboard."
     )
-    parser.add_argument("--db", default=database_url(), help="SQLAlchemy URL of the database")
+    parser.add_argument("--db", help="SQLAlchemy URL or SQLite file of the database")
     parser.add_argument(
         "--service",
         default=os.environ.get("HORMESIS_SERVICE") or None,
@@ -239,12 +240,14 @@ def main(arguments: list[str] | None = None) -> int:
         service_url = f"http://127.0.0.1:{service_port}" if starts_service else options.service
         if options.read_only:
             os.environ[READ_ONLY] = "1"
-        _tell_pages(options.db, None if options.no_service else service_url, starts_service)
-        service = (options.db, service_port) if starts_service else None
+        url_of_rows = database_url(options.db)
+        require_openable(url_of_rows)
+        _tell_pages(url_of_rows, None if options.no_service else service_url, starts_service)
+        service = (url_of_rows, service_port) if starts_service else None
         url = server_url(options.host, port)
         with _Beside(url, service, options.parent, open_browser=options.open):
             _serve_here(_options(port, options.host))
-    except LaunchError as error:
+    except (LaunchError, DatabaseProblem) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -26,6 +26,11 @@ def sqlite_path(url: URL) -> Path | None:
     return Path(url.database).absolute()
 
 
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file; signs in its name that mean something in a URL are quoted."""
+    return URL.create("sqlite", database=str(path)).render_as_string()
+
+
 def readonly_uri(path: Path, *, immutable: bool) -> str:
     """The SQLite URI that opens `path` without changing any file.
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy import inspect as look_into
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
 from hormesis.db import migrate
 from hormesis.db.address import has_log, readonly_uri, sqlite_path
-from hormesis.db.problems import Kind, explain, name_of, parse_url
+from hormesis.db.problems import DatabaseProblem, Kind, explain, name_of, parse_url
 
 APPLICATION_ID = 0x484F524D
 """`HORM` in ASCII: marks a SQLite file as ours."""
@@ -35,7 +35,7 @@ class DatabaseState:
 
 
 def describe(url: str | URL) -> str:
-    """One sentence on what lies at `url`, also where all is well. Raises nothing for a broken database."""
+    """One sentence on what lies at `url`, also where all is well. Never raises."""
     state = state_of(url)
     return state.sentence or f"{name_of(url)} is a hormesis database at revision {state.revision}"
 
@@ -43,9 +43,12 @@ def describe(url: str | URL) -> str:
 def state_of(url: str | URL) -> DatabaseState:
     """Find out what lies at `url`, without creating or changing any file.
 
-    Raises DatabaseProblem only where `url` is no URL at all.
+    Never raises: a `url` that cannot be opened is a state too.
     """
-    parsed = parse_url(url)
+    try:
+        parsed = parse_url(url)
+    except DatabaseProblem as refusal:
+        return DatabaseState(refusal.kind, str(refusal))
     path = sqlite_path(parsed)
     if path is not None:
         return _state_of_file(path, parsed)
@@ -53,12 +56,6 @@ def state_of(url: str | URL) -> DatabaseState:
         engine = create_engine(parsed, poolclass=NullPool)
         with engine.connect() as connection:
             return inspect(connection, parsed)
-    except NoSuchModuleError:
-        return DatabaseState("failed", f"'{parsed.drivername}' is not a kind of database that can be opened")
-    except ImportError as error:
-        return DatabaseState(
-            "failed", f"{name_of(parsed)} needs a driver that is not installed: {error.name}"
-        )
     except DBAPIError as error:
         problem = explain(error, parsed)
         return DatabaseState("failed", str(problem))

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool, StaticPool
+from sqlalchemy.pool import NullPool
 
 from hormesis.db import migrate
 from hormesis.db.address import has_log, network_type, readonly_uri, signature, sqlite_path
@@ -45,7 +45,7 @@ def open_writer(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
     path = sqlite_path(parsed)
     if path is not None:
         _prepare(path, parsed)
-    engine = _writing_engine(parsed, path, wait)
+    engine = _writing_engine(parsed, wait)
     try:
         with engine.begin() as connection:
             _make_current(connection, parsed)
@@ -93,21 +93,18 @@ def _prepare(path: Path, url: URL) -> None:
         )
 
 
-def _writing_engine(url: URL, path: Path | None, wait: float) -> Engine:
-    """The writer's engine; `path` is the SQLite file (None: in memory), `wait` seconds for another writer."""
+def _writing_engine(url: URL, wait: float) -> Engine:
+    """The writer's engine; `wait`: seconds for another writer."""
     if url.get_backend_name() != "sqlite":
         return create_engine(url, pool_pre_ping=True)
     sqlite_arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
-    if path is None:
-        engine = create_engine(url, connect_args=sqlite_arguments, poolclass=StaticPool)
-    else:
-        # A pooled connection serves one thread at a time, and keeps the write-ahead log open between writes.
-        engine = create_engine(url, connect_args=sqlite_arguments, pool_size=4, max_overflow=60)
+    # A pooled connection serves one thread at a time, and keeps the write-ahead log open between writes.
+    engine = create_engine(url, connect_args=sqlite_arguments, pool_size=4, max_overflow=60)
 
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection: Any, _: Any) -> None:
         connection.execute(f"PRAGMA busy_timeout = {round(wait * 1000)}")
-        _use_log(connection, url, in_memory=path is None)
+        _use_log(connection, url)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
 
@@ -119,7 +116,7 @@ def _writing_engine(url: URL, path: Path | None, wait: float) -> Engine:
     return engine
 
 
-def _use_log(connection: Any, url: URL, *, in_memory: bool) -> None:
+def _use_log(connection: Any, url: URL) -> None:
     """Switch sqlite3's `connection` to the write-ahead log; retries while a reader closes its index."""
     for attempt in range(_ATTEMPTS):
         try:
@@ -130,12 +127,17 @@ def _use_log(connection: Any, url: URL, *, in_memory: bool) -> None:
             if attempt + 1 == _ATTEMPTS or not _is_passing(error, "is locked"):
                 raise
             time.sleep(0.02 * 2**attempt)
-    if journal_mode != "wal" and not in_memory:
+    if journal_mode != "wal":
         raise DatabaseProblem(
             "failed",
             f"{name_of(url)} lies on a file system that cannot hold SQLite's write-ahead log (it answers "
             f"'{journal_mode}'); set HORMESIS_DB to a local path or to another database",
         )
+
+
+def unopened_engine() -> Engine:
+    """An engine that is never connected, for what holds one and reads no row."""
+    return create_engine("sqlite://")
 
 
 def open_reader(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
@@ -149,8 +151,6 @@ def open_reader(url: str | URL, wait: float = BUSY_SECONDS) -> Engine:
     """
     parsed = parse_url(url)
     path = sqlite_path(parsed)
-    if parsed.get_backend_name() == "sqlite" and path is None:
-        raise DatabaseProblem("missing", "a SQLite database in memory cannot be shared with a reader")
     state = state_of(parsed)
     if state.kind != "ok":
         raise DatabaseProblem(state.kind, state.sentence)

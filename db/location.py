@@ -18,7 +18,8 @@ def home() -> Path:
 def database_url(address: str | None = None) -> str:
     """A database's SQLAlchemy URL: of `address`, else of `HORMESIS_DB`, else a SQLite file under the home.
 
-    An address without `://` is taken as the path of a SQLite file, or of the folder of runs that holds it.
+    Whether it can be opened is said where it is: `db.engine`. An address without `://` is taken as the path
+    of a SQLite file, or of the folder of runs that holds it.
     """
     if address is not None and "://" not in address and Path(address).is_dir():
         address = str(Path(address) / DATABASE_FILE)
@@ -26,4 +27,14 @@ def database_url(address: str | None = None) -> str:
     if "://" in address:
         return address
     path = Path(address).expanduser().absolute() if address else home() / DATABASE_FILE
-    return f"sqlite:///{path}"
+    # Imported here: the commands that open no database need not wait for its library.
+    from hormesis.db.address import sqlite_url
+
+    return sqlite_url(path)
+
+
+def require_openable(url: str) -> None:
+    """Raise DatabaseProblem, one sentence, for an address of no database that could be opened here."""
+    from hormesis.db.problems import parse_url
+
+    parse_url(url)

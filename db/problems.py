@@ -5,10 +5,11 @@ Turns driver errors into sentences a person can act on; opens nothing itself.
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 BUSY_SECONDS = 30.0
 """How long a connection waits for another writer before it gives up."""
@@ -40,18 +41,50 @@ class DatabaseWarning(UserWarning):
 
 
 def parse_url(url: str | URL) -> URL:
-    """Parse an address. Raises DatabaseProblem (`failed`) where it is no SQLAlchemy URL."""
+    """Parse an address; every database is opened by what this returns.
+
+    Raises DatabaseProblem (`failed`), one sentence, where it is no SQLAlchemy URL, of no kind of database
+    that can be opened here, or a SQLite one that names no file.
+    """
     try:
-        return make_url(url)
-    except ArgumentError:
+        parsed = make_url(url)
+        parsed.get_dialect().import_dbapi()
+    except NoSuchModuleError:
+        kind = parsed.drivername
+        advice = "; write postgresql://" if kind == "postgres" else ""
         raise DatabaseProblem(
-            "failed", f"'{url}' is not a database URL; write sqlite:///PATH, or set HORMESIS_DB"
+            "failed", f"'{kind}' is not a kind of database that can be opened{advice}"
         ) from None
+    except ImportError as error:
+        raise DatabaseProblem(
+            "failed", f"{name_of(parsed)} needs a driver that is not installed: {error.name}"
+        ) from None
+    except (ArgumentError, ValueError):
+        masked = re.sub(r"//[^@]*@", "//***@", str(url))
+        raise DatabaseProblem(
+            "failed", f"'{masked}' is not a database URL; write sqlite:///PATH, or set HORMESIS_DB"
+        ) from None
+    if parsed.get_backend_name() == "sqlite":
+        _require_file(parsed)
+    return parsed
+
+
+def _require_file(url: URL) -> None:
+    """Raise DatabaseProblem for a SQLite URL that names no file, or names one in a way easily misread."""
+    if url.host:
+        advice = f"names no file; write sqlite:///{url.host}, with three slashes"
+    elif not url.database or url.database == ":memory:":
+        advice = "is a database in memory, which no other process can read; write sqlite:///PATH"
+    elif url.query and not url.database.startswith("file:"):
+        advice = "has options, which are not used; a '?' in the name of a file is written %3F"
+    else:
+        return
+    raise DatabaseProblem("failed", f"'{url}' {advice}")
 
 
 def name_of(url: str | URL) -> str:
     """How the database is called in messages: the file, or the URL without its password."""
-    parsed = parse_url(url)
+    parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         return parsed.database
     return parsed.render_as_string(hide_password=True)

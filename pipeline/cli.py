@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hormesis.db.location import database_url, home
+from hormesis.db.location import database_url, home, require_openable
 from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
 from hormesis.pipeline.commands.copy import copy
@@ -56,6 +56,7 @@ def _study(name: str, data: Path | None, *, ask: bool = True) -> StudyConfig:
     if data is not None:
         os.environ["HORMESIS_DATA"] = str(data)
     config = load_study(name)
+    require_openable(database_url())
     if not any(source.optional for source in config.sources):
         return config
     from hormesis.pipeline.sources.optional import without_refused
@@ -364,8 +365,8 @@ def demo(
     from hormesis.db.engine import open_writer
     from hormesis.pipeline.commands.dashboard import dashboard_process
 
-    home().mkdir(parents=True, exist_ok=True)
     open_writer(database_url()).dispose()
+    home().mkdir(parents=True, exist_ok=True)
     with dashboard_process(database_url(), port=port, service=None, browser=browser) as process:
         _run(load_study("forum"), False, Origin("forum"))
         if wait:

@@ -14,15 +14,17 @@ from collections.abc import Callable
 import uvicorn
 
 from hormesis.backend.service.settings import ServiceError, Settings, require_token, token_from_environment
-from hormesis.db.location import database_url
+from hormesis.db.contract.hosts import server_url
+from hormesis.db.location import database_url, require_openable
+from hormesis.db.problems import DatabaseProblem
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until stopped; returns the exit code: 2 where the service must not or cannot listen."""
-    settings, port = _parse(arguments)
     try:
+        settings, port = _parse(arguments)
         serve(settings, port, lambda address: print(f"listening on {address}", flush=True))
-    except ServiceError as error:
+    except (ServiceError, DatabaseProblem) as error:
         print(error, file=sys.stderr)
         return 2
     return 0
@@ -63,8 +65,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
-            name = f"[{host}]" if ":" in host else host
-            self._announce(f"http://{name}:{port}")
+            self._announce(server_url(host, port))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # First, so that readers of running streams are told why they end; uvicorn itself would cut them off.
@@ -75,7 +76,9 @@ class _Server(uvicorn.Server):
 def _parse(arguments: list[str] | None) -> tuple[Settings, int]:
     parser = argparse.ArgumentParser(prog="python -m hormesis.backend.service", description=__doc__)
     parser.add_argument(
-        "--db", default=None, help="SQLAlchemy URL of the study database (default: HORMESIS_DB)"
+        "--db",
+        default=None,
+        help="SQLAlchemy URL or SQLite file of the study database (default: HORMESIS_DB)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=_port, default=0, help="0 takes a free one")
@@ -87,8 +90,10 @@ def _parse(arguments: list[str] | None) -> tuple[Settings, int]:
         help="weights kept loaded (default: half of free memory)",
     )
     options = parser.parse_args(arguments)
+    database = database_url(options.db)
+    require_openable(database)
     settings = Settings(
-        database=options.db or database_url(),
+        database=database,
         host=options.host,
         token=token_from_environment(),
         queue_length=options.queue,

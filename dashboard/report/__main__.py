@@ -16,7 +16,7 @@ from hormesis.db.problems import DatabaseProblem
 def main(arguments: list[str] | None = None) -> int:
     """Write the report and print where it is. Returns 2 for what the person asked wrongly."""
     parser = argparse.ArgumentParser(prog="python -m hormesis.dashboard.report", description=__doc__)
-    parser.add_argument("--db", default=database_url(), help="SQLAlchemy URL of the database")
+    parser.add_argument("--db", help="SQLAlchemy URL or SQLite file of the database")
     parser.add_argument("--study", required=True, help="name or hash of a study")
     parser.add_argument("--out", type=Path, default=None, help="file to write (default: STUDY-report.html)")
     parser.add_argument(
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     from hormesis.dashboard.report.study import open_study, study_report
 
     try:
-        context = open_study(options.db, options.study)
+        context = open_study(database_url(options.db), options.study)
         out = options.out or Path(f"{context.study['name']}-report.html")
         report = study_report(context, with_texts=options.texts)
         with atomic_file(out) as temporary:

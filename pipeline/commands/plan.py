@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, func, select
+from sqlalchemy import Connection, func, select
 
-from hormesis.db.engine import DatabaseProblem, open_reader, reading
+from hormesis.db.engine import DatabaseProblem, open_reader, reading, unopened_engine
 from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import arm_subjects
@@ -78,7 +78,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     check_heads(config)
     revisions = source_revisions(config, ask=False)
     # Keys of arms and checkpoints digest no rows, so an engine that is never connected will do.
-    context = StudyContext(config, 0, Path(), create_engine("sqlite://"), revisions)
+    context = StudyContext(config, 0, Path(), unopened_engine(), revisions)
     measured = _measured(config, database_url)
     rate = measured.rate
     vocabulary_size = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from hormesis.db.location import database_url, home
+from hormesis.db.location import database_url, home, require_openable
 from hormesis.pipeline.study.config import ConfigError
 from hormesis.pipeline.study.config_sections import SETTINGS
 from hormesis.pipeline.toy.config import (
@@ -109,6 +109,7 @@ def _run_all(configs: list[ToyConfig], wanted_runs: ToyRequest, as_json: bool) -
     from hormesis.pipeline.execution.threads import stop_on_ctrl_c
     from hormesis.pipeline.execution.workers import cores
 
+    require_openable(database_url())
     console = Console(stderr=True)
     stop = threading.Event()
     n_workers = min(cores(), len(configs))

@@ -96,8 +96,8 @@ def test_only_a_database_inside_a_home_may_be_written(
     assert inside == Home(own_home, f"sqlite:///{own_home / 'hormesis.sqlite'}")
     for url, part in (
         (f"sqlite:///{tmp_path / 'copy.sqlite'}", "outside the home"),
-        ("postgresql://host/study", "not a local file"),
-        ("sqlite://", "not a local file"),
+        ("postgresql://host/study", "postgresql://host/study needs a driver"),
+        ("sqlite://", "in memory"),
         ("no url", "not a database URL"),
     ):
         permission = control(url, "127.0.0.1")
