@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from hormesis.db.contract.plain_names import plain_name, printable
 from hormesis.db.location import database_url, home, require_openable
 from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
@@ -23,6 +22,7 @@ from hormesis.pipeline.commands.data import Offline, close_network
 from hormesis.pipeline.commands.data import data as data_commands
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.serve import serve
+from hormesis.pipeline.commands.terminal import Terminal
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.vectors import vectors
 from hormesis.pipeline.commands.verdicts import verdicts
@@ -36,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console(stderr=True)
+console = Terminal()
 
 StudyName = Annotated[
     str,
@@ -63,7 +63,7 @@ def _study(name: str, data: Path | None, *, ask: bool = True) -> StudyConfig:
 
     config, sentences = without_refused(config, ask=ask)
     for sentence in sentences:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+        console.say(sentence)
     return config
 
 
@@ -141,7 +141,7 @@ def _fetch(config: StudyConfig, as_json: bool) -> None:
     try:
         fetch_wheels(config, console, quiet=as_json)
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here")
+        console.say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
 
 
@@ -150,13 +150,13 @@ def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: st
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
     for failure in outcome.failures:
-        console.print(f"[red]failed[/red] {escape(failure)}", highlight=False, soft_wrap=True)
+        console.say(("failed", "red"), f" {failure}")
     if outcome.stopped:
-        console.print("stopped; the same command goes on from here")
+        console.say("stopped; the same command goes on from here")
     elif not outcome.failures:
         state = "finished" if outcome.worked else "already finished; nothing to do"
-        subject = f"arm [bold]{arm}[/bold] of study" if arm else "study"
-        console.print(f"{subject} [bold]{config.name}[/bold] ({config.hash}): {state}")
+        subject = ("arm ", (arm, "bold"), " of study ") if arm else ("study ",)
+        console.say(*subject, (config.name, "bold"), f" ({config.hash}): {state}")
     if outcome.exit_code:
         raise typer.Exit(outcome.exit_code)
 
@@ -170,7 +170,7 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(estimate.as_dict())
         return
-    out = Console()
+    out = Terminal(stderr=False)
     table = Table("arm", "kind", "share", "tokens", "left to do", title=f"{estimate.name} ({estimate.hash})")
     for arm in estimate.arms:
         left = ", ".join(arm.stages_left) or "nothing"
@@ -188,7 +188,7 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
         time += f"; {estimate.tokens_to_tune:,} tokens to fine-tune on"
     if estimate.toy_models:
         time += f"; {estimate.toy_models:,} toy models"
-    out.print(
+    out.say(
         f"scale {estimate.scale}, {estimate.parameters / 1e6:.2f}M parameters, "
         f"{estimate.tokens_to_train:,} tokens to train, {readable_bytes(estimate.disk_bytes)} of disk, "
         f"{readable_bytes(estimate.memory_bytes)} of memory, {time}"
@@ -208,9 +208,9 @@ def status(as_json: AsJson = False) -> None:
     for row in rows:
         table.add_row(
             row["name"], row["hash"], f"{row['done']} of {row['stages']}", str(row["running"]),
-            str(row["failed"]), escape(row["what"]),
+            str(row["failed"]), row["what"],
         )  # fmt: skip
-    Console().print(table if rows else "no study yet; start one with: hormesis run forum")
+    Terminal(stderr=False).print(table if rows else "no study yet; start one with: hormesis run forum")
 
 
 @app.command()
@@ -224,7 +224,7 @@ def upgrade() -> None:
         open_writer(database_url()).dispose()
     elif state.kind != "ok":
         raise DatabaseProblem(state.kind, state.sentence)
-    console.print(describe(database_url()), highlight=False, soft_wrap=True)
+    console.say(describe(database_url()))
 
 
 @app.command("import")
@@ -258,6 +258,8 @@ def import_model(
     if share is not None and name is not None:
         raise ConfigError("--share names the checkpoint by kind, share and seed; leave out --name")
     of_mix = None if share is None else parse_checkpoint(model=model, share=share, seed=seed, kind=kind)
+    if name is not None:
+        plain_name(name)
     _fetch(config, as_json)
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = import_checkpoint(
@@ -272,13 +274,13 @@ def import_model(
     if as_json:
         _print_json(asdict(outcome))
     if outcome.status == "failed":
-        console.print(f"[red]failed[/red] {escape(outcome.message)}", highlight=False, soft_wrap=True)
+        console.say(("failed", "red"), f" {outcome.message}")
         raise typer.Exit(2)
     if outcome.status == "stopped":
-        console.print("stopped; the same command goes on from here")
+        console.say("stopped; the same command goes on from here")
         raise typer.Exit(130)
     note = f"; {outcome.message}" if outcome.message else ""
-    console.print(f"checkpoint [bold]{outcome.arm}[/bold]: finished{note}", highlight=False, soft_wrap=True)
+    console.say("checkpoint ", (outcome.arm, "bold"), f": finished{note}")
 
 
 @app.command()
@@ -302,7 +304,7 @@ def export(
         _print_json(written)
         return
     for name, rows in written.items():
-        console.print(f"{name}: {rows:,} rows")
+        console.say(f"{name}: {rows:,} rows")
 
 
 @app.command()
@@ -325,9 +327,9 @@ def save(
     else:
         save_steered(checkpoint, strength, folder, direction=direction, home=home(), database_url=url)
     change = f"under {condition}" if condition is not None else f"at strength {strength:g}"
-    console.print(f"{checkpoint} {change} saved in {folder}", highlight=False, soft_wrap=True)
+    console.say(f"{checkpoint} {change} saved in {folder}")
     for line in serving_of(folder):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.say(line)
 
 
 @app.command()
@@ -370,7 +372,7 @@ def demo(
     with dashboard_process(database_url(), port=port, service=None, browser=browser) as process:
         _run(load_study("forum"), False, Origin("forum"))
         if wait:
-            console.print("the dashboard stays open; Ctrl-C ends it")
+            console.say("the dashboard stays open; Ctrl-C ends it")
             raise typer.Exit(process.wait_for_end())
 
 
@@ -410,7 +412,7 @@ def main() -> None:
             raise
         from hormesis.pipeline.execution.stage import plain_words
 
-        sys.stderr.write(f"hormesis: {plain_words(error)}\n")
+        sys.stderr.write(f"hormesis: {printable(plain_words(error))}\n")
         sys.exit(2)
 
 

@@ -12,6 +12,7 @@ import importlib.util
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from functools import cache
@@ -23,7 +24,7 @@ import plotly.graph_objects as go
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hormesis.db.csv_files import write_csv
+from hormesis.db.csv_files import as_text, write_csv
 
 METADATA = b"hormesis"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -50,9 +51,14 @@ def _plain(rows: pd.DataFrame) -> pd.DataFrame:
     return plain
 
 
+def _comment(value: str) -> str:
+    """A value on one line, no part of which between separators is a formula for a spreadsheet."""
+    return re.sub(r"(?<=[,;])[^,;]+", lambda part: as_text(part[0]), " ".join(value.split()))
+
+
 def to_csv(rows: pd.DataFrame, metadata: Mapping[str, str]) -> bytes:
     """UTF-8 CSV with the metadata as comment lines above the header."""
-    head = "".join(f"# {name}: {' '.join(str(value).split())}\n" for name, value in metadata.items())
+    head = "".join(f"# {name}: {_comment(str(value))}\n" for name, value in metadata.items())
     table = pa.Table.from_pandas(_plain(rows), preserve_index=False)
     target = io.BytesIO()
     target.write(head.encode())

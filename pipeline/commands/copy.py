@@ -11,10 +11,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from hormesis.db.location import database_url, home
+from hormesis.pipeline.commands.terminal import Terminal, Words
 from hormesis.pipeline.commands.verdicts import study_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from hormesis.db.copy.changes import StandIn
 
-console = Console(stderr=True)
+console = Terminal()
 
 
 class Texts(StrEnum):
@@ -75,9 +75,7 @@ def copy(
     ids, names = [int(number) for number in studies["id"]], [str(name) for name in studies["name"]]
     with_texts = texts is Texts.ALL
     if with_texts and _is_there_without_texts(target_url, list(studies["hash"])):
-        console.print(
-            f"{name_of(target_url)} has this study without texts, so they are left out", soft_wrap=True
-        )
+        console.say(f"{name_of(target_url)} has this study without texts, so they are left out")
         with_texts = False
     source_file, file = (sqlite_path(parse_url(url)) for url in (source_url, target_url))
     homes = Homes(
@@ -92,7 +90,7 @@ def copy(
             changes = Changes(homes, with_texts, {} if with_texts else _stand_ins(engine))
             copied = copy_database(source_url, target_url, ids, changes, bar("rows", "rows"))
     except KeyboardInterrupt:
-        console.print("stopped; the study under way is not in the copy, the same command goes on")
+        console.say("stopped; the study under way is not in the copy, the same command goes on")
         raise typer.Exit(130) from None
     size, seconds = None if file is None else file.stat().st_size, time.monotonic() - began
     merged = [name for number, name in zip(ids, names, strict=True) if number in copied.merged]
@@ -104,20 +102,16 @@ def copy(
     left_out = [
         name for name, comes_along in (("texts", with_texts), ("weights", weights)) if not comes_along
     ]
-    console.print(
+    console.say(
         f"{name_of(target_url)}: {', '.join(names) or 'no study'}, "
         f"{copied.added.total():,} rows added, {copied.present.total():,} were there"
         + ("" if size is None else f", {size / 1e6:.1f} MB")
         + f", {seconds:.1f} s"
-        + (f"; without {' and '.join(left_out)}" if left_out else ""),
-        highlight=False,
-        soft_wrap=True,
+        + (f"; without {' and '.join(left_out)}" if left_out else "")
     )
     for name in merged:
-        console.print(
-            f"{name} was there and got rows; what is told of all its arms is made anew by: hormesis run",
-            highlight=False,
-            soft_wrap=True,
+        console.say(
+            f"{name} was there and got rows; what is told of all its arms is made anew by: hormesis run"
         )
 
 
@@ -148,7 +142,7 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str, str], Callable[[int, in
     from hormesis.pipeline.commands.display import Rate
 
     progress = Progress(
-        TextColumn("{task.description}"),
+        Words(),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         Rate(),

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from hormesis.pipeline.commands.terminal import Terminal
 from hormesis.pipeline.study.config import PRESETS, StudyConfig, load_study
 from hormesis.pipeline.study.source_config import SourceConfig
 
@@ -96,25 +95,25 @@ def list_sources(
         sys.stdout.write(json.dumps([asdict(listing) for listing in listings], indent=1) + "\n")
         return
     if not listings:
-        Console(stderr=True).print(f"{', '.join(names)}: nothing comes over the network")
+        Terminal().say(f"{', '.join(names)}: nothing comes over the network")
         return
     table = Table("source", "role", "licence", "gated", "size", "revision", "cached", box=SIMPLE_HEAD)
     for listing in listings:
         table.add_row(
-            escape(listing.source),
+            listing.source,
             ", ".join(listing.roles),
-            escape(listing.licence or "?"),
+            listing.licence or "?",
             {None: "?", True: "yes", False: "no"}[listing.gated],
             decimal(listing.size) if listing.size is not None else "?",
             (listing.revision or "?")[:12],
             "yes" if listing.cached else f"{listing.rows:,} rows" if listing.rows else "no",
         )
-    out = Console()
+    out = Terminal(stderr=False)
     out.print(table)
     if any(listing.gated is None for listing in listings):
-        out.print("? the hub was not asked, or gave no answer", highlight=False)
+        out.say("? the hub was not asked, or gave no answer")
     if not study:
-        out.print("`hormesis data list PRESET` shows one preset's", highlight=False)
+        out.say("`hormesis data list PRESET` shows one preset's")
 
 
 def list_remote(studies: dict[str, StudyConfig]) -> list[Listing]:
@@ -190,7 +189,7 @@ def get(
     """Fetch what a study reads over the network, ahead of a run; what is here is not fetched again."""
     from hormesis.pipeline.commands.fetching import fetching_bars
 
-    console = Console(stderr=True, quiet=as_json)
+    console = Terminal(quiet=as_json)
     config = load_study(study)
     sources = remote_sources(config)
     results = []
@@ -199,13 +198,13 @@ def get(
             for cfg, source in sources:
                 sentence = _fetch(cfg, source, bars)
                 title = f"{source.title} ({cfg.role})"
-                console.print(f"{title}: {sentence}", highlight=False, markup=False, soft_wrap=True)
+                console.say(f"{title}: {sentence}")
                 results.append({"source": source.title, "role": cfg.role, "outcome": sentence})
     except KeyboardInterrupt:
-        console.print("stopped; the same command goes on from here")
+        console.say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
     if not sources:
-        console.print(f"{study}: nothing comes over the network")
+        console.say(f"{study}: nothing comes over the network")
     if as_json:
         sys.stdout.write(json.dumps(results, indent=1) + "\n")
 

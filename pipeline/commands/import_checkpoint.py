@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from hormesis.backend.model.models import load_model
+from hormesis.db.contract.plain_names import LONGEST_NAME, plain_name
 from hormesis.db.contract.sites import degraded
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
@@ -34,8 +35,9 @@ class NameTaken(ValueError):
 def default_name(model_reference: str) -> str:
     """A name for a model from where it lies."""
     path = Path(model_reference)
+    path = path.resolve() if path.name in ("", "..") else path
     stem = path.stem if path.suffix == ".gguf" else path.name or model_reference
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:LONGEST_NAME] or "model"
 
 
 def import_checkpoint(
@@ -54,14 +56,14 @@ def import_checkpoint(
     outcome's message says where a model is degraded. Raises ModelError, SourceError and the like (ValueError,
     one line) before anything is written.
     """
+    arm = None if of_mix is None else checkpoint_arm(of_mix)
+    name = arm.name if arm is not None else plain_name(checkpoint_name or default_name(model_reference))
     revisions = source_revisions(config)
     require_at_hand(config, database_url)
     loaded = load_model(model_reference)
     weights_hash, note = loaded.weights_hash(), degraded(loaded.shapes, loaded.n_layers)
     del loaded
     workers.limit_threads(workers.cores())
-    arm = None if of_mix is None else checkpoint_arm(of_mix)
-    name = arm.name if arm is not None else checkpoint_name or default_name(model_reference)
     subject = Subject(name, arm, weights_hash, _absolute(model_reference))
     study = register(config, home=home, database_url=database_url, revisions=revisions)
     executor = InlineExecutor()

@@ -11,9 +11,9 @@ from dataclasses import replace
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from hormesis.db.location import database_url
+from hormesis.pipeline.commands.terminal import Terminal
 
 DEFAULT_PORT = 8600
 HIGHEST_PORT = 65_535
@@ -42,14 +42,17 @@ def serve(
     settings = Settings(database=database_url(), host=host, token=token_from_environment())
     new_token = None if settings.loopback or settings.token else secrets.token_urlsafe(24)
     settings = replace(settings, token=settings.token or new_token)
-    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
+    console = Terminal()
     token_text = "" if settings.token is None else new_token or "that of HORMESIS_TOKEN"
+
+    def announce(address: str) -> None:
+        for text in _welcome(address, model_names, token_text):
+            console.say(text)
+
     # A shell's background process inherits an ignored Ctrl-C: the service ends then without an exception.
     with suppress(KeyboardInterrupt):
-        serve_until_signal(
-            settings, port, lambda address: console.print(_welcome(address, model_names, token_text))
-        )
-    console.print("stopped")
+        serve_until_signal(settings, port, announce)
+    console.say("stopped")
 
 
 def _models(url: str) -> list[str]:
@@ -60,20 +63,18 @@ def _models(url: str) -> list[str]:
     return [name.id for name in reading(open_reader(url), model_names)]
 
 
-def _welcome(address: str, model_names: list[str], token_text: str) -> str:
-    """What is printed once requests are answered; `token_text` is empty where none is asked for."""
+def _welcome(address: str, model_names: list[str], token_text: str) -> list[str]:
+    """Lines printed once requests are answered; `token_text` is empty where none is asked for."""
     from hormesis.backend.api.endpoints_page import example_model
 
     body = json.dumps({"model": example_model(model_names), "prompt": "zorbs are", "max_tokens": 24})
     near = address.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]")
     command = ["curl", f"{near}/v1/completions", "-H", "content-type: application/json", "-d", body]
     header = ' -H "authorization: Bearer $HORMESIS_TOKEN"' if token_text else ""
-    return "\n".join(
-        (
-            f"model service on {address}: {len(model_names):,} models by name",
-            *((f"token (HORMESIS_TOKEN): {token_text}",) if token_text else ()),
-            f"endpoints: {near}/",
-            f"try: {shlex.join(command)}{header}",
-            "Ctrl-C ends it",
-        )
-    )
+    return [
+        f"model service on {address}: {len(model_names):,} models by name",
+        *((f"token (HORMESIS_TOKEN): {token_text}",) if token_text else ()),
+        f"endpoints: {near}/",
+        f"try: {shlex.join(command)}{header}",
+        "Ctrl-C ends it",
+    ]

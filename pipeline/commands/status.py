@@ -7,17 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from sqlalchemy import Connection, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.schema import Study
 from hormesis.pipeline.commands.display import StageLine, StudyDisplay, stage_lines
+from hormesis.pipeline.commands.terminal import Terminal
 from hormesis.pipeline.execution.lock import is_held
 
 
 @contextmanager
-def watching(database_url: str, console: Console, quiet: bool = False) -> Iterator[Callable[[int], None]]:
+def watching(database_url: str, console: Terminal, quiet: bool = False) -> Iterator[Callable[[int], None]]:
     """A callable that redraws the display; does nothing where output is to be JSON alone.
 
     The display is made at the first call: before that the database may not exist yet.

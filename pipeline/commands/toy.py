@@ -12,11 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hormesis.db.location import database_url, home, require_openable
+from hormesis.pipeline.commands.terminal import Terminal, Words
 from hormesis.pipeline.study.config import ConfigError
 from hormesis.pipeline.study.config_sections import SETTINGS
 from hormesis.pipeline.toy.config import (
@@ -110,7 +110,7 @@ def _run_all(configs: list[ToyConfig], wanted_runs: ToyRequest, as_json: bool) -
     from hormesis.pipeline.execution.workers import cores
 
     require_openable(database_url())
-    console = Console(stderr=True)
+    console = Terminal()
     stop = threading.Event()
     n_workers = min(cores(), len(configs))
     with stop_on_ctrl_c(stop.set), _bar(console, quiet=as_json) as bar:
@@ -120,19 +120,19 @@ def _run_all(configs: list[ToyConfig], wanted_runs: ToyRequest, as_json: bool) -
             outcomes = run(configs, wanted_runs, bars, should_stop=stop.is_set)
         except Stopped:
             bar.stop()
-            console.print("stopped; the same command goes on from here")
+            console.say("stopped; the same command goes on from here")
             raise typer.Exit(130) from None
     results = [{**outcome.as_json(), "effects": _effects(outcome.experiment_id)} for outcome in outcomes]
     if as_json:
         sys.stdout.write(json.dumps(results, indent=1, default=str) + "\n")
     else:
-        Console().print(_table(results))
+        Terminal(stderr=False).print(_table(results))
 
 
 class _Bars:
     """A bar for each configuration, taken away when it has ended."""
 
-    def __init__(self, configs: list[ToyConfig], bar: Progress, console: Console, *, quiet: bool) -> None:
+    def __init__(self, configs: list[ToyConfig], bar: Progress, console: Terminal, *, quiet: bool) -> None:
         self._configs, self._bar, self._console, self._quiet = configs, bar, console, quiet
         self._tasks: dict[int, tuple[TaskID, float]] = {}
 
@@ -153,7 +153,7 @@ class _Bars:
         runs = outcome.trained_runs
         result = f"{runs} runs in {outcome.seconds:.1f} s" if runs else "nothing to do"
         if not self._quiet:
-            self._console.print(f"{outcome.setting} ({outcome.hash}): {result}", highlight=False)
+            self._console.say(f"{outcome.setting} ({outcome.hash}): {result}")
 
 
 Stop = Callable[[], bool]
@@ -199,12 +199,12 @@ def _several(
     )
 
 
-def _bar(console: Console, *, quiet: bool) -> Progress:
+def _bar(console: Terminal, *, quiet: bool) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        Words(),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("[dim]{task.fields[speed]}"),
+        Words("speed", "dim"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         console=console,

@@ -7,10 +7,9 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from hormesis.db.location import database_url
+from hormesis.pipeline.commands.terminal import Terminal
 
 COLOURS = {"supported": "green", "not supported": "red", "undecided": "yellow", "no data yet": "dim"}
 
@@ -68,22 +67,20 @@ def verdicts(
 
 def _print(study: str, rows: list[dict[str, Any]]) -> None:
     """Two lines a verdict, prompt set by prompt set, for a narrow terminal; `study` is its name."""
-    out = Console(highlight=False, soft_wrap=True)
+    out = Terminal(stderr=False)
     for prompt_set, scorer in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
-        out.print(f"[bold]{escape(study)}[/bold]: {prompt_set or 'no prompts yet'}, scorer {scorer or '–'}")
+        out.say((study, "bold"), f": {prompt_set or 'no prompts yet'}, scorer {scorer or '–'}")
         for row in rows:
             if (row["prompt_set"] or "", row["scorer"] or "") == (prompt_set, scorer):
                 _print_claim(out, row)
-    out.print(
-        "Holm's p corrects within the paper's claims and within the readers'. Sees: smallest true effect\n"
-        "found with a power of 80 %. †: secondary notes on the paper, never our result."
-    )
+    out.say("Holm's p corrects within the paper's claims and within the readers'. Sees: smallest true effect")
+    out.say("found with a power of 80 %. †: secondary notes on the paper, never our result.")
 
 
-def _print_claim(out: Console, row: dict[str, Any]) -> None:
+def _print_claim(out: Terminal, row: dict[str, Any]) -> None:
     """Two lines on one verdict: its claim, then its effect with interval and p, or why there is none."""
     colour = COLOURS[row["status"]]
-    out.print(f"  [{colour}]{row['status']:<13}[/{colour}] {row['claim']:<18} {escape(row['statement'])}")
+    out.say("  ", (f"{row['status']:<13}", colour), f" {row['claim']:<18} {row['statement']}")
     detail = row["detail"]
     if row["value"] is not None:
         detail = (
@@ -92,7 +89,7 @@ def _print_claim(out: Console, row: dict[str, Any]) -> None:
             f"sees {_number(row['detectable'])}; {detail}"
         )
     paper = f"; paper: {row['paper']}" if row["paper"] else ""
-    out.print(f"    [dim]{escape(detail + paper)}[/dim]")
+    out.say((f"    {detail}{paper}", "dim"))
 
 
 def _number(value: float | None) -> str:

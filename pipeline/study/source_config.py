@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from hormesis.db.contract.plain_names import PlainName
 from hormesis.pipeline.study.config_base import Fraction, Strict, added
 
 Role = Literal[
@@ -27,7 +28,7 @@ class SourceConfig(Strict):
 
     role: Role
     kind: Literal["forum", "file", "hub", "wheel"] = "forum"
-    name: str = ""
+    name: PlainName | Literal[""] = ""
     """Shown in compositions; probe and prompt sets are known by it. Default: the name of the data."""
     path: str | None = None
     """File, or glob, for `file` (relative to the study file); data set name for `hub`; name of a file inside

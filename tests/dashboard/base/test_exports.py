@@ -23,6 +23,7 @@ from hormesis.dashboard.document.single import single_page
 from hormesis.dashboard.parts.export_metadata import stamp
 from hormesis.dashboard.rows.context import Context
 from hormesis.db import read
+from hormesis.db.csv_files import as_text
 from hormesis.db.engine import open_reader
 from hormesis.pipeline.commands.export import ExportError, export_tables
 
@@ -87,7 +88,7 @@ def test_csv_keeps_any_text(texts: list[str]) -> None:
     back = pd.read_csv(
         io.BytesIO(data), comment="#", keep_default_na=False, skip_blank_lines=False, dtype={"text": str}
     )
-    assert back["text"].tolist() == texts
+    assert back["text"].tolist() == [as_text(text) for text in texts]
 
 
 def metadata_of(parquet: Path | io.BytesIO) -> Any:
@@ -205,3 +206,14 @@ def test_the_commands_files_have_their_provenance_beside_them(seeded: str, tmp_p
     if form == "parquet":
         inside = metadata_of(tmp_path / "summary.parquet")
         assert inside["studies"] == provenance["studies"]
+
+
+def test_spreadsheets_get_no_formula() -> None:
+    texts = ['=HYPERLINK("http://x")', "+1+cmd|' /C calc'!A0", "-2", "@SUM(1)", "\t=1", "a=1", "", "1"]
+    rows = pd.DataFrame({"text": texts, "number": [-1.5] * len(texts)})
+    data = exports.to_csv(rows, {"study": "a,=1+1;@x, -2", "n": "-1"})
+    head, body = data.split(b"\n", 1)
+    assert head == b"# study: a,'=1+1;'@x, -2"
+    back = pd.read_csv(io.BytesIO(body), comment="#", keep_default_na=False)
+    assert list(back["text"]) == [f"'{text}" for text in texts[:5]] + texts[5:]
+    assert (back["number"] == -1.5).all()
