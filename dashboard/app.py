@@ -16,6 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hormesis.db.contract.hosts import Hosts
 
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
+    "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
+)
+"""What a browser may do with our pages: fetch nothing from elsewhere, whatever a text on them says, and show
+them in no frame of another site. Streamlit's and Plotly's scripts need the rest."""
+
 
 class HostCheck:
     """Answers, over HTTP and WebSocket, only to the names that the server was started for (plain ASGI).
@@ -37,19 +44,19 @@ class HostCheck:
         """Pass the request on or refuse it (ASGI)."""
         refusal = None if scope["type"] == "lifespan" else self._hosts.refusal(scope)
         if refusal is None:
-            await self._app(scope, receive, _unframed(send))
+            await self._app(scope, receive, _with_policy(send))
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": refusal.sentence})
         else:
             await PlainTextResponse(refusal.sentence, refusal.status)(scope, receive, send)
 
 
-def _unframed(send: Send) -> Send:
-    """The same, with a header by which browsers show no page of ours in a frame of another site."""
+def _with_policy(send: Send) -> Send:
+    """The same, with `POLICY` as a header."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).append("content-security-policy", "frame-ancestors 'self'")
+            MutableHeaders(scope=message).append("content-security-policy", POLICY)
         await send(message)
 
     return sent

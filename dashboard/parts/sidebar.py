@@ -10,6 +10,7 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
 from hormesis.dashboard.rows.cache import Database
@@ -108,7 +109,7 @@ def _scorer_help(table: pd.DataFrame, names: list[str]) -> str:
     """What the scorers to choose from were trained on, and where that overlaps with the study's text."""
     lines = []
     for row in records(table[table["name"].isin(names)].drop_duplicates("name", keep="last")):
-        words = (f"**{row.name}** was trained on: {row.trained_on}", row.overlap, row.note)
+        words = (f"**{plain(row.name)}** was trained on: {plain(row.trained_on)}", row.overlap, row.note)
         lines.append(" ".join(part for part in words if part))
     return "\n\n".join(lines)
 

@@ -7,6 +7,7 @@ from typing import NoReturn
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.wording import as_sentence, degraded_words
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.problems import DatabaseProblem
@@ -45,7 +46,8 @@ def database_problem(problem: DatabaseProblem) -> None:
     title = _TITLES.get(problem.kind, "The database cannot be used")
     if problem.kind in ("missing", "empty"):
         st.info(
-            f"{as_sentence(str(problem))} This page looks again every two seconds and fills by itself.",
+            f"{plain(as_sentence(str(problem)))} This page looks again every two seconds and "
+            "fills by itself.",
             title=title,
             icon=":material/database:",
         )
@@ -53,7 +55,7 @@ def database_problem(problem: DatabaseProblem) -> None:
         st.code("hormesis demo", language="bash")
         return
     st.warning(
-        f"{as_sentence(str(problem))} This page looks again every two seconds.",
+        f"{plain(as_sentence(str(problem)))} This page looks again every two seconds.",
         title=title,
         icon=":material/database_off:",
     )

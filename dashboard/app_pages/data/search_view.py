@@ -10,6 +10,7 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.steer.client import ServiceProblem, score
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import checkpoint_label, condition_label
 from hormesis.dashboard.parts import card
@@ -61,7 +62,7 @@ def _shades(context: Context, hits: pd.DataFrame, scorer: str) -> list[tuple[Tok
         st.warning(str(problem), icon=":material/error:")
         return none
     if scorer not in effects:
-        st.caption(f"The model service has no scorer {scorer} to ask.")
+        st.caption(f"The model service has no scorer {plain(scorer)} to ask.")
         return none
     return [tuple(Token(effect.word, effect.effect) for effect in of_text) for of_text in effects[scorer]]
 

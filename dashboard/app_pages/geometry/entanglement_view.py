@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.selection import cosine_rows
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import p_equals
@@ -87,7 +88,7 @@ def one_checkpoint(context: Context, checkpoint: str, chosen: Head | None, *, da
     entanglement = geometry.entanglement(context)
     of_checkpoint = entanglement[entanglement["checkpoint"] == checkpoint]
     if of_checkpoint.empty:
-        st.info(f"No head of {checkpoint} was measured.", icon=":material/info:")
+        st.info(f"No head of {plain(checkpoint)} was measured.", icon=":material/info:")
         return
     cosines = geometry.feature_cosines(context, int(of_checkpoint["checkpoint_id"].iloc[0]))
     cosines = cosine_rows(cosines, of_checkpoint, MOST_HEADS)

@@ -12,6 +12,7 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.geometry import entanglement_view, lens_view
 from hormesis.dashboard.app_pages.geometry.shading import shades
 from hormesis.dashboard.base.headlines import Figure
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import Head, head_name, minus, missing, percent
 from hormesis.dashboard.parts import card
@@ -38,7 +39,7 @@ def show(context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head,
     of_checkpoint = probes[probes["checkpoint"] == checkpoint]
     of_head = of_checkpoint[(of_checkpoint["layer"] == head.layer) & (of_checkpoint["head"] == head.head)]
     if of_head.empty:
-        st.info(f"{label} has no head {head_name(*head)}.", icon=":material/info:")
+        st.info(f"{plain(label)} has no head {head_name(*head)}.", icon=":material/info:")
         return
     probe = of_head.iloc[0]
     checkpoint_id = int(probe["checkpoint_id"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import Head, head_name
 from hormesis.dashboard.parts import controls
@@ -47,7 +48,7 @@ def _card(side: str, tokens: pd.DataFrame, blurred: bool) -> Shown:
 def words(context: Context, checkpoint: str, checkpoint_id: int, *, chosen: Head) -> None:
     """Top and bottom tokens (rows) of a head in one checkpoint; heads to choose where it has none."""
     with st.container(border=True):
-        st.markdown(f"**Logit lens of {head_name(*chosen)} in {checkpoint}**")
+        st.markdown(f"**Logit lens of {head_name(*chosen)} in {plain(checkpoint)}**")
         tokens = geometry.lens_tokens(context, checkpoint_id, chosen)
         if tokens.empty:
             _others(context, checkpoint_id, chosen)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import interval, metric_name
 from hormesis.dashboard.charts.frame import Level
@@ -59,7 +60,9 @@ def _answer(means: pd.DataFrame, steps: pd.DataFrame, budget: float) -> None:
         elif len(seeds):
             beyond = int(seeds["value"].isna().sum())
             sentences.append(f"{condition} not within {budget:g} steps in {beyond} of {len(seeds)} models")
-    st.markdown(f"#### Undoing the detox by fine-tuning takes, in the arm {arm}: {'; '.join(sentences)}.")
+    st.markdown(
+        f"#### Undoing the detox by fine-tuning takes, in the arm {plain(arm)}: {'; '.join(sentences)}."
+    )
 
 
 def _curves(relearning: pd.DataFrame) -> None:

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.app_pages.robustness.trials_view import show_trials
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.wording import arm_label, interval, percent
@@ -63,7 +64,8 @@ def show(context: Context, attacks: pd.DataFrame, outcomes: pd.DataFrame) -> Non
             alt="Share of goals reached by suffix search, by condition, one marker per arm",
             guide="Lower is harder to attack. Every goal and budget is the same in all arms and conditions.",
             note=f"{hardness.size(gcg, 'goals')} Bars: 95 % intervals over seeds and goals. "
-            f"Goals: {first['data']}; {first['budget']:.0f} evaluations each; judged by {first['scorer']}. "
+            f"Goals: {plain(first['data'])}; {first['budget']:.0f} evaluations each; "
+            f"judged by {plain(first['scorer'])}. "
             f"Crosses: {paper.source().rstrip('.')}; other model, data and budget.",
             rows=gcg,
         )

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import condition_label, interval, metric_name
 from hormesis.dashboard.parts import card
@@ -55,7 +56,7 @@ def number_chain(context: Context) -> None:
         name = st.selectbox("Checkpoint", names, key="chain_of", bind="query-params", width=240)
         metrics = rows.checkpoint_metrics(context, int(checkpoints["id"].iloc[names.index(str(name))]))
         if metrics.empty:
-            st.info(f"{name} has no numbers yet.", icon=":material/hourglass_empty:")
+            st.info(f"{plain(name)} has no numbers yet.", icon=":material/hourglass_empty:")
             return
         measures = ["all", *sorted(set(metrics["name"]), key=lambda name: (name != "toxicity", name))]
         measure = st.selectbox(

@@ -9,6 +9,7 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.runs.state import Standing, standing
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.refresh import ticking
 from hormesis.dashboard.base.wording import as_sentence
 from hormesis.dashboard.rows.context import Context
@@ -90,7 +91,7 @@ def control_bar(context: Context, home: Home | Refusal, page_kind: str) -> None:
     with st.container(border=True, key="control"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.badge(word, icon=icon, color=colour)
-            st.markdown(f"**{context.study['name']}** :gray[{now.sentence}]", width="stretch")
+            st.markdown(f"**{plain(context.study['name'])}** :gray[{now.sentence}]", width="stretch")
             if usable_home is not None:
                 _buttons(now, usable_home, study_hash)
         if usable_home is not None:

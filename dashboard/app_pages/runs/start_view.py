@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.wording import arm_label, duration
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows.context import await_study, awaited_study
@@ -106,7 +107,7 @@ def _check(home: Home, preset: str | None, text: str, *, data: str | None) -> No
             study = preset or process.keep_study(home, text)
             st.session_state[_PLAN] = {"study": study, "data": data, "plan": process.plan(home, study, data)}
     except (process.RunProblem, OSError) as problem:
-        st.error(f"{problem}.", title="This study cannot be run", icon=":material/error:")
+        st.error(f"{plain(problem)}.", title="This study cannot be run", icon=":material/error:")
 
 
 def _begin(home: Home, checked: dict[str, Any]) -> None:
@@ -136,7 +137,7 @@ def start_form(home: Home | Refusal) -> None:
         _check(home, preset, text, data=str(data).strip() or None)
     problem = st.session_state.pop("_start_problem", None)
     if problem:
-        st.error(f"{problem}.", title="The study was not started", icon=":material/error:")
+        st.error(f"{plain(problem)}.", title="The study was not started", icon=":material/error:")
     checked = st.session_state.get(_PLAN)
     if checked is None:
         return
@@ -165,8 +166,11 @@ def awaited(home: Home | Refusal) -> None:
 def _await(home: Home, name: str, study_hash: str) -> None:
     ended = process.ended_badly(home, study_hash)
     if ended:
-        st.error(f"{ended}.", title=f"Study {name} ended before it began", icon=":material/error:")
+        st.error(
+            f"{plain(ended)}.", title=f"Study {plain(name)} ended before it began", icon=":material/error:"
+        )
     else:
         st.info(
-            f"Study {name} is starting; it appears here in a few seconds.", icon=":material/hourglass_top:"
+            f"Study {plain(name)} is starting; it appears here in a few seconds.",
+            icon=":material/hourglass_top:",
         )

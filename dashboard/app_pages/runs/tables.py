@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.progress import with_rates
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import arms_in_words, degraded_words, duration, rate, shapes_of
@@ -78,8 +79,8 @@ def failures(stages: pd.DataFrame) -> None:
     """Every stage that failed, in its own words."""
     for row in records(stages[stages["status"] == "failed"]):
         st.error(
-            f"{row.error or 'No reason was recorded.'}",
-            title=f"{stage_title(str(row.stage))} of {row.subject} failed",
+            plain(row.error or "No reason was recorded."),
+            title=f"{stage_title(str(row.stage))} of {plain(row.subject)} failed",
             icon=":material/error:",
         )
 

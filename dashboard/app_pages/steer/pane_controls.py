@@ -21,6 +21,7 @@ from hormesis.dashboard.app_pages.steer.settings import (
     cost_words,
     pane_name,
 )
+from hormesis.dashboard.base.markdown import plain
 from hormesis.db.contract.measured import MeasuredSteering
 from hormesis.db.contract.messages import MAX_PANES, MethodInfo
 
@@ -30,7 +31,7 @@ _MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
 def pane_line(settings: PaneSettings, offers: Sequence[Offer]) -> None:
     """What a pane is and what it costs; names are text, whatever they look like."""
     name = _MARKDOWN.sub(r"\\\1", pane_name(settings, offers))
-    st.markdown(f":small[**{name}**]")
+    st.markdown(f":small[**{plain(name)}**]")
     st.caption(cost_line(settings, offers))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from hormesis.dashboard.app_pages.steer.client import TOKEN_VARIABLE, ServiceProblem, TokenRefused, health
+from hormesis.dashboard.base.markdown import plain
 
 
 @st.fragment(run_every=3.0)
@@ -33,7 +34,7 @@ def absent(address: str | None, problem: ServiceProblem) -> None:
         return
     if isinstance(problem, TokenRefused):
         st.error(
-            f"{problem} Set {TOKEN_VARIABLE} to the token that the service was started with (its "
+            f"{plain(problem)} Set {TOKEN_VARIABLE} to the token that the service was started with (its "
             "HORMESIS_TOKEN) and start the dashboard again.",
             title="The model service wants a token",
             icon=":material/key:",
@@ -41,7 +42,7 @@ def absent(address: str | None, problem: ServiceProblem) -> None:
         st.code(f"HORMESIS_SERVICE={address} {TOKEN_VARIABLE}=... hormesis dashboard", language="bash")
         return
     st.info(
-        f"{problem} If the dashboard was just started, the service is still loading: this page looks "
+        f"{plain(problem)} If the dashboard was just started, the service is still loading: this page looks "
         f"again every "
         "three seconds and opens by itself. Everything else works meanwhile.",
         title="Waiting for the model service",

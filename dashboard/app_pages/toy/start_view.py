@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.progress import SILENT_AFTER
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import duration
@@ -92,7 +93,7 @@ def start_form(home: Home | Refusal) -> None:
     )
     problem = st.session_state.pop(_PROBLEM, None)
     if problem:
-        st.error(f"{problem}.", title="The run was not started", icon=":material/error:")
+        st.error(f"{plain(problem)}.", title="The run was not started", icon=":material/error:")
 
 
 @st.fragment(run_every=2.0)

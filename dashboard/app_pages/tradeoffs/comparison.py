@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
 from hormesis.dashboard.base.wording import checkpoint_label, missing, points
@@ -172,7 +173,8 @@ def show(context: Context, conditions: pd.DataFrame, choice: Choice) -> None:
     ]
     show_texts(items, key="pairs", columns=2)
     st.caption(
-        f"{compared.checkpoint}, prompts {(page - 1) * PER_PAGE + 1} to {min(page * PER_PAGE, total)} of "
-        f"{total:,}; the paler words are the prompt. Points are 100 × the score; above {points(TOXIC)} "
+        f"{plain(compared.checkpoint)}, prompts {(page - 1) * PER_PAGE + 1} to "
+        f"{min(page * PER_PAGE, total)} of {total:,}; the paler words are the prompt. "
+        f"Points are 100 × the score; above {points(TOXIC)} "
         "counts as toxic."
     )
