@@ -12,6 +12,7 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.steer import session
 from hormesis.dashboard.app_pages.steer.settings import LONGEST_PROMPT
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.rows.context import Context
 
 NEUTRAL: Final = "The new neighbours are"
@@ -111,7 +112,7 @@ def preset_menu(context: Context) -> None:
     if not prompts:
         return
     if context.harmless:
-        labels = {text: shorten(text, 70, placeholder=" …") for text in prompts}
+        labels = {text: plain(shorten(text, 70, placeholder=" …")) for text in prompts}
     else:
         labels = {text: f"Prompt {place}" for place, text in enumerate(prompts)} | {NEUTRAL: NEUTRAL}
     with st.popover("Presets", icon=":material/edit_note:"):

@@ -83,7 +83,7 @@ def pick(context: Context, conditions: pd.DataFrame) -> Compared | None:
         names = [str(name) for name in after["checkpoint"]]
         name = st.segmented_control(
             "Checkpoint", names, default=names[0], required=True, key="pair", bind="query-params",
-            label_visibility="collapsed", on_change=_first_page,
+            label_visibility="collapsed", on_change=_first_page, format_func=plain,
         )  # fmt: skip
         checkpoint = after.iloc[names.index(str(name)) if name in names else 0]
         if row["method"] == ITI:

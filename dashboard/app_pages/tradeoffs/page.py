@@ -11,6 +11,7 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.tradeoffs import comparison
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.headlines import headline
+from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import in_scope
@@ -80,8 +81,9 @@ def pick_arms(conditions: pd.DataFrame) -> list[str]:
     arms = arms.sort_values(["study", "kind", "share"], ascending=[True, False, True])
     arm_names, usual = [str(name) for name in arms["arm"]], usual_arms(arms)
     chosen = st.pills(
-        "Arms", arm_names, selection_mode="multi", default=usual, key="arms", bind="query-params"
-    )
+        "Arms", arm_names, selection_mode="multi", default=usual, key="arms", bind="query-params",
+        format_func=plain,
+    )  # fmt: skip
     return [str(name) for name in chosen or arm_names]
 
 
