@@ -25,6 +25,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from hormesis.dashboard.running.service_process import ServiceProcess, keep
 from hormesis.db.contract.hosts import server_url
 from hormesis.db.location import READ_ONLY, database_url, require_openable
 from hormesis.db.problems import DatabaseProblem
@@ -136,28 +137,6 @@ def wait_until_open(url: str, process: subprocess.Popen[bytes], seconds: float =
     raise LaunchError(f"the dashboard did not answer at {url} within {seconds:.0f} seconds")
 
 
-def start_service(database_url: str, port: int) -> subprocess.Popen[bytes]:
-    """Start the model service on a port of this machine, at low priority so a study keeps its speed."""
-    command = [sys.executable, "-m", "hormesis.backend.service", "--db", database_url, "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    if hasattr(os, "setpriority"):
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, process.pid, 5)
-    return process
-
-
-def _end(processes: list[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()
-    for process in processes:
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -166,11 +145,10 @@ class _Beside:
     """What goes on beside the pages: loading their libraries, the service, and a look at the parent."""
 
     def __init__(
-        self, url: str, service: tuple[str, int] | None, parent: int | None, *, open_browser: bool
+        self, url: str, service: ServiceProcess | None, parent: int | None, *, open_browser: bool
     ) -> None:
         self._url, self._service, self._parent = url, service, parent
         self._open_browser = open_browser
-        self._children: list[subprocess.Popen[bytes]] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beside the pages", daemon=True)
 
@@ -180,7 +158,8 @@ class _Beside:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join(timeout=10)
-        _end(self._children)
+        if self._service is not None:
+            self._service.end()
 
     def _run(self) -> None:
         while not _answers(self._url):
@@ -199,14 +178,10 @@ class _Beside:
         self._hold()
 
     def _hold(self) -> None:
-        """Start the service, say once if it ends early, and end with the parent."""
-        warned = self._service is None
+        """Start the service, and end with the parent."""
         if self._service is not None and not self._over.is_set():
-            self._children.append(start_service(*self._service))
+            self._service.begin()
         while not self._over.wait(0.3):
-            if not warned and self._children[0].poll() is not None:
-                print("the model service ended; everything but live steering goes on", file=sys.stderr)
-                warned = True
             if self._parent is not None and not is_running(self._parent):
                 os.kill(os.getpid(), signal.SIGTERM)
                 return
@@ -243,7 +218,9 @@ def main(arguments: list[str] | None = None) -> int:
         url_of_rows = database_url(options.db)
         require_openable(url_of_rows)
         _tell_pages(url_of_rows, None if options.no_service else service_url, starts_service)
-        service = (url_of_rows, service_port) if starts_service else None
+        service = ServiceProcess(url_of_rows, service_port) if starts_service else None
+        if service is not None:
+            keep(service)
         url = server_url(options.host, port)
         with _Beside(url, service, options.parent, open_browser=options.open):
             _serve_here(_options(port, options.host))

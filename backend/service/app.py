@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,10 +17,10 @@ from starlette.responses import HTMLResponse, JSONResponse
 
 from hormesis.backend.api.endpoints_page import POLICY, endpoints_page
 from hormesis.backend.api.model_names import NameProblem
-from hormesis.backend.service.authentication import Guard, refusal
+from hormesis.backend.service.authentication import Guard, client_of, refusal
 from hormesis.backend.service.catalogue import UnknownCheckpoint
-from hormesis.backend.service.events import Channel
-from hormesis.backend.service.job_queue import QueueFull
+from hormesis.backend.service.events import LAST, Channel, while_connected
+from hormesis.backend.service.job_queue import Emit, Job, QueueFull
 from hormesis.backend.service.live import LiveService
 from hormesis.backend.service.openai_routes import add_openai_routes
 from hormesis.backend.service.settings import ServiceError, Settings, require_token
@@ -44,6 +44,7 @@ from hormesis.db.engine import DatabaseProblem
 
 VERSION = importlib.metadata.version("hormesis")
 log = logging.getLogger(__name__)
+Body = TypeVar("Body")
 STREAM = """Server-sent events, each with JSON data: `queued` {request_id, position: requests ahead},
 `start` {request_id, panes, samples}, `token` {pane, sample, index, text, projection}, for each text `done`
 {pane, sample, text, tokens, finished, truncated, seconds, scores, absent, fluency, cost, cost_note}, for each
@@ -154,11 +155,37 @@ async def _submit(request: Request, body: GenerateRequest) -> AsyncIterator[Chan
     """Queue a request before its response begins, so that a refusal has its status; dropped once it ends."""
     live: LiveService = request.app.state.live
     events = Channel()
-    job = await run_in_threadpool(live.submit, body, events.put)
+    job = await run_in_threadpool(live.submit, body, events.put, client_of(request))
     try:
         yield events
     finally:
         live.drop(job)
+
+
+async def _queued(
+    request: Request, live: LiveService, submit: Callable[[Body, Emit, str], Job], body: Body
+) -> Any:
+    """The whole answer of a request that waits in a queue; no thread waits with it.
+
+    Raises what `submit` does, and ServiceError where the work fails.
+    """
+    events = Channel()
+    job = await run_in_threadpool(submit, body, events.put, client_of(request))
+    try:
+        return await while_connected(request, _answer(events))
+    finally:
+        live.drop(job)
+
+
+async def _answer(events: Channel) -> Any:
+    answer = None
+    name = ""
+    while name not in LAST:
+        name, data = await events.next()
+        answer = data.get("answer", answer)
+    if answer is None:
+        raise ServiceError(str(data.get("message", "the request failed")))
+    return answer
 
 
 def _add_page(app: FastAPI, live: LiveService) -> None:
@@ -201,13 +228,15 @@ def _add_work(app: FastAPI, live: LiveService) -> None:
         summary="Project every token of texts on the direction of one head",
         responses=_problems(400, 401, 404, 413, 422, 503),
     )
-    def projections(request: ProjectionRequest) -> ProjectionResponse:
-        return live.project(request)
+    async def projections(request: Request, body: ProjectionRequest) -> ProjectionResponse:
+        answer: ProjectionResponse = await _queued(request, live, live.project, body)
+        return answer
 
     @app.post(
         "/score",
         summary="Score texts by every scorer that is available",
         responses=_problems(400, 401, 404, 413, 422, 503),
     )
-    def score(request: ScoreRequest) -> ScoreResponse:
-        return live.score(request)
+    async def score(request: Request, body: ScoreRequest) -> ScoreResponse:
+        answer: ScoreResponse = await _queued(request, live, live.score, body)
+        return answer

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
+import time
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hormesis.backend.api.completion_messages import ApiError, ApiProblem
 from hormesis.backend.service.settings import MAX_BODY_BYTES
 from hormesis.db.contract.hosts import Hosts
+from hormesis.db.contract.messages import MAX_NAME, VIEWER_HEADER
 
 CODES = {401: "invalid_api_key", 404: "not_found"}
 OPEN_PATHS = ("/health",)
+BODY_SECONDS = 20.0
+"""For all of a request's body to arrive."""
 TOO_LARGE = f"the body is too large: at most {MAX_BODY_BYTES} bytes are read"
 
 
@@ -62,13 +68,28 @@ class Guard:
         return refusal(401, "this service asks for its bearer token", challenge, path=path)
 
 
+def client_of(request: Request) -> str:
+    """Who asks, for taking turns: a dashboard's viewer, else an address (the token is the same for all)."""
+    address = request.client.host if request.client is not None else ""
+    return f"{address} {request.headers.get(VIEWER_HEADER, '')[:MAX_NAME]}"
+
+
 def _bounded(receive: Receive) -> Receive:
-    """The same, for a body that names no length: ends in a 413 once it has gone past the bound."""
-    n_bytes = 0
+    """The same, for a body that names no length or never ends: a 413 past the bound, a 408 past the time."""
+    n_bytes, is_whole = 0, False
+    until = time.monotonic() + BODY_SECONDS
 
     async def counted() -> Message:
-        nonlocal n_bytes
-        message = await receive()
+        nonlocal n_bytes, is_whole
+        try:
+            message = await asyncio.wait_for(
+                receive(), None if is_whole else max(until - time.monotonic(), 0.01)
+            )
+        except TimeoutError:
+            raise HTTPException(
+                408, f"the body took longer than {BODY_SECONDS:.0f} s", {"connection": "close"}
+            ) from None
+        is_whole = not message.get("more_body", False)
         n_bytes += len(message.get("body", b""))
         if n_bytes > MAX_BODY_BYTES:
             raise HTTPException(413, TOO_LARGE)

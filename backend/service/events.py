@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
+from fastapi import Request
 from fastapi.sse import ServerSentEvent
+from starlette.exceptions import HTTPException
 
+T = TypeVar("T")
+LOOK_SECONDS = 0.25
+"""How often a waiting request is asked whether its reader is still there."""
 Event = tuple[str, dict[str, Any]]
 """Name and data."""
 LAST = ("end", "error")
@@ -44,3 +49,15 @@ class Channel:
 def compact_json(data: dict[str, Any]) -> str:
     """One line of ASCII. Raises ValueError for NaN and infinity."""
     return json.dumps(data, allow_nan=False, separators=(",", ":"))
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` gives. Raises HTTPException 499, which nobody reads, where the reader goes first."""
+    task = asyncio.create_task(work)
+    try:
+        while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
+            if await request.is_disconnected():
+                raise HTTPException(499, "the reader is gone")
+        return task.result()
+    finally:
+        task.cancel()

@@ -1,6 +1,6 @@
-"""Bounded job queue with one worker thread: first come, first served.
+"""Bounded job queue with one worker thread: clients take turns, each is served first come, first served.
 
-One decode pass runs at a time: two passes on the same cores would each take twice as long.
+One job runs at a time: two passes on the same cores would each take twice as long.
 """
 
 from __future__ import annotations
@@ -8,18 +8,21 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 from hormesis.backend.service.settings import ServiceError
 
+CLIENTS = 4
+"""Clients that may wait, as a multiple of the queue's length."""
 Emit = Callable[[str, dict[str, Any]], None]
 log = logging.getLogger(__name__)
 
 
 class QueueFull(ServiceError):
-    """As many requests wait as the service accepts."""
+    """As many requests wait as the service accepts of this client."""
 
 
 class Stopped(Exception):
@@ -29,8 +32,9 @@ class Stopped(Exception):
 class Job:
     """One request: its work, where its events go, and the flag that ends it."""
 
-    def __init__(self, work: Callable[[Job], None], emit: Emit) -> None:
+    def __init__(self, work: Callable[[Job], None], emit: Emit, client: str = "") -> None:
         self.id = uuid.uuid4().hex
+        self.client = client
         self.work = work
         self.emit = emit
         self._cancelled = threading.Event()
@@ -57,38 +61,53 @@ class Job:
 
 
 class JobQueue:
-    """First come, first served, by one daemon thread; bounded, and every waiting job knows its position."""
+    """Clients take turns on one daemon thread; bounded, and every waiting job knows its position.
+
+    Who asks for much waits behind itself alone: of each client one job is taken before a second of any other
+    (round robin; Nagle 1985, RFC 970), and one with nothing waiting finds a place however many others have.
+    """
 
     def __init__(
-        self, length: int, explain: Callable[[BaseException], str | None], prepare: Callable[[], None]
+        self,
+        length: int,
+        explain: Callable[[BaseException], str | None],
+        prepare: Callable[[], None] = lambda: None,
+        *,
+        name: str = "decode",
     ) -> None:
-        """Keep at most `length` waiting jobs; `explain` words expected errors and gives None for others.
+        """Share `length` waiting places among the clients that wait, at least one each.
 
-        `prepare` runs once on the thread, before any job: slow imports that the first job would wait for.
+        `explain` words expected errors and gives None for others. `prepare` runs once on the thread, before
+        any job: slow imports that the first job would wait for.
         """
         self._length = length
         self._explain = explain
         self._prepare = prepare
-        self._waiting: deque[Job] = deque()
+        self._waiting: OrderedDict[str, deque[Job]] = OrderedDict()
+        """Client to its jobs; whose turn is next stands first."""
         self._running: Job | None = None
         self._closed = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._serve, name="decode", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
     def __len__(self) -> int:
         """Requests waiting or running."""
         with self._changed:
-            return len(self._waiting) + (self._running is not None)
+            return self._n_waiting() + (self._running is not None)
 
     def submit(self, job: Job) -> None:
         """Add a job and tell it its position. Raises QueueFull when too many wait."""
         with self._changed:
             if self._closed:
                 raise QueueFull("the service is stopping")
-            if len(self._waiting) >= self._length:
-                raise QueueFull(f"{self._length} requests are waiting already; try again in a moment")
-            self._waiting.append(job)
+            ahead = len(self._waiting.get(job.client, ()))
+            n_clients = len(self._waiting.keys() | {job.client})
+            if ahead and (ahead >= self._length // n_clients or self._n_waiting() >= self._length):
+                raise QueueFull(f"{ahead} requests are waiting already; try again in a moment")
+            if n_clients > CLIENTS * self._length:
+                raise QueueFull(f"{n_clients - 1} clients are waiting already; try again in a moment")
+            self._waiting.setdefault(job.client, deque()).append(job)
             self._tell_positions()
             self._changed.notify()
 
@@ -98,10 +117,10 @@ class JobQueue:
             if self._running is not None and self._running.id == request_id:
                 self._running.cancel()
                 return True
-            for job in self._waiting:
+            for job in self._in_order():
                 if job.id == request_id:
                     job.cancel()
-                    self._waiting.remove(job)
+                    self._take(job)
                     self._tell_positions()
                     break
             else:
@@ -113,7 +132,7 @@ class JobQueue:
         """Cancel everything and wait for the thread to be done with the running job."""
         with self._changed:
             self._closed = True
-            jobs = [*self._waiting, *([self._running] if self._running else [])]
+            jobs = [*self._in_order(), *([self._running] if self._running else [])]
             self._waiting.clear()
             self._changed.notify()
         for job in jobs:
@@ -123,8 +142,22 @@ class JobQueue:
 
     def _tell_positions(self) -> None:
         ahead = int(self._running is not None)
-        for index, job in enumerate(self._waiting):
+        for index, job in enumerate(self._in_order()):
             job.tell_position(ahead + index)
+
+    def _n_waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def _in_order(self) -> list[Job]:
+        """Waiting jobs as they will be taken: the first of each client, the second of each, and so on."""
+        rounds = zip_longest(*self._waiting.values())
+        return [job for turn in rounds for job in turn if job is not None]
+
+    def _take(self, job: Job) -> None:
+        """Take a job out; its client keeps its turn, or waits no more."""
+        self._waiting[job.client].remove(job)
+        if not self._waiting[job.client]:
+            del self._waiting[job.client]
 
     def _serve(self) -> None:
         try:
@@ -154,7 +187,10 @@ class JobQueue:
                 self._changed.wait()
             if self._closed:
                 return None
-            self._running = self._waiting.popleft()
+            self._running = next(iter(self._waiting.values()))[0]
+            self._take(self._running)
+            if self._running.client in self._waiting:
+                self._waiting.move_to_end(self._running.client)
             return self._running
 
     def _message(self, error: Exception) -> str:

@@ -5,9 +5,6 @@ Each method is safe to call from any thread.
 
 from __future__ import annotations
 
-from queue import SimpleQueue
-from typing import Any
-
 import psutil
 from sqlalchemy import Connection
 
@@ -22,16 +19,18 @@ from hormesis.backend.service.model_cache import ModelCache
 from hormesis.backend.service.plans import head_direction, plan_panes
 from hormesis.backend.service.ranked_heads import list_heads
 from hormesis.backend.service.scoring import Scoring, fluency
-from hormesis.backend.service.settings import ServiceError, Settings
+from hormesis.backend.service.settings import Settings
 from hormesis.db.contract.messages import (
     GenerateRequest,
     HeadInfo,
     ModelInfo,
     ProjectionRequest,
-    ProjectionResponse,
     ScoreRequest,
     ScoreResponse,
 )
+
+ANSWER = "answer"
+"""The event that holds the whole answer of a request that streams none."""
 
 
 class LiveService:
@@ -42,12 +41,14 @@ class LiveService:
         self._cache = ModelCache(settings.memory_budget)
         self._scoring = Scoring()
         self._queue = JobQueue(settings.queue_length, explain_failure, passes.prepare)
+        # Beside the queue that decodes, so that texts are scored while a model writes.
+        self._score_queue = JobQueue(settings.queue_length, explain_failure, name="score")
 
     def state(self) -> dict[str, int]:
         """How busy the service is, as `messages.Health` has it."""
         return {
             "models_loaded": len(self._cache),
-            "queue": len(self._queue),
+            "queue": len(self._queue) + len(self._score_queue),
             "memory_bytes": int(psutil.Process().memory_info().rss),
         }
 
@@ -83,80 +84,83 @@ class LiveService:
         )
         return [HeadInfo(**row) for row in rows]
 
-    def submit(self, request: GenerateRequest, emit: Emit) -> Job:
-        """Queue a request; its events go to `emit` from the worker's thread.
+    def submit(self, request: GenerateRequest, emit: Emit, client: str) -> Job:
+        """Queue a request of a client; its events go to `emit` from the worker's thread.
 
         Raises UnknownCheckpoint, NameProblem, PaneProblem, QueueFull and DatabaseProblem, before anything is
         queued.
         """
         plans = plan_panes(self._catalogue, request.panes)
         job = Job(
-            lambda job: passes.serve(job, request, plans, cache=self._cache, scoring=self._scoring), emit
+            lambda job: passes.serve(job, request, plans, cache=self._cache, scoring=self._scoring),
+            emit,
+            client,
         )
         self._queue.submit(job)
         return job
 
-    def complete(self, request: CompletionRequest, emit: Emit) -> tuple[Job, CompletionPlan]:
-        """Queue a completion; its events (see `serve_completion`) go to `emit` from the worker's thread.
+    def complete(self, request: CompletionRequest, emit: Emit, client: str) -> tuple[Job, CompletionPlan]:
+        """Queue a completion of a client; its events (see `serve_completion`) go to `emit` from the thread.
 
         Raises NameProblem, PaneProblem, QueueFull and DatabaseProblem, before anything is queued.
         """
         plan = self._catalogue.ask(lambda connection: plan_completion(connection, request))
-        job = Job(lambda job: serve_completion(job, request, plan, cache=self._cache), emit)
+        job = Job(lambda job: serve_completion(job, request, plan, cache=self._cache), emit, client)
         self._queue.submit(job)
         return job, plan
 
     def cancel(self, request_id: str) -> bool:
         """End a waiting or running request; False where there is none of that id."""
-        return self._queue.cancel(request_id)
+        return self._queue.cancel(request_id) or self._score_queue.cancel(request_id)
 
     def drop(self, job: Job) -> None:
         """The reader of this job is gone, or has all of it: end what may be left of it."""
         job.cancel()
-        self._queue.cancel(job.id)
+        self.cancel(job.id)
 
-    def score(self, request: ScoreRequest) -> ScoreResponse:
-        """Score texts now, beside the queue. Raises UnknownCheckpoint, NameProblem and DatabaseProblem."""
+    def score(self, request: ScoreRequest, emit: Emit, client: str) -> Job:
+        """Queue the scoring of texts, beside what decodes; the event `answer` holds a ScoreResponse.
+
+        Raises UnknownCheckpoint, NameProblem, QueueFull and DatabaseProblem.
+        """
         checkpoint = None
         if (key := request.checkpoint_id or request.checkpoint) is not None:
             checkpoint = self._catalogue.ask(
                 lambda connection: find_checkpoint(connection, _checkpoint_id(connection, key))
             )
-        values, absent = self._scoring.score(request.texts, checkpoint, request.prompts)
-        reasons = self._scoring.reasons(request.texts, checkpoint, request.prompts) if request.reasons else {}
-        return ScoreResponse(
-            scores=values,
-            fluency=[fluency(text) for text in request.texts],
-            absent=absent,
-            reasons=reasons,
-        )
 
-    def project(self, request: ProjectionRequest) -> ProjectionResponse:
-        """Project texts on a head's direction, behind what waits in the queue.
+        def work(job: Job) -> None:
+            values, absent = self._scoring.score(request.texts, checkpoint, request.prompts)
+            job.check()
+            reasons = {}
+            if request.reasons:
+                reasons = self._scoring.reasons(request.texts, checkpoint, request.prompts)
+            measures = [fluency(text) for text in request.texts]
+            answer = ScoreResponse(scores=values, fluency=measures, absent=absent, reasons=reasons)
+            job.emit(ANSWER, {"answer": answer})
 
-        Raises UnknownCheckpoint, NameProblem, PaneProblem, QueueFull, DatabaseProblem, and ServiceError where
-        the pass fails.
+        job = Job(work, emit, client)
+        self._score_queue.submit(job)
+        return job
+
+    def project(self, request: ProjectionRequest, emit: Emit, client: str) -> Job:
+        """Queue the projection of texts on a head's direction; `answer` holds a ProjectionResponse.
+
+        Raises UnknownCheckpoint, NameProblem, PaneProblem, QueueFull and DatabaseProblem.
         """
         checkpoint, direction = self._catalogue.ask(lambda connection: head_direction(connection, request))
-        events: SimpleQueue[tuple[str, dict[str, Any]]] = SimpleQueue()
-        answers: list[ProjectionResponse] = []
-        self._queue.submit(
-            Job(
-                lambda job: answers.append(
-                    passes.project(self._cache.get(checkpoint), request.texts, direction)
-                ),
-                lambda name, data: events.put((name, data)),
-            )
-        )
-        name = ""
-        while name not in ("end", "error"):
-            name, data = events.get()
-        if not answers:
-            raise ServiceError(str(data.get("message", "the pass failed")))
-        return answers[0]
+
+        def work(job: Job) -> None:
+            answer = passes.project(self._cache.get(checkpoint), request.texts, direction)
+            job.emit(ANSWER, {"answer": answer})
+
+        job = Job(work, emit, client)
+        self._queue.submit(job)
+        return job
 
     def close(self) -> None:
         """Cancel everything, wait for the running pass to end, and let go of the database."""
+        self._score_queue.close()
         self._queue.close()
         self._catalogue.close()
 

@@ -5,16 +5,14 @@ A request's response begins once its model is loaded and its prompts fit, so tha
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Request
 from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hormesis.backend.api.completion_messages import (
@@ -27,18 +25,15 @@ from hormesis.backend.api.completion_messages import (
     Usage,
 )
 from hormesis.backend.api.model_names import ModelName
-from hormesis.backend.service.authentication import refusal
-from hormesis.backend.service.events import LAST, Channel, Event, compact_json
+from hormesis.backend.service.authentication import client_of, refusal
+from hormesis.backend.service.events import LAST, Channel, Event, compact_json, while_connected
 from hormesis.backend.service.live import LiveService
 from hormesis.db.contract.messages import MAX_NAME
 
-LOOK_SECONDS = 0.25
-"""How often a waiting request is asked whether its reader is still there."""
 STREAM = """With `stream`: server-sent events without names, each a chunk in JSON, then `[DONE]`; where the
 request fails on the way, `{"error": ...}` and no `[DONE]`. Closing the connection cancels the request."""
 CHUNK = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
 STREAM_CONTENT = {"text/event-stream": {"itemSchema": CHUNK}}
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +79,9 @@ def add_openai_routes(app: FastAPI, live: LiveService, problems: dict[int | str,
         request: Request, running: Annotated[RunningCompletion, Depends(_submit)]
     ) -> Response:
         if running.request.stream:
-            first = await _while_connected(request, _first(running.events))
+            first = await while_connected(request, _first(running.events))
             return _failure(first) or StreamingResponse(_chunks(running), media_type="text/event-stream")
-        return await _while_connected(request, _answer(running))
+        return await while_connected(request, _answer(running))
 
 
 def _of(refusals: dict[int | str, dict[str, Any]], *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -101,23 +96,11 @@ async def _submit(request: Request, body: CompletionRequest) -> AsyncIterator[Ru
     """Queue a request before its response begins; dropped once that ends or its reader is gone."""
     live: LiveService = request.app.state.live
     events = Channel()
-    job, plan = await run_in_threadpool(live.complete, body, events.put)
+    job, plan = await run_in_threadpool(live.complete, body, events.put, client_of(request))
     try:
         yield RunningCompletion(body, plan.model, job.id, events)
     finally:
         live.drop(job)
-
-
-async def _while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What `work` gives. Raises HTTPException 499, which nobody reads, where the reader goes first."""
-    task = asyncio.create_task(work)
-    try:
-        while not (await asyncio.wait({task}, timeout=LOOK_SECONDS))[0]:
-            if await request.is_disconnected():
-                raise HTTPException(499, "the reader is gone")
-        return task.result()
-    finally:
-        task.cancel()
 
 
 async def _first(events: Channel) -> Event:

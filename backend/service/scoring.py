@@ -59,18 +59,18 @@ class Scoring:
         """
         values: dict[str, list[float | None]] = {}
         absent: dict[str, str] = {}
-        with self._lock:
-            for name, folder in scorer_names(checkpoint).items():
-                try:
+        for name, folder in scorer_names(checkpoint).items():
+            try:
+                with self._lock:  # for one scorer at a time, so that others' few texts come in between
                     scorer = self._scorer(name, folder)
                     scores = score_continuations(scorer, prompts, texts) if prompts else scorer.score(texts)
-                except ScorerError as error:
-                    absent[name] = " ".join(str(error).split())
-                except Exception as error:
-                    log.warning("scorer %s failed", name, exc_info=error)
-                    absent[name] = f"failed with {type(error).__name__}"
-                else:
-                    values[name] = [finite(value) for value in scores]
+            except ScorerError as error:
+                absent[name] = " ".join(str(error).split())
+            except Exception as error:
+                log.warning("scorer %s failed", name, exc_info=error)
+                absent[name] = f"failed with {type(error).__name__}"
+            else:
+                values[name] = [finite(value) for value in scores]
         return values, absent
 
     def reasons(

@@ -102,7 +102,8 @@ class Pace:
 PACE = Pace(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
-def _viewer() -> str:
+def session_name() -> str:
+    """The session of whoever looks, by a name that says nothing else."""
     return str(st.session_state.setdefault(_KEY, uuid.uuid4().hex))
 
 
@@ -120,7 +121,7 @@ def answer_first() -> None:
 @contextmanager
 def whole_page() -> Iterator[None]:
     """Round the drawing of a whole page: who looks at it, and what it costs."""
-    viewer, begun = _viewer(), time.thread_time()
+    viewer, begun = session_name(), time.thread_time()
     PACE.begin(viewer)
     try:
         yield
@@ -138,11 +139,11 @@ def ticking(function: Callable[P, None]) -> Callable[P, None]:
         try:
             function(*args, **options)
         finally:
-            PACE.took(_viewer(), name, time.thread_time() - begun)
+            PACE.took(session_name(), name, time.thread_time() - begun)
 
     @wraps(function)
     def drawn(*args: P.args, **options: P.kwargs) -> None:
-        PACE.part(_viewer(), name)
+        PACE.part(session_name(), name)
         st.fragment(measured, run_every=PACE.look_every())(*args, **options)
 
     return drawn

@@ -45,6 +45,8 @@ MAX_WIDTH = 16_384
 """Numbers in one vector."""
 MAX_NUMBER = 1e6
 """Largest magnitude of a number in a vector."""
+VIEWER_HEADER = "x-hormesis-viewer"
+"""HTTP header by which a dashboard tells its viewers apart, so that the service lets them take turns."""
 MAX_NAME = 300
 MAX_SCORED_TEXTS = 256
 MAX_REASONED_TEXTS = 16

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 import httpx
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from hormesis.dashboard.base.refresh import session_name
+from hormesis.dashboard.running.service_process import start_again
 from hormesis.db.contract.messages import (
+    VIEWER_HEADER,
     GenerateRequest,
     HeadInfo,
     Health,
@@ -54,9 +57,10 @@ def service_token() -> str | None:
     return os.environ.get(TOKEN_VARIABLE, "").strip() or None
 
 
-def _headers() -> dict[str, str]:
+def _headers(viewer: str) -> dict[str, str]:
+    """The token, and whose turn at the service a request takes."""
     token = service_token()
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    return {VIEWER_HEADER: viewer} | ({"Authorization": f"Bearer {token}"} if token else {})
 
 
 def problem(error: Exception, address: str) -> ServiceProblem:
@@ -73,7 +77,7 @@ def problem(error: Exception, address: str) -> ServiceProblem:
 def explain(error: Exception, address: str) -> str:
     """One sentence for a failed call; `detail`: the service's own words."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return f"No model service answers at {address}."
+        return start_again() or f"No model service answers at {address}."
     if isinstance(error, httpx.TimeoutException):
         return f"The model service at {address} took too long to answer."
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError):
@@ -93,12 +97,13 @@ def _ask(address: str, path: str, form: type[T], request: BaseModel | None = Non
 
     Raises ServiceProblem.
     """
+    headers = _headers(session_name())
     try:
         if request is None:
-            answer = httpx.get(f"{address}{path}", timeout=PATIENCE, headers=_headers())
+            answer = httpx.get(f"{address}{path}", timeout=PATIENCE, headers=headers)
         else:
             body = request.model_dump()
-            answer = httpx.post(f"{address}{path}", json=body, timeout=STREAM_PATIENCE, headers=_headers())
+            answer = httpx.post(f"{address}{path}", json=body, timeout=STREAM_PATIENCE, headers=headers)
         answer.raise_for_status()
         return TypeAdapter(form).validate_python(answer.json())
     except ValidationError:
@@ -138,7 +143,7 @@ def projections(address: str, request: ProjectionRequest) -> ProjectionResponse:
 def cancel(address: str, request_id: str) -> None:
     """Ask the service to end a request; silent where it has ended already or does not answer."""
     try:
-        httpx.delete(f"{address}/requests/{request_id}", timeout=PATIENCE, headers=_headers())
+        httpx.delete(f"{address}/requests/{request_id}", timeout=PATIENCE, headers=_headers(""))
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
         return
 
@@ -168,8 +173,8 @@ def parse_events(lines: Iterable[str]) -> Iterator[Event]:
         name, data = "message", []
 
 
-def generate(address: str, request: GenerateRequest) -> Generator[Event]:
-    """Stream the events of one request; closing the iterator closes the connection, which cancels it.
+def generate(address: str, request: GenerateRequest, viewer: str) -> Generator[Event]:
+    """Stream the events of a viewer's request; closing the iterator closes the connection and so cancels it.
 
     Raises ServiceProblem where the service refuses, vanishes or is silent for two minutes.
     """
@@ -179,7 +184,7 @@ def generate(address: str, request: GenerateRequest) -> Generator[Event]:
             f"{address}/generate",
             json=request.model_dump(),
             timeout=STREAM_PATIENCE,
-            headers=_headers(),
+            headers=_headers(viewer),
         ) as answer:
             if answer.is_error:
                 answer.read()

@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hormesis.dashboard.app_pages.steer.client import Event, ServiceProblem, cancel, generate
+from hormesis.dashboard.base.refresh import session_name
 from hormesis.db.contract.measured import PaneSummary
 from hormesis.db.contract.messages import GenerateRequest
 
@@ -132,6 +133,7 @@ class LiveRun:
     def __init__(self, address: str, request: GenerateRequest, number: int = 1) -> None:
         """Prepare a run; `number` is its place among the runs of a session, 1 for the first."""
         self.address = address
+        self._viewer = session_name()
         self.request = request
         self.number = number
         self._lock = threading.Lock()
@@ -171,7 +173,7 @@ class LiveRun:
 
     def _read(self) -> None:
         """The thread's work: take events until the run ends, fails or is stopped."""
-        events = generate(self.address, self.request)
+        events = generate(self.address, self.request, self._viewer)
         try:
             for event in events:
                 if self._stop.is_set():

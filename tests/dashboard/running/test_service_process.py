@@ -1,0 +1,66 @@
+"""A model service that died is started again by who needs it, which says so; one that cannot live is left alone."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from hormesis.dashboard.app_pages.steer import client
+from hormesis.dashboard.launch import free_port
+from hormesis.dashboard.running import service_process
+from hormesis.dashboard.running.service_process import MOST, ServiceProcess
+
+
+def answer(address: str) -> str:
+    """What a page is told while the service does not answer; empty once it does."""
+    until = time.monotonic() + 60
+    sentence = ""
+    while time.monotonic() < until:
+        try:
+            client.health(address)
+            return sentence
+        except client.ServiceProblem as problem:
+            sentence = str(problem)
+            time.sleep(0.2)
+    raise AssertionError(sentence)
+
+
+def test_a_killed_service_answers_again(tiny_database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_process, "_services", [])
+    port = free_port("127.0.0.1", 0)
+    service, address = ServiceProcess(f"sqlite:///{tiny_database}", port), f"http://127.0.0.1:{port}"
+    with pytest.raises(client.ServiceProblem, match="No model service answers"):
+        client.health(address)
+    service_process.keep(service)
+    service.begin()
+    try:
+        assert "No model service answers" in answer(address)
+        (process,) = [child for child in psutil.Process().children() if str(port) in child.cmdline()]
+        process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        assert answer(address) == "The model service had ended (signal 9) and was started again."
+        assert httpx.get(f"{address}/models").status_code == 200
+    finally:
+        service.end()
+    assert not [child for child in psutil.Process().children() if str(port) in child.cmdline()]
+    assert "signal 9" in service.start_again()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{address}/health")
+
+
+def test_a_service_that_cannot_start_is_left_alone() -> None:
+    service = ServiceProcess("sqlite://nowhere", 0)
+    service.begin()
+    sentences: list[str] = []
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not (sentences and "right after" in sentences[-1]):
+        time.sleep(0.1)
+        sentences.append(service.start_again())
+    assert sentences[-1].startswith("The model service had ended (exit code 2), ")
+    assert len({sentence for sentence in sentences if "started again" in sentence}) == 1
+    assert service.start_again() == sentences[-1] and f"{MOST + 1} times" in sentences[-1]
