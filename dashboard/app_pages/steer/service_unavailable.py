@@ -42,8 +42,8 @@ def absent(address: str | None, problem: ServiceProblem) -> None:
         st.code(f"HORMESIS_SERVICE={address} {TOKEN_VARIABLE}=... hormesis dashboard", language="bash")
         return
     st.info(
-        f"{plain(problem)} This page looks again every three seconds and opens by itself once the service has "
-        "loaded. Everything else works meanwhile.",
+        f"{plain(problem)} This page looks again every three seconds and opens by itself once the service "
+        "has loaded. Everything else works meanwhile.",
         title="Waiting for the model service",
         icon=":material/hourglass_empty:",
     )
