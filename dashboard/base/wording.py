@@ -203,3 +203,23 @@ def rate(value: float | None, unit: str) -> str:
 def metric_name(name: str) -> str:
     """A metric's name for axes and headings."""
     return NAMES.get(name, name.replace("_", " ").capitalize())
+
+
+_SIGNS = re.compile(
+    r"""[\\`*\[\]<>~$&@|]          # emphasis, code, links, tags, formulas, entities, cells of tables
+    |(?<![^\W_])_|_(?![^\W_])      # an underscore at the edge of a word
+    |:(?=\S)                       # a directive or the scheme of a link; `name: value` stays
+    |(?<=www)\.                    # a link without a scheme
+    |^[\#+\-=]|(?<=^\d)[.)]        # a heading or a list
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def plain(text: object) -> str:
+    """Text of others (names, paths, messages) inside Markdown: one line, shown as it is written.
+
+    Each sign that Markdown or Streamlit's directives would read is escaped. That a browser fetches nothing
+    from elsewhere, whatever a text says, is the part of `dashboard.app`.
+    """
+    return _SIGNS.sub(lambda sign: f"\\{sign[0]}", " ".join(str(text).split()))

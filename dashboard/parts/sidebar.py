@@ -10,9 +10,9 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
+from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.rows.cache import Database
 from hormesis.dashboard.rows.context import (
     Context,

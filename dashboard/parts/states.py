@@ -7,8 +7,7 @@ from typing import NoReturn
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.markdown import plain
-from hormesis.dashboard.base.wording import as_sentence, degraded_words
+from hormesis.dashboard.base.wording import as_sentence, degraded_words, plain
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.problems import DatabaseProblem
 

@@ -2,7 +2,7 @@
 
 Opens nothing. Names stand in paths, terminals, pages and spreadsheets, so they are short and of plain signs.
 What is shown all the same (names of older databases, messages) is escaped in one place for each medium:
-`Terminal` for terminals, `plain` of `dashboard.base.markdown` for pages, `write_csv` for spreadsheets.
+`Terminal` for terminals, `plain` of `dashboard.base.wording` for pages, `write_csv` for spreadsheets.
 """
 
 from __future__ import annotations

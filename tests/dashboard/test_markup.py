@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hormesis.dashboard.base.markdown import plain
+from hormesis.dashboard.base.wording import plain
 from tests.fixtures.pages import open_page
 from tests.fixtures.shared_worlds import copy_database
 

@@ -10,9 +10,8 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.steer.client import ServiceProblem, score
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import checkpoint_label, condition_label
+from hormesis.dashboard.base.wording import checkpoint_label, condition_label, plain
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.parts.paging import paged
 from hormesis.dashboard.parts.texts import Shown, Token, is_veiled, show_texts

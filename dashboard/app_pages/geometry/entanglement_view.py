@@ -5,11 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.selection import cosine_rows
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import p_equals
-from hormesis.dashboard.base.wording import Head, arm_label, head_name, minus
+from hormesis.dashboard.base.wording import Head, arm_label, head_name, minus, plain
 from hormesis.dashboard.charts.entangled import chosen_row, cosine_map, entanglement_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.parts import card, controls

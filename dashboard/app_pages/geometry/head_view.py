@@ -12,9 +12,8 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.geometry import entanglement_view, lens_view
 from hormesis.dashboard.app_pages.geometry.shading import shades
 from hormesis.dashboard.base.headlines import Figure
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import Head, head_name, minus, missing, percent
+from hormesis.dashboard.base.wording import Head, head_name, minus, missing, percent, plain
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.parts.answer import figures
 from hormesis.dashboard.parts.steer_link import steer_link

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import Head, head_name
+from hormesis.dashboard.base.wording import Head, head_name, plain
 from hormesis.dashboard.parts import controls
 from hormesis.dashboard.parts.texts import Shown, show_texts
 from hormesis.dashboard.rows import geometry

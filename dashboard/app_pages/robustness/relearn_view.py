@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import interval, metric_name
+from hormesis.dashboard.base.wording import interval, metric_name, plain
 from hormesis.dashboard.charts.frame import Level
 from hormesis.dashboard.charts.hardness import curves, steps_needed
 from hormesis.dashboard.parts import card

@@ -6,10 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard.app_pages.robustness.trials_view import show_trials
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import arm_label, interval, percent
+from hormesis.dashboard.base.wording import arm_label, interval, percent, plain
 from hormesis.dashboard.charts.hardness import Reference, by_condition
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows import robustness as hardness

@@ -8,9 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import condition_label, interval, metric_name
+from hormesis.dashboard.base.wording import condition_label, interval, metric_name, plain
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows.context import Context
 

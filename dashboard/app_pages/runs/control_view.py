@@ -9,9 +9,8 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.runs.state import Standing, standing
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.refresh import ticking
-from hormesis.dashboard.base.wording import as_sentence
+from hormesis.dashboard.base.wording import as_sentence, plain
 from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.running import process
 from hormesis.dashboard.running.permission import Home, Refusal

@@ -7,8 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.markdown import plain
-from hormesis.dashboard.base.wording import arm_label, duration
+from hormesis.dashboard.base.wording import arm_label, duration, plain
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows.context import await_study, awaited_study
 from hormesis.dashboard.running import process

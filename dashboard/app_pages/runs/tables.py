@@ -6,10 +6,9 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.progress import with_rates
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arms_in_words, degraded_words, duration, rate, shapes_of
+from hormesis.dashboard.base.wording import arms_in_words, degraded_words, duration, plain, rate, shapes_of
 from hormesis.dashboard.parts import card
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.contract.sites import heads_in_words

@@ -21,7 +21,7 @@ from hormesis.dashboard.app_pages.steer.settings import (
     cost_words,
     pane_name,
 )
-from hormesis.dashboard.base.markdown import plain
+from hormesis.dashboard.base.wording import plain
 from hormesis.db.contract.measured import MeasuredSteering
 from hormesis.db.contract.messages import MAX_PANES, MethodInfo
 

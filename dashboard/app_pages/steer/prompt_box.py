@@ -12,7 +12,7 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.steer import session
 from hormesis.dashboard.app_pages.steer.settings import LONGEST_PROMPT
-from hormesis.dashboard.base.markdown import plain
+from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.rows.context import Context
 
 NEUTRAL: Final = "The new neighbours are"

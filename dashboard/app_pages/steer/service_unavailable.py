@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from hormesis.dashboard.app_pages.steer.client import TOKEN_VARIABLE, ServiceProblem, TokenRefused, health
-from hormesis.dashboard.base.markdown import plain
+from hormesis.dashboard.base.wording import plain
 
 
 @st.fragment(run_every=3.0)

@@ -7,10 +7,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.progress import SILENT_AFTER
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import duration
+from hormesis.dashboard.base.wording import duration, plain
 from hormesis.dashboard.rows.toy import SETTINGS, experiments_now
 from hormesis.dashboard.running import toy_process
 from hormesis.dashboard.running.permission import Home, Refusal

@@ -9,10 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
-from hormesis.dashboard.base.wording import checkpoint_label, missing, points
+from hormesis.dashboard.base.wording import checkpoint_label, missing, plain, points
 from hormesis.dashboard.charts.tradeoff import condition_id
 from hormesis.dashboard.parts.steer_link import steer_link
 from hormesis.dashboard.parts.texts import Shown, is_veiled, show_texts

@@ -11,7 +11,6 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.tradeoffs import comparison
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.headlines import headline
-from hormesis.dashboard.base.markdown import plain
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import in_scope
@@ -20,6 +19,7 @@ from hormesis.dashboard.base.wording import (
     is_second,
     method_label,
     metric_name,
+    plain,
 )
 from hormesis.dashboard.charts.figure_cache import Drawn, drawn
 from hormesis.dashboard.charts.frame import evenly

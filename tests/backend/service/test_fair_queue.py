@@ -23,12 +23,12 @@ class Turns:
         self.queue = JobQueue(length, str)
         self.order: list[str] = []
         self.positions: dict[str, int] = {}
-        self._free, self._held = threading.Event(), threading.Event()
+        self._free, self._begun = threading.Event(), threading.Event()
         self.queue.submit(Job(self._hold, lambda *_: None, "first"))
-        assert self._held.wait(10)
+        assert self._begun.wait(10)
 
     def _hold(self, job: Job) -> None:
-        self._held.set()
+        self._begun.set()
         assert self._free.wait(10)
 
     def put(self, client: str, name: str) -> Job:
@@ -150,7 +150,7 @@ def test_a_body_that_never_ends_is_given_up(world: World, monkeypatch: pytest.Mo
                 b"POST /score HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b'Content-Length: 1000\r\n\r\n{"texts"'
             )
-            answer = slow.recv(4096)
+            answer = b"".join(iter(lambda: slow.recv(4096), b""))
         served.should_exit = True
         thread.join(20)
     assert answer.startswith(b"HTTP/1.1 408 ") and b"took longer" in answer
