@@ -296,6 +296,7 @@ def export(
     """Write the database's tables as CSV, Parquet or HTML (HTML without texts unless named).
 
     Beside them DICTIONARY.md says what every column means, and views.sql makes views with names for ids.
+    In CSV a text that a spreadsheet would take for a formula begins with an apostrophe; Parquet keeps it.
     """
     from hormesis.pipeline.commands.export import export_tables
 

@@ -87,7 +87,7 @@ def test_a_database_that_is_not_there_is_refused(world: World) -> None:
 
 
 def test_no_token_is_spoken_of_where_none_is_asked_for() -> None:
-    lines = _welcome("http://127.0.0.1:8600", ["a/b", "a/b:iti+0.06"], "").split("\n")
+    lines = _welcome("http://127.0.0.1:8600", ["a/b", "a/b:iti+0.06"], "")
     assert lines[:2] == [
         "model service on http://127.0.0.1:8600: 2 models by name",
         "endpoints: http://127.0.0.1:8600/",
