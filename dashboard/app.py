@@ -16,12 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hormesis.db.contract.hosts import Hosts
 
+# What a browser may do with our pages: fetch nothing from elsewhere, whatever a text on them says, and show
+# them in no frame of another site. Streamlit's and Plotly's scripts need the rest.
 POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: blob:; "
     "base-uri 'self'; form-action 'self'; frame-ancestors 'self'"
 )
-"""What a browser may do with our pages: fetch nothing from elsewhere, whatever a text on them says, and show
-them in no frame of another site. Streamlit's and Plotly's scripts need the rest."""
 
 
 class HostCheck:

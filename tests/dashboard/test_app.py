@@ -14,6 +14,7 @@ from sqlalchemy import delete, update
 from streamlit.util import calc_hash
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.wording import plain
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
@@ -179,7 +180,7 @@ def test_without_a_service_steering_says_what_to_do(
     assert "without one" in words(app) and "hormesis dashboard" in app.code[0].value
     monkeypatch.setenv("HORMESIS_SERVICE", "http://127.0.0.1:9")
     app = open_page(small_database, monkeypatch, "steer")
-    assert "No model service answers at http://127.0.0.1:9" in words(app)
+    assert plain("No model service answers at http://127.0.0.1:9") in words(app)
 
 
 def test_a_running_study_shows_progress_and_curves(
