@@ -20,7 +20,7 @@ from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import register, require_at_hand
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import TaskOutcome, Watch, announce_all, walk
-from hormesis.pipeline.stages import GRAPH, project, verdicts
+from hormesis.pipeline.stages import GRAPH, PROJECT, VERDICTS
 from hormesis.pipeline.study.checkpoint_config import CheckpointConfig
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.text.revisions import source_revisions
@@ -71,7 +71,7 @@ def import_checkpoint(
         return [subject]
 
     _require_free(study.open(lambda: False), subject)
-    after_arms = [project.STAGE] if arm is None else [project.STAGE, verdicts.STAGE]
+    after_arms = [PROJECT] if arm is None else [PROJECT, VERDICTS]
     with study_lock(home, config.hash), stop_on_ctrl_c(executor.ask_to_stop):
         describe_sources(study.open(lambda: False))
         outcome = walk(study, GRAPH, executor, subjects=announced, after_arms=after_arms, watch=watch)

@@ -10,16 +10,17 @@ from sqlalchemy import Connection, create_engine, func, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
+from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.stage import STUDY, arm_of
 from hormesis.pipeline.execution.workers import cores
 from hormesis.pipeline.methods.objectives import OBJECTIVES
-from hormesis.pipeline.stages import GRAPH, toy
+from hormesis.pipeline.stages import GRAPH, TOY
+from hormesis.pipeline.stages.toy import models as toy_models
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_sections import TuningConfig
-from hormesis.pipeline.study.scales import check_heads, estimate, model_config, train_settings
-from hormesis.pipeline.text.mixes import added_tokens
+from hormesis.pipeline.study.scales import architecture, check_heads, estimate, train_settings
 from hormesis.pipeline.text.revisions import source_revisions
 
 FORUM_VOCABULARY = 400
@@ -82,7 +83,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     measured = _measured(config, database_url)
     rate = measured.rate
     vocabulary_size = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary
-    architecture = model_config(config.scale, vocabulary_size, eos=0)
+    sizes = architecture(config.scale, vocabulary_size)
     settings = train_settings(config.scale, config.training, seed=0)
     arms, tokens = [], 0
     for subject in arm_subjects(context):
@@ -95,7 +96,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         )
         tokens += size if "train" in left else 0
         arms.append(ArmEstimate(arm.name, arm.kind, arm.share, seed=arm.seed, tokens=size, stages_left=left))
-    model = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
+    model = estimate(sizes, settings, max((arm.tokens for arm in arms), default=0))
     token_bytes = 2 if vocabulary_size < 65_536 else 4
     side_by_side = min(cores(), max(1, len(arms)))
     tuning = tuning_tokens(config) * sum("methods" in arm.stages_left for arm in arms)
@@ -122,9 +123,8 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
 
 
 def _toy_models(context: StudyContext, measured: _Measured) -> int:
-    stage = toy.STAGE
-    is_left = measured.done.get((stage.name, STUDY.name)) != stage.key(context, STUDY)
-    return toy.models(context.config) if stage.when(context.config, STUDY) and is_left else 0
+    is_left = measured.done.get((TOY.name, STUDY.name)) != TOY.key(context, STUDY)
+    return toy_models(context.config) if TOY.when(context.config, STUDY) and is_left else 0
 
 
 PAIR_TOKENS = 64

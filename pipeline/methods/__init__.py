@@ -24,10 +24,28 @@ cross-entropy, capability, attacks) needs to know no method.
   that its arm's training put into text.
 """
 
-from __future__ import annotations
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from hormesis.pipeline.methods.condition import DetoxCondition as DetoxCondition
+    from hormesis.pipeline.methods.condition import read_condition as read_condition
+    from hormesis.pipeline.methods.condition import read_conditions as read_conditions
+    from hormesis.pipeline.methods.open_condition import open_condition as open_condition
+    from hormesis.pipeline.methods.opened_condition import OpenedCondition as OpenedCondition
 
-from hormesis.pipeline.methods.condition import DetoxCondition, read_condition, read_conditions
-from hormesis.pipeline.methods.open_condition import open_condition
-from hormesis.pipeline.methods.opened_condition import OpenedCondition
-
+_PLACES = {
+    "DetoxCondition": "condition",
+    "OpenedCondition": "opened_condition",
+    "open_condition": "open_condition",
+    "read_condition": "condition",
+    "read_conditions": "condition",
+}
 __all__ = ["DetoxCondition", "OpenedCondition", "open_condition", "read_condition", "read_conditions"]
+
+
+def __getattr__(name: str) -> object:
+    """Imported on first use: a plan reads what methods are, and opens none."""
+    if name not in _PLACES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -17,12 +17,11 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.probing.loading import checkpoint_facts
 from hormesis.pipeline.stages.text import heldout_documents
 from hormesis.pipeline.stages.train import register_checkpoint
-from hormesis.pipeline.study.config import StudyConfig
 
 COMPARED = 200
 """Held-out documents by which two tokenizers are told apart."""
@@ -94,16 +93,3 @@ def _stored(context: StudyContext, loaded: LoadedModel, subject: Subject) -> Pat
         folder.parent.mkdir(parents=True, exist_ok=True)
         save_plain(loaded, folder)
     return folder
-
-
-def load_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the weights."""
-    return subject.weights_hash
-
-
-def is_foreign(config: StudyConfig, subject: Subject) -> bool:
-    """Whether the subject's checkpoint was trained elsewhere."""
-    return bool(subject.model)
-
-
-STAGE = Stage("load", key=load_key, run=load_checkpoint, needs=("text",), when=is_foreign)

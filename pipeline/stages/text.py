@@ -17,7 +17,7 @@ from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, Study
 from hormesis.db.write import read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.sources import Record, SourceError
 from hormesis.pipeline.sources.record import Reason
 from hormesis.pipeline.stages.tokens import corpus_folder, pool, tokenise
@@ -261,11 +261,3 @@ def _chosen_prompts(source: CountedSource, config: StudyConfig) -> RoleRecords:
     keys = list(unique) if limit is None or len(unique) <= limit else sorted(unique)[:limit]
     source.count.drop(Reason.NOT_DRAWN, len(unique) - len(keys))
     return RoleRecords("prompts", [source], [(unique[key], source) for key in keys])
-
-
-def text_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of everything the study reads: sources, their revisions, and the settings that choose."""
-    return context.inputs.text
-
-
-STAGE = Stage("text", key=text_key, run=prepare)

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
+from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role
-from hormesis.pipeline.text.mixes import added_tokens
 from hormesis.pipeline.text.pools import Annotate, Pool, build_pool, open_pool
 from hormesis.pipeline.text.prefixes import mark_words
 from hormesis.pipeline.text.reading import LeaveOut, training_texts

@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import hormesis.pipeline.stages.text as text_stage
 import hormesis.pipeline.stages.tokens as tokens_stage
 from hormesis.db.engine import open_writer
 from hormesis.pipeline import cli
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import STUDY, StageFailed, run_stage
 from hormesis.pipeline.execution.study import study_row
+from hormesis.pipeline.stages import TEXT
 from hormesis.pipeline.study.config import load_study
 from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.tiny import save_tiny
@@ -283,6 +283,6 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(tokens_stage, "build_pool", full)
         with pytest.raises(StageFailed, match="the disk is full"):
-            run_stage(context, text_stage.STAGE, STUDY)
+            run_stage(context, TEXT, STUDY)
     assert not [name for name in files(own_home) if name.endswith((".part", ".tmp"))]
-    assert run_stage(context, text_stage.STAGE, STUDY)
+    assert run_stage(context, TEXT, STUDY)
