@@ -71,7 +71,7 @@ def test_asking_for_it_makes_no_other_study(tmp_path: Path) -> None:
     ("section", "part"),
     [
         ({"settings": ["nonsense"]}, "toy.settings"),
-        ({"settings": ["literal", "literal"]}, "names a setting twice"),
+        ({"settings": ["literal", "literal"]}, "must not repeat"),
         ({"settings": ["literal"], "seeds": 0}, "toy.seeds"),
         ({"steps": 3}, "unknown key 'toy.steps'"),
     ],
