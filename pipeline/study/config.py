@@ -120,6 +120,11 @@ class StudyConfig(Strict):
         names += [arm_name(kind, share, seed) for kind, share in self.mixes for seed in self.seeds]
         if repeated := [name for name, count in Counter(names).items() if count > 1]:
             raise ValueError(f"two arms are {repeated[0]}: give one of them another seed, or another share")
+        titles = Counter(source.title for source in self.sources if source.role == "prompts")
+        if repeated := [title for title, count in titles.items() if count > 1]:
+            raise ValueError(
+                f"two sources with role 'prompts' are named {repeated[0]}: give one another name"
+            )
         roles = {source.role for source in self.sources}
         needed = {"probe", "prompts"} | ({"clean"} if self.shares else {"heldout_clean"})
         needed |= {"toxic"} if max(self.shares, default=0) > 0 or self.variants else set()

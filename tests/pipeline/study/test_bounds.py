@@ -13,9 +13,10 @@ from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.methods.plan import families, strengths
 from hormesis.pipeline.study.config import ConfigError, parse_study
 from hormesis.pipeline.study.config_base import Strict, unrepeated
+from hormesis.pipeline.toy.config import TransformerConfig
 
-MAY_REPEAT = {"positive", "negative"}
-"""Label values, which choose rows; nothing is named by them."""
+MAY_REPEAT = {"positive", "negative", "checkpoints", "sources"}
+"""Label values, which name nothing; sections, whose arms and prompt sets the study tells apart by name."""
 
 
 def sections(base: type[Strict] = Strict) -> Iterator[type[Strict]]:
@@ -67,7 +68,7 @@ def test_numbers_are_bounded_and_lists_distinct(section: type[Strict]) -> None:
 
 def test_the_sections_are_all_there() -> None:
     names = {section.__name__ for section in SECTIONS}
-    assert {"StudyConfig", "SourceConfig", "SuffixConfig", "TransformerConfig"} <= names
+    assert {"StudyConfig", "SourceConfig", "SuffixConfig", TransformerConfig.__name__} <= names
 
 
 SILENTLY_WRONG: list[tuple[dict[str, Any], str]] = [
@@ -114,6 +115,12 @@ def test_what_would_fail_late_or_lose_a_row_is_refused_when_read(change: dict[st
         parse_study({"name": "x", **change}, "my.toml")
     line = str(raised.value)
     assert line.startswith("my.toml: ") and part in line and len(line) < 400
+
+
+def test_two_prompt_sets_of_one_name_are_refused() -> None:
+    sources = [{"role": role} for role in ("probe", "clean", "toxic", "informal", "prompts", "prompts")]
+    with pytest.raises(ConfigError, match="two sources with role 'prompts' are named forum-prompts"):
+        parse_study({"name": "x", "sources": sources})
 
 
 def test_arms_of_two_places_of_the_file_are_not_one_arm() -> None:
