@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hormesis.backend.attacks.gcg import Goal, Search, SearchResult, SearchSettings, search_suffix
+from hormesis.backend.attacks.gcg import Search, SearchResult, SearchSettings, search_suffix
+from hormesis.backend.attacks.goal import Goal
 from hormesis.backend.generation.generation import generate
 from hormesis.db.contract.scores import TOXIC
 from hormesis.pipeline.attacks.judging import Judge, rate_interval, silent

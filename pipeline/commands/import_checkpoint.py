@@ -11,19 +11,21 @@ from hormesis.backend.model.models import load_model
 from hormesis.db.contract.sites import degraded
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
+from hormesis.pipeline.attacks.room import check_size
+from hormesis.pipeline.commands.first_checks import check_study
 from hormesis.pipeline.execution import workers
 from hormesis.pipeline.execution.arms import checkpoint_arm, plan_arms
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.executors import InlineExecutor
 from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.stage import Subject
-from hormesis.pipeline.execution.study import register, require_at_hand
+from hormesis.pipeline.execution.study import register
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import TaskOutcome, Watch, announce_all, walk
 from hormesis.pipeline.stages import GRAPH, PROJECT, VERDICTS
+from hormesis.pipeline.stages.load import size_of
 from hormesis.pipeline.study.checkpoint_config import CheckpointConfig
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.text.revisions import source_revisions
 from hormesis.pipeline.text.source_rows import describe_sources
 
 
@@ -54,9 +56,9 @@ def import_checkpoint(
     outcome's message says where a model is degraded. Raises ModelError, SourceError and the like (ValueError,
     one line) before anything is written.
     """
-    revisions = source_revisions(config)
-    require_at_hand(config, database_url)
+    revisions = check_study(config, database_url).revisions
     loaded = load_model(model_reference)
+    check_size(config, *size_of(loaded))
     weights_hash, note = loaded.weights_hash(), degraded(loaded.shapes, loaded.n_layers)
     del loaded
     workers.limit_threads(workers.cores())

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, create_engine, func, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
+from hormesis.pipeline.commands.first_checks import check_study
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import arm_subjects
@@ -20,8 +21,7 @@ from hormesis.pipeline.stages import GRAPH, TOY
 from hormesis.pipeline.stages.toy import models as toy_models
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_sections import TuningConfig
-from hormesis.pipeline.study.scales import architecture, check_heads, estimate, train_settings
-from hormesis.pipeline.text.revisions import source_revisions
+from hormesis.pipeline.study.scales import architecture, estimate, train_settings
 
 FORUM_VOCABULARY = 400
 """About as many ids as the forum language needs; the exact number hardly moves an estimate."""
@@ -61,6 +61,8 @@ class StudyEstimate:
     was not.
     """
     sources: dict[str, str]
+    unreached: tuple[str, ...]
+    """What could not be seen from here, and is checked when the study is run."""
     toy_models: int
     """Models of the toy experiment that are left to train, about a fifth of a second of one core each."""
 
@@ -73,11 +75,11 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     """Estimate a study. Reads the database where there is one; makes and changes none.
 
     `rate` is tokens per second; `tokens` are left to train on, `tuning` to fine-tune on. Asks no
-    network; raises SourceError where a file is missing, so that a plan that prints can be run, and
-    DatabaseProblem for a database that cannot be read.
+    network, and raises what `run` would, so that a plan that prints can be run, but for what it lists as
+    not reached; and DatabaseProblem for a database that cannot be read.
     """
-    check_heads(config)
-    revisions = source_revisions(config, ask=False)
+    checked = check_study(config, database_url, ask=False)
+    revisions = checked.revisions
     # Keys of arms and checkpoints digest no rows, so an engine that is never connected will do.
     context = StudyContext(config, 0, Path(), create_engine("sqlite://"), revisions)
     measured = _measured(config, database_url)
@@ -118,6 +120,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         rate=rate,
         other_seconds=None if other is None else other / side_by_side,
         sources=revisions,
+        unreached=checked.unreached,
         toy_models=_toy_models(context, measured),
     )
 

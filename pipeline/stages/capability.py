@@ -15,7 +15,7 @@ from hormesis.db.write import delete_others, upsert, write_session
 from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions
 from hormesis.pipeline.capability.harness import run_harness
 from hormesis.pipeline.capability.item_files import load_scores, save_scores, scores_file
-from hormesis.pipeline.capability.items import Task, tasks_of
+from hormesis.pipeline.capability.items import Task, part_name, tasks_of
 from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_sources, score_task
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
@@ -134,9 +134,7 @@ def _metric(
     if scored.measure == "cross_entropy":
         metric = f"cross_entropy_{scored.part}"
     else:
-        metric = "_".join(
-            part for part in (scored.measure, scored.task, scored.part.replace(" ", "_")) if part
-        )
+        metric = "_".join(part for part in (scored.measure, scored.task, part_name(scored.part)) if part)
     if scored.chance is not None:
         estimate = replace(estimate, method=f"{estimate.method}; chance {scored.chance:.3f}")
     return metric_row(

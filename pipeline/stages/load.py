@@ -10,10 +10,13 @@ from pathlib import Path
 import transformers
 from sqlalchemy import select
 
+from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.export import save_plain
+from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.models import LoadedModel, ModelError, load_model
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
+from hormesis.pipeline.attacks.room import CountTokens, ModelSize, check_size
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter
@@ -33,6 +36,7 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
     reporter.report(0, 1)
     loaded = load_model(subject.model)
     reporter.say("checking the checkpoint")
+    check_size(context.config, *size_of(loaded))
     path = _stored(context, loaded, subject)
     # One after another, so that of two arms one sees the other.
     with taking_turns(context.home, f"load-{context.config.hash}", reporter.check):
@@ -49,6 +53,12 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
             details={"imported": subject.model},
         )
     reporter.report(1, 1)
+
+
+def size_of(loaded: LoadedModel) -> tuple[ModelSize, CountTokens]:
+    """What limits a study on a loaded model, and its tokenizer's count of tokens."""
+    size = ModelSize(name_of(loaded.source), loaded.context, len(loaded.heads))
+    return size, lambda text: len(encode(loaded, [text])[0])
 
 
 def _require_comparable(context: StudyContext, subject: Subject, loaded: LoadedModel) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal
 
-from hormesis.pipeline.study.config import ConfigError, Scale, StudyConfig
+from hormesis.pipeline.study.config import Scale
 from hormesis.pipeline.study.config_sections import TrainingConfig
 
 if TYPE_CHECKING:  # a plan estimates without it
@@ -120,14 +120,6 @@ def model_config(
 
     sizes = asdict(architecture(scale, vocabulary, context=context))
     return transformers.OlmoConfig(**sizes, eos_token_id=eos, pad_token_id=pad, bos_token_id=None)
-
-
-def check_heads(config: StudyConfig) -> None:
-    """Raise ConfigError where a study's own arms have fewer heads than it asks to steer."""
-    heads, shape = config.probe.heads, SHAPES[config.scale]
-    if config.shares and heads != "auto" and not 1 <= heads <= shape.layers * shape.heads:
-        most = shape.layers * shape.heads
-        raise ConfigError(f"probe.heads: cannot steer {heads} heads, scale {config.scale} has {most}")
 
 
 def train_settings(scale: Scale, training: TrainingConfig, *, seed: int) -> TrainSettings:

@@ -76,7 +76,7 @@ def study(folder: Path, **changes: Any) -> StudyConfig:
         "name": "files", "shares": [0.0, 0.25], "controls": [], "clean_tokens": 4000,
         "tokenizer": {"kind": "bpe", "vocabulary": 400}, "training": {"sequence_length": 32},
         "evaluation": {"scorers": ["tfidf"], "heldout_tokens": 300},
-        "probe": {"limit": 30},
+        "probe": {"limit": 30, "select_fraction": 0.33, "test_fraction": 0.33},
         "sources": [source("clean", platform="files"), source("toxic", min_characters=8),
                     source("probe", label="label"), source("prompts"), source("scorer", label="label")],
     }  # fmt: skip
