@@ -9,7 +9,7 @@ from sqlalchemy import select
 from hormesis.db.schema import Prompt, PromptSet
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.methods import DetoxCondition, read_conditions
+from hormesis.pipeline.methods.condition import DetoxCondition, read_conditions
 from hormesis.pipeline.study.config_sections import Selection
 from hormesis.pipeline.text.text_keys import row_seed
 

@@ -16,7 +16,7 @@ from hormesis.backend.generation.generation import generate
 from hormesis.db.contract.scores import TOXIC
 from hormesis.pipeline.attacks.judging import Judge, rate_interval, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
-from hormesis.pipeline.methods import OpenedCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
 from hormesis.pipeline.study.config_sections import SuffixConfig
 

@@ -20,7 +20,7 @@ from hormesis.backend.generation.generation import fit
 from hormesis.db.contract.scores import TOXIC
 from hormesis.pipeline.attacks.judging import Judge, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
-from hormesis.pipeline.methods import OpenedCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
 

@@ -20,7 +20,7 @@ from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.steering import steered
 from hormesis.pipeline.capability.items import CapabilityError
 from hormesis.pipeline.capability.scoring import Scored
-from hormesis.pipeline.methods import OpenedCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Floats
 
 BATCH_SIZE = 16

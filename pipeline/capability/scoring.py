@@ -13,8 +13,8 @@ import numpy as np
 from hormesis.backend.crossentropy import prepare_windows
 from hormesis.backend.likelihood import log_likelihoods
 from hormesis.pipeline.capability.items import Item, Task
-from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.methods.heldout import window_length
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.statistics import Estimate, Floats, proportion, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig

@@ -21,8 +21,9 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import OpenedCondition, open_condition
 from hormesis.pipeline.methods.heldout import heldout_windows
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.stages.text import heldout_documents
 
 

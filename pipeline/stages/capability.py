@@ -21,7 +21,9 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition
+from hormesis.pipeline.methods.condition import DetoxCondition
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.statistics import Estimate, ratio_interval
 

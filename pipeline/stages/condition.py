@@ -21,9 +21,10 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import DetoxCondition, open_condition
+from hormesis.pipeline.methods.condition import DetoxCondition
 from hormesis.pipeline.methods.heldout import LossTable, heldout_windows, loss_name, losses_folder
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH
+from hormesis.pipeline.methods.open_condition import open_condition
 from hormesis.pipeline.methods.plan import Family, Strength, families, strengths
 from hormesis.pipeline.methods.second_directions import second_facts
 from hormesis.pipeline.methods.tuned import tuned_facts

@@ -14,7 +14,9 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition, read_conditions
+from hormesis.pipeline.methods.condition import DetoxCondition, read_conditions
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.probing.loading import checkpoint_facts
 from hormesis.pipeline.text.text_keys import key_of, row_seed
 

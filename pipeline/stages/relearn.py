@@ -13,7 +13,8 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import OpenedCondition, open_condition
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.statistics import Floats
 from hormesis.pipeline.study.config import StudyConfig

@@ -16,7 +16,8 @@ from hormesis.pipeline.capability import scoring
 from hormesis.pipeline.capability.harness import harness_scores, run_harness
 from hormesis.pipeline.capability.items import CapabilityError, Item, Task, blimp, choices, minimal_pairs
 from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_task
-from hormesis.pipeline.methods import DetoxCondition, OpenedCondition
+from hormesis.pipeline.methods.condition import DetoxCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.sources import SourceError
 from tests.fixtures.harness_tasks import harness_folder
 from tests.fixtures.small import smollm2

@@ -166,7 +166,8 @@ def texts_of(context: StudyContext, role: Any) -> list[str]:
 def test_training_text_that_holds_statements_is_counted_and_left_out_where_asked(
     uses: Callable[..., Any],
 ) -> None:
-    everything = {"clean_tokens": 24_000, "probe": {}, "allow_repetition": True}
+    fractions = {"select_fraction": 0.33, "test_fraction": 0.33}
+    everything = {"clean_tokens": 24_000, "probe": fractions, "allow_repetition": True}
     _, rows, overlaps = uses(**everything)
     n_clean, n_probe, in_clean, of_probe = runs_of(overlaps, "clean", "probe")
     assert n_clean == rows.at["clean", "rows_used"] and n_probe == 36
