@@ -11,8 +11,8 @@ from hormesis.backend.model.models import load_model
 from hormesis.db.contract.sites import degraded
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
-from hormesis.pipeline.attacks.room import check_size
-from hormesis.pipeline.commands.first_checks import check_study
+from hormesis.pipeline.checks.beginning import check_study
+from hormesis.pipeline.checks.sizes import check_size
 from hormesis.pipeline.execution import workers
 from hormesis.pipeline.execution.arms import checkpoint_arm, plan_arms
 from hormesis.pipeline.execution.context import StudyContext
@@ -36,8 +36,9 @@ class NameTaken(ValueError):
 def default_name(model_reference: str) -> str:
     """A name for a model from where it lies."""
     path = Path(model_reference)
+    path = path.resolve() if path.exists() else path  # `.` and `..` are folders with names
     stem = path.stem if path.suffix == ".gguf" else path.name or model_reference
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-") or "model"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "model"
 
 
 def import_checkpoint(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, create_engine, func, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
-from hormesis.pipeline.commands.first_checks import check_study
+from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import arm_subjects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hormesis.db.origin import Origin, remember
-from hormesis.pipeline.commands.first_checks import check_study
+from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.execution.executors import PoolExecutor
 from hormesis.pipeline.execution.graph import arm_subjects

@@ -16,7 +16,7 @@ from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.models import LoadedModel, ModelError, load_model
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
-from hormesis.pipeline.attacks.room import CountTokens, ModelSize, check_size
+from hormesis.pipeline.checks.sizes import CountTokens, ModelSize, check_size
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter

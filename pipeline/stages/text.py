@@ -15,7 +15,7 @@ from sqlalchemy import select
 from hormesis.db.files import write_json
 from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, Study
 from hormesis.db.write import read_session, replace_rows, upsert, write_session
-from hormesis.pipeline.attacks.room import check_size, own_size
+from hormesis.pipeline.checks.sizes import check_size, own_size
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject

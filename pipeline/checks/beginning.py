@@ -14,8 +14,8 @@ from pathlib import Path
 from hormesis.backend.hub import is_cached
 from hormesis.backend.scorers import open_scorers, require_scorers, unreached_scorers
 from hormesis.pipeline.attacks.goals import goals_of
-from hormesis.pipeline.attacks.room import ModelSize, check_size, one_or_none, own_size, words
 from hormesis.pipeline.capability.items import CapabilityError, tasks_of
+from hormesis.pipeline.checks.sizes import ModelSize, check_size, one_or_none, own_size, words
 from hormesis.pipeline.execution.foreign import model_limits, require_checkpoints
 from hormesis.pipeline.execution.study import is_known
 from hormesis.pipeline.study.config import StudyConfig
