@@ -51,6 +51,7 @@ TOO_LARGE = {
 """Fields whose largest values are right and take hours: they are asked for beyond their ends only."""
 PATHS = {"path", "model", "file", "blimp", "mcq"}
 ROLES = ("clean", "toxic", "probe", "prompts")
+LABELLED = {"probe": {"label": "label"}}
 
 
 @dataclass(frozen=True)
@@ -175,12 +176,9 @@ def _with_scorer(data: dict[str, Any], rng: random.Random) -> str:
 def _with_context(data: dict[str, Any], rng: random.Random) -> str:
     """What is generated does not fit, or only just."""
     length = rng.choice((8, 16, 32))
-    setting = rng.choice(
-        (("evaluation", "new_tokens"), ("training", "sequence_length"), ("methods", "prompt"))
-    )
     _set(data, ("training", "sequence_length"), length)
     _set(data, ("evaluation", "new_tokens"), rng.choice((length - 1, length, length - 8, length + 1)))
-    if setting[0] == "methods":
+    if rng.random() < 0.4:
         _set(data, ("methods", "use"), ["prompt"])
         _set(data, ("methods", "prompt"), " ".join(["zorbs"] * rng.choice((3, length))))
     return f"context {length}, {data['evaluation']['new_tokens']} new tokens, {data.get('methods', {})}"
@@ -218,7 +216,9 @@ def _with_files(data: dict[str, Any], rng: random.Random, files: dict[str, bytes
     role = rng.choice(ROLES)
     name, rows = f"{role}.jsonl", _rows(role)
     place = rng.randrange(len(rows))
-    cell = json.dumps(rows[place])
+    line = json.dumps(rows[place]).encode()
+    halved = line.replace(b'"text": "', b'"text": "\\ud800')
+    long = b'{"text": "a b", "label": 1, "score": ' + b"9" * 5000 + b"}"
     wrong: list[tuple[str, bytes | None]] = [
         ("missing", None),
         ("empty", b""),
@@ -228,8 +228,8 @@ def _with_files(data: dict[str, Any], rng: random.Random, files: dict[str, bytes
         ("one label", _jsonl([{**row, "label": 0} for row in rows])),
         ("one row", _jsonl(rows[:1])),
         ("few rows", _jsonl(rows[:8])),
-        ("lone surrogate", _jsonl(rows).replace(cell.encode(), cell.replace('"text": "', '"text": "\\ud800').encode())),
-        ("long integer", _jsonl(rows).replace(cell.encode(), b'{"text": "a b", "label": 1, "score": ' + b"9" * 5000 + b"}")),
+        ("lone surrogate", _jsonl(rows).replace(line, halved)),
+        ("long integer", _jsonl(rows).replace(line, long)),
         ("label beyond", _jsonl([{**row, "label": 5} for row in rows])),
         ("not UTF-8", _jsonl(rows)[:-1] + b"\xff\xfe\n"),
         ("UTF-16", _jsonl(rows).decode().encode("utf-16")),
@@ -262,11 +262,8 @@ def _with_task_file(data: dict[str, Any], rng: random.Random, files: dict[str, b
     if what != "missing":
         files[name] = b"" if what == "empty" else _jsonl([row] * 3)
     if kind == "suffix":
-        data["hardness"] = {
-            "attacks": ["suffix"],
-            "conditions": [],
-            "suffix": {"file": name, "goals": 1, "steps": 1, "candidates": 2, "random_search": False, "new_tokens": 4},
-        }  # fmt: skip
+        search = {"goals": 1, "steps": 1, "candidates": 2, "random_search": False, "new_tokens": 4}
+        data["hardness"] = {"attacks": ["suffix"], "conditions": [], "suffix": {"file": name, **search}}
     else:
         data["capability"] = {"tasks": [kind], kind: name, "conditions": []}
     return f"{kind} file: {what} ({column})"
