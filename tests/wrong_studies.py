@@ -100,8 +100,8 @@ def values(annotation: Any, metadata: list[Any], rng: random.Random) -> Any:
 def _ends(metadata: list[Any]) -> list[float]:
     """The bounds of a number."""
     flat = [part for entry in metadata for part in getattr(entry, "metadata", [entry])]
-    named = [getattr(part, name) for part in flat for kind, name in _BOUNDS if isinstance(part, kind)]
-    return named or [0, 1]
+    bounds = [getattr(part, name) for part in flat for kind, name in _BOUNDS if isinstance(part, kind)]
+    return bounds or [0, 1]
 
 
 _BOUNDS = ((Ge, "ge"), (Gt, "gt"), (Le, "le"), (Lt, "lt"))
@@ -235,12 +235,12 @@ def _with_files(data: dict[str, Any], rng: random.Random, files: dict[str, bytes
         ("UTF-16", _jsonl(rows).decode().encode("utf-16")),
         ("nested", _jsonl([{**row, "text": {"inner": row["text"]}} for row in rows])),
     ]  # fmt: skip
-    what, content = rng.choice(wrong)
+    mistake, content = rng.choice(wrong)
     if content is None:
         del files[name]
     else:
         files[name] = content
-    return f"{name}: {what}"
+    return f"{name}: {mistake}"
 
 
 def _with_task_file(data: dict[str, Any], rng: random.Random, files: dict[str, bytes]) -> str:
@@ -252,21 +252,21 @@ def _with_task_file(data: dict[str, Any], rng: random.Random, files: dict[str, b
         "mcq": {"question": "what ?", "choices": ["a", "b"], "answer_index": 0, "source": "s"},
     }[kind]
     row = dict(good)
-    what = rng.choice(("good", "column lacks", "number", "empty", "missing", "beyond", "another ending"))
+    mistake = rng.choice(("good", "column lacks", "number", "empty", "missing", "beyond", "another ending"))
     column = rng.choice(sorted(row))
-    if what == "column lacks":
+    if mistake == "column lacks":
         del row[column]
-    elif what in ("number", "beyond"):
-        row[column if what == "number" else "answer_index"] = 99
-    name = "task.xlsx" if what == "another ending" else "task.jsonl"
-    if what != "missing":
-        files[name] = b"" if what == "empty" else _jsonl([row] * 3)
+    elif mistake in ("number", "beyond"):
+        row[column if mistake == "number" else "answer_index"] = 99
+    name = "task.xlsx" if mistake == "another ending" else "task.jsonl"
+    if mistake != "missing":
+        files[name] = b"" if mistake == "empty" else _jsonl([row] * 3)
     if kind == "suffix":
         search = {"goals": 1, "steps": 1, "candidates": 2, "random_search": False, "new_tokens": 4}
         data["hardness"] = {"attacks": ["suffix"], "conditions": [], "suffix": {"file": name, **search}}
     else:
         data["capability"] = {"tasks": [kind], kind: name, "conditions": []}
-    return f"{kind} file: {what} ({column})"
+    return f"{kind} file: {mistake} ({column})"
 
 
 WITH_FILES: tuple[Callable[[dict[str, Any], random.Random, dict[str, bytes]], str], ...] = (

@@ -75,6 +75,12 @@ def key_part(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def exact_key_part(value: float) -> str:
+    """The same for a number that is measured: to all digits where six do not tell it from its neighbours."""
+    short = key_part(float(value))
+    return short if float(short) == value else repr(float(value))
+
+
 def unrepeated(values: tuple[Member, ...]) -> tuple[Member, ...]:
     """The values. Raises ValueError where two of them would have one name."""
     counts = Counter(map(key_part, values))
