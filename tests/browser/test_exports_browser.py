@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import re
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
