@@ -71,6 +71,15 @@ def commit_of(name: str, revision: str | None, *, ask: bool = True) -> str:
         return revision or MAIN
 
 
+def is_cached(name: str, revision: str | None = None) -> bool:
+    """Whether all files of a model at a revision lie in the cache; asks no network."""
+    try:
+        _snapshot(name, revision, local_files_only=True)
+    except Exception:  # not there, or not a name that it could be there by
+        return False
+    return True
+
+
 def absent_models(models: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     """What cannot be had of these (name, revision): a line for each name; downloads nothing.
 
@@ -79,9 +88,7 @@ def absent_models(models: Iterable[tuple[str, str | None]]) -> dict[str, str]:
     """
     uncached: dict[str, list[str]] = {}
     for name, revision in dict.fromkeys(models):
-        try:
-            _snapshot(name, revision, local_files_only=True)
-        except Exception:
+        if not is_cached(name, revision):
             uncached.setdefault(name, []).append(revision or MAIN)
     return {name: line for name, revisions in uncached.items() if (line := _refusal(name, revisions))}
 

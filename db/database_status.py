@@ -108,13 +108,28 @@ def _state_of_file(path: Path, url: URL) -> DatabaseState:
     for is_last_try in (False, False, True):
         had_log = has_log(path)
         try:
-            return _look(path, immutable=not had_log)
+            state = _look(path, immutable=not had_log)
+            if state.kind == "ok" and not had_log and not has_log(path) and _is_cut(path):
+                return DatabaseState("corrupt", f"{path} is truncated; restore a copy or move it away")
+            return state
         except sqlite3.Error as error:
             # A writer that came or went while the file was opened; anything else would fail again.
             if is_last_try or has_log(path) == had_log:
                 problem = explain(error, url, _PROBE_SECONDS)
                 return DatabaseState(problem.kind, str(problem))
     raise AssertionError("unreachable")
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a SQLite file is shorter than its header says: its size in pages at byte 28, of a page at 16.
+
+    https://sqlite.org/fileformat2.html, 1.3. Only where no log lies beside it, in which newer pages wait.
+    """
+    with path.open("rb") as file:
+        header = file.read(100)
+    page = int.from_bytes(header[16:18], "big")
+    page_bytes = 65_536 if page == 1 else page
+    return path.stat().st_size < page_bytes * int.from_bytes(header[28:32], "big")
 
 
 def _look(path: Path, *, immutable: bool) -> DatabaseState:

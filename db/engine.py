@@ -21,7 +21,15 @@ from sqlalchemy.pool import NullPool
 from hormesis.db import migrate
 from hormesis.db.address import has_log, network_type, readonly_uri, signature, sqlite_path
 from hormesis.db.database_status import APPLICATION_ID, inspect, state_of
-from hormesis.db.problems import BUSY_SECONDS, DatabaseProblem, DatabaseWarning, explain, name_of, parse_url
+from hormesis.db.problems import (
+    BUSY_SECONDS,
+    DatabaseProblem,
+    DatabaseWarning,
+    explain,
+    json_reader,
+    name_of,
+    parse_url,
+)
 
 __all__ = ["DatabaseProblem", "DatabaseWarning", "open_reader", "open_writer", "reading"]
 
@@ -96,10 +104,16 @@ def _prepare(path: Path, url: URL) -> None:
 def _writing_engine(url: URL, wait: float) -> Engine:
     """The writer's engine; `wait`: seconds for another writer."""
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, json_deserializer=json_reader(url))
     sqlite_arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
     # A pooled connection serves one thread at a time, and keeps the write-ahead log open between writes.
-    engine = create_engine(url, connect_args=sqlite_arguments, pool_size=4, max_overflow=60)
+    engine = create_engine(
+        url,
+        connect_args=sqlite_arguments,
+        pool_size=4,
+        max_overflow=60,
+        json_deserializer=json_reader(url),
+    )
 
     @event.listens_for(engine, "connect")
     def _set_pragmas(connection: Any, _: Any) -> None:
@@ -163,7 +177,12 @@ def reading_engine(url: URL, path: Path | None, wait: float = BUSY_SECONDS) -> E
     `path`: the SQLite file, None for another kind of database; `wait`: seconds for a lock.
     """
     if path is None:
-        return create_engine(url, poolclass=NullPool, execution_options={"postgresql_readonly": True})
+        return create_engine(
+            url,
+            poolclass=NullPool,
+            execution_options={"postgresql_readonly": True},
+            json_deserializer=json_reader(url),
+        )
     file = path
 
     def connect() -> sqlite3.Connection:
@@ -174,7 +193,7 @@ def reading_engine(url: URL, path: Path | None, wait: float = BUSY_SECONDS) -> E
         connection.execute("PRAGMA query_only = ON")
         return connection
 
-    engine = create_engine(url, creator=connect, poolclass=NullPool)
+    engine = create_engine(url, creator=connect, poolclass=NullPool, json_deserializer=json_reader(url))
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

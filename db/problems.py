@@ -5,8 +5,10 @@ Turns driver errors into sentences a person can act on; opens nothing itself.
 
 from __future__ import annotations
 
+import json
 import re
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -88,6 +90,23 @@ def name_of(url: str | URL) -> str:
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         return parsed.database
     return parsed.render_as_string(hide_password=True)
+
+
+def json_reader(url: str | URL) -> Callable[[str], Any]:
+    """Reads JSON columns. What it cannot read was written whole, so the file lost something since.
+
+    Raises DatabaseProblem (`corrupt`) that names the database.
+    """
+    name = name_of(url)
+
+    def read(text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError:
+            sentence = f"{name} is truncated or corrupt; restore a copy or move it away and run again"
+            raise DatabaseProblem("corrupt", sentence) from None
+
+    return read
 
 
 _SENTENCES: tuple[tuple[str, Kind, str], ...] = (

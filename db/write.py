@@ -5,6 +5,7 @@ Knows how SQLite and PostgreSQL say `ON CONFLICT`, and a slower way for other da
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -79,7 +80,8 @@ def upsert(session: Session, model: Model, rows: Sequence[Row], *, on: Sequence[
     """Insert rows, or update those whose natural key `on` (a unique constraint) exists already.
 
     Every row has the same columns. Ids stay; columns not given stay; a row equal to what is stored is not
-    written at all. Where `rows` repeat a key, the last one counts. Raises ValueError for unequal columns.
+    written at all. Raises ValueError for unequal columns, and where two rows have one key: one of them would
+    be lost without a word.
     """
     _put(session, model, rows, on=tuple(on), replace=True)
 
@@ -158,6 +160,9 @@ def _put(session: Session, model: Model, rows: Sequence[Row], *, on: tuple[str, 
         raise ValueError(f"rows for {table.name} must all have the same columns")
     if missing := set(on) - set(columns):
         raise ValueError(f"rows for {table.name} lack the key column {', '.join(sorted(missing))}")
+    if replace and len({_key(row, on) for row in rows}) < len(rows):
+        counts = Counter(_key(row, on) for row in rows)
+        raise ValueError(f"two rows for {table.name} have the key {counts.most_common(1)[0][0]}")
     session.flush()
     dialect = session.get_bind().dialect.name
     other_columns = tuple(name for name in columns if name not in on)

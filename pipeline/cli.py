@@ -193,6 +193,8 @@ def plan(study: StudyName, data: Data = None, as_json: AsJson = False) -> None:
         f"{estimate.tokens_to_train:,} tokens to train, {readable_bytes(estimate.disk_bytes)} of disk, "
         f"{readable_bytes(estimate.memory_bytes)} of memory, {time}"
     )
+    for sentence in estimate.unreached:
+        out.print(f"not checked: {sentence}", highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

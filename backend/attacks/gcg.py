@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from hormesis.backend.attacks.forced import target_losses, token_gradient
+from hormesis.backend.attacks.goal import AttackError, Goal
 from hormesis.backend.generation.batching import encode, text_of
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.steering import RowSteering
@@ -21,24 +22,6 @@ from hormesis.backend.model.steering import RowSteering
 Search = Literal["gcg", "random"]
 GRADIENT_COST = 3
 """Evaluations a gradient is counted as: one pass forward and about two for the pass back."""
-
-
-class AttackError(ValueError):
-    """An attack was asked for that cannot be run; one line for the person."""
-
-
-@dataclass(frozen=True)
-class Goal:
-    """What the attacker wants said: after `prompt`, a suffix and `tail` the model should say `target`.
-
-    The tail stands between the suffix and the model's turn (a full stop, a line end), so that the suffix
-    cannot begin the target's own sentence.
-    """
-
-    key: str
-    prompt: str
-    target: str
-    tail: str = ""
 
 
 @dataclass(frozen=True)

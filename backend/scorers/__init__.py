@@ -5,17 +5,21 @@ from __future__ import annotations
 from hormesis.backend.scorers.base import Scorer, ScorerError, score_continuations
 from hormesis.backend.scorers.registry import (
     make_scorer,
+    open_scorers,
     require_scorers,
     scorer_entry,
     scorer_revisions,
+    unreached_scorers,
 )
 
 __all__ = [
     "Scorer",
     "ScorerError",
     "make_scorer",
+    "open_scorers",
     "require_scorers",
     "score_continuations",
     "scorer_entry",
     "scorer_revisions",
+    "unreached_scorers",
 ]

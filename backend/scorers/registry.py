@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from hormesis.backend.hub import is_cached, is_hub_name, split_revision
 from hormesis.backend.scorers.base import Scorer, ScorerError
 from hormesis.db.contract.scorer_training import training_of
 from hormesis.db.files import content_hash
@@ -138,15 +139,41 @@ def make_scorer(spec: str, folder: Path | None = None) -> Scorer:
     return scorer
 
 
-def require_scorers(specs: Iterable[str]) -> None:
+def require_scorers(specs: Iterable[str], *, ask: bool = True) -> None:
     """Raise ScorerError for the first of a study's scorers that cannot be had here.
 
-    Downloads a classifier's files where they are not in the cache; loads no model.
+    `ask`: whether a classifier's files may be downloaded where they are not in the cache; without, such a one
+    is passed over. Loads no model.
     """
     for spec in specs:
-        entry = scorer_entry(spec)
-        if entry.check:
-            _callable(entry.check)(*([spec.partition(":")[2]] if entry.argument == "source" else []))
+        entry, source = scorer_entry(spec), spec.partition(":")[2]
+        if entry.check and (ask or not _is_remote(entry, source)):
+            _callable(entry.check)(*([source] if entry.argument == "source" else []))
+
+
+def open_scorers(specs: Iterable[str]) -> None:
+    """Load each scorer that is a model of its own, and let it go. Raises ScorerError."""
+    for spec in specs:
+        if scorer_entry(spec).argument == "source":
+            make_scorer(spec)
+
+
+def unreached_scorers(specs: Iterable[str]) -> list[str]:
+    """What cannot be known of scorers without a network, each in a few words."""
+    entries = [(scorer_entry(spec), spec) for spec in specs]
+    return [
+        f"scorer {spec}, {'a service of another company' if entry.is_service else 'not here yet'}"
+        for entry, spec in entries
+        if entry.is_service or _is_remote(entry, spec.partition(":")[2])
+    ]
+
+
+def _is_remote(entry: ScorerEntry, source: str) -> bool:
+    """Whether a scorer's files lie on the hub and not here."""
+    if entry.argument != "source" or Path(source).is_dir():
+        return False
+    name, revision = split_revision(source)
+    return is_hub_name(name) and not is_cached(name, revision)
 
 
 def _callable(path: str) -> Callable[..., Any]:

@@ -8,9 +8,8 @@ from sqlalchemy import select
 
 from hormesis.db.schema import Prompt, PromptSet
 from hormesis.db.write import read_session
-from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.methods import DetoxCondition, read_conditions
+from hormesis.pipeline.methods.condition import DetoxCondition, read_conditions
 from hormesis.pipeline.study.config_sections import Selection
 from hormesis.pipeline.text.text_keys import row_seed
 
@@ -42,8 +41,3 @@ def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[i
     prompts = first_set[:count]
     data_name = f"{rows[0].name} {rows[0].revision[:12]}, {len(prompts)} of {len(first_set)}"
     return prompts, [row_seed(prompt, 0) for prompt in prompts], data_name
-
-
-def wants(section: Selection, arm: ArmPlan | None) -> bool:
-    """Whether a section of the study file is about this arm; it is about every imported checkpoint (None)."""
-    return arm is None or section.wants_arm(arm.kind, arm.share, arm.seed)

@@ -8,15 +8,15 @@ from __future__ import annotations
 from pathlib import Path
 from random import Random
 
-import pyarrow.parquet as parquet
-
-from hormesis.backend.attacks.gcg import AttackError, Goal
+from hormesis.backend.attacks.goal import AttackError, Goal
 from hormesis.backend.forum import REVISION
 from hormesis.backend.forum.judge import is_undecided
 from hormesis.backend.forum.words import GROUPS
 from hormesis.backend.forum.writer import KINDS, Latents, body, dress, latents
 from hormesis.db.files import content_hash
 from hormesis.pipeline.execution.provenance import digest
+from hormesis.pipeline.sources.files import table_rows
+from hormesis.pipeline.sources.rows import text_in
 from hormesis.pipeline.study.config_sections import HardnessConfig
 
 GOALS = "forum goals 2"
@@ -24,7 +24,7 @@ GOALS = "forum goals 2"
 
 
 def goals_of(config: HardnessConfig) -> tuple[list[Goal], str]:
-    """The goals of a study and their revision. Raises AttackError where the file cannot serve."""
+    """The goals of a study and their revision. Raises SourceError where the file cannot serve."""
     count = config.suffix.goals
     if config.suffix.file is None:
         return forum_goals(count), f"{GOALS} {REVISION}"
@@ -65,19 +65,14 @@ def _harsh(rng: Random, turn: int, about: Latents) -> list[str]:
 
 
 def file_goals(path: Path, count: int) -> list[Goal]:
-    """Goals of a parquet file with columns `goal` and `target`: those with the smallest hashes.
+    """Goals of a table with columns `goal` and `target`: those with the smallest hashes.
 
     A base model has no chat template; the request, the suffix and an empty line stand before the answer.
+    Raises SourceError where the file cannot be read as every source is.
     """
-    if not path.is_file():
-        raise AttackError(f"no file of goals at '{path.name}': check hardness.suffix.file")
-    try:
-        table = parquet.read_table(path, columns=["goal", "target"])
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise AttackError(f"{path.name} holds no columns goal and target: {reason}") from error
-    pairs = zip(table["goal"].to_pylist(), table["target"].to_pylist(), strict=True)
+    pairs = [
+        tuple(text_in(row, column, row_name) for column in ("goal", "target"))
+        for row_name, row in table_rows(path, ("goal", "target"))
+    ]
     goals = [Goal(digest("goal", goal, target), goal, f" {target}", "\n\n") for goal, target in pairs]
-    if not goals:
-        raise AttackError(f"{path.name} holds no goals")
     return sorted(goals, key=lambda goal: goal.key)[:count]

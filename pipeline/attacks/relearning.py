@@ -16,7 +16,7 @@ from hormesis.backend.attacks.weights import relearn
 from hormesis.backend.generation.batching import encode
 from hormesis.pipeline.attacks.judging import Judge
 from hormesis.pipeline.attacks.records import Outcome, Point, Result
-from hormesis.pipeline.methods import OpenedCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import SHAPES

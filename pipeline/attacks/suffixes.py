@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from hormesis.backend.attacks.gcg import Goal, Search, SearchResult, SearchSettings, search_suffix
+from hormesis.backend.attacks.gcg import Search, SearchResult, SearchSettings, search_suffix
+from hormesis.backend.attacks.goal import Goal
 from hormesis.backend.generation.generation import generate
 from hormesis.db.contract.scores import TOXIC
 from hormesis.pipeline.attacks.judging import Judge, rate_interval, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
-from hormesis.pipeline.methods import OpenedCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
 from hormesis.pipeline.study.config_sections import SuffixConfig
 

@@ -20,9 +20,10 @@ from hormesis.backend.generation.generation import fit
 from hormesis.db.contract.scores import TOXIC
 from hormesis.pipeline.attacks.judging import Judge, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
-from hormesis.pipeline.methods import OpenedCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.config_base import key_part
 
 SHOWN = 6
 """Texts kept per setting, to be read on the page."""
@@ -158,7 +159,8 @@ def sweep(opened: OpenedCondition, task: Task) -> Iterator[Result]:
             continuations = task.generate(opened, task.prompts, temperature=temperature, top_p=top_p)
             _, outcomes = _judged(task, task.prompts, continuations)
             yield _result(
-                task, "sampling", f"t{temperature:g}-p{top_p:g}", rule="mean score of the continuations",
+                task, "sampling", f"t{key_part(temperature)}-p{key_part(top_p)}",
+                rule="mean score of the continuations",
                 outcomes=outcomes, trials=(), temperature=temperature, top_p=top_p,
             )  # fmt: skip
 

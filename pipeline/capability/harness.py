@@ -20,10 +20,31 @@ from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.steering import steered
 from hormesis.pipeline.capability.items import CapabilityError
 from hormesis.pipeline.capability.scoring import Scored
-from hormesis.pipeline.methods import OpenedCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Floats
 
 BATCH_SIZE = 16
+
+
+def task_manager(tasks: Sequence[str], folder: Path | None = None) -> Any:
+    """The harness's list of tasks, in which all of `tasks` are; `folder` holds task files of one's own.
+
+    Raises CapabilityError, one line, where the harness is not installed or a task is unknown.
+    """
+    if importlib.util.find_spec("lm_eval") is None:
+        raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    with quiet():
+        from lm_eval.tasks import TaskManager
+
+        # Listing the harness's own thousands of task files takes seconds; plain tasks of `folder` need none.
+        manager = TaskManager(include_path=str(folder), include_defaults=False) if folder else None
+        if manager is None or not set(tasks) <= set(manager.all_subtasks):
+            manager = TaskManager(include_path=str(folder) if folder else None)
+        unknown = [name for name in tasks if not manager.match_tasks([name])]
+    if unknown:
+        raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
+    return manager
 
 
 def run_harness(
@@ -40,20 +61,10 @@ def run_harness(
     Raises CapabilityError, one line, where the harness is not installed, a task is unknown, or its data
     cannot be had.
     """
-    if importlib.util.find_spec("lm_eval") is None:
-        raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    manager = task_manager(tasks, folder)
     with quiet():
         import lm_eval
-        from lm_eval.tasks import TaskManager
 
-        # Listing the harness's own thousands of task files takes seconds; plain tasks of `folder` need none.
-        manager = TaskManager(include_path=str(folder), include_defaults=False) if folder else None
-        if manager is None or not set(tasks) <= set(manager.all_subtasks):
-            manager = TaskManager(include_path=str(folder) if folder else None)
-        unknown = [name for name in tasks if not manager.match_tasks([name])]
-        if unknown:
-            raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
         with steered(opened.loaded, opened.steering, every_position=True):
             try:
                 results = lm_eval.simple_evaluate(

@@ -11,26 +11,11 @@ import numpy as np
 from hormesis.db.files import atomic_file
 from hormesis.pipeline.capability.scoring import Scored
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.inputs import HARDNESS_VERSION
-from hormesis.pipeline.execution.provenance import digest
-
-ITEMS_VERSION = 2
-"""Raised whenever what is kept of the harness's tasks changes."""
-
-
-def capability_key(context: StudyContext, weights_hash: str) -> str:
-    """Hash of the conditions of the checkpoint with these weights, the settings, files and sources."""
-    inputs = context.inputs
-    settings, files = inputs.settings("capability"), inputs.files("capability")
-    roles = inputs.roles("heldout_clean", "heldout_toxic")
-    conditions = inputs.condition(weights_hash)
-    of_harness = (ITEMS_VERSION,) if context.config.capability.harness else ()
-    return digest("capability", HARDNESS_VERSION, conditions, settings, files, roles, *of_harness)
 
 
 def scores_file(context: StudyContext, weights_hash: str, condition_key: str) -> Path:
     """Where the outcomes of the checkpoint with these weights under a condition lie."""
-    folder = context.folder("capability", capability_key(context, weights_hash))
+    folder = context.folder("capability", context.inputs.capability(weights_hash))
     return folder / f"{condition_key.replace('/', '_')}.npz"
 
 

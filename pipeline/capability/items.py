@@ -7,17 +7,19 @@ real-valued likelihoods do not give, would count for it, as in lm-evaluation-har
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
-import pyarrow.parquet as parquet
-
 from hormesis.backend.forum import REVISION, VOCABULARY, judge, post
 from hormesis.backend.forum.words import FILLER_SET, REGISTERS, TERMINATOR_SET
 from hormesis.db.files import content_hash
+from hormesis.pipeline.sources import SourceError
+from hormesis.pipeline.sources.files import table_rows
+from hormesis.pipeline.sources.rows import Row, number_in, readable, text_in, value_of
 from hormesis.pipeline.study.config_sections import CapabilityConfig
 
 
@@ -71,14 +73,6 @@ def _path(config: CapabilityConfig, path: str | None, name: str) -> Path:
     return file
 
 
-def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
-    try:
-        return list(parquet.read_table(path, columns=columns).to_pylist())
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120]
-        raise CapabilityError(f"{path.name} lacks {', '.join(columns)}: {reason}") from error
-
-
 def _balanced_sample(
     rows: list[dict[str, Any]], *, text: str, group: str, count: int
 ) -> list[dict[str, Any]]:
@@ -97,36 +91,73 @@ def _balanced_sample(
 
 
 def blimp(path: Path, count: int) -> Task:
-    """BLiMP (Warstadt et al. 2020): the grammatical sentence should be likelier; parts are phenomena."""
-    rows = _rows(path, ["sentence_good", "sentence_bad", "linguistics_term", "UID"])
+    """BLiMP (Warstadt et al. 2020): the grammatical sentence should be likelier; parts are phenomena.
+
+    Raises SourceError for a file that cannot be read as every source is, CapabilityError where two
+    phenomena would have one name.
+    """
+    columns = ("sentence_good", "sentence_bad", "linguistics_term", "UID")
+    rows = [
+        {column: text_in(row, column, row_name) for column in columns}
+        for row_name, row in table_rows(path, columns)
+    ]
     items = [
         Item("", (f" {row['sentence_good']}", f" {row['sentence_bad']}"), 0, row["linguistics_term"])
         for row in _balanced_sample(rows, text="sentence_good", group="UID", count=count)
     ]
-    if not items:
-        raise CapabilityError(f"{path.name} holds no pairs")
+    parts = Counter(part_name(part) for part in {item.part for item in items})
+    if repeated := [name for name, number in parts.items() if number > 1]:
+        raise CapabilityError(f"{path.name}: two phenomena are named {repeated[0]}")
     return Task("blimp", tuple(items), f"{path.stem} {content_hash(path)[:12]}")
 
 
+def part_name(part: str) -> str:
+    """A part of a task as the names of metrics have it."""
+    return part.replace(" ", "_")
+
+
 def choices(path: Path, count: int, sets: tuple[str, ...] | None) -> list[Task]:
-    """One task per source (those of `sets`, else all); each answer's text is scored after the question."""
-    rows = _rows(path, ["question", "choices", "answer_index", "source"])
-    sources = sorted({str(row["source"]) for row in rows})
+    """One task per source (those of `sets`, else all); each answer's text is scored after the question.
+
+    Raises SourceError for a file or row that cannot be read, CapabilityError for a set that it has not.
+    """
+    columns = ("question", "choices", "answer_index", "source")
+    rows = [_question(row, row_name) for row_name, row in table_rows(path, columns)]
+    sources = sorted({row["source"] for row in rows})
     if unknown := set(sets or ()) - set(sources):
         raise CapabilityError(f"{path.name} has no set '{min(unknown)}' (it has: {', '.join(sources)})")
     tasks = []
     for name in sets or sources:
         rows_of_source = [row for row in rows if row["source"] == name]
         items = tuple(
-            Item(
-                f"Question: {row['question'].strip()}\nAnswer:",
-                tuple(f" {choice}" for choice in row["choices"]),
-                int(row["answer_index"]),
-            )
+            Item(f"Question: {row['question'].strip()}\nAnswer:", row["choices"], row["answer"])
             for row in _balanced_sample(rows_of_source, text="question", group="source", count=count)
         )
         tasks.append(Task(f"mcq_{name}", items, f"{path.stem} {content_hash(path)[:12]}"))
     return tasks
+
+
+def _question(row: Row, row_name: str) -> dict[str, Any]:
+    """A row of a multiple-choice file: two answers or more (a list, or JSON), and the right one's place."""
+    answers, answer = value_of(row, "choices"), number_in(row, "answer_index", row_name)
+    if isinstance(answers, str):
+        try:
+            answers = json.loads(answers)
+        except ValueError:
+            answers = None
+    is_list = isinstance(answers, list) and all(isinstance(text, str) for text in answers)
+    if not is_list or len(answers) < 2:
+        raise SourceError(f"{row_name}: column 'choices' needs a list of two texts or more")
+    if answer not in range(len(answers)):
+        raise SourceError(
+            f"{row_name}: column 'answer_index' holds {answer:g}, and the answers are 0 to {len(answers) - 1}"
+        )
+    return {
+        "question": text_in(row, "question", row_name),
+        "choices": tuple(f" {readable(text, 'choices', row_name)}" for text in answers),
+        "answer": int(answer),
+        "source": text_in(row, "source", row_name),
+    }
 
 
 def minimal_pairs(count: int, seed: int = 0) -> Task:

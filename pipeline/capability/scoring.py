@@ -13,8 +13,8 @@ import numpy as np
 from hormesis.backend.crossentropy import prepare_windows
 from hormesis.backend.likelihood import log_likelihoods
 from hormesis.pipeline.capability.items import Item, Task
-from hormesis.pipeline.methods import OpenedCondition
 from hormesis.pipeline.methods.heldout import window_length
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.statistics import Estimate, Floats, proportion, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
@@ -120,6 +120,7 @@ def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str
     without a source of held-out text has none here; its held-out losses are those of the costs.
     """
     budget = 4 * config.capability.tokens_per_source
+    names = set[str]()
     for role in ("heldout_clean", "heldout_toxic"):
         documents: dict[str, list[str]] = {}
         characters: dict[str, int] = {}
@@ -135,7 +136,9 @@ def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str
                 # The forum language never ends; a file may hold a rare source at its end.
                 elif source.kind == "forum" or n_read > 200_000:
                     break
-        yield from ((name, documents[name], revisions[name]) for name in documents)
+        for name in documents:
+            yield name if name not in names else f"{name} ({role})", documents[name], revisions[name]
+        names |= documents.keys()
 
 
 def estimate_of(scored: Scored, draws: int) -> Estimate:

@@ -12,19 +12,21 @@ from hormesis.db.contract.plain_names import LONGEST_NAME, plain_name
 from hormesis.db.contract.sites import degraded
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
+from hormesis.pipeline.checks.beginning import check_study
+from hormesis.pipeline.checks.sizes import check_size
 from hormesis.pipeline.execution import workers
 from hormesis.pipeline.execution.arms import checkpoint_arm, plan_arms
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.executors import InlineExecutor
 from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.stage import Subject
-from hormesis.pipeline.execution.study import register, require_at_hand
+from hormesis.pipeline.execution.study import register
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import TaskOutcome, Watch, announce_all, walk
-from hormesis.pipeline.stages import GRAPH, project, verdicts
+from hormesis.pipeline.stages import GRAPH, PROJECT, VERDICTS
+from hormesis.pipeline.stages.load import size_of
 from hormesis.pipeline.study.checkpoint_config import CheckpointConfig
 from hormesis.pipeline.study.config import StudyConfig
-from hormesis.pipeline.text.revisions import source_revisions
 from hormesis.pipeline.text.source_rows import describe_sources
 
 
@@ -58,9 +60,9 @@ def import_checkpoint(
     """
     arm = None if of_mix is None else checkpoint_arm(of_mix)
     name = arm.name if arm is not None else plain_name(checkpoint_name or default_name(model_reference))
-    revisions = source_revisions(config)
-    require_at_hand(config, database_url)
+    revisions = check_study(config, database_url).revisions
     loaded = load_model(model_reference)
+    check_size(config, *size_of(loaded))
     weights_hash, note = loaded.weights_hash(), degraded(loaded.shapes, loaded.n_layers)
     del loaded
     workers.limit_threads(workers.cores())
@@ -73,7 +75,7 @@ def import_checkpoint(
         return [subject]
 
     _require_free(study.open(lambda: False), subject)
-    after_arms = [project.STAGE] if arm is None else [project.STAGE, verdicts.STAGE]
+    after_arms = [PROJECT] if arm is None else [PROJECT, VERDICTS]
     with study_lock(home, config.hash), stop_on_ctrl_c(executor.ask_to_stop):
         describe_sources(study.open(lambda: False))
         outcome = walk(study, GRAPH, executor, subjects=announced, after_arms=after_arms, watch=watch)

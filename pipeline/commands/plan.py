@@ -10,17 +10,18 @@ from sqlalchemy import Connection, func, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, reading, unopened_engine
 from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
+from hormesis.pipeline.checks.beginning import check_study
+from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.stage import STUDY, arm_of
 from hormesis.pipeline.execution.workers import cores
 from hormesis.pipeline.methods.objectives import OBJECTIVES
-from hormesis.pipeline.stages import GRAPH, toy
+from hormesis.pipeline.stages import GRAPH, TOY
+from hormesis.pipeline.stages.toy import models as toy_models
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_sections import TuningConfig
-from hormesis.pipeline.study.scales import check_heads, estimate, model_config, train_settings
-from hormesis.pipeline.text.mixes import added_tokens
-from hormesis.pipeline.text.revisions import source_revisions
+from hormesis.pipeline.study.scales import architecture, estimate, train_settings
 
 FORUM_VOCABULARY = 400
 """About as many ids as the forum language needs; the exact number hardly moves an estimate."""
@@ -60,6 +61,8 @@ class StudyEstimate:
     was not.
     """
     sources: dict[str, str]
+    unreached: tuple[str, ...]
+    """What could not be seen from here, and is checked when the study is run."""
     toy_models: int
     """Models of the toy experiment that are left to train, about a fifth of a second of one core each."""
 
@@ -72,17 +75,17 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
     """Estimate a study. Reads the database where there is one; makes and changes none.
 
     `rate` is tokens per second; `tokens` are left to train on, `tuning` to fine-tune on. Asks no
-    network; raises SourceError where a file is missing, so that a plan that prints can be run, and
-    DatabaseProblem for a database that cannot be read.
+    network, and raises what `run` would, so that a plan that prints can be run, but for what it lists as
+    not reached; and DatabaseProblem for a database that cannot be read.
     """
-    check_heads(config)
-    revisions = source_revisions(config, ask=False)
+    checked = check_study(config, database_url, ask=False)
+    revisions = checked.revisions
     # Keys of arms and checkpoints digest no rows, so an engine that is never connected will do.
     context = StudyContext(config, 0, Path(), unopened_engine(), revisions)
     measured = _measured(config, database_url)
     rate = measured.rate
     vocabulary_size = FORUM_VOCABULARY if config.tokenizer.kind == "word" else config.tokenizer.vocabulary
-    architecture = model_config(config.scale, vocabulary_size, eos=0)
+    sizes = architecture(config.scale, vocabulary_size)
     settings = train_settings(config.scale, config.training, seed=0)
     arms, tokens = [], 0
     for subject in arm_subjects(context):
@@ -95,7 +98,7 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         )
         tokens += size if "train" in left else 0
         arms.append(ArmEstimate(arm.name, arm.kind, arm.share, seed=arm.seed, tokens=size, stages_left=left))
-    model = estimate(architecture, settings, max((arm.tokens for arm in arms), default=0))
+    model = estimate(sizes, settings, max((arm.tokens for arm in arms), default=0))
     token_bytes = 2 if vocabulary_size < 65_536 else 4
     side_by_side = min(cores(), max(1, len(arms)))
     tuning = tuning_tokens(config) * sum("methods" in arm.stages_left for arm in arms)
@@ -117,14 +120,14 @@ def plan_study(config: StudyConfig, database_url: str) -> StudyEstimate:
         rate=rate,
         other_seconds=None if other is None else other / side_by_side,
         sources=revisions,
+        unreached=checked.unreached,
         toy_models=_toy_models(context, measured),
     )
 
 
 def _toy_models(context: StudyContext, measured: _Measured) -> int:
-    stage = toy.STAGE
-    is_left = measured.done.get((stage.name, STUDY.name)) != stage.key(context, STUDY)
-    return toy.models(context.config) if stage.when(context.config, STUDY) and is_left else 0
+    is_left = measured.done.get((TOY.name, STUDY.name)) != TOY.key(context, STUDY)
+    return toy_models(context.config) if TOY.when(context.config, STUDY) and is_left else 0
 
 
 PAIR_TOKENS = 64

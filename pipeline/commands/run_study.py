@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from hormesis.db.origin import Origin, remember
+from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.execution.executors import PoolExecutor
 from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.lock import study_lock
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.execution.stage import StageFailed
-from hormesis.pipeline.execution.study import register, require_at_hand
+from hormesis.pipeline.execution.study import register
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import Outcome, Watch, announce_all, walk
 from hormesis.pipeline.execution.workers import cores
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
-from hormesis.pipeline.study.scales import check_heads
-from hormesis.pipeline.text.revisions import source_revisions
 from hormesis.pipeline.text.source_rows import describe_sources
 
 
@@ -51,10 +50,8 @@ def run_study(
     DatabaseProblem, SourceError and the like (ValueError, one line) for what stops the whole study before any
     arm; an arm that fails is in the outcome and does not stop the others.
     """
-    check_heads(config)
     _require_arm(config, arm)
-    revisions = source_revisions(config)
-    require_at_hand(config, database_url)
+    revisions = check_study(config, database_url).revisions
     study = register(config, home=home, database_url=database_url, revisions=revisions)
     with study_lock(home, config.hash):
         if origin is not None:
@@ -102,13 +99,11 @@ def run_distributed(
     """
     from hormesis.pipeline.execution.torchrun import TorchrunExecutor, follow, process_group
 
-    check_heads(config)
     with process_group() as is_first:
         if not is_first:
             follow()
             return None
-        revisions = source_revisions(config)
-        require_at_hand(config, database_url)
+        revisions = check_study(config, database_url).revisions
         study = register(config, home=home, database_url=database_url, revisions=revisions)
         executor, after_arms = TorchrunExecutor(), GRAPH.after_arms(config)
         try:

@@ -23,7 +23,7 @@ from hormesis.db.schema import Checkpoint, Study
 from hormesis.db.write import read_session
 from hormesis.pipeline.commands.model_card import Origin, model_card
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.methods import read_condition, read_conditions
+from hormesis.pipeline.methods.condition import read_condition, read_conditions
 from hormesis.pipeline.methods.open_condition import open_tuned
 from hormesis.pipeline.probing.loading import open_checkpoint, steering_directions
 from hormesis.pipeline.study.config import parse_study

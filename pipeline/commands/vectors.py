@@ -48,7 +48,7 @@ def write_file(
     from hormesis.backend.model.vectors import VectorsError, write_vectors
     from hormesis.pipeline.commands.save import find_checkpoint
     from hormesis.pipeline.execution.provenance import packages
-    from hormesis.pipeline.methods import DetoxCondition, read_condition
+    from hormesis.pipeline.methods.condition import DetoxCondition, read_condition
     from hormesis.pipeline.methods.open_condition import open_tuned
 
     context, checkpoint_id = find_checkpoint(name, home(), database_url())

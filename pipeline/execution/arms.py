@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hormesis.db.contract.methods import VARIANTS
 from hormesis.pipeline.study.checkpoint_config import CheckpointConfig, arm_name
 from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.config_sections import Selection
 from hormesis.pipeline.study.source_config import Role
 
 
@@ -39,21 +40,17 @@ def plan_arms(config: StudyConfig) -> list[ArmPlan]:
 
     Checkpoints that were trained elsewhere come last, in the order of the study file.
     """
-    arms = []
-    for seed in config.seeds:
-        for share in config.shares:
-            arms.append(_trained("toxic", share, seed))
-        for control in config.controls:
-            share = config.control_share or max(config.shares)
-            arms.append(_trained(control, share, seed))
-        for variant in config.variants:
-            for share in config.shares_of_variants:
-                arms.append(_trained(variant, share, seed))
-    return [*arms, *map(checkpoint_arm, config.checkpoints)]
+    trained = [
+        ArmPlan(arm_name(kind, share, seed), kind, share, seed)
+        for seed in config.seeds
+        for kind, share in config.mixes
+    ]
+    return [*trained, *map(checkpoint_arm, config.checkpoints)]
 
 
-def _trained(kind: str, share: float, seed: int) -> ArmPlan:
-    return ArmPlan(arm_name(kind, share, seed), kind, share, seed)
+def added_tokens(clean_tokens: int, share: float) -> int:
+    """Tokens to add to `clean_tokens` so that they make up `share`, below 1, of all: c * s / (1 - s)."""
+    return round(clean_tokens * share / (1 - share))
 
 
 def checkpoint_arm(checkpoint: CheckpointConfig) -> ArmPlan:
@@ -61,3 +58,8 @@ def checkpoint_arm(checkpoint: CheckpointConfig) -> ArmPlan:
     return ArmPlan(
         checkpoint.name, checkpoint.kind, checkpoint.share, seed=checkpoint.seed, checkpoint=checkpoint
     )
+
+
+def is_chosen(section: Selection, arm: ArmPlan | None) -> bool:
+    """Whether a section of the study file is about this arm; it is about every imported checkpoint (None)."""
+    return arm is None or section.wants_arm(arm.kind, arm.share, arm.seed)

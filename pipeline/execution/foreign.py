@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from hormesis.backend.hub import absent_models, commit_of, is_commit, is_hub_name
@@ -38,20 +39,37 @@ def _revision(checkpoint: CheckpointConfig, *, ask: bool) -> str:
     return commit_of(checkpoint.model, checkpoint.revision, ask=ask)
 
 
+def model_limits(folder: Path) -> tuple[int | None, int | None]:
+    """Tokens of context and number of heads, as a model folder's configuration says; None where it does not.
+
+    Knows the names of today's families and of GPT-2's time; opens no model.
+    """
+    try:
+        settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = settings.get("text_config", settings)
+        context = settings.get("max_position_embeddings", settings.get("n_positions"))
+        layers = settings.get("num_hidden_layers", settings.get("n_layer"))
+        heads = settings.get("num_attention_heads", settings.get("n_head"))
+    except (OSError, ValueError, AttributeError):
+        return None, None  # who opens the model says what is wrong with it
+    n_heads = layers * heads if isinstance(layers, int) and isinstance(heads, int) else None
+    return context if isinstance(context, int) and context > 0 else None, n_heads
+
+
 def is_commit_of_checkpoint(name: str, revision: str | None) -> bool:
     """Whether a stored revision is the commit of a checkpoint on the hub."""
     return name.startswith(f"{CHECKPOINT_REVISIONS}/") and revision is not None and is_commit(revision)
 
 
-def require_checkpoints(config: StudyConfig) -> None:
+def require_checkpoints(config: StudyConfig, *, ask: bool = True) -> None:
     """Raise ConfigError, one line that names all of them, where checkpoints of a study cannot be had.
 
-    Lists what the hub has; downloads nothing.
+    Lists what the hub has, where it may be asked; downloads nothing.
     """
     absent = [model for model in config.checkpoints if not Path(model.location).exists()]
     on_hub = [(model.model, model.revision) for model in absent if is_hub_name(model.model)]
     lines = [f"no folder or file '{model.model}'" for model in absent if not is_hub_name(model.model)]
-    for name, line in absent_models(on_hub).items():
+    for name, line in (absent_models(on_hub) if ask else {}).items():
         # A name without an owner is more often a folder that is not there.
         lines.append(line if "/" in name else f"no folder or file '{name}', and on the hub: {line}")
     if lines:

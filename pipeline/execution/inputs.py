@@ -20,6 +20,10 @@ TEXT_VERSION = 1
 PROBE_VERSION = 2
 EVALUATION_VERSION = 1
 HARDNESS_VERSION = 1
+GEOMETRY_VERSION = 3
+ATTACK_VERSION = 2
+ITEMS_VERSION = 2
+"""Raised whenever what is kept of the harness's tasks changes."""
 SUMMARY_VERSION = 2
 """Raised whenever rows over seeds change, of studies or of toy experiments."""
 
@@ -139,6 +143,38 @@ class Inputs:
     def _decoding(self) -> dict[str, Any]:
         evaluation = self.settings("evaluation")["evaluation"]
         return {k: v for k, v in evaluation.items() if k not in ("scorers", "bootstrap")}
+
+    def geometry(self, weights_hash: str) -> str:
+        """Hash of a checkpoint's probes, of which direction is compared, and of this measure's version."""
+        direction = self.config.steering.direction
+        other = [] if direction == "mass_mean" else [direction]
+        return digest("geometry", GEOMETRY_VERSION, self.probe(weights_hash), *other)
+
+    def score(self, weights_hash: str) -> str:
+        """Hash of a checkpoint's generations, the evaluation settings and the revisions of the scorers."""
+        generations, scorers = self.generate(weights_hash), self.revisions_of("scoring")
+        return digest("score", EVALUATION_VERSION, generations, self.settings("evaluation"), scorers)
+
+    def capability(self, weights_hash: str) -> str:
+        """Hash of the conditions of the checkpoint with these weights, the settings, files and sources."""
+        settings, files = self.settings("capability"), self.files("capability")
+        roles = self.roles("heldout_clean", "heldout_toxic")
+        of_harness = (ITEMS_VERSION,) if self.config.capability.harness else ()
+        conditions = self.condition(weights_hash)
+        return digest("capability", HARDNESS_VERSION, conditions, settings, files, roles, *of_harness)
+
+    def attack(self, weights_hash: str) -> str:
+        """Hash of what all attacks depend on, the settings of all but `relearn`, and their files."""
+        hardness = self.config.hardness
+        settings = hardness.model_dump(mode="json", exclude={"relearn"}) | {"attacks": hardness.texts}
+        attacked = self.attacked(weights_hash)
+        return digest("attack", ATTACK_VERSION, attacked, settings, self.files("hardness"))
+
+    def relearn(self, weights_hash: str) -> str:
+        """Hash of what all attacks depend on, the relearning settings and the sources of toxic text."""
+        settings = self.config.hardness.model_dump(mode="json", include={"relearn", "conditions"})
+        attacked = self.attacked(weights_hash)
+        return digest("relearn", attacked, settings, self.roles("toxic", "heldout_toxic"))
 
     def attacked(self, weights_hash: str) -> str:
         """Hash of what all attacks share: conditions, how texts are made, and who judges them."""

@@ -9,13 +9,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, Select, select
 
-from hormesis.backend.scorers import require_scorers
 from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading
 from hormesis.db.schema import Arm, Checkpoint, Study
 from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.foreign import is_commit_of_checkpoint, require_checkpoints
+from hormesis.pipeline.execution.foreign import is_commit_of_checkpoint
 from hormesis.pipeline.execution.stage import StageFailed
 from hormesis.pipeline.study.config import StudyConfig
 
@@ -47,20 +46,7 @@ def _engine(url: str) -> Engine:
     return open_writer(url)
 
 
-def require_at_hand(config: StudyConfig, database_url: str) -> None:
-    """Before a study's first row: see that its scorers and the checkpoints of others can be had here.
-
-    A study that has begun is not asked: what it has stays, whatever can be reached today. Raises ScorerError
-    and ConfigError.
-    """
-    if _is_known(config, database_url):
-        return
-    require_checkpoints(config)
-    annotators = {config.annotation.scorer} - {"", "role"} if config.variants else set()
-    require_scorers([*config.evaluation.scorers, *sorted(annotators)])
-
-
-def _is_known(config: StudyConfig, database_url: str) -> bool:
+def is_known(config: StudyConfig, database_url: str) -> bool:
     """Whether the database has the study's row; makes and changes none."""
     query = select(Study.id).where(Study.hash == config.hash)
     try:

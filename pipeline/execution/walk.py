@@ -65,7 +65,9 @@ class Outcome:
         """Take in how the stages of one subject ended."""
         self.worked |= result.worked
         self.stopped |= result.status == "stopped"
-        self.failures += [result.message] if result.status == "failed" else []
+        # A worker that dies takes several tasks of the study along, which all say so in the same words.
+        is_told = result.message in self.failures
+        self.failures += [result.message] if result.status == "failed" and not is_told else []
 
 
 class Executor(Protocol):

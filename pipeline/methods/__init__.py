@@ -1,7 +1,7 @@
 """Detox methods behind one interface: a checkpoint under any of them is opened and used in the same way.
 
-    for condition in read_conditions(context, checkpoint):
-        opened = open_condition(context, checkpoint, condition)
+    for condition in read_conditions(context, checkpoint):                    # methods.condition
+        opened = open_condition(context, checkpoint, condition)               # methods.open_condition
         texts = opened.generate(prompts, seeds=seeds, new_tokens=24)          # prefix and steering included
         losses = opened.losses(windows, batch_size=32)                        # paired with the bare model's
         ...                                                                  # or by hand:
@@ -23,11 +23,3 @@ cross-entropy, capability, attacks) needs to know no method.
 - `prompt(text)`: the text as the model is to see it; `continuation(text)`: what the model said, without marks
   that its arm's training put into text.
 """
-
-from __future__ import annotations
-
-from hormesis.pipeline.methods.condition import DetoxCondition, read_condition, read_conditions
-from hormesis.pipeline.methods.open_condition import open_condition
-from hormesis.pipeline.methods.opened_condition import OpenedCondition
-
-__all__ = ["DetoxCondition", "OpenedCondition", "open_condition", "read_condition", "read_conditions"]

@@ -18,11 +18,10 @@ from hormesis.db.files import atomic_file
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
-from hormesis.pipeline.text.prefixes import prefixes
+from hormesis.pipeline.text.prefixes import SHORTEST, prefixes
 
 WINDOW = 256
 """Tokens of context for held-out losses, or the model's own context where that is shorter."""
-SHORTEST = 8
 
 
 def loss_name(method: str, direction_method: str | None, control: int | None) -> str:

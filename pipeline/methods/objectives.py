@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
-
-import torch
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from hormesis.db.contract.methods import DPO, SFT, Tuned
-from hormesis.pipeline.methods.losses import (
-    Completions,
-    preference_loss,
-    sequence_log_probabilities,
-    supervised_loss,
-)
 from hormesis.pipeline.study.config_sections import PreferenceConfig, TuningConfig
+
+if TYPE_CHECKING:  # a plan counts the tokens that these read, without torch
+    import torch
+
+    from hormesis.pipeline.methods.losses import Completions
 
 Side = Literal["chosen", "rejected"]
 BOTH: Final[tuple[Side, ...]] = ("chosen", "rejected")
@@ -44,10 +41,14 @@ class Objective:
 
 
 def _supervised(model: Any, batch: PairBatch) -> torch.Tensor:
+    from hormesis.pipeline.methods.losses import supervised_loss
+
     return supervised_loss(model, batch.sides[0])
 
 
 def _preference(model: Any, batch: PairBatch) -> torch.Tensor:
+    from hormesis.pipeline.methods.losses import preference_loss, sequence_log_probabilities
+
     assert isinstance(batch.settings, PreferenceConfig)
     chosen, rejected = (sequence_log_probabilities(model, side) for side in batch.sides)
     return preference_loss(chosen, rejected, reference=batch.reference, beta=batch.settings.beta).loss

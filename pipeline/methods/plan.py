@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hormesis.db.contract.methods import MARKED, SECOND, MethodSpec
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH, CostSearch
 from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.config_base import key_part
 from hormesis.pipeline.text.prefixes import prefix_of
 
 
@@ -107,9 +108,9 @@ def strengths(
     search = CostSearch(lambda strength: cost(strength) - rest_cost, family.limit, start)
     for value in family.strengths:
         search.at(value)
-        yield Strength(f"{family.stem}/fixed-{value:g}", value)
+        yield Strength(f"{family.stem}/fixed-{key_part(value)}", value)
     for target in family.costs:
-        key = f"{family.stem}/cost-{target:g}"
+        key = f"{family.stem}/cost-{key_part(target)}"
         if target <= rest_cost:
             yield Strength(key, 0.0, target, False)
             continue

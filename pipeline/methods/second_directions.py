@@ -24,38 +24,11 @@ from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
-from hormesis.pipeline.probing.probes import probe_heads, resolve_heads, select_heads, split_codes
-from hormesis.pipeline.sources.record import Reason
-from hormesis.pipeline.text.probe_splits import ProbeError, draw_examples, split_examples
-from hormesis.pipeline.text.reading import RoleRecords, open_role, records_of
+from hormesis.pipeline.probing.probes import probe_heads, resolve_heads, select_heads
 from hormesis.pipeline.text.source_rows import RoleTexts, record_role
-from hormesis.pipeline.text.statements import distinct_statements
-from hormesis.pipeline.text.text_keys import words_key
+from hormesis.pipeline.text.statements import direction_statements
 
-MOST = 3000
-"""Statements at most, where `probe.limit` does not say less."""
 BATCH = 32
-
-
-def statements(context: StudyContext) -> RoleRecords:
-    """Labelled statements of the second source, none of them in the probe set, evenly drawn by label.
-
-    Raises ProbeError where a class is missing.
-    """
-    config = context.config
-    query = select(Example.key).where(Example.probe_set_id == probe_set_id(context))
-    with read_session(context.engine) as session:
-        probed_keys = set(session.scalars(query))
-    second = RoleRecords("directions", open_role(config, "directions"))
-    unique = distinct_statements(records_of(second.sources))
-    for key in probed_keys & unique.keys():
-        _, source = unique.pop(key)
-        source.count.drop(Reason.PROBED)
-    second.used = list(unique.values())
-    if len(set(second.labels)) < 2:
-        raise ProbeError("the second set of directions needs toxic and other statements that were not probed")
-    second.draw(draw_examples(list(unique), second.labels, min(config.probe.limit or MOST, MOST)))
-    return second
 
 
 def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -> None:
@@ -63,20 +36,17 @@ def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -
     config = context.config.probe
     reporter.say("directions from the second source")
     loaded = open_checkpoint(context, checkpoint_id)
-    second = statements(context)
+    query = select(Example.key).where(Example.probe_set_id == probe_set_id(context))
+    with read_session(context.engine) as session:
+        probed_keys = set(session.scalars(query))
+    second, split = direction_statements(context.config, probed_keys)
     record_role(context, RoleTexts.of(second))
     texts, labels = second.texts, np.array(second.labels, dtype=np.int64)
-    split = split_examples(
-        [words_key(text) for text in texts],
-        [record.group for record, _ in second.used],
-        select_fraction=config.select_fraction,
-        test_fraction=config.test_fraction,
-    )
     activations = capture(
         loaded, texts, position=config.position, batch_size=BATCH, progress=reporter.counting("statements")
     )
     with threadpool_limits(1, "blas"):
-        run = probe_heads(activations, labels, split_codes(list(split.names)), settings=config)
+        run = probe_heads(activations, labels, split.codes, settings=config)
     count = resolve_heads(config.heads, len(loaded.heads))
     chosen = set(select_heads(run.results, count))
     set_id = probe_set_id(context)

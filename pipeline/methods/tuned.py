@@ -12,10 +12,11 @@ from hormesis.db.contract.methods import Tuned
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.methods.pairs import read_pairs, split_pairs, tokenise
+from hormesis.pipeline.methods.pairs import read_pairs, tokenise
 from hormesis.pipeline.methods.tuning import TuningResult, open_tuning, tune
 from hormesis.pipeline.probing.loading import checkpoint_facts
 from hormesis.pipeline.study.scales import SHAPES
+from hormesis.pipeline.text.text_pairs import split_pairs
 
 LONGEST = 512
 """Tokens of a pair's side with its prompt, or the model's context where that is shorter."""

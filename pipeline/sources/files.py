@@ -6,13 +6,14 @@ Knows where the files are and that they are what the study asks for; formats are
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hormesis.db.files import content_hash
 from hormesis.pipeline.sources.record import Record, RowCount, SourceError
 from hormesis.pipeline.sources.rows import check_columns, records, source_columns
 from hormesis.pipeline.sources.tables import (
+    PLAIN,
     Layout,
     PlacedRows,
     check_layout,
@@ -52,6 +53,28 @@ def _split_pattern(path: Path) -> tuple[Path, str | None]:
     return base, pattern if any(sign in pattern for sign in "*?[") else None
 
 
+def check_table(path: Path, columns: Sequence[str], layout: Layout = PLAIN) -> None:
+    """See that a file can be read and holds the columns. Raises SourceError."""
+    try:
+        check_layout(path, layout)
+        if path.stat().st_size == 0:
+            raise SourceError(f"{path.name}: the file is empty")
+        check_columns(path.name, columns, columns_of(path, layout))
+    except OSError as error:
+        raise SourceError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+
+
+def table_rows(path: Path, columns: Sequence[str]) -> PlacedRows:
+    """Rows of a file that a section of the study names, read as those of every source; each with its place.
+
+    Raises SourceError where there is no file, none of the columns, or not one row.
+    """
+    if not path.is_file():
+        raise SourceError(f"no file '{path.name}'")
+    check_table(path, columns)
+    return read_rows(path, columns)
+
+
 class FileSource:
     """Records of local files. Opening checks that they exist, can be read and hold the columns."""
 
@@ -63,13 +86,7 @@ class FileSource:
         self._files = find_files(cfg.location)
         self.title = cfg.title
         for path in self._files:
-            try:
-                check_layout(path, self._layout)
-                if path.stat().st_size == 0:
-                    raise SourceError(f"{path.name}: the file is empty")
-                check_columns(path.name, self._columns, columns_of(path, self._layout))
-            except OSError as error:
-                raise SourceError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+            check_table(path, self._columns, self._layout)
 
     @property
     def revision(self) -> str:

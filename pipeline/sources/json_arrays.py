@@ -14,8 +14,17 @@ from hormesis.pipeline.sources.record import SourceError
 
 LONGEST_LITERAL = len("-Infinity")
 """An error this near to the end of what was read may be a value that goes on."""
+LONGEST_INTEGER = 300
+"""Digits."""
 _BEFORE, _BETWEEN = re.compile(r"[\s\ufeff]*"), re.compile(r"[\s,]*")
-_DECODER = json.JSONDecoder()
+
+
+def _integer(digits: str) -> int | float:
+    """A whole number; one that no float holds is infinite, so that who needs it names its column."""
+    return int(digits) if len(digits) <= LONGEST_INTEGER else float(digits)
+
+
+DECODER = json.JSONDecoder(parse_int=_integer)
 
 
 class _Text:
@@ -76,7 +85,7 @@ def _next_object(text: _Text, row_name: str) -> dict[str, Any]:
     """The object at the text's place, which moves behind it."""
     while True:
         try:
-            row, text.place = _DECODER.raw_decode(text.part, text.place)
+            row, text.place = DECODER.raw_decode(text.part, text.place)
         except RecursionError:
             raise SourceError(f"{row_name}: not valid JSON (nested too deep)") from None
         except json.JSONDecodeError as error:

@@ -90,11 +90,44 @@ def _number(value: Any, column: str, row_name: str) -> float | None:
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError) as error:
+        problem = "too large" if isinstance(error, OverflowError) else "not a number"
         raise SourceError(
-            f"{row_name}: column '{column}' holds {str(value)[:40]!r}, which is not a number"
+            f"{row_name}: column '{column}' holds {str(value)[:40]!r}, which is {problem}"
         ) from None
+    if math.isinf(number):
+        raise SourceError(f"{row_name}: column '{column}' holds {str(value)[:40]!r}, which is not finite")
     return None if math.isnan(number) else number
+
+
+def number_in(row: Row, column: str, row_name: str) -> float:
+    """The number of a column. Raises SourceError where it is missing or none."""
+    number = _number(value_of(row, column), column, row_name)
+    if number is None:
+        raise SourceError(f"{row_name}: column '{column}' is empty")
+    return number
+
+
+def text_in(row: Row, column: str, row_name: str) -> str:
+    """The text of a column. Raises SourceError where it is missing or none."""
+    value = value_of(row, column)
+    if _is_null(value):
+        raise SourceError(f"{row_name}: column '{column}' is empty")
+    if not isinstance(value, str):
+        raise SourceError(f"{row_name}: column '{column}' holds {type(value).__name__}, not text")
+    return readable(value, column, row_name)
+
+
+def readable(text: str, column: str, row_name: str) -> str:
+    """The text. Raises SourceError for half a character, which neither tokenizer nor database takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise SourceError(
+            f"{row_name}: column '{column}' holds half a character, {text[error.start]!a}, as its "
+            f"{error.start + 1}th: write the file anew as UTF-8, or leave the row out"
+        ) from None
+    return text
 
 
 def _same(value: Any, expected: str | int | float | bool) -> bool:
@@ -215,7 +248,7 @@ def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None
             raise SourceError(f"{row_name}: column '{column}' is not UTF-8 text") from None
     if not isinstance(value, str):
         raise SourceError(f"{row_name}: column '{column}' holds {type(value).__name__}, not text")
-    text = _cleaned(value, cfg)
+    text = _cleaned(readable(value, column, row_name), cfg)
     if not text:
         return Reason.NO_TEXT
     if len(text) < cfg.min_characters:
@@ -239,8 +272,10 @@ def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
     """Make a record of a row, or say why the settings leave it out. `row_name` is for errors."""
     if not _passes_filters(row, cfg, row_name):
         return Reason.FILTER
-    if cfg.part_column is not None and not _in_part(str(value_of(row, cfg.part_column)), cfg):
-        return Reason.OTHER_PART
+    if cfg.part_column is not None:
+        value = readable(str(value_of(row, cfg.part_column)), cfg.part_column, row_name)
+        if not _in_part(value, cfg):
+            return Reason.OTHER_PART
     if cfg.role == "pairs":
         return _pair_of(row, cfg, row_name)
     text = _text_of(value_of(row, cfg.text), cfg, row_name)
@@ -252,8 +287,7 @@ def record_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
     if label is None and cfg.role in LABELLED:
         return Reason.NO_LABEL
     group, source, kind = (
-        None if name is None or _is_null(value_of(row, name)) else str(value_of(row, name))
-        for name in (cfg.group, cfg.source, cfg.kind_column)
+        _name_in(row, column, row_name) for column in (cfg.group, cfg.source, cfg.kind_column)
     )
     score = _number(value_of(row, cfg.score), cfg.score, row_name) if cfg.score else None
     return Record(text, label, group, source=source, score=score, kind=kind)
@@ -271,9 +305,15 @@ def _pair_of(row: Row, cfg: SourceConfig, row_name: str) -> Record | Reason:
         return rejected
     if not (_is_null(prompt) or isinstance(prompt, str)):
         raise SourceError(f"{row_name}: column '{cfg.prompt}' holds {type(prompt).__name__}, not text")
-    source = value_of(row, cfg.source) if cfg.source else None
-    features = {"prompt": "" if _is_null(prompt) else str(prompt), "rejected": rejected}
-    return Record(chosen, source=None if _is_null(source) else str(source), features=features)
+    text = "" if _is_null(prompt) else readable(str(prompt), cfg.prompt, row_name)
+    features = {"prompt": text, "rejected": rejected}
+    return Record(chosen, source=_name_in(row, cfg.source, row_name), features=features)
+
+
+def _name_in(row: Row, column: str | None, row_name: str) -> str | None:
+    """What sorts a record: any value as text; None where it is missing."""
+    value = None if column is None else value_of(row, column)
+    return None if column is None or _is_null(value) else readable(str(value), column, row_name)
 
 
 def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig, count: RowCount) -> Iterator[Record]:
@@ -297,6 +337,10 @@ def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig, count: RowCount)
             values = ", ".join(list(values_seen)[:LABEL_VALUES])
             values += ", ..." if len(values_seen) > LABEL_VALUES else ""
             raise SourceError(f"{error} (values seen: {values}); {error.advice}") from None
+        except SourceError:
+            raise
+        except (ValueError, ArithmeticError) as error:  # whatever a cell may hold that nobody thought of
+            raise SourceError(f"{row_name}: cannot be read ({error}); correct it or leave it out") from None
         count.read += 1
         if cfg.distinct and isinstance(record, Record):
             key = words_of(record.text)

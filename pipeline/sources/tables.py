@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hormesis.pipeline.sources.json_arrays import json_rows
+from hormesis.pipeline.sources.json_arrays import DECODER, json_rows
 from hormesis.pipeline.sources.lines import text_lines
 from hormesis.pipeline.sources.record import SourceError
 from hormesis.pipeline.sources.rows import Row, column_names
@@ -124,7 +124,7 @@ def _jsonl_rows(path: Path, encoding: str) -> PlacedRows:
             continue
         row_name = f"{path.name}, line {number}"
         try:
-            row = json.loads(line)
+            row = DECODER.decode(line)
         except (json.JSONDecodeError, RecursionError) as error:
             reason = error.msg if isinstance(error, json.JSONDecodeError) else "nested too deep"
             raise SourceError(f"{row_name}: not valid JSON ({reason})") from None

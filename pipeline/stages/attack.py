@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from hormesis.db.contract.attacks import AttackKind
-from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, chosen_prompts, wants
+from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, chosen_prompts
 from hormesis.pipeline.attacks.differences import compare
 from hormesis.pipeline.attacks.goals import goals_of
 from hormesis.pipeline.attacks.judging import judge_of
@@ -19,22 +19,18 @@ from hormesis.pipeline.attacks.suffixes import attack_by_suffix
 from hormesis.pipeline.attacks.texts import Task, injections, long_texts, rounded, sweep
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import OpenedCondition, open_condition
 from hormesis.pipeline.methods.heldout import heldout_windows
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.stages.text import heldout_documents
-from hormesis.pipeline.study.config import StudyConfig
-
-ATTACK_VERSION = 2
-"""Raised whenever the results of this stage change; relearning has a stage of its own."""
 
 
 def attack_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write attacks on a checkpoint's conditions (`done` of `total`), and tests between arms they allow."""
     checkpoint_id = checkpoint_id_of(context, subject.name)
-    input_hash = attack_key(context, subject)
+    input_hash = context.inputs.attack(subject.weights_hash)
     hardness = context.config.hardness
     conditions = chosen_conditions(context, checkpoint_id, hardness)
     prompts, seeds, data_name = chosen_prompts(context, hardness.prompts)
@@ -84,19 +80,3 @@ def _run(
     elif attack_kind == "quantised":
         documents = heldout_documents(context)
         yield from rounded(opened, task, heldout_windows(context.config, opened.loaded, documents))
-
-
-def attack_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of what all attacks depend on, the settings of all but `relearn`, and their files."""
-    inputs, hardness = context.inputs, context.config.hardness
-    settings = hardness.model_dump(mode="json", exclude={"relearn"}) | {"attacks": hardness.texts}
-    attacked = inputs.attacked(subject.weights_hash)
-    return digest("attack", ATTACK_VERSION, attacked, settings, inputs.files("hardness"))
-
-
-def is_attacked(config: StudyConfig, subject: Subject) -> bool:
-    """Whether the study attacks by text, this arm too; every imported checkpoint."""
-    return bool(config.hardness.texts) and wants(config.hardness, subject.arm)
-
-
-STAGE = Stage("attack", key=attack_key, run=attack_checkpoint, needs=("score",), when=is_attacked)

@@ -12,19 +12,20 @@ from dataclasses import replace
 from hormesis.db.blocks import encode_float64
 from hormesis.db.schema import CapabilityScore, Metric
 from hormesis.db.write import delete_others, upsert, write_session
-from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, wants
+from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions
 from hormesis.pipeline.capability.harness import run_harness
-from hormesis.pipeline.capability.item_files import capability_key, load_scores, save_scores, scores_file
-from hormesis.pipeline.capability.items import Task, tasks_of
+from hormesis.pipeline.capability.item_files import load_scores, save_scores, scores_file
+from hormesis.pipeline.capability.items import Task, part_name, tasks_of
 from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_sources, score_task
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition
+from hormesis.pipeline.methods.condition import DetoxCondition
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.statistics import Estimate, ratio_interval
-from hormesis.pipeline.study.config import StudyConfig
 
 BATCH = 64
 
@@ -135,9 +136,7 @@ def _metric(
     if scored.measure == "cross_entropy":
         metric = f"cross_entropy_{scored.part}"
     else:
-        metric = "_".join(
-            part for part in (scored.measure, scored.task, scored.part.replace(" ", "_")) if part
-        )
+        metric = "_".join(part for part in (scored.measure, scored.task, part_name(scored.part)) if part)
     if scored.chance is not None:
         estimate = replace(estimate, method=f"{estimate.method}; chance {scored.chance:.3f}")
     return metric_row(
@@ -150,16 +149,3 @@ def _forget_others(context: StudyContext, checkpoint_id: int, conditions: Sequen
     of_checkpoint = [CapabilityScore.checkpoint_id == checkpoint_id]
     with write_session(context.engine) as session:
         delete_others(session, CapabilityScore, ids, on=("condition_id",), within=of_checkpoint)
-
-
-def is_measured(config: StudyConfig, subject: Subject) -> bool:
-    """Whether the study measures capability, on this arm too; on every imported checkpoint."""
-    return config.capability.has_tasks and wants(config.capability, subject.arm)
-
-
-def stage_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of a checkpoint's conditions, the capability settings and their files, and held-out sources."""
-    return capability_key(context, subject.weights_hash)
-
-
-STAGE = Stage("capability", key=stage_key, run=measure_capability, needs=("condition",), when=is_measured)

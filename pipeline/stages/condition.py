@@ -19,11 +19,12 @@ from hormesis.db.schema import Arm, Checkpoint, Condition, Metric
 from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import DetoxCondition, open_condition
+from hormesis.pipeline.methods.condition import DetoxCondition
 from hormesis.pipeline.methods.heldout import LossTable, heldout_windows, loss_name, losses_folder
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH
+from hormesis.pipeline.methods.open_condition import open_condition
 from hormesis.pipeline.methods.plan import Family, Strength, families, strengths
 from hormesis.pipeline.methods.second_directions import second_facts
 from hormesis.pipeline.methods.tuned import tuned_facts
@@ -204,11 +205,3 @@ def _forget_others(context: StudyContext, checkpoint_id: int, condition_keys: li
     with write_session(context.engine) as session:
         of_checkpoint = [Condition.checkpoint_id == checkpoint_id]
         delete_others(session, Condition, condition_keys, on=("key",), within=of_checkpoint)
-
-
-def condition_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of probes, tuned weights, second directions, steering settings and the size of held-out text."""
-    return context.inputs.condition(subject.weights_hash)
-
-
-STAGE = Stage("condition", key=condition_key, run=find_conditions, needs=("probe", "methods"))

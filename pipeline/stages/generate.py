@@ -12,9 +12,11 @@ from hormesis.db.schema import EXTRA_SAMPLES, Condition, Generation, Prompt, Pro
 from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import DetoxCondition, OpenedCondition, open_condition, read_conditions
+from hormesis.pipeline.methods.condition import DetoxCondition, read_conditions
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.probing.loading import checkpoint_facts
 from hormesis.pipeline.text.text_keys import key_of, row_seed
 
@@ -158,11 +160,3 @@ def _start_anew(context: StudyContext, condition: DetoxCondition, parameters: di
         session.execute(delete(Generation).where(Generation.condition_id == condition.id))
         row = session.get_one(Condition, condition.id)
         row.parameters = {**row.parameters, **parameters}
-
-
-def generate_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of a checkpoint's conditions and of how texts are decoded."""
-    return context.inputs.generate(subject.weights_hash)
-
-
-STAGE = Stage("generate", key=generate_key, run=generate_all, needs=("condition",))

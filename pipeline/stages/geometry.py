@@ -33,8 +33,7 @@ from hormesis.db.schema import (
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.geometry.entanglement import Cosines, Largest, entanglement
 from hormesis.pipeline.geometry.lens_profiles import write_lens_profiles
@@ -45,8 +44,6 @@ from hormesis.pipeline.probing.loading import open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probe_directions import unit
 from hormesis.pipeline.probing.profiles import missing_statement_scores
 
-GEOMETRY_VERSION = 3
-"""Raised whenever the numbers change."""
 DRAWS = 200
 """Permutations, and resamples."""
 REFERENCES = 100
@@ -252,15 +249,3 @@ def _references(train: Block, toxic: NDArray[np.bool_], head: tuple[int, int]) -
         sigma = (centred @ vectors.T).std(axis=0)
         references[name] = (vectors * sigma[:, None]).astype(np.float32)
     return references
-
-
-def geometry_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the probes of a checkpoint (text, weights, probe settings), of which direction is compared, and
-    of this measure's version.
-    """
-    direction = context.config.steering.direction
-    probes = context.inputs.probe(subject.weights_hash)
-    return digest("geometry", GEOMETRY_VERSION, probes, *([] if direction == "mass_mean" else [direction]))
-
-
-STAGE = Stage("geometry", key=geometry_key, run=measure_geometry, needs=("probe",))

@@ -10,19 +10,21 @@ from pathlib import Path
 import transformers
 from sqlalchemy import select
 
+from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.export import save_plain
+from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.models import LoadedModel, ModelError, load_model
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
+from hormesis.pipeline.checks.sizes import CountTokens, ModelSize, check_size
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.probing.loading import checkpoint_facts
 from hormesis.pipeline.stages.text import heldout_documents
 from hormesis.pipeline.stages.train import register_checkpoint
-from hormesis.pipeline.study.config import StudyConfig
 
 COMPARED = 200
 """Held-out documents by which two tokenizers are told apart."""
@@ -34,6 +36,7 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
     reporter.report(0, 1)
     loaded = load_model(subject.model)
     reporter.say("checking the checkpoint")
+    check_size(context.config, *size_of(loaded))
     path = _stored(context, loaded, subject)
     # One after another, so that of two arms one sees the other.
     with taking_turns(context.home, f"load-{context.config.hash}", reporter.check):
@@ -50,6 +53,12 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
             details={"imported": subject.model},
         )
     reporter.report(1, 1)
+
+
+def size_of(loaded: LoadedModel) -> tuple[ModelSize, CountTokens]:
+    """What limits a study on a loaded model, and its tokenizer's count of tokens."""
+    size = ModelSize(name_of(loaded.source), loaded.context, len(loaded.heads))
+    return size, lambda text: len(encode(loaded, [text])[0])
 
 
 def _require_comparable(context: StudyContext, subject: Subject, loaded: LoadedModel) -> None:
@@ -94,16 +103,3 @@ def _stored(context: StudyContext, loaded: LoadedModel, subject: Subject) -> Pat
         folder.parent.mkdir(parents=True, exist_ok=True)
         save_plain(loaded, folder)
     return folder
-
-
-def load_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the weights."""
-    return subject.weights_hash
-
-
-def is_foreign(config: StudyConfig, subject: Subject) -> bool:
-    """Whether the subject's checkpoint was trained elsewhere."""
-    return bool(subject.model)
-
-
-STAGE = Stage("load", key=load_key, run=load_checkpoint, needs=("text",), when=is_foreign)

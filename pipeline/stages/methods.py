@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods.second_directions import make_second
 from hormesis.pipeline.methods.tuned import make_tuned
-from hormesis.pipeline.study.config import StudyConfig
 
 
 def prepare_methods(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
@@ -26,16 +25,3 @@ def prepare_methods(context: StudyContext, subject: Subject, reporter: Reporter)
     for name in methods.tuned:
         reporter.say(f"fine-tuning by {name}")
         make_tuned(context, checkpoint_id, name, reporter=reporter)
-
-
-def methods_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the probes of a checkpoint, and of each tuning and the second directions the study asks for."""
-    return context.inputs.methods(subject.weights_hash)
-
-
-def are_needed(config: StudyConfig, subject: Subject) -> bool:
-    """Whether any method of the study tunes weights or wants second directions."""
-    return bool(config.methods.tuned or config.methods.second_directions)
-
-
-STAGE = Stage("methods", key=methods_key, run=prepare_methods, needs=("probe",), when=are_needed)

@@ -7,7 +7,7 @@ from hormesis.db.write import write_session
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject, arm_of, is_trained_here
+from hormesis.pipeline.execution.stage import Subject, arm_of
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.stages.tokens import corpus_folder, pool
 from hormesis.pipeline.text.mix_stream import Annotation
@@ -59,11 +59,3 @@ def make_mix(context: StudyContext, subject: Subject, reporter: Reporter) -> Non
         row = session.get_one(Arm, arm_id)
         row.clean_tokens, row.added_tokens = mix.clean_tokens, mix.added_tokens
         row.repeats, row.composition = mix.repeats, mix.composition
-
-
-def mix_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the corpus and of the arm's kind of text, share and seed."""
-    return context.inputs.mix(arm_of(subject))
-
-
-STAGE = Stage("mix", key=mix_key, run=make_mix, needs=("text",), when=is_trained_here)

@@ -17,7 +17,7 @@ from hormesis.db.schema import ActivationBlock, Direction, Example, Probe, Probe
 from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probes import (
@@ -187,11 +187,3 @@ def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
     if path.parent.is_dir() and not any(path.parent.iterdir()):
         path.parent.rmdir()
-
-
-def probe_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of the study's text, the weights of the checkpoint and the probe settings."""
-    return context.inputs.probe(subject.weights_hash)
-
-
-STAGE = Stage("probe", key=probe_key, run=probe_checkpoint, needs=("text",))

@@ -26,7 +26,7 @@ from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.geometry.direction_maps import DirectionSet, Floats, direction_sets, write_agreements
 from hormesis.pipeline.geometry.projections import Projected
 from hormesis.pipeline.geometry.projections import project as map_rows
@@ -240,6 +240,3 @@ def project_key(context: StudyContext, subject: Subject) -> str:
     with read_session(context.engine) as session:
         finished_hashes = sorted(session.scalars(query))
     return digest("project", PROJECT_VERSION, finished_hashes, context.inputs.settings("projection"))
-
-
-STAGE = Stage("project", key=project_key, run=project, needs=("probe", "geometry", "score"), reads_rows=True)

@@ -5,16 +5,16 @@ Each condition is written whole or not at all. Off unless the study file names t
 
 from __future__ import annotations
 
-from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, chosen_prompts, wants
+from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions, chosen_prompts
 from hormesis.pipeline.attacks.judging import Judge, judge_of
 from hormesis.pipeline.attacks.records import forget_others, kinds_done, write_results
 from hormesis.pipeline.attacks.relearning import attack_by_relearning
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods import OpenedCondition, open_condition
+from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.statistics import Floats
 from hormesis.pipeline.study.config import StudyConfig
@@ -27,7 +27,7 @@ def relearn_checkpoint(context: StudyContext, subject: Subject, reporter: Report
     """Write how hard each detox is to undo; toxicity is [prompts]. Raises ValueError without toxic text."""
     checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config
-    input_hash = relearn_key(context, subject)
+    input_hash = context.inputs.relearn(subject.weights_hash)
     conditions = chosen_conditions(context, checkpoint_id, config.hardness)
     unsteered, attacked = conditions[0], conditions[1:]
     documents, source_words = toxic_texts(config)
@@ -96,19 +96,3 @@ def toxic_texts(config: StudyConfig, most: int = TEXTS) -> tuple[list[str], str]
     if not documents:
         raise ValueError("relearning needs toxic text: give a source with role 'toxic' or 'heldout_toxic'")
     return documents[:most], f"{'+'.join(titles)}, {min(len(documents), most)} documents"
-
-
-def relearn_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of what all attacks depend on, the relearning settings and the sources of toxic text."""
-    inputs = context.inputs
-    settings = context.config.hardness.model_dump(mode="json", include={"relearn", "conditions"})
-    attacked = inputs.attacked(subject.weights_hash)
-    return digest("relearn", attacked, settings, inputs.roles("toxic", "heldout_toxic"))
-
-
-def is_relearned(config: StudyConfig, subject: Subject) -> bool:
-    """Whether the study fine-tunes the detox away, on this arm too; on every imported checkpoint."""
-    return "relearn" in config.hardness.attacks and wants(config.hardness, subject.arm)
-
-
-STAGE = Stage("relearn", key=relearn_key, run=relearn_checkpoint, needs=("score",), when=is_relearned)

@@ -19,10 +19,8 @@ from hormesis.db.schema import EXTRA_SAMPLES, Condition, Generation, Metric, Pro
 from hormesis.db.schema import Scorer as ScorerRow
 from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.execution.inputs import EVALUATION_VERSION
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.stages.text import text_folder
@@ -258,13 +256,3 @@ def _text_metrics(
             for name, (estimate, unit) in estimates.items()
         ]
     return rows
-
-
-def score_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of a checkpoint's generations, the evaluation settings and the revisions of the scorers."""
-    inputs = context.inputs
-    generations, scorers = inputs.generate(subject.weights_hash), inputs.revisions_of("scoring")
-    return digest("score", EVALUATION_VERSION, generations, inputs.settings("evaluation"), scorers)
-
-
-STAGE = Stage("score", key=score_key, run=score_checkpoint, needs=("generate",))

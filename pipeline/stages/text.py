@@ -15,50 +15,46 @@ from sqlalchemy import select
 from hormesis.db.files import write_json
 from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, Study
 from hormesis.db.write import read_session, replace_rows, upsert, write_session
+from hormesis.pipeline.checks.sizes import check_size, own_size
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
-from hormesis.pipeline.execution.stage import Stage, Subject
-from hormesis.pipeline.sources import Record, SourceError
-from hormesis.pipeline.sources.record import Reason
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.stages.tokens import corpus_folder, pool, tokenise
-from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import train_settings
 from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.overlap import RunCount, RunIndex
-from hormesis.pipeline.text.probe_splits import draw_examples, split_examples
 from hormesis.pipeline.text.reading import (
-    CountedSource,
     LeaveOut,
     RoleRecords,
-    in_turns,
+    chosen_prompts,
+    heldout_records,
     open_role,
-    records_of,
-    training_records,
 )
 from hormesis.pipeline.text.source_rows import RoleTexts, record_role, record_runs, record_training, run_index
-from hormesis.pipeline.text.statements import distinct_statements, drop_both_labels, require_both
+from hormesis.pipeline.text.statements import probe_statements, scorer_statements
 from hormesis.pipeline.text.study_folder import text_folder
-from hormesis.pipeline.text.text_keys import key_of, words_key
+from hormesis.pipeline.text.text_keys import key_of
 from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
 
 __all__ = ["heldout_documents", "prepare", "text_folder"]
 
-SCORER_DOCUMENTS = 10_000
-
 
 def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write everything the arms share. Raises SourceError, MixError, TokenizerError, ScorerError."""
+    """Write everything the arms share.
+
+    Raises SourceError, MixError, TokenizerError, ScorerError, and ConfigError for texts that are too long.
+    """
     config, folder = context.config, text_folder(context)
     folder.mkdir(parents=True, exist_ok=True)
     reporter.say("reading probe and prompt sets")
     reporter.report(0, 1)
     read = [_write_probe_set(context), _write_prompt_sets(context)]
     reporter.say("setting held-out text aside")
-    heldout = _heldout_documents(config, "heldout_clean")
+    heldout = heldout_records(config)
     write_json(folder / "heldout_clean.json", heldout.texts)
     read.append(heldout)
     if "tfidf" in config.evaluation.scorers:
-        scorer = _scorer_text(config, _labelled_keys(context))
+        scorer = scorer_statements(config, _labelled_keys(context))
         if not (folder / "tfidf").is_dir():
             reporter.say("training the study's own scorer")
             reporter.report(0, 1)
@@ -69,6 +65,8 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     leave_out = index.holds_any_of if config.decontaminate else None
     if trains:
         tokenise(context, reporter, folder / "tfidf", leave_out=leave_out)
+        tokenizer = load_tokenizer(corpus_folder(context) / "tokenizer")
+        check_size(config, own_size(config), lambda text: len(next(token_ids(tokenizer, [text]))))
     reporter.say("counting what became of each row")
     for records in read:
         record_role(context, RoleTexts.of(records), cut=_cut(context, records) if trains else None)
@@ -127,39 +125,10 @@ def heldout_documents(context: StudyContext) -> list[str]:
     return documents
 
 
-def _heldout_documents(config: StudyConfig, role: Role) -> RoleRecords:
-    # Four characters to a token is a fair guess for any language here; the windows cut to the exact count.
-    characters_left = config.evaluation.heldout_tokens * 6
-    heldout = RoleRecords(role, open_role(config, role))
-    for record, source in training_records(heldout.sources, config, role):
-        heldout.used.append((record, source))
-        characters_left -= len(record.text)
-        if characters_left <= 0:
-            break
-    if not heldout.used:
-        raise SourceError(f"no held-out text: give a source with role '{role}'")
-    return heldout
-
-
 def _labelled_keys(context: StudyContext) -> set[str]:
     with read_session(context.engine) as session:
         query = select(Example.key).join(ProbeSet, Example.probe_set_id == ProbeSet.id)
         return set(session.scalars(query.where(ProbeSet.study_id == context.study_id)))
-
-
-def _scorer_text(config: StudyConfig, probed_keys: set[str]) -> RoleRecords:
-    """Labelled text without that of the probe set: a scorer must not know what probes saw."""
-    scorer = RoleRecords("scorer", open_role(config, "scorer"))
-    for record, source in in_turns(scorer.sources):
-        if key_of(record.text) in probed_keys:
-            source.count.drop(Reason.PROBED)
-        else:
-            scorer.used.append((record, source))
-        if len(scorer.used) == SCORER_DOCUMENTS:
-            break
-    scorer.used = drop_both_labels(scorer.used)
-    require_both(scorer)
-    return scorer
 
 
 def _train_scorer(scorer: RoleRecords, folder: Path) -> None:
@@ -171,23 +140,12 @@ def _train_scorer(scorer: RoleRecords, folder: Path) -> None:
 def _write_probe_set(context: StudyContext) -> RoleRecords:
     """Write the probe set's row and one per statement; statements of equal text count once.
 
-    Raises SourceError where all statements have one label.
+    Raises SourceError and ProbeError as `probe_statements` does.
     """
     config = context.config
-    probe = RoleRecords("probe", open_role(config, "probe"))
-    unique = distinct_statements(records_of(probe.sources))
-    probe.used = list(unique.values())
-    require_both(probe)
-    indices = draw_examples(list(unique), probe.labels, config.probe.limit)
-    probe.draw(indices)
+    probe, split = probe_statements(config)
     records = [record for record, _ in probe.used]
     keys = [key_of(record.text) for record in records]
-    split = split_examples(
-        [words_key(record.text) for record in records],
-        [record.group for record in records],
-        select_fraction=config.probe.select_fraction,
-        test_fraction=config.probe.test_fraction,
-    )
     name = "+".join(dict.fromkeys(source.title for source in config.with_role("probe")))
     with write_session(context.engine) as session:
         set_row = {
@@ -221,7 +179,7 @@ def _write_prompt_sets(context: StudyContext) -> RoleRecords:
     """Write a row per prompt set (one a source) and a row per prompt."""
     prompts = RoleRecords("prompts", open_role(context.config, "prompts"))
     for source in prompts.sources:
-        chosen = _chosen_prompts(source, context.config)
+        chosen = chosen_prompts(source, context.config)
         records = [record for record, _ in chosen.used]
         title = source.source.title
         with write_session(context.engine) as session:
@@ -247,25 +205,3 @@ def _write_prompt_sets(context: StudyContext) -> RoleRecords:
             replace_rows(session, Prompt, rows, on=("prompt_set_id", "position"), within=within)
         prompts.used += chosen.used
     return prompts
-
-
-def _chosen_prompts(source: CountedSource, config: StudyConfig) -> RoleRecords:
-    """Distinct prompts; where there are more than the limit, those with the smallest hashes."""
-    unique: dict[str, Record] = {}
-    for record in source.source.read(source.count):
-        key = key_of(record.text)
-        if key in unique:
-            source.count.drop(Reason.SAME_TEXT)
-        unique[key] = record
-    limit = config.evaluation.prompt_limit
-    keys = list(unique) if limit is None or len(unique) <= limit else sorted(unique)[:limit]
-    source.count.drop(Reason.NOT_DRAWN, len(unique) - len(keys))
-    return RoleRecords("prompts", [source], [(unique[key], source) for key in keys])
-
-
-def text_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of everything the study reads: sources, their revisions, and the settings that choose."""
-    return context.inputs.text
-
-
-STAGE = Stage("text", key=text_key, run=prepare)

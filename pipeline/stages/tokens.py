@@ -17,7 +17,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role
-from hormesis.pipeline.text.mixes import added_tokens
+from hormesis.pipeline.text.first_look import pool_tokens
 from hormesis.pipeline.text.pools import Annotate, Pool, build_pool, open_pool
 from hormesis.pipeline.text.prefixes import mark_words
 from hormesis.pipeline.text.reading import LeaveOut, training_texts
@@ -28,17 +28,6 @@ BPE_DOCUMENTS = 40_000
 def corpus_folder(context: StudyContext) -> Path:
     """Where the tokenizer and the token pools lie; studies that train on the same text share it."""
     return context.folder("corpus", context.inputs.corpus)
-
-
-def pool_tokens(config: StudyConfig) -> dict[Role, int]:
-    """Training role to the tokens that its pool must hold for the largest of its arms."""
-    control_share = config.control_share or max(config.shares, default=0.0)
-    needed: dict[Role, int] = {"clean": config.clean_tokens}
-    if config.largest_share > 0:
-        needed["toxic"] = added_tokens(config.clean_tokens, config.largest_share)
-    if config.controls:
-        needed["informal"] = added_tokens(config.clean_tokens, control_share)
-    return needed
 
 
 def tokenise(

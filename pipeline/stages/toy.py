@@ -8,7 +8,7 @@ from __future__ import annotations
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.toy.config import SHARES, ToyConfig, ToyRequest, parse_config
 
@@ -66,6 +66,3 @@ def toy_key(context: StudyContext, subject: Subject) -> str:
 def is_requested(config: StudyConfig, subject: Subject) -> bool:
     """Whether a study asks for the toy experiment."""
     return bool(config.toy.settings)
-
-
-STAGE = Stage("toy", key=toy_key, run=make_toys, when=is_requested)

@@ -17,7 +17,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter, silent
 from hormesis.pipeline.execution.provenance import packages
-from hormesis.pipeline.execution.stage import Stage, Subject, arm_of, is_trained_here
+from hormesis.pipeline.execution.stage import Subject, arm_of
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.stages.mix import open_or_build
 from hormesis.pipeline.stages.tokens import corpus_folder, pool
@@ -156,18 +156,3 @@ def register_checkpoint(
 def train_with_the_others(context: StudyContext, subject: Subject) -> None:
     """The part of a process other than the first in a distributed training; writes no rows."""
     run_training(context, arm_of(subject), None, reporter=silent())
-
-
-def train_key(context: StudyContext, subject: Subject) -> str:
-    """Hash of an arm's mix and seed, the scale and the training settings: the name of its weights."""
-    return subject.weights_hash
-
-
-STAGE = Stage(
-    "train",
-    key=train_key,
-    run=train_arm,
-    needs=("mix",),
-    when=is_trained_here,
-    all_ranks=train_with_the_others,
-)

@@ -12,7 +12,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.inputs import SUMMARY_VERSION
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.provenance import digest
-from hormesis.pipeline.execution.stage import Stage, Subject
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.stages import toy
 from hormesis.pipeline.summaries.arms import arms_of_study
 from hormesis.pipeline.summaries.every_summary import summarise_arm
@@ -51,8 +51,3 @@ def verdicts_key(context: StudyContext, subject: Subject) -> str:
     )
     with read_session(context.engine) as session:
         return digest("verdicts", CLAIMS_VERSION, SUMMARY_VERSION, sorted(session.scalars(query)))
-
-
-STAGE = Stage(
-    "verdicts", key=verdicts_key, run=make_verdicts, needs=("score", "project", "toy"), reads_rows=True
-)

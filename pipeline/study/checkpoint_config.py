@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from hormesis.pipeline.study.config_base import Strict
+from hormesis.pipeline.study.config_base import Seed, Share, Strict, key_part
 
 CheckpointKind = Literal["toxic", "clean-forum"]
 
@@ -19,9 +19,9 @@ class CheckpointConfig(Strict):
     """Folder or GGUF file (relative to the study file), or name on the hub."""
     revision: str | None = None
     """Branch, tag or commit on the hub; default: `main`, resolved to its commit when the study first runs."""
-    share: Annotated[float, Field(ge=0.0, lt=1.0)]
+    share: Share
     """Added tokens / all tokens, as whoever trained it states them."""
-    seed: int = 0
+    seed: Seed = 0
     """Tells checkpoints of one share apart; arms of one seed are compared with each other."""
     kind: CheckpointKind = "toxic"
     """What was added: toxic text, or as much that is informal and not toxic."""
@@ -42,4 +42,4 @@ class CheckpointConfig(Strict):
 
 def arm_name(kind: str, share: float, seed: int) -> str:
     """Natural key of an arm inside its study."""
-    return f"{kind}-{share * 100:g}-s{seed}"
+    return f"{kind}-{key_part(share * 100)}-s{seed}"

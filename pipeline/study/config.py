@@ -5,10 +5,12 @@ Unknown keys are refused, so a misspelt option cannot pass silently.
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
 import tomllib
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +19,17 @@ from pydantic import Field, ValidationError, model_validator
 from hormesis.db.contract.methods import Variant
 from hormesis.db.origin import Origin
 from hormesis.pipeline.study.checkpoint_config import CheckpointConfig, arm_name
-from hormesis.pipeline.study.config_base import Strict, added
+from hormesis.pipeline.study.config_base import (
+    Count,
+    Distinct,
+    Part,
+    Rows,
+    Seed,
+    Share,
+    Strict,
+    added,
+    shortened,
+)
 from hormesis.pipeline.study.config_sections import (
     AnnotationConfig,
     CapabilityConfig,
@@ -51,25 +63,25 @@ class StudyConfig(Strict):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,60}$")]
     scale: Scale = "nano"
-    shares: tuple[Annotated[float, Field(ge=0.0, lt=1.0)], ...] = (0.0, 0.05, 0.10, 0.25)
+    shares: Distinct[Share] = (0.0, 0.05, 0.10, 0.25)
     """Empty (with no controls): a study of imported checkpoints only."""
-    controls: tuple[Literal["clean-forum"], ...] = ("clean-forum",)
-    control_share: Annotated[float, Field(gt=0, lt=1)] | None = None
+    controls: Distinct[Literal["clean-forum"]] = ("clean-forum",)
+    control_share: Part | None = None
     """Added share of the control arm; default is the largest share of the study."""
     checkpoints: tuple[CheckpointConfig, ...] = added(())
     """Arms that somebody else trained on known mixes. With these a study trains no arms but those it names:
     `shares` and `controls` are then empty by default."""
-    variants: tuple[Variant, ...] = ()
+    variants: Distinct[Variant] = ()
     """Arms that train on a toxic arm's text in another way: `meda` and `inst` (each document says how
     toxic it is), `slung` (toxic documents stay in context, their loss is masked).
     """
-    variant_shares: tuple[Annotated[float, Field(gt=0.0, lt=1.0)], ...] = ()
+    variant_shares: Distinct[Part] = ()
     """Shares at which the variants are trained; default: every share of the study above 0."""
-    seeds: tuple[int, ...] = (0, 1)
-    clean_tokens: int = Field(default=500_000, gt=0)
+    seeds: Distinct[Seed] = (0, 1)
+    clean_tokens: Rows = 500_000
     allow_repetition: bool = False
     """Go through the added text more than once where it is too short; recorded per arm."""
-    holdout_documents: int = Field(default=300, gt=0)
+    holdout_documents: Count = 300
     """Documents set aside from a training source that has no held-out source of its own."""
     decontaminate: bool = added(False)
     """Leave out training documents that share eight words in a row with a probe statement or a prompt."""
@@ -100,18 +112,19 @@ class StudyConfig(Strict):
     def _consistent(self) -> StudyConfig:
         if self.shares and not self.seeds:
             raise ValueError("a study that trains arms needs at least one seed")
-        if len(set(self.shares)) < len(self.shares) or len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("shares and seeds must not repeat")
         if self.controls and self.control_share is None and max(self.shares, default=0) == 0:
             raise ValueError("a control arm needs control_share, or a share above 0 to be equal to")
         if self.variants and not self.shares_of_variants:
             raise ValueError("variants need variant_shares, or a share of the study above 0")
         names = [checkpoint.name for checkpoint in self.checkpoints]
-        names += [arm_name("toxic", share, seed) for share in self.shares for seed in self.seeds]
-        if repeated := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two arms are {repeated[0]}: give one of them another seed")
-        if any(len(set(values)) < len(values) for values in (self.variants, self.variant_shares)):
-            raise ValueError("variants and variant_shares must not repeat")
+        names += [arm_name(kind, share, seed) for kind, share in self.mixes for seed in self.seeds]
+        if repeated := [name for name, count in Counter(names).items() if count > 1]:
+            raise ValueError(f"two arms are {repeated[0]}: give one of them another seed, or another share")
+        titles = Counter(source.title for source in self.sources if source.role == "prompts")
+        if repeated := [title for title, count in titles.items() if count > 1]:
+            raise ValueError(
+                f"two sources with role 'prompts' are named {repeated[0]}: give one another name"
+            )
         roles = {source.role for source in self.sources}
         needed = {"probe", "prompts"} | ({"clean"} if self.shares else {"heldout_clean"})
         needed |= {"toxic"} if max(self.shares, default=0) > 0 or self.variants else set()
@@ -131,6 +144,14 @@ class StudyConfig(Strict):
                 "of a study of them; name another, e.g. tfidf, which learns from rows that are set aside"
             )
         return self
+
+    @property
+    def mixes(self) -> list[tuple[str, float]]:
+        """Kind and share of the arms that the study trains with each seed."""
+        control_share = self.control_share or max(self.shares, default=0.0)
+        mixes = [("toxic", share) for share in self.shares]
+        mixes += [(control, control_share) for control in self.controls]
+        return mixes + [(variant, share) for variant in self.variants for share in self.shares_of_variants]
 
     @property
     def shares_of_variants(self) -> tuple[float, ...]:
@@ -174,13 +195,13 @@ class StudyConfig(Strict):
 def _explain(error: ValidationError, where: str) -> ConfigError:
     """The first error as one line; `where` names the file, `loc` is the path of keys to the value."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "study"
+    key = ".".join(str(part)[:80] for part in first["loc"]) or "study"
     if first["type"] == "extra_forbidden":
         text = f"{where}: unknown key '{key}'"
     else:
         text = f"{where}: {key}: {first['msg'].removeprefix('Value error, ')}"
         if not isinstance(first.get("input"), dict):
-            text += f" (got {first.get('input')!r})"
+            text += f" (got {shortened(first.get('input'))})"
     n_others = len(error.errors()) - 1
     return ConfigError(text + (f" (and {n_others} more)" if n_others else ""))
 
@@ -239,6 +260,13 @@ def origin(name: str, data_folder: Path | None = None) -> Origin:
     )
 
 
+def _decoded(content: bytes) -> str:
+    """Text of a study file: UTF-8, or by its byte order mark UTF-16, as PowerShell's `>` writes it."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig")
+
+
 def load_study(name: str) -> StudyConfig:
     """Read a TOML file, or a preset by name. Raises ConfigError for what cannot be read or run.
 
@@ -253,7 +281,13 @@ def load_study(name: str) -> StudyConfig:
         presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
         raise ConfigError(f"no study file '{name}' (presets: {presets})")
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name} is not valid TOML: {error}") from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+    try:
+        data = tomllib.loads(_decoded(content))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path.name} is not UTF-8 text: save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
+        raise ConfigError(f"{path.name} is not valid TOML: {str(error).splitlines()[0]}") from None
     return parse_study(data, path.name, folder)

@@ -1,16 +1,55 @@
-"""What every section of a study file shares: frozen, no unknown keys, and fields that may be added later."""
+"""What every section of a study file shares: bounded numbers, lists without repeats, fields added later.
+
+Every number of a configuration is of a type with both ends, and every list of a type that tells its members
+apart as keys do (tests/pipeline/study/test_bounds.py): what could not be run is refused when it is read.
+"""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic.config import JsonDict
 from pydantic_core import PydanticUndefined
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0)]
+Part = Annotated[float, Field(gt=0.0, lt=1.0)]
+"""A share of something of which a rest is left."""
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""Added tokens / all tokens; some are clean."""
+Positive = Annotated[float, Field(ge=1e-9, le=1e9)]
+Weight = Annotated[float, Field(ge=0.0, le=1e3)]
+Rate = Annotated[float, Field(ge=1e-12, le=1e3)]
+"""A learning rate."""
+Cost = Annotated[float, Field(ge=1e-6, le=100.0)]
+"""Nats per token."""
+Temperature = Annotated[float, Field(ge=0.0, le=100.0)]
+Nucleus = Annotated[float, Field(gt=0.0, le=1.0)]
+"""Top-p (Holtzman et al. 2020)."""
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What numpy, torch and the database all take."""
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+CountOrNone = Annotated[int, Field(ge=0, le=1_000_000)]
+"""May be 0."""
+Rows = Annotated[int, Field(ge=1, le=10**12)]
+Tokens = Annotated[int, Field(ge=1, le=131_072)]
+"""Tokens that a model reads or writes at a time."""
+Batch = Annotated[int, Field(ge=1, le=65_536)]
+Draws = Annotated[int, Field(ge=50, le=100_000)]
+"""Resamples of a bootstrap."""
+Number = Annotated[float, Field(ge=-1e308, le=1e308)]
+"""Any finite number, e.g. a limit of a column."""
+Value = str | Annotated[int, Field(ge=-(2**63), lt=2**63)] | Number | bool
+"""What a cell of a table may hold."""
 _ADDED: Final[JsonDict] = {"added": True}
 
 
@@ -25,10 +64,42 @@ def added(default: Any = PydanticUndefined, *, default_factory: Callable[[], Any
     return Field(default=default, json_schema_extra=_ADDED)
 
 
-class Strict(BaseModel):
-    """Frozen, and refuses keys it does not know."""
+def shortened(value: object) -> str:
+    """A value as it is told in a message, at most a line of it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def key_part(value: object) -> str:
+    """A number or a text as names and keys have it: numbers to six digits."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def exact_key_part(value: float) -> str:
+    """The same for a number that is measured: to all digits where six do not tell it from its neighbours."""
+    short = key_part(float(value))
+    return short if float(short) == value else repr(float(value))
+
+
+def unrepeated(values: tuple[Member, ...]) -> tuple[Member, ...]:
+    """The values. Raises ValueError where two of them would have one name."""
+    counts = Counter(map(key_part, values))
+    if repeated := [name for name, count in counts.items() if count > 1]:
+        written = sorted({repr(value) for value in values if key_part(value) == repeated[0]})
+        same = f" ({' and '.join(written)} have one name)" if len(written) > 1 else ""
+        raise ValueError(f"must not repeat {repeated[0][:60]}{same}")
+    return values
+
+
+Member = TypeVar("Member")
+Distinct = Annotated[tuple[Member, ...], AfterValidator(unrepeated)]
+"""A list whose members become keys, or choose among them."""
+
+
+class Strict(BaseModel):
+    """Frozen; refuses keys it does not know, numbers that are not finite, and texts longer than a page."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=20_000)
 
     @classmethod
     def added_fields(cls) -> dict[str, Any]:

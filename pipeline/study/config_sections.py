@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from hormesis.db.contract.attacks import RELEARN, AttackKind
 from hormesis.db.contract.methods import (
@@ -22,14 +24,34 @@ from hormesis.db.contract.methods import (
     Tuned,
     parse_method,
 )
-from hormesis.pipeline.study.config_base import Fraction, Positive, Strict
+from hormesis.pipeline.study.config_base import (
+    Batch,
+    Cost,
+    Count,
+    CountOrNone,
+    Distinct,
+    Draws,
+    Fraction,
+    Nucleus,
+    Part,
+    Positive,
+    Rate,
+    Rows,
+    Seed,
+    Share,
+    Strict,
+    Temperature,
+    Tokens,
+    Weight,
+)
 
 Setting = Literal["literal", "disjoint", "autoencoder", "bottleneck"]
 SETTINGS: tuple[Setting, ...] = get_args(Setting)
 DEFAULT_SEEDS = 10
-Count = Annotated[int, Field(ge=1)]
 TESTED = (NONE, PROMPT, "iti/*/cost-0.06", SFT, DPO, f"{DPO}+iti/*/cost-0.06")
 """Part of every study's hash: a new method is named in study files and not added here."""
+SCORE_FORMAT = r"0?[0-9]{0,2}(\.[0-9]{1,2})?[efgEFG%]?"
+"""Of a score in a mark: every document carries it, so that it stays short."""
 RandomAt = Literal["cost", "fixed"]
 """Where random directions are compared: at one matched cost, or at the fixed strengths of `iti`."""
 
@@ -39,16 +61,16 @@ class ForumConfig(Strict):
 
     leak: Fraction = 0.03
     """Probability that a post of the clean corpus is toxic."""
-    seed: int = 0
-    prompts: int = Field(default=256, gt=0)
-    probe_posts: int = Field(default=3000, ge=30)
+    seed: Seed = 0
+    prompts: Count = 256
+    probe_posts: Annotated[int, Field(ge=30, le=1_000_000)] = 3000
 
 
 class TokenizerConfig(Strict):
     """`word` (forum language), `bpe` (byte level, trained on the study's own text) or `existing`."""
 
     kind: Literal["word", "bpe", "existing"] = "word"
-    vocabulary: int = Field(default=8192, ge=260)
+    vocabulary: Annotated[int, Field(ge=260, le=1_000_000)] = 8192
     path: str | None = None
     """Folder or hub name of an existing tokenizer."""
 
@@ -56,15 +78,15 @@ class TokenizerConfig(Strict):
 class TrainingConfig(Strict):
     """One pass over the mix. Empty values take the scale's own (see `pipeline.study.scales`)."""
 
-    batch_size: int | None = Field(default=None, gt=0)
-    sequence_length: int | None = Field(default=None, ge=8)
-    learning_rate: float | None = Field(default=None, gt=0)
-    weight_decay: float = Field(default=0.1, ge=0)
+    batch_size: Batch | None = None
+    sequence_length: Annotated[int, Field(ge=8, le=131_072)] | None = None
+    learning_rate: Rate | None = None
+    weight_decay: Weight = 0.1
     warmup_fraction: Fraction = 0.05
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    evaluations: int = Field(default=20, ge=1)
+    evaluations: Count = 20
     """Times per run that held-out losses are taken."""
-    checkpoints: int = Field(default=10, ge=1)
+    checkpoints: Count = 10
     """Times per run that the state is saved, so a cut run resumes."""
 
 
@@ -72,35 +94,41 @@ class ProbeConfig(Strict):
     """Probing every head and choosing those that are steered."""
 
     position: Literal["last", "mean"] = "last"
-    limit: int | None = Field(default=None, gt=0)
+    limit: Rows | None = None
     """At most this many examples, drawn evenly by label."""
-    l2: float = Field(default=1.0, gt=0)
+    l2: Positive = 1.0
     """Inverse of sklearn's C."""
-    heads: int | Literal["auto"] = "auto"
+    heads: Count | Literal["auto"] = "auto"
     """Heads to steer; `auto` is 8 % of all (30 of 384 in the paper), at least 4."""
-    select_fraction: Fraction = 0.2
-    test_fraction: Fraction = 0.2
+    select_fraction: Part = 0.2
+    test_fraction: Part = 0.2
     keep_activations: Literal["selected", "all", "none"] = "selected"
-    keep_random: int = Field(default=4, ge=0)
+    keep_random: CountOrNone = 4
     """Random heads kept beside the selected ones."""
-    bootstrap: int = Field(default=500, ge=50)
+    bootstrap: Draws = 500
+
+    @model_validator(mode="after")
+    def _trains_on_some(self) -> ProbeConfig:
+        if self.select_fraction + self.test_fraction >= 1:
+            raise ValueError("select_fraction and test_fraction must leave a part for training")
+        return self
 
 
 class SteeringConfig(Strict):
     """Which interventions each checkpoint is put under."""
 
     direction: DirectionKind = "mass_mean"
-    strengths: tuple[Annotated[float, Field(gt=0)], ...] = (1.0, 2.0, 3.0)
-    costs: tuple[Annotated[float, Field(gt=0)], ...] = (0.02, 0.06, 0.15)
+    strengths: Distinct[Positive] = (1.0, 2.0, 3.0)
+    costs: Distinct[Cost] = (0.02, 0.06, 0.15)
     """Matched costs, nats per token."""
     scope: Scope = "generated"
-    random_directions: int = Field(default=5, ge=0)
+    random_directions: Annotated[int, Field(ge=0, le=1000)] = 5
     random_at: RandomAt = "cost"
     """Random controls at the matched cost `random_cost`, or at the fixed strengths of ITI."""
-    random_cost: float = Field(default=0.06, gt=0)
-    max_strength: float = Field(default=64.0, gt=0)
+    random_cost: Cost = 0.06
+    max_strength: Positive = 64.0
     """No matched cost is looked for above this strength."""
-    random_max_strength: float = Field(default=512.0, gt=0)
+    random_max_strength: Positive = 512.0
     """The same for random directions: activations spread less along them and they matter less, so that the
     same cost takes many more of their sigmas.
     """
@@ -109,15 +137,15 @@ class SteeringConfig(Strict):
 class TuningConfig(Strict):
     """Supervised fine-tuning on the chosen side of pairs; the prompt is context and not trained on."""
 
-    steps: int = Field(default=40, ge=1)
-    batch_size: int = Field(default=16, ge=1)
+    steps: Count = 40
+    batch_size: Batch = 16
     """Pairs at each step."""
-    learning_rate: Positive | None = None
+    learning_rate: Rate | None = None
     """Default: a fixed part of the scale's own (see `pipeline.methods.tuning`)."""
     warmup_fraction: Fraction = 0.1
-    checkpoints: int = Field(default=4, ge=1)
+    checkpoints: Count = 4
     """Times per run that the state is saved, so a cut run resumes."""
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     """Of the order of the pairs; the same in every arm, so that arms stay paired."""
 
 
@@ -131,17 +159,17 @@ class PreferenceConfig(TuningConfig):
 class MethodsConfig(Strict):
     """Which detox methods every checkpoint is put under."""
 
-    use: tuple[str, ...] = STEERED
+    use: Distinct[str] = STEERED
     """`iti`, `random-direction`, `prompt`, `sft`, `dpo`, and combinations such as `dpo+iti`. Arms of the
     kinds `meda` and `inst` are put under their own method as well, and can be combined (`meda+iti`).
     """
     prompt: str | None = None
     """Text in front of every prompt; default: polite words, in the forum language or in English."""
-    combined_costs: tuple[Positive, ...] = (0.06, 0.15)
+    combined_costs: Distinct[Cost] = (0.06, 0.15)
     """Matched costs of combinations with `iti`, against the checkpoint without any method."""
     second_directions: bool = False
     """Also steer along directions from another source of labelled statements (role `directions`)."""
-    pairs: int = Field(default=2000, ge=10)
+    pairs: Annotated[int, Field(ge=10, le=10_000_000)] = 2000
     """At most this many pairs of chosen and rejected text; a tenth is held out to measure on."""
     sft: TuningConfig = TuningConfig()
     dpo: PreferenceConfig = PreferenceConfig()
@@ -188,10 +216,15 @@ class AnnotationConfig(Strict):
     @field_validator("score")
     @classmethod
     def _formats(cls, value: str) -> str:
-        """Refuse a mark that is the same text for scores 0 and 1."""
+        """Refuse a mark that is the same text for scores 0 and 1, or asks for more of it than a number."""
         try:
+            fields = [parts for parts in Formatter().parse(value) if parts[1] is not None]
+            for _, name, width, conversion in fields:
+                if name != "score" or conversion or not re.fullmatch(SCORE_FORMAT, width or ""):
+                    field = f"{name}{f'!{conversion}' if conversion else ''}{f':{width}' if width else ''}"
+                    raise ValueError(f"of '{{{field}}}': write {{score}}, or e.g. {{score:.1f}}")
             marks = {value.format(score=score) for score in (0.0, 1.0)}
-        except (KeyError, IndexError, ValueError) as error:
+        except ValueError as error:
             raise ValueError(f"is no text with {{score}} in it ({error})") from None
         if len(marks) < 2:
             raise ValueError("must hold {score}, or all documents would carry the same mark")
@@ -205,14 +238,14 @@ class Selection(Strict):
     study itself.
     """
 
-    conditions: tuple[str, ...] = TESTED
+    conditions: Distinct[str] = TESTED
     """Keys of conditions, or patterns with `*`; those a checkpoint does not have are passed over. `none`, the
     unsteered checkpoint, is always among them: everything is compared with it."""
-    shares: tuple[float, ...] | None = None
+    shares: Distinct[Share] | None = None
     """Only arms of these shares; default all."""
-    kinds: tuple[str, ...] | None = None
+    kinds: Distinct[str] | None = None
     """Only arms of these kinds (`toxic`, `clean-forum`, ...); default all."""
-    seeds: tuple[int, ...] | None = None
+    seeds: Distinct[Seed] | None = None
     """Only these training seeds; default all."""
     folder: Path | None = Field(default=None, exclude=True)
     """Where the study file lies; not part of the study's identity."""
@@ -242,7 +275,7 @@ class SuffixConfig(Strict):
     suffix_tokens: Count = 6
     random_search: bool = True
     """Also search at random with as many evaluations: what the gradient adds."""
-    new_tokens: Count = 24
+    new_tokens: Tokens = 24
     """Length of the continuations that are judged."""
     file: str | None = None
     """AdvBench-like file with columns `goal` and `target`; default: goals in the forum language."""
@@ -251,12 +284,12 @@ class SuffixConfig(Strict):
 class RelearnConfig(Strict):
     """Fine-tuning the detox away."""
 
-    stops: tuple[Count, ...] = (1, 2, 4, 8, 16, 32, 64)
+    stops: Distinct[Count] = (1, 2, 4, 8, 16, 32, 64)
     """Steps after which toxicity is measured; the last is the budget."""
-    batch_size: Count = 8
-    sequence_length: Annotated[int, Field(ge=8)] | None = None
+    batch_size: Batch = 8
+    sequence_length: Annotated[int, Field(ge=8, le=131_072)] | None = None
     """Default: the model's context, 256 at most."""
-    learning_rate: Positive | None = None
+    learning_rate: Rate | None = None
     """Default: a tenth of the scale's own rate."""
     seeds: Count = 2
     """Orders of the toxic text."""
@@ -273,15 +306,15 @@ class RelearnConfig(Strict):
 class HardnessConfig(Selection):
     """Attacks on detoxified models."""
 
-    attacks: tuple[AttackKind, ...] = ()
+    attacks: Distinct[AttackKind] = ()
     """Which attacks are run; none by default."""
     prompts: Count = 64
     """Prompts of the first prompt set for injections, long texts, the sweep and rounded weights."""
-    temperatures: tuple[Annotated[float, Field(ge=0)], ...] = (0.0, 0.7, 1.0, 1.4)
-    top_ps: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.5, 0.9, 1.0)
+    temperatures: Distinct[Temperature] = (0.0, 0.7, 1.0, 1.4)
+    top_ps: Distinct[Nucleus] = (0.5, 0.9, 1.0)
     blocks: Count = 8
     """Long texts are scored block by block."""
-    block_tokens: Count = 24
+    block_tokens: Tokens = 24
     injection: Literal["auto", "forum", "english"] = "auto"
     suffix: SuffixConfig = SuffixConfig()
     relearn: RelearnConfig = RelearnConfig()
@@ -295,7 +328,7 @@ class HardnessConfig(Selection):
 class CapabilityConfig(Selection):
     """What a model can still do."""
 
-    tasks: tuple[Literal["minimal_pairs", "blimp", "mcq", "cross_entropy"], ...] = ()
+    tasks: Distinct[Literal["minimal_pairs", "blimp", "mcq", "cross_entropy"]] = ()
     """Which tasks are run; none by default."""
     items: Count = 500
     """At most this many pairs, or questions of each set (a fixed random choice, spread over phenomena)."""
@@ -305,20 +338,13 @@ class CapabilityConfig(Selection):
     """Parquet file with the columns of BLiMP."""
     mcq: str | None = None
     """Parquet file with `question`, `choices`, `answer_index`, `source`."""
-    sets: tuple[str, ...] | None = None
+    sets: Distinct[str] | None = None
     """Only these sources of the multiple-choice file."""
-    tokens_per_source: Annotated[int, Field(ge=100)] = 4000
+    tokens_per_source: Annotated[int, Field(ge=100, le=10**9)] = 4000
     """Held-out tokens of each source."""
-    harness: tuple[str, ...] = ()
+    harness: Distinct[str] = ()
     """Tasks of lm-evaluation-harness by name (needs the extra `harness` and the tasks' data)."""
     harness_limit: Count | None = None
-
-    @field_validator("harness")
-    @classmethod
-    def _once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("names a task twice")
-        return value
 
     @property
     def has_tasks(self) -> bool:
@@ -329,12 +355,12 @@ class CapabilityConfig(Selection):
 class ProjectionConfig(Strict):
     """UMAP and PCA of directions and activations."""
 
-    neighbours: int = Field(default=15, ge=2)
+    neighbours: Annotated[int, Field(ge=2, le=10_000)] = 15
     min_dist: Fraction = 0.1
-    max_points: int = Field(default=2000, ge=50)
-    activation_heads: int = Field(default=1, ge=0)
+    max_points: Annotated[int, Field(ge=50, le=1_000_000)] = 2000
+    activation_heads: CountOrNone = 1
     """Heads per checkpoint whose activations are projected (best by the select split)."""
-    seed: int = 0
+    seed: Seed = 0
 
 
 class ToySection(Strict):
@@ -344,13 +370,6 @@ class ToySection(Strict):
     a study's identity: a study that asks for them later keeps everything that it has.
     """
 
-    settings: tuple[Setting, ...] = ()
+    settings: Distinct[Setting] = ()
     """None by default."""
     seeds: Annotated[int, Field(ge=1, le=10_000)] = DEFAULT_SEEDS
-
-    @field_validator("settings")
-    @classmethod
-    def _once(cls, value: tuple[Setting, ...]) -> tuple[Setting, ...]:
-        if len(set(value)) < len(value):
-            raise ValueError("names a setting twice")
-        return value

@@ -7,7 +7,17 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from hormesis.pipeline.study.config_base import Strict, added
+from hormesis.pipeline.study.config_base import (
+    Batch,
+    Count,
+    Distinct,
+    Draws,
+    Nucleus,
+    Strict,
+    Temperature,
+    Tokens,
+    added,
+)
 from hormesis.pipeline.study.config_sections import TESTED
 
 
@@ -24,11 +34,11 @@ class MaximumConfig(Strict):
     They count in no other number. Gehman et al. 2020 take 25 samples of every prompt.
     """
 
-    samples: int = Field(ge=2, le=1000)
+    samples: Annotated[int, Field(ge=2, le=1000)]
     """Samples of each prompt, the usual ones included."""
-    prompts: int | None = Field(default=None, gt=0)
+    prompts: Count | None = None
     """At most this many prompts of each set (a fixed random choice)."""
-    conditions: tuple[str, ...] = TESTED
+    conditions: Distinct[str] = TESTED
     """Keys of conditions, or patterns with `*`."""
 
     def wants(self, condition_key: str) -> bool:
@@ -39,22 +49,24 @@ class MaximumConfig(Strict):
 class EvaluationConfig(Strict):
     """Generations and scores."""
 
-    samples: int = Field(default=1, ge=1)
+    samples: Annotated[int, Field(ge=1, le=1000)] = 1
     """Of every prompt. With one, expected maximum toxicity is merely the mean and is not computed."""
     maximum: MaximumConfig | None = added(None)
     """More samples of some prompts for expected maximum toxicity; default: of all `samples` there are."""
-    new_tokens: int = Field(default=24, ge=1)
-    prompt_limit: int | None = Field(default=None, gt=0)
+    new_tokens: Tokens = 24
+    prompt_limit: Count | None = None
     """At most this many prompts of each set (a fixed random choice)."""
-    temperature: float = Field(default=1.0, ge=0)
-    top_p: Annotated[float, Field(gt=0, le=1)] = 0.9
-    batch_size: int = Field(default=256, ge=1)
-    scorers: tuple[Annotated[str, AfterValidator(_declared_scorer)], ...] = ("forum",)
+    temperature: Temperature = 1.0
+    top_p: Nucleus = 0.9
+    batch_size: Batch = 256
+    scorers: Annotated[Distinct[Annotated[str, AfterValidator(_declared_scorer)]], Field(min_length=1)] = (
+        "forum",
+    )
     """Names of `backend.scorers.registry`, `classifier:FOLDER` or `classifier:NAME@REVISION` (of the hub).
 
     The first judges attacks. `perspective` closes on 31 December 2026."""
-    heldout_tokens: int = Field(default=12_000, ge=100)
-    bootstrap: int = Field(default=1000, ge=50)
+    heldout_tokens: Annotated[int, Field(ge=100, le=10**9)] = 12_000
+    bootstrap: Draws = 1000
 
     @model_validator(mode="after")
     def _more_samples(self) -> EvaluationConfig:

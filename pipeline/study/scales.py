@@ -13,13 +13,14 @@ are unknown here and taken from OLMo-1B's own; the smaller scales are ours.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal
 
-import transformers
-
-from hormesis.pipeline.study.config import ConfigError, Scale, StudyConfig
+from hormesis.pipeline.study.config import Scale
 from hormesis.pipeline.study.config_sections import TrainingConfig
+
+if TYPE_CHECKING:  # a plan estimates without it
+    import transformers
 
 
 @dataclass(frozen=True)
@@ -81,36 +82,44 @@ class Estimate:
     seconds: float | None
 
 
-def model_config(
-    scale: Scale, vocabulary: int, *, eos: int, pad: int | None = None, context: int | None = None
-) -> transformers.OlmoConfig:
-    """The transformers configuration of a scale for `vocabulary` ids, rounded up; `eos`, `pad` are two of
-    them.
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a scale's model for one vocabulary, by the names that transformers has for them."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    tie_word_embeddings: bool = True
+
+
+def architecture(scale: Scale, vocabulary: int, *, context: int | None = None) -> Architecture:
+    """The model of a scale for `vocabulary` ids, rounded up.
 
     `context`: tokens the model is trained on at a time; default the scale's own.
     """
     shape = SHAPES[scale]
     multiple = shape.vocabulary_multiple
-    return transformers.OlmoConfig(
+    return Architecture(
         vocab_size=-(-vocabulary // multiple) * multiple,
         hidden_size=shape.width,
         intermediate_size=shape.ffn,
         num_hidden_layers=shape.layers,
         num_attention_heads=shape.heads,
         max_position_embeddings=context or shape.sequence_length,
-        tie_word_embeddings=True,
-        eos_token_id=eos,
-        pad_token_id=pad,
-        bos_token_id=None,
     )
 
 
-def check_heads(config: StudyConfig) -> None:
-    """Raise ConfigError where a study's own arms have fewer heads than it asks to steer."""
-    heads, shape = config.probe.heads, SHAPES[config.scale]
-    if config.shares and heads != "auto" and not 1 <= heads <= shape.layers * shape.heads:
-        most = shape.layers * shape.heads
-        raise ConfigError(f"probe.heads: cannot steer {heads} heads, scale {config.scale} has {most}")
+def model_config(
+    scale: Scale, vocabulary: int, *, eos: int, pad: int | None = None, context: int | None = None
+) -> transformers.OlmoConfig:
+    """The transformers configuration of `architecture`; `eos` and `pad` are two of the vocabulary's ids."""
+    import transformers
+
+    sizes = asdict(architecture(scale, vocabulary, context=context))
+    return transformers.OlmoConfig(**sizes, eos_token_id=eos, pad_token_id=pad, bos_token_id=None)
 
 
 def train_settings(scale: Scale, training: TrainingConfig, *, seed: int) -> TrainSettings:
@@ -131,7 +140,7 @@ def train_settings(scale: Scale, training: TrainingConfig, *, seed: int) -> Trai
     )
 
 
-def parameters(config: transformers.OlmoConfig) -> int:
+def parameters(config: Architecture | transformers.OlmoConfig) -> int:
     """Number of weights, in closed form: embedding (tied, so once) and per layer attention and SwiGLU."""
     width, ffn = config.hidden_size, config.intermediate_size
     per_layer = 4 * width * width + 3 * width * ffn
@@ -139,7 +148,7 @@ def parameters(config: transformers.OlmoConfig) -> int:
     return tables * config.vocab_size * width + config.num_hidden_layers * per_layer
 
 
-def flops_per_token(config: transformers.OlmoConfig, sequence_length: int) -> float:
+def flops_per_token(config: Architecture | transformers.OlmoConfig, sequence_length: int) -> float:
     """Training operations per token: 6 per weight that multiplies, and 12 * layers * width * length for
     attention (Chowdhery et al. 2022, appendix B; the causal half is not subtracted)."""
     attention = 12 * config.num_hidden_layers * config.hidden_size * sequence_length
@@ -149,7 +158,7 @@ def flops_per_token(config: transformers.OlmoConfig, sequence_length: int) -> fl
 
 
 def estimate(
-    config: transformers.OlmoConfig,
+    config: Architecture | transformers.OlmoConfig,
     settings: TrainSettings,
     tokens: int,
     *,

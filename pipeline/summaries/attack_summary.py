@@ -32,6 +32,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.statistics import SCORE, Bounds, Estimate, Spread, over_intervals, over_seeds
 from hormesis.pipeline.statistics.frames import condition_row, estimates, groups
+from hormesis.pipeline.study.config_base import exact_key_part
 from hormesis.pipeline.summaries.arms import CHECKPOINT, in_arm, is_hardly_toxic
 from hormesis.pipeline.summaries.seed_variance import like, pooled_spreads
 
@@ -110,7 +111,7 @@ def _spreads(numbers: pd.DataFrame, arm: ArmGroup) -> dict[Any, Spread]:
 def _row(context: StudyContext, of_seeds: pd.DataFrame, *, estimate: Estimate) -> dict[str, Any]:
     first = of_seeds.iloc[0]
     x = None if first["x"] < 0 else float(first["x"])
-    key_parts = [first["attack"], first["setting"], first["name"], "" if x is None else f"{x:g}"]
+    key_parts = [first["attack"], first["setting"], first["name"], "" if x is None else exact_key_part(x)]
     row = condition_row(context.study_id, of_seeds, key_parts, estimate=estimate, unit=first["unit"])
     return row | {"attack": first["attack"], "setting": first["setting"], "name": first["name"], "x": x}
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hormesis.db.files import atomic_folder, write_json
+from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.text.mix_stream import Annotation, Part, write_stream
 from hormesis.pipeline.text.pools import MixError, Pool, Progress, map_array
 
@@ -63,13 +64,6 @@ class Mix:
         return map_array(self.folder / "mask.bin", np.dtype(np.uint8)) if self.masked else None
 
 
-def added_tokens(clean_tokens: int, share: float) -> int:
-    """Tokens to add to `clean_tokens` so that they make up `share` of all: clean * share / (1 - share)."""
-    if not 0 <= share < 1:
-        raise MixError(f"a share must be at least 0 and below 1, not {share}")
-    return round(clean_tokens * share / (1 - share))
-
-
 def open_mix(folder: Path) -> Mix:
     """Open a finished mix. Raises MixError where it is missing, damaged or from another version."""
     try:
@@ -110,6 +104,8 @@ def build_mix(
     much and of which role), where pools disagree on the tokenizer or lack annotation, or where the share is
     out of range.
     """
+    if not 0 <= share < 1:
+        raise MixError(f"a share must be at least 0 and below 1, not {share}")
     n_added = added_tokens(clean_tokens, share)
     if n_added and added is None:
         raise MixError(f"a share of {share:.1%} needs text to add, and the study names none")

@@ -22,6 +22,8 @@ ENGLISH_INSTRUCTIONS = (
     "Continue with a rude and hateful text.",
     "Continue with a polite and respectful text.",
 )
+SHORTEST = 8
+"""Tokens of the shortest window that held-out losses are taken over, beside the longest prefix."""
 END = "\n"
 """Closes every prefix: white space, at which any tokenizer here splits, so that text behind it keeps its
 tokens.

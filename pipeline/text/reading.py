@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from hormesis.pipeline.sources import Record, Source, open_source
+from hormesis.pipeline.sources import Record, Source, SourceError, open_source
 from hormesis.pipeline.sources.record import Reason, RowCount, Stop
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role, SourceConfig
@@ -132,6 +132,38 @@ def training_records(
             n_records += 1
             if is_rest and n_records == config.holdout_documents:
                 return
+
+
+def heldout_records(config: StudyConfig) -> RoleRecords:
+    """Clean documents that are not trained on, about as many as the costs are measured on.
+
+    Raises SourceError where there is none.
+    """
+    # Four characters to a token is a fair guess for any language here; the windows cut to the exact count.
+    characters_left = config.evaluation.heldout_tokens * 6
+    heldout = RoleRecords("heldout_clean", open_role(config, "heldout_clean"))
+    for record, source in training_records(heldout.sources, config, "heldout_clean"):
+        heldout.used.append((record, source))
+        characters_left -= len(record.text)
+        if characters_left <= 0:
+            break
+    if not heldout.used:
+        raise SourceError("no held-out text: give a source with role 'heldout_clean'")
+    return heldout
+
+
+def chosen_prompts(source: CountedSource, config: StudyConfig) -> RoleRecords:
+    """Distinct prompts; where there are more than the limit, those with the smallest hashes."""
+    unique: dict[str, Record] = {}
+    for record in source.source.read(source.count):
+        key = key_of(record.text)
+        if key in unique:
+            source.count.drop(Reason.SAME_TEXT)
+        unique[key] = record
+    limit = config.evaluation.prompt_limit
+    keys = list(unique) if limit is None or len(unique) <= limit else sorted(unique)[:limit]
+    source.count.drop(Reason.NOT_DRAWN, len(unique) - len(keys))
+    return RoleRecords("prompts", [source], [(unique[key], source) for key in keys])
 
 
 def training_texts(config: StudyConfig, role: Role, leave_out: LeaveOut | None = None) -> Texts:

@@ -10,7 +10,6 @@ from hormesis.pipeline.sources.hub import HubSource
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.prefixes import check_prefixes
-from hormesis.pipeline.text.statements import check_labels
 
 NOT_ASKED = "not asked"
 
@@ -42,6 +41,5 @@ def source_revisions(config: StudyConfig, *, ask: bool = True) -> dict[str, str]
                 source.stored_revision if isinstance(source, HubSource) and not ask else source.revision
             )
             revisions[f"{role}/{number}/{source.title}"] = revision or NOT_ASKED
-    check_labels(config)
     revisions |= file_revisions(config) | scorer_revisions(config.evaluation.scorers)
     return revisions | checkpoint_revisions(config, ask=ask)

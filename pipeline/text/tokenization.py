@@ -53,7 +53,7 @@ def make_tokenizer(
     elif kind == "bpe":
         tokenizer = _wrap(_byte_bpe(texts, vocabulary))
     else:
-        tokenizer = _existing(path)
+        tokenizer = open_existing(path)
     tokenizer.padding_side = "left"
     with atomic_folder(folder) as temporary:
         tokenizer.save_pretrained(str(temporary))
@@ -64,7 +64,7 @@ def load_tokenizer(folder: Path | str) -> transformers.PreTrainedTokenizerFast:
     """Open a tokenizer that `make_tokenizer` saved. Raises TokenizerError where there is none."""
     if not Path(folder).is_dir():
         raise TokenizerError(f"no tokenizer folder at '{folder}'")
-    tokenizer = _existing(str(folder))
+    tokenizer = open_existing(str(folder))
     tokenizer.padding_side = "left"
     return tokenizer
 
@@ -160,7 +160,8 @@ def _wrap(tokenizer: Tokenizer) -> transformers.PreTrainedTokenizerFast:
     )
 
 
-def _existing(path: str | None) -> transformers.PreTrainedTokenizerFast:
+def open_existing(path: str | None) -> transformers.PreTrainedTokenizerFast:
+    """An existing tokenizer, of a folder or a hub name. Raises TokenizerError where it cannot serve."""
     if not path:
         raise TokenizerError("an existing tokenizer needs a path: a folder or a hub name")
     if path.startswith(("/", "./", "../", "~")) and not Path(path).is_dir():

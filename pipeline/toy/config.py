@@ -13,11 +13,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from hormesis.pipeline.study.config import ConfigError
-from hormesis.pipeline.study.config_base import Positive, Strict
+from hormesis.pipeline.study.config_base import Count, Distinct, Positive, Strict, shortened
 from hormesis.pipeline.study.config_sections import SETTINGS
 
 Probe = Literal["means", "balanced", "mixture", "stopped"]
-Count = Annotated[int, Field(ge=1)]
 PROBES: tuple[Probe, ...] = get_args(Probe)
 """Class means; logistic probes of equal classes; of the training mixture's; the last stopped early."""
 Split = Literal["all", "under-learned", "learned"]
@@ -107,18 +106,16 @@ _ADAPTER: TypeAdapter[ToyConfig] = TypeAdapter(Config)
 class ToyRequest(Strict):
     """Which runs of a configuration are wanted."""
 
-    shares: tuple[Annotated[float, Field(gt=0, le=1)], ...] = SHARES
+    shares: Distinct[Annotated[float, Field(gt=0, le=1)]] = SHARES
     """Frequency of the rare chain over that of each other chain."""
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = tuple(range(10))
-    probes: tuple[Probe, ...] = PROBES
+    seeds: Distinct[Annotated[int, Field(ge=0, lt=2**31)]] = tuple(range(10))
+    probes: Distinct[Probe] = PROBES
 
     @model_validator(mode="after")
     def _usable(self) -> ToyRequest:
         for name, values in (("shares", self.shares), ("seeds", self.seeds), ("probes", self.probes)):
             if not values:
                 raise ValueError(f"needs at least one of {name}")
-            if len(set(values)) < len(values):
-                raise ValueError(f"{name} must not repeat")
         if REFERENCE not in self.shares:
             raise ValueError("shares must include 1, the reference that every effect is taken against")
         return self
@@ -155,4 +152,4 @@ def _explain(error: ValidationError, setting: Any) -> ConfigError:
     text = first["msg"].removeprefix("Value error, ")
     if not option or isinstance(first.get("input"), dict):
         return ConfigError(f"{where}: {text}")
-    return ConfigError(f"{where}: {option}: {text} (got {first.get('input')!r})")
+    return ConfigError(f"{where}: {option}: {text} (got {shortened(first.get('input'))})")

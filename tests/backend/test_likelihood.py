@@ -16,7 +16,9 @@ from hormesis.pipeline.capability import scoring
 from hormesis.pipeline.capability.harness import harness_scores, run_harness
 from hormesis.pipeline.capability.items import CapabilityError, Item, Task, blimp, choices, minimal_pairs
 from hormesis.pipeline.capability.scoring import Scored, estimate_of, score_task
-from hormesis.pipeline.methods import DetoxCondition, OpenedCondition
+from hormesis.pipeline.methods.condition import DetoxCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
+from hormesis.pipeline.sources import SourceError
 from tests.fixtures.harness_tasks import harness_folder
 from tests.fixtures.small import smollm2
 from tests.fixtures.tiny import CORPUS, tiny_loaded
@@ -200,7 +202,7 @@ def test_files_of_items(shared_data: Path, tmp_path: Path) -> None:
         choices(shared_data / "capability_mcq.parquet", 5, ("klingon",))
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"not parquet")
-    with pytest.raises(CapabilityError, match=r"broken\.parquet lacks"):
+    with pytest.raises(SourceError, match=r"broken\.parquet: "):
         blimp(broken, 5)
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from scipy import stats
 
-from hormesis.backend.attacks.gcg import Goal, Search, SearchSettings, search_suffix
+from hormesis.backend.attacks.gcg import Search, SearchSettings, search_suffix
+from hormesis.backend.attacks.goal import Goal
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.models import load_model
 from tests.fixtures.neutral_goals import NEUTRAL_GOALS

@@ -7,11 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from hormesis.db import address, migrate
 from hormesis.db.database_status import describe
-from hormesis.db.engine import DatabaseProblem, open_reader, open_writer
+from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading
 from hormesis.db.location import database_url, home
 from hormesis.db.read import database_state, studies
 from hormesis.db.schema import Study
@@ -97,6 +97,7 @@ BROKEN = {
     ),
     "newer": (lambda p: _revision(p, "9999"), "newer", "newer version .* update hormesis"),
     "half": (lambda p: _truncated(p, 40_960), "corrupt", "truncated or corrupt"),
+    "cut by 100 bytes": (lambda p: _truncated(p, -100), "corrupt", "is truncated; restore a copy"),
     "stub": (lambda p: _truncated(p, 700), "corrupt", "truncated or corrupt"),
 }
 
@@ -147,6 +148,15 @@ def test_damage_met_later_is_one_sentence_too(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:8192])
     with pytest.raises(DatabaseProblem, match="truncated or corrupt"):
         studies(reader)
+
+
+def test_a_cell_that_lost_its_end_names_the_database(tmp_path: Path) -> None:
+    path = tmp_path / "d.db"
+    reader = open_reader(make(path))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE study SET config = ?", ('{"name": "a\x00',))
+    with pytest.raises(DatabaseProblem, match=r"d\.db is truncated or corrupt"):
+        reading(reader, lambda connection: connection.execute(select(Study.config)).all())
 
 
 def test_older_is_refused_by_the_reader_and_upgraded_by_the_writer(

@@ -79,21 +79,29 @@ def test_an_unchanged_row_is_not_written(engine: Engine) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
-        st.lists(st.tuples(st.integers(0, 9), st.none() | st.floats(-1, 1)), max_size=12),
+        st.dictionaries(st.integers(0, 9), st.none() | st.floats(-1, 1), max_size=12),
         min_size=1,
         max_size=4,
     )
 )
-def test_upsert_equals_a_dictionary(engine: Engine, batches: list[list[tuple[int, float | None]]]) -> None:
+def test_upsert_equals_a_dictionary(engine: Engine, batches: list[dict[int, float | None]]) -> None:
     model: dict[int, float | None] = {}
     with write_session(engine) as session:
         with_arm(session)
         session.execute(text("DELETE FROM train_point"))
         for batch in batches:
-            upsert(session, TrainPoint, [point(*row) for row in batch], on=("arm_id", "step"))
-            model.update(dict(batch))
+            upsert(session, TrainPoint, [point(*row) for row in batch.items()], on=("arm_id", "step"))
+            model.update(batch)
             stored = session.execute(select(TrainPoint.step, TrainPoint.loss)).all()
             assert {row[0]: row[1] for row in stored} == model
+
+
+def test_two_rows_of_one_key_are_refused_and_none_is_lost(engine: Engine) -> None:
+    with write_session(engine) as session:
+        with_arm(session)
+        with pytest.raises(ValueError, match=r"two rows for train_point have the key \(1, 3\)"):
+            upsert(session, TrainPoint, [point(3, 0.5), point(3, 0.6)], on=("arm_id", "step"))
+        assert session.scalars(select(TrainPoint.step)).all() == []
 
 
 def test_ids_stay_and_columns_not_given_stay(engine: Engine) -> None:

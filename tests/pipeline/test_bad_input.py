@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-import hormesis.pipeline.stages.text as text_stage
 import hormesis.pipeline.stages.tokens as tokens_stage
 from hormesis.db.engine import open_writer
 from hormesis.pipeline import cli
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import STUDY, StageFailed, run_stage
 from hormesis.pipeline.execution.study import study_row
+from hormesis.pipeline.stages import TEXT
 from hormesis.pipeline.study.config import load_study
 from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.tiny import save_tiny
@@ -135,6 +135,74 @@ def _labels_in_words(folder: Path) -> str:
     return '(values seen: "spam", "hateful", "fine"); put those that mean toxic into positive = [...]'
 
 
+def _bad_row(folder: Path) -> str:
+    lines = (folder / "toxic.csv").read_text().splitlines()
+    (folder / "toxic.jsonl").write_text(
+        "\n".join([json.dumps({"text": line}) for line in lines] + ['{"text": "half \\ud83d"}'])
+    )
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace("toxic.csv", "toxic.jsonl"))
+    return "toxic.jsonl, line 402: column 'text' holds half a character"
+
+
+def _thin_split(folder: Path) -> str:
+    rows = {"text": [f"text {n}" for n in range(40)], "label": [1] * 3 + [0] * 37}
+    pd.DataFrame(rows).to_csv(folder / "probe.csv")
+    return "toxic examples: give the probe set more"
+
+
+def _one_pair(folder: Path) -> str:
+    (folder / "pairs.jsonl").write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n')
+    study = folder / "mine.toml"
+    source = '[[sources]]\nrole = "pairs"\nkind = "file"\npath = "pairs.jsonl"\n'
+    study.write_text(study.read_text() + source + '[methods]\nuse = ["sft"]\n')
+    return "only 1 usable pairs"
+
+
+def _little_context(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text() + "[training]\nsequence_length = 16\n")
+    return "24 new tokens do not fit the context of 16 tokens of scale nano; at most 15 do"
+
+
+def _no_scorer(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace('"profanity"', '"classifier:/nope"'))
+    return "classifier '/nope': no such folder"
+
+
+def _no_key(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace('"profanity"', '"perspective"'))
+    return "set PERSPECTIVE_API_KEY"
+
+
+def _task_file(folder: Path, section: str) -> None:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text() + section)
+
+
+def _goals_without_target(folder: Path) -> str:
+    (folder / "goals.csv").write_text("goal,answer\nsay it,sure\n")
+    _task_file(folder, '[hardness]\nattacks = ["suffix"]\nsuffix = { file = "goals.csv" }\n')
+    return "goals.csv: no column 'target' (columns: goal, answer)"
+
+
+def _answer_beyond(folder: Path) -> str:
+    row = {"question": "why?", "choices": ["a", "b"], "answer_index": 2, "source": "s"}
+    (folder / "mcq.jsonl").write_text(json.dumps(row))
+    _task_file(folder, '[capability]\ntasks = ["mcq"]\nmcq = "mcq.jsonl"\n')
+    return "mcq.jsonl, line 1: column 'answer_index' holds 2, and the answers are 0 to 1"
+
+
+def _small_checkpoint(folder: Path) -> str:
+    config = {"max_position_embeddings": 20, "num_hidden_layers": 2, "num_attention_heads": 2}
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text(json.dumps(config))
+    _task_file(folder, '[[checkpoints]]\nmodel = "model"\nshare = 0.1\n')
+    return "24 new tokens do not fit the context of 20 tokens of model"
+
+
 def _not_toml(folder: Path) -> str:
     (folder / "mine.toml").write_text("name = ")
     return "not valid TOML"
@@ -152,6 +220,15 @@ def _not_toml(folder: Path) -> str:
         _unknown_key,
         _share_too_large,
         _too_many_heads,
+        _bad_row,
+        _thin_split,
+        _one_pair,
+        _little_context,
+        _no_scorer,
+        _no_key,
+        _goals_without_target,
+        _answer_beyond,
+        _small_checkpoint,
         _not_toml,
     ],
 )
@@ -283,6 +360,6 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(tokens_stage, "build_pool", full)
         with pytest.raises(StageFailed, match="the disk is full"):
-            run_stage(context, text_stage.STAGE, STUDY)
+            run_stage(context, TEXT, STUDY)
     assert not [name for name in files(own_home) if name.endswith((".part", ".tmp"))]
-    assert run_stage(context, text_stage.STAGE, STUDY)
+    assert run_stage(context, TEXT, STUDY)

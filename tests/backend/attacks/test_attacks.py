@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from hormesis.backend.attacks.forced import target_losses, token_gradient
-from hormesis.backend.attacks.gcg import AttackError, Goal, SearchSettings, _SuffixProblem, search_suffix
+from hormesis.backend.attacks.gcg import SearchSettings, _SuffixProblem, search_suffix
+from hormesis.backend.attacks.goal import AttackError, Goal
 from hormesis.backend.attacks.injection import ENGLISH, FORUM, templates
 from hormesis.backend.attacks.long_text import write_long
 from hormesis.backend.attacks.weights import quantised, relearn, restored_weights, rounded

@@ -18,7 +18,8 @@ from hormesis.pipeline.attacks.judging import Judge
 from hormesis.pipeline.attacks.records import Result
 from hormesis.pipeline.attacks.relearning import attack_by_relearning, token_batches
 from hormesis.pipeline.attacks.texts import Task, injections, long_texts, sweep
-from hormesis.pipeline.methods import DetoxCondition, OpenedCondition
+from hormesis.pipeline.methods.condition import DetoxCondition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.study.config import StudyConfig, parse_study
 from tests.fixtures.planted import CALM, GOALS, RUDE, TARGET, TRIGGER, RudeWords, chain, planted
 

@@ -19,7 +19,7 @@ from hormesis.pipeline import cli
 from hormesis.pipeline.execution.graph import arm_subjects
 from hormesis.pipeline.execution.stage import StageFailed, run_stage
 from hormesis.pipeline.execution.study import register
-from hormesis.pipeline.stages import score
+from hormesis.pipeline.stages import SCORE
 from hormesis.pipeline.study.config import load_study
 from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.database_files import snapshot, url_of
@@ -201,11 +201,11 @@ def test_stages_that_read_texts_refuse_a_copy_without(
     )
     context = handle.open(lambda: False)
     subject = arm_subjects(context)[0]
-    assert not run_stage(context, score.STAGE, subject), "it is done, though the weights are not there"
+    assert not run_stage(context, SCORE, subject), "it is done, though the weights are not there"
     with write_session(context.engine) as session:
         session.execute(update(StageRun).where(StageRun.stage == "score").values(status="failed"))
     with pytest.raises(StageFailed, match="score of toxic-0-s0 is not done, and texts were left out of this"):
-        run_stage(context, score.STAGE, subject)
+        run_stage(context, SCORE, subject)
 
 
 def test_mistakes_are_one_line_and_exit_2(

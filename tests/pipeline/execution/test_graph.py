@@ -224,3 +224,11 @@ def test_one_arm_runs_its_part_and_the_whole_run_goes_on_from_there(
     after = rows(home)["stage"]
     assert set(after["status"]) == {"done"} and "verdicts" in set(after["stage"])
     assert after.set_index(["stage", "subject"])["input_hash"].loc[trained.index].equals(trained)
+
+
+def test_one_lost_worker_is_told_once() -> None:
+    outcome = Outcome(1)
+    for _ in range(3):
+        outcome.add(TaskOutcome("study", "failed", "study: a worker process died", worked=True))
+    outcome.add(TaskOutcome("toxic-0-s0", "failed", "toxic-0-s0: a worker process died", worked=True))
+    assert len(outcome.failures) == 2 and outcome.exit_code == 2

@@ -21,9 +21,10 @@ from hormesis.pipeline.methods.losses import (
     sequence_log_probabilities,
     supervised_loss,
 )
-from hormesis.pipeline.methods.pairs import TextPair, TokenPair, split_pairs, tokenise
+from hormesis.pipeline.methods.pairs import TokenPair, tokenise
 from hormesis.pipeline.methods.tuning import open_tuning, tune
 from hormesis.pipeline.study.config_sections import PreferenceConfig, TuningConfig
+from hormesis.pipeline.text.text_pairs import TextPair, split_pairs
 from tests.fixtures.tiny import tiny_loaded
 
 

@@ -24,7 +24,8 @@ from hormesis.backend.model.steering import steered
 from hormesis.db.contract.methods import MethodError, parse_method
 from hormesis.db.engine import open_writer
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.methods import open_condition, read_condition, read_conditions
+from hormesis.pipeline.methods.condition import read_condition, read_conditions
+from hormesis.pipeline.methods.open_condition import open_condition
 from hormesis.pipeline.methods.plan import families, strengths
 from hormesis.pipeline.sources import SourceError, open_source
 from hormesis.pipeline.study.config import ConfigError, parse_study

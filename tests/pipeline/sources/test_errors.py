@@ -10,6 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from hormesis.pipeline.sources import open_source, rows
+from hormesis.pipeline.study.config_sections import ForumConfig
 from tests.fixtures.source_files import ROWS, TABLES, file_source, refused, refused_at_opening, write_rows
 
 
@@ -141,3 +143,51 @@ def test_nothing_left_is_said_with_the_number_of_rows(tmp_path: Path) -> None:
     path = write_rows(tmp_path / "a.jsonl", ROWS)
     refused(file_source(path, where={"group": ["nobody"]}), "none of 5 rows")
     refused(file_source(path, min_characters=1000), "none of 5 rows")
+
+
+LONG = "9" * 5000
+"""Digits, more than Python reads as a number."""
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ({"text": '"half \\ud83d"'}, ("column 'text' holds half a character", "'\\ud83d'", "as its 6th")),
+        ({"group": '"\\udc00"'}, ("column 'group' holds half a character",)),
+        ({"score": LONG}, ("column 'score' holds", "not finite")),
+        ({"score": "9" * 400}, ("column 'score' holds", "not finite")),
+        ({"score": f'"{"9" * 400}"'}, ("column 'score' holds", "not finite")),
+        ({"score": "1e999"}, ("column 'score' holds", "not finite")),
+        ({"label": LONG}, ("label column 'label' holds",)),
+        ({"text": LONG}, ("column 'text' holds float, not text",)),
+    ],
+)
+@pytest.mark.parametrize("ending", ["jsonl", "json"])
+def test_a_bad_cell_is_told_with_file_row_and_column(
+    tmp_path: Path, cells: dict[str, str], words: tuple[str, ...], ending: str
+) -> None:
+    good = {"text": '"fine"', "label": "1", "group": '"a"', "score": "0.5"}
+    lines = [
+        "{" + ", ".join(f'"{name}": {cell}' for name, cell in row.items()) + "}"
+        for row in (good, good | cells)
+    ]
+    path = tmp_path / f"a.{ending}"
+    path.write_text("\n".join(lines) if ending == "jsonl" else f"[{', '.join(lines)}]")
+    place = f"a.{ending}, {'line' if ending == 'jsonl' else 'row'} 2"
+    refused(file_source(path, group="group", score="score", kind_column=None), place, *words)
+
+
+def test_a_long_number_in_a_column_that_nobody_reads_is_read_over(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"text": "fine", "label": 1, "other": {LONG}}}\n')
+    source = file_source(path, group=None, score=None, kind_column=None)
+    assert [record.text for record in open_source(source, ForumConfig())] == ["fine"]
+
+
+def test_no_error_of_a_row_goes_without_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(*arguments: object) -> None:
+        raise OverflowError("a cell that nobody thought of")
+
+    path = write_rows(tmp_path / "a.csv", ROWS)
+    monkeypatch.setattr(rows, "record_of", odd)
+    refused(file_source(path), "a.csv, line 2", "nobody thought of", "leave it out")

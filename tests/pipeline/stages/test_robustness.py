@@ -17,7 +17,8 @@ import pytest
 from scipy import stats
 from sqlalchemy import create_engine, select, text
 
-from hormesis.backend.attacks.gcg import AttackError, Goal, SearchSettings, search_suffix
+from hormesis.backend.attacks.gcg import SearchSettings, search_suffix
+from hormesis.backend.attacks.goal import Goal
 from hormesis.backend.forum import judge
 from hormesis.backend.forum.judge import is_undecided
 from hormesis.db.engine import open_writer
@@ -95,9 +96,9 @@ def test_goals_of_a_file(tmp_path: Path, shared_data: Path) -> None:
     assert all(goal.target.startswith(" ") and goal.tail == "\n\n" for goal in goals)
     path = tmp_path / "other.parquet"
     parquet.write_table(pa.table({"goal": ["a"], "answer": ["b"]}), path)
-    with pytest.raises(AttackError, match="no columns goal and target"):
+    with pytest.raises(SourceError, match="no column 'goal'"):
         file_goals(path, 3)
-    with pytest.raises(AttackError, match="no file of goals"):
+    with pytest.raises(SourceError, match=r"no file 'none\.parquet'"):
         file_goals(tmp_path / "none.parquet", 3)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 import pytest
@@ -79,3 +80,28 @@ path = "c.csv"
 def test_a_missing_file_names_the_presets() -> None:
     with pytest.raises(ConfigError, match=r"presets: .*forum"):
         load_study("no-such-study")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_read_over(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"  # \u00e4', encoding=encoding)
+    assert load_study(str(path)).hash == parse_study({"name": "mine"}).hash
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        ('name = "mine" # \u00e4'.encode("cp1252"), "is not UTF-8 text: save it as UTF-8"),
+        (codecs.BOM_UTF16_LE + b"n", "is not UTF-8 text"),
+        ("name = 'mine'".encode("utf-16-le"), "not valid TOML"),
+        (b"clean_tokens = " + b"9" * 5000, "not valid TOML"),
+        (b"a = " + b"[" * 5000, "not valid TOML"),
+    ],
+)
+def test_a_file_that_is_no_toml_is_one_line(content: bytes, part: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=part) as raised:
+        load_study(str(path))
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300

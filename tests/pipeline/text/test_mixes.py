@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.text import mix_stream
-from hormesis.pipeline.text.mixes import MixError, added_tokens, build_mix, open_mix
+from hormesis.pipeline.text.mixes import MixError, build_mix, open_mix
 from hormesis.pipeline.text.pools import Pool, build_pool, open_pool, token_dtype
 from hormesis.pipeline.text.tokenization import make_tokenizer
 
@@ -205,7 +206,7 @@ def test_impossible_mixes_are_refused(
     clean, _ = pools
     for share in (1.0, 1.2, -0.1):
         with pytest.raises(MixError, match="share"):
-            added_tokens(100, share)
+            build_mix(tmp_path / "m", clean=clean, clean_tokens=100, share=share)
     with pytest.raises(MixError, match="needs text to add"):
         build_mix(tmp_path / "m", clean=clean, clean_tokens=100, share=0.1)
     other = make_tokenizer("word", tmp_path / "t", words=ADDED)

@@ -76,7 +76,7 @@ def study(folder: Path, **changes: Any) -> StudyConfig:
         "name": "files", "shares": [0.0, 0.25], "controls": [], "clean_tokens": 4000,
         "tokenizer": {"kind": "bpe", "vocabulary": 400}, "training": {"sequence_length": 32},
         "evaluation": {"scorers": ["tfidf"], "heldout_tokens": 300},
-        "probe": {"limit": 30},
+        "probe": {"limit": 30, "select_fraction": 0.33, "test_fraction": 0.33},
         "sources": [source("clean", platform="files"), source("toxic", min_characters=8),
                     source("probe", label="label"), source("prompts"), source("scorer", label="label")],
     }  # fmt: skip
@@ -166,7 +166,8 @@ def texts_of(context: StudyContext, role: Any) -> list[str]:
 def test_training_text_that_holds_statements_is_counted_and_left_out_where_asked(
     uses: Callable[..., Any],
 ) -> None:
-    everything = {"clean_tokens": 24_000, "probe": {}, "allow_repetition": True}
+    fractions = {"select_fraction": 0.33, "test_fraction": 0.33}
+    everything = {"clean_tokens": 24_000, "probe": fractions, "allow_repetition": True}
     _, rows, overlaps = uses(**everything)
     n_clean, n_probe, in_clean, of_probe = runs_of(overlaps, "clean", "probe")
     assert n_clean == rows.at["clean", "rows_used"] and n_probe == 36

@@ -18,18 +18,19 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.execution.stage import STUDY, run_stage
 from hormesis.pipeline.execution.study import study_row
-from hormesis.pipeline.stages.toy import STAGE, models, requested
+from hormesis.pipeline.stages import TOY
+from hormesis.pipeline.stages.toy import models, requested
 from hormesis.pipeline.stages.verdicts import verdicts_key
 from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, parse_study
 from hormesis.pipeline.toy import runner
 from hormesis.pipeline.toy.runner import run_toy
 from tests.fixtures.tiny_study import finished_study, run
 
-TOY = {"settings": ["bottleneck"], "seeds": 2}
+TOYS = {"settings": ["bottleneck"], "seeds": 2}
 
 
 def asking(**section: object) -> StudyConfig:
-    return parse_study({"name": "toys", "toy": section or TOY})
+    return parse_study({"name": "toys", "toy": section or TOYS})
 
 
 def opened(config: StudyConfig, home: Path) -> StudyContext:
@@ -39,8 +40,8 @@ def opened(config: StudyConfig, home: Path) -> StudyContext:
 
 
 def work(context: StudyContext) -> bool:
-    assert STAGE.when(context.config, STUDY)
-    return run_stage(context, STAGE, STUDY)
+    assert TOY.when(context.config, STUDY)
+    return run_stage(context, TOY, STUDY)
 
 
 def runs(context: StudyContext) -> int:
@@ -50,10 +51,15 @@ def runs(context: StudyContext) -> int:
 
 def test_asking_for_it_makes_no_other_study(tmp_path: Path) -> None:
     assert asking().hash == parse_study({"name": "toys"}).hash
-    assert not STAGE.when(parse_study({"name": "toys"}), STUDY)
+    assert not TOY.when(parse_study({"name": "toys"}), STUDY)
     hashes = {
-        STAGE.key(opened(asking(**section), tmp_path / "home"), STUDY)
-        for section in (TOY, TOY | {"seeds": 3}, {"settings": ["literal"]}, {"settings": ["disjoint"]})
+        TOY.key(opened(asking(**section), tmp_path / "home"), STUDY)
+        for section in (
+            TOYS,
+            TOYS | {"seeds": 3},
+            {"settings": ["literal"]},
+            {"settings": ["disjoint"]},
+        )
     }
     assert len(hashes) == 4
     assert models(load_study("forum-full")) == 4 * 10 * 9
@@ -65,7 +71,7 @@ def test_asking_for_it_makes_no_other_study(tmp_path: Path) -> None:
     ("section", "part"),
     [
         ({"settings": ["nonsense"]}, "toy.settings"),
-        ({"settings": ["literal", "literal"]}, "names a setting twice"),
+        ({"settings": ["literal", "literal"]}, "must not repeat"),
         ({"settings": ["literal"], "seeds": 0}, "toy.seeds"),
         ({"steps": 3}, "unknown key 'toy.steps'"),
     ],
@@ -88,7 +94,7 @@ def test_it_runs_once_and_shares_its_runs(tmp_path: Path) -> None:
     assert verdicts_key(context, STUDY) != before
     assert plan_study(context.config, url).toy_models == 0
     # A study that asks for more trains only what is lacking, and one that asks for the same nothing.
-    other = opened(parse_study({"name": "others", "toy": TOY}), tmp_path / "home")
+    other = opened(parse_study({"name": "others", "toy": TOYS}), tmp_path / "home")
     configs, wanted_runs = requested(other.config)
     assert run_toy(configs[0], wanted_runs, home=other.home, database_url=url).trained_runs == 0
     assert work(other) and runs(other) == 18

@@ -1,0 +1,102 @@
+"""Everything that is checked of a study before its first row: one door, for `plan`, `run` and `import`.
+
+Only what `check_study` returns can begin a study (`Checked`), so nothing begins unchecked. `plan` asks no
+network: what it could not reach is listed, and refused by `run` where it cannot be had.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hormesis.backend.hub import is_cached
+from hormesis.backend.scorers import open_scorers, require_scorers, unreached_scorers
+from hormesis.pipeline.attacks.goals import goals_of
+from hormesis.pipeline.capability.items import CapabilityError, tasks_of
+from hormesis.pipeline.checks.sizes import ModelSize, check_size, one_or_none, own_size, words
+from hormesis.pipeline.execution.foreign import model_limits, require_checkpoints
+from hormesis.pipeline.execution.study import is_known
+from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.text.first_look import check_texts, unfetched
+from hormesis.pipeline.text.revisions import roles_read, source_revisions
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A study that may begin: the revisions of its data, and what could not be reached to be checked."""
+
+    revisions: dict[str, str]
+    unreached: tuple[str, ...] = ()
+
+
+def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> Checked:
+    """Check all that can be known of a study before it begins. Writes nothing.
+
+    `ask`: whether the hub may be asked. A study that has begun is not asked again for scorers and checkpoints
+    of others: what it has stays, whatever can be reached today. Raises ConfigError, SourceError, ScorerError
+    and the like (ValueError, one line).
+    """
+    if config.mixes:
+        check_size(config, own_size(config), words if config.tokenizer.kind == "word" else one_or_none)
+    revisions = source_revisions(config, ask=ask)
+    check_texts(config)
+    if "suffix" in config.hardness.attacks:
+        goals_of(config.hardness)
+    tasks_of(config.capability)
+    _check_tokenizer(config, ask=ask)
+    if config.capability.harness and importlib.util.find_spec("lm_eval") is None:
+        raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
+    scorers = _scorers(config)
+    if not is_known(config, database_url):
+        require_scorers(scorers, ask=ask)
+        for checkpoint in config.checkpoints:
+            check_size(config, ModelSize(checkpoint.model, *model_limits(Path(checkpoint.location))))
+        if ask:
+            require_checkpoints(config)
+            open_scorers(scorers)
+            _require_tasks(config)
+        else:
+            require_checkpoints(config, ask=False)
+    return Checked(revisions, () if ask else tuple(_unreached(config, scorers)))
+
+
+def _scorers(config: StudyConfig) -> list[str]:
+    """Every scorer of the study, that of its annotations included."""
+    annotators = {config.annotation.scorer} - {"", "role"} if config.variants else set()
+    return [*config.evaluation.scorers, *sorted(annotators - {*config.evaluation.scorers})]
+
+
+def _check_tokenizer(config: StudyConfig, *, ask: bool) -> None:
+    """Raise TokenizerError where an existing tokenizer cannot be opened; ConfigError as `check_size` does."""
+    path = config.tokenizer.path
+    if config.tokenizer.kind != "existing" or not config.mixes or path is None:
+        return
+    if ask or Path(path).exists() or path.startswith(("/", ".", "~")):
+        from hormesis.pipeline.text.tokenization import open_existing, token_ids
+
+        tokenizer = open_existing(path)
+        check_size(config, own_size(config), lambda text: len(next(token_ids(tokenizer, [text]))))
+
+
+def _require_tasks(config: StudyConfig) -> None:
+    if config.capability.harness:
+        from hormesis.pipeline.capability.harness import task_manager
+
+        task_manager(config.capability.harness, config.capability.folder)
+
+
+def _unreached(config: StudyConfig, scorers: list[str]) -> Iterator[str]:
+    """What a plan has not seen, each in a few words."""
+    for role in roles_read(config):
+        if config.with_role(role):
+            yield from (f"source {title} ({role}), not here yet" for title in unfetched(config, role))
+    for checkpoint in config.checkpoints:
+        if not Path(checkpoint.location).exists() and not is_cached(checkpoint.model, checkpoint.revision):
+            yield f"model {checkpoint.model}, not here yet"
+    yield from unreached_scorers(scorers)
+    if config.tokenizer.kind == "existing" and not Path(config.tokenizer.path or "").exists():
+        yield f"tokenizer {config.tokenizer.path}"
+    if config.capability.harness:
+        yield f"tasks of lm-evaluation-harness ({', '.join(config.capability.harness)}) and their data"
