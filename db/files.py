@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from glob import escape
@@ -18,18 +19,25 @@ from typing import Any
 
 from hormesis.db.processes import is_running
 
-_HASHES: dict[tuple[str, int, int], str] = {}
-"""sha256 by (path, size, mtime): a study opens its files many times within one process."""
+CLOCK_TICK_NS = 20_000_000
+"""Longer than the clock of any file system here takes for a step."""
+_HASHES: dict[tuple[int, int, int, int], str] = {}
+"""sha256 by (device, inode, size, mtime): a study opens its files many times within one process, and a file
+that was renamed is the same one."""
 
 
 def content_hash(path: Path) -> str:
     """sha256 of a file's bytes in hex, remembered while size and time of change stay the same."""
     status = path.stat()
-    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
-    if key not in _HASHES:
-        with path.open("rb") as stream:
-            _HASHES[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _HASHES[key]
+    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if key in _HASHES:
+        return _HASHES[key]
+    with path.open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    # Of a file this young a second change may bear the same time.
+    if time.time_ns() - status.st_mtime_ns > CLOCK_TICK_NS:
+        _HASHES[key] = content
+    return content
 
 
 def _temporary(target: Path) -> Path:

@@ -26,6 +26,7 @@ from hormesis.pipeline.commands.serve import serve
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.vectors import vectors
 from hormesis.pipeline.commands.verdicts import verdicts
+from hormesis.pipeline.commands.verify import verify
 from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, origin, parse_checkpoint
 
 if TYPE_CHECKING:
@@ -148,6 +149,8 @@ def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: st
     """Print how a run ended, and end with its exit code unless it is 0."""
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
+    for note in outcome.notes:
+        console.print(f"[yellow]lost[/yellow] {escape(note)}", highlight=False, soft_wrap=True)
     for failure in outcome.failures:
         console.print(f"[red]failed[/red] {escape(failure)}", highlight=False, soft_wrap=True)
     if outcome.stopped:
@@ -270,6 +273,8 @@ def import_model(
         )
     if as_json:
         _print_json(asdict(outcome))
+    for note in outcome.notes:
+        console.print(f"[yellow]lost[/yellow] {escape(note)}", highlight=False, soft_wrap=True)
     if outcome.status == "failed":
         console.print(f"[red]failed[/red] {escape(outcome.message)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2)
@@ -389,6 +394,9 @@ app.command()(verdicts)
 
 
 app.command()(vectors)
+
+
+app.command()(verify)
 
 
 app.add_typer(data_commands, name="data")

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.models import LoadedModel
-from hormesis.db.files import write_json
+from hormesis.db.manifest import is_intact, write_sealed_json
 from hormesis.db.schema import Prompt, PromptSet
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -54,13 +54,13 @@ def read_pairs(context: StudyContext) -> list[TextPair]:
     """
     path = context.folder("pairs", context.inputs.pairs) / "pairs.json"
     # Another database may have had the file made: then the rows about the source are missing in this one.
-    if not (path.is_file() and is_recorded(context, "pairs")):
+    if not (is_intact(path) and is_recorded(context, "pairs")):
         pairs = _from_source(context)
         texts = RoleTexts.of(pairs)
         for record, source in pairs.used:
             texts.add(_row(record)[2], source)
         record_role(context, texts)
-        write_json(path, [_row(record) for record, _ in pairs.used])
+        write_sealed_json(path, [_row(record) for record, _ in pairs.used])
     return [TextPair(*row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 

@@ -5,6 +5,7 @@ In place of `mix` and `train`; everything that follows is the same as on the stu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import transformers
@@ -12,6 +13,7 @@ from sqlalchemy import select
 
 from hormesis.backend.model.export import save_plain
 from hormesis.backend.model.models import LoadedModel, ModelError, load_model
+from hormesis.db.manifest import is_intact, remove_unit
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -90,7 +92,8 @@ def _stored(context: StudyContext, loaded: LoadedModel, subject: Subject) -> Pat
     if Path(subject.model).is_dir():
         return Path(subject.model)
     folder = context.folder("imported", subject.weights_hash)
-    if not folder.is_dir():
+    if not is_intact(folder):
+        remove_unit(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         save_plain(loaded, folder)
     return folder
@@ -106,4 +109,18 @@ def is_foreign(config: StudyConfig, subject: Subject) -> bool:
     return bool(subject.model)
 
 
-STAGE = Stage("load", key=load_key, run=load_checkpoint, needs=("text",), when=is_foreign)
+def load_files(context: StudyContext, subject: Subject) -> Iterator[Path]:
+    """The model's own folder, or the copy of a GGUF file or hub model."""
+    is_folder = Path(subject.model).is_dir()
+    yield Path(subject.model) if is_folder else context.folder("imported", subject.weights_hash)
+
+
+STAGE = Stage(
+    "load",
+    key=load_key,
+    run=load_checkpoint,
+    needs=("text",),
+    when=is_foreign,
+    files=load_files,
+    makes_weights=True,
+)

@@ -8,11 +8,12 @@ the end. Knows roles and limits; how a source is read is known elsewhere.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import select
 
-from hormesis.db.files import write_json
+from hormesis.db.manifest import is_intact, require_intact, write_sealed_json
 from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, Study
 from hormesis.db.write import read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -20,10 +21,10 @@ from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Stage, Subject
 from hormesis.pipeline.sources import Record, SourceError
 from hormesis.pipeline.sources.record import Reason
-from hormesis.pipeline.stages.tokens import corpus_folder, pool, tokenise
+from hormesis.pipeline.stages.tokens import corpus_folder, corpus_roles, pool, tokenise
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import train_settings
-from hormesis.pipeline.study.source_config import Role
+from hormesis.pipeline.study.source_config import ROLES, Role
 from hormesis.pipeline.text.overlap import RunCount, RunIndex
 from hormesis.pipeline.text.probe_splits import draw_examples, split_examples
 from hormesis.pipeline.text.reading import (
@@ -35,7 +36,14 @@ from hormesis.pipeline.text.reading import (
     records_of,
     training_records,
 )
-from hormesis.pipeline.text.source_rows import RoleTexts, record_role, record_runs, record_training, run_index
+from hormesis.pipeline.text.source_rows import (
+    RoleTexts,
+    hashes_path,
+    record_role,
+    record_runs,
+    record_training,
+    run_index,
+)
 from hormesis.pipeline.text.statements import distinct_statements, drop_both_labels, require_both
 from hormesis.pipeline.text.study_folder import text_folder
 from hormesis.pipeline.text.text_keys import key_of, words_key
@@ -44,6 +52,7 @@ from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
 __all__ = ["heldout_documents", "prepare", "text_folder"]
 
 SCORER_DOCUMENTS = 10_000
+HELDOUT = "heldout_clean.json"
 
 
 def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
@@ -55,16 +64,16 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     read = [_write_probe_set(context), _write_prompt_sets(context)]
     reporter.say("setting held-out text aside")
     heldout = _heldout_documents(config, "heldout_clean")
-    write_json(folder / "heldout_clean.json", heldout.texts)
+    write_sealed_json(folder / HELDOUT, heldout.texts)
     read.append(heldout)
     if "tfidf" in config.evaluation.scorers:
         scorer = _scorer_text(config, _labelled_keys(context))
-        if not (folder / "tfidf").is_dir():
+        if not is_intact(folder / "tfidf"):
             reporter.say("training the study's own scorer")
             reporter.report(0, 1)
             _train_scorer(scorer, folder)
         read.append(scorer)
-    trains = bool(config.shares or config.controls or config.variants)
+    trains = bool(corpus_roles(config))
     index = run_index(context)
     leave_out = index.holds_any_of if config.decontaminate else None
     if trains:
@@ -121,8 +130,8 @@ def _record_pools(
 
 def heldout_documents(context: StudyContext) -> list[str]:
     """Held-out clean documents that every condition's cost is measured on."""
-    path = text_folder(context) / "heldout_clean.json"
-    documents = json.loads(path.read_text(encoding="utf-8"))
+    path = text_folder(context) / HELDOUT
+    documents = json.loads(require_intact(path).read_text(encoding="utf-8"))
     assert isinstance(documents, list)
     return documents
 
@@ -268,4 +277,19 @@ def text_key(context: StudyContext, subject: Subject) -> str:
     return context.inputs.text
 
 
-STAGE = Stage("text", key=text_key, run=prepare)
+def text_files(context: StudyContext, subject: Subject) -> Iterator[Path]:
+    """Held-out text, the study's own scorer, tokenizer and pools, and hashes of the texts of each role."""
+    folder, config = text_folder(context), context.config
+    yield folder / HELDOUT
+    has_scorer = "tfidf" in config.evaluation.scorers
+    if has_scorer:
+        yield folder / "tfidf"
+    trained_roles = corpus_roles(config)
+    if trained_roles:
+        yield corpus_folder(context) / "tokenizer"
+        yield from (corpus_folder(context) / "pools" / role for role in trained_roles)
+    roles = {*trained_roles, "probe", "prompts", "heldout_clean", *(["scorer"] if has_scorer else [])}
+    yield from (hashes_path(context, role) for role in ROLES if role in roles)
+
+
+STAGE = Stage("text", key=text_key, run=prepare, files=text_files)

@@ -17,7 +17,7 @@ from typing import Literal
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from hormesis.db.files import atomic_folder
+from hormesis.db.manifest import require_intact, sealed_folder
 
 EOS, PAD, UNK = "<eos>", "<pad>", "<unk>"
 SMALLEST_BPE = 256 + 3
@@ -55,7 +55,7 @@ def make_tokenizer(
     else:
         tokenizer = _existing(path)
     tokenizer.padding_side = "left"
-    with atomic_folder(folder) as temporary:
+    with sealed_folder(folder) as temporary:
         tokenizer.save_pretrained(str(temporary))
     return load_tokenizer(folder)
 
@@ -64,7 +64,7 @@ def load_tokenizer(folder: Path | str) -> transformers.PreTrainedTokenizerFast:
     """Open a tokenizer that `make_tokenizer` saved. Raises TokenizerError where there is none."""
     if not Path(folder).is_dir():
         raise TokenizerError(f"no tokenizer folder at '{folder}'")
-    tokenizer = _existing(str(folder))
+    tokenizer = _existing(str(require_intact(Path(folder))))
     tokenizer.padding_side = "left"
     return tokenizer
 

@@ -25,9 +25,10 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from hormesis.db.manifest import seal
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.training.data import Windows, as_is, window_loss
-from hormesis.pipeline.training.state import prune, seal
+from hormesis.pipeline.training.state import prune
 
 MEMORY = "curve.json"
 STOP_EVERY = 8
