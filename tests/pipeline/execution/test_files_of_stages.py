@@ -233,9 +233,7 @@ def test_a_lost_model_is_made_again_and_every_file_is_verified(
     other = tmp_path / "home"
     shutil.copytree(home, other)
     connection = sqlite3.connect(other / "hormesis.sqlite")
-    (path,) = connection.execute(
-        f"SELECT path FROM {Checkpoint.__tablename__} WHERE name = 'toxic-25-s0'"
-    ).fetchone()
+    (path,) = connection.execute("SELECT path FROM checkpoint WHERE name = 'toxic-25-s0'").fetchone()
     connection.close()
     weights = other / path / "model.safetensors"
     flip(weights)
