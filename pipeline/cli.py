@@ -150,7 +150,7 @@ def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: st
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
     for note in outcome.notes:
-        console.print(f"[yellow]lost[/yellow] {escape(note)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False, soft_wrap=True)
     for failure in outcome.failures:
         console.print(f"[red]failed[/red] {escape(failure)}", highlight=False, soft_wrap=True)
     if outcome.stopped:
@@ -274,7 +274,7 @@ def import_model(
     if as_json:
         _print_json(asdict(outcome))
     for note in outcome.notes:
-        console.print(f"[yellow]lost[/yellow] {escape(note)}", highlight=False, soft_wrap=True)
+        console.print(f"[yellow]note[/yellow] {escape(note)}", highlight=False, soft_wrap=True)
     if outcome.status == "failed":
         console.print(f"[red]failed[/red] {escape(outcome.message)}", highlight=False, soft_wrap=True)
         raise typer.Exit(2)

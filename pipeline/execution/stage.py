@@ -306,14 +306,14 @@ def run_stage(
     gather: Callable[[Stage, Subject], None] | None = None,
     inputs: Inputs = no_inputs,
     is_input: bool = False,
-    notes: list[str] | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> bool:
     """Run a stage unless it is done; True where it ran.
 
     `gather` is called first for a stage in which all processes of a distributed run take part. Files of
     `inputs` that are missing or damaged are made again before; `is_input`: this stage is one, so that its own
-    are read too. `notes` gets a line for each unit that was lost. Raises Stopped where the person asked for a
-    stop, StageFailed (one line) where the work failed.
+    are read too. `note` gets a line for each unit that was lost, and what the stage has to say. Raises
+    Stopped where the person asked for a stop, StageFailed (one line) where the work failed.
     """
     row = StageRow(context, stage, subject)
     if row.has_finished and not row.problems(as_input=is_input):
@@ -325,7 +325,7 @@ def run_stage(
         )
     try:
         for line in row.clear():
-            (notes if notes is not None else []).append(f"{line}: {stage.name} of {subject.name} ran again")
+            note(f"{line}: {stage.name} of {subject.name} ran again")
     except DamagedFile as error:
         raise StageFailed(f"{stage.name} of {subject.name}: {error}") from error
     reporter = Reporter(lambda *_, **__: None, context.should_stop)
@@ -335,9 +335,9 @@ def run_stage(
             # Workers side by side find the same file damaged: one makes it again, the others wait for that.
             with taking_turns(context.home, f"{earlier.name}-{input_row.key}-again", reporter.check):
                 run_stage(
-                    context, earlier, of_subject, gather=gather, inputs=inputs, is_input=True, notes=notes
+                    context, earlier, of_subject, gather=gather, inputs=inputs, is_input=True, note=note
                 )
-    _run(context, stage, subject, row=row, gather=gather)
+    _run(context, stage, subject, row=row, gather=gather, note=note)
     return True
 
 
@@ -348,6 +348,7 @@ def _run(
     *,
     row: StageRow,
     gather: Callable[[Stage, Subject], None] | None,
+    note: Callable[[str], None],
 ) -> None:
     """Run a stage and keep its state in its row; `seconds_before`: of work on the same inputs earlier."""
     seconds_before, started = row.seconds, time.monotonic()
@@ -376,7 +377,7 @@ def _run(
     )
     try:
         with marked_row(mark):
-            reporter = Reporter(sink, context.should_stop)
+            reporter = Reporter(sink, context.should_stop, note)
             reporter.check()
             if gather is not None and stage.all_ranks is not None:
                 gather(stage, subject)

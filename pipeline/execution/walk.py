@@ -64,7 +64,7 @@ class TaskOutcome:
     message: str = ""
     worked: bool = False
     notes: tuple[str, ...] = ()
-    """Lines on files that were missing or damaged and were made again."""
+    """Lines on files that were missing or damaged and were made again, and on what is to be known."""
 
 
 @dataclass
@@ -116,7 +116,9 @@ def run_task(
     try:
         context = task.study.open(should_stop)
         for stage in task.stages:
-            has_run |= run_stage(context, stage, task.subject, gather=gather, inputs=task.inputs, notes=notes)
+            has_run |= run_stage(
+                context, stage, task.subject, gather=gather, inputs=task.inputs, note=notes.append
+            )
     except Stopped:
         return TaskOutcome(name, "stopped", worked=True, notes=tuple(notes))
     except StageFailed as error:

@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from hormesis.backend.model.models import LoadedModel
 from hormesis.backend.model.portable import write_model
+from hormesis.backend.model.soundness import require_converging, require_finite
 from hormesis.db.contract.methods import Tuned
 from hormesis.db.files import remove_temporaries, write_json
 from hormesis.db.manifest import is_intact, sealed_folder, write_sealed_json
@@ -119,8 +120,17 @@ def tune(
     for step in range(first, settings.steps):
         progress(step, settings.steps)
         _step(loaded, run, pairs, indices=order[step], step=step)
+        require_converging(
+            run.losses[-1:],
+            f"fine-tuning by {method}",
+            step + 1,
+            settings.steps,
+            setting=f"methods.{method}.learning_rate",
+            rate=rate,
+        )
         if step + 1 in saves:
             _save(run, folder, step + 1)
+    require_finite(loaded.model, f"fine-tuning by {method}")
     progress(settings.steps, settings.steps)
     after = _measure(loaded, held_out)
     record = {

@@ -35,6 +35,10 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
     reporter.say("reading the model" if Path(subject.model).exists() else "fetching the model")
     reporter.report(0, 1)
     loaded = load_model(subject.model)
+    if loaded.has_chat_template:
+        reporter.note(
+            f"{subject.name} has a chat template, which is not used: texts are read and continued as they are"
+        )
     reporter.say("checking the checkpoint")
     path = _stored(context, loaded, subject)
     # One after another, so that of two arms one sees the other.
@@ -49,7 +53,7 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
             arm_id=None if subject.arm is None else arm_row(context, subject.arm),
             tokens_seen=None,
             weights_hash=subject.weights_hash,
-            details={"imported": subject.model},
+            details={"imported": subject.model, "chat_template": loaded.has_chat_template},
         )
     reporter.report(1, 1)
 

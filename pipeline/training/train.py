@@ -32,6 +32,7 @@ from transformers import (
 from transformers.utils import logging as library_logging
 
 from hormesis.backend.model.portable import write_model
+from hormesis.backend.model.soundness import require_finite
 from hormesis.db.manifest import is_intact, sealed_folder, write_sealed_json
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.study.scales import TrainSettings
@@ -97,7 +98,8 @@ def train(
     `record` is what `run.json` holds.
 
     A resumed run ends in the same weights as an undisturbed one. Raises TrainingError where the mix is
-    shorter than one batch, the batch cannot be divided among the processes, or the disk refuses.
+    shorter than one batch, the batch cannot be divided among the processes, or the disk refuses; Diverged and
+    ModelError where the training is of no use.
     """
     identity = _identity(mix, tokenizer, config, settings)
     data = Windows(mix.stream, settings.sequence_length, settings.batch_size, mix.loss_mask)
@@ -132,6 +134,7 @@ def train(
         trainer.train(resume_from_checkpoint=checkpoint or None)
     if trainer.interruption is not None:
         raise trainer.interruption
+    require_finite(model, f"training of {data.steps} steps")  # what the last step made has had no loss yet
     result = TrainResult(
         model=folder / "model",
         steps=data.steps,

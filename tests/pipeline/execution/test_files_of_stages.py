@@ -228,8 +228,8 @@ def test_a_lost_model_is_made_again_and_every_file_is_verified(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
     file, home = finished_study(tmp_path_factory)
-    whole = run(home, "verify")
-    assert whole.returncode == 0 and "missing" not in whole.stdout, whole.stdout
+    verified = run(home, "verify")
+    assert verified.returncode == 0 and "missing" not in verified.stdout, verified.stdout
     other = tmp_path / "home"
     shutil.copytree(home, other)
     connection = sqlite3.connect(other / "hormesis.sqlite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from hormesis.backend.model.soundness import Diverged
 from hormesis.pipeline.study.config_sections import TrainingConfig
 from hormesis.pipeline.study.scales import (
     SHAPES,
@@ -252,3 +254,15 @@ def test_settings_take_the_study_s_wishes_and_estimates_scale() -> None:
     assert long.flops == 2 * short.flops == 2000 * flops_per_token(config, 64)
     assert (short.seconds, long.seconds) == (10.0, 20.0)
     assert short.memory_bytes > 16 * short.parameters and short.checkpoint_bytes == 4 * short.parameters
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_a_training_that_diverges_ends_then(tmp_path: Path, micro_batch: int | None) -> None:
+    steps: list[int] = []
+    changes = {} if micro_batch is None else {"micro_batch": micro_batch}
+    settings = small_settings(learning_rate=100.0, **changes)
+    line = r"training diverged at step (\d+) of 30: the loss is .*; lower training\.learning_rate \(100 now\)"
+    with pytest.raises(Diverged, match=line) as caught:
+        run(tmp_path, settings, progress=lambda done, _: steps.append(done))
+    ended = re.search(line, str(caught.value))
+    assert ended is not None and int(ended[1]) == len(steps) + 1 < 30
