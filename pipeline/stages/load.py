@@ -11,6 +11,7 @@ from pathlib import Path
 import transformers
 from sqlalchemy import select
 
+from hormesis.backend.encoding import encode_texts
 from hormesis.backend.model.export import save_plain
 from hormesis.backend.model.models import LoadedModel, ModelError, load_model
 from hormesis.db.manifest import is_intact, remove_unit
@@ -79,7 +80,7 @@ def _require_comparable(context: StudyContext, subject: Subject, loaded: LoadedM
         other.path, trust_remote_code=False, local_files_only=True
     )
     documents = heldout_documents(context)[:COMPARED]
-    lengths = [[len(ids) for ids in cut(documents)["input_ids"]] for cut in (loaded.tokenizer, tokenizer)]
+    lengths = [list(map(len, encode_texts(either, documents))) for either in (loaded.tokenizer, tokenizer)]
     if lengths[0] != lengths[1]:
         raise ModelError(
             f"{subject.model} cuts the held-out text into other tokens than the arm {other.name}, so that "

@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from hormesis.backend.encoding import encode_texts
 from hormesis.db.manifest import require_intact, sealed_folder
 
 EOS, PAD, UNK = "<eos>", "<pad>", "<unk>"
@@ -85,15 +85,7 @@ def token_ids(
 
     Special tokens are neither added nor recognised: a document that spells `<eos>` does not end there.
     """
-    # A copy, so that the caller's tokenizer keeps its own padding and its own view of special tokens.
-    engine = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    engine.no_padding()
-    engine.no_truncation()
-    engine.encode_special_tokens = True
-    iterator = iter(documents)
-    while texts := list(islice(iterator, batch)):
-        for encoding in engine.encode_batch_fast(texts, add_special_tokens=False):
-            yield encoding.ids
+    return encode_texts(tokenizer, documents, special_tokens=False, batch=batch)
 
 
 def _word_level(words: Sequence[str] | None) -> Tokenizer:
