@@ -63,11 +63,9 @@ def encode_pairs(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[tuple[list[
     if without_context:
         texts = [stripped_pairs[i][1] for i in without_context]
         continuations = encode_texts(tokenizer, texts, special_tokens=False)
-        for index, continuation in zip(without_context, continuations, strict=True):
-            begins_blank = continuation[:1] == [loaded.blank_id]
-            encoded[index] = (
-                (continuation[:1], continuation[1:]) if begins_blank else ([loaded.blank_id], continuation)
-            )
+        for index, ids in zip(without_context, continuations, strict=True):
+            begins_blank = ids[:1] == [loaded.blank_id]
+            encoded[index] = (ids[:1], ids[1:]) if begins_blank else ([loaded.blank_id], ids)
     return [_fit_context(loaded, context_ids, continuation) for context_ids, continuation in encoded]
 
 

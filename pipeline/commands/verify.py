@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
 
+KINDS = ("whole", "missing", "damaged")
+
+
 @dataclass
 class Verified:
     """What became of the files of one study, or of those in the home that no row lists."""
@@ -35,7 +38,7 @@ class Verified:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**vars(self), "files": dict(self.files)}
+        return {**vars(self), "files": {kind: self.files[kind] for kind in KINDS}}
 
 
 def verify(
