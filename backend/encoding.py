@@ -1,7 +1,7 @@
 """Text as data: the one place where text becomes token ids, for own and imported tokenizers.
 
 A text that spells a special token (`<eos>`, `<|im_start|>`) holds these characters and no token: what is
-trained on, probed, scored and continued is cut alike. A tokenizer's own first and last tokens are added by id.
+trained on, probed, scored and continued is cut alike. The tokenizer's own first and last tokens are added.
 """
 
 from __future__ import annotations

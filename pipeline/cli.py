@@ -411,13 +411,18 @@ def main() -> None:
         close_network(is_offline())  # for the hub's client too, which has a switch of its own
     try:
         app()
-    except (ValueError, OSError) as error:
-        # A plain ValueError is a mistake of ours and deserves its traceback; theirs have their own classes.
-        if type(error) is ValueError:
-            raise
-        from hormesis.pipeline.execution.stage import plain_words
+    except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
+        from hormesis.pipeline.execution.shortage import shortage
 
-        sys.stderr.write(f"hormesis: {plain_words(error)}\n")
+        line = shortage(error, folder=home())
+        if line is None:
+            # Mistakes of ours deserve their traceback; those of the person have classes of their own.
+            if type(error) is ValueError or not isinstance(error, (ValueError, OSError)):
+                raise
+            from hormesis.pipeline.execution.stage import plain_words
+
+            line = plain_words(error)
+        sys.stderr.write(f"hormesis: {line}\n")
         sys.exit(2)
 
 

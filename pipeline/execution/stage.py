@@ -48,6 +48,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.foreign import FILES
 from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter, Stopped
+from hormesis.pipeline.execution.shortage import shortage
 from hormesis.pipeline.study.config import StudyConfig
 
 
@@ -126,12 +127,11 @@ class StageFailed(Exception):
     """A stage ended in an error; the message is one line in plain words."""
 
 
-def plain_words(error: BaseException) -> str:
-    """One line that says what went wrong, for a person who does not read tracebacks."""
-    if isinstance(error, MemoryError):
-        return "out of memory; choose a smaller scale or batch"
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full (while writing {error.filename or 'files'}); free some space and run again"
+def plain_words(error: BaseException, *, folder: Path | None = None, stage_name: str = "") -> str:
+    """One line that says what went wrong, for a person who does not read tracebacks (see `shortage`)."""
+    line = shortage(error, folder=folder, stage_name=stage_name)
+    if line is not None:
+        return line
     text = str(error).strip().split("\n")[0] or type(error).__name__
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
@@ -144,8 +144,8 @@ class Mark(Protocol):
 
 
 @contextmanager
-def marked_row(mark: Mark) -> Iterator[None]:
-    """Mark a row as running, and as done, stopped or failed when the block ends.
+def marked_row(mark: Mark, words: Callable[[BaseException], str] = plain_words) -> Iterator[None]:
+    """Mark a row as running, and as done, stopped or failed (for which it has `words`) when the block ends.
 
     Raises Stopped where the block was stopped, by request or Ctrl-C; its other errors as they are.
     """
@@ -159,7 +159,7 @@ def marked_row(mark: Mark) -> Iterator[None]:
         raise Stopped("stopped by request") from None
     except Exception as error:
         with suppress(DatabaseProblem):
-            mark(status="failed", error=plain_words(error))
+            mark(status="failed", error=words(error))
         raise
     mark(status="done")
 
@@ -375,8 +375,9 @@ def _run(
         packages=provenance.packages(),
         git_revision=provenance.git_revision(),
     )
+    words = partial(plain_words, folder=context.home, stage_name=stage.name)
     try:
-        with marked_row(mark):
+        with marked_row(mark, words):
             reporter = Reporter(sink, context.should_stop, note)
             reporter.check()
             if gather is not None and stage.all_ranks is not None:
@@ -390,4 +391,4 @@ def _run(
     except Stopped:
         raise
     except Exception as error:
-        raise StageFailed(f"{stage.name} of {subject.name}: {plain_words(error)}") from error
+        raise StageFailed(f"{stage.name} of {subject.name}: {words(error)}") from error

@@ -33,6 +33,8 @@ from hormesis.pipeline.training.data import Windows, as_is, window_loss
 from hormesis.pipeline.training.state import prune
 
 MEMORY = "curve.json"
+WRITING = "writing"
+"""The folder of a checkpoint that is not whole yet."""
 STOP_EVERY = 8
 """With several processes the wish to stop is agreed on, and on a GPU losses are looked at, only every so many
 steps."""
@@ -70,10 +72,11 @@ class Watch:
 
 @contextmanager
 def saving(folder: Path) -> Iterator[None]:
-    """Turn what a full or refusing disk raises while a model is saved into one line."""
+    """Turn what a full or refusing disk raises while a model is saved into one line; no half of it stays."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(folder / WRITING, ignore_errors=True)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"could not save in '{folder}': {reason}") from error
 
@@ -196,7 +199,7 @@ class MixTrainer(Trainer):
                 self.watch.on_point(point)
 
     def _get_output_dir(self, trial: Any) -> str:
-        return str(Path(self.args.output_dir or "") / "writing")
+        return str(Path(self.args.output_dir or "") / WRITING)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save under `writing/`, seal, then rename: a checkpoint is there whole or not at all."""
@@ -205,12 +208,12 @@ class MixTrainer(Trainer):
         (loss_sum,) = self.mean_over_processes(float(self.loss_sum))
         with saving(state):
             if self.is_world_process_zero():
-                shutil.rmtree(state / "writing", ignore_errors=True)
+                shutil.rmtree(state / WRITING, ignore_errors=True)
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
-                written = state / "writing" / final.name
+                written = state / WRITING / final.name
                 memory = {
                     "loss_sum": loss_sum,
                     "loss_from": self.loss_from,

@@ -40,7 +40,7 @@ from hormesis.pipeline.text.mixes import Mix
 from hormesis.pipeline.text.tokenization import fingerprint
 from hormesis.pipeline.training.arguments import arguments_for
 from hormesis.pipeline.training.data import Windows
-from hormesis.pipeline.training.loop import MixTrainer, Point, TrainingError, Watch, saving
+from hormesis.pipeline.training.loop import WRITING, MixTrainer, Point, TrainingError, Watch, saving
 from hormesis.pipeline.training.precision import choose_precision
 from hormesis.pipeline.training.state import latest_checkpoint, open_run
 
@@ -109,6 +109,8 @@ def train(
     arguments = arguments_for(folder / "state", settings, data.steps, bf16=False)
     is_first, together = arguments.process_index == 0, arguments.world_size > 1
     record = open_run(folder, identity) if is_first else {}
+    if is_first:
+        shutil.rmtree(folder / "state" / WRITING, ignore_errors=True)  # half a checkpoint of a killed process
     if _shared("result" in record and is_intact(folder / "model"), together):
         return _finished_result(folder, record if is_first else open_run(folder, identity), on_point)
     model = initial_model(config, settings.seed)
