@@ -22,6 +22,7 @@ MEMORY = (
 """What loaders of libraries, allocators and CUDA say."""
 DISK = ("no space left on device", "disk quota exceeded", "inline_container", "unexpected pos")
 """What writers say; the last two are torch's, of a file that could not be written to its end."""
+LITTLE = 50_000_000
 LOWER = {
     "text": "clean_tokens",
     "train": "training.batch_size",
@@ -44,7 +45,9 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _is_memory(error: BaseException) -> bool:
     is_errno = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EAGAIN)
     is_told = isinstance(error, (ImportError, OSError, RuntimeError)) and _holds(error, MEMORY)
-    return isinstance(error, MemoryError) or is_errno or is_told
+    # What extensions raise when the interpreter had no memory left for the real error.
+    is_lost = isinstance(error, SystemError) and free_memory() < LITTLE
+    return isinstance(error, MemoryError) or is_errno or is_told or is_lost
 
 
 def _is_disk(error: BaseException) -> bool:
