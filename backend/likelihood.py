@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from hormesis.backend.crossentropy import rows_at_once
+from hormesis.backend.encoding import encode_texts
 from hormesis.backend.generation.batching import Progress, by_length, pad
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.steering import RowSteering, steered
@@ -55,18 +56,16 @@ def encode_pairs(loaded: LoadedModel, pairs: Sequence[Pair]) -> list[tuple[list[
     without_context = [i for i, (context, _) in enumerate(stripped_pairs) if not context]
     encoded: list[tuple[list[int], list[int]]] = [([], [])] * len(pairs)
     if with_context:
-        context_rows = tokenizer([stripped_pairs[i][0] for i in with_context])["input_ids"]
-        whole_rows = tokenizer(["".join(stripped_pairs[i]) for i in with_context])["input_ids"]
+        context_rows = encode_texts(tokenizer, [stripped_pairs[i][0] for i in with_context])
+        whole_rows = encode_texts(tokenizer, ["".join(stripped_pairs[i]) for i in with_context])
         for index, context_ids, whole_ids in zip(with_context, context_rows, whole_rows, strict=True):
             encoded[index] = (context_ids, whole_ids[len(context_ids) :])
     if without_context:
         texts = [stripped_pairs[i][1] for i in without_context]
-        continuations = tokenizer(texts, add_special_tokens=False)["input_ids"]
-        for index, continuation in zip(without_context, continuations, strict=True):
-            begins_blank = continuation[:1] == [loaded.blank_id]
-            encoded[index] = (
-                (continuation[:1], continuation[1:]) if begins_blank else ([loaded.blank_id], continuation)
-            )
+        continuations = encode_texts(tokenizer, texts, special_tokens=False)
+        for index, ids in zip(without_context, continuations, strict=True):
+            begins_blank = ids[:1] == [loaded.blank_id]
+            encoded[index] = (ids[:1], ids[1:]) if begins_blank else ([loaded.blank_id], ids)
     return [_fit_context(loaded, context_ids, continuation) for context_ids, continuation in encoded]
 
 

@@ -9,31 +9,49 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 from hormesis.db.processes import is_running
 
-_HASHES: dict[tuple[str, int, int], str] = {}
-"""sha256 by (path, size, mtime): a study opens its files many times within one process."""
+CLOCK_TICK_NS = 20_000_000
+"""Longer than the clock of any file system here takes for a step."""
+_MACHINE = re.compile("m[0-9a-f]{6}")
+_HASHES: dict[tuple[int, int, int, int], str] = {}
+"""sha256 by (device, inode, size, mtime): a study opens its files many times within one process, and a file
+that was renamed is the same one."""
 
 
 def content_hash(path: Path) -> str:
     """sha256 of a file's bytes in hex, remembered while size and time of change stay the same."""
     status = path.stat()
-    key = (str(path.resolve()), status.st_size, status.st_mtime_ns)
-    if key not in _HASHES:
-        with path.open("rb") as stream:
-            _HASHES[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _HASHES[key]
+    key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if key in _HASHES:
+        return _HASHES[key]
+    with path.open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").hexdigest()
+    # Of a file this young a second change may bear the same time.
+    if time.time_ns() - status.st_mtime_ns > CLOCK_TICK_NS:
+        _HASHES[key] = content
+    return content
 
 
-def _temporary(target: Path) -> Path:
-    return target.parent / f".{target.name}.{os.getpid()}.tmp"
+def _temporary(target: Path, ending: str = "tmp") -> Path:
+    return target.parent / f".{target.name}.{os.getpid()}.{_machine()}.{ending}"
+
+
+@cache
+def _machine() -> str:
+    """Tells machines apart that share a folder: ids of processes mean nothing on another one."""
+    return "m" + hashlib.sha256(platform.node().encode()).hexdigest()[:6]
 
 
 def _remove(path: Path) -> None:
@@ -56,7 +74,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     try:
         yield temporary
         if target.exists():
-            old_target = target.parent / f".{target.name}.{os.getpid()}.old.tmp"
+            old_target = _temporary(target, "old.tmp")
             _remove(old_target)
             target.rename(old_target)
             temporary.rename(target)
@@ -97,9 +115,21 @@ def write_json(target: Path, value: Any) -> None:
 def remove_temporaries(folder: Path, name: str = "") -> None:
     """Remove what killed processes left under temporary names directly in `folder`: of one target, or of all.
 
-    Leaves alone what belongs to another process that still runs on this machine.
+    Leaves alone what belongs to another process that still runs on this machine, or ran on another one.
     """
-    for path in folder.glob(f".{escape(name)}.*.tmp*" if name else ".*.tmp"):
-        owner_pid = int(next((part for part in reversed(path.name.split(".")) if part.isdigit()), "0"))
-        if owner_pid in (0, os.getpid()) or not is_running(owner_pid):
+    _remove_leftovers(folder.glob(f".{escape(name)}.*.tmp*" if name else ".*.tmp"))
+
+
+def remove_all_temporaries(folder: Path) -> None:
+    """The same in a folder and all below it."""
+    _remove_leftovers(sorted(folder.rglob(".*.tmp")))
+
+
+def _remove_leftovers(paths: Iterable[Path]) -> None:
+    for path in paths:
+        parts = path.name.split(".")
+        machine = next((part for part in parts if _MACHINE.fullmatch(part)), _machine())
+        owner_pid = int(next((part for part in reversed(parts) if part.isdigit()), "0"))
+        is_leftover = owner_pid in (0, os.getpid()) or not is_running(owner_pid)
+        if machine == _machine() and is_leftover:
             _remove(path)

@@ -26,6 +26,7 @@ from hormesis.pipeline.commands.terminal import Terminal
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.vectors import vectors
 from hormesis.pipeline.commands.verdicts import verdicts
+from hormesis.pipeline.commands.verify import verify
 from hormesis.pipeline.study.config import ConfigError, StudyConfig, load_study, origin, parse_checkpoint
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ def _report_run(config: StudyConfig, outcome: Outcome, as_json: bool, *, arm: st
     """Print how a run ended, and end with its exit code unless it is 0."""
     if as_json:
         _print_json({**asdict(outcome), "exit_code": outcome.exit_code, "hash": config.hash})
+    for note in outcome.notes:
+        console.say(("note", "yellow"), f" {note}")
     for failure in outcome.failures:
         console.say(("failed", "red"), f" {failure}")
     if outcome.stopped:
@@ -275,6 +278,8 @@ def import_model(
         )
     if as_json:
         _print_json(asdict(outcome))
+    for note in outcome.notes:
+        console.say(("note", "yellow"), f" {note}")
     if outcome.status == "failed":
         console.say(("failed", "red"), f" {outcome.message}")
         raise typer.Exit(2)
@@ -397,6 +402,9 @@ app.command()(verdicts)
 app.command()(vectors)
 
 
+app.command()(verify)
+
+
 app.add_typer(data_commands, name="data")
 
 
@@ -409,13 +417,18 @@ def main() -> None:
         close_network(is_offline())  # for the hub's client too, which has a switch of its own
     try:
         app()
-    except (ValueError, OSError) as error:
-        # A plain ValueError is a mistake of ours and deserves its traceback; theirs have their own classes.
-        if type(error) is ValueError:
-            raise
-        from hormesis.pipeline.execution.stage import plain_words
+    except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
+        from hormesis.pipeline.execution.shortage import shortage
 
-        sys.stderr.write(f"hormesis: {printable(plain_words(error))}\n")
+        line = shortage(error, folder=home())
+        if line is None:
+            # Mistakes of ours deserve their traceback; those of the person have classes of their own.
+            if type(error) is ValueError or not isinstance(error, (ValueError, OSError)):
+                raise
+            from hormesis.pipeline.execution.stage import plain_words
+
+            line = plain_words(error)
+        sys.stderr.write(f"hormesis: {printable(line)}\n")
         sys.exit(2)
 
 

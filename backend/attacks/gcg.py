@@ -15,6 +15,7 @@ import torch
 
 from hormesis.backend.attacks.forced import target_losses, token_gradient
 from hormesis.backend.attacks.goal import AttackError, Goal
+from hormesis.backend.encoding import encode_texts
 from hormesis.backend.generation.batching import encode, text_of
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.steering import RowSteering
@@ -127,8 +128,7 @@ class _SuffixProblem:
         self.loaded, self.row, self.settings = loaded, row, settings
         tokenizer = loaded.tokenizer
         prompt_ids = encode(loaded, [goal.prompt])[0]
-        tail_ids = tokenizer(goal.tail, add_special_tokens=False)["input_ids"] if goal.tail else []
-        target_ids = tokenizer(goal.target, add_special_tokens=False)["input_ids"]
+        tail_ids, target_ids = encode_texts(tokenizer, [goal.tail, goal.target], special_tokens=False)
         if not target_ids:
             raise AttackError(f"goal {goal.key}: the target holds no token")
         self.target = torch.tensor(target_ids, device=loaded.device)

@@ -13,6 +13,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.soundness import require_converging
 from hormesis.backend.model.steering import RowSteering, steered
 
 GROUP = 32
@@ -87,7 +88,8 @@ def relearn(
     measure: called with the number of steps done and the mean loss since the last call (None at 0), at 0 and
     at each of `stops` (ascending); returns True to end early. AdamW, constant rate, no weight decay,
     gradients clipped at norm 1. Every position is steered, as in every teacher-forced pass. The weights are
-    given back as they were. Raises ValueError where the batches run out.
+    given back as they were. Raises ValueError where the batches run out, Diverged where
+    a loss is not finite.
     """
     with restored_weights(loaded):
         if measure(0, None):
@@ -104,8 +106,13 @@ def relearn(
                 ids = next(batches, None)
                 if ids is None:
                     raise ValueError(f"the text for relearning ended after {step} steps")
-                loss_sum += _step(loaded, optimiser, ids.to(loaded.device), row=row)
+                loss = _step(loaded, optimiser, ids.to(loaded.device), row=row)
                 step += 1
+                require_converging(
+                    [loss], "relearning", step, stops[-1],
+                    setting="hardness.relearn.learning_rate", rate=learning_rate,
+                )  # fmt: skip
+                loss_sum += loss
             if measure(step, loss_sum / max(1, n_steps)):
                 return
             loss_sum = 0.0

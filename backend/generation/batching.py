@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from hormesis.backend.encoding import encode_texts
+
 if TYPE_CHECKING:
     from hormesis.backend.model.loaded import LoadedModel
 
@@ -21,10 +23,7 @@ def encode(loaded: LoadedModel, texts: Sequence[str]) -> list[list[int]]:
     A text without any token becomes one token (`bos`, else `eos`, else the padding token), since a model
     cannot read nothing.
     """
-    if not texts:
-        return []
-    rows: list[list[int]] = loaded.tokenizer(list(texts))["input_ids"]
-    return [row or [loaded.blank_id] for row in rows]
+    return [row or [loaded.blank_id] for row in encode_texts(loaded.tokenizer, texts)]
 
 
 def text_of(tokenizer: Any, ids: Sequence[int]) -> str:

@@ -22,7 +22,7 @@ from hormesis.backend.model.portable import share, write_model
 from hormesis.backend.model.sites import text_config
 from hormesis.backend.model.steering import Intervention
 from hormesis.backend.model.vectors import projected
-from hormesis.db.files import atomic_folder
+from hormesis.db.manifest import sealed_folder
 
 if TYPE_CHECKING:
     from hormesis.backend.model.loaded import LoadedModel
@@ -79,7 +79,7 @@ def save_plain(loaded: LoadedModel, folder: Path, *, card: str = "") -> Path:
 
 def _write(model: Any, tokenizer: Any, folder: Path, *, note: dict[str, Any] | None, card: str) -> Path:
     _refuse_existing(folder)
-    with atomic_folder(folder) as temporary:
+    with sealed_folder(folder) as temporary:
         write_model(model, tokenizer, temporary)
         if note is not None:
             (temporary / NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")

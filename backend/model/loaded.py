@@ -13,7 +13,9 @@ import torch
 from torch import nn
 
 from hormesis.backend.model.sites import Site, text_config
+from hormesis.backend.model.soundness import embedding_rows
 from hormesis.db.contract.sites import SiteShape
+from hormesis.db.files import content_hash
 
 ProjectionHook = Callable[[nn.Module, tuple[Any, ...]], tuple[Any, ...] | None]
 """Forward pre-hook of an output projection: takes the module and its arguments, returns others or None."""
@@ -112,7 +114,13 @@ class LoadedModel:
     def pad_id(self) -> int:
         """Token to fill batches with; masked out, so its identity does not matter."""
         token = self.tokenizer.pad_token_id
-        return self.blank_id if token is None else int(token)
+        # Some tokenizers got a padding token that their model has no vector for.
+        return self.blank_id if token is None or token >= embedding_rows(self.model) else int(token)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the tokenizer has a template for conversations. It is not used: texts are continued."""
+        return bool(getattr(self.tokenizer, "chat_template", None))
 
     @contextmanager
     def hooked(self, hooks: Mapping[int, ProjectionHook]) -> Iterator[None]:
@@ -136,9 +144,7 @@ class LoadedModel:
         if not self._hash:
             digest = hashlib.sha256()
             for path in self.files:
-                digest.update(path.name.encode())
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                digest.update(path.name.encode() + bytes.fromhex(content_hash(path)))
             if not self.files:
                 _hash_tensors(digest, self.model.state_dict().items())
             self._hash = digest.hexdigest()[:16]

@@ -18,6 +18,7 @@ from hormesis.backend.model.gguf import BUNDLED, bundled_file, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.sites import ModelError, find_sites
+from hormesis.backend.model.soundness import require_sound
 from hormesis.backend.model.verify import prove
 from hormesis.db.contract.left_out import is_left_out
 
@@ -32,9 +33,11 @@ def describe(
 ) -> LoadedModel:
     """Wrap a transformers model that is already in memory; puts it into evaluation mode.
 
-    check: prove on a random input that it is causal, that steering by hook equals steering by bias, and that
-    a batch gives what its rows give alone. Raises ModelError where heads cannot be found or the proof fails.
+    All its numbers must be finite, and every id that text can become must have a vector. check: prove on a
+    random input that it is causal, that steering by hook equals steering by bias, and that a batch gives what
+    its rows give alone. Raises ModelError where that fails, or heads cannot be found.
     """
+    require_sound(model, tokenizer, source)
     model.eval()
     loaded = LoadedModel(model, tokenizer, find_sites(model), source=source, dtype=model.dtype, files=files)
     if check:

@@ -13,6 +13,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
+from hormesis.backend.encoding import encode_texts
 from hormesis.backend.hub import split_revision
 from hormesis.backend.scorers.base import ScorerError, clipped
 from hormesis.backend.scorers.classifier_files import card_training, classifier_folder, read_outputs
@@ -74,13 +75,10 @@ class Classifier:
         nonempty_indices.sort(key=lambda text_index: len(texts[text_index]))
         for start in range(0, len(nonempty_indices), self.batch_size):
             batch_indices = nonempty_indices[start : start + self.batch_size]
-            batch = self._tokenizer(
-                [texts[text_index] for text_index in batch_indices],
-                padding=True,
-                truncation=True,
-                max_length=self._max_tokens,
-                return_tensors="pt",
+            rows = encode_texts(
+                self._tokenizer, [texts[text_index] for text_index in batch_indices], limit=self._max_tokens
             )
+            batch = self._tokenizer.pad({"input_ids": list(rows)}, return_tensors="pt")
             with torch.inference_mode():
                 logits = self._model(**batch).logits.float()
             values[batch_indices] = self._chances(logits)[:, self._toxic_index].numpy()

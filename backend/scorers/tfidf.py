@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from hormesis.backend.scorers.base import ScorerError, clipped
 from hormesis.db.contract.scorer_training import Training
-from hormesis.db.files import atomic_folder
+from hormesis.db.manifest import require_intact, sealed_folder
 
 _VIEWS: tuple[dict[str, Any], ...] = (
     {"analyzer": "word", "ngram_range": [1, 2], "sublinear_tf": True, "token_pattern": r"(?u)\b\w+\b"},
@@ -86,7 +86,7 @@ class TfidfScorer:
 
     def save(self, folder: Path) -> None:
         """Write the scorer to a folder; the folder appears whole or not at all."""
-        with atomic_folder(folder) as temporary:
+        with sealed_folder(folder) as temporary:
             about = {
                 "format": _FORMAT,
                 "views": _VIEWS,
@@ -110,7 +110,7 @@ class TfidfScorer:
 def load_tfidf(folder: Path) -> TfidfScorer:
     """Read what `save` wrote. Raises ScorerError where it is absent, damaged or of another version."""
     try:
-        about = json.loads((folder / "scorer.json").read_text(encoding="utf-8"))
+        about = json.loads((require_intact(folder) / "scorer.json").read_text(encoding="utf-8"))
         if about["format"] != _FORMAT or about["views"] != json.loads(json.dumps(_VIEWS)):
             raise ScorerError(f"{folder}: the tfidf scorer is of another version: train it again")
         with np.load(folder / "weights.npz", allow_pickle=False) as arrays:

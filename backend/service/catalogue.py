@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,8 @@ from hormesis.db.contract.methods import DIRECTIONS
 from hormesis.db.contract.sites import SiteShape, site_shapes
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.location import home
+from hormesis.db.manifest import Unit
+from hormesis.db.read.runs import stored_files
 from hormesis.db.schema import Arm, Checkpoint, Condition, Direction, Probe, StageRun, Study
 
 T = TypeVar("T")
@@ -49,6 +51,8 @@ class CheckpointRecord:
     """Where the study keeps the scorer it trained, if it trained one."""
     scorers: tuple[str, ...] = ()
     """Scorers that the study's configuration names."""
+    units: tuple[Unit, ...] = field(default=(), repr=False)
+    """What the study's stages wrote of it, its weights among that."""
 
     @property
     def key(self) -> WeightsKey:
@@ -159,9 +163,21 @@ def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRec
         .limit(1)
         .scalar_subquery()
     )
-    columns = (Checkpoint.name, Checkpoint.path, Checkpoint.arm_id, Checkpoint.parameters)
+    columns = (
+        Checkpoint.name,
+        Checkpoint.study_id,
+        Checkpoint.path,
+        Checkpoint.arm_id,
+        Checkpoint.parameters,
+    )
     row = connection.execute(
-        select(*columns, Checkpoint.weights_hash, Study.config, text_hash.label("text_hash"))
+        select(
+            *columns,
+            Checkpoint.parameters,
+            Checkpoint.weights_hash,
+            Study.config,
+            text_hash.label("text_hash"),
+        )
         .join(Study, Checkpoint.study_id == Study.id)
         .where(Checkpoint.id == checkpoint_id)
     ).one_or_none()
@@ -177,6 +193,7 @@ def find_checkpoint(connection: Connection, checkpoint_id: int) -> CheckpointRec
         speaks_forum=not config.get("sources"),
         tfidf_folder=home() / "files" / "text" / row.text_hash / "tfidf" if row.text_hash else None,
         scorers=tuple(str(name) for name in (config.get("evaluation") or {}).get("scorers") or ()),
+        units=tuple(stored_files(connection, row.study_id, row.name)),
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import gc
 import threading
 from collections import OrderedDict
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import psutil
 
 from hormesis.backend.service.catalogue import CheckpointRecord, WeightsKey
 from hormesis.backend.service.settings import ServiceError
+from hormesis.db.location import home
+from hormesis.db.manifest import require_intact
 
 if TYPE_CHECKING:
     from hormesis.backend.model.models import LoadedModel
@@ -60,7 +63,8 @@ class ModelCache:
     def get(self, checkpoint: CheckpointRecord) -> LoadedModel:
         """The model, loaded now if need be; others wait meanwhile, so none is loaded twice.
 
-        Raises ModelError where it cannot be loaded and NoRoom where it is larger than the free memory.
+        Raises ModelError where it cannot be loaded, DamagedFile where its files are not those that the study
+        wrote, and NoRoom where it is larger than the free memory.
         """
         key = checkpoint.key
         with self._loading:
@@ -70,8 +74,11 @@ class ModelCache:
             from hormesis.backend.model.models import load_model
 
             self._make_room(checkpoint)
+            source = checkpoint.source
+            if Path(source).exists():
+                require_intact(Path(source), checkpoint.units, home())
             # The study has proved the model before it wrote the checkpoint's row; once is enough.
-            loaded = load_model(checkpoint.source, dtype=dtype_for(checkpoint.parameters), check=False)
+            loaded = load_model(source, dtype=dtype_for(checkpoint.parameters), check=False)
             size = sum(weight.numel() * weight.element_size() for weight in loaded.model.parameters())
             self._models[key] = (loaded, size)
             self._evict(0)

@@ -12,6 +12,9 @@ from sqlalchemy import Engine
 
 from hormesis.db import read
 from hormesis.db.display import Displayed
+from hormesis.db.engine import reading
+from hormesis.db.manifest import Unit, require_intact
+from hormesis.db.read.runs import stored_files
 
 
 class NoSuchRows(ValueError):
@@ -34,6 +37,9 @@ class Checkpoint:
     weights_hash: str
     folder: Path
     """Where its weights lie."""
+    home: Path = field(repr=False)
+    units: tuple[Unit, ...] = field(default=(), repr=False)
+    """What the study's stages wrote; the weights must be among it, unchanged."""
 
     def __fspath__(self) -> str:
         if not self.folder.exists():
@@ -41,7 +47,7 @@ class Checkpoint:
                 f"checkpoint '{self.name}' has no weights at {self.folder}; name the folder of the runs: "
                 "hormesis.open(database, home=FOLDER)"
             )
-        return str(self.folder)
+        return str(require_intact(self.folder, self.units, self.home))
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -75,6 +81,8 @@ class StudyRows(Displayed):
             parameters=int(row["parameters"]),
             weights_hash=str(row["weights_hash"]),
             folder=self.home / str(row["path"]),
+            home=self.home,
+            units=tuple(reading(self.engine, lambda connection: stored_files(connection, self.id, name))),
         )
 
     def _checkpoint(self, name: str) -> pd.Series:

@@ -8,9 +8,11 @@ TEXT: Final = "(text left out)"
 """In place of what a model or a data set said; a number may follow."""
 WEIGHTS: Final = "(weights left out)"
 """In place of the path of a checkpoint whose weights did not come along."""
+FILES: Final = "(files left out)"
+"""In place of the path of other files of a stage, which never come along."""
 NOTE: Final = "Texts were left out of this file."
 
 
 def is_left_out(value: object) -> bool:
-    """Whether a text, or the path of weights, was left out."""
-    return isinstance(value, str) and value.startswith((TEXT, WEIGHTS))
+    """Whether a text, or the path of weights or other files, was left out."""
+    return isinstance(value, str) and value.startswith((TEXT, WEIGHTS, FILES))

@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Column, Table
 
 from hormesis.db.contract import left_out
 from hormesis.db.copy.weights import Homes, Place, checkpoint_place, tuned_place
-from hormesis.db.schema import Checkpoint, Condition
+from hormesis.db.schema import Checkpoint, Condition, StageRun
 from hormesis.db.schema.base import FOLDERS, LABELS, QUOTES
 
 _FOLDERS = re.compile(
@@ -36,7 +36,7 @@ class Changes:
 
     def apply(self, table: Table, row: Row) -> None:
         """Change a row of the source in place; ids and keys stay."""
-        place = _place(table, row)
+        place, units = _place(table, row), row.get("files")
         for column in _changeable(table):
             value = without_folders(row[column.name], column)
             if not self.texts:
@@ -45,6 +45,8 @@ class Changes:
             row[column.name] = value
         if place is not None and table.name == Checkpoint.__tablename__:
             row["path"] = self.homes.path(place)
+        elif units is not None and table.name == StageRun.__tablename__:
+            row["files"] = [self.homes.unit(unit, row["input_hash"]) for unit in units]
         elif place is not None:
             tuned = row["parameters"]["tuned"] | {"path": self.homes.path(place)}
             row["parameters"] = row["parameters"] | {"tuned": tuned}

@@ -163,7 +163,8 @@ class RowCopier:
         if table.info == FOLLOWS:
             return
         if table.info == STATE:
-            if stored["status"] != "done" and row["status"] == "done":
+            is_further = stored["status"] != "done" and row["status"] == "done"
+            if is_further or (stored["status"] == row["status"] == "done" and _lacks_files(stored, row)):
                 self._write(table, stored, row)
             return
         if table.info == ANNOUNCED and (gaps := _gaps(stored) ^ _gaps(row)):
@@ -228,6 +229,14 @@ def _agree(first: Any, second: Any) -> bool:
     if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         return all(map(_agree, first, second))
     return False
+
+
+def _lacks_files(stored: Row, row: Row) -> bool:
+    """Whether files that were left out of a row of `stage_run` have come along with the other."""
+    if "files" not in row or stored["input_hash"] != row["input_hash"]:
+        return False
+    left_out = [sum(is_left_out(unit["path"]) for unit in units["files"] or ()) for units in (stored, row)]
+    return left_out[1] < left_out[0]
 
 
 def _lacks_weights(stored: Any, value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,16 @@ class Homes:
         relative = _relative(place)
         is_there = relative is not None and (self.target / relative).is_dir()
         return relative.as_posix() if relative is not None and is_there else left_out.WEIGHTS
+
+    def unit(self, unit: Mapping[str, Any], weights_hash: str) -> dict[str, Any]:
+        """What the copy's row says of a unit of `stage_run.files`: as it is, or that it was left out.
+
+        `weights_hash`: of the stage's subject, by which a model that lies outside of a home is called.
+        """
+        relative = _relative((unit["path"], f"files/imported/{weights_hash}"))
+        if relative is not None and (self.target / relative).exists():
+            return {**unit, "path": relative.as_posix()}
+        return {"path": left_out.FILES, "files": {}}
 
     def copy(self, place: Place) -> None:
         """Copy a folder of weights, whole, unless it is there or lies in none of the homes.

@@ -9,6 +9,7 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, func, select
 
 from hormesis.db.engine import reading
+from hormesis.db.manifest import Unit, stored_units
 from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, columns_of
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import Arm, Base, Checkpoint, Generation, StageRun, Study, TrainPoint, Verdict
@@ -58,9 +59,16 @@ def checkpoints(engine: Engine, study_id: int) -> pd.DataFrame:
 
 
 def stage_runs(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Every stage run of a study in the order of its making; all columns of `stage_run`."""
-    query = select(*StageRun.__table__.columns).where(StageRun.study_id == study_id).order_by(StageRun.id)
+    """Every stage run of a study in the order of its making; all columns of `stage_run` but the files."""
+    query = select(*columns_of(StageRun, "files")).where(StageRun.study_id == study_id).order_by(StageRun.id)
     return frame(engine, query)
+
+
+def stored_files(connection: Connection, study_id: int, subject: str | None = None) -> list[Unit]:
+    """What the finished stages of a study, or of one subject of it, wrote, as their rows list it."""
+    query = select(StageRun.files).where(StageRun.study_id == study_id, StageRun.status == "done")
+    query = query if subject is None else query.where(StageRun.subject == subject)
+    return [unit for files in connection.scalars(query) for unit in stored_units(files)]
 
 
 def train_points(engine: Engine, study_id: int, max_points: int = 15_000) -> pd.DataFrame:

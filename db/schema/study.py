@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from hormesis.db.schema.base import (
@@ -133,3 +134,6 @@ class StageRun(StudyRow):
     pid: Mapped[int | None]
     packages: Mapped[Json]
     git_revision: Mapped[Label | None]
+    files: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON(none_as_null=True), info=FREE)
+    """What the stage wrote for others to read: path relative to the home, and of each file size in bytes and
+    SHA-256; null in older rows, whose files cannot be verified."""

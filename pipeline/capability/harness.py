@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hormesis.backend.encoding import as_data
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.steering import steered
 from hormesis.pipeline.capability.items import CapabilityError
@@ -135,7 +136,7 @@ def _model(opened: OpenedCondition) -> Any:
     loaded = opened.loaded
     return Prefixed(
         pretrained=loaded.model,
-        tokenizer=loaded.tokenizer,
+        tokenizer=as_data(loaded.tokenizer),
         batch_size=BATCH_SIZE,
         max_length=loaded.context or 2048,
         device=str(loaded.device),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hormesis.db.files import atomic_file
+from hormesis.db.manifest import is_intact, sealed_file
 from hormesis.pipeline.capability.scoring import Scored
 from hormesis.pipeline.execution.context import StudyContext
 
@@ -28,13 +28,13 @@ def save_scores(path: Path, scores: Sequence[Scored]) -> None:
         arrays[f"name{place}"] = np.array(
             [scored.task, scored.part, scored.measure, scored.unit, scored.data, chance]
         )
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
+    with sealed_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)
 
 
 def load_scores(path: Path) -> list[Scored] | None:
-    """What `save_scores` wrote; None where there is no such file."""
-    if not path.is_file():
+    """What `save_scores` wrote; None where there is no such file, or a damaged one."""
+    if not is_intact(path):
         return None
     with np.load(path) as arrays:
         count = sum(name.startswith("name") for name in arrays)

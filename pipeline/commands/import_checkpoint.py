@@ -80,7 +80,8 @@ def import_checkpoint(
         describe_sources(study.open(lambda: False))
         outcome = walk(study, GRAPH, executor, subjects=announced, after_arms=after_arms, watch=watch)
     status = "stopped" if outcome.stopped else "failed" if outcome.failures else "done"
-    return TaskOutcome(name, status, "; ".join(outcome.failures) or note, outcome.worked)
+    message = "; ".join(outcome.failures) or note
+    return TaskOutcome(name, status, message, outcome.worked, tuple(outcome.notes))
 
 
 def _absolute(model_reference: str) -> str:

@@ -8,11 +8,12 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
 from hormesis.pipeline.execution import workers
+from hormesis.pipeline.execution.shortage import free_memory
 from hormesis.pipeline.execution.threads import Background
 from hormesis.pipeline.execution.walk import Task, TaskOutcome, run_task
 
 POLL_SECONDS = 0.5
-DIED = "a worker process died (out of memory?); run again to go on"
+DIED = "a worker process died (out of memory? {free:.1f} GB are free now); run again, with --workers 1"
 
 
 class InlineExecutor:
@@ -70,8 +71,11 @@ class PoolExecutor:
             broken_again: list[Task] = []
             yield from self._collect([task], look, broken_again)
             for lost_task in broken_again:
-                name = lost_task.subject.name
-                yield lost_task, TaskOutcome(name, "failed", f"{name}: {DIED}", worked=True)
+                name, died = lost_task.subject.name, DIED.format(free=free_memory() / 1e9)
+                yield (
+                    lost_task,
+                    TaskOutcome(name, "failed", f"{name}: {died}", worked=True),
+                )
         if broken:
             self._pool.start_again(self._pool.count)
 

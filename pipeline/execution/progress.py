@@ -28,7 +28,11 @@ class Sink(Protocol):
 class Reporter:
     """Progress of one stage, as callbacks of the shape `(done, total)` that the numerics know."""
 
-    def __init__(self, sink: Sink, should_stop: Callable[[], bool]) -> None:
+    def __init__(
+        self, sink: Sink, should_stop: Callable[[], bool], note: Callable[[str], None] = lambda line: None
+    ) -> None:
+        """`note` takes a line that the person is to read when the work has ended."""
+        self.note = note
         self._sink = sink
         self._should_stop = should_stop
         self._last = 0.0

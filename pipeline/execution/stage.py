@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from sqlalchemy import Row, select
@@ -18,6 +20,16 @@ from sqlalchemy import Row, select
 from hormesis.db.contract.left_out import is_left_out
 from hormesis.db.contract.stages import Level, stage_level
 from hormesis.db.engine import DatabaseProblem
+from hormesis.db.manifest import (
+    DamagedFile,
+    FileProblem,
+    Unit,
+    explained,
+    measured_unit,
+    problems_of,
+    remove_unit,
+    stored_units,
+)
 from hormesis.db.schema import (
     Checkpoint,
     Condition,
@@ -33,7 +45,10 @@ from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.execution import provenance
 from hormesis.pipeline.execution.arms import ArmPlan
 from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.foreign import FILES
+from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter, Stopped
+from hormesis.pipeline.execution.shortage import shortage
 from hormesis.pipeline.study.config import StudyConfig
 
 
@@ -64,6 +79,11 @@ def always(config: StudyConfig, subject: Subject) -> bool:
     return True
 
 
+def no_files(context: StudyContext, subject: Subject) -> Iterable[Path]:
+    """The stage writes rows alone, or files that only it reads itself."""
+    return ()
+
+
 def is_trained_here(config: StudyConfig, subject: Subject) -> bool:
     """Whether the study makes the subject's checkpoint itself."""
     return not subject.model
@@ -87,6 +107,15 @@ class Stage:
     """Whether the key digests finished rows, so that it is not known before the stages it needs are done."""
     all_ranks: Callable[[StudyContext, Subject], None] | None = None
     """What the other processes of a distributed run do while the first one runs this stage."""
+    files: Callable[[StudyContext, Subject], Iterable[Path]] = no_files
+    """What it writes for others to read: files, and folders that are written whole."""
+    makes_weights: bool = False
+    """Whether a checkpoint's weights are among its files, which every stage of the checkpoint reads."""
+
+    @property
+    def writes_files(self) -> bool:
+        """Whether others read files of it."""
+        return self.files is not no_files
 
     @property
     def level(self) -> Level:
@@ -98,12 +127,11 @@ class StageFailed(Exception):
     """A stage ended in an error; the message is one line in plain words."""
 
 
-def plain_words(error: BaseException) -> str:
-    """One line that says what went wrong, for a person who does not read tracebacks."""
-    if isinstance(error, MemoryError):
-        return "out of memory; choose a smaller scale or batch"
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full (while writing {error.filename or 'files'}); free some space and run again"
+def plain_words(error: BaseException, *, folder: Path | None = None, stage_name: str = "") -> str:
+    """One line that says what went wrong, for a person who does not read tracebacks (see `shortage`)."""
+    line = shortage(error, folder=folder, stage_name=stage_name)
+    if line is not None:
+        return line
     text = str(error).strip().split("\n")[0] or type(error).__name__
     return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
@@ -116,8 +144,8 @@ class Mark(Protocol):
 
 
 @contextmanager
-def marked_row(mark: Mark) -> Iterator[None]:
-    """Mark a row as running, and as done, stopped or failed when the block ends.
+def marked_row(mark: Mark, words: Callable[[BaseException], str] = plain_words) -> Iterator[None]:
+    """Mark a row as running, and as done, stopped or failed (for which it has `words`) when the block ends.
 
     Raises Stopped where the block was stopped, by request or Ctrl-C; its other errors as they are.
     """
@@ -131,7 +159,7 @@ def marked_row(mark: Mark) -> Iterator[None]:
         raise Stopped("stopped by request") from None
     except Exception as error:
         with suppress(DatabaseProblem):
-            mark(status="failed", error=plain_words(error))
+            mark(status="failed", error=words(error))
         raise
     mark(status="done")
 
@@ -140,20 +168,75 @@ class StageRow:
     """The `stage_run` row of a stage on a subject, and whether its inputs are those of now."""
 
     def __init__(self, context: StudyContext, stage: Stage, subject: Subject) -> None:
-        self._engine = context.engine
+        self._engine, self._home = context.engine, context.home
         self._columns = {"study_id": context.study_id, "stage": stage.name, "subject": subject.name}
         self.key = stage.key(context, subject)
+        self._written = partial(stage.files, context, subject)
+        self._model = subject.model
 
-    def _read(self) -> Row[str, str, float] | None:
-        query = select(StageRun.status, StageRun.input_hash, StageRun.seconds).filter_by(**self._columns)
+    def _read(self) -> Row[str, str, float, list[dict[str, Any]] | None] | None:
+        columns = (StageRun.status, StageRun.input_hash, StageRun.seconds, StageRun.files)
         with read_session(self._engine) as session:
-            return session.execute(query).first()
+            return session.execute(select(*columns).filter_by(**self._columns)).first()
+
+    @property
+    def has_finished(self) -> bool:
+        """Whether this stage finished before with the same inputs, whatever became of its files."""
+        row = self._read()
+        return row is not None and (row.status, row.input_hash) == ("done", self.key)
 
     @property
     def is_done(self) -> bool:
-        """Whether this stage finished before with the same inputs."""
+        """Whether this stage finished before with the same inputs, and its files are as it wrote them."""
+        return self.has_finished and not self.problems()
+
+    def problems(self, *, as_input: bool = False) -> list[tuple[Unit, FileProblem]]:
+        """Files of the finished stage that are missing or damaged.
+
+        `as_input`: another stage is about to read them, so what a copy left out or an older version did not
+        list must be there too. Weights that were left out are not made again: who reads them is told so.
+        """
         row = self._read()
-        return row is not None and (row.status, row.input_hash) == ("done", self.key)
+        if row is None or not self.has_finished:
+            return []
+        units = stored_units(row.files)
+        problems = [
+            (unit, problem)
+            for unit in units
+            if not unit.is_left_out
+            for problem in problems_of(self._home, unit)
+        ]
+        are_listed = row.files is not None and not any(unit.is_left_out for unit in units)
+        if as_input and not are_listed and not self._weights_are_left_out():
+            absent = (path for path in self._written() if not path.exists())
+            problems += [(Unit(str(path), {}), FileProblem(path, "missing")) for path in absent]
+        return problems
+
+    def _weights_are_left_out(self) -> bool:
+        query = select(Checkpoint.path).where(
+            Checkpoint.study_id == self._columns["study_id"], Checkpoint.name == self._columns["subject"]
+        )
+        with read_session(self._engine) as session:
+            return is_left_out(session.scalar(query))
+
+    def clear(self) -> list[str]:
+        """Remove what is damaged, so that nobody takes it for whole; a line for each unit that was lost.
+
+        Raises DamagedFile for a model that was not made here.
+        """
+        problems = self.problems(as_input=True)
+        for unit, problem in problems:
+            if unit.lies_elsewhere and Path(unit.path).resolve() == Path(self._model).resolve():
+                raise DamagedFile(explained(problem, lies_elsewhere=True))
+        lost: dict[str, list[FileProblem]] = {}
+        for unit, problem in problems:
+            lost.setdefault(unit.path, []).append(problem)
+            if not unit.lies_elsewhere:
+                remove_unit(self._home / unit.path)
+        return [
+            f"{first}{f' (and {len(others)} more files beside it)' if others else ''}"
+            for first, *others in lost.values()
+        ]
 
     @property
     def seconds(self) -> float:
@@ -180,7 +263,7 @@ def is_done(context: StudyContext, stage: Stage, subject: Subject) -> bool:
 def announce(context: StudyContext, stage: Stage, subject: Subject) -> None:
     """Show a stage as waiting, unless it is done already."""
     row = StageRow(context, stage, subject)
-    if not row.is_done:
+    if not row.has_finished:  # where files are lost, that is told when it runs again
         row.write(input_hash=row.key, status="waiting", error=None, seconds=row.seconds)
 
 
@@ -206,27 +289,68 @@ AT_END = {
 }
 
 
+Inputs = Callable[[Stage], Iterable[tuple[Stage, Subject]]]
+"""From a stage to the finished ones whose files it may read."""
+
+
+def no_inputs(stage: Stage) -> Iterable[tuple[Stage, Subject]]:
+    """The stage reads no files of others."""
+    return ()
+
+
 def run_stage(
     context: StudyContext,
     stage: Stage,
     subject: Subject,
     *,
     gather: Callable[[Stage, Subject], None] | None = None,
+    inputs: Inputs = no_inputs,
+    is_input: bool = False,
+    note: Callable[[str], None] = lambda line: None,
 ) -> bool:
     """Run a stage unless it is done; True where it ran.
 
-    `gather` is called first for a stage in which all processes of a distributed run take part.
-    `seconds_before`: of work on the same inputs in earlier runs. Raises Stopped where the person asked for a
-    stop, StageFailed (one line) where the work failed.
+    `gather` is called first for a stage in which all processes of a distributed run take part. Files of
+    `inputs` that are missing or damaged are made again before; `is_input`: this stage is one, so that its own
+    are read too. `note` gets a line for each unit that was lost, and what the stage has to say. Raises
+    Stopped where the person asked for a stop, StageFailed (one line) where the work failed.
     """
     row = StageRow(context, stage, subject)
-    if row.is_done:
+    if row.has_finished and not row.problems(as_input=is_input):
         return False
     if stage.level is not Level.STUDY and _lacks_texts(context, subject):
         raise StageFailed(
             f"{stage.name} of {subject.name} is not done, and texts were left out of this database; "
             "run the study where its texts are"
         )
+    try:
+        for line in row.clear():
+            note(f"{line}: {stage.name} of {subject.name} ran again")
+    except DamagedFile as error:
+        raise StageFailed(f"{stage.name} of {subject.name}: {error}") from error
+    reporter = Reporter(lambda *_, **__: None, context.should_stop)
+    for earlier, of_subject in inputs(stage):
+        input_row = StageRow(context, earlier, of_subject)
+        if not input_row.has_finished or input_row.problems(as_input=True):
+            # Workers side by side find the same file damaged: one makes it again, the others wait for that.
+            with taking_turns(context.home, f"{earlier.name}-{input_row.key}-again", reporter.check):
+                run_stage(
+                    context, earlier, of_subject, gather=gather, inputs=inputs, is_input=True, note=note
+                )
+    _run(context, stage, subject, row=row, gather=gather, note=note)
+    return True
+
+
+def _run(
+    context: StudyContext,
+    stage: Stage,
+    subject: Subject,
+    *,
+    row: StageRow,
+    gather: Callable[[Stage, Subject], None] | None,
+    note: Callable[[str], None],
+) -> None:
+    """Run a stage and keep its state in its row; `seconds_before`: of work on the same inputs earlier."""
     seconds_before, started = row.seconds, time.monotonic()
 
     def mark(**columns: Any) -> None:
@@ -251,15 +375,20 @@ def run_stage(
         packages=provenance.packages(),
         git_revision=provenance.git_revision(),
     )
+    words = partial(plain_words, folder=context.home, stage_name=stage.name)
     try:
-        with marked_row(mark):
-            reporter = Reporter(sink, context.should_stop)
+        with marked_row(mark, words):
+            reporter = Reporter(sink, context.should_stop, note)
             reporter.check()
             if gather is not None and stage.all_ranks is not None:
                 gather(stage, subject)
             stage.run(context, subject, reporter)
+            files = [
+                measured_unit(context.home, path, FILES if path == Path(subject.model) else ("*",)).as_json()
+                for path in stage.files(context, subject)
+            ]
+            row.write(files=files)
     except Stopped:
         raise
     except Exception as error:
-        raise StageFailed(f"{stage.name} of {subject.name}: {plain_words(error)}") from error
-    return True
+        raise StageFailed(f"{stage.name} of {subject.name}: {words(error)}") from error

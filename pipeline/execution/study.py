@@ -10,6 +10,7 @@ from pathlib import Path
 from sqlalchemy import Engine, Select, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading
+from hormesis.db.files import remove_all_temporaries
 from hormesis.db.schema import Arm, Checkpoint, Study
 from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.execution.arms import ArmPlan
@@ -58,10 +59,11 @@ def is_known(config: StudyConfig, database_url: str) -> bool:
 def register(config: StudyConfig, *, home: Path, database_url: str, revisions: dict[str, str]) -> StudyHandle:
     """A study's row, written on first sight and untouched afterwards; its home is made where it is missing.
 
-    A branch of the hub stays at the commit it had when the study first ran. Raises DatabaseProblem for a
-    database that cannot be written.
+    A branch of the hub stays at the commit it had when the study first ran. What killed processes left half
+    written in the home is removed. Raises DatabaseProblem for a database that cannot be written.
     """
     home.mkdir(parents=True, exist_ok=True)
+    remove_all_temporaries(home / "files")
     _engine.cache_clear()  # the database may have been replaced since this process last ran a study
     study_id = study_row(_engine(database_url), config)
     with read_session(_engine(database_url)) as session:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from hormesis.db.contract.stages import Level
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.graph import Graph, Planned
 from hormesis.pipeline.execution.progress import Stopped
@@ -34,6 +35,24 @@ class Task:
     study: StudyHandle
     subject: Subject
     stages: tuple[Stage, ...]
+    before: tuple[Stage, ...] = ()
+    """Stages of the whole study that have run, whose files these stages may read."""
+
+    def inputs(self, stage: Stage) -> list[Planned]:
+        """Stages whose files one of the task's may read, in the order in which they run."""
+        names = set(stage.needs)
+        for earlier in reversed((*self.before, *self.stages)):
+            is_weights = stage.level is Level.CHECKPOINT and earlier.makes_weights
+            if is_weights and earlier is not stage:
+                names.add(earlier.name)
+            # What the weights were made from is read only by whoever makes them.
+            if earlier.name in names and earlier.level is stage.level and not is_weights:
+                names |= set(earlier.needs)
+        return [
+            (earlier, STUDY if earlier.level is Level.STUDY else self.subject)
+            for earlier in (*self.before, *self.stages)
+            if earlier.name in names
+        ]
 
 
 @dataclass(frozen=True)
@@ -44,6 +63,8 @@ class TaskOutcome:
     status: str
     message: str = ""
     worked: bool = False
+    notes: tuple[str, ...] = ()
+    """Lines on files that were missing or damaged and were made again, and on what is to be known."""
 
 
 @dataclass
@@ -55,6 +76,7 @@ class Outcome:
     stopped: bool = False
     failures: list[str] = field(default_factory=list)
     worked: bool = False
+    notes: list[str] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -68,6 +90,7 @@ class Outcome:
         # A worker that dies takes several tasks of the study along, which all say so in the same words.
         is_told = result.message in self.failures
         self.failures += [result.message] if result.status == "failed" and not is_told else []
+        self.notes += result.notes
 
 
 class Executor(Protocol):
@@ -91,18 +114,21 @@ def run_task(
     gather: Callable[[Stage, Subject], None] | None = None,
 ) -> TaskOutcome:
     """Run the stages of a task that are not done (`gather`: see `run_stage`); never raises."""
-    name, has_run = task.subject.name, False
+    name, has_run, notes = task.subject.name, False, list[str]()
     try:
         context = task.study.open(should_stop)
         for stage in task.stages:
-            has_run |= run_stage(context, stage, task.subject, gather=gather)
+            has_run |= run_stage(
+                context, stage, task.subject, gather=gather, inputs=task.inputs, note=notes.append
+            )
     except Stopped:
-        return TaskOutcome(name, "stopped", worked=True)
+        return TaskOutcome(name, "stopped", worked=True, notes=tuple(notes))
     except StageFailed as error:
-        return TaskOutcome(name, "failed", str(error), worked=True)
+        return TaskOutcome(name, "failed", str(error), worked=True, notes=tuple(notes))
     except Exception as error:  # before or between stages, e.g. a locked database
-        return TaskOutcome(name, "failed", f"{name}: {plain_words(error)}", worked=has_run)
-    return TaskOutcome(name, "done", worked=has_run)
+        message = f"{name}: {plain_words(error)}"
+        return TaskOutcome(name, "failed", message, worked=has_run, notes=tuple(notes))
+    return TaskOutcome(name, "done", worked=has_run, notes=tuple(notes))
 
 
 def announce_all(context: StudyContext, planned: Iterable[Planned]) -> None:
@@ -144,7 +170,11 @@ def walk(
 
     if not run_joint(graph.before_arms(context.config)):
         return outcome
-    tasks = [Task(study, subject, graph.of_subject(context.config, subject)) for subject in subjects(context)]
+    before = graph.before_arms(context.config)
+    tasks = [
+        Task(study, subject, graph.of_subject(context.config, subject), before)
+        for subject in subjects(context)
+    ]
     for task, task_outcome in executor.run(tasks, look):
         outcome.arms.append(task_outcome)
         outcome.add(task_outcome)

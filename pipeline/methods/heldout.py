@@ -14,7 +14,7 @@ import numpy as np
 from hormesis.backend.crossentropy import DocumentLosses, Windows, prepare_windows
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.models import LoadedModel
-from hormesis.db.files import atomic_file
+from hormesis.db.manifest import is_intact, sealed_file
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
@@ -77,12 +77,12 @@ class LossTable:
     def at(self, losses_name: str, opened: OpenedCondition, strength: float) -> DocumentLosses:
         """Losses of an opened condition, heads moved by `strength`; its file is named by `losses_name`."""
         path = self._folder / loss_file(losses_name, strength)
-        if path.is_file():
+        if is_intact(path):
             with np.load(path) as arrays:
                 return DocumentLosses(arrays["nats"], arrays["tokens"])
         moved = replace(opened, steering=(opened.steering[0], strength))
         losses = moved.losses(self._windows, batch_size=self._batch)
         # Two studies with equal hashes may compute the same file at the same time.
-        with atomic_file(path) as temporary, temporary.open("wb") as file:
+        with sealed_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, nats=losses.nats, tokens=losses.tokens)
         return losses

@@ -43,7 +43,7 @@ def open_tuned(
     base = checkpoint_facts(context, checkpoint_id)
     tuned = condition.tuned
     path = context.home / str(tuned["path"]) if tuned else base.path
-    return open_weights(path, half=for_decoding and base.parameters >= SMALL)
+    return open_weights(context, path, half=for_decoding and base.parameters >= SMALL)
 
 
 def intervention(

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.models import LoadedModel
-from hormesis.db.files import write_json
+from hormesis.db.manifest import is_intact, write_sealed_json
 from hormesis.db.schema import Prompt, PromptSet
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -39,7 +39,7 @@ def read_pairs(context: StudyContext) -> list[TextPair]:
     """
     path = context.folder("pairs", context.inputs.pairs) / "pairs.json"
     # Another database may have had the file made: then the rows about the source are missing in this one.
-    if not (path.is_file() and is_recorded(context, "pairs")):
+    if not (is_intact(path) and is_recorded(context, "pairs")):
         query = select(Prompt.text).join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
         with read_session(context.engine) as session:
             prompts = set(session.scalars(query.where(PromptSet.study_id == context.study_id)))
@@ -48,7 +48,7 @@ def read_pairs(context: StudyContext) -> list[TextPair]:
         for record, source in pairs.used:
             texts.add(row_of(record)[2], source)
         record_role(context, texts)
-        write_json(path, [row_of(record) for record, _ in pairs.used])
+        write_sealed_json(path, [row_of(record) for record, _ in pairs.used])
     return [TextPair(*row) for row in json.loads(path.read_text(encoding="utf-8"))]
 
 

@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from hormesis.backend.capture import capture
 from hormesis.db.blocks import encode_float32
 from hormesis.db.contract.methods import SECOND
-from hormesis.db.files import write_json
+from hormesis.db.manifest import require_intact, write_sealed_json
 from hormesis.db.schema import Direction, Example
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -75,10 +75,11 @@ def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -
         "source": "+".join(dict.fromkeys(source.title for source in context.config.with_role("directions"))),
         "test_accuracy": float(np.mean(accuracies)),
     }
-    write_json(_path(context, weights_hash), summary)
+    write_sealed_json(second_path(context, weights_hash), summary)
 
 
-def _path(context: StudyContext, weights_hash: str) -> Path:
+def second_path(context: StudyContext, weights_hash: str) -> Path:
+    """Where it is written what the second set of a checkpoint was made from."""
     return context.folder("second", context.inputs.second(weights_hash)) / "second.json"
 
 
@@ -88,7 +89,8 @@ def second_facts(context: StudyContext, weights_hash: str) -> dict[str, Any]:
     Raises ValueError where it was not made yet.
     """
     try:
-        summary = json.loads(_path(context, weights_hash).read_text(encoding="utf-8"))
+        path = require_intact(second_path(context, weights_hash))
+        summary = json.loads(path.read_text(encoding="utf-8"))
     except OSError:
         raise ValueError("the second set of directions was not made yet; run the study again") from None
     assert isinstance(summary, dict)

@@ -14,7 +14,7 @@ from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.methods.pairs import read_pairs, tokenise
 from hormesis.pipeline.methods.tuning import TuningResult, open_tuning, tune
-from hormesis.pipeline.probing.loading import checkpoint_facts
+from hormesis.pipeline.probing.loading import checkpoint_facts, intact_weights
 from hormesis.pipeline.study.scales import SHAPES
 from hormesis.pipeline.text.text_pairs import split_pairs
 
@@ -38,11 +38,11 @@ def make_tuned(
     # Another study with the same checkpoint and the same pairs would write to the same folder.
     with taking_turns(context.home, f"tune-{folder.name}", reporter.check):
         finished = open_tuning(folder)
-        if finished is not None and (finished.model / "config.json").is_file():
+        if finished is not None:
             return finished
         held_out, trained = split_pairs(read_pairs(context))
         # A copy of its own: the kept one must not be changed under later conditions.
-        loaded = load_model(base.path, dtype="float32", check=False)
+        loaded = load_model(intact_weights(context, base.path), dtype="float32", check=False)
         limit = min(LONGEST, loaded.context or LONGEST)
         return tune(
             loaded,

@@ -21,8 +21,10 @@ from safetensors.torch import load_file, save_file
 
 from hormesis.backend.model.models import LoadedModel
 from hormesis.backend.model.portable import write_model
+from hormesis.backend.model.soundness import require_converging, require_finite
 from hormesis.db.contract.methods import Tuned
-from hormesis.db.files import atomic_folder, remove_temporaries, write_json
+from hormesis.db.files import remove_temporaries, write_json
+from hormesis.db.manifest import is_intact, sealed_folder, write_sealed_json
 from hormesis.pipeline.methods.losses import Completions, completions, sequence_log_probabilities
 from hormesis.pipeline.methods.objectives import BOTH, OBJECTIVES, Objective, PairBatch, Side
 from hormesis.pipeline.methods.pairs import TokenPair
@@ -62,7 +64,9 @@ class _Run:
 
 
 def open_tuning(folder: Path) -> TuningResult | None:
-    """The finished tuning in a folder, or None."""
+    """The finished tuning in a folder; None where there is none, or a damaged one."""
+    if not (is_intact(folder / RECORD) and is_intact(folder / "model")):
+        return None
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))["result"]
         return TuningResult(
@@ -74,7 +78,7 @@ def open_tuning(folder: Path) -> TuningResult | None:
             held_out=record["held_out"],
             learning_rate=record["learning_rate"],
         )
-    except (OSError, KeyError, TypeError, json.JSONDecodeError):
+    except (OSError, KeyError, TypeError, ValueError):
         return None
 
 
@@ -97,7 +101,7 @@ def tune(
     state is done again. Raises OSError where the disk refuses.
     """
     finished = open_tuning(folder)
-    if finished is not None and (finished.model / "config.json").is_file():
+    if finished is not None:
         return finished
     folder.mkdir(parents=True, exist_ok=True)
     remove_temporaries(folder)
@@ -116,8 +120,17 @@ def tune(
     for step in range(first, settings.steps):
         progress(step, settings.steps)
         _step(loaded, run, pairs, indices=order[step], step=step)
+        require_converging(
+            run.losses[-1:],
+            f"fine-tuning by {method}",
+            step + 1,
+            settings.steps,
+            setting=f"methods.{method}.learning_rate",
+            rate=rate,
+        )
         if step + 1 in saves:
             _save(run, folder, step + 1)
+    require_finite(loaded.model, f"fine-tuning by {method}")
     progress(settings.steps, settings.steps)
     after = _measure(loaded, held_out)
     record = {
@@ -132,9 +145,9 @@ def tune(
             "learning_rate": rate,
         },
     }
-    with atomic_folder(folder / "model") as temporary:
+    with sealed_folder(folder / "model") as temporary:
         write_model(loaded.model, loaded.tokenizer, temporary)
-    write_json(folder / RECORD, record)
+    write_sealed_json(folder / RECORD, record)
     shutil.rmtree(folder / "state", ignore_errors=True)
     result = open_tuning(folder)
     assert result is not None
@@ -214,17 +227,19 @@ def _save(run: _Run, folder: Path, step: int) -> None:
         tensors[f"weight/{name}"] = parameter.detach().contiguous()
         for key, value in run.optimiser.state[parameter].items():
             tensors[f"{key}/{name}"] = value.detach().contiguous()
-    with atomic_folder(folder / "state") as temporary:
+    with sealed_folder(folder / "state") as temporary:
         save_file(tensors, temporary / "state.safetensors")
         write_json(temporary / "state.json", {"step": step, "losses": run.losses})
 
 
 def _resume(run: _Run, folder: Path) -> int:
-    """Take up a saved state; gives the step to go on with, 0 where there is none."""
+    """Take up a saved state; gives the step to go on with, 0 where there is none, or a damaged one."""
+    if not is_intact(folder / "state"):
+        return 0
     try:
         state = json.loads((folder / "state" / "state.json").read_text(encoding="utf-8"))
         tensors = load_file(folder / "state" / "state.safetensors")
-    except (OSError, json.JSONDecodeError, SafetensorError):
+    except (OSError, ValueError, SafetensorError):
         return 0
     with torch.no_grad():
         for name, parameter in run.model.named_parameters():

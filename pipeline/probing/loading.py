@@ -14,6 +14,8 @@ from hormesis.backend.model.models import LoadedModel, load_model
 from hormesis.backend.model.steering import HeadDirection
 from hormesis.db.blocks import decode_float32
 from hormesis.db.contract.methods import SECOND
+from hormesis.db.manifest import require_intact
+from hormesis.db.read.runs import stored_files
 from hormesis.db.schema import Checkpoint, Direction, Probe, ProbeSet
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -51,15 +53,22 @@ def open_checkpoint(context: StudyContext, checkpoint_id: int, *, for_decoding: 
     """The model of a checkpoint, kept until another is asked for.
 
     Measured in float32; decoded in bfloat16 where the model is large enough for that to be faster on a CPU.
-    Raises ModelError where the files are gone or damaged.
+    Raises ModelError where the files are gone, DamagedFile where they are not what was written.
     """
     checkpoint = checkpoint_facts(context, checkpoint_id)
-    return open_weights(checkpoint.path, half=for_decoding and checkpoint.parameters >= SMALL)
+    return open_weights(context, checkpoint.path, half=for_decoding and checkpoint.parameters >= SMALL)
 
 
-def open_weights(path: Path, *, half: bool = False) -> LoadedModel:
+def open_weights(context: StudyContext, path: Path, *, half: bool = False) -> LoadedModel:
     """The model in a folder, kept until another is asked for. `half`: in bfloat16. Raises as above."""
-    return _open(str(path), half)
+    return _open(str(intact_weights(context, path)), half)
+
+
+def intact_weights(context: StudyContext, path: Path) -> Path:
+    """The folder of a model whose files are those that the study wrote. Raises DamagedFile."""
+    with read_session(context.engine) as session:
+        units = stored_files(session.connection(), context.study_id)
+    return require_intact(path, units, context.home)
 
 
 @lru_cache(maxsize=1)

@@ -75,8 +75,15 @@ def _is_relearned(config: StudyConfig, subject: Subject) -> bool:
     return "relearn" in config.hardness.attacks and is_chosen(config.hardness, subject.arm)
 
 
-TEXT = Stage("text", key=_text_key, run=_in_room("text:prepare"))
-MIX = Stage("mix", key=_mix_key, run=_in_room("mix:make_mix"), needs=("text",), when=is_trained_here)
+TEXT = Stage("text", key=_text_key, run=_in_room("text:prepare"), files=_in_room("text:text_files"))
+MIX = Stage(
+    "mix",
+    key=_mix_key,
+    run=_in_room("mix:make_mix"),
+    needs=("text",),
+    when=is_trained_here,
+    files=_in_room("mix:mix_files"),
+)
 TRAIN = Stage(
     "train",
     key=_weights_key,
@@ -84,9 +91,17 @@ TRAIN = Stage(
     needs=("mix",),
     when=is_trained_here,
     all_ranks=_in_room("train:train_with_the_others"),
+    files=_in_room("train:train_files"),
+    makes_weights=True,
 )
 LOAD = Stage(
-    "load", key=_weights_key, run=_in_room("load:load_checkpoint"), needs=("text",), when=_is_foreign
+    "load",
+    key=_weights_key,
+    run=_in_room("load:load_checkpoint"),
+    needs=("text",),
+    when=_is_foreign,
+    files=_in_room("load:load_files"),
+    makes_weights=True,
 )
 PROBE = Stage("probe", key=ByWeights(Inputs.probe), run=_in_room("probe:probe_checkpoint"), needs=("text",))
 GEOMETRY = Stage(
@@ -98,6 +113,7 @@ METHODS = Stage(
     run=_in_room("methods:prepare_methods"),
     needs=("probe",),
     when=_needs_methods,
+    files=_in_room("methods:methods_files"),
 )
 CONDITION = Stage(
     "condition",

@@ -5,15 +5,18 @@ In place of `mix` and `train`; everything that follows is the same as on the stu
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import transformers
 from sqlalchemy import select
 
+from hormesis.backend.encoding import encode_texts
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.export import save_plain
 from hormesis.backend.model.loaded import name_of
 from hormesis.backend.model.models import LoadedModel, ModelError, load_model
+from hormesis.db.manifest import is_intact, remove_unit
 from hormesis.db.schema import Checkpoint
 from hormesis.db.write import read_session
 from hormesis.pipeline.checks.sizes import CountTokens, ModelSize, check_size
@@ -35,6 +38,10 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
     reporter.say("reading the model" if Path(subject.model).exists() else "fetching the model")
     reporter.report(0, 1)
     loaded = load_model(subject.model)
+    if loaded.has_chat_template:
+        reporter.note(
+            f"{subject.name} has a chat template, which is not used: texts are read and continued as they are"
+        )
     reporter.say("checking the checkpoint")
     check_size(context.config, *size_of(loaded))
     path = _stored(context, loaded, subject)
@@ -50,7 +57,7 @@ def load_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter)
             arm_id=None if subject.arm is None else arm_row(context, subject.arm),
             tokens_seen=None,
             weights_hash=subject.weights_hash,
-            details={"imported": subject.model},
+            details={"imported": subject.model, "chat_template": loaded.has_chat_template},
         )
     reporter.report(1, 1)
 
@@ -82,7 +89,7 @@ def _require_comparable(context: StudyContext, subject: Subject, loaded: LoadedM
         other.path, trust_remote_code=False, local_files_only=True
     )
     documents = heldout_documents(context)[:COMPARED]
-    lengths = [[len(ids) for ids in cut(documents)["input_ids"]] for cut in (loaded.tokenizer, tokenizer)]
+    lengths = [list(map(len, encode_texts(either, documents))) for either in (loaded.tokenizer, tokenizer)]
     if lengths[0] != lengths[1]:
         raise ModelError(
             f"{subject.model} cuts the held-out text into other tokens than the arm {other.name}, so that "
@@ -99,7 +106,14 @@ def _stored(context: StudyContext, loaded: LoadedModel, subject: Subject) -> Pat
     if Path(subject.model).is_dir():
         return Path(subject.model)
     folder = context.folder("imported", subject.weights_hash)
-    if not folder.is_dir():
+    if not is_intact(folder):
+        remove_unit(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         save_plain(loaded, folder)
     return folder
+
+
+def load_files(context: StudyContext, subject: Subject) -> Iterator[Path]:
+    """The model's own folder, or the copy of a GGUF file or hub model."""
+    is_folder = Path(subject.model).is_dir()
+    yield Path(subject.model) if is_folder else context.folder("imported", subject.weights_hash)

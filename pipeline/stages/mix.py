@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from hormesis.db.schema import Arm
 from hormesis.db.write import write_session
 from hormesis.pipeline.execution.arms import ArmPlan
@@ -12,8 +15,14 @@ from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.stages.tokens import corpus_folder, pool
 from hormesis.pipeline.text.mix_stream import Annotation
 from hormesis.pipeline.text.mixes import Mix, build_mix
+from hormesis.pipeline.text.pools import MixError
 from hormesis.pipeline.text.prefixes import mark
 from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
+
+
+def mix_folder(context: StudyContext, arm: ArmPlan) -> Path:
+    """Where the mix of an arm lies."""
+    return context.folder("mixes", context.inputs.mix(arm))
 
 
 def open_or_build(context: StudyContext, arm: ArmPlan, reporter: Reporter | None = None) -> Mix:
@@ -21,9 +30,9 @@ def open_or_build(context: StudyContext, arm: ArmPlan, reporter: Reporter | None
     config = context.config
     clean = pool(context, "clean")
     if clean is None:
-        raise ValueError("the study's clean text was not prepared; run the study again")
+        raise MixError(f"no token pool of clean text in '{corpus_folder(context)}'; run the study again")
     return build_mix(
-        context.folder("mixes", context.inputs.mix(arm)),
+        mix_folder(context, arm),
         clean=clean,
         clean_tokens=config.clean_tokens,
         added=pool(context, arm.added_role) if arm.share > 0 else None,
@@ -59,3 +68,8 @@ def make_mix(context: StudyContext, subject: Subject, reporter: Reporter) -> Non
         row = session.get_one(Arm, arm_id)
         row.clean_tokens, row.added_tokens = mix.clean_tokens, mix.added_tokens
         row.repeats, row.composition = mix.repeats, mix.composition
+
+
+def mix_files(context: StudyContext, subject: Subject) -> Iterator[Path]:
+    """The token bin."""
+    yield mix_folder(context, arm_of(subject))

@@ -1,13 +1,15 @@
 """What every worker process needs, imported once by the server that they are forked from."""
 
+import contextlib
 import gc
 
 gc.disable()
-from hormesis.pipeline.execution.deferred import Deferred  # noqa: E402
-from hormesis.pipeline.stages import GRAPH  # noqa: E402
-from hormesis.pipeline.training import train  # noqa: E402, F401
+with contextlib.suppress(MemoryError):  # a worker that is short of memory too says so in a line
+    from hormesis.pipeline.execution.deferred import Deferred
+    from hormesis.pipeline.stages import GRAPH
+    from hormesis.pipeline.training import train  # noqa: F401
 
-WORK = [stage.run.function for stage in GRAPH.stages if isinstance(stage.run, Deferred)]
+    WORK = [stage.run.function for stage in GRAPH.stages if isinstance(stage.run, Deferred)]
 
 gc.freeze()  # what is imported stays, and is never walked again: its pages stay shared after the fork
 gc.enable()

@@ -8,20 +8,21 @@ the end. Knows roles and limits; how a source is read is known elsewhere.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import select
 
-from hormesis.db.files import write_json
+from hormesis.db.manifest import is_intact, require_intact, write_sealed_json
 from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, Study
 from hormesis.db.write import read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.checks.sizes import check_size, own_size
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
-from hormesis.pipeline.stages.tokens import corpus_folder, pool, tokenise
+from hormesis.pipeline.stages.tokens import corpus_folder, corpus_roles, pool, tokenise
 from hormesis.pipeline.study.scales import train_settings
-from hormesis.pipeline.study.source_config import Role
+from hormesis.pipeline.study.source_config import ROLES, Role
 from hormesis.pipeline.text.overlap import RunCount, RunIndex
 from hormesis.pipeline.text.reading import (
     LeaveOut,
@@ -30,13 +31,22 @@ from hormesis.pipeline.text.reading import (
     heldout_records,
     open_role,
 )
-from hormesis.pipeline.text.source_rows import RoleTexts, record_role, record_runs, record_training, run_index
+from hormesis.pipeline.text.source_rows import (
+    RoleTexts,
+    hashes_path,
+    record_role,
+    record_runs,
+    record_training,
+    run_index,
+)
 from hormesis.pipeline.text.statements import probe_statements, scorer_statements
 from hormesis.pipeline.text.study_folder import text_folder
 from hormesis.pipeline.text.text_keys import key_of
 from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
 
 __all__ = ["heldout_documents", "prepare", "text_folder"]
+
+HELDOUT = "heldout_clean.json"
 
 
 def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
@@ -51,16 +61,16 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     read = [_write_probe_set(context), _write_prompt_sets(context)]
     reporter.say("setting held-out text aside")
     heldout = heldout_records(config)
-    write_json(folder / "heldout_clean.json", heldout.texts)
+    write_sealed_json(folder / HELDOUT, heldout.texts)
     read.append(heldout)
     if "tfidf" in config.evaluation.scorers:
         scorer = scorer_statements(config, _labelled_keys(context))
-        if not (folder / "tfidf").is_dir():
+        if not is_intact(folder / "tfidf"):
             reporter.say("training the study's own scorer")
             reporter.report(0, 1)
             _train_scorer(scorer, folder)
         read.append(scorer)
-    trains = bool(config.shares or config.controls or config.variants)
+    trains = bool(corpus_roles(config))
     index = run_index(context)
     leave_out = index.holds_any_of if config.decontaminate else None
     if trains:
@@ -119,8 +129,8 @@ def _record_pools(
 
 def heldout_documents(context: StudyContext) -> list[str]:
     """Held-out clean documents that every condition's cost is measured on."""
-    path = text_folder(context) / "heldout_clean.json"
-    documents = json.loads(path.read_text(encoding="utf-8"))
+    path = text_folder(context) / HELDOUT
+    documents = json.loads(require_intact(path).read_text(encoding="utf-8"))
     assert isinstance(documents, list)
     return documents
 
@@ -205,3 +215,18 @@ def _write_prompt_sets(context: StudyContext) -> RoleRecords:
             replace_rows(session, Prompt, rows, on=("prompt_set_id", "position"), within=within)
         prompts.used += chosen.used
     return prompts
+
+
+def text_files(context: StudyContext, subject: Subject) -> Iterator[Path]:
+    """Held-out text, the study's own scorer, tokenizer and pools, and hashes of the texts of each role."""
+    folder, config = text_folder(context), context.config
+    yield folder / HELDOUT
+    has_scorer = "tfidf" in config.evaluation.scorers
+    if has_scorer:
+        yield folder / "tfidf"
+    trained_roles = corpus_roles(config)
+    if trained_roles:
+        yield corpus_folder(context) / "tokenizer"
+        yield from (corpus_folder(context) / "pools" / role for role in trained_roles)
+    roles = {*trained_roles, "probe", "prompts", "heldout_clean", *(["scorer"] if has_scorer else [])}
+    yield from (hashes_path(context, role) for role in ROLES if role in roles)

@@ -30,6 +30,18 @@ def corpus_folder(context: StudyContext) -> Path:
     return context.folder("corpus", context.inputs.corpus)
 
 
+def corpus_roles(config: StudyConfig) -> list[Role]:
+    """Roles that have a pool; none where the study trains no model."""
+    if not (config.shares or config.controls or config.variants):
+        return []
+    return [*pool_tokens(config), *_heldout_roles(config)]
+
+
+def _heldout_roles(config: StudyConfig) -> tuple[Role, ...]:
+    has_toxic = config.with_role("toxic") or config.with_role("heldout_toxic")
+    return ("heldout_clean", "heldout_toxic") if has_toxic else ("heldout_clean",)
+
+
 def tokenise(
     context: StudyContext, reporter: Reporter, tfidf: Path, *, leave_out: LeaveOut | None = None
 ) -> None:
@@ -64,10 +76,7 @@ def tokenise(
             annotate=_annotator(config, role, tfidf) if config.variants and role != "informal" else None,
             progress=reporter.counting("tokens"),
         )
-    heldout_roles: tuple[Role, ...] = (
-        ("heldout_clean", "heldout_toxic") if _has_toxic(config) else ("heldout_clean",)
-    )
-    for role in heldout_roles:
+    for role in _heldout_roles(config):
         build_pool(
             training_texts(config, role),
             tokenizer,
@@ -86,10 +95,6 @@ def _annotator(config: StudyConfig, role: Role, tfidf: Path) -> Annotate:
     from hormesis.backend.scorers import make_scorer
 
     return make_scorer(scorer_name, tfidf).score
-
-
-def _has_toxic(config: StudyConfig) -> bool:
-    return bool(config.with_role("toxic") or config.with_role("heldout_toxic"))
 
 
 def _tokenizer_texts(config: StudyConfig, leave_out: LeaveOut | None) -> Iterable[str]:

@@ -6,10 +6,12 @@ them and trains nothing; the curve comes back with them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hormesis.backend.model.models import LoadedModel, load_model
+from hormesis.db.manifest import require_intact
 from hormesis.db.schema import Checkpoint, TrainPoint
 from hormesis.db.write import upsert, write_session
 from hormesis.pipeline.execution.arms import ArmPlan
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
     from hormesis.pipeline.training.train import Point, TrainResult
 
 
+def training_folder(context: StudyContext, arm: ArmPlan) -> Path:
+    """Where an arm is trained: `run.json` and, when it is done, `model/`."""
+    return context.folder("checkpoints", context.inputs.train(arm))
+
+
 def train_arm(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Train, or go on training, and register the checkpoint."""
     arm = arm_of(subject)
@@ -39,7 +46,7 @@ def train_arm(context: StudyContext, subject: Subject, reporter: Reporter) -> No
     reporter.say("checking the checkpoint")
     register_checkpoint(
         context,
-        load_model(result.model, dtype="float32"),
+        load_model(require_intact(result.model), dtype="float32"),
         arm.name,
         path=result.model,
         arm_id=arm_id,
@@ -86,7 +93,7 @@ def run_training(
             _write_point(context, arm_id, point)
 
     return train(
-        context.folder("checkpoints", context.inputs.train(arm)),
+        training_folder(context, arm),
         mix=mix,
         tokenizer=tokenizer,
         config=architecture,
@@ -156,3 +163,8 @@ def register_checkpoint(
 def train_with_the_others(context: StudyContext, subject: Subject) -> None:
     """The part of a process other than the first in a distributed training; writes no rows."""
     run_training(context, arm_of(subject), None, reporter=silent())
+
+
+def train_files(context: StudyContext, subject: Subject) -> Iterator[Path]:
+    """The finished model."""
+    yield training_folder(context, arm_of(subject)) / "model"

@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hormesis.db.files import atomic_folder, write_json
+from hormesis.db.files import write_json
+from hormesis.db.manifest import require_intact, sealed_folder
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.text.mix_stream import Annotation, Part, write_stream
 from hormesis.pipeline.text.pools import MixError, Pool, Progress, map_array
@@ -65,9 +66,11 @@ class Mix:
 
 
 def open_mix(folder: Path) -> Mix:
-    """Open a finished mix. Raises MixError where it is missing, damaged or from another version."""
+    """Open a finished mix. Raises MixError where it is missing or from another version, DamagedFile where its
+    sums do not agree.
+    """
     try:
-        description = json.loads((folder / "mix.json").read_text(encoding="utf-8"))
+        description = json.loads((require_intact(folder) / "mix.json").read_text(encoding="utf-8"))
         if description.pop("format") != FORMAT:
             raise MixError(f"token bin '{folder.name}' was written by another version: delete it")
         description.pop("key")
@@ -76,7 +79,7 @@ def open_mix(folder: Path) -> Mix:
             raise MixError(f"token bin '{folder.name}' is damaged (wrong size): delete it")
         if mix.masked and (folder / "mask.bin").stat().st_size != mix.tokens:
             raise MixError(f"loss mask of '{folder.name}' is damaged (wrong size): delete it")
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MixError(f"no usable token bin at '{folder}': {error}") from None
     return mix
 
@@ -122,12 +125,12 @@ def build_mix(
         try:
             if json.loads((folder / "mix.json").read_text(encoding="utf-8")).get("key") == key:
                 return open_mix(folder)
-        except (MixError, json.JSONDecodeError):
+        except ValueError:
             pass  # damaged: built anew below
     parts = [_part_of(clean, clean_tokens, seed=seed, stream=0, share=share)]
     if added is not None and n_added:
         parts.append(_part_of(added, n_added, seed=seed, stream=1, share=share, repeat=allow_repetition))
-    with atomic_folder(folder) as temporary:
+    with sealed_folder(folder) as temporary:
         summary = write_stream(parts, temporary, annotation, progress=progress)
         composition = _composition(parts)
         if summary.mark_tokens:

@@ -22,7 +22,8 @@ import numpy as np
 import transformers
 from numpy.typing import NDArray
 
-from hormesis.db.files import atomic_folder, write_json
+from hormesis.db.files import write_json
+from hormesis.db.manifest import require_intact, sealed_folder
 from hormesis.pipeline.text.tokenization import fingerprint, token_ids
 
 FORMAT = 1
@@ -106,9 +107,11 @@ class Pool:
 
 
 def open_pool(folder: Path) -> Pool:
-    """Open a finished pool. Raises MixError where it is missing, damaged or from another version."""
+    """Open a finished pool. Raises MixError where it is missing or from another version, DamagedFile where
+    its sums do not agree.
+    """
     try:
-        description = json.loads((folder / "pool.json").read_text(encoding="utf-8"))
+        description = json.loads((require_intact(folder) / "pool.json").read_text(encoding="utf-8"))
         if description.pop("format") != FORMAT:
             raise MixError(f"token pool '{folder.name}' was written by another version: delete it")
         description.pop("key")
@@ -119,7 +122,7 @@ def open_pool(folder: Path) -> Pool:
         file_sizes |= {"scores.bin": pool.documents} if pool.annotated else {}
         if any((folder / name).stat().st_size != size for name, size in file_sizes.items()):
             raise MixError(f"token pool '{folder.name}' is damaged (a file has the wrong size): delete it")
-    except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise MixError(f"no usable token pool at '{folder}': {error}") from None
     return pool
 
@@ -150,9 +153,9 @@ def build_pool(
         try:
             if json.loads((folder / "pool.json").read_text(encoding="utf-8")).get("key") == full_key:
                 return open_pool(folder)
-        except (MixError, json.JSONDecodeError):
+        except ValueError:
             pass  # damaged: built anew below
-    with atomic_folder(folder) as temporary:
+    with sealed_folder(folder) as temporary:
         description = _write_pool(
             documents, tokenizer, temporary, tokens=tokens, annotate=annotate, progress=progress
         )

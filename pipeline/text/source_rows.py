@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from hormesis.db.files import atomic_file
+from hormesis.db.manifest import is_intact, sealed_file
 from hormesis.db.schema import Example, ProbeSet, Prompt, PromptSet, SourceOverlap, SourceUse
 from hormesis.db.write import read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -96,12 +96,12 @@ def record_role(context: StudyContext, texts: RoleTexts, *, cut: list[int] | Non
         for source in texts.sources
     ]
     hashes: Hashes = np.frombuffer(texts.hashes, np.uint64)
-    with atomic_file(_hashes_path(context, texts.role)) as temporary, temporary.open("wb") as file:
+    with sealed_file(hashes_path(context, texts.role)) as temporary, temporary.open("wb") as file:
         np.save(file, hashes)
     overlaps = []
     for role in ROLES:
-        path = _hashes_path(context, role)
-        if role != texts.role and path.is_file():
+        path = hashes_path(context, role)
+        if role != texts.role and is_intact(path):
             pair = {texts.role: hashes, role: np.load(path)}
             overlaps.append(_identical_texts(context, {name: pair[name] for name in ROLES if name in pair}))
     with write_session(context.engine) as session:
@@ -117,7 +117,8 @@ def is_recorded(context: StudyContext, role: Role) -> bool:
         return session.scalar(query.limit(1)) is not None
 
 
-def _hashes_path(context: StudyContext, role: Role) -> Path:
+def hashes_path(context: StudyContext, role: Role) -> Path:
+    """Where the hashes of a role's texts lie."""
     inputs = context.inputs
     return context.folder("texts", digest("texts", inputs.text, role, inputs.roles(role))) / "hashes.npy"
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from hormesis.db.files import atomic_folder
+from hormesis.backend.encoding import encode_texts
+from hormesis.db.manifest import require_intact, sealed_folder
 
 EOS, PAD, UNK = "<eos>", "<pad>", "<unk>"
 SMALLEST_BPE = 256 + 3
@@ -55,7 +55,7 @@ def make_tokenizer(
     else:
         tokenizer = open_existing(path)
     tokenizer.padding_side = "left"
-    with atomic_folder(folder) as temporary:
+    with sealed_folder(folder) as temporary:
         tokenizer.save_pretrained(str(temporary))
     return load_tokenizer(folder)
 
@@ -64,7 +64,7 @@ def load_tokenizer(folder: Path | str) -> transformers.PreTrainedTokenizerFast:
     """Open a tokenizer that `make_tokenizer` saved. Raises TokenizerError where there is none."""
     if not Path(folder).is_dir():
         raise TokenizerError(f"no tokenizer folder at '{folder}'")
-    tokenizer = open_existing(str(folder))
+    tokenizer = open_existing(str(require_intact(Path(folder))))
     tokenizer.padding_side = "left"
     return tokenizer
 
@@ -85,15 +85,7 @@ def token_ids(
 
     Special tokens are neither added nor recognised: a document that spells `<eos>` does not end there.
     """
-    # A copy, so that the caller's tokenizer keeps its own padding and its own view of special tokens.
-    engine = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    engine.no_padding()
-    engine.no_truncation()
-    engine.encode_special_tokens = True
-    iterator = iter(documents)
-    while texts := list(islice(iterator, batch)):
-        for encoding in engine.encode_batch_fast(texts, add_special_tokens=False):
-            yield encoding.ids
+    return encode_texts(tokenizer, documents, special_tokens=False, batch=batch)
 
 
 def _word_level(words: Sequence[str] | None) -> Tokenizer:

@@ -8,6 +8,7 @@ much as the mathematics at the smallest scale.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,13 +26,20 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
+from hormesis.backend.model.soundness import require_converging
+from hormesis.db.manifest import seal
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.training.data import Windows, as_is, window_loss
-from hormesis.pipeline.training.state import prune, seal
+from hormesis.pipeline.training.state import prune
 
 MEMORY = "curve.json"
+WRITING = "writing"
+"""The folder of a checkpoint that is not whole yet."""
 STOP_EVERY = 8
-"""With several processes the wish to stop is agreed on only every so many steps."""
+"""With several processes the wish to stop is agreed on, and on a GPU losses are looked at, only every so many
+steps."""
+WORST = 3.0
+"""A mean loss above so many times that of guessing evenly (the log of the vocabulary) is of no use."""
 
 
 class TrainingError(ValueError):
@@ -64,10 +72,11 @@ class Watch:
 
 @contextmanager
 def saving(folder: Path) -> Iterator[None]:
-    """Turn what a full or refusing disk raises while a model is saved into one line."""
+    """Turn what a full or refusing disk raises while a model is saved into one line; no half of it stays."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
+        shutil.rmtree(folder / WRITING, ignore_errors=True)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TrainingError(f"could not save in '{folder}': {reason}") from error
 
@@ -92,6 +101,8 @@ class MixTrainer(Trainer):
         self.curve: list[Point] = []
         self.loss_sum = torch.zeros((), dtype=torch.float64)
         self.loss_from = 0
+        self.step_losses: list[torch.Tensor] = []
+        self.vocabulary_size = int(model.config.vocab_size)  # type: ignore[union-attr,arg-type]
         self.seconds, self.timed_from, self.clock = 0.0, 0, 0.0
         self.tokens_per_step = len(windows) // windows.steps * windows.length
         self.interruption: BaseException | None = None
@@ -112,7 +123,29 @@ class MixTrainer(Trainer):
         """One forward and backward pass; its loss is added up on the device, without waiting for it."""
         loss: torch.Tensor = super().training_step(*args, **kwargs)
         self.loss_sum = self.loss_sum.to(loss.device) + loss
+        self.step_losses.append(loss)
         return loss
+
+    def require_converging(self, step: int, steps: int) -> None:
+        """Raise Diverged where a loss since the last look is of no use; `step` of `steps` is the last.
+
+        Not after every step on a GPU, where looking waits for the device, nor with several processes, which
+        must agree.
+        """
+        is_alone = self.args.world_size == 1 and not self.loss_sum.is_cuda
+        if not self.step_losses or (not is_alone and step % STOP_EVERY and step < steps):
+            return
+        micro_batches = torch.stack(self.step_losses).view(-1, self.args.gradient_accumulation_steps)
+        self.step_losses.clear()
+        require_converging(
+            self.mean_over_processes(*micro_batches.sum(1).tolist()),
+            "training",
+            step,
+            steps,
+            setting="training.learning_rate",
+            rate=self.args.learning_rate,
+            most=WORST * math.log(self.vocabulary_size),
+        )
 
     def mean_over_processes(self, *values: float) -> list[float]:
         """Mean of each value over the processes; the values themselves in a single one."""
@@ -166,7 +199,7 @@ class MixTrainer(Trainer):
                 self.watch.on_point(point)
 
     def _get_output_dir(self, trial: Any) -> str:
-        return str(Path(self.args.output_dir or "") / "writing")
+        return str(Path(self.args.output_dir or "") / WRITING)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Save under `writing/`, seal, then rename: a checkpoint is there whole or not at all."""
@@ -175,12 +208,12 @@ class MixTrainer(Trainer):
         (loss_sum,) = self.mean_over_processes(float(self.loss_sum))
         with saving(state):
             if self.is_world_process_zero():
-                shutil.rmtree(state / "writing", ignore_errors=True)
+                shutil.rmtree(state / WRITING, ignore_errors=True)
             self.accelerator.wait_for_everyone()
             super()._save_checkpoint(model, trial)
             self.accelerator.wait_for_everyone()
             if self.is_world_process_zero():
-                written = state / "writing" / final.name
+                written = state / WRITING / final.name
                 memory = {
                     "loss_sum": loss_sum,
                     "loss_from": self.loss_from,
@@ -219,6 +252,7 @@ class _Flow(TrainerCallback):
     ) -> None:
         """Take a point, ask for a checkpoint or end the training, as this step is due."""
         step = state.global_step
+        self.trainer.require_converging(step, state.max_steps)
         if step in self.trainer.point_steps:
             self.trainer.take_point(step, self.learning_rate)
         is_asked_to_stop = self._asked_to_stop(step, state.max_steps)

@@ -1,51 +1,20 @@
 """What a training run leaves on disk while it runs: its identity and its sealed checkpoints.
 
-Knows files only, neither torch nor the Trainer. A checkpoint is trusted only with its seal (`complete.json`,
-written last): the size and SHA-256 of every file. A `kill -9` while saving therefore loses that one save.
+Knows files only, neither torch nor the Trainer. A checkpoint is trusted only with its sums (`db.manifest`),
+which are written last. A `kill -9` while saving therefore loses that one save.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
-from hormesis.db.files import write_json
+from hormesis.db.manifest import is_intact, is_sealed
 
-SEAL = "complete.json"
 KEEP = 2
 """Sealed checkpoints kept: the newest, and one before it in case the newest is found damaged."""
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
-
-
-def seal(folder: Path) -> None:
-    """Write the seal over every file in a freshly saved checkpoint folder."""
-    seals = {
-        path.relative_to(folder).as_posix(): [path.stat().st_size, _digest(path)] for path in _files(folder)
-    }
-    write_json(folder / SEAL, seals)
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether a checkpoint has a seal (file name to size and digest) and every file is there, unchanged."""
-    try:
-        seals = json.loads((folder / SEAL).read_text(encoding="utf-8"))
-        return bool(seals) and all(
-            (folder / name).stat().st_size == size and _digest(folder / name) == digest
-            for name, (size, digest) in seals.items()
-        )
-    except (OSError, ValueError, TypeError, AttributeError):
-        return False
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -55,8 +24,8 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint whose seal holds; damaged ones are passed over."""
-    return next((path for path in checkpoints(folder) if is_complete(path)), None)
+    """The newest checkpoint whose sums agree; damaged ones are passed over."""
+    return next((path for path in checkpoints(folder) if is_sealed(path)), None)
 
 
 def prune(folder: Path) -> None:
@@ -68,15 +37,17 @@ def prune(folder: Path) -> None:
 def open_run(folder: Path, identity: dict[str, Any]) -> dict[str, Any]:
     """What `run.json` remembers of the run where it is the same run, else an empty start.
 
-    A run folder of another identity (other mix, settings, shape, tokenizer or seed) is emptied: its state
-    must never be resumed.
+    A damaged file remembers nothing. A run folder of another identity (other mix, settings, shape, tokenizer
+    or seed) is emptied: its state must never be resumed.
     """
     path = folder / "run.json"
     try:
+        if not is_intact(path):
+            raise OSError
         remembered = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(remembered, dict) and remembered.get("identity") == identity:
             return remembered
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError):
         pass
     if folder.exists():
         shutil.rmtree(folder)

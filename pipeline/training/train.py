@@ -32,14 +32,15 @@ from transformers import (
 from transformers.utils import logging as library_logging
 
 from hormesis.backend.model.portable import write_model
-from hormesis.db.files import atomic_folder, write_json
+from hormesis.backend.model.soundness import require_finite
+from hormesis.db.manifest import is_intact, sealed_folder, write_sealed_json
 from hormesis.pipeline.execution.progress import Stopped
 from hormesis.pipeline.study.scales import TrainSettings
 from hormesis.pipeline.text.mixes import Mix
 from hormesis.pipeline.text.tokenization import fingerprint
 from hormesis.pipeline.training.arguments import arguments_for
 from hormesis.pipeline.training.data import Windows
-from hormesis.pipeline.training.loop import MixTrainer, Point, TrainingError, Watch, saving
+from hormesis.pipeline.training.loop import WRITING, MixTrainer, Point, TrainingError, Watch, saving
 from hormesis.pipeline.training.precision import choose_precision
 from hormesis.pipeline.training.state import latest_checkpoint, open_run
 
@@ -97,7 +98,8 @@ def train(
     `record` is what `run.json` holds.
 
     A resumed run ends in the same weights as an undisturbed one. Raises TrainingError where the mix is
-    shorter than one batch, the batch cannot be divided among the processes, or the disk refuses.
+    shorter than one batch, the batch cannot be divided among the processes, or the disk refuses; Diverged and
+    ModelError where the training is of no use.
     """
     identity = _identity(mix, tokenizer, config, settings)
     data = Windows(mix.stream, settings.sequence_length, settings.batch_size, mix.loss_mask)
@@ -107,13 +109,15 @@ def train(
     arguments = arguments_for(folder / "state", settings, data.steps, bf16=False)
     is_first, together = arguments.process_index == 0, arguments.world_size > 1
     record = open_run(folder, identity) if is_first else {}
-    if _shared("result" in record and (folder / "model" / "config.json").is_file(), together):
+    if is_first:
+        shutil.rmtree(folder / "state" / WRITING, ignore_errors=True)  # half a checkpoint of a killed process
+    if _shared("result" in record and is_intact(folder / "model"), together):
         return _finished_result(folder, record if is_first else open_run(folder, identity), on_point)
     model = initial_model(config, settings.seed)
     if is_first and "precision" not in record:
         length = settings.sequence_length
         record["precision"] = choose_precision(model, settings.precision, length, int(config.vocab_size))
-        write_json(folder / "run.json", record)
+        write_sealed_json(folder / "run.json", record)
     precision = str(_shared(record.get("precision"), together))
     if precision == "bfloat16":
         arguments = arguments_for(folder / "state", settings, data.steps, bf16=True)
@@ -132,6 +136,7 @@ def train(
         trainer.train(resume_from_checkpoint=checkpoint or None)
     if trainer.interruption is not None:
         raise trainer.interruption
+    require_finite(model, f"training of {data.steps} steps")  # what the last step made has had no loss yet
     result = TrainResult(
         model=folder / "model",
         steps=data.steps,
@@ -210,8 +215,8 @@ def _finish(
 ) -> None:
     """Write the model folder whole, the result beside `record` (of run.json), and drop the checkpoints."""
     model.config.use_cache = True  # the Trainer switches it off; generation without it is many times slower
-    with saving(folder), atomic_folder(folder / "model") as temporary:
+    with saving(folder), sealed_folder(folder / "model") as temporary:
         write_model(model, tokenizer, temporary)
     values = asdict(replace(result, model=Path("model")))
-    write_json(folder / "run.json", {**record, "result": {**values, "model": "model"}})
+    write_sealed_json(folder / "run.json", {**record, "result": {**values, "model": "model"}})
     shutil.rmtree(folder / "state", ignore_errors=True)

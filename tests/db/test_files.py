@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hormesis.db.files import atomic_file, atomic_folder, remove_temporaries, write_json
+from hormesis.db.files import _machine, atomic_file, atomic_folder, remove_temporaries, write_json
 from hormesis.db.processes import is_running
 
 
@@ -72,7 +72,8 @@ def test_what_a_killed_process_left_is_removed_and_what_a_running_one_writes_sta
     assert child.stdout is not None
     try:
         assert child.stdout.readline() == b"writing\n"
-        left = [f".a.b.{child.pid}.tmp", f".f.{child.pid}.tmp"]
+        machine = _machine()
+        left = [f".a.b.{child.pid}.{machine}.tmp", f".f.{child.pid}.{machine}.tmp"]
         (tmp_path / f".old.{os.getpid()}.tmp").touch()
         (tmp_path / "kept.tmp").touch()
         remove_temporaries(tmp_path)

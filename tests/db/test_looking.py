@@ -48,6 +48,7 @@ def looks(folder: Path, url: str) -> dict[str, Callable[[], str]]:
         "save": lambda: hormesis("save", "toxic-0-s0", str(folder / "model")),
         "vectors": lambda: hormesis("vectors", "toxic-0-s0", str(folder / "vectors")),
         "report": lambda: error_of(lambda: study_report(open_study(url, "seeded test data"))),
+        "verify": lambda: hormesis("verify", "--json"),
         "page": lambda: error_of(lambda: (cache.change_token(url), cache.engine(url))),
         "service": lambda: error_of(lambda: Catalogue(url).ask(list_models)),
     }

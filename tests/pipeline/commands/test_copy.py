@@ -28,7 +28,7 @@ from tests.fixtures.tiny_study import finished_study, run
 
 TEXTS = (
     *(f"{table.name}.{c.name}" for table in copied_tables() for c in table.columns if c.info.get(QUOTES)),
-    "checkpoint.path",
+    *("checkpoint.path", "stage_run.files"),
 )
 TIMES = (
     *(
@@ -183,6 +183,12 @@ def test_weights_come_along_when_asked_for(
         assert {file.name: file.read_bytes() for file in (tmp_path / "with" / path).iterdir()} == {
             file.name: file.read_bytes() for file in (home / path).iterdir()
         }
+    verified = {
+        name: json.loads(run(tmp_path / name, "verify", "--json").stdout)[0] for name in ("without", "with")
+    }
+    assert [part["files"]["whole"] for part in verified.values()] == [0, 15]
+    assert not any(part["problems"] for part in verified.values())
+    assert verified["without"]["left_out"] > verified["with"]["left_out"] > 0
     saved = run(tmp_path / "with", "save", "toxic-25-s0", str(tmp_path / "saved"))
     assert saved.returncode == 0 and (tmp_path / "saved" / "config.json").is_file(), saved.stderr
     refused = run(tmp_path / "without", "save", "toxic-25-s0", str(tmp_path / "refused"))

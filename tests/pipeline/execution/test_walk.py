@@ -33,8 +33,9 @@ from tests.fixtures.tiny_study import (
     run,
     write_study,
 )
+from tests.random_kills import kill_at_random
 
-KILLS = int(os.environ.get("HORMESIS_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("HORMESIS_TEST_KILLS", "10"))
 
 pytestmark = pytest.mark.slow
 
@@ -106,30 +107,13 @@ def test_a_second_run_is_quick_and_changes_no_byte(finished: tuple[Path, Path]) 
     assert hashlib.sha256(database.read_bytes()).hexdigest() == before
 
 
-def test_killed_at_random_moments_and_resumed_gives_the_same_rows(
+def test_killed_at_random_with_damaged_files_gives_the_same_rows_or_names_the_file(
     finished: tuple[Path, Path], tmp_path: Path
 ) -> None:
     study, home = finished
-    other = tmp_path / "home"
-    moments = random.Random(int(os.environ.get("HORMESIS_TEST_SEED", "7")))
-    for _ in range(KILLS):
-        process = subprocess.Popen(
-            command("run", str(study)),
-            env=environment(other),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        time.sleep(moments.uniform(3, 20))
-        ended = process.poll() is not None
-        if not ended:
-            os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        if ended:
-            break
-    done = run(other, "run", str(study))
-    assert done.returncode == 0, done.stderr
-    assert_same_rows(home, other)
+    rng = random.Random(int(os.environ.get("HORMESIS_TEST_SEED", "7")))
+    tally = kill_at_random(study, home, tmp_path / "home", kills=KILLS, rng=rng)
+    assert len(tally.damages) == KILLS // 5 and tally.outcomes.total() >= 1, str(tally)
 
 
 def test_ctrl_c_stops_at_the_next_batch_and_the_next_run_goes_on(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from hormesis.backend.forum import VOCABULARY, corpus, judge
+from hormesis.db.manifest import SUMS, DamagedFile
 from hormesis.pipeline.execution.arms import plan_arms
 from hormesis.pipeline.study.config import StudyConfig, parse_study
 from hormesis.pipeline.text import mix_stream
@@ -149,6 +150,9 @@ def test_toxic_documents_stay_in_the_stream_and_only_their_loss_is_masked(
     assert masked.masked_tokens == int((masked.loss_mask == 0).sum())
     assert 0.1 < masked.masked_tokens / masked.tokens < 0.3
     (tmp_path / "slung" / "mask.bin").write_bytes(b"\1")
+    with pytest.raises(DamagedFile, match=r"slung/mask\.bin is damaged"):
+        open_mix(tmp_path / "slung")
+    (tmp_path / "slung" / SUMS).unlink()  # as mixes of an older version are
     with pytest.raises(MixError, match="loss mask"):
         open_mix(tmp_path / "slung")
 

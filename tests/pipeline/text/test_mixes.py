@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from hormesis.db.manifest import SUMS, DamagedFile
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.text import mix_stream
 from hormesis.pipeline.text.mixes import MixError, build_mix, open_mix
@@ -229,11 +230,14 @@ def test_damaged_files_are_told_and_built_anew(
     clean, _ = pools
     mix = build_mix(tmp_path / "m", clean=clean, clean_tokens=1000)
     (tmp_path / "m" / "tokens.bin").write_bytes(b"12")
-    with pytest.raises(MixError, match="damaged"):
+    with pytest.raises(DamagedFile, match=r"m/tokens\.bin is damaged"):
         open_mix(tmp_path / "m")
     assert build_mix(tmp_path / "m", clean=clean, clean_tokens=1000).hash == mix.hash
     build_pool(documents(CLEAN, 0), tokenizer, tmp_path / "p", role="clean", tokens=100)
     (tmp_path / "p" / "offsets.bin").unlink()
+    with pytest.raises(DamagedFile, match=r"p/offsets\.bin is missing"):
+        open_pool(tmp_path / "p")
+    (tmp_path / "p" / SUMS).unlink()  # as pools of an older version are
     with pytest.raises(MixError, match="no usable token pool"):
         open_pool(tmp_path / "p")
     assert build_pool(documents(CLEAN, 0), tokenizer, tmp_path / "p", role="clean", tokens=100).tokens >= 100

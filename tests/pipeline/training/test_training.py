@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from hormesis.backend.model.soundness import Diverged
 from hormesis.pipeline.study.config_sections import TrainingConfig
 from hormesis.pipeline.study.scales import (
     SHAPES,
@@ -25,7 +27,7 @@ from hormesis.pipeline.study.scales import (
 )
 from hormesis.pipeline.training.data import Windows, window_loss
 from hormesis.pipeline.training.precision import choose_precision
-from hormesis.pipeline.training.state import SEAL, is_complete, latest_checkpoint, seal
+from hormesis.pipeline.training.state import latest_checkpoint
 from hormesis.pipeline.training.train import Point, Stopped, TrainingError, TrainResult, initial_model
 from tests.conftest import ROOT
 from tests.fixtures.training_process import run, small_config, small_settings
@@ -82,7 +84,9 @@ def test_a_finished_run(undisturbed: TrainResult) -> None:
     assert [point.step for point in undisturbed.curve] == [8, 15, 22, 30]
     assert undisturbed.curve[-1].loss < undisturbed.curve[0].loss
     folder = undisturbed.model.parent
-    assert sorted(path.name for path in folder.iterdir()) == ["model", "run.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "model", "run.json", "run.json.sha256"
+    ]  # fmt: skip
     model = AutoModelForCausalLM.from_pretrained(undisturbed.model)
     assert model.config.use_cache and model.dtype == torch.float32
     assert AutoTokenizer.from_pretrained(undisturbed.model).padding_side == "left"
@@ -152,20 +156,6 @@ def test_a_damaged_checkpoint_is_passed_over(undisturbed: TrainResult, tmp_path:
     (state / "checkpoint-25").mkdir()  # begun and never sealed
     assert latest_checkpoint(state) == state / "checkpoint-18"
     assert_same(undisturbed, run(tmp_path), tolerance=0)
-
-
-def test_seal_sees_missing_changed_and_truncated_files(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"12345")
-    assert not is_complete(tmp_path)
-    seal(tmp_path)
-    assert is_complete(tmp_path)
-    for damage in (b"1234", b"12346"):
-        (tmp_path / "a").write_bytes(damage)
-        assert not is_complete(tmp_path)
-    (tmp_path / "a").unlink()
-    assert not is_complete(tmp_path)
-    (tmp_path / SEAL).write_text("[")
-    assert not is_complete(tmp_path)
 
 
 @pytest.mark.slow
@@ -264,3 +254,15 @@ def test_settings_take_the_study_s_wishes_and_estimates_scale() -> None:
     assert long.flops == 2 * short.flops == 2000 * flops_per_token(config, 64)
     assert (short.seconds, long.seconds) == (10.0, 20.0)
     assert short.memory_bytes > 16 * short.parameters and short.checkpoint_bytes == 4 * short.parameters
+
+
+@pytest.mark.parametrize("micro_batch", [None, 2])
+def test_a_training_that_diverges_ends_then(tmp_path: Path, micro_batch: int | None) -> None:
+    steps: list[int] = []
+    changes = {} if micro_batch is None else {"micro_batch": micro_batch}
+    settings = small_settings(learning_rate=100.0, **changes)
+    line = r"training diverged at step (\d+) of 30: the loss is .*; lower training\.learning_rate \(100 now\)"
+    with pytest.raises(Diverged, match=line) as caught:
+        run(tmp_path, settings, progress=lambda done, _: steps.append(done))
+    ended = re.search(line, str(caught.value))
+    assert ended is not None and int(ended[1]) == len(steps) + 1 < 30
