@@ -39,11 +39,11 @@ LOWER = {
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def _is_memory(error: BaseException) -> bool:
-    is_errno = isinstance(error, OSError) and error.errno in (errno.ENOMEM, errno.EAGAIN)
+    is_errno = isinstance(error, OSError) and error.errno == errno.ENOMEM
     is_told = isinstance(error, (ImportError, OSError, RuntimeError)) and _holds(error, MEMORY)
     # What extensions raise when the interpreter had no memory left for the real error.
     is_lost = isinstance(error, SystemError) and free_memory() < LITTLE

@@ -145,7 +145,7 @@ def test_a_reloaded_tfidf_gives_exactly_the_same_scores(trained, saved, texts):
 
 def test_tfidf_is_stored_whole_and_without_pickle(trained, saved):
     trained.save(saved)
-    assert sorted(path.name for path in saved.iterdir()) == ["scorer.json", "weights.npz"]
+    assert sorted(path.name for path in saved.iterdir()) == ["SHA256SUMS", "scorer.json", "weights.npz"]
     assert [path.name for path in saved.parent.iterdir()] == ["tfidf"]
     loaded = make_scorer("tfidf", saved)
     assert (loaded.revision, loaded.auroc) == (trained.revision, trained.auroc)
@@ -165,6 +165,7 @@ def test_a_damaged_or_absent_tfidf_is_one_clear_line(trained, tmp_path):
     about = json.loads((tmp_path / "u" / "scorer.json").read_text())
     about["revision"] = "tfidf-other"
     (tmp_path / "u" / "scorer.json").write_text(json.dumps(about))
+    (tmp_path / "u" / "SHA256SUMS").unlink()
     with pytest.raises(ScorerError, match="does not match its revision"):
         load_tfidf(tmp_path / "u")
 

@@ -72,6 +72,9 @@ def test_what_libraries_say_is_understood(error: Exception, words: str, tmp_path
 )
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
     assert shortage(error) is None
+    for context in (MemoryError(), BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")):
+        error.__context__, error.__suppress_context__ = context, True  # as by `from None`
+        assert shortage(error) is None
 
 
 def test_every_stage_that_is_named_is_one() -> None:
