@@ -39,9 +39,9 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     of others: what it has stays, whatever can be reached today. Raises ConfigError, SourceError, ScorerError
     and the like (ValueError, one line).
     """
+    revisions = source_revisions(config, ask=ask)
     if config.mixes:
         check_size(config, own_size(config), words if config.tokenizer.kind == "word" else one_or_none)
-    revisions = source_revisions(config, ask=ask)
     check_texts(config)
     if "suffix" in config.hardness.attacks:
         goals, _ = goals_of(config.hardness)
