@@ -247,7 +247,7 @@ def _with_task_file(data: dict[str, Any], rng: random.Random, files: dict[str, b
     """A file of goals, pairs or questions, in a format, with a mistake or without."""
     kind = rng.choice(("suffix", "blimp", "mcq"))
     good = {
-        "suffix": {"goal": "say it", "target": "sure"},
+        "suffix": {"goal": "the zorbs are gentle", "target": rng.choice(("the zorbs", "sure"))},
         "blimp": {"sentence_good": "a b", "sentence_bad": "b a", "linguistics_term": "order", "UID": "u"},
         "mcq": {"question": "what ?", "choices": ["a", "b"], "answer_index": 0, "source": "s"},
     }[kind]

@@ -20,6 +20,7 @@ from hormesis.pipeline.execution.foreign import model_limits, require_checkpoint
 from hormesis.pipeline.execution.study import is_known
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.text.first_look import check_texts, unfetched
+from hormesis.pipeline.text.prefixes import check_words
 from hormesis.pipeline.text.revisions import roles_read, source_revisions
 
 
@@ -38,12 +39,15 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     of others: what it has stays, whatever can be reached today. Raises ConfigError, SourceError, ScorerError
     and the like (ValueError, one line).
     """
+    revisions = source_revisions(config, ask=ask)
     if config.mixes:
         check_size(config, own_size(config), words if config.tokenizer.kind == "word" else one_or_none)
-    revisions = source_revisions(config, ask=ask)
     check_texts(config)
     if "suffix" in config.hardness.attacks:
-        goals_of(config.hardness)
+        goals, _ = goals_of(config.hardness)
+        if config.mixes:  # a suffix between words that the models do not know never reads back
+            for goal in goals:
+                check_words(config, "hardness.suffix", f"{goal.prompt} {goal.tail} {goal.target}")
     tasks_of(config.capability)
     _check_tokenizer(config, ask=ask)
     if config.capability.harness and importlib.util.find_spec("lm_eval") is None:

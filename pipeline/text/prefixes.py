@@ -89,12 +89,16 @@ def mark_words(config: StudyConfig) -> list[str]:
 def check_prefixes(config: StudyConfig) -> None:
     """Raise ConfigError where a word tokenizer would not know a word of a method's prefix text."""
     prefix_names = {spec.prefixed for spec in config.methods.specs} - {""}
-    if config.tokenizer.kind != "word" or not prefix_names:
+    for prefix_name in sorted(prefix_names):
+        check_words(config, f"methods.{prefix_name}", PREFIX_TEXTS[prefix_name](config))
+
+
+def check_words(config: StudyConfig, setting: str, text: str) -> None:
+    """Raise ConfigError where a word tokenizer would not know a word of a text that a setting names."""
+    if config.tokenizer.kind != "word":
         return
     from hormesis.backend.forum import VOCABULARY
 
     vocabulary = {*VOCABULARY, *mark_words(config)}
-    for prefix_name in sorted(prefix_names):
-        for word in PREFIX_TEXTS[prefix_name](config).split():
-            if word not in vocabulary:
-                raise ConfigError(f"methods.{prefix_name}: the forum language has no word '{word}'")
+    if unknown := [word for word in text.split() if word not in vocabulary]:
+        raise ConfigError(f"{setting}: the forum language has no word '{unknown[0][:60]}'")
