@@ -49,7 +49,7 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
             for goal in goals:
                 check_words(config, "hardness.suffix", f"{goal.prompt} {goal.tail} {goal.target}")
     tasks_of(config.capability)
-    _check_tokenizer(config, ask=ask)
+    _check_existing(config, ask=ask)
     if config.capability.harness and importlib.util.find_spec("lm_eval") is None:
         raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
     scorers = _scorers(config)
@@ -72,7 +72,7 @@ def _scorers(config: StudyConfig) -> list[str]:
     return [*config.evaluation.scorers, *sorted(annotators - {*config.evaluation.scorers})]
 
 
-def _check_tokenizer(config: StudyConfig, *, ask: bool) -> None:
+def _check_existing(config: StudyConfig, *, ask: bool) -> None:
     """Raise TokenizerError where an existing tokenizer cannot be opened; ConfigError as `check_size` does."""
     path = config.tokenizer.path
     if config.tokenizer.kind != "existing" or not config.mixes or path is None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from hormesis.db.location import database_url, home
+from hormesis.pipeline.commands.terminal import Terminal
 from hormesis.pipeline.commands.verdicts import study_of
 
 if TYPE_CHECKING:
@@ -125,11 +125,11 @@ def _verify_rest(folder: Path, listed: set[Path]) -> Verified:
 
 
 def _print(part: Verified) -> None:
-    out = Console(highlight=False, markup=False, soft_wrap=True)
+    out = Terminal(stderr=False)
     counts = [f"{part.files['whole']:,} files as they were written"]
     counts += [f"{part.files[kind]:,} {kind}" for kind in ("missing", "damaged") if part.files[kind]]
     counts += [f"{part.left_out:,} left out of this copy"] if part.left_out else []
     counts += [f"{len(part.unverified):,} stages of an older version list none"] if part.unverified else []
-    out.print(f"{part.name}: {', '.join(counts)}")
+    out.say(f"{part.name}: {', '.join(counts)}")
     for line in part.problems:
-        out.print(f"  {line}")
+        out.say(f"  {line}")

@@ -2,7 +2,17 @@
 
 import contextlib
 import gc
+import sys
+from types import TracebackType
 
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Of a worker that ends before its task begins; that memory ran out is told by whoever waits for it."""
+    if not (isinstance(error, MemoryError) or "failed to map segment" in str(error)):
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _report
 gc.disable()
 with contextlib.suppress(MemoryError):  # a worker that is short of memory too says so in a line
     from hormesis.pipeline.execution.deferred import Deferred
