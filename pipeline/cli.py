@@ -17,12 +17,12 @@ from hormesis.db.contract.plain_names import plain_name, printable
 from hormesis.db.location import database_url, home, require_openable
 from hormesis.db.origin import Origin
 from hormesis.db.processes import collect_garbage_rarely
+from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.commands.copy import copy
 from hormesis.pipeline.commands.data import Offline, close_network
 from hormesis.pipeline.commands.data import data as data_commands
 from hormesis.pipeline.commands.report import report
 from hormesis.pipeline.commands.serve import serve
-from hormesis.pipeline.commands.terminal import Terminal
 from hormesis.pipeline.commands.toy import toy
 from hormesis.pipeline.commands.vectors import vectors
 from hormesis.pipeline.commands.verdicts import verdicts
@@ -137,7 +137,7 @@ def _run(
 
 def _fetch(config: StudyConfig, as_json: bool) -> None:
     """Have the wheels here that a study reads, before anything else is begun."""
-    from hormesis.pipeline.commands.fetching import fetch_wheels
+    from hormesis.pipeline.commands.console.fetching import fetch_wheels
 
     try:
         fetch_wheels(config, console, quiet=as_json)

@@ -14,7 +14,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from hormesis.db.location import database_url, home
-from hormesis.pipeline.commands.terminal import Terminal, Words
+from hormesis.pipeline.commands.console.terminal import Terminal, Words
 from hormesis.pipeline.commands.verdicts import study_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _stand_ins(engine: Engine) -> dict[str, StandIn]:
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Callable[[str, str], Callable[[int, int], None]]]:
     """Makes bars by what is copied and its unit; each is moved by how much is done, and of how much."""
-    from hormesis.pipeline.commands.display import Rate
+    from hormesis.pipeline.commands.console.display import Rate
 
     progress = Progress(
         Words(),

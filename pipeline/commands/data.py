@@ -18,7 +18,7 @@ from rich.filesize import decimal
 from rich.progress import Progress
 from rich.table import Table
 
-from hormesis.pipeline.commands.terminal import Terminal
+from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.study.config import PRESETS, StudyConfig, load_study
 from hormesis.pipeline.study.source_config import SourceConfig
 
@@ -187,7 +187,7 @@ def get(
     as_json: AsJson = False,
 ) -> None:
     """Fetch what a study reads over the network, ahead of a run; what is here is not fetched again."""
-    from hormesis.pipeline.commands.fetching import fetching_bars
+    from hormesis.pipeline.commands.console.fetching import fetching_bars
 
     console = Terminal(quiet=as_json)
     config = load_study(study)
@@ -211,7 +211,7 @@ def get(
 
 def _fetch(cfg: SourceConfig, source: RemoteSource, bars: Progress) -> str:
     """Fetch one source, under a bar; a sentence about what there is then. Raises SourceError."""
-    from hormesis.pipeline.commands.fetching import fetch
+    from hormesis.pipeline.commands.console.fetching import fetch
     from hormesis.pipeline.sources.hub import HubSource
     from hormesis.pipeline.sources.hub_info import hub_info
 

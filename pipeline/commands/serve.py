@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from hormesis.db.location import database_url
-from hormesis.pipeline.commands.terminal import Terminal
+from hormesis.pipeline.commands.console.terminal import Terminal
 
 DEFAULT_PORT = 8600
 HIGHEST_PORT = 65_535

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, reading
 from hormesis.db.schema import Study
-from hormesis.pipeline.commands.display import StageLine, StudyDisplay, stage_lines
-from hormesis.pipeline.commands.terminal import Terminal
+from hormesis.pipeline.commands.console.display import StageLine, StudyDisplay, stage_lines
+from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.execution.lock import is_held
 
 

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from hormesis.db.location import database_url, home, require_openable
-from hormesis.pipeline.commands.terminal import Terminal, Words
+from hormesis.pipeline.commands.console.terminal import Terminal, Words
 from hormesis.pipeline.study.config import ConfigError
 from hormesis.pipeline.study.config_sections import SETTINGS
 from hormesis.pipeline.toy.config import (

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from hormesis.db.location import database_url
-from hormesis.pipeline.commands.terminal import Terminal
+from hormesis.pipeline.commands.console.terminal import Terminal
 
 COLOURS = {"supported": "green", "not supported": "red", "undecided": "yellow", "no data yet": "dim"}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hormesis.db.location import database_url, home
-from hormesis.pipeline.commands.terminal import Terminal
+from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.commands.verdicts import study_of
 
 if TYPE_CHECKING:

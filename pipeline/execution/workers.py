@@ -22,7 +22,7 @@ from typing import Any
 
 _stop: Event | None = None
 
-PARENT_CHECK_SECONDS = 0.5
+PARENT_CHECK_SECONDS, START_SECONDS = 0.5, 60
 PRELOADED = "hormesis.pipeline.stages.preloaded"
 """The module that imports what every worker needs; the server does so once for all of them."""
 
@@ -85,12 +85,15 @@ def _start(stop: Event, environment: Mapping[str, str], threads: int) -> None:
     """Prepare a worker; `stop` is set to ask it to stop, `threads` are those of torch and the BLAS."""
     global _stop  # noqa: PLW0603  (one worker process, one event; an initializer has no other way to hand it on)
     _stop = stop
+    # Where memory is short a thread may never start, and is waited for without end.
+    signal.alarm(START_SECONDS)
     os.environ.clear()
     os.environ.update(environment)  # the server's may be older than the request
     # The parent decides what Ctrl-C means; a worker that died of it could not mark its stage as stopped.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_the_run()
     limit_threads(threads)
+    signal.alarm(0)
 
 
 def limit_threads(threads: int) -> None:

@@ -4,15 +4,27 @@ import contextlib
 import gc
 import sys
 from types import TracebackType
+from typing import Any
+
+
+def _is_shortage(error: BaseException | None) -> bool:
+    """Whether memory ran out, which whoever waits for the worker tells in a line."""
+    return isinstance(error, MemoryError) or "failed to map segment" in str(error)
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Of a worker that ends before its task begins; that memory ran out is told by whoever waits for it."""
-    if not (isinstance(error, MemoryError) or "failed to map segment" in str(error)):
+    """Of a worker that ends before its task begins."""
+    if not _is_shortage(error):
         sys.__excepthook__(kind, error, trace)
 
 
-sys.excepthook = _report
+def _report_ignored(ignored: Any) -> None:
+    """Of functions that run as a worker ends."""
+    if not _is_shortage(ignored.exc_value):
+        sys.__unraisablehook__(ignored)
+
+
+sys.excepthook, sys.unraisablehook = _report, _report_ignored
 gc.disable()
 with contextlib.suppress(MemoryError):  # a worker that is short of memory too says so in a line
     from hormesis.pipeline.execution.deferred import Deferred

@@ -18,7 +18,7 @@ from hormesis.dashboard.base.source_tables import (
 )
 from hormesis.db import read
 from hormesis.db.engine import open_reader, open_writer
-from hormesis.pipeline.commands.display import source_lines
+from hormesis.pipeline.commands.console.display import source_lines
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.seeded_sources import RUNS, SAME_TEXTS, USES
 from tests.fixtures.shared_worlds import copy_database

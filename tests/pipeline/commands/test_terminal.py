@@ -10,11 +10,11 @@ from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
 
 from hormesis.db.contract.plain_names import LONGEST_NAME, NameRefused, PlainName, plain_name, printable
+from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.commands.import_checkpoint import default_name
-from hormesis.pipeline.commands.terminal import Terminal
 from tests.structure import modules
 
-TERMINAL = "pipeline/commands/terminal.py"
+TERMINAL = "pipeline/commands/console/terminal.py"
 ODD = ["out[v2]", "a[/b]", "[bold]x", "[/x]", "[link=file:///x]y[/link]", ":smile:", "a\\[b]"]
 
 

@@ -22,7 +22,7 @@ from hormesis.db.contract.sources import in_words
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import SourceUse, StageRun
 from hormesis.db.write import read_session
-from hormesis.pipeline.commands.terminal import Terminal, Words
+from hormesis.pipeline.commands.console.terminal import Terminal, Words
 
 
 @dataclass(frozen=True)

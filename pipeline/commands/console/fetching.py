@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
 from rich.text import Text
 
-from hormesis.pipeline.commands.terminal import Terminal, Words
+from hormesis.pipeline.commands.console.terminal import Terminal, Words
 from hormesis.pipeline.sources.hub import HubSource
 from hormesis.pipeline.sources.record import RemoteSource
 from hormesis.pipeline.sources.wheels import WheelSource
