@@ -160,7 +160,8 @@ def test_tuning_raises_the_margin_and_a_cut_run_ends_in_the_same_weights(tmp_pat
     first, second = (load_file(result.model / "model.safetensors") for result in (undisturbed, resumed))
     for name, weight in first.items():
         torch.testing.assert_close(weight, second[name], rtol=0, atol=1e-7)
-    assert sorted(path.name for path in (tmp_path / "cut").iterdir()) == ["model", "tuning.json"]
+    names = sorted(path.name for path in (tmp_path / "cut").iterdir())
+    assert names == ["model", "tuning.json", "tuning.json.sha256"]
     before = (tmp_path / "whole" / "model" / "model.safetensors").stat().st_mtime_ns
     assert tuned(tmp_path / "whole", method) == undisturbed
     assert (tmp_path / "whole" / "model" / "model.safetensors").stat().st_mtime_ns == before
