@@ -1,6 +1,7 @@
 """What every worker process needs, imported once by the server that they are forked from."""
 
 import contextlib
+import errno
 import gc
 import sys
 from types import TracebackType
@@ -9,7 +10,8 @@ from typing import Any
 
 def _is_shortage(error: BaseException | None) -> bool:
     """Whether memory ran out, which whoever waits for the worker tells in a line."""
-    return isinstance(error, MemoryError) or "failed to map segment" in str(error)
+    is_refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return is_refused or isinstance(error, MemoryError) or "failed to map segment" in str(error)
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -5,8 +5,8 @@ Every way of starting it is a process of its local; the WebSocket client is a re
 
 from __future__ import annotations
 
-import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
 
 from hormesis.dashboard.launch import APP, free_port
 from hormesis.db.contract.hosts import Hosts, host_name, server_url
@@ -71,18 +71,15 @@ def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 def handshake(port: int, host: str, origin: str | None) -> int:
     """The status of a WebSocket handshake with these headers: 101 where it is upgraded."""
 
-    async def shake() -> int:
-        headers = {} if origin is None else {"Origin": origin}
-        try:
-            async with connect(
-                f"ws://{host}/_stcore/stream", host="127.0.0.1", port=port, additional_headers=headers,
-                subprotocols=["streamlit"],  # type: ignore[list-item]
-            ):  # fmt: skip
-                return 101
-        except InvalidStatus as error:
-            return error.response.status_code
-
-    return asyncio.run(shake())
+    headers = {} if origin is None else {"Origin": origin}
+    try:
+        with connect(
+            f"ws://{host}/_stcore/stream", sock=socket.create_connection(("127.0.0.1", port)),
+            additional_headers=headers, subprotocols=["streamlit"],  # type: ignore[list-item]
+        ):  # fmt: skip
+            return 101
+    except InvalidStatus as error:
+        return error.response.status_code
 
 
 @pytest.mark.parametrize("way", ["streamlit", *SLOW])

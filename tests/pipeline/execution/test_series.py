@@ -108,7 +108,7 @@ def test_doses_summaries_and_verdicts_count_a_series(series: tuple[Path, Path, P
         summaries = pd.read_sql("SELECT * FROM summary WHERE name = 'toxicity'", connection)
         verdicts = pd.read_sql("SELECT * FROM verdict WHERE status != 'no data yet'", connection)
     doses = summaries[(summaries["condition_key"] == "none") & (summaries["scorer"] == "forum")]
-    assert doses["share"].tolist() == [0.0, 0.25] and set(doses["n_seeds"]) == {2}
+    assert sorted(doses["share"]) == [0.0, 0.25] and set(doses["n_seeds"]) == {2}
     assert set(summaries["condition_key"]) > {"none", "iti/mass_mean/cost-0.06", "random/cost-0.06"}
     assert {"C2-detection", "C3-mean", "C4-matched-10", "R-selectivity"} <= set(verdicts["claim"])
     again = run(home, "run", str(study))

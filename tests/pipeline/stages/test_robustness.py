@@ -96,7 +96,7 @@ def test_goals_of_a_file(tmp_path: Path, shared_data: Path) -> None:
     assert all(goal.target.startswith(" ") and goal.tail == "\n\n" for goal in goals)
     path = tmp_path / "other.parquet"
     parquet.write_table(pa.table({"goal": ["a"], "answer": ["b"]}), path)
-    with pytest.raises(SourceError, match="no column 'goal'"):
+    with pytest.raises(SourceError, match="no column 'target'"):
         file_goals(path, 3)
     with pytest.raises(SourceError, match=r"no file 'none\.parquet'"):
         file_goals(tmp_path / "none.parquet", 3)
