@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -48,6 +50,11 @@ def fail(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
 def die(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     if subject.name == ARMS[1]:
         os._exit(1)
+
+
+def take_all_memory(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
+    if subject.name == ARMS[1]:
+        np.empty(2**60, np.uint8)
 
 
 def summarise(context: StudyContext, subject: Subject) -> None:
@@ -150,6 +157,18 @@ def test_stages_after_the_arms_run_side_by_side_unless_one_needs_another(tmp_pat
 def replace_run(graph: Graph) -> Graph:
     """The graph with a training that works."""
     return Graph(tuple(replace(stage, run=write) for stage in graph.stages), graph.after_each)
+
+
+@pytest.mark.slow
+def test_a_stage_short_of_memory_says_what_to_lower(
+    tmp_path: Path, executor: InlineExecutor | PoolExecutor
+) -> None:
+    study = handle(tmp_path)
+    outcome = walked(study, small_graph(take_all_memory), executor)
+    (line,) = outcome.failures
+    assert outcome.exit_code == 2
+    assert re.match(rf"train of {ARMS[1]}: out of memory \(.+ free\): lower training\.batch_size", line)
+    assert statuses(study)["verdicts", "study"] == "done"
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ import errno
 import os
 import re
 import resource
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +19,6 @@ from hormesis.pipeline.execution.shortage import LOWER, free_memory, shortage
 from hormesis.pipeline.execution.stage import plain_words
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.training.loop import WRITING, TrainingError, saving
-from tests.fixtures.tiny_study import command, environment, write_study
 
 MEMORY = r"out of memory \(\d+\.\d [GM]B free\): lower training\.batch_size, take a smaller scale"
 DISK = r"the disk is full \(\d+\.\d [GM]B free at '.+'\): free some space and run again"
@@ -107,22 +105,3 @@ def test_parts_of_killed_processes_are_removed_below_a_home(tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "deep" / "er").iterdir()) == sorted(
         ["a.bin", elsewhere, name.replace(f".{os.getpid()}.", ".1.")]
     ), "what runs, or is another machine's, stays"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("megabytes", [1000, 1250])
-def test_a_study_short_of_memory_ends_in_lines(tmp_path: Path, megabytes: int) -> None:
-    study = write_study(tmp_path, {'controls = ["clean-forum"]': "controls = []"})
-    limit = f'ulimit -v {megabytes * 1000}; exec "$@"'
-    done = subprocess.run(
-        ["bash", "-c", limit, "bash", *command("run", str(study))],
-        env=environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == 2, done.stderr
-    # A worker that cannot even begin may leave words of its interpreter before our line.
-    last_line = done.stderr.splitlines()[-1]
-    assert "out of memory" in last_line or "a worker process died" in last_line, done.stderr
