@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 import streamlit as st
 
@@ -25,13 +24,10 @@ from hormesis.dashboard.base.wording import plain
 from hormesis.db.contract.measured import MeasuredSteering
 from hormesis.db.contract.messages import MAX_PANES, MethodInfo
 
-_MARKDOWN: Final = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&])")
-
 
 def pane_line(settings: PaneSettings, offers: Sequence[Offer]) -> None:
     """What a pane is and what it costs; names are text, whatever they look like."""
-    name = _MARKDOWN.sub(r"\\\1", pane_name(settings, offers))
-    st.markdown(f":small[**{plain(name)}**]")
+    st.markdown(f":small[**{plain(pane_name(settings, offers))}**]")
     st.caption(cost_line(settings, offers))
 
 
