@@ -111,5 +111,6 @@ def streaming(page: Page, run: int) -> Locator:
 
 
 def texts(cards: Locator) -> list[str]:
-    """What the model said in each card, without the prompt."""
+    """What the model said in each card, without the prompt; waits where they are just being drawn again."""
+    cards.first.wait_for(state="attached")
     return ["".join(card.locator(".text, .token").all_text_contents()) for card in cards.all()]
