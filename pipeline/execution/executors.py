@@ -72,10 +72,7 @@ class PoolExecutor:
             yield from self._collect([task], look, broken_again)
             for lost_task in broken_again:
                 name, died = lost_task.subject.name, DIED.format(free=free_memory() / 1e9)
-                yield (
-                    lost_task,
-                    TaskOutcome(name, "failed", f"{name}: {died}", worked=True),
-                )
+                yield lost_task, TaskOutcome(name, "failed", f"{name}: {died}", worked=True)
         if broken:
             self._pool.start_again(self._pool.count)
 

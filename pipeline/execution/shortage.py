@@ -42,7 +42,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def _is_memory(error: BaseException) -> bool:
+def is_memory(error: BaseException | None) -> bool:
+    """Whether an error means that memory ran out, its causes aside."""
     is_errno = isinstance(error, OSError) and error.errno == errno.ENOMEM
     is_told = isinstance(error, (ImportError, OSError, RuntimeError)) and _holds(error, MEMORY)
     # What extensions raise when the interpreter had no memory left for the real error.
@@ -67,7 +68,7 @@ def shortage(error: BaseException, *, folder: Path | None = None, stage_name: st
     `folder`: where files are written; `stage_name`: of the stage under way, which decides what to lower.
     """
     for cause in _causes(error):
-        if _is_memory(cause):
+        if is_memory(cause):
             lower = LOWER.get(stage_name, "evaluation.batch_size")
             return (
                 f"out of memory ({_readable(free_memory())} free): lower {lower}, take a smaller scale, or "

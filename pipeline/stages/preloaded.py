@@ -1,28 +1,23 @@
 """What every worker process needs, imported once by the server that they are forked from."""
 
 import contextlib
-import errno
 import gc
 import sys
 from types import TracebackType
 from typing import Any
 
-
-def _is_shortage(error: BaseException | None) -> bool:
-    """Whether memory ran out, which whoever waits for the worker tells in a line."""
-    is_refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
-    return is_refused or isinstance(error, MemoryError) or "failed to map segment" in str(error)
+from hormesis.pipeline.execution.shortage import is_memory
 
 
 def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Of a worker that ends before its task begins."""
-    if not _is_shortage(error):
+    """Of a worker that ends before its task begins; that memory ran out is told by whoever waits for it."""
+    if not is_memory(error):
         sys.__excepthook__(kind, error, trace)
 
 
 def _report_ignored(ignored: Any) -> None:
     """Of functions that run as a worker ends."""
-    if not _is_shortage(ignored.exc_value):
+    if not is_memory(ignored.exc_value):
         sys.__unraisablehook__(ignored)
 
 
