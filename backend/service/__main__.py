@@ -11,12 +11,17 @@ import socket
 import sys
 from collections.abc import Callable
 
+import h11
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hormesis.backend.service.settings import ServiceError, Settings, require_token, token_from_environment
 from hormesis.db.contract.hosts import server_url
 from hormesis.db.location import database_url, require_openable
 from hormesis.db.problems import DatabaseProblem
+
+HEADER_SECONDS = 10.0
+"""For all headers of a request to arrive."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -43,6 +48,7 @@ def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> Non
     app = create_app(settings)
     config = uvicorn.Config(
         app,
+        http=HeaderDeadline,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -50,6 +56,38 @@ def serve(settings: Settings, port: int, announce: Callable[[str], None]) -> Non
         timeout_graceful_shutdown=1,
     )
     _Server(config, app.state.live.close, announce).run(sockets=[listener])
+
+
+class HeaderDeadline(H11Protocol):
+    """Closes a connection where a request's headers take too long: how many are open is bounded."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what has arrived."""
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        super().connection_lost(exc)
+        self._cancel()
+
+    def _watch(self) -> None:
+        if self.conn.their_state is not h11.IDLE:
+            self._cancel()
+        elif self._deadline is None:
+            self._deadline = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _cancel(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
 
 
 class _Server(uvicorn.Server):

@@ -132,17 +132,20 @@ def test_reading_goes_on_while_many_texts_are_scored(world: World) -> None:
         assert {scoring.result() for scoring in scorings} <= {200, 503}
 
 
-def test_a_body_that_never_ends_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_that_never_ends_is_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     import uvicorn
 
+    from hormesis.backend.service import __main__ as service
     from hormesis.backend.service.app import create_app
     from hormesis.backend.service.settings import Settings
 
     monkeypatch.setattr(authentication, "BODY_SECONDS", 0.3)
+    monkeypatch.setattr(service, "HEADER_SECONDS", 0.3)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        served = uvicorn.Server(uvicorn.Config(create_app(Settings(world.url)), log_level="error"))
+        app = create_app(Settings(world.url))
+        served = uvicorn.Server(uvicorn.Config(app, http=service.HeaderDeadline, log_level="error"))
         thread = threading.Thread(target=served.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         with socket.create_connection(listener.getsockname(), timeout=20) as slow:
@@ -151,6 +154,17 @@ def test_a_body_that_never_ends_is_given_up(world: World, monkeypatch: pytest.Mo
                 b'Content-Length: 1000\r\n\r\n{"texts"'
             )
             answer = b"".join(iter(lambda: slow.recv(4096), b""))
+        with socket.create_connection(listener.getsockname(), timeout=20) as slow:
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            health = b""
+            while not health.endswith(b"}"):
+                health += slow.recv(4096)
+            assert health.startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.5)  # kept alive
+            slow.sendall(b"GET /health HTTP/1.1\r\nHost: ")
+            assert slow.recv(4096) == b""
+        with socket.create_connection(listener.getsockname(), timeout=20) as silent:
+            assert silent.recv(4096) == b""
         served.should_exit = True
         thread.join(20)
     assert answer.startswith(b"HTTP/1.1 408 ") and b"took longer" in answer
