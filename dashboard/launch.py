@@ -27,7 +27,7 @@ from typing import Any, NoReturn
 
 from hormesis.dashboard.running.service_process import ServiceProcess, keep
 from hormesis.db.contract.hosts import server_url
-from hormesis.db.location import READ_ONLY, database_url, require_openable
+from hormesis.db.location import READ_ONLY, database_url, require_openable, with_database
 from hormesis.db.problems import DatabaseProblem
 from hormesis.db.processes import is_running
 
@@ -101,10 +101,10 @@ def serve(
 
     `service_url` is where a model service answers, or will answer; None shows live steering as absent.
     """
-    command = [sys.executable, "-m", "hormesis.dashboard.launch", "--db", database_url, "--port", str(port)]
+    command = [sys.executable, "-m", "hormesis.dashboard.launch", "--port", str(port)]
     command += ["--host", host, "--service", service_url] if service_url else ["--host", host, "--no-service"]
     command += ["--open"] if open_browser else []
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, env=with_database(database_url))
 
 
 def _serve_here(options: dict[str, Any]) -> None:

@@ -33,6 +33,11 @@ def database_url(address: str | None = None) -> str:
     return sqlite_url(path)
 
 
+def with_database(url: str) -> dict[str, str]:
+    """The environment of a child process that opens this database: no command line shows a password."""
+    return os.environ | {"HORMESIS_DB": url}
+
+
 def require_openable(url: str) -> None:
     """Raise DatabaseProblem, one sentence, for an address of no database that could be opened here."""
     from hormesis.db.problems import parse_url

@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+from hormesis.db.location import with_database
+
 QUICK = 10.0
 """Seconds; a service that lives shorter will end again."""
 MOST = 3
@@ -23,8 +25,8 @@ class ServiceProcess:
 
     def __init__(self, database_url: str, port: int) -> None:
         """Nothing is started yet; `port` is one of this machine."""
-        self._command = [sys.executable, "-m", "hormesis.backend.service"]
-        self._command += ["--db", database_url, "--port", str(port)]
+        self._command = [sys.executable, "-m", "hormesis.backend.service", "--port", str(port)]
+        self._environment = with_database(database_url)
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._began = 0.0
@@ -38,7 +40,7 @@ class ServiceProcess:
             self._begin()
 
     def _begin(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, env=self._environment)
         self._began = time.monotonic()
         if hasattr(os, "setpriority"):
             with contextlib.suppress(OSError):

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from types import TracebackType
 
+from hormesis.db.location import with_database
+
 
 class DashboardProcess:
     """The dashboard's launcher, which starts the model service too; ended with the block it is used in."""
@@ -49,7 +51,7 @@ def dashboard_process(
 
     `read_only`: without start and stop of studies, and without a model service of its own.
     """
-    command = [sys.executable, "-m", "hormesis.dashboard.launch", "--db", database_url, "--port", str(port)]
+    command = [sys.executable, "-m", "hormesis.dashboard.launch", "--port", str(port)]
     command += ["--parent", str(os.getpid())]
     if service is not None:
         command += ["--service", service]
@@ -58,4 +60,5 @@ def dashboard_process(
     if browser:
         command.append("--open")
     # Its own session: a Ctrl-C meant for the study must not end the dashboard that shows it.
-    return DashboardProcess(subprocess.Popen(command, start_new_session=True))
+    process = subprocess.Popen(command, start_new_session=True, env=with_database(database_url))
+    return DashboardProcess(process)

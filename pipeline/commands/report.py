@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hormesis.db.location import database_url
+from hormesis.db.location import database_url, with_database
 
 
 class ReportFailed(ValueError):
@@ -28,10 +28,12 @@ def write_report(study: str, out: Path | None, *, texts: bool = False) -> Path:
         from hormesis.pipeline.study.config import load_study
 
         name = without_refused(load_study(study), ask=False)[0].hash
-    command = [sys.executable, "-m", "hormesis.dashboard.report", "--db", database_url(), "--study", name]
+    command = [sys.executable, "-m", "hormesis.dashboard.report", "--study", name]
     command += ["--out", str(out)] if out is not None else []
     command += ["--texts"] if texts else []
-    program = subprocess.run(command, capture_output=True, text=True, check=False)
+    program = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=with_database(database_url())
+    )
     if program.returncode:
         lines = [line for line in program.stderr.splitlines() if line.strip()]
         raise ReportFailed((lines[-1] if lines else "the report ended early").removeprefix("hormesis: "))

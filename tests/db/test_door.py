@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import ast
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import make_url
 
 from hormesis.backend.service import __main__ as service
 from hormesis.dashboard import launch
+from hormesis.dashboard.running.service_process import ServiceProcess
 from hormesis.db.address import sqlite_path
 from hormesis.db.database_status import describe
 from hormesis.db.engine import DatabaseProblem, open_reader, open_writer
 from hormesis.db.location import database_url
 from hormesis.pipeline import cli
+from hormesis.pipeline.commands.dashboard import dashboard_process
+from hormesis.pipeline.commands.report import write_report
 from tests.structure import LAYERS, modules
 
 DOORS = {"db/engine.py", "db/database_status.py", "db/problems.py", "db/migrate.py", "db/copy/database.py"}
@@ -82,6 +87,30 @@ def test_both_servers_do_so_too(
     assert len(lines) == 1 and "with three slashes" in lines[0]
 
 
+STARTERS: dict[str, Callable[[str], object]] = {
+    "pages": lambda url: launch.serve(url, None, 0),
+    "dashboard": lambda url: dashboard_process(url, port=0, service=None, browser=False),
+    "service": lambda url: ServiceProcess(url, 0).begin(),
+    "report": lambda _: write_report("forum", None),
+}
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+def test_no_command_line_of_a_child_shows_a_password(starter: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, started = "postgresql://someone:secret@h/d", []
+
+    def start(command: list[str], env: dict[str, str], **_: object) -> SimpleNamespace:
+        started.append((" ".join(command), env["HORMESIS_DB"]))
+        return SimpleNamespace(pid=2**30, returncode=0, stdout="report.html")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "run", start)
+    monkeypatch.setenv("HORMESIS_DB", url)
+    STARTERS[starter](url)
+    ((command, database),) = started
+    assert "secret" not in command and "hormesis" in command and database == url
+
+
 @pytest.mark.parametrize("name", ["a?b", "a#b", "a%41b", "a b", "é", "a&b=c", "a;b", "[a]", "a@b"])
 def test_a_home_of_any_name_has_its_own_database(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -100,6 +129,9 @@ def test_databases_are_opened_in_db_alone_and_no_address_is_pasted() -> None:
             continue
         for node in ast.walk(module.tree):
             where = f"{module.path}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.List):
+                words = [part.value for part in node.elts if isinstance(part, ast.Constant)]
+                assert "--db" not in words, f"{where}: use with_database"
             if isinstance(node, ast.JoinedStr):
                 text = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
                 assert "sqlite:/" not in text or "write sqlite:///" in text, f"{where}: use sqlite_url"
