@@ -89,11 +89,11 @@ def shapes_of(checkpoint: Any) -> list[SiteShape]:
 
 
 def degraded_words(checkpoints: pd.DataFrame) -> str:
-    """Which checkpoints (rows) have attention sites in few layers, and how few; empty for none."""
+    """Which checkpoints (rows) have attention sites in few layers, and how few, as Markdown; "" for none."""
     names: dict[str, list[str]] = defaultdict(list)
     for row in records(checkpoints):
         if words := degraded(shapes_of(row), int(row.n_layers)):
-            names[words].append(str(row.name))
+            names[words].append(plain(row.name))
     sentences = []
     for words, of_words in names.items():
         others = f" and {len(of_words) - 3} more" if len(of_words) > 3 else ""
@@ -223,3 +223,15 @@ def plain(text: object) -> str:
     from elsewhere, whatever a text says, is the part of `dashboard.app`.
     """
     return _SIGNS.sub(lambda sign: f"\\{sign[0]}", " ".join(str(text).split()))
+
+
+_FOREIGN_TAG = re.compile(r"<(?!/?(?:b|br|extra)>)")
+
+
+def figure_texts(value: Any) -> Any:
+    """A figure as JSON types in which Plotly reads no tags but those of our charts: names may hold a link."""
+    if isinstance(value, str):
+        return _FOREIGN_TAG.sub("&lt;", value)
+    if isinstance(value, dict):
+        return {name: figure_texts(item) for name, item in value.items()}
+    return [figure_texts(item) for item in value] if isinstance(value, list) else value

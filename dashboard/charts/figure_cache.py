@@ -21,6 +21,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.basedatatypes import BaseFigure, BaseTraceType
 
+from hormesis.dashboard.base.wording import figure_texts
+
 P = ParamSpec("P")
 KEPT_BYTES = 64_000_000
 """Figures are forgotten, the longest unused first, when the rows they were drawn from are more than this."""
@@ -115,7 +117,7 @@ def drawn(chart: Callable[P, go.Figure], *args: P.args, **options: P.kwargs) -> 
         digest.update(b"%d:" % len(part))
         digest.update(part)
         weight += len(part)
-    return _SHELF.get(digest.digest(), weight, lambda: _ready(chart(*args, **options)))
+    return _SHELF.get(digest.digest(), weight, lambda: ready(chart(*args, **options)))
 
 
 def _content(value: Any) -> Iterator[bytes]:
@@ -147,11 +149,12 @@ def _is_plain(dtype: Any) -> bool:
     return isinstance(dtype, np.dtype) and dtype.kind != "O"
 
 
-def _ready(figure: go.Figure) -> Drawn:
+def ready(figure: go.Figure) -> Drawn:
+    """The figure as it is sent: every one goes through here."""
     sent = figure.to_dict()
     for trace in sent["data"]:
         trace.pop("uid", None)
-    return Drawn(_plain(sent))
+    return Drawn(figure_texts(_plain(sent)))
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from hormesis.dashboard.base.wording import figure_texts
 from hormesis.dashboard.document.blocks import Chart
 
 MOST_GL = 6_000
@@ -18,7 +19,8 @@ MOST_GL = 6_000
 
 def _plain(figure: go.Figure) -> dict[str, Any]:
     """The figure as JSON types, without its template and with small WebGL traces as SVG."""
-    plain: dict[str, Any] = json.loads(go.Figure(figure).update_layout(template=None).to_json())
+    sent = json.loads(go.Figure(figure).update_layout(template=None).to_json())
+    plain: dict[str, Any] = figure_texts(sent)
     plain["layout"].pop("template", None)
     for trace in plain["data"]:
         if trace.get("type") == "scattergl" and _length(trace.get("x")) <= MOST_GL:

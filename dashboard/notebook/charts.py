@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import pandas as pd
 import plotly.graph_objects as go
+from pandas.api.types import is_numeric_dtype
 
 from hormesis.dashboard.base.attack_rows import conditions_of
 from hormesis.dashboard.base.selection import mix_rows
-from hormesis.dashboard.base.wording import MEASURES, metric_name
+from hormesis.dashboard.base.wording import MEASURES, figure_texts, metric_name
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.entangled import cosine_map, entanglement_by_arm, statistic_by_arm
 from hormesis.dashboard.charts.frame import MOST_POINTS, Level, sample
@@ -48,6 +49,8 @@ def chart(name: ChartName, rows: pd.DataFrame, *, dark: bool = False, **options:
         raise ChartError(no_option(name, min(unknown), options_of(draw)))
     if rows.empty:
         raise ChartError(f"there are no rows to draw '{name}' from")
+    texts = {str(name): column for name, column in rows.items() if not is_numeric_dtype(column)}
+    rows = rows.assign(**{name: column.map(figure_texts) for name, column in texts.items()})
     try:
         return draw(
             rows, **({"dark": dark} if "dark" in inspect.signature(draw).parameters else {}), **options

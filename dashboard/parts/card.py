@@ -19,7 +19,8 @@ from hormesis.dashboard.base import exports
 from hormesis.dashboard.base.columns import in_words, text_widths
 from hormesis.dashboard.base.terms import links, term_of
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.charts.figure_cache import Drawn
+from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.charts.figure_cache import Drawn, ready
 from hormesis.dashboard.parts.export_metadata import stamp
 from hormesis.dashboard.rows.context import current_or_none
 
@@ -141,13 +142,13 @@ def header(key: str) -> Header:
 def heading(
     above: Header | str, title: str, rows: pd.DataFrame | None, *, figure: Figure | None = None, **more: str
 ) -> None:
-    """A title with the files beside it; the right is left to the toolbars of charts and tables.
+    """A title, as it is written, with the files beside it; the right is left to toolbars.
 
     `above`: the row to fill, or the key of a new one.
     """
     above = header(above) if isinstance(above, str) else above
     if title:
-        above.title.markdown(f"**{title}**", width="content")
+        above.title.markdown(f"**{plain(title)}**", width="content")
     with above.row:
         files(above.key, title, rows, figure=figure, **more)
 
@@ -196,7 +197,8 @@ def chart(
         options = {"on_select": on_select, "selection_mode": selection_mode}
     # The camera of the toolbar needs nothing but the person's own browser.
     camera = {"toImageButtonOptions": {"filename": key, "scale": exports.PNG_SCALE}}
-    st.plotly_chart(figure, key=key, alt=alt, config=CONFIG | camera, **options)
+    sent = figure if isinstance(figure, Drawn) else ready(figure)
+    st.plotly_chart(sent, key=key, alt=alt, config=CONFIG | camera, **options)
     st.caption(" ".join(part for part in (text, links(f"{title} {alt}")) if part))
     if rows is not None:
         rows_below(rows, key=key, own_files=False)

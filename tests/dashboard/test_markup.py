@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.charts import figure_cache
+from hormesis.dashboard.charts.mixes import mix_bars
+from hormesis.dashboard.document.blocks import Chart
+from hormesis.dashboard.document.figures import as_json
+from hormesis.dashboard.notebook.charts import chart
 from tests.fixtures.pages import open_page
 from tests.fixtures.shared_worlds import copy_database
+from tests.structure import modules
 
 MARK = " ![x](http://evil.example/x.png)"
 COLUMNS = {
@@ -101,6 +110,56 @@ def test_no_name_is_read_as_markdown(
     read = [(path, text) for path, text in texts if MARK in text and not path.startswith(READ_AS_TEXT)]
     assert read == []
     assert any("evil.example" in text for _, text in texts), "the page shows no name, so this says nothing"
+
+
+READ_AS_MARKDOWN = {
+    "markdown", "caption", "info", "warning", "error", "success", "subheader", "header", "title", "metric",
+    "badge", "button", "popover", "expander", "tabs", "toggle", "checkbox", "radio", "selectbox",
+    "multiselect", "segmented_control", "pills", "slider", "number_input", "text_input", "text_area",
+    "link_button", "download_button", "toast", "progress", "spinner", "page_link",
+}  # fmt: skip
+LABELS = {"help", "label", "placeholder", "text", "title"}
+OF_OTHERS = {"problem", "_PROBLEM", "ended", "reason", "error", "scorer", "checkpoint", "query"}
+"""What names and messages of others are called in the code."""
+
+
+def unescaped(node: ast.AST) -> Iterator[str]:
+    """Names in an expression that are in no call of `plain`."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "plain":
+        return
+    if isinstance(node, ast.Name | ast.Attribute):
+        yield node.id if isinstance(node, ast.Name) else node.attr
+    for child in ast.iter_child_nodes(node):
+        yield from unescaped(child)
+
+
+def test_what_others_wrote_is_escaped_wherever_markdown_is_read() -> None:
+    for module in modules():
+        for node in ast.walk(module.tree) if module.path.parts[0] == "dashboard" else ():
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                labels = [part.value for part in node.keywords if part.arg in LABELS]
+                if node.func.attr in READ_AS_MARKDOWN:
+                    for label in [*node.args[:1], *labels]:
+                        names = OF_OTHERS & set(unescaped(label))
+                        assert not names, f"{module.path}:{node.lineno}: plain({names.pop()})"
+
+
+LINK = "<a href='http://evil.example'>x</a> <b>b</b>"
+
+
+def test_figures_hold_no_link_of_a_name() -> None:
+    rows = pd.DataFrame({"arm": ["a", LINK], "source": [LINK, "b"], "tokens": [1, 2], "documents": [1, 1]})
+    figure = mix_bars(rows)
+    assert "<a " in str(figure.to_dict())
+    report = json.loads(as_json(Chart("", figure)))
+    bins = {"kind": [f"imported:{LINK}"], "share": [None], "low": [0.0], "high": [0.1], "count": [3]}
+    for sent in (
+        figure_cache.drawn(mix_bars, rows).to_dict(),
+        report,
+        chart("scores", pd.DataFrame(bins)).to_dict(),
+    ):
+        text = json.dumps(sent, default=str)
+        assert "&lt;a href=" in text and "<a " not in text and "<b>b</b>" in text
 
 
 @pytest.mark.parametrize(

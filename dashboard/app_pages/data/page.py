@@ -9,7 +9,7 @@ from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.data import search_view, sources_view
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arm_label
+from hormesis.dashboard.base.wording import arm_label, plain
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.mixes import mix_bars
 from hormesis.dashboard.charts.training import histogram
@@ -176,7 +176,8 @@ def agreement(context: Context, unsteered: pd.DataFrame, set_id: int) -> None:
         },
         alt="Agreement of toxicity scorers",
         note=(
-            f"On unsteered texts of {name}. Kappa: agreement beyond chance on being above 0.5, 1 is perfect."
+            f"On unsteered texts of {plain(name)}. "
+            "Kappa: agreement beyond chance on being above 0.5, 1 is perfect."
         ),
     )
 

@@ -58,7 +58,7 @@ def _shades(context: Context, hits: pd.DataFrame, scorer: str) -> list[tuple[Tok
             address, int(hits["checkpoint_id"].iloc[0]), tuple(hits["prompt"]), texts=tuple(hits["text"])
         )
     except ServiceProblem as problem:
-        st.warning(str(problem), icon=":material/error:")
+        st.warning(plain(problem), icon=":material/error:")
         return none
     if scorer not in effects:
         st.caption(f"The model service has no scorer {plain(scorer)} to ask.")
@@ -96,7 +96,7 @@ def generations(context: Context) -> None:
         groups = rows.prompt_groups(context, prompt_set)
         group = st.selectbox("Prompts of", [ANY, *groups], key="of_group", bind="query-params", width=200)
         low, high = st.slider(
-            f"Score of {scorer}", 0.0, 1.0, (0.0, 1.0), 0.05, key="between", bind="query-params",
+            f"Score of {plain(scorer)}", 0.0, 1.0, (0.0, 1.0), 0.05, key="between", bind="query-params",
             width=260,
         )  # fmt: skip
         order = st.segmented_control(

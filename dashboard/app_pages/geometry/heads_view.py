@@ -9,7 +9,7 @@ import streamlit as st
 
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import p_equals
-from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, minus
+from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, minus, plain
 from hormesis.dashboard.charts.entangled import statistic_by_arm
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.heads import head_map, limits, most_per_line, outline, survival
@@ -176,7 +176,7 @@ def change(sides: Sides, measure: str, *, chosen: Head | None) -> None:
             key="map_change",
             title=f"{labels[0]} less {labels[1]}",
             alt=f"Change of {measure} of every head by layer",
-            guide=f"Orange: the head reads toxicity better in {labels[0]}; blue: worse.",
+            guide=f"Orange: the head reads toxicity better in {plain(labels[0])}; blue: worse.",
             note=f"n = {len(joined):,} heads.",
             rows=joined[[*COLUMNS, f"{column}_left", column, "change"]],
             on_select=lambda: controls.clicked("map_change"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from hormesis.dashboard.base.terms import TERMS, Term, term_of
+from hormesis.dashboard.base.wording import plain
 
 
 def matches(term: Term, query: str) -> bool:
@@ -42,7 +43,7 @@ query = str(
 ).strip()
 terms = chosen(query)
 if not terms:
-    st.info(f"No term matches “{query}”.", icon=":material/search_off:")
+    st.info(f"No term matches “{plain(query)}”.", icon=":material/search_off:")
 else:
     st.caption(f"{len(terms)} of {len(TERMS)} terms.")
 for section in dict.fromkeys(term.section for term in terms):

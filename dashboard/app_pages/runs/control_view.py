@@ -72,10 +72,10 @@ def _problems(home: Home, study_hash: str, now: Standing) -> None:
     """What the last action here, or the run that was started here, ended with."""
     problem = st.session_state.get(_SAID)
     if problem and problem[0] == study_hash:
-        st.error(as_sentence(problem[1]), title="That did not work", icon=":material/error:")
+        st.error(plain(as_sentence(problem[1])), title="That did not work", icon=":material/error:")
     ended = process.ended_badly(home, study_hash)
     if ended and not now.alive:
-        st.error(f"{ended}.", title="The run that was started here ended", icon=":material/error:")
+        st.error(f"{plain(ended)}.", title="The run that was started here ended", icon=":material/error:")
 
 
 @ticking
@@ -96,4 +96,4 @@ def control_bar(context: Context, home: Home | Refusal, page_kind: str) -> None:
         if usable_home is not None:
             _problems(usable_home, study_hash, now)
         elif isinstance(home, Refusal) and now.kind != "finished":
-            st.caption(f"Starting and stopping is not offered here: {home.reason}.")
+            st.caption(f"Starting and stopping is not offered here: {plain(home.reason)}.")

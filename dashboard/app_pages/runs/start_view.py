@@ -124,7 +124,7 @@ def _begin(home: Home, checked: dict[str, Any]) -> None:
 def start_form(home: Home | Refusal) -> None:
     """The form, its check and the start."""
     if isinstance(home, Refusal):
-        st.info(f"Studies cannot be started from this page: {home.reason}.", icon=":material/block:")
+        st.info(f"Studies cannot be started from this page: {plain(home.reason)}.", icon=":material/block:")
         return
     preset, text = _choice(home)
     data = st.text_input(

@@ -16,6 +16,7 @@ from hormesis.dashboard.app_pages.steer.links import link, read
 from hormesis.dashboard.app_pages.steer.restore import put_back
 from hormesis.dashboard.app_pages.steer.session import Record
 from hormesis.dashboard.app_pages.steer.settings import LoadProblem
+from hormesis.dashboard.base.wording import plain
 
 _PROBLEM = "_load_problem"
 
@@ -77,7 +78,7 @@ def copies(record: Record, offers: Sequence[Offer]) -> None:
         try:
             url = link(st.context.url or "", record.study, record.settings, offers=offers)
         except LoadProblem as problem:
-            link_tab.caption(str(problem))
+            link_tab.caption(plain(problem))
         else:
             link_tab.code(url, language=None, wrap_lines=True)
             link_tab.caption(
@@ -104,4 +105,4 @@ def load(offers: Sequence[Offer]) -> None:
         st.text_area("Link or JSON", key="load_text", height=120, on_change="ignore")
         st.button("Set the controls", key="load", on_click=apply)
         if st.session_state.get(_PROBLEM):
-            st.warning(st.session_state[_PROBLEM], icon=":material/error:")
+            st.warning(plain(st.session_state[_PROBLEM]), icon=":material/error:")

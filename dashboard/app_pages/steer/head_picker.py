@@ -19,7 +19,7 @@ from hormesis.dashboard.app_pages.steer.settings import (
     matched_of,
 )
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.wording import head_name, parse_head
+from hormesis.dashboard.base.wording import head_name, parse_head, plain
 from hormesis.dashboard.charts.heads import head_map, limits
 from hormesis.dashboard.parts import card
 
@@ -62,7 +62,7 @@ def picker(settings: SessionSettings, offers: Sequence[Offer], address: str, *, 
         try:
             heads = service.heads(address, offer, token)
         except ServiceProblem as problem:
-            st.caption(str(problem))
+            st.caption(plain(problem))
             return
         _map(number, panes[number], offer, heads=heads)
 

@@ -10,6 +10,7 @@ from hormesis.dashboard.app_pages.steer import session
 from hormesis.dashboard.app_pages.steer.catalogue import Offer
 from hormesis.dashboard.app_pages.steer.restore import put_back
 from hormesis.dashboard.app_pages.steer.settings import TEXTS, LoadProblem
+from hormesis.dashboard.base.wording import plain
 
 _PROBLEM = "_reopen_problem"
 
@@ -26,7 +27,7 @@ def history(offers: Sequence[Offer]) -> None:
         return
     with fold:
         if st.session_state.get(_PROBLEM):
-            st.warning(st.session_state[_PROBLEM], icon=":material/error:")
+            st.warning(plain(st.session_state[_PROBLEM]), icon=":material/error:")
         record_on_show = session.on_show()
         for entry in records:
             _row(entry, record_on_show is entry, offers)

@@ -24,6 +24,7 @@ from hormesis.dashboard.app_pages.steer.settings import (
     pane_name,
     request_of,
 )
+from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.parts import states
 from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.rows.context import Context, current, service_address
@@ -88,7 +89,7 @@ def below(
     """What follows the panes: how to read them, and what can be done with a run."""
     last = session.on_show()
     if last is not None and (problem := last.run.snapshot().error):
-        st.warning(problem, icon=":material/error:")
+        st.warning(plain(problem), icon=":material/error:")
     st.caption(" ".join(filter(None, (panel.reading_guide(), note))))
     picker(settings, catalogue, address, token=token)
     if last is not None:
@@ -113,7 +114,7 @@ def generate(address: str, settings: SessionSettings, catalogue: Sequence[Offer]
     try:
         request = request_of(settings, catalogue)
     except LoadProblem as problem:
-        st.warning(str(problem), icon=":material/error:")
+        st.warning(plain(problem), icon=":material/error:")
         return
     pane_names = tuple(pane_name(pane, catalogue) for pane in settings.panes)
     session.start(address, request, pane_names, settings=settings, study=study)

@@ -9,7 +9,7 @@ from hormesis.dashboard.app_pages.steer import catalogue, session
 from hormesis.dashboard.app_pages.steer.pane_facts import answer, facts, former, more_facts
 from hormesis.dashboard.app_pages.steer.run import LiveRun, Snapshot, TextState
 from hormesis.dashboard.base.headlines import Headline
-from hormesis.dashboard.base.wording import duration
+from hormesis.dashboard.base.wording import duration, plain
 from hormesis.dashboard.parts.texts import Shown, Token, show_texts
 from hormesis.db.contract.messages import MAX_PANES
 from hormesis.db.contract.scores import TOXIC
@@ -119,7 +119,7 @@ def show_alone() -> None:
     if entry is None:
         return
     if error := entry.run.snapshot().error:
-        st.warning(error, icon=":material/error:")
+        st.warning(plain(error), icon=":material/error:")
     for index, (name, cell) in enumerate(zip(entry.names, cells(len(entry.names)), strict=True)):
         with cell:
             st.text(name)

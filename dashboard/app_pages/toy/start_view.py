@@ -79,7 +79,7 @@ def start_form(home: Home | Refusal) -> None:
     st.code("hormesis " + " ".join(arguments), language="bash")
     if isinstance(home, Refusal):
         reason = home.reason.replace("hormesis run", "hormesis toy")
-        st.caption(f"Run the command yourself; from this page it cannot be started: {reason}.")
+        st.caption(f"Run the command yourself; from this page it cannot be started: {plain(reason)}.")
         return
     st.button(
         "Run",
@@ -99,8 +99,8 @@ def start_form(home: Home | Refusal) -> None:
 def under_way(url: str, home: Home | Refusal) -> None:
     """Configurations (rows) that are being run, with bar and rate; and why the last run from here failed."""
     run = toy_process.running(home) if isinstance(home, Home) else None
-    if isinstance(home, Home) and (failed := toy_process.ended_badly(home)):
-        st.error(f"{failed}.", title="The last run from this page failed", icon=":material/error:")
+    if isinstance(home, Home) and (ended := toy_process.ended_badly(home)):
+        st.error(f"{plain(ended)}.", title="The last run from this page failed", icon=":material/error:")
     try:
         experiments = experiments_now(url)
     except DatabaseProblem:
