@@ -47,11 +47,21 @@ def home_of(url: str) -> Path | None:
     return None
 
 
+def _is_behind_check() -> bool:
+    """Whether the server asks who asks: one that was started on a page's own file does not."""
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+    context = get_script_run_ctx(suppress_warning=True)
+    return context is None or Path(context.main_script_path).name == "app.py"
+
+
 def control(url: str, server_address: str | None) -> Home | Refusal:
     """The home that runs can be started in, or why there is none; `url`: the database's."""
     by_hand = "use `hormesis run` on the machine that holds the study"
     if os.environ.get(READ_ONLY):
         return Refusal("this dashboard was opened on a file that it only reads")
+    if not _is_behind_check():
+        return Refusal("this page was started by itself, and answers any name; use `hormesis dashboard`")
     if not is_loopback(server_address):
         where = server_address or "every address of this machine"
         return Refusal(f"this dashboard is served on {where}, where others could reach it; {by_hand}")

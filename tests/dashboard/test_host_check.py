@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from streamlit.testing.v1 import AppTest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -111,6 +112,11 @@ def test_only_its_own_names_and_pages_are_answered(way: str, tmp_path: Path) -> 
         page = httpx.get(f"http://{local}/")
         assert page.status_code == 200 and "frame-ancestors 'self'" in page.headers["content-security-policy"]
     assert "external IP" not in log.read_text()
+
+
+def test_a_page_that_is_started_by_itself_starts_nothing(own_home: Path) -> None:
+    page = AppTest.from_file(str(APP.parent / "app_pages" / "runs" / "page.py"), default_timeout=60).run()
+    assert not page.exception and "started by itself" in page.info[0].value
 
 
 @pytest.mark.parametrize(
