@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from hormesis.backend.encoding import encode_texts
 from hormesis.backend.model.sites import ModelError
 
 
@@ -65,12 +66,14 @@ def require_finite(model: Any, source: str) -> None:
 def _require_vectors(model: Any, tokenizer: Any, source: str) -> None:
     """Raise ModelError where text can become an id that the embedding has no row for.
 
-    Special tokens of other uses (pictures) may lie beyond it: text is never read as one of them.
+    Special tokens of other uses (pictures) may lie beyond it: text is never read as one of them, but for what
+    stands for unknown words and what the tokenizer adds at either end.
     """
     rows = embedding_rows(model)
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     of_text = {number for number in tokenizer.get_vocab().values() if number not in special}
-    of_text |= {number for number in (tokenizer.bos_token_id, tokenizer.eos_token_id) if number is not None}
+    own = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+    of_text |= {number for number in own if number is not None} | set(*encode_texts(tokenizer, [""]))
     largest = max(of_text, default=0)
     if largest >= rows:
         embedding = model.get_input_embeddings().weight

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from hormesis.backend.model.models import ModelError, describe, load_model
 from hormesis.backend.model.soundness import Diverged, require_converging
@@ -53,6 +54,22 @@ def test_a_tokenizer_beyond_the_embedding_is_refused_unless_text_cannot_get_ther
     again.tokenizer.add_special_tokens({"pad_token": names[-1], "extra_special_tokens": names[:-1]})
     assert again.tokenizer.pad_token_id >= rows
     assert describe(again.model, again.tokenizer, check=False).pad_id < rows
+
+
+@pytest.mark.parametrize("use", ["unknown words", "either end"])
+def test_tokens_that_a_tokenizer_itself_puts_into_text_need_vectors(use: str) -> None:
+    model, tokenizer = tiny_model(), tiny_tokenizer()
+    rows = model.get_input_embeddings().weight.shape[0]
+    names = [f"<own{i}>" for i in range(rows + 1 - len(tokenizer))]
+    tokenizer.add_special_tokens({"extra_special_tokens": names})
+    if use == "unknown words":
+        tokenizer.unk_token = names[-1]
+    else:
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+            f"{names[-1]} $A", special_tokens=[(names[-1], rows)]
+        )
+    with pytest.raises(ModelError, match=f"its tokenizer gives ids up to {rows:,}"):
+        describe(model, tokenizer, check=False)
 
 
 def test_a_chat_template_is_seen() -> None:
