@@ -13,6 +13,7 @@ from sqlalchemy import Engine, select
 from hormesis.db.contract import left_out
 from hormesis.db.engine import reading
 from hormesis.db.files import atomic_folder
+from hormesis.db.manifest import require_intact
 from hormesis.db.schema import Checkpoint, Condition
 
 Place = tuple[str, str]
@@ -45,14 +46,14 @@ class Homes:
     def copy(self, place: Place) -> None:
         """Copy a folder of weights, whole, unless it is there or lies in none of the homes.
 
-        Raises OSError where the disk refuses.
+        Raises OSError where the disk refuses, DamagedFile where a file is not what was written.
         """
         relative = _relative(place)
         # A row may name any folder; only one that holds a model is taken along.
         origins = [home / place[0] for home in self.sources if (home / place[0] / "config.json").is_file()]
         if relative is not None and origins and not (self.target / relative).exists():
             with atomic_folder(self.target / relative) as temporary:
-                shutil.copytree(origins[0], temporary, dirs_exist_ok=True)
+                shutil.copytree(require_intact(origins[0]), temporary, dirs_exist_ok=True)
 
 
 def _relative(place: Place) -> Path | None:
@@ -76,7 +77,7 @@ def copy_weights(
 ) -> None:
     """Copy all weights of these studies beside the target; `report` is told how many folders are done.
 
-    Raises OSError where the disk refuses.
+    Raises OSError where the disk refuses, DamagedFile where a file is not what was written.
     """
     checkpoints = select(Checkpoint.path, Checkpoint.weights_hash).where(Checkpoint.study_id.in_(studies))
     conditions = (

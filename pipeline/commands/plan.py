@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from hormesis.db.engine import DatabaseProblem, open_reader, reading, unopened_engine
+from hormesis.db.location import home
+from hormesis.db.manifest import is_there, stored_units
 from hormesis.db.schema import Arm, StageRun, Study, TrainPoint
 from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.execution.arms import added_tokens
@@ -150,8 +152,8 @@ def tuning_tokens(config: StudyConfig) -> int:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What a database tells: finished stages, the mean training rate and mean seconds of stages at this
-    scale.
+    """What a database tells: finished stages whose files are there, the mean training rate and mean seconds
+    of stages at this scale.
     """
 
     done: dict[tuple[str, str], str]
@@ -174,7 +176,7 @@ def _other_seconds(stages: list[str], measured: _Measured, tuning: int) -> float
 def _measured(config: StudyConfig, database_url: str) -> _Measured:
     """Finished stages of this study, and mean tokens per second and stage seconds at this scale."""
     done_query = (
-        select(StageRun.stage, StageRun.subject, StageRun.input_hash)
+        select(StageRun.stage, StageRun.subject, StageRun.input_hash, StageRun.files)
         .join(Study, StageRun.study_id == Study.id)
         .where(Study.hash == config.hash, StageRun.status == "done")
     )
@@ -193,7 +195,11 @@ def _measured(config: StudyConfig, database_url: str) -> _Measured:
     )
 
     def look(connection: Connection) -> _Measured:
-        done = {(stage, subject): key for stage, subject, key in connection.execute(done_query)}
+        done = {
+            (stage, subject): key
+            for stage, subject, key, files in connection.execute(done_query)
+            if all(unit.is_left_out or is_there(home(), unit) for unit in stored_units(files))
+        }
         rate = connection.scalar(rate_query)
         seconds = {stage: float(mean) for stage, mean in connection.execute(seconds_query)}
         return _Measured(done, float(rate) if rate else None, seconds)

@@ -111,16 +111,20 @@ def _verify_stage(part: Verified, row: Row[Any], folder: Path) -> set[Path]:
 
 
 def _verify_rest(folder: Path, listed: set[Path]) -> Verified:
-    """Files with sums of their own that no row of the database lists: parts of unfinished stages, caches."""
+    """Files with sums of their own that no row of the database lists: parts of unfinished stages, caches,
+    rows of the hub.
+    """
     from hormesis.db.manifest import explained, first_problem, sealed_units
 
     part = Verified("other files of the home")
-    for unit in sealed_units(folder / "files"):
+    fetched = sealed_units(folder / "sources")
+    for unit in [*sealed_units(folder / "files"), *fetched]:
         if unit not in listed:
             problem = first_problem(unit)
             part.files["whole" if problem is None else problem.kind] += 1
             if problem is not None:
-                part.problems.append(explained(problem))
+                advice = f"{problem}: delete its folder, and run the study again" if unit in fetched else ""
+                part.problems.append(advice or explained(problem))
     return part
 
 

@@ -24,7 +24,7 @@ from typing import Any
 import zstandard
 
 from hormesis.backend.hub_problem import LATER, hub_problem
-from hormesis.db.files import atomic_file, write_json
+from hormesis.db.manifest import is_intact, sealed_file, write_sealed_json
 from hormesis.pipeline.sources.cache import is_offline
 from hormesis.pipeline.sources.hub_info import data_set_folder
 from hormesis.pipeline.sources.record import SourceError
@@ -186,14 +186,14 @@ class SplitRows:
         last_shard = max(self.split.folder.glob("*.jsonl.zst"), default=None)
         ended = self.split.folder / "ended.json"
         if ended.is_file():
-            return Place(int(json.loads(ended.read_text())["rows"]), ended=True)
-        return Place(**json.loads(_place_file(last_shard).read_text())) if last_shard else Place()
+            return Place(int(_kept(ended)["rows"]), ended=True)
+        return Place(**_kept(_place_file(last_shard))) if last_shard else Place()
 
     @property
     def bytes(self) -> int | None:
         """Of the split's files on the hub; None where it was not asked, or does not say."""
         path = self.split.folder / "split.json"
-        size = json.loads(path.read_text())["bytes"] if path.is_file() else None
+        size = _kept(path)["bytes"] if path.is_file() else None
         return size if size is None else int(size)
 
     def __iter__(self) -> Iterator[Row]:
@@ -202,6 +202,7 @@ class SplitRows:
             place = self.place
             for shard in sorted(self.split.folder.glob("*.jsonl.zst")):
                 if rows <= int(shard.name.partition(".")[0]) < place.rows:
+                    _require_intact(shard)
                     for _, row in read_rows(shard, ()):
                         rows += 1
                         yield row
@@ -268,8 +269,8 @@ class SplitRows:
             json.dumps({name: value_of(row, name) for name in columns}, default=_plain) + "\n" for row in rows
         )
         # The place first: a shard without one would be rows that nothing can go on from.
-        write_json(_place_file(shard), asdict(place))
-        with atomic_file(shard) as temporary:
+        write_sealed_json(_place_file(shard), asdict(place))
+        with sealed_file(shard) as temporary:
             temporary.write_bytes(zstandard.compress(lines.encode()))
 
     def _end(self, stream: Stream) -> None:
@@ -279,7 +280,7 @@ class SplitRows:
                 f"hub data set {self.split.name}: split '{self.split.split}' ended after {rows:,} rows, "
                 f"where its page states {stream.stated_rows:,}; run again, or name its files (data_files)"
             )
-        write_json(self.split.folder / "ended.json", {"rows": rows})
+        write_sealed_json(self.split.folder / "ended.json", {"rows": rows})
 
     def _describe(self, stream: Stream) -> None:
         """Write beside the rows what they are."""
@@ -287,7 +288,7 @@ class SplitRows:
             "bytes": stream.bytes,
             "stated_rows": stream.stated_rows,
         }
-        write_json(self.split.folder / "split.json", about)
+        write_sealed_json(self.split.folder / "split.json", about)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -296,6 +297,18 @@ class SplitRows:
         with (self.split.folder / ".lock").open("a") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _require_intact(path: Path) -> None:
+    if not is_intact(path):
+        raise SourceError(f"{path} is damaged; delete its folder and run again")
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """What was kept beside the rows. Raises SourceError where it is damaged."""
+    _require_intact(path)
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return kept
 
 
 def _plain(value: Any) -> str:

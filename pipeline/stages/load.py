@@ -25,7 +25,7 @@ from hormesis.pipeline.execution.lock import taking_turns
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import arm_row
-from hormesis.pipeline.probing.loading import checkpoint_facts
+from hormesis.pipeline.probing.loading import checkpoint_facts, intact_weights
 from hormesis.pipeline.stages.text import heldout_documents
 from hormesis.pipeline.stages.train import register_checkpoint
 
@@ -86,7 +86,7 @@ def _require_comparable(context: StudyContext, subject: Subject, loaded: LoadedM
         return
     other = checkpoint_facts(context, other_id)
     tokenizer = transformers.AutoTokenizer.from_pretrained(
-        other.path, trust_remote_code=False, local_files_only=True
+        intact_weights(context, other.path), trust_remote_code=False, local_files_only=True
     )
     documents = heldout_documents(context)[:COMPARED]
     lengths = [list(map(len, encode_texts(either, documents))) for either in (loaded.tokenizer, tokenizer)]

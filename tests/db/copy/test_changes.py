@@ -10,6 +10,7 @@ import pytest
 from hormesis.db.contract import left_out
 from hormesis.db.copy.changes import without_folders, without_texts
 from hormesis.db.copy.weights import Homes
+from hormesis.db.manifest import DamagedFile, seal
 from hormesis.db.schema import Attack, Condition, Generation, StageRun, Study
 
 PATHS = {
@@ -66,3 +67,14 @@ def test_only_models_are_copied_and_only_into_the_home(tmp_path: Path) -> None:
             homes.copy(place)
     assert [homes.path(place) for place in places] == list(places.values())
     assert {path.name for path in (tmp_path / "copy").rglob("*.*")} == {"config.json"}
+
+
+def test_a_damaged_model_is_not_copied(tmp_path: Path) -> None:
+    model = tmp_path / "home" / "files" / "model"
+    model.mkdir(parents=True)
+    (model / "config.json").write_text("{}", encoding="utf-8")
+    seal(model)
+    (model / "config.json").write_text("[]", encoding="utf-8")
+    with pytest.raises(DamagedFile, match=r"config\.json is damaged: run the study again"):
+        Homes((tmp_path / "home",), tmp_path / "copy").copy(("files/model", "files/imported/a"))
+    assert not list((tmp_path / "copy").rglob("*.json"))

@@ -17,6 +17,7 @@ from hormesis.db.manifest import SUMS, is_intact, sealed_folder
 from hormesis.db.read.runs import stored_files
 from hormesis.db.schema import StageRun
 from hormesis.db.write import write_session
+from hormesis.pipeline.commands.plan import _measured
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.executors import InlineExecutor
 from hormesis.pipeline.execution.graph import Graph, arm_subjects
@@ -151,6 +152,16 @@ def test_what_is_damaged_while_others_run_is_made_again_before_it_is_read(study:
     assert outcome.exit_code == 0 and sorted(runs(study.home)) == ["text", ARM], outcome.failures
 
 
+def test_a_plan_does_not_count_as_done_what_lost_its_files(
+    study: StudyHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORMESIS_HOME", str(study.home))
+    assert {("train", ARM), ("text", "study")} <= _measured(CONFIG, study.database_url).done.keys()
+    (unit(study.open(lambda: False), ARM) / "content").unlink()
+    done = _measured(CONFIG, study.database_url).done
+    assert ("train", ARM) not in done and ("text", "study") in done
+
+
 def test_rows_of_an_older_version_are_trusted_unless_what_is_to_be_read_is_gone(study: StudyHandle) -> None:
     context = study.open(lambda: False)
     for stage in ("text", "train"):
@@ -189,7 +200,6 @@ def test_every_stage_whose_files_others_read_lists_them() -> None:
 
 UNCHECKED = {
     # Models that a person names: nothing was written of them yet.
-    "pipeline/stages/load.py",
     "pipeline/commands/import_checkpoint.py",
     "pipeline/notebook/model.py",
 }

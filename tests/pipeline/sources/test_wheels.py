@@ -171,6 +171,18 @@ def test_a_cut_transfer_leaves_nothing_and_the_next_one_goes_through(
     assert len(read_all(posts)) == 3
 
 
+@pytest.mark.parametrize("suffix", [".whl", ".csv"])
+def test_what_was_damaged_since_is_had_again(index: Index, posts: SourceConfig, suffix: str) -> None:
+    records = [record.text for record in read_all(posts)]
+    damaged = next(path for path in sources_folder().rglob(f"*{suffix}") if path.stat().st_size > 30)
+    content = bytearray(damaged.read_bytes())
+    content[-5] ^= 1
+    damaged.write_bytes(content)
+    assert WheelSource(posts).is_cached == (suffix != ".whl")
+    assert [record.text for record in read_all(posts)] == records
+    assert len(index.downloads) == 1 + (suffix == ".whl")
+
+
 STUDY = """
 name = "from-a-wheel"
 shares = []
