@@ -256,6 +256,9 @@ def import_model(
 
     With --share it is an arm like those that a study trains: dose-response and verdicts count it.
     """
+    from hormesis.pipeline.execution.shortage import require_memory
+
+    require_memory()  # before anything here imports torch
     from hormesis.pipeline.commands.import_checkpoint import import_checkpoint
     from hormesis.pipeline.commands.status import watching
 
@@ -417,10 +420,10 @@ def main() -> None:
         close_network(is_offline())  # for the hub's client too, which has a switch of its own
     try:
         app()
-    except (ValueError, OSError, MemoryError, ImportError, RuntimeError) as error:
+    except Exception as error:  # of memory or disk that runs out libraries tell in classes of their own
         from hormesis.pipeline.execution.shortage import shortage
 
-        line = shortage(error, folder=home())
+        line = shortage(error)
         if line is None:
             # Mistakes of ours deserve their traceback; those of the person have classes of their own.
             if type(error) is ValueError or not isinstance(error, (ValueError, OSError)):

@@ -23,6 +23,8 @@ MEMORY = (
 DISK = ("no space left on device", "disk quota exceeded", "inline_container", "unexpected pos")
 """What writers say; the last two are torch's, of a file that could not be written to its end."""
 LITTLE = 50_000_000
+LEAST = 1_500_000_000
+"""Bytes of memory; where a process may use less, libraries hang or end it without a word."""
 LOWER = {
     "text": "clean_tokens",
     "train": "training.batch_size",
@@ -65,7 +67,8 @@ def _holds(error: BaseException, signs: tuple[str, ...]) -> bool:
 def shortage(error: BaseException, *, folder: Path | None = None, stage_name: str = "") -> str | None:
     """A line for an error that means that memory or disk ran out; None for any other.
 
-    `folder`: where files are written; `stage_name`: of the stage under way, which decides what to lower.
+    `folder`: where files are written, if that is known; `stage_name`: of the stage under way, which decides
+    what to lower.
     """
     for cause in _causes(error):
         if is_memory(cause):
@@ -75,12 +78,26 @@ def shortage(error: BaseException, *, folder: Path | None = None, stage_name: st
                 "run fewer arms at a time (--workers 1)"
             )
         if _is_disk(cause):
-            place = _existing(Path(getattr(cause, "filename", None) or folder or "."))
-            return (
-                f"the disk is full ({_readable(shutil.disk_usage(place).free)} free at '{place}'): "
-                "free some space and run again"
-            )
+            path, free = getattr(cause, "filename", None) or folder, ""
+            if path is not None:
+                place = _existing(Path(path))
+                free = f" ({_readable(shutil.disk_usage(place).free)} free at '{place}')"
+            return f"the disk is full{free}: free some space and run again"
     return None
+
+
+class MemoryLimited(ValueError):
+    """The limit on this process's memory is too low for any model; one line for the person."""
+
+
+def require_memory() -> None:
+    """Raise MemoryLimited where this process may use too little memory to load what works with models."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST:
+        raise MemoryLimited(
+            f"this process may use {_readable(limit)} of memory, and {_readable(LEAST)} are needed at least: "
+            "raise its limit (ulimit -v)"
+        )
 
 
 def free_memory() -> int:

@@ -20,6 +20,8 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
+from hormesis.pipeline.execution.shortage import require_memory
+
 _stop: Event | None = None
 
 PARENT_CHECK_SECONDS, START_SECONDS = 0.5, 60
@@ -55,7 +57,8 @@ def process_context() -> BaseContext:
 
 
 def start_server() -> None:
-    """Have the server import what workers need, beside this process's own imports."""
+    """Have the server import what workers need, beside this process's own imports. Raises MemoryLimited."""
+    require_memory()
     if process_context().get_start_method() == "forkserver":
         old_value = os.environ.get("PYTHONSAFEPATH")
         os.environ["PYTHONSAFEPATH"] = "1"  # a `random.py` in the user's folder is not the library's

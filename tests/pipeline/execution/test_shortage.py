@@ -6,6 +6,8 @@ import errno
 import os
 import re
 import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +17,12 @@ import torch
 from safetensors import SafetensorError
 
 from hormesis.db.files import atomic_file, remove_all_temporaries
+from hormesis.pipeline import cli
 from hormesis.pipeline.execution.shortage import LOWER, free_memory, shortage
 from hormesis.pipeline.execution.stage import plain_words
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.training.loop import WRITING, TrainingError, saving
+from tests.fixtures.tiny_study import environment
 
 MEMORY = r"out of memory \(\d+\.\d [GM]B free\): lower training\.batch_size, take a smaller scale"
 DISK = r"the disk is full \(\d+\.\d [GM]B free at '.+'\): free some space and run again"
@@ -65,6 +69,18 @@ def test_what_libraries_say_is_understood(error: Exception, words: str, tmp_path
     assert line is not None and line.startswith(words) and ("--workers" in line or str(tmp_path) in line)
 
 
+def test_a_command_tells_it_in_a_line_whatever_class_it_has(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def save() -> None:
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(cli, "app", save)
+    with pytest.raises(SystemExit, match="2"):
+        cli.main()
+    assert capsys.readouterr().err == "hormesis: the disk is full: free some space and run again\n"
+
+
 @pytest.mark.parametrize(
     "error", [ValueError("no memory of it"), ImportError("no module"), OSError(13, "no")]
 )
@@ -73,6 +89,22 @@ def test_other_errors_stay_what_they_are(error: Exception) -> None:
     for context in (MemoryError(), BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")):
         error.__context__, error.__suppress_context__ = context, True  # as by `from None`
         assert shortage(error) is None
+
+
+@pytest.mark.parametrize("arguments", [["run", "forum"], ["import", "model"]])
+def test_a_limit_below_what_libraries_need_is_told_before_they_are_loaded(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    limited = "import resource; resource.setrlimit(resource.RLIMIT_AS, (800_000_000, -1))\n"
+    code = f"{limited}import sys; sys.argv[1:] = {arguments}\nfrom hormesis.pipeline.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert done.stderr == (
+        "hormesis: this process may use 0.8 GB of memory, and 1.5 GB are needed at least: raise its limit "
+        "(ulimit -v)\n"
+    )
+    assert done.returncode == 2 and not list(tmp_path.iterdir())
 
 
 def test_every_stage_that_is_named_is_one() -> None:
