@@ -26,6 +26,7 @@ from pydantic.fields import FieldInfo
 
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_base import Strict
+from hormesis.pipeline.study.source_config import SourceConfig
 
 BASE: dict[str, Any] = {
     "name": "wrong",
@@ -188,7 +189,6 @@ def _rows(role: str) -> list[dict[str, Any]]:
     """Forum posts of a role, as rows of a file."""
     from hormesis.pipeline.sources import open_source
     from hormesis.pipeline.study.config_sections import ForumConfig
-    from hormesis.pipeline.study.source_config import SourceConfig
 
     source = SourceConfig.model_validate({"role": role, "limit": 300 if role in ("clean", "toxic") else None})
     records = open_source(source, ForumConfig(prompts=6, probe_posts=120))
@@ -199,8 +199,8 @@ def _jsonl(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-def _with_files(data: dict[str, Any], rng: random.Random, files: dict[str, bytes]) -> str:
-    """Every role read from a file; one of the files is wrong."""
+def _read_from_files(data: dict[str, Any], files: dict[str, bytes]) -> None:
+    """Every role read from a file; nothing is wrong yet."""
     data["sources"] = [
         {
             "role": role,
@@ -213,6 +213,20 @@ def _with_files(data: dict[str, Any], rng: random.Random, files: dict[str, bytes
     data["forum"] = {}
     data["clean_tokens"] = 1500
     files |= {f"{role}.jsonl": _jsonl(_rows(role)) for role in ROLES}
+
+
+def _with_source(data: dict[str, Any], rng: random.Random, files: dict[str, bytes]) -> str:
+    """A field of one of the sources has a value by its type."""
+    _read_from_files(data, files)
+    source = rng.choice(data["sources"])
+    name, field = rng.choice([pair for pair in SourceConfig.model_fields.items() if not pair[1].exclude])
+    source[name] = values(field.annotation, list(field.metadata), rng)
+    return f"{source['role']}.{name} = {str(source[name])[:60]}"
+
+
+def _with_files(data: dict[str, Any], rng: random.Random, files: dict[str, bytes]) -> str:
+    """Every role read from a file; one of the files is wrong."""
+    _read_from_files(data, files)
     role = rng.choice(ROLES)
     name, rows = f"{role}.jsonl", _rows(role)
     place = rng.randrange(len(rows))
@@ -271,6 +285,7 @@ def _with_task_file(data: dict[str, Any], rng: random.Random, files: dict[str, b
 
 WITH_FILES: tuple[Callable[[dict[str, Any], random.Random, dict[str, bytes]], str], ...] = (
     _with_files,
+    _with_source,
     _with_task_file,
 )
 WITHOUT: tuple[Callable[[dict[str, Any], random.Random], str], ...] = (

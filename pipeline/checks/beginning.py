@@ -16,9 +16,10 @@ from hormesis.backend.scorers import open_scorers, require_scorers, unreached_sc
 from hormesis.pipeline.attacks.goals import goals_of
 from hormesis.pipeline.capability.items import CapabilityError, tasks_of
 from hormesis.pipeline.checks.sizes import ModelSize, check_size, one_or_none, own_size, words
+from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.foreign import model_limits, require_checkpoints
 from hormesis.pipeline.execution.study import is_known
-from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.study.config import ConfigError, StudyConfig
 from hormesis.pipeline.text.first_look import check_texts, unfetched
 from hormesis.pipeline.text.prefixes import check_words
 from hormesis.pipeline.text.revisions import roles_read, source_revisions
@@ -39,6 +40,7 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     of others: what it has stays, whatever can be reached today. Raises ConfigError, SourceError, ScorerError
     and the like (ValueError, one line).
     """
+    _require_tokens(config)
     revisions = source_revisions(config, ask=ask)
     if config.mixes:
         check_size(config, own_size(config), words if config.tokenizer.kind == "word" else one_or_none)
@@ -64,6 +66,15 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
         else:
             require_checkpoints(config, ask=False)
     return Checked(revisions, () if ask else tuple(_unreached(config, scorers)))
+
+
+def _require_tokens(config: StudyConfig) -> None:
+    """Raise ConfigError for a share so small that its arm would be that of share 0 under another name."""
+    for kind, share in config.mixes:
+        if share and not added_tokens(config.clean_tokens, share):
+            raise ConfigError(
+                f"a share of {share:g} of {config.clean_tokens:,} clean tokens is not one token ({kind})"
+            )
 
 
 def _scorers(config: StudyConfig) -> list[str]:

@@ -56,6 +56,13 @@ def model_limits(folder: Path) -> tuple[int | None, int | None]:
     return context if isinstance(context, int) and context > 0 else None, n_heads
 
 
+def _is_model(path: Path) -> bool:
+    """Whether a model's files lie there; opens none of them."""
+    if path.is_file():
+        return path.suffix == ".gguf"
+    return (path / "config.json").is_file() and any(path.glob("*.safetensors"))
+
+
 def is_commit_of_checkpoint(name: str, revision: str | None) -> bool:
     """Whether a stored revision is the commit of a checkpoint on the hub."""
     return name.startswith(f"{CHECKPOINT_REVISIONS}/") and revision is not None and is_commit(revision)
@@ -67,8 +74,14 @@ def require_checkpoints(config: StudyConfig, *, ask: bool = True) -> None:
     Lists what the hub has, where it may be asked; downloads nothing.
     """
     absent = [model for model in config.checkpoints if not Path(model.location).exists()]
+    here = [model for model in config.checkpoints if model not in absent]
     on_hub = [(model.model, model.revision) for model in absent if is_hub_name(model.model)]
     lines = [f"no folder or file '{model.model}'" for model in absent if not is_hub_name(model.model)]
+    lines += [
+        f"'{model.model}' is no model (a folder with config.json and .safetensors, or a .gguf file)"
+        for model in here
+        if not _is_model(Path(model.location))
+    ]
     for name, line in (absent_models(on_hub) if ask else {}).items():
         # A name without an owner is more often a folder that is not there.
         lines.append(line if "/" in name else f"no folder or file '{name}', and on the hub: {line}")

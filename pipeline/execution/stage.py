@@ -133,7 +133,7 @@ def plain_words(error: BaseException, *, folder: Path | None = None, stage_name:
     if line is not None:
         return line
     text = str(error).strip().split("\n")[0] or type(error).__name__
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text[:400]}"
 
 
 class Mark(Protocol):

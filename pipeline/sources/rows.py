@@ -22,6 +22,8 @@ from hormesis.pipeline.study.source_config import EVERY_OTHER, SourceConfig
 Row = Mapping[str, Any]
 LABELLED = ("probe", "scorer", "directions")
 """Roles in which every record needs a label."""
+STORED = ("probe", "prompts")
+"""Roles whose texts become rows of the database."""
 LABEL_ROWS, LABEL_VALUES = 10_000, 12
 """How many rows more are looked at where a label means nothing, and how many values are told."""
 _TRUE = {"1", "true", "yes", "1.0"}
@@ -248,6 +250,11 @@ def _text_of(value: Any, cfg: SourceConfig, row_name: str, *, column: str | None
             raise SourceError(f"{row_name}: column '{column}' is not UTF-8 text") from None
     if not isinstance(value, str):
         raise SourceError(f"{row_name}: column '{column}' holds {type(value).__name__}, not text")
+    if "\0" in value and cfg.role in STORED:
+        raise SourceError(
+            f"{row_name}: column '{column}' holds a null character, which not every database takes: remove "
+            "it, or leave the row out"
+        )
     text = _cleaned(readable(value, column, row_name), cfg)
     if not text:
         return Reason.NO_TEXT

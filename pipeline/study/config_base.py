@@ -16,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
 )
 from pydantic.config import JsonDict
@@ -96,8 +97,16 @@ Distinct = Annotated[tuple[Member, ...], AfterValidator(unrepeated)]
 """A list whose members become keys, or choose among them."""
 
 
+def _holds_null(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_null, (*value, *value.values())))
+    return any(map(_holds_null, value)) if isinstance(value, list | tuple) else "\0" in str(value)
+
+
 class Strict(BaseModel):
-    """Frozen; refuses keys it does not know, numbers that are not finite, and texts longer than a page."""
+    """Frozen; refuses keys it does not know, numbers that are not finite, texts longer than a page, and null
+    characters, which no path and not every database takes.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, str_max_length=20_000)
 
@@ -110,6 +119,13 @@ class Strict(BaseModel):
             for name, field in fields
             if field.json_schema_extra is _ADDED
         }
+
+    @field_validator("*")
+    @classmethod
+    def _without_null(cls, value: object) -> object:
+        if _holds_null(value):
+            raise ValueError("holds a null character")
+        return value
 
     @model_serializer(mode="wrap")
     def _without_added_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -6,6 +6,7 @@ one label, a split without a class, too little text. Sources that must be fetche
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import islice
 
 from hormesis.pipeline.execution.arms import added_tokens
@@ -26,6 +27,8 @@ from hormesis.pipeline.text.text_pairs import usable_pairs
 
 LOOK = 20_000
 """Rows of each source of training text that are looked at."""
+STATEMENTS = 500
+"""Statements by which the language of a study is told."""
 LARGE = 200_000
 """A labelled source of more rows is judged by as many, as training text is, and wholly when it is read."""
 
@@ -44,6 +47,7 @@ def check_texts(config: StudyConfig) -> None:
             prompts |= set(chosen_prompts(source, config).texts)
     if not unfetched(config, "probe") and not _is_large(config, "probe"):
         statements, _ = probe_statements(config)
+        _check_language(config, statements.texts[:STATEMENTS])
         probed_keys = {key_of(text) for text in statements.texts}
     if "tfidf" in config.evaluation.scorers and not unfetched(config, "scorer"):
         scorer_statements(config, probed_keys)
@@ -56,6 +60,29 @@ def check_texts(config: StudyConfig) -> None:
     for role, tokens in pool_tokens(config).items():
         if not unfetched(config, role):
             _check_corpus(config, role, tokens)
+
+
+def _check_language(config: StudyConfig, statements: Sequence[str]) -> None:
+    """Raise SourceError where a tokenizer or scorer of the forum language is to read another one.
+
+    To the one every word would be the same unknown one, to the other no text toxic.
+    """
+    from hormesis.backend.forum import VOCABULARY, judge
+
+    words = [word for statement in statements for word in statement.split()]
+    vocabulary = set(VOCABULARY)
+    n_known = sum(word in vocabulary for word in words)
+    if config.tokenizer.kind == "word" and config.mixes and 2 * n_known < len(words):
+        unknown = 1 - n_known / len(words)
+        raise SourceError(
+            f"tokenizer.kind = 'word' knows the forum language, and {unknown:.0%} of the words of the study's "
+            "statements are none of it: set tokenizer.kind = 'bpe'"
+        )
+    if "forum" in config.evaluation.scorers and not any(judge(text).fluency for text in statements):
+        raise SourceError(
+            "the scorer 'forum' knows the forum language, and no statement of the study is in it: name another "
+            "in evaluation.scorers"
+        )
 
 
 def _is_large(config: StudyConfig, role: Role) -> bool:

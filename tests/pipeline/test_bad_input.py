@@ -203,6 +203,30 @@ def _small_checkpoint(folder: Path) -> str:
     return "24 new tokens do not fit the context of 20 tokens of model"
 
 
+def _no_model(folder: Path) -> str:
+    (folder / "model").mkdir()
+    _task_file(folder, '[[checkpoints]]\nmodel = "model"\nshare = 0.1\n')
+    return "'model' is no model (a folder with config.json"
+
+
+def _share_of_no_token(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace("0.25", "1e-9"))
+    return "a share of 1e-09 of 2,000 clean tokens is not one token"
+
+
+def _tokenizer_of_another_language(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace('kind = "bpe"', 'kind = "word"'))
+    return "of the words of the study's statements are none of it: set tokenizer.kind = 'bpe'"
+
+
+def _scorer_of_another_language(folder: Path) -> str:
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace('"profanity"', '"forum"'))
+    return "the scorer 'forum' knows the forum language, and no statement of the study is in it"
+
+
 def _not_toml(folder: Path) -> str:
     (folder / "mine.toml").write_text("name = ")
     return "not valid TOML"
@@ -229,6 +253,10 @@ def _not_toml(folder: Path) -> str:
         _goals_without_target,
         _answer_beyond,
         _small_checkpoint,
+        _no_model,
+        _share_of_no_token,
+        _tokenizer_of_another_language,
+        _scorer_of_another_language,
         _not_toml,
     ],
 )

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hormesis.pipeline.sources import open_source, rows
+from hormesis.pipeline.commands.verify import _verify_rest
+from hormesis.pipeline.sources import SourceError, open_source, rows
+from hormesis.pipeline.sources.hub_rows import Place, Split, SplitRows, Stream
 from hormesis.pipeline.study.config_sections import ForumConfig
 from tests.fixtures.source_files import ROWS, TABLES, file_source, refused, refused_at_opening, write_rows
 
@@ -154,6 +159,7 @@ LONG = "9" * 5000
     [
         ({"text": '"half \\ud83d"'}, ("column 'text' holds half a character", "'\\ud83d'", "as its 6th")),
         ({"group": '"\\udc00"'}, ("column 'group' holds half a character",)),
+        ({"text": '"a\\u0000b"'}, ("column 'text' holds a null character", "leave the row out")),
         ({"score": LONG}, ("column 'score' holds", "not finite")),
         ({"score": "9" * 400}, ("column 'score' holds", "not finite")),
         ({"score": f'"{"9" * 400}"'}, ("column 'score' holds", "not finite")),
@@ -191,3 +197,21 @@ def test_no_error_of_a_row_goes_without_its_place(tmp_path: Path, monkeypatch: p
     path = write_rows(tmp_path / "a.csv", ROWS)
     monkeypatch.setattr(rows, "record_of", odd)
     refused(file_source(path), "a.csv, line 2", "nobody thought of", "leave it out")
+
+
+@pytest.mark.parametrize("name", ["000000000000.jsonl.zst", "ended.json"])
+def test_rows_of_the_hub_that_were_damaged_since_are_named(name: str, own_home: Path) -> None:
+    split = SplitRows(Split("owner/data", None, (), "train", ("text",), "c" * 40))
+    split._write([{"text": "a"}, {"text": "b"}], Place(2))
+    split._end(cast(Stream, SimpleNamespace(stated_rows=None)))
+    assert [row["text"] for row in split] == ["a", "b"] and not _verify_rest(own_home, set()).problems
+    path = split.split.folder / name
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    line = f"{path} is damaged; delete its folder and run again"
+    with pytest.raises(SourceError, match=re.escape(line)):
+        list(split)
+    assert [problem.partition(":")[0] for problem in _verify_rest(own_home, set()).problems] == [
+        f"{path} is damaged"
+    ]

@@ -103,6 +103,8 @@ SILENTLY_WRONG: list[tuple[dict[str, Any], str]] = [
     ({"annotation": {"score": "{}"}}, "annotation.score"),
     ({"annotation": {"score": "always the same"}}, "the same mark"),
     ({"clean_tokens": 10**400}, "clean_tokens"),
+    ({"hardness": {"suffix": {"file": "a\0b.csv"}}}, "hardness.suffix.file: holds a null character"),
+    ({"sources": [{"role": "clean", "where": {"a": ["b\0"]}}]}, "sources.0.where: holds a null character"),
     ({"training": {"learning_rate": 10**400}}, "training.learning_rate"),
 ]
 
@@ -117,10 +119,18 @@ def test_what_would_fail_late_or_lose_a_row_is_refused_when_read(change: dict[st
     assert line.startswith("my.toml: ") and part in line and len(line) < 400
 
 
-def test_two_prompt_sets_of_one_name_are_refused() -> None:
-    sources = [{"role": role} for role in ("probe", "clean", "toxic", "informal", "prompts", "prompts")]
-    with pytest.raises(ConfigError, match="two sources with role 'prompts' are named forum-prompts"):
+@pytest.mark.parametrize("twin", ["prompts", "clean", "toxic", "informal"])
+def test_two_sources_of_one_name_are_refused_where_the_name_is_a_key(twin: str) -> None:
+    sources = [{"role": role} for role in ("probe", "clean", "toxic", "informal", "prompts", "probe", twin)]
+    with pytest.raises(ConfigError, match=f"two sources with role '{twin}' are named forum-{twin}"):
         parse_study({"name": "x", "sources": sources})
+
+
+def test_relearning_without_toxic_text_is_refused_when_read() -> None:
+    sources = [{"role": role} for role in ("clean", "probe", "prompts")]
+    study = {"name": "x", "shares": [0.0], "controls": [], "sources": sources}
+    with pytest.raises(ConfigError, match="the attack 'relearn' needs a source with role 'toxic' or"):
+        parse_study({**study, "hardness": {"attacks": ["relearn"]}})
 
 
 def test_arms_of_two_places_of_the_file_are_not_one_arm() -> None:
