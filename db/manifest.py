@@ -88,7 +88,7 @@ def _names(path: Path, patterns: Iterable[str] = ("*",)) -> list[str]:
 
 
 def problems_of(home: Path, unit: Unit) -> list[FileProblem]:
-    """Files of a unit that are missing or damaged."""
+    """Files of a unit that are missing or damaged, by the row and by the unit's own sums."""
     problems = []
     for name, (size, sha) in unit.files.items():
         path = home / unit.path / name
@@ -99,7 +99,9 @@ def problems_of(home: Path, unit: Unit) -> list[FileProblem]:
             continue
         if not is_whole:
             problems.append(FileProblem(path, "damaged"))
-    return problems
+    # Another study that shares the unit may have made it again, with newer packages or other threads.
+    is_made_again = bool(problems) and not unit.lies_elsewhere and is_sealed(home / unit.path)
+    return [] if is_made_again else problems
 
 
 def is_there(home: Path, unit: Unit) -> bool:

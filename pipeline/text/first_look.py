@@ -75,13 +75,13 @@ def _check_language(config: StudyConfig, statements: Sequence[str]) -> None:
     if config.tokenizer.kind == "word" and config.mixes and 2 * n_known < len(words):
         unknown = 1 - n_known / len(words)
         raise SourceError(
-            f"tokenizer.kind = 'word' knows the forum language, and {unknown:.0%} of the words of the study's "
-            "statements are none of it: set tokenizer.kind = 'bpe'"
+            f"tokenizer.kind = 'word' knows the forum language, and {unknown:.0%} of the words of the "
+            "study's statements are none of it: set tokenizer.kind = 'bpe'"
         )
     if "forum" in config.evaluation.scorers and not any(judge(text).fluency for text in statements):
         raise SourceError(
-            "the scorer 'forum' knows the forum language, and no statement of the study is in it: name another "
-            "in evaluation.scorers"
+            "the scorer 'forum' knows the forum language, and no statement of the study is in it: name "
+            "another in evaluation.scorers"
         )
 
 

@@ -21,6 +21,7 @@ from hormesis.db.manifest import (
     problems_of,
     remove_unit,
     require_intact,
+    seal,
     sealed_file,
     sealed_folder,
     sealed_units,
@@ -102,6 +103,18 @@ def test_a_unit_without_sums_is_trusted_and_a_model_from_elsewhere_is_told_apart
     with pytest.raises(DamagedFile, match="not the file that was imported: put it back"):
         require_intact(folder, [unit], folder / "another home")
     assert Unit(FILES, {}).is_left_out and require_intact(folder, [Unit(FILES, {})]) == folder
+
+
+def test_a_unit_that_was_made_again_for_another_study_is_whole(folder: Path) -> None:
+    unit = measured_unit(folder.parent, folder)
+    with sealed_folder(folder) as temporary:
+        (temporary / "b c.json").write_text('{"version": 2}')
+    assert not problems_of(folder.parent, unit) and require_intact(folder, [unit], folder.parent) == folder
+    elsewhere = measured_unit(folder / "another home", folder)
+    seal(folder)
+    (folder / "b c.json").write_text("{}")
+    seal(folder)
+    assert problems_of(folder / "another home", elsewhere), "a model of others is the one that was imported"
 
 
 def test_what_fails_while_it_is_written_leaves_the_old_unit_and_its_sums(folder: Path) -> None:
