@@ -104,7 +104,9 @@ def _prepare(path: Path, url: URL) -> None:
 def _writing_engine(url: URL, wait: float) -> Engine:
     """The writer's engine; `wait`: seconds for another writer."""
     if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, json_deserializer=json_reader(url))
+        server = create_engine(url, pool_pre_ping=True, json_deserializer=json_reader(url))
+        event.listen(server, "before_cursor_execute", _replace_null, retval=True)
+        return server
     sqlite_arguments = {"isolation_level": None, "timeout": wait, "check_same_thread": False}
     # A pooled connection serves one thread at a time, and keeps the write-ahead log open between writes.
     engine = create_engine(
@@ -128,6 +130,20 @@ def _writing_engine(url: URL, wait: float) -> Engine:
         connection.exec_driver_sql("BEGIN" if deferred else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _replace_null(_: object, __: object, statement: str, parameters: Any, *___: object) -> tuple[str, Any]:
+    """Null characters, which a model may write and PostgreSQL does not take, become the replacement character."""
+    return statement, without_null(parameters)
+
+
+def without_null(value: Any) -> Any:
+    """Parameters of a statement with U+FFFD for each null character."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, dict):
+        return {name: without_null(part) for name, part in value.items()}
+    return type(value)(map(without_null, value)) if type(value) in (list, tuple) else value
 
 
 def _use_log(connection: Any, url: URL) -> None:

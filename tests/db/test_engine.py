@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from hormesis.db import address, migrate
 from hormesis.db.database_status import describe
-from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading
+from hormesis.db.engine import DatabaseProblem, open_reader, open_writer, reading, without_null
 from hormesis.db.location import database_url, home
 from hormesis.db.read import database_state, studies
 from hormesis.db.schema import Study
@@ -225,3 +225,8 @@ def test_a_network_file_system_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_problem_can_be_sent_by_a_worker_process() -> None:
     problem = pickle.loads(pickle.dumps(DatabaseProblem("locked", "the database is locked")))
     assert problem.kind == "locked" and str(problem) == "the database is locked"
+
+
+def test_null_characters_are_replaced_where_a_database_takes_none() -> None:
+    parameters = [{"text": "a\0b", "n": 1, "blob": b"\0"}, ("\0", None)]
+    assert without_null(parameters) == [{"text": "a\ufffdb", "n": 1, "blob": b"\0"}, ("\ufffd", None)]
