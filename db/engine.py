@@ -133,7 +133,7 @@ def _writing_engine(url: URL, wait: float) -> Engine:
 
 
 def _replace_null(_: object, __: object, statement: str, parameters: Any, *___: object) -> tuple[str, Any]:
-    """Null characters, which a model may write and PostgreSQL does not take, become the replacement character."""
+    """Null characters, which a model may write and PostgreSQL does not take, become U+FFFD."""
     return statement, without_null(parameters)
 
 

@@ -12,6 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hormesis.backend.model.sites import ModelError
+
+SMALLEST = 1e-6
+"""Temperature; below it quotients are beyond float32, and sampling is greedy anyway."""
 LOOKS = (256, 4096)
 """Candidates looked at before the whole vocabulary is sorted; the nucleus is mostly among the first."""
 
@@ -32,12 +36,15 @@ def draw(
 ) -> torch.Tensor:
     """Next token of each row, int64 `(rows,)`, from logits `(rows, vocabulary)` and one number per row.
 
-    temperature 0 takes the likeliest token. Otherwise the nucleus (Holtzman et al. 2020: the fewest likeliest
-    tokens that hold `top_p` of the probability; tokens tied with the last of them are in) is laid out in
+    temperature 0, or one too small to divide by, takes the likeliest token. Otherwise the nucleus (Holtzman et
+    al. 2020: the fewest likeliest tokens that hold `top_p` of the probability; tokens tied with the last of them are in) is laid out in
     vocabulary order and `noise` picks a place in it. Vocabulary order, rather than order of probability,
-    keeps the choice steady when rounding swaps two nearly equal tokens.
+    keeps the choice steady when rounding swaps two nearly equal tokens. Raises ModelError for logits that are
+    not finite.
     """
-    if temperature == 0.0:
+    if not bool(torch.isfinite(logits.max(-1).values).all()):
+        raise ModelError("the model gives numbers that are not finite for this text: its weights are no good")
+    if temperature < SMALLEST:
         return logits.argmax(-1)
     chances = torch.softmax(logits.float() / temperature, -1)
     if top_p < 1.0:

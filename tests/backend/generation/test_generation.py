@@ -15,7 +15,7 @@ from hormesis.backend.generation.generation import GenerationError, generate
 from hormesis.backend.generation.sampling import draw, uniforms
 from hormesis.backend.generation.streaming import Pieces, stream
 from hormesis.backend.model.loaded import LoadedModel
-from hormesis.backend.model.models import describe
+from hormesis.backend.model.models import ModelError, describe
 from hormesis.backend.model.steering import HeadDirection, Intervention, SteeringError, iti
 from tests.fixtures.tiny import some_heads, tiny_loaded, tiny_model, tiny_tokenizer
 
@@ -265,3 +265,17 @@ def test_a_stream_stops_when_asked_and_ends_rows_by_themselves() -> None:
         new_tokens=50,
     )
     assert all(result.finished and min(result.ids, default=999) >= 160 for result in early)
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-38, 1e-7])
+def test_a_temperature_too_small_to_divide_by_is_greedy(temperature: float) -> None:
+    logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, -1e9, 2.9]])
+    assert draw(logits, np.array([[0.9], [0.1]])[:, 0], temperature=temperature, top_p=0.9).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_become_no_text(number: float, temperature: float) -> None:
+    logits = torch.tensor([[0.0, number, 1.0]])
+    with pytest.raises(ModelError, match="not finite for this text"):
+        draw(logits, np.array([0.5]), temperature=temperature, top_p=0.9)
