@@ -36,11 +36,11 @@ def draw(
 ) -> torch.Tensor:
     """Next token of each row, int64 `(rows,)`, from logits `(rows, vocabulary)` and one number per row.
 
-    temperature 0, or one too small to divide by, takes the likeliest token. Otherwise the nucleus (Holtzman et
-    al. 2020: the fewest likeliest tokens that hold `top_p` of the probability; tokens tied with the last of them are in) is laid out in
-    vocabulary order and `noise` picks a place in it. Vocabulary order, rather than order of probability,
-    keeps the choice steady when rounding swaps two nearly equal tokens. Raises ModelError for logits that are
-    not finite.
+    temperature 0, or one too small to divide by, takes the likeliest token. Otherwise the nucleus (Holtzman
+    et al. 2020: the fewest likeliest tokens that hold `top_p` of the probability; tokens tied with the last
+    of them are in) is laid out in vocabulary order and `noise` picks a place in it. Vocabulary order, rather
+    than order of probability, keeps the choice steady when rounding swaps two nearly equal tokens. Raises
+    ModelError for logits that are not finite.
     """
     if not bool(torch.isfinite(logits.max(-1).values).all()):
         raise ModelError("the model gives numbers that are not finite for this text: its weights are no good")

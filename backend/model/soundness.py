@@ -72,8 +72,8 @@ def _require_vectors(model: Any, tokenizer: Any, source: str) -> None:
     rows = embedding_rows(model)
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     of_text = {number for number in tokenizer.get_vocab().values() if number not in special}
-    own = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
-    of_text |= {number for number in own if number is not None} | set(*encode_texts(tokenizer, [""]))
+    special_ids = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+    of_text |= {number for number in special_ids if number is not None} | set(*encode_texts(tokenizer, [""]))
     largest = max(of_text, default=0)
     if largest >= rows:
         embedding = model.get_input_embeddings().weight

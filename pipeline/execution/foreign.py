@@ -74,12 +74,12 @@ def require_checkpoints(config: StudyConfig, *, ask: bool = True) -> None:
     Lists what the hub has, where it may be asked; downloads nothing.
     """
     absent = [model for model in config.checkpoints if not Path(model.location).exists()]
-    here = [model for model in config.checkpoints if model not in absent]
+    present = [model for model in config.checkpoints if model not in absent]
     on_hub = [(model.model, model.revision) for model in absent if is_hub_name(model.model)]
     lines = [f"no folder or file '{model.model}'" for model in absent if not is_hub_name(model.model)]
     lines += [
         f"'{model.model}' is no model (a folder with config.json and .safetensors, or a .gguf file)"
-        for model in here
+        for model in present
         if not _is_model(Path(model.location))
     ]
     for name, line in (absent_models(on_hub) if ask else {}).items():

@@ -186,14 +186,14 @@ class SplitRows:
         last_shard = max(self.split.folder.glob("*.jsonl.zst"), default=None)
         ended = self.split.folder / "ended.json"
         if ended.is_file():
-            return Place(int(_kept(ended)["rows"]), ended=True)
-        return Place(**_kept(_place_file(last_shard))) if last_shard else Place()
+            return Place(int(_stored_json(ended)["rows"]), ended=True)
+        return Place(**_stored_json(_place_file(last_shard))) if last_shard else Place()
 
     @property
     def bytes(self) -> int | None:
         """Of the split's files on the hub; None where it was not asked, or does not say."""
         path = self.split.folder / "split.json"
-        size = _kept(path)["bytes"] if path.is_file() else None
+        size = _stored_json(path)["bytes"] if path.is_file() else None
         return size if size is None else int(size)
 
     def __iter__(self) -> Iterator[Row]:
@@ -304,11 +304,11 @@ def _require_intact(path: Path) -> None:
         raise SourceError(f"{path} is damaged; delete its folder and run again")
 
 
-def _kept(path: Path) -> dict[str, Any]:
+def _stored_json(path: Path) -> dict[str, Any]:
     """What was kept beside the rows. Raises SourceError where it is damaged."""
     _require_intact(path)
-    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return kept
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
 
 
 def _plain(value: Any) -> str:
