@@ -39,6 +39,9 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     of others: what it has stays, whatever can be reached today. Raises ConfigError, SourceError, ScorerError
     and the like (ValueError, one line).
     """
+    is_new = not is_known(config, database_url)
+    if is_new:  # before anything is downloaded
+        require_checkpoints(config, ask=ask)
     revisions = source_revisions(config, ask=ask)
     if config.mixes:
         check_size(config, own_size(config), words if config.tokenizer.kind == "word" else one_or_none)
@@ -53,16 +56,13 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     if config.capability.harness and importlib.util.find_spec("lm_eval") is None:
         raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
     scorers = _scorers(config)
-    if not is_known(config, database_url):
+    if is_new:
         require_scorers(scorers, ask=ask)
         for checkpoint in config.checkpoints:
             check_size(config, ModelSize(checkpoint.model, *model_limits(Path(checkpoint.location))))
         if ask:
-            require_checkpoints(config)
             open_scorers(scorers)
             _require_tasks(config)
-        else:
-            require_checkpoints(config, ask=False)
     return Checked(revisions, () if ask else tuple(_unreached(config, scorers)))
 
 

@@ -60,6 +60,8 @@ def import_checkpoint(
     """
     arm = None if of_mix is None else checkpoint_arm(of_mix)
     name = arm.name if arm is not None else plain_name(checkpoint_name or default_name(model_reference))
+    if name in {planned.name for planned in plan_arms(config)}:
+        raise _name_taken(name, of_mix)
     revisions = check_study(config, database_url).revisions
     loaded = load_model(model_reference)
     check_size(config, *size_of(loaded))
@@ -91,13 +93,17 @@ def _absolute(model_reference: str) -> str:
 
 
 def _require_free(context: StudyContext, subject: Subject) -> None:
-    """Raise NameTaken where the study has another checkpoint, or an arm, of this name."""
+    """Raise NameTaken where the study has another checkpoint of this name."""
     query = select(Checkpoint.weights_hash).where(
         Checkpoint.study_id == context.study_id, Checkpoint.name == subject.name
     )
     with read_session(context.engine) as session:
         weights_hash = session.scalar(query)
-    arm_names = {arm.name for arm in plan_arms(context.config)}
-    if weights_hash not in (None, subject.weights_hash) or subject.name in arm_names:
-        way_out = "another --seed" if subject.arm is not None else "a name by --name"
-        raise NameTaken(f"this study has another checkpoint named '{subject.name}'; give this one {way_out}")
+    if weights_hash not in (None, subject.weights_hash):
+        raise _name_taken(subject.name, subject.arm)
+
+
+def _name_taken(name: str, of_mix: object) -> NameTaken:
+    """`of_mix`: None for a checkpoint that is known by its name alone."""
+    way_out = "another --seed" if of_mix is not None else "a name by --name"
+    return NameTaken(f"this study has another checkpoint named '{name}'; give this one {way_out}")
