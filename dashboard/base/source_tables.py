@@ -134,7 +134,10 @@ def _stated(uses: pd.DataFrame, role: str, column: str) -> frozenset[str] | None
 
 
 def _common(first: frozenset[str] | None, second: frozenset[str] | None) -> bool | None:
-    return None if first is None or second is None else bool(first & second)
+    """Whether both state one thing, or one states what the other lists (`Twitter`, `Reddit, Twitter`)."""
+    if first is None or second is None:
+        return None
+    return any(name in other or other in name for name in first for other in second)
 
 
 def _joined(texts: Iterable[str]) -> str | None:
