@@ -48,9 +48,8 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     check_texts(config)
     if "suffix" in config.hardness.attacks:
         goals, _ = goals_of(config.hardness)
-        if config.mixes:  # a suffix between words that the models do not know never reads back
-            for goal in goals:
-                check_words(config, "hardness.suffix", f"{goal.prompt} {goal.tail} {goal.target}")
+        for goal in goals:  # a suffix between words that the models do not know never reads back
+            check_words(config, "hardness.suffix", f"{goal.prompt} {goal.tail} {goal.target}")
     tasks_of(config.capability)
     _check_existing(config, ask=ask)
     if config.capability.harness and importlib.util.find_spec("lm_eval") is None:
