@@ -111,7 +111,7 @@ class SourceConfig(Strict):
     shown and stored, but no part of the study's identity.
     """
     annotators: str = Field(default="", exclude=True)
-    """Who labelled them, e.g. `Jigsaw 2018, crowd workers`."""
+    """Who labelled them, e.g. `Jigsaw 2018 (crowd workers)`; several with commas between."""
     licence: str = Field(default="", exclude=True)
     """As stated where the data come from."""
     attribution: str = Field(default="", exclude=True)
