@@ -103,7 +103,7 @@ def require_present(source: str | Path) -> None:
     elif not Path(source).exists():
         name, revision = _hub_name(source)
         for line in absent_models([(name, revision)]).values():
-            raise ModelError(_no_model(source, line))
+            raise ModelError(_no_model(name, line))
 
 
 def _hub_name(source: str | Path) -> tuple[str, str | None]:
@@ -114,8 +114,8 @@ def _hub_name(source: str | Path) -> tuple[str, str | None]:
     return name, revision
 
 
-def _no_model(source: str | Path, reason: object) -> str:
-    return f"no folder '{source}', and the hub gave no such model: {reason}"
+def _no_model(name: str, reason: object) -> str:
+    return f"no folder '{name}', and the hub gave no such model: {reason}"
 
 
 def _download(source: str | Path) -> Path:
@@ -124,7 +124,7 @@ def _download(source: str | Path) -> Path:
     try:
         return hub_folder(name, revision)
     except HubError as error:
-        raise ModelError(_no_model(source, error)) from error
+        raise ModelError(_no_model(name, error)) from error
 
 
 def _weight_files(folder: Path, source: str) -> tuple[Path, ...]:
