@@ -136,11 +136,16 @@ def _run(
 
 
 def _fetch(config: StudyConfig, as_json: bool) -> None:
-    """Have the wheels here that a study reads, before anything else is begun."""
-    from hormesis.pipeline.commands.console.fetching import fetch_wheels
+    """Have the wheels here that a study reads, once all is well with it that can be known without."""
+    from hormesis.pipeline.commands.console.fetching import fetch_wheels, unfetched_wheels
 
+    wheels = unfetched_wheels(config)
+    if wheels:
+        from hormesis.pipeline.checks.beginning import check_study
+
+        check_study(config, database_url())
     try:
-        fetch_wheels(config, console, quiet=as_json)
+        fetch_wheels(wheels, console, quiet=as_json)
     except KeyboardInterrupt:
         console.say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
@@ -259,6 +264,7 @@ def import_model(
     from hormesis.pipeline.execution.shortage import require_memory
 
     require_memory()  # before anything here imports torch
+    from hormesis.backend.model.models import require_present
     from hormesis.pipeline.commands.import_checkpoint import import_checkpoint
     from hormesis.pipeline.commands.status import watching
 
@@ -268,6 +274,7 @@ def import_model(
     of_mix = None if share is None else parse_checkpoint(model=model, share=share, seed=seed, kind=kind)
     if name is not None:
         plain_name(name)
+    require_present(model)
     _fetch(config, as_json)
     with watching(database_url(), console, quiet=as_json) as watch:
         outcome = import_checkpoint(

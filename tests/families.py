@@ -32,7 +32,6 @@ from hormesis.backend.model.residual import decoder_layer, stream_width
 from hormesis.backend.model.steering import iti, steered
 from hormesis.backend.model.verify import prove
 from hormesis.db.contract.sites import degraded
-from hormesis.pipeline.geometry.logit_lens import norm_after_attention
 from tests.fixtures.families import OPTIONS
 from tests.fixtures.tiny import some_heads, tiny_model, tiny_tokenizer
 
@@ -90,7 +89,6 @@ def check(family: str, dtype: torch.dtype = torch.float32) -> Outcome:
         raise WrongFamily(f"{family}, {dtype}: {name} is off by {error:.1e}")
     if dtype is torch.float32:
         _require_equal_generation(loaded)
-    _require_norms_of_the_lens(loaded)
     detail = degraded(loaded.shapes, loaded.n_layers)
     return Outcome(family, DEGRADED if detail else SUPPORTED, detail, error, unsaved)
 
@@ -191,28 +189,6 @@ def _require_equal_generation(loaded: LoadedModel) -> None:
         expected = expected[: expected.index(1)] if 1 in expected else expected
         if list(continuation.ids) != expected:
             raise WrongFamily(f"{loaded.source}: generates {continuation.ids}, transformers {expected}")
-
-
-def _require_norms_of_the_lens(loaded: LoadedModel) -> None:
-    """The norm that the lens takes to follow attention is the one that is handed what attention gives."""
-    for site in loaded.sites:
-        layer, inputs, outputs = decoder_layer(loaded, site.layer), {}, []
-        projection = loaded.model.get_submodule(site.module)
-        handles = [
-            projection.register_forward_hook(lambda _, __, output, outputs=outputs: outputs.append(output))
-        ]
-        for name, child in layer.named_children():
-            if "norm" in name:
-                keep = lambda _, args, name=name, inputs=inputs: inputs.update({name: args[0]})  # noqa: E731
-                handles.append(child.register_forward_pre_hook(keep))
-        _logits(loaded)
-        for handle in handles:
-            handle.remove()
-        follows = [name for name, value in inputs.items() if torch.equal(value, outputs[0])]
-        norm = norm_after_attention(layer)
-        names = [name for name, child in layer.named_children() if child is norm]
-        if follows != names:
-            raise WrongFamily(f"{loaded.source}: {follows} follows attention, the lens takes {names}")
 
 
 def table(outcomes: Iterable[tuple[Outcome, Outcome]]) -> list[str]:

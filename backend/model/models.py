@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from hormesis.backend.hub import HubError, hub_folder, is_hub_name, split_revision
+from hormesis.backend.hub import HubError, absent_models, hub_folder, is_hub_name, split_revision
 from hormesis.backend.model.gguf import BUNDLED, bundled_file, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.silence import quiet
@@ -25,7 +25,7 @@ from hormesis.db.contract.left_out import is_left_out
 DTypeName = Literal["auto", "float32", "bfloat16"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
-__all__ = ["LoadedModel", "ModelError", "describe", "load_model"]
+__all__ = ["LoadedModel", "ModelError", "describe", "load_model", "require_present"]
 
 
 def describe(
@@ -96,15 +96,35 @@ def _reason(error: Exception) -> str:
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _download(source: str | Path) -> Path:
-    """Fetch a hub model's configuration, tokenizer and safetensors; returns the folder they lie in."""
+def require_present(source: str | Path) -> None:
+    """Raise ModelError where there is no such folder or file, nor a hub model; downloads nothing."""
+    if str(source) == BUNDLED:
+        bundled_file()
+    elif not Path(source).exists():
+        name, revision = _hub_name(source)
+        for line in absent_models([(name, revision)]).values():
+            raise ModelError(_no_model(name, line))
+
+
+def _hub_name(source: str | Path) -> tuple[str, str | None]:
+    """Name and revision on the hub of what is no path here. Raises ModelError."""
     name, revision = split_revision(str(source))
     if isinstance(source, Path) or not is_hub_name(name):
         raise ModelError(f"no model folder or file at '{source}'")
+    return name, revision
+
+
+def _no_model(name: str, reason: object) -> str:
+    return f"no folder '{name}', and the hub gave no such model: {reason}"
+
+
+def _download(source: str | Path) -> Path:
+    """Fetch a hub model's configuration, tokenizer and safetensors; returns the folder they lie in."""
+    name, revision = _hub_name(source)
     try:
         return hub_folder(name, revision)
     except HubError as error:
-        raise ModelError(f"no folder '{source}', and the hub gave no such model: {error}") from error
+        raise ModelError(_no_model(name, error)) from error
 
 
 def _weight_files(folder: Path, source: str) -> tuple[Path, ...]:

@@ -12,7 +12,13 @@ from typing import Any
 
 from hormesis.backend.model.silence import quiet
 
-OLD_ROTARY_NAMES = {"gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"}}
+OLD_ROTARY_NAMES = {
+    "gpt_neox": {"rope_theta": "rotary_emb_base", "partial_rotary_factor": "rotary_pct"},
+    "gemma3_text": {"sliding": "rope_local_base_freq"},
+    "gemma3n_text": {"sliding": "rope_local_base_freq"},
+}
+SCALED_BY_LAYER = ("gemma3_text", "gemma3n_text", "olmo3")
+"""Families of 4.57 whose full attention alone is scaled; of others `rope_scaling` stands for every layer."""
 
 
 def write_model(model: Any, tokenizer: Any, folder: Path) -> None:
@@ -48,15 +54,24 @@ def _with_old_class(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_old_rotary_names(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of config.json with the rotary ones at the top level too, as 4.57 names them."""
+    """Settings of config.json with the rotary ones at the top level too, as 4.57 names them.
+
+    Where layers differ, 4.57 takes those of full attention from there, and gives sliding ones no scaling.
+    """
+    if isinstance(settings.get("text_config"), dict):
+        settings = settings | {"text_config": _with_old_rotary_names(settings["text_config"])}
     rotary = settings.get("rope_parameters") or {}
-    by_layer_type = [value for value in rotary.values() if isinstance(value, dict)]
+    by_layer_type = {kind: value for kind, value in rotary.items() if isinstance(value, dict)}
     old_names = OLD_ROTARY_NAMES.get(settings.get("model_type", ""), {})
-    for parameters in by_layer_type or [rotary]:
-        for name in ("rope_theta", "partial_rotary_factor"):
-            if name in parameters:
-                settings |= {name: parameters[name], old_names.get(name, name): parameters[name]}
-    if rotary.get("rope_type", "default") != "default":
-        # Read by transformers 5 as well, where it stands for the whole of `rope_parameters`.
-        settings["rope_scaling"] = {key: value for key, value in rotary.items() if key != "rope_theta"}
+    parameters = by_layer_type.get("full_attention", rotary)
+    for name in ("rope_theta", "partial_rotary_factor"):
+        if name in parameters:
+            settings |= {name: parameters[name], old_names.get(name, name): parameters[name]}
+    theta_of_sliding = by_layer_type.get("sliding_attention", {}).get("rope_theta")
+    if "sliding" in old_names and theta_of_sliding is not None:
+        settings |= {old_names["sliding"]: theta_of_sliding}
+    is_scaled = parameters.get("rope_type", "default") != "default"
+    if is_scaled and (not by_layer_type or settings.get("model_type") in SCALED_BY_LAYER):
+        # Read by transformers 5 as well, where it stands for the whole, or for that of full attention.
+        settings["rope_scaling"] = {key: value for key, value in parameters.items() if key != "rope_theta"}
     return settings

@@ -110,12 +110,18 @@ def _attention_modules(layer: nn.Module) -> dict[str, nn.Module]:
     """Softmax attention modules directly under a decoder layer, by name; norms named after them are none."""
     modules = {}
     for name, module in layer.named_children():
-        class_name = type(module).__name__
-        named_so = "attn" in name or "attention" in name or class_name.endswith("Attention")
-        other = any(word in text.lower() for word in WITHOUT_SOFTMAX for text in (name, class_name))
+        class_name = _class_name(module)
+        named_so = "attn" in name or "attention" in name or class_name.endswith("attention")
+        other = any(word in text for word in WITHOUT_SOFTMAX for text in (name.lower(), class_name))
         if named_so and not other and next(module.children(), None) is not None:
             modules[name] = module
     return modules
+
+
+def _class_name(module: nn.Module) -> str:
+    """In small letters and without the family's name, which may say more (`KimiLinearAttention`)."""
+    family = type(module).__module__.rpartition(".")[2].removeprefix("modeling_").replace("_", "")
+    return type(module).__name__.lower().removeprefix(family)
 
 
 def _site_of_layer(index: int, prefix: str, layer: nn.Module, *, config: Any) -> Site:

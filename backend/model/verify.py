@@ -21,8 +21,9 @@ from hormesis.backend.model.steering import Intervention, steered
 if TYPE_CHECKING:
     from hormesis.backend.model.loaded import LoadedModel
 
-TOLERANCE = 1e-5
-"""In float32: largest allowed difference of logits, as a fraction of the largest logit (at least 1)."""
+TOLERANCE = 1e-4
+"""In float32: largest allowed difference of logits, as a fraction of the largest logit (at least 1). Rounding
+alone gives 4e-6 in SmolLM2, whose 30 layers are few; a mistake at one of them 1e-2 or more."""
 BATCH_TOLERANCE = 1e-3
 """In float32: root mean square of the difference, as a fraction of that of logits between positions."""
 HALF_TOLERANCE = 0.25
@@ -47,7 +48,7 @@ def prove(loaded: LoadedModel) -> Proof:
 
     Each site is shifted by random numbers of standard deviation 0.1. Raises ModelError where the model sees
     the future, steering changes nothing, hook and bias differ, or a batch and its rows alone differ. Hook and
-    bias in float32 by more than 1e-5 of the largest logit; a batch by more than 1e-3 of how much logits vary
+    bias in float32 by more than 1e-4 of the largest logit; a batch by more than 1e-3 of how much logits vary
     between positions. In 16 bits, where rounding alone moves single logits by percents, either by more than a
     quarter of the effect (root mean squares over all logits; a mistake gives about 1 or more).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from itertools import combinations
 
@@ -11,6 +12,8 @@ from hormesis.dashboard.base.records import records
 from hormesis.db.contract.sources import ROLE_TITLES, reasons
 
 EVERY_OTHER = "every other role"
+_LISTED = re.compile(r"\s*[,;]\s*(?:and\s+)?|\s+and\s+")
+"""Between names that a source states in one text: `Reddit, Twitter and Gab`."""
 INDEPENDENT = frozenset({"toxic", "probe", "scorer"})
 """Roles of which none should know the text of another."""
 
@@ -128,13 +131,18 @@ def title(role: str) -> str:
 
 
 def _stated(uses: pd.DataFrame, role: str, column: str) -> frozenset[str] | None:
-    """What the sources of a role state in a column, in lower case; None where one of them states nothing."""
+    """What the sources of a role state in a column, one by one and in lower case; None where one states
+    nothing.
+    """
     texts = [str(text).strip().casefold() for text in uses[uses["role"] == role][column]]
-    return frozenset(texts) if all(texts) else None
+    return frozenset(name for text in texts for name in _LISTED.split(text) if name) if all(texts) else None
 
 
 def _common(first: frozenset[str] | None, second: frozenset[str] | None) -> bool | None:
-    return None if first is None or second is None else bool(first & second)
+    """Whether a name of one stands in one of the other (`Civil Comments`, `news sites (Civil Comments)`)."""
+    if first is None or second is None:
+        return None
+    return any(name in other or other in name for name in first for other in second)
 
 
 def _joined(texts: Iterable[str]) -> str | None:

@@ -67,6 +67,11 @@ def not_yet(subject: str, *, after: str, running: bool) -> None:
     st.info(f"No {subject} yet. {when} {ending}", icon=":material/hourglass_empty:")
 
 
+def trained_elsewhere(lack: str) -> None:
+    """Others trained all models of the study: say what it therefore lacks, such as `no loss curves`."""
+    st.info(f"The models of this study were trained elsewhere, so there are {lack}.", icon=":material/info:")
+
+
 def degraded_note(context: Context) -> None:
     """Say which checkpoints have attention in under half of their layers; nothing where none is so."""
     if words := degraded_words(rows.checkpoints(context)):

@@ -41,6 +41,11 @@ class Context(Database):
         return config if isinstance(config, dict) else {}
 
     @property
+    def only_imports(self) -> bool:
+        """Whether all models of the study were trained by others."""
+        return bool(self.config) and not any(self.config.get(key) for key in ("shares", "controls"))
+
+    @property
     def revisions(self) -> dict[str, Any]:
         """Data source to revision, as it was stored."""
         revisions = self.study.get("data_revisions")

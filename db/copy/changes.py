@@ -16,9 +16,11 @@ from hormesis.db.schema import Checkpoint, Condition, StageRun
 from hormesis.db.schema.base import FOLDERS, LABELS, QUOTES
 
 _FOLDERS = re.compile(
-    r"""(?<![\w.:/\\)}\]*|~-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\:'",;()]+[/\\])*(?=[^\s/\\])"""
+    r"""(?<![\w.:/\\)}\]*|~-])(?:~?/|[A-Za-z]:[/\\])(?:[^\s/\\:'",;()]+[/\\])*(?=[^\s/\\])"""
 )
 """The folders of an absolute path, as far as white space; not the slashes of `a/b`, a URL or `{x}/y`."""
+VERBATIM = frozenset({"matching", "part_by", "where", "where_not", "positive", "negative"})
+"""Keys of a study's configuration under which patterns and values of data stand, which are no paths."""
 Row = dict[str, Any]
 StandIn = Callable[[int, str], str]
 """Id and text of a row to what stands for the text in a copy without texts; begins with `left_out.TEXT`."""
@@ -92,7 +94,7 @@ def without_folders(value: Any, column: Column[Any]) -> Any:
 
 def _relative(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _relative(part) for key, part in value.items()}
+        return {key: part if key in VERBATIM else _relative(part) for key, part in value.items()}
     if isinstance(value, list):
         return [_relative(part) for part in value]
     return _FOLDERS.sub("", value) if isinstance(value, str) else value

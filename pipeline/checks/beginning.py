@@ -7,7 +7,7 @@ network: what it could not reach is listed, and refused by `run` where it cannot
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,9 @@ from hormesis.pipeline.capability.items import CapabilityError, tasks_of
 from hormesis.pipeline.checks.sizes import ModelSize, check_size, one_or_none, own_size, words
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.execution.foreign import model_limits, require_checkpoints
-from hormesis.pipeline.execution.study import is_known
+from hormesis.pipeline.execution.study import known_revisions
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
+from hormesis.pipeline.study.source_config import ROLES
 from hormesis.pipeline.text.first_look import check_texts, unfetched
 from hormesis.pipeline.text.prefixes import check_words
 from hormesis.pipeline.text.revisions import roles_read, source_revisions
@@ -37,34 +38,35 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     """Check all that can be known of a study before it begins. Writes nothing.
 
     `ask`: whether the hub may be asked. A study that has begun is not asked again for scorers and checkpoints
-    of others: what it has stays, whatever can be reached today. Raises ConfigError, SourceError, ScorerError
-    and the like (ValueError, one line).
+    of others: what it has stays, whatever can be reached today. Text that it has read is not read again.
+    Raises ConfigError, SourceError, ScorerError and the like (ValueError, one line).
     """
     _require_tokens(config)
+    read_before = known_revisions(config, database_url)
+    is_new = read_before is None
+    if is_new:  # before anything is downloaded
+        require_checkpoints(config, ask=ask)
     revisions = source_revisions(config, ask=ask)
     if config.mixes:
         check_size(config, own_size(config), words if config.tokenizer.kind == "word" else one_or_none)
-    check_texts(config)
+    if not _is_read(revisions, read_before or {}):
+        check_texts(config)
     if "suffix" in config.hardness.attacks:
         goals, _ = goals_of(config.hardness)
-        if config.mixes:  # a suffix between words that the models do not know never reads back
-            for goal in goals:
-                check_words(config, "hardness.suffix", f"{goal.prompt} {goal.tail} {goal.target}")
+        for goal in goals:  # a suffix between words that the models do not know never reads back
+            check_words(config, "hardness.suffix", f"{goal.prompt} {goal.tail} {goal.target}")
     tasks_of(config.capability)
     _check_existing(config, ask=ask)
     if config.capability.harness and importlib.util.find_spec("lm_eval") is None:
         raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
     scorers = _scorers(config)
-    if not is_known(config, database_url):
+    if is_new:
         require_scorers(scorers, ask=ask)
         for checkpoint in config.checkpoints:
             check_size(config, ModelSize(checkpoint.model, *model_limits(Path(checkpoint.location))))
         if ask:
-            require_checkpoints(config)
             open_scorers(scorers)
             _require_tasks(config)
-        else:
-            require_checkpoints(config, ask=False)
     return Checked(revisions, () if ask else tuple(_unreached(config, scorers)))
 
 
@@ -75,6 +77,12 @@ def _require_tokens(config: StudyConfig) -> None:
             raise ConfigError(
                 f"a share of {share:g} of {config.clean_tokens:,} clean tokens is not one token ({kind})"
             )
+
+
+def _is_read(revisions: Mapping[str, str], read_before: Mapping[str, str]) -> bool:
+    """Whether the study has read the very sources that it is to read now, and so found nothing wrong."""
+    of_roles = {name: revision for name, revision in revisions.items() if name.partition("/")[0] in ROLES}
+    return of_roles.items() <= read_before.items()
 
 
 def _scorers(config: StudyConfig) -> list[str]:

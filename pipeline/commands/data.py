@@ -16,7 +16,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.filesize import decimal
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.study.config import PRESETS, StudyConfig, load_study
@@ -97,7 +97,9 @@ def list_sources(
     if not listings:
         Terminal().say(f"{', '.join(names)}: nothing comes over the network")
         return
-    table = Table("source", "role", "licence", "gated", "size", "revision", "cached", box=SIMPLE_HEAD)
+    titles = ("source", "role", "licence", "gated", "size", "revision", "cached")
+    # A name that is cut names nothing.
+    table = Table(*(Column(title, overflow="fold") for title in titles), box=SIMPLE_HEAD)
     for listing in listings:
         table.add_row(
             listing.source,

@@ -15,7 +15,7 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.checks.beginning import check_study
 from hormesis.pipeline.checks.sizes import check_size
 from hormesis.pipeline.execution import workers
-from hormesis.pipeline.execution.arms import ArmPlan, checkpoint_arm, plan_arms
+from hormesis.pipeline.execution.arms import checkpoint_arm, plan_arms
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.executors import InlineExecutor
 from hormesis.pipeline.execution.lock import study_lock
@@ -60,8 +60,8 @@ def import_checkpoint(
     """
     arm = None if of_mix is None else checkpoint_arm(of_mix)
     name = arm.name if arm is not None else plain_name(checkpoint_name or default_name(model_reference))
-    if name in {plan.name for plan in plan_arms(config)}:
-        raise _name_taken(name, arm)
+    if name in {planned.name for planned in plan_arms(config)}:
+        raise _name_taken(name, of_mix)
     revisions = check_study(config, database_url).revisions
     loaded = load_model(model_reference)
     check_size(config, *size_of(loaded))
@@ -103,6 +103,7 @@ def _require_free(context: StudyContext, subject: Subject) -> None:
         raise _name_taken(subject.name, subject.arm)
 
 
-def _name_taken(name: str, arm: ArmPlan | None) -> NameTaken:
-    way_out = "another --seed" if arm is not None else "a name by --name"
+def _name_taken(name: str, of_mix: object) -> NameTaken:
+    """`of_mix`: None for a checkpoint that is known by its name alone."""
+    way_out = "another --seed" if of_mix is not None else "a name by --name"
     return NameTaken(f"this study has another checkpoint named '{name}'; give this one {way_out}")

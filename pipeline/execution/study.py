@@ -47,13 +47,16 @@ def _engine(url: str) -> Engine:
     return open_writer(url)
 
 
-def is_known(config: StudyConfig, database_url: str) -> bool:
-    """Whether the database has the study's row; makes and changes none."""
-    query = select(Study.id).where(Study.hash == config.hash)
+def known_revisions(config: StudyConfig, database_url: str) -> dict[str, str] | None:
+    """Revisions of what the study has read, none before; None where the database does not have the study.
+
+    Makes and changes no database.
+    """
+    query = select(Study.data_revisions).where(Study.hash == config.hash)
     try:
-        return reading(open_reader(database_url), lambda connection: connection.scalar(query)) is not None
+        return reading(open_reader(database_url), lambda connection: connection.scalar(query))
     except DatabaseProblem as problem:
-        return problem.kind not in ("missing", "empty")
+        return None if problem.kind in ("missing", "empty") else {}
 
 
 def register(config: StudyConfig, *, home: Path, database_url: str, revisions: dict[str, str]) -> StudyHandle:

@@ -10,9 +10,10 @@ norm's weight as well. Later layers are skipped, so this says where a direction 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import nn
 
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.residual import decoder_layer
-from hormesis.backend.model.sites import output_weight
+from hormesis.backend.model.sites import Site, output_weight
 
 Floats = NDArray[np.float32]
 FINAL_NORMS = (
@@ -33,6 +34,7 @@ FINAL_NORMS = (
     "norm_f",
     "layer_norm",
 )
+_NORMS: WeakKeyDictionary[LoadedModel, dict[int, nn.Module]] = WeakKeyDictionary()
 _AT_ONCE = 64  # directions decoded together; bounds memory to 64 x vocabulary
 
 
@@ -66,7 +68,7 @@ def residual_vectors(loaded: LoadedModel, layer: int, head: int, *, vectors: Flo
     with torch.inference_mode():
         directions = torch.from_numpy(np.ascontiguousarray(vectors, dtype=np.float32)).to(weight.device)
         stream = directions @ weight[:, columns].T
-        norm = norm_after_attention(decoder_layer(loaded, layer))
+        norm = norm_after_attention(loaded, layer)
         return stream if norm is None else _scaled(norm, stream)
 
 
@@ -169,18 +171,46 @@ def _final_norm(loaded: LoadedModel) -> Any:
     raise LensError(f"{loaded.architecture}: its final norm was not found")
 
 
-def norm_after_attention(layer: nn.Module) -> nn.Module | None:
-    """The norm that some families put between the attention and the residual stream; None in the others.
+def norm_after_attention(loaded: LoadedModel, layer: int) -> nn.Module | None:
+    """The norm that some families put between the attention and the residual stream; None in the others."""
+    if loaded not in _NORMS:
+        _NORMS[loaded] = _norms_after_attention(loaded)
+    return _NORMS[loaded].get(layer)
 
-    Most call the norm before the feed-forward part `post_attention_layernorm`; it follows the attention
-    itself where that part has a norm of its own (Gemma) or the attention none before it (Olmo2, Olmo3).
+
+def _norms_after_attention(loaded: LoadedModel) -> dict[int, nn.Module]:
+    """By layer, the norm that is handed what the projection gives.
+
+    Families share no name for it, so it is watched while one token is read.
     """
-    norm: nn.Module | None = getattr(layer, "post_self_attn_layernorm", None)
-    if norm is None and (
-        hasattr(layer, "pre_feedforward_layernorm") or not hasattr(layer, "input_layernorm")
-    ):
-        norm = getattr(layer, "post_attention_layernorm", None)
-    return norm
+    outputs: dict[int, torch.Tensor] = {}
+    norms: dict[int, nn.Module] = {}
+
+    def keep(site: Site) -> Callable[..., None]:
+        return lambda _, __, output: outputs.update({site.layer: output})
+
+    def compare(site: Site) -> Callable[..., None]:
+        def hook(norm: nn.Module, inputs: tuple[Any, ...]) -> None:
+            output = outputs.get(site.layer)
+            if inputs and output is not None and torch.equal(inputs[0], output):
+                norms[site.layer] = norm
+
+        return hook
+
+    handles = []
+    try:
+        for site in loaded.sites:
+            projection = loaded.model.get_submodule(site.module)
+            handles.append(projection.register_forward_hook(keep(site)))
+            for module in decoder_layer(loaded, site.layer).modules():
+                if "norm" in type(module).__name__.lower():
+                    handles.append(module.register_forward_pre_hook(compare(site)))
+        with torch.inference_mode():
+            loaded.model(torch.tensor([[loaded.blank_id]], device=loaded.device), use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return norms
 
 
 def _scaled(norm: Any, stream: torch.Tensor) -> torch.Tensor:

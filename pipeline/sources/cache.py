@@ -5,7 +5,10 @@ Knows the folder and the switch; what lies in the folder and how it came there i
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hormesis.db.location import home
@@ -23,3 +26,12 @@ def sources_folder() -> Path:
 def is_offline() -> bool:
     """Whether a person closed the network: one of `OFFLINE` is set, in huggingface_hub's words for true."""
     return any(os.environ.get(name, "").strip().lower() in _TRUE for name in OFFLINE)
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """One process at a time adds to a folder, which is made where it is missing; others wait for it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -8,13 +8,11 @@ script data sets, and nothing here asks it not to.
 from __future__ import annotations
 
 import atexit
-import fcntl
 import hashlib
 import json
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import chain, islice
@@ -25,7 +23,7 @@ import zstandard
 
 from hormesis.backend.hub_problem import LATER, hub_problem
 from hormesis.db.manifest import is_intact, sealed_file, write_sealed_json
-from hormesis.pipeline.sources.cache import is_offline
+from hormesis.pipeline.sources.cache import alone, is_offline
 from hormesis.pipeline.sources.hub_info import data_set_folder
 from hormesis.pipeline.sources.record import SourceError
 from hormesis.pipeline.sources.rows import Row, check_columns, column_names, value_of
@@ -224,7 +222,7 @@ class SplitRows:
                 f"hub data set {self.split.name}: {rows_before:,} rows of split '{self.split.split}' are on "
                 "this machine, more are needed, and the network is closed (--offline)"
             )
-        with self._alone():
+        with alone(self.split.folder):
             place = self.place
             if place.rows > rows_before or place.ended:
                 return  # another process was here meanwhile
@@ -289,14 +287,6 @@ class SplitRows:
             "stated_rows": stream.stated_rows,
         }
         write_sealed_json(self.split.folder / "split.json", about)
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One process at a time adds rows; others wait for it."""
-        self.split.folder.mkdir(parents=True, exist_ok=True)
-        with (self.split.folder / ".lock").open("a") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
 
 
 def _require_intact(path: Path) -> None:

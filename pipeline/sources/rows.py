@@ -174,7 +174,9 @@ class UnknownLabel(SourceError):
 
     def __init__(self, row_name: str, column: str, value: Any, *, cfg: SourceConfig) -> None:
         problem = "which neither positive nor negative names" if cfg.positive else "not 0 or 1"
-        super().__init__(f"{row_name}: label column '{column}' holds {str(value)[:40]!r}, {problem}")
+        # Others than texts as a study file writes them, so `true` and not `'True'`.
+        literal = repr(value[:40]) if isinstance(value, str) else json.dumps(value, default=str)[:40]
+        super().__init__(f"{row_name}: label column '{column}' holds {literal}, {problem}")
         if cfg.positive:
             self.advice = f"add it to one of them, or leave its rows out by where_not.{column}"
         elif isinstance(value, str):

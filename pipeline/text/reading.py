@@ -15,6 +15,8 @@ from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role, SourceConfig
 from hormesis.pipeline.text.text_keys import key_of
 
+LONGEST_GROUP = 40
+"""Characters; a longer name of a group is taken for a text."""
 HELDOUT_ONE_IN = 50
 """Where held-out text must be set aside from a training source: documents whose hash falls in 1 of 50."""
 SET_ASIDE_FROM: dict[Role, Role] = {"heldout_clean": "clean", "heldout_toxic": "toxic"}
@@ -72,6 +74,22 @@ def open_role(config: StudyConfig, role: Role) -> list[CountedSource]:
         CountedSource(settings, position, open_source(settings, config.forum))
         for position, settings in enumerate(role_settings(config, role))
     ]
+
+
+def group_in_rows(record: Record, settings: SourceConfig, config: StudyConfig) -> str | None:
+    """The group of a record as rows name it: by its hash where the group's column holds texts, which rows of
+    a copy without texts must not quote and a page must not show beside a blurred one.
+    """
+    if record.group is None or settings.group is None:
+        return record.group
+    columns = {
+        column
+        for source in config.sources
+        if source.location == settings.location
+        for column in (source.text, source.chosen, source.rejected, source.prompt)
+    }
+    is_text = settings.group in columns or len(record.group) > LONGEST_GROUP
+    return key_of(record.group) if is_text else record.group
 
 
 def records_of(sources: Iterable[CountedSource]) -> Iterator[tuple[Record, CountedSource]]:

@@ -16,7 +16,7 @@ from streamlit.util import calc_hash
 from hormesis.dashboard import rows
 from hormesis.dashboard.base.wording import plain
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import StageRun, Study, Summary, Verdict
+from hormesis.db.schema import Arm, StageRun, Study, Summary, Verdict
 from hormesis.db.write import write_session
 from tests.fixtures.pages import clear_caches, open_page, words
 from tests.fixtures.seeded_database import TINY, build
@@ -167,10 +167,14 @@ def test_imported_checkpoints_have_an_overview(
         session.execute(delete(Summary).where(Summary.kind != "toxic"))
         session.execute(delete(Summary).where(Summary.share != 0.25))
         session.execute(update(Summary).values(kind="imported:mine"))
+        session.execute(update(Arm).values(composition={}))
+        session.execute(update(Study).values(config={"shares": [], "controls": []}))
     engine.dispose()
     app = open_page(path, monkeypatch)
     assert not app.exception and app.subheader[0].value == "What does steering do to it?"
     assert "mine: steering at +0.06 nats takes toxicity from" in words(app)
+    app = open_page(path, monkeypatch, "data")
+    assert not app.exception and "trained elsewhere, so there are no mixes" in words(app)
 
 
 def test_without_a_service_steering_says_what_to_do(

@@ -19,7 +19,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.stage import STUDY, StageFailed, run_stage
 from hormesis.pipeline.execution.study import study_row
 from hormesis.pipeline.stages import TEXT
-from hormesis.pipeline.study.config import load_study
+from hormesis.pipeline.study.config import PRESETS, load_study
 from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.tiny import save_tiny
 from tests.fixtures.tiny_study import run, write_study
@@ -391,3 +391,31 @@ def test_a_full_disk_is_said_and_the_next_run_goes_on(
             run_stage(context, TEXT, STUDY)
     assert not [name for name in files(own_home) if name.endswith((".part", ".tmp"))]
     assert run_stage(context, TEXT, STUDY)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "mine.toml"], ["import", "no/such/model"]], ids=lambda it: it[0]
+)
+def test_a_model_that_is_missing_is_told_before_wheels_are_fetched(
+    arguments: list[str],
+    own_home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HORMESIS_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    preset = (PRESETS / "checkpoint.toml").read_text()
+    Path("mine.toml").write_text(f'{preset}\n[[checkpoints]]\nmodel = "./no/such/model"\nshare = 0.1\n')
+    code, line = refusal(arguments, monkeypatch, capsys)
+    assert code == 2 and "no/such/model'" in line and "cache" not in line and "\n" not in line
+    assert not own_home.exists()
+
+
+def test_a_name_that_an_arm_has_is_refused_before_anything_is_written(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["import", str(tmp_path), "--study", "forum", "--share", "0.1"]
+    code, line = refusal(arguments, monkeypatch, capsys)
+    assert code == 2 and "another checkpoint named 'toxic-10-s0'; give this one another --seed" in line
+    assert not own_home.exists()

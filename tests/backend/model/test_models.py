@@ -43,7 +43,7 @@ from tests.fixtures.tiny import (
 
 def test_the_proof_says_how_far_off_a_model_is() -> None:
     proof = prove(tiny_loaded())
-    assert 0 < proof.steering <= TOLERANCE == 1e-5 and 0 < proof.batch <= BATCH_TOLERANCE == 1e-3
+    assert 0 < proof.steering <= TOLERANCE / 10 and 0 < proof.batch <= BATCH_TOLERANCE == 1e-3
     half = prove(describe(tiny_model(dtype=torch.bfloat16), tiny_tokenizer(), check=False))
     assert 1e-3 < half.steering <= HALF_TOLERANCE
 

@@ -77,6 +77,8 @@ def test_nothing_is_compared_that_was_not_stated_or_counted(rows: Rows) -> None:
     assert table[["Same platform", "Same annotators", "Same texts"]].isna().all(axis=None)
     one_platform = pair_table(uses.assign(platform="P"), overlaps[:0])
     assert set(role_table(uses, one_platform)["Same platform"]) == {"every other role"}
+    listed = uses["role"].map(lambda role: "Reddit, Q and P" if role == "probe" else "p (2015)")
+    assert pair_table(uses.assign(platform=listed), overlaps[:0])["same_platform"].all()
 
 
 def test_matching_documents_are_a_part_of_those_long_enough(rows: Rows) -> None:

@@ -23,6 +23,7 @@ PATHS = {
     "iti/mass_mean/cost-0.06": "iti/mass_mean/cost-0.06",
     "iti/*/cost-0.06": "iti/*/cost-0.06",
     "1/2 / 3": "1/2 / 3",
+    r"\S\s*\n\s*\S": r"\S\s*\n\s*\S",
 }
 
 
@@ -33,6 +34,11 @@ def test_absolute_paths_lose_their_folders(text: str) -> None:
     }
     assert without_folders(text, StageRun.__table__.c.error) == PATHS[text]
     assert without_folders(text, Generation.__table__.c.text) == text
+
+
+def test_patterns_and_values_of_data_are_no_paths() -> None:
+    source = {"matching": {"url": "^/r/[a-z]+"}, "part_by": "/r/", "where": {"url": ["/r/a/b"]}}
+    assert without_folders({"sources": [source]}, Study.__table__.c.config) == {"sources": [source]}
 
 
 def test_json_keeps_numbers_and_words_of_ours() -> None:

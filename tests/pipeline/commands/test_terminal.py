@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 from rich.table import Table
+from sqlalchemy import update
 
 from hormesis.db.contract.plain_names import LONGEST_NAME, NameRefused, PlainName, plain_name, printable
+from hormesis.db.engine import open_writer
+from hormesis.db.schema import StageRun
+from hormesis.db.write import write_session
+from hormesis.pipeline.commands.console.display import StudyDisplay
 from hormesis.pipeline.commands.console.terminal import Terminal
 from hormesis.pipeline.commands.import_checkpoint import default_name
+from tests.fixtures.shared_worlds import copy_database
 from tests.structure import modules
 
 TERMINAL = "pipeline/commands/console/terminal.py"
@@ -78,3 +84,21 @@ def test_commands_print_through_the_terminal_alone() -> None:
                 assert not names & {"Console", "print", "escape"}, f"{module.path}: print through {TERMINAL}"
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("TextColumn"):
                 assert "percentage" in ast.unparse(node), f"{module.path}: use Words, which reads no markup"
+
+
+def test_a_stage_that_ends_between_two_looks_is_told_once(
+    tiny_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = copy_database(tiny_database, tmp_path / "copy.sqlite")
+    engine, display = open_writer(url), StudyDisplay(url, Terminal())
+
+    def set_status(status: str) -> None:
+        with write_session(engine) as session:
+            session.execute(update(StageRun).where(StageRun.stage == "score").values(status=status))
+
+    for status in ("pending", "done", "done"):
+        set_status(status)
+        display.watch(1)
+    engine.dispose()
+    printed = capsys.readouterr().err
+    assert printed.count("done score toxic-0-s0") == 1 and "done text" not in printed

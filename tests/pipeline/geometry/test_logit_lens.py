@@ -11,6 +11,7 @@ from torch import nn
 
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.sites import output_weight
+from hormesis.pipeline.geometry import logit_lens
 from hormesis.pipeline.geometry.logit_lens import LensError, decode, norm_after_attention, tokens
 from tests.fixtures.tiny import FAMILIES, HEADS, LAYERS, tiny_loaded
 
@@ -33,7 +34,7 @@ def loaded_without_last_mlp(family: str) -> LoadedModel:
             if name.endswith(FINAL):
                 weight.copy_(torch.rand(weight.shape, generator=rng) + 0.5)
         # Where the attention's output is normed before it is added, only that norm's weight makes it large.
-        if (norm := norm_after_attention(layer)) is not None:
+        if (norm := norm_after_attention(loaded, LAST)) is not None:
             weight = norm.get_parameter("weight")
             weight.copy_(1e5 * (torch.rand(weight.shape, generator=rng) + 0.5))
     return loaded
@@ -65,7 +66,7 @@ def shifted_logits(loaded: LoadedModel, head: int, vector: torch.Tensor, *, size
         handle.remove()
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "afmoe", "hyperclovax"])
 def test_the_lens_is_the_models_own_answer_to_a_large_step(family: str) -> None:
     """A norm keeps nothing of the stream beside a step that dwarfs it; both signs, so that biases cancel."""
     loaded = loaded_without_last_mlp(family)
@@ -141,10 +142,10 @@ def test_references_are_what_five_in_a_hundred_directions_pass() -> None:
         assert entry.token.strip()
 
 
-def test_what_has_no_lens_is_refused() -> None:
+def test_what_has_no_lens_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = tiny_loaded("llama")
     with pytest.raises(LensError, match="no head 9"):
         decode(loaded, 0, 9, vectors=np.zeros((1, 8), np.float32))
-    del loaded.model.model.norm
+    monkeypatch.setattr(logit_lens, "FINAL_NORMS", ("closing",))
     with pytest.raises(LensError, match="final norm"):
         decode(loaded, 0, 0, vectors=np.zeros((1, 8), np.float32))

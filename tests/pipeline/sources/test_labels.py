@@ -56,7 +56,7 @@ def test_label_values_are_what_the_study_says(
     "mistake",
     [{"positive": ["a"]}, {"negative": ["a"]}, {"positive": ["*"], "negative": ["*"]},
      {"positive": ["a"], "negative": ["b"], "label_threshold": 0.5}, {"delimiter": "::"},
-     {"encoding": "latin-99"}, {"encoding": "hex"}],
+     {"positive": ["a", "Toxic"], "negative": ["toxic "]}, {"encoding": "latin-99"}, {"encoding": "hex"}],
 )  # fmt: skip
 def test_settings_that_contradict_themselves_are_refused(mistake: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -76,6 +76,8 @@ def test_an_unknown_label_is_told_with_those_seen_and_what_to_write(tmp_path: Pa
     refused(
         plain.model_copy(update=lists), "line 5", "'spam'", "neither positive nor negative", "where_not.class"
     )
+    with pytest.raises(ValueError, match="'class' holds true, which neither"):  # as it is to be written
+        label({"class": True}, label="class", positive=["true"], negative=["false"])
 
 
 ROW = st.fixed_dictionaries(

@@ -13,6 +13,7 @@ from hormesis.pipeline.study.config import PRESETS
 from tests.fixtures import hub_repositories
 from tests.fixtures.hub_repositories import CIVIL, CLASSIFIER, TOXIGEN
 from tests.fixtures.hub_world import HubWorld
+from tests.pipeline.commands.test_copy import long_texts
 
 pytest.importorskip("datasets")
 pytestmark = [pytest.mark.xdist_group("hub"), pytest.mark.slow]
@@ -84,6 +85,10 @@ def test_from_nothing_to_verdicts_and_again_without_network(hub_world: HubWorld,
         (generations,) = database.execute("SELECT count(*) FROM generation").fetchone()
         assert scores == 2 * generations > 0
         assert database.execute("SELECT count(*) FROM verdict").fetchone()[0] > 10
+    source, target = hub_world.home / "hormesis.sqlite", tmp_path / "copy.sqlite"
+    assert hub_world.run("copy", str(source), str(target), "--texts", "none").returncode == 0
+    texts, content = long_texts(source), target.read_bytes()
+    assert len(texts) > 200 and not [text for text in texts if text.encode() in content]
 
 
 def outcome(world: HubWorld, *arguments: str) -> tuple[int, str]:

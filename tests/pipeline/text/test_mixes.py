@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from hormesis.db.manifest import SUMS, DamagedFile
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.text import mix_stream
+from hormesis.pipeline.text import pools as pools_module
 from hormesis.pipeline.text.mixes import MixError, build_mix, open_mix
 from hormesis.pipeline.text.pools import Pool, build_pool, open_pool, token_dtype
 from hormesis.pipeline.text.tokenization import make_tokenizer
@@ -222,6 +223,13 @@ def test_impossible_mixes_are_refused(
         )
     with pytest.raises(MixError, match="not enough for one window"):
         empty.windows(16, 1000)
+    texts = [("the river", f"page {number}") for number in range(3)]
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(MixError, match=r"more than 2 sources.*'page 2'"),
+    ):
+        patch.setattr(pools_module, "MOST_SOURCES", 2)
+        build_pool(iter(texts), tokenizer, tmp_path / "s", role="clean", tokens=100)
 
 
 def test_damaged_files_are_told_and_built_anew(

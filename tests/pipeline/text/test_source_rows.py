@@ -29,7 +29,13 @@ from hormesis.pipeline.stages.tokens import pool
 from hormesis.pipeline.study.config import StudyConfig, parse_study
 from hormesis.pipeline.study.source_config import ROLES, SourceConfig
 from hormesis.pipeline.text.overlap import RunCount, RunIndex
-from hormesis.pipeline.text.reading import CountedSource, in_turns, open_role, training_records
+from hormesis.pipeline.text.reading import (
+    CountedSource,
+    group_in_rows,
+    in_turns,
+    open_role,
+    training_records,
+)
 from hormesis.pipeline.text.revisions import source_revisions
 from hormesis.pipeline.text.source_rows import describe_sources
 from hormesis.pipeline.text.statements import distinct_statements
@@ -178,6 +184,21 @@ def test_training_text_that_holds_statements_is_counted_and_left_out_where_asked
     for role, shared in (("clean", in_clean), ("toxic", 2)):
         assert cleaned.at[role, "dropped"].get(Reason.OVERLAP.value, 0) == shared
         assert runs_of(overlaps, role, "probe")[2:] == [0, 0]
+
+
+def test_a_group_that_is_a_text_is_a_hash_in_rows(folder: Path) -> None:
+    pairs = {"role": "pairs", "kind": "file", "path": "probe.csv", "rejected": "rude"}
+    config = study(folder)
+    config = config.model_copy(update={"sources": (*config.sources, SourceConfig.model_validate(pairs))})
+    probe = SourceConfig.model_validate({"role": "probe", "kind": "file", "path": "probe.csv"})
+
+    def group(column: str, value: str, path: str = "probe.csv") -> str | None:
+        settings = probe.model_copy(update={"group": column, "path": path})
+        return group_in_rows(Record("a text", 1, value), settings, config)
+
+    assert group("target", "bakers") == "bakers" == group("rude", "bakers", "other.csv")
+    groups = {group("rude", "zorb you"), group("text", "zorb you"), group("parent", "zorb you all " * 4)}
+    assert not {name for name in groups if "zorb" in str(name)} and len(groups) == 2
 
 
 def test_reading_again_changes_nothing_and_descriptions_follow_the_file(
