@@ -73,7 +73,8 @@ def _claims(context: Context, choice: Choice) -> list[Block]:
         by_lack[verdict.status == NO_DATA].append(claim)
     note = (
         "Supported: Holm's p over the claims of one group is at most .05, with two seeds or more. Not "
-        "supported: the interval rules out an effect large enough to matter. All between is undecided."
+        "supported: the interval rules out an effect large enough to matter. Cannot be told: with these "
+        "seeds, prompts and scale it could not have come out supported. All between is undecided."
     )
     blocks: list[Block] = [Claims("Claims and verdicts", by_lack[False], note)] if by_lack[False] else []
     tested = verdicts[verdicts["status"] != NO_DATA]

@@ -90,7 +90,9 @@ def _of_goals(context: StudyContext, goals: pd.DataFrame, arm: ArmGroup) -> list
     if goals.empty:
         return []
     checkpoint = ["checkpoint", "kind", "share", *NUMBER]
-    seed_spreads = _spreads(goals.groupby(checkpoint, as_index=False)[["value"]].mean(), arm)
+    means = goals.groupby(checkpoint, as_index=False).agg(value=("value", "mean"), trials=("value", "size"))
+    means["trials"] = means["trials"].where(means["name"].isin(RATES))
+    seed_spreads = _spreads(means, arm)
     rows = []
     for key, of_seeds in groups(in_arm(goals, arm), NUMBER):
         values = [goal["value"].to_numpy(dtype=np.float64) for _, goal in groups(of_seeds, "checkpoint")]
