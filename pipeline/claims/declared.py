@@ -56,7 +56,7 @@ class Scale:
     ratio: bool = False
     bounds: tuple[float, float] | None = None
 
-    def shown(self, effect: float) -> float:
+    def display(self, effect: float) -> float:
         """An effect in the unit shown."""
         return math.exp(min(effect, 700.0)) if self.ratio else effect * self.factor
 
@@ -216,16 +216,16 @@ def directional(
         return comparison
     effect, extremes = comparison
     ends = effect.interval()
-    low, high = (scale.shown(end) for end in ends)
+    low, high = (scale.display(end) for end in ends)
     claimed_end = ends[1] if sign > 0 else -ends[0]
     return Finding(
-        value=scale.shown(effect.value), low=low, high=high, unit=scale.unit,
+        value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.p_value(), contrast=contrast,
         detail=detail, claimed=sign * effect.value > 0,
         excluded=claimed_end < sign * scale.effect(sesoi), interval=interval,
         best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in extremes), default=None),
-        room=scale.shown(extremes[0].value) if extremes else None,
-        sees=lambda level: abs(scale.shown(sign * detectable(effect, level=level))),
+        room=scale.display(extremes[0].value) if extremes else None,
+        sees=lambda level: abs(scale.display(sign * detectable(effect, level=level))),
     )  # fmt: skip
 
 
@@ -241,13 +241,13 @@ def equivalent(
         return comparison
     effect, within = comparison.effect, scale.effect(margin)
     ends = effect.interval()
-    low, high = (scale.shown(end) for end in ends)
+    low, high = (scale.display(end) for end in ends)
     return Finding(
-        value=scale.shown(effect.value), low=low, high=high, unit=scale.unit,
+        value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.equivalence(within), contrast=contrast,
         detail=detail, claimed=abs(effect.value) < within, excluded=ends[0] > within or ends[1] < -within,
         best_p=replace(effect, value=0.0).equivalence(within),
-        sees=lambda level: scale.shown(narrowest_margin(effect, level=level)), equivalence=True,
+        sees=lambda level: scale.display(narrowest_margin(effect, level=level)), equivalence=True,
     )  # fmt: skip
 
 
@@ -266,15 +266,15 @@ def corrected(outcomes: Sequence[Outcome]) -> list[Corrected]:
     """
     p_values = [o.p if isinstance(o, Finding) else None for o in outcomes]
     places = [place for place, p in enumerate(p_values) if p is not None]
-    known = [p for p in p_values if p is not None]
-    raised = dict(zip(places, holm(known), strict=True)) if known else {}
+    tested = [p for p in p_values if p is not None]
+    raised = dict(zip(places, holm(tested), strict=True)) if tested else {}
     results = []
     for place, outcome in enumerate(outcomes):
         best = outcome.best_p if isinstance(outcome, Finding) and place in raised else None
         if best is not None:
             index = places.index(place)
-            best = float(holm([*known[:index], best, *known[index + 1 :]])[index])
-        results.append(Corrected(float(raised[place]) if place in raised else None, best, len(known)))
+            best = float(holm([*tested[:index], best, *tested[index + 1 :]])[index])
+        results.append(Corrected(float(raised[place]) if place in raised else None, best, len(tested)))
     return results
 
 

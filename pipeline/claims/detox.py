@@ -173,11 +173,13 @@ def _at_cost(study: StudyRows, scope: Scope, arm: ArmKey, cost: float) -> Floats
         measured = study.metric("cost", key)
         if arm in measured:
             steps.append((float(measured[arm].mean()), study.grids(key, scope.prompt_set, scope.scorer)))
-    known = sorted(((step, grids[arm]) for step, grids in steps if arm in grids), key=lambda step: step[0])
-    if not known or not known[0][0] <= max(cost, 0.0) <= known[-1][0]:
+    steps_of_arm = sorted(
+        ((step, grids[arm]) for step, grids in steps if arm in grids), key=lambda step: step[0]
+    )
+    if not steps_of_arm or not steps_of_arm[0][0] <= max(cost, 0.0) <= steps_of_arm[-1][0]:
         return None
-    above = next(place for place, (step, _) in enumerate(known) if step >= max(cost, 0.0))
-    (low, cheaper), (high, dearer) = known[max(above - 1, 0)], known[above]
+    above = next(place for place, (step, _) in enumerate(steps_of_arm) if step >= max(cost, 0.0))
+    (low, cheaper), (high, dearer) = steps_of_arm[max(above - 1, 0)], steps_of_arm[above]
     weight = 1.0 if high == low else (max(cost, 0.0) - low) / (high - low)
     return weight * dearer + (1 - weight) * cheaper if weight < 1 else dearer
 
@@ -208,8 +210,8 @@ def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
         arm = (TOXIC, dose)
         pool = changes(steered, rivals, scale=ODDS, sign=-1)
         of_dose = Changes({arm: pool.means[arm]}, {arm: pool.extremes[arm]})
-        own = arm if arm in costs_by_arm else (method, dose)
-        cost = float(costs_by_arm[own].mean())
+        partner = arm if arm in costs_by_arm else (method, dose)
+        cost = float(costs_by_arm[partner].mean())
         points = ", ".join(f"{100 * float(np.nanmean(side[arm])):.3g}" for side in (steered, rivals))
         detail = f" at the cost of {method}, {cost:+.3f} nats; {points} points"
         return directional(

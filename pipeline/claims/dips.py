@@ -91,13 +91,13 @@ def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
     detail += f"{fit.response.evidence_ratio:.2g} for a dip; {_optimum(fit.response)}"
     place = toxic_shares(fit.means).index(_best_share(fit))
     return Finding(
-        value=ODDS.shown(nearer.value), low=ODDS.shown(nearer.value - reach),
-        high=ODDS.shown(nearer.value + reach),
+        value=ODDS.display(nearer.value), low=ODDS.display(nearer.value - reach),
+        high=ODDS.display(nearer.value + reach),
         unit=ODDS.unit, n=nearer.n, n_seeds=nearer.seeds, p=fit.response.p, contrast=str(pair), detail=detail,
         claimed=fit.response.optimum is not None, excluded=_ruled_out(sides),
         interval="simultaneous over the shares inside (Bonferroni), seeds and prompts, 95 %",
-        best_p=_best_p(fit), room=ODDS.shown(_room(fit)),
-        sees=lambda level: ODDS.shown(-detectable_dip(fit.dose, place, level=level, draws=DRAWS)),
+        best_p=_best_p(fit), room=ODDS.display(_room(fit)),
+        sees=lambda level: ODDS.display(-detectable_dip(fit.dose, place, level=level, draws=DRAWS)),
     )  # fmt: skip
 
 

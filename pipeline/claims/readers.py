@@ -88,7 +88,7 @@ def _relative(study: StudyRows, scope: Scope) -> Outcome:
     if isinstance(pair, Missing):
         return pair
     effect = less(change.means, *pair, extremes=change.extremes[pair.first])
-    ratios = ", ".join(f"{ODDS.shown(change.means[arm].value):.2f}" for arm in pair)
+    ratios = ", ".join(f"{ODDS.display(change.means[arm].value):.2f}" for arm in pair)
     detail = f" at +{steering.size:g} nats; steering multiplies the odds by {ratios}"
     return directional(effect, -1, FALL, scale=ODDS, contrast=str(pair), detail=detail)
 

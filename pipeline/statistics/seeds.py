@@ -61,21 +61,21 @@ def over_seeds(
     if [len(top) for top in tops] != [len(bottom) for bottom in bottoms]:
         raise StatisticsError("numerators and denominators must match, seed by seed")
     scored = [~np.isnan(top) for top in tops]
-    known_tops = [top[known] for top, known in zip(tops, scored, strict=True)]
-    known_bottoms = [bottom[known] for bottom, known in zip(bottoms, scored, strict=True)]
-    if any(len(top) == 0 for top in known_tops):
+    scored_tops = [top[is_scored] for top, is_scored in zip(tops, scored, strict=True)]
+    scored_bottoms = [bottom[is_scored] for bottom, is_scored in zip(bottoms, scored, strict=True)]
+    if any(len(top) == 0 for top in scored_tops):
         raise StatisticsError("a seed without any value")
-    n = sum(len(top) for top in known_tops)
+    n = sum(len(top) for top in scored_tops)
     if len(tops) == 1:
         estimate = ratio_interval(
-            known_tops[0], known_bottoms[0], draws=draws, level=level, unit="prompts", bounds=bounds
+            scored_tops[0], scored_bottoms[0], draws=draws, level=level, unit="prompts", bounds=bounds
         )
         return Estimate(
             estimate.value, estimate.low, estimate.high, estimate.n, f"{estimate.method}; one seed only"
         )
-    points = np.array([t.sum() / b.sum() for t, b in zip(known_tops, known_bottoms, strict=True)])
+    points = np.array([t.sum() / b.sum() for t, b in zip(scored_tops, scored_bottoms, strict=True)])
     value = float(points.mean())
-    if bounds is not None and constant(np.concatenate(known_tops), np.concatenate(known_bottoms)):
+    if bounds is not None and constant(np.concatenate(scored_tops), np.concatenate(scored_bottoms)):
         agreed = all_agree(value, len(tops[0]), bounds, level=level)
         return Estimate(value, agreed.low, agreed.high, n, f"{agreed.method}, {len(tops)} seeds")
     if len({len(top) for top in tops}) > 1:
@@ -204,15 +204,15 @@ def _by_prompt(values: ArrayLike) -> Floats:
 
 def _mean_known(rows: Floats) -> Floats:
     """Mean over rows of the values there are, by column; NaN where there is none. `rows` [rows, n]."""
-    known = ~np.isnan(rows)
-    counts = known.sum(axis=0)
-    sums = np.where(known, rows, 0.0).sum(axis=0)
+    is_scored = ~np.isnan(rows)
+    counts = is_scored.sum(axis=0)
+    sums = np.where(is_scored, rows, 0.0).sum(axis=0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
 def _ratio(top: Floats, bottom: ArrayLike) -> float:
-    known = ~np.isnan(top)
-    return float(top[known].sum() / np.asarray(bottom, dtype=np.float64)[known].sum())
+    is_scored = ~np.isnan(top)
+    return float(top[is_scored].sum() / np.asarray(bottom, dtype=np.float64)[is_scored].sum())
 
 
 def _student(spread: Spread, count: int, level: float) -> float:
@@ -238,6 +238,6 @@ def _clipped(
 
 def _influence(top: Floats, bottom: Floats, value: float) -> Floats:
     """What each prompt adds to a seed's ratio of sums beyond `value`, to first order; 0 without one."""
-    known = ~np.isnan(top)
-    rest = np.where(known, top - value * bottom, 0.0)
-    return np.asarray(rest / (bottom[known].mean() * known.mean()))
+    is_scored = ~np.isnan(top)
+    rest = np.where(is_scored, top - value * bottom, 0.0)
+    return np.asarray(rest / (bottom[is_scored].mean() * is_scored.mean()))

@@ -15,5 +15,5 @@ def upgrade() -> None:
     """Add the columns; they are empty until the verdicts are made again."""
     with op.batch_alter_table("verdict", schema=None) as batch_op:
         batch_op.add_column(sa.Column("contrast", sa.String(), nullable=True))
-        batch_op.add_column(sa.Column("room", sa.Float(), nullable=True))
+        batch_op.add_column(sa.Column("room", sa.Double(), nullable=True))
         batch_op.add_column(sa.Column("tests", sa.Integer(), nullable=True))

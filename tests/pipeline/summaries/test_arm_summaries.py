@@ -145,8 +145,8 @@ def test_capability_comes_from_items_where_they_are_kept(context: StudyContext) 
     row = of_condition(read.capability_summaries(context.engine, 1), STEERED, **number)
     arms = [[values[f"toxic-{share}-s{seed}", STEERED] for seed in (0, 1)] for share in (0, 25)]
     outcomes = [items[name, STEERED] for name in SEEDS]
-    ones = [np.ones(len(of_seed)) for of_seed in outcomes]
-    expected = over_seeds(outcomes, ones, spread=pooled_spread(arms), bounds=SCORE)
+    weights = [np.ones(len(of_seed)) for of_seed in outcomes]
+    expected = over_seeds(outcomes, weights, spread=pooled_spread(arms), bounds=SCORE)
     assert (row["value"], row["low"], row["high"]) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
