@@ -31,9 +31,9 @@ Breadth = Literal["study", "prompts", "scorer"]
 
 DIRECTION = (
     "Supported: the effect has the claimed sign, Holm's p is at most .05 and the 95 % interval does not "
-    "exclude an effect of {sesoi:g} {unit}. Cannot be told: not even an effect as large as the scale allows "
-    "would pass Holm here. Not supported: the whole interval excludes {sesoi:g} {unit} in the claimed "
-    "direction. Else undecided."
+    "exclude an effect of {sesoi:g} {unit}. Not supported: the whole interval excludes {sesoi:g} {unit} in "
+    "the claimed direction. Cannot be told, instead of either: not even an effect as large as the scale allows "
+    "would pass Holm here, and the interval does not lie on the other side of none. Else undecided."
 )
 EQUIVALENCE = (
     "Two one-sided tests with a margin of {sesoi:g} {unit}. Supported: Holm's p of the larger is at most "
@@ -136,7 +136,8 @@ class Finding:
     """The largest effect that the scale allows, in `unit`; None where it has no end."""
     sees: Callable[[float], float | None] = lambda level: None
     """Smallest effect (of an equivalence: margin), in `unit`, found at a level with a power of .8."""
-    equivalence: bool = False
+    opposed: bool = False
+    """Whether the whole interval lies on the other side of none, so that room is no question."""
 
     @property
     def alike(self) -> bool:
@@ -226,6 +227,7 @@ def directional(
         best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in extremes), default=None),
         room=scale.display(extremes[0].value) if extremes else None,
         sees=lambda level: abs(scale.display(sign * detectable(effect, level=level))),
+        opposed=claimed_end < 0,
     )  # fmt: skip
 
 
@@ -247,7 +249,8 @@ def equivalent(
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.equivalence(within), contrast=contrast,
         detail=detail, claimed=abs(effect.value) < within, excluded=ends[0] > within or ends[1] < -within,
         best_p=replace(effect, value=0.0).equivalence(within),
-        sees=lambda level: scale.display(narrowest_margin(effect, level=level)), equivalence=True,
+        sees=lambda level: scale.display(narrowest_margin(effect, level=level)),
+        opposed=ends[0] > within or ends[1] < -within,
     )  # fmt: skip
 
 
@@ -286,7 +289,7 @@ def decide(outcome: Outcome, correction: Corrected) -> str:
         return CANNOT_TELL
     if outcome.claimed and not outcome.excluded and correction.p is not None and correction.p <= LEVEL:
         return SUPPORTED
-    if outcome.equivalence and outcome.excluded:
+    if outcome.opposed:
         return REFUTED
     if correction.best is not None and correction.best > LEVEL:
         return CANNOT_TELL

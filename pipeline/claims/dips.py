@@ -96,7 +96,7 @@ def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
         unit=ODDS.unit, n=nearer.n, n_seeds=nearer.seeds, p=fit.response.p, contrast=str(pair), detail=detail,
         claimed=fit.response.optimum is not None, excluded=_ruled_out(sides),
         interval="simultaneous over the shares inside (Bonferroni), seeds and prompts, 95 %",
-        best_p=_best_p(fit), room=ODDS.display(_room(fit)),
+        opposed=nearer.value > reach, best_p=_best_p(fit), room=ODDS.display(_room(fit)),
         sees=lambda level: ODDS.display(-detectable_dip(fit.dose, place, level=level, draws=DRAWS)),
     )  # fmt: skip
 

@@ -297,10 +297,10 @@ def test_attacks_are_compared_by_goal_and_seed(emptied: Engine) -> None:
 
 def test_rules_of_decision() -> None:
     def finding(value: float, p: float, *, excluded: bool = False, seeds: int = 2, best_p: float = 0.0,
-                equivalence: bool = False) -> Finding:  # fmt: skip
+                opposed: bool = False) -> Finding:  # fmt: skip
         return Finding(
             value=value, low=value - 1, high=value + 1, unit="points", n=10, n_seeds=seeds, p=p, contrast="",
-            detail="", claimed=value > 0, excluded=excluded, best_p=best_p, equivalence=equivalence,
+            detail="", claimed=value > 0, excluded=excluded, best_p=best_p, opposed=opposed,
         )  # fmt: skip
 
     def verdict(outcome: Outcome, *others: Outcome) -> str:
@@ -316,8 +316,8 @@ def test_rules_of_decision() -> None:
     assert verdict(finding(-1, 0.9, excluded=True, best_p=0.03)) == REFUTED
     # The best case is corrected like any other: .03 passes alone and not with another test.
     assert verdict(finding(-1, 0.9, excluded=True, best_p=0.03), other) == CANNOT_TELL
-    assert verdict(finding(-1, 0.9, excluded=True, best_p=0.9, equivalence=True)) == REFUTED
-    assert verdict(finding(1, 0.9, best_p=0.9, equivalence=True)) == CANNOT_TELL
+    assert verdict(finding(-1, 0.9, excluded=True, best_p=0.9, opposed=True)) == REFUTED
+    assert verdict(finding(1, 0.9, best_p=0.9)) == CANNOT_TELL
     assert verdict(Missing("needs rows")) == NO_DATA
     corrections = corrected([finding(1, 0.01), Missing(""), finding(1, 0.04)])
     assert [correction.p for correction in corrections] == [0.02, None, 0.04]
