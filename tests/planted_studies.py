@@ -87,7 +87,7 @@ def rise(_: str, share: float) -> float:
 TRUTHS = {
     "helps": Truth(dip),
     "harms": Truth(
-        rise, base=1.0, steering=1.0, random=0.35, rival=0.1, control=4.0, variant=3.0, second=3.0
+        rise, base=0.6, steering=1.0, random=0.35, rival=0.1, control=4.0, variant=3.0, second=3.0
     ),
     "nothing": Truth(level, base=1.0, steering=1.0, random=1.0, rival=1.0, variant=1.0),
     "style": Truth(level, base=1.0, control=4.0),
@@ -155,7 +155,7 @@ class PlantedRows(StudyRows):
     def conditions(self) -> pd.DataFrame:  # type: ignore[override]
         """As `StudyRows.conditions`, of one checkpoint."""
         rows = []
-        for key in self.keys():
+        for key in [*self.keys(), *(kind for kind in self.size.variants if kind != "slung")]:
             method = key.split("/", maxsplit=1)[0]
             method = "random-direction" if method.startswith("random") else method
             cost = float(key.rsplit("cost-", maxsplit=1)[1]) if "cost-" in key else np.nan

@@ -32,8 +32,8 @@ Breadth = Literal["study", "prompts", "scorer"]
 DIRECTION = (
     "Supported: the effect has the claimed sign, Holm's p is at most .05 and the 95 % interval does not "
     "exclude an effect of {sesoi:g} {unit}. Not supported: the whole interval excludes {sesoi:g} {unit} in "
-    "the claimed direction. Cannot be told, instead of either: not even an effect as large as the scale allows "
-    "would pass Holm here, and the interval does not lie on the other side of none. Else undecided."
+    "the claimed direction. Cannot be told, instead of either: not even an effect as large as the scale "
+    "allows would pass Holm here, and the interval does not lie on the other side of none. Else undecided."
 )
 EQUIVALENCE = (
     "Two one-sided tests with a margin of {sesoi:g} {unit}. Supported: Holm's p of the larger is at most "
