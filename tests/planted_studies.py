@@ -45,7 +45,7 @@ class Size:
 DEMO = Size((0.0, 0.05, 0.10, 0.25), seeds=2)
 FULL = Size(
     (0.0, 0.05, 0.10, 0.15, 0.20, 0.25), seeds=3, variants=("meda", "inst", "slung"),
-    methods=("prompt", "sft", "dpo"), second=True, clean=0.06, prompts=512,
+    methods=("prompt", "sft", "dpo"), second=True, clean=0.06, prompts=384,
 )  # fmt: skip
 
 
