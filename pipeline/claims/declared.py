@@ -60,9 +60,9 @@ class Scale:
         """An effect in the unit shown."""
         return math.exp(min(effect, 700.0)) if self.ratio else effect * self.factor
 
-    def effect(self, shown: float) -> float:
+    def effect(self, value: float) -> float:
         """The effect that is shown as this number."""
-        return math.log(shown) if self.ratio else shown / self.factor
+        return math.log(value) if self.ratio else value / self.factor
 
     def mean(self, values: ArrayLike) -> ArmMean:
         """An arm's mean on this scale; `values` [seeds] or [seeds, prompts]."""

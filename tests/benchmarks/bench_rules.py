@@ -80,7 +80,7 @@ if __name__ == "__main__":
         for seeds in (2, 3, 5):
             for spread in (0.0, 0.2, 0.5):
                 parts = coverage(rates, seeds, spread, trials=1000)
-                text = ", ".join(f"{what} {100 * part:.1f}" for what, part in parts.items())
+                text = ", ".join(f"{estimand} {100 * part:.1f}" for estimand, part in parts.items())
                 print(f"{name} rates, {seeds} seeds, spread {spread:g}: {text} %", flush=True)
     for size_name, size in (("forum", DEMO), ("forum-full", FULL)):
         for truth in TRUTHS:
