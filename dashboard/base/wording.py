@@ -20,6 +20,7 @@ NAMES: Final = {
     "fluency": "Fluency",
     "cost": "Cost",
     "cross_entropy": "Cross-entropy",
+    "cost_every_position": "Cost with every position steered",
     "distinct_2": "Distinct bigrams",
     "distinct_1": "Distinct words",
     "repetition_4": "Repeated 4-grams",

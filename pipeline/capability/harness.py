@@ -66,7 +66,7 @@ def run_harness(
     with quiet():
         import lm_eval
 
-        with steered(opened.loaded, opened.steering, every_position=True):
+        with steered(opened.loaded, opened.steering, first=0):
             try:
                 results = lm_eval.simple_evaluate(
                     model=_model(opened),

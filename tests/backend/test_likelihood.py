@@ -51,7 +51,7 @@ def test_batches_equal_single_passes(family: str, strength: float) -> None:
     likelihoods = log_likelihoods(loaded, PAIRS, row=row, batch_size=3)
     for (head, rest), value in zip(encode_pairs(loaded, PAIRS), likelihoods, strict=True):
         ids = torch.tensor([[*head, *rest]])
-        with torch.inference_mode(), steered(loaded, row, every_position=True):
+        with torch.inference_mode(), steered(loaded, row, first=0):
             chances = torch.log_softmax(loaded.model(input_ids=ids[:, :-1]).logits.float(), -1)[0]
         expected = [float(chances[len(head) - 1 + i, token]) for i, token in enumerate(rest)]
         assert value == pytest.approx(sum(expected), abs=1e-4)
