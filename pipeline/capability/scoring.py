@@ -168,5 +168,9 @@ def estimate_of(scored: Scored, draws: int) -> Estimate:
     """Wilson's interval for accuracies; a bootstrap over documents for losses, over items for the rest."""
     if len(scored.top) > 1 and np.isin(scored.top, (0.0, 1.0)).all():
         return proportion(int(scored.top.sum()), len(scored.top), "items")
+    if len(scored.top) == 1 and scored.unit == "harness":
+        return Estimate(
+            float(scored.top[0]), None, None, 1, "of the whole set, not of its items: no interval"
+        )
     unit = "documents" if scored.measure == "cross_entropy" else "items"
     return ratio_interval(scored.top, scored.bottom, draws=draws, unit=unit)
