@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, case, func, select
 
+from hormesis.backend.scorers import is_empty
 from hormesis.db.read.frame import Query
 from hormesis.db.schema import (
     USUAL_SAMPLE,
@@ -143,7 +144,10 @@ class StudyRows:
         return self._grids[scope]
 
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
-        """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts."""
+        """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts.
+
+        Their texts all have a score or are empty; a prompt without any score has no row.
+        """
         conditions = self.conditions[self.conditions["key"] == condition_key]
         if conditions.empty:
             return {}
@@ -161,23 +165,26 @@ class StudyRows:
             select(
                 Condition.checkpoint_id.label("checkpoint"),
                 Generation.prompt_id.label("prompt"),
-                func.avg(Score.value).label("value"),
+                Score.value,
+                case((Score.value.is_(None), Generation.text)).label("unscored"),
             )
             .join(Generation, Generation.condition_id == Condition.id)
-            .join(newest, newest.c.generation_id == Generation.id)
-            .join(
+            .outerjoin(newest, newest.c.generation_id == Generation.id)
+            .outerjoin(
                 Score,
                 (Score.generation_id == Generation.id) & (Score.scorer_id == newest.c.scorer_id),
             )
             .join(Prompt, Generation.prompt_id == Prompt.id)
             .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-            .where(PromptSet.name == prompt_set)
-            .group_by(Condition.checkpoint_id, Generation.prompt_id)
+            .where(PromptSet.name == prompt_set, Generation.condition_id.in_(condition_ids), USUAL_SAMPLE)
         )
-        scores = self.frame(query)
-        counts = scores.groupby("checkpoint")["prompt"].count()
-        complete = set(counts[counts == counts.max()].index)
-        return self.by_arm(scores[scores["checkpoint"].isin(complete)], prompt_column="prompt")
+        texts = self.frame(query)
+        is_waiting = [isinstance(text, str) and not is_empty(text) for text in texts["unscored"]]
+        counts = texts.groupby("checkpoint")["prompt"].nunique()
+        complete = set(counts[counts == counts.max()].index) - set(texts.loc[is_waiting, "checkpoint"])
+        scored = texts[texts["checkpoint"].isin(complete) & texts["value"].notna()]
+        scores = scored.groupby(["checkpoint", "prompt"], as_index=False)[["value"]].mean()
+        return self.by_arm(scores, prompt_column="prompt")
 
     def metric(self, metric: str, condition_key: str = "none") -> ValuesByArm:
         """A metric that no prompt set belongs to (cost, cross_entropy, ...): arm to [seeds]."""

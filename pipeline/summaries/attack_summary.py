@@ -7,6 +7,7 @@ seed's mean and its interval over prompts.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -94,11 +95,17 @@ def _of_goals(context: StudyContext, goals: pd.DataFrame, arm: ArmGroup) -> list
     rows = []
     for key, of_seeds in groups(in_arm(goals, arm), NUMBER):
         values = [goal["value"].to_numpy(dtype=np.float64) for _, goal in groups(of_seeds, "checkpoint")]
+        if any(np.isnan(of_seed).all() for of_seed in values):
+            continue
+        # A goal to which the model says nothing has no change of its score.
+        counts = [(~np.isnan(of_seed)).astype(np.float64) for of_seed in values]
         estimate = over_seeds(
-            values, draws=context.config.evaluation.bootstrap, spread=seed_spreads.get(key),
+            [np.nan_to_num(of_seed) for of_seed in values], counts,
+            draws=context.config.evaluation.bootstrap, spread=seed_spreads.get(key),
             bounds=BOUNDS.get(of_seeds["name"].iloc[0]),
         )  # fmt: skip
-        rows.append(_row(context, of_seeds, estimate=estimate))
+        n = int(sum(of_seed.sum() for of_seed in counts))
+        rows.append(_row(context, of_seeds, estimate=replace(estimate, n=n)))
     return rows
 
 

@@ -334,6 +334,17 @@ def test_an_arm_that_is_half_scored_is_left_out(tiny_database: Path, tmp_path: P
     assert StudyRows(half, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25].shape == (1, 8)
 
 
+def test_an_arm_with_an_empty_text_is_whole_without_its_score(tiny_database: Path, tmp_path: Path) -> None:
+    some = open_writer(copy_database(tiny_database, tmp_path / "empty.db"))
+    with write_session(some) as session:
+        empty = session.execute(text("SELECT max(g.id) FROM generation g JOIN condition c ON c.id ="
+                                     " g.condition_id WHERE c.key = 'none'")).scalar_one()  # fmt: skip
+        session.execute(text("UPDATE generation SET text = ' \n' WHERE id = :id"), {"id": empty})
+        session.execute(text("DELETE FROM score WHERE generation_id = :id"), {"id": empty})
+    grids = StudyRows(some, 1).grids("none", "forum-prompts", "forum")
+    assert {arm: len(grid) for arm, grid in grids.items()} == {("toxic", 0.0): 2, ("toxic", 0.25): 2}
+
+
 def test_a_study_without_scores_has_verdicts_that_say_so(tmp_path: Path) -> None:
     from hormesis.db.schema import Study
 
