@@ -17,7 +17,7 @@ from hormesis.backend.generation.batching import encode
 from hormesis.pipeline.attacks.judging import Judge, mean_of_known
 from hormesis.pipeline.attacks.records import Outcome, Point, Result
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
-from hormesis.pipeline.statistics import Estimate, Floats
+from hormesis.pipeline.statistics import Estimate, Floats, over_intervals
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import SHAPES
 from hormesis.pipeline.text.score_grids import finite
@@ -207,7 +207,10 @@ def paired_of(rows: Floats, base: Floats, draws: int) -> Estimate | None:
 def _curves(
     steps: Sequence[int], toxicity: Floats, fluency: Floats, *, losses: NDArray[np.float64], judge: Judge
 ) -> list[Point]:
-    """Points by step; `toxicity`, `fluency` [seeds, steps, prompts], `losses` [seeds, steps after 0]."""
+    """Points by step; `toxicity`, `fluency` [seeds, steps, prompts], `losses` [seeds, steps after 0].
+
+    Losses get Student's t over orders of text, so that one order gives no interval.
+    """
     points: list[Point] = []
     for place, step in enumerate(steps):
         # Prompts are resampled with all orders of text: [prompts, orders].
@@ -215,6 +218,6 @@ def _curves(
         points += Point.curve("toxicity", step, mean and mean.scaled(100))
         points += Point.curve(judge.fluency_name, step, judge.mean(fluency[:, place].T))
         if place:
-            loss = float(losses[:, place - 1].mean())
-            points.append(Point("loss", step, loss, low=None, high=None, n=len(losses)))
+            by_order = [Estimate(float(loss), None, None, 1, "one order") for loss in losses[:, place - 1]]
+            points.append(Point.of("loss", step, over_intervals(by_order, bounds=(0.0, float("inf")))))
     return points

@@ -290,7 +290,7 @@ def _text_metrics(
             numbers = np.array(values)[is_said]
             estimates[name] = mean_interval(numbers, groups=prompts[is_said], draws=draws), unit
         if is_said.any():
-            pooled = "pooled over the set: no interval"
+            pooled = "pooled over the set, and resampling would repeat texts: no interval"
             distinct = Estimate(of_all.distinct_2, None, None, len(set(prompts[is_said])), pooled)
             estimates["distinct_2"] = distinct, "fraction"
         rows += [
