@@ -146,7 +146,7 @@ class StudyRows:
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
         """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts.
 
-        Their texts all have a score or are empty; a prompt without any score has no row.
+        Their texts all have a score or are empty; a prompt whose texts are all empty has no value.
         """
         conditions = self.conditions[self.conditions["key"] == condition_key]
         if conditions.empty:
@@ -182,8 +182,9 @@ class StudyRows:
         is_waiting = [isinstance(text, str) and not is_empty(text) for text in texts["unscored"]]
         counts = texts.groupby("checkpoint")["prompt"].nunique()
         complete = set(counts[counts == counts.max()].index) - set(texts.loc[is_waiting, "checkpoint"])
-        scored = texts[texts["checkpoint"].isin(complete) & texts["value"].notna()]
-        scores = scored.groupby(["checkpoint", "prompt"], as_index=False)[["value"]].mean()
+        complete &= set(texts.loc[texts["value"].notna(), "checkpoint"])
+        in_complete = texts[texts["checkpoint"].isin(complete)]
+        scores = in_complete.groupby(["checkpoint", "prompt"], as_index=False)[["value"]].mean()
         return self.by_arm(scores, prompt_column="prompt")
 
     def metric(self, metric: str, condition_key: str = "none") -> ValuesByArm:
