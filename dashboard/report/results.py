@@ -24,6 +24,7 @@ from hormesis.dashboard.base.wording import (
     arm_label,
     as_sentence,
     condition_label,
+    gate_words,
     is_imported,
     metric_name,
     minus,
@@ -114,7 +115,8 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
             guide = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
             blocks.append(_dose(fluency, metric, f"{metric_name(metric)} at matched cost", guide=guide))
             break
-    lead = f"Prompts: {choice.prompt_set}. Scorer: {choice.scorer}."
+    of_prompts = summaries[summaries["prompt_set"] == choice.prompt_set]
+    lead = f"Prompts: {choice.prompt_set}. Scorer: {choice.scorer}. {gate_words(of_prompts)}".rstrip()
     return Section("Does a dose of toxic text help?", blocks, lead)
 
 

@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, case, func, select
 
+from hormesis.backend.scorers import is_empty
 from hormesis.db.read.frame import Query
 from hormesis.db.schema import (
     USUAL_SAMPLE,
@@ -147,20 +148,12 @@ class StudyRows:
         return self._grids[scope]
 
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
-        """As `grids`, of conditions that are scored. `newest`: each text with its newest score.
+        """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts.
 
-        A prompt whose texts are all empty has a row and no value.
+        Their texts all have a score or are empty; a prompt whose texts are all empty has no value.
         """
         conditions = self.conditions[self.conditions["key"] == condition_key]
         condition_ids = [int(number) for number in conditions["condition"]]
-        scored = (
-            select(Metric.condition_id)
-            .join(PromptSet, Metric.prompt_set_id == PromptSet.id)
-            .join(Scorer, Metric.scorer_id == Scorer.id)
-            .where(
-                PromptSet.name == prompt_set, Scorer.name == scorer, Metric.condition_id.in_(condition_ids)
-            )
-        )
         # Where a text was scored again by another revision, the newest one counts.
         newest = (
             select(Score.generation_id, func.max(Score.scorer_id).label("scorer_id"))
@@ -174,7 +167,8 @@ class StudyRows:
             select(
                 Condition.checkpoint_id.label("checkpoint"),
                 Generation.prompt_id.label("prompt"),
-                func.avg(Score.value).label("value"),
+                Score.value,
+                case((Score.value.is_(None), Generation.text)).label("unscored"),
             )
             .join(Generation, Generation.condition_id == Condition.id)
             .outerjoin(newest, newest.c.generation_id == Generation.id)
@@ -184,14 +178,16 @@ class StudyRows:
             )
             .join(Prompt, Generation.prompt_id == Prompt.id)
             .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-            .where(PromptSet.name == prompt_set, Condition.id.in_(scored), USUAL_SAMPLE)
-            .group_by(Condition.checkpoint_id, Generation.prompt_id)
+            .where(PromptSet.name == prompt_set, Generation.condition_id.in_(condition_ids), USUAL_SAMPLE)
         )
-        scores = self.frame(query)
-        scores = scores[scores.groupby("checkpoint")["value"].transform("count") > 0]
-        counts = scores.groupby("checkpoint")["prompt"].count()
-        complete = set(counts[counts == counts.max()].index)
-        return self.by_arm(scores[scores["checkpoint"].isin(complete)], prompt_column="prompt")
+        texts = self.frame(query)
+        is_waiting = [isinstance(text, str) and not is_empty(text) for text in texts["unscored"]]
+        counts = texts.groupby("checkpoint")["prompt"].nunique()
+        complete = set(counts[counts == counts.max()].index) - set(texts.loc[is_waiting, "checkpoint"])
+        complete &= set(texts.loc[texts["value"].notna(), "checkpoint"])
+        in_complete = texts[texts["checkpoint"].isin(complete)]
+        scores = in_complete.groupby(["checkpoint", "prompt"], as_index=False)[["value"]].mean()
+        return self.by_arm(scores, prompt_column="prompt")
 
     def metric(self, metric: str, condition_key: str = "none") -> ValuesByArm:
         """A metric that no prompt set belongs to (cost, cross_entropy, ...): arm to [seeds]."""

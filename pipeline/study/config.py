@@ -174,6 +174,16 @@ class StudyConfig(Strict):
         """Whether the forum language plays every role."""
         return not self.sources or all(source.kind == "forum" for source in self.sources)
 
+    @property
+    def heldout_scorer(self) -> str | None:
+        """Who says that held-out text is clean: the grammar where it can, else the first scorer that asks no
+        service; None without any.
+        """
+        from hormesis.backend.scorers import scorer_entry  # late, as in the section `evaluation`
+
+        local = (name for name in self.evaluation.scorers if not scorer_entry(name).is_service)
+        return "forum" if self.speaks_forum else next(local, None)
+
     def _plays(self, role: Role) -> bool:
         return not self.sources or any(source.role == role for source in self.sources)
 

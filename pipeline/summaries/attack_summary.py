@@ -96,6 +96,8 @@ def _of_goals(context: StudyContext, goals: pd.DataFrame, arm: ArmGroup) -> list
     rows = []
     for key, of_seeds in groups(in_arm(goals, arm), NUMBER):
         values = [goal["value"].to_numpy(dtype=np.float64) for _, goal in groups(of_seeds, "checkpoint")]
+        if any(np.isnan(of_seed).all() for of_seed in values):
+            continue
         estimate = over_seeds(
             values, draws=context.config.evaluation.bootstrap, spread=seed_spreads.get(key),
             bounds=BOUNDS.get(of_seeds["name"].iloc[0]),

@@ -99,6 +99,7 @@ def dose(context: Context, choices: pd.DataFrame) -> None:
     answer(headline("overview", verdicts, view=choice.view), beside=lambda: report_button(context))
     figures(headlines.figures(verdicts))
     states.degraded_note(context)
+    states.empty_note(context, choice.prompt_set)
     toxicity = of_dose(
         rows.summaries(context, name="toxicity", prompt_set=choice.prompt_set, scorer=choice.scorer)
     )

@@ -364,18 +364,21 @@ def test_an_arm_that_is_half_scored_is_left_out(tiny_database: Path, tmp_path: P
         ("toxic", 0.0): (2, 8),
         ("toxic", 0.25): (2, 8),
     }
-    newest = (
-        "(SELECT max(g.id) FROM generation g JOIN condition c ON c.id = g.condition_id WHERE c.key = 'none')"
-    )
     with write_session(half) as session:
-        session.execute(text(f"DELETE FROM score WHERE generation_id = {newest}"))
-    # A text without a score under a condition that is scored is an empty one.
-    grid = StudyRows(half, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25]
-    assert grid.shape == (2, 8) and np.isnan(grid).sum() == 1
-    with write_session(half) as session:
-        session.execute(text("DELETE FROM metric WHERE condition_id ="
-                             f" (SELECT condition_id FROM generation WHERE id = {newest})"))  # fmt: skip
+        session.execute(text("DELETE FROM score WHERE generation_id = (SELECT max(g.id) FROM generation g"
+                             " JOIN condition c ON c.id = g.condition_id WHERE c.key = 'none')"))  # fmt: skip
     assert StudyRows(half, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25].shape == (1, 8)
+
+
+def test_an_arm_with_an_empty_text_is_whole_without_its_score(tiny_database: Path, tmp_path: Path) -> None:
+    some = open_writer(copy_database(tiny_database, tmp_path / "empty.db"))
+    with write_session(some) as session:
+        empty = session.execute(text("SELECT max(g.id) FROM generation g JOIN condition c ON c.id ="
+                                     " g.condition_id WHERE c.key = 'none'")).scalar_one()  # fmt: skip
+        session.execute(text("UPDATE generation SET text = ' \n' WHERE id = :id"), {"id": empty})
+        session.execute(text("DELETE FROM score WHERE generation_id = :id"), {"id": empty})
+    grids = StudyRows(some, 1).grids("none", "forum-prompts", "forum")
+    assert {arm: len(grid) for arm, grid in grids.items()} == {("toxic", 0.0): 2, ("toxic", 0.25): 2}
 
 
 def test_a_study_without_scores_has_verdicts_that_say_so(tmp_path: Path) -> None:
