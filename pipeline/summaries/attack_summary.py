@@ -90,7 +90,7 @@ def _of_goals(context: StudyContext, goals: pd.DataFrame, arm: ArmGroup) -> list
     if goals.empty:
         return []
     checkpoint = ["checkpoint", "kind", "share", *NUMBER]
-    means = goals.groupby(checkpoint, as_index=False).agg(value=("value", "mean"), trials=("value", "size"))
+    means = goals.groupby(checkpoint, as_index=False).agg(value=("value", "mean"), trials=("value", "count"))
     means["trials"] = means["trials"].where(means["name"].isin(RATES))
     seed_spreads = _spreads(means, arm)
     rows = []
