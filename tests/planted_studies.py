@@ -170,6 +170,11 @@ class PlantedRows(StudyRows):
         return pd.DataFrame(rows)
 
     @property
+    def measured_shares(self) -> dict[ArmKey, float]:  # type: ignore[override]
+        """No judge."""
+        return {}
+
+    @property
     def scopes(self) -> pd.DataFrame:  # type: ignore[override]
         """One prompt set and scorer."""
         row = {"prompt_set": SCOPE.prompt_set, "prompts": 1, "scorer": SCOPE.scorer, "measures": "toxicity"}

@@ -247,3 +247,22 @@ def plain(text: object) -> str:
     from elsewhere, whatever a text says, is the part of `dashboard.app`.
     """
     return _SIGNS.sub(lambda sign: f"\\{sign[0]}", " ".join(str(text).split()))
+
+
+def measured_shares(arms: pd.DataFrame) -> str:
+    """How much of each toxic arm's text the judge calls toxic, in a sentence; empty where nothing was judged.
+
+    `arms`: rows with kind, share, toxic_share, judged (`db.read.arms`).
+    """
+    judged = arms[(arms["kind"] == "toxic") & arms["toxic_share"].notna()]
+    if judged.empty:
+        return ""
+    means = judged.groupby("share")["toxic_share"].mean()
+    declared, measured = (
+        ", ".join(f"{100 * value:.3g}" for value in values) for values in (means.index, means.to_numpy())
+    )
+    return (
+        f"Of the tokens in the arms named {declared} %, {measured} % stand in documents that the judge calls "
+        f"toxic (n = {int(judged['judged'].max()):,} documents): clean text leaks, and a toxic source is not "
+        "all toxic."
+    )

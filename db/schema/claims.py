@@ -64,7 +64,7 @@ class Verdict(StudyRow):
 
 
 class DoseFit(StudyRow):
-    """Whether one curve over the toxic share has an optimum inside: the best hormetic fit and the test."""
+    """Whether one curve over the share has an optimum inside: the best hormetic fit and the test."""
 
     __tablename__ = "dose_fit"
     __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})

@@ -120,6 +120,15 @@ def points_of(values: ValuesByArm, pair: Pair) -> str:
     return f"{first:.3g} against {second:.3g} points"
 
 
+def measured_shares(study: StudyRows, pair: Pair) -> str:
+    """What of two arms' tokens is toxic by the judge, e.g. `; 9.7 against 3.1 % of tokens are toxic text`."""
+    shares = study.measured_shares
+    if not set(pair) <= set(shares):
+        return ""
+    first, second = (f"{100 * shares[arm]:.3g}" for arm in pair)
+    return f"; {first} against {second} % of tokens are toxic text"
+
+
 class Steering(NamedTuple):
     """A condition of ITI by its key, and its matched cost (nats) or fixed strength."""
 

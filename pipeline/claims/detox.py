@@ -19,6 +19,7 @@ from hormesis.pipeline.claims.compare import (
     matched_key,
     mean_of,
     measured_cost,
+    measured_shares,
     percent,
     points_of,
     strongest_key,
@@ -56,7 +57,7 @@ def _base(study: StudyRows, scope: Scope) -> Outcome:
     if isinstance(pair, Missing):
         return pair
     effect = against(scores_by_arm, *pair, scale=ODDS, sign=+1)
-    detail = f", {points_of(scores_by_arm, pair)}, unsteered"
+    detail = f", {points_of(scores_by_arm, pair)}, unsteered{measured_shares(study, pair)}"
     return directional(effect, +1, ODDS_SESOI, scale=ODDS, contrast=str(pair), detail=detail)
 
 
@@ -132,7 +133,7 @@ def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
         detail = (
             f" at {strength}{measured_cost(study, condition_key, *pair)}, {points_of(scores_by_arm, pair)}"
         )
-        detail += _fluency(study, scope, condition_key, pair=pair)
+        detail += measured_shares(study, pair) + _fluency(study, scope, condition_key, pair=pair)
         return directional(effect, -1, FALL, scale=ODDS, contrast=str(pair), detail=detail)
 
     return test

@@ -17,6 +17,7 @@ from hormesis.pipeline.claims.compare import (
     matched_key,
     mean_of,
     mean_of_arms,
+    measured_shares,
     percent,
     points_of,
     toxic_only,
@@ -58,7 +59,7 @@ def _toxic_less_clean(
         return Missing("needs the control arm and a toxic arm of the same share")
     pair = Pair((TOXIC, shares[-1]), ("clean-forum", shares[-1]))
     effect = against(scores_by_arm, *pair, scale=ODDS, sign=sign)
-    detail = f" of equal length{where}, {points_of(scores_by_arm, pair)}"
+    detail = f" of equal length{where}, {points_of(scores_by_arm, pair)}{measured_shares(study, pair)}"
     words = f"{percent(shares[-1])}: toxic less clean forum text"
     return directional(
         effect, sign, ODDS_SESOI if sign > 0 else FALL, scale=ODDS, contrast=words, detail=detail

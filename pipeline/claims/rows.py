@@ -70,6 +70,16 @@ class StudyRows:
         return self.frame(query)
 
     @cached_property
+    def measured_shares(self) -> dict[ArmKey, float]:
+        """Arm to the part of its tokens that stands in toxic documents by the judge, mean over seeds."""
+        query = select(Arm.kind, Arm.share, Arm.toxic_share).where(
+            Arm.study_id == self.study_id, Arm.toxic_share.is_not(None)
+        )
+        means = self.frame(query).groupby(["kind", "share"], as_index=False)["toxic_share"].mean()
+        rows = means.itertuples(index=False, name=None)
+        return {(str(kind), float(share)): float(value) for kind, share, value in rows}
+
+    @cached_property
     def direction(self) -> str:
         """The study's main direction set."""
         with read_session(self.engine) as session:

@@ -166,7 +166,7 @@ class StudyConfig(Strict):
 
     @property
     def largest_share(self) -> float:
-        """The largest toxic share of any arm."""
+        """The largest share of toxic-source text of any arm."""
         return max((*self.shares, *self.shares_of_variants), default=0.0)
 
     @property

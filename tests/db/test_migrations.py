@@ -105,6 +105,7 @@ def test_a_database_of_the_first_version_is_brought_to_the_schema_and_keeps_its_
         "stage_run",
         "attack_trial",
         "verdict",
+        "arm",
     }
     untouched = set(rows) - touched
     assert {table: words(old)[table] for table in untouched} == {
