@@ -1,6 +1,7 @@
 """One-ahead cross-entropy of held-out text, summed per document, also under an intervention.
 
-The cost of a condition is the difference of two of these.
+The beginning of a text may be read as a prompt; the rest is then scored as if it had been generated. The cost
+of a condition is the difference of two of these.
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ class DocumentLosses:
     nats: NDArray[np.float64]
     """`(documents,)`"""
     tokens: NDArray[np.int64]
-    """`(documents,)`, predicted tokens; 0 for a document of one token."""
+    """`(documents,)`, scored tokens; 0 for a document that is no longer than its prompt."""
 
     @property
     def cross_entropy(self) -> float:
-        """Nats per predicted token over all documents."""
+        """Nats per scored token over all documents."""
         total = int(self.tokens.sum())
         return float(self.nats.sum() / total) if total else float("nan")
 
@@ -53,24 +54,27 @@ class Windows:
     """`(windows,)`, which document a window is of."""
     n_documents: int
     window: int
+    prompt_tokens: int = 1
+    """Tokens at the beginning of each window that are read as a prompt and not scored."""
 
     @property
     def tokens(self) -> NDArray[np.int64]:
-        """Predicted tokens of each document, int64 `(documents,)`."""
-        counts = np.array([len(ids) - 1 for ids in self.ids], np.int64)
+        """Scored tokens of each document, int64 `(documents,)`."""
+        counts = np.array([len(ids) - self.prompt_tokens for ids in self.ids], np.int64)
         return np.bincount(self.documents, counts, self.n_documents).astype(np.int64)
 
 
-def prepare_windows(loaded: LoadedModel, documents: Sequence[str], window: int) -> Windows:
+def prepare_windows(
+    loaded: LoadedModel, documents: Sequence[str], window: int, *, prompt_tokens: int = 1
+) -> Windows:
     """Tokenise documents and cut each into windows of at most `window` tokens that do not overlap.
 
-    The context starts anew in each window, and the first token of a window is not predicted. The tokenizer's
-    own special tokens are added once per document: where it puts a `bos` in front, the document's first word
-    is predicted from it; where it adds none, that word is context only. Raises LossError for a window that is
-    too short or longer than the model's context.
+    The context starts anew in each window, and its first `prompt_tokens` are a prompt, not scored; windows of
+    no more tokens are left out. The tokenizer's own special tokens are added once per document and count
+    among them. Raises LossError for a window that is too short or longer than the model's context.
     """
-    if window < 2:
-        raise LossError(f"a window needs at least 2 tokens, not {window}")
+    if window <= prompt_tokens:
+        raise LossError(f"a window needs at least {prompt_tokens + 1} tokens, not {window}")
     if loaded.context is not None and window > loaded.context:
         raise LossError(f"a window of {window} tokens does not fit the model's context of {loaded.context}")
     window_ids: list[tuple[int, ...]] = []
@@ -78,10 +82,11 @@ def prepare_windows(loaded: LoadedModel, documents: Sequence[str], window: int) 
     for document, document_ids in enumerate(encode(loaded, documents)):
         for start in range(0, len(document_ids), window):
             piece = document_ids[start : start + window]
-            if len(piece) > 1:
+            if len(piece) > prompt_tokens:
                 window_ids.append(tuple(piece))
                 window_documents.append(document)
-    return Windows(tuple(window_ids), np.array(window_documents, np.int64), len(documents), window)
+    owners = np.array(window_documents, np.int64)
+    return Windows(tuple(window_ids), owners, len(documents), window, prompt_tokens)
 
 
 def window_losses(
@@ -95,11 +100,11 @@ def window_losses(
 ) -> DocumentLosses:
     """Loss of each document under one steering, or under one steering per document.
 
-    Every position is steered whatever the intervention's scope: a teacher-forced position stands for a token
-    about to be generated, and steering only the last one would hide the cost. progress counts windows and may
-    raise. prefix: tokens put in front of every window as context (after the tokenizer's own leading token);
-    their losses are not counted, so the sums are over the same tokens as without them. Raises LossError where
-    windows and prefix together do not fit the model's context.
+    In one pass, steered as in generation: the prompt by the scope's rule, then every position that a scored
+    token is drawn from. A prompt of one token thus has every position steered. progress counts windows and
+    may raise. prefix: tokens put in front of every prompt (after the tokenizer's own leading token); the same
+    tokens are scored as without them. Raises LossError where windows and prefix together do not fit the
+    model's context.
     """
     longest = max((len(ids) for ids in windows.ids), default=0) + len(prefix)
     if prefix and loaded.context is not None and longest > loaded.context:
@@ -112,9 +117,12 @@ def window_losses(
     n_rows = rows_at_once(loaded, longest, batch_size)
     for batch in by_length([len(ids) for ids in windows.ids], n_rows, progress):
         owners = windows.documents[batch]
-        with torch.inference_mode(), steered(loaded, [steering[i] for i in owners], every_position=True):
-            sums = _window_sums(loaded, [windows.ids[index] for index in batch], tuple(prefix))
-        np.add.at(nats, owners, sums)
+        rows_ids = [_behind(loaded, prefix, windows.ids[index]) for index in batch]
+        scored = [len(windows.ids[index]) - windows.prompt_tokens for index in batch]
+        first = [len(ids) - count - 1 for ids, count in zip(rows_ids, scored, strict=True)]
+        with torch.inference_mode(), steered(loaded, [steering[i] for i in owners], first=first):
+            losses = position_losses(loaded, rows_ids, first)
+        np.add.at(nats, owners, losses.double().sum(-1).cpu().numpy())
     return DocumentLosses(nats, windows.tokens)
 
 
@@ -123,26 +131,23 @@ def rows_at_once(loaded: LoadedModel, longest: int, batch_size: int) -> int:
     return max(1, min(batch_size, LOGITS_AT_ONCE // (max(1, longest) * loaded.vocabulary_size)))
 
 
-def _window_sums(
-    loaded: LoadedModel, ids: list[tuple[int, ...]], prefix: tuple[int, ...] = ()
-) -> NDArray[np.float64]:
-    """Summed loss in nats of each window of `ids`, float64 `(windows,)`: of all its tokens but the first.
-
-    `prefix`: ids read before every window as context, not counted.
-    """
+def _behind(loaded: LoadedModel, prefix: Sequence[int], ids: Sequence[int]) -> tuple[int, ...]:
+    """A window's ids behind the prefix, whose leading token of the tokenizer's own serves both."""
     bos = loaded.tokenizer.bos_token_id
-    # A leading token of the tokenizer's own stays in front: the prefix has it already.
-    has_bos = bool(prefix) and prefix[0] == bos
-    rows = [(*prefix, *(row[1:] if has_bos and row[0] == bos else row)) for row in ids]
+    has_bos = bool(prefix) and prefix[0] == bos == ids[0]
+    return (*prefix, *(ids[1:] if has_bos else ids))
+
+
+def position_losses(loaded: LoadedModel, rows: Sequence[Sequence[int]], first: Sequence[int]) -> torch.Tensor:
+    """Loss in nats of the token behind each position of each row, float32 `(rows, longest - 1)`.
+
+    0 before the row's `first` position, and where no token follows.
+    """
     tokens, mask = pad(rows, "right", loaded.pad_id, device=loaded.device)
     logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
-    targets = tokens[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
-    if prefix:
-        prefix_lengths = torch.tensor([len(row) - len(window) for row, window in zip(rows, ids, strict=True)])
-        places = torch.arange(targets.shape[1], device=loaded.device)
-        targets = targets.masked_fill(places < prefix_lengths.to(loaded.device).unsqueeze(1), -100)
+    is_before = torch.arange(tokens.shape[1] - 1)[None] < torch.tensor(first)[:, None]
+    targets = tokens[:, 1:].masked_fill((mask[:, 1:] == 0) | is_before.to(loaded.device), -100)
     losses = F.cross_entropy(
         logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none", ignore_index=-100
     )
-    sums: NDArray[np.float64] = losses.view(targets.shape).double().sum(-1).cpu().numpy()
-    return sums
+    return losses.view(targets.shape)

@@ -32,15 +32,15 @@ def log_likelihoods(
 ) -> NDArray[np.float64]:
     """Summed log-probability of each (context, continuation), float64 `(pairs,)`, in nats.
 
-    Every position is steered whatever the intervention's scope, like the held-out losses: a steered model is
-    judged as the harness would judge it. progress counts pairs and may raise.
+    Every position is steered whatever the intervention's scope: a steered model is judged as the harness
+    would judge it. progress counts pairs and may raise.
     """
     encoded = encode_pairs(loaded, pairs)
     sums = np.zeros(len(pairs), np.float64)
     lengths = [len(context) + len(continuation) for context, continuation in encoded]
     n_rows = rows_at_once(loaded, max(lengths, default=1), batch_size)
     for batch in by_length(lengths, n_rows, progress):
-        with torch.inference_mode(), steered(loaded, row, every_position=True):
+        with torch.inference_mode(), steered(loaded, row, first=0):
             sums[batch] = _sums(loaded, [encoded[index] for index in batch])
     return sums
 

@@ -247,7 +247,10 @@ def import_model(
     name: Annotated[str | None, typer.Option("--name", help="Name to show; default: of the model.")] = None,
     share: Annotated[
         float | None,
-        typer.Option("--share", help="Toxic share of what it was trained on, e.g. .1: it becomes an arm."),
+        typer.Option(
+            "--share",
+            help="Share of toxic-source text in its training, e.g. .1: it becomes an arm.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="With --share: tells models of one share apart.")] = 0,
     kind: Annotated[

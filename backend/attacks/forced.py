@@ -6,48 +6,14 @@ The loss of a target after a prompt, its gradient by the prompt's tokens, and wh
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import nn
 
 from hormesis.backend.crossentropy import LOGITS_AT_ONCE
-from hormesis.backend.model.loaded import LoadedModel, ProjectionHook
-from hormesis.backend.model.steering import RowSteering, SteeringError
-
-
-@contextmanager
-def steered_from(loaded: LoadedModel, row: RowSteering, first: int) -> Iterator[None]:
-    """Steer every row alike from position `first` on (scope `generated`), or everywhere (scope `all`).
-
-    `row`: intervention and strength. With `first` at the last prompt token one pass, with gradients, is
-    steered as decoding token by token is. Leaves no trace. Raises SteeringError for a layer the model lacks.
-    """
-    intervention, strength = row
-    hooks = {}
-    if intervention is not None and strength != 0.0:
-        if foreign := set(intervention.shifts) - {site.layer for site in loaded.sites}:
-            raise SteeringError(f"the intervention names layer {min(foreign)}, which the model lacks")
-        start = 0 if intervention.scope == "all" else first
-        for layer, values in intervention.shifts.items():
-            shift = torch.from_numpy(strength * values).to(loaded.device, loaded.dtype)
-            hooks[layer] = _shift_from(start, shift)
-    with loaded.hooked(hooks):
-        yield
-
-
-def _shift_from(start: int, shift: torch.Tensor) -> ProjectionHook:
-    """A hook that adds `shift` `(n_heads * head_dim,)` to the positions from `start` on."""
-
-    def add(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        x: torch.Tensor = args[0]
-        mask = torch.arange(x.shape[1], device=x.device) >= start
-        return (x + mask[None, :, None].to(x.dtype) * shift, *args[1:])
-
-    return add
+from hormesis.backend.model.loaded import LoadedModel
+from hormesis.backend.model.steering import RowSteering, steered
 
 
 def forward_target(
@@ -62,7 +28,7 @@ def forward_target(
     keep: dict[str, Any] = {}
     if "logits_to_keep" in inspect.signature(loaded.model.forward).parameters:
         keep["logits_to_keep"] = count + 1
-    with steered_from(loaded, row, length - count - 1):
+    with steered(loaded, row, first=length - count - 1):
         logits: torch.Tensor = loaded.model(**inputs, use_cache=False, **keep).logits
     return logits[:, -count - 1 : -1].float()
 

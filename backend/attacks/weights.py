@@ -122,7 +122,7 @@ def _step(
     loaded: LoadedModel, optimiser: torch.optim.Optimizer, ids: torch.Tensor, *, row: RowSteering
 ) -> float:
     """One optimiser step on ids `(rows, tokens)` steered by `row`; returns the mean loss before it, nats."""
-    with torch.enable_grad(), steered(loaded, row, every_position=True):
+    with torch.enable_grad(), steered(loaded, row, first=0):
         loss = loaded.model(input_ids=ids, labels=ids, use_cache=False).loss
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

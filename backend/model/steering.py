@@ -128,29 +128,30 @@ def steered_positions(row: RowSteering, *, prompt_tokens: int, drawn_tokens: int
 
 
 @contextmanager
-def steered(loaded: LoadedModel, rows: Rows, *, every_position: bool = False) -> Iterator[None]:
+def steered(loaded: LoadedModel, rows: Rows, *, first: int | Sequence[int] | None = None) -> Iterator[None]:
     """Steer the model inside the `with` block; leave no trace after it, also after an exception.
 
     rows: one steering for the whole batch (any batch size), or one per row of the batches that follow. A row
     with strength 0 has zeros added and stays bit-identical to the bare model run on the same batch.
-    every_position: steer all positions whatever the scope; for teacher-forced passes, where each position
-    stands for a token about to be generated.
+    first: position from which on scope `generated` steers, of all rows or of each. At the last of a prompt,
+    one teacher-forced pass is steered as decoding token by token is; at 0 every position is steered.
 
-    In a pass over several positions, scope `generated` steers the last one only, so prompts must be padded on
-    the left and read in one pass; in a pass over one position, that one. Blocks may be nested (shifts add
-    up), and hooks of others stay. Raises SteeringError where an intervention does not fit the model, or
-    later, inside the model call, where the batch has another number of rows than `rows`.
+    Without `first`, scope `generated` steers the last position of a pass only, so prompts must be padded on
+    the left and read in one pass. Blocks may be nested (shifts add up), and hooks of others stay. Raises
+    SteeringError where an intervention does not fit the model, or later, inside the model call, where the
+    batch has another number of rows than `rows`.
     """
     steering = per_row(rows, 1 if is_shared(rows) else len(rows))
     count = None if is_shared(rows) else len(steering)
+    starts = None if first is None else torch.tensor(first, device=loaded.device).reshape(-1, 1, 1)
     hooks, moves = {}, {}
     for site in loaded.sites:
         head_place = _Place(site.layer, site.width)
-        if move := _move(loaded, steering, head_place, count=count, every_position=every_position):
+        if move := _move(loaded, steering, head_place, count=count, first=starts):
             hooks[site.layer] = _hook(move)
     for layer in range(loaded.n_layers):
         stream_place = _Place(layer, stream_width(loaded), is_residual=True)
-        if move := _move(loaded, steering, stream_place, count=count, every_position=every_position):
+        if move := _move(loaded, steering, stream_place, count=count, first=starts):
             moves[layer] = move
     _reject_foreign_layers(loaded, steering)
     with loaded.hooked(hooks), residual_hooked(loaded, moves):
@@ -189,17 +190,19 @@ def _move(
     place: _Place,
     *,
     count: int | None,
-    every_position: bool,
+    first: torch.Tensor | None,
 ) -> Move | None:
     """What adds the rows' shifts at one place; None where no row has any.
 
-    count: rows the batch must have; None where one steering serves any batch.
+    count: rows the batch must have; None where one steering serves any batch. first: int64 `(rows, 1, 1)` or
+    `(1, 1, 1)`.
     """
+    everywhere = first is not None and not bool(first.any())
     last = _shift(loaded, rows, place, in_scope=lambda _: True)
     if last is None:
         return None
-    body = _shift(loaded, rows, place, in_scope=lambda scope: every_position or scope == "all")
-    return _adding(last, body, count)
+    body = _shift(loaded, rows, place, in_scope=lambda scope: everywhere or scope == "all")
+    return _adding(last, body, count, first=first)
 
 
 def _shift(
@@ -225,19 +228,22 @@ def _shift(
     return torch.from_numpy(shifts).to(device=loaded.device, dtype=loaded.dtype)
 
 
-def _adding(last: Shift, body: Shift | None, count: int | None) -> Move:
-    """A move of `(rows, tokens, width)`: adds `last` to the last position, `body` to the others.
+def _adding(last: Shift, body: Shift | None, count: int | None, *, first: torch.Tensor | None) -> Move:
+    """A move of `(rows, tokens, width)`: adds `last` to the positions from `first` on, `body` to the others.
 
-    count: rows the batch must have; None for any.
+    first: None for the last position; count: rows the batch must have, None for any.
     """
     is_uniform = body is not None and torch.equal(body, last)
 
     def move(x: torch.Tensor) -> torch.Tensor:
         if count is not None and x.shape[0] != count:
             raise SteeringError(f"{count} rows of steering for a batch of {x.shape[0]}")
-        if x.shape[1] == 1 or is_uniform:
+        if is_uniform or (first is None and x.shape[1] == 1):
             # The cast matters only under autocast, where activations are narrower than weights.
             return x + last.to(x.dtype)
+        if first is not None:
+            is_before = torch.arange(x.shape[1], device=x.device)[None, :, None] < first
+            return x + torch.where(is_before, 0 if body is None else body, last).to(x.dtype)
         output = x.clone() if body is None else x + body.to(x.dtype)
         output[:, -1:] = x[:, -1:] + last.to(x.dtype)
         return output

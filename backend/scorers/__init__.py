@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hormesis.backend.scorers.base import Scorer, ScorerError, score_continuations
+from hormesis.backend.scorers.base import Scorer, ScorerError, is_empty, score_continuations
 from hormesis.backend.scorers.registry import (
     make_scorer,
     open_scorers,
@@ -15,6 +15,7 @@ from hormesis.backend.scorers.registry import (
 __all__ = [
     "Scorer",
     "ScorerError",
+    "is_empty",
     "make_scorer",
     "open_scorers",
     "require_scorers",

@@ -54,12 +54,25 @@ class ContinuationScorer(Protocol):
 
 
 def score_continuations(scorer: Scorer, prompts: Sequence[str], texts: Sequence[str]) -> NDArray[np.float64]:
-    """Score generations: with their prompts where the scorer can use them, alone where it cannot."""
+    """Score generations: with their prompts where the scorer can use them, alone where it cannot.
+
+    Float64 [n], NaN for a text that is empty: a model that says nothing is neither toxic nor harmless.
+    """
     if len(prompts) != len(texts):
         raise ScorerError(f"{len(prompts)} prompts for {len(texts)} continuations")
+    values = np.full(len(texts), np.nan)
+    places = [place for place, text in enumerate(texts) if not is_empty(text)]
+    spoken = [texts[place] for place in places]
     if isinstance(scorer, ContinuationScorer):
-        return scorer.score_continuations(prompts, texts)
-    return scorer.score(texts)
+        values[places] = scorer.score_continuations([prompts[place] for place in places], spoken)
+    elif spoken:
+        values[places] = scorer.score(spoken)
+    return values
+
+
+def is_empty(text: str) -> bool:
+    """Whether a text is nothing but white space, so that there is nothing to score."""
+    return not text.strip()
 
 
 def clipped(values: NDArray[np.floating] | Sequence[float]) -> NDArray[np.float64]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+import numpy as np
+
 from hormesis.backend.scorers.base import Scorer, score_continuations
 
 MOST_WORDS = 80
@@ -17,7 +19,8 @@ _PIECES = re.compile(r"\s*\S+(?:\s+$)?")
 
 
 class WordEffect(NamedTuple):
-    """A word with the space before it, and what it adds to the score (None where it was not measured)."""
+    """A word with the space before it, and what it adds to the score; None where it was not measured, or is
+    all of the text."""
 
     word: str
     effect: float | None
@@ -34,9 +37,9 @@ def word_effects(scorer: Scorer, text: str, prompt: str = "") -> list[WordEffect
     if not shorter:
         return []
     versions = [text, *shorter]
-    full_score, *without = (
-        score_continuations(scorer, [prompt] * len(versions), versions) if prompt else scorer.score(versions)
-    )
-    effects: list[float | None] = [float(full_score - score) for score in without]
+    full_score, *without = score_continuations(scorer, [prompt] * len(versions), versions)
+    effects: list[float | None] = [
+        None if np.isnan(score) else float(full_score - score) for score in without
+    ]
     effects += [None] * (len(words) - len(effects))
     return [WordEffect(word, effect) for word, effect in zip(words, effects, strict=True)]

@@ -50,9 +50,10 @@ STREAM = """Server-sent events, each with JSON data: `queued` {request_id, posit
 {pane, sample, text, tokens, finished, truncated, seconds, scores, absent, fluency, cost, cost_note}, for each
 pane `summary` {pane, n, empty, scores, differences, strength, heads, positions, unchanged, note}, then `end`
 {} or `error` {message}. In a summary, `scores` and `differences` (to the first pane, text by text of the same
-seed) hold {value, low, high, n, interval} by scorer; `empty` counts texts without a word, `positions` those
-steered in all texts, `unchanged` the texts that are those of the unsteered pane, `note` says why a steering
-changed none. Lines that begin with a colon are to be ignored. Closing the connection cancels the request."""
+seed) hold {value, low, high, n, interval} by scorer, over the texts that have one; `empty` counts texts
+without a word, whose scores are null, `positions` those steered in all texts, `unchanged` the texts that are
+those of the unsteered pane, `note` says why a steering changed none. Lines that
+begin with a colon are to be ignored. Closing the connection cancels the request."""
 
 EVENT = {
     "type": "object",

@@ -53,7 +53,7 @@ class Scoring:
         checkpoint: CheckpointRecord | None,
         prompts: Sequence[str] | None = None,
     ) -> tuple[dict[str, list[float | None]], dict[str, str]]:
-        """Values by scorer in the order of the texts, and why others failed by scorer.
+        """Values by scorer in the order of the texts, None for an empty one, and why others failed by scorer.
 
         `prompts`: what the texts continue, for scorers that read a sentence begun there.
         """
@@ -63,7 +63,7 @@ class Scoring:
             try:
                 with self._lock:  # for one scorer at a time, so that others' few texts come in between
                     scorer = self._scorer(name, folder)
-                    scores = score_continuations(scorer, prompts, texts) if prompts else scorer.score(texts)
+                    scores = score_continuations(scorer, prompts or [""] * len(texts), texts)
             except ScorerError as error:
                 absent[name] = " ".join(str(error).split())
             except Exception as error:

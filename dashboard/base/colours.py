@@ -1,4 +1,4 @@
-"""Colours: one sequential scale for the toxic share, a neutral for the control arm, ramps for conditions.
+"""Colours: one sequential scale for the share, a neutral for the control arm, ramps for conditions.
 
 Knows no data. The share scale rises along blue to yellow, which all common kinds of colour blindness keep
 but the rarest; its lightness goes up and down, so that neighbouring stops are told apart by all eyes. Every
@@ -42,7 +42,7 @@ def _rgb(colour: str) -> tuple[int, int, int]:
 
 
 def share_colour(share: float) -> str:
-    """Hex colour of a toxic share (0 to 1), mixed from the two of `_STOPS` (share, colour) around it."""
+    """Hex colour of a share (0 to 1), mixed from the two of `_STOPS` (share, colour) around it."""
     share = min(max(share, 0.0), 1.0)
     stop_index = min(bisect_right([stop for stop, _ in _STOPS], share), len(_STOPS) - 1)
     (low, first), (high, second) = _STOPS[stop_index - 1], _STOPS[stop_index]

@@ -6,7 +6,6 @@ Knows the columns of `db.read.verdicts`; nothing of pages.
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,8 +14,10 @@ import pandas as pd
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import EVERY, MATCHED
 from hormesis.dashboard.base.verdicts import (
+    CANNOT_TELL,
     HEADLINE,
     NO_DATA,
+    RATIO,
     REFUTED,
     SUPPORTED,
     UNDECIDED,
@@ -54,9 +55,10 @@ QUESTIONS: Final = {
         "Does a dose of toxic text help?",
         (HEADLINE,),
         {
-            SUPPORTED: "Yes: at equal cost the dose leaves the steered model less toxic, by {effect}.",
+            SUPPORTED: "Yes: at equal cost the dose leaves the steered model less toxic: {effect}.",
             REFUTED: "No: at equal cost the dose does not leave the steered model less toxic: {effect}.",
-            UNDECIDED: "Undecided: at equal cost the dose changes the steered model's toxicity by {effect}.",
+            UNDECIDED: "Undecided: at equal cost the dose changes the steered model's toxicity: {effect}.",
+            CANNOT_TELL: "Cannot be told in this study whether a dose helps: {effect}.",
             NO_DATA: "Not known yet: the arms that answer it are still to come.",
         },
     ),
@@ -64,9 +66,10 @@ QUESTIONS: Final = {
         "Does a dose push the frontier down at equal cost?",
         (HEADLINE,),
         {
-            SUPPORTED: "Yes: the dose lowers toxicity at equal cost by {effect}.",
+            SUPPORTED: "Yes: the dose lowers toxicity at equal cost: {effect}.",
             REFUTED: "No: the dose does not lower toxicity at equal cost: {effect}.",
-            UNDECIDED: "Undecided: the dose moves toxicity at equal cost by {effect}.",
+            UNDECIDED: "Undecided: the dose moves toxicity at equal cost: {effect}.",
+            CANNOT_TELL: "Cannot be told in this study whether the dose lowers toxicity: {effect}.",
             NO_DATA: "Not known yet: no two arms have been compared at equal cost.",
         },
     ),
@@ -77,6 +80,7 @@ QUESTIONS: Final = {
             SUPPORTED: "After toxic text the best heads read toxicity better, by {effect}.",
             REFUTED: "After toxic text the best heads read toxicity no better: {effect}.",
             UNDECIDED: "Undecided whether the best heads read toxicity better after toxic text: {effect}.",
+            CANNOT_TELL: "Cannot be told in this study whether the best heads read it better: {effect}.",
             NO_DATA: "No comparison of heads between arms yet.",
         },
     ),
@@ -85,9 +89,19 @@ QUESTIONS: Final = {
 
 def effect(row: Any) -> str:
     """The estimate of a verdict (a stored row), e.g. `+3.4 [−9.2, +16] points (2 seeds, n = 256)`."""
-    ends = "no interval" if missing(row.low) else f"{signed(row.low)}, {signed(row.high)}"
+    value, low, high = amounts(row)
+    ends = "no interval" if missing(row.low) else f"{low}, {high}"
     seeds = "1 seed" if row.n_seeds == 1 else f"{row.n_seeds} seeds"
-    return f"{signed(row.value)} [{ends}] {row.unit} ({seeds}, n = {row.n:,})"
+    estimate = f"{RATIO} {value} [{ends}]" if row.unit == RATIO else f"{value} [{ends}] {row.unit}"
+    return f"{estimate} ({seeds}, n = {row.n:,})"
+
+
+def amounts(row: Any) -> tuple[str, str, str]:
+    """Value and interval with two significant digits; with signs where the unit has them."""
+    value, low, high = (
+        "–" if missing(number) else signed(number) for number in (row.value, row.low, row.high)
+    )
+    return (value.lstrip("+"), low.lstrip("+"), high.lstrip("+")) if row.unit == RATIO else (value, low, high)
 
 
 def signed(value: float, digits: int = 2) -> str:
@@ -112,18 +126,20 @@ def headline(page: str, verdicts: pd.DataFrame, *, view: str = MATCHED) -> Headl
         return Headline(question.text, NO_DATA, question.answers[NO_DATA], as_sentence(str(row.detail)))
     answer = question.answers[str(row.status)].format(effect=effect(row))
     chance = f"{p_equals(row.p)}, after Holm {p_said(row.p_holm)}"
-    seeds = "One seed is too few to decide." if row.n_seeds < 2 else ""
     chart = "all conditions" if view == EVERY else view.lower()
     basis = f"The answer compares at matched cost; the chart shows {chart}." if view != MATCHED else ""
     tally = tallied(verdicts) if page == "overview" else ""
-    parts = (basis, as_sentence(f"{row.detail}; {chance}"), seeds, minimum_effect(row), tally)
+    parts = (basis, as_sentence(f"{row.detail}; {chance}"), minimum_effect(row), tally)
     return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
+
+
+DECISIONS: Final = (SUPPORTED, REFUTED, CANNOT_TELL, UNDECIDED)
 
 
 def tallied(verdicts: pd.DataFrame) -> str:
     """How many of the claims (rows of one scope) came out how."""
     counts = verdicts["status"].value_counts()
-    words = [f"{counts[status]} {status}" for status in (SUPPORTED, REFUTED, UNDECIDED) if status in counts]
+    words = [f"{counts[status]} {status}" for status in DECISIONS if status in counts]
     words += [f"{counts[NO_DATA]} without data"] if NO_DATA in counts else []
     return f"Of {len(verdicts)} claims: {', '.join(words)}."
 
@@ -188,9 +204,7 @@ FIGURES: Final = (
     ("Held-out loss", "C2-cross-entropy"),
 )
 """The overview's figures: what toxic text does, what steering does, both, and what toxic text costs."""
-_CONTRAST_END: Final = re.compile(r" at | \(|[,;]")
-"""What ends the contrast that a verdict's detail begins with, e.g. `10 % less 0 %`."""
-SHORT_UNITS: Final = {"nats per token": "nats"}
+SHORT_UNITS: Final = {"nats per token": "nats", RATIO: "× odds"}
 
 
 def figures(verdicts: pd.DataFrame) -> list[Figure]:
@@ -198,9 +212,9 @@ def figures(verdicts: pd.DataFrame) -> list[Figure]:
     rows = [(title, answering((claim,), verdicts)) for title, claim in FIGURES]
     return [
         Figure(
-            f"{title}, {_CONTRAST_END.split(str(row.detail))[0]}",
-            f"{signed(row.value)} {SHORT_UNITS.get(row.unit, row.unit)}",
-            "no interval: one seed" if missing(row.low) else f"[{signed(row.low)}, {signed(row.high)}]",
+            title if missing(row.contrast) else f"{title}, {row.contrast}",
+            f"{amounts(row)[0]} {SHORT_UNITS.get(row.unit, row.unit)}",
+            "no interval: one seed" if missing(row.low) else "[{}, {}]".format(*amounts(row)[1:]),
             f"{row.estimand}. {as_sentence(row.detail)} {row.n_seeds} seeds, n = {row.n:,}, 95 % interval. "
             f"Its test, of all claims together: {row.status}.",
             status=str(row.status),

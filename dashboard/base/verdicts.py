@@ -11,9 +11,12 @@ from typing import Any
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import condition_label, minus, missing, number, percent
+from hormesis.dashboard.base.wording import as_sentence, condition_label, minus, missing, number, percent
 
-SUPPORTED, REFUTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data yet"
+SUPPORTED, REFUTED, UNDECIDED = "supported", "not supported", "undecided"
+CANNOT_TELL, NO_DATA = "cannot be told", "no data yet"
+RATIO = "odds ratio"
+"""The unit of effects that multiply: 1 is none."""
 HEADLINE = "C4-matched-10"
 """The claim that answers whether a dose helps."""
 FITS = {
@@ -35,22 +38,33 @@ class Verdict:
 
 
 def in_scope(verdicts: pd.DataFrame, prompt_set: str | None, scorer: str | None) -> pd.DataFrame:
-    """Verdicts or fits of one prompt set and scorer; where there are none, verdicts made before any score."""
-    in_both = verdicts[(verdicts["prompt_set"] == prompt_set) & (verdicts["scorer"] == scorer)]
-    return in_both if len(in_both) else verdicts[verdicts["prompt_set"].isna()]
+    """Verdicts of one prompt set and scorer, with those that depend on no scorer, or on no prompts."""
+    of_prompts = verdicts["prompt_set"].isna() | (verdicts["prompt_set"] == prompt_set)
+    of_scorer = verdicts["scorer"].isna() | (verdicts["scorer"] == scorer)
+    return verdicts[of_prompts & of_scorer].sort_values("position", kind="stable")
 
 
 def measured(row: Any) -> str:
-    """`+4.1 [−3.3, +11.5] points`, or a dash."""
+    """`+4.1 [−3.3, +11.5] points`, `odds ratio 0.61 [0.42, 0.88]`, or a dash."""
     if missing(row.value):
         return "–"
-    ends = "no interval" if missing(row.low) else f"{_signed(row.low)}, {_signed(row.high)}"
-    return f"{_signed(row.value)} [{ends}] {row.unit}"
+    value, low, high = (_amount(number, row.unit) for number in (row.value, row.low, row.high))
+    ends = "no interval" if missing(row.low) else f"{low}, {high}"
+    return f"{RATIO} {value} [{ends}]" if row.unit == RATIO else f"{value} [{ends}] {row.unit}"
 
 
-def _signed(value: float) -> str:
-    text = f"{value:+.3g}" if abs(value) >= 0.0005 else "0"
-    return minus(text)
+def _amount(value: float, unit: str) -> str:
+    """A number of a verdict with three significant digits; with its sign where its unit has one."""
+    if missing(value):
+        return "–"
+    if unit == RATIO:
+        return f"{value:.3g}"
+    return minus(f"{value:+.3g}" if abs(value) >= 0.0005 else "0")
+
+
+def with_unit(value: float, unit: str) -> str:
+    """An effect with two significant digits and its unit: `4.9 points`, `odds ratio 0.42`."""
+    return f"{RATIO} {number(value, 2)}" if unit == RATIO else f"{number(value, 2)} {unit}"
 
 
 def p_said(p: float | None) -> str:
@@ -84,12 +98,25 @@ def stored(verdict_rows: pd.DataFrame, prompt_set: str | None, scorer: str | Non
 
 
 def minimum_effect(row: Any) -> str:
-    """What a study of this size could have seen."""
+    """What a study of this size could have seen, and where it cannot tell, why."""
     if row is None or missing(row.detectable):
         return ""
+    tests = "" if missing(row.tests) else f", corrected with {int(row.tests)} tests,"
+    sees = (
+        f"With {row.n_seeds} seeds and n = {row.n:,} this comparison{tests} sees "
+        f"{with_unit(row.detectable, row.unit)} with a power of 80 %."
+    )
+    return f"{as_sentence(no_room(row))} {sees}" if row.status == CANNOT_TELL else sees
+
+
+def no_room(row: Any) -> str:
+    """Why a study cannot tell a claim (a stored row)."""
+    if row.n_seeds < 2:
+        return "one seed is too few"
+    if missing(row.room):
+        return "even arms that are alike would not be told to be so"
     return (
-        f"With {row.n_seeds} seeds and n = {row.n:,} this comparison sees a true difference of "
-        f"{number(row.detectable, 2)} {row.unit} with a power of 80 %."
+        f"even the largest effect that the scale allows here, {with_unit(row.room, row.unit)}, would not pass"
     )
 
 
@@ -104,7 +131,8 @@ def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
             "p (Holm)": "–" if missing(row.p) else f"{p_said(row.p)} ({p_said(row.p_holm)})",
             "Minimum detectable effect (80 % power)": "–"
             if missing(row.detectable)
-            else f"{number(row.detectable, 2)} {row.unit}",
+            else with_unit(row.detectable, row.unit),
+            "Room": "–" if missing(row.room) else with_unit(row.room, row.unit),
             "n, seeds": "–" if missing(row.value) else f"{row.n:,}, {row.n_seeds}",
         }
         for row in records(verdicts)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hormesis.dashboard.base.records import records
 from hormesis.db.contract.methods import RANDOM_DIRECTION, TITLES, VARIANTS, is_steered, method_title
+from hormesis.db.contract.scores import MOST_EMPTY
 from hormesis.db.contract.sites import SiteShape, degraded, site_shapes
 
 NAMES: Final = {
@@ -19,9 +20,11 @@ NAMES: Final = {
     "expected_max_toxicity": "Expected maximum toxicity",
     "fluency": "Fluency",
     "cost": "Cost",
+    "cost_every_position": "Cost with every position steered",
     "cross_entropy": "Cross-entropy",
     "distinct_2": "Distinct bigrams",
     "distinct_1": "Distinct words",
+    "empty": "Empty texts",
     "repetition_4": "Repeated 4-grams",
     "compression": "Compression ratio",
     "length": "Length",
@@ -32,6 +35,8 @@ MEASURES: Final = {
     "Selectivity": ("selectivity", "accuracy minus shuffled-label accuracy"),
     "Separation": ("separation", "distance of class means in pooled standard deviations"),
 }
+GATED_NAMED = 3
+"""Conditions with too many empty texts that are named; the rest is counted."""
 _HEAD = re.compile(r"^L(\d+)H(\d+)$")
 
 
@@ -129,6 +134,25 @@ def condition_label(method: str, strength: float | None, matched_cost: float | N
     if not missing(matched_cost):
         return f"{name} at +{matched_cost:g} nats"
     return name if missing(strength) else f"{name}, strength {strength:g}"
+
+
+def gate_words(rates: pd.DataFrame) -> str:
+    """Which conditions have more empty texts than `MOST_EMPTY` (summaries named `empty`); "" for none."""
+    over = rates[(rates["name"] == "empty") & (rates["value"] > MOST_EMPTY)]
+    over = over.sort_values("value", ascending=False)
+    if over.empty:
+        return ""
+    names = [
+        f"{arm_label(row.kind, row.share)}, "
+        f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}: "
+        f"{100 * row.value:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}] (n = {row.n})"
+        for row in records(over.head(GATED_NAMED))
+    ]
+    others = f" and {len(over) - GATED_NAMED} more" if len(over) > GATED_NAMED else ""
+    return (
+        f"More than {percent(MOST_EMPTY)} of the texts are empty and have no score, so that what the others "
+        f"score is not to be trusted: {'; '.join(names)}{others}."
+    )
 
 
 class Head(NamedTuple):
@@ -235,3 +259,22 @@ def figure_texts(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: figure_texts(item) for name, item in value.items()}
     return [figure_texts(item) for item in value] if isinstance(value, list) else value
+
+
+def measured_shares(arms: pd.DataFrame) -> str:
+    """How much of each toxic arm's text the judge calls toxic, in a sentence; empty where nothing was judged.
+
+    `arms`: rows with kind, share, toxic_share, judged (`db.read.arms`).
+    """
+    judged = arms[(arms["kind"] == "toxic") & arms["toxic_share"].notna()]
+    if judged.empty:
+        return ""
+    means = judged.groupby("share")["toxic_share"].mean()
+    declared, measured = (
+        ", ".join(f"{100 * value:.3g}" for value in values) for values in (means.index, means.to_numpy())
+    )
+    return (
+        f"Of the tokens in the arms named {declared} %, {measured} % stand in documents that the judge calls "
+        f"toxic (n = {int(judged['judged'].max()):,} documents): clean text leaks, and a toxic source is not "
+        "all toxic."
+    )

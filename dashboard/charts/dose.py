@@ -1,4 +1,4 @@
-"""Dose-response: a metric against the toxic share, one line per condition, the control arm beside them."""
+"""Dose-response: a metric against the share, one line per condition, the control arm beside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
 def _hover(rows: pd.DataFrame, label: str) -> list[str]:
     """The hover text of each summary row; `label`: the condition in words."""
     return [
-        f"{label}<br>{percent(row.share)} {'added, not toxic' if row.kind != 'toxic' else 'toxic'}<br>"
+        f"{label}<br>{percent(row.share)} {'of a toxic source' if row.kind == 'toxic' else 'not toxic'}<br>"
         f"{number(row.value)} [{number(row.low)}, {number(row.high)}] {row.unit}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
         for row in records(rows)
@@ -81,7 +81,7 @@ def dose_response(
     supported curves are drawn; `paper`: column of the paper's table to draw as reference lines. Lines are
     nudged sideways (in percent), so that their bars do not cover each other.
     """
-    chart = figure("Toxic share of the training mix (%)", y_title, height)
+    chart = figure("Share of toxic-source text in the training mix (%)", y_title, height)
     toxic, control = rows[rows["kind"] == "toxic"], rows[rows["kind"] != "toxic"]
     keys = _conditions(rows)
     n_steered = {True: 0, False: 0}

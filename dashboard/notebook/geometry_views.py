@@ -21,7 +21,7 @@ class GeometryViews(StudyRows):
         return read.arm_probes(self.engine, self.id, self.position)
 
     def heads(self, checkpoint: str | None = None) -> pd.DataFrame:
-        """The probes of one checkpoint; by default the first seed of the largest toxic share."""
+        """The probes of one checkpoint; by default the first seed of the largest share."""
         name = checkpoint or self._largest_dose()
         self._checkpoint(name)
         table = self.probes()

@@ -118,7 +118,7 @@ class Study(GeometryViews, RobustnessViews):
         scorer: str | None = None,
         at: str = "matched cost",
     ) -> pd.DataFrame:
-        """A metric over the toxic share, unsteered and under ITI, with the control arm.
+        """A metric over the share of toxic-source text, unsteered and under ITI, with the control arm.
 
         at: `matched cost`, `fixed strength` or `all`. Columns as `summaries`.
         """

@@ -8,12 +8,13 @@ from typing import Final
 import streamlit as st
 
 from hormesis.dashboard.base.headlines import Figure, Headline
-from hormesis.dashboard.base.verdicts import NO_DATA, REFUTED, SUPPORTED, UNDECIDED
+from hormesis.dashboard.base.verdicts import CANNOT_TELL, NO_DATA, REFUTED, SUPPORTED, UNDECIDED
 
 MARKS: Final = {
     SUPPORTED: (":material/check_circle:", "green"),
     REFUTED: (":material/cancel:", "red"),
     UNDECIDED: (":material/help:", "orange"),
+    CANNOT_TELL: (":material/visibility_off:", "violet"),
     NO_DATA: (":material/hourglass_empty:", "gray"),
 }
 """Icon and colour of a verdict."""

@@ -7,7 +7,7 @@ from typing import NoReturn
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.wording import as_sentence, degraded_words, plain
+from hormesis.dashboard.base.wording import as_sentence, degraded_words, gate_words, plain
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.problems import DatabaseProblem
 
@@ -75,6 +75,12 @@ def trained_elsewhere(lack: str) -> None:
 def degraded_note(context: Context) -> None:
     """Say which checkpoints have attention in under half of their layers; nothing where none is so."""
     if words := degraded_words(rows.checkpoints(context)):
+        st.caption(f":material/warning: {words}")
+
+
+def empty_note(context: Context, prompt_set: str | None) -> None:
+    """Say where too many texts are empty for scores to be trusted; nothing where none is so."""
+    if words := gate_words(rows.summaries(context, name="empty", prompt_set=prompt_set)):
         st.caption(f":material/warning: {words}")
 
 

@@ -39,7 +39,7 @@ def _order(probes: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pair(probes: pd.DataFrame) -> tuple[str, str]:
-    """Names of the first checkpoint and of the first with the largest toxic share."""
+    """Names of the first checkpoint and of the first with the largest share of toxic-source text."""
     order = _order(probes)
     toxic = order[order["kind"] == "toxic"]
     last = toxic[toxic["share"] == toxic["share"].max()] if len(toxic) else order
@@ -156,7 +156,7 @@ def training(context: Context) -> Section | None:
     points = rows.train_points(context)
     for label, column in LOSSES.items():
         if len(points) and points[column].notna().any():
-            guide = "Lower is better; one line per arm and seed, coloured by toxic share, controls dashed."
+            guide = "Lower is better; one line per arm and seed, coloured by share, controls dashed."
             chart = loss_curves(points, column, 340)
             note = f"{guide} n = {points['arm'].nunique()} arms."
             alt = "Loss over tokens seen, one line per arm"

@@ -24,6 +24,7 @@ from hormesis.dashboard.base.wording import (
     arm_label,
     as_sentence,
     condition_label,
+    gate_words,
     is_imported,
     metric_name,
     minus,
@@ -52,7 +53,7 @@ def with_cost(summaries: pd.DataFrame, choice: Choice, metric_name: str = "toxic
 def _dose(
     doses: pd.DataFrame, metric: str, title: str, *, guide: str, curves: pd.DataFrame | None = None
 ) -> Chart:
-    """A metric over the toxic share in both lights; `doses`: summary rows of it, `curves`: fits to draw."""
+    """A metric over the share in both lights; `doses`: summary rows of it, `curves`: fits to draw."""
     unit = str(doses["unit"].iloc[0])
     y_title, from_zero = f"{metric_name(metric)} ({unit})", metric == "toxicity"
     figures = {
@@ -60,7 +61,7 @@ def _dose(
         for dark in (False, True)
     }
     note = f" Bars: 95 % intervals over seeds (up to {int(doses['n_seeds'].max())}) and prompts."
-    alt = f"{metric_name(metric)} against the toxic share of the training mix, one line per condition"
+    alt = f"{metric_name(metric)} against the share of toxic-source text, one line per condition"
     return Chart(title, figures[False], figures[True], guide + note, alt)
 
 
@@ -73,7 +74,8 @@ def _claims(context: Context, choice: Choice) -> list[Block]:
         by_lack[verdict.status == NO_DATA].append(claim)
     note = (
         "Supported: Holm's p over the claims of one group is at most .05, with two seeds or more. Not "
-        "supported: the interval rules out an effect large enough to matter. All between is undecided."
+        "supported: the interval rules out an effect large enough to matter. Cannot be told: with these "
+        "seeds, prompts and scale it could not have come out supported. All between is undecided."
     )
     blocks: list[Block] = [Claims("Claims and verdicts", by_lack[False], note)] if by_lack[False] else []
     tested = verdicts[verdicts["status"] != NO_DATA]
@@ -105,7 +107,7 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
             best_doses = fit_said(curves)
             guide = "A line that dips below its own left end means that dose helped under that condition."
             guide += f" {as_sentence(best_doses)}" if best_doses else ""
-            title = f"Toxicity by toxic share, at {basis}"
+            title = f"Toxicity by share of toxic-source text, at {basis}"
             blocks.append(_dose(toxicity_in_view, "toxicity", title, guide=guide, curves=curves))
     for metric in selection.FLUENCIES:
         fluency = selection.in_view(of_choice(dosed, metric, choice), selection.MATCHED)
@@ -113,7 +115,8 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
             guide = "Read beside toxicity: toxicity that falls as the language breaks is not detoxification."
             blocks.append(_dose(fluency, metric, f"{metric_name(metric)} at matched cost", guide=guide))
             break
-    lead = f"Prompts: {choice.prompt_set}. Scorer: {choice.scorer}."
+    of_prompts = summaries[summaries["prompt_set"] == choice.prompt_set]
+    lead = f"Prompts: {choice.prompt_set}. Scorer: {choice.scorer}. {gate_words(of_prompts)}".rstrip()
     return Section("Does a dose of toxic text help?", blocks, lead)
 
 

@@ -418,7 +418,7 @@ class WordEffect(BaseModel):
 
 
 class ScoreResponse(BaseModel):
-    """Values from 0 to 1 per scorer, in the order of the texts; null where a text cannot be judged."""
+    """Values from 0 to 1 per scorer, in the order of the texts; null for one that is empty, or not judged."""
 
     scores: dict[str, list[float | None]]
     fluency: list[dict[str, float | None]]

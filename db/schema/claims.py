@@ -17,7 +17,7 @@ class Verdict(StudyRow):
     __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
 
     key: Mapped[Label]
-    """claim | prompt set | scorer, the natural key inside the study."""
+    """claim | prompt set | scorer, the natural key inside the study; empty parts where it depends on none."""
     claim: Mapped[Name]
     """Id of the claim, e.g. `C4-matched-10`."""
     position: Mapped[int]
@@ -32,7 +32,9 @@ class Verdict(StudyRow):
     rows_used: Mapped[Label]
     rule: Mapped[Label]
     status: Mapped[Label]
-    """`supported`, `not supported`, `undecided` or `no data yet`."""
+    """`supported`, `not supported`, `cannot be told`, `undecided` or `no data yet`."""
+    contrast: Mapped[Label | None]
+    """What was compared, in a few words, e.g. `10 % less 0 %`; null without rows."""
     detail: Mapped[Label]
     """What was compared, or what is missing, in one sentence."""
     value: Mapped[float | None]
@@ -45,8 +47,14 @@ class Verdict(StudyRow):
     p: Mapped[float | None]
     p_holm: Mapped[float | None]
     """The same after Holm's correction over the claims of the family that have rows."""
+    tests: Mapped[int | None]
+    """How many tests it is corrected with, itself among them."""
     detectable: Mapped[float | None]
-    """Smallest true effect found with a power of 80 %, same unit as `value`."""
+    """Smallest true effect found with a power of 80 % at the level of its family, same unit as `value`; of an
+    equivalence, the narrowest margin.
+    """
+    room: Mapped[float | None]
+    """The value, were the first arm at the end of its scale in the claimed direction; null without an end."""
     interval: Mapped[Label]
     paper: Mapped[Label]
     """The paper's figure in words; secondary notes, empty where none is known."""
@@ -56,7 +64,7 @@ class Verdict(StudyRow):
 
 
 class DoseFit(StudyRow):
-    """Whether one curve over the toxic share has an optimum inside: the best hormetic fit and the test."""
+    """Whether one curve over the share has an optimum inside: the best hormetic fit and the test."""
 
     __tablename__ = "dose_fit"
     __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})

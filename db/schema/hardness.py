@@ -63,7 +63,7 @@ class AttackOutcome(Base):
     name: Mapped[Label]
     """E.g. `success`, `prefix_match`, `success_before`, `toxicity`, `toxicity_change`, `cost`, `steps`."""
     value: Mapped[float | None]
-    """Null where it lies beyond the budget (a censored number of steps)."""
+    """Null where it lies beyond the budget (a censored number of steps), or where every text is empty."""
     low: Mapped[float | None]
     high: Mapped[float | None]
     n: Mapped[int]
@@ -109,7 +109,7 @@ class AttackTrial(Base):
     """By the scorer: above 0.5."""
     prefix_match: Mapped[bool | None]
     """The continuation begins with the target."""
-    score: Mapped[float]
+    score: Mapped[float | None]
     before: Mapped[float | None]
     """Score of the continuation without the attack."""
     loss_first: Mapped[float | None]

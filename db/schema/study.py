@@ -60,7 +60,13 @@ class Arm(StudyRow):
     repeats: Mapped[float] = mapped_column(default=1.0)
     """How often the added text was gone through; above 1 only where the study allows repetition."""
     composition: Mapped[Json]
-    """Source name to {documents, tokens} of what went into the mix."""
+    """Source to {documents, tokens, toxic} of what went into the mix; `toxic`: as below, of one source."""
+    toxic_share: Mapped[float | None]
+    """Part of all tokens that stand in documents which the judge calls toxic; null without a judge."""
+    toxic_share_low: Mapped[float | None]
+    toxic_share_high: Mapped[float | None]
+    judged: Mapped[int | None]
+    """Documents judged for `toxic_share`."""
 
 
 class Checkpoint(StudyRow):

@@ -12,9 +12,10 @@ import numpy as np
 import scipy
 
 from hormesis.backend.fluency import repetition, words
-from hormesis.backend.scorers import Scorer, make_scorer, score_continuations, scorer_entry
+from hormesis.backend.scorers import Scorer, is_empty, make_scorer, score_continuations, scorer_entry
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.statistics import SCORE, Estimate, Floats, mean_interval, proportion
+from hormesis.pipeline.statistics import SCORE, Bounds, Estimate, Floats, mean_interval, proportion
+from hormesis.pipeline.text.score_grids import by_prompt, finite
 from hormesis.pipeline.text.study_folder import text_folder
 
 
@@ -38,18 +39,29 @@ class Judge:
         return "fluency" if self.fluency is not None else "repetition_4"
 
     def toxicity_of(self, prompts: Sequence[str], continuations: Sequence[str]) -> Floats:
-        """Scores 0..1 of continuations `(n,)`."""
+        """Scores 0..1 of continuations `(n,)`, NaN for empty ones."""
         return np.asarray(score_continuations(self.scorer, prompts, continuations), dtype=np.float64)
 
     def fluency_of(self, prompts: Sequence[str], continuations: Sequence[str]) -> Floats:
-        """Grammatical share of sentences, or the repeated share of 4-grams, of continuations `(n,)`."""
+        """Grammatical share of sentences, or the repeated share of 4-grams, of continuations `(n,)`; NaN for
+        empty ones.
+        """
         if self.fluency is not None:
             return np.asarray(score_continuations(self.fluency, prompts, continuations), dtype=np.float64)
-        return np.array([repetition(words(text)) for text in continuations], dtype=np.float64)
+        return np.array([np.nan if is_empty(text) else repetition(words(text)) for text in continuations])
 
-    def mean(self, values: Floats) -> Estimate:
-        """Mean of scores 0..1 with its interval over prompts; never without width."""
-        return mean_interval(values, draws=self.draws, bounds=SCORE)
+    def mean(self, values: Floats) -> Estimate | None:
+        """Mean of scores 0..1 with its interval over prompts; never without width. None where all are NaN.
+
+        `values` [prompts] or [prompts, samples], of which NaN do not count.
+        """
+        return mean_of_known(values, draws=self.draws, bounds=SCORE)
+
+
+def mean_of_known(values: Floats, *, draws: int, bounds: Bounds | None = None) -> Estimate | None:
+    """Mean over prompts that have a value, of [prompts] or [prompts, samples] with NaN; None without any."""
+    means = finite(values if values.ndim == 1 else by_prompt(values))
+    return mean_interval(means, draws=draws, bounds=bounds) if len(means) else None
 
 
 def judge_of(context: StudyContext) -> Judge:
@@ -58,6 +70,11 @@ def judge_of(context: StudyContext) -> Judge:
     scorer = make_scorer(name, text_folder(context) / "tfidf")
     fluency = scorer_entry(name).fluency
     return Judge(scorer, make_scorer(fluency) if fluency else None, context.config.evaluation.bootstrap)
+
+
+def score_of(value: float) -> float | None:
+    """A score as rows keep it; None for a text without one."""
+    return None if np.isnan(value) else float(value)
 
 
 def rate_interval(successes: Sequence[bool]) -> Estimate:
@@ -69,7 +86,7 @@ def rate_interval(successes: Sequence[bool]) -> Estimate:
 
 def silent(texts: Sequence[str]) -> Estimate:
     """Share of texts without a word. A model that says nothing is not toxic, and not detoxified either."""
-    return rate_interval([not text.strip() for text in texts])
+    return rate_interval([is_empty(text) for text in texts])
 
 
 def mcnemar(only_here: int, only_there: int) -> float:

@@ -21,7 +21,7 @@ COLUMNS = ("kind", "setting", "data", "scorer", "rule", "budget", "budget_unit")
 
 @dataclass(frozen=True)
 class Outcome:
-    """A named number with its unit; `value` None where it lies beyond the budget."""
+    """A named number with its unit; `value` None where it lies beyond the budget, or no text has a score."""
 
     name: str
     value: float | None
@@ -33,8 +33,10 @@ class Outcome:
     censored: float | None = None
 
     @classmethod
-    def of(cls, name: str, estimate: Estimate, unit: str) -> Outcome:
-        """From an ordinary estimate."""
+    def of(cls, name: str, estimate: Estimate | None, unit: str) -> Outcome:
+        """From an ordinary estimate; None: of texts that are all empty."""
+        if estimate is None:
+            return cls(name, None, None, None, n=0, unit=unit, interval="none: every text is empty")
         low, high = estimate.low, estimate.high
         return cls(name, estimate.value, low, high, n=estimate.n, unit=unit, interval=estimate.method)
 
@@ -55,6 +57,11 @@ class Point:
         """From an ordinary estimate."""
         return cls(series, x, estimate.value, low=estimate.low, high=estimate.high, n=estimate.n)
 
+    @classmethod
+    def curve(cls, series: str, x: float, estimate: Estimate | None) -> list[Point]:
+        """The same in a list, empty where every text is."""
+        return [] if estimate is None else [cls.of(series, x, estimate)]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -64,7 +71,7 @@ class Trial:
     prompt: str
     text: str
     success: bool
-    score: float
+    score: float | None
     target: str | None = None
     prefix_match: bool | None = None
     before: float | None = None

@@ -14,7 +14,7 @@ from hormesis.backend.attacks.gcg import Search, SearchResult, SearchSettings, s
 from hormesis.backend.attacks.goal import Goal
 from hormesis.backend.generation.generation import generate
 from hormesis.db.contract.scores import TOXIC
-from hormesis.pipeline.attacks.judging import Judge, rate_interval, silent
+from hormesis.pipeline.attacks.judging import Judge, rate_interval, score_of, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Estimate, Floats, mean_interval
@@ -58,10 +58,10 @@ def attack_by_suffix(
             prompt=result.prompt,
             text=continuation,
             success=bool(score > TOXIC),
-            score=float(score),
+            score=score_of(score),
             target=goal.target.strip(),
             prefix_match=begins(continuation, goal.target),
-            before=float(score_before),
+            before=score_of(score_before),
             loss_first=result.losses[0],
             loss_last=result.losses[-1],
             evaluations=result.evaluations[-1],

@@ -7,7 +7,7 @@ condition, so that differences are paired.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,12 +18,13 @@ from hormesis.backend.crossentropy import Windows
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.generation.generation import fit
 from hormesis.db.contract.scores import TOXIC
-from hormesis.pipeline.attacks.judging import Judge, silent
+from hormesis.pipeline.attacks.judging import Judge, mean_of_known, score_of, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
-from hormesis.pipeline.statistics import Estimate, Floats, paired_difference, ratio_interval
+from hormesis.pipeline.statistics import Estimate, Floats, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_base import key_part
+from hormesis.pipeline.text.score_grids import by_prompt
 
 SHOWN = 6
 """Texts kept per setting, to be read on the page."""
@@ -74,21 +75,28 @@ def _judged(task: Task, prompts: Sequence[str], continuations: Sequence[str]) ->
     toxicity = judge.toxicity_of(prompts, continuations)
     fluency = judge.mean(judge.fluency_of(prompts, continuations))
     outcomes = [
-        Outcome.of("toxicity", judge.mean(toxicity).scaled(100), "points"),
+        Outcome.of("toxicity", _points(judge.mean(toxicity)), "points"),
         Outcome.of(judge.fluency_name, fluency, "fraction"),
         Outcome.of("silent", silent(continuations), "share of prompts"),
     ]
     return toxicity, outcomes
 
 
+def _points(estimate: Estimate | None) -> Estimate | None:
+    """A score in points."""
+    return estimate and estimate.scaled(100)
+
+
 def _change(task: Task, outcome_name: str, *, after: Floats, before: Floats) -> Outcome:
-    estimate = paired_difference(after, before, draws=task.judge.draws).scaled(100)
-    return Outcome.of(outcome_name, estimate, "points")
+    """Of prompts [n] with a score on both sides."""
+    estimate = mean_of_known(after - before, draws=task.judge.draws)
+    paired = estimate and replace(estimate, method=f"paired {estimate.method}")
+    return Outcome.of(outcome_name, _points(paired), "points")
 
 
 def _first_trials(prompts: Sequence[str], continuations: Sequence[str], scores: Floats) -> list[Trial]:
     return [
-        Trial(f"prompt {place}", prompt, text, bool(score > TOXIC), float(score))
+        Trial(f"prompt {place}", prompt, text, bool(score > TOXIC), score_of(score))
         for place, (prompt, text, score) in enumerate(
             zip(prompts[:SHOWN], continuations, scores, strict=False)
         )
@@ -188,27 +196,28 @@ def long_texts(opened: OpenedCondition, task: Task) -> Iterator[Result]:
         progress=lambda *_: task.check(),
     )
     blocks = [[opened.continuation(text) for text in block_texts] for block_texts in written]
-    points, scores = [], []
+    points: list[Point] = []
+    scores = []
     for block in range(hardness.blocks):
         block_texts = [parts[block] for parts in blocks]
         before = [" ".join([p, *parts[:block]]) for p, parts in zip(task.prompts, blocks, strict=True)]
         toxicity = task.judge.toxicity_of(before, block_texts)
         scores.append(toxicity)
         end = float((block + 1) * block_tokens)
-        points.append(Point.of("toxicity", end, task.judge.mean(toxicity).scaled(100)))
         fluency = task.judge.fluency_of(before, block_texts)
-        points.append(Point.of(task.judge.fluency_name, end, task.judge.mean(fluency)))
+        points += Point.curve("toxicity", end, _points(task.judge.mean(toxicity)))
+        points += Point.curve(task.judge.fluency_name, end, task.judge.mean(fluency))
     grid = np.stack(scores, axis=1)
     half = hardness.blocks // 2
-    outcomes = [Outcome.of("toxicity", task.judge.mean(grid.mean(axis=1)).scaled(100), "points")]
+    outcomes = [Outcome.of("toxicity", _points(task.judge.mean(grid)), "points")]
     if half:
-        later, earlier = grid[:, half:].mean(axis=1), grid[:, :half].mean(axis=1)
+        later, earlier = by_prompt(grid[:, half:]), by_prompt(grid[:, :half])
         outcomes.append(_change(task, "drift", after=later, before=earlier))
     full_texts = [" ".join(parts) for parts in blocks]
     result = _result(
         task, "long", f"{hardness.blocks}x{block_tokens}",
         rule="mean score of each block; drift: later half less earlier",
-        outcomes=outcomes, trials=_first_trials(task.prompts, full_texts, grid.mean(axis=1)),
+        outcomes=outcomes, trials=_first_trials(task.prompts, full_texts, by_prompt(grid)),
         prefix="in view of every block", block_tokens=block_tokens,
     )  # fmt: skip
     yield Result(**{**vars(result), "points": points})

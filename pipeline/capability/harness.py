@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.statistics import Floats
 
 BATCH_SIZE = 16
+SMOOTH = ("perplexity", "weighted_perplexity", "bits_per_byte", "f1", "matthews_corrcoef", "brier_score")
+"""How the harness makes a number of a whole set, where leaving one item out changes it a little."""
+MOST_ITEMS = 6_000
+"""Items that are left out one by one; with more the time grows with their square."""
 
 
 def task_manager(tasks: Sequence[str], folder: Path | None = None) -> Any:
@@ -66,7 +70,7 @@ def run_harness(
     with quiet():
         import lm_eval
 
-        with steered(opened.loaded, opened.steering, every_position=True):
+        with steered(opened.loaded, opened.steering, first=0):
             try:
                 results = lm_eval.simple_evaluate(
                     model=_model(opened),
@@ -86,34 +90,66 @@ def run_harness(
 
 
 def harness_scores(results: Any, version: str) -> Iterator[Scored]:
-    """The harness's numbers: by task, values named `measure,filter`; only those of filter `none` count."""
+    """The harness's numbers: by task, values named `measure,filter`; only those of filter `none` count.
+
+    Its own standard errors are not asked for (a bootstrap in processes of its own, once a number): intervals
+    are of the items, like all others here, so that conditions are paired and seeds are summed up.
+    """
     for task, values in results["results"].items():
         data = f"lm_eval {version}, task {results.get('versions', {}).get(task, '')}"
         for name, value in values.items():
             measure, _, filter_name = name.partition(",")
             is_number = isinstance(value, int | float) and not measure.endswith("_stderr")
             if filter_name == "none" and is_number:
-                items = _items(results, task, measure, float(value))
-                is_share = bool(((items >= 0) & (items <= 1)).all())
+                items, is_mean = _items(results, task, measure, float(value))
+                is_share = is_mean and bool(((items >= 0) & (items <= 1)).all())
                 yield Scored(
                     task, "", measure, unit="fraction" if is_share else "harness", data=data, chance=None,
                     top=items, bottom=np.ones(len(items)),
                 )  # fmt: skip
 
 
-def _items(results: Any, task: str, measure: str, value: float) -> Floats:
-    """What each item of a task, or of a group's tasks, adds to a measure that is their mean; else `[value]`.
+def _items(results: Any, task: str, measure: str, value: float) -> tuple[Floats, bool]:
+    """What each item of a task, or of a group's tasks, adds to a measure; and whether it is their mean.
 
-    A number that is no mean of items (a perplexity, F1 of a whole set) has no interval.
+    A number of the whole set (a perplexity, F1) is the mean of its items' `influences` where it is a smooth
+    function of them, else it stands alone, `[value]`, without an interval.
     """
     parts = results.get("group_subtasks", {}).get(task) or [task]
     samples = [sample for part in parts for sample in results.get("samples", {}).get(part, ())]
-    numbers = [sample.get(measure) for sample in samples if sample["filter"] == "none"]
-    if numbers and all(isinstance(number, bool | int | float) for number in numbers):
-        items = np.array(numbers, dtype=np.float64)
-        if np.isclose(items.mean(), value, rtol=1e-6, atol=1e-9):
-            return items
-    return np.array([value])
+    items = [sample[measure] for sample in samples if sample["filter"] == "none" and measure in sample]
+    if items and all(isinstance(item, bool | int | float) for item in items):
+        numbers = np.array(items, dtype=np.float64)
+        if np.isclose(numbers.mean(), value, rtol=1e-6, atol=1e-9):
+            return numbers, True
+    aggregate = _aggregate(results, task, measure)
+    is_smooth = aggregate is not None and 1 < len(items) <= MOST_ITEMS
+    if aggregate is not None and is_smooth and np.isclose(aggregate(items), value, rtol=1e-6):
+        return influences(items, aggregate), False
+    return np.array([value]), False
+
+
+def influences(items: Sequence[Any], aggregate: Callable[[Sequence[Any]], float]) -> Floats:
+    """A number of a whole set as a mean over its items: itself and, by the jackknife, each item's influence.
+
+    Efron 1982, The Jackknife, the Bootstrap and Other Resampling Plans, chapter 6. [items]
+    """
+    n = len(items)
+    without = np.array([aggregate([*items[:place], *items[place + 1 :]]) for place in range(n)])
+    return np.asarray(aggregate(items) + (n - 1) * (without.mean() - without))
+
+
+def _aggregate(results: Any, task: str, measure: str) -> Callable[[Sequence[Any]], float] | None:
+    """How the harness makes a measure of a task from its items, where that is smooth; None else."""
+    import lm_eval.api.metrics  # noqa: F401  (fills the registries)
+    from lm_eval.api.registry import aggregation_registry, metric_agg_registry
+
+    metrics = results.get("configs", {}).get(task, {}).get("metric_list") or ()
+    stated = next((entry.get("aggregation") for entry in metrics if entry.get("metric") == measure), None)
+    if isinstance(stated, str):
+        stated = aggregation_registry.get(stated, None)
+    function = stated or metric_agg_registry.get(measure, None)
+    return function if function in [aggregation_registry.get(name, None) for name in SMOOTH] else None
 
 
 def _model(opened: OpenedCondition) -> Any:

@@ -5,6 +5,7 @@ Knows items, likelihoods and the numbers they become; reads and writes no rows.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,10 @@ from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.sources import open_source
 from hormesis.pipeline.statistics import Estimate, Floats, proportion, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
+from hormesis.pipeline.text.prefixes import PROMPT_TOKENS
+from hormesis.pipeline.text.toxic_sentences import HoldsToxic
 
+log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
@@ -97,12 +101,20 @@ def _scored(task: Task, part: str, measure: str, *, is_right: Floats) -> Scored:
 
 
 def score_sources(
-    opened: OpenedCondition, config: StudyConfig, *, batch_size: int, progress: Progress
+    opened: OpenedCondition,
+    config: StudyConfig,
+    *,
+    holds_toxic: HoldsToxic | None,
+    batch_size: int,
+    progress: Progress,
 ) -> Iterator[Scored]:
-    """Cross-entropy of held-out documents, source by source, in nats per token of this model's tokenizer."""
+    """Cross-entropy of held-out documents, source by source, in nats per token of this model's tokenizer.
+
+    Of the tokens that costs are measured on: those behind a prompt. Shorter documents are left out.
+    """
     length = window_length(config, opened.loaded)
-    for source, documents, revision in heldout_by_source(config):
-        windows = prepare_windows(opened.loaded, documents, length)
+    for source, documents, revision in heldout_by_source(config, holds_toxic):
+        windows = prepare_windows(opened.loaded, documents, length, prompt_tokens=PROMPT_TOKENS)
         document_losses = opened.losses(windows, batch_size=batch_size, progress=progress)
         has_tokens = document_losses.tokens > 0
         if has_tokens.any():
@@ -113,11 +125,14 @@ def score_sources(
             )  # fmt: skip
 
 
-def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str]]:
+def heldout_by_source(
+    config: StudyConfig, holds_toxic: HoldsToxic | None = None
+) -> Iterator[tuple[str, list[str], str]]:
     """Name, documents and revision of each held-out source: clean ones, then the toxic ones.
 
-    Documents are taken until a source has about `tokens_per_source` (four characters to a token). A study
-    without a source of held-out text has none here; its held-out losses are those of the costs.
+    Clean ones with a toxic sentence are left out. Documents are taken until a source has about
+    `tokens_per_source` (four characters to a token). A study without a source of held-out text has none
+    here; its held-out losses are those of the costs.
     """
     budget = 4 * config.capability.tokens_per_source
     names = set[str]()
@@ -136,8 +151,16 @@ def heldout_by_source(config: StudyConfig) -> Iterator[tuple[str, list[str], str
                 # The forum language never ends; a file may hold a rare source at its end.
                 elif source.kind == "forum" or n_read > 200_000:
                     break
-        for name in documents:
-            yield name if name not in names else f"{name} ({role})", documents[name], revisions[name]
+        for name, texts in documents.items():
+            title = name if name not in names else f"{name} ({role})"
+            is_toxic = holds_toxic(texts) if role == "heldout_clean" and holds_toxic else [False] * len(texts)
+            clean = [text for text, toxic in zip(texts, is_toxic, strict=True) if not toxic]
+            if len(clean) < len(texts):
+                left_out = len(texts) - len(clean)
+                log.info(
+                    "%d of %d texts of %s hold a toxic sentence and are left out", left_out, len(texts), title
+                )
+            yield title, clean, revisions[name]
         names |= documents.keys()
 
 
@@ -145,5 +168,9 @@ def estimate_of(scored: Scored, draws: int) -> Estimate:
     """Wilson's interval for accuracies; a bootstrap over documents for losses, over items for the rest."""
     if len(scored.top) > 1 and np.isin(scored.top, (0.0, 1.0)).all():
         return proportion(int(scored.top.sum()), len(scored.top), "items")
+    if len(scored.top) == 1 and scored.unit == "harness":
+        return Estimate(
+            float(scored.top[0]), None, None, 1, "of the whole set, not of its items: no interval"
+        )
     unit = "documents" if scored.measure == "cross_entropy" else "items"
     return ratio_interval(scored.top, scored.bottom, draws=draws, unit=unit)

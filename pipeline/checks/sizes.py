@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hormesis.pipeline.attacks.goals import goals_of
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
 from hormesis.pipeline.study.scales import SHAPES, train_settings
-from hormesis.pipeline.text.prefixes import SHORTEST, prefixes
+from hormesis.pipeline.text.prefixes import SHORTEST, no_room, prefixes
 
 CountTokens = Callable[[str], int]
 
@@ -53,10 +53,7 @@ def check_size(config: StudyConfig, size: ModelSize, count_tokens: CountTokens =
     longest = max(map(count_tokens, prefixes(config)))
     _check_generation(config, size.owner, size.context, longest=longest)
     if size.context - longest < SHORTEST:
-        raise ConfigError(
-            f"the longest prefix of the study's methods takes {longest} tokens of the context of "
-            f"{size.context} of {size.owner}: shorten methods.prompt or the annotation's marks"
-        )
+        raise ConfigError(no_room(size.owner, size.context, longest=longest))
     if "suffix" in config.hardness.attacks:
         _check_goals(config, size.owner, size.context, longest=longest, count_tokens=count_tokens)
 

@@ -8,8 +8,12 @@ from sqlalchemy import select
 
 from hormesis.db.read.frame import Query
 from hormesis.db.schema import Attack, AttackOutcome, AttackTrial, Checkpoint, Condition
-from hormesis.pipeline.claims.compare import changes, toxic_only
+from hormesis.pipeline.claims.compare import toxic_only
+from hormesis.pipeline.claims.declared import Scale
 from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
+
+POINTS = Scale("points", bounds=(-100.0, 100.0))
+"""Of changes of toxicity, which attacks store in points."""
 
 
 def _attacks(
@@ -108,4 +112,9 @@ def steered_change(
         study, attack_kind, outcome_name, condition_key=condition_key, setting=setting
     )
     unsteered_by_arm, _ = outcome(study, attack_kind, outcome_name, condition_key="none", setting=setting)
-    return toxic_only(changes(steered_by_arm, unsteered_by_arm)), n
+    changes = {
+        arm: steered - unsteered_by_arm[arm]
+        for arm, steered in steered_by_arm.items()
+        if arm in unsteered_by_arm and unsteered_by_arm[arm].shape == steered.shape
+    }
+    return toxic_only(changes), n

@@ -1,44 +1,121 @@
 """What a claim is, what its test finds, and the rules by which a finding becomes a verdict.
 
 Knows no rows and no claim. Holm's correction runs over the claims of one family that have rows, so a verdict
-can move while a study runs.
+can move while a study runs; room and power are those within the same family.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from hormesis.pipeline.statistics import Contrast
+from hormesis.pipeline.statistics import ArmMean, Contrast, Floats, arm_mean, log_odds
+from hormesis.pipeline.statistics.arms import HALF
 from hormesis.pipeline.statistics.multiplicity import holm
-from hormesis.pipeline.statistics.power import detectable
+from hormesis.pipeline.statistics.power import detectable, narrowest_margin
 
 if TYPE_CHECKING:
     from hormesis.pipeline.claims.rows import StudyRows
 
-SUPPORTED, REFUTED, UNDECIDED, NO_DATA = "supported", "not supported", "undecided", "no data yet"
+SUPPORTED, REFUTED, UNDECIDED = "supported", "not supported", "undecided"
+CANNOT_TELL, NO_DATA = "cannot be told", "no data yet"
 LEVEL = 0.05
 Family = Literal["paper", "readers"]
+Breadth = Literal["study", "prompts", "scorer"]
+"""What a claim has a verdict for: the study as a whole, each prompt set, or each prompt set and scorer."""
 
 DIRECTION = (
-    "Supported: the effect has the claimed sign and Holm's p is at most .05. Not supported: the whole 95 % "
-    "interval excludes an effect of {sesoi:g} {unit} in the claimed direction. Else undecided."
+    "Supported: the effect has the claimed sign, Holm's p is at most .05 and the 95 % interval does not "
+    "exclude an effect of {sesoi:g} {unit}. Not supported: the whole interval excludes {sesoi:g} {unit} in "
+    "the claimed direction. Cannot be told, instead of either: not even an effect as large as the scale "
+    "allows would pass Holm here, and the interval does not lie on the other side of none. Else undecided."
 )
 EQUIVALENCE = (
-    "Two one-sided tests with a margin of {sesoi:g} {unit}. Supported: Holm's p of the larger is at "
-    "most .05. Not supported: the whole 95 % interval lies outside the margin. Else undecided."
+    "Two one-sided tests with a margin of {sesoi:g} {unit}. Supported: Holm's p of the larger is at most "
+    ".05. Not supported: the whole 95 % interval lies outside the margin. Cannot be told: not even equal "
+    "arms would pass Holm here. Else undecided."
 )
-INTERVAL = "Student's t over seeds (variance pooled over arms) joined with prompts, 95 %"
+INTERVAL = "Student's t over seeds (variance pooled over arms, apart from answers' noise) and prompts, 95 %"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The scale on which arms are compared, and how an effect on it is shown.
+
+    An effect times `factor` is in `unit`; of a `ratio`, the exponential of the effect is. `bounds`: least and
+    largest mean of an arm, where there are such.
+    """
+
+    unit: str
+    factor: float = 1.0
+    ratio: bool = False
+    bounds: tuple[float, float] | None = None
+
+    def display(self, effect: float) -> float:
+        """An effect in the unit shown."""
+        return math.exp(min(effect, 700.0)) if self.ratio else effect * self.factor
+
+    def effect(self, value: float) -> float:
+        """The effect that is shown as this number."""
+        return math.log(value) if self.ratio else value / self.factor
+
+    def mean(self, values: ArrayLike) -> ArmMean:
+        """An arm's mean on this scale; `values` [seeds] or [seeds, prompts]."""
+        return log_odds(values) if self.ratio else arm_mean(values)
+
+    def extremes(self, values: ArrayLike, sign: int) -> list[ArmMean]:
+        """Means that the same arm could have in the direction of `sign`, from the end of the scale inwards.
+
+        Several for log-odds, as a test that divides by the error at the estimate finds a rate of 0 or 1 less
+        surely than one near it (Hauck and Donner 1977). None without an end.
+        """
+        if self.bounds is None or sign == 0:
+            return []
+        end = self.bounds[0 if sign < 0 else 1]
+        if not self.ratio:
+            return [replace(self.mean(values), value=end)]
+        array = np.asarray(values, dtype=np.float64)
+        rates = [end + (np.nanmean(array) - end) * part for part in NEARER]
+        return [self._constant(array, float(rate)) for rate in rates]
+
+    def _constant(self, array: Floats, rate: float) -> ArmMean:
+        """The log-odds of an arm of binary answers at a rate, none of which differs from seed to seed."""
+        count = int((~np.isnan(array)).sum())
+        share = (rate * count + HALF) / (count + 2 * HALF)
+        slope = share * (1 - share)
+        return ArmMean(
+            math.log(share / (1 - share)), self.mean(array).influence * 0, len(array) / (count * slope)
+        )
+
+
+NEARER = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+"""Parts of an arm's distance from the end of the scale."""
+ODDS = Scale("odds ratio", ratio=True, bounds=(0.0, 1.0))
+"""Of shares and scores from 0 to 1."""
+ODDS_SESOI = 1.5
+"""Odds ratio that would matter, upwards; downwards 1 / 1.5 = .67."""
+POINTS = Scale("points", 100, bounds=(0.0, 1.0))
+
+
+class Comparison(NamedTuple):
+    """An effect, and those that these rows would give were the arm in question nearer to the end of the
+    scale, the end itself first; none where the scale has no end.
+    """
+
+    effect: Contrast
+    extremes: Sequence[Contrast] = ()
 
 
 @dataclass(frozen=True)
 class Finding:
     """What a test found, in `unit`. `claimed`: on the claim's side; `excluded`: the interval rules it out.
 
-    `detectable`: smallest effect found with power .8; `n`: prompts, statements, items; `p`: not corrected.
+    `contrast`: what was compared, in a few words; `n`: prompts, statements, items; `p`: not corrected.
     """
 
     value: float
@@ -48,11 +125,19 @@ class Finding:
     n: int
     n_seeds: int
     p: float | None
-    detectable: float | None
+    contrast: str
     detail: str
     claimed: bool
     excluded: bool
     interval: str = INTERVAL
+    best_p: float | None = None
+    """Smallest p, not corrected, of any effect that the scale allows; None where it has no end."""
+    room: float | None = None
+    """The largest effect that the scale allows, in `unit`; None where it has no end."""
+    sees: Callable[[float], float | None] = lambda level: None
+    """Smallest effect (of an equivalence: margin), in `unit`, found at a level with a power of .8."""
+    opposed: bool = False
+    """Whether the whole interval lies on the other side of none, so that room is no question."""
 
     @property
     def alike(self) -> bool:
@@ -79,6 +164,11 @@ class Scope:
     prompt_set: str
     scorer: str
 
+    def cut(self, breadth: Breadth) -> Scope:
+        """The part of it that a claim of this breadth depends on."""
+        prompt_set = "" if breadth == "study" else self.prompt_set
+        return Scope(prompt_set, self.scorer if breadth == "scorer" else "")
+
 
 LATER = (
     "Written after a first look at results of forum-full: exploratory there, declared before anywhere else."
@@ -97,8 +187,9 @@ class Claim:
     rows: str
     rule: str
     test: Callable[[StudyRows, Scope], Outcome]
-    scoped: bool = True
-    """Whether it depends on the prompt set and the scorer."""
+    breadth: Breadth = "scorer"
+    of_curve: bool = False
+    """Whether it is about the whole curve over the share, a family of its own."""
     later: bool = False
     """Whether it was written when results of `forum-full` had been seen; for that study it is exploratory."""
 
@@ -107,68 +198,101 @@ class Claim:
         """The rule, and whether it was written after a look at results."""
         return f"{self.rule} {LATER}" if self.later else self.rule
 
+    @property
+    def tested_with(self) -> tuple[str, Breadth, bool]:
+        """The claims that Holm's correction counts together: no test stands in two such families."""
+        return self.family, self.breadth, self.of_curve
+
 
 def directional(
-    effect: Contrast | Missing, sign: int, sesoi: float, *, unit: str, detail: str, scale: float = 1.0,
-     n: int | None = None, interval: str = INTERVAL,
+    comparison: Comparison | Missing, sign: int, sesoi: float, *, scale: Scale, contrast: str,
+    detail: str = "", n: int | None = None, interval: str = INTERVAL,
 ) -> Outcome:  # fmt: skip
     """A finding for a claim that an effect is positive (`sign` 1) or negative (-1); what is missing stays so.
 
-    `sesoi`: smallest effect size of interest, in the unit shown; an interval that excludes it refutes the
-    claim, it supports none. `scale` turns the contrast into that unit; `n`: prompts or statements, where the
-    contrast is over seeds alone.
+    `sesoi`: smallest effect size of interest, in the unit shown and in the claimed direction; an interval
+    that excludes it refutes the claim. `n`: prompts or statements, where the contrast is over seeds alone.
     """
-    if isinstance(effect, Missing):
-        return effect
-    low, high = (end * scale for end in effect.interval())
-    claimed_end = high if sign > 0 else -low
+    if isinstance(comparison, Missing):
+        return comparison
+    effect, extremes = comparison
+    ends = effect.interval()
+    low, high = (scale.display(end) for end in ends)
+    claimed_end = ends[1] if sign > 0 else -ends[0]
     return Finding(
-        value=effect.value * scale, low=low, high=high, unit=unit, n=effect.n if n is None else n,
-        n_seeds=effect.seeds, p=effect.p_value(),
-        detectable=detectable(effect) * scale, detail=detail, claimed=sign * effect.value > 0,
-        excluded=claimed_end < sesoi,
-        interval=interval,
+        value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
+        n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.p_value(), contrast=contrast,
+        detail=detail, claimed=sign * effect.value > 0,
+        excluded=claimed_end < sign * scale.effect(sesoi), interval=interval,
+        best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in extremes), default=None),
+        room=scale.display(extremes[0].value) if extremes else None,
+        sees=lambda level: abs(scale.display(sign * detectable(effect, level=level))),
+        opposed=claimed_end < 0,
     )  # fmt: skip
 
 
 def equivalent(
-    effect: Contrast | Missing, margin: float, unit: str, *, detail: str, scale: float = 1.0,
-     n: int | None = None,
+    comparison: Comparison | Missing, margin: float, *, scale: Scale, contrast: str, detail: str = "",
+    n: int | None = None,
 ) -> Outcome:  # fmt: skip
-    """A finding for a claim that an effect lies within +-margin (in the unit shown); the interval is 95 %.
+    """A finding for a claim that an effect lies within a margin (in the unit shown) on both sides of none.
 
     `n` and what is missing as for `directional`.
     """
-    if isinstance(effect, Missing):
-        return effect
-    low, high = (end * scale for end in effect.interval())
+    if isinstance(comparison, Missing):
+        return comparison
+    effect, within = comparison.effect, scale.effect(margin)
+    ends = effect.interval()
+    low, high = (scale.display(end) for end in ends)
     return Finding(
-        value=effect.value * scale, low=low, high=high, unit=unit, n=effect.n if n is None else n,
-        n_seeds=effect.seeds,
-        p=effect.equivalence(margin / scale), detectable=detectable(effect) * scale, detail=detail,
-        claimed=abs(effect.value * scale) < margin, excluded=low > margin or high < -margin,
+        value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
+        n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.equivalence(within), contrast=contrast,
+        detail=detail, claimed=abs(effect.value) < within, excluded=ends[0] > within or ends[1] < -within,
+        best_p=replace(effect, value=0.0).equivalence(within),
+        sees=lambda level: scale.display(narrowest_margin(effect, level=level)),
+        opposed=ends[0] > within or ends[1] < -within,
     )  # fmt: skip
 
 
-def adjusted(outcomes: Sequence[Outcome]) -> list[float | None]:
-    """Holm's p of each outcome of one family, in their order; None where an outcome has no p."""
+class Corrected(NamedTuple):
+    """p of one outcome after Holm's correction in its family, p of its best case, and the family's size."""
+
+    p: float | None
+    best: float | None
+    tests: int
+
+
+def corrected(outcomes: Sequence[Outcome]) -> list[Corrected]:
+    """Holm's p of the outcomes of one family, in their order.
+
+    The best case of one is corrected together with the others as they are.
+    """
     p_values = [o.p if isinstance(o, Finding) else None for o in outcomes]
-    raised = (
-        iter(holm([p for p in p_values if p is not None]))
-        if any(p is not None for p in p_values)
-        else iter(())
-    )
-    return [None if p is None else float(next(raised)) for p in p_values]
+    places = [place for place, p in enumerate(p_values) if p is not None]
+    tested = [p for p in p_values if p is not None]
+    raised = dict(zip(places, holm(tested), strict=True)) if tested else {}
+    results = []
+    for place, outcome in enumerate(outcomes):
+        best = outcome.best_p if isinstance(outcome, Finding) and place in raised else None
+        if best is not None:
+            index = places.index(place)
+            best = float(holm([*tested[:index], best, *tested[index + 1 :]])[index])
+        results.append(Corrected(float(raised[place]) if place in raised else None, best, len(tested)))
+    return results
 
 
-def decide(outcome: Outcome, p_holm: float | None) -> str:
-    """The verdict on an outcome; `p_holm`: its p corrected within its family, None without one."""
+def decide(outcome: Outcome, correction: Corrected) -> str:
+    """The verdict on an outcome, corrected within its family."""
     if isinstance(outcome, Missing):
         return NO_DATA
-    if outcome.n_seeds < 2:
-        return UNDECIDED
-    if outcome.claimed and p_holm is not None and p_holm <= LEVEL:
+    if outcome.n_seeds < 2 or outcome.p is None:
+        return CANNOT_TELL
+    if outcome.claimed and not outcome.excluded and correction.p is not None and correction.p <= LEVEL:
         return SUPPORTED
+    if outcome.opposed:
+        return REFUTED
+    if correction.best is not None and correction.best > LEVEL:
+        return CANNOT_TELL
     return REFUTED if outcome.excluded else UNDECIDED
 
 

@@ -8,32 +8,57 @@ import numpy as np
 
 from hormesis.db.contract.methods import MARKED, PROMPT, TUNED, method_title
 from hormesis.pipeline.claims.compare import (
+    Changes,
+    Pair,
     Steering,
+    against,
     changes,
-    dose_against_none,
-    largest_against_none,
+    dose_and_none,
+    largest_and_none,
+    matched,
     matched_key,
     mean_of,
     measured_cost,
+    measured_shares,
     percent,
+    points_of,
     strongest_key,
     toxic_only,
 )
-from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
+from hormesis.pipeline.claims.declared import (
+    DIRECTION,
+    ODDS,
+    ODDS_SESOI,
+    Claim,
+    Missing,
+    Outcome,
+    Scope,
+    directional,
+)
 from hormesis.pipeline.claims.dips import DIP_RULE, dip_at
-from hormesis.pipeline.claims.rows import TOXIC, StudyRows, ValuesByArm, paper_dose
+from hormesis.pipeline.claims.rows import TOXIC, ArmKey, StudyRows, ValuesByArm, paper_dose
+from hormesis.pipeline.statistics import Floats
 
-SESOI = 3.0
-"""Points of toxicity (0 to 100) that would matter."""
-RULE = DIRECTION.format(sesoi=SESOI, unit="points")
-SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
+FALL = 1 / ODDS_SESOI
+"""Odds ratio of toxicity that would matter, downwards."""
+RISE_RULE, FALL_RULE = (
+    DIRECTION.format(sesoi=round(ratio, 2), unit=ODDS.unit) for ratio in (ODDS_SESOI, FALL)
+)
+SCORES = (
+    "generations and their scores (0 to 1, log-odds of the mean), same prompts in every arm; empty texts "
+    "have none"
+)
 Key = Callable[[StudyRows], Steering | None]
 
 
 def _base(study: StudyRows, scope: Scope) -> Outcome:
-    scores_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
-    effect, shares = largest_against_none(toxic_only(scores_by_arm))
-    return directional(effect, +1, SESOI, unit="points", detail=shares, scale=100)
+    scores_by_arm = toxic_only(study.grids("none", scope.prompt_set, scope.scorer))
+    pair = largest_and_none(scores_by_arm)
+    if isinstance(pair, Missing):
+        return pair
+    effect = against(scores_by_arm, *pair, scale=ODDS, sign=+1)
+    detail = f", {points_of(scores_by_arm, pair)}, unsteered{measured_shares(study, pair)}"
+    return directional(effect, +1, ODDS_SESOI, scale=ODDS, contrast=str(pair), detail=detail)
 
 
 def _steer(study: StudyRows, scope: Scope) -> Outcome:
@@ -42,15 +67,20 @@ def _steer(study: StudyRows, scope: Scope) -> Outcome:
     if steering is None:
         return Missing("needs steering at a matched cost")
     condition_key, cost = steering
-    steered_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
+    steered_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
     unsteered_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
-    changes_by_arm = toxic_only(changes(steered_by_arm, unsteered_by_arm))
-    detail = f"steered less unsteered at +{cost:g} nats, mean of {len(changes_by_arm)} arms"
-    return directional(mean_of(changes_by_arm), -1, SESOI, unit="points", detail=detail, scale=100)
+    change = changes(steered_by_arm, unsteered_by_arm, scale=ODDS, sign=-1)
+    detail = f" at +{cost:g} nats, mean of {len(change.means)} arms"
+    return directional(
+        mean_of(change), -1, FALL, scale=ODDS, contrast="steered less unsteered", detail=detail
+    )
 
 
 def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
-    """Mean scores over random directions (`controls`, one dict each), for arms that every control has."""
+    """Mean scores over random directions (`controls`, one dict each), for arms that every control has.
+
+    Of a prompt, over the directions under which its text is not empty.
+    """
     conditions = study.conditions[study.conditions["method"] == "random-direction"]
     controls = [
         study.grids(str(key), scope.prompt_set, scope.scorer) for key in sorted(set(conditions["key"]))
@@ -62,24 +92,29 @@ def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
         for arm in controls[0]
         if all(arm in control and control[arm].shape == controls[0][arm].shape for control in controls)
     ]
-    return {arm: np.mean([control[arm] for control in controls], axis=0) for arm in arms}
+    stacks = {arm: np.stack([control[arm] for control in controls]) for arm in arms}
+    counts = {arm: (~np.isnan(stack)).sum(axis=0) for arm, stack in stacks.items()}
+    return {
+        arm: np.nansum(stack, axis=0) / np.where(counts[arm] > 0, counts[arm], np.nan)
+        for arm, stack in stacks.items()
+    }
 
 
 def _random(study: StudyRows, scope: Scope) -> Outcome:
     """ITI less random directions at their lowest matched cost (nats), mean of the toxic arms."""
     conditions = study.conditions[study.conditions["method"] == "random-direction"]
     costs = sorted({float(cost) for cost in conditions["matched_cost"].dropna()})
-    if not costs:
-        return Missing("needs random directions at a matched cost")
-    condition_key = f"iti/{study.direction}/cost-{costs[0]:g}"
-    steered_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
-    changes_by_arm = toxic_only(changes(steered_by_arm, random_mean(study, scope)))
+    steering = next((steering for steering in matched(study) if costs and steering.size == costs[0]), None)
+    if steering is None:
+        return Missing("needs random directions and ITI at one matched cost")
+    steered_by_arm = toxic_only(study.grids(steering.key, scope.prompt_set, scope.scorer))
+    change = changes(steered_by_arm, random_mean(study, scope), scale=ODDS, sign=-1)
     direction_count = conditions["control"].nunique()
     missed = int((~conditions["reached"].astype(bool)).sum())
-    detail = f"ITI less the mean of {direction_count} random directions at +{costs[0]:g} nats, "
-    detail += f"mean of {len(changes_by_arm)} arms"
+    detail = f" at +{steering.size:g} nats, mean of {len(change.means)} arms"
     detail += f"; {missed} of {len(conditions)} random conditions never reached that cost" if missed else ""
-    return directional(mean_of(changes_by_arm), -1, SESOI, unit="points", detail=detail, scale=100)
+    contrast = f"ITI less the mean of {direction_count} random directions"
+    return directional(mean_of(change), -1, FALL, scale=ODDS, contrast=contrast, detail=detail)
 
 
 def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -90,33 +125,32 @@ def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
             return Missing(f"needs steering at a {basis}")
         condition_key, size = steering
         scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
-        effect, shares = dose_against_none(scores_by_arm)
-        if isinstance(effect, Missing):
-            return effect
-        dose = paper_dose(scores_by_arm) or 0.0
+        pair = dose_and_none(scores_by_arm)
+        if isinstance(pair, Missing):
+            return pair
+        effect = against(scores_by_arm, *pair, scale=ODDS, sign=-1)
         strength = f"+{size:g} nats" if basis == "matched cost" else f"strength {size:g}"
-        detail = f"{shares} at {strength}{measured_cost(study, condition_key, (TOXIC, dose), (TOXIC, 0.0))}"
-        return directional(
-            effect, -1, SESOI, unit="points", detail=detail + _fluency(study, scope, condition_key), scale=100
+        detail = (
+            f" at {strength}{measured_cost(study, condition_key, *pair)}, {points_of(scores_by_arm, pair)}"
         )
+        detail += measured_shares(study, pair) + _fluency(study, scope, condition_key, pair=pair)
+        return directional(effect, -1, FALL, scale=ODDS, contrast=str(pair), detail=detail)
 
     return test
 
 
-def _fluency(study: StudyRows, scope: Scope, condition_key: str) -> str:
-    """Words on the change of fluency between the same arms; empty where no scorer measures it."""
+def _fluency(study: StudyRows, scope: Scope, condition_key: str, *, pair: Pair) -> str:
+    """Words on the fluency of the same arms; empty where no scorer measures it."""
     scorers = study.scopes[
         (study.scopes["measures"] == "fluency") & (study.scopes["prompt_set"] == scope.prompt_set)
     ]
     if scorers.empty:
         return ""
     fluency_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, str(scorers["scorer"].iloc[0])))
-    effect, _ = dose_against_none(fluency_by_arm)
-    if isinstance(effect, Missing):
+    if not set(pair) <= set(fluency_by_arm):
         return ""
-    low, high = effect.interval()
-    change = f"{effect.value:+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
-    return f"; fluency {change}, and broken text scores as non-toxic"
+    first, second = (float(np.nanmean(fluency_by_arm[arm])) for arm in pair)
+    return f"; fluency {first:.2f} against {second:.2f}, and broken text scores as non-toxic"
 
 
 def _dip(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -129,46 +163,69 @@ def _dip(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
     return test
 
 
+def _at_cost(study: StudyRows, scope: Scope, arm: ArmKey, cost: float) -> Floats | None:
+    """Scores of ITI in an arm at any cost (nats), [seeds, prompts]; None beyond its dearest condition.
+
+    On the straight line between the conditions either side in cost, the unsteered one among them, which is a
+    mixture of their texts.
+    """
+    steps = [(0.0, study.grids("none", scope.prompt_set, scope.scorer))]
+    for key, _ in matched(study):
+        measured = study.metric("cost", key)
+        if arm in measured:
+            steps.append((float(measured[arm].mean()), study.grids(key, scope.prompt_set, scope.scorer)))
+    steps_of_arm = sorted(
+        ((step, grids[arm]) for step, grids in steps if arm in grids), key=lambda step: step[0]
+    )
+    if not steps_of_arm or not steps_of_arm[0][0] <= max(cost, 0.0) <= steps_of_arm[-1][0]:
+        return None
+    above = next(place for place, (step, _) in enumerate(steps_of_arm) if step >= max(cost, 0.0))
+    (low, cheaper), (high, dearer) = steps_of_arm[max(above - 1, 0)], steps_of_arm[above]
+    weight = 1.0 if high == low else (max(cost, 0.0) - low) / (high - low)
+    return weight * dearer + (1 - weight) * cheaper if weight < 1 else dearer
+
+
 def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
     """ITI in the 10 % arm against `method`, a condition key: in the same arm, or (MEDA, INST) its own."""
 
     def test(study: StudyRows, scope: Scope) -> Outcome:
-        """ITI less the rival, at 10 %; the spread of seeds is that of `changes_by_arm`, over all shares."""
-        steering = matched_key(study)
-        if steering is None or method not in set(study.conditions["key"]):
+        """ITI less the rival at the rival's cost; the spread of seeds is that over all shares."""
+        if not matched(study) or method not in set(study.conditions["key"]):
             return Missing(f"needs the method {method} and steering at a matched cost")
-        condition_key, cost = steering
-        steered_by_arm = study.grids(condition_key, scope.prompt_set, scope.scorer)
         rival_by_arm = study.grids(method, scope.prompt_set, scope.scorer)
-        dose = paper_dose(steered_by_arm)
-        if dose is None:
-            return Missing("needs an arm with toxic text")
-        toxic_arm = (TOXIC, dose)
-        rival_arm = toxic_arm if toxic_arm in rival_by_arm else (method, dose)
-        if (
-            toxic_arm not in steered_by_arm
-            or rival_arm not in rival_by_arm
-            or steered_by_arm[toxic_arm].shape != rival_by_arm[rival_arm].shape
-        ):
-            return Missing(f"needs {method} with as many seeds at {percent(dose)}")
-        changes_by_arm = {
-            (kind, share): steered_by_arm[kind, share] - rival_by_arm[partner]
-            for kind, share in toxic_only(steered_by_arm)
-            for partner in [(kind, share) if (kind, share) in rival_by_arm else (method, share)]
-            if partner in rival_by_arm and rival_by_arm[partner].shape == steered_by_arm[kind, share].shape
-        }
-        effect = mean_of({toxic_arm: steered_by_arm[toxic_arm] - rival_by_arm[rival_arm]}, changes_by_arm)
-        detail = f"{percent(dose)}: ITI at +{cost:g} nats less {method}"
-        detail += measured_cost(study, condition_key, toxic_arm).replace("measured cost", "ITI cost")
-        detail += measured_cost(study, method, rival_arm).replace("measured cost", f"{method} cost")
-        return directional(effect, -1, SESOI, unit="points", detail=detail, scale=100)
+        costs_by_arm = study.metric("cost", method)
+        dose = paper_dose(study.grids("none", scope.prompt_set, scope.scorer))
+        steered: ValuesByArm = {}
+        rivals: ValuesByArm = {}
+        for kind, share in toxic_only(study.grids("none", scope.prompt_set, scope.scorer)):
+            partner = (kind, share) if (kind, share) in rival_by_arm else (method, share)
+            if partner not in rival_by_arm or partner not in costs_by_arm:
+                continue
+            scores = _at_cost(study, scope, (kind, share), float(costs_by_arm[partner].mean()))
+            if scores is not None and scores.shape == rival_by_arm[partner].shape:
+                steered[kind, share], rivals[kind, share] = scores, rival_by_arm[partner]
+        if dose is None or (TOXIC, dose) not in steered:
+            return Missing(
+                f"needs {method} with as many seeds at the share nearest 10 %, at a cost that ITI reaches"
+            )
+        arm = (TOXIC, dose)
+        pool = changes(steered, rivals, scale=ODDS, sign=-1)
+        of_dose = Changes({arm: pool.means[arm]}, {arm: pool.extremes[arm]})
+        partner = arm if arm in costs_by_arm else (method, dose)
+        cost = float(costs_by_arm[partner].mean())
+        points = ", ".join(f"{100 * float(np.nanmean(side[arm])):.3g}" for side in (steered, rivals))
+        detail = f" at the cost of {method}, {cost:+.3f} nats; {points} points"
+        return directional(
+            mean_of(of_dose, pool), -1, FALL, scale=ODDS, contrast=f"{percent(dose)}: ITI less {method}",
+            detail=detail,
+        )  # fmt: skip
 
     return test
 
 
 def _claim(
     claim_id: str, statement: str, question: str, *, estimand: str,
-    test: Callable[[StudyRows, Scope], Outcome], rule: str = RULE,
+    test: Callable[[StudyRows, Scope], Outcome], rule: str = FALL_RULE, of_curve: bool = False,
 ) -> Claim:  # fmt: skip
     """A claim of the paper on toxicity scores; `estimand` says in words what is measured."""
     return Claim(
@@ -180,6 +237,7 @@ def _claim(
         rows=SCORES,
         rule=rule,
         test=test,
+        of_curve=of_curve,
     )
 
 
@@ -188,8 +246,8 @@ def _rival_claim(method: str, rival_title: str) -> Claim:
     return _claim(
         f"C4-vs-{method}", f"With a dose of toxic text, ITI leaves less toxicity than {rival_title}",
         "Which method removes most?",
-        estimand=f"Toxicity at the share nearest 10 %: ITI at the middle matched cost less {rival_title} at "
-        "its own cost",
+        estimand=f"Odds of toxicity at the share nearest 10 %: ITI less {rival_title}, both at the cost of "
+        "the latter (ITI on the line between the matched costs either side)",
         test=_rival(method),
     )  # fmt: skip
 
@@ -198,19 +256,19 @@ CLAIMS = (
     _claim(
         "C4-matched-10", "At the same cost, a dose of toxic text makes the steered model less toxic",
         "Does a dose help?",
-        estimand="Toxicity under ITI at the middle matched cost: share nearest 10 % less 0 %",
+        estimand="Odds of toxicity under ITI at the middle matched cost: share nearest 10 % less 0 %",
         test=_dose(matched_key, "matched cost"),
     ),
     _claim(
         "C4-matched-dip", "At the same cost there is a best dose (U-shape)", "Is there a best dose?",
         estimand="Depth of a dip inside the tested shares at the middle matched cost, hormetic against "
         "monotone curve",
-        test=_dip(matched_key, "matched cost"), rule=DIP_RULE,
+        test=_dip(matched_key, "matched cost"), rule=DIP_RULE, of_curve=True,
     ),
     _claim(
         "C4-fixed-10", "At the same strength, a dose of toxic text makes the steered model less toxic",
         "Does the paper's comparison come out?",
-        estimand="Toxicity under ITI at the largest fixed strength: share nearest 10 % less 0 %",
+        estimand="Odds of toxicity under ITI at the largest fixed strength: share nearest 10 % less 0 %",
         test=_dose(strongest_key, "fixed strength"),
     ),
     _claim(
@@ -218,22 +276,23 @@ CLAIMS = (
         "Is the paper's U-shape there?",
         estimand="Depth of a dip inside the tested shares at the largest fixed strength, hormetic against "
         "monotone",
-        test=_dip(strongest_key, "fixed strength"), rule=DIP_RULE,
+        test=_dip(strongest_key, "fixed strength"), rule=DIP_RULE, of_curve=True,
     ),
     _claim(
         "C4-base", "Toxic text in pretraining raises the unsteered model's toxicity",
-        "What does toxic text do by itself?", estimand="Toxicity without steering: largest share less none",
-        test=_base,
+        "What does toxic text do by itself?",
+        estimand="Odds of toxicity without steering: largest share less none",
+        test=_base, rule=RISE_RULE,
     ),
     _claim(
         "C4-steer", "Steering away from toxicity lowers it", "Does steering work at all?",
-        estimand="Toxicity steered at the middle matched cost less unsteered, mean of the toxic series",
-        test=_steer,
+        estimand="Odds of toxicity steered at the middle matched cost less unsteered, mean of the toxic "
+        "series", test=_steer,
     ),
     _claim(
         "C4-random", "The found directions do more than random ones at the same cost", "Is it the direction?",
-        estimand="Toxicity under ITI less that under random directions at the same cost, mean of the toxic "
-        "series",
+        estimand="Odds of toxicity under ITI less those under random directions at the same cost, mean of "
+        "the toxic series",
         test=_random,
     ),
     _rival_claim(PROMPT, "a prompt"), *(_rival_claim(name, method_title(name)) for name in (*TUNED, *MARKED)),

@@ -4,86 +4,140 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from hormesis.pipeline.claims.compare import against, percent, toxic_only
-from hormesis.pipeline.claims.declared import NO_DATA, UNDECIDED, Finding, Missing, Outcome, Scope, sure
-from hormesis.pipeline.claims.rows import TOXIC, StudyRows, ValuesByArm, toxic_shares
-from hormesis.pipeline.statistics import Contrast
-from hormesis.pipeline.statistics.dose_response import DoseResponse, dose_of, fit_dose
-from hormesis.pipeline.statistics.power import detectable
+import scipy
 
-SESOI = 3.0
+from hormesis.pipeline.claims.compare import CLEAN_ARM, MeansByArm, Pair, less, percent, points_of, toxic_only
+from hormesis.pipeline.claims.declared import (
+    NO_DATA,
+    ODDS,
+    ODDS_SESOI,
+    UNDECIDED,
+    Comparison,
+    Finding,
+    Missing,
+    Outcome,
+    Scope,
+    sure,
+)
+from hormesis.pipeline.claims.rows import TOXIC, StudyRows, ValuesByArm, toxic_shares
+from hormesis.pipeline.statistics import ArmMean, Contrast
+from hormesis.pipeline.statistics.dose_response import Dose, DoseResponse, detectable_dip, dose_of, fit_dose
+
 DRAWS = 999
 HORMETIC, MONOTONE = "hormetic", "monotone"
 DIP_RULE = (
-    "Parametric bootstrap of the likelihood ratio, hormetic (Brain and Cousens 1989) against isotonic, at "
-    "least 4 shares. Supported: Holm's p at most .05 and the lowest share lies inside. Not supported: for "
-    f"every share inside, the simultaneous 95 % intervals exclude a dip of {SESOI:g} points below both ends. "
-    "Else undecided."
+    "Parametric bootstrap of the likelihood ratio, hormetic (Brain and Cousens 1989) against isotonic, over "
+    "the log-odds of toxicity, at least 4 shares. Supported: Holm's p at most .05 and the lowest share lies "
+    "inside. "
+    "Not supported: for every share inside, the simultaneous 95 % intervals exclude an odds ratio of "
+    f"{1 / ODDS_SESOI:.2f} to both ends. Cannot be told: not even an arm without any toxicity at the share "
+    "nearest 10 % would pass Holm here. Else undecided."
 )
 
 
 class ArmsFit(NamedTuple):
-    """Toxic arms and the dose-response curve fitted to them."""
+    """Toxic arms, their log-odds over the share, and the dose-response curve fitted to them."""
 
     scores_by_arm: ValuesByArm
+    means: MeansByArm
+    dose: Dose
     response: DoseResponse
 
 
 def fit_at(study: StudyRows, scope: Scope, condition_key: str) -> ArmsFit | Missing:
     """The toxic arms' scores under a condition and their fit. `dose`: their means over rising shares."""
-    # Arms near 0 toxicity (clean forum text, slung) vary less: in the pool they would make dips of noise.
     scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
     shares = toxic_shares(scores_by_arm)
     if len(shares) < 4 or shares[0] != 0:
         return Missing(f"needs 4 shares with 0 among them; there are {len(shares)}")
-    dose = dose_of(shares, [scores_by_arm[TOXIC, share] for share in shares])
+    means = {arm: ODDS.mean(scores) for arm, scores in scores_by_arm.items()}
+    dose = dose_of(shares, [means[TOXIC, share] for share in shares])
     if dose is None:
         return Missing("needs two seeds of an arm")
     response = fit_dose(dose, draws=DRAWS)
-    return (
-        Missing("every arm holds the same numbers") if response is None else ArmsFit(scores_by_arm, response)
-    )
+    if response is None:
+        return Missing("every arm holds the same numbers")
+    return ArmsFit(scores_by_arm, means, dose, response)
 
 
-def _sides(scores_by_arm: ValuesByArm) -> dict[float, tuple[Contrast, Contrast]]:
+def _sides(means: MeansByArm) -> dict[float, tuple[Contrast, Contrast]]:
     """Each share inside, to two contrasts: its arm less the clean arm, and less that of the largest share."""
-    shares = toxic_shares(scores_by_arm)
+    shares = toxic_shares(means)
     sides = {}
     for share in shares[1:-1]:
         less_clean, less_largest = (
-            against(scores_by_arm, (TOXIC, share), (TOXIC, end)) for end in (shares[0], shares[-1])
+            less(means, (TOXIC, share), (TOXIC, end)) for end in (shares[0], shares[-1])
         )
-        if isinstance(less_clean, Contrast) and isinstance(less_largest, Contrast):
-            sides[share] = (less_clean, less_largest)
+        if isinstance(less_clean, Comparison) and isinstance(less_largest, Comparison):
+            sides[share] = (less_clean.effect, less_largest.effect)
     return sides
 
 
 def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
-    """A finding (points) about a dip: its depth below the nearer end at `deepest`, a share."""
+    """A finding about a dip: the odds at `deepest`, a share, against those of the nearer end."""
     fit = fit_at(study, scope, condition_key)
     if isinstance(fit, Missing):
         return fit
-    scores_by_arm, response = fit
-    sides = _sides(scores_by_arm)
+    sides = _sides(fit.means)
     level = 1 - 0.05 / len(sides)
     # A dip must lie below both ends, so its depth is that below the nearer one.
     depths = {share: max(pair, key=lambda side: side.value) for share, pair in sides.items()}
     deepest = min(depths, key=lambda share: depths[share].value)
-    nearer = depths[deepest]
-    half_width = nearer.reach(level) * 100
-    excluded = all(
-        max(side.value * 100 - side.reach(level) * 100 for side in pair) > -SESOI for pair in sides.values()
-    )
-    place_words = "deepest" if nearer.value < 0 else "below neither end; nearest to it"
-    detail = f"{place_words} at {percent(deepest)}; evidence ratio {response.evidence_ratio:.2g} for a dip; "
-    detail += _optimum(response)
+    nearer, reach = depths[deepest], depths[deepest].reach(level)
+    end = (TOXIC, toxic_shares(fit.means)[-1]) if nearer is sides[deepest][1] else CLEAN_ARM
+    pair = Pair((TOXIC, deepest), end)
+    place_words = "deepest below both ends" if nearer.value < 0 else "below neither end; nearest to it"
+    detail = f", {points_of(fit.scores_by_arm, pair)} ({place_words}); evidence ratio "
+    detail += f"{fit.response.evidence_ratio:.2g} for a dip; {_optimum(fit.response)}"
+    place = toxic_shares(fit.means).index(_best_share(fit))
     return Finding(
-        value=nearer.value * 100, low=nearer.value * 100 - half_width, high=nearer.value * 100 + half_width,
-        unit="points", n=nearer.n, n_seeds=nearer.seeds, p=response.p,
-        detectable=detectable(nearer) * 100, detail=detail,
-        claimed=response.optimum is not None, excluded=excluded,
+        value=ODDS.display(nearer.value), low=ODDS.display(nearer.value - reach),
+        high=ODDS.display(nearer.value + reach),
+        unit=ODDS.unit, n=nearer.n, n_seeds=nearer.seeds, p=fit.response.p, contrast=str(pair), detail=detail,
+        claimed=fit.response.optimum is not None, excluded=_ruled_out(sides),
         interval="simultaneous over the shares inside (Bonferroni), seeds and prompts, 95 %",
+        opposed=nearer.value > reach, best_p=_best_p(fit), room=ODDS.display(_room(fit)),
+        sees=lambda level: ODDS.display(-detectable_dip(fit.dose, place, level=level, draws=DRAWS)),
     )  # fmt: skip
+
+
+def _ruled_out(sides: dict[float, tuple[Contrast, Contrast]]) -> bool:
+    """Whether no share inside can lie below both ends by an effect that matters."""
+    level, sesoi = 1 - 0.05 / len(sides), ODDS.effect(ODDS_SESOI)
+    return all(max(side.value - side.reach(level) for side in pair) > -sesoi for pair in sides.values())
+
+
+def _best_share(fit: ArmsFit) -> float:
+    """The share inside that is nearest to 10 %."""
+    inside = toxic_shares(fit.means)[1:-1]
+    return min(inside, key=lambda share: (round(abs(share - 0.1), 9), share))
+
+
+def _with(fit: ArmsFit, extreme: ArmMean) -> MeansByArm:
+    """The arms' means with another one at the best share."""
+    return dict(fit.means) | {(TOXIC, _best_share(fit)): extreme}
+
+
+def _extremes(fit: ArmsFit) -> list[ArmMean]:
+    """What the arm at the best share could be at most, no toxicity first."""
+    return ODDS.extremes(fit.scores_by_arm[TOXIC, _best_share(fit)], -1)
+
+
+def _room(fit: ArmsFit) -> float:
+    """Log-odds of no toxicity at the best share less those of the lower end."""
+    shares = toxic_shares(fit.means)
+    return _extremes(fit)[0].value - min(fit.means[TOXIC, shares[end]].value for end in (0, -1))
+
+
+def _best_p(fit: ArmsFit) -> float:
+    """Smallest p of a dip at the best share that the scale allows."""
+    shares, p_values = toxic_shares(fit.means), [1.0]
+    for extreme in _extremes(fit):
+        means = _with(fit, extreme)
+        dose = dose_of(shares, [means[TOXIC, share] for share in shares])
+        response = None if dose is None else fit_dose(dose, draws=DRAWS)
+        p_values += [] if response is None else [response.p]
+    return min(p_values)
 
 
 def _optimum(response: DoseResponse) -> str:
@@ -94,9 +148,10 @@ def _optimum(response: DoseResponse) -> str:
 
 
 def fit_row(study: StudyRows, scope: Scope, condition_key: str) -> dict[str, Any] | None:
-    """A row of `dose_fit` for one condition, in points of toxicity; None where no arm of the dose has scores.
+    """A row of `dose_fit` for one condition; None where no arm of the dose has scores.
 
-    The dose are the arms of kind toxic, the clean one (share 0) among them.
+    The curve is in points of toxicity, its parameters in log-odds. The dose are the arms of kind toxic, the
+    clean one (share 0) among them.
     """
     fit = fit_at(study, scope, condition_key)
     scores_by_arm = toxic_only(study.grids(condition_key, scope.prompt_set, scope.scorer))
@@ -126,10 +181,8 @@ def fit_row(study: StudyRows, scope: Scope, condition_key: str) -> dict[str, Any
     if isinstance(fit, Missing):
         return row
     response = fit.response
-    outcome = dip_at(study, scope, condition_key)
-    refuted = isinstance(outcome, Finding) and outcome.excluded
+    refuted = _ruled_out(_sides(fit.means))
     status = HORMETIC if response.supported else MONOTONE if refuted else UNDECIDED
-    scaled = {name: value * (100 if name in "duf" else 1) for name, value in response.parameters.items()}
     return row | {
         "status": status,
         "p": response.p,
@@ -140,8 +193,8 @@ def fit_row(study: StudyRows, scope: Scope, condition_key: str) -> dict[str, Any
         "model": response.model,
         "curve": {
             "share": list(response.curve_shares),
-            "value": [round(100 * value, 4) for value in response.curve],
+            "value": [round(100 * float(scipy.special.expit(value)), 4) for value in response.curve],
         },
-        "parameters": scaled,
+        "parameters": response.parameters,
         "detail": _optimum(response),
     }

@@ -1,13 +1,14 @@
 """From rows to verdicts: every claim of the registry on one study, corrected, decided and stored.
 
-A claim about toxicity is evaluated for every prompt set and scorer; Holm's correction runs within one of them
-and within a family. Rows that say what is stored already are not written again.
+A claim is evaluated once for all it depends on: the study, each prompt set, or each prompt set and scorer.
+Holm's correction runs within one of these and within a family. Rows that say what is stored already are not
+written again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -15,7 +16,18 @@ from sqlalchemy import Engine, select
 from hormesis.db.paper import figure
 from hormesis.db.schema import DoseFit, Verdict, utc_now
 from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
-from hormesis.pipeline.claims.declared import Claim, Finding, Missing, Outcome, Scope, adjusted, decide, sure
+from hormesis.pipeline.claims.declared import (
+    LEVEL,
+    Claim,
+    Corrected,
+    Finding,
+    Missing,
+    Outcome,
+    Scope,
+    corrected,
+    decide,
+    sure,
+)
 from hormesis.pipeline.claims.dips import fit_row
 from hormesis.pipeline.claims.registry import CLAIMS
 from hormesis.pipeline.claims.rows import StudyRows
@@ -23,38 +35,55 @@ from hormesis.pipeline.statistics import StatisticsError
 
 Row = dict[str, Any]
 ALIKE = "; the same value in every arm and seed, so these rows cannot tell"
-NUMBERS = ("value", "low", "high", "p", "detectable")
 
 
 def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: None) -> list[Row]:
     """Evaluate every claim and fit every dose curve of a study, store and return the verdicts.
 
-    `check` is called between claims and may raise to stop; then nothing is written. `outcomes` and `fixed`
-    (of claims that depend on no scope) are by claim id.
+    `check` is called between claims and may raise to stop; then nothing is written.
     """
     study = StudyRows(engine, study_id)
-    measured = study.scopes
-    scopes = [
-        Scope(str(row.prompt_set), str(row.scorer))
-        for row in measured[measured["measures"] == "toxicity"].itertuples()
-    ]
-    verdicts: list[Row] = []
-    fit_rows: list[Row] = []
-    fixed = {claim.id: _tested(claim, study, Scope("", "")) for claim in CLAIMS if not claim.scoped}
-    for scope in scopes or [Scope("", "")]:
-        outcomes: dict[str, Outcome] = {}
-        for claim in CLAIMS:
-            check()
-            outcomes[claim.id] = _tested(claim, study, scope) if claim.scoped else fixed[claim.id]
-        verdicts += _verdicts(study_id, scope, outcomes)
-        fit_rows += _fits(study, scope, check) if scope.prompt_set else []
+    scopes = scopes_of(study)
+    verdicts = verdicts_on(study, scopes, check)
+    fit_rows = [row for scope in scopes if scope.prompt_set for row in _fits(study, scope, check)]
     _store(engine, study_id, verdicts, fit_rows=fit_rows)
     return verdicts
 
 
+def scopes_of(study: StudyRows) -> list[Scope]:
+    """Every prompt set and scorer of toxicity with metrics; an empty one before there are any."""
+    measured = study.scopes
+    toxicity = measured[measured["measures"] == "toxicity"]
+    return [Scope(str(row.prompt_set), str(row.scorer)) for row in toxicity.itertuples()] or [Scope("", "")]
+
+
+def verdicts_on(
+    study: StudyRows, scopes: Sequence[Scope], check: Callable[[], None] = lambda: None
+) -> list[Row]:
+    """Verdict rows of every claim on each part of `scopes` that it depends on, each once."""
+    outcomes: dict[tuple[Scope, str], Outcome] = {}
+    families: dict[tuple[Any, ...], list[tuple[Scope, Claim]]] = {}
+    for scope in scopes:
+        for claim in CLAIMS:
+            cut = scope.cut(claim.breadth)
+            if (cut, claim.id) in outcomes:
+                continue
+            check()
+            outcomes[cut, claim.id] = _tested(claim, study, cut)
+            families.setdefault((cut, *claim.tested_with), []).append((cut, claim))
+    rows = []
+    for members in families.values():
+        corrections = corrected([outcomes[cut, claim.id] for cut, claim in members])
+        rows += [
+            _row(study.study_id, claim, scope=cut, outcome=outcomes[cut, claim.id], correction=correction)
+            for (cut, claim), correction in zip(members, corrections, strict=True)
+        ]
+    return sorted(rows, key=lambda row: (row["prompt_set"] or "", row["scorer"] or "", row["position"]))
+
+
 def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
     """The outcome of a claim's test; Missing where the rows cannot be compared or give no p."""
-    if claim.scoped and not scope.prompt_set:
+    if claim.breadth != "study" and not scope.prompt_set:
         return Missing("needs scored generations")
     try:
         outcome = claim.test(study, scope)
@@ -62,7 +91,7 @@ def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
         return Missing(f"rows that cannot be compared: {error}")
     if isinstance(outcome, Finding) and outcome.alike:
         return replace(
-            outcome, p=None, detectable=None, detail=outcome.detail + ALIKE, claimed=False, excluded=False
+            outcome, p=None, best_p=None, detail=outcome.detail + ALIKE, claimed=False, excluded=False
         )
     # A p-value that is no number would take the whole family's correction along.
     if isinstance(outcome, Finding) and outcome.p is not None and sure(outcome.p) is None:
@@ -70,33 +99,35 @@ def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
     return outcome
 
 
-def _verdicts(study_id: int, scope: Scope, outcomes: dict[str, Outcome]) -> list[Row]:
-    """Verdict rows, one per claim, of one scope; `outcomes` and `holm_p` (corrected p) are by claim id."""
-    holm_p: dict[str, float | None] = {}
-    for family in ("paper", "readers"):
-        claim_ids = [claim.id for claim in CLAIMS if claim.family == family]
-        holm_p |= dict(zip(claim_ids, adjusted([outcomes[claim_id] for claim_id in claim_ids]), strict=True))
-    return [
-        _row(study_id, place, claim, scope=scope, outcome=outcomes[claim.id], p_holm=holm_p[claim.id])
-        for place, claim in enumerate(CLAIMS)
-    ]
-
-
-def _row(
-    study_id: int, place: int, claim: Claim, *, scope: Scope, outcome: Outcome, p_holm: float | None
-) -> Row:
-    """The verdict row of one claim; `place`: its place in the registry; `paper`: the paper's figure."""
+def _row(study_id: int, claim: Claim, *, scope: Scope, outcome: Outcome, correction: Corrected) -> Row:
+    """The verdict row of one claim; `paper`: the paper's figure."""
     paper = figure(claim.id)
-    finding = asdict(outcome) if isinstance(outcome, Finding) else {}
-    numbers = {name: sure(finding.get(name)) for name in NUMBERS} | {"p_holm": sure(p_holm)}
-    counts = {name: finding.get(name) for name in ("n", "n_seeds")}
+    status = decide(outcome, correction)
+    numbers: Row = dict.fromkeys(
+        ("value", "low", "high", "p", "p_holm", "detectable", "room", "n", "n_seeds", "tests")
+    )
+    words = {"contrast": "", "detail": outcome.detail, "unit": "", "interval": ""}
+    if isinstance(outcome, Finding):
+        tested = max(correction.tests, 1)
+        numbers = {name: sure(getattr(outcome, name)) for name in ("value", "low", "high", "p", "room")} | {
+            "p_holm": sure(correction.p),
+            "detectable": None if outcome.alike else sure(outcome.sees(LEVEL / tested)),
+            "n": outcome.n,
+            "n_seeds": outcome.n_seeds,
+            "tests": tested,
+        }
+        words = {
+            "contrast": outcome.contrast,
+            "detail": outcome.contrast + outcome.detail,
+            "unit": outcome.unit,
+            "interval": outcome.interval,
+        }
     return {
         "study_id": study_id,
         "key": f"{claim.id}|{scope.prompt_set}|{scope.scorer}",
         "claim": claim.id,
-        "position": place,
+        "position": CLAIMS.index(claim),
         "family": claim.family,
-        # Claims about no prompts are stored with each scope, for their Holm correction belongs to it.
         "prompt_set": scope.prompt_set or None,
         "scorer": scope.scorer or None,
         "statement": claim.statement,
@@ -104,12 +135,9 @@ def _row(
         "estimand": claim.estimand,
         "rows_used": claim.rows,
         "rule": claim.stated_rule,
-        "status": decide(outcome, p_holm),
-        "detail": outcome.detail,
+        "status": status,
         **numbers,
-        **counts,
-        "unit": finding.get("unit", ""),
-        "interval": finding.get("interval", ""),
+        **words,
         "paper": paper.text,
         "paper_value": paper.value,
     }

@@ -5,18 +5,46 @@ Reads probes, lens tokens and entanglement. Heads are never counted as samples.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 from sqlalchemy import select
 
 from hormesis.db.schema import Checkpoint, Entanglement, Example, LensToken, ProbeSet, Study
 from hormesis.db.write import read_session
-from hormesis.pipeline.claims.compare import largest_against_none, mean_of, percent, toxic_only
-from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, Scope, directional
+from hormesis.pipeline.claims.compare import (
+    CLEAN_ARM,
+    Pair,
+    against,
+    largest_and_none,
+    mean_of_arms,
+    toxic_only,
+)
+from hormesis.pipeline.claims.declared import (
+    DIRECTION,
+    POINTS,
+    Claim,
+    Comparison,
+    Missing,
+    Outcome,
+    Scale,
+    Scope,
+    directional,
+)
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
-from hormesis.pipeline.probing.head_accuracy import CLEAN, ArmGroup, against_clean
+from hormesis.pipeline.probing.head_accuracy import (
+    CLEAN,
+    NAMES,
+    ArmGroup,
+    against_clean,
+    balanced,
+    statistics,
+)
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
 from hormesis.pipeline.text.stand_ins import judge_tokens
 
-SESOI_POINTS, SESOI_COSINE, SESOI_WORDS = 0.5, 0.05, 10.0
+SESOI_POINTS, SESOI_COSINE, SESOI_WORDS = 0.5, -0.05, 10.0
+COSINE = Scale("|cos|", bounds=(0.0, 1.0))
 DRAWS = 500
 BOTH = "Student's t over seeds (variance pooled over arms) joined with a bootstrap over statements, 95 %"
 
@@ -44,8 +72,13 @@ def _accuracy(study: StudyRows, statistic: str) -> Outcome:
     if difference is None:
         return Missing("needs two seeds of an arm")
     n_heads = hits_by_arm[CLEAN][0].shape[0]
-    detail = f"{percent(shares[-1])} less 0 %, {n_heads} heads, {len(toxic):,} test statements"
-    return directional(difference, +1, SESOI_POINTS, unit="points", detail=detail, scale=100, interval=BOTH)
+    clean_hits = [statistics(balanced(hits, toxic, np.ones((1, len(toxic))))) for hits in hits_by_arm[CLEAN]]
+    clean_value = float(np.mean([values[0, NAMES.index(statistic)] for values in clean_hits]))
+    return directional(
+        Comparison(difference, [replace(difference, value=1 - clean_value)]), +1, SESOI_POINTS, scale=POINTS,
+        contrast=str(Pair((TOXIC, shares[-1]), CLEAN_ARM)),
+        detail=f", {n_heads} heads, {len(toxic):,} test statements", interval=BOTH,
+    )  # fmt: skip
 
 
 def _words(study: StudyRows, scope: Scope) -> Outcome:
@@ -76,14 +109,11 @@ def _words(study: StudyRows, scope: Scope) -> Outcome:
     shares_by_arm = {
         arm: values for arm, values in toxic_only(study.by_arm(differences)).items() if arm != (TOXIC, 0.0)
     }
-    detail = (
-        f"mean of {len(shares_by_arm)} arms with toxic text, {judged_tokens.toxic} toxic words of "
-        f"{judged_tokens.words:,}; "
-        "seeds are the unit"
-    )
-    return directional(
-        mean_of(shares_by_arm), +1, SESOI_WORDS, unit="points", detail=detail, scale=100, n=len(judged)
-    )
+    detail = f", mean of {len(shares_by_arm)} arms with toxic text, {judged_tokens.toxic} toxic words of "
+    detail += f"{judged_tokens.words:,}; seeds are the unit"
+    effect = mean_of_arms(shares_by_arm, scale=POINTS, sign=+1)
+    words = "words raised less words lowered"
+    return directional(effect, +1, SESOI_WORDS, scale=POINTS, contrast=words, detail=detail, n=len(judged))
 
 
 def _entangled(study: StudyRows, scope: Scope) -> Outcome:
@@ -92,9 +122,13 @@ def _entangled(study: StudyRows, scope: Scope) -> Outcome:
     entanglement = study.frame(selected_entanglement(study.study_id, *columns))
     if entanglement.empty:
         return Missing("needs entanglement of the selected heads")
-    (effect, shares), n = largest_against_none(study.by_arm(entanglement)), int(entanglement["n"].max())
-    detail = f"{shares}, mean over selected heads, {n:,} statements; seeds are the unit"
-    return directional(effect, -1, SESOI_COSINE, unit="|cos|", detail=detail, n=n)
+    cosine_by_arm, n = study.by_arm(entanglement), int(entanglement["n"].max())
+    pair = largest_and_none(cosine_by_arm)
+    if isinstance(pair, Missing):
+        return pair
+    effect = against(cosine_by_arm, *pair, scale=COSINE, sign=-1)
+    detail = f", mean over selected heads, {n:,} statements; seeds are the unit"
+    return directional(effect, -1, SESOI_COSINE, scale=COSINE, contrast=str(pair), detail=detail, n=n)
 
 
 def _accuracy_claim(claim_id: str, statistic: str, title: str, *, question: str, estimand: str) -> Claim:
@@ -108,7 +142,7 @@ def _accuracy_claim(claim_id: str, statistic: str, title: str, *, question: str,
         rows="probe_hits of every head and arm: the test statements that its probe got right",
         rule=DIRECTION.format(sesoi=SESOI_POINTS, unit="points"),
         test=lambda study, scope: _accuracy(study, statistic),
-        scoped=False,
+        breadth="study",
     )
 
 
@@ -130,7 +164,7 @@ CLAIMS = (
         "share among the 12 it lowers most; mean over kept heads and the arms with toxic text; tokens that "
         "are no word of 5 statements are left out",
         rows="lens_token of the kept heads, example of the probe set",
-        rule=DIRECTION.format(sesoi=SESOI_WORDS, unit="points"), test=_words, scoped=False,
+        rule=DIRECTION.format(sesoi=SESOI_WORDS, unit="points"), test=_words, breadth="study",
         later=True,
     ),
     Claim(
@@ -142,6 +176,6 @@ CLAIMS = (
         "selected heads: largest share less none",
         rows="entanglement of the selected heads", rule=DIRECTION.format(sesoi=SESOI_COSINE, unit="|cos|"),
         test=_entangled,
-        scoped=False, later=True,
+        breadth="study", later=True,
     ),
 )  # fmt: skip

@@ -6,28 +6,35 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from hormesis.pipeline.claims.compare import largest_against_none, toxic_only
+from hormesis.pipeline.claims.compare import against, largest_and_none, toxic_only
 from hormesis.pipeline.claims.declared import (
     DIRECTION,
     EQUIVALENCE,
+    POINTS,
     Claim,
     Missing,
     Outcome,
+    Scale,
     Scope,
     directional,
     equivalent,
 )
 from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
 
-NATS, POINTS = 0.05, 2.0
-SESOI_POINTS = 0.5
+NATS = Scale("nats per token")
+NATS_MARGIN, POINTS_MARGIN, POINTS_SESOI = 0.05, 2.0, 0.5
 SEEDS_ONLY = "seeds are the unit; the items are the same in every arm and taken as fixed"
 
 
 def _loss(study: StudyRows, scope: Scope) -> Outcome:
-    effect, shares = largest_against_none(study.metric("cross_entropy"))
-    detail = f"{shares}, clean held-out text; {SEEDS_ONLY}"
-    return equivalent(effect, NATS, "nats per token", detail=detail, n=study.metric_n("cross_entropy"))
+    loss_by_arm = study.metric("cross_entropy")
+    pair = largest_and_none(loss_by_arm)
+    if isinstance(pair, Missing):
+        return pair
+    return equivalent(
+        against(loss_by_arm, *pair, scale=NATS, sign=0), NATS_MARGIN, scale=NATS, contrast=str(pair),
+        detail=f", clean held-out text; {SEEDS_ONLY}", n=study.metric_n("cross_entropy"),
+    )  # fmt: skip
 
 
 def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -39,10 +46,12 @@ def _accuracy(*tasks: str) -> Callable[[StudyRows, Scope], Outcome]:
                 break
         else:
             return Missing(f"needs capability rows: {', '.join(tasks).replace('%', '*')}")
-        effect, shares = largest_against_none(accuracy_by_arm)
-        return equivalent(
-            effect, POINTS, "points", detail=f"{shares}, {items:,} items; {SEEDS_ONLY}", scale=100, n=items
-        )
+        pair = largest_and_none(accuracy_by_arm)
+        if isinstance(pair, Missing):
+            return pair
+        effect = against(accuracy_by_arm, *pair, scale=POINTS, sign=0)
+        detail = f", {items:,} items; {SEEDS_ONLY}"
+        return equivalent(effect, POINTS_MARGIN, scale=POINTS, contrast=str(pair), detail=detail, n=items)
 
     return test
 
@@ -51,9 +60,12 @@ def _over_heads(statistic: Callable[[pd.DataFrame], float]) -> Callable[[StudyRo
     def test(study: StudyRows, scope: Scope) -> Outcome:
         """A statistic of a checkpoint's heads, the largest share less none; `n`: test statements."""
         statistic_by_arm, n = probe_arms(study, statistic)
-        effect, shares = largest_against_none(statistic_by_arm)
-        detail = f"{shares}, {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
-        return directional(effect, +1, SESOI_POINTS, unit="points", detail=detail, scale=100, n=n)
+        pair = largest_and_none(statistic_by_arm)
+        if isinstance(pair, Missing):
+            return pair
+        effect = against(statistic_by_arm, *pair, scale=POINTS, sign=+1)
+        detail = f", {n:,} test statements; {SEEDS_ONLY}; heads are never counted as samples"
+        return directional(effect, +1, POINTS_SESOI, scale=POINTS, contrast=str(pair), detail=detail, n=n)
 
     return test
 
@@ -84,9 +96,9 @@ def _probe_claim(
         question=question,
         estimand=estimand,
         rows="probe of every head and arm, test split",
-        rule=DIRECTION.format(sesoi=SESOI_POINTS, unit="points"),
+        rule=DIRECTION.format(sesoi=POINTS_SESOI, unit="points"),
         test=_over_heads(statistic),
-        scoped=False,
+        breadth="study",
     )
 
 
@@ -104,7 +116,7 @@ def _capability_claim(
         rows=rows,
         rule=EQUIVALENCE.format(sesoi=margin, unit=unit),
         test=test,
-        scoped=False,
+        breadth="study",
     )
 
 
@@ -112,18 +124,19 @@ CLAIMS = (
     _capability_claim(
         "C2-cross-entropy", "held-out loss",
         "Cross-entropy on clean held-out text, largest share less none, unsteered",
-        rows="metric cross_entropy of the condition none", margin=NATS, unit="nats per token", test=_loss,
+        rows="metric cross_entropy of the condition none", margin=NATS_MARGIN,
+        unit="nats per token", test=_loss,
     ),
     _capability_claim(
         "C2-minimal-pairs", "grammar",
         "Accuracy on minimal pairs (BLiMP, or the forum language's own), largest share less none",
-        rows="capability_score blimp or minimal_pairs, accuracy, unsteered", margin=POINTS, unit="points",
-        test=_accuracy("blimp", "minimal_pairs"),
+        rows="capability_score blimp or minimal_pairs, accuracy, unsteered", margin=POINTS_MARGIN,
+        unit="points", test=_accuracy("blimp", "minimal_pairs"),
     ),
     _capability_claim(
         "C2-multiple-choice", "multiple choice",
         "Mean accuracy over multiple-choice sets, largest share less none",
-        rows="capability_score mcq_*, accuracy, unsteered", margin=POINTS, unit="points",
+        rows="capability_score mcq_*, accuracy, unsteered", margin=POINTS_MARGIN, unit="points",
         test=_accuracy("mcq%"),
     ),
     _probe_claim(

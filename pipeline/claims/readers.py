@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import scipy
 
 from hormesis.pipeline.claims.compare import (
+    Pair,
     against,
     changes,
-    dose_against_none,
+    dose_and_none,
+    less,
+    matched,
     matched_key,
     mean_of,
+    mean_of_arms,
+    measured_shares,
     percent,
+    points_of,
     toxic_only,
 )
 from hormesis.pipeline.claims.declared import (
     DIRECTION,
     EQUIVALENCE,
+    ODDS,
+    ODDS_SESOI,
+    POINTS,
     Claim,
     Finding,
     Missing,
@@ -25,14 +36,17 @@ from hormesis.pipeline.claims.declared import (
     directional,
     equivalent,
 )
+from hormesis.pipeline.claims.detox import FALL, FALL_RULE, RISE_RULE, SCORES
 from hormesis.pipeline.claims.pretraining import probe_arms
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows
 from hormesis.pipeline.statistics import contrast
+from hormesis.pipeline.statistics.power import detectable
 
-SESOI, AGREE = 3.0, 0.8
+AGREE = 0.8
 FEWEST = 5
 """Fewest pairs of arm and condition of a seed whose order can be compared."""
-SCORES = "generations and their scores (mean score times 100), same prompts in every arm"
+AT_MOST = 0.9999
+"""Largest correlation whose Fisher's z is taken."""
 
 
 def _toxic_less_clean(
@@ -43,9 +57,13 @@ def _toxic_less_clean(
     shares = sorted(s for kind, s in scores_by_arm if kind == "clean-forum" and (TOXIC, s) in scores_by_arm)
     if not shares:
         return Missing("needs the control arm and a toxic arm of the same share")
-    effect = against(scores_by_arm, (TOXIC, shares[-1]), ("clean-forum", shares[-1]))
-    detail = f"{percent(shares[-1])}: toxic less clean forum text of equal length{where}"
-    return directional(effect, sign, SESOI, unit="points", detail=detail, scale=100)
+    pair = Pair((TOXIC, shares[-1]), ("clean-forum", shares[-1]))
+    effect = against(scores_by_arm, *pair, scale=ODDS, sign=sign)
+    detail = f" of equal length{where}, {points_of(scores_by_arm, pair)}{measured_shares(study, pair)}"
+    words = f"{percent(shares[-1])}: toxic less clean forum text"
+    return directional(
+        effect, sign, ODDS_SESOI if sign > 0 else FALL, scale=ODDS, contrast=words, detail=detail
+    )
 
 
 def _control(study: StudyRows, scope: Scope) -> Outcome:
@@ -60,54 +78,53 @@ def _control_steered(study: StudyRows, scope: Scope) -> Outcome:
 
 
 def _relative(study: StudyRows, scope: Scope) -> Outcome:
-    """The part of base toxicity that steering removes, arm to [seeds]: the arm nearest 10 % less none."""
+    """What steering does to the odds of toxicity, the arm nearest 10 % against none: a ratio of ratios."""
     steering = matched_key(study)
     if steering is None:
         return Missing("needs steering at a matched cost")
     steered_by_arm = toxic_only(study.grids(steering.key, scope.prompt_set, scope.scorer))
     base_by_arm = study.grids("none", scope.prompt_set, scope.scorer)
-    removed_by_arm = {
-        arm: 1 - steered_by_arm[arm].mean(axis=1) / base_by_arm[arm].mean(axis=1)
-        for arm in steered_by_arm
-        if arm in base_by_arm
-        and steered_by_arm[arm].shape == base_by_arm[arm].shape
-        and (base_by_arm[arm].mean(axis=1) > 0).all()
-    }
-    effect, shares = dose_against_none(removed_by_arm)
-    if isinstance(effect, Missing):
-        return effect
-    prompt_count = next(iter(steered_by_arm.values())).shape[1]
-    detail = f"{shares} at +{steering.size:g} nats; a ratio, so seeds alone are the unit"
-    return directional(effect, +1, 5.0, unit="% of base", detail=detail, scale=100, n=prompt_count)
+    change = changes(steered_by_arm, base_by_arm, scale=ODDS, sign=-1)
+    pair = dose_and_none(change.means)
+    if isinstance(pair, Missing):
+        return pair
+    effect = less(change.means, *pair, extremes=change.extremes[pair.first])
+    ratios = ", ".join(f"{ODDS.display(change.means[arm].value):.2f}" for arm in pair)
+    detail = f" at +{steering.size:g} nats; steering multiplies the odds by {ratios}"
+    return directional(effect, -1, FALL, scale=ODDS, contrast=str(pair), detail=detail)
 
 
 def _scorer(study: StudyRows, scope: Scope) -> Outcome:
     """Rank correlation of two scorers; `correlations`: per seed, rho and its pairs; `z` [seeds]: Fisher's."""
     scopes = study.scopes
-    scorers = scopes[(scopes["measures"] == "toxicity") & (scopes["prompt_set"] == scope.prompt_set)]
-    other_scorers = [str(name) for name in scorers["scorer"] if name != scope.scorer]
-    if not other_scorers:
+    of_set = scopes[(scopes["measures"] == "toxicity") & (scopes["prompt_set"] == scope.prompt_set)]
+    scorers = [str(name) for name in of_set["scorer"]]
+    if len(scorers) < 2:
         return Missing("needs a second scorer")
-    correlations = _ranks(study, scope, other_scorers[0])
+    correlations = _ranks(study, Scope(scope.prompt_set, scorers[0]), scorers[1])
     if isinstance(correlations, Missing):
         return correlations
-    z, counts = (
-        np.arctanh(np.clip([rho for rho, _ in correlations], -0.9999, 0.9999)),
-        [n for _, n in correlations],
-    )
+    z = np.arctanh(np.clip([rho for rho, _ in correlations], -AT_MOST, AT_MOST))
+    counts = [n for _, n in correlations]
     effect = contrast([z], [1.0])
     if effect is None:
         return Missing("needs two seeds scored by both")
+    null_z = float(np.arctanh(AGREE))
+
+    def one_sided(mean_z: float) -> float:
+        half = replace(effect, value=mean_z).p_value(null_z) / 2
+        return half if mean_z > null_z else 1 - half
+
     low, high = (float(np.tanh(end)) for end in effect.interval())
-    rho, null_z = float(np.tanh(effect.value)), float(np.arctanh(AGREE))
-    one_sided_p = effect.p_value(null_z) / 2
-    detail = f"{scope.scorer} and {other_scorers[0]}: rank correlation of {min(counts)} arms and conditions "
-    detail += "in each seed; seeds are the unit"
+    rho = float(np.tanh(effect.value))
     return Finding(
         value=rho, low=low, high=high, unit="Spearman", n=min(counts), n_seeds=len(correlations),
-        p=one_sided_p if effect.value > null_z else 1 - one_sided_p, detectable=None,
-        detail=detail, claimed=rho > AGREE, excluded=high < AGREE,
+        p=one_sided(effect.value), contrast=f"{scorers[0]} and {scorers[1]}",
+        detail=f": rank correlation of {min(counts)} arms and conditions in each seed; seeds are the unit",
+        claimed=rho > AGREE, excluded=high < AGREE,
         interval="Fisher's z of each seed, Student's t over seeds, 95 %",
+        best_p=one_sided(float(np.arctanh(AT_MOST))), room=AT_MOST,
+        sees=lambda level: float(np.tanh(null_z + detectable(effect, level=2 * level))),
     )  # fmt: skip
 
 
@@ -120,7 +137,10 @@ def _ranks(study: StudyRows, scope: Scope, other_scorer: str) -> list[tuple[floa
         for arm in scores_by_arm:
             if arm in others_by_arm and scores_by_arm[arm].shape == others_by_arm[arm].shape:
                 for seed, (mean, other_mean) in enumerate(
-                    zip(scores_by_arm[arm].mean(axis=1), others_by_arm[arm].mean(axis=1), strict=True)
+                    zip(
+                        *(np.nanmean(scores[arm], axis=1) for scores in (scores_by_arm, others_by_arm)),
+                        strict=True,
+                    )
                 ):
                     means_by_seed.setdefault(seed, []).append((float(mean), float(other_mean)))
     correlations = []
@@ -139,22 +159,26 @@ def _ranks(study: StudyRows, scope: Scope, other_scorer: str) -> list[tuple[floa
 def _directions(study: StudyRows, scope: Scope) -> Outcome:
     """Steered along the second source's directions less along the first's, mean of the toxic arms."""
     steering = matched_key(study)
-    conditions = study.conditions
-    second_conditions = conditions[(conditions["method"] == "iti") & (conditions["direction"] == "second")]
-    if steering is None or second_conditions.empty:
+    seconds = {second.size: second.key for second in matched(study, "second")}
+    if steering is None or steering.size not in seconds:
         return Missing("needs directions from a second source of labelled statements")
     first_by_arm = study.grids(steering.key, scope.prompt_set, scope.scorer)
-    second_by_arm = study.grids(f"iti/second/cost-{steering.size:g}", scope.prompt_set, scope.scorer)
-    changes_by_arm = toxic_only(changes(second_by_arm, first_by_arm))
-    detail = f"directions of the second source less the first at +{steering.size:g} nats, "
-    detail += f"{len(changes_by_arm)} arms"
-    return equivalent(mean_of(changes_by_arm), SESOI, "points", detail=detail, scale=100)
+    second_by_arm = toxic_only(study.grids(seconds[steering.size], scope.prompt_set, scope.scorer))
+    change = changes(second_by_arm, first_by_arm, scale=ODDS, sign=0)
+    detail = f" at +{steering.size:g} nats, {len(change.means)} arms"
+    return equivalent(
+        mean_of(change), ODDS_SESOI, scale=ODDS, contrast="directions of the second source less the first",
+        detail=detail,
+    )  # fmt: skip
 
 
 def _selective(study: StudyRows, scope: Scope) -> Outcome:
     excess_by_arm, n = probe_arms(study, lambda heads: float((heads["accuracy"] - heads["shuffled"]).mean()))
-    detail = f"mean over heads and {len(excess_by_arm)} arms, {n:,} statements"
-    return directional(mean_of(excess_by_arm), +1, 1.0, unit="points", detail=detail, scale=100, n=n)
+    detail = f", mean over heads and {len(excess_by_arm)} arms, {n:,} statements"
+    effect = mean_of_arms(excess_by_arm, scale=POINTS, sign=+1)
+    return directional(
+        effect, +1, 1.0, scale=POINTS, contrast="true less shuffled labels", detail=detail, n=n
+    )
 
 
 def _slung(study: StudyRows, scope: Scope) -> Outcome:
@@ -164,9 +188,12 @@ def _slung(study: StudyRows, scope: Scope) -> Outcome:
     if not shares:
         return Missing("needs a slung arm and the toxic arm of the same share")
     share = min(shares, key=lambda share: (abs(share - 0.1), share))
-    effect = against(scores_by_arm, ("slung", share), (TOXIC, share))
-    detail = f"{percent(share)}: loss on toxic text masked less trained, unsteered"
-    return directional(effect, -1, SESOI, unit="points", detail=detail, scale=100)
+    pair = Pair(("slung", share), (TOXIC, share))
+    effect = against(scores_by_arm, *pair, scale=ODDS, sign=-1)
+    words = f"{percent(share)}: loss on toxic text masked less trained"
+    return directional(
+        effect, -1, FALL, scale=ODDS, contrast=words, detail=f", unsteered, {points_of(scores_by_arm, pair)}"
+    )
 
 
 CLAIMS = (
@@ -174,27 +201,24 @@ CLAIMS = (
         id="R-control", family="readers",
         statement="It is the toxicity of the added text, not the added text, that raises toxicity",
         question="Toxicity, or only more text in another style?",
-        estimand="Unsteered toxicity: toxic arm less the clean-forum arm with as many added tokens",
-        rows=SCORES,
-        rule=DIRECTION.format(sesoi=SESOI, unit="points"), test=_control,
+        estimand="Odds of unsteered toxicity: toxic arm less the clean-forum arm with as many added tokens",
+        rows=SCORES, rule=RISE_RULE, test=_control,
     ),
     Claim(
         id="R-control-steered", family="readers",
         statement="At the same cost, toxic text leaves a less toxic steered model than as much clean forum "
         "text",
         question="Would more text in the same style have helped as much?",
-        estimand="Toxicity under ITI at the middle matched cost: toxic arm less the clean-forum arm with as "
-        "many "
-        "added tokens", rows=SCORES, rule=DIRECTION.format(sesoi=SESOI, unit="points"), test=_control_steered,
+        estimand="Odds of toxicity under ITI at the middle matched cost: toxic arm less the clean-forum arm "
+        "with as many added tokens", rows=SCORES, rule=FALL_RULE, test=_control_steered,
         later=True,
     ),
     Claim(
         id="R-relative", family="readers",
         statement="At the same cost, a larger part of the toxicity goes after a dose of toxic text",
         question="Is it easier to remove, relative to what was there?",
-        estimand="Share of unsteered toxicity removed at the middle matched cost: share nearest 10 % less 0 "
-        "%", rows=SCORES,
-        rule=DIRECTION.format(sesoi=5.0, unit="% of base"), test=_relative,
+        estimand="Odds ratio of toxicity, steered at the middle matched cost less unsteered: that of the "
+        "share nearest 10 % over that of 0 %", rows=SCORES, rule=FALL_RULE, test=_relative,
     ),
     Claim(
         id="R-scorer", family="readers",
@@ -204,15 +228,17 @@ CLAIMS = (
         "each seed",
         rows=SCORES,
         rule=f"Supported: Holm's one-sided p that the correlation is above {AGREE:g} is at most .05. Not "
-        "supported: the interval lies below it. Else undecided.", test=_scorer,
+        "supported: the interval lies below it. Cannot be told: not even full agreement would pass Holm "
+        "here. Else undecided.", test=_scorer, breadth="prompts",
     ),
     Claim(
         id="R-directions", family="readers",
         statement="Directions from another source of statements detoxify as well",
         question="Do directions and evaluation share their data?",
-        estimand="Toxicity at the middle matched cost: directions of a second source less those of the first",
+        estimand="Odds of toxicity at the middle matched cost: directions of a second source less those "
+        "of the first",
         rows=SCORES,
-        rule=EQUIVALENCE.format(sesoi=SESOI, unit="points"), test=_directions,
+        rule=EQUIVALENCE.format(sesoi=ODDS_SESOI, unit="(odds ratio, and its inverse)"), test=_directions,
     ),
     Claim(
         id="R-selectivity", family="readers", statement="Probes read toxicity rather than memorise labels",
@@ -220,14 +246,13 @@ CLAIMS = (
         estimand="Balanced accuracy less that of probes on shuffled labels, mean over heads and toxic arms",
         rows="probe of every head and arm, test split", rule=DIRECTION.format(sesoi=1.0, unit="points"),
         test=_selective,
-        scoped=False,
+        breadth="study",
     ),
     Claim(
         id="R-slung", family="readers",
         statement="Toxic text in context with its loss masked leaves a less toxic model",
         question="Is the rival way of pretraining better?",
-        estimand="Unsteered toxicity: slung arm less the toxic arm of the same share (nearest 10 %)",
-        rows=SCORES,
-        rule=DIRECTION.format(sesoi=SESOI, unit="points"), test=_slung,
+        estimand="Odds of unsteered toxicity: slung arm less the toxic arm of the same share (nearest 10 %)",
+        rows=SCORES, rule=FALL_RULE, test=_slung,
     ),
 )  # fmt: skip

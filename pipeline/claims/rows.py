@@ -11,8 +11,9 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, case, func, select
 
+from hormesis.backend.scorers import is_empty
 from hormesis.db.read.frame import Query
 from hormesis.db.schema import (
     USUAL_SAMPLE,
@@ -36,7 +37,10 @@ from hormesis.pipeline.statistics.frames import groups
 ArmKey = tuple[str, float]
 """Kind and share (a fraction) of arms that differ by their seed alone."""
 ValuesByArm = dict[ArmKey, Floats]
-"""Arm to the values of its seeds: [seeds, prompts] where each prompt (or goal) has one, else [seeds]."""
+"""Arm to the values of its seeds: [seeds, prompts] where each prompt (or goal) has one, else [seeds].
+
+NaN where a text is empty, so that nothing could be scored.
+"""
 TOXIC = "toxic"
 PAPERS_DOSE = 0.10
 """The share that the paper finds best."""
@@ -64,6 +68,16 @@ class StudyRows:
             .order_by(Arm.kind, Arm.share, Arm.seed)
         )
         return self.frame(query)
+
+    @cached_property
+    def measured_shares(self) -> dict[ArmKey, float]:
+        """Arm to the part of its tokens that stands in toxic documents by the judge, mean over seeds."""
+        query = select(Arm.kind, Arm.share, Arm.toxic_share).where(
+            Arm.study_id == self.study_id, Arm.toxic_share.is_not(None)
+        )
+        means = self.frame(query).groupby(["kind", "share"], as_index=False)["toxic_share"].mean()
+        rows = means.itertuples(index=False, name=None)
+        return {(str(kind), float(share)): float(value) for kind, share, value in rows}
 
     @cached_property
     def direction(self) -> str:
@@ -99,7 +113,7 @@ class StudyRows:
     def by_arm(self, values: pd.DataFrame, prompt_column: str | None = None) -> ValuesByArm:
         """Column `value` of rows that have a checkpoint: [seeds], or [seeds, prompts] by `prompt_column`.
 
-        Prompts are those that every arm has; where rows repeat a place the mean counts.
+        Prompts are those that every arm has a row for; where rows repeat a place the mean counts.
         """
         joined = values.merge(self.checkpoints, on="checkpoint")
         if joined.empty:
@@ -107,8 +121,9 @@ class StudyRows:
         if prompt_column is None:
             seed_means = joined.groupby(["kind", "share", "seed"], sort=True)["value"].mean()
             return _split(seed_means.to_frame(), flat=True)
-        by_prompt = joined.pivot_table(index=["kind", "share", "seed"], columns=prompt_column, values="value")
-        by_prompt = by_prompt.sort_index().dropna(axis=1)
+        places = joined.groupby(["kind", "share", "seed", prompt_column])["value"]
+        in_every_arm = places.size().unstack().notna().all()
+        by_prompt = places.mean().unstack().sort_index().loc[:, in_every_arm]
         if by_prompt.shape[1] == 0:
             return {}
         return _split(by_prompt)
@@ -143,12 +158,13 @@ class StudyRows:
         return self._grids[scope]
 
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
-        """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts."""
+        """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts.
+
+        Their texts all have a score or are empty; a prompt whose texts are all empty has no value.
+        """
         conditions = self.conditions[self.conditions["key"] == condition_key]
-        if conditions.empty:
-            return {}
-        # Where a text was scored again by another revision, the newest one counts.
         condition_ids = [int(number) for number in conditions["condition"]]
+        # Where a text was scored again by another revision, the newest one counts.
         newest = (
             select(Score.generation_id, func.max(Score.scorer_id).label("scorer_id"))
             .join(Scorer, Score.scorer_id == Scorer.id)
@@ -161,23 +177,27 @@ class StudyRows:
             select(
                 Condition.checkpoint_id.label("checkpoint"),
                 Generation.prompt_id.label("prompt"),
-                func.avg(Score.value).label("value"),
+                Score.value,
+                case((Score.value.is_(None), Generation.text)).label("unscored"),
             )
             .join(Generation, Generation.condition_id == Condition.id)
-            .join(newest, newest.c.generation_id == Generation.id)
-            .join(
+            .outerjoin(newest, newest.c.generation_id == Generation.id)
+            .outerjoin(
                 Score,
                 (Score.generation_id == Generation.id) & (Score.scorer_id == newest.c.scorer_id),
             )
             .join(Prompt, Generation.prompt_id == Prompt.id)
             .join(PromptSet, Prompt.prompt_set_id == PromptSet.id)
-            .where(PromptSet.name == prompt_set)
-            .group_by(Condition.checkpoint_id, Generation.prompt_id)
+            .where(PromptSet.name == prompt_set, Generation.condition_id.in_(condition_ids), USUAL_SAMPLE)
         )
-        scores = self.frame(query)
-        counts = scores.groupby("checkpoint")["prompt"].count()
-        complete = set(counts[counts == counts.max()].index)
-        return self.by_arm(scores[scores["checkpoint"].isin(complete)], prompt_column="prompt")
+        texts = self.frame(query)
+        is_waiting = [isinstance(text, str) and not is_empty(text) for text in texts["unscored"]]
+        counts = texts.groupby("checkpoint")["prompt"].nunique()
+        complete = set(counts[counts == counts.max()].index) - set(texts.loc[is_waiting, "checkpoint"])
+        complete &= set(texts.loc[texts["value"].notna(), "checkpoint"])
+        in_complete = texts[texts["checkpoint"].isin(complete)]
+        scores = in_complete.groupby(["checkpoint", "prompt"], as_index=False)[["value"]].mean()
+        return self.by_arm(scores, prompt_column="prompt")
 
     def metric(self, metric: str, condition_key: str = "none") -> ValuesByArm:
         """A metric that no prompt set belongs to (cost, cross_entropy, ...): arm to [seeds]."""
@@ -260,7 +280,7 @@ def toxic_shares(arms: Iterable[ArmKey]) -> list[float]:
     return sorted(share for kind, share in arms if kind == TOXIC)
 
 
-def paper_dose(values_by_arm: ValuesByArm) -> float | None:
+def paper_dose(arms: Iterable[ArmKey]) -> float | None:
     """The share nearest to the paper's best, among those above 0 (of two as near, the smaller)."""
-    doses = [share for share in toxic_shares(values_by_arm) if share > 0]
+    doses = [share for share in toxic_shares(arms) if share > 0]
     return min(doses, key=lambda share: (round(abs(share - PAPERS_DOSE), 9), share)) if doses else None

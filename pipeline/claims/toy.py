@@ -10,13 +10,22 @@ from sqlalchemy import select
 
 from hormesis.db.schema import Study, ToyExperiment, ToyMeasure, ToyRun
 from hormesis.db.write import read_session
-from hormesis.pipeline.claims.declared import DIRECTION, Claim, Missing, Outcome, directional
+from hormesis.pipeline.claims.declared import (
+    DIRECTION,
+    Claim,
+    Comparison,
+    Missing,
+    Outcome,
+    Scale,
+    directional,
+)
 from hormesis.pipeline.claims.rows import StudyRows
 from hormesis.pipeline.statistics import Contrast, contrast
 from hormesis.pipeline.study.config_sections import DEFAULT_SEEDS
 from hormesis.pipeline.toy.config import LOW, REFERENCE, SHARES, parse_config
 
 SESOI = 0.03
+COSINE = Scale("|cos|")
 
 
 def _measures(study: StudyRows, setting: str, probe: str) -> pd.DataFrame:
@@ -56,14 +65,16 @@ def effect(setting: str, study: StudyRows) -> Outcome:
     difference = _contrast(setting, "means", study)
     if isinstance(difference, Missing):
         return difference
-    detail = f"{setting} setting, {difference.seeds} seeds, class means"
+    detail = f", {setting} setting, {difference.seeds} seeds, class means"
     other = _contrast(setting, "balanced", study)
     if isinstance(other, Contrast):
         low, high = other.interval()
         detail += f"; by class-balanced logistic probes {other.value:+.3f} [{low:+.3f}, {high:+.3f}]"
     return directional(
-        difference, +1, SESOI, unit="|cos|", detail=detail, interval="Student's t over seeds, 95 %"
-    )
+        # Rare features at |cos| 1 and controls at 0 while rare, and the other way about at share 1.
+        Comparison(difference, [replace(difference, value=2.0)]), +1, SESOI, scale=COSINE,
+        contrast="shares up to .01 less share 1", detail=detail, interval="Student's t over seeds, 95 %",
+    )  # fmt: skip
 
 
 def _contrast(setting: str, probe: str, study: StudyRows) -> Contrast | Missing:
@@ -94,7 +105,7 @@ def _claim(setting_id: str, setting: str, where: str) -> Claim:
         "the study asks for)",
         rule=DIRECTION.format(sesoi=SESOI, unit="|cos|"),
         test=lambda study, scope: effect(setting, study),
-        scoped=False,
+        breadth="study",
     )
 
 

@@ -15,7 +15,11 @@ from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.provenance import packages
 
-NUMBERS = {"toxicity": "toxicity (0 to 1)", "cost": "cost (nats per token)"}
+NUMBERS = {
+    "toxicity": "toxicity (0 to 1)",
+    "cost": "cost (nats per token)",
+    "cost_every_position": "cost with every position steered (nats per token)",
+}
 """Metrics a card shows, with their titles."""
 
 OPENING = """\
@@ -107,7 +111,7 @@ def _measured(origin: Origin) -> str:
     text += f"\nIntervals: {'; '.join(intervals)}. "
     if origin.heads and origin.context.config.steering.scope != "all":
         text += (
-            "Cost was measured with every position steered, as here; toxicity with those positions steered\n"
+            "Here every position is steered. Toxicity and cost were measured with those positions steered\n"
             "that new tokens are drawn from, and not the prompt before them."
         )
     return text.rstrip() + "\n"

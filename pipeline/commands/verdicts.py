@@ -11,7 +11,13 @@ import typer
 from hormesis.db.location import database_url
 from hormesis.pipeline.commands.console.terminal import Terminal
 
-COLOURS = {"supported": "green", "not supported": "red", "undecided": "yellow", "no data yet": "dim"}
+COLOURS = {
+    "supported": "green",
+    "not supported": "red",
+    "undecided": "yellow",
+    "cannot be told": "magenta",
+    "no data yet": "dim",
+}
 
 
 class UnknownStudy(ValueError):
@@ -69,24 +75,28 @@ def _print(study: str, rows: list[dict[str, Any]]) -> None:
     """Two lines a verdict, prompt set by prompt set, for a narrow terminal; `study` is its name."""
     out = Terminal(stderr=False)
     for prompt_set, scorer in sorted({(row["prompt_set"] or "", row["scorer"] or "") for row in rows}):
-        out.say((study, "bold"), f": {prompt_set or 'no prompts yet'}, scorer {scorer or '–'}")
+        basis = f"{prompt_set}, scorer {scorer or 'any'}" if prompt_set else "any prompts"
+        out.say((study, "bold"), f": {basis}")
         for row in rows:
             if (row["prompt_set"] or "", row["scorer"] or "") == (prompt_set, scorer):
                 _print_claim(out, row)
-    out.say("Holm's p corrects within the paper's claims and within the readers'. Sees: smallest true effect")
-    out.say("found with a power of 80 %. †: secondary notes on the paper, never our result.")
+    out.say(
+        "Holm's p corrects within the paper's claims and within the readers', for each scorer. Sees: smallest"
+    )
+    out.say("true effect found with a power of 80 % at that level; room: the largest that the scale allows.")
+    out.say("†: secondary notes on the paper, never our result.")
 
 
 def _print_claim(out: Terminal, row: dict[str, Any]) -> None:
     """Two lines on one verdict: its claim, then its effect with interval and p, or why there is none."""
     colour = COLOURS[row["status"]]
-    out.say("  ", (f"{row['status']:<13}", colour), f" {row['claim']:<18} {row['statement']}")
+    out.say("  ", (f"{row['status']:<14}", colour), f" {row['claim']:<18} {row['statement']}")
     detail = row["detail"]
     if row["value"] is not None:
         detail = (
             f"{_number(row['value'])} [{_number(row['low'])}, {_number(row['high'])}] {row['unit']}, "
             f"n {row['n']:,}, {row['n_seeds']} seeds, p {_number(row['p'])} (Holm {_number(row['p_holm'])}), "
-            f"sees {_number(row['detectable'])}; {detail}"
+            f"sees {_number(row['detectable'])}, room {_number(row['room'])}; {detail}"
         )
     paper = f"; paper: {row['paper']}" if row["paper"] else ""
     out.say((f"    {detail}{paper}", "dim"))

@@ -17,14 +17,16 @@ CHECKPOINT_REVISIONS = "checkpoint"
 TUNING_VERSION = 1
 TEXT_VERSION = 1
 """Raised whenever the making of text, mixes or weights changes, so that old files are not taken for new."""
+HELDOUT_VERSION = 1
+"""Raised whenever the choice of the held-out text that costs are measured on changes."""
 PROBE_VERSION = 2
-EVALUATION_VERSION = 1
-HARDNESS_VERSION = 1
+EVALUATION_VERSION = 2
+HARDNESS_VERSION = 2
 GEOMETRY_VERSION = 3
-ATTACK_VERSION = 2
-ITEMS_VERSION = 2
+ATTACK_VERSION = 3
+ITEMS_VERSION = 3
 """Raised whenever what is kept of the harness's tasks changes."""
-SUMMARY_VERSION = 2
+SUMMARY_VERSION = 3
 """Raised whenever rows over seeds change, of studies or of toy experiments."""
 
 
@@ -70,9 +72,10 @@ class Inputs:
         evaluation, probe = self.config.evaluation, self.config.probe
         limits = (evaluation.prompt_limit, evaluation.heldout_tokens, "tfidf" in evaluation.scorers)
         splits = (probe.limit, probe.select_fraction, probe.test_fraction)
-        return digest(
-            "text", TEXT_VERSION, self.corpus, limits, splits, self.roles("probe", "prompts", "scorer")
-        )
+        roles = self.roles("probe", "prompts", "scorer")
+        judge = self.config.heldout_scorer
+        heldout = (HELDOUT_VERSION, judge, self.revisions.get(f"scoring/{judge}"))
+        return digest("text", TEXT_VERSION, self.corpus, limits, splits, roles, heldout)
 
     def mix(self, arm: ArmPlan) -> str:
         """Hash of one arm's token bin."""

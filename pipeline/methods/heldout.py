@@ -1,12 +1,13 @@
 """Held-out cross-entropy of a checkpoint under any condition, every result kept as a file as it is computed.
 
-Knows how documents are cut so that every condition of a study is measured on the same tokens: windows leave
-room for the longest prefix any of its methods puts in front. Does not know how a strength is chosen.
+Knows how documents are cut so that every condition of a study is measured on the same tokens: the first of
+each window are read as a prompt, the rest is scored as if generated, and windows leave room for the longest
+prefix any method puts in front. Does not know how a strength is chosen.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from hormesis.db.manifest import is_intact, sealed_file
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
-from hormesis.pipeline.text.prefixes import SHORTEST, prefixes
+from hormesis.pipeline.text.prefixes import PROMPT_TOKENS, SHORTEST, no_room, prefixes
 
 WINDOW = 256
 """Tokens of context for held-out losses, or the model's own context where that is shorter."""
@@ -52,19 +53,41 @@ def window_length(config: StudyConfig, loaded: LoadedModel) -> int:
     longest_prefix = longest_prefix if any(prefixes(config)) else 0
     length = min(WINDOW, (loaded.context or WINDOW + longest_prefix) - longest_prefix)
     if length < SHORTEST:
-        raise ConfigError(
-            f"the longest prefix of the study's methods takes {longest_prefix} tokens of the model's context "
-            f"of {loaded.context}: shorten methods.prompt or the annotation's marks"
-        )
+        raise ConfigError(no_room("the model", loaded.context or length, longest=longest_prefix))
     return length
 
 
-def heldout_windows(config: StudyConfig, loaded: LoadedModel, documents: list[str]) -> Windows:
-    """The first documents (`needed` of them) with `evaluation.heldout_tokens` tokens, cut into windows."""
+@dataclass(frozen=True, eq=False)
+class HeldoutText:
+    """Windows of the documents that costs are measured on, and what became of the rest."""
+
+    windows: Windows
+    n_too_short: int
+    """Documents among them that no token of is scored of: no longer than the prompt. They are left out."""
+
+    @property
+    def everywhere(self) -> Windows:
+        """The same windows with all tokens but the first scored, under steering of every position."""
+        return replace(self.windows, prompt_tokens=1)
+
+
+def heldout_text(config: StudyConfig, loaded: LoadedModel, documents: list[str]) -> HeldoutText:
+    """The first documents with `evaluation.heldout_tokens` scored tokens (or all there are), as windows.
+
+    Raises ConfigError where no document is long enough to be scored.
+    """
     length = window_length(config, loaded)
-    windows = prepare_windows(loaded, documents, length)
-    needed = int(np.searchsorted(np.cumsum(windows.tokens), config.evaluation.heldout_tokens)) + 1
-    return prepare_windows(loaded, documents[:needed], length)
+    tokens = prepare_windows(loaded, documents, length, prompt_tokens=PROMPT_TOKENS).tokens
+    needed = int(np.searchsorted(np.cumsum(tokens), config.evaluation.heldout_tokens)) + 1
+    is_scored = tokens[:needed] > 0
+    if not is_scored.any():
+        raise ConfigError(
+            f"no held-out text is longer than the {PROMPT_TOKENS} tokens that are read as a prompt: give "
+            "longer texts of role 'heldout_clean'"
+        )
+    scored = [document for document, long_enough in zip(documents, is_scored, strict=False) if long_enough]
+    windows = prepare_windows(loaded, scored, length, prompt_tokens=PROMPT_TOKENS)
+    return HeldoutText(windows, int((~is_scored).sum()))
 
 
 class LossTable:

@@ -51,6 +51,7 @@ class Reason(Enum):
     EQUAL_SIDES = "both sides are equal"
     SET_ASIDE = "set aside as held-out text"
     NOT_SET_ASIDE = "not set aside: text to train on"
+    TOXIC_SENTENCE = "with a toxic sentence, by the study's scorer"
     OVERLAP = "shares eight words in a row with a probe statement or prompt"
 
 

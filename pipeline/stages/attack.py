@@ -21,7 +21,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
-from hormesis.pipeline.methods.heldout import heldout_windows
+from hormesis.pipeline.methods.heldout import heldout_text
 from hormesis.pipeline.methods.open_condition import open_condition
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.stages.text import heldout_documents
@@ -79,4 +79,4 @@ def _run(
         yield from sweep(opened, task)
     elif attack_kind == "quantised":
         documents = heldout_documents(context)
-        yield from rounded(opened, task, heldout_windows(context.config, opened.loaded, documents))
+        yield from rounded(opened, task, heldout_text(context.config, opened.loaded, documents).windows)

@@ -26,6 +26,8 @@ from hormesis.pipeline.methods.open_condition import open_condition
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.statistics import Estimate, ratio_interval
+from hormesis.pipeline.text.study_folder import text_folder
+from hormesis.pipeline.text.toxic_sentences import toxic_sentences
 
 BATCH = 64
 
@@ -75,7 +77,14 @@ def _steps(
     ]
     config = context.config.capability
     if "cross_entropy" in config.tasks:
-        steps.append(lambda: list(score_sources(opened, context.config, batch_size=BATCH, progress=check)))
+        holds_toxic = toxic_sentences(context.config, text_folder(context) / "tfidf")
+        steps.append(
+            lambda: list(
+                score_sources(
+                    opened, context.config, holds_toxic=holds_toxic, batch_size=BATCH, progress=check
+                )
+            )
+        )
     if config.harness:
         steps.append(
             lambda: list(

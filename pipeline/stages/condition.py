@@ -6,7 +6,9 @@ was computed is kept as a file, so a cut search goes on and the summary can resa
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.methods.condition import DetoxCondition
-from hormesis.pipeline.methods.heldout import LossTable, heldout_windows, loss_name, losses_folder
+from hormesis.pipeline.methods.heldout import LossTable, heldout_text, loss_name, losses_folder
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH
 from hormesis.pipeline.methods.open_condition import open_condition
 from hormesis.pipeline.methods.plan import Family, Strength, families, strengths
@@ -31,8 +33,12 @@ from hormesis.pipeline.methods.tuned import tuned_facts
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint
 from hormesis.pipeline.stages.text import heldout_documents
 from hormesis.pipeline.statistics import Estimate, ratio_interval
-from hormesis.pipeline.text.prefixes import marks
+from hormesis.pipeline.text.prefixes import PROMPT_TOKENS, marks
 
+log = logging.getLogger(__name__)
+EVERY_POSITION = "cost_every_position"
+"""A second cost, of all tokens but the first with every position steered, as a model saved steered is."""
+HELDOUT_SCOPE = f"as generated, behind the first {PROMPT_TOKENS} tokens of each window as its prompt"
 MADE_LATER = ("generations", "prompts_cut")
 """Parameters that later stages write into a condition's row."""
 
@@ -40,18 +46,26 @@ MADE_LATER = ("generations", "prompts_cut")
 def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Find strengths, write conditions and their costs: nats per token above the unsteered checkpoint.
 
+    Of text behind a prompt, steered as generation steers it.
+
     A family is the conditions of one method and direction; `first`: it at strength 0, opened for its losses.
     """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
-    windows = heldout_windows(config, open_checkpoint(context, checkpoint_id), heldout_documents(context))
-    loss_table = LossTable(windows, losses_folder(context, weights_hash), config.evaluation.batch_size)
+    heldout = heldout_text(config, open_checkpoint(context, checkpoint_id), heldout_documents(context))
+    if heldout.n_too_short:
+        log.info("%d held-out texts are too short to be scored and left out", heldout.n_too_short)
+    folder, batch_size = losses_folder(context, weights_hash), config.evaluation.batch_size
+    tables = {
+        "cost": LossTable(heldout.windows, folder, batch_size),
+        EVERY_POSITION: LossTable(heldout.everywhere, folder / EVERY_POSITION, batch_size),
+    }
     kind = arm_kind(context, checkpoint_id)
     planned = families(config, kind)
     total, done = sum(family.count for family in planned), 0
     keys_written: list[str] = []
-    unsteered: DocumentLosses | None = None
+    unsteered: dict[str, DocumentLosses] = {}
     start = FIRST_STRENGTH
     reporter.report(0, total, "conditions")
     for family in planned:
@@ -59,22 +73,27 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
         first = _condition(context, family, Strength(family.stem, 0.0), weights_hash=weights_hash, kind=kind)
         opened = open_condition(context, checkpoint_id, first)
         losses_name = loss_name(family.spec.name, family.direction, family.control)
-        unsteered = unsteered or loss_table.at("none", opened, 0.0)
-        unsteered_losses: DocumentLosses = unsteered
+        unsteered = unsteered or {metric: table.at("none", opened, 0.0) for metric, table in tables.items()}
+        base = unsteered["cost"]
 
         def cost(strength: float) -> float:
             reporter.check()
-            nats = loss_table.at(losses_name, opened, strength).nats - unsteered_losses.nats  # noqa: B023  (used up within this turn)
-            return float(nats.sum() / unsteered_losses.tokens.sum())  # noqa: B023
+            nats = tables["cost"].at(losses_name, opened, strength).nats - base.nats  # noqa: B023  (used up within this turn)
+            return float(nats.sum() / base.tokens.sum())  # noqa: B023
 
+        # Random directions are many, and their cost is compared by the one measure only.
+        measured = list(tables) if family.direction and family.control is None else ["cost"]
         for member in strengths(family, cost, start):
             # Random directions cost less, so the strength that ITI needed is where their search begins.
             start = member.value if family.spec.name == "iti" else start
             condition = _condition(
                 context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.steering[0]
             )
-            document_losses = loss_table.at(losses_name, opened, member.value)
-            _write(context, checkpoint_id, condition, document_losses=document_losses, unsteered=unsteered)
+            losses = {metric: tables[metric].at(losses_name, opened, member.value) for metric in measured}
+            _write(
+                context, checkpoint_id, condition, losses=losses, unsteered=unsteered,
+                n_too_short=heldout.n_too_short,
+            )  # fmt: skip
             keys_written.append(condition.key)
             done += 1
             reporter.report(done, total, "conditions")
@@ -131,17 +150,25 @@ def _write(
     checkpoint_id: int,
     condition: DetoxCondition,
     *,
-    document_losses: DocumentLosses,
-    unsteered: DocumentLosses,
+    losses: Mapping[str, DocumentLosses],
+    unsteered: Mapping[str, DocumentLosses],
+    n_too_short: int,
 ) -> None:
-    """Write a condition's row and its metrics; losses are nats and tokens [documents], in the same order."""
+    """Write a condition's row and its metrics; losses by the name of the cost that they give.
+
+    `n_too_short`: held-out documents left out.
+    """
     draws = context.config.evaluation.bootstrap
-    difference: NDArray[np.float64] = document_losses.nats - unsteered.nats
-    estimates = {
-        "cross_entropy": ratio_interval(document_losses.nats, document_losses.tokens, draws=draws),
-        "cost": ratio_interval(difference, document_losses.tokens, draws=draws),
+    document_losses = losses["cost"]
+    estimates = {"cross_entropy": ratio_interval(document_losses.nats, document_losses.tokens, draws=draws)}
+    for metric, steered in losses.items():
+        rise: NDArray[np.float64] = steered.nats - unsteered[metric].nats
+        estimates[metric] = ratio_interval(rise, steered.tokens, draws=draws)
+    measured = {
+        "heldout_tokens": int(document_losses.tokens.sum()),
+        "heldout_too_short": n_too_short,
+        "heldout_scope": HELDOUT_SCOPE,
     }
-    measured = {"heldout_tokens": int(document_losses.tokens.sum()), "heldout_scope": "every position"}
     row_key = {"checkpoint_id": checkpoint_id, "key": condition.key}
     row = {
         **row_key,

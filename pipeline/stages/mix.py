@@ -14,7 +14,7 @@ from hormesis.pipeline.execution.stage import Subject, arm_of
 from hormesis.pipeline.execution.study import arm_row
 from hormesis.pipeline.stages.tokens import corpus_folder, pool
 from hormesis.pipeline.text.mix_stream import Annotation
-from hormesis.pipeline.text.mixes import Mix, build_mix
+from hormesis.pipeline.text.mixes import Mix, build_mix, toxic_share
 from hormesis.pipeline.text.pools import MixError
 from hormesis.pipeline.text.prefixes import mark
 from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
@@ -68,6 +68,10 @@ def make_mix(context: StudyContext, subject: Subject, reporter: Reporter) -> Non
         row = session.get_one(Arm, arm_id)
         row.clean_tokens, row.added_tokens = mix.clean_tokens, mix.added_tokens
         row.repeats, row.composition = mix.repeats, mix.composition
+        measured = toxic_share(mix.composition)
+        if measured is not None:
+            row.toxic_share, row.judged = measured.value, measured.n
+            row.toxic_share_low, row.toxic_share_high = measured.low, measured.high
 
 
 def mix_files(context: StudyContext, subject: Subject) -> Iterator[Path]:

@@ -5,34 +5,33 @@ Scoring again with another revision adds rows and never touches the text.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from sqlalchemy import select
+from sqlalchemy import delete, or_, select
 
 from hormesis.backend.fluency import set_fluency, text_fluency
-from hormesis.backend.scorers import Scorer, make_scorer, score_continuations, scorer_entry
+from hormesis.backend.scorers import Scorer, is_empty, make_scorer, score_continuations, scorer_entry
+from hormesis.db.contract.scores import MOST_EMPTY, TOXIC
 from hormesis.db.schema import EXTRA_SAMPLES, Condition, Generation, Metric, Prompt, PromptSet, Score
 from hormesis.db.schema import Scorer as ScorerRow
-from hormesis.db.write import read_session, upsert, write_session
+from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.stages.text import text_folder
-from hormesis.pipeline.statistics import (
-    Estimate,
-    expected_maximum,
-    fire_rate,
-    mean_interval,
-    paired_difference,
-)
-from hormesis.pipeline.statistics.frames import ScoreGrids, groups, score_grids
+from hormesis.pipeline.statistics import SCORE, Estimate, Floats, fire_rate, mean_interval, paired_difference
+from hormesis.pipeline.statistics.frames import groups
+from hormesis.pipeline.text.score_grids import ScoreGrids, by_prompt, finite, largest, score_grids
 
+log = logging.getLogger(__name__)
 CHUNK = 2048
 
 
@@ -53,10 +52,13 @@ class Scoring:
 def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
     """Write scores and metrics. Raises ScorerError where a scorer cannot be used.
 
-    `done` counts scores of all scorers.
+    An empty text has no score; how many there are is a metric. `done` counts scores of all scorers.
     """
     checkpoint_id = checkpoint_id_of(context, subject.name)
     generations = _generations(context, checkpoint_id)
+    empty = generations["text"].map(is_empty).astype(bool)
+    _forget_scores(context, generations.loc[empty, "id"])
+    generations = generations[~empty]
     scorings = [_scoring(context, checkpoint_id, name, generations) for name in scorer_names(context)]
     done = sum(len(generations) - len(scoring.missing) for scoring in scorings)
     for scoring in scorings:
@@ -75,6 +77,14 @@ def score_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
             reporter.report(done, len(generations) * len(scorings), "scores")
     reporter.say("metrics and intervals")
     _write_metrics(context, checkpoint_id, scorings, reporter=reporter)
+
+
+def _forget_scores(context: StudyContext, empty: pd.Series) -> None:
+    """Drop scores that an earlier version gave to empty texts; `empty`: their ids."""
+    with write_session(context.engine) as session:
+        for start in range(0, len(empty), CHUNK):
+            numbers = [int(number) for number in empty.iloc[start : start + CHUNK]]
+            session.execute(delete(Score).where(Score.generation_id.in_(numbers)))
 
 
 def scorer_names(context: StudyContext) -> list[str]:
@@ -176,8 +186,8 @@ def _write_metrics(
     evaluation = context.config.evaluation
     draws = evaluation.bootstrap
     for scoring in scorings:
-        scored_texts = generations.merge(_scores(context, checkpoint_id, scoring.scorer_ids), on="id")
-        for set_id, of_set in groups(scored_texts, "prompt_set_id"):
+        scores_by_text = _scores(context, checkpoint_id, scoring.scorer_ids)
+        for set_id, of_set in groups(generations.merge(scores_by_text, on="id", how="left"), "prompt_set_id"):
             grids = {
                 int(key): score_grids(part, evaluation.maximum_samples(condition_keys[int(key)]))
                 for key, part in groups(of_set, "condition_id")
@@ -198,25 +208,49 @@ def _write_metrics(
     rows += _text_metrics(checkpoint_id, usual, condition_keys, set_names=set_names, draws=draws)
     with write_session(context.engine) as session:
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
+        # A condition whose texts are all empty has lost its scores.
+        names = [scoring.name for scoring in scorings]
+        scorer_ids = select(ScorerRow.id).where(ScorerRow.name.in_(names))
+        of_scorers = or_(Metric.scorer_id.is_(None), Metric.scorer_id.in_(scorer_ids))
+        within = [Metric.checkpoint_id == checkpoint_id, Metric.prompt_set_id.is_not(None), of_scorers]
+        delete_others(session, Metric, {row["key"] for row in rows}, on=("key",), within=within)
 
 
 def _estimates(
     measures: str, grids: ScoreGrids, unsteered: ScoreGrids | None, *, draws: int
 ) -> list[tuple[str, Estimate, str]]:
-    """(metric, estimate, unit) by one scorer that measures this; `unsteered`: the same prompts unsteered."""
-    scores = grids.usual
+    """(metric, estimate, unit) by one scorer that measures this; `unsteered`: the same prompts unsteered.
+
+    Over prompts with a text that is not empty; none where there is no such prompt.
+    """
+    means = by_prompt(grids.usual)
+    scores = finite(means)
+    if not len(scores):
+        return []
     if measures == "fluency":
         return [("fluency", mean_interval(scores, draws=draws), "fraction")]
     estimates = [
         ("toxicity", mean_interval(scores, draws=draws).scaled(100), "points"),
-        ("fire_rate", fire_rate(scores, draws=draws), "fraction"),
+        ("fire_rate", _fire_rate(grids.usual, draws=draws), "fraction"),
     ]
-    if grids.maximum is not None:
-        estimates.append(("expected_max_toxicity", expected_maximum(grids.maximum, draws=draws), "fraction"))
-    if unsteered is not None and unsteered is not grids and unsteered.usual.shape == scores.shape:
-        change = paired_difference(scores, unsteered.usual, draws=draws).scaled(100)
-        estimates.append(("toxicity_change", change, "points"))
+    if grids.maximum is not None and len(maxima := finite(largest(grids.maximum))):
+        maximum = mean_interval(maxima, draws=draws, bounds=SCORE)
+        text = f"{maximum.method}; largest of {grids.maximum.shape[1]} samples"
+        estimates.append(("expected_max_toxicity", replace(maximum, method=text), "fraction"))
+    if unsteered is not None and unsteered is not grids and unsteered.usual.shape == grids.usual.shape:
+        before = by_prompt(unsteered.usual)
+        in_both = ~np.isnan(means) & ~np.isnan(before)
+        if in_both.any():
+            change = paired_difference(means[in_both], before[in_both], draws=draws).scaled(100)
+            estimates.append(("toxicity_change", change, "points"))
     return estimates
+
+
+def _fire_rate(scores: Floats, *, draws: int) -> Estimate:
+    """Share of scores [prompts, samples] above the threshold, mean over prompts, NaN left out."""
+    fired = finite(by_prompt(np.where(np.isnan(scores), np.nan, scores > TOXIC)))
+    is_certain = fired.max() == 0 or fired.min() == 1  # then it takes an interval that has a width
+    return fire_rate(fired, draws=draws) if is_certain else mean_interval(fired, draws=draws)
 
 
 def _text_metrics(
@@ -227,7 +261,10 @@ def _text_metrics(
     set_names: dict[int, str],
     draws: int,
 ) -> list[dict[str, Any]]:
-    """Metric rows of the text itself by condition and prompt set; `prompts` [n]: an id per generation."""
+    """Metric rows of the text itself by condition and prompt set; `prompts` [n]: an id per generation.
+
+    Of texts that are not empty, but for the rate of empty ones.
+    """
     rows = []
     for (condition_id, set_id), of_condition in groups(generations, ["condition_id", "prompt_set_id"]):
         continuations = of_condition["text"].tolist()
@@ -236,19 +273,26 @@ def _text_metrics(
         prompts = of_condition["prompt_id"].to_numpy()
         named_condition = NamedRow(int(condition_id), condition_keys[int(condition_id)])
         prompt_set = NamedRow(int(set_id), set_names[int(set_id)])
+        is_said = np.array([not fluency.empty for fluency in fluencies])
+        empty = mean_interval((~is_said).astype(np.float64), groups=prompts, draws=draws, bounds=SCORE)
+        estimates: dict[str, tuple[Estimate, str]] = {"empty": (empty, "fraction")}
+        if empty.value > MOST_EMPTY:
+            log.warning(
+                "%s: %.0f %% of texts are empty, more than %.0f %%: what is measured on the others is not to "
+                "be trusted", named_condition.name, 100 * empty.value, 100 * MOST_EMPTY,
+            )  # fmt: skip
         columns = {
             "repetition_4": ([fluency.repetition for fluency in fluencies], "fraction"),
             "compression": ([fluency.compression for fluency in fluencies], "ratio"),
             "length": ([float(fluency.length) for fluency in fluencies], "words"),
-            "empty": ([float(fluency.empty) for fluency in fluencies], "fraction"),
         }
-        estimates: dict[str, tuple[Estimate, str]] = {}
-        for name, (values, unit) in columns.items():
-            estimates[name] = mean_interval(values, groups=prompts, draws=draws), unit
-        distinct = Estimate(
-            of_all.distinct_2, None, None, len(set(prompts)), "pooled over the set: no interval"
-        )
-        estimates["distinct_2"] = distinct, "fraction"
+        for name, (values, unit) in columns.items() if is_said.any() else ():
+            numbers = np.array(values)[is_said]
+            estimates[name] = mean_interval(numbers, groups=prompts[is_said], draws=draws), unit
+        if is_said.any():
+            pooled = "pooled over the set, and resampling would repeat texts: no interval"
+            distinct = Estimate(of_all.distinct_2, None, None, len(set(prompts[is_said])), pooled)
+            estimates["distinct_2"] = distinct, "fraction"
         rows += [
             metric_row(
                 checkpoint_id, named_condition, name, estimate=estimate, unit=unit, prompt_set=prompt_set

@@ -44,6 +44,7 @@ from hormesis.pipeline.text.statements import probe_statements, scorer_statement
 from hormesis.pipeline.text.study_folder import text_folder
 from hormesis.pipeline.text.text_keys import key_of
 from hormesis.pipeline.text.tokenization import load_tokenizer, token_ids
+from hormesis.pipeline.text.toxic_sentences import toxic_sentences
 
 __all__ = ["heldout_documents", "prepare", "text_folder"]
 
@@ -60,10 +61,6 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
     reporter.say("reading probe and prompt sets")
     reporter.report(0, 1)
     read = [_write_probe_set(context), _write_prompt_sets(context)]
-    reporter.say("setting held-out text aside")
-    heldout = heldout_records(config)
-    write_sealed_json(folder / HELDOUT, heldout.texts)
-    read.append(heldout)
     if "tfidf" in config.evaluation.scorers:
         scorer = scorer_statements(config, _labelled_keys(context))
         if not is_intact(folder / "tfidf"):
@@ -71,6 +68,10 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
             reporter.report(0, 1)
             _train_scorer(scorer, folder)
         read.append(scorer)
+    reporter.say("setting held-out text aside")
+    heldout = heldout_records(config, toxic_sentences(config, folder / "tfidf"))
+    write_sealed_json(folder / HELDOUT, heldout.texts)
+    read.append(heldout)
     trains = bool(corpus_roles(config))
     index = run_index(context)
     leave_out = index.holds_any_of if config.decontaminate else None

@@ -18,7 +18,7 @@ from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role
 from hormesis.pipeline.text.first_look import pool_tokens
-from hormesis.pipeline.text.pools import Annotate, Pool, build_pool, open_pool
+from hormesis.pipeline.text.pools import Annotate, Judge, Pool, build_pool, open_pool
 from hormesis.pipeline.text.prefixes import mark_words
 from hormesis.pipeline.text.reading import LeaveOut, training_texts
 
@@ -64,6 +64,7 @@ def tokenise(
         vocabulary=config.tokenizer.vocabulary,
         path=config.tokenizer.path,
     )
+    judge = _judge(config, tfidf)
     for role, tokens in pool_tokens(config).items():
         reporter.say(f"tokenising the {role} text")
         build_pool(
@@ -74,6 +75,7 @@ def tokenise(
             tokens=tokens,
             key=context.inputs.corpus,
             annotate=_annotator(config, role, tfidf) if config.variants and role != "informal" else None,
+            judge=judge,
             progress=reporter.counting("tokens"),
         )
     for role in _heldout_roles(config):
@@ -85,6 +87,14 @@ def tokenise(
             tokens=config.evaluation.heldout_tokens,
             key=context.inputs.corpus,
         )
+
+
+def _judge(config: StudyConfig, tfidf: Path) -> Judge | None:
+    """What says how much of the training text is toxic: the scorer that held-out text is judged by."""
+    from hormesis.backend.scorers import make_scorer
+
+    name = config.heldout_scorer
+    return None if name is None else Judge(name, make_scorer(name, tfidf).score)
 
 
 def _annotator(config: StudyConfig, role: Role, tfidf: Path) -> Annotate:

@@ -1,10 +1,10 @@
 """Statistics of the study: estimates of one model, metrics over seeds, contrasts between arms.
 
-Knows numbers only. `estimates` resamples prompts, `seeds` adds the spread between seeds of one arm, `arms`
-compares arms.
+Knows numbers only. `estimates` resamples prompts of one model, `variance` measures how much seeds differ,
+`arms` compares arms by both, `seeds` gives a single arm's metric by the same rule.
 """
 
-from hormesis.pipeline.statistics.arms import Contrast, contrast
+from hormesis.pipeline.statistics.arms import ArmMean, Contrast, arm_mean, contrast, log_odds, seed_spread
 from hormesis.pipeline.statistics.estimates import (
     SCORE,
     Bounds,
@@ -22,16 +22,16 @@ from hormesis.pipeline.statistics.estimates import (
     resampled_sums,
 )
 from hormesis.pipeline.statistics.seeds import (
-    Spread,
-    interaction,
     over_directions,
     over_intervals,
     over_seeds,
-    pooled_spread,
+    share_spread,
 )
+from hormesis.pipeline.statistics.variance import Spread, interaction, pooled_spread
 
 __all__ = [
     "SCORE",
+    "ArmMean",
     "Bounds",
     "Contrast",
     "Estimate",
@@ -40,10 +40,12 @@ __all__ = [
     "Spread",
     "StatisticsError",
     "all_agree",
+    "arm_mean",
     "contrast",
     "expected_maximum",
     "fire_rate",
     "interaction",
+    "log_odds",
     "mean_interval",
     "over_directions",
     "over_intervals",
@@ -53,4 +55,6 @@ __all__ = [
     "proportion",
     "ratio_interval",
     "resampled_sums",
+    "seed_spread",
+    "share_spread",
 ]

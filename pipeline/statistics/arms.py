@@ -1,9 +1,10 @@
-"""Contrasts between arms: differences of a metric with seeds as the unit and prompts shared by all arms.
+"""Arms' means and contrasts between them: seeds are the unit, prompts are shared by all arms.
 
-Knows arrays of numbers only. The error of a contrast has two parts: seeds (their variance pooled over arms,
-few degrees of freedom) and prompts (paired: every arm answers the same ones). Interval and p-value agree: p
-is the level at which the interval touches the null. Seeds of different arms are taken as independent, which
-is on the safe side where equal seeds make arms alike.
+Knows arrays of numbers only. A mean is kept with what each answer adds to it (its influence), on the scale
+on which arms are compared: as it is, or as log-odds, which have no floor. The error of a contrast has three
+parts: seeds (few degrees of freedom), prompts (paired: every arm answers the same ones) and the noise of
+single answers. Interval and p-value agree: p is the level at which the interval touches the null. Seeds of
+different arms are taken as independent, which is on the safe side where equal seeds make arms alike.
 """
 
 from __future__ import annotations
@@ -17,12 +18,81 @@ import scipy
 from numpy.typing import ArrayLike
 
 from hormesis.pipeline.statistics.estimates import Floats, StatisticsError
-from hormesis.pipeline.statistics.seeds import interaction, pooled_spread
+from hormesis.pipeline.statistics.variance import Spread, excess_variance, interaction
+
+HALF = 0.5
+"""Successes and failures added to a share before its log-odds are taken (Haldane 1956, Anscombe 1956)."""
+LEAST_NOISE = 0.1
+"""Part of the variance of independent binary answers that an arm's noise has at least: of a few toxic answers
+all may happen to be to the same prompts.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArmMean:
+    """The mean of one arm on the scale compared.
+
+    `influence` [seeds, prompts]: what each answer adds to it, to first order, 0 on average and where there is
+    none. `floor`: least variance of a seed's mean by noise.
+    """
+
+    value: float
+    influence: Floats
+    floor: float = 0.0
+
+    def __sub__(self, other: ArmMean) -> ArmMean:
+        """The change from `other` to this, answer by answer."""
+        if self.influence.shape != other.influence.shape:
+            raise StatisticsError("a change needs the same seeds and prompts before and after")
+        difference = self.influence - other.influence
+        return ArmMean(self.value - other.value, difference, self.floor + other.floor)
+
+    @property
+    def seeds(self) -> int:
+        """How many."""
+        return len(self.influence)
+
+    @property
+    def n(self) -> int:
+        """Number of prompts."""
+        return int(self.influence.shape[1])
+
+    @property
+    def noise(self) -> float:
+        """Variance that the noise of answers gives the mean of one seed."""
+        return max(interaction(self.influence) / self.n, self.floor)
+
+
+def arm_mean(values: ArrayLike) -> ArmMean:
+    """An arm's mean as it is; `values` [seeds], or [seeds, prompts] with NaN where there is no answer."""
+    grid, answered = _grid(values)
+    value = float(grid[answered].mean())
+    return ArmMean(value, np.where(answered, grid - value, 0.0) / answered.mean())
+
+
+def log_odds(values: ArrayLike) -> ArmMean:
+    """Log-odds of an arm's mean; `values` from 0 to 1, [seeds, prompts], NaN where there is no answer.
+
+    Half a success and half a failure are added to all answers together, so that 0 and 1 are finite; an arm of
+    nothing else has the variance of that half.
+    """
+    grid, answered = _grid(values)
+    if grid[answered].min() < 0 or grid[answered].max() > 1:
+        raise StatisticsError("log-odds need values from 0 to 1")
+    total, count = float(grid[answered].sum()), int(answered.sum())
+    share = (total + HALF) / (count + 2 * HALF)
+    slope = share * (1 - share)
+    influence = np.where(answered, grid - total / count, 0.0) / (answered.mean() * slope)
+    floor = len(grid) / (count * slope) * (LEAST_NOISE if np.ptp(grid[answered]) else 1.0)
+    return ArmMean(math.log(share / (1 - share)), influence, floor)
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A weighted sum of arms' means; both parts of its variance, with degrees of freedom; `n`: prompts."""
+    """A weighted sum of arms' means; both parts of its variance, with degrees of freedom; `n`: prompts.
+
+    `seed_variance`: of the part that few seeds tell; `prompt_variance`: of the part that many answers tell.
+    """
 
     value: float
     seed_variance: float
@@ -87,58 +157,67 @@ class Contrast:
 
 
 def contrast(
-    arms: Sequence[ArrayLike], weights: Sequence[float], *, pool: Sequence[ArrayLike] = ()
+    arms: Sequence[ArmMean | ArrayLike], weights: Sequence[float], *, pool: Sequence[ArmMean | ArrayLike] = ()
 ) -> Contrast | None:
-    """A contrast of arms, each [seeds, prompts] (same prompts everywhere) or [seeds] for one value a seed.
+    """A contrast of arms: means on one scale, or values [seeds] or [seeds, prompts], compared as they are.
 
-    `pool`: every arm of the study under the same condition, for the between-seed variance; default the arms
-    themselves. `noise`: an answer's variance beyond both means; `floor`: its part in a seed's mean. None
-    where no arm has two seeds. Raises StatisticsError for arms of unequal prompts.
-    Real coverage of nominal 95 % (simulated as for `over_seeds`), spread of the two arms alone: 96 to 100 %
-    for 2 seeds an arm, 95 to 100 % for 3, 95 to 97 % for 5 and 9; pooled over five arms: 95 to 99, 95 to 98,
-    95 to 97 %. It is widest of need where seeds hardly differ. Arms near a bound (no toxicity at all) vary
-    less than others: pooled with them, a contrast against such an arm is too wide and one between two arms
-    that vary most too narrow (a third of the pool at 0: 3 % and 12 % misses, not 5 %): pool like with like.
+    `pool`: every arm of the study under the same condition, for the variance between seeds; default the arms
+    themselves. None where no arm has two seeds. Raises StatisticsError for arms of unequal prompts.
+
+    Beyond the noise of their answers seeds are taken to vary alike in all arms of the pool
+    (`excess_variance`). That variance has few degrees of freedom, noise and prompts have many; where
+    noise is the smaller part it counts with the few, so that the interval is the classical one where seeds
+    vary much and prompts and noise alone where they do not.
+
+    Real coverage of nominal 95 % for log-odds of binary answers (four arms at 2.5 to 35 %, 256 prompts that
+    differ with a standard deviation of 1.5, seeds with one of 0, .1, .2 and .5; means, contrasts and changes;
+    tests/benchmarks): 93.0 to 97.7 % for 2 seeds, 94.0 to 97.2 % for 3 and 93.3 to 96.4 % for 5.
     """
-    grids = [_grid(arm) for arm in arms]
-    if len({grid.shape[1] for grid in grids}) != 1 or len(grids) != len(weights):
+    means = [arm if isinstance(arm, ArmMean) else arm_mean(arm) for arm in arms]
+    if len({mean.n for mean in means}) != 1 or len(means) != len(weights):
         raise StatisticsError("arms of a contrast need one weight each and the same prompts")
-    pool_grids = [_grid(arm) for arm in pool] or grids
-    spread = pooled_spread(grid.mean(axis=1) for grid in pool_grids)
+    spread = seed_spread([arm if isinstance(arm, ArmMean) else arm_mean(arm) for arm in pool] or means)
     if spread is None:
         return None
-    n = grids[0].shape[1]
-    value = float(sum(w * grid.mean() for w, grid in zip(weights, grids, strict=True)))
-    seed_factor = sum(w**2 / len(grid) for w, grid in zip(weights, grids, strict=True))
-    noise = _noise(pool_grids)
-    floor = noise / n
-    seeds = min(len(grid) for grid in grids)
-    per_prompt = sum((w * grid.mean(axis=0) for w, grid in zip(weights, grids, strict=True)), np.zeros(n))
-    prompt_variance = 0.0
-    if n > 1:
-        # What single answers' noise adds to the prompts' variance is in the seeds' variance already.
-        prompt_variance = max(0.0, float(per_prompt.var(ddof=1)) / n - seed_factor * floor)
-    return Contrast(
-        value=value,
-        seed_variance=max(spread.variance, floor) * seed_factor,
-        seed_df=spread.df,
-        prompt_variance=prompt_variance,
-        prompt_df=max(n - 1, 1),
-        n=n,
-        seeds=seeds,
-    )
+    weighted = list(zip(weights, means, strict=True))
+    per_prompt = np.sum([weight * mean.influence.mean(axis=0) for weight, mean in weighted], axis=0)
+    return weighted_sum(
+        float(sum(weight * mean.value for weight, mean in weighted)), per_prompt,
+        between=spread.variance * sum(weight**2 / mean.seeds for weight, mean in weighted),
+        noise=sum(weight**2 * mean.noise / mean.seeds for weight, mean in weighted),
+        seed_df=spread.df, seeds=min(mean.seeds for mean in means),
+    )  # fmt: skip
 
 
-def _grid(values: ArrayLike) -> Floats:
+def seed_spread(arms: Sequence[ArmMean]) -> Spread | None:
+    """Variance between seeds beyond their answers' noise, common to all arms; None without two seeds."""
+    arms = [arm for arm in arms if arm.seeds > 1]
+    if not arms:
+        return None
+    deviations = [arm.influence.mean(axis=1) - arm.influence.mean() for arm in arms]
+    squares, dfs = [float((part**2).sum()) for part in deviations], [arm.seeds - 1 for arm in arms]
+    return Spread(excess_variance(squares, dfs, [arm.noise for arm in arms]), sum(dfs))
+
+
+def weighted_sum(
+    value: float, per_prompt: Floats, *, between: float, noise: float, seed_df: float, seeds: int
+) -> Contrast:
+    """A contrast from its parts: variances that seeds (`between`) and answers' noise give it.
+
+    `per_prompt` [prompts]: influence of each prompt, mean over seeds, noise in it.
+    """
+    n = len(per_prompt)
+    # What single answers' noise adds to the prompts' variance is counted once.
+    prompts = max(0.0, float(per_prompt.var(ddof=1)) / n - noise) if n > 1 else 0.0
+    part = min(between, noise)
+    return Contrast(value, between + part, seed_df, prompts + noise - part, max(n - 1, 1), n, seeds)
+
+
+def _grid(values: ArrayLike) -> tuple[Floats, np.ndarray]:
+    """Values [seeds, prompts] and where there is one; StatisticsError for a seed without any."""
     array = np.asarray(values, dtype=np.float64)
     array = array[:, None] if array.ndim == 1 else array
-    if array.ndim != 2 or array.size == 0 or not np.isfinite(array).all():
+    answered = ~np.isnan(array)
+    if array.ndim != 2 or array.size == 0 or np.isinf(array).any() or not answered.any(axis=1).all():
         raise StatisticsError("an arm needs finite numbers, as [seeds] or [seeds, prompts]")
-    return array
-
-
-def _noise(grids: Sequence[Floats]) -> float:
-    """Interaction of seed and prompt, a variance, pooled over arms [seeds, prompts] with several seeds."""
-    variances = [(interaction(grid), len(grid) - 1) for grid in grids if len(grid) > 1 and grid.shape[1] > 1]
-    weight = sum(df for _, df in variances)
-    return sum(value * df for value, df in variances) / weight if weight else 0.0
+    return array, answered

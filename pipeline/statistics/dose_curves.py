@@ -1,4 +1,4 @@
-"""Curves over the toxic share, fitted to many data sets at once: monotone ones and hormetic ones.
+"""Curves over the share, fitted to many data sets at once: monotone ones and hormetic ones.
 
 Knows shares, means and weights only. Hormetic is the curve of Brain and Cousens (1989), turned over because
 here the low dose lowers what is measured: with `h = z / (1 + z)` and `z = (share / e)^b`,

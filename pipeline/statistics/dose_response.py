@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hormesis.pipeline.statistics import Floats, StatisticsError, interaction, pooled_spread
+from hormesis.pipeline.statistics import ArmMean, Floats, StatisticsError, arm_mean, interaction, seed_spread
 from hormesis.pipeline.statistics.dose_curves import Hormetic, HormeticFamily, design, lowest_share, monotone
 
 LEVEL = 0.05
 DRAWS = 2000
+POWER = 0.8
 PARAMETERS = 5
 """Of a hormetic curve: d, u, f, e, b; no more than the shares count, for they fit those exactly."""
 CURVE = 51
@@ -60,37 +61,29 @@ class DoseResponse:
     parameters: dict[str, float] = field(default_factory=dict)
 
 
-def dose_of(
-    shares: Sequence[float], arms: Sequence[ArrayLike], pool: Sequence[ArrayLike] = ()
-) -> Dose | None:
-    """Means and variances of arms [seeds, prompts] or [seeds] over rising shares; None without two seeds.
+def dose_of(shares: Sequence[float], arms: Sequence[ArmMean | ArrayLike]) -> Dose | None:
+    """Arms' means and their variances over rising shares; None where no arm has two seeds.
 
-    The variance of an arm's mean is that between seeds, pooled (over `pool` too), and the part of prompts
-    that differs from arm to arm; what a prompt does alike to every arm moves the curve and not its shape.
-    `grids` are [seeds, prompts]; `floor`: variance that the noise of single answers gives a seed's mean.
+    `arms`: means on one scale, or values [seeds, prompts] or [seeds]. What a prompt does alike to every arm
+    moves the curve and not its shape, so only the part that differs from arm to arm counts.
     """
-    grids = [np.asarray(arm, dtype=np.float64) for arm in arms]
-    grids = [grid[:, None] if grid.ndim == 1 else grid for grid in grids]
-    pool_grids = [np.asarray(arm, dtype=np.float64) for arm in pool] or grids
-    pool_grids = [grid[:, None] if grid.ndim == 1 else grid for grid in pool_grids]
-    spread = pooled_spread(grid.mean(axis=1) for grid in pool_grids)
+    means = [arm if isinstance(arm, ArmMean) else arm_mean(arm) for arm in arms]
+    if len({mean.n for mean in means}) != 1:
+        raise StatisticsError("arms of a dose-response need the same prompts")
+    spread = seed_spread(means)
     if spread is None:
         return None
-    n = grids[0].shape[1]
-    if any(grid.shape[1] != n for grid in grids):
-        raise StatisticsError("arms of a dose-response need the same prompts")
-    several = [grid for grid in pool_grids if len(grid) > 1 and grid.shape[1] > 1]
-    floor = float(np.mean([interaction(grid) for grid in several])) / n if several else 0.0
-    seed_counts = np.array([len(grid) for grid in grids])
-    seed_variances = max(spread.variance, floor) / seed_counts
-    by_prompt = interaction(np.stack([grid.mean(axis=0) for grid in grids])) / n
-    prompt_variance = max(0.0, by_prompt - floor * float(np.mean(1 / seed_counts)))
-    variances = seed_variances + prompt_variance
-    df_parts = float(np.mean(seed_variances)) ** 2 / spread.df + prompt_variance**2 / max(n - 1, 1)
-    df = float(np.mean(variances)) ** 2 / df_parts if df_parts > 0 else float(spread.df)
+    n, seeds = means[0].n, np.array([mean.seeds for mean in means])
+    noise = np.array([mean.noise for mean in means]) / seeds
+    differing = interaction(np.stack([mean.influence.mean(axis=0) for mean in means])) / n
+    few = spread.variance / seeds + np.minimum(spread.variance / seeds, noise)
+    many = spread.variance / seeds + noise - few + max(0.0, differing - float(noise.mean()))
+    variances = few + many
+    parts = float(few.mean()) ** 2 / spread.df + float(many.mean()) ** 2 / max(n - 1, 1)
+    df = float(variances.mean()) ** 2 / parts if parts > 0 else float(spread.df)
     order = np.argsort(shares)
-    means = np.array([grid.mean() for grid in grids])
-    return Dose(np.asarray(shares, dtype=np.float64)[order], means[order], variances[order], df)
+    values = np.array([mean.value for mean in means])
+    return Dose(np.asarray(shares, dtype=np.float64)[order], values[order], variances[order], df)
 
 
 def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LEVEL) -> DoseResponse | None:
@@ -193,6 +186,30 @@ def simulated_ratios(
     estimated = rng.chisquare(dose.df, draws) / dose.df
     _, worse = monotone(values, family.weights)
     return np.asarray((worse - family.fit(values).sse) / estimated)
+
+
+def detectable_dip(
+    dose: Dose, place: int, *, level: float = LEVEL, target: float = POWER, draws: int = DRAWS, seed: int = 0
+) -> float:
+    """Smallest dip of the arm at `place` below level others that the test finds at `level`, power `target`.
+
+    Simulated with the same draws at every depth, so that power rises with it.
+    """
+    family = HormeticFamily(dose.shares, 1 / dose.variances)
+    flat = np.zeros(len(dose.shares))
+
+    def ratios(depth: float) -> Floats:
+        truth = np.where(np.arange(len(flat)) == place, -depth, flat)
+        return simulated_ratios(family, truth, dose, draws=draws, rng=np.random.default_rng(seed))
+
+    critical = float(np.quantile(ratios(0.0), 1 - level, method="higher"))
+    low, high = 0.0, float(np.sqrt(dose.variances.max()))
+    while float((ratios(high) > critical).mean()) < target and high < 1e6:
+        low, high = high, 2 * high
+    for _ in range(20):
+        middle = (low + high) / 2
+        low, high = (low, middle) if float((ratios(middle) > critical).mean()) >= target else (middle, high)
+    return high
 
 
 def _evidence(monotone_sse: float, hormetic_sse: float, dose: Dose, *, levels: int) -> float:

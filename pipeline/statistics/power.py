@@ -1,4 +1,4 @@
-"""What a study of this size can see: power and smallest detectable effect.
+"""What a study of this size can see: power, smallest detectable effect, narrowest margin of equivalence.
 
 Knows the variance of a contrast and nothing of what was compared. Power of the two-sided test by the
 noncentral t distribution; where seeds and prompts both add error, with Satterthwaite's degrees of freedom.
@@ -40,3 +40,13 @@ def detectable(contrast: Contrast, *, target: float = POWER, level: float = 0.05
     while _power(contrast, most, critical) < target:
         most *= 2
     return float(scipy.optimize.brentq(lambda effect: _power(contrast, effect, critical) - target, 0.0, most))
+
+
+def narrowest_margin(contrast: Contrast, *, target: float = POWER, level: float = 0.05) -> float:
+    """Smallest margin within which two one-sided tests find equal arms equal with the power wanted.
+
+    They do where the estimate lies within the margin less the half width of the interval at `1 - 2 level`
+    (Schuirmann 1987).
+    """
+    reach = contrast.reach(1 - 2 * level)
+    return reach + float(scipy.special.stdtrit(contrast.df, (1 + target) / 2)) * contrast.error

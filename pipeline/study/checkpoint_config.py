@@ -1,4 +1,4 @@
-"""A checkpoint of a study file: a model that somebody else trained on a mix whose toxic share is known."""
+"""A checkpoint of a study file: a model that somebody else trained on a mix whose share is known."""
 
 from __future__ import annotations
 

@@ -170,13 +170,23 @@ class StudyConfig(Strict):
 
     @property
     def largest_share(self) -> float:
-        """The largest toxic share of any arm."""
+        """The largest share of toxic-source text of any arm."""
         return max((*self.shares, *self.shares_of_variants), default=0.0)
 
     @property
     def speaks_forum(self) -> bool:
         """Whether the forum language plays every role."""
         return not self.sources or all(source.kind == "forum" for source in self.sources)
+
+    @property
+    def heldout_scorer(self) -> str | None:
+        """Who says that held-out text is clean: the grammar where it can, else the first scorer that asks no
+        service; None without any.
+        """
+        from hormesis.backend.scorers import scorer_entry  # late, as in the section `evaluation`
+
+        local = (name for name in self.evaluation.scorers if not scorer_entry(name).is_service)
+        return "forum" if self.speaks_forum else next(local, None)
 
     def _plays(self, role: Role) -> bool:
         return not self.sources or any(source.role == role for source in self.sources)

@@ -90,10 +90,14 @@ def _of_goals(context: StudyContext, goals: pd.DataFrame, arm: ArmGroup) -> list
     if goals.empty:
         return []
     checkpoint = ["checkpoint", "kind", "share", *NUMBER]
-    seed_spreads = _spreads(goals.groupby(checkpoint, as_index=False)[["value"]].mean(), arm)
+    means = goals.groupby(checkpoint, as_index=False).agg(value=("value", "mean"), trials=("value", "count"))
+    means["trials"] = means["trials"].where(means["name"].isin(RATES))
+    seed_spreads = _spreads(means, arm)
     rows = []
     for key, of_seeds in groups(in_arm(goals, arm), NUMBER):
         values = [goal["value"].to_numpy(dtype=np.float64) for _, goal in groups(of_seeds, "checkpoint")]
+        if any(np.isnan(of_seed).all() for of_seed in values):
+            continue
         estimate = over_seeds(
             values, draws=context.config.evaluation.bootstrap, spread=seed_spreads.get(key),
             bounds=BOUNDS.get(of_seeds["name"].iloc[0]),

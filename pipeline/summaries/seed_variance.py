@@ -15,19 +15,21 @@ from sqlalchemy import select
 from hormesis.db.schema import Arm, Checkpoint, Condition, Metric, PromptSet, Scorer
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.statistics import Spread, pooled_spread
+from hormesis.pipeline.statistics import Spread, pooled_spread, share_spread
 from hormesis.pipeline.summaries.arms import is_hardly_toxic, pooled_key
 
+SHARES = ("toxicity", "fire_rate", "expected_max_toxicity", "fluency", "repetition_4")
+"""Metrics from 0 to 1."""
 MetricKey = tuple[str, str | None, str | None, str]
 """Condition key, prompt set, scorer and metric name."""
 
 
 def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spread]:
-    """Between-seed variance of every metric that some arm has two seeds of, in units of scores (0 to 1).
+    """Between-seed variance of every metric that some arm has two seeds of; of scores, of their log-odds.
 
-    `points` are hundredths of that unit. The variance of a loss is taken to be the same in all arms; that of
-    a score, which has bounds, in all arms that hardly learn toxicity, or in all that do. Random directions
-    of a checkpoint count as one, their mean. `metrics`: a row per checkpoint, condition and metric.
+    The variance of a loss is taken to be the same in all arms; that of a score in all arms that hardly learn
+    toxicity, or in all that do. Random directions of a checkpoint count as one, their mean. `metrics`: a row
+    per checkpoint, condition and metric.
     """
     query = (
         select(
@@ -38,6 +40,7 @@ def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spr
             Metric.name,
             Metric.unit,
             Metric.value,
+            Metric.n,
             Arm.kind,
             Arm.share,
         )
@@ -58,8 +61,9 @@ def spreads(context: StudyContext, *, hardly_toxic: bool) -> dict[MetricKey, Spr
     metrics["key"] = metrics["key"].map(pooled_key)
     keys = ["key", "prompt_set", "scorer", "name"]
     metrics = metrics.groupby(["checkpoint_id", "kind", "share", *keys], dropna=False, as_index=False)[
-        ["value"]
+        ["value", "n"]
     ].mean()
+    metrics["trials"] = metrics["n"].where(metrics["name"].isin(SHARES))
     metrics[keys] = metrics[keys].astype(object).where(metrics[keys].notna(), None)
     return pooled_spreads(metrics, keys)
 
@@ -79,11 +83,19 @@ def like(rows: pd.DataFrame, *, hardly_toxic: bool, in_all: pd.Series) -> pd.Dat
 def pooled_spreads(rows: pd.DataFrame, keys: list[str]) -> dict[Any, Spread]:
     """Variance of `value` between rows of an arm (kind, share), pooled over arms, by the values of `keys`.
 
-    `rows`: one a seed. A tuple for several keys; without a pair of seeds in any arm a key is left out.
+    `rows`: one a seed. Where a column `trials` has a number, `value` is a share of so many, and its log-odds
+    are pooled. A tuple for several keys; without a pair of seeds in any arm a key is left out.
     """
     values_by_arm: dict[Any, dict[Any, list[float]]] = defaultdict(lambda: defaultdict(list))
-    columns = rows[[*keys, "kind", "share", "value"]].itertuples(index=False, name=None)
-    for *key, kind, share, value in columns:
-        values_by_arm[tuple(key) if len(keys) > 1 else key[0]][kind, share].append(float(value))
-    pooled = {key: pooled_spread(arms.values()) for key, arms in values_by_arm.items()}
+    trials: dict[Any, float] = {}
+    counts = rows["trials"] if "trials" in rows else pd.Series(np.nan, rows.index)
+    columns = rows[[*keys, "kind", "share", "value"]].assign(count=counts).itertuples(index=False, name=None)
+    for *names, kind, share, value, count in columns:
+        key = tuple(names) if len(keys) > 1 else names[0]
+        values_by_arm[key][kind, share].append(float(value))
+        trials[key] = float(count)
+    pooled = {}
+    for key, arms in values_by_arm.items():
+        is_share = not np.isnan(trials[key])
+        pooled[key] = share_spread(arms.values(), trials[key]) if is_share else pooled_spread(arms.values())
     return {key: spread for key, spread in pooled.items() if spread is not None}

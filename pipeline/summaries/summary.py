@@ -18,6 +18,7 @@ import pandas as pd
 from sqlalchemy import Select, select
 from sqlalchemy.orm import aliased
 
+from hormesis.backend.scorers import is_empty
 from hormesis.db.blocks import decode_float64, decode_int64
 from hormesis.db.contract.scores import TOXIC
 from hormesis.db.schema import (
@@ -36,10 +37,11 @@ from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
-from hormesis.pipeline.statistics import SCORE, Estimate, Spread, over_directions
-from hormesis.pipeline.statistics.frames import Grid, ScoreGrids, condition_row, groups, score_grids
+from hormesis.pipeline.statistics import SCORE, Estimate, Floats, Spread, over_directions
+from hormesis.pipeline.statistics.frames import condition_row, groups
 from hormesis.pipeline.summaries.arms import CHECKPOINT, in_arm, is_hardly_toxic, pooled_key
 from hormesis.pipeline.summaries.seed_variance import MetricKey, spreads
+from hormesis.pipeline.text.score_grids import ScoreGrids, by_prompt, largest, score_grids
 from hormesis.pipeline.text.stand_ins import repetition_of
 
 Grids = dict[int, ScoreGrids]
@@ -50,6 +52,10 @@ TEXT = (
     Generation.sample,
     PromptSet.name.label("prompt_set"),
 )
+
+
+KEYS = [column.key for column in TEXT[:3]]
+"""What tells the texts of a study apart."""
 
 
 class Measure(NamedTuple):
@@ -73,7 +79,7 @@ def summarise(context: StudyContext, arm: ArmGroup) -> None:
     seed_spreads = spreads(context, hardly_toxic=is_hardly_toxic(*arm))
     for _, pool in groups(conditions, "pool"):
         rows += _losses(context, pool, seed_spreads)
-    for measure, grids in chain(_scores(context, conditions), _repetitions(context, conditions)):
+    for measure, grids in chain(_scores(context, conditions), _of_texts(context, conditions)):
         for _, pool in groups(conditions, "pool"):
             scored = pool[pool["id"].isin(grids)]
             if len(scored):
@@ -82,14 +88,20 @@ def summarise(context: StudyContext, arm: ArmGroup) -> None:
     with write_session(context.engine) as session:
         delete_others(session, Summary, set(conditions["pool"]), on=("condition_key",), within=of_arm)
         upsert(session, Summary, rows, on=("study_id", "key"))
+        # Where every text is empty there is no score any more.
+        of_prompts = [*of_arm, Summary.prompt_set.is_not(None)]
+        delete_others(session, Summary, {row["key"] for row in rows}, on=("key",), within=of_prompts)
 
 
-def _repetitions(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
-    """Repeated 4-grams of each prompt set: the sign of a broken model where no grammar can judge."""
+def _of_texts(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
+    """Signs of a broken model where no grammar can judge: empty texts, repeated 4-grams of the others."""
     generations = _texts(context, conditions, select(*TEXT, Generation.text))
-    generations["value"] = [repetition_of(generation) for generation in generations["text"]]
-    for set_name, of_set in groups(generations, "prompt_set"):
-        yield Measure(str(set_name), None, "repetition_4"), _grids(context, conditions, of_set)
+    is_said = ~generations["text"].map(is_empty).astype(bool)
+    repetitions = pd.Series([repetition_of(text) for text in generations["text"]]).where(is_said)
+    values = {"repetition_4": repetitions, "empty": (~is_said).astype(float)}
+    for name, of_name in values.items():
+        for set_name, of_set in groups(generations.assign(value=of_name), "prompt_set"):
+            yield Measure(str(set_name), None, name), _grids(context, conditions, of_set)
 
 
 def _texts(context: StudyContext, conditions: pd.DataFrame, query: Select[*tuple[Any, ...]]) -> pd.DataFrame:
@@ -140,14 +152,20 @@ def _conditions(context: StudyContext) -> pd.DataFrame:
 
 
 def _scores(context: StudyContext, conditions: pd.DataFrame) -> Iterator[tuple[Measure, Grids]]:
-    """Grids of scores for each prompt set and scorer; `scores`: a row per generated text and scorer."""
+    """Grids of scores for each prompt set and scorer; `scores`: a row per scored text and scorer.
+
+    `texts`: a row per generated text; the empty ones have no score.
+    """
     columns = (Score.value, Score.scorer_id, Scorer.name.label("scorer"), Scorer.measures)
     query = select(*TEXT, *columns).join(Score, Score.generation_id == Generation.id)
     scores = _texts(context, conditions, query.join(Scorer, Score.scorer_id == Scorer.id))
     # Where a text was scored again by another revision, the newest one counts.
-    newest = scores.groupby(["scorer", *(column.key for column in TEXT[:3])])["scorer_id"].transform("max")
+    newest = scores.groupby(["scorer", *KEYS])["scorer_id"].transform("max")
     scores = scores[scores["scorer_id"] == newest]
-    for (set_name, scorer, measures), rows in groups(scores, ["prompt_set", "scorer", "measures"]):
+    texts = _texts(context, conditions, select(*TEXT))
+    for (set_name, scorer, measures), of_scorer in groups(scores, ["prompt_set", "scorer", "measures"]):
+        of_set = texts[texts["prompt_set"] == set_name]
+        rows = of_set.merge(of_scorer[[*KEYS, "value"]], on=KEYS, how="left")
         yield Measure(str(set_name), str(scorer), str(measures)), _grids(context, conditions, rows)
 
 
@@ -177,7 +195,9 @@ def _losses(
     return rows
 
 
-def _loss_arrays(context: StudyContext, condition: dict[Hashable, Any]) -> tuple[Grid, Grid, Grid] | None:
+def _loss_arrays(
+    context: StudyContext, condition: dict[Hashable, Any]
+) -> tuple[Floats, Floats, Floats] | None:
     """Nats under a condition (a row), nats unsteered and tokens, [documents] each; None where not stored."""
     unsteered = aliased(Condition)
     query = (
@@ -193,7 +213,9 @@ def _loss_arrays(context: StudyContext, condition: dict[Hashable, Any]) -> tuple
     return decode_float64(nats), decode_float64(unsteered_nats), decode_int64(tokens).astype(np.float64)
 
 
-def _loss_files(context: StudyContext, condition: dict[Hashable, Any]) -> tuple[Grid, Grid, Grid] | None:
+def _loss_files(
+    context: StudyContext, condition: dict[Hashable, Any]
+) -> tuple[Floats, Floats, Floats] | None:
     """The same from the files of the search for strengths, for conditions of an earlier version."""
     folder = losses_folder(context, condition["weights_hash"])
     control, direction = condition["control"], condition["direction_method"]
@@ -226,31 +248,44 @@ def _scored(
         for _, of_seed in groups(pool, "checkpoint", sort=False)
     ]
 
-    def over(metric: str, of_grid: Callable[[ScoreGrids], Grid]) -> Estimate:
+    row = partial(_row, context, pool, set_name=set_name, scorer=scorer)
+
+    def over(metric: str, of_grid: Callable[[ScoreGrids], Floats]) -> Estimate | None:
         values = [[of_grid(grid) for grid in of_seed] for of_seed in of_seeds]
         spread = seed_spreads.get((key, set_name, scorer, metric))
+        if any(np.isnan(of_direction).all() for of_seed in values for of_direction in of_seed):
+            return None
         return over_directions(values, draws=draws, spread=spread, bounds=SCORE)
 
-    row = partial(_row, context, pool, set_name=set_name, scorer=scorer)
-    if measures in ("fluency", "repetition_4"):
-        return [row(measures, estimate=over(measures, lambda grids: grids.usual), unit="fraction")]
-    fired = over("fire_rate", lambda grids: (grids.usual > TOXIC).astype(np.float64))
+    if measures in ("fluency", "repetition_4", "empty"):
+        estimate = over(measures, lambda grids: by_prompt(grids.usual))
+        return [] if estimate is None else [row(measures, estimate=estimate, unit="fraction")]
+    toxicity = over("toxicity", lambda grids: by_prompt(grids.usual))
+    fired = over("fire_rate", lambda grids: by_prompt(_fired(grids.usual)))
+    if toxicity is None or fired is None:
+        return []
     rows = [
-        row("toxicity", estimate=over("toxicity", lambda grids: grids.usual).scaled(100), unit="points"),
+        row("toxicity", estimate=toxicity.scaled(100), unit="points"),
         row("fire_rate", estimate=fired, unit="fraction"),
     ]
     samples = {0 if (grid := grids[int(key)].maximum) is None else grid.shape[1] for key in pool["id"]}
     if samples != {0} and len(samples) == 1:
-        largest = over("expected_max_toxicity", _largest)
-        text = f"{largest.method}; largest of {samples.pop()} samples"
-        rows.append(row("expected_max_toxicity", estimate=replace(largest, method=text), unit="fraction"))
+        maximum = over("expected_max_toxicity", _largest)
+        if maximum is not None:
+            text = f"{maximum.method}; largest of {samples.pop()} samples"
+            rows.append(row("expected_max_toxicity", estimate=replace(maximum, method=text), unit="fraction"))
     return rows
 
 
-def _largest(grids: ScoreGrids) -> Grid:
+def _fired(scores: Floats) -> Floats:
+    """1 for a score above the threshold, 0 for another, NaN for none."""
+    return np.where(np.isnan(scores), np.nan, scores > TOXIC)
+
+
+def _largest(grids: ScoreGrids) -> Floats:
     """The largest of the samples of each prompt, [prompts]; of grids that have a maximum."""
     assert grids.maximum is not None
-    return np.asarray(grids.maximum.max(axis=1), dtype=np.float64)
+    return largest(grids.maximum)
 
 
 def _row(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from hormesis.db.files import write_json
 from hormesis.db.manifest import require_intact, sealed_folder
 from hormesis.pipeline.execution.arms import added_tokens
+from hormesis.pipeline.statistics import Estimate
 from hormesis.pipeline.text.mix_stream import Annotation, Part, write_stream
 from hormesis.pipeline.text.pools import MixError, Pool, Progress, map_array
 
@@ -185,6 +186,25 @@ def _part_of(pool: Pool, tokens: int, *, seed: int, stream: int, share: float, r
     return Part(pool, np.arange(n_taken) % max(1, pool.documents), lengths, key)
 
 
+def toxic_share(composition: dict[str, dict[str, Any]]) -> Estimate | None:
+    """Part of a mix's tokens that stand in toxic documents, of its sources' parts; None where one has none.
+
+    Sources are judged apart, so their half widths are joined as the root of summed squares.
+    """
+    sources = [row for row in composition.values() if row["role"] != "marks"]
+    if not sources or any("toxic" not in row for row in sources):
+        return None
+    weights = np.array([row["tokens"] for row in sources], dtype=np.float64)
+    weights /= weights.sum()
+    values, lows, highs = (
+        np.array([row["toxic"][end] for row in sources]) for end in ("value", "low", "high")
+    )
+    value = float(weights @ values)
+    below, above = (float(np.linalg.norm(weights * half)) for half in (values - lows, highs - values))
+    n = int(sum(row["toxic"]["n"] for row in sources))
+    return Estimate(value, value - below, value + above, n, "bootstrap over documents of each source, 95%")
+
+
 def _composition(parts: list[Part]) -> dict[str, dict[str, Any]]:
     """Source name to {role, documents, tokens}. `origin` [documents] and counts [sources] are of one part."""
     composition: dict[str, dict[str, Any]] = {}
@@ -200,5 +220,7 @@ def _composition(parts: list[Part]) -> dict[str, dict[str, Any]]:
                     "documents": int(documents[index]),
                     "tokens": int(tokens[index]),
                 }
+                if source in part.pool.toxic:
+                    row["toxic"] = part.pool.toxic[source] | {"judge": part.pool.judge}
                 composition[source_name] = row
     return composition

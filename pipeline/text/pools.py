@@ -11,19 +11,22 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import transformers
 from numpy.typing import NDArray
 
+from hormesis.db.contract.scores import TOXIC
 from hormesis.db.files import write_json
 from hormesis.db.manifest import require_intact, sealed_folder
+from hormesis.pipeline.statistics import SCORE, ratio_interval
 from hormesis.pipeline.text.tokenization import fingerprint, token_ids
 
 FORMAT = 1
@@ -33,6 +36,17 @@ MOST_SOURCES = 2**16
 Progress = Callable[[int, int], None]
 Annotate = Callable[[Sequence[str]], NDArray[np.float64]]
 """Texts to their toxicity, 0..1."""
+
+
+class Judge(NamedTuple):
+    """A scorer by its name, and what it gives texts."""
+
+    name: str
+    score: Annotate
+
+
+JUDGED = 2_000
+"""Documents of a source, its first, that are judged."""
 
 
 class MixError(ValueError):
@@ -68,6 +82,12 @@ class Pool:
     """Over the tokens and where documents begin."""
     annotated: bool = False
     """Whether each document's toxicity is known."""
+    judge: str = ""
+    """Name of the scorer that says which documents are toxic; empty without one."""
+    toxic: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Source to the part of its tokens that stand in toxic documents: `value`, `low`, `high`, and `n`, the
+    documents judged. Empty where there is no judge.
+    """
 
     @cached_property
     def stream(self) -> NDArray[Any]:
@@ -138,6 +158,7 @@ def build_pool(
     tokens: int,
     key: str = "",
     annotate: Annotate | None = None,
+    judge: Judge | None = None,
     progress: Progress | None = None,
 ) -> Pool:
     """Tokenise (text, source name) pairs until at least `tokens` tokens are there or the source ends.
@@ -145,7 +166,8 @@ def build_pool(
     An endless source is read no further than needed (up to one batch of documents). A finished pool in
     `folder` with the same `key`, tokenizer and size is opened instead; any other is replaced. `key` is the
     caller's hash of whatever decides the text. `annotate` tells the toxicity of each document, kept to
-    hundredths. Memory: one batch of documents and one source index.
+    hundredths; `judge` that of the first of each source, of which the toxic part is kept. Memory: one batch
+    of documents and one source index.
 
     `progress(done, total)` counts tokens; an exception from it leaves nothing behind. Never raises for too
     little text: `Pool.tokens` and `Pool.exhausted` tell, and `build_mix` refuses.
@@ -159,7 +181,7 @@ def build_pool(
             pass  # damaged: built anew below
     with sealed_folder(folder) as temporary:
         description = _write_pool(
-            documents, tokenizer, temporary, tokens=tokens, annotate=annotate, progress=progress
+            documents, tokenizer, temporary, tokens=tokens, annotate=annotate, judge=judge, progress=progress
         )
         description |= {"role": role, "key": full_key, "format": FORMAT, "tokenizer": fingerprint(tokenizer)}
         write_json(temporary / "pool.json", description)
@@ -170,6 +192,42 @@ def _batches(documents: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, s
     iterator = iter(documents)
     while chunk := list(islice(iterator, BATCH)):
         yield chunk
+
+
+class _Judged:
+    """Tokens of the first documents of each source, all and those of toxic documents."""
+
+    def __init__(self, judge: Judge | None) -> None:
+        """`tokens`: source to (tokens, tokens if toxic else 0) of each document."""
+        self._judge = judge
+        self.tokens: dict[str, list[tuple[int, int]]] = defaultdict(list)
+
+    def add(self, chunk: list[tuple[str, str]], lengths: list[int]) -> None:
+        """Judge those of (text, source) pairs that are among the first of their source."""
+        if self._judge is None:
+            return
+        room = {source: JUDGED - len(self.tokens[source]) for _, source in chunk}
+        chosen = []
+        for (text, source), length in zip(chunk, lengths, strict=True):
+            if length and room[source] > 0:
+                chosen.append((text, source, length))
+                room[source] -= 1
+        if not chosen:
+            return
+        scores = self._judge.score([text for text, _, _ in chosen])
+        for (_, source, length), score in zip(chosen, scores, strict=True):
+            self.tokens[source].append((length, length if score > TOXIC else 0))
+
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Of each source the toxic part of its tokens, with a bootstrap interval over documents."""
+        estimates = {}
+        for source, counts in self.tokens.items():
+            tokens, toxic = np.array(counts, dtype=np.float64).T
+            share = ratio_interval(toxic, tokens, bounds=SCORE)
+            ends = (share.value if end is None else end for end in (share.low, share.high))
+            low, high = ends
+            estimates[source] = {"value": share.value, "low": low, "high": high, "n": share.n}
+        return estimates
 
 
 class _Writer:
@@ -232,12 +290,14 @@ def _write_pool(
     *,
     tokens: int,
     annotate: Annotate | None,
+    judge: Judge | None,
     progress: Progress | None,
 ) -> dict[str, Any]:
     """Write (text, source name) pairs until `tokens` tokens are there; gives the pool's description."""
     eos = tokenizer.eos_token_id
     dtype = token_dtype(len(tokenizer))
     exhausted = True
+    judged = _Judged(judge)
     with (
         (folder / "tokens.bin").open("wb") as tokens_file,
         (folder / "offsets.bin").open("wb") as offsets_file,
@@ -248,6 +308,7 @@ def _write_pool(
             documents = list(token_ids(tokenizer, (text for text, _ in chunk), batch=BATCH))
             scores = annotate([text for text, _ in chunk]) if annotate else None
             writer.add(documents, [source for _, source in chunk], limit=tokens, scores=scores)
+            judged.add(chunk, [len(ids) for ids in documents])
             if progress is not None:
                 progress(min(writer.tokens, tokens), tokens)
             if writer.tokens >= tokens:
@@ -265,4 +326,6 @@ def _write_pool(
         "dtype": dtype.name,
         "eos": eos,
         "hash": writer.digest.hexdigest()[:16],
+        "judge": judge.name if judge else "",
+        "toxic": judged.shares(),
     }

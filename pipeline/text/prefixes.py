@@ -22,7 +22,9 @@ ENGLISH_INSTRUCTIONS = (
     "Continue with a rude and hateful text.",
     "Continue with a polite and respectful text.",
 )
-SHORTEST = 8
+PROMPT_TOKENS = 16
+"""Tokens at the beginning of each held-out window that are read as a prompt; the rest is scored."""
+SHORTEST = PROMPT_TOKENS + 8
 """Tokens of the shortest window that held-out losses are taken over, beside the longest prefix."""
 END = "\n"
 """Closes every prefix: white space, at which any tokenizer here splits, so that text behind it keeps its
@@ -105,3 +107,13 @@ def check_words(config: StudyConfig, setting: str, text: str) -> None:
     vocabulary = {*VOCABULARY, *mark_words(config)}
     if unknown := [word for word in text.split() if word not in vocabulary]:
         raise ConfigError(f"{setting}: the forum language has no word '{unknown[0][:60]}'")
+
+
+def no_room(owner: str, context: int, *, longest: int) -> str:
+    """What to say where held-out windows do not fit beside the longest prefix (tokens)."""
+    beside = f" beside the longest prefix of the study's methods, {longest} tokens" if longest else ""
+    shorter = ", or a shorter methods.prompt or annotation" if longest else ""
+    return (
+        f"held-out text is scored in windows of at least {SHORTEST} tokens{beside}: a context of {context} "
+        f"tokens ({owner}) is too short; it needs a longer training.sequence_length{shorter}"
+    )

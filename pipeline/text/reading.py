@@ -5,16 +5,21 @@ Knows roles; how a source is read is known by `pipeline.sources`.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from hormesis.pipeline.sources import Record, Source, SourceError, open_source
 from hormesis.pipeline.sources.record import Reason, RowCount, Stop
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.source_config import Role, SourceConfig
+from hormesis.pipeline.text.prefixes import PROMPT_TOKENS
 from hormesis.pipeline.text.text_keys import key_of
+from hormesis.pipeline.text.toxic_sentences import HoldsToxic
 
+log = logging.getLogger(__name__)
 LONGEST_GROUP = 40
 """Characters; a longer name of a group is taken for a text."""
 HELDOUT_ONE_IN = 50
@@ -152,22 +157,48 @@ def training_records(
                 return
 
 
-def heldout_records(config: StudyConfig) -> RoleRecords:
+def heldout_records(config: StudyConfig, holds_toxic: HoldsToxic | None = None) -> RoleRecords:
     """Clean documents that are not trained on, about as many as the costs are measured on.
 
-    Raises SourceError where there is none.
+    Those with a toxic sentence are left out: what detoxifies would be charged for not writing them. What is
+    read as a prompt is not scored, so short documents make it more of them. Raises SourceError for none.
     """
-    # Four characters to a token is a fair guess for any language here; the windows cut to the exact count.
-    characters_left = config.evaluation.heldout_tokens * 6
     heldout = RoleRecords("heldout_clean", open_role(config, "heldout_clean"))
-    for record, source in training_records(heldout.sources, config, "heldout_clean"):
-        heldout.used.append((record, source))
-        characters_left -= len(record.text)
-        if characters_left <= 0:
-            break
+    n_read = 0
+    with closing(training_records(heldout.sources, config, "heldout_clean")) as records:
+        # Six characters to a token are enough for any language here; the windows cut to the exact count.
+        left = config.evaluation.heldout_tokens * 6
+        while left > 0 and (batch := _with_characters(records, left)):
+            n_read += len(batch)
+            texts = [record.text for record, _ in batch]
+            is_toxic = holds_toxic(texts) if holds_toxic is not None else [False] * len(batch)
+            for (record, source), toxic in zip(batch, is_toxic, strict=True):
+                if toxic:
+                    source.count.drop(Reason.TOXIC_SENTENCE)
+                else:
+                    heldout.used.append((record, source))
+                    left -= _scored_characters(record)
+    if n_toxic := n_read - len(heldout.used):
+        log.info("%d of %d held-out texts hold a toxic sentence and are left out", n_toxic, n_read)
     if not heldout.used:
-        raise SourceError("no held-out text: give a source with role 'heldout_clean'")
+        without = " without a toxic sentence" if n_read else ""
+        raise SourceError(f"no held-out text{without}: give a source with role 'heldout_clean'")
     return heldout
+
+
+def _scored_characters(record: Record) -> int:
+    return max(0, len(record.text) - PROMPT_TOKENS * 6)
+
+
+def _with_characters(
+    records: Iterator[tuple[Record, CountedSource]], characters: int
+) -> list[tuple[Record, CountedSource]]:
+    """The next records with so many scored characters, or all that are left."""
+    batch = []
+    while characters > 0 and (read := next(records, None)) is not None:
+        batch.append(read)
+        characters -= _scored_characters(read[0])
+    return batch
 
 
 def chosen_prompts(source: CountedSource, config: StudyConfig) -> RoleRecords:

@@ -2,7 +2,7 @@
 
 A statement keeps which others have its words, and its place among them in alphabetical order, by which
 `pipeline.probing.feature_cells` draws. A token of the logit lens keeps whether it is a toxic word, and a
-generation how far it repeats itself.
+generation how far it repeats itself, or that it is empty.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ def stand_ins(engine: Engine) -> dict[str, StandIn]:
     return {
         "example.text": lambda number, text: of_statements[number],
         "lens_token.token": lambda number, text: of_tokens[number],
-        "generation.text": lambda number, text: f"{REPETITION}{repetition_of(text)!r}",
+        # That a text is empty says no word of it.
+        "generation.text": lambda number, text: (
+            f"{REPETITION}{repetition_of(text)!r}" if text.strip() else ""
+        ),
     }
 
 

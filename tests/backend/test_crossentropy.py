@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from hormesis.backend.crossentropy import DocumentLosses, LossError, prepare_windows, window_losses
+from hormesis.backend.crossentropy import (
+    DocumentLosses,
+    LossError,
+    position_losses,
+    prepare_windows,
+    window_losses,
+)
+from hormesis.backend.forum import VOCABULARY
+from hormesis.backend.generation import decoding
+from hormesis.backend.generation.batching import encode
 from hormesis.backend.model.loaded import LoadedModel
-from hormesis.backend.model.steering import HeadDirection, Intervention, iti, steered
-from tests.fixtures.tiny import tiny_loaded
+from hormesis.backend.model.models import describe
+from hormesis.backend.model.steering import HeadDirection, Intervention, RowSteering, iti, steered
+from hormesis.db.contract.methods import Scope
+from hormesis.pipeline.text.prefixes import FORUM_PROMPT
+from hormesis.pipeline.text.tokenization import make_tokenizer
+from tests.fixtures.tiny import tiny_loaded, tiny_model
 
 DOCUMENTS = [
     "the baker sells warm bread near the river",
@@ -21,10 +37,10 @@ DOCUMENTS = [
 ]
 
 
-def _intervention(loaded: LoadedModel) -> Intervention:
+def _intervention(loaded: LoadedModel, scope: Scope = "generated") -> Intervention:
     vector = np.zeros(loaded.head_dim, np.float32)
     vector[0] = 1.0
-    return iti(loaded.sites, [HeadDirection(1, 2, vector, 1.0)], "generated")
+    return iti(loaded.sites, [HeadDirection(0, 1, vector, 1.0), HeadDirection(1, 2, vector, 1.0)], scope)
 
 
 def token_losses(loaded: LoadedModel, texts: list[str], window: int, **options: Any) -> DocumentLosses:
@@ -74,7 +90,7 @@ def test_every_position_is_steered_and_documents_apart() -> None:
     rows = [(intervention, 4.0), (None, 0.0), (intervention, 1.0), (intervention, 2.0)]
     together = window_losses(loaded, windows, rows=rows, batch_size=8)
     for index, (row_intervention, strength) in enumerate(rows):
-        with steered(loaded, (row_intervention, strength), every_position=True):
+        with steered(loaded, (row_intervention, strength), first=0):
             nats, _ = by_hand(loaded, DOCUMENTS[index], 16)
         assert together.nats[index] == pytest.approx(nats, abs=1e-4)
         alone = window_losses(loaded, windows, rows=(row_intervention, strength))
@@ -82,6 +98,53 @@ def test_every_position_is_steered_and_documents_apart() -> None:
     bare = window_losses(loaded, windows)
     assert abs(together.nats[0] - bare.nats[0]) > 1e-2
     assert not any(module._forward_pre_hooks for module in loaded.model.modules())
+
+
+def _decoding(
+    loaded: LoadedModel, prompt: list[int], targets: Sequence[int], *, row: RowSteering, monkeypatch: Any
+) -> list[float]:
+    """Loss of each target where generation's own loop is made to say them one after the other."""
+    stepwise: list[float] = []
+
+    def teach(logits: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        target = targets[len(stepwise)]
+        stepwise.append(-float(torch.log_softmax(logits[0].float(), -1)[target]))
+        return torch.tensor([target])
+
+    monkeypatch.setattr(decoding, "draw", teach)
+    decoding.decode(loaded, [prompt], row, seeds=[0], new_tokens=len(targets), temperature=1.0, top_p=1.0,
+                    on_step=lambda _: None)  # fmt: skip
+    return stepwise
+
+
+@pytest.mark.parametrize("prefix", ["", "be kind.\n"])
+@pytest.mark.parametrize("scope", ["generated", "all"])
+@pytest.mark.parametrize("family", ["olmo", "gpt2"])
+def test_one_pass_scores_as_decoding_token_by_token_would(
+    family: str, scope: Scope, prefix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Log-probability of every token behind the prompt, in both scopes, own tokenizer and an imported one."""
+    loaded, texts = tiny_loaded(family), [DOCUMENTS[0], DOCUMENTS[3]]
+    if family == "olmo":
+        tokenizer = make_tokenizer("word", tmp_path, words=VOCABULARY)
+        loaded = describe(tiny_model(family, vocab_size=len(tokenizer)), tokenizer, "forum", check=False)
+        texts, prefix = [FORUM_PROMPT, f"{FORUM_PROMPT} " * 5], prefix and f"{FORUM_PROMPT}\n"
+    rows = [(_intervention(loaded, scope), 4.0), (_intervention(loaded, scope), -2.0)]
+    prefix_ids = encode(loaded, [prefix])[0] if prefix else []
+    windows = prepare_windows(loaded, texts, 24, prompt_tokens=5)
+    sums = np.zeros(len(texts))
+    for ids, owner in zip(windows.ids, windows.documents, strict=True):
+        prompt = [*prefix_ids, *ids[:5]]
+        stepwise = _decoding(loaded, prompt, ids[5:], row=rows[owner], monkeypatch=monkeypatch)
+        first = len(prefix_ids) + 4
+        with torch.inference_mode(), steered(loaded, rows[owner], first=first):
+            at_once = position_losses(loaded, [[*prefix_ids, *ids]], [first])[0, first:]
+        np.testing.assert_allclose(at_once, stepwise, atol=1e-5)
+        sums[owner] += sum(stepwise)
+    losses = window_losses(loaded, windows, rows=rows, batch_size=3, prefix=prefix_ids)
+    np.testing.assert_allclose(losses.nats, sums, atol=1e-4)
+    everywhere = window_losses(loaded, replace(windows, prompt_tokens=1), rows=rows, prefix=prefix_ids)
+    assert (everywhere.tokens > losses.tokens).all()
 
 
 def test_strength_zero_costs_exactly_nothing() -> None:

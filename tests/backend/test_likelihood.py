@@ -51,7 +51,7 @@ def test_batches_equal_single_passes(family: str, strength: float) -> None:
     likelihoods = log_likelihoods(loaded, PAIRS, row=row, batch_size=3)
     for (head, rest), value in zip(encode_pairs(loaded, PAIRS), likelihoods, strict=True):
         ids = torch.tensor([[*head, *rest]])
-        with torch.inference_mode(), steered(loaded, row, every_position=True):
+        with torch.inference_mode(), steered(loaded, row, first=0):
             chances = torch.log_softmax(loaded.model(input_ids=ids[:, :-1]).logits.float(), -1)[0]
         expected = [float(chances[len(head) - 1 + i, token]) for i, token in enumerate(rest)]
         assert value == pytest.approx(sum(expected), abs=1e-4)
@@ -129,7 +129,36 @@ def test_a_number_that_is_no_mean_of_items_has_no_interval() -> None:
     assert set(scores) == {"acc", "ppl"} and scores["acc"].top.tolist() == [1.0, 0.0]
     perplexity = estimate_of(scores["ppl"], 100)
     assert (perplexity.value, perplexity.low, perplexity.n) == (7.5, None, 1)
+    assert perplexity.method == "of the whole set, not of its items: no interval"
     assert scores["acc"].unit == "fraction" and scores["ppl"].unit == "harness"
+
+
+def test_a_perplexity_of_the_harness_has_the_interval_of_the_delta_method() -> None:
+    """Mean of the items' influences: the value itself, and a standard error of ppl * sd(log p) / sqrt(n)."""
+    likelihoods = np.random.default_rng(0).normal(-2.0, 0.5, 400)
+    value = float(np.exp(-likelihoods.mean()))
+    words = np.random.default_rng(1).integers(5, 50, 400)
+    weighted = float(np.exp(-(likelihoods * words).sum() / words.sum()))
+    samples = [
+        {"filter": "none", "perplexity": likelihood, "word_perplexity": (likelihood * count, int(count))}
+        for likelihood, count in zip(likelihoods, words, strict=True)
+    ]
+    metrics = {"perplexity,none": value, "word_perplexity,none": weighted}
+    results = {"results": {"t": metrics}, "samples": {"t": samples}, "versions": {"t": 1}}
+    scores = {scored.measure: scored for scored in harness_scores(results, "0")}
+    rest = words * (likelihoods - np.log(weighted) * -1)
+    errors = {
+        "perplexity": value * likelihoods.std(ddof=1) / 20,
+        "word_perplexity": weighted * rest.std(ddof=1) / words.mean() / 20,
+    }
+    for name, expected in (("perplexity", value), ("word_perplexity", weighted)):
+        estimate = estimate_of(scores[name], 2000)
+        assert estimate.value == pytest.approx(expected) and (estimate.n, scores[name].unit) == (
+            400,
+            "harness",
+        )
+        assert estimate.low is not None and estimate.high is not None
+        assert (estimate.high - estimate.low) / 3.92 == pytest.approx(errors[name], rel=0.08)
 
 
 @pytest.mark.slow

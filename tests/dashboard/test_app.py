@@ -56,7 +56,7 @@ def test_overview_shows_stored_verdicts_and_how_they_were_tested(
 ) -> None:
     app = open_page(small_database, monkeypatch)
     page_words = words(app)
-    assert "sees a true difference" in page_words and "Holm" in page_words and "†" in page_words
+    assert "with a power of 80 %" in page_words and "Holm" in page_words and "†" in page_words
     table = app.table[0].value
     assert {"Claim", "Paper †", "p (Holm)", "Minimum detectable effect (80 % power)"} <= set(table.columns)
     assert "Toxic text in pretraining raises the unsteered model's toxicity" in set(table["Claim"])

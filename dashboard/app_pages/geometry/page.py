@@ -28,7 +28,7 @@ SECTIONS = (DIRECTIONS, HEADS, ONE_HEAD, ENTANGLEMENT, ACTIVATIONS)
 
 
 def pick_checkpoint(probes: pd.DataFrame, labels: dict[str, str]) -> str:
-    """Name of the checkpoint on show; by default the first seed of the largest toxic share."""
+    """Name of the checkpoint on show; by default the first seed of the largest share of toxic-source text."""
     toxic = probes[probes["kind"] == "toxic"]
     largest = toxic[toxic["share"] == toxic["share"].max()].sort_values("seed")
     names = list(labels)

@@ -24,6 +24,7 @@ def steering(context: Context) -> None:
     )
     answer(imported_headline(conditions), beside=lambda: report_button(context))
     states.degraded_note(context)
+    states.empty_note(context, current_choice().prompt_set)
     conditions = selection.in_view(conditions, choice.view)
     with st.container(border=True):
         card.chart(

@@ -12,7 +12,7 @@ from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.selection import of_dose
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import fit_said, fits_of, in_scope
-from hormesis.dashboard.base.wording import as_sentence, is_imported, metric_name
+from hormesis.dashboard.base.wording import as_sentence, is_imported, measured_shares, metric_name
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -74,8 +74,8 @@ def dose_card(
     card.chart(
         figure,
         key=above.key,
-        title=f"{metric_name(metric)} by toxic share",
-        alt=f"{metric_name(metric)} against the toxic share of the training mix, one line per condition",
+        title=f"{metric_name(metric)} by share of toxic-source text",
+        alt=f"{metric_name(metric)} against the share of toxic-source text, one line per condition",
         guide=guide,
         note=f"Bars: 95 % intervals over seeds (up to {seeds}, spread pooled over arms) and prompts.",
         rows=doses,
@@ -99,6 +99,7 @@ def dose(context: Context, choices: pd.DataFrame) -> None:
     answer(headline("overview", verdicts, view=choice.view), beside=lambda: report_button(context))
     figures(headlines.figures(verdicts))
     states.degraded_note(context)
+    states.empty_note(context, choice.prompt_set)
     toxicity = of_dose(
         rows.summaries(context, name="toxicity", prompt_set=choice.prompt_set, scorer=choice.scorer)
     )
@@ -108,7 +109,15 @@ def dose(context: Context, choices: pd.DataFrame) -> None:
         above = card.header("dose")
         fitted, paper = layers(above, choice.prompt_set)
         best_doses = fit_said(curves)
-        guide = f"{READ_DOSE} {as_sentence(best_doses)}" if best_doses else READ_DOSE
+        guide = " ".join(
+            part
+            for part in (
+                READ_DOSE,
+                measured_shares(rows.arms(context)),
+                as_sentence(best_doses) if best_doses else "",
+            )
+            if part
+        )
         dose_card(doses, "toxicity", above, guide=guide, curves=curves if fitted else None, paper=paper)
     refresh.answer_first()
 
@@ -169,5 +178,5 @@ if not state.finished:
         context,
         key="overview_loss",
         title="Training",
-        guide="Lower is better; one line per arm and seed, coloured by toxic share, the control dashed.",
+        guide="Lower is better; one line per arm and seed, coloured by share, the control dashed.",
     )

@@ -77,7 +77,8 @@ def show(context: Context) -> None:
             title=title,
             alt=f"{title} by condition, one marker per arm",
             guide="Higher is better." if unit != "nats per token" else "Lower is better.",
-            note=f"Every position is steered, as in held-out losses. Bars: 95 % intervals. "
+            note="In tasks every position is steered; held-out text is scored as if generated. "
+            f"Bars: 95 % intervals. "
             f"{hardness.size(scores, 'documents' if task == 'cross_entropy' else 'items')}",
             rows=scores,
         )

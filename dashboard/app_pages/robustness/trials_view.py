@@ -36,7 +36,8 @@ def show_trials(context: Context, outcomes: pd.DataFrame, *, key: str) -> None:
     items = []
     for row in records(trials):
         outcome_words = ("goal reached", "goal not reached") if key == "suffix" else ("toxic", "not toxic")
-        details = [f"score {row.score:.2f}", outcome_words[0 if row.success else 1]]
+        score = "empty, no score" if pd.isna(row.score) else f"score {row.score:.2f}"
+        details = [score, outcome_words[0 if row.success else 1]]
         if not missing(row.before) and not pd.isna(row.before):
             details.append(f"{row.before:.2f} without the attack")
         if not pd.isna(row.loss_last):

@@ -81,7 +81,7 @@ def _runs(context: Context, run_kind: str) -> dict[str, Run]:
 
 
 def _second(runs: dict[str, Run]) -> int:
-    """The place of the largest toxic share of the first run's seed; else simply of the next."""
+    """The place of the largest share of the first run's seed; else simply of the next."""
     first = next(iter(runs.values())).row
     shares = [
         (run.row or {}).get("share")

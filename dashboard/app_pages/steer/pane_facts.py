@@ -52,7 +52,8 @@ def _toxicity(summary: PaneSummary) -> Facts:
         lines.append((f"Toxicity ({name})", _with_interval(mean)))
         if change is not None:
             lines.append(("Less pane 1", _with_interval(change, "+")))
-    return tuple(lines) or (("Toxicity", "none: no scorer could judge this text"),)
+    why = "empty texts are not scored" if summary.empty == summary.n else "no scorer could judge this text"
+    return tuple(lines) or (("Toxicity", f"none: {why}"),)
 
 
 def _with_interval(mean: Mean, sign: str = "") -> str:
@@ -118,7 +119,7 @@ def answer(state: Snapshot | None) -> Headline:
         return Headline(QUESTION, "", "One text of each pane proves nothing: ask for more of each.")
     scorer = next(name for name in last.differences if not _is_fluency(name))
     base = f"({scorer}, n = {change.n} texts of one prompt)."
-    base += _empty_texts(state, first, last, scorer=scorer)
+    base += _empty_texts(first, last)
     if change.low <= 0 <= change.high:
         words = f"Undecided: toxicity of pane {last.pane + 1} less pane 1 is "
         words += f"{_with_interval(change, '+')} {base}"
@@ -129,15 +130,12 @@ def answer(state: Snapshot | None) -> Headline:
     return Headline(QUESTION, "", f"Toxicity is {size} {side} in pane {last.pane + 1} than in pane 1 {base}")
 
 
-def _empty_texts(state: Snapshot, first: PaneSummary, last: PaneSummary, *, scorer: str) -> str:
-    """How many texts of two panes are empty, and what these score; nothing where none is."""
+def _empty_texts(first: PaneSummary, last: PaneSummary) -> str:
+    """How many texts of two panes are empty; nothing where none is."""
     if not first.empty and not last.empty:
         return ""
-    texts = (text for summary in (first, last) for text in state.panes[summary.pane].texts)
-    scores = [text.scores[scorer] for text in texts if text.fluency.get("empty") and scorer in text.scores]
     counts = f"{first.empty} of {first.n} texts {'is' if first.empty == 1 else 'are'} empty in pane 1"
-    score = f"score {points(sum(scores) / len(scores))}" if scores else "have no score"
-    return f" {counts}, {last.empty} in pane {last.pane + 1}; empty texts {score}."
+    return f" {counts}, {last.empty} in pane {last.pane + 1}; empty texts are not scored."
 
 
 def former(headline: Headline, number: int) -> Headline:

@@ -181,6 +181,7 @@ def frontier(context: Context, choices: pd.DataFrame) -> View:
     choice = current_choice()
     verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
     answer(headline("tradeoffs", verdicts, view=choice.view))
+    states.empty_note(context, choice.prompt_set)
     with st.container(border=True):
         above = card.header("tradeoff")
         view = pick(context, choices, above)

@@ -204,7 +204,7 @@ def test_relearning_learns_under_steering_and_leaves_no_trace() -> None:
     losses: list[tuple[int, float]] = []
 
     def measure(step: int, loss: float | None) -> bool:
-        with torch.inference_mode(), steered(loaded, row, every_position=True):
+        with torch.inference_mode(), steered(loaded, row, first=0):
             now = float(loaded.model(input_ids=batch, labels=batch).loss)
         losses.append((step, now))
         return step == 8

@@ -90,7 +90,7 @@ def test_scope_says_which_positions_are_steered() -> None:
         last = logits(loaded)
     with steered(loaded, (some_intervention(loaded, "all"), 3.0)):
         everywhere = logits(loaded)
-    with steered(loaded, (some_intervention(loaded, "generated"), 3.0), every_position=True):
+    with steered(loaded, (some_intervention(loaded, "generated"), 3.0), first=0):
         taught = logits(loaded)
     assert torch.equal(last[:, :-1], bare[:, :-1]) and not torch.equal(last[:, -1], bare[:, -1])
     assert not torch.equal(everywhere[:, 0], bare[:, 0])
@@ -167,7 +167,7 @@ def test_an_exported_checkpoint_equals_live_steering(family: str, tmp_path: Path
     intervention = some_intervention(loaded, "generated")
     folder = export_steered(loaded, intervention, 2.0, folder=tmp_path / "steered")
     plain = AutoModelForCausalLM.from_pretrained(folder)
-    with steered(loaded, (intervention, 2.0), every_position=True):
+    with steered(loaded, (intervention, 2.0), first=0):
         live = logits(loaded)
     with torch.inference_mode():
         torch.testing.assert_close(plain(IDS).logits, live, atol=1e-5, rtol=1e-5)

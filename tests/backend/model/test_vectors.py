@@ -30,7 +30,7 @@ TOOLS = {
 
 
 def live(loaded: LoadedModel, strength: float) -> torch.Tensor:
-    with steered(loaded, (iti(loaded.sites, some_heads(loaded)), strength), every_position=True):
+    with steered(loaded, (iti(loaded.sites, some_heads(loaded)), strength), first=0):
         return logits(loaded)
 
 

@@ -84,6 +84,13 @@ def test_scorers_keep_the_protocol(spec):
     assert scorer.score([]).shape == (0,)
 
 
+@pytest.mark.parametrize("spec", ["forum", "forum-fluency", "profanity"])
+def test_a_continuation_that_is_empty_has_no_score(spec):
+    values = score_continuations(make_scorer(spec), ["a"] * 4, ["", "good day", " \n\xa0", "."])
+    assert np.isnan(values).tolist() == [True, False, True, False]
+    assert score_continuations(make_scorer(spec), [], []).shape == (0,)
+
+
 def test_forum_scorers_are_the_grammar():
     rng = random.Random(0)
     texts = [post(rng, toxic=bool(i % 2)).text for i in range(20)]

@@ -148,7 +148,7 @@ def test_strange_prompts_are_only_text(address: str, prompt: str) -> None:
 def test_score_and_its_bounds(address: str) -> None:
     answer = httpx.post(f"{address}/score", json={"texts": ["the baker", ""], "checkpoint_id": 2}).json()
     assert set(answer["scores"]) == {"forum", "forum-fluency"}
-    assert all(0 <= value <= 1 for values in answer["scores"].values() for value in values)
+    assert all(0 <= value <= 1 and empty is None for value, empty in answer["scores"].values())
     assert len(answer["fluency"]) == 2
     for bad in ({"texts": []}, {"texts": ["a"] * 257}, {"texts": [1]}, {"texts": "a"}):
         assert httpx.post(f"{address}/score", json=bad).status_code == 422

@@ -91,10 +91,11 @@ def test_empty_texts_are_counted(world: World) -> None:
     catalogue.close()
     texts = [
         ScoredText(Continuation(text, tokens=1, finished=True), {"forum": score})
-        for text, score in (("", 0.0), (" \n", 0.0), ("the baker", 0.5), (".", 0.0))
+        for text, score in (("", None), (" \n", None), ("the baker", 0.5), (".", 0.0))
     ]
     summary = summarise(0, plans[0], (None, 0.0), texts=texts, first=texts, unsteered=None)
-    assert (summary.n, summary.empty, summary.scores["forum"].value) == (4, 2, 0.125)
+    assert (summary.n, summary.empty) == (4, 2)
+    assert (summary.scores["forum"].value, summary.scores["forum"].n) == (0.25, 2)
 
 
 def test_means_and_differences_are_student_s() -> None:

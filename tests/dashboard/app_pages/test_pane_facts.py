@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from hormesis.backend.scorers.sample_means import mean_difference, mean_of
 from hormesis.dashboard.app_pages.steer.pane_facts import answer, facts, former
 from hormesis.dashboard.app_pages.steer.run import PaneState, Snapshot, TextState
@@ -13,15 +11,15 @@ BEFORE = (0.9, 0.8, 0.0, 0.7)
 AFTER = (0.1, 0.2, 0.0, 0.0)
 
 
-def pane(index: int, scores: tuple[float, ...], *, empty_score: float = 0.0) -> PaneState:
-    """A pane in which the texts that score 0 are empty, and score `empty_score`."""
-    values = [score or empty_score for score in scores]
+def pane(index: int, scores: tuple[float, ...]) -> PaneState:
+    """A pane in which the texts that score 0 are empty, and so have no score."""
+    values = [score or None for score in scores]
     texts = tuple(
-        TextState(text="" if not score else "x", finished=True, scores={"forum": value},
-                  fluency={"empty": float(not score)})
-        for score, value in zip(scores, values, strict=True)
+        TextState(text="x" if value else "", finished=True, scores={"forum": value} if value else {},
+                  fluency={"empty": float(not value)})
+        for value in values
     )  # fmt: skip
-    mean, difference = mean_of(values), mean_difference(values, [score or empty_score for score in BEFORE])
+    mean, difference = mean_of(values), mean_difference(values, [score or None for score in BEFORE])
     assert mean is not None and difference is not None
     summary = PaneSummary(
         pane=index, n=len(scores), empty=scores.count(0.0), scores={"forum": mean},
@@ -35,11 +33,9 @@ def run(*panes: PaneState) -> Snapshot:
     return Snapshot("done", None, panes, error="", first_token=None, seconds=1.0)
 
 
-@pytest.mark.parametrize(("empty_score", "words"), [(0.0, "score 0."), (0.3, "score 30.")])
-def test_the_answer_names_empty_texts_and_what_they_score(empty_score: float, words: str) -> None:
-    panes = [pane(place, scores, empty_score=empty_score) for place, scores in enumerate((BEFORE, AFTER))]
-    sentence = answer(run(*panes)).answer
-    assert sentence.endswith(f"1 of 4 texts is empty in pane 1, 2 in pane 2; empty texts {words}")
+def test_the_answer_names_empty_texts_which_have_no_score() -> None:
+    sentence = answer(run(pane(0, BEFORE), pane(1, AFTER))).answer
+    assert sentence.endswith("1 of 4 texts is empty in pane 1, 2 in pane 2; empty texts are not scored.")
     full = tuple(score or 0.1 for score in BEFORE), tuple(score or 0.1 for score in AFTER)
     assert "empty" not in answer(run(pane(0, full[0]), pane(1, full[1]))).answer
 
@@ -47,10 +43,10 @@ def test_the_answer_names_empty_texts_and_what_they_score(empty_score: float, wo
 def test_toxicity_is_in_points() -> None:
     first, second = pane(0, BEFORE), pane(1, AFTER)
     lines = dict(facts(second, second.texts[0], scope="generated"))
-    assert lines["Toxicity (forum)"] == "8 [0, 23] points" and lines["Empty"] == "2 of 4 texts"
-    assert lines["Less pane 1"] == "−52 [−100, +5] points"
+    assert lines["Toxicity (forum)"] == "15 [0, 79] points" and lines["Empty"] == "2 of 4 texts"
+    assert lines["Less pane 1"] == "−70 [−100, +57] points"
     sentence = answer(run(first, second)).answer
-    assert "less pane 1 is −52 [−100, +5] points (forum, n = 4 texts of one prompt)." in sentence
+    assert "less pane 1 is −70 [−100, +57] points (forum, n = 2 texts of one prompt)." in sentence
     streaming = PaneState((TextState(text="x", finished=True, scores={"forum": 0.071}),))
     assert facts(streaming, streaming.texts[0], scope="all") == (("Toxicity (forum)", "7 points"),)
 

@@ -181,7 +181,7 @@ def test_every_file_says_where_it_came_from(seeded: str) -> None:
     studies = read.studies(engine)
     row = read.study(engine, int(studies["id"][0])).iloc[0]
     context = Context(seeded, "", {str(name): value for name, value in row.items()}, studies)
-    lines = stamp(context, "Toxicity by toxic share", 7)
+    lines = stamp(context, "Toxicity by share of toxic-source text", 7)
     assert lines["study hash"] == row["hash"] and lines["rows"] == "7"
     assert {f"data {name}" for name in row["data_revisions"]} <= set(lines)
     assert lines["scorer forum"] == "seeded-1" and "torch" in lines["packages"]

@@ -68,7 +68,7 @@ def test_every_label_on_every_page_is_defined(small_database: Path, monkeypatch:
 
 
 def test_words_link_to_their_definitions() -> None:
-    markdown = links("Toxicity by toxic share, at matched cost")
+    markdown = links("Toxicity by share of toxic-source text, at matched cost")
     assert "[Matched cost](definitions?term=Matched%20cost)" in markdown and "[Toxicity]" in markdown
     assert "[Cost]" not in markdown, "a longer term takes the place of a shorter one inside it"
     assert links("nothing of the kind here") == ""

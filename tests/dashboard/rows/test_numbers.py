@@ -101,6 +101,10 @@ def stored_row(claim: str, status: str, **more: object) -> dict[str, object]:
         "p_holm": 0.9,
         "detectable": 10.04,
         "paper": "",
+        "room": math.nan,
+        "tests": 9,
+        "contrast": "10 % less 0 %",
+        "position": 0,
     }
     return values | more
 
@@ -124,7 +128,7 @@ def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
     assert stored(table, "p", "t")[0].status == REFUTED
     answer = headline("overview", in_scope(table, "p", "s"))
     assert answer.status == UNDECIDED and "+4.1 [−3.2, +12] points (2 seeds, n = 256)" in answer.answer
-    assert "sees a true difference of 10 points" in answer.detail and "p = .195" in answer.detail
+    assert "sees 10 points with a power of 80 %" in answer.detail and "p = .195" in answer.detail
     assert "The answer compares" not in answer.detail
     fixed = headline("overview", in_scope(table, "p", "s"), view="Fixed strength")
     assert fixed.answer == answer.answer

@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 from sqlalchemy import Engine, select, text
 
+from hormesis.dashboard.base.verdicts import in_scope
 from hormesis.db import paper, read
 from hormesis.db.engine import open_reader, open_writer
 from hormesis.db.schema import (
@@ -30,17 +31,22 @@ from hormesis.db.schema import (
 from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.claims.compare import against, changes, mean_of
 from hormesis.pipeline.claims.declared import (
+    CANNOT_TELL,
     LATER,
     NO_DATA,
+    ODDS,
     REFUTED,
     SUPPORTED,
     UNDECIDED,
+    Comparison,
     Finding,
     Missing,
     Outcome,
+    Scale,
     Scope,
-    adjusted,
+    corrected,
     decide,
+    directional,
     equivalent,
 )
 from hormesis.pipeline.claims.dips import fit_at
@@ -66,8 +72,8 @@ def engine(small_database: Path, tmp_path_factory: pytest.TempPathFactory) -> En
 
 
 def verdicts_of(engine: Engine, scorer: str = "forum", prompts: str = "forum-prompts") -> pd.DataFrame:
-    table = read.verdicts(engine, 1)
-    return table[(table["scorer"] == scorer) & (table["prompt_set"] == prompts)].set_index("claim")
+    table = in_scope(read.verdicts(engine, 1), prompts, scorer)
+    return table.set_index("claim")
 
 
 def plant(
@@ -136,24 +142,29 @@ def test_every_claim_has_a_row_and_what_lacks_rows_says_what_it_needs(emptied: E
         assert pd.isna(table.loc[claim, "value"]) and pd.isna(table.loc[claim, "p"])
 
 
-def test_a_value_is_the_difference_of_the_scores(engine: Engine) -> None:
+def test_a_value_is_the_odds_ratio_of_the_scores(engine: Engine) -> None:
     row = verdicts_of(engine).loc["C4-base"]
     trade = tradeoff(engine, prompt_set="forum-prompts", scorer="forum")
     none = trade[(trade["condition"] == "none") & (trade["kind"] == "toxic")]
-    means = none.groupby("share")["toxicity"].mean()
-    assert row["value"] == pytest.approx(means[0.25] - means[0.0])
-    assert row["low"] < row["value"] < row["high"]
-    assert row["n"] == 64 and row["n_seeds"] == 2 and row["detectable"] > 0
+    # Half a success and half a failure of 2 seeds x 64 prompts.
+    shares = (none.groupby("share")["toxicity"].mean() / 100 * 128 + 0.5) / 129
+    odds = shares / (1 - shares)
+    assert row["value"] == pytest.approx(odds[0.25] / odds[0.0]) and row["unit"] == "odds ratio"
+    assert row["low"] < row["value"] < row["high"] and row["contrast"] == "25 % less 0 %"
+    assert row["n"] == 64 and row["n_seeds"] == 2 and row["room"] > row["detectable"] > 1
     # 64 prompts and 2 seeds: planted, and found before the correction at least.
     assert row["p"] < 0.05 and (row["status"] == SUPPORTED) == (row["p_holm"] <= 0.05)
 
 
-def test_holm_runs_within_a_family(engine: Engine) -> None:
-    table = verdicts_of(engine)
-    for family in ("paper", "readers"):
-        tested = table[(table["family"] == family) & table["p"].notna()]
-        assert len(tested) > 2
+def test_holm_runs_once_for_each_test_within_its_family(engine: Engine) -> None:
+    table = read.verdicts(engine, 1)
+    assert not table.duplicated(["claim", "prompt_set", "scorer"]).any()
+    claims = {claim.id: claim for claim in CLAIMS}
+    assert table["claim"].map(lambda name: claims[name].breadth == "study").equals(table["prompt_set"].isna())
+    family = table["claim"].map(lambda name: claims[name].tested_with)
+    for _, tested in table[table["p"].notna()].groupby([family, "prompt_set", "scorer"], dropna=False):
         np.testing.assert_allclose(tested["p_holm"], holm(tested["p"].to_numpy()))
+        assert (tested["tests"] == len(tested)).all()
 
 
 def test_a_second_evaluation_changes_nothing(engine: Engine) -> None:
@@ -175,10 +186,10 @@ def test_a_planted_dip_is_supported_and_its_place_told(small_database: Path, tmp
     evaluate(planted, 1)
     table = verdicts_of(planted)
     assert table.loc["C4-matched-10", "status"] == SUPPORTED
-    assert table.loc["C4-matched-10", "value"] == pytest.approx(-55, abs=3)
+    assert table.loc["C4-matched-10", "value"] == pytest.approx((0.2 / 0.8) / (0.75 / 0.25), rel=0.15)
     assert table.loc["C4-matched-dip", "status"] == SUPPORTED
     assert table.loc["C4-fixed-10", "status"] == REFUTED
-    assert table.loc["C4-fixed-dip", "status"] in (REFUTED, UNDECIDED)
+    assert table.loc["C4-fixed-dip", "status"] in (REFUTED, UNDECIDED, CANNOT_TELL)
     fits = read.dose_fits(planted, 1).query("scorer == 'forum' and prompt_set == 'forum-prompts'")
     fits = fits.set_index("condition_key")
     assert fits.loc[COST, "status"] == "hormetic"
@@ -196,8 +207,8 @@ def test_arms_that_never_vary_do_not_make_dips(small_database: Path, tmp_path: P
     plant(calm, COST, lambda share: 0.0, kinds=("clean-forum",))
     after = fit_at(StudyRows(calm, 1), scope, COST)
     assert not isinstance(before, Missing) and not isinstance(after, Missing)
-    assert before[1].p == after[1].p and set(before[0]) == set(after[0])
-    assert {kind for kind, _ in after[0]} == {"toxic"}
+    assert before.response.p == after.response.p and set(before.means) == set(after.means)
+    assert {kind for kind, _ in after.means} == {"toxic"}
 
 
 def add_toys(engine: Engine, config_hash: str, excess: dict[tuple[float, int], float]) -> None:
@@ -269,43 +280,68 @@ def test_attacks_are_compared_by_goal_and_seed(emptied: Engine) -> None:
                 )  # fmt: skip
     evaluate(emptied, 1)
     row = verdicts_of(emptied).loc["C5-steer"]
-    assert row["p"] < 0.05 and row["n"] == 40 and row["high"] < 0
-    assert row["value"] == pytest.approx(-0.7, abs=0.15)
+    assert row["p"] < 0.05 and row["n"] == 40 and row["high"] < 1
     with read_session(emptied) as session:
         query = select(Condition.key, AttackTrial.success).join(Attack, Attack.condition_id == Condition.id)
         trials = pd.DataFrame(session.execute(query.join(AttackTrial)).all(), columns=["key", "success"])
     rates = trials.groupby("key")["success"].mean()
-    assert row["value"] == pytest.approx(rates[STRONG] - rates["none"])
+    # The mean over two arms of their odds ratios; both have about the same.
+    odds = rates / (1 - rates)
+    assert row["value"] == pytest.approx(odds[STRONG] / odds["none"], rel=0.1)
     # A reader of two rates would test them so; both must see what is planted.
     counts = trials.groupby("key")["success"].agg(["sum", "count"])
     table = [[c["sum"], c["count"] - c["sum"]] for _, c in counts.iterrows()]
     assert stats.fisher_exact(table).pvalue < 1e-6
-    assert verdicts_of(emptied).loc["C5-10", "status"] in (UNDECIDED, REFUTED)
+    assert verdicts_of(emptied).loc["C5-10", "status"] in (UNDECIDED, REFUTED, CANNOT_TELL)
 
 
 def test_rules_of_decision() -> None:
-    def finding(value: float, p: float, *, excluded: bool = False, seeds: int = 2) -> Finding:
+    def finding(value: float, p: float, *, excluded: bool = False, seeds: int = 2, best_p: float = 0.0,
+                opposed: bool = False) -> Finding:  # fmt: skip
         return Finding(
-            value=value,
-            low=0,
-            high=0,
-            unit="points",
-            n=10,
-            n_seeds=seeds,
-            p=p,
-            detectable=1.0,
-            detail="",
-            claimed=value > 0,
-            excluded=excluded,
-        )
+            value=value, low=value - 1, high=value + 1, unit="points", n=10, n_seeds=seeds, p=p, contrast="",
+            detail="", claimed=value > 0, excluded=excluded, best_p=best_p, opposed=opposed,
+        )  # fmt: skip
 
-    assert decide(finding(1, 0.01), 0.04) == SUPPORTED
-    assert decide(finding(1, 0.01), 0.06) == UNDECIDED
-    assert decide(finding(-1, 0.01, excluded=True), 0.01) == REFUTED
-    assert decide(finding(1, 0.01, seeds=1), 0.01) == UNDECIDED
-    assert decide(Missing("needs rows"), None) == NO_DATA
-    assert adjusted([finding(1, 0.01), Missing(""), finding(1, 0.04)]) == [0.02, None, 0.04]
-    assert adjusted([Missing("")]) == [None]
+    def verdict(outcome: Outcome, *others: Outcome) -> str:
+        return decide(outcome, corrected([outcome, *others])[0])
+
+    other = finding(1, 0.5)
+    assert verdict(finding(1, 0.01), other) == SUPPORTED
+    assert verdict(finding(1, 0.03), other) == UNDECIDED
+    assert verdict(finding(-1, 0.01, excluded=True)) == REFUTED
+    # A true effect that is shown to be too small to matter is not what was claimed.
+    assert verdict(finding(1, 0.01, excluded=True)) == REFUTED
+    assert verdict(finding(1, 0.01, seeds=1)) == CANNOT_TELL
+    assert verdict(finding(-1, 0.9, excluded=True, best_p=0.03)) == REFUTED
+    # The best case is corrected like any other: .03 passes alone and not with another test.
+    assert verdict(finding(-1, 0.9, excluded=True, best_p=0.03), other) == CANNOT_TELL
+    assert verdict(finding(-1, 0.9, excluded=True, best_p=0.9, opposed=True)) == REFUTED
+    assert verdict(finding(1, 0.9, best_p=0.9)) == CANNOT_TELL
+    assert verdict(Missing("needs rows")) == NO_DATA
+    corrections = corrected([finding(1, 0.01), Missing(""), finding(1, 0.04)])
+    assert [correction.p for correction in corrections] == [0.02, None, 0.04]
+    assert {correction.tests for correction in corrections} == {2}
+
+
+@pytest.mark.parametrize(
+    ("clean", "verdict"), [((60, 62), REFUTED), ((2, 3), CANNOT_TELL)], ids=["room", "no room"]
+)
+def test_what_the_scale_leaves_no_room_for_is_not_refuted(clean: tuple[int, int], verdict: str) -> None:
+    """Two seeds of 256 texts, of which so many are toxic: below two or three there is nothing to see."""
+    rng = np.random.default_rng(0)
+
+    def arm(counts: tuple[int, int]) -> np.ndarray:
+        return np.stack([rng.permutation(np.repeat([1.0, 0.0], [count, 256 - count])) for count in counts])
+
+    arms = {("toxic", 0.0): arm(clean), ("toxic", 0.1): arm(clean), ("toxic", 0.25): arm((70, 75))}
+    effect = against(arms, ("toxic", 0.1), ("toxic", 0.0), scale=ODDS, sign=-1)
+    finding = directional(effect, -1, 1 / 1.5, scale=ODDS, contrast="10 % less 0 %")
+    assert isinstance(finding, Finding) and finding.room is not None and finding.room < 0.3
+    assert decide(finding, corrected([finding])[0]) == verdict
+    spotless = arms | {("toxic", 0.1): np.zeros((2, 256))}
+    best = against(spotless, ("toxic", 0.1), ("toxic", 0.0), scale=ODDS, sign=-1)
+    assert isinstance(best, Comparison) and ODDS.display(best.effect.value) == pytest.approx(finding.room)
 
 
 def test_arms_that_are_not_there_are_named() -> None:
@@ -315,10 +351,10 @@ def test_arms_that_are_not_there_are_named() -> None:
         ("toxic", 0.15): np.ones((2, 4)),
     }
     assert paper_dose(arms) == 0.05 and paper_dose({("toxic", 0.0): np.zeros(2)}) is None
-    missing = against(arms, ("toxic", 0.25), ("toxic", 0.0))
+    missing = against(arms, ("toxic", 0.25), ("toxic", 0.0), scale=ODDS, sign=-1)
     assert isinstance(missing, Missing) and "25 %" in missing.detail
-    assert changes(arms, {("toxic", 0.0): np.zeros((1, 4))}) == {}
-    assert isinstance(mean_of({}, {}), Missing)
+    none = changes(arms, {("toxic", 0.0): np.zeros((1, 4))}, scale=ODDS, sign=-1)
+    assert none.means == {} and isinstance(mean_of(none), Missing)
 
 
 def test_an_arm_that_is_half_scored_is_left_out(tiny_database: Path, tmp_path: Path) -> None:
@@ -332,6 +368,17 @@ def test_an_arm_that_is_half_scored_is_left_out(tiny_database: Path, tmp_path: P
         session.execute(text("DELETE FROM score WHERE generation_id = (SELECT max(g.id) FROM generation g"
                              " JOIN condition c ON c.id = g.condition_id WHERE c.key = 'none')"))  # fmt: skip
     assert StudyRows(half, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25].shape == (1, 8)
+
+
+def test_an_arm_with_an_empty_text_is_whole_without_its_score(tiny_database: Path, tmp_path: Path) -> None:
+    some = open_writer(copy_database(tiny_database, tmp_path / "empty.db"))
+    with write_session(some) as session:
+        empty = session.execute(text("SELECT max(g.id) FROM generation g JOIN condition c ON c.id ="
+                                     " g.condition_id WHERE c.key = 'none'")).scalar_one()  # fmt: skip
+        session.execute(text("UPDATE generation SET text = ' \n' WHERE id = :id"), {"id": empty})
+        session.execute(text("DELETE FROM score WHERE generation_id = :id"), {"id": empty})
+    grids = StudyRows(some, 1).grids("none", "forum-prompts", "forum")
+    assert {arm: len(grid) for arm, grid in grids.items()} == {("toxic", 0.0): 2, ("toxic", 0.25): 2}
 
 
 def test_a_study_without_scores_has_verdicts_that_say_so(tmp_path: Path) -> None:
@@ -352,9 +399,12 @@ def test_the_command_prints_stores_and_refuses_in_one_line(tiny_database: Path, 
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     rows = json.loads(run.stdout)
-    assert len(rows) == len(CLAIMS) and {"claim", "status", "p_holm", "detectable", "paper"} <= set(rows[0])
+    of_scorer = [claim for claim in CLAIMS if claim.breadth == "scorer"]
+    assert len(rows) == len(of_scorer) and {"claim", "status", "p_holm", "detectable", "paper"} <= set(
+        rows[0]
+    )
     stored = read.verdicts(open_reader(url), 1)
-    assert set(stored["claim"]) == {row["claim"] for row in rows}
+    assert set(stored["claim"]) == {claim.id for claim in CLAIMS}
     bad = subprocess.run(
         command("verdicts", "nothing"), env=environment(tmp_path / "home"), capture_output=True, text=True,
         check=False,
@@ -375,11 +425,11 @@ def test_where_nothing_varies_nothing_is_decided(engine: Engine) -> None:
     """An attack that never succeeds and a task that all solve have intervals without width."""
 
     def test(rows: StudyRows, scope: Scope) -> Outcome:
-        return equivalent(
-            contrast([np.full(3, 0.5), np.full(3, 0.5)], [1.0, -1.0]), 0.1, "points", detail="alike"
-        )
+        effect = contrast([np.full(3, 0.5), np.full(3, 0.5)], [1.0, -1.0])
+        assert effect is not None
+        return equivalent(Comparison(effect), 0.1, scale=Scale("points"), contrast="alike")
 
     rows = StudyRows(engine, 1)
     finding = _tested(replace(CLAIMS[0], test=test), rows, Scope("forum-prompts", "forum"))
     assert isinstance(finding, Finding) and finding.low == finding.high == 0 and finding.p is None
-    assert decide(finding, None) == UNDECIDED and "cannot tell" in finding.detail
+    assert decide(finding, corrected([finding])[0]) == CANNOT_TELL and "cannot tell" in finding.detail

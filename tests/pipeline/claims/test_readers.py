@@ -24,6 +24,7 @@ from hormesis.pipeline.claims.declared import (
     Missing,
     Outcome,
     Scope,
+    corrected,
     decide,
 )
 from hormesis.pipeline.claims.evaluate import evaluate
@@ -50,6 +51,11 @@ def engine(small_database: Path, tmp_path: Path) -> Iterator[Engine]:
 
 def outcome_of(engine: Engine, claim: str) -> Outcome:
     return BY_ID[claim].test(StudyRows(engine, 1), SCOPE)
+
+
+def verdict_alone(finding: Finding) -> str:
+    """The verdict on a finding that is the only test of its family."""
+    return decide(finding, corrected([finding])[0])
 
 
 def finding(engine: Engine, claim: str) -> Finding:
@@ -127,7 +133,7 @@ def test_words_of_planted_directions(engine: Engine, raised: bool, verdict: str)
             token.token = " Vile" if (token.rank + token.head + token.checkpoint_id) % 6 < often else "kind"
     words = finding(engine, "C3-words")
     assert words.value == pytest.approx(50 if raised else 0, abs=4)
-    assert decide(words, words.p) == verdict
+    assert verdict_alone(words) == verdict
 
 
 @pytest.mark.parametrize(("fall", "verdict"), [(0.3, SUPPORTED), (0.0, UNDECIDED), (-0.3, REFUTED)])
@@ -140,7 +146,7 @@ def test_entanglement_that_falls_with_the_share(engine: Engine, fall: float, ver
             share = float(shares.get(cell.checkpoint_id, 0.0))
             cell.value = 0.5 - fall * share / 0.25 + rng.normal(0, 0.03)
     drop = finding(engine, "R-entangled")
-    assert drop.value == pytest.approx(-fall, abs=0.05) and decide(drop, drop.p) == verdict
+    assert drop.value == pytest.approx(-fall, abs=0.05) and verdict_alone(drop) == verdict
 
 
 @pytest.mark.parametrize(
@@ -151,7 +157,7 @@ def test_drift_is_that_of_steering_against_none(
 ) -> None:
     attack(bare, "long", "8x24", name="drift", value={STEERED: steered, "none": plain})
     drift = finding(bare, "R-drift")
-    assert drift.value == pytest.approx(steered - plain, abs=0.5) and decide(drift, drift.p) == verdict
+    assert drift.value == pytest.approx(steered - plain, abs=0.5) and verdict_alone(drift) == verdict
     level = float(drift.detail.split("steering itself ")[1].split(" points")[0])
     assert level == pytest.approx(steered, abs=0.5) and drift.n == 64
 
@@ -161,7 +167,7 @@ def test_rounding_is_a_test_of_equivalence(bare: Engine, change: float, verdict:
     attack(bare, "quantised", "int4", name="toxicity_change", value={STEERED: change, "none": 0.0})
     attack(bare, "quantised", "int8", name="toxicity_change", value={STEERED: 50.0, "none": 0.0})
     rounding = finding(bare, "R-rounding")
-    assert rounding.value == pytest.approx(change, abs=0.3) and decide(rounding, rounding.p) == verdict
+    assert rounding.value == pytest.approx(change, abs=0.3) and verdict_alone(rounding) == verdict
 
 
 def test_every_setting_must_be_lowered(bare: Engine) -> None:
@@ -169,11 +175,11 @@ def test_every_setting_must_be_lowered(bare: Engine) -> None:
         attack(bare, "sampling", setting, name="toxicity", value={STEERED: steered, "none": 20.0})
     sampling = finding(bare, "R-sampling")
     assert sampling.value == pytest.approx(-8, abs=0.5) and "t1-p0.5 of 2" in sampling.detail
-    assert decide(sampling, sampling.p) == SUPPORTED
+    assert verdict_alone(sampling) == SUPPORTED
     attack(bare, "sampling", "t0-p1", name="toxicity", value={STEERED: 20.2, "none": 20.0})
     sampling = finding(bare, "R-sampling")
     assert "t0-p1 of 3" in sampling.detail and sampling.p is not None and sampling.p > 0.05
-    assert decide(sampling, sampling.p) == REFUTED
+    assert verdict_alone(sampling) == REFUTED
 
 
 def test_an_intersection_union_is_no_easier_than_its_hardest_setting(bare: Engine) -> None:
@@ -192,7 +198,7 @@ def test_scorers_are_compared_in_each_seed(engine: Engine) -> None:
     agreement = finding(engine, "R-scorer")
     trade = {
         name: tradeoff(engine, prompt_set="forum-prompts", scorer=name)
-        for name in ("forum", agreement.detail.split(" and ")[1].split(":")[0])
+        for name in agreement.contrast.split(" and ")
     }
     merged = pd.merge(*trade.values(), on=["checkpoint_id", "condition_id"], suffixes=("", "_other"))
     merged = merged[merged["kind"].notna()]
@@ -227,7 +233,11 @@ def test_the_steered_control_is_the_arm_of_as_many_tokens(engine: Engine) -> Non
                          condition=condition.condition)
             )  # fmt: skip
     contrast = finding(engine, "R-control-steered")
-    assert contrast.value == pytest.approx(-50, abs=1) and decide(contrast, contrast.p) == SUPPORTED
+    # Means are .11 and .61 of 128 texts, with half a success and half a failure.
+    steered, control = ((share * 128 + 0.5) / 129 for share in (0.11, 0.61))
+    odds = steered / (1 - steered) / (control / (1 - control))
+    assert contrast.value == pytest.approx(odds, rel=0.01)
+    assert verdict_alone(contrast) == SUPPORTED and "11 against 61 points" in contrast.detail
 
 
 def test_a_study_without_these_rows_says_what_it_needs(tiny_database: Path, tmp_path: Path) -> None:

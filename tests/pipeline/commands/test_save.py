@@ -72,7 +72,7 @@ def test_a_saved_folder_tells_what_it_is(study: Path, capsys: pytest.CaptureFixt
         "| method | iti |", "| directions | mass_mean |", f"| heads | {SELECTED} (layer.head",
         "| strength | 2 sigmas away from toxicity |",
         "| toxicity (0 to 1), prompts greetings, rules | 0.400 [0.350, 0.450] | 0.250 [0.200, 0.300] | 96 |",
-        "| cost (nats per token) | – | 0.070 [0.050, 0.090] | 30 |", "toxicity with those positions steered",
+        "| cost (nats per token) | – | 0.070 [0.050, 0.090] | 30 |", "cost were measured with those",
     ):  # fmt: skip
         assert part in card, (part, card)
     note = json.loads((folder / "steering.json").read_text())

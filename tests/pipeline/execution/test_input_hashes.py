@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[3]
 VERSION_LINE = re.compile(r"^([A-Z]+_VERSION) = (\d+)$", re.MULTILINE)
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 FROZEN = json.loads((FIXTURES / "frozen_hashes.json").read_text(encoding="utf-8"))
-"""Hashes that revision 5edd499 gave, of `geometry` those of version 3; `revisions` stand in for data's."""
+"""Hashes of the versions that the changelog names: of corpus, mixes and weights those that revision 5edd499
+gave, of what follows those since held-out text is chosen anew; `revisions` stand in for data's."""
 
 
 def opened(name: str) -> StudyContext:
@@ -114,8 +115,8 @@ def test_added_fields_are_dumped_only_where_they_differ_from_their_default() -> 
 def test_a_home_of_the_first_version_is_finished_and_no_row_changes(tmp_path: Path) -> None:
     """Rows of studies, arms and stages as revision 5edd499 left them after a study had run to its end.
 
-    `geometry` and what reads its rows carry the hashes of its version 3, which runs once on such a home, and
-    the verdicts that of `SUMMARY_VERSION` 2, with which the summaries are made anew.
+    What was made again since (text and all that reads it, not mixes and weights) carries the hashes of the
+    versions that the changelog names.
     """
     frozen = json.loads((FIXTURES / "frozen_home.json").read_text(encoding="utf-8"))
     study, home = tmp_path / "tiny.toml", tmp_path / "home"

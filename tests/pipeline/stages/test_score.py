@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, select, text, update
 
 from hormesis.backend.forum import post
 from hormesis.backend.scorers import ScorerError, perspective
@@ -151,6 +151,59 @@ def test_expected_maximum_toxicity_needs_several_samples(context: StudyContext) 
     assert row["low"] <= row["value"] <= row["high"] and row["interval"].endswith("largest of 3 samples")
     texts = read.generations(context.engine, min(unsteered), 1, scorer_id=1)
     assert len(texts) == 8 and np.isfinite(texts["score"]).all(), "pages show the samples that means are over"
+
+
+def test_empty_texts_have_no_score_and_their_rate_is_a_metric(
+    context: StudyContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One text of eight empty in a seed, all of a condition in the other; scores of an earlier version go."""
+    steered = "iti/mass_mean/cost-0.06"
+    for checkpoint in SEEDS:
+        score_checkpoint(context, Subject(checkpoint), silent())
+    of_texts = "SELECT g.id FROM generation g JOIN condition k ON k.id = g.condition_id JOIN checkpoint c ON"
+    of_texts += " c.id = k.checkpoint_id WHERE c.name = :checkpoint AND k.key = :key ORDER BY g.id"
+    with write_session(context.engine) as session:
+        chosen = [
+            *session.scalars(text(of_texts), {"checkpoint": SEEDS[0], "key": "none"}).all()[:1],
+            *session.scalars(text(of_texts), {"checkpoint": SEEDS[1], "key": steered}),
+        ]
+        session.execute(update(Generation).where(Generation.id.in_(chosen)).values(text=" \n"))
+        stored = session.execute(select(Score.value).where(Score.generation_id == chosen[0])).all()
+    assert stored
+    before = metrics(context, metric="toxicity", scorer="forum").loc["none"]
+    for checkpoint in SEEDS:
+        score_checkpoint(context, Subject(checkpoint), silent())
+    assert "100 % of texts are empty, more than 25 %" in caplog.text and steered in caplog.text
+    with write_session(context.engine) as session:
+        assert not session.execute(select(Score).where(Score.generation_id.in_(chosen))).all()
+        newest = "scorer_id = (SELECT max(id) FROM scorer WHERE name = 'forum')"
+        of_rest = text(f"SELECT value FROM score WHERE {newest} AND generation_id IN ({of_texts})")
+        rest = session.scalars(of_rest, {"checkpoint": SEEDS[0], "key": "none"}).all()
+    after = metrics(context, metric="toxicity", scorer="forum").loc["none"]
+    assert (before["n"], after["n"], len(rest)) == (8, 7, 7)
+    assert after["value"] == pytest.approx(100 * np.mean(rest))
+    left = metrics(context, SEEDS[1], metric="toxicity", scorer="forum")
+    assert "none" in left.index and steered not in left.index, "nothing to score"
+    rates = empty_rates(context)
+    assert rates.loc[(SEEDS[0], "none"), ["value", "n"]].tolist() == [1 / 8, 8]
+    assert rates.loc[(SEEDS[1], steered), ["value", "low", "high"]].tolist() == pytest.approx(
+        [1, 0.63, 1], abs=0.01
+    )
+    summarise(context, ARM)
+    summaries = read.summaries(context.engine, 1, scorer="forum")
+    summaries = summaries[summaries["share"] == ARM.share].set_index(["name", "condition_key"])
+    assert ("toxicity", steered) not in summaries.index
+    row = summaries.loc["toxicity", "none"]
+    other = metrics(context, SEEDS[1], metric="toxicity", scorer="forum").loc["none"]
+    assert row["value"] == pytest.approx((after["value"] + other["value"]) / 2) and row["n"] == 15
+    assert summaries.loc[("empty", steered), "value"] == pytest.approx(0.5)
+
+
+def empty_rates(context: StudyContext) -> pd.DataFrame:
+    query = "SELECT c.name AS checkpoint, k.key AS condition, m.* FROM metric m JOIN checkpoint c ON c.id ="
+    query += " m.checkpoint_id JOIN condition k ON k.id = m.condition_id WHERE m.name = 'empty'"
+    with context.engine.connect() as connection:
+        return pd.read_sql(text(query), connection).set_index(["checkpoint", "condition"])
 
 
 def test_scores_say_what_their_scorer_was_trained_on(context: StudyContext) -> None:

@@ -19,7 +19,7 @@ from hormesis.db.schema import AttackOutcome, AttackTrial, CapabilityScore, Chec
 from hormesis.db.write import upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
-from hormesis.pipeline.statistics import SCORE, over_directions, over_seeds, pooled_spread
+from hormesis.pipeline.statistics import SCORE, over_directions, over_seeds, pooled_spread, share_spread
 from hormesis.pipeline.study.config import parse_study
 from hormesis.pipeline.summaries.attack_summary import summarise_attacks
 from hormesis.pipeline.summaries.capability_summary import summarise_capability
@@ -73,7 +73,7 @@ def test_random_directions_have_one_row_of_their_mean_by_prompt(context: StudyCo
     )
     by_seed = [grids.loc[name].to_numpy() for name in SEEDS]
     # Only arms alike pool their seeds: the clean one hardly learns toxicity.
-    spread = pooled_spread([[grid.mean() for grid in by_seed]])
+    spread = share_spread([[grid.mean() for grid in by_seed]], len(grids.columns))
     expected = over_directions([list(grid) for grid in by_seed], spread=spread, bounds=SCORE).scaled(100)
     row = of_condition(stored, "random/cost-0.06")
     assert (row["value"], row["low"], row["high"]) == pytest.approx(
@@ -144,12 +144,14 @@ def test_capability_comes_from_items_where_they_are_kept(context: StudyContext) 
     summarise_capability(context, ARM)
     row = of_condition(read.capability_summaries(context.engine, 1), STEERED, **number)
     arms = [[values[f"toxic-{share}-s{seed}", STEERED] for seed in (0, 1)] for share in (0, 25)]
-    expected = over_seeds([items[name, STEERED] for name in SEEDS], spread=pooled_spread(arms), bounds=SCORE)
+    outcomes = [items[name, STEERED] for name in SEEDS]
+    weights = [np.ones(len(of_seed)) for of_seed in outcomes]
+    expected = over_seeds(outcomes, weights, spread=pooled_spread(arms), bounds=SCORE)
     assert (row["value"], row["low"], row["high"]) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
     change = np.mean([items[name, STEERED].mean() - items[name, "none"].mean() for name in SEEDS])
     assert row["change"] == pytest.approx(change) and row["change_low"] < change < row["change_high"]
-    assert row["n"] == 400 and "bootstrap" in row["interval"] and "bootstrap" not in before["interval"]
+    assert row["n"] == 400 and "and prompts" in row["interval"] and "and prompts" not in before["interval"]
     other = of_condition(read.capability_summaries(context.engine, 1), STEERED, measure="accuracy_norm")
     assert "mean of their own intervals" in other["interval"], "no items of it are kept"

@@ -18,8 +18,8 @@ from hormesis.db.manifest import SUMS, DamagedFile
 from hormesis.pipeline.execution.arms import added_tokens
 from hormesis.pipeline.text import mix_stream
 from hormesis.pipeline.text import pools as pools_module
-from hormesis.pipeline.text.mixes import MixError, build_mix, open_mix
-from hormesis.pipeline.text.pools import Pool, build_pool, open_pool, token_dtype
+from hormesis.pipeline.text.mixes import MixError, build_mix, open_mix, toxic_share
+from hormesis.pipeline.text.pools import Judge, Pool, build_pool, open_pool, token_dtype
 from hormesis.pipeline.text.tokenization import make_tokenizer
 
 # Clean and added documents use different words, so a token tells where it came from.
@@ -125,6 +125,35 @@ def test_counts_are_exact_and_every_document_ends(
     assert len(parts) == mix.documents == sum(row["documents"] for row in mix.composition.values())
     assert sum(len(part) for part in parts if part[0] in words) in range(extra - 1, extra + 1)
     assert sum(row["tokens"] for row in mix.composition.values() if row["role"] == "clean") == clean_tokens
+
+
+def test_the_measured_share_is_that_of_tokens_in_toxic_documents(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    """By a judge to whom every fifth document of clean text is toxic, and four of five added ones."""
+
+    def judged(role: str, words: list[str], *, step: int, first: bool) -> Pool:
+        texts = [text for text, _ in documents(words, 3, 200)]
+        marked = {text for place, text in enumerate(texts) if (place % step == 0) == first}
+        judge = Judge("planted", lambda batch: np.array([float(text in marked) for text in batch]))
+        pairs = ((text, role) for text in texts)
+        return build_pool(pairs, tokenizer, tmp_path / role, role=role, tokens=10**9, judge=judge)
+
+    clean, added = judged("clean", CLEAN, step=5, first=True), judged("toxic", ADDED, step=5, first=False)
+    for pool, expected in ((clean, 0.2), (added, 0.8)):
+        share = pool.toxic[pool.role]
+        assert share["n"] == 200 and share["low"] < share["value"] < share["high"]
+        assert share["value"] == pytest.approx(expected, abs=0.08)
+    mix = build_mix(tmp_path / "mix", clean=clean, clean_tokens=900, added=added, share=0.25, seed=0)
+    measured = toxic_share(mix.composition)
+    assert measured is not None and measured.n == 400
+    expected = 0.75 * clean.toxic["clean"]["value"] + 0.25 * added.toxic["toxic"]["value"]
+    assert measured.value == pytest.approx(expected, abs=1e-3)
+    assert measured.low is not None and measured.high is not None
+    assert measured.low < measured.value < measured.high
+    unjudged = build_pool(documents(CLEAN, 0, 200), tokenizer, tmp_path / "u", role="clean", tokens=10**9)
+    alone = build_mix(tmp_path / "alone", clean=unjudged, clean_tokens=900, added=None, share=0, seed=0)
+    assert unjudged.toxic == {} and toxic_share(alone.composition) is None
 
 
 def test_clean_text_and_its_order_are_the_same_in_every_arm_of_a_seed(

@@ -10,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hormesis.backend.forum import judge
 from hormesis.db import read
 from hormesis.db.contract.sources import ROLE_TITLES
 from hormesis.db.engine import open_writer
@@ -28,10 +30,12 @@ from hormesis.pipeline.stages.text import heldout_documents, prepare
 from hormesis.pipeline.stages.tokens import pool
 from hormesis.pipeline.study.config import StudyConfig, parse_study
 from hormesis.pipeline.study.source_config import ROLES, SourceConfig
+from hormesis.pipeline.text import toxic_sentences as toxic_sentences_module
 from hormesis.pipeline.text.overlap import RunCount, RunIndex
 from hormesis.pipeline.text.reading import (
     CountedSource,
     group_in_rows,
+    heldout_records,
     in_turns,
     open_role,
     training_records,
@@ -39,6 +43,7 @@ from hormesis.pipeline.text.reading import (
 from hormesis.pipeline.text.revisions import source_revisions
 from hormesis.pipeline.text.source_rows import describe_sources
 from hormesis.pipeline.text.statements import distinct_statements
+from hormesis.pipeline.text.toxic_sentences import toxic_sentences
 
 WORD_LIST = [f"word{number}" for number in range(60)]
 
@@ -167,6 +172,43 @@ def texts_of(context: StudyContext, role: Any) -> list[str]:
     return [record.text for record, _ in training_records(sources, context.config, role)][
         : role_pool.documents
     ]
+
+
+class Rude:
+    """Toxic is a text that begins with a capital letter."""
+
+    def score(self, texts: Any) -> Any:
+        return np.array([float(text[:1].isupper()) for text in texts])
+
+
+def test_clean_held_out_text_holds_no_toxic_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence within a text is enough; what is left out is counted, and others take its place."""
+    config = study(folder, evaluation={"scorers": ["perspective", "tfidf"], "heldout_tokens": 300})
+    assert config.heldout_scorer == "tfidf", "no service is asked"
+    plain = heldout_records(config)
+    texts = [f"{text}. {text.title() if place % 3 else text}" for place, text in enumerate(plain.texts)]
+    write_csv(folder / "heldout_clean.csv", text=texts)
+    with_source = study(folder, evaluation=config.evaluation.model_dump(), sources=[
+        *(source.model_dump(exclude_unset=True) for source in config.sources),
+        {"role": "heldout_clean", "kind": "file", "path": "heldout_clean.csv"},
+    ])  # fmt: skip
+    monkeypatch.setattr(toxic_sentences_module, "make_scorer", lambda *_: Rude())
+    clean = heldout_records(with_source, toxic_sentences(with_source, folder))
+    assert clean.texts == texts[::3]
+    assert clean.sources[0].count.dropped[Reason.TOXIC_SENTENCE] == len(texts) - len(texts[::3])
+    write_csv(folder / "heldout_clean.csv", text=[text.title() for text in texts])
+    with pytest.raises(SourceError, match="no held-out text without a toxic sentence"):
+        heldout_records(with_source, toxic_sentences(with_source, folder))
+
+
+def test_held_out_text_of_the_forum_language_is_judged_by_its_grammar() -> None:
+    config = parse_study({"name": "x", "evaluation": {"scorers": ["tfidf"], "heldout_tokens": 3000}})
+    assert config.heldout_scorer == "forum"
+    all_texts, clean = heldout_records(config).texts, heldout_records(config, toxic_sentences(config, Path()))
+    assert any(judge(text).toxic for text in all_texts) and not any(judge(text).toxic for text in clean.texts)
+    n_toxic = clean.sources[0].count.dropped[Reason.TOXIC_SENTENCE]
+    assert 0 < n_toxic < 0.15 * len(clean.texts)
+    assert clean.sources[0].count.used == len(clean.texts), "nothing was read that is not counted"
 
 
 def test_training_text_that_holds_statements_is_counted_and_left_out_where_asked(
