@@ -141,6 +141,13 @@ def _bert() -> BertConfig:
     )
 
 
+@pytest.mark.parametrize("model_type", ["deepseek_v32", "glm_moe_dsa"])
+def test_an_index_that_padding_moves_is_refused(model_type: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": model_type, "index_topk": 8}))
+    (tmp_path / "model.safetensors").touch()  # refused before any weight is read
+    _refused(tmp_path, "tokens that an index picks", model_type)
+
+
 def test_what_is_not_causal_is_refused(tmp_path: Path) -> None:
     BertForMaskedLM(_bert()).save_pretrained(tmp_path / "bert")
     tiny_tokenizer().save_pretrained(tmp_path / "bert")
