@@ -156,8 +156,8 @@ def _load_folder(folder: Path, source: str, dtype: DTypeName) -> tuple[Any, Any,
         raise ModelError(f"{source} is not a causal language model ({kind})")
     if getattr(config.get_text_config(), "index_topk", None):
         raise ModelError(
-            f"{source} attends to tokens that an index picks ({config.model_type}); in a batch of unequal texts it "
-            "picks others: not supported"
+            f"{source} attends to tokens that an index picks ({config.model_type}); among unequal texts "
+            "it picks others: not supported"
         )
     tokenizer = _tokenizer(source, folder)
     loaded: Any = auto_class.from_pretrained(
