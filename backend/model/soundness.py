@@ -72,7 +72,11 @@ def _require_vectors(model: Any, tokenizer: Any, source: str) -> None:
     rows = embedding_rows(model)
     special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     of_text = {number for number in tokenizer.get_vocab().values() if number not in special}
-    special_ids = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+    special_ids = [tokenizer.bos_token_id, tokenizer.eos_token_id]
+    backend = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    # Of byte-level models no word is unknown, whatever token their class keeps for that.
+    if getattr(backend, "unk_token", True) is not None:
+        special_ids.append(tokenizer.unk_token_id)
     of_text |= {number for number in special_ids if number is not None} | set(*encode_texts(tokenizer, [""]))
     largest = max(of_text, default=0)
     if largest >= rows:

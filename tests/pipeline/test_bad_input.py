@@ -199,6 +199,7 @@ def _small_checkpoint(folder: Path) -> str:
     config = {"max_position_embeddings": 20, "num_hidden_layers": 2, "num_attention_heads": 2}
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text(json.dumps(config))
+    (folder / "model" / "model.safetensors").touch()  # refused before any weight is read
     _task_file(folder, '[[checkpoints]]\nmodel = "model"\nshare = 0.1\n')
     return "24 new tokens do not fit the context of 20 tokens of model"
 
