@@ -94,7 +94,9 @@ def test_a_part_of_the_prompts_has_the_samples_of_expected_maximum_toxicity(
     largest = metrics[metrics["key"].str.endswith("|expected_max_toxicity")]
     assert len(largest) == 3 * 2 * 2 and set(largest["n"]) == {8}
     means = metrics[metrics["key"].str.endswith("|toxicity")]
-    assert set(means["n"]) == {24}, "no mean counts them"
+    usual = generations[(generations["sample"] < EXTRA_SAMPLES) & (generations["text"].str.strip() != "")]
+    counts = usual.groupby(["name", "key"])["position"].nunique()
+    assert set(means["n"]) == set(counts) and max(counts) <= 24, "no mean counts them, nor empty texts"
 
 
 def test_a_second_run_is_quick_and_changes_no_byte(finished: tuple[Path, Path]) -> None:
