@@ -96,7 +96,7 @@ def pooled_spreads(rows: pd.DataFrame, keys: list[str]) -> dict[Any, Spread]:
         trials[key][kind, share].append(float(count))
     pooled = {}
     for key, arms in values_by_arm.items():
-        counts = list(trials[key].values())
-        is_share = not np.isnan(counts[0][0])
-        pooled[key] = share_spread(arms.values(), counts) if is_share else pooled_spread(arms.values())
+        of_arms = list(trials[key].values())
+        is_share = not np.isnan(of_arms[0][0])
+        pooled[key] = share_spread(arms.values(), of_arms) if is_share else pooled_spread(arms.values())
     return {key: spread for key, spread in pooled.items() if spread is not None}

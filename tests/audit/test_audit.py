@@ -7,19 +7,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from sqlalchemy import create_engine, select, text
 
 from hormesis.db.blocks import encode_float64, encode_int64
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import Condition
+from hormesis.db.schema import (
+    Arm,
+    Attack,
+    AttackOutcome,
+    AttackTrial,
+    CapabilityScore,
+    Checkpoint,
+    Condition,
+)
 from hormesis.db.schema import Scorer as ScorerRow
 from hormesis.db.write import read_session, write_session
+from hormesis.pipeline.attacks.judging import rate_interval
 from hormesis.pipeline.claims.evaluate import evaluate
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import silent
+from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.stages.score import Scoring, _write_metrics
+from hormesis.pipeline.statistics import proportion, ratio_interval
 from hormesis.pipeline.study.config import parse_study
 from hormesis.pipeline.summaries.arms import arms_of_study
+from hormesis.pipeline.summaries.capability_summary import summarise_capability
 from hormesis.pipeline.summaries.summary import summarise
 from tests.audit.__main__ import audit, main
 from tests.fixtures.seeded_database import Size
@@ -92,10 +105,15 @@ PLANTED = {
     "verdict detectable, of dips": "UPDATE verdict SET detectable = 0.01 WHERE claim = 'C4-matched-dip'",
 }
 SEEDED = {
+    "attack outcome value": "UPDATE attack_outcome SET value = value + 0.01 WHERE interval LIKE 'Wilson%'",
+    "attack outcome interval": "UPDATE attack_outcome SET low = low - 0.01 WHERE interval LIKE 'Wilson%'",
+    "capability score value": "UPDATE capability_score SET value = value + 0.01 WHERE task = 'task'",
+    "capability score interval": "UPDATE capability_score SET change_low = -0.9 WHERE change IS NOT NULL"
+    " AND task = 'task'",
     "attack summary value": "UPDATE attack_summary SET value = value + 0.001 WHERE name = 'success'",
     "attack summary interval": "UPDATE attack_summary SET low = low - 0.001 WHERE name = 'drift'",
     "capability summary value": "UPDATE capability_summary SET change = change + 0.001 WHERE change < 0",
-    "capability summary interval": "UPDATE capability_summary SET high = high + 0.001 WHERE task LIKE 'mcq%'",
+    "capability summary interval": "UPDATE capability_summary SET high = high + 0.001 WHERE task = 'task'",
     "verdict value": "UPDATE verdict SET value = value * 1.001 WHERE claim = 'C4-base'",
     "verdict interval": "UPDATE verdict SET low = low * 0.999 WHERE claim = 'R-selectivity'",
     "verdict p": "UPDATE verdict SET p = p * 1.01 WHERE claim = 'C4-random'",
@@ -105,6 +123,8 @@ SEEDED = {
     "verdict detectable": "UPDATE verdict SET detectable = detectable * 1.01 WHERE claim = 'R-control'",
     "verdict status": "UPDATE verdict SET status = 'supported' WHERE claim = 'C1-literal'",
 }  # fmt: skip
+CONSEQUENCES = {"verdict Holm's p", "verdict status", "dose fit status", "capability summary interval"}
+"""Faults where another number of the row, or of its family, was altered."""
 TINY = {
     "cost value": "UPDATE metric SET value = value + 0.0001 WHERE name = 'cost'",
     "cost interval": "UPDATE metric SET high = high + 1 WHERE name = 'cost'",
@@ -113,6 +133,45 @@ TINY = {
     "head summary value": "UPDATE head_summary SET value = value + 0.001 WHERE name = 'mean'",
     "head summary interval": "UPDATE head_summary SET high = high + 0.1 WHERE name = 'mean'",
 }
+
+
+def add_items(database: Path) -> None:
+    """Items of a task of two seeds, and exact intervals of suffixes, as stages write them."""
+    engine, rng = open_writer(f"sqlite:///{database}"), np.random.default_rng(4)
+    with write_session(engine) as session:
+        of_gcg = (
+            AttackOutcome.name == "success",
+            Attack.setting == "gcg",
+            Attack.id == AttackOutcome.attack_id,
+        )
+        for outcome in session.scalars(select(AttackOutcome).where(*of_gcg)):
+            trials = select(AttackTrial.success).where(AttackTrial.attack_id == outcome.attack_id)
+            estimate = rate_interval(session.scalars(trials).all())
+            outcome.low, outcome.high, outcome.interval = estimate.low, estimate.high, estimate.method
+        before: dict[int, NDArray[np.float64]] = {}
+        of_arm = (
+            Arm.kind == "toxic",
+            Arm.share == 0.25,
+            Condition.key.in_(("none", "iti/mass_mean/cost-0.06")),
+        )
+        arms = select(Condition).join(Checkpoint, Condition.checkpoint_id == Checkpoint.id).join(Arm)
+        for condition in session.scalars(arms.where(*of_arm).order_by(Condition.key.desc())):
+            tops = (rng.random(60) < 0.7).astype(np.float64)
+            base = before.setdefault(condition.checkpoint_id, tops)
+            change = None if base is tops else ratio_interval(tops - base, np.ones(60), unit="items")
+            names = ("change", "change_low", "change_high")
+            ends = (None,) * 3 if change is None else (change.value, change.low, change.high)
+            session.add(
+                CapabilityScore(
+                    checkpoint_id=condition.checkpoint_id, condition_id=condition.id, task="task", part="",
+                    measure="accuracy", unit="fraction", data="", chance=None,
+                    item_tops=encode_float64(tops), item_bottoms=encode_float64(np.ones(60)),
+                    **proportion(int(tops.sum()), 60, "items").columns, **dict(zip(names, ends, strict=True)),
+                )
+            )  # fmt: skip
+    context = StudyContext(parse_study({"name": "seeded"}), 1, database.parent, engine)
+    summarise_capability(context, ArmGroup("toxic", 0.25))
+    engine.dispose()
 
 
 def altered(database: Path, alterations: dict[str, str]) -> None:
@@ -140,10 +199,9 @@ def faults_of(database: Path) -> dict[str, int]:
 def check(database: Path, alterations: dict[str, str]) -> None:
     """Every number altered is a fault, and nothing else is one but what follows from it."""
     altered(database, alterations)
-    faults = {kind for kind, count in faults_of(database).items() if count}
-    assert (
-        set(alterations) <= faults <= {*alterations, "verdict Holm's p", "verdict status", "dose fit status"}
-    )
+    faults = {kind: count for kind, count in faults_of(database).items() if count}
+    assert set(alterations) <= set(faults) <= set(alterations) | CONSEQUENCES
+    assert not [kind for kind, count in faults.items() if count > 1 and kind not in CONSEQUENCES]
 
 
 def test_a_planted_study_of_two_seeds(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -152,6 +210,7 @@ def test_a_planted_study_of_two_seeds(tmp_path_factory: pytest.TempPathFactory) 
 
 def test_the_seeded_study(small_database: Path, tmp_path: Path) -> None:
     copy_database(small_database, tmp_path / "study.sqlite")
+    add_items(tmp_path / "study.sqlite")
     check(tmp_path / "study.sqlite", SEEDED)
 
 
