@@ -422,8 +422,11 @@ def scorers_z(raw: Raw, prompt_set: str) -> np.ndarray | None:
         for arm in (a for a in grids[0] if len(grids) > 1 and a in grids[1]):
             for seed, pair in enumerate(zip(*(np.nanmean(grid[arm], axis=1) for grid in grids), strict=True)):
                 pairs.setdefault(seed, []).append(pair)
-    rhos = [stats.spearmanr(*np.array(p).T).statistic for p in pairs.values() if len(p) >= 5]
-    return np.arctanh(np.clip(rhos, -0.9999, 0.9999)) if rhos else None
+    arrays = [np.array(p).T for p in pairs.values() if len(p) >= 5]
+    if not arrays or any(np.ptp(side) == 0 for array in arrays for side in array):
+        return None
+    rhos = [stats.spearmanr(*array).statistic for array in arrays]
+    return np.arctanh(np.clip(rhos, -0.9999, 0.9999))
 
 
 SCORED: dict[str, Build] = {

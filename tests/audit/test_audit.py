@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import create_engine, select, text, update
 
 from hormesis.db.blocks import encode_float64, encode_int64
 from hormesis.db.engine import open_writer
@@ -49,6 +50,13 @@ OF_ARMS = (
     "generation_id IN (SELECT g.id FROM generation g JOIN condition k ON k.id = g.condition_id"
     " JOIN checkpoint c ON c.id = k.checkpoint_id JOIN arm a ON a.id = c.arm_id WHERE a.share {} 0.1)"
 )
+RENAMED: dict[str, dict[str, Any]] = {
+    "random-4/cost-0.06": {"key": "prompt", "method": "prompt", "matched_cost": None, "control": None},
+    "iti/mass_mean/fixed-1": {
+        "key": "iti/second/cost-0.06", "direction_method": "second", "matched_cost": 0.06,
+    },
+}  # fmt: skip
+"""Conditions of the seeded study that become a rival method, and directions of a second source."""
 
 
 def planted(folder: Path) -> None:
@@ -59,6 +67,9 @@ def planted(folder: Path) -> None:
     add_geometry(engine, SIZE, study, checkpoints=checkpoints, seed=0)
     rng = np.random.default_rng(3)
     with write_session(engine) as session:
+        for key, columns in RENAMED.items():
+            session.execute(text(f"UPDATE metric SET key = replace(key, '{key}', '{columns['key']}')"))
+            session.execute(update(Condition).where(Condition.key == key).values(**columns))
         for condition in session.scalars(select(Condition)):
             nats = rng.gamma(40, 2, 30) * (1 + 0.05 * condition.strength)
             condition.document_nats = encode_float64(nats)
