@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from hormesis.db.schema import Attack, Checkpoint
 from hormesis.pipeline.claims.attack_rows import POINTS, outcome, steered_change, strongest
-from hormesis.pipeline.claims.compare import mean_of_arms, toxic_only
+from hormesis.pipeline.claims.compare import changes, mean_of, mean_of_arms, toxic_only
 from hormesis.pipeline.claims.declared import (
     DIRECTION,
     EQUIVALENCE,
@@ -16,6 +16,7 @@ from hormesis.pipeline.claims.declared import (
     Finding,
     Missing,
     Outcome,
+    Scale,
     Scope,
     directional,
     equivalent,
@@ -24,6 +25,8 @@ from hormesis.pipeline.claims.rows import StudyRows, ValuesByArm
 
 SESOI = 3.0
 UNIT = "seeds are the unit"
+TOXICITY = Scale("points", bounds=(0.0, 100.0))
+"""Of toxicity itself, which cannot fall by more than there is unsteered."""
 
 
 def _directional(seed_changes_by_arm: ValuesByArm, sign: int, *, detail: str, n: int) -> Outcome:
@@ -72,10 +75,14 @@ def _sampling(study: StudyRows, scope: Scope) -> Outcome:
         return Missing("needs the sweep of temperature and top-p with and without steering")
     findings: dict[str, Finding] = {}
     for setting in _settings(study):
-        seed_changes_by_arm, n = steered_change(
-            study, "sampling", "toxicity", condition_key=condition_key, setting=setting
+        (steered_by_arm, n), (unsteered_by_arm, _) = (
+            outcome(study, "sampling", "toxicity", condition_key=key, setting=setting)
+            for key in (condition_key, "none")
         )
-        finding = _directional(seed_changes_by_arm, -1, detail="", n=n)
+        fall = changes(toxic_only(steered_by_arm), unsteered_by_arm, scale=TOXICITY, sign=-1)
+        finding = directional(
+            mean_of(fall), -1, -SESOI, scale=TOXICITY, contrast="steered less unsteered", n=n
+        )
         if isinstance(finding, Missing):
             return finding
         findings[setting] = finding

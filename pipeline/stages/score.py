@@ -228,9 +228,9 @@ def _estimates(
     if not len(scores):
         return []
     if measures == "fluency":
-        return [("fluency", mean_interval(scores, draws=draws), "fraction")]
+        return [("fluency", mean_interval(scores, draws=draws, bounds=SCORE), "fraction")]
     estimates = [
-        ("toxicity", mean_interval(scores, draws=draws).scaled(100), "points"),
+        ("toxicity", mean_interval(scores, draws=draws, bounds=SCORE).scaled(100), "points"),
         ("fire_rate", _fire_rate(grids.usual, draws=draws), "fraction"),
     ]
     if grids.maximum is not None and len(maxima := finite(largest(grids.maximum))):
@@ -241,8 +241,8 @@ def _estimates(
         before = by_prompt(unsteered.usual)
         in_both = ~np.isnan(means) & ~np.isnan(before)
         if in_both.any():
-            change = paired_difference(means[in_both], before[in_both], draws=draws).scaled(100)
-            estimates.append(("toxicity_change", change, "points"))
+            change = paired_difference(means[in_both], before[in_both], draws=draws, bounds=(-1, 1))
+            estimates.append(("toxicity_change", change.scaled(100), "points"))
     return estimates
 
 

@@ -76,7 +76,7 @@ def over_seeds(
     points = np.array([t.sum() / b.sum() for t, b in zip(scored_tops, scored_bottoms, strict=True)])
     value = float(points.mean())
     if bounds is not None and constant(np.concatenate(scored_tops), np.concatenate(scored_bottoms)):
-        agreed = all_agree(value, len(tops[0]), bounds, level=level)
+        agreed = all_agree(value, min(len(top) for top in scored_tops), bounds, level=level)
         return Estimate(value, agreed.low, agreed.high, n, f"{agreed.method}, {len(tops)} seeds")
     if len({len(top) for top in tops}) > 1:
         raise StatisticsError("seeds must answer the same prompts")
@@ -106,10 +106,14 @@ def _single(mean: ArmMean, spread: Spread | None) -> Contrast:
     )  # fmt: skip
 
 
-def share_spread(arms: Iterable[ArrayLike], n: float) -> Spread | None:
-    """As `pooled_spread`, of shares' log-odds; `arms`: of each the shares [seeds] that `n` prompts gave."""
+def share_spread(arms: Iterable[ArrayLike], counts: Iterable[ArrayLike]) -> Spread | None:
+    """As `pooled_spread`, of shares' log-odds; `arms`: of each the shares [seeds] that so many prompts gave.
+
+    `counts`: of each arm, one number or one a seed, as seeds leave out empty texts of their own.
+    """
     squares, df, noises = 0.0, 0, []
-    for arm in arms:
+    for arm, count in zip(arms, counts, strict=True):
+        n = np.asarray(count, dtype=np.float64)
         shares = (np.asarray(arm, dtype=np.float64) * n + HALF) / (n + 2 * HALF)
         if len(shares) > 1:
             odds = np.log(shares / (1 - shares))

@@ -18,7 +18,7 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.statistics import Spread, pooled_spread, share_spread
 from hormesis.pipeline.summaries.arms import is_hardly_toxic, pooled_key
 
-SHARES = ("toxicity", "fire_rate", "expected_max_toxicity", "fluency", "repetition_4")
+SHARES = ("toxicity", "fire_rate", "expected_max_toxicity", "fluency", "repetition_4", "empty")
 """Metrics from 0 to 1."""
 MetricKey = tuple[str, str | None, str | None, str]
 """Condition key, prompt set, scorer and metric name."""
@@ -87,15 +87,16 @@ def pooled_spreads(rows: pd.DataFrame, keys: list[str]) -> dict[Any, Spread]:
     are pooled. A tuple for several keys; without a pair of seeds in any arm a key is left out.
     """
     values_by_arm: dict[Any, dict[Any, list[float]]] = defaultdict(lambda: defaultdict(list))
-    trials: dict[Any, float] = {}
+    trials: dict[Any, dict[Any, list[float]]] = defaultdict(lambda: defaultdict(list))
     counts = rows["trials"] if "trials" in rows else pd.Series(np.nan, rows.index)
     columns = rows[[*keys, "kind", "share", "value"]].assign(count=counts).itertuples(index=False, name=None)
     for *names, kind, share, value, count in columns:
         key = tuple(names) if len(keys) > 1 else names[0]
         values_by_arm[key][kind, share].append(float(value))
-        trials[key] = float(count)
+        trials[key][kind, share].append(float(count))
     pooled = {}
     for key, arms in values_by_arm.items():
-        is_share = not np.isnan(trials[key])
-        pooled[key] = share_spread(arms.values(), trials[key]) if is_share else pooled_spread(arms.values())
+        of_arms = list(trials[key].values())
+        is_share = not np.isnan(of_arms[0][0])
+        pooled[key] = share_spread(arms.values(), of_arms) if is_share else pooled_spread(arms.values())
     return {key: spread for key, spread in pooled.items() if spread is not None}

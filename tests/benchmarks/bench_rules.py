@@ -59,7 +59,7 @@ def coverage(rates: tuple[float, ...], seeds: int, spread: float, *, trials: int
             truths[2] - truths[0] - seed_mean(centres[2] + 1, spread) + seed_mean(centres[0] + 1, spread)
         )
         hits["change"] += effect is not None and abs(effect.value - expected) <= effect.reach()
-        pooled = share_spread([arm.mean(axis=1) for arm in steered], PROMPTS)
+        pooled = share_spread([arm.mean(axis=1) for arm in steered], [PROMPTS] * len(steered))
         single = over_seeds(list(steered[1]), spread=pooled, bounds=SCORE)
         truth = float(scipy.special.expit(truths[1]))
         hits["mean of one arm"] += (single.low or 0.0) <= truth <= (single.high or 0.0)

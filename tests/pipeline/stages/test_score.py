@@ -23,9 +23,10 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import silent
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
-from hormesis.pipeline.stages.score import score_checkpoint
+from hormesis.pipeline.stages.score import _estimates, score_checkpoint
 from hormesis.pipeline.study.config import ConfigError, parse_study
 from hormesis.pipeline.summaries.summary import summarise
+from hormesis.pipeline.text.score_grids import ScoreGrids
 from tests.fixtures.shared_worlds import copy_database
 
 ARM, SEEDS = ArmGroup("toxic", 0.25), ("toxic-25-s0", "toxic-25-s1")
@@ -246,3 +247,10 @@ def test_a_scorer_says_what_it_has_in_common_with_a_study() -> None:
 def test_a_maximum_over_fewer_samples_than_means_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"evaluation: maximum\.samples must be more than samples"):
         parse_study({"name": "x", "evaluation": {"samples": 5, "maximum": {"samples": 5}}})
+
+
+def test_no_number_of_scores_that_agree_is_certain() -> None:
+    grids = [ScoreGrids(np.full((20, 1), value), None) for value in (0.0, 1.0)]
+    estimates = _estimates("toxicity", *grids, draws=50) + _estimates("fluency", *grids, draws=50)
+    assert len(estimates) == 4
+    assert all(estimate.low < estimate.high for _, estimate, _ in estimates)  # type: ignore[operator]

@@ -7,10 +7,19 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.isotonic import IsotonicRegression
 
-from hormesis.pipeline.statistics.dose_curves import HormeticFamily, design, isotonic, lowest_share
-from hormesis.pipeline.statistics.dose_response import DoseResponse, dose_of, fit_dose
+from hormesis.pipeline.statistics.dose_curves import Hormetic, HormeticFamily, design, isotonic, lowest_share
+from hormesis.pipeline.statistics.dose_response import (
+    Dose,
+    DoseResponse,
+    detectable_dip,
+    dose_of,
+    fit_dose,
+    simulated_ratios,
+)
+from tests.audit import dips as brute_force
 
 Floats = NDArray[np.float64]
 FOUR = np.array([0.0, 0.05, 0.10, 0.25])
@@ -121,3 +130,55 @@ def test_shares_in_any_order_are_one_dose() -> None:
     ascending, other = dose_of(list(FOUR), arms), dose_of(list(FOUR[::-1]), arms[::-1])
     assert ascending is not None and other is not None
     np.testing.assert_allclose(ascending.means, other.means)
+
+
+def test_simulated_ratios_have_a_known_tail_where_one_pair_can_trade_places() -> None:
+    """A rising truth, level over its first two arms: half the tail of F, where a curve fits every set."""
+
+    class Exact(HormeticFamily):
+        def fit(self, values: Floats) -> Hormetic:
+            nothing = np.zeros(len(values))
+            return Hormetic(nothing, nothing, nothing, np.zeros((len(values), 3)))
+
+    variances, draws = np.array([0.5, 2.0, 1.0, 1.0]), 20_000
+    dose = Dose(FOUR, np.zeros(4), variances, df=6)
+    truth = np.array([0.0, 0.0, 100.0, 200.0])
+    ratios = simulated_ratios(
+        Exact(FOUR, 1 / variances), truth, dose, draws=draws, rng=np.random.default_rng(7)
+    )
+    for ratio in (0.5, 2.0, 5.0, 12.0):
+        tail = stats.f.sf(ratio, 1, dose.df) / 2
+        assert float((ratios >= ratio).mean()) == pytest.approx(tail, abs=4 * np.sqrt(tail / draws))
+
+
+@pytest.mark.parametrize(
+    ("shares", "means", "variances", "df"),
+    [
+        (FOUR, [1.2, 0.2, 0.0, 1.0], [0.2, 0.3, 0.2, 0.1], 4.0),
+        (FOUR, [0.5, 0.9, 0.0, 1.5], [0.1, 0.1, 0.2, 0.1], 40.0),
+        (SIX, [1.0, 0.4, 0.2, 0.3, 1.0, 1.1], [0.1] * 6, 12.0),
+        (SIX, [0.0, 0.1, -0.6, 0.4, 0.9, 1.5], [0.1, 0.2, 0.1, 0.2, 0.1, 0.2], 8.0),
+    ],
+)
+def test_p_evidence_and_detectable_dip_are_those_of_brute_force(
+    shares: Floats, means: list[float], variances: list[float], df: float
+) -> None:
+    dose = Dose(shares, np.array(means), np.array(variances), df)
+    other = brute_force.Dose(shares, np.array(means), np.array(variances), df)
+    fit = fit_dose(dose)
+    assert fit is not None
+    p = other.p(draws=2000)
+    assert fit.p == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / 1000) + 1 / 2000)
+    assert fit.evidence_ratio == pytest.approx(other.evidence(), rel=1e-9)
+    assert other.power(2, detectable_dip(dose, 2), 0.05) == pytest.approx(0.8, abs=0.08)
+    if fit.optimum is not None:
+        place, optima = other.optimum()
+        assert fit.optimum == pytest.approx(place)
+        assert fit.optimum_low <= np.median(optima) <= fit.optimum_high  # type: ignore[operator]
+
+
+def test_without_a_curve_that_dips_p_is_1_and_with_a_certain_dip_the_smallest_there_is() -> None:
+    rising = fit_dose(Dose(FOUR, np.arange(4.0), np.full(4, 0.01), 9.0), draws=99)
+    certain = fit_dose(Dose(FOUR, np.array([9.0, 3.0, 0.0, 9.0]), np.full(4, 0.01), 9.0), draws=99)
+    assert rising is not None and certain is not None
+    assert rising.p == 1.0 and certain.p == 0.01

@@ -73,7 +73,7 @@ def test_random_directions_have_one_row_of_their_mean_by_prompt(context: StudyCo
     )
     by_seed = [grids.loc[name].to_numpy() for name in SEEDS]
     # Only arms alike pool their seeds: the clean one hardly learns toxicity.
-    spread = share_spread([[grid.mean() for grid in by_seed]], len(grids.columns))
+    spread = share_spread([[grid.mean() for grid in by_seed]], [len(grids.columns)])
     expected = over_directions([list(grid) for grid in by_seed], spread=spread, bounds=SCORE).scaled(100)
     row = of_condition(stored, "random/cost-0.06")
     assert (row["value"], row["low"], row["high"]) == pytest.approx(

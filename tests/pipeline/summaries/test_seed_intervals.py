@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special, stats
 from statsmodels.api import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
@@ -29,6 +29,7 @@ from hormesis.pipeline.statistics import (
     over_seeds,
     paired_difference,
     pooled_spread,
+    share_spread,
 )
 from hormesis.pipeline.statistics.multiplicity import holm
 from hormesis.pipeline.statistics.power import detectable, power
@@ -299,3 +300,18 @@ def test_power_is_what_a_simulation_finds() -> None:
         hits += difference.p_value() <= 0.05
         expected += power(difference, 0.9)
     assert hits / 400 == pytest.approx(expected / 400, abs=0.1)
+
+
+def test_where_all_agree_only_answers_count() -> None:
+    seeds = [np.r_[np.zeros(n), np.full(40 - n, np.nan)] for n in (36, 30)]
+    estimate = over_seeds(seeds, bounds=SCORE)
+    assert estimate.high == pytest.approx(proportion_confint(0, 30, method="beta")[1])
+    assert "all 30 agree" in estimate.method
+
+
+def test_the_spread_of_shares_counts_the_answers_of_each_seed() -> None:
+    arms, counts = [[0.1, 0.2], [0.0, 0.05]], [[10.0, 40.0], [20.0, 20.0]]
+    spread, other = share_spread(arms, counts), share_spread(arms[::-1], counts[::-1])
+    assert spread is not None and other is not None and spread.variance == pytest.approx(other.variance)
+    odds = [special.logit([1.5 / 11, 8.5 / 41]), special.logit([0.5 / 21, 1.5 / 21])]
+    assert spread.variance == pytest.approx(np.mean([arm.var(ddof=1) for arm in odds]))
