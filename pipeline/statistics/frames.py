@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from hormesis.db.schema import EXTRA_SAMPLES
 from hormesis.pipeline.statistics import Estimate
-
-Grid = NDArray[np.float64]
 
 
 def groups(
@@ -33,28 +28,6 @@ def estimates(
         )
         for mean, below, above, n, text in zip(*columns, strict=True)
     ]
-
-
-class ScoreGrids(NamedTuple):
-    """Scores of one condition on one prompt set, arrays [prompts, samples] in the order of the prompts."""
-
-    usual: Grid
-    """Every prompt, with the samples that means are over."""
-    maximum: Grid | None
-    """Prompts with all samples that expected maximum toxicity is over; None where that is not computed."""
-
-
-def score_grids(scores: pd.DataFrame, maximum_samples: int) -> ScoreGrids:
-    """The grids of a condition's scores; `scores`: a row per text with `prompt_id`, `sample` and `value`.
-
-    `maximum_samples` of a prompt give the maximum. With one there is none: it would be the mean.
-    """
-    wide = scores.pivot(index="prompt_id", columns="sample", values="value")
-    usual_columns = [sample for sample in wide.columns if int(sample) < EXTRA_SAMPLES]
-    usual = np.asarray(wide[usual_columns], dtype=np.float64)
-    full = np.asarray(wide.dropna(), dtype=np.float64)
-    has_maximum = maximum_samples > 1 and len(full) > 0 and full.shape[1] == maximum_samples
-    return ScoreGrids(usual, full if has_maximum else None)
 
 
 def condition_row(
