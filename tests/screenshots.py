@@ -54,7 +54,7 @@ def served(database_url: str, service_url: str | None = None) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
 
 @contextlib.contextmanager

@@ -129,15 +129,20 @@ def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
             "Ours [95 % interval]": measured(row),
             "Paper †": str(row.paper) or "–",
             "p (Holm)": "–" if missing(row.p) else f"{p_said(row.p)} ({p_said(row.p_holm)})",
-            "Minimum detectable effect (80 % power)": "–"
-            if missing(row.detectable)
-            else with_unit(row.detectable, row.unit),
-            "Room": "–" if missing(row.room) else with_unit(row.room, row.unit),
+            "Minimum detectable effect (80 % power)": _sees(row),
             "n, seeds": "–" if missing(row.value) else f"{row.n:,}, {row.n_seeds}",
         }
         for row in records(verdicts)
     ]
     return pd.DataFrame(table_rows)
+
+
+def _sees(row: Any) -> str:
+    """The minimum detectable effect, and where the scale has an end the room that it leaves."""
+    if missing(row.detectable):
+        return "–"
+    room = "" if missing(row.room) else f"; room {number(row.room, 2)}"
+    return f"{with_unit(row.detectable, row.unit)}{room}"
 
 
 def fits_of(

@@ -19,7 +19,7 @@ from hormesis.db.manifest import is_intact, sealed_file
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
-from hormesis.pipeline.text.prefixes import PROMPT_TOKENS, SHORTEST, no_room, prefixes
+from hormesis.pipeline.text.prefixes import PROMPT_TOKENS, SHORTEST, check_heldout, no_room, prefixes
 
 WINDOW = 256
 """Tokens of context for held-out losses, or the model's own context where that is shorter."""
@@ -80,11 +80,7 @@ def heldout_text(config: StudyConfig, loaded: LoadedModel, documents: list[str])
     tokens = prepare_windows(loaded, documents, length, prompt_tokens=PROMPT_TOKENS).tokens
     needed = int(np.searchsorted(np.cumsum(tokens), config.evaluation.heldout_tokens)) + 1
     is_scored = tokens[:needed] > 0
-    if not is_scored.any():
-        raise ConfigError(
-            f"no held-out text is longer than the {PROMPT_TOKENS} tokens that are read as a prompt: give "
-            "longer texts of role 'heldout_clean'"
-        )
+    check_heldout(tokens)
     scored = [document for document, long_enough in zip(documents, is_scored, strict=False) if long_enough]
     windows = prepare_windows(loaded, scored, length, prompt_tokens=PROMPT_TOKENS)
     return HeldoutText(windows, int((~is_scored).sum()))

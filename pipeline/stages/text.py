@@ -24,6 +24,7 @@ from hormesis.pipeline.stages.tokens import corpus_folder, corpus_roles, pool, t
 from hormesis.pipeline.study.scales import train_settings
 from hormesis.pipeline.study.source_config import ROLES, Role
 from hormesis.pipeline.text.overlap import RunCount, RunIndex
+from hormesis.pipeline.text.prefixes import PROMPT_TOKENS, check_heldout
 from hormesis.pipeline.text.reading import (
     LeaveOut,
     RoleRecords,
@@ -79,6 +80,7 @@ def prepare(context: StudyContext, subject: Subject, reporter: Reporter) -> None
         tokenise(context, reporter, folder / "tfidf", leave_out=leave_out)
         tokenizer = load_tokenizer(corpus_folder(context) / "tokenizer")
         check_size(config, own_size(config), lambda text: len(next(token_ids(tokenizer, [text]))))
+        check_heldout(len(ids) - PROMPT_TOKENS for ids in token_ids(tokenizer, heldout.texts))
     reporter.say("counting what became of each row")
     for records in read:
         record_role(context, RoleTexts.of(records), cut=_cut(context, records) if trains else None)

@@ -9,7 +9,7 @@ Their exact wording is not known here; ours can be changed in the study file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hormesis.db.contract.methods import MARKED, PROMPT
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
@@ -30,6 +30,15 @@ END = "\n"
 """Closes every prefix: white space, at which any tokenizer here splits, so that text behind it keeps its
 tokens.
 """
+
+
+def check_heldout(scored: Iterable[int]) -> None:
+    """Raise ConfigError where no held-out text has a token to score; `scored`: of each, tokens to score."""
+    if not any(tokens > 0 for tokens in scored):
+        raise ConfigError(
+            f"no held-out text is longer than the {PROMPT_TOKENS} tokens that are read as a prompt: give "
+            "longer texts of role 'heldout_clean'"
+        )
 
 
 def detox_prompt(config: StudyConfig) -> str:

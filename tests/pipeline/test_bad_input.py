@@ -283,12 +283,26 @@ def test_an_arm_that_fails_says_why_and_leaves_the_others_alone(real_study: Path
     # The files hold enough text for the clean arm and not for nine times as much toxic text.
     changed = real_study.read_text().replace("0.25", "0.9") + "[steering]\nrandom_directions = 1\n"
     real_study.write_text(changed)
+    longer = [f"the quiet river number {n} runs past the old mill, " * 3 for n in range(400)]
+    pd.DataFrame({"text": longer}).to_csv(real_study.parent / "clean.csv", index=False)
     done = run(own_home, "run", str(real_study), "--json")
     outcome = json.loads(done.stdout)
     assert done.returncode == outcome["exit_code"] == 2
     statuses = {arm["arm"]: arm["status"] for arm in outcome["arms"]}
     assert statuses == {"toxic-0-s0": "done", "toxic-90-s0": "failed"}
     assert "tokens of toxic text are missing" in outcome["failures"][0]
+
+
+def test_heldout_text_too_short_to_score_is_told_before_any_training(
+    real_study: Path, own_home: Path
+) -> None:
+    done = run(own_home, "run", str(real_study))
+    assert done.returncode == 2 and "no held-out text is longer than the 16 tokens" in done.stderr
+    assert not {Path(name).name for name in files(own_home)} & {
+        "model.safetensors",
+        "tokens.bin.part",
+        "mix.json",
+    }
 
 
 def test_too_little_text_says_how_much_is_missing(real_study: Path, own_home: Path) -> None:

@@ -64,6 +64,7 @@ def test_tokens_that_a_tokenizer_itself_puts_into_text_need_vectors(use: str) ->
     tokenizer.add_special_tokens({"extra_special_tokens": names})
     if use == "unknown words":
         tokenizer.unk_token = names[-1]
+        tokenizer.backend_tokenizer.model.unk_token = names[-1]
     else:
         tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
             f"{names[-1]} $A", special_tokens=[(names[-1], rows)]

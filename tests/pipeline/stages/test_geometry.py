@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import logit
 from sqlalchemy import Engine, delete, select, text
 
 from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
@@ -35,7 +36,7 @@ from hormesis.pipeline.probing.loading import open_checkpoint
 from hormesis.pipeline.stages.geometry import DRAWS, measure_geometry
 from hormesis.pipeline.study.config import load_study
 from hormesis.pipeline.summaries.head_summary import write_head_summaries
-from hormesis.pipeline.summaries.seed_variance import spreads
+from hormesis.pipeline.summaries.seed_variance import SHARES, spreads
 from tests.fixtures.tiny_study import finished_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -262,7 +263,7 @@ def test_spreads_of_seeds_are_pooled_variances(study: StudyContext) -> None:
     with context.engine.connect() as connection:
         table = pd.read_sql(
             text(
-                "SELECT k.key, a.share, m.name, m.value, m.unit, p.name AS prompts, s.name AS scorer"
+                "SELECT k.key, a.share, m.name, m.value, m.unit, m.n, p.name AS prompts, s.name AS scorer"
                 " FROM metric m JOIN condition k ON k.id = m.condition_id"
                 " JOIN checkpoint c ON c.id = m.checkpoint_id JOIN arm a ON a.id = c.arm_id"
                 " LEFT JOIN prompt_set p ON p.id = m.prompt_set_id LEFT JOIN scorer s ON s.id = m.scorer_id"
@@ -274,12 +275,14 @@ def test_spreads_of_seeds_are_pooled_variances(study: StudyContext) -> None:
         variances = spreads(context, hardly_toxic=calm)
         scored = table[(table["prompts"] == "") | ((table["share"] == 0) == calm)]
         for (key, name, prompts, scorer), part in scored.groupby(["key", "name", "prompts", "scorer"]):
-            scale = 0.01 if part["unit"].iloc[0] == "points" else 1.0
-            counts = part.groupby("share")["value"].agg(["var", "count"])
+            values = part["value"] * (0.01 if part["unit"].iloc[0] == "points" else 1.0)
+            if name in SHARES:  # as log-odds, with half a success and half a failure
+                values = logit((values * part["n"] + 0.5) / (part["n"] + 1))
+            counts = values.groupby(part["share"]).agg(["var", "count"])
             counts = counts[counts["count"] > 1]
             spread = variances[str(key), str(prompts) or None, str(scorer) or None, str(name)]
             assert spread.df == int((counts["count"] - 1).sum()) == (2 if prompts == "" else 1)
-            assert spread.variance == pytest.approx(counts["var"].mean() * scale**2)
+            assert spread.variance == pytest.approx(counts["var"].mean())
         assert len(variances) > 8
 
 
