@@ -266,7 +266,9 @@ def hopeless(tmp_path: Path) -> Path:
     """A study that asks for nine times as much toxic text as clean, of files that hold less."""
     words = [f"the quiet river number {place} runs past the old mill" for place in range(400)]
     for name in ("clean", "toxic", "probe", "prompts"):
-        frame = pd.DataFrame({"text": words, "label": [place % 2 for place in range(400)]})
+        # Held-out text is set aside from the clean file; it must be longer than its prompt.
+        texts = [f"{text}, " * 3 for text in words] if name == "clean" else words
+        frame = pd.DataFrame({"text": texts, "label": [place % 2 for place in range(400)]})
         frame.to_csv(tmp_path / f"{name}.csv", index=False)
     text = REAL.replace("[0.0, 0.25]", "[0.9]").replace('name = "mine"', 'name = "hopeless"')
     path = tmp_path / "hopeless.toml"
