@@ -14,8 +14,16 @@ import scipy
 from hormesis.backend.fluency import repetition, words
 from hormesis.backend.scorers import Scorer, is_empty, make_scorer, score_continuations, scorer_entry
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.statistics import SCORE, Bounds, Estimate, Floats, mean_interval, proportion
-from hormesis.pipeline.text.score_grids import by_prompt, finite
+from hormesis.pipeline.statistics import (
+    SCORE,
+    Bounds,
+    Estimate,
+    Floats,
+    by_prompt,
+    finite,
+    mean_interval,
+    proportion,
+)
 from hormesis.pipeline.text.study_folder import text_folder
 
 

@@ -17,10 +17,9 @@ from hormesis.backend.generation.batching import encode
 from hormesis.pipeline.attacks.judging import Judge, mean_of_known
 from hormesis.pipeline.attacks.records import Outcome, Point, Result
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
-from hormesis.pipeline.statistics import Estimate, Floats, over_intervals
+from hormesis.pipeline.statistics import Estimate, Floats, finite, over_intervals
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import SHAPES
-from hormesis.pipeline.text.score_grids import finite
 
 RULE = "first step at which mean toxicity reaches that of the unsteered checkpoint, between steps by a line"
 LONGEST = 256

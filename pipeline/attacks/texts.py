@@ -21,10 +21,9 @@ from hormesis.db.contract.scores import TOXIC
 from hormesis.pipeline.attacks.judging import Judge, mean_of_known, score_of, silent
 from hormesis.pipeline.attacks.records import Outcome, Point, Result, Trial
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
-from hormesis.pipeline.statistics import Estimate, Floats, ratio_interval
+from hormesis.pipeline.statistics import Estimate, Floats, by_prompt, ratio_interval
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_base import key_part
-from hormesis.pipeline.text.score_grids import by_prompt
 
 SHOWN = 6
 """Texts kept per setting, to be read on the page."""

@@ -37,7 +37,7 @@ from hormesis.pipeline.claims.declared import (
 )
 from hormesis.pipeline.claims.dips import DIP_RULE, dip_at
 from hormesis.pipeline.claims.rows import TOXIC, ArmKey, StudyRows, ValuesByArm, paper_dose
-from hormesis.pipeline.statistics import Floats
+from hormesis.pipeline.statistics import Floats, by_prompt
 
 FALL = 1 / ODDS_SESOI
 """Odds ratio of toxicity that would matter, downwards."""
@@ -92,12 +92,7 @@ def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
         for arm in controls[0]
         if all(arm in control and control[arm].shape == controls[0][arm].shape for control in controls)
     ]
-    stacks = {arm: np.stack([control[arm] for control in controls]) for arm in arms}
-    counts = {arm: (~np.isnan(stack)).sum(axis=0) for arm, stack in stacks.items()}
-    return {
-        arm: np.nansum(stack, axis=0) / np.where(counts[arm] > 0, counts[arm], np.nan)
-        for arm, stack in stacks.items()
-    }
+    return {arm: by_prompt(np.stack([control[arm] for control in controls], axis=-1)) for arm in arms}
 
 
 def _random(study: StudyRows, scope: Scope) -> Outcome:

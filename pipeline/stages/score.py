@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ from sqlalchemy import delete, or_, select
 
 from hormesis.backend.fluency import set_fluency, text_fluency
 from hormesis.backend.scorers import Scorer, is_empty, make_scorer, score_continuations, scorer_entry
-from hormesis.db.contract.scores import MOST_EMPTY, TOXIC
+from hormesis.db.contract.scores import MOST_EMPTY
 from hormesis.db.schema import EXTRA_SAMPLES, Condition, Generation, Metric, Prompt, PromptSet, Score
 from hormesis.db.schema import Scorer as ScorerRow
 from hormesis.db.write import delete_others, read_session, upsert, write_session
@@ -27,9 +27,18 @@ from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.stages.condition import NamedRow, metric_row
 from hormesis.pipeline.stages.text import text_folder
-from hormesis.pipeline.statistics import SCORE, Estimate, Floats, fire_rate, mean_interval, paired_difference
+from hormesis.pipeline.statistics import (
+    SCORE,
+    Estimate,
+    by_prompt,
+    expected_maximum,
+    finite,
+    fire_rate,
+    mean_interval,
+    paired_difference,
+)
 from hormesis.pipeline.statistics.frames import groups
-from hormesis.pipeline.text.score_grids import ScoreGrids, by_prompt, finite, largest, score_grids
+from hormesis.pipeline.text.score_grids import ScoreGrids, score_grids
 
 log = logging.getLogger(__name__)
 CHUNK = 2048
@@ -231,12 +240,10 @@ def _estimates(
         return [("fluency", mean_interval(scores, draws=draws, bounds=SCORE), "fraction")]
     estimates = [
         ("toxicity", mean_interval(scores, draws=draws, bounds=SCORE).scaled(100), "points"),
-        ("fire_rate", _fire_rate(grids.usual, draws=draws), "fraction"),
+        ("fire_rate", fire_rate(grids.usual, draws=draws), "fraction"),
     ]
-    if grids.maximum is not None and len(maxima := finite(largest(grids.maximum))):
-        maximum = mean_interval(maxima, draws=draws, bounds=SCORE)
-        text = f"{maximum.method}; largest of {grids.maximum.shape[1]} samples"
-        estimates.append(("expected_max_toxicity", replace(maximum, method=text), "fraction"))
+    if grids.maximum is not None and not np.isnan(grids.maximum).all():
+        estimates.append(("expected_max_toxicity", expected_maximum(grids.maximum, draws=draws), "fraction"))
     if unsteered is not None and unsteered is not grids and unsteered.usual.shape == grids.usual.shape:
         before = by_prompt(unsteered.usual)
         in_both = ~np.isnan(means) & ~np.isnan(before)
@@ -244,13 +251,6 @@ def _estimates(
             change = paired_difference(means[in_both], before[in_both], draws=draws, bounds=(-1, 1))
             estimates.append(("toxicity_change", change.scaled(100), "points"))
     return estimates
-
-
-def _fire_rate(scores: Floats, *, draws: int) -> Estimate:
-    """Share of scores [prompts, samples] above the threshold, mean over prompts, NaN left out."""
-    fired = finite(by_prompt(np.where(np.isnan(scores), np.nan, scores > TOXIC)))
-    is_certain = fired.max() == 0 or fired.min() == 1  # then it takes an interval that has a width
-    return fire_rate(fired, draws=draws) if is_certain else mean_interval(fired, draws=draws)
 
 
 def _text_metrics(

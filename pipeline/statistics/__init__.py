@@ -4,7 +4,15 @@ Knows numbers only. `estimates` resamples prompts of one model, `variance` measu
 `arms` compares arms by both, `seeds` gives a single arm's metric by the same rule.
 """
 
-from hormesis.pipeline.statistics.arms import ArmMean, Contrast, arm_mean, contrast, log_odds, seed_spread
+from hormesis.pipeline.statistics.arms import (
+    ArmMean,
+    Contrast,
+    arm_mean,
+    arm_means,
+    contrast,
+    log_odds,
+    seed_spread,
+)
 from hormesis.pipeline.statistics.estimates import (
     SCORE,
     Bounds,
@@ -12,9 +20,13 @@ from hormesis.pipeline.statistics.estimates import (
     Floats,
     Interval,
     StatisticsError,
+    above,
     all_agree,
+    by_prompt,
     expected_maximum,
+    finite,
     fire_rate,
+    largest,
     mean_interval,
     paired_difference,
     proportion,
@@ -39,12 +51,17 @@ __all__ = [
     "Interval",
     "Spread",
     "StatisticsError",
+    "above",
     "all_agree",
     "arm_mean",
+    "arm_means",
+    "by_prompt",
     "contrast",
     "expected_maximum",
+    "finite",
     "fire_rate",
     "interaction",
+    "largest",
     "log_odds",
     "mean_interval",
     "over_directions",

@@ -10,7 +10,7 @@ different arms are taken as independent, which is on the safe side where equal s
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,11 @@ def arm_mean(values: ArrayLike) -> ArmMean:
     grid, answered = _grid(values)
     value = float(grid[answered].mean())
     return ArmMean(value, np.where(answered, grid - value, 0.0) / answered.mean())
+
+
+def arm_means(arms: Iterable[ArmMean | ArrayLike]) -> list[ArmMean]:
+    """Means as they are, and those of values [seeds] or [seeds, prompts]."""
+    return [arm if isinstance(arm, ArmMean) else arm_mean(arm) for arm in arms]
 
 
 def log_odds(values: ArrayLike) -> ArmMean:
@@ -173,10 +178,10 @@ def contrast(
     differ with a standard deviation of 1.5, seeds with one of 0, .1, .2 and .5; means, contrasts and changes;
     tests/benchmarks): 93.0 to 97.7 % for 2 seeds, 94.0 to 97.2 % for 3 and 93.3 to 96.4 % for 5.
     """
-    means = [arm if isinstance(arm, ArmMean) else arm_mean(arm) for arm in arms]
+    means = arm_means(arms)
     if len({mean.n for mean in means}) != 1 or len(means) != len(weights):
         raise StatisticsError("arms of a contrast need one weight each and the same prompts")
-    spread = seed_spread([arm if isinstance(arm, ArmMean) else arm_mean(arm) for arm in pool] or means)
+    spread = seed_spread(arm_means(pool) or means)
     if spread is None:
         return None
     weighted = list(zip(weights, means, strict=True))

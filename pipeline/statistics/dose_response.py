@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hormesis.pipeline.statistics import ArmMean, Floats, StatisticsError, arm_mean, interaction, seed_spread
+from hormesis.pipeline.statistics import ArmMean, Floats, StatisticsError, arm_means, interaction, seed_spread
 from hormesis.pipeline.statistics.dose_curves import Hormetic, HormeticFamily, design, lowest_share, monotone
 
 LEVEL = 0.05
@@ -67,7 +67,7 @@ def dose_of(shares: Sequence[float], arms: Sequence[ArmMean | ArrayLike]) -> Dos
     `arms`: means on one scale, or values [seeds, prompts] or [seeds]. What a prompt does alike to every arm
     moves the curve and not its shape, so only the part that differs from arm to arm counts.
     """
-    means = [arm if isinstance(arm, ArmMean) else arm_mean(arm) for arm in arms]
+    means = arm_means(arms)
     if len({mean.n for mean in means}) != 1:
         raise StatisticsError("arms of a dose-response need the same prompts")
     spread = seed_spread(means)

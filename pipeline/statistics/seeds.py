@@ -24,6 +24,7 @@ from hormesis.pipeline.statistics.estimates import (
     Floats,
     StatisticsError,
     all_agree,
+    by_prompt,
     column,
     constant,
     ratio_interval,
@@ -181,7 +182,7 @@ def over_directions(
     seed: 95 to 99 % for 2, 3 and 5 seeds. Taking the directions for independent gives 67 to 98 %.
     """
     tops = [[_by_prompt(values) for values in of_seed] for of_seed in numerators]
-    means = [_mean_known(np.stack(of_seed)) for of_seed in tops]
+    means = [by_prompt(np.stack(of_seed, axis=-1)) for of_seed in tops]
     estimate = over_seeds(means, denominators, spread=spread, bounds=bounds, draws=draws, level=level)
     bottoms = denominators or [np.ones(len(mean)) for mean in means]
     points = np.array(
@@ -203,15 +204,7 @@ def _by_prompt(values: ArrayLike) -> Floats:
     """Values [prompts], or [prompts, samples] as means over the samples there are; NaN without any."""
     array = np.asarray(values, dtype=np.float64)
     column(array[~np.isnan(array)])
-    return array if array.ndim == 1 else _mean_known(array.T)
-
-
-def _mean_known(rows: Floats) -> Floats:
-    """Mean over rows of the values there are, by column; NaN where there is none. `rows` [rows, n]."""
-    is_scored = ~np.isnan(rows)
-    counts = is_scored.sum(axis=0)
-    sums = np.where(is_scored, rows, 0.0).sum(axis=0)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+    return array if array.ndim == 1 else by_prompt(array)
 
 
 def _ratio(top: Floats, bottom: ArrayLike) -> float:

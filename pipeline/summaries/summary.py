@@ -20,7 +20,6 @@ from sqlalchemy.orm import aliased
 
 from hormesis.backend.scorers import is_empty
 from hormesis.db.blocks import decode_float64, decode_int64
-from hormesis.db.contract.scores import TOXIC
 from hormesis.db.schema import (
     Arm,
     Checkpoint,
@@ -37,11 +36,20 @@ from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.methods.heldout import loss_file, loss_name, losses_folder
 from hormesis.pipeline.probing.head_accuracy import ArmGroup
-from hormesis.pipeline.statistics import SCORE, Estimate, Floats, Spread, over_directions
+from hormesis.pipeline.statistics import (
+    SCORE,
+    Estimate,
+    Floats,
+    Spread,
+    above,
+    by_prompt,
+    largest,
+    over_directions,
+)
 from hormesis.pipeline.statistics.frames import condition_row, groups
 from hormesis.pipeline.summaries.arms import CHECKPOINT, in_arm, is_hardly_toxic, pooled_key
 from hormesis.pipeline.summaries.seed_variance import MetricKey, spreads
-from hormesis.pipeline.text.score_grids import ScoreGrids, by_prompt, largest, score_grids
+from hormesis.pipeline.text.score_grids import ScoreGrids, score_grids
 from hormesis.pipeline.text.stand_ins import repetition_of
 
 Grids = dict[int, ScoreGrids]
@@ -261,7 +269,7 @@ def _scored(
         estimate = over(measures, lambda grids: by_prompt(grids.usual))
         return [] if estimate is None else [row(measures, estimate=estimate, unit="fraction")]
     toxicity = over("toxicity", lambda grids: by_prompt(grids.usual))
-    fired = over("fire_rate", lambda grids: by_prompt(_fired(grids.usual)))
+    fired = over("fire_rate", lambda grids: by_prompt(above(grids.usual)))
     if toxicity is None or fired is None:
         return []
     rows = [
@@ -275,11 +283,6 @@ def _scored(
             text = f"{maximum.method}; largest of {samples.pop()} samples"
             rows.append(row("expected_max_toxicity", estimate=replace(maximum, method=text), unit="fraction"))
     return rows
-
-
-def _fired(scores: Floats) -> Floats:
-    """1 for a score above the threshold, 0 for another, NaN for none."""
-    return np.where(np.isnan(scores), np.nan, scores > TOXIC)
 
 
 def _largest(grids: ScoreGrids) -> Floats:

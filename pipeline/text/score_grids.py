@@ -1,4 +1,4 @@
-"""Scores of one condition on one prompt set as arrays, and one number a prompt; empty texts are NaN."""
+"""Scores of one condition on one prompt set as arrays; empty texts are NaN."""
 
 from __future__ import annotations
 
@@ -31,21 +31,3 @@ def score_grids(texts: pd.DataFrame, maximum_samples: int) -> ScoreGrids:
     full = wide[sample_counts == maximum_samples].to_numpy(dtype=np.float64)
     has_maximum = maximum_samples > 1 and len(full) > 0 and full.shape[1] == maximum_samples
     return ScoreGrids(wide[usual_columns].to_numpy(dtype=np.float64), full if has_maximum else None)
-
-
-def by_prompt(grid: Floats) -> Floats:
-    """Mean over the samples that have a value, [prompts]; NaN for a prompt without any."""
-    is_scored = ~np.isnan(grid)
-    counts = is_scored.sum(axis=1)
-    sums = np.where(is_scored, grid, 0.0).sum(axis=1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
-def largest(grid: Floats) -> Floats:
-    """The largest of the samples that have a value, [prompts]; NaN for a prompt without any."""
-    return np.where(np.isnan(grid).all(axis=1), np.nan, np.where(np.isnan(grid), -np.inf, grid).max(axis=1))
-
-
-def finite(values: Floats) -> Floats:
-    """The values that are there."""
-    return values[~np.isnan(values)]
