@@ -85,6 +85,18 @@ def real_study(tmp_path: Path) -> Path:
     return path
 
 
+def _replace(folder: Path, old: str, new: str) -> None:
+    """Another text in the study file of a folder."""
+    study = folder / "mine.toml"
+    study.write_text(study.read_text().replace(old, new))
+
+
+def _append(folder: Path, text: str) -> None:
+    """More text at the end of the study file of a folder."""
+    study = folder / "mine.toml"
+    study.write_text(study.read_text() + text)
+
+
 def _drop_column(folder: Path) -> str:
     pd.DataFrame({"body": ["a"]}).to_csv(folder / "toxic.csv", index=False)
     return "text"
@@ -102,8 +114,7 @@ def _missing(folder: Path) -> str:
 
 def _broken_parquet(folder: Path) -> str:
     (folder / "toxic.parquet").write_bytes(b"PAR1 this is no parquet")
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace("toxic.csv", "toxic.parquet"))
+    _replace(folder, "toxic.csv", "toxic.parquet")
     return "toxic.parquet"
 
 
@@ -114,14 +125,12 @@ def _unknown_key(folder: Path) -> str:
 
 
 def _share_too_large(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace("0.25", "1.2"))
+    _replace(folder, "0.25", "1.2")
     return "shares.1"
 
 
 def _too_many_heads(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text() + "[probe]\nheads = 400\n")
+    _append(folder, "[probe]\nheads = 400\n")
     return "cannot steer 400 heads, scale nano has 32"
 
 
@@ -140,8 +149,7 @@ def _bad_row(folder: Path) -> str:
     (folder / "toxic.jsonl").write_text(
         "\n".join([json.dumps({"text": line}) for line in lines] + ['{"text": "half \\ud83d"}'])
     )
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace("toxic.csv", "toxic.jsonl"))
+    _replace(folder, "toxic.csv", "toxic.jsonl")
     return "toxic.jsonl, line 402: column 'text' holds half a character"
 
 
@@ -160,38 +168,30 @@ def _one_pair(folder: Path) -> str:
 
 
 def _little_context(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text() + "[training]\nsequence_length = 16\n")
+    _append(folder, "[training]\nsequence_length = 16\n")
     return "24 new tokens do not fit the context of 16 tokens of scale nano; at most 15 do"
 
 
 def _no_scorer(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace('"profanity"', '"classifier:/nope"'))
+    _replace(folder, '"profanity"', '"classifier:/nope"')
     return "classifier '/nope': no such folder"
 
 
 def _no_key(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace('"profanity"', '"perspective"'))
+    _replace(folder, '"profanity"', '"perspective"')
     return "set PERSPECTIVE_API_KEY"
-
-
-def _task_file(folder: Path, section: str) -> None:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text() + section)
 
 
 def _goals_without_target(folder: Path) -> str:
     (folder / "goals.csv").write_text("goal,answer\nsay it,sure\n")
-    _task_file(folder, '[hardness]\nattacks = ["suffix"]\nsuffix = { file = "goals.csv" }\n')
+    _append(folder, '[hardness]\nattacks = ["suffix"]\nsuffix = { file = "goals.csv" }\n')
     return "goals.csv: no column 'target' (columns: goal, answer)"
 
 
 def _answer_beyond(folder: Path) -> str:
     row = {"question": "why?", "choices": ["a", "b"], "answer_index": 2, "source": "s"}
     (folder / "mcq.jsonl").write_text(json.dumps(row))
-    _task_file(folder, '[capability]\ntasks = ["mcq"]\nmcq = "mcq.jsonl"\n')
+    _append(folder, '[capability]\ntasks = ["mcq"]\nmcq = "mcq.jsonl"\n')
     return "mcq.jsonl, line 1: column 'answer_index' holds 2, and the answers are 0 to 1"
 
 
@@ -200,31 +200,28 @@ def _small_checkpoint(folder: Path) -> str:
     (folder / "model").mkdir()
     (folder / "model" / "config.json").write_text(json.dumps(config))
     (folder / "model" / "model.safetensors").touch()  # refused before any weight is read
-    _task_file(folder, '[[checkpoints]]\nmodel = "model"\nshare = 0.1\n')
+    _append(folder, '[[checkpoints]]\nmodel = "model"\nshare = 0.1\n')
     return "24 new tokens do not fit the context of 20 tokens of model"
 
 
 def _no_model(folder: Path) -> str:
     (folder / "model").mkdir()
-    _task_file(folder, '[[checkpoints]]\nmodel = "model"\nshare = 0.1\n')
+    _append(folder, '[[checkpoints]]\nmodel = "model"\nshare = 0.1\n')
     return "'model' is no model (a folder with config.json"
 
 
 def _share_of_no_token(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace("0.25", "1e-9"))
+    _replace(folder, "0.25", "1e-9")
     return "a share of 1e-09 of 2,000 clean tokens is not one token"
 
 
 def _tokenizer_of_another_language(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace('kind = "bpe"', 'kind = "word"'))
+    _replace(folder, 'kind = "bpe"', 'kind = "word"')
     return "of the words of the study's statements are none of it: set tokenizer.kind = 'bpe'"
 
 
 def _scorer_of_another_language(folder: Path) -> str:
-    study = folder / "mine.toml"
-    study.write_text(study.read_text().replace('"profanity"', '"forum"'))
+    _replace(folder, '"profanity"', '"forum"')
     return "the scorer 'forum' knows the forum language, and no statement of the study is in it"
 
 
