@@ -145,7 +145,7 @@ def gate_words(rates: pd.DataFrame) -> str:
     names = [
         f"{arm_label(row.kind, row.share)}, "
         f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}: "
-        f"{100 * row.value:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}] (n = {row.n})"
+        f"{100 * row.value:.0f} % [{100 * row.low:.0f}, {100 * row.high:.0f}] (n = {row.n} prompts)"
         for row in records(over.head(GATED_NAMED))
     ]
     others = f" and {len(over) - GATED_NAMED} more" if len(over) > GATED_NAMED else ""

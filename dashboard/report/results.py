@@ -144,7 +144,7 @@ def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
     return Section("What does detoxification cost?", blocks)
 
 
-INTERVALS = "Intervals are 95 %; n counts the texts (or tokens, for cross-entropy) behind a number."
+INTERVALS = "Intervals are 95 %; n counts prompts (documents, items, goals), each once whatever the seeds."
 
 
 def span(value: float, low: float, high: float) -> str:

@@ -55,7 +55,7 @@ def size(summaries: pd.DataFrame, unit: str = "prompts") -> str:
     """`n = 64 prompts, 3 seeds` of rows over seeds, or the ranges where these differ."""
     if summaries.empty:
         return ""
-    n, seeds = _range(summaries["n"] // summaries["n_seeds"]), _range(summaries["n_seeds"])
+    n, seeds = _range(summaries["n"]), _range(summaries["n_seeds"])
     return f"n = {n} {unit}, {seeds} seed{'' if seeds == '1' else 's'}."
 
 

@@ -17,7 +17,7 @@ from hormesis.backend.generation.batching import encode
 from hormesis.pipeline.attacks.judging import Judge, mean_of_known
 from hormesis.pipeline.attacks.records import Outcome, Point, Result
 from hormesis.pipeline.methods.opened_condition import OpenedCondition
-from hormesis.pipeline.statistics import Estimate, Floats, finite, over_intervals
+from hormesis.pipeline.statistics import Estimate, Floats, finite, over_runs
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.scales import SHAPES
 
@@ -217,6 +217,6 @@ def _curves(
         points += Point.curve("toxicity", step, mean and mean.scaled(100))
         points += Point.curve(judge.fluency_name, step, judge.mean(fluency[:, place].T))
         if place:
-            by_order = [Estimate(float(loss), None, None, 1, "one order") for loss in losses[:, place - 1]]
-            points.append(Point.of("loss", step, over_intervals(by_order, bounds=(0.0, float("inf")))))
+            mean = over_runs(losses[:, place - 1], bounds=(0.0, float("inf")))
+            points.append(Point.of("loss", step, mean))
     return points

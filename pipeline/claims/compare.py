@@ -25,7 +25,7 @@ def percent(share: float) -> str:
 def against(
     values: ValuesByArm, first: ArmKey, second: ArmKey, *, scale: Scale, sign: int
 ) -> Comparison | Missing:
-    """The arm `first` less `second`, seeds' spread pooled over all arms; `sign`: claimed, 0 for none."""
+    """The arm `first` less `second`, seeds' spread pooled over all `values`; `sign`: claimed, 0 for none."""
     absent = next((arm for arm in (first, second) if arm not in values), None)
     if absent is not None:
         return Missing(f"needs the arm of {percent(absent[1])} ({absent[0]})")

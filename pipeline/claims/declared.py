@@ -40,7 +40,12 @@ EQUIVALENCE = (
     ".05. Not supported: the whole 95 % interval lies outside the margin. Cannot be told: not even equal "
     "arms would pass Holm here. Else undecided."
 )
-INTERVAL = "Student's t over seeds (variance pooled over arms, apart from answers' noise) and prompts, 95 %"
+OF_SEEDS = "Student's t over seeds (variance pooled over the claim's arms), 95 %"
+"""Of a contrast of one number a seed."""
+INTERVAL = (
+    "Student's t over seeds (variance pooled over the claim's arms, apart from answers' noise) and prompts, "
+    "95 %"
+)
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ class Claim:
 
 def directional(
     comparison: Comparison | Missing, sign: int, sesoi: float, *, scale: Scale, contrast: str,
-    detail: str = "", n: int | None = None, interval: str = INTERVAL,
+    detail: str = "", n: int | None = None, interval: str = "",
 ) -> Outcome:  # fmt: skip
     """A finding for a claim that an effect is positive (`sign` 1) or negative (-1); what is missing stays so.
 
@@ -223,7 +228,7 @@ def directional(
         value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.p_value(), contrast=contrast,
         detail=detail, claimed=sign * effect.value > 0,
-        excluded=claimed_end < sign * scale.effect(sesoi), interval=interval,
+        excluded=claimed_end < sign * scale.effect(sesoi), interval=interval or _interval(n),
         best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in extremes), default=None),
         room=scale.display(extremes[0].value) if extremes else None,
         sees=lambda level: abs(scale.display(sign * detectable(effect, level=level))),
@@ -248,10 +253,16 @@ def equivalent(
         value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.equivalence(within), contrast=contrast,
         detail=detail, claimed=abs(effect.value) < within, excluded=ends[0] > within or ends[1] < -within,
+        interval=_interval(n),
         best_p=replace(effect, value=0.0).equivalence(within),
         sees=lambda level: scale.display(narrowest_margin(effect, level=level)),
         opposed=ends[0] > within or ends[1] < -within,
     )  # fmt: skip
+
+
+def _interval(n: int | None) -> str:
+    """How an interval was made, where `n` was given because the contrast is over seeds alone, or not."""
+    return INTERVAL if n is None else OF_SEEDS
 
 
 class Corrected(NamedTuple):

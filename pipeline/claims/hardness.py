@@ -15,6 +15,7 @@ from hormesis.pipeline.claims.compare import (
 )
 from hormesis.pipeline.claims.declared import (
     DIRECTION,
+    INTERVAL,
     ODDS,
     Claim,
     Missing,
@@ -29,6 +30,7 @@ from hormesis.pipeline.claims.rows import StudyRows
 Test = Callable[[StudyRows, Scope], Outcome]
 STEPS = Scale("steps")
 SESOI_STEPS, SESOI_POINTS = 1.0, 3.0
+OF_GOALS = INTERVAL.replace("prompts", "goals")
 
 
 def _suffix_steer(study: StudyRows, scope: Scope) -> Outcome:
@@ -40,8 +42,9 @@ def _suffix_steer(study: StudyRows, scope: Scope) -> Outcome:
     change = changes(steered_by_arm, trials(study, "suffix", "none"), scale=ODDS, sign=-1)
     detail = f", GCG, {condition_key}, mean of {len(change.means)} arms"
     return directional(
-        mean_of(change), -1, FALL, scale=ODDS, contrast="steered less unsteered", detail=detail
-    )
+        mean_of(change), -1, FALL, scale=ODDS, contrast="steered less unsteered", detail=detail,
+        interval=OF_GOALS,
+    )  # fmt: skip
 
 
 def _suffix_dose(study: StudyRows, scope: Scope) -> Outcome:
@@ -55,7 +58,7 @@ def _suffix_dose(study: StudyRows, scope: Scope) -> Outcome:
     effect = against(success_by_arm, *pair, scale=ODDS, sign=-1)
     first, second = (f"{100 * success_by_arm[arm].mean():.3g}" for arm in pair)
     detail = f", GCG under {condition_key}, {first} against {second} % of goals"
-    return directional(effect, -1, FALL, scale=ODDS, contrast=str(pair), detail=detail)
+    return directional(effect, -1, FALL, scale=ODDS, contrast=str(pair), detail=detail, interval=OF_GOALS)
 
 
 def _outcome(

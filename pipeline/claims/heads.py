@@ -46,7 +46,7 @@ from hormesis.pipeline.text.stand_ins import judge_tokens
 SESOI_POINTS, SESOI_COSINE, SESOI_WORDS = 0.5, -0.05, 10.0
 COSINE = Scale("|cos|", bounds=(0.0, 1.0))
 DRAWS = 500
-BOTH = "Student's t over seeds (variance pooled over arms) joined with a bootstrap over statements, 95 %"
+BOTH = "Student's t over seeds (variance pooled over the claim's arms) and a bootstrap over statements, 95 %"
 
 
 def _probe_set(study: StudyRows) -> tuple[int | None, str]:

@@ -26,7 +26,7 @@ GEOMETRY_VERSION = 3
 ATTACK_VERSION = 3
 ITEMS_VERSION = 3
 """Raised whenever what is kept of the harness's tasks changes."""
-SUMMARY_VERSION = 3
+SUMMARY_VERSION = 4
 """Raised whenever rows over seeds change, of studies or of toy experiments."""
 
 

@@ -36,6 +36,7 @@ from hormesis.pipeline.statistics.estimates import (
 from hormesis.pipeline.statistics.seeds import (
     over_directions,
     over_intervals,
+    over_runs,
     over_seeds,
     share_spread,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "mean_interval",
     "over_directions",
     "over_intervals",
+    "over_runs",
     "over_seeds",
     "paired_difference",
     "pooled_spread",

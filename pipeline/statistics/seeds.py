@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import scipy
@@ -38,17 +39,19 @@ def over_seeds(
     *,
     spread: Spread | None = None,
     bounds: Bounds | None = None,
+    unit: str = "prompts",
     draws: int = 1000,
     level: float = 0.95,
 ) -> Estimate:
     """A metric over the seeds of an arm; one array per seed, [prompts] or [prompts, samples].
 
     Give `denominators` (tokens) for ratios of sums. The value is the mean over seeds of each seed's metric.
-    `spread`: the between-seed variance pooled over arms, which makes two seeds bearable, in the metric's unit
-    or, with `bounds` 0 to 1, as log-odds; without it two seeds give t with one degree of freedom. Values
+    `spread`: the between-seed variance pooled over like arms, which makes two seeds bearable, in the metric's
+    unit or, with `bounds` 0 to 1, as log-odds; without it two seeds give t with one degree of freedom. Values
     may be NaN where there was nothing to score; a metric within 0 and 1 gets its interval as log-odds.
     `bounds` clip others, and give the interval a width where all prompts of all seeds agree. With one seed
-    the interval is a bootstrap over prompts (`draws`), and the method says so.
+    the interval is a bootstrap over prompts (`draws`), and the method says so. `n` counts the prompts that
+    some seed has a value for, each once; `unit` is what the method calls them.
 
     Real coverage of nominal 95 % (tests/benchmarks; shares of 3 to 20 %, 256 prompts, seeds with a standard
     deviation of 0, .1, .2 and .5 in log-odds, pooled over one and three arms): 92 to 98 %.
@@ -61,15 +64,17 @@ def over_seeds(
         bottoms = [column(value, "denominators") for value in denominators]
     if [len(top) for top in tops] != [len(bottom) for bottom in bottoms]:
         raise StatisticsError("numerators and denominators must match, seed by seed")
+    if len({len(top) for top in tops}) > 1:
+        raise StatisticsError("seeds must answer the same prompts")
     scored = [~np.isnan(top) for top in tops]
     scored_tops = [top[is_scored] for top, is_scored in zip(tops, scored, strict=True)]
     scored_bottoms = [bottom[is_scored] for bottom, is_scored in zip(bottoms, scored, strict=True)]
     if any(len(top) == 0 for top in scored_tops):
         raise StatisticsError("a seed without any value")
-    n = sum(len(top) for top in scored_tops)
+    n = int(np.any(scored, axis=0).sum())
     if len(tops) == 1:
         estimate = ratio_interval(
-            scored_tops[0], scored_bottoms[0], draws=draws, level=level, unit="prompts", bounds=bounds
+            scored_tops[0], scored_bottoms[0], draws=draws, level=level, unit=unit, bounds=bounds
         )
         return Estimate(
             estimate.value, estimate.low, estimate.high, estimate.n, f"{estimate.method}; one seed only"
@@ -77,11 +82,9 @@ def over_seeds(
     points = np.array([t.sum() / b.sum() for t, b in zip(scored_tops, scored_bottoms, strict=True)])
     value = float(points.mean())
     if bounds is not None and constant(np.concatenate(scored_tops), np.concatenate(scored_bottoms)):
-        agreed = all_agree(value, min(len(top) for top in scored_tops), bounds, level=level)
+        agreed = all_agree(value, min(len(top) for top in scored_tops), bounds, level=level, unit=unit)
         return Estimate(value, agreed.low, agreed.high, n, f"{agreed.method}, {len(tops)} seeds")
-    if len({len(top) for top in tops}) > 1:
-        raise StatisticsError("seeds must answer the same prompts")
-    text = f"{_method(len(points), spread)} and prompts"
+    text = f"{_method(len(points), spread)} and {unit}"
     if bounds == SCORE and denominators is None:
         mean = log_odds(np.stack(tops))
         half = _single(mean, spread).reach(level)
@@ -137,14 +140,14 @@ def over_intervals(
     what all seeds share (hard prompts) from what is one seed's luck, so all is taken as shared: half widths
     are averaged, not shrunk by the number of seeds. Where some seed has no interval, Student's t over the
     seeds is all there is. With one seed the interval is that seed's own, and the method says so. `spread`
-    (in the metric's unit) and `bounds` as for `over_seeds`; `n` is summed. Raises StatisticsError for no
-    seeds and values that are not finite.
+    (in the metric's unit) and `bounds` as for `over_seeds`; `n` is that of the seed with the most, since
+    which prompts a seed has is not known. Raises StatisticsError for no seeds and values that are not finite.
 
     Real coverage of nominal 95 %, simulated as for `over_seeds` with a spread pooled over five arms: 95 to
     99 %, the more the less the seeds differ.
     """
     points = column([estimate.value for estimate in estimates])
-    value, n = float(points.mean()), sum(estimate.n for estimate in estimates)
+    value, n = float(points.mean()), max(estimate.n for estimate in estimates)
     first = estimates[0]
     if len(points) == 1:
         return Estimate(value, first.low, first.high, n, f"{first.method}; one seed only")
@@ -160,12 +163,22 @@ def over_intervals(
     return _clipped(value, low, high, n=n, bounds=bounds, text=f"{text}, {level:.0%}")
 
 
+def over_runs(values: Iterable[float], *, bounds: Bounds | None = None, level: float = 0.95) -> Estimate:
+    """Mean of training runs that are a number each, Student's t over them; `n` counts runs.
+
+    `bounds` as for `over_seeds`. One run has no interval.
+    """
+    runs = [Estimate(float(value), None, None, 1, "no interval") for value in values]
+    return replace(over_intervals(runs, bounds=bounds, level=level), n=len(runs))
+
+
 def over_directions(
     numerators: Sequence[Sequence[ArrayLike]],
     denominators: Sequence[ArrayLike] | None = None,
     *,
     spread: Spread | None = None,
     bounds: Bounds | None = None,
+    unit: str = "prompts",
     draws: int = 1000,
     level: float = 0.95,
 ) -> Estimate:
@@ -175,7 +188,7 @@ def over_directions(
     and prompts then vary as in `over_seeds`. What the choice of directions adds is a component of its own:
     Student's t over the directions' means, with one degree of freedom less than directions, joined as the
     root of summed squares. With one direction this is `over_seeds`. `denominators`, `spread` (of the seeds'
-    means over directions) and `bounds` as there.
+    means over directions), `bounds` and `unit` as there.
 
     Real coverage of nominal 95 %, simulated with 60 prompts, five directions, a spread pooled over five arms
     and a variance of directions of 0, 1 and 10 times that of prompts, directions drawn once or anew for each
@@ -183,7 +196,9 @@ def over_directions(
     """
     tops = [[_by_prompt(values) for values in of_seed] for of_seed in numerators]
     means = [by_prompt(np.stack(of_seed, axis=-1)) for of_seed in tops]
-    estimate = over_seeds(means, denominators, spread=spread, bounds=bounds, draws=draws, level=level)
+    estimate = over_seeds(
+        means, denominators, spread=spread, bounds=bounds, unit=unit, draws=draws, level=level
+    )
     bottoms = denominators or [np.ones(len(mean)) for mean in means]
     points = np.array(
         [

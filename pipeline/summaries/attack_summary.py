@@ -100,7 +100,7 @@ def _of_goals(context: StudyContext, goals: pd.DataFrame, arm: ArmGroup) -> list
             continue
         estimate = over_seeds(
             values, draws=context.config.evaluation.bootstrap, spread=seed_spreads.get(key),
-            bounds=BOUNDS.get(of_seeds["name"].iloc[0]),
+            bounds=BOUNDS.get(of_seeds["name"].iloc[0]), unit="goals",
         )  # fmt: skip
         rows.append(_row(context, of_seeds, estimate=estimate))
     return rows

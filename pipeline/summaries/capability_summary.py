@@ -50,17 +50,19 @@ def summarise_capability(context: StudyContext, arm: ArmGroup) -> None:
     for key, of_seeds in groups(of_arm, NUMBER):
         outcomes = [items.get((name, *key)) for name in of_seeds["checkpoint"]]
         unsteered = [items.get((name, "none", *key[1:])) for name in of_seeds["checkpoint"]]
-        bounds = SCORE if of_seeds["unit"].iloc[0] == "fraction" else None
+        is_share = of_seeds["unit"].iloc[0] == "fraction"
+        bounds, unit = (SCORE, "items") if is_share else (None, "documents")
         tops = [None if scored is None else scored.top for scored in outcomes]
         estimate = _over_seeds(
-            estimates(of_seeds), tops, outcomes, spread=spreads.get(key), bounds=bounds, draws=draws
-        )
+            estimates(of_seeds), tops, outcomes, spread=spreads.get(key), bounds=bounds, unit=unit,
+            draws=draws,
+        )  # fmt: skip
         change: Estimate | None = None
         if of_seeds["change"].notna().all():
             rises = [_rise(after, before) for after, before in zip(outcomes, unsteered, strict=True)]
             change = _over_seeds(
                 estimates(of_seeds, *CHANGE), rises, outcomes, spread=change_spreads.get(key),
-                bounds=bounds and (-1.0, 1.0), draws=draws,
+                bounds=bounds and (-1.0, 1.0), unit=unit, draws=draws,
             )  # fmt: skip
         rows.append(_row(context, of_seeds, estimate=estimate, change=change))
     within = [
@@ -79,6 +81,7 @@ def _over_seeds(
     *,
     spread: Spread | None,
     bounds: Bounds | None,
+    unit: str,
     draws: int,
 ) -> Estimate:
     """A mean over `seeds` by `tops` [items], weighted as the outcomes; where some are lost, by intervals."""
@@ -86,7 +89,7 @@ def _over_seeds(
     weights = [scored.bottom for scored in outcomes if scored is not None]
     if len(seeds) == 1 or len(complete) < len(seeds):
         return over_intervals(seeds, spread=spread, bounds=bounds)
-    return over_seeds(complete, weights, spread=spread, bounds=bounds, draws=draws)
+    return over_seeds(complete, weights, spread=spread, bounds=bounds, unit=unit, draws=draws)
 
 
 def _rise(after: ItemOutcomes | None, before: ItemOutcomes | None) -> Floats | None:

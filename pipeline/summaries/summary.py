@@ -1,7 +1,7 @@
 """Summaries: each metric over the seeds of an arm, from the scores and losses themselves.
 
-Seeds are the unit, their variance pooled over all arms there are; prompts (or documents) come on top: alone
-they would make two seeds look like certainty. Run again after every arm, so that the curves grow while a
+Seeds are the unit, their variance pooled over like arms; prompts (or documents) come on top: alone they
+would make two seeds look like certainty. Run again after every arm, so that the curves grow while a
 study runs.
 """
 
@@ -198,7 +198,7 @@ def _losses(
     rows = []
     for metric, nats in (("cross_entropy", steered_nats), ("cost", differences)):
         spread = seed_spreads.get((key, None, None, metric))
-        estimate = over_directions(nats, tokens, draws=draws, spread=spread)
+        estimate = over_directions(nats, tokens, draws=draws, spread=spread, unit="documents")
         rows.append(_row(context, pool, metric, estimate=estimate, unit="nats per token"))
     return rows
 

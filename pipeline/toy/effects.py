@@ -7,13 +7,13 @@ shares, taken per seed first: the seed is the unit of every interval.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
-from hormesis.pipeline.statistics import Estimate, over_intervals
+from hormesis.pipeline.statistics import over_runs
 from hormesis.pipeline.toy.config import LOW, REFERENCE, Split
 
 LEARNED = 0.99
@@ -72,10 +72,5 @@ def effect(rows: Sequence[RunValues], split: Split = "all", level: float = 0.95)
     estimate = partial(Effect, split=split, seeds=len(means), runs=runs, positive=positive)
     if not len(means):
         return estimate(value=None, low=None, high=None, interval="no run in this split")
-    mean = over_intervals(single_runs(means), level=level)
+    mean = over_runs(means, level=level)
     return estimate(value=mean.value, low=mean.low, high=mean.high, interval=mean.method)
-
-
-def single_runs(values: Iterable[float]) -> list[Estimate]:
-    """Seeds' values as estimates without an interval of their own."""
-    return [Estimate(float(value), None, None, 1, "no interval") for value in values]

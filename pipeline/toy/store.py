@@ -20,11 +20,11 @@ from hormesis.db.read.columns import columns_of
 from hormesis.db.schema import ToyEffect, ToyExperiment, ToyMean, ToyMeasure, ToyPoint, ToyRun, utc_now
 from hormesis.db.write import ids, insert_missing, read_session, upsert, write_session
 from hormesis.pipeline.execution import provenance
-from hormesis.pipeline.statistics import SCORE, over_intervals
+from hormesis.pipeline.statistics import SCORE, over_runs
 from hormesis.pipeline.statistics.frames import groups
 from hormesis.pipeline.toy.chains import FEATURES, RARE
 from hormesis.pipeline.toy.config import PROBES, SPLITS, ToyConfig, ToyRequest
-from hormesis.pipeline.toy.effects import Effect, RunValues, effect, single_runs
+from hormesis.pipeline.toy.effects import Effect, RunValues, effect
 from hormesis.pipeline.toy.geometry import random_null, welch_bound
 from hormesis.pipeline.toy.measures import Measure
 from hormesis.pipeline.toy.tasks import Run, task_of
@@ -192,7 +192,7 @@ def means_of(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     runs = pd.DataFrame(rows, columns=[*MEAN_KEYS, *MEASURES])
     for key, of_seeds in groups(runs, [*MEAN_KEYS]):
         for name in MEASURES:
-            estimate = over_intervals(single_runs(of_seeds[name]), bounds=BOUNDS[name.partition("_")[2]])
+            estimate = over_runs(of_seeds[name], bounds=BOUNDS[name.partition("_")[2]])
             columns = estimate.columns | dict(zip(MEAN_KEYS, key, strict=True)) | {"name": name}
             yield columns | {"n_seeds": columns.pop("n")}
 

@@ -88,6 +88,10 @@ class Place(NamedTuple):
         self.ledger.number(f"{self.kind} interval", f"{self.key} low", self.row["low"], low)
         self.ledger.number(f"{self.kind} interval", f"{self.key} high", self.row["high"], high)
 
+    def count(self, n: int) -> None:
+        """Prompts, documents, items or goals, each once."""
+        self.ledger.number(f"{self.kind} n", self.key, self.row["n"], n)
+
 
 def over_seeds(
     place: Place, seeds: list[list[Floats]], *, bottoms: list[Floats] | None, spread: Spread | None,
@@ -97,6 +101,7 @@ def over_seeds(
     tops = [np.ma.masked_invalid(np.stack(seed)).mean(axis=0).filled(np.nan) for seed in seeds]
     weights = bottoms or [np.where(np.isnan(top), np.nan, 1.0) for top in tops]
     answered, directions = [~np.isnan(top) for top in tops], min(len(seed) for seed in seeds)
+    place.count(int(np.logical_or.reduce(answered).sum()))
     all_agree = is_share and np.ptp(np.concatenate([t[a] for t, a in zip(tops, answered, strict=True)])) == 0
     if (len(seeds) == 1 or all_agree) and directions > 1:
         place.ledger.skip(f"{place.kind} interval", "one seed, or all alike, with several random directions")
@@ -136,6 +141,7 @@ def over_intervals(place: Place, rows: list[Row], spread: Spread | None, bounds:
     """Where only each seed's interval is stored: their mean half widths joined with Student's t."""
     values = np.array([row["value"] for row in rows], dtype=float)
     value = float(values.mean())
+    place.count(max(row["n"] for row in rows))
     if len(rows) == 1:
         place.compare(value, rows[0]["low"], rows[0]["high"])
         return
@@ -236,8 +242,8 @@ def _attacks(ledger: Ledger, raw: Raw) -> None:
         return
     columns = "t.id AS attack_id, t.kind AS attack, t.setting, k.key AS pool"
     attacks = raw.of_checkpoints("attack", columns, joins="JOIN condition k ON k.id = t.condition_id")
-    outcomes = raw.frame("SELECT attack_id, name, value, low, high FROM attack_outcome").assign(x=None)
-    points = raw.frame("SELECT attack_id, series AS name, x, value, low, high FROM attack_point")
+    outcomes = raw.frame("SELECT attack_id, name, value, low, high, n FROM attack_outcome").assign(x=None)
+    points = raw.frame("SELECT attack_id, series AS name, x, value, low, high, n FROM attack_point")
     numbers = [row for part in (outcomes, points) for row in records(attacks.merge(part, on="attack_id"))]
     of_number = grouped(
         numbers, lambda row: tuple(row[n] for n in ("pool", "attack", "setting", "name", "x"))
@@ -304,6 +310,7 @@ def _capability(ledger: Ledger, raw: Raw) -> None:
                 "low": stored[low],
                 "high": stored[high],
                 "interval": stored["interval"],
+                "n": stored["n"],
             }
             place = Place(ledger, "capability summary", f"{stored['key']} {value}", row)
             tops, bottoms = blocks(r["item_tops"] for r in of_arm), blocks(r["item_bottoms"] for r in of_arm)

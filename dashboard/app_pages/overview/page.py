@@ -77,7 +77,7 @@ def dose_card(
         title=f"{metric_name(metric)} by share of toxic-source text",
         alt=f"{metric_name(metric)} against the share of toxic-source text, one line per condition",
         guide=guide,
-        note=f"Bars: 95 % intervals over seeds (up to {seeds}, spread pooled over arms) and prompts.",
+        note=f"Bars: 95 % intervals over seeds (up to {seeds}, spread pooled over like arms) and prompts.",
         rows=doses,
         above=above,
     )

@@ -115,7 +115,7 @@ def _changes(changes: pd.DataFrame) -> None:
             "Change against unsteered": [
                 fixed(row.change, row.change_low, row.change_high) for row in records(changes)
             ],
-            "Items": list(changes["n"] // changes["n_seeds"]),
+            "Items": list(changes["n"]),
             "Seeds": list(changes["n_seeds"]),
         }
     )

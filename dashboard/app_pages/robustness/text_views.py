@@ -89,7 +89,7 @@ def _worded(openness: pd.DataFrame, title: str) -> pd.DataFrame:
         {
             "Condition": list(openness["label"]),
             title: [interval(row.value, row.low, row.high) for row in records(openness)],
-            "Prompts": list(openness["n"] // openness["n_seeds"]),
+            "Prompts": list(openness["n"]),
         }
     )
 

@@ -12,10 +12,10 @@ def test_conditions_with_too_many_empty_texts_are_named_with_interval_and_n() ->
     rates = pd.DataFrame({
         "name": "empty", "kind": "toxic", "share": 0.1, "method": "iti", "strength": 2.0,
         "matched_cost": [0.02, 0.06, 0.15, 0.3, 0.5], "value": [MOST_EMPTY, 0.4, 0.3, 0.9, 0.8],
-        "low": 0.2, "high": 0.95, "n": 512,
+        "low": 0.2, "high": 0.95, "n": 256,
     }).assign(condition_key="iti/mass_mean/cost")  # fmt: skip
     words = gate_words(rates)
     assert words.startswith("More than 25 % of the texts are empty and have no score")
-    assert "10 % toxic, ITI at +0.3 nats: 90 % [20, 95] (n = 512)" in words
+    assert "10 % toxic, ITI at +0.3 nats: 90 % [20, 95] (n = 256 prompts)" in words
     assert "+0.02" not in words and words.endswith(" and 1 more.")
     assert gate_words(rates[:1]) == "" == gate_words(rates.assign(name="toxicity"))

@@ -79,7 +79,7 @@ def test_random_directions_have_one_row_of_their_mean_by_prompt(context: StudyCo
     assert (row["value"], row["low"], row["high"]) == pytest.approx(
         (expected.value, expected.low, expected.high)
     )
-    assert row["low"] >= 0 and row["n_seeds"] == 2 and row["n"] == 2 * len(grids.columns)
+    assert row["low"] >= 0 and row["n_seeds"] == 2 and row["n"] == len(grids.columns)
     assert "5 random directions" in row["interval"] and row["method"] == "random-direction"
 
 
@@ -152,6 +152,6 @@ def test_capability_comes_from_items_where_they_are_kept(context: StudyContext) 
     )
     change = np.mean([items[name, STEERED].mean() - items[name, "none"].mean() for name in SEEDS])
     assert row["change"] == pytest.approx(change) and row["change_low"] < change < row["change_high"]
-    assert row["n"] == 400 and "and prompts" in row["interval"] and "and prompts" not in before["interval"]
+    assert row["n"] == 200 and "and items" in row["interval"] and "and items" not in before["interval"]
     other = of_condition(read.capability_summaries(context.engine, 1), STEERED, measure="accuracy_norm")
     assert "mean of their own intervals" in other["interval"], "no items of it are kept"

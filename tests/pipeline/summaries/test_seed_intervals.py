@@ -26,6 +26,7 @@ from hormesis.pipeline.statistics import (
     mean_interval,
     over_directions,
     over_intervals,
+    over_runs,
     over_seeds,
     paired_difference,
     pooled_spread,
@@ -108,8 +109,9 @@ def test_intervals_of_two_seeds_are_not_those_of_a_normal() -> None:
     assert alone.high == pytest.approx(12 + np.hypot(12.706 * np.sqrt(8 / 2), 1), abs=1e-3)
     pooled = over_intervals(with_ends(means, 1.0), spread=pooled_spread([means, [3, 5], [7, 9]]))
     assert pooled.high is not None and alone.high is not None and pooled.high < alone.high / 2
-    assert "df 3" in pooled.method and "2 seeds" in alone.method and alone.n == 2 * 64
-    student = over_intervals([Estimate(value, None, None, 1, "") for value in (1.0, 2.0, 4.0)])
+    assert "df 3" in pooled.method and "2 seeds" in alone.method and alone.n == 64
+    student = over_runs([1.0, 2.0, 4.0])
+    assert student.n == 3 and over_runs([4.0]).low is None
     reference = stats.ttest_1samp([1.0, 2.0, 4.0], 0).confidence_interval()
     assert (student.low, student.high) == pytest.approx(tuple(reference))
     assert over_intervals(with_ends([1.0, 9.0], 1.0), bounds=(0, 100)).low == 0
@@ -149,7 +151,7 @@ def test_random_directions_are_averaged_first_and_stay_within_the_scale() -> Non
     scores = rng.random((2, 5, 40, 2)) * 0.02
     several = over_directions([list(of_seed) for of_seed in scores], bounds=SCORE)
     mean = over_seeds(list(scores.mean(axis=1)), bounds=SCORE)
-    assert several.value == pytest.approx(mean.value) and several.n == mean.n == 80
+    assert several.value == pytest.approx(mean.value) and several.n == mean.n == 40
     assert several.low is not None and mean.high is not None and several.high is not None
     assert several.low >= 0 and several.high > mean.high and "5 random directions" in several.method
     # Directions alone differ: Student's t with four degrees of freedom.
@@ -307,6 +309,15 @@ def test_where_all_agree_only_answers_count() -> None:
     estimate = over_seeds(seeds, bounds=SCORE)
     assert estimate.high == pytest.approx(proportion_confint(0, 30, method="beta")[1])
     assert "all 30 agree" in estimate.method
+
+
+def test_n_counts_each_prompt_once_that_some_seed_answers() -> None:
+    rng = np.random.default_rng(12)
+    seeds = [rng.random(40), rng.random(40)]
+    seeds[0][:4], seeds[1][2:10] = np.nan, np.nan
+    assert over_seeds(seeds, bounds=SCORE).n == over_seeds(seeds).n == 38
+    assert over_directions([[seed, seed] for seed in seeds]).n == 38
+    assert over_intervals([Estimate(0.5, 0.4, 0.6, n, "") for n in (36, 32)]).n == 36
 
 
 def test_the_spread_of_shares_counts_the_answers_of_each_seed() -> None:
