@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from hormesis.dashboard.base.colours import arm_colour, diverging, ink
 from hormesis.dashboard.base.records import arm_groups, records
-from hormesis.dashboard.base.wording import Head, arm_label, head_name
+from hormesis.dashboard.base.wording import Head, arm_label, head_name, interval
 from hormesis.dashboard.charts.frame import bars, figure
 from hormesis.dashboard.charts.heads import clickable, outline, squares
 
@@ -135,8 +135,8 @@ def _entanglement_hover(row: Any) -> str:
 
 def _mean_hover(row: Any) -> str:
     return (
-        f"<b>{row.label}, mean of {row.n_seeds} seeds</b><br>{row.value:.2f} "
-        f"[{row.low:.2f}, {row.high:.2f}]<br>{row.interval}"
+        f"<b>{row.label}, mean of {row.n_seeds} seeds</b><br>"
+        f"{interval(row.value, row.low, row.high)}<br>{row.interval}"
     )
 
 
@@ -149,7 +149,7 @@ def statistic_by_arm(rows: pd.DataFrame, name: str) -> go.Figure:
     for kind, share, of_arm in arm_groups(rows):
         row, label = of_arm.iloc[0], arm_label(kind, share)
         hover = (
-            f"<b>{label}</b><br>{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]<br>"
+            f"<b>{label}</b><br>{interval(row['value'], row['low'], row['high'])}<br>"
             f"{row['n_seeds']} seeds, {row['n']:,} statements, {row['heads']} heads<br>{row['interval']}"
         )
         chart.add_trace(

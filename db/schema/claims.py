@@ -48,7 +48,7 @@ class Verdict(StudyRow):
     p_holm: Mapped[float | None]
     """The same after Holm's correction over the claims of the family that have rows."""
     tests: Mapped[int | None]
-    """How many tests it is corrected with, itself among them."""
+    """How many tests it is corrected with, itself among them; null where it has none itself."""
     detectable: Mapped[float | None]
     """Smallest true effect found with a power of 80 % at the level of its family, same unit as `value`; of an
     equivalence, the narrowest margin.

@@ -159,8 +159,8 @@ class HeadSummary(StudyRow):
     """Of accuracies `mean`, `median`, `p90` (90th percentile), `max`, and e.g. `above-0.7`, the fraction of
     heads above it; `entanglement`, the mean over the selected heads."""
     value: Mapped[float]
-    low: Mapped[float]
-    high: Mapped[float]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
     difference: Mapped[float | None]
     """Against the arm without toxic text, on the same statements; null in that arm itself."""
     difference_low: Mapped[float | None]

@@ -108,13 +108,13 @@ def _row(study_id: int, claim: Claim, *, scope: Scope, outcome: Outcome, correct
     )
     words = {"contrast": "", "detail": outcome.detail, "unit": "", "interval": ""}
     if isinstance(outcome, Finding):
-        tested = max(correction.tests, 1)
+        tested = correction.tests + (outcome.p is None)  # with itself, had it a test
         numbers = {name: sure(getattr(outcome, name)) for name in ("value", "low", "high", "p", "room")} | {
             "p_holm": sure(correction.p),
             "detectable": None if outcome.alike else sure(outcome.sees(LEVEL / tested)),
             "n": outcome.n,
             "n_seeds": outcome.n_seeds,
-            "tests": tested,
+            "tests": None if outcome.p is None else tested,
         }
         words = {
             "contrast": outcome.contrast,

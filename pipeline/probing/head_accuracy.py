@@ -35,13 +35,16 @@ NAMES = ("mean", "median", "p90", "max", *(f"above-{threshold:g}" for threshold 
 
 @dataclass(frozen=True, eq=False)
 class Summary:
-    """One statistic of one arm; `difference` is against the arm without toxic text, None in that arm."""
+    """One statistic of one arm; `difference` is against the arm without toxic text, None in that arm.
+
+    Ends are None where no seed and no resample gives another value: that tells nothing of how far off it is.
+    """
 
     arm: ArmGroup
     name: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     difference: float | None
     difference_low: float | None
     difference_high: float | None
@@ -180,6 +183,11 @@ def _contrast(sides: list[tuple[Floats, float]], spread: Spread | None, n: int) 
     )
 
 
+def _ends(contrast: Contrast | None, level: float) -> tuple[float | None, float | None]:
+    """Ends of an interval; None where there is no contrast, or nothing varies."""
+    return contrast.interval(level) if contrast and contrast.error else (None, None)
+
+
 def _summary(
     values: Mapping[ArmGroup, Floats],
     arm: ArmGroup,
@@ -193,21 +201,25 @@ def _summary(
 ) -> Summary:
     """A statistic of one arm and its difference from the clean one; `values` [seeds, 1 + draws] by arm."""
     mean = _contrast([(values[arm], 1.0)], spread, n)
-    low, high = np.clip(mean.interval(level), 0, 1)
+    low, high = _ends(mean, level)
+    if low is None or high is None:
+        interval = f"no interval: the same in every seed and in all {values[arm].shape[1] - 1} draws"
+    else:
+        low, high = max(low, 0.0), min(high, 1.0)
     difference = None
     if arm != CLEAN and CLEAN in values:
         difference = _contrast([(values[arm], 1.0), (values[CLEAN], -1.0)], spread, n)
-    difference_low, difference_high = difference.interval(level) if difference else (None, None)
+    difference_low, difference_high = _ends(difference, level)
     return Summary(
         arm=arm,
         name=name,
         value=mean.value,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         difference=difference.value if difference else None,
         difference_low=difference_low,
         difference_high=difference_high,
-        p=difference.p_value() if difference and spread else None,
+        p=difference.p_value() if difference and difference.error and spread else None,
         seeds=mean.seeds,
         n=mean.n,
         heads=heads,

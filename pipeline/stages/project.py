@@ -32,7 +32,7 @@ from hormesis.pipeline.geometry.projections import Projected
 from hormesis.pipeline.geometry.projections import project as map_rows
 from hormesis.pipeline.summaries.head_summary import write_head_summaries
 
-PROJECT_VERSION = 1
+PROJECT_VERSION = 2
 """Raised whenever maps or figures change."""
 Method = Literal["umap", "pca"]
 MAPS: tuple[tuple[Method, Literal[2, 3]], ...] = (("pca", 2), ("pca", 3), ("umap", 2), ("umap", 3))

@@ -356,11 +356,12 @@ def _heads(ledger: Ledger, raw: Raw) -> None:
             for end, sign in (("low", -1), ("high", 1)):
                 ends = means[0] + sign * np.array(halves)
                 ends = ends if name else ends.clip(0, 1)
+                never_varies = few == 0 and variance == 0
                 stored_end = row[f"{name}_{end}" if name else end]
                 ledger.number(
                     "head summary interval",
                     f"{place} {end}",
                     stored_end,
-                    ends[0],
+                    None if never_varies else ends[0],
                     within=(ends.min(), ends.max()),
                 )

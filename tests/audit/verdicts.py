@@ -253,8 +253,10 @@ def _compare(
         kind = "verdict interval" if name in ("low", "high") else f"verdict {name}"
         ledger.number(kind, f"{key} {name}", row[name], anew.numbers[name], within=anew.ranges.get(name))  # type: ignore[arg-type]
     ledger.number("verdict Holm's p", key, row["p_holm"], raised.get(key))  # type: ignore[arg-type]
-    ledger.number("verdict tests", key, row["tests"], max(len(tested), 1))  # type: ignore[arg-type]
-    _compare_detectable(ledger, key, row["detectable"], anew, 0.05 / max(len(tested), 1))  # type: ignore[arg-type]
+    is_tested = key in tested
+    ledger.number("verdict tests", key, row["tests"], len(tested) if is_tested else None)  # type: ignore[arg-type]
+    level = 0.05 / (len(tested) + (not is_tested))
+    _compare_detectable(ledger, key, row["detectable"], anew, level)  # type: ignore[arg-type]
 
     def best(p: float | None) -> float | None:
         others = [v for k, v in tested.items() if k != key]

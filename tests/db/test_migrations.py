@@ -105,6 +105,7 @@ def test_a_database_of_the_first_version_is_brought_to_the_schema_and_keeps_its_
         "stage_run",
         "attack_trial",
         "verdict",
+        "head_summary",
         "arm",
     }
     untouched = set(rows) - touched

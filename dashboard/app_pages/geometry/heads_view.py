@@ -78,12 +78,13 @@ def _pick(label: str, choices: list[str], key: str, *, default: str) -> str:
 def difference_words(summary: pd.Series) -> str:
     """A row of `head_summary` as `+5.2 points [−2.6, +13.0], p = 0.15, 2 seeds, n = 577`."""
     value, low, high = (
-        float(summary[name]) * 100 for name in ("difference", "difference_low", "difference_high")
+        100 * (float("nan") if pd.isna(summary[name]) else float(summary[name]))
+        for name in ("difference", "difference_low", "difference_high")
     )
     chance = "" if pd.isna(summary["p"]) else f", {p_equals(summary['p'])}"
     seeds = "one seed" if summary["n_seeds"] == 1 else f"{int(summary['n_seeds'])} seeds"
-    change = minus(f"{value:+.1f} points [{low:+.1f}, {high:+.1f}]")
-    return f"{change}{chance}, {seeds}, n = {int(summary['n']):,}"
+    ends = "(no interval)" if pd.isna(low) else f"[{low:+.1f}, {high:+.1f}]"
+    return minus(f"{value:+.1f} points {ends}") + f"{chance}, {seeds}, n = {int(summary['n']):,}"
 
 
 def by_arm(context: Context, title: str) -> None:

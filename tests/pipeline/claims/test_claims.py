@@ -39,6 +39,7 @@ from hormesis.pipeline.claims.declared import (
     SUPPORTED,
     UNDECIDED,
     Comparison,
+    Corrected,
     Finding,
     Missing,
     Outcome,
@@ -50,7 +51,7 @@ from hormesis.pipeline.claims.declared import (
     equivalent,
 )
 from hormesis.pipeline.claims.dips import fit_at
-from hormesis.pipeline.claims.evaluate import _tested, evaluate
+from hormesis.pipeline.claims.evaluate import _row, _tested, evaluate
 from hormesis.pipeline.claims.registry import CLAIMS
 from hormesis.pipeline.claims.rows import StudyRows, paper_dose
 from hormesis.pipeline.commands.verdicts import UnknownStudy, study_of
@@ -433,3 +434,11 @@ def test_where_nothing_varies_nothing_is_decided(engine: Engine) -> None:
     finding = _tested(replace(CLAIMS[0], test=test), rows, Scope("forum-prompts", "forum"))
     assert isinstance(finding, Finding) and finding.low == finding.high == 0 and finding.p is None
     assert decide(finding, corrected([finding])[0]) == CANNOT_TELL and "cannot tell" in finding.detail
+    row = _row(
+        1,
+        CLAIMS[0],
+        scope=Scope("forum-prompts", "forum"),
+        outcome=finding,
+        correction=Corrected(None, None, 3),
+    )
+    assert row["p"] is None and row["tests"] is None, "without a test it is corrected with none"

@@ -165,11 +165,26 @@ def test_a_planted_difference_is_found_and_its_size_told(gain: float, rate: floa
     assert np.mean(values) == pytest.approx(gain, abs=0.006)
 
 
+def test_a_statistic_that_nothing_moves_has_no_interval() -> None:
+    """No head is above .9, whatever seed and resample: 0 with ends of 0 would claim to be sure."""
+    toxic = np.arange(200) % 2 == 1
+    hits = np.tile(np.arange(200) % 20 < 12, (4, 1))
+    arms = {CLEAN: [hits, hits], TOXIC: [hits, hits]}
+    none = summary_of(arms, toxic, "above-0.9", draws=50)
+    assert (none.value, none.low, none.high, none.p) == (0.0, None, None, None)
+    assert (none.difference, none.difference_low, none.difference_high) == (0.0, None, None)
+    assert none.interval == "no interval: the same in every seed and in all 50 draws"
+    mean = summary_of(arms, toxic, draws=50)
+    assert mean.low is not None and mean.high is not None and mean.low < mean.value < mean.high
+
+
 def test_more_than_one_statistic_and_arms_without_the_clean_one() -> None:
     arms, toxic = arms_of(np.random.default_rng(6), gain=0.1)
     summaries = summarise_heads(arms, toxic, find_clusters(range(300), toxic), draws=60)
     assert len(summaries) == 3 * len(NAMES)
-    assert all(summary.low <= summary.value <= summary.high for summary in summaries)
+    for summary in summaries:
+        assert summary.low is not None and summary.high is not None
+        assert summary.low <= summary.value <= summary.high
     tail = next(summary for summary in summaries if summary.arm == TOXIC and summary.name == "above-0.8")
     assert tail.difference is not None and tail.difference > 0
     alone = summarise_heads({TOXIC: arms[TOXIC]}, toxic, find_clusters(range(300), toxic), draws=60)
