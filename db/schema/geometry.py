@@ -68,7 +68,7 @@ class Probe(HeadRow):
     auroc_low: Mapped[float]
     auroc_high: Mapped[float]
     shuffled_accuracy: Mapped[float]
-    """Test accuracy of the same probe fitted on shuffled labels; selectivity = accuracy − this."""
+    """Test accuracy of the same probe fitted on labels shuffled anew; selectivity = accuracy − this."""
     majority: Mapped[float]
     """Plain accuracy of always answering the commoner class of the test split."""
     separation: Mapped[float]

@@ -33,12 +33,12 @@ class Fits:
 
 
 def sample_weights(labels: ArrayLike, balanced: bool) -> Floats:
-    """One per example; `balanced` gives both classes the same total (as scikit-learn's class_weight)."""
+    """One per label [..., n]; `balanced` gives both classes the same total (scikit-learn's class_weight)."""
     toxic = np.asarray(labels).astype(bool)
     if not balanced:
-        return np.ones(len(toxic))
-    counts = np.bincount(toxic, minlength=2)
-    return np.asarray((len(toxic) / (2 * counts))[toxic.astype(int)])
+        return np.ones(toxic.shape)
+    n, n_toxic = toxic.shape[-1], toxic.sum(axis=-1, keepdims=True)
+    return np.asarray(np.where(toxic, n / (2 * n_toxic), n / (2 * (n - n_toxic))))
 
 
 def fit_logistic(
@@ -50,7 +50,7 @@ def fit_logistic(
     tolerance: float = 1e-5,
     max_steps: int = 60,
 ) -> Fits:
-    """Fit one probe per head: features [heads, n, d] (standardised), labels [n] of 0 and 1.
+    """Fit one probe per head: features [heads, n, d] (standardised), labels 0 and 1, [n] or [heads, n].
 
     Converged when no mean gradient exceeds `tolerance` (scikit-learn stops at 1e-4). Products are taken in
     the precision of the features: float32 is twice as fast and right to about 1e-5, float64 is for proofs.
@@ -62,10 +62,12 @@ def fit_logistic(
     heads_per_block = max(1, _CELLS // (n * (d + 1)))
     solved_blocks = []
     for start in range(0, heads, heads_per_block):
-        block = features[start : start + heads_per_block]
+        of_block = slice(start, start + heads_per_block)
+        block = features[of_block]
         design = np.ones((len(block), n, d + 1), dtype=float_type)
         design[:, :, :d] = block
-        solved_blocks.append(_newton(design, target, weight, l2=l2, tolerance=tolerance, max_steps=max_steps))
+        own = (target, weight) if target.ndim == 1 else (target[of_block], weight[of_block])
+        solved_blocks.append(_newton(design, *own, l2=l2, tolerance=tolerance, max_steps=max_steps))
     solved = np.concatenate([coefficients for coefficients, _ in solved_blocks])
     return Fits(solved[:, :d], solved[:, d], max(steps for _, steps in solved_blocks))
 
@@ -75,7 +77,8 @@ def _chances(logits: Numbers, target: Numbers, weight: Numbers) -> tuple[Numbers
     tail = np.exp(-np.abs(logits))
     losses = np.maximum(logits, 0.0) - target * logits + np.log1p(tail)
     chance = np.where(logits >= 0, 1.0, tail) / (1 + tail)
-    return chance.astype(logits.dtype), np.asarray(losses @ weight, dtype=np.float64)
+    sums = losses @ weight if weight.ndim == 1 else np.einsum("hn,hn->h", losses, weight)
+    return chance.astype(logits.dtype), np.asarray(sums, dtype=np.float64)
 
 
 def _newton(
@@ -83,8 +86,8 @@ def _newton(
 ) -> tuple[Floats, int]:
     """Coefficients [heads, d + 1], the intercept last, and the steps taken.
 
-    `design` [heads, n, d + 1] ends in ones; `target` 0 or 1 and `weight`: [n]; `chance` [heads, n], `loss`
-    [heads].
+    `design` [heads, n, d + 1] ends in ones; `target` 0 or 1 and `weight`: [n] or [heads, n]; `chance`
+    [heads, n], `loss` [heads].
     """
     heads, n, columns = design.shape
     penalty = np.full(columns, l2)
@@ -94,10 +97,11 @@ def _newton(
     slack = 8 * float(np.finfo(design.dtype).eps)
     coefficients, logits = np.zeros((heads, columns)), np.zeros((heads, n), dtype=design.dtype)
     chance, loss = _chances(logits, target, weight)
+    total = float(weight.sum(axis=-1).max())
     for step in range(max_steps):
         residual = (weight * (chance - target))[:, None, :]
         gradient = np.matmul(residual, design)[:, 0] + penalty * coefficients
-        if np.abs(gradient).max() <= tolerance * float(weight.sum()):
+        if np.abs(gradient).max() <= tolerance * total:
             return coefficients, step
         root = np.sqrt(weight * chance * (1 - chance))[:, :, None] * design
         hessian = np.matmul(root.transpose(0, 2, 1), root).astype(np.float64) + ridge

@@ -2,7 +2,8 @@
 
 Numbers in, numbers out: knows no model, no text and no database. Activations are taken layer by layer and
 in blocks of heads, so memory does not grow with the number of layers. Standardisation, directions and sigma
-come from the train split alone; the shuffled-label control follows Hewitt and Liang (2019).
+come from the train split alone; the shuffled-label control follows Hewitt and Liang (2019), with a shuffle of
+its own for each head, so that means over heads hold no luck that all share.
 """
 
 from __future__ import annotations
@@ -157,9 +158,7 @@ def probe_heads(
     """
     toxic = np.asarray(labels).astype(bool)
     require_both_classes(toxic, codes)
-    shuffled = toxic[codes == TRAIN].copy()
-    np.random.default_rng(seed).shuffle(shuffled)
-    task = _Task(toxic=toxic, codes=codes, shuffled=shuffled, settings=settings, seed=seed, balanced=balanced)
+    task = _Task(toxic=toxic, codes=codes, settings=settings, seed=seed, balanced=balanced)
     run = ProbeRun([], [], [])
     for layer, values in layers_of(activations):
         if len(values) != len(toxic):
@@ -188,10 +187,15 @@ class _Task:
 
     toxic: NDArray[np.bool_]
     codes: Codes
-    shuffled: NDArray[np.bool_]
     settings: ProbeConfig
     seed: int
     balanced: bool
+
+    def shuffled(self, layer: int, heads: range) -> NDArray[np.bool_]:
+        """The train split's labels in an order of each head's own, [heads, n]."""
+        labels = self.toxic[self.codes == TRAIN]
+        generators = (np.random.default_rng([self.seed, layer, head]) for head in heads)
+        return np.stack([generator.permutation(labels) for generator in generators])
 
 
 def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: NDArray[np.float32]) -> None:
@@ -205,7 +209,8 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
         code: ((part - mean[:, None]) / spread[:, None]).astype(np.float32) for code, part in parts.items()
     }
     logistic_fits = fit_logistic(scaled[TRAIN], truth[TRAIN], l2=task.settings.l2, balanced=task.balanced)
-    shuffled_fits = fit_logistic(scaled[TRAIN], task.shuffled, l2=task.settings.l2, balanced=task.balanced)
+    shuffled = task.shuffled(layer, range(first, first + len(block)))
+    shuffled_fits = fit_logistic(scaled[TRAIN], shuffled, l2=task.settings.l2, balanced=task.balanced)
     select_scores = logistic_fits.scores(scaled[SELECT])
     scores = logistic_fits.scores(scaled[TEST])
     discrimination = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)

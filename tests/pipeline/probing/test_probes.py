@@ -90,6 +90,29 @@ def test_separable_and_dead_features_do_not_break_the_solver():
     assert ((fits.scores(features)[1:] > 0) == labels).all()
 
 
+def test_labels_of_each_heads_own_are_fitted_as_one_by_one():
+    rng = np.random.default_rng(11)
+    features = rng.normal(0, 1, (40, 200, 5))
+    labels = np.stack([rng.permutation(np.arange(200) < 60 + head) for head in range(40)])
+    together = fit_logistic(features, labels, balanced=True)
+    for head in range(40):
+        alone = fit_logistic(features[head : head + 1], labels[head], balanced=True)
+        assert together.weights[head] == pytest.approx(alone.weights[0], abs=1e-4)
+
+
+def test_each_head_has_a_shuffle_of_its_own():
+    """Heads that are copies of one another tell the control's luck apart, and blocks do not change it."""
+    rng = np.random.default_rng(12)
+    labels, head = rng.integers(0, 2, 400), rng.normal(0, 1, (400, 1, 6)).astype(np.float32)
+    codes = split_examples(keys(400)).codes
+    run = probe_heads({0: head.repeat(30, axis=1)}, labels, codes, settings=SETTINGS)
+    controls = [result.shuffled_accuracy for result in run.results]
+    assert len({result.accuracy for result in run.results}) == 1 and len(set(controls)) > 10
+    assert abs(np.mean(controls) - 0.5) < 0.05 and np.std(controls) > 0.02
+    alone = probe_heads({0: head}, labels, codes, settings=SETTINGS)
+    assert alone.results[0].shuffled_accuracy == controls[0]
+
+
 def test_a_planted_direction_is_found(planted):
     activations, labels, theta, codes = planted
     run = probe_heads(activations, labels, codes, settings=SETTINGS)
