@@ -21,6 +21,8 @@ STATISTICS = {
     "Above 0.8": "above-0.8",
     "Above 0.85": "above-0.85",
     "Above 0.9": "above-0.9",
+    "Mean, unseen text": "mean-unseen",
+    "90th percentile, unseen text": "p90-unseen",
 }
 
 head_summaries = study_query(read.head_summaries)

@@ -157,7 +157,8 @@ class HeadSummary(StudyRow):
     share: Mapped[float]
     name: Mapped[Label]
     """Of accuracies `mean`, `median`, `p90` (90th percentile), `max`, and e.g. `above-0.7`, the fraction of
-    heads above it; `entanglement`, the mean over the selected heads."""
+    heads above it; `mean-unseen` and `p90-unseen`, without test statements that share a sentence with the
+    train split; `entanglement`, the mean over the selected heads."""
     value: Mapped[float]
     low: Mapped[float | None]
     high: Mapped[float | None]

@@ -17,6 +17,7 @@ from hormesis.pipeline.probing.feature_cells import Clusters, find_clusters
 from hormesis.pipeline.probing.head_accuracy import ArmGroup, Hits
 from hormesis.pipeline.probing.loading import same_head
 from hormesis.pipeline.text.text_keys import word_bag
+from hormesis.pipeline.text.toxic_sentences import sentences
 
 
 def arm_hits(
@@ -61,6 +62,17 @@ def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[ND
     rows = [examples[statement] for statement in statements]
     toxic = np.array([row.label == 1 for row in rows], dtype=bool)
     return toxic, find_clusters([word_bag(row.text) for row in rows], toxic)
+
+
+def unseen(engine: Engine, probe_set: int, statements: list[int]) -> NDArray[np.bool_]:
+    """Statements (ids) none of whose sentences stands word for word in the train split, [n]."""
+    query = select(Example.id, Example.text, Example.split).where(Example.probe_set_id == probe_set)
+    with read_session(engine) as session:
+        examples = {row.id: row for row in session.execute(query)}
+    trained = {
+        sentence for row in examples.values() if row.split == "train" for sentence in sentences(row.text)
+    }
+    return np.array([trained.isdisjoint(sentences(examples[number].text)) for number in statements], bool)
 
 
 def selected_entanglement(study_id: int, *columns: Any) -> Query:

@@ -66,8 +66,8 @@ def fit_logistic(
         block = features[of_block]
         design = np.ones((len(block), n, d + 1), dtype=float_type)
         design[:, :, :d] = block
-        own = (target, weight) if target.ndim == 1 else (target[of_block], weight[of_block])
-        solved_blocks.append(_newton(design, *own, l2=l2, tolerance=tolerance, max_steps=max_steps))
+        truth = (target, weight) if target.ndim == 1 else (target[of_block], weight[of_block])
+        solved_blocks.append(_newton(design, *truth, l2=l2, tolerance=tolerance, max_steps=max_steps))
     solved = np.concatenate([coefficients for coefficients, _ in solved_blocks])
     return Fits(solved[:, :d], solved[:, d], max(steps for _, steps in solved_blocks))
 

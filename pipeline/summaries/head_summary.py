@@ -6,22 +6,29 @@ Written with the projections, when all arms are probed, because differences need
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sqlalchemy import func
 
 from hormesis.db.schema import Arm, Checkpoint, Entanglement, HeadSummary
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.probing.head_accuracy import ArmGroup, Summary, summarise_heads, summarise_means
-from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
+from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement, unseen
 from hormesis.pipeline.probing.loading import probe_set_id
+
+UNSEEN = ("mean", "p90")
+"""Statistics that are also made without test statements that share a sentence with the train split."""
 
 
 def write_head_summaries(context: StudyContext) -> None:
     """Write the statistics of every arm whose probes are there; drop those of arms that are gone.
 
-    `arm_hits` tells which arms count. Hits: per seed bool [heads, statements]; `statements`: ids.
+    `arm_hits` tells which arms count. Hits: per seed bool [heads, statements]; `statements`: ids. `UNSEEN`
+    statistics are over the statements that share no sentence with the train split; none where these lack a
+    class.
     """
     engine, probe_set = context.engine, probe_set_id(context)
     hits_by_arm, statements = arm_hits(
@@ -30,7 +37,18 @@ def write_head_summaries(context: StudyContext) -> None:
     rows: list[dict[str, Any]] = []
     if hits_by_arm:
         toxic, clusters = labels_of(engine, probe_set, statements)
-        summaries = summarise_heads(hits_by_arm, toxic, clusters, draws=context.config.probe.bootstrap)
+        draws = context.config.probe.bootstrap
+        summaries = summarise_heads(hits_by_arm, toxic, clusters, draws=draws)
+        is_unseen = unseen(engine, probe_set, statements)
+        if min(toxic[is_unseen].sum(), (~toxic)[is_unseen].sum()) > 1:
+            of_unseen = {arm: [hits[:, is_unseen] for hits in seeds] for arm, seeds in hits_by_arm.items()}
+            unseen_ids = np.array(statements)[is_unseen].tolist()
+            by_name = summarise_heads(of_unseen, *labels_of(engine, probe_set, unseen_ids), draws=draws)
+            summaries += [
+                replace(summary, name=f"{summary.name}-unseen")
+                for summary in by_name
+                if summary.name in UNSEEN
+            ]
         summaries += _entanglement(context)
         rows = [
             {

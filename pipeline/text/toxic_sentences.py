@@ -15,6 +15,11 @@ HoldsToxic = Callable[[Sequence[str]], list[bool]]
 _END = re.compile(r"(?<=[.!?])\s+|\n+")
 
 
+def sentences(text: str) -> list[str]:
+    """The sentences of a text, none of them empty."""
+    return [sentence for sentence in _END.split(text) if not is_empty(sentence)]
+
+
 def toxic_sentences(config: StudyConfig, tfidf: Path) -> HoldsToxic | None:
     """By the scorer `StudyConfig.heldout_scorer`; None where there is none.
 
@@ -29,10 +34,7 @@ def toxic_sentences(config: StudyConfig, tfidf: Path) -> HoldsToxic | None:
         if name == "forum":  # it counts sentences itself, by the grammar
             return [bool(score > 0) for score in scorer.score(texts)]
         owners_and_sentences = [
-            (owner, sentence)
-            for owner, text in enumerate(texts)
-            for sentence in _END.split(text)
-            if not is_empty(sentence)
+            (owner, sentence) for owner, text in enumerate(texts) for sentence in sentences(text)
         ]
         scores = scorer.score([sentence for _, sentence in owners_and_sentences])
         toxic_owners = {

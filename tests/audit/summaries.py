@@ -328,7 +328,9 @@ def _heads(ledger: Ledger, raw: Raw) -> None:
     arms, n, _ = statistics(raw) if any("draws" in row["interval"] for row in stored) else ({}, 0, 0)
     for row in stored:
         if "draws" not in row["interval"] or row["name"] not in NAMES:
-            ledger.skip("head summary", "not of hits" if row["name"] not in NAMES else "made up for tests")
+            ledger.skip(
+                "head summary", "not of all hits" if row["name"] not in NAMES else "made up for tests"
+            )
             continue
         of_arms = {arm: np.stack([seed[row["name"]] for seed in seeds]) for arm, seeds in arms.items()}
         spread = spread_of(

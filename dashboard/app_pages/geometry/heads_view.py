@@ -87,6 +87,14 @@ def difference_words(summary: pd.Series) -> str:
     return minus(f"{value:+.1f} points {ends}") + f"{chance}, {seeds}, n = {int(summary['n']):,}"
 
 
+def _made_of(of_statistic: pd.DataFrame) -> str:
+    """Statements and interval of a statistic (rows of `head_summary`, one an arm) in words."""
+    if of_statistic.empty:
+        return "No test statements are left without a sentence of the train split."
+    first = of_statistic.iloc[0]
+    return f"n = {int(first['n']):,} test statements. {first['interval']}."
+
+
 def by_arm(context: Context, title: str) -> None:
     """A statistic of heads (`title`, of STATISTICS) by arm, its interval and difference to the clean arm."""
     summaries = geometry.head_summaries(context)
@@ -114,7 +122,7 @@ def by_arm(context: Context, title: str) -> None:
                 f"{sentence} Seeds and statements vary, heads never do: they read the same statements and "
                 f"are no independent samples."
             ),
-            note=str(of_statistic["interval"].iloc[0]) + "." if len(of_statistic) else "",
+            note=_made_of(of_statistic),
             rows=of_statistic.drop(columns=["id", "study_id"]),
         )
 

@@ -225,6 +225,9 @@ def test_summaries_of_heads_are_means_of_the_probes(study: StudyContext) -> None
         and summaries["mean"].low < summaries["mean"].value < summaries["mean"].high
     )
     assert 0 < summaries["mean"].p <= 1
+    unseen, all_n = summaries["mean-unseen"], summaries["mean"].n
+    assert 0 < unseen.n < all_n and unseen.low < unseen.value < unseen.high and unseen.difference is not None
+    assert unseen.n == summaries["p90-unseen"].n
 
 
 def _summaries(context: StudyContext) -> list[HeadSummary]:
