@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hormesis.db.contract.methods import VARIANTS
 from hormesis.pipeline.study.checkpoint_config import CheckpointConfig, arm_name
@@ -51,6 +52,18 @@ def plan_arms(config: StudyConfig) -> list[ArmPlan]:
 def added_tokens(clean_tokens: int, share: float) -> int:
     """Tokens to add to `clean_tokens` so that they make up `share`, below 1, of all: c * s / (1 - s)."""
     return round(clean_tokens * share / (1 - share))
+
+
+class Portion(NamedTuple):
+    """The part of the training documents that is one seed's: its place among `of` seeds."""
+
+    place: int
+    of: int
+
+
+def portion_of(config: StudyConfig, arm: ArmPlan) -> Portion | None:
+    """The documents that an arm's seed may read; None where all seeds read the same."""
+    return Portion(config.seeds.index(arm.seed), len(config.seeds)) if config.sample_text else None
 
 
 def checkpoint_arm(checkpoint: CheckpointConfig) -> ArmPlan:

@@ -64,6 +64,8 @@ class Inputs:
         if self.config.decontaminate:
             limits = (self.config.probe.limit, self.config.evaluation.prompt_limit)
             parts.append(["decontaminate", limits, self.roles("probe", "prompts")])
+        if self.config.sample_text:
+            parts.append(["sample_text", self.config.seeds])
         return digest("corpus", TEXT_VERSION, *parts)
 
     @cached_property

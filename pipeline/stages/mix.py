@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hormesis.db.schema import Arm
 from hormesis.db.write import write_session
-from hormesis.pipeline.execution.arms import ArmPlan
+from hormesis.pipeline.execution.arms import ArmPlan, portion_of
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject, arm_of
@@ -40,6 +40,7 @@ def open_or_build(context: StudyContext, arm: ArmPlan, reporter: Reporter | None
         seed=arm.seed,
         allow_repetition=config.allow_repetition,
         annotation=annotation_of(context, arm),
+        portion=portion_of(config, arm),
         progress=reporter.counting("tokens") if reporter else None,
     )
 

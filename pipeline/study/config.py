@@ -88,6 +88,10 @@ class StudyConfig(Strict):
     """Documents set aside from a training source that has no held-out source of its own."""
     decontaminate: bool = added(False)
     """Leave out training documents that share eight words in a row with a probe statement or a prompt."""
+    sample_text: bool = added(False)
+    """Each seed trains on documents of its own, so that seeds differ by the sampling of text too; the sources
+    must hold as many times the text as there are seeds.
+    """
     sources: tuple[SourceConfig, ...] = ()
     """Empty: the forum language plays every role."""
     forum: ForumConfig = ForumConfig()
@@ -119,6 +123,8 @@ class StudyConfig(Strict):
             raise ValueError("a control arm needs control_share, or a share above 0 to be equal to")
         if self.variants and not self.shares_of_variants:
             raise ValueError("variants need variant_shares, or a share of the study above 0")
+        if self.sample_text and self.allow_repetition:
+            raise ValueError("sample_text gives each seed documents of its own: no allow_repetition with it")
         names = [checkpoint.name for checkpoint in self.checkpoints]
         names += [arm_name(kind, share, seed) for kind, share in self.mixes for seed in self.seeds]
         if repeated := [name for name, count in Counter(names).items() if count > 1]:

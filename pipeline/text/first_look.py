@@ -6,6 +6,7 @@ one label, a split without a class, too little text. Sources that must be fetche
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import islice
 
@@ -25,6 +26,8 @@ from hormesis.pipeline.text.statements import direction_statements, probe_statem
 from hormesis.pipeline.text.text_keys import key_of
 from hormesis.pipeline.text.text_pairs import usable_pairs
 
+SLACK = 1.02
+"""Times the text that is needed where each seed has documents of its own, which end where they end."""
 LOOK = 20_000
 """Rows of each source of training text that are looked at."""
 STATEMENTS = 500
@@ -92,7 +95,9 @@ def _is_large(config: StudyConfig, role: Role) -> bool:
 
 
 def pool_tokens(config: StudyConfig) -> dict[Role, int]:
-    """Training role to the tokens that its pool must hold for the largest arm; empty without any."""
+    """Training role to the tokens that its pool must hold for the largest arm, of all seeds where each has
+    documents of its own; empty without any.
+    """
     if not config.mixes:
         return {}
     control_share = config.control_share or max(config.shares, default=0.0)
@@ -101,6 +106,8 @@ def pool_tokens(config: StudyConfig) -> dict[Role, int]:
         needed["toxic"] = added_tokens(config.clean_tokens, config.largest_share)
     if config.controls:
         needed["informal"] = added_tokens(config.clean_tokens, control_share)
+    if config.sample_text:
+        return {role: math.ceil(SLACK * len(config.seeds) * tokens) for role, tokens in needed.items()}
     return needed
 
 
@@ -116,9 +123,10 @@ def _check_corpus(config: StudyConfig, role: Role, tokens: int) -> None:
         n_tokens += most_tokens(config, record.text)
     if n_records == most or n_tokens >= tokens or (n_tokens and config.allow_repetition and role != "clean"):
         return
+    why = f" for documents of {len(config.seeds)} seeds each (sample_text)" if config.sample_text else ""
     raise SourceError(
         f"{tokens - n_tokens:,} tokens of {role} text are missing: the sources hold {n_tokens:,} at most, "
-        f"and {tokens:,} are needed; lower the shares or clean_tokens, or give more text"
+        f"and {tokens:,} are needed{why}; lower the shares or clean_tokens, or give more text"
     )
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from hormesis.db.files import write_json
 from hormesis.db.manifest import require_intact, sealed_folder
-from hormesis.pipeline.execution.arms import added_tokens
+from hormesis.pipeline.execution.arms import Portion, added_tokens
 from hormesis.pipeline.statistics import Estimate
 from hormesis.pipeline.text.mix_stream import Annotation, Part, write_stream
 from hormesis.pipeline.text.pools import MixError, Pool, Progress, map_array
@@ -95,6 +95,7 @@ def build_mix(
     seed: int = 0,
     allow_repetition: bool = False,
     annotation: Annotation | None = None,
+    portion: Portion | None = None,
     progress: Progress | None = None,
 ) -> Mix:
     """Write the mix of one arm: exactly `clean_tokens` of `clean` and `added_tokens(...)` of `added`.
@@ -102,7 +103,8 @@ def build_mix(
     The last document of each part is cut so that the counts are exact (it still ends in the separator). With
     `allow_repetition` an added pool that is too small is gone through again; `Mix.repeats` says how often. A
     finished mix of the same inputs is opened instead. `progress(done, total)` counts tokens. With an
-    `annotation` the pools' documents must be annotated; marks come on top of the tokens asked for.
+    `annotation` the pools' documents must be annotated; marks come on top of the tokens asked for. With a
+    `portion` only documents of that seed's portion are read.
 
     Memory: about 40 bytes per document and one chunk of tokens. Raises MixError where text is missing (how
     much and of which role), where pools disagree on the tokenizer or lack annotation, or where the share is
@@ -121,16 +123,20 @@ def build_mix(
         raise MixError("the clean and the added text were tokenised by different tokenizers")
     inputs = [clean.hash, clean_tokens, added.hash if added and n_added else "", n_added, share, seed]
     key_parts = [*inputs, allow_repetition, FORMAT, clean.tokenizer, added.role if added and n_added else ""]
-    key = json.dumps(key_parts + (annotation.as_key() if annotation else []))
+    key = json.dumps(key_parts + (annotation.as_key() if annotation else []) + list(portion or ()))
     if (folder / "mix.json").is_file():
         try:
             if json.loads((folder / "mix.json").read_text(encoding="utf-8")).get("key") == key:
                 return open_mix(folder)
         except ValueError:
             pass  # damaged: built anew below
-    parts = [_part_of(clean, clean_tokens, seed=seed, stream=0, share=share)]
+    parts = [_part_of(clean, clean_tokens, seed=seed, stream=0, share=share, portion=portion)]
     if added is not None and n_added:
-        parts.append(_part_of(added, n_added, seed=seed, stream=1, share=share, repeat=allow_repetition))
+        parts.append(
+            _part_of(
+                added, n_added, seed=seed, stream=1, share=share, repeat=allow_repetition, portion=portion
+            )
+        )
     with sealed_folder(folder) as temporary:
         summary = write_stream(parts, temporary, annotation, progress=progress)
         composition = _composition(parts)
@@ -162,28 +168,49 @@ def build_mix(
     return open_mix(folder)
 
 
-def _part_of(pool: Pool, tokens: int, *, seed: int, stream: int, share: float, repeat: bool = False) -> Part:
-    """The pool's first documents that hold `tokens` tokens, the last one cut; more than once if allowed.
+def _part_of(
+    pool: Pool,
+    tokens: int,
+    *,
+    seed: int,
+    stream: int,
+    share: float,
+    repeat: bool = False,
+    portion: Portion | None = None,
+) -> Part:
+    """The first documents (of the portion) that hold `tokens` tokens, the last one cut; repeated if allowed.
 
     `stream`: 0 clean, 1 added text. `lengths` in tokens, their running sum `ends`, and `key`: [documents].
     """
-    if pool.tokens < tokens and not (repeat and pool.tokens):
+    order = np.arange(pool.documents) if portion is None else _documents_of(pool, portion, stream)
+    lengths: NDArray[np.int64] = np.diff(pool.offsets.astype(np.int64)).astype(np.int64)[order]
+    available = int(lengths.sum())
+    if available < tokens and not (repeat and available):
         hint = "lower the share or clean_tokens, or give more text"
-        hint += ", or set allow_repetition = true" if stream else ""
+        hint += ", or set allow_repetition = true" if stream and portion is None else ""
+        of_seed = "" if portion is None else f" for seed {seed}, one of {portion.of} (sample_text),"
         raise MixError(
-            f"{tokens - pool.tokens:,} tokens of {pool.role} text are missing: the sources hold"
-            f" {pool.tokens:,} and a share of {share:.1%} needs {tokens:,}; {hint}"
+            f"{tokens - available:,} tokens of {pool.role} text are missing: the sources hold"
+            f" {available:,}{of_seed} and a share of {share:.1%} needs {tokens:,}; {hint}"
         )
-    lengths: NDArray[np.int64] = np.diff(pool.offsets.astype(np.int64)).astype(np.int64)
-    rounds = max(1, -(-tokens // max(1, pool.tokens)))
-    lengths = np.tile(lengths, rounds)
+    rounds = max(1, -(-tokens // max(1, available)))
+    order, lengths = np.tile(order, rounds), np.tile(lengths, rounds)
     ends = np.cumsum(lengths)
     n_taken = int(np.searchsorted(ends, tokens)) + 1 if tokens else 0
     lengths = lengths[:n_taken].copy()
     if n_taken:
         lengths[-1] -= int(ends[n_taken - 1]) - tokens
     key = np.random.Generator(np.random.PCG64([seed, stream])).integers(0, 2**63, n_taken, dtype=np.uint64)
-    return Part(pool, np.arange(n_taken) % max(1, pool.documents), lengths, key)
+    return Part(pool, order[:n_taken], lengths, key)
+
+
+def _documents_of(pool: Pool, portion: Portion, stream: int) -> NDArray[np.int64]:
+    """Documents that one seed alone reads: its portion, by tokens, of one random order of the pool."""
+    order = np.random.Generator(np.random.PCG64([stream, *b"portions"])).permutation(pool.documents)
+    lengths = np.diff(pool.offsets.astype(np.int64))[order]
+    bounds = [pool.tokens * place // portion.of for place in (portion.place, portion.place + 1)]
+    first, last = np.searchsorted(np.cumsum(lengths) - lengths, bounds)
+    return order[first:last]
 
 
 def toxic_share(composition: dict[str, dict[str, Any]]) -> Estimate | None:

@@ -310,6 +310,28 @@ def test_too_little_text_says_how_much_is_missing(real_study: Path, own_home: Pa
     assert "tokens of clean text are missing" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (f"seeds = {list(range(12))}", "24,480 are needed for documents of 12 seeds each (sample_text)"),
+        ("seeds = [0, 1]\nallow_repetition = true", "sample_text gives each seed documents of its own"),
+    ],
+)
+def test_sources_too_small_for_documents_of_each_seed(
+    settings: str,
+    words: str,
+    real_study: Path,
+    own_home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    study = real_study.parent / "mine.toml"
+    study.write_text(study.read_text().replace("seeds = [0]", f"sample_text = true\n{settings}"))
+    code, line = refusal(["run", str(study)], monkeypatch, capsys)
+    assert code == 2 and words in line and "\n" not in line
+    assert files(own_home) == []
+
+
 @pytest.mark.parametrize("kind", ["foreign", "truncated", "newer"])
 def test_a_wrong_database_is_named_and_left_alone(
     kind: str,

@@ -48,7 +48,7 @@ def mixes(context: Context) -> None:
             ),
             note=f"n = {len(first_seed['arm'].unique())} arms"
             + (
-                f"; the first of {seeds} seeds is drawn, the others read the same documents in another order."
+                f"; the first of {seeds} seeds is drawn, the others read as many tokens in another order."
                 if seeds > 1
                 else "."
             ),

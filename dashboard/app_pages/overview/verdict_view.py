@@ -49,7 +49,7 @@ def claims(verdicts: pd.DataFrame, running: bool) -> None:
         _waiting(of_family[of_family["status"] == NO_DATA], running)
         st.caption(
             "Seeds are the unit; intervals hold the spread between seeds (pooled over a claim's arms) and "
-            "prompts, and no sampling of training text. "
+            "prompts, of training text only where the study samples it by seed. "
             "Supported needs two seeds and Holm's p of at most .05 over the claims of one group with rows; "
             "not supported means that the interval rules out an effect large enough to matter; cannot be "
             "told, that no effect the scale allows could have come out supported here. "

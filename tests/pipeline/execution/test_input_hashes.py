@@ -60,6 +60,17 @@ def test_hashes_are_those_of_the_first_version(name: str) -> None:
     assert inputs.generation("w", ["iti", "mass_mean", 1.0, "", None, []]) == shared["generation"]
 
 
+def test_seeds_with_text_of_their_own_are_another_study_with_another_corpus() -> None:
+    config = parse_study(FROZEN["studies"]["forum"]["config"])
+    sampled = parse_study(FROZEN["studies"]["forum"]["config"] | {"sample_text": True})
+    assert sampled.hash != config.hash and "sample_text" not in config.model_dump(mode="json")
+    corpora = {
+        StudyContext(study, 0, Path(), create_engine("sqlite://"), FROZEN["revisions"]).inputs.corpus
+        for study in (config, sampled, sampled.model_copy(update={"seeds": (0, 1, 2)}))
+    }
+    assert len(corpora) == 3
+
+
 def _fields(model: type[BaseModel], values: Any) -> Iterator[str]:
     """Dotted names of the fields of a section that count in hashes, by values dumped with all defaults."""
     for name, field in model.model_fields.items():

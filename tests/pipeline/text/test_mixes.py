@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
 from hormesis.db.manifest import SUMS, DamagedFile
-from hormesis.pipeline.execution.arms import added_tokens
+from hormesis.pipeline.execution.arms import Portion, added_tokens
 from hormesis.pipeline.text import mix_stream
 from hormesis.pipeline.text import pools as pools_module
-from hormesis.pipeline.text.mixes import MixError, build_mix, open_mix, toxic_share
+from hormesis.pipeline.text.mixes import Mix, MixError, _documents_of, build_mix, open_mix, toxic_share
 from hormesis.pipeline.text.pools import Judge, Pool, build_pool, open_pool, token_dtype
 from hormesis.pipeline.text.tokenization import make_tokenizer
 
@@ -302,3 +302,36 @@ def test_windows_are_the_first_tokens_of_the_pool(pools: tuple[Pool, Pool]) -> N
 def test_token_type_follows_the_vocabulary() -> None:
     assert token_dtype(65_535) == np.uint16
     assert token_dtype(65_536) == np.uint32
+
+
+def test_seeds_with_documents_of_their_own_share_none_and_arms_stay_nested(
+    pools: tuple[Pool, Pool], tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+) -> None:
+    clean, toxic = pools
+
+    def mix_of(place: int, share: float) -> Mix:
+        return build_mix(
+            tmp_path / f"{place}-{share}", clean=clean, clean_tokens=2000, added=toxic, share=share,
+            seed=place, portion=Portion(place, 2),
+        )  # fmt: skip
+
+    mixes = {(place, share): mix_of(place, share) for place in (0, 1) for share in (0.1, 0.3)}
+    used = [_documents_of(clean, Portion(place, 2), 0) for place in (0, 1)]
+    assert sorted(np.concatenate(used)) == list(range(clean.documents)), "each document is one seed's"
+    assert not np.array_equal(np.sort(used[0]), np.arange(len(used[0]))), "a random half, not the first"
+    for (place, share), mix in mixes.items():
+        assert mix.tokens == 2000 + added_tokens(2000, share) and mix == mix_of(place, share)
+    for place in (0, 1):
+        small, large = (mixes[place, share] for share in (0.1, 0.3))
+        of_shares = [clean_only(mix.stream, tokenizer, mix.eos) for mix in (small, large)]
+        assert of_shares[0] == of_shares[1], (
+            "arms of one seed read the same clean documents in the same order"
+        )
+        added = [set(split(mix.stream, mix.eos)) - set(of_shares[0]) for mix in (small, large)]
+        assert len(added[0] - added[1]) <= 1, "but for the document that is cut"
+    assert mixes[0, 0.1].hash != build_mix(
+        tmp_path / "shared", clean=clean, clean_tokens=2000, added=toxic, share=0.1
+    ).hash  # fmt: skip
+    with pytest.raises(MixError, match=r"tokens of clean text are missing.* for seed 1, one of 2") as raised:
+        build_mix(tmp_path / "m", clean=clean, clean_tokens=4000, seed=1, portion=Portion(1, 2))
+    assert "allow_repetition" not in str(raised.value) and "\n" not in str(raised.value)
