@@ -4,7 +4,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 RUNNING := $(VENV)/.running
 TESTING := $(VENV)/.testing
-WORKERS ?= 2
+# Tests also wait (for pages, processes, locks), so one worker more than there are cores keeps those busy.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # Bytecode is written whatever the environment says: else each process compiles every test anew.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 INNER := not browser and not slow and not quiet

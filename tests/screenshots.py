@@ -36,6 +36,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # A page lives for seconds: compiling its scripts well takes a sixth of its processor time and never pays.
+    "--js-flags=--no-opt --no-maglev",
 ]
 PAGES = ("overview", "tradeoffs", "geometry", "hardness", "steer", "toy", "runs", "data", "definitions")
 WIDTHS = (1440, 800)

@@ -35,7 +35,7 @@ BASE: dict[str, Any] = {
     "seeds": [0],
     "clean_tokens": 3000,
     "holdout_documents": 40,
-    "forum": {"prompts": 6, "probe_posts": 120},
+    "forum": {"prompts": 6, "probe_posts": 120, "scorer_posts": 600},
     "training": {"evaluations": 1, "checkpoints": 1},
     "probe": {"bootstrap": 50},
     "steering": {"strengths": [1.0], "costs": [0.06], "random_directions": 1},

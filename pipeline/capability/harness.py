@@ -11,6 +11,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +40,23 @@ def task_manager(tasks: Sequence[str], folder: Path | None = None) -> Any:
     if importlib.util.find_spec("lm_eval") is None:
         raise CapabilityError("harness tasks need lm-evaluation-harness: pip install 'hormesis[harness]'")
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    with quiet():
-        from lm_eval.tasks import TaskManager
-
-        # Listing the harness's own thousands of task files takes seconds; plain tasks of `folder` need none.
-        manager = TaskManager(include_path=str(folder), include_defaults=False) if folder else None
-        if manager is None or not set(tasks) <= set(manager.all_subtasks):
-            manager = TaskManager(include_path=str(folder) if folder else None)
-        unknown = [name for name in tasks if not manager.match_tasks([name])]
+    # Listing the harness's own thousands of task files takes seconds; plain tasks of `folder` need none.
+    manager = _listed(folder, False) if folder else None
+    if manager is None or not set(tasks) <= set(manager.all_subtasks):
+        manager = _listed(folder, True)
+    unknown = [name for name in tasks if not manager.match_tasks([name])]
     if unknown:
         raise CapabilityError(f"lm-evaluation-harness knows no task '{unknown[0]}'")
     return manager
+
+
+@cache
+def _listed(folder: Path | None, include_defaults: bool) -> Any:
+    """The tasks of a folder, and the harness's own; once a process, as every condition asks for them."""
+    with quiet():
+        from lm_eval.tasks import TaskManager
+
+        return TaskManager(include_path=str(folder) if folder else None, include_defaults=include_defaults)
 
 
 def run_harness(

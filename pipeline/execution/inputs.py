@@ -20,7 +20,7 @@ TEXT_VERSION = 1
 HELDOUT_VERSION = 1
 """Raised whenever the choice of the held-out text that costs are measured on changes."""
 PROBE_VERSION = 3
-EVALUATION_VERSION = 2
+EVALUATION_VERSION = 3
 HARDNESS_VERSION = 2
 GEOMETRY_VERSION = 3
 ATTACK_VERSION = 3

@@ -184,8 +184,10 @@ def _neighbours(
     """
     from sklearn.neighbors import NearestNeighbors
 
-    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(points)
-    distances, indices = search.kneighbors(points)
+    # numba leaves OpenMP with a thread per core, which wait for each other longer than they compute.
+    with threadpool_limits(1, user_api="openmp"):
+        search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(points)
+        distances, indices = search.kneighbors(points)
     return indices.astype(np.int64), distances.astype(np.float32)
 
 

@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from scipy.optimize import brentq
+
 TOLERANCE = 0.02
 """Relative distance to the target at which the search ends."""
 FIRST_STRENGTH = 0.5
@@ -24,10 +26,10 @@ class Match:
 
 
 class CostSearch:
-    """Bracketing and bisection on a cost curve; every evaluation is kept and serves later targets too.
+    """Brent's method on a cost curve; every evaluation is kept and serves later targets too.
 
-    A cost curve starts at 0 for strength 0 and grows about with the square of the strength, so candidates
-    are interpolated on the square root of the cost, kept inside the bracket (a safeguarded false position).
+    A cost curve starts at 0 for strength 0 and grows about with the square of the strength, so what is
+    searched is the square root of the cost.
     """
 
     def __init__(self, cost: Callable[[float], float], limit: float, start: float = FIRST_STRENGTH) -> None:
@@ -55,19 +57,19 @@ class CostSearch:
         low, high = self._bracket(target)
         if high is None:
             return Match(self._limit, self.at(self._limit), False)
-        for _ in range(most):
-            best = min((low, high), key=lambda s: abs(self.at(s) - target))
-            if abs(self.at(best) - target) <= TOLERANCE * target:
-                return Match(best, self.at(best), True)
-            if high - low <= 1e-4 * high:
-                break  # the curve jumps over the target: there is no such strength
-            candidate = self._between(low, high, target)
-            if self.at(candidate) < target:
-                low = candidate
-            else:
-                high = candidate
-        best = min((low, high), key=lambda s: abs(self.at(s) - target))
-        return Match(best, self.at(best), False)
+
+        def excess(strength: float) -> float:
+            root = math.sqrt(max(self.at(strength), 0.0)) - math.sqrt(target)
+            return 0.0 if self._is_near(strength, target) else root
+
+        # Where the curve jumps over the target there is no such strength, and the bracket shrinks around it.
+        brentq(excess, low, high, xtol=1e-4 * high, maxiter=most, disp=False)
+        inside = (strength for strength in self.costs if low <= strength <= high)
+        best = min(inside, key=lambda strength: abs(self.at(strength) - target))
+        return Match(best, self.at(best), self._is_near(best, target))
+
+    def _is_near(self, strength: float, target: float) -> bool:
+        return abs(self.at(strength) - target) <= TOLERANCE * target
 
     def _bracket(self, target: float) -> tuple[float, float | None]:
         """Strengths below and above the target cost (nats); the second None where the limit costs less."""
@@ -76,14 +78,9 @@ class CostSearch:
         strength = 0.0
         while high is None and strength < self._limit:
             largest = max((s for s in self.costs if s > 0), default=0.0)
-            guess = largest * math.sqrt(target / self.at(largest)) * 1.1 if self.at(largest) > 0 else 0.0
+            guess = largest * math.sqrt(target / self.at(largest)) * 1.1 if self.at(largest) > 0 else math.inf
             strength = min(self._limit, max(self._start, 1.25 * largest, min(guess, 4 * largest)))
             if self.at(strength) >= target:
                 high = strength
         cheaper = [s for s, cost in self.costs.items() if cost < target and (high is None or s < high)]
         return max(cheaper), high
-
-    def _between(self, low: float, high: float, target: float) -> float:
-        a, b = math.sqrt(max(self.at(low), 0.0)), math.sqrt(max(self.at(high), 0.0))
-        part = (math.sqrt(target) - a) / (b - a) if b > a else 0.5
-        return low + (high - low) * min(max(part, 0.05), 0.95)

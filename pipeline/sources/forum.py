@@ -50,9 +50,12 @@ class ForumSource:
     def revision(self) -> str:
         """Grammar revision and every knob that changes what is written."""
         knobs, role = self._knobs, self._cfg.role
-        n_texts = {"probe": knobs.probe_posts, "directions": knobs.probe_posts, "prompts": knobs.prompts}.get(
-            role
-        )
+        n_texts = {
+            "probe": knobs.probe_posts,
+            "directions": knobs.probe_posts,
+            "prompts": knobs.prompts,
+            "scorer": knobs.scorer_posts,
+        }.get(role)
         parts = [forum.REVISION, role, f"seed{knobs.seed}"]
         if role in ("clean", "heldout_clean"):
             parts.append(f"leak{knobs.leak:g}")
@@ -78,7 +81,8 @@ class ForumSource:
             for post in islice(forum.corpus("scorer", seed=seed + DIRECTIONS_SEED), self._knobs.probe_posts):
                 yield _record(post)
         else:
-            for post in forum.corpus(role, seed=seed, leak=self._knobs.leak):
+            posts = forum.corpus(role, seed=seed, leak=self._knobs.leak)
+            for post in islice(posts, self._knobs.scorer_posts if role == "scorer" else None):
                 yield _record(post)
 
     def __iter__(self) -> Iterator[Record]:

@@ -66,7 +66,7 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
     total, done = sum(family.count for family in planned), 0
     keys_written: list[str] = []
     unsteered: dict[str, DocumentLosses] = {}
-    start = FIRST_STRENGTH
+    starts: dict[str, float] = {}
     reporter.report(0, total, "conditions")
     for family in planned:
         reporter.say(f"held-out loss under {family.stem}")
@@ -83,9 +83,11 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
 
         # Random directions are many, and their cost is compared by the one measure only.
         measured = list(tables) if family.direction and family.control is None else ["cost"]
+        steered = family.spec.steered
+        # Random directions need about the same strength, the first of them at least that of ITI.
+        start = starts.get(steered, starts.get("iti", FIRST_STRENGTH))
         for member in strengths(family, cost, start):
-            # Random directions cost less, so the strength that ITI needed is where their search begins.
-            start = member.value if family.spec.name == "iti" else start
+            starts[steered] = member.value or start
             condition = _condition(
                 context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.steering[0]
             )

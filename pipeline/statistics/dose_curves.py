@@ -40,24 +40,23 @@ class HormeticFamily:
         pairs = [(e, b) for e in places for b in SLOPES]
         self._e = np.array([e for e, _ in pairs])
         self._b = np.array([b for _, b in pairs])
-        self._design = design(shares, self._e, self._b)
-        root = np.sqrt(weights)
-        self._solve = np.linalg.pinv(self._design * root[:, None], rcond=1e-6) * root
+        columns, root = design(shares, self._e, self._b), np.sqrt(weights)
+        self._solve = np.linalg.pinv(columns * root[:, None], rcond=1e-6) * root
+        self._project = columns @ self._solve
 
     def fit(self, values: Floats) -> Hormetic:
         """The best curve for each row of `values` [sets, shares] among those that dip inside and rise.
 
-        Before that, by pair (e, b): `coefficients` [pairs, sets, 3] and `fitted` [pairs, sets, shares].
+        Before that, by pair (e, b): `fitted` [pairs, sets, shares] and `benefit` f [pairs, sets].
         """
-        coefficients = np.einsum("gka,sa->gsk", self._solve, values)
-        fitted = np.einsum("gak,gsk->gsa", self._design, coefficients)
-        sse = (((values - fitted) ** 2) * self.weights).sum(axis=2)
+        fitted = values @ self._project.transpose(0, 2, 1)
+        benefit = self._solve[:, 2] @ values.T
         lowest = fitted.argmin(axis=2)
-        inside = (lowest > 0) & (lowest < len(self.shares) - 1) & (coefficients[..., 2] > 0)
-        sse = np.where(inside, sse, np.inf)
+        inside = (lowest > 0) & (lowest < len(self.shares) - 1) & (benefit > 0)
+        sse = np.where(inside, (values - fitted) ** 2 @ self.weights, np.inf)
         best = sse.argmin(axis=0)
-        sets = np.arange(len(values))
-        return Hormetic(sse[best, sets], self._e[best], self._b[best], coefficients[best, sets])
+        coefficients = (self._solve[best] @ values[..., None])[..., 0]
+        return Hormetic(sse[best, np.arange(len(values))], self._e[best], self._b[best], coefficients)
 
 
 def design(shares: Floats, e: Floats, b: Floats) -> Floats:

@@ -43,6 +43,7 @@ from hormesis.pipeline.study.config_base import (
     Temperature,
     Tokens,
     Weight,
+    added,
 )
 
 Setting = Literal["literal", "disjoint", "autoencoder", "bottleneck"]
@@ -64,6 +65,8 @@ class ForumConfig(Strict):
     seed: Seed = 0
     prompts: Count = 256
     probe_posts: Annotated[int, Field(ge=30, le=1_000_000)] = 3000
+    scorer_posts: Annotated[int, Field(ge=30, le=1_000_000)] | None = added(None)
+    """Posts that the study's own scorer may learn from; None: as many as it takes."""
 
 
 class TokenizerConfig(Strict):

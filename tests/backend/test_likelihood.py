@@ -23,6 +23,8 @@ from tests.fixtures.harness_tasks import harness_folder
 from tests.fixtures.small import smollm2
 from tests.fixtures.tiny import CORPUS, tiny_loaded
 
+HARNESS = pytest.mark.xdist_group("harness")
+"""One worker lists the harness's tasks, which takes seconds."""
 PAIRS = [
     ("the baker sells", " warm bread"),
     ("the baker sells ", "warm bread"),
@@ -81,10 +83,9 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
 
 
-@pytest.mark.parametrize(("strength", "prefix"), [(0.0, ""), (1.0, ""), (1.0, "a quiet cat. ")])
-def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float, prefix: str) -> None:
-    """Same checkpoint, items and condition: equal accuracies, also under steering and with a prefix."""
-    loaded = tiny_loaded("llama")
+@pytest.fixture(scope="module")
+def harness_task(tmp_path_factory: pytest.TempPathFactory) -> tuple[Task, Path]:
+    """A task of 60 items, and a folder with it and two groups, one of them with a task of the harness's."""
     rng = np.random.default_rng(0)
     words = tiny_words()
 
@@ -100,12 +101,24 @@ def test_scores_equal_the_harness(offline: None, tmp_path: Path, strength: float
         for n in range(60)
     )
     task = Task("mcq_local", items, "made here")
-    scores = scores_of(opened(loaded, strength, prefix), task)
-    folder = harness_folder(tmp_path / "task", task, normed=True)
+    folder = harness_folder(tmp_path_factory.mktemp("harness") / "task", task, normed=True)
     (folder / "mine.yaml").write_text(
         "group: mine\ntask:\n  - local_items\n"
         "aggregate_metric_list:\n  - metric: acc\n    weight_by_size: true\n"
     )
+    (folder / "both.yaml").write_text("group: both\ntask:\n  - local_items\n  - arc_easy\n")
+    return task, folder
+
+
+@pytest.mark.slow
+@HARNESS
+@pytest.mark.parametrize(("strength", "prefix"), [(0.0, ""), (1.0, ""), (1.0, "a quiet cat. ")])
+def test_scores_equal_the_harness(
+    offline: None, harness_task: tuple[Task, Path], strength: float, prefix: str
+) -> None:
+    """Same checkpoint, items and condition: equal accuracies, also under steering and with a prefix."""
+    loaded, (task, folder) = tiny_loaded("llama"), harness_task
+    scores = scores_of(opened(loaded, strength, prefix), task)
     harness_results = {
         (result.task, result.measure): result
         for result in run_harness(opened(loaded, strength, prefix), ["mine"], folder=folder)
@@ -165,34 +178,33 @@ def test_a_perplexity_of_the_harness_has_the_interval_of_the_delta_method() -> N
 @pytest.mark.xdist_group("smollm2")
 def test_real_items_on_smollm2_equal_the_harness(offline: None, tmp_path: Path, shared_data: Path) -> None:
     loaded = smollm2()
-    tasks = [blimp(shared_data / "capability_blimp.parquet", 16)]
-    tasks += choices(shared_data / "capability_mcq.parquet", 10, ("openbookqa",))
-    for strength in (0.0, 0.3):
-        for task in tasks:
-            scores = scores_of(opened(loaded, strength), task)
-            folder = harness_folder(tmp_path / f"{task.name}-{strength}", task, normed=True)
-            harness_items = {
-                result.measure: result.top
-                for result in run_harness(opened(loaded, strength), ["local_items"], folder=folder)
-            }
-            assert scores["accuracy"].top.tolist() == harness_items["acc"].tolist()
-            if "accuracy_norm" in scores:
-                assert scores["accuracy_norm"].top.tolist() == harness_items["acc_norm"].tolist()
+    pairs = blimp(shared_data / "capability_blimp.parquet", 16)
+    (questions,) = choices(shared_data / "capability_mcq.parquet", 6, ("openbookqa",))
+    for task, strength in ((pairs, 0.0), (pairs, 0.3), (questions, 0.3)):
+        scores = scores_of(opened(loaded, strength), task)
+        folder = harness_folder(tmp_path / f"{task.name}-{strength}", task, normed=True)
+        harness_items = {
+            result.measure: result.top
+            for result in run_harness(opened(loaded, strength), ["local_items"], folder=folder)
+        }
+        assert scores["accuracy"].top.tolist() == harness_items["acc"].tolist()
+        if "accuracy_norm" in scores:
+            assert scores["accuracy_norm"].top.tolist() == harness_items["acc_norm"].tolist()
 
 
 @pytest.mark.slow
-def test_the_harness_says_what_is_wrong(offline: None) -> None:
+@HARNESS
+def test_the_harness_says_what_is_wrong(offline: None, harness_task: tuple[Task, Path]) -> None:
     with pytest.raises(CapabilityError, match="knows no task 'no_such_task'"):
-        run_harness(opened(tiny_loaded("llama")), ["no_such_task"])
+        run_harness(opened(tiny_loaded("llama")), ["no_such_task"], folder=harness_task[1])
 
 
 @pytest.mark.slow
+@HARNESS
 def test_a_group_of_ones_own_may_hold_the_harness_tasks(
-    offline: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    offline: None, harness_task: tuple[Task, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm_eval = pytest.importorskip("lm_eval")
-    folder = harness_folder(tmp_path / "task", minimal_pairs(30))
-    (folder / "mine.yaml").write_text("group: mine\ntask:\n  - local_items\n  - arc_easy\n")
     managers = []
 
     def evaluate(*, task_manager: Any, **_: object) -> dict[str, Any]:
@@ -200,8 +212,8 @@ def test_a_group_of_ones_own_may_hold_the_harness_tasks(
         return {"results": {}}
 
     monkeypatch.setattr(lm_eval, "simple_evaluate", evaluate)
-    for task in ("local_items", "mine"):
-        run_harness(opened(tiny_loaded("llama")), [task], folder=folder)
+    for task in ("local_items", "both"):
+        run_harness(opened(tiny_loaded("llama")), [task], folder=harness_task[1])
     assert [bool(manager.match_tasks(["arc_easy"])) for manager in managers] == [False, True]
 
 

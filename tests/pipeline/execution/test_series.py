@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from hormesis.pipeline.study.config import ConfigError, parse_study
+from tests.fixtures.shared_worlds import shared_world
 from tests.fixtures.tiny import save_tiny
 from tests.fixtures.tiny_study import finished_study, rows, run, write_study
 
@@ -68,23 +69,26 @@ def publish(home: Path, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def series(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path, float]:
-    """The study that trained them, the series' file and home, and the seconds that it took."""
+def series(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """The home of the study that trained them, the series' file and its home."""
     _, origin = finished_study(tmp_path_factory)
-    folder = tmp_path_factory.mktemp("series")
-    publish(origin, folder)
-    study, home, start = series_file(folder), folder / "home", time.monotonic()
-    done = run(home, "run", str(study))
-    assert done.returncode == 0, done.stderr
-    return origin, study, home, time.monotonic() - start
+
+    def build(folder: Path) -> None:
+        publish(origin, folder)
+        start = time.monotonic()
+        done = run(folder / "home", "run", str(series_file(folder)))
+        assert done.returncode == 0, done.stderr
+        print(f"four checkpoints from TOML to verdicts: {time.monotonic() - start:.0f} s")
+
+    folder = shared_world(tmp_path_factory, "series", build)
+    return origin, folder / "tiny.toml", folder / "home"
 
 
 @pytest.mark.slow
 def test_a_series_has_the_numbers_that_its_checkpoints_had_as_trained_arms(
-    series: tuple[Path, Path, Path, float],
+    series: tuple[Path, Path, Path],
 ) -> None:
-    origin, _, home, seconds = series
-    print(f"four checkpoints from TOML to verdicts: {seconds:.0f} s")
+    origin, _, home = series
     tables, trained = rows(home), rows(origin)
     assert set(tables["stage"]["status"]) == {"done"}
     stages = tables["stage"].groupby("subject")["stage"].agg(set)
@@ -102,8 +106,8 @@ def test_a_series_has_the_numbers_that_its_checkpoints_had_as_trained_arms(
 
 
 @pytest.mark.slow
-def test_doses_summaries_and_verdicts_count_a_series(series: tuple[Path, Path, Path, float]) -> None:
-    _, study, home, _ = series
+def test_doses_summaries_and_verdicts_count_a_series(series: tuple[Path, Path, Path]) -> None:
+    _, study, home = series
     with closing(sqlite3.connect(home / "hormesis.sqlite")) as connection:
         summaries = pd.read_sql("SELECT * FROM summary WHERE name = 'toxicity'", connection)
         verdicts = pd.read_sql("SELECT * FROM verdict WHERE status != 'no data yet'", connection)
@@ -117,9 +121,9 @@ def test_doses_summaries_and_verdicts_count_a_series(series: tuple[Path, Path, P
 
 @pytest.mark.slow
 def test_a_checkpoint_joins_a_study_or_says_why_not(
-    series: tuple[Path, Path, Path, float], tmp_path: Path
+    series: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
-    _, study, _, _ = series
+    _, study, _ = series
     weights, home = study.parent / "toxic", tmp_path / "home"
     small = {
         "prompts = 24": "prompts = 6",

@@ -51,7 +51,7 @@ def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path])
     assert all(len(frame) for frame in tables.values())
     assert set(tables["stage"]["status"]) == {"done"}
     arms = tables["arm"].set_index("name")
-    assert (arms["clean_tokens"] == 24_000).all()
+    assert (arms["clean_tokens"] == 16_000).all()
     assert arms.loc["toxic-0-s0", "added_tokens"] == 0
     assert arms.loc["toxic-25-s0", "added_tokens"] == arms.loc["clean-forum-25-s0", "added_tokens"] == 8000
     keys = set(tables["condition"]["key"])

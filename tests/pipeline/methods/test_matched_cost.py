@@ -37,6 +37,13 @@ def test_later_targets_use_what_earlier_ones_measured() -> None:
     assert len(calls) == len(set(calls)) <= 12
 
 
+@pytest.mark.parametrize("slope", [0.7, 1.0, 1.4])
+def test_a_start_where_another_direction_ended_needs_three_evaluations(slope: float) -> None:
+    search = CostSearch(lambda s: 1e-5 * (slope * s) ** 2.2, 1e6, start=52.0)
+    assert search.match(0.06).reached
+    assert len(search.costs) - 1 <= 3
+
+
 def test_a_cost_that_is_never_reached_gives_the_limit_and_says_so() -> None:
     match = CostSearch(lambda s: 0.001 * math.log1p(s), 64).match(0.06)
     assert (match.strength, match.reached) == (64, False)

@@ -50,7 +50,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
 
     changes = {'controls = ["clean-forum"]': "controls = []", "seeds = [0]": "seeds = [0, 1]"}
     changes |= {"probe_posts = 300": "probe_posts = 600", "random_directions = 2": "random_directions = 0"}
-    changes |= {"prompts = 24": "prompts = 12", "24_000": "16_000"}
+    changes |= {"prompts = 24": "prompts = 12"}
     file, home = finished_study(tmp_path_factory, "geometry", changes)
     config = load_study(str(file))
     engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")

@@ -414,11 +414,11 @@ def test_both_searches_lower_the_loss_on_smollm2(search: Literal["gcg", "random"
 
     In float32: bfloat16 gradients are slow on a CPU.
     """
-    settings = SearchSettings(steps=4, candidates=8, top_k=48, suffix_tokens=6)
+    settings = SearchSettings(steps=3, candidates=6, top_k=48, suffix_tokens=6)
     goal = Goal("moon", "The recipe begins with", " purple elephants dance on the moon", "\n")
     result = search_suffix(smollm2("float32"), goal, settings=settings, search=search, whole_budget=True)
     assert result.losses[-1] < result.losses[0]
-    assert result.evaluations[-1] == 1 + 4 * (8 + 3)  # equal for both: a gradient counts as three
+    assert result.evaluations[-1] == 1 + 3 * (6 + 3)  # equal for both: a gradient counts as three
 
 
 def test_presets_ask_for_what_they_say(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
