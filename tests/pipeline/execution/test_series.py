@@ -120,9 +120,7 @@ def test_doses_summaries_and_verdicts_count_a_series(series: tuple[Path, Path, P
 
 
 @pytest.mark.slow
-def test_a_checkpoint_joins_a_study_or_says_why_not(
-    series: tuple[Path, Path, Path], tmp_path: Path
-) -> None:
+def test_a_checkpoint_joins_a_study_or_says_why_not(series: tuple[Path, Path, Path], tmp_path: Path) -> None:
     _, study, _ = series
     weights, home = study.parent / "toxic", tmp_path / "home"
     small = {
