@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from hormesis.pipeline.statistics.samples import sample_rows
 from hormesis.pipeline.study.config_sections import ProjectionConfig
