@@ -49,8 +49,8 @@ class HormeticFamily:
 
         Before that, by pair (e, b): `coefficients` [pairs, sets, 3] and `fitted` [pairs, sets, shares].
         """
-        coefficients = np.einsum("gka,sa->gsk", self._solve, values)
-        fitted = np.einsum("gak,gsk->gsa", self._design, coefficients)
+        coefficients = values @ self._solve.transpose(0, 2, 1)
+        fitted = coefficients @ self._design.transpose(0, 2, 1)
         sse = (((values - fitted) ** 2) * self.weights).sum(axis=2)
         lowest = fitted.argmin(axis=2)
         inside = (lowest > 0) & (lowest < len(self.shares) - 1) & (coefficients[..., 2] > 0)
