@@ -106,8 +106,9 @@ DIFFERENCE = Scale("points", 100, bounds=(-1.0, 1.0))
 
 
 class Comparison(NamedTuple):
-    """An effect, and those that these rows would give were the arm in question nearer to an end of the scale,
-    the end in the claimed direction first; none where the scale has no end.
+    """An effect, and those that these rows would give were the arm in question nearer to an end of the scale:
+    as many towards the end in the claimed direction, the end first, as then towards the other; none where the
+    scale has no end.
     """
 
     effect: Contrast
@@ -227,13 +228,13 @@ def directional(
         return sign * of.value + of.reach()
 
     least = sign * scale.effect(sesoi)
-    further = [extreme for extreme in extremes if sign * (extreme.value - effect.value) >= 0]
+    claimed = extremes[: len(extremes) // 2]
     return Finding(
         value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.p_value(), contrast=contrast,
         detail=detail, claimed=sign * effect.value > 0,
         excluded=claimed_end(effect) < least, interval=interval,
-        best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in further), default=None),
+        best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in claimed), default=None),
         failable=not extremes or any(claimed_end(extreme) < least for extreme in (effect, *extremes)),
         room=scale.display(extremes[0].value) if extremes else None,
         sees=lambda level: abs(scale.display(sign * detectable(effect, level=level))),
