@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from hormesis.db.read.frame import Query
 from hormesis.db.schema import Attack, AttackOutcome, AttackTrial, Checkpoint, Condition
@@ -99,6 +99,16 @@ def outcome(
     )
     outcomes = outcomes.dropna(subset=["value"])
     return study.by_arm(outcomes), int(outcomes["n"].max()) if len(outcomes) else 0
+
+
+def budget(study: StudyRows, attack_kind: str) -> float:
+    """The largest budget of an attack; 0 where it was not made."""
+    query = (
+        select(func.max(Attack.budget).label("budget"))
+        .join(Checkpoint, Attack.checkpoint_id == Checkpoint.id)
+        .where(Checkpoint.study_id == study.study_id, Attack.kind == attack_kind)
+    )
+    return float(study.frame(query)["budget"].fillna(0.0).iloc[0])
 
 
 def steered_change(

@@ -36,7 +36,7 @@ def against(
 def less(
     means: MeansByArm, first: ArmKey, second: ArmKey, *, extremes: Sequence[ArmMean] = ()
 ) -> Comparison | Missing:
-    """The mean of `first` less that of `second`; `extremes`: what the first could be at most."""
+    """The mean of `first` less that of `second`; `extremes`: of the first, as in `Scale`."""
     pool = list(means.values())
     effect = contrast([means[first], means[second]], [1, -1], pool=pool)
     if effect is None:
@@ -72,7 +72,7 @@ def dose_and_none(arms: Mapping[ArmKey, object]) -> Pair | Missing:
 
 
 class Changes(NamedTuple):
-    """What a condition changes in each arm, and what it could change at most in the claimed direction."""
+    """What a condition changes in each arm, and what it could change at most, as in `Scale.extremes`."""
 
     means: dict[ArmKey, ArmMean]
     extremes: dict[ArmKey, list[ArmMean]]

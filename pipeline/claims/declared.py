@@ -74,19 +74,20 @@ class Scale:
         return log_odds(values) if self.ratio else arm_mean(values)
 
     def extremes(self, values: ArrayLike, sign: int) -> list[ArmMean]:
-        """Means that the same arm could have in the direction of `sign`, from the end of the scale inwards.
+        """Means that the same arm could have: the end of the scale in the direction of `sign` and inwards
+        from it, then the other end and inwards from that.
 
         Several for log-odds, as a test that divides by the error at the estimate finds a rate of 0 or 1 less
         surely than one near it (Hauck and Donner 1977). None without an end.
         """
         if self.bounds is None or sign == 0:
             return []
-        end = self.bounds[0 if sign < 0 else 1]
+        ends = self.bounds if sign < 0 else self.bounds[::-1]
         if not self.ratio:
-            return [replace(self.mean(values), value=end)]
+            return [replace(self.mean(values), value=end) for end in ends]
         array = np.asarray(values, dtype=np.float64)
-        rates = [end + (np.nanmean(array) - end) * part for part in NEARER]
-        return [self._constant(array, float(rate)) for rate in rates]
+        mean = float(np.nanmean(array))
+        return [self._constant(array, end + (mean - end) * part) for end in ends for part in NEARER]
 
     def _constant(self, array: Floats, rate: float) -> ArmMean:
         """The log-odds of an arm of binary answers at a rate, none of which differs from seed to seed."""
@@ -105,11 +106,14 @@ ODDS = Scale("odds ratio", ratio=True, bounds=(0.0, 1.0))
 ODDS_SESOI = 1.5
 """Odds ratio that would matter, upwards; downwards 1 / 1.5 = .67."""
 POINTS = Scale("points", 100, bounds=(0.0, 1.0))
+DIFFERENCE = Scale("points", 100, bounds=(-1.0, 1.0))
+"""Of differences between two such numbers."""
 
 
 class Comparison(NamedTuple):
-    """An effect, and those that these rows would give were the arm in question nearer to the end of the
-    scale, the end itself first; none where the scale has no end.
+    """An effect, and those that these rows would give were the arm in question nearer to an end of the scale:
+    as many towards the end in the claimed direction, the end first, as then towards the other; none where the
+    scale has no end.
     """
 
     effect: Contrast
@@ -141,6 +145,8 @@ class Finding:
     """The largest effect that the scale allows, in `unit`; None where it has no end."""
     sees: Callable[[float], float | None] = lambda level: None
     """Smallest effect (of an equivalence: margin), in `unit`, found at a level with a power of .8."""
+    failable: bool = True
+    """Whether any effect that the scale allows would come out as not supported."""
     opposed: bool = False
     """Whether the whole interval lies on the other side of none, so that room is no question."""
 
@@ -221,18 +227,23 @@ def directional(
     if isinstance(comparison, Missing):
         return comparison
     effect, extremes = comparison
-    ends = effect.interval()
-    low, high = (scale.display(end) for end in ends)
-    claimed_end = ends[1] if sign > 0 else -ends[0]
+    low, high = (scale.display(end) for end in effect.interval())
+
+    def claimed_end(of: Contrast) -> float:
+        return sign * of.value + of.reach()
+
+    least = sign * scale.effect(sesoi)
+    claimed = extremes[: len(extremes) // 2]
     return Finding(
         value=scale.display(effect.value), low=low, high=high, unit=scale.unit,
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.p_value(), contrast=contrast,
         detail=detail, claimed=sign * effect.value > 0,
-        excluded=claimed_end < sign * scale.effect(sesoi), interval=interval or _interval(n),
-        best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in extremes), default=None),
+        excluded=claimed_end(effect) < least, interval=interval or _interval(n),
+        best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in claimed), default=None),
+        failable=not extremes or any(claimed_end(extreme) < least for extreme in (effect, *extremes)),
         room=scale.display(extremes[0].value) if extremes else None,
         sees=lambda level: abs(scale.display(sign * detectable(effect, level=level))),
-        opposed=claimed_end < 0,
+        opposed=claimed_end(effect) < 0,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import scipy
 
 from hormesis.pipeline.claims.compare import CLEAN_ARM, MeansByArm, Pair, less, percent, points_of, toxic_only
 from hormesis.pipeline.claims.declared import (
+    NEARER,
     NO_DATA,
     ODDS,
     ODDS_SESOI,
@@ -97,6 +98,7 @@ def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
         claimed=fit.response.optimum is not None, excluded=_ruled_out(sides),
         interval="simultaneous over the shares inside (Bonferroni), seeds and prompts, 95 %",
         opposed=nearer.value > reach, best_p=_best_p(fit), room=ODDS.display(_room(fit)),
+        failable=_ruled_out(sides) or _ruled_out(_sides(_highest(fit))),
         sees=lambda level: ODDS.display(-detectable_dip(fit.dose, place, level=level, draws=DRAWS)),
     )  # fmt: skip
 
@@ -120,7 +122,13 @@ def _with(fit: ArmsFit, extreme: ArmMean) -> MeansByArm:
 
 def _extremes(fit: ArmsFit) -> list[ArmMean]:
     """What the arm at the best share could be at most, no toxicity first."""
-    return ODDS.extremes(fit.scores_by_arm[TOXIC, _best_share(fit)], -1)
+    return ODDS.extremes(fit.scores_by_arm[TOXIC, _best_share(fit)], -1)[: len(NEARER)]
+
+
+def _highest(fit: ArmsFit) -> MeansByArm:
+    """The arms' means, those inside half way to full toxicity."""
+    inside = [(TOXIC, share) for share in toxic_shares(fit.means)[1:-1]]
+    return dict(fit.means) | {arm: ODDS.extremes(fit.scores_by_arm[arm], -1)[-1] for arm in inside}
 
 
 def _room(fit: ArmsFit) -> float:

@@ -35,6 +35,7 @@ from hormesis.pipeline.statistics import StatisticsError
 
 Row = dict[str, Any]
 ALIKE = "; the same value in every arm and seed, so these rows cannot tell"
+NEVER_FAILS = "; no effect that the scale allows would come out as not supported here"
 
 
 def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: None) -> list[Row]:
@@ -96,6 +97,8 @@ def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
     # A p-value that is no number would take the whole family's correction along.
     if isinstance(outcome, Finding) and outcome.p is not None and sure(outcome.p) is None:
         return Missing("rows whose effect has no p-value: too few, or all alike")
+    if isinstance(outcome, Finding) and not outcome.failable:
+        return replace(outcome, detail=outcome.detail + NEVER_FAILS)
     return outcome
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from hormesis.pipeline.claims.attack_rows import POINTS, outcome, steered_change, strongest, trials
+from hormesis.pipeline.claims.attack_rows import POINTS, budget, outcome, steered_change, strongest, trials
 from hormesis.pipeline.claims.compare import (
     against,
     changes,
@@ -71,7 +72,9 @@ def _outcome(
     """
 
     def test(study: StudyRows, scope: Scope) -> Outcome:
-        """The arm nearest 10 % less the clean one; `censored`: steps beyond the budget count as it."""
+        """The arm nearest 10 % less the clean one; `censored`: steps beyond the budget count as it, which
+        is then the end of the scale.
+        """
         condition_key = strongest(study, attack_kind)
         if condition_key is None:
             return Missing(f"needs {title} on steered arms")
@@ -82,9 +85,10 @@ def _outcome(
         pair = dose_and_none(values_by_arm)
         if isinstance(pair, Missing):
             return pair
-        effect = against(toxic_only(values_by_arm), *pair, scale=scale, sign=sign)
+        bounded = replace(scale, bounds=(0.0, budget(study, attack_kind))) if censored else scale
+        effect = against(toxic_only(values_by_arm), *pair, scale=bounded, sign=sign)
         detail = f", {title} under {condition_key}, {n:,} prompts; seeds are the unit"
-        return directional(effect, sign, sesoi, scale=scale, contrast=str(pair), detail=detail, n=n)
+        return directional(effect, sign, sesoi, scale=bounded, contrast=str(pair), detail=detail, n=n)
 
     return test
 

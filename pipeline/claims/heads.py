@@ -21,6 +21,7 @@ from hormesis.pipeline.claims.compare import (
     toxic_only,
 )
 from hormesis.pipeline.claims.declared import (
+    DIFFERENCE,
     DIRECTION,
     POINTS,
     Claim,
@@ -75,8 +76,8 @@ def _accuracy(study: StudyRows, statistic: str) -> Outcome:
     clean_hits = [statistics(balanced(hits, toxic, np.ones((1, len(toxic))))) for hits in hits_by_arm[CLEAN]]
     clean_value = float(np.mean([values[0, NAMES.index(statistic)] for values in clean_hits]))
     return directional(
-        Comparison(difference, [replace(difference, value=1 - clean_value)]), +1, SESOI_POINTS, scale=POINTS,
-        contrast=str(Pair((TOXIC, shares[-1]), CLEAN_ARM)),
+        Comparison(difference, [replace(difference, value=end - clean_value) for end in (1, 0)]), +1,
+        SESOI_POINTS, scale=POINTS, contrast=str(Pair((TOXIC, shares[-1]), CLEAN_ARM)),
         detail=f", {n_heads} heads, {len(toxic):,} test statements", interval=BOTH,
     )  # fmt: skip
 
@@ -111,9 +112,11 @@ def _words(study: StudyRows, scope: Scope) -> Outcome:
     }
     detail = f", mean of {len(shares_by_arm)} arms with toxic text, {judged_tokens.toxic} toxic words of "
     detail += f"{judged_tokens.words:,}; seeds are the unit"
-    effect = mean_of_arms(shares_by_arm, scale=POINTS, sign=+1)
+    effect = mean_of_arms(shares_by_arm, scale=DIFFERENCE, sign=+1)
     words = "words raised less words lowered"
-    return directional(effect, +1, SESOI_WORDS, scale=POINTS, contrast=words, detail=detail, n=len(judged))
+    return directional(
+        effect, +1, SESOI_WORDS, scale=DIFFERENCE, contrast=words, detail=detail, n=len(judged)
+    )
 
 
 def _entangled(study: StudyRows, scope: Scope) -> Outcome:

@@ -23,11 +23,11 @@ from hormesis.pipeline.claims.compare import (
     toxic_only,
 )
 from hormesis.pipeline.claims.declared import (
+    DIFFERENCE,
     DIRECTION,
     EQUIVALENCE,
     ODDS,
     ODDS_SESOI,
-    POINTS,
     Claim,
     Finding,
     Missing,
@@ -124,6 +124,7 @@ def _scorer(study: StudyRows, scope: Scope) -> Outcome:
         claimed=rho > AGREE, excluded=high < AGREE,
         interval="Fisher's z of each seed, Student's t over seeds, 95 %",
         best_p=one_sided(float(np.arctanh(AT_MOST))), room=AT_MOST,
+        failable=effect.reach() - float(np.arctanh(AT_MOST)) < null_z,
         sees=lambda level: float(np.tanh(null_z + detectable(effect, level=2 * level))),
     )  # fmt: skip
 
@@ -175,9 +176,9 @@ def _directions(study: StudyRows, scope: Scope) -> Outcome:
 def _selective(study: StudyRows, scope: Scope) -> Outcome:
     excess_by_arm, n = probe_arms(study, lambda heads: float((heads["accuracy"] - heads["shuffled"]).mean()))
     detail = f", mean over heads and {len(excess_by_arm)} arms, {n:,} statements"
-    effect = mean_of_arms(excess_by_arm, scale=POINTS, sign=+1)
+    effect = mean_of_arms(excess_by_arm, scale=DIFFERENCE, sign=+1)
     return directional(
-        effect, +1, 1.0, scale=POINTS, contrast="true less shuffled labels", detail=detail, n=n
+        effect, +1, 1.0, scale=DIFFERENCE, contrast="true less shuffled labels", detail=detail, n=n
     )
 
 

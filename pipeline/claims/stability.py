@@ -100,6 +100,7 @@ def _sampling(study: StudyRows, scope: Scope) -> Outcome:
         detail=detail,
         claimed=all(finding.claimed for finding in findings.values()),
         excluded=any(finding.excluded for finding in findings.values()),
+        failable=any(finding.failable for finding in findings.values()),
     )
 
 

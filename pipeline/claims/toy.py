@@ -72,8 +72,9 @@ def effect(setting: str, study: StudyRows) -> Outcome:
         detail += f"; by class-balanced logistic probes {other.value:+.3f} [{low:+.3f}, {high:+.3f}]"
     return directional(
         # Rare features at |cos| 1 and controls at 0 while rare, and the other way about at share 1.
-        Comparison(difference, [replace(difference, value=2.0)]), +1, SESOI, scale=COSINE,
-        contrast="shares up to .01 less share 1", detail=detail, interval="Student's t over seeds, 95 %",
+        Comparison(difference, [replace(difference, value=end) for end in (2.0, -2.0)]), +1, SESOI,
+        scale=COSINE, contrast="shares up to .01 less share 1", detail=detail,
+        interval="Student's t over seeds, 95 %",
     )  # fmt: skip
 
 

@@ -121,8 +121,11 @@ def against_clean(
     if arm not in hits_by_arm or CLEAN not in hits_by_arm:
         return None
     index = NAMES.index(statistic)
-    resamples = _resampled(hits_by_arm, toxic, clusters, draws=draws, seed=seed)
-    spread = pooled_spread(values[:, 0, index] for values in resamples.values())
+    # Other arms give the spread of seeds alone, for which no statement is resampled.
+    observed = _resampled(hits_by_arm, toxic, clusters, draws=0, seed=seed)
+    spread = pooled_spread(values[:, 0, index] for values in observed.values())
+    compared = {side: hits_by_arm[side] for side in (arm, CLEAN)}
+    resamples = _resampled(compared, toxic, clusters, draws=draws, seed=seed)
     sides = [(resamples[arm][:, :, index], 1.0), (resamples[CLEAN][:, :, index], -1.0)]
     return _contrast(sides, spread, len(toxic)) if spread else None
 

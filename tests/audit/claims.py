@@ -395,6 +395,11 @@ def steered_change(raw: Raw, kind: str, name: str, setting: str | None = None) -
     return {arm: steered[arm] - unsteered[arm] for arm in alike}
 
 
+def _relearning(raw: Raw, scope: Scope) -> Test | None:
+    budget = float(_attacks(raw, "relearn")[0]["budget"].max())
+    return _steered_dose("relearn", "steps", 1.0, budget)(raw, scope)
+
+
 def _rounding(raw: Raw, scope: Scope) -> Test | None:
     return mean_plain(toxic(attack_numbers(raw, "quantised", "toxicity_change", "int4")[0]), 0, 3.0, end=None)
 
@@ -443,7 +448,7 @@ OF_STUDY: dict[str, Build] = {
     "C3-mean": lambda raw, scope: Test(*t) if (t := accuracy_effect(raw, "mean")) else None,
     "C3-tail": lambda raw, scope: Test(*t) if (t := accuracy_effect(raw, "p90")) else None,
     "C5-steer": lambda raw, scope: mean_change(*_trials(raw), -1), "C5-10": _suffix_dose,
-    "R-relearn": _steered_dose("relearn", "steps", 1.0, None),
+    "R-relearn": _relearning,
     "R-long": _steered_dose("long", "drift", 3.0, 100.0),
     "R-injection": lambda raw, scope: mean_plain(
         steered_change(raw, "injection", "toxicity_change"), +1, 3.0, end=100.0),

@@ -1,17 +1,21 @@
-"""How often intervals hold the truth, and how often each claim comes out how on studies with a planted truth.
+"""How often intervals hold the truth, and how each claim comes out on planted studies of every preset's size.
 
-Run as `python -m tests.benchmarks bench_rules`; about half an hour. Both with fewer draws are tests of the
-check.
+Run as `python -m tests.benchmarks bench_rules [--draws N] [--presets NAME ...]`; by default 100 draws of each
+truth at the size of `forum` and `forum-full`, 10 at that of other presets: about an hour. With fewer draws
+both are tests of the check.
 """
 
 from __future__ import annotations
+
+import argparse
 
 import numpy as np
 import scipy
 from numpy.typing import NDArray
 
 from hormesis.pipeline.statistics import SCORE, contrast, log_odds, over_seeds, share_spread
-from tests.planted_studies import DEMO, FULL, TRUTHS, tally
+from hormesis.pipeline.study.config import PRESETS, load_study
+from tests.planted_studies import reached
 
 RATES = {"rare": (0.025, 0.05, 0.10, 0.20), "usual": (0.10, 0.15, 0.25, 0.35)}
 """Toxicity of four arms that pool their seeds."""
@@ -75,14 +79,24 @@ def _answers(
     return np.asarray(rng.random(odds.shape) < scipy.special.expit(odds), dtype=np.float64)
 
 
-if __name__ == "__main__":
+def print_coverage() -> None:
+    """Coverage of every kind of interval at several rates, seeds and spreads."""
     for name, rates in RATES.items():
         for seeds in (2, 3, 5):
             for spread in (0.0, 0.2, 0.5):
                 parts = coverage(rates, seeds, spread, trials=1000)
                 text = ", ".join(f"{estimand} {100 * part:.1f}" for estimand, part in parts.items())
                 print(f"{name} rates, {seeds} seeds, spread {spread:g}: {text} %", flush=True)
-    for size_name, size in (("forum", DEMO), ("forum-full", FULL)):
-        for truth in TRUTHS:
-            for claim, counts in sorted(tally(size, truth, 100).items()):
-                print(f"{size_name}, {truth}: {claim} {dict(counts)}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser("bench_rules")
+    parser.add_argument("--draws", type=int, help="studies drawn of each truth; 0: coverage alone")
+    parser.add_argument("--presets", nargs="*", help="default: every preset, after the coverage of intervals")
+    options = parser.parse_args()
+    if options.presets is None:
+        print_coverage()
+    for preset in options.presets or sorted(path.stem for path in PRESETS.glob("*.toml")):
+        draws = options.draws if options.draws is not None else 100 if preset.startswith("forum") else 10
+        for line in reached(load_study(preset), draws):
+            print(line, flush=True)

@@ -5,33 +5,72 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hormesis.pipeline.claims.declared import CANNOT_TELL, REFUTED, SUPPORTED
+from hormesis.pipeline.claims.declared import CANNOT_TELL, NO_DATA, REFUTED, SUPPORTED, Finding, Outcome
+from hormesis.pipeline.claims.evaluate import NEVER_FAILS
 from hormesis.pipeline.statistics import contrast
 from hormesis.pipeline.statistics.power import narrowest_margin
+from hormesis.pipeline.study.config import load_study
 from tests.benchmarks.bench_rules import RATES, coverage
-from tests.planted_studies import DEMO, FULL, TRUTHS, PlantedRows, verdicts_of
+from tests.planted_studies import LETTERS, TRUTHS, PlantedRows, reached, verdicts_of
 
 HEADLINE = "C4-matched-10"
+TOO_FEW = {"C2-cross-entropy", "C2-minimal-pairs", "R-rounding"}
+"""Claims of likeness that `forum-full` has too few seeds, items or prompts to support, and says so."""
+STYLE = "R-control-steered"
+"""Holds where it is the style of the added text alone that makes models toxic."""
+Verdicts = dict[str, tuple[Outcome, str]]
+
+
+def verdicts_at(preset: str, truth: str) -> Verdicts:
+    """Verdicts on one study of a preset's size, of the claims that have rows there."""
+    verdicts = verdicts_of(PlantedRows(load_study(preset), TRUTHS[truth], seed=1))
+    return {claim: pair for claim, pair in verdicts.items() if pair[1] != NO_DATA}
 
 
 @pytest.mark.slow
 def test_a_study_of_full_size_answers_either_way() -> None:
-    """Each claim on scores is supported on some planted truth and not supported on another."""
-    verdicts = {truth: verdicts_of(PlantedRows(FULL, TRUTHS[truth], seed=1)) for truth in TRUTHS}
-    assert verdicts["helps"][HEADLINE][1] == SUPPORTED and verdicts["harms"][HEADLINE][1] == REFUTED
-    for claim in verdicts["helps"]:
-        reached = {of_truth[claim][1] for of_truth in verdicts.values()}
-        assert {SUPPORTED, REFUTED} <= reached, (claim, reached)
+    """Each claim is supported on some planted truth, not supported on another, and knows what hides it."""
+    by_truth = {truth: verdicts_at("forum-full", truth) for truth in TRUTHS}
+    assert by_truth["helps"][HEADLINE][1] == SUPPORTED and by_truth["harms"][HEADLINE][1] == REFUTED
+    assert len(by_truth["helps"]) == 36
+    for claim in by_truth["helps"]:
+        verdicts = {verdicts[claim][1] for verdicts in by_truth.values()}
+        assert verdicts >= {REFUTED, CANNOT_TELL if claim in TOO_FEW else SUPPORTED}, (claim, verdicts)
+    hidden = [claim for claim, (_, verdict) in by_truth["hidden"].items() if verdict == CANNOT_TELL]
+    assert {HEADLINE, "C2-detection", "C3-mean", "C5-10", "R-entangled", "R-relearn"} < set(hidden)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["forum", "real", "real-mini", "wikipedia"])
+def test_a_smaller_study_gives_no_wrong_answer(preset: str) -> None:
+    """What it cannot tell it says, or leaves undecided."""
+    helps, harms = (verdicts_at(preset, truth) for truth in ("helps", "harms"))
+    assert REFUTED not in {verdict for claim, (_, verdict) in helps.items() if claim != STYLE}
+    assert SUPPORTED not in {verdict for _, verdict in harms.values()}
+    assert {SUPPORTED, CANNOT_TELL} <= {verdict for _, verdict in helps.values()}
 
 
 @pytest.mark.slow
 def test_a_small_study_says_that_it_cannot_tell() -> None:
     """Two seeds of 256 prompts, of which a handful is toxic: nothing that a dose could do would pass Holm."""
-    finding, verdict = verdicts_of(PlantedRows(DEMO, TRUTHS["nothing"], seed=1))[HEADLINE]
-    assert verdict == CANNOT_TELL
+    finding, verdict = verdicts_at("forum", "nothing")[HEADLINE]
+    assert verdict == CANNOT_TELL and isinstance(finding, Finding)
     assert finding.room is not None and finding.sees(0.05 / 5) is not None
     # A dose that triples the odds is told even there: the interval lies on the other side of none.
-    assert verdicts_of(PlantedRows(DEMO, TRUTHS["harms"], seed=1))[HEADLINE][1] == REFUTED
+    assert verdicts_at("forum", "harms")[HEADLINE][1] == REFUTED
+
+
+def test_a_claim_that_cannot_fail_says_so() -> None:
+    """Where next to nothing is toxic unsteered, no dose can make it less."""
+    hidden = verdicts_at("forum", "hidden")
+    for claim, (outcome, _) in hidden.items():
+        assert (NEVER_FAILS in outcome.detail) == (claim in ("C4-base", "R-control")), claim
+
+
+def test_the_table_of_a_preset_has_a_row_for_each_claim_that_is_declared_there() -> None:
+    *lines, last = reached(load_study("checkpoint"), 1)
+    assert len(lines) == 2 and last.count(",") == 36
+    assert set(LETTERS.values()) == set("SNCU")
 
 
 @pytest.mark.slow
