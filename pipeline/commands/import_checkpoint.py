@@ -67,7 +67,7 @@ def import_checkpoint(
     check_size(config, *size_of(loaded))
     weights_hash, note = loaded.weights_hash(), degraded(loaded.shapes, loaded.n_layers)
     del loaded
-    workers.limit_threads(workers.cores())
+    workers.limit_threads(workers.threads_of())
     subject = Subject(name, arm, weights_hash, _absolute(model_reference))
     study = register(config, home=home, database_url=database_url, revisions=revisions)
     executor = InlineExecutor()

@@ -15,7 +15,7 @@ from hormesis.pipeline.execution.stage import StageFailed
 from hormesis.pipeline.execution.study import register
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import Outcome, Watch, announce_all, walk
-from hormesis.pipeline.execution.workers import cores
+from hormesis.pipeline.execution.workers import cores, threads_of
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
 from hormesis.pipeline.text.source_rows import describe_sources
@@ -23,14 +23,13 @@ from hormesis.pipeline.text.source_rows import describe_sources
 
 def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, int]:
     """Workers (`workers`, else one a core, or one on a GPU; at most one an arm) and threads for each."""
-    available = cores()
     n_arms = max(1, len(plan_arms(config)))
     if workers is None:
         import torch
 
-        workers = 1 if torch.cuda.is_available() else available
+        workers = 1 if torch.cuda.is_available() else cores()
     count = max(1, min(workers, n_arms))
-    return count, max(1, available // count)
+    return count, threads_of(count)
 
 
 def run_study(

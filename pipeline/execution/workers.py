@@ -34,6 +34,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def threads_of(processes: int = 1) -> int:
+    """Threads for each of so many processes: OMP_NUM_THREADS where it is set, else the cores among them."""
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    return int(stated) if stated.isdigit() and int(stated) else max(1, cores() // processes)
+
+
 def is_distributed() -> bool:
     """Whether `torchrun` started this process."""
     return {"LOCAL_RANK", "WORLD_SIZE"} <= os.environ.keys()

@@ -156,7 +156,7 @@ def test_a_reader_in_a_loop_and_a_writing_study_do_not_hurt_each_other(tmp_path:
                 looks += 1
             except Exception as error:
                 errors.append(error)
-            time.sleep(0.02)  # as a page that is drawn, and the study keeps a core
+            time.sleep(0.1)  # as a page that is drawn, and the study keeps a core
 
     _wait_for(home, "SELECT count(*) FROM stage_run")
     threads = [threading.Thread(target=look) for _ in range(2)]

@@ -67,3 +67,10 @@ def test_nothing_outlives_a_killed_run(moment: str, tmp_path: Path) -> None:
     finally:
         for process in processes(tmp_path):
             process.terminate()  # which the tracker of semaphores ignores: it removes them and ends
+
+
+def test_threads_are_those_that_the_environment_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "cores", lambda: 8)
+    for stated, processes, threads in (("3", 1, 3), ("3", 4, 3), ("", 1, 8), ("", 3, 2), ("4,2", 16, 1)):
+        monkeypatch.setenv("OMP_NUM_THREADS", stated)
+        assert workers.threads_of(processes) == threads
