@@ -66,8 +66,8 @@ def import_checkpoint(
     loaded = load_model(model_reference)
     check_size(config, *size_of(loaded))
     weights_hash, note = loaded.weights_hash(), degraded(loaded.shapes, loaded.n_layers)
+    workers.limit_threads(workers.threads_of(parameters=loaded.parameters))
     del loaded
-    workers.limit_threads(workers.threads_of())
     subject = Subject(name, arm, weights_hash, _absolute(model_reference))
     study = register(config, home=home, database_url=database_url, revisions=revisions)
     executor = InlineExecutor()

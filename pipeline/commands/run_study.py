@@ -15,9 +15,10 @@ from hormesis.pipeline.execution.stage import StageFailed
 from hormesis.pipeline.execution.study import register
 from hormesis.pipeline.execution.threads import stop_on_ctrl_c
 from hormesis.pipeline.execution.walk import Outcome, Watch, announce_all, walk
-from hormesis.pipeline.execution.workers import cores, threads_of
+from hormesis.pipeline.execution.workers import TWO_THREADS, cores, threads_of
 from hormesis.pipeline.stages import GRAPH
 from hormesis.pipeline.study.config import ConfigError, StudyConfig
+from hormesis.pipeline.study.scales import architecture, parameters
 from hormesis.pipeline.text.source_rows import describe_sources
 
 
@@ -29,7 +30,11 @@ def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, 
 
         workers = 1 if torch.cuda.is_available() else cores()
     count = max(1, min(workers, n_arms))
-    return count, threads_of(count)
+    # Checkpoints that the study does not train may be of any size.
+    size = (
+        parameters(architecture(config.scale, config.tokenizer.vocabulary)) if config.mixes else TWO_THREADS
+    )
+    return count, threads_of(count, parameters=size)
 
 
 def run_study(

@@ -27,6 +27,9 @@ _stop: Event | None = None
 PARENT_CHECK_SECONDS, START_SECONDS = 0.5, 60
 PRELOADED = "hormesis.pipeline.stages.preloaded"
 """The module that imports what every worker needs; the server does so once for all of them."""
+TWO_THREADS = 5_000_000
+"""Parameters from which a second thread serves: with 0.5M, two threads take 1.5 times as long on two free
+cores and six times as long on busy ones, since each waits for the other at every product."""
 
 
 def cores() -> int:
@@ -34,10 +37,15 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads_of(processes: int = 1) -> int:
-    """Threads for each of so many processes: OMP_NUM_THREADS where it is set, else the cores among them."""
+def threads_of(processes: int = 1, *, parameters: int = TWO_THREADS) -> int:
+    """Threads for each of so many processes: OMP_NUM_THREADS where it is set, else the cores among them.
+
+    One for models of fewer `parameters` than TWO_THREADS.
+    """
     stated = os.environ.get("OMP_NUM_THREADS", "")
-    return int(stated) if stated.isdigit() and int(stated) else max(1, cores() // processes)
+    if stated.isdigit() and int(stated):
+        return int(stated)
+    return 1 if parameters < TWO_THREADS else max(1, cores() // processes)
 
 
 def is_distributed() -> bool:

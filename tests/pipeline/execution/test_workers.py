@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hormesis.pipeline.execution import workers
+
 STARTING = """
 import os, time
 from hormesis.pipeline.execution.workers import Workers, start_server
@@ -74,3 +76,5 @@ def test_threads_are_those_that_the_environment_states(monkeypatch: pytest.Monke
     for stated, processes, threads in (("3", 1, 3), ("3", 4, 3), ("", 1, 8), ("", 3, 2), ("4,2", 16, 1)):
         monkeypatch.setenv("OMP_NUM_THREADS", stated)
         assert workers.threads_of(processes) == threads
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert (workers.threads_of(), workers.threads_of(parameters=500_000)) == (8, 1)
