@@ -34,7 +34,7 @@ def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, 
     size = (
         parameters(architecture(config.scale, config.tokenizer.vocabulary)) if config.mixes else TWO_THREADS
     )
-    return count, threads_of(count, parameters=size)
+    return count, threads_of(count, parameters=trained if config.mixes else TWO_THREADS)
 
 
 def run_study(
