@@ -31,9 +31,7 @@ def worker_count(config: StudyConfig, workers: int | None = None) -> tuple[int, 
         workers = 1 if torch.cuda.is_available() else cores()
     count = max(1, min(workers, n_arms))
     # Checkpoints that the study does not train may be of any size.
-    size = (
-        parameters(architecture(config.scale, config.tokenizer.vocabulary)) if config.mixes else TWO_THREADS
-    )
+    trained = parameters(architecture(config.scale, config.tokenizer.vocabulary))
     return count, threads_of(count, parameters=trained if config.mixes else TWO_THREADS)
 
 
