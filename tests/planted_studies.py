@@ -87,6 +87,7 @@ def rise(_: str, share: float) -> float:
     return float(np.interp(share, [0, 0.05, 0.25], [1, 4, 6]))
 
 
+# Effects are as large as the weakest claims of `forum-full` need; the table says how large that is.
 TRUTHS = {
     "helps": Truth(
         dip,
