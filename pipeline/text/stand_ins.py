@@ -1,7 +1,7 @@
 """What stands for texts that a copy leaves out: no word of them, but what numbers need to come out the same.
 
-A statement keeps which others have its words, and its place among them in alphabetical order, by which
-`pipeline.probing.feature_cells` draws. A token of the logit lens keeps whether it is a toxic word, and a
+A statement keeps which others have its words, its place among them in alphabetical order, by which
+`pipeline.probing.feature_cells` draws, and whether the train split has a sentence of it. A token of the logit lens keeps whether it is a toxic word, and a
 generation how far it repeats itself, or that it is empty.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -21,6 +20,7 @@ from hormesis.db.copy.changes import StandIn
 from hormesis.db.read.frame import frame
 from hormesis.db.schema import Example, LensToken
 from hormesis.pipeline.text.text_keys import word_bag
+from hormesis.pipeline.text.toxic_sentences import sentences
 
 FEWEST, TWICE = 5, 2.0
 """Statements that a word must be in to be judged; how much more frequent in toxic ones a toxic word is."""
@@ -37,7 +37,7 @@ def stand_ins(engine: Engine) -> dict[str, StandIn]:
     of_statements: dict[int, str] = {}
     of_tokens: dict[int, str] = {}
     for set_id, of_set in statements.groupby("probe_set_id"):
-        of_statements |= dict(zip(of_set["id"], _places(of_set["text"]), strict=True))
+        of_statements |= dict(zip(of_set["id"], _statements(of_set), strict=True))
         in_set = tokens[tokens["probe_set_id"] == set_id]
         judged = judge_tokens(in_set["token"], of_set[of_set["split"] != "train"])
         of_tokens |= dict(zip(in_set["id"], judged.stand_ins(), strict=True))
@@ -58,10 +58,14 @@ def repetition_of(generation: str) -> float:
     return repetition(words(generation))
 
 
-def _places(texts: Iterable[str]) -> list[str]:
-    bags = [word_bag(text) for text in texts]
+def _statements(of_set: pd.DataFrame) -> list[str]:
+    """What stands for statements of a probe set: `TEXT` is a sentence of all that share one with train."""
+    bags = [word_bag(text) for text in of_set["text"]]
     places = {bag: place for place, bag in enumerate(sorted(set(bags)))}
-    return [f"{TEXT} {places[bag]:09d}" for bag in bags]
+    in_train = of_set["text"][of_set["split"] == "train"]
+    trained = {sentence for text in in_train for sentence in sentences(text)}
+    gaps = [" " if trained.isdisjoint(sentences(text)) else "\n" for text in of_set["text"]]
+    return [f"{TEXT}{gap}{places[bag]:09d}" for gap, bag in zip(gaps, bags, strict=True)]
 
 
 @dataclass(frozen=True, eq=False)

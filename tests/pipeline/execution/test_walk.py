@@ -53,7 +53,7 @@ def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path])
     arms = tables["arm"].set_index("name")
     assert (arms["clean_tokens"] == 16_000).all()
     assert arms.loc["toxic-0-s0", "added_tokens"] == 0
-    assert arms.loc["toxic-25-s0", "added_tokens"] == arms.loc["clean-forum-25-s0", "added_tokens"] == 8000
+    assert arms.loc["toxic-25-s0", "added_tokens"] == arms.loc["clean-forum-25-s0", "added_tokens"] == 5333
     keys = set(tables["condition"]["key"])
     assert keys == {
         "none", "iti/mass_mean/fixed-1", "iti/mass_mean/cost-0.06", "random-0/cost-0.06", "random-1/cost-0.06"
@@ -68,7 +68,7 @@ def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path])
 
 def test_matched_cost_is_matched(finished: tuple[Path, Path]) -> None:
     query = (
-        "SELECT k.strength, k.reached, m.value, m.low, m.high FROM condition k JOIN metric m"
+        "SELECT k.control, k.strength, k.reached, m.value, m.low, m.high FROM condition k JOIN metric m"
         " ON m.condition_id = k.id AND m.name = 'cost' WHERE k.matched_cost = 0.06"
     )
     with contextlib.closing(sqlite3.connect(finished[1] / "hormesis.sqlite")) as connection:
@@ -78,7 +78,8 @@ def test_matched_cost_is_matched(finished: tuple[Path, Path]) -> None:
     # .06 nats at any strength up to the limit (rounding is the likely cause). Where not, the row must say so.
     met = costs["reached"].astype(bool)
     assert met.any() and costs["value"][met].between(0.06 * 0.97, 0.06 * 1.03).all()
-    assert (costs["value"][~met] < 0.06).all() and (costs["strength"][~met] == 64.0).all()
+    limits = costs["control"].isna().map({True: 64.0, False: 512.0})
+    assert (costs["value"][~met] < 0.06).all() and (costs["strength"] == limits)[~met].all()
     assert (costs["low"] <= costs["value"]).all() and (costs["value"] <= costs["high"]).all()
 
 
