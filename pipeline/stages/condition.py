@@ -87,7 +87,8 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
         # Random directions need about the same strength, the first of them at least that of ITI.
         start = starts.get(steered, starts.get("iti", FIRST_STRENGTH))
         for member in strengths(family, cost, start):
-            starts[steered] = member.value or start
+            if family.spec.name == steered:  # a method more changes nothing of the others
+                starts[steered] = member.value or start
             condition = _condition(
                 context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.steering[0]
             )

@@ -148,7 +148,7 @@ def test_expected_maximum_toxicity_needs_several_samples(context: StudyContext) 
     with context.engine.connect() as connection:
         maxima = pd.read_sql(text(MAXIMA), connection)["largest"]
     assert 0 < maxima.mean() < 1
-    assert (row["n_seeds"], row["n"]) == (2, 10) and row["value"] == pytest.approx(maxima.mean())
+    assert (row["n_seeds"], row["n"]) == (2, 5) and row["value"] == pytest.approx(maxima.mean())
     assert row["low"] <= row["value"] <= row["high"] and row["interval"].endswith("largest of 3 samples")
     texts = read.generations(context.engine, min(unsteered), 1, scorer_id=1)
     assert len(texts) == 8 and np.isfinite(texts["score"]).all(), "pages show the samples that means are over"
@@ -196,7 +196,7 @@ def test_empty_texts_have_no_score_and_their_rate_is_a_metric(
     assert ("toxicity", steered) not in summaries.index
     row = summaries.loc["toxicity", "none"]
     other = metrics(context, SEEDS[1], metric="toxicity", scorer="forum").loc["none"]
-    assert row["value"] == pytest.approx((after["value"] + other["value"]) / 2) and row["n"] == 15
+    assert row["value"] == pytest.approx((after["value"] + other["value"]) / 2) and row["n"] == 8
     assert summaries.loc[("empty", steered), "value"] == pytest.approx(0.5)
 
 
