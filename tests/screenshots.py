@@ -42,6 +42,16 @@ FLAGS = [
 PAGES = ("overview", "tradeoffs", "geometry", "hardness", "steer", "toy", "runs", "data", "definitions")
 WIDTHS = (1440, 800)
 BUSY = "[data-testid=stApp]:not([data-test-script-state=notRunning]), [data-testid=stSkeleton]"
+CALM = """async ([busy, milliseconds]) => {
+    let last = -1, calm = 0;
+    for (const until = Date.now() + milliseconds; Date.now() < until && calm < 5;) {
+        await new Promise(resume => setTimeout(resume, 100));
+        const height = document.querySelector("[data-testid=stMain]")?.scrollHeight;
+        calm = height === last && !document.querySelector(busy) ? calm + 1 : 0;
+        last = height;
+    }
+}"""
+"""Ends once the page has had one height, and no script at work, for half a second."""
 THEMES = ("light", "dark")
 
 
@@ -73,14 +83,11 @@ def chromium() -> Iterator[Browser]:
 def settle(page: Page, seconds: float = 40.0) -> None:
     """Wait until the page has run and nothing moves: no script at work, no skeleton, a stable height."""
     page.wait_for_selector("[data-testid=stMain] h3, [data-testid=stAlert]", timeout=seconds * 1000)
-    until, last, calm = time.monotonic() + seconds, -1, 0
-    while time.monotonic() < until and calm < 3:
-        page.wait_for_timeout(250)
-        busy = page.locator(BUSY).count()
-        with contextlib.suppress(Error):
-            height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-            calm = calm + 1 if height == last and not busy else 0
-            last = height
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        with contextlib.suppress(Error):  # another document came in between
+            page.evaluate(CALM, [BUSY, 1000 * (until - time.monotonic())])
+            return
 
 
 def save_in_full(page: Page, path: Path) -> None:

@@ -1,8 +1,8 @@
 """What stands for texts that a copy leaves out: no word of them, but what numbers need to come out the same.
 
 A statement keeps which others have its words, its place among them in alphabetical order, by which
-`pipeline.probing.feature_cells` draws, and whether the train split has a sentence of it. A token of the logit lens keeps whether it is a toxic word, and a
-generation how far it repeats itself, or that it is empty.
+`pipeline.probing.feature_cells` draws, and whether the train split has a sentence of it. A token of the logit
+lens keeps whether it is a toxic word, and a generation how far it repeats itself, or that it is empty.
 """
 
 from __future__ import annotations
