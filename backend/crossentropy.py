@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LOGITS_AT_ONCE = 2**25
 """Logits held at a time (128 MiB in float32); a large vocabulary makes batches smaller."""
+LOSSES_AT_ONCE = 2**22
+"""Logits whose losses are computed at a time (16 MiB in float32): a cache holds them."""
 
 
 class LossError(ValueError):
@@ -144,10 +146,12 @@ def position_losses(loaded: LoadedModel, rows: Sequence[Sequence[int]], first: S
     0 before the row's `first` position, and where no token follows.
     """
     tokens, mask = pad(rows, "right", loaded.pad_id, device=loaded.device)
-    logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits[:, :-1]
-    is_before = torch.arange(tokens.shape[1] - 1)[None] < torch.tensor(first)[:, None]
-    targets = tokens[:, 1:].masked_fill((mask[:, 1:] == 0) | is_before.to(loaded.device), -100)
-    losses = F.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction="none", ignore_index=-100
-    )
-    return losses.view(targets.shape)
+    logits = loaded.model(input_ids=tokens, attention_mask=mask, use_cache=False).logits
+    losses = torch.zeros(tokens.shape[0], tokens.shape[1] - 1, device=loaded.device)
+    at_once = max(1, LOSSES_AT_ONCE // logits.shape[-1])
+    for row, (ids, start) in enumerate(zip(rows, first, strict=True)):
+        for begin in range(start, len(ids) - 1, at_once):
+            scored = slice(begin, min(begin + at_once, len(ids) - 1))
+            targets = tokens[row, 1:][scored]
+            losses[row, scored] = F.cross_entropy(logits[row, scored].float(), targets, reduction="none")
+    return losses

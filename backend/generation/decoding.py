@@ -2,7 +2,7 @@
 
 It does the same arithmetic as `model.generate` (a test holds them equal), at about the same cost, and hands
 every step to a callback: that is what streaming several rows at once and stopping in the middle need. Rows
-that begin alike read their prompt once.
+with one prompt read it once.
 """
 
 from __future__ import annotations
@@ -44,12 +44,15 @@ def decode(
     the caller's to ignore. `on_step` may raise; the model is left as it was found.
     """
     noise = uniforms(seeds, new_tokens)
-    ids, mask = pad(prompts, "left", loaded.pad_id, device=loaded.device)
+    distinct_prompts, origins = _distinct(prompts)
+    is_shared = _is_shared(distinct_prompts, rows, len(prompts))
+    ids, mask = pad(distinct_prompts if is_shared else prompts, "left", loaded.pad_id, device=loaded.device)
     with torch.inference_mode(), small_batch_matmul(loaded):
         feed = Feed(loaded, mask, new_tokens)
-        if _begin_alike(prompts, rows):
-            feed.read_once(ids[:1, :-1], len(prompts))
-            ids = ids[:, -1:]
+        if is_shared:
+            feed(ids[:, :-1])
+            feed.branch(torch.tensor(origins, device=loaded.device))
+            ids = ids[origins, -1:]
         with steered(loaded, rows):
             for step in range(new_tokens):
                 tokens = draw(feed(ids), noise[:, step], temperature=temperature, top_p=top_p)
@@ -58,15 +61,20 @@ def decode(
                 ids = tokens.unsqueeze(1)
 
 
-def _begin_alike(prompts: Sequence[Sequence[int]], rows: Rows) -> bool:
-    """True where several rows have one prompt whose beginning no steering touches, so one reading serves."""
-    if (
-        len(prompts) < 2
-        or len(prompts[0]) < 2
-        or any(list(prompt) != list(prompts[0]) for prompt in prompts[1:])
-    ):
+def _distinct(prompts: Sequence[Sequence[int]]) -> tuple[list[tuple[int, ...]], list[int]]:
+    """The prompts that differ, and for each row the number of its own among them."""
+    numbers: dict[tuple[int, ...], int] = {}
+    origins = [numbers.setdefault(tuple(prompt), len(numbers)) for prompt in prompts]
+    return list(numbers), origins
+
+
+def _is_shared(distinct_prompts: Sequence[Sequence[int]], rows: Rows, count: int) -> bool:
+    """Whether reading each of the prompts once serves all `count` rows: where it halves what is read, and no
+    steering touches a prompt's beginning.
+    """
+    if 2 * len(distinct_prompts) > count or max(len(prompt) for prompt in distinct_prompts) < 2:
         return False
     return not any(
         intervention is not None and strength != 0.0 and intervention.scope == "all"
-        for intervention, strength in per_row(rows, len(prompts))
+        for intervention, strength in per_row(rows, count)
     )

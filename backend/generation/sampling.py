@@ -47,38 +47,39 @@ def draw(
     if temperature < SMALLEST:
         return logits.argmax(-1)
     chances = torch.softmax(logits.float() / temperature, -1)
-    if top_p < 1.0:
-        for n_best in LOOKS:
-            if chances.shape[-1] > 4 * n_best:
-                tokens = _among_best(chances, noise, top_p, n_best=n_best)
-                if tokens is not None:
-                    return tokens
-        limits = _limit(chances.sort(-1, descending=True).values, top_p)
-        chances = chances.masked_fill(chances < limits, 0.0)
-    return _place(chances, noise)
+    numbers = torch.from_numpy(noise).to(chances.device)
+    return _in_nucleus(chances, numbers, top_p, looks=LOOKS) if top_p < 1.0 else _place(chances, numbers)
 
 
-def _among_best(
-    chances: torch.Tensor, noise: NDArray[np.float64], top_p: float, *, n_best: int
-) -> torch.Tensor | None:
-    """The same choice, looking only at the `n_best` likeliest tokens of each row.
+def _in_nucleus(
+    chances: torch.Tensor, noise: torch.Tensor, top_p: float, *, looks: Sequence[int]
+) -> torch.Tensor:
+    """The choice among each row's nucleus, looked for among as many candidates as `looks` names, then all.
 
-    None where some row's nucleus, or a token tied with its last, lies further down. Sums over the other
-    tokens, which are zeros, change nothing, so the choice is the very same.
+    A row goes on to the next look where its nucleus, or a token tied with its last, may lie further down.
+    Sums over the other tokens, which are zeros, change nothing, so the choice is the very same.
     """
+    n_best = next((count for count in looks if chances.shape[-1] > 4 * count), None)
+    if n_best is None:
+        limits = _limit(chances.sort(-1, descending=True).values, top_p)
+        return _place(chances.masked_fill(chances < limits, 0.0), noise)
     best, tokens = chances.topk(n_best, -1)
     limits = _limit(best, top_p)
-    if bool(((best.sum(-1, dtype=torch.float64) < top_p) | (best[:, -1] >= limits[:, 0])).any()):
-        return None
+    is_deeper = (best.sum(-1, dtype=torch.float64) < top_p) | (best[:, -1] >= limits[:, 0])
     tokens, order = tokens.sort(-1)
     nucleus = best.masked_fill(best < limits, 0.0).gather(-1, order)
-    return tokens.gather(-1, _place(nucleus, noise).unsqueeze(1)).squeeze(1)
+    choice = tokens.gather(-1, _place(nucleus, noise).unsqueeze(1)).squeeze(1)
+    if bool(is_deeper.any()):
+        choice[is_deeper] = _in_nucleus(
+            chances[is_deeper], noise[is_deeper], top_p, looks=[count for count in looks if count > n_best]
+        )
+    return choice
 
 
-def _place(chances: torch.Tensor, noise: NDArray[np.float64]) -> torch.Tensor:
+def _place(chances: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     """Column that each row's number falls on when the chances are laid end to end, int64 `(rows,)`."""
     heights = chances.to(torch.float64).cumsum(-1)
-    targets = torch.from_numpy(noise).to(chances.device).unsqueeze(1) * heights[:, -1:]
+    targets = noise.unsqueeze(1) * heights[:, -1:]
     places = torch.searchsorted(heights, targets, right=True).squeeze(1)
     # Rounding can lead past the end; the last token that has any probability is meant then.
     ends = (heights < heights[:, -1:]).sum(-1)

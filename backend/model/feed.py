@@ -32,11 +32,12 @@ class Feed:
         self.cache: Any = None
         self.length = 0
 
-    def read_once(self, ids: torch.Tensor, rows: int) -> None:
-        """Read the beginning that all rows share, `(1, tokens)`, and give each row its copy of the cache."""
-        self(ids)
+    def branch(self, origins: torch.Tensor) -> None:
+        """Go on with other rows, each from what the row of number `origins` int64 `(rows,)` has read."""
         # Layers without keys and values can be reordered, as beam search needs, but not repeated.
-        self.cache.reorder_cache(torch.zeros(rows, dtype=torch.long, device=ids.device))
+        self.cache.reorder_cache(origins)
+        self.positions = self.positions[origins]
+        self.mask = None if self.mask is None else self.mask[origins]
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """Raises ModelError where the model gives no cache to go on from."""
@@ -45,7 +46,7 @@ class Feed:
         if self.mask is not None:
             inputs["attention_mask"] = self.mask[:, : self.length]
         if "position_ids" in self.accepts:
-            inputs["position_ids"] = self.positions[: len(ids), start : self.length]
+            inputs["position_ids"] = self.positions[:, start : self.length]
         if "logits_to_keep" in self.accepts:
             inputs["logits_to_keep"] = 1
         output = self.model(**inputs)

@@ -96,8 +96,9 @@ def _prove_batch(loaded: LoadedModel, ids: torch.Tensor, plain: torch.Tensor) ->
     differences = [_fed(Feed(loaded, mask, TOKENS), padded, PROMPT) - alone[:, PROMPT - PADDING - 1 :]]
     pair = ids.clone()
     pair[1, :PROMPT] = ids[0, :PROMPT]
-    feed = Feed(loaded, torch.ones_like(mask), TOKENS)
-    feed.read_once(pair[:1, : PROMPT - 1], 2)
+    feed = Feed(loaded, torch.ones_like(mask[:1]), TOKENS)
+    feed(pair[:1, : PROMPT - 1])
+    feed.branch(torch.zeros(2, dtype=torch.long, device=ids.device))
     differences.append(_fed(feed, pair[:, PROMPT - 1 :], 1) - _logits(loaded, pair)[:, PROMPT - 1 :])
     variation = plain - plain.mean(1, keepdim=True)
     difference = max(_typical(difference, variation) for difference in differences)

@@ -83,12 +83,12 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
 
         # Random directions are many, and their cost is compared by the one measure only.
         measured = list(tables) if family.direction and family.control is None else ["cost"]
-        steered = family.spec.steered
-        # Random directions need about the same strength, the first of them at least that of ITI.
-        start = starts.get(steered, starts.get("iti", FIRST_STRENGTH))
+        # Random directions need about the same strength, the first of them at least that of ITI. By the whole
+        # method's name, so that a combination more in a study leaves the strengths of the others alone.
+        name = family.spec.name
+        start = starts.get(name, starts.get("iti", FIRST_STRENGTH))
         for member in strengths(family, cost, start):
-            if family.spec.name == steered:  # a method more changes nothing of the others
-                starts[steered] = member.value or start
+            starts[name] = member.value or start
             condition = _condition(
                 context, family, member, weights_hash=weights_hash, kind=kind, moved=opened.steering[0]
             )

@@ -1,13 +1,18 @@
-"""Stage `generate`: continuations of every prompt under every condition, each with its own fixed seed."""
+"""Stage `generate`: continuations of every prompt under every condition, each with its own fixed seed.
+
+Conditions of one model and prefix say theirs in the same batches, so that a prompt is read once for all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import delete, func, select
 
 from hormesis.backend.generation.batching import encode
-from hormesis.backend.generation.generation import fit
+from hormesis.backend.generation.generation import fit, generate
 from hormesis.db.schema import EXTRA_SAMPLES, Condition, Generation, Prompt, PromptSet
 from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -40,19 +45,23 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
         for name, few in few_by_set.items()
         for count in more.values()
     )
-    for condition in conditions:
-        opened = open_condition(context, checkpoint_id, condition, for_decoding=True)
-        inputs_name = f"made from {context.inputs.generation(weights_hash, identity(condition))}"
-        if condition.parameters.get("generations") != inputs_name:
-            cuts = {set_name: _cut(opened, prompts, context) for set_name, prompts in prompts_by_set.items()}
-            _start_anew(context, condition, {"generations": inputs_name, "prompts_cut": cuts})
+    for _, like_conditions in groupby(conditions, lambda c: ((c.tuned or {}).get("path"), c.prefix)):
+        group = [open_condition(context, checkpoint_id, c, for_decoding=True) for c in like_conditions]
+        for opened in group:
+            condition = opened.condition
+            inputs_name = f"made from {context.inputs.generation(weights_hash, identity(condition))}"
+            if condition.parameters.get("generations") != inputs_name:
+                cuts = {name: _cut(opened, prompts, context) for name, prompts in prompts_by_set.items()}
+                _start_anew(context, condition, {"generations": inputs_name, "prompts_cut": cuts})
+        sampled = [opened for opened in group if more[opened.condition.key] > evaluation.samples]
+        n_extra = max((more[opened.condition.key] - evaluation.samples for opened in sampled), default=0)
+        extra = range(EXTRA_SAMPLES, EXTRA_SAMPLES + n_extra)
         for set_name, prompts in prompts_by_set.items():
-            reporter.say(f"{condition.key} on {set_name}")
-            extra = range(EXTRA_SAMPLES, EXTRA_SAMPLES + more[condition.key] - evaluation.samples)
-            for chosen, samples in ((prompts, range(evaluation.samples)), (few_by_set[set_name], extra)):
-                if samples:
-                    batches = _batches(chosen, samples, evaluation.batch_size)
-                    done = _generate(context, opened, batches, reporter=reporter, done=done, total=total)
+            reporter.say(f"{group[0].condition.key} and {len(group) - 1} other conditions on {set_name}")
+            usual = (group, prompts, range(evaluation.samples))
+            for conditions_of, chosen, samples in (usual, (sampled, few_by_set[set_name], extra)):
+                batches = _batches(chosen, samples, evaluation.batch_size // max(1, len(conditions_of)))
+                done = _generate(context, conditions_of, batches, reporter=reporter, done=done, total=total)
     reporter.report(total, total, "generations")
 
 
@@ -88,54 +97,62 @@ def _few(context: StudyContext, prompts: Prompts) -> Prompts:
 
 
 def _batches(prompts: Prompts, samples: range, batch_size: int) -> list[Batch]:
-    """Whole prompts to a batch, so that counting a batch's rows tells whether it is complete."""
-    size = max(1, batch_size // len(samples))
-    chunks = (prompts[start : start + size] for start in range(0, len(prompts), size))
+    """Whole prompts to a batch, so that counting a batch's rows tells whether it is complete; the longest
+    come first, and like lengths together.
+    """
+    size = max(1, batch_size // max(1, len(samples)))
+    ordered = sorted(prompts, key=lambda prompt: -len(prompt[1]))
+    chunks = (ordered[start : start + size] for start in range(0, len(ordered), size) if samples)
     return [[(key, text, sample) for key, text in chunk for sample in samples] for chunk in chunks]
 
 
 def _generate(
     context: StudyContext,
-    opened: OpenedCondition,
+    group: Sequence[OpenedCondition],
     batches: list[Batch],
     *,
     reporter: Reporter,
     done: int,
     total: int,
 ) -> int:
-    """Write one condition's generations of one set, by batches; gives `done` of `total`."""
-    config, condition_id = context.config.evaluation, opened.condition.id
-    assert condition_id is not None
+    """Write the generations of one set under conditions of one model and prefix, by batches; gives `done` of
+    `total`.
+    """
+    config = context.config.evaluation
     for batch in batches:
-        if _have(context, condition_id, batch) < len(batch):
-            continuations = opened.generate(
-                [text for _, text, _ in batch],
-                seeds=[row_seed(text, sample) for _, text, sample in batch],
-                new_tokens=config.new_tokens,
-                temperature=config.temperature,
-                top_p=config.top_p,
-                batch_size=len(batch),
-                progress=lambda *_: reporter.check(),
-            )
-            rows = [
-                {
-                    "condition_id": condition_id,
-                    "prompt_id": prompt_id,
-                    "sample": sample,
-                    "text": opened.continuation(continuation.text),
-                    "tokens": continuation.tokens,
-                    "finished": continuation.finished,
-                }
-                for (prompt_id, _, sample), continuation in zip(batch, continuations, strict=True)
-            ]
-            with write_session(context.engine) as session:
-                upsert(session, Generation, rows, on=("condition_id", "prompt_id", "sample"))
-        done += len(batch)
+        missing = [opened for opened in group if _have(context, opened.condition.id, batch) < len(batch)]
+        tasks = [(opened, *row) for row in batch for opened in missing]
+        continuations = generate(
+            group[0].loaded,
+            [text for _, _, text, _ in tasks],
+            seeds=[row_seed(text, sample) for _, _, text, sample in tasks],
+            rows=[opened.steering for opened, *_ in tasks],
+            new_tokens=config.new_tokens,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            batch_size=config.batch_size,
+            progress=lambda *_: reporter.check(),
+            prefix=group[0].prefix,
+        )
+        rows = [
+            {
+                "condition_id": opened.condition.id,
+                "prompt_id": prompt_id,
+                "sample": sample,
+                "text": opened.continuation(continuation.text),
+                "tokens": continuation.tokens,
+                "finished": continuation.finished,
+            }
+            for (opened, prompt_id, _, sample), continuation in zip(tasks, continuations, strict=True)
+        ]
+        with write_session(context.engine) as session:
+            upsert(session, Generation, rows, on=("condition_id", "prompt_id", "sample"))
+        done += len(batch) * len(group)
         reporter.report(done, total, "generations")
     return done
 
 
-def _have(context: StudyContext, condition_id: int, batch: Batch) -> int:
+def _have(context: StudyContext, condition_id: int | None, batch: Batch) -> int:
     """How many generations of a batch are there."""
     query = select(func.count()).where(
         Generation.condition_id == condition_id,

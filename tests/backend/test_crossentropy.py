@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from hormesis.backend import crossentropy
 from hormesis.backend.crossentropy import (
     DocumentLosses,
     LossError,
@@ -74,7 +75,11 @@ def test_the_models_own_loss_is_one_ahead(family: str) -> None:
 
 @pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
 @pytest.mark.parametrize("window", [7, 64])
-def test_equals_the_sum_by_hand(family: str, window: int) -> None:
+@pytest.mark.parametrize("logits_at_once", [1, 1000])
+def test_equals_the_sum_by_hand(
+    family: str, window: int, logits_at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crossentropy, "LOSSES_AT_ONCE", logits_at_once)
     loaded = tiny_loaded(family)
     got = token_losses(loaded, DOCUMENTS, window=window, batch_size=3)
     expected = [by_hand(loaded, text, window) for text in DOCUMENTS]

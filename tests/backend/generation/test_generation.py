@@ -11,12 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hormesis.backend.generation import sampling
 from hormesis.backend.generation.generation import GenerationError, generate
 from hormesis.backend.generation.sampling import draw, uniforms
 from hormesis.backend.generation.streaming import Pieces, stream
+from hormesis.backend.model.feed import Feed
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.models import ModelError, describe
 from hormesis.backend.model.steering import HeadDirection, Intervention, SteeringError, iti
+from hormesis.db.contract.methods import Scope
 from tests.fixtures.tiny import some_heads, tiny_loaded, tiny_model, tiny_tokenizer
 
 PROMPTS = [
@@ -74,6 +77,39 @@ def test_a_batch_equals_one_by_one(family: str) -> None:
     assert together == alone == pairs
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2", "bamba", "lfm2", "qwen3_next"])
+@pytest.mark.parametrize("scope", ["generated", "all"])
+def test_rows_with_one_prompt_read_it_once(
+    family: str, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless its beginning is steered; their texts are those of rows by themselves."""
+    loaded, options = tiny_loaded(family), {"new_tokens": 8, "temperature": 0.8}
+    intervention = iti(loaded.sites, some_heads(loaded), scope)
+    tasks = [
+        (prompt, (intervention, strength), seed)
+        for seed, prompt in enumerate(PROMPTS)
+        for strength in (0.0, 2.0)
+    ]
+    prompts, rows, seeds = zip(*tasks, strict=True)
+    read: list[tuple[int, ...]] = []
+    monkeypatch.setattr(Feed, "__call__", _noting_shapes(Feed.__call__, read))
+    together = generate(loaded, prompts, seeds=seeds, rows=rows, **options)
+    is_shared = scope == "generated"
+    assert read[0][0] == (len(PROMPTS) if is_shared else len(tasks))
+    assert read[1 if is_shared else 0][0] == len(tasks)
+    alone = [generate(loaded, [p], seeds=[seed], rows=[row], **options)[0] for p, row, seed in tasks]
+    assert together == alone
+
+
+def _noting_shapes(feed: Any, read: list[tuple[int, ...]]) -> Any:
+    def noting(self: Feed, ids: torch.Tensor) -> torch.Tensor:
+        read.append(tuple(ids.shape))
+        logits: torch.Tensor = feed(self, ids)
+        return logits
+
+    return noting
+
+
 def test_steering_and_seeds_change_the_text() -> None:
     loaded = tiny_loaded()
     intervention = _intervention(loaded)
@@ -109,6 +145,15 @@ def test_the_draw_is_inverse_cdf_in_the_nucleus(
         # float32 against float64: only a draw within rounding of an edge may differ.
         edges = heights[got[row]] - inside[got[row]] / inside.sum() - 1e-4, heights[got[row]] + 1e-4
         assert edges[0] <= noise[row] <= edges[1]
+
+
+@pytest.mark.parametrize("looks", [(), (16,), (16, 64)])
+def test_a_row_looks_further_than_others_where_its_nucleus_does(looks: tuple[int, ...]) -> None:
+    """Rows from sharp to flat, and one of ties: the choice is that among the whole vocabulary sorted."""
+    chances = torch.softmax(torch.randn(6, 1000) * torch.tensor([9.0, 5.0, 3.0, 2.0, 1.0, 0.0])[:, None], -1)
+    noise = torch.from_numpy(uniforms(range(6), 1)[:, 0])
+    together = sampling._in_nucleus(chances, noise, 0.9, looks=looks)
+    assert together.equal(sampling._in_nucleus(chances, noise, 0.9, looks=()))
 
 
 def test_frequencies_follow_the_distribution() -> None:

@@ -28,6 +28,7 @@ from hormesis.pipeline.methods.condition import read_condition, read_conditions
 from hormesis.pipeline.methods.open_condition import open_condition
 from hormesis.pipeline.methods.plan import families, strengths
 from hormesis.pipeline.sources import SourceError, open_source
+from hormesis.pipeline.stages.generate import _batches
 from hormesis.pipeline.study.config import ConfigError, parse_study
 from hormesis.pipeline.text.prefixes import FORUM_PROMPT, check_prefixes, prefixes
 from hormesis.pipeline.text.revisions import source_revisions
@@ -252,6 +253,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def test_each_prompt_and_sample_has_a_seed_of_its_own() -> None:
     seeds = {row_seed(prompt, sample) for prompt in ("the baker", "the river", "") for sample in (0, 1)}
     assert len(seeds) == 6 and row_seed("the baker", 1) in seeds
+
+
+def test_batches_hold_whole_prompts_the_longest_first() -> None:
+    prompts = [(1, "rain"), (2, "ships and stars"), (3, "old chair")]
+    longest = [(2, "ships and stars", 0), (2, "ships and stars", 1), (3, "old chair", 0), (3, "old chair", 1)]
+    assert _batches(prompts, range(2), 4) == [longest, [(1, "rain", 0), (1, "rain", 1)]]
+    assert [len(batch) for batch in _batches(prompts, range(2), 1)] == [2, 2, 2]
+    assert _batches(prompts, range(0), 4) == []
 
 
 @pytest.mark.slow
