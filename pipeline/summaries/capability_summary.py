@@ -50,8 +50,9 @@ def summarise_capability(context: StudyContext, arm: ArmGroup) -> None:
     for key, of_seeds in groups(of_arm, NUMBER):
         outcomes = [items.get((name, *key)) for name in of_seeds["checkpoint"]]
         unsteered = [items.get((name, "none", *key[1:])) for name in of_seeds["checkpoint"]]
-        is_share = of_seeds["unit"].iloc[0] == "fraction"
-        bounds, unit = (SCORE, "items") if is_share else (None, "documents")
+        measured_in = of_seeds["unit"].iloc[0]
+        bounds = SCORE if measured_in == "fraction" else None
+        unit = "documents" if measured_in == "nats per token" else "items"
         tops = [None if scored is None else scored.top for scored in outcomes]
         estimate = _over_seeds(
             estimates(of_seeds), tops, outcomes, spread=spreads.get(key), bounds=bounds, unit=unit,
