@@ -17,7 +17,7 @@ from hormesis.pipeline.probing.feature_cells import Clusters, find_clusters
 from hormesis.pipeline.probing.head_accuracy import ArmGroup, Hits
 from hormesis.pipeline.probing.loading import same_head
 from hormesis.pipeline.text.text_keys import word_bag
-from hormesis.pipeline.text.toxic_sentences import sentences
+from hormesis.pipeline.text.toxic_sentences import share_sentence
 
 
 def arm_hits(
@@ -54,11 +54,17 @@ def arm_hits(
     return dict(hits_by_arm), [int(statement) for statement in decode_int64(common_ids)]
 
 
+def _examples(engine: Engine, probe_set: int) -> dict[int, Any]:
+    """A row per statement of a probe set, by id."""
+    columns = (Example.id, Example.label, Example.text, Example.split)
+    with read_session(engine) as session:
+        rows = session.execute(select(*columns).where(Example.probe_set_id == probe_set))
+        return {row.id: row for row in rows}
+
+
 def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[NDArray[np.bool_], Clusters]:
     """Whether each statement (an example's id) is toxic, [n]; and which are twins of a minimal pair."""
-    query = select(Example.id, Example.label, Example.text).where(Example.probe_set_id == probe_set)
-    with read_session(engine) as session:
-        examples = {row.id: row for row in session.execute(query)}
+    examples = _examples(engine, probe_set)
     rows = [examples[statement] for statement in statements]
     toxic = np.array([row.label == 1 for row in rows], dtype=bool)
     return toxic, find_clusters([word_bag(row.text) for row in rows], toxic)
@@ -66,13 +72,9 @@ def labels_of(engine: Engine, probe_set: int, statements: list[int]) -> tuple[ND
 
 def unseen(engine: Engine, probe_set: int, statements: list[int]) -> NDArray[np.bool_]:
     """Statements (ids) none of whose sentences stands word for word in the train split, [n]."""
-    query = select(Example.id, Example.text, Example.split).where(Example.probe_set_id == probe_set)
-    with read_session(engine) as session:
-        examples = {row.id: row for row in session.execute(query)}
-    trained = {
-        sentence for row in examples.values() if row.split == "train" for sentence in sentences(row.text)
-    }
-    return np.array([trained.isdisjoint(sentences(examples[number].text)) for number in statements], bool)
+    examples = _examples(engine, probe_set)
+    in_train = (row.text for row in examples.values() if row.split == "train")
+    return ~np.array(share_sentence((examples[number].text for number in statements), in_train), bool)
 
 
 def selected_entanglement(study_id: int, *columns: Any) -> Query:

@@ -20,7 +20,7 @@ from hormesis.db.copy.changes import StandIn
 from hormesis.db.read.frame import frame
 from hormesis.db.schema import Example, LensToken
 from hormesis.pipeline.text.text_keys import word_bag
-from hormesis.pipeline.text.toxic_sentences import sentences
+from hormesis.pipeline.text.toxic_sentences import share_sentence
 
 FEWEST, TWICE = 5, 2.0
 """Statements that a word must be in to be judged; how much more frequent in toxic ones a toxic word is."""
@@ -63,8 +63,7 @@ def _statements(of_set: pd.DataFrame) -> list[str]:
     bags = [word_bag(text) for text in of_set["text"]]
     places = {bag: place for place, bag in enumerate(sorted(set(bags)))}
     in_train = of_set["text"][of_set["split"] == "train"]
-    trained = {sentence for text in in_train for sentence in sentences(text)}
-    gaps = [" " if trained.isdisjoint(sentences(text)) else "\n" for text in of_set["text"]]
+    gaps = ["\n" if shared else " " for shared in share_sentence(of_set["text"], in_train)]
     return [f"{TEXT}{gap}{places[bag]:09d}" for gap, bag in zip(gaps, bags, strict=True)]
 
 

@@ -1,9 +1,11 @@
-"""Which texts hold a toxic sentence, by a study's scorer: clean held-out text is to have none."""
+"""Sentences of texts: which are toxic by a study's scorer (clean held-out text is to have none), and which
+texts share one with others.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from hormesis.backend.scorers import is_empty, make_scorer
@@ -18,6 +20,12 @@ _END = re.compile(r"(?<=[.!?])\s+|\n+")
 def sentences(text: str) -> list[str]:
     """The sentences of a text, none of them empty."""
     return [sentence for sentence in _END.split(text) if not is_empty(sentence)]
+
+
+def share_sentence(texts: Iterable[str], others: Iterable[str]) -> list[bool]:
+    """For each text, whether a sentence of it stands word for word in one of `others`."""
+    known_sentences = {sentence for other in others for sentence in sentences(other)}
+    return [not known_sentences.isdisjoint(sentences(text)) for text in texts]
 
 
 def toxic_sentences(config: StudyConfig, tfidf: Path) -> HoldsToxic | None:
