@@ -6,7 +6,7 @@ Read at the input of each output projection, pooled over tokens (last one, or me
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,6 +30,10 @@ absent."""
 
 class CaptureError(ValueError):
     """Activations were asked for that cannot be had; one line for the person."""
+
+
+class _LastRead(Exception):
+    """The last head of a pass has been read."""
 
 
 def capture(
@@ -110,7 +114,7 @@ def _head_outputs(loaded: LoadedModel, token_ids: list[list[int]], position: Pos
         token_weights = mask.unsqueeze(-1).to(torch.float32)
         return (x.float() * token_weights).sum(1) / token_weights.sum(1)
 
-    with torch.inference_mode(), _pooled_inputs(loaded, pool) as pooled:
+    with torch.inference_mode(), _pooled_inputs(loaded, pool) as pooled, suppress(_LastRead):
         loaded.model.base_model(input_ids=input_ids, attention_mask=mask, use_cache=False)
     return {
         site.layer: pooled[site.layer].cpu().numpy().reshape(-1, site.n_heads, site.head_dim)
@@ -122,12 +126,18 @@ def _head_outputs(loaded: LoadedModel, token_ids: list[list[int]], position: Pos
 def _pooled_inputs(
     loaded: LoadedModel, pool: Callable[[torch.Tensor], torch.Tensor]
 ) -> Iterator[dict[int, torch.Tensor]]:
-    """By layer, `pool(input of the projection)` `(texts, width)` of the passes inside the block."""
+    """By layer, `pool(input of the projection)` `(texts, width)` of the passes inside the block.
+
+    A pass ends with _LastRead when all are read, since nothing behind them is needed.
+    """
     pooled: dict[int, torch.Tensor] = {}
+    last = max(site.layer for site in loaded.sites)
 
     def pooling(layer: int) -> ProjectionHook:
         def hook(_: nn.Module, args: tuple[Any, ...]) -> None:
             pooled[layer] = pool(args[0])
+            if layer == last:
+                raise _LastRead
 
         return hook
 

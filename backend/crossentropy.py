@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from hormesis.backend.generation.batching import Progress, by_length, encode, pad
-from hormesis.backend.model.steering import RowSteering, per_row, steered
+from hormesis.backend.model.lower_layers import LowerLayers
+from hormesis.backend.model.steering import RowSteering, lowest_layer, per_row, steered
 
 if TYPE_CHECKING:
     from hormesis.backend.model.loaded import LoadedModel
@@ -99,13 +101,15 @@ def window_losses(
     batch_size: int = 32,
     progress: Progress | None = None,
     prefix: Sequence[int] = (),
+    lower: LowerLayers | None = None,
 ) -> DocumentLosses:
     """Loss of each document under one steering, or under one steering per document.
 
     In one pass, steered as in generation: the prompt by the scope's rule, then every position that a scored
     token is drawn from. A prompt of one token thus has every position steered. progress counts windows and
     may raise. prefix: tokens put in front of every prompt (after the tokenizer's own leading token); the same
-    tokens are scored as without them. Raises LossError where windows and prefix together do not fit the
+    tokens are scored as without them. lower: what the layers below the steered ones gave is kept there, and
+    taken from there (the same to the bit). Raises LossError where windows and prefix together do not fit the
     model's context.
     """
     longest = max((len(ids) for ids in windows.ids), default=0) + len(prefix)
@@ -117,13 +121,16 @@ def window_losses(
     steering = per_row(rows, windows.n_documents)
     nats = np.zeros(windows.n_documents, np.float64)
     n_rows = rows_at_once(loaded, longest, batch_size)
+    if lower is not None:
+        lower.prepare(loaded, prefix, windows.ids, steered_from=lowest_layer(loaded, steering))
     for batch in by_length([len(ids) for ids in windows.ids], n_rows, progress):
         owners = windows.documents[batch]
         rows_ids = [_behind(loaded, prefix, windows.ids[index]) for index in batch]
         scored = [len(windows.ids[index]) - windows.prompt_tokens for index in batch]
         first = [len(ids) - count - 1 for ids, count in zip(rows_ids, scored, strict=True)]
         with torch.inference_mode(), steered(loaded, [steering[i] for i in owners], first=first):
-            losses = position_losses(loaded, rows_ids, first)
+            compute = partial(position_losses, loaded, rows_ids, first)
+            losses = compute() if lower is None else lower.run(batch, compute)
         np.add.at(nats, owners, losses.double().sum(-1).cpu().numpy())
     return DocumentLosses(nats, windows.tokens)
 

@@ -116,6 +116,17 @@ def moves_anything(row: RowSteering) -> bool:
     return any(np.any(shift) for shift in (*intervention.shifts.values(), *intervention.residual.values()))
 
 
+def lowest_layer(loaded: LoadedModel, rows: Sequence[RowSteering]) -> int:
+    """The lowest decoder layer that any row is steered in; the number of layers where nothing is steered."""
+    layers = (
+        layer
+        for intervention, strength in rows
+        if intervention is not None and strength != 0.0
+        for layer in (*intervention.shifts, *intervention.residual)
+    )
+    return min(layers, default=loaded.n_layers)
+
+
 def steered_positions(row: RowSteering, *, prompt_tokens: int, drawn_tokens: int) -> int:
     """Positions that a row's steering moves while tokens are drawn behind a prompt (end tokens count).
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from hormesis.backend.crossentropy import DocumentLosses, Windows, prepare_windows
 from hormesis.backend.generation.batching import encode
+from hormesis.backend.model.lower_layers import LowerLayers
 from hormesis.backend.model.models import LoadedModel
 from hormesis.db.manifest import is_intact, sealed_file
 from hormesis.pipeline.execution.context import StudyContext
@@ -89,8 +90,9 @@ def heldout_text(config: StudyConfig, loaded: LoadedModel, documents: list[str])
 class LossTable:
     """Held-out losses of one checkpoint by condition and strength, kept on disk as they are computed."""
 
-    def __init__(self, windows: Windows, folder: Path, batch_size: int) -> None:
-        self._windows, self._folder, self._batch = windows, folder, batch_size
+    def __init__(self, windows: Windows, folder: Path, batch_size: int, *, lower: LowerLayers) -> None:
+        """`lower`: kept between conditions, and by all tables of the same text."""
+        self._windows, self._folder, self._batch, self._lower = windows, folder, batch_size, lower
         folder.mkdir(parents=True, exist_ok=True)
 
     def at(self, losses_name: str, opened: OpenedCondition, strength: float) -> DocumentLosses:
@@ -100,7 +102,7 @@ class LossTable:
             with np.load(path) as arrays:
                 return DocumentLosses(arrays["nats"], arrays["tokens"])
         moved = replace(opened, steering=(opened.steering[0], strength))
-        losses = moved.losses(self._windows, batch_size=self._batch)
+        losses = moved.losses(self._windows, batch_size=self._batch, lower=self._lower)
         # Two studies with equal hashes may compute the same file at the same time.
         with sealed_file(path) as temporary, temporary.open("wb") as file:
             np.savez(file, nats=losses.nats, tokens=losses.tokens)

@@ -13,6 +13,7 @@ from typing import Any
 from hormesis.backend.crossentropy import DocumentLosses, Windows, window_losses
 from hormesis.backend.generation.batching import encode, pad
 from hormesis.backend.generation.generation import Continuation, generate
+from hormesis.backend.model.lower_layers import LowerLayers
 from hormesis.backend.model.models import LoadedModel
 from hormesis.backend.model.steering import RowSteering
 from hormesis.pipeline.methods.condition import DetoxCondition
@@ -87,6 +88,7 @@ class OpenedCondition:
         *,
         batch_size: int = 32,
         progress: Callable[[int, int], None] | None = None,
+        lower: LowerLayers | None = None,
     ) -> DocumentLosses:
         """Held-out losses of the same tokens as without the method, the prefix in context and not counted."""
         return window_losses(
@@ -96,4 +98,5 @@ class OpenedCondition:
             batch_size=batch_size,
             progress=progress,
             prefix=self.prefix_ids,
+            lower=lower,
         )

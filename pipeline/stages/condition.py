@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hormesis.backend.crossentropy import DocumentLosses
+from hormesis.backend.model.lower_layers import LowerLayers
 from hormesis.backend.model.steering import Intervention
 from hormesis.db.blocks import encode_float64, encode_int64
 from hormesis.db.schema import Arm, Checkpoint, Condition, Metric
@@ -57,9 +58,10 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
     if heldout.n_too_short:
         log.info("%d held-out texts are too short to be scored and left out", heldout.n_too_short)
     folder, batch_size = losses_folder(context, weights_hash), config.evaluation.batch_size
+    lower = LowerLayers()
     tables = {
-        "cost": LossTable(heldout.windows, folder, batch_size),
-        EVERY_POSITION: LossTable(heldout.everywhere, folder / EVERY_POSITION, batch_size),
+        "cost": LossTable(heldout.windows, folder, batch_size, lower=lower),
+        EVERY_POSITION: LossTable(heldout.everywhere, folder / EVERY_POSITION, batch_size, lower=lower),
     }
     kind = arm_kind(context, checkpoint_id)
     planned = families(config, kind)

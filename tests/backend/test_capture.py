@@ -119,3 +119,13 @@ def test_layers_may_differ_in_heads_or_lack_them(
         alone = capture(loaded, [text])
         for layer, block in got.items():
             np.testing.assert_allclose(block[row], alone[layer][0], atol=2e-5)
+
+
+def test_nothing_is_computed_behind_the_last_head() -> None:
+    loaded = tiny_loaded()
+    modules = dict(loaded.model.named_modules())
+    seen: list[str] = []
+    for name in ("model.layers.1.mlp", "model.layers.2.self_attn.o_proj", "model.layers.2.mlp", "model.norm"):
+        modules[name].register_forward_hook(lambda *_, name=name: seen.append(name))
+    capture(loaded, ["rain"])
+    assert seen == ["model.layers.1.mlp"]
