@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hormesis.backend.generation.batching import pad
 from hormesis.backend.generation.sampling import draw, uniforms
 from hormesis.backend.generation.small_batch_matmul import small_batch_matmul
+from hormesis.backend.model.decode_steering import steps_steered
 from hormesis.backend.model.feed import Feed
 from hormesis.backend.model.steering import Rows, per_row, steered
 
@@ -54,8 +55,11 @@ def decode(
             feed.branch(torch.tensor(origins, device=loaded.device))
             ids = ids[origins, -1:]
         with steered(loaded, rows):
+            logits = feed(ids)
+        with steps_steered(loaded, rows):
             for step in range(new_tokens):
-                tokens = draw(feed(ids), noise[:, step], temperature=temperature, top_p=top_p)
+                logits = feed(ids) if step else logits
+                tokens = draw(logits, noise[:, step], temperature=temperature, top_p=top_p)
                 if on_step(tokens.cpu().numpy()):
                     return
                 ids = tokens.unsqueeze(1)

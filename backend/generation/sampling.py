@@ -42,11 +42,11 @@ def draw(
     than order of probability, keeps the choice steady when rounding swaps two nearly equal tokens. Raises
     ModelError for logits that are not finite.
     """
-    if not bool(torch.isfinite(logits.max(-1).values).all()):
+    if not bool(torch.isfinite(logits.amax(-1)).all()):
         raise ModelError("the model gives numbers that are not finite for this text: its weights are no good")
     if temperature < SMALLEST:
         return logits.argmax(-1)
-    chances = torch.softmax(logits.float() / temperature, -1)
+    chances = torch.softmax(logits.float() if temperature == 1.0 else logits.float() / temperature, -1)
     numbers = torch.from_numpy(noise).to(chances.device)
     return _in_nucleus(chances, numbers, top_p, looks=LOOKS) if top_p < 1.0 else _place(chances, numbers)
 

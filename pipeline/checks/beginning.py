@@ -42,6 +42,10 @@ def check_study(config: StudyConfig, database_url: str, *, ask: bool = True) -> 
     Raises ConfigError, SourceError, ScorerError and the like (ValueError, one line).
     """
     _require_tokens(config)
+    if config.training.compile and config.mixes and ask:  # a plan does not look for devices
+        from hormesis.pipeline.training.compilation import require_compiler
+
+        require_compiler()
     read_before = known_revisions(config, database_url)
     is_new = read_before is None
     if is_new:  # before anything is downloaded

@@ -20,7 +20,7 @@ TEXT_VERSION = 1
 HELDOUT_VERSION = 1
 """Raised whenever the choice of the held-out text that costs are measured on changes."""
 PROBE_VERSION = 3
-EVALUATION_VERSION = 3
+EVALUATION_VERSION = 4
 HARDNESS_VERSION = 2
 GEOMETRY_VERSION = 3
 ATTACK_VERSION = 3
@@ -131,7 +131,8 @@ class Inputs:
         evaluation = self.config.evaluation
         rest = (evaluation.heldout_tokens, evaluation.bootstrap, self.config.variants)
         chosen = (self.settings("steering", "methods"), self.methods(weights_hash))
-        return digest("condition", EVALUATION_VERSION, self.probe(weights_hash), chosen, rest)
+        precision = () if evaluation.precision == "float32" else (evaluation.precision,)
+        return digest("condition", EVALUATION_VERSION, self.probe(weights_hash), chosen, rest, *precision)
 
     def generate(self, weights_hash: str) -> str:
         """Hash of all of a checkpoint's generations."""
@@ -147,7 +148,7 @@ class Inputs:
     @cached_property
     def _decoding(self) -> dict[str, Any]:
         evaluation = self.settings("evaluation")["evaluation"]
-        return {k: v for k, v in evaluation.items() if k not in ("scorers", "bootstrap")}
+        return {k: v for k, v in evaluation.items() if k not in ("scorers", "bootstrap", "precision")}
 
     def geometry(self, weights_hash: str) -> str:
         """Hash of a checkpoint's probes, of which direction is compared, and of this measure's version."""

@@ -19,16 +19,16 @@ def open_condition(
     checkpoint_id: int,
     condition: DetoxCondition,
     *,
-    for_decoding: bool = False,
+    half: bool = False,
 ) -> OpenedCondition:
     """Open a checkpoint under a condition, planned or stored.
 
-    `for_decoding`: in bfloat16 where the model is large enough for that to be faster; measure in float32.
+    `half`: in bfloat16 where the model is large enough for that to be faster, else in float32.
     The model is kept until another is asked for, so use conditions with the same weights one after another
     (`read_conditions` sorts them so). Raises ModelError where weights are gone or damaged, and NoDirections
     where the checkpoint's directions were not made.
     """
-    loaded = open_tuned(context, checkpoint_id, condition, for_decoding=for_decoding)
+    loaded = open_tuned(context, checkpoint_id, condition, half=half)
     steering: RowSteering = (None, 0.0)
     if condition.direction is not None:
         steering = (intervention(context, checkpoint_id, loaded, condition.direction), condition.strength)
@@ -37,13 +37,13 @@ def open_condition(
 
 
 def open_tuned(
-    context: StudyContext, checkpoint_id: int, condition: DetoxCondition, *, for_decoding: bool = False
+    context: StudyContext, checkpoint_id: int, condition: DetoxCondition, *, half: bool = False
 ) -> LoadedModel:
     """The weights of a condition, nothing steered: those tuned for it, or the checkpoint's own."""
     base = checkpoint_facts(context, checkpoint_id)
     tuned = condition.tuned
     path = context.home / str(tuned["path"]) if tuned else base.path
-    return open_weights(context, path, half=for_decoding and base.parameters >= SMALL)
+    return open_weights(context, path, half=half and base.parameters >= SMALL)
 
 
 def intervention(

@@ -35,7 +35,7 @@ def make_second(context: StudyContext, checkpoint_id: int, reporter: Reporter) -
     """Write the second set's mean differences, of heads `chosen` by itself; `labels` [n]: 1 toxic, 0 not."""
     config = context.config.probe
     reporter.say("directions from the second source")
-    loaded = open_checkpoint(context, checkpoint_id)
+    loaded = open_checkpoint(context, checkpoint_id, half=config.precision == "bfloat16")
     query = select(Example.key).where(Example.probe_set_id == probe_set_id(context))
     with read_session(context.engine) as session:
         probed_keys = set(session.scalars(query))

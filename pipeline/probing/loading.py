@@ -49,14 +49,14 @@ def checkpoint_facts(context: StudyContext, checkpoint_id: int) -> CheckpointFac
         )
 
 
-def open_checkpoint(context: StudyContext, checkpoint_id: int, *, for_decoding: bool = False) -> LoadedModel:
+def open_checkpoint(context: StudyContext, checkpoint_id: int, *, half: bool = False) -> LoadedModel:
     """The model of a checkpoint, kept until another is asked for.
 
-    Measured in float32; decoded in bfloat16 where the model is large enough for that to be faster on a CPU.
-    Raises ModelError where the files are gone, DamagedFile where they are not what was written.
+    `half`: in bfloat16 where it is large enough for that to be faster on a CPU, else in float32. Raises
+    ModelError where the files are gone, DamagedFile where they are not what was written.
     """
     checkpoint = checkpoint_facts(context, checkpoint_id)
-    return open_weights(context, checkpoint.path, half=for_decoding and checkpoint.parameters >= SMALL)
+    return open_weights(context, checkpoint.path, half=half and checkpoint.parameters >= SMALL)
 
 
 def open_weights(context: StudyContext, path: Path, *, half: bool = False) -> LoadedModel:

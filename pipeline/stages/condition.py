@@ -54,7 +54,9 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
     checkpoint_id = checkpoint_id_of(context, subject.name)
     config = context.config
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
-    heldout = heldout_text(config, open_checkpoint(context, checkpoint_id), heldout_documents(context))
+    half = config.evaluation.precision == "bfloat16"
+    loaded = open_checkpoint(context, checkpoint_id, half=half)
+    heldout = heldout_text(config, loaded, heldout_documents(context))
     if heldout.n_too_short:
         log.info("%d held-out texts are too short to be scored and left out", heldout.n_too_short)
     folder, batch_size = losses_folder(context, weights_hash), config.evaluation.batch_size
@@ -73,7 +75,7 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
     for family in planned:
         reporter.say(f"held-out loss under {family.stem}")
         first = _condition(context, family, Strength(family.stem, 0.0), weights_hash=weights_hash, kind=kind)
-        opened = open_condition(context, checkpoint_id, first)
+        opened = open_condition(context, checkpoint_id, first, half=half)
         losses_name = loss_name(family.spec.name, family.direction, family.control)
         unsteered = unsteered or {metric: table.at("none", opened, 0.0) for metric, table in tables.items()}
         base = unsteered["cost"]

@@ -45,8 +45,8 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
         for name, few in few_by_set.items()
         for count in more.values()
     )
-    for _, like_conditions in groupby(conditions, lambda c: ((c.tuned or {}).get("path"), c.prefix)):
-        group = [open_condition(context, checkpoint_id, c, for_decoding=True) for c in like_conditions]
+    for _, like_conditions in groupby(sorted(conditions, key=_weights_and_prefix), _weights_and_prefix):
+        group = [open_condition(context, checkpoint_id, c, half=True) for c in like_conditions]
         for opened in group:
             condition = opened.condition
             inputs_name = f"made from {context.inputs.generation(weights_hash, identity(condition))}"
@@ -63,6 +63,11 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
                 batches = _batches(chosen, samples, evaluation.batch_size // max(1, len(conditions_of)))
                 done = _generate(context, conditions_of, batches, reporter=reporter, done=done, total=total)
     reporter.report(total, total, "generations")
+
+
+def _weights_and_prefix(condition: DetoxCondition) -> tuple[str, str]:
+    """What conditions have alike that are generated together."""
+    return str((condition.tuned or {}).get("path", "")), condition.prefix
 
 
 def identity(condition: DetoxCondition) -> list[Any]:

@@ -45,7 +45,7 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     checkpoint_id = checkpoint_id_of(context, subject.name)
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     config = context.config.probe
-    loaded = open_checkpoint(context, checkpoint_id)
+    loaded = open_checkpoint(context, checkpoint_id, half=config.precision == "bfloat16")
     n_selected = resolve_heads(config.heads, len(loaded.heads))
     examples = _examples(context)
     labels = np.array([row["label"] for row in examples], dtype=np.int64)

@@ -53,6 +53,8 @@ TESTED = (NONE, PROMPT, "iti/*/cost-0.06", SFT, DPO, f"{DPO}+iti/*/cost-0.06")
 """Part of every study's hash: a new method is named in study files and not added here."""
 SCORE_FORMAT = r"0?[0-9]{0,2}(\.[0-9]{1,2})?[efgEFG%]?"
 """Of a score in a mark: every document carries it, so that it stays short."""
+Precision = Literal["float32", "bfloat16"]
+"""Of the numbers that a model computes in; a small one (`SMALL`) does in float32 in any case."""
 RandomAt = Literal["cost", "fixed"]
 """Where random directions are compared: at one matched cost, or at the fixed strengths of `iti`."""
 
@@ -91,6 +93,8 @@ class TrainingConfig(Strict):
     """Times per run that held-out losses are taken."""
     checkpoints: Count = 10
     """Times per run that the state is saved, so a cut run resumes."""
+    compile: bool = added(False)
+    """`torch.compile` on an accelerator; refused where there is none."""
 
 
 class ProbeConfig(Strict):
@@ -109,6 +113,8 @@ class ProbeConfig(Strict):
     keep_random: CountOrNone = 4
     """Random heads kept beside the selected ones."""
     bootstrap: Draws = 500
+    precision: Precision = added("float32")
+    """Of the passes that activations are read in."""
 
     @model_validator(mode="after")
     def _trains_on_some(self) -> ProbeConfig:

@@ -18,7 +18,7 @@ from hormesis.pipeline.study.config_base import (
     Tokens,
     added,
 )
-from hormesis.pipeline.study.config_sections import TESTED
+from hormesis.pipeline.study.config_sections import TESTED, Precision
 
 
 def _declared_scorer(name: str) -> str:
@@ -67,6 +67,8 @@ class EvaluationConfig(Strict):
     The first judges attacks. `perspective` closes on 31 December 2026."""
     heldout_tokens: Annotated[int, Field(ge=100, le=10**9)] = 12_000
     bootstrap: Draws = 1000
+    precision: Precision = added("float32")
+    """Of the passes that give held-out losses, and so costs and matched strengths."""
 
     @model_validator(mode="after")
     def _more_samples(self) -> EvaluationConfig:

@@ -65,6 +65,7 @@ class TrainSettings:
     checkpoints: int = 10
     seed: int = 0
     """Of the initial weights; the order of the text is already in the mix."""
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,7 @@ def train_settings(scale: Scale, training: TrainingConfig, *, seed: int) -> Trai
         evaluations=training.evaluations,
         checkpoints=training.checkpoints,
         seed=seed,
+        compile=training.compile,
     )
 
 

@@ -39,6 +39,7 @@ from hormesis.pipeline.study.scales import TrainSettings
 from hormesis.pipeline.text.mixes import Mix
 from hormesis.pipeline.text.tokenization import fingerprint
 from hormesis.pipeline.training.arguments import arguments_for
+from hormesis.pipeline.training.compilation import compile_passes
 from hormesis.pipeline.training.data import Windows
 from hormesis.pipeline.training.loop import WRITING, MixTrainer, Point, TrainingError, Watch, saving
 from hormesis.pipeline.training.precision import choose_precision
@@ -114,6 +115,8 @@ def train(
     if _shared("result" in record and is_intact(folder / "model"), together):
         return _finished_result(folder, record if is_first else open_run(folder, identity), on_point)
     model = initial_model(config, settings.seed)
+    if settings.compile:
+        compile_passes(model)
     if is_first and "precision" not in record:
         length = settings.sequence_length
         record["precision"] = choose_precision(model, settings.precision, length, int(config.vocab_size))
@@ -173,7 +176,8 @@ def _identity(
         "mix": mix.hash,
         "tokenizer": fingerprint(tokenizer),
         "config": {key: repr(value) for key, value in sorted(config_values.items())},
-        "settings": asdict(settings),
+        # A setting that came later is no part of the runs before it.
+        "settings": {name: value for name, value in asdict(settings).items() if name != "compile" or value},
     }
 
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hormesis.backend.generation import sampling
+from hormesis.backend.generation import decoding, sampling
 from hormesis.backend.generation.generation import GenerationError, generate
 from hormesis.backend.generation.sampling import draw, uniforms
 from hormesis.backend.generation.streaming import Pieces, stream
@@ -324,3 +324,29 @@ def test_numbers_that_are_not_finite_become_no_text(number: float, temperature: 
     logits = torch.tensor([[0.0, number, 1.0]])
     with pytest.raises(ModelError, match="not finite for this text"):
         draw(logits, np.array([0.5]), temperature=temperature, top_p=0.9)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "qwen3_next"])
+@pytest.mark.parametrize("scope", ["generated", "all"])
+def test_one_steering_for_all_rows_is_a_bias_and_no_hook(
+    family: str, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logits of every step equal those under hooks, and the model has its own biases again."""
+    loaded = tiny_loaded(family)
+    row = (iti(loaded.sites, some_heads(loaded), scope), 2.0)
+    biases = {name: value.clone() for name, value in loaded.model.named_parameters() if "bias" in name}
+    steps: list[torch.Tensor] = []
+    hooks: list[int] = []
+
+    def kept(logits: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        steps.append(logits)
+        hooks.append(sum(len(module._forward_pre_hooks) for module in loaded.model.modules()))
+        return torch.full((len(logits),), 5)
+
+    monkeypatch.setattr(decoding, "draw", kept)
+    for rows in ([row] * 3, [row, row, (row[0], 2.0 + 1e-9)]):
+        generate(loaded, PROMPTS[:3], seeds=SEEDS[:3], rows=rows, new_tokens=6)
+    torch.testing.assert_close(torch.stack(steps[:6]), torch.stack(steps[6:]), rtol=1e-5, atol=1e-5)
+    assert not any(hooks[:6]) and all(hooks[6:])
+    after = {name: value for name, value in loaded.model.named_parameters() if "bias" in name}
+    assert after.keys() == biases.keys() and all(torch.equal(after[name], biases[name]) for name in biases)
