@@ -53,4 +53,4 @@ def _common(rows: Rows) -> RowSteering | None:
     if is_shared(rows):
         return rows  # type: ignore[return-value]
     first: RowSteering = rows[0]  # type: ignore[assignment]
-    return first if all(row[0] is first[0] and row[1] == first[1] for row in rows) else None  # type: ignore[index,union-attr]
+    return first if all(row[0] is first[0] and row[1] == first[1] for row in rows) else None  # type: ignore[index]

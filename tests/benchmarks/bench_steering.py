@@ -1,68 +1,65 @@
-"""Steered against unsteered decoding, and our decode loop against transformers' own `generate`."""
+"""Generation: use of the machine at three sizes, steered against not, and transformers' own `generate`."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
+from statistics import median
+from typing import Any
 
-import numpy as np
 import torch
 
 from hormesis.backend.generation.generation import generate
-from hormesis.backend.model.steering import HeadDirection, RowSteering, iti
-from tests.fixtures.tiny import tiny_loaded
+from hormesis.backend.model.steering import RowSteering, iti
+from hormesis.pipeline.study.scales import Scale
+from tests.benchmarks.measures import (
+    SIZES,
+    Use,
+    model_of,
+    operations_per_token,
+    peak,
+    processor_seconds,
+    table,
+    used,
+)
+from tests.fixtures.tiny import some_heads
 
-PROMPTS, TOKENS, ROUNDS = 128, 24, 5
+PROMPTS = {"nano": 128, "mini": 64, "small": 32}
+PROMPT, TOKENS, ROUNDS = "a b c d e f g h", 24, 5
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
-    started = time.process_time()
-    work()
-    return time.process_time() - started
-
-
-def main() -> None:
-    """Print medians over interleaved rounds and their ratios."""
-    torch.set_num_threads(1)
-    loaded = tiny_loaded("olmo", hidden_size=96, num_attention_heads=8, num_hidden_layers=4)
-    rng = np.random.default_rng(0)
-    heads = []
-    for layer in range(loaded.n_layers):
-        vector = rng.standard_normal(loaded.head_dim).astype(np.float32)
-        heads.append(HeadDirection(layer, 0, vector / np.linalg.norm(vector), 1.0))
-    steering: RowSteering = (iti(loaded.sites, heads), 1.0)
-    prompts = ["a b c d e f g h"] * PROMPTS
-    seeds = list(range(PROMPTS))
-
-    def generation(row: RowSteering) -> Callable[[], object]:
-        return lambda: generate(
-            loaded, prompts, seeds=seeds, rows=[row] * PROMPTS, new_tokens=TOKENS, batch_size=PROMPTS
-        )
-
+def compare(size: Scale, dtype: torch.dtype) -> tuple[Use, str]:
+    """One size in one precision; all rows share one steering, as outside of a study."""
+    loaded, count = model_of(size, dtype), PROMPTS[size]
+    prompts, seeds = [PROMPT] * count, list(range(count))
     encoded = loaded.tokenizer(prompts, return_tensors="pt", padding=True)
     inputs = {name: encoded[name] for name in ("input_ids", "attention_mask")}
+    heads = some_heads(loaded, count=len(loaded.heads) // 12 + 1)
+
+    def generation(row: RowSteering) -> Callable[[], object]:
+        options: dict[str, Any] = {"rows": [row] * count, "new_tokens": TOKENS, "batch_size": count}
+        return lambda: generate(loaded, prompts, seeds=seeds, **options)
 
     def theirs() -> object:
         return loaded.model.generate(
             **inputs, do_sample=True, top_p=0.9, min_new_tokens=TOKENS, max_new_tokens=TOKENS
         )
 
-    works = {"bare": generation((None, 0.0)), "steered": generation(steering), "generate": theirs}
-    timings: dict[str, list[float]] = {name: [] for name in works}
-    for work in works.values():
-        work()
-    for _ in range(ROUNDS):
-        for name, work in works.items():
-            timings[name].append(seconds(work))
-    middle = {name: statistics.median(values) for name, values in timings.items()}
-    print(
-        f"{PROMPTS} prompts x {TOKENS} tokens, CPU seconds: ours {middle['bare']:.2f}, steered "
-        f"{middle['steered']:.2f} (ratio {middle['steered'] / middle['bare']:.2f}), transformers generate "
-        f"{middle['generate']:.2f} (ours / theirs {middle['bare'] / middle['generate']:.2f})"
-    )
+    unsteered, steered = generation((None, 0.0)), generation((iti(loaded.sites, heads), 1.0))
+    use = used(unsteered, count * TOKENS * operations_per_token(loaded.model), 1)
+    # In turns, since what else the machine does comes and goes.
+    times = [(processor_seconds(steered, 1), processor_seconds(unsteered, 1)) for _ in range(ROUNDS)]
+    ratio = median(first / second for first, second in times)
+    against = processor_seconds(theirs, 1) / min(second for _, second in times)
+    return use, f"steered {ratio:.3f} x, transformers' generate {against:.2f} x"
+
+
+def main(dtype: torch.dtype) -> None:
+    """Print a row per size in one precision."""
+    table("generation", {size: compare(size, dtype) for size in SIZES}, peak(dtype))
 
 
 if __name__ == "__main__":
-    main()
+    torch.set_num_threads(1)
+    for precision in (torch.float32, torch.bfloat16):
+        print(f"-- {precision}")
+        main(precision)
