@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from hormesis.backend.generation.batching import Progress, by_length, encode, pad
-from hormesis.backend.model.lower_layers import LowerLayers
+from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.steering import RowSteering, lowest_layer, per_row, steered
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 
 from hormesis.backend.generation.batching import pad
+from hormesis.backend.generation.decode_steering import steps_steered
 from hormesis.backend.generation.sampling import draw, uniforms
 from hormesis.backend.generation.small_batch_matmul import small_batch_matmul
-from hormesis.backend.model.decode_steering import steps_steered
 from hormesis.backend.model.feed import Feed
 from hormesis.backend.model.steering import Rows, per_row, steered
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from hormesis.backend.crossentropy import DocumentLosses, Windows, prepare_windows
 from hormesis.backend.generation.batching import encode
-from hormesis.backend.model.lower_layers import LowerLayers
+from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.models import LoadedModel
 from hormesis.db.manifest import is_intact, sealed_file
 from hormesis.pipeline.execution.context import StudyContext

@@ -13,7 +13,7 @@ from typing import Any
 from hormesis.backend.crossentropy import DocumentLosses, Windows, window_losses
 from hormesis.backend.generation.batching import encode, pad
 from hormesis.backend.generation.generation import Continuation, generate
-from hormesis.backend.model.lower_layers import LowerLayers
+from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.models import LoadedModel
 from hormesis.backend.model.steering import RowSteering
 from hormesis.pipeline.methods.condition import DetoxCondition

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hormesis.backend.crossentropy import DocumentLosses
-from hormesis.backend.model.lower_layers import LowerLayers
+from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.steering import Intervention
 from hormesis.db.blocks import encode_float64, encode_int64
 from hormesis.db.schema import Arm, Checkpoint, Condition, Metric

@@ -124,8 +124,8 @@ def test_layers_may_differ_in_heads_or_lack_them(
 def test_nothing_is_computed_behind_the_last_head() -> None:
     loaded = tiny_loaded()
     modules = dict(loaded.model.named_modules())
-    seen: list[str] = []
+    modules_run: list[str] = []
     for name in ("model.layers.1.mlp", "model.layers.2.self_attn.o_proj", "model.layers.2.mlp", "model.norm"):
-        modules[name].register_forward_hook(lambda *_, name=name: seen.append(name))
+        modules[name].register_forward_hook(lambda *_, name=name: modules_run.append(name))
     capture(loaded, ["rain"])
-    assert seen == ["model.layers.1.mlp"]
+    assert modules_run == ["model.layers.1.mlp"]

@@ -17,8 +17,8 @@ from hormesis.backend.capture import capture
 from hormesis.backend.crossentropy import prepare_windows, window_losses
 from hormesis.backend.generation.batching import by_length, encode, pad
 from hormesis.backend.likelihood import encode_pairs, log_likelihoods
+from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.loaded import LoadedModel
-from hormesis.backend.model.lower_layers import LowerLayers
 from hormesis.backend.model.steering import iti
 from hormesis.pipeline.study.scales import Scale
 from tests.benchmarks.measures import (

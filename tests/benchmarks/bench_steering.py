@@ -39,7 +39,7 @@ def compare(size: Scale, dtype: torch.dtype) -> tuple[Use, str]:
         options: dict[str, Any] = {"rows": [row] * count, "new_tokens": TOKENS, "batch_size": count}
         return lambda: generate(loaded, prompts, seeds=seeds, **options)
 
-    def theirs() -> object:
+    def reference() -> object:
         return loaded.model.generate(
             **inputs, do_sample=True, top_p=0.9, min_new_tokens=TOKENS, max_new_tokens=TOKENS
         )
@@ -49,7 +49,7 @@ def compare(size: Scale, dtype: torch.dtype) -> tuple[Use, str]:
     # In turns, since what else the machine does comes and goes.
     times = [(processor_seconds(steered, 1), processor_seconds(unsteered, 1)) for _ in range(ROUNDS)]
     ratio = median(first / second for first, second in times)
-    against = processor_seconds(theirs, 1) / min(second for _, second in times)
+    against = processor_seconds(reference, 1) / min(second for _, second in times)
     return use, f"steered {ratio:.3f} x, transformers' generate {against:.2f} x"
 
 

@@ -6,6 +6,8 @@ processor time of one thread: it tells more than a clock on a machine that does 
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -54,6 +56,8 @@ def peak(dtype: torch.dtype) -> float:
 def used(work: Callable[[], object], operations: float, rounds: int = 3) -> Use:
     """Measure a piece of work of so many operations."""
     seconds = processor_seconds(work, rounds)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what earlier work has given back counts as free
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high-water mark begins anew
     before = _status("VmRSS")
     work()

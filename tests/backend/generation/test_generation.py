@@ -338,12 +338,12 @@ def test_one_steering_for_all_rows_is_a_bias_and_no_hook(
     steps: list[torch.Tensor] = []
     hooks: list[int] = []
 
-    def kept(logits: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+    def recorded(logits: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
         steps.append(logits)
         hooks.append(sum(len(module._forward_pre_hooks) for module in loaded.model.modules()))
         return torch.full((len(logits),), 5)
 
-    monkeypatch.setattr(decoding, "draw", kept)
+    monkeypatch.setattr(decoding, "draw", recorded)
     for rows in ([row] * 3, [row, row, (row[0], 2.0 + 1e-9)]):
         generate(loaded, PROMPTS[:3], seeds=SEEDS[:3], rows=rows, new_tokens=6)
     torch.testing.assert_close(torch.stack(steps[:6]), torch.stack(steps[6:]), rtol=1e-5, atol=1e-5)

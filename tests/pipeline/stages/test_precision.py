@@ -71,8 +71,8 @@ def test_conditions_and_probes_in_bfloat16(
 def test_precision_is_part_of_what_it_changes_and_of_no_more() -> None:
     def keys(**sections: Any) -> tuple[str, str, str, str]:
         inputs = StudyContext(parse_study({"name": "x", **sections}), 0, Path(), None, {}).inputs  # type: ignore[arg-type]
-        said = inputs.generation("w", ["iti", "mass_mean", 1.0, "", None, []])
-        return inputs.text, inputs.probe("w"), inputs.condition("w"), said
+        generation = inputs.generation("w", ["iti", "mass_mean", 1.0, "", None, []])
+        return inputs.text, inputs.probe("w"), inputs.condition("w"), generation
 
     half = {"precision": "bfloat16"}
     plain, probed, evaluated = keys(), keys(probe=half), keys(evaluation=half)

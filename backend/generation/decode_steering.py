@@ -34,18 +34,18 @@ def steps_steered(loaded: LoadedModel, rows: Rows) -> Iterator[None]:
         with steered(loaded, rows):
             yield
         return
-    own_biases = [module.bias for module in modules]
+    stored_biases = [module.bias for module in modules]
     try:
-        for site, module, own in zip(loaded.sites, modules, own_biases, strict=True):
+        for site, module, stored in zip(loaded.sites, modules, stored_biases, strict=True):
             if (shift := row[0].shifts.get(site.layer)) is not None and moves_anything(row):
                 weight = output_weight(module).detach().float()
                 bias = weight @ (row[1] * torch.from_numpy(shift).to(weight.device))
-                total = bias if own is None else own.detach().float() + bias
+                total = bias if stored is None else stored.detach().float() + bias
                 module.bias = nn.Parameter(total.to(loaded.dtype), requires_grad=False)
         yield
     finally:
-        for module, own in zip(modules, own_biases, strict=True):
-            module.bias = own
+        for module, stored in zip(modules, stored_biases, strict=True):
+            module.bias = stored
 
 
 def _common(rows: Rows) -> RowSteering | None:

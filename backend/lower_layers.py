@@ -93,13 +93,13 @@ def _recorded(layer: nn.Module, outputs: dict[tuple[int, ...], Any], key: tuple[
 @contextmanager
 def _skipped(layers: Sequence[nn.Module], output: Any) -> Iterator[None]:
     """Within the block, each of the layers gives on `output` and computes nothing."""
-    kept = [vars(layer).get("forward") for layer in layers]
+    forwards = [vars(layer).get("forward") for layer in layers]
     try:
         for layer in layers:
             vars(layer)["forward"] = lambda *_, **__: _copy(output)
         yield
     finally:
-        for layer, forward in zip(layers, kept, strict=True):
+        for layer, forward in zip(layers, forwards, strict=True):
             del vars(layer)["forward"]
             if forward is not None:
                 vars(layer)["forward"] = forward

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from hormesis.backend import lower_layers
 from hormesis.backend.crossentropy import prepare_windows, window_losses
-from hormesis.backend.model import lower_layers
+from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.loaded import LoadedModel
-from hormesis.backend.model.lower_layers import LowerLayers
 from hormesis.backend.model.residual import decoder_layer
 from hormesis.backend.model.steering import HeadDirection, Intervention, iti
 from tests.fixtures.tiny import FAMILIES, tiny_loaded
