@@ -78,7 +78,7 @@ def arm_mean(values: ArrayLike) -> ArmMean:
     grid, answered = _grid(values)
     value = float(grid[answered].mean())
     influence, varies = np.where(answered, grid - value, 0.0) / answered.mean(), bool(np.ptp(grid[answered]))
-    return ArmMean(value, influence, 0.0, answered.any(axis=0), varies)
+    return ArmMean(value, influence, 0.0, np.asarray(answered.any(axis=0)), varies)
 
 
 def arm_means(arms: Iterable[ArmMean | ArrayLike]) -> list[ArmMean]:
@@ -101,7 +101,7 @@ def log_odds(values: ArrayLike) -> ArmMean:
     influence = np.where(answered, grid - total / count, 0.0) / (answered.mean() * slope)
     varies = bool(np.ptp(grid[answered]))
     floor = len(grid) / (count * slope) * (LEAST_NOISE if varies else 1.0)
-    return ArmMean(math.log(share / (1 - share)), influence, floor, answered.any(axis=0), varies)
+    return ArmMean(math.log(share / (1 - share)), influence, floor, np.asarray(answered.any(axis=0)), varies)
 
 
 @dataclass(frozen=True, slots=True)
