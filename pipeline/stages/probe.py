@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.say("fitting probes")
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
-        run = probe_heads(activations, labels, codes, settings=config, progress=reporter.counting("heads"))
+        run = probe_heads(
+            activations, labels, codes, settings=config, shuffle_seed=zlib.crc32(weights_hash.encode()),
+            progress=reporter.counting("heads"),
+        )  # fmt: skip
     selected = select_heads(run.results, n_selected)
     controls = random_directions(
         activations, codes, selected, count=context.config.steering.random_directions, seed=0

@@ -319,6 +319,9 @@ def test_rules_of_decision() -> None:
     assert verdict(finding(-1, 0.9, excluded=True, best_p=0.03), other) == CANNOT_TELL
     assert verdict(finding(-1, 0.9, excluded=True, best_p=0.9, opposed=True)) == REFUTED
     assert verdict(finding(1, 0.9, best_p=0.9)) == CANNOT_TELL
+    # A single prompt, and answers that never vary, tell nothing however surely.
+    assert verdict(replace(finding(-1, 0.01, excluded=True, opposed=True), n=1)) == CANNOT_TELL
+    assert verdict(replace(finding(1, 0.01), varies=False)) == CANNOT_TELL
     assert verdict(Missing("needs rows")) == NO_DATA
     corrections = corrected([finding(1, 0.01), Missing(""), finding(1, 0.04)])
     assert [correction.p for correction in corrections] == [0.02, None, 0.04]
@@ -343,6 +346,30 @@ def test_what_the_scale_leaves_no_room_for_is_not_refuted(clean: tuple[int, int]
     spotless = arms | {("toxic", 0.1): np.zeros((2, 256))}
     best = against(spotless, ("toxic", 0.1), ("toxic", 0.0), scale=ODDS, sign=-1)
     assert isinstance(best, Comparison) and ODDS.display(best.effect.value) == pytest.approx(finding.room)
+
+
+def test_n_counts_prompts_that_some_arm_has_an_answer_to() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (rng.integers(0, 2, (2, 40)).astype(float) for _ in range(2))
+    first[:, :9], second[:, 4:12] = np.nan, np.nan  # 5 prompts that no text of either arm answers
+    arms = {("toxic", 0.1): first, ("toxic", 0.0): second}
+    effect = against(arms, *arms, scale=ODDS, sign=-1)
+    change = mean_of(changes({("toxic", 0.1): first}, {("toxic", 0.1): second}, scale=ODDS, sign=-1))
+    assert isinstance(effect, Comparison) and effect.effect.n == 35
+    assert isinstance(change, Comparison) and change.effect.n == 35
+
+
+def test_the_effect_that_was_found_is_one_that_the_scale_allows() -> None:
+    """A Wald test of log-odds may find it more surely than any nearer the end of the scale."""
+    rng, arm = np.random.default_rng(8), ("toxic", 0.1)
+    before = (rng.random((2, 60)) < 0.15).astype(float)
+    after = before * (rng.random((2, 60)) < 0.4)
+    before[:, ::2] = after[:, ::2] = np.nan
+    change = mean_of(changes({arm: after}, {arm: before}, scale=ODDS, sign=-1))
+    finding = directional(change, -1, 1 / 1.5, scale=ODDS, contrast="steered less unsteered")
+    assert isinstance(finding, Finding) and isinstance(change, Comparison)
+    assert finding.best_p == finding.p == change.effect.p_value()
+    assert finding.p < min(extreme.p_value() for extreme in change.extremes if extreme.value < 0)
 
 
 def test_arms_that_are_not_there_are_named() -> None:
