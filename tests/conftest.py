@@ -118,7 +118,7 @@ def own_main() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_threads() -> Iterator[None]:
-    """No test leaves torch with other threads: two that share a core wait for each other in all tests after it."""
+    """No test leaves torch with other threads: two that share a core wait for each other in later ones."""
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch is not None else None
     yield
