@@ -68,6 +68,12 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
     return label if seed is None else f"{label}, seed {seed}"
 
 
+def measured(row: Any) -> str:
+    """What stands behind an arm's name, e.g. ` (measured 9.7 %)`; "" where its text was not judged."""
+    share = getattr(row, "measured_share", None)
+    return "" if share is None or missing(share) else f" (measured {100 * share:.1f} %)"
+
+
 def checkpoint_label(row: Any) -> str:
     """A checkpoint in words, from a row of its arm: the arm and its seed, or the name of an imported one."""
     return str(row.checkpoint) if row.kind == "imported" else arm_label(row.kind, row.share, row.seed)
