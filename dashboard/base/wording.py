@@ -161,6 +161,16 @@ def gate_words(rates: pd.DataFrame) -> str:
     )
 
 
+def defect_words(conditions: pd.DataFrame) -> str:
+    """Which conditions (rows of `study_conditions`) no model works under, in a sentence; "" for none."""
+    names = [
+        f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition)} ({row.defects})"
+        for row in records(conditions[conditions["defects"] > 0])
+    ]
+    lead = "Held-out loss is no finite number, and nothing is said or measured, under these conditions"
+    return f"{lead} (so many checkpoints): {', '.join(names)}." if names else ""
+
+
 class Head(NamedTuple):
     """One attention head."""
 
