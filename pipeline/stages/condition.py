@@ -197,8 +197,8 @@ def _write(
         upsert(session, Condition, [row], on=("checkpoint_id", "key"))
         if not is_sound:
             of_condition = session.query(Condition.id).filter_by(**row_key).scalar()
-            for made in (Metric, Generation):
-                session.execute(delete(made).where(made.condition_id == of_condition))
+            for model in (Metric, Generation):
+                session.execute(delete(model).where(model.condition_id == of_condition))
         named_condition = NamedRow(session.query(Condition.id).filter_by(**row_key).scalar(), condition.key)
         rows = [
             metric_row(checkpoint_id, named_condition, name, estimate=estimate, unit="nats per token")

@@ -415,8 +415,8 @@ def test_arrays_of_one_length_are_of_the_same_seeds(tiny_database: Path, tmp_pat
     rows = StudyRows(lost, 1)
     first, second = (rows.grids(key, "forum-prompts", "forum") for key in (COST, "none"))
     assert arm not in first and second[arm].shape == (1, 8)
-    both = changes(first, second, scale=ODDS, sign=-1)
-    assert arm not in both.means and both.means["toxic", 0.0].seeds == 2
+    change = changes(first, second, scale=ODDS, sign=-1)
+    assert arm not in change.means and change.means["toxic", 0.0].seeds == 2
 
 
 def test_an_arm_with_an_empty_text_is_whole_without_its_score(tiny_database: Path, tmp_path: Path) -> None:

@@ -60,21 +60,21 @@ def test_a_detectable_effect_is_told_in_four_of_five_studies(claim: Any) -> None
     effect = float(np.median([claim(*study).sees(LEVEL) for study in studies[:400]]))
     planted = effect / SCALE.factor if claim is rise else 0.0
     findings = [claim(first + planted, second, effect) for first, second in studies[400:]]
-    told = np.mean([finding.p <= LEVEL for finding in findings])
-    assert told == pytest.approx(0.8, abs=0.06)
+    share = np.mean([finding.p <= LEVEL for finding in findings])
+    assert share == pytest.approx(0.8, abs=0.06)
 
 
 def test_a_detectable_dip_is_told_in_four_of_five_studies() -> None:
     rng, variances = np.random.default_rng(1), np.full(4, 0.04)
     dose = Dose(np.array(SHARES), np.zeros(4), variances, 30.0)
     depth = detectable_dip(dose, 2, level=LEVEL, draws=999)
-    told = []
+    hits = []
     for _ in range(150):
         means = rng.normal(0, 0.2, 4) - depth * (np.arange(4) == 2)
         response = fit_dose(Dose(dose.shares, means, variances * rng.chisquare(30) / 30, 30.0), draws=299)
-        told.append(response is not None and response.p <= LEVEL)
+        hits.append(response is not None and response.p <= LEVEL)
     # The test's own null is the worst of three monotone truths, so a dip is told a little less often.
-    assert 0.55 <= np.mean(told) <= 0.85
+    assert 0.55 <= np.mean(hits) <= 0.85
 
 
 def test_what_is_stored_as_detectable_is_at_the_level_of_the_family() -> None:

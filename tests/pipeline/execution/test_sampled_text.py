@@ -52,8 +52,8 @@ def test_seeds_train_on_documents_of_their_own_while_sample_text_is_on(tmp_path:
 
     first = finish()
     sampled = folders(home, "mixes")
-    one, other = (documents(home, mix) for mix in sorted(sampled))
-    assert min(len(one), len(other)) > 50 and len(one & other) <= 1
+    left, right = (documents(home, mix) for mix in sorted(sampled))
+    assert min(len(left), len(right)) > 50 and len(left & right) <= 1
     assert finish() == first
 
     before = {kind: folders(home, kind) for kind in ("corpus", "mixes", "checkpoints")}
@@ -64,8 +64,8 @@ def test_seeds_train_on_documents_of_their_own_while_sample_text_is_on(tmp_path:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         counted = "SELECT count(*), count(DISTINCT text) FROM prompt"
         assert connection.execute(counted).fetchone() == (8, 4), "the prompts are the same"
-    one, other = (documents(home, mix) for mix in sorted(folders(home, "mixes") - sampled))
-    assert len(one ^ other) <= 4  # the two that each cuts
+    left, right = (documents(home, mix) for mix in sorted(folders(home, "mixes") - sampled))
+    assert len(left ^ right) <= 4  # the two that each cuts
 
     stored = folders(home, "checkpoints")
     study.write_text(study.read_text().replace("seeds = [0, 1]\n", "seeds = [0, 1]\nsample_text = true\n"))

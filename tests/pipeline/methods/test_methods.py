@@ -397,11 +397,11 @@ def test_a_condition_without_a_finite_loss_says_so_and_the_others_go_on(
     after = rows(tmp_path / "home")
     for name in ("generation", "score", "metric", "summary"):
         # Of others the texts may differ: the search for strengths has one point less to begin with.
-        kept = before[name][~_is_of(before[name], broken)]
-        assert sorted(after[name]["key"]) == sorted(kept["key"]), name
-    told = read.study_conditions(context.engine, context.study_id)
-    assert dict(told[told["defects"] > 0].set_index("condition")["defects"]) == {broken: 1}
-    assert defect_words(told).endswith("(so many checkpoints): ITI, strength 1 (1).")
+        others = before[name][~_is_of(before[name], broken)]
+        assert sorted(after[name]["key"]) == sorted(others["key"]), name
+    stored = read.study_conditions(context.engine, context.study_id)
+    assert dict(stored[stored["defects"] > 0].set_index("condition")["defects"]) == {broken: 1}
+    assert defect_words(stored).endswith("(so many checkpoints): ITI, strength 1 (1).")
 
 
 def _is_of(table: pd.DataFrame, key: str) -> pd.Series:
