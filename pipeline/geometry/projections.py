@@ -158,8 +158,9 @@ def _umap(
         "init": initialisation,
         "umap": importlib.metadata.version("umap-learn"),
     }
-    # numba gives OpenMP a thread per core for good, and on a busy machine they wait for each other forty times
-    # as long as they compute: torch gets its own number back, and neighbours are found before numba is there.
+    # numba gives OpenMP a thread per core for good, and on a busy machine they wait for each other forty
+    # times as long as they compute: torch gets its own number back, and neighbours are found before numba is
+    # there.
     with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         nearest = _neighbours(points, neighbours, metric)

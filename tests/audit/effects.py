@@ -180,14 +180,14 @@ def effect(
         return None
     scale = [weight**2 / level.seeds for weight, level in zip(weights, levels, strict=True)]
     parts = sum(w * level.parts.mean(axis=0) for w, level in zip(weights, levels, strict=True))
-    whole = assembled(
+    total = assembled(
         sum(w * level.value for w, level in zip(weights, levels, strict=True)), np.asarray(parts),
         between=variance[0] * sum(scale), df=variance[1], seeds=min(level.seeds for level in levels),
         noise=sum(s * level.noise for s, level in zip(scale, levels, strict=True)),
     )  # fmt: skip
     masks = [level.answered for level in levels if level.answered is not None]
     n = int((np.sum(masks, axis=0) > 0).sum()) if len(masks) == len(levels) else None
-    return replace(whole, n=n, varies=whole.value != 0 or any(level.varies for level in levels))
+    return replace(total, n=n, varies=total.value != 0 or any(level.varies for level in levels))
 
 
 def assembled(value: float, parts: Floats, *, between: float, noise: float, df: float, seeds: int) -> Effect:

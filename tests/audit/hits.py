@@ -33,10 +33,10 @@ def statistics(raw: Raw, *, unseen: bool = False) -> tuple[dict[Arm, list[dict[s
         return {}, 0, 0
     common = rows["ids"].map(bytes).mode().iloc[0]
     examples = raw.frame("SELECT e.id, e.label, e.text, e.split FROM example e").set_index("id")
-    seen = set().union(*examples["text"][examples["split"] == "train"].map(_sentences))
+    sentences = set().union(*examples["text"][examples["split"] == "train"].map(_sentences))
     examples = examples.loc[np.frombuffer(common, dtype="<i8")]
-    kept = np.array([not unseen or seen.isdisjoint(_sentences(text)) for text in examples["text"]])
-    examples = examples[kept]
+    mask = np.array([not unseen or sentences.isdisjoint(_sentences(text)) for text in examples["text"]])
+    examples = examples[mask]
     toxic = examples["label"].to_numpy() == 1
     bags = examples["text"].map(lambda text: " ".join(sorted(text.lower().split())))
     twins = pd.Series(range(len(bags))).groupby(pd.factorize(bags)[0]).agg(list)
@@ -51,7 +51,7 @@ def statistics(raw: Raw, *, unseen: bool = False) -> tuple[dict[Arm, list[dict[s
     by_arm: dict[Arm, list[dict[str, Floats]]] = {}
     for row in rows[rows["ids"].map(bytes) == common].itertuples():
         bits = np.unpackbits(np.frombuffer(row.bits, dtype=np.uint8).reshape(row.heads, -1), axis=1)
-        accuracy = sum(weights @ bits[:, : row.statements][:, kept].T.astype(float) for weights in times) / 2
+        accuracy = sum(weights @ bits[:, : row.statements][:, mask].T.astype(float) for weights in times) / 2
         numbers = [accuracy.mean(axis=1), *np.percentile(accuracy, [50, 90], axis=1), accuracy.max(axis=1)]
         numbers += [(accuracy > float(name[6:])).mean(axis=1) for name in NAMES[4:]]
         by_arm.setdefault((row.kind, row.share), []).append(dict(zip(NAMES, numbers, strict=True)))

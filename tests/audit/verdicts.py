@@ -180,7 +180,8 @@ def scorers(raw: Raw, scope: Scope) -> Anew | None:
     values = np.tanh([e.value, e.value - e.half(), e.value + e.half()])
     numbers = dict(zip(NUMBERS, (*values, one_sided(e.value), 0.9999), strict=True))
     best = one_sided(float(np.arctanh(0.9999)))
-    return Anew(numbers, e.seeds, values[0] > 0.8, values[2] < 0.8, best_p=best, test=Test(e, 2, null))
+    below = bool(values[2] < 0.8)
+    return Anew(numbers, e.seeds, values[0] > 0.8, below, below, best_p=best, test=Test(e, 2, null))
 
 
 def least_fall(raw: Raw) -> Anew | None:

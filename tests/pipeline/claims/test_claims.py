@@ -398,6 +398,27 @@ def test_an_arm_that_is_half_scored_is_left_out(tiny_database: Path, tmp_path: P
     assert StudyRows(half, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25].shape == (1, 8)
 
 
+def test_arrays_of_one_length_are_of_the_same_seeds(tiny_database: Path, tmp_path: Path) -> None:
+    """Each of two conditions lost another seed: seed 1 of one was paired with seed 0 of the other."""
+    lost = open_writer(copy_database(tiny_database, tmp_path / "lost.db"))
+    arm = ("toxic", 0.25)
+    for seed, key in ((0, COST), (1, "none")):
+        of_seed = (
+            "SELECT max(g.id) FROM generation g JOIN condition k ON k.id = g.condition_id JOIN checkpoint c"
+            " ON c.id = k.checkpoint_id JOIN arm a ON a.id = c.arm_id"
+            " WHERE a.kind = 'toxic' AND a.share = 0.25 AND a.seed = :seed AND k.key = :key"
+        )
+        with write_session(lost) as session:
+            session.execute(
+                text(f"DELETE FROM score WHERE generation_id = ({of_seed})"), {"seed": seed, "key": key}
+            )
+    rows = StudyRows(lost, 1)
+    first, second = (rows.grids(key, "forum-prompts", "forum") for key in (COST, "none"))
+    assert arm not in first and second[arm].shape == (1, 8)
+    change = changes(first, second, scale=ODDS, sign=-1)
+    assert arm not in change.means and change.means["toxic", 0.0].seeds == 2
+
+
 def test_an_arm_with_an_empty_text_is_whole_without_its_score(tiny_database: Path, tmp_path: Path) -> None:
     some = open_writer(copy_database(tiny_database, tmp_path / "empty.db"))
     with write_session(some) as session:
