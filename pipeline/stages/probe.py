@@ -66,7 +66,7 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
         run = probe_heads(
-            activations, labels, codes, settings=config, shuffle_seed=zlib.crc32(weights_hash.encode()),
+            activations, labels, codes, settings=config, shuffle_seed=zlib.crc32(loaded.weights_hash().encode()),
             progress=reporter.counting("heads"),
         )  # fmt: skip
     selected = select_heads(run.results, n_selected)
