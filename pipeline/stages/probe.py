@@ -63,10 +63,11 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
         progress=reporter.counting("examples"),
     )
     reporter.say("fitting probes")
+    shuffle_seed = zlib.crc32(loaded.weights_hash().encode())
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
         run = probe_heads(
-            activations, labels, codes, settings=config, shuffle_seed=zlib.crc32(loaded.weights_hash().encode()),
+            activations, labels, codes, settings=config, shuffle_seed=shuffle_seed,
             progress=reporter.counting("heads"),
         )  # fmt: skip
     selected = select_heads(run.results, n_selected)

@@ -193,8 +193,8 @@ def detectable_dip(
 ) -> float:
     """Smallest dip of the arm at `place` below level others that the test finds at `level`, power `target`.
 
-    Simulated with the same draws at every depth, so that power rises with it. Critical is the largest ratio of
-    the monotone truths that the test would hold against such a dip, as it holds them against the data.
+    Simulated with the same draws at every depth, so that power rises with it. Critical is the largest ratio
+    of the monotone truths that the test would hold against such a dip, as it holds them against the data.
     """
     family = HormeticFamily(dose.shares, 1 / dose.variances)
 
