@@ -30,7 +30,7 @@ VOCABULARY = [f"w{i}" for i in range(10, 50)]
 
 
 def world(toxic_words: float, seed: int = 0):
-    """Word counts, texts and labels: `toxic_words` moves how often half of the words are places_by_class by label;
+    """Word counts, texts and labels: `toxic_words` moves how often half of the words are drawn by label;
     `left` or `lean` and `west` or `east` stand in each, as often whatever the label, and go together by it.
     """
     rng = np.random.default_rng(seed)
