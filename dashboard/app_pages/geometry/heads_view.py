@@ -80,7 +80,7 @@ def gain_line(context: Context, checkpoint: str) -> None:
 
 
 def baselines(context: Context, checkpoint: str) -> None:
-    """The gains of a checkpoint over every baseline, as a table; its files hold all checkpoints."""
+    """The gains of a checkpoint over every baseline, as a table."""
     gains = geometry.gains(context)
     of_checkpoint = gains[gains["checkpoint"] == checkpoint]
     if of_checkpoint.empty:
@@ -95,7 +95,7 @@ def baselines(context: Context, checkpoint: str) -> None:
             key="gains",
             title=f"What the heads of {checkpoint_label(of_checkpoint.iloc[0])} read beyond baselines",
             alt="AUROC of heads and of baselines on the same test statements, and the difference",
-            out=gains,
+            out=of_checkpoint,
             note=f"{GAIN_NOTE} Gains: {interval}.",
         )
 
