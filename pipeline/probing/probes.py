@@ -94,6 +94,8 @@ class ProbeRun:
     probe: list[Direction]
     hits: list[NDArray[np.bool_]] = field(default_factory=list)
     """For every head, which test statements it got right [n_test], in the order of the examples."""
+    scores: list[NDArray[np.float32]] = field(default_factory=list)
+    """For every head, log odds of toxic of the test statements [n_test]."""
 
     def table(self, count: int | None = None) -> pd.DataFrame:
         """One row per head, with `rank` among the `count` selected heads (missing where not selected)."""
@@ -219,6 +221,7 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
     scores = logistic_fits.scores(scaled[TEST])
     discrimination = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
     run.hits.extend((scores > 0) == truth[TEST])
+    run.scores.extend(scores.astype(np.float32))
     measures = {
         "select_accuracy": balanced_accuracy(select_scores, truth[SELECT]),
         "select_auroc": auroc(select_scores, truth[SELECT]),

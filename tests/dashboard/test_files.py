@@ -22,7 +22,10 @@ VIEWS = (
     "tradeoffs?behind=All+conditions",
     "tradeoffs?behind=Fluency",
     "geometry",
-    *(f"geometry?part=Heads&heads={heads}" for heads in ("Maps", "Difference", "Distribution", "By+arm")),
+    *(
+        f"geometry?part=Heads&heads={heads}"
+        for heads in ("Maps", "Difference", "Distribution", "By+arm", "Baselines")
+    ),
     *(f"geometry?part=One+head&about={about}" for about in ("Statements", "Every+arm")),
     *(f"geometry?part=Entanglement&tangle={view}" for view in ("By+arm", "By+feature")),
     "geometry?part=Activations&head=L1H0",

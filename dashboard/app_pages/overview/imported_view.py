@@ -6,6 +6,7 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
+from hormesis.dashboard.base.geometry_words import checkpoint_line
 from hormesis.dashboard.base.headlines import imported_headline
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -13,6 +14,7 @@ from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.report.button import report_button
+from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context, current_choice
 
 
@@ -36,3 +38,6 @@ def steering(context: Context) -> None:
             note="Bars: 95 % intervals, both ways.",
             rows=conditions,
         )
+    gains = geometry.gains(context)
+    for checkpoint in gains["checkpoint"].unique():
+        st.caption(f":material/balance: {checkpoint_line(gains[gains['checkpoint'] == checkpoint])}")
