@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Double, Engine, func, or_, select
 
 from hormesis.db.read.columns import study_rows
 from hormesis.db.read.frame import frame
@@ -48,7 +48,12 @@ def summaries(
     (cost, cross_entropy).
     """
     of_arm = (Arm.study_id == study_id, Arm.kind == Summary.kind, Arm.share == Summary.share)
-    measured = select(func.avg(Arm.toxic_share)).where(*of_arm).scalar_subquery().label("measured_share")
+    measured = (
+        select(func.avg(Arm.toxic_share, type_=Double()))
+        .where(*of_arm)
+        .scalar_subquery()
+        .label("measured_share")
+    )
     query = study_rows(Summary, study_id).add_columns(measured)
     query = query.order_by(
         Summary.kind.desc(),
