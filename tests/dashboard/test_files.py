@@ -47,17 +47,17 @@ def test_every_file_holds_the_rows_of_its_view(
     tiny_database: Path, monkeypatch: pytest.MonkeyPatch, link: str
 ) -> None:
     files: dict[str, Callable[[], bytes]] = {}
-    shown: dict[str, int] = {}
+    row_counts: dict[str, int] = {}
 
     def offer(label: str, make: Callable[[], bytes], name: str, *, mime: str, key: str) -> None:
         assert name.startswith("seeded-test-data-") and label and mime
         files[key] = make
 
     def table(rows: pd.DataFrame, *, key: str, **options: Any) -> Any:
-        shown[key] = len(rows)
-        return drawn(rows, key=key, **options)
+        row_counts[key] = len(rows)
+        return ordinary_table(rows, key=key, **options)
 
-    drawn = card.table
+    ordinary_table = card.table
     monkeypatch.setattr(card, "_button", offer)
     monkeypatch.setattr(card, "table", table)
     page, _, query = link.partition("?")
@@ -72,7 +72,7 @@ def test_every_file_holds_the_rows_of_its_view(
         rows = pd.read_csv(io.StringIO(csv), comment="#", dtype=str, keep_default_na=False)
         notes, parquet = comments(csv), files[f"{key}_parquet"]()
         assert len(rows) == int(notes["rows"]), key
-        assert shown.get(key, len(rows)) == len(rows), key
+        assert row_counts.get(key, len(rows)) == len(rows), key
         assert (
             json.loads(pq.read_schema(io.BytesIO(parquet)).metadata[exports.METADATA]).keys() == notes.keys()
         )

@@ -73,15 +73,15 @@ def test_every_control_lives_in_the_link(
 ) -> None:
     """The browser tests see that a choice goes into the link; here every control is restored by one."""
     page, _, query = link.partition("?")
-    given = dict(parse_qsl(query))
-    first = controls(open_page(small_database, monkeypatch, page, **given))
+    of_link = dict(parse_qsl(query))
+    first = controls(open_page(small_database, monkeypatch, page, **of_link))
     assert {key for key, control in first.items() if not control.proto.query_param_key} <= set(NO_LINK)
-    fixed = {*NO_LINK, *given, *(() if link == LINKS[0] else SIDEBAR)}
+    fixed = {*NO_LINK, *of_link, *(() if link == LINKS[0] else SIDEBAR)}
     choices = {key: other_choice(control) for key, control in first.items() if key not in fixed}
     left = {key: choice for key, choice in choices.items() if choice is not None}
     assert left, "the page has nothing to choose"
     while left:
-        app = open_page(small_database, monkeypatch, page, **given, **left)
+        app = open_page(small_database, monkeypatch, page, **of_link, **left)
         assert not app.exception
         restored = {
             key for key, control in controls(app).items() if key in left and control.value != first[key].value
