@@ -76,7 +76,7 @@ def gain_line(context: Context, checkpoint: str) -> None:
     gains = geometry.gains(context)
     line = checkpoint_line(gains[gains["checkpoint"] == checkpoint])
     if line:
-        st.caption(f":material/balance: {line}")
+        st.caption(f":material/balance: {plain(line)}")
 
 
 def baselines(context: Context, checkpoint: str) -> None:

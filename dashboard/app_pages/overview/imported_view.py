@@ -9,6 +9,7 @@ from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.geometry_words import checkpoint_line
 from hormesis.dashboard.base.headlines import imported_headline
 from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.parts import card, states
@@ -40,4 +41,5 @@ def steering(context: Context) -> None:
         )
     gains = geometry.gains(context)
     for checkpoint in gains["checkpoint"].unique():
-        st.caption(f":material/balance: {checkpoint_line(gains[gains['checkpoint'] == checkpoint])}")
+        line = checkpoint_line(gains[gains["checkpoint"] == checkpoint])
+        st.caption(f":material/balance: {plain(line)}")

@@ -80,6 +80,7 @@ def test_what_probes_gain_over_baselines_stands_beside_their_accuracy(
     for view in ({"part": "Heads"}, {"part": "One head"}):
         app = open_page(small_database, monkeypatch, "geometry", **view)
         line = next(caption.value for caption in app.caption if "steered heads read" in caption.value)
+        line = line.replace("\\", "")  # as Markdown shows it
         assert "25 % toxic, seed 0: the" in line and "mean AUROC of 0.810 [0.760, 0.860]" in line
         assert "+0.090 [+0.050, +0.130] against words alone (0.720)" in line
         assert "against itself untrained (0.620)" in line and "length" not in line and "n = " in line
