@@ -198,11 +198,11 @@ def gain_table(gains: pd.DataFrame) -> pd.DataFrame:
             "Checkpoint": [row.checkpoint for row in rows],
             "Heads": ["best one" if row.heads == "best" else f"{row.n_heads} steered" for row in rows],
             "Baseline": [BASELINES[row.baseline] for row in rows],
+            "Gain": [_gain(row) for row in rows],
             "AUROC": [f"{row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]" for row in rows],
             "AUROC of the baseline": [
                 f"{row.baseline_auroc:.3f} [{row.baseline_low:.3f}, {row.baseline_high:.3f}]" for row in rows
             ],
-            "Gain": [_gain(row) for row in rows],
             "n": [row.n_test for row in rows],
         }
     )
