@@ -146,8 +146,8 @@ def by_arm(context: Context, title: str) -> None:
             for _, row in compared.sort_values(["kind", "share"]).iterrows()
             if row["kind"] == "toxic"
         )
-        unit = "fraction of heads" if title.startswith("Above") else "balanced accuracy"
-        unit = "AUROC" if title in GAINS else unit
+        of_accuracy = "fraction of heads" if title.startswith("Above") else "balanced accuracy"
+        unit = "AUROC" if title in GAINS else of_accuracy
         card.chart(
             drawn(statistic_by_arm, of_statistic, f"{title} ({unit})"),
             key="heads_by_arm",

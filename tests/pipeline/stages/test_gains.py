@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from sqlalchemy import select
 from hormesis.backend.capture import capture
 from hormesis.backend.model.models import load_model, untrained
 from hormesis.db.blocks import decode_float32
-from hormesis.db.engine import open_writer
 from hormesis.db.schema import Arm, Checkpoint, Example, Probe, ProbeGain
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.arms import plan_arms
@@ -24,22 +22,9 @@ from hormesis.pipeline.execution.progress import silent
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.probing import gains as gains_module
 from hormesis.pipeline.stages.probe import probe_checkpoint
-from hormesis.pipeline.study.config import load_study
-from hormesis.pipeline.text.revisions import source_revisions
 from hormesis.pipeline.training.train import initial_model
-from tests.fixtures.tiny_study import finished_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
-    """The shared small study: three arms of one seed."""
-    file, home = finished_study(tmp_path_factory)
-    config = load_study(str(file))
-    engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
-    yield StudyContext(config, 1, home, engine, source_revisions(config))
-    engine.dispose()
 
 
 def stored(study: StudyContext) -> list[tuple[object, ...]]:
