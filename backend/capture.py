@@ -79,6 +79,20 @@ def capture(
     return _by_layer(loaded, np.load(path, mmap_mode="r"), n)
 
 
+def mean_embeddings(
+    loaded: LoadedModel, texts: Sequence[str], *, max_tokens: int | None = None
+) -> NDArray[np.float32]:
+    """Mean of the model's input embeddings over the tokens that `capture` reads of each text, [texts, width].
+
+    What can be read off the words of a text as this model stores them, without order or context. Raises
+    CaptureError as `capture` does.
+    """
+    token_ids = _token_ids(loaded, texts, "mean", batch_size=1, max_tokens=max_tokens)
+    weights = loaded.model.get_input_embeddings().weight.detach()
+    rows = [weights[torch.tensor(ids, device=weights.device)].float().mean(0) for ids in token_ids]
+    return torch.stack(rows).cpu().numpy()
+
+
 def _by_layer(loaded: LoadedModel, flat: NDArray[np.float32], n: int) -> HeadActivations:
     """Views `(n, heads, head_dim)` of the layers in `flat`, which holds one after the other."""
     ends = np.cumsum([0, *(n * site.width for site in loaded.sites)]).tolist()

@@ -117,6 +117,15 @@ def own_main() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """No test leaves torch with more threads: where cores are busy they wait for each other from then on."""
+    torch = sys.modules.get("torch")
+    before = torch.get_num_threads() if torch is not None else None
+    yield
+    assert before is None or sys.modules["torch"].get_num_threads() == before
+
+
+@pytest.fixture(autouse=True)
 def no_browser_to_wait_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages drawn without a browser need not wait for one; those of the browser tests are other processes."""
     monkeypatch.setattr(refresh, "ANSWER_FIRST", 0.0)

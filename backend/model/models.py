@@ -7,6 +7,7 @@ Safetensors and GGUF only, no code, no pickle; every failure is one line. A mode
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +26,7 @@ from hormesis.db.contract.left_out import is_left_out
 DTypeName = Literal["auto", "float32", "bfloat16"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
-__all__ = ["LoadedModel", "ModelError", "describe", "load_model", "require_present"]
+__all__ = ["LoadedModel", "ModelError", "describe", "load_model", "require_present", "untrained"]
 
 
 def describe(
@@ -49,6 +50,21 @@ def describe(
         except Exception as error:  # whatever a family's own code raises
             raise ModelError(f"{source}: cannot be run: {_reason(error)}") from error
     return loaded
+
+
+def untrained(loaded: LoadedModel, seed: int) -> LoadedModel:
+    """The model before its first step: its configuration and tokenizer, float32 weights drawn with `seed`.
+
+    Of a model trained here with that seed these are the weights that its training began with. Keeps the
+    global random state.
+    """
+    config = deepcopy(loaded.model.config)
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(seed)
+        model = type(loaded.model)._from_config(
+            config, attn_implementation=config._attn_implementation, dtype=torch.float32
+        )
+    return describe(model.to(loaded.device), loaded.tokenizer, f"{loaded.source}, untrained", check=False)
 
 
 def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = True) -> LoadedModel:

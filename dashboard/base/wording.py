@@ -68,6 +68,12 @@ def arm_label(kind: str, share: float | None, seed: int | None = None) -> str:
     return label if seed is None else f"{label}, seed {seed}"
 
 
+def measured(row: Any) -> str:
+    """What stands behind an arm's name, e.g. ` (measured 9.7 %)`; "" where its text was not judged."""
+    share = getattr(row, "measured_share", None)
+    return "" if share is None or missing(share) else f" (measured {100 * share:.1f} %)"
+
+
 def checkpoint_label(row: Any) -> str:
     """A checkpoint in words, from a row of its arm: the arm and its seed, or the name of an imported one."""
     return str(row.checkpoint) if row.kind == "imported" else arm_label(row.kind, row.share, row.seed)
@@ -153,6 +159,16 @@ def gate_words(rates: pd.DataFrame) -> str:
         f"More than {percent(MOST_EMPTY)} of the texts are empty and have no score, so that what the others "
         f"score is not to be trusted: {'; '.join(names)}{others}."
     )
+
+
+def defect_words(conditions: pd.DataFrame) -> str:
+    """Which conditions (rows of `study_conditions`) no model works under, in a sentence; "" for none."""
+    names = [
+        f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition)} ({row.defects})"
+        for row in records(conditions[conditions["defects"] > 0])
+    ]
+    lead = "Held-out loss is no finite number, and nothing is said or measured, under these conditions"
+    return f"{lead} (so many checkpoints): {', '.join(names)}." if names else ""
 
 
 class Head(NamedTuple):

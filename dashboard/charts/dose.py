@@ -7,10 +7,11 @@ import plotly.graph_objects as go
 
 from hormesis.dashboard.base.colours import CONTROL, ink, ramp, share_colour
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import condition_label, number, percent
+from hormesis.dashboard.base.wording import condition_label, measured, missing, number, percent
 from hormesis.dashboard.charts.dose_layers import fitted_curves, reference_lines
 from hormesis.dashboard.charts.frame import bars, figure
 
+X_TITLE = "Share of toxic-source text in the training mix (%)"
 SYMBOLS = ("circle", "square", "triangle-up", "star", "pentagon")
 
 
@@ -25,7 +26,8 @@ def _conditions(rows: pd.DataFrame) -> list[str]:
 def _hover(rows: pd.DataFrame, label: str) -> list[str]:
     """The hover text of each summary row; `label`: the condition in words."""
     return [
-        f"{label}<br>{percent(row.share)} {'of a toxic source' if row.kind == 'toxic' else 'not toxic'}<br>"
+        f"{label}<br>{percent(row.share)} {'of a toxic source' if row.kind == 'toxic' else 'not toxic'}"
+        f"{measured(row)}<br>"
         f"{number(row.value)} [{number(row.low)}, {number(row.high)}] {row.unit}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
         for row in records(rows)
@@ -64,6 +66,20 @@ def _control_line(
     )
 
 
+def _share_ticks(chart: go.Figure, rows: pd.DataFrame) -> None:
+    """A tick at each share, the measured one of its toxic arm below it where there is one."""
+    shares = {round(share * 100, 6): f"{share * 100:.6g}" for share in sorted(rows["share"])}
+    below = {
+        round(row.share * 100, 6): f"<br>({100 * row.measured_share:.1f})"
+        for row in records(rows[rows["kind"] == "toxic"])
+        if not missing(getattr(row, "measured_share", None))
+    }
+    texts = [text + below.get(at, "") for at, text in shares.items()]
+    chart.update_xaxes(tickvals=list(shares), ticktext=texts)
+    if below:
+        chart.update_xaxes(title_text=f"{X_TITLE}, measured toxic share in brackets")
+
+
 def dose_response(
     rows: pd.DataFrame,
     y_title: str,
@@ -81,7 +97,7 @@ def dose_response(
     supported curves are drawn; `paper`: column of the paper's table to draw as reference lines. Lines are
     nudged sideways (in percent), so that their bars do not cover each other.
     """
-    chart = figure("Share of toxic-source text in the training mix (%)", y_title, height)
+    chart = figure(X_TITLE, y_title, height)
     toxic, control = rows[rows["kind"] == "toxic"], rows[rows["kind"] != "toxic"]
     keys = _conditions(rows)
     n_steered = {True: 0, False: 0}
@@ -132,8 +148,7 @@ def dose_response(
     if paper is not None:
         fixed = (rows["method"] == "iti") & rows["matched_cost"].isna()
         reference_lines(chart, paper, dark=dark, steered=bool(fixed.any()))
-    shares = sorted({round(share * 100, 6) for share in rows["share"]})
-    chart.update_xaxes(tickvals=shares, ticktext=[f"{share:g}" for share in shares])
+    _share_ticks(chart, rows)
     if from_zero:
         chart.update_yaxes(rangemode="tozero")
     return chart

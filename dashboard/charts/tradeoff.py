@@ -11,7 +11,14 @@ import plotly.graph_objects as go
 from hormesis.dashboard.base.colours import CONTROL, arm_colour, arm_mark, fade, ink
 from hormesis.dashboard.base.frontier import non_dominated
 from hormesis.dashboard.base.records import arm_groups, groups, records
-from hormesis.dashboard.base.wording import arm_label, condition_label, interval, is_second, method_label
+from hormesis.dashboard.base.wording import (
+    arm_label,
+    condition_label,
+    interval,
+    is_second,
+    measured,
+    method_label,
+)
 from hormesis.dashboard.charts.frame import bars, figure
 from hormesis.db.contract.methods import DPO, ITI, NONE, PROMPT, RANDOM_DIRECTION, SFT
 
@@ -66,7 +73,7 @@ def _arm_name(row: Any) -> str:
 def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
     """The hover text of each row (a condition of an arm); `y_name`: the metric in words."""
     return [
-        f"<b>{_arm_name(row)}</b><br>"
+        f"<b>{_arm_name(row)}{measured(row)}</b><br>"
         f"{condition_label(row.method, row.strength, row.matched_cost, key=row.condition_key)}<br>"
         f"{y_name} {interval(row.value, row.low, row.high, unit=row.unit)}<br>"
         f"cost {interval(row.cost, row.cost_low, row.cost_high, unit='nats')}<br>"
@@ -151,7 +158,7 @@ def tradeoff(
                 y=[None],
                 mode="lines",
                 line={"color": style.colour, "width": 4, "dash": style.dash},
-                name=style.label,
+                name=style.label + measured(next(iter(records(arm)))),
                 legendgroup=style.label,
                 hoverinfo="skip",
             )

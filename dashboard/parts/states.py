@@ -7,7 +7,7 @@ from typing import NoReturn
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.wording import as_sentence, degraded_words, gate_words, plain
+from hormesis.dashboard.base.wording import as_sentence, defect_words, degraded_words, gate_words, plain
 from hormesis.dashboard.rows.context import Context
 from hormesis.db.problems import DatabaseProblem
 
@@ -79,8 +79,9 @@ def degraded_note(context: Context) -> None:
 
 
 def empty_note(context: Context, prompt_set: str | None) -> None:
-    """Say where too many texts are empty for scores to be trusted; nothing where none is so."""
-    if words := gate_words(rows.summaries(context, name="empty", prompt_set=prompt_set)):
+    """Say where too many texts are empty for scores to be trusted, and which conditions break models."""
+    gate = gate_words(rows.summaries(context, name="empty", prompt_set=prompt_set))
+    for words in filter(None, (gate, defect_words(rows.study_conditions(context)))):
         st.caption(f":material/warning: {words}")
 
 

@@ -7,11 +7,13 @@ import json
 import pandas as pd
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.map_words import (
+from hormesis.dashboard.base.geometry_words import (
+    GAIN_NOTE,
     NULLS,
     SPACE_GUIDES,
     SPACE_TITLES,
     figure_table,
+    gain_table,
     structure_sentence,
 )
 from hormesis.dashboard.base.records import records
@@ -114,6 +116,9 @@ def geometry(context: Context) -> Section | None:
     blocks.append(Chart("Accuracy over heads", tail, None, guide, "Share of heads above each accuracy"))
     blocks += _direction_maps(context)
     blocks.append(_best_heads(probes))
+    gains = geometry_rows.gains(context)
+    if len(gains):
+        blocks.append(Table("Gains over baselines", gain_table(gains), GAIN_NOTE))
     return Section("Where does toxicity live?", blocks)
 
 

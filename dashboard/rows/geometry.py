@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from hormesis.dashboard import rows
+from hormesis.dashboard.base.geometry_words import GAINS
 from hormesis.dashboard.base.selection import with_probes
 from hormesis.dashboard.base.wording import Head
 from hormesis.dashboard.rows import study_query
@@ -23,11 +24,13 @@ STATISTICS = {
     "Above 0.9": "above-0.9",
     "Mean, unseen text": "mean-unseen",
     "90th percentile, unseen text": "p90-unseen",
+    **GAINS,
 }
 
 head_summaries = study_query(read.head_summaries)
 agreements = study_query(read.map_agreements)
 _entanglement = study_query(read.arm_entanglement)
+_gains = study_query(read.arm_gains)
 _kept_heads = study_query(read.kept_heads)
 _feature_cosines = cached_query(read.feature_cosines)
 _lens_tokens = cached_query(read.lens_tokens, most=64)
@@ -40,6 +43,11 @@ _components = cached_query(read.principal_components, most=32)
 def entanglement(context: Context) -> pd.DataFrame:
     """Entanglement of every kept head of every checkpoint."""
     return _entanglement(context, context.position)
+
+
+def gains(context: Context) -> pd.DataFrame:
+    """What heads gain over each baseline in every checkpoint."""
+    return _gains(context, context.position)
 
 
 def feature_cosines(context: Context, checkpoint_id: int) -> pd.DataFrame:

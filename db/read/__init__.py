@@ -15,6 +15,7 @@ from hormesis.db.read.features import (
     head_summaries,
     lens_heads,
     lens_tokens,
+    probe_gains,
 )
 from hormesis.db.read.geometry import (
     HeadActivations,
@@ -39,6 +40,7 @@ from hormesis.db.read.hardness import (
 from hormesis.db.read.joined import (
     arm_checkpoints,
     arm_entanglement,
+    arm_gains,
     arm_points,
     arm_probes,
     condition_pairs,
@@ -93,6 +95,7 @@ __all__ = [
     "activations",
     "arm_checkpoints",
     "arm_entanglement",
+    "arm_gains",
     "arm_points",
     "arm_probes",
     "arms",
@@ -133,6 +136,7 @@ __all__ = [
     "pair_texts",
     "paired_texts",
     "principal_components",
+    "probe_gains",
     "probe_sets",
     "projection_points",
     "projections",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Engine, and_, select
 
-from hormesis.db.read.columns import ARM, ARM_NAMES
+from hormesis.db.read.columns import ARM, ARM_NAMES, BY_ARM, columns_of
 from hormesis.db.read.frame import Query, frame
 from hormesis.db.schema import (
     Arm,
@@ -16,6 +16,7 @@ from hormesis.db.schema import (
     HeadSummary,
     LensToken,
     Probe,
+    ProbeGain,
 )
 
 _HEAD = ("checkpoint_id", "probe_set_id", "position", "layer", "head")
@@ -79,6 +80,22 @@ def head_contributions(engine: Engine, checkpoint_id: int, position: str = "last
         .order_by(HeadContribution.layer, HeadContribution.head)
     )
     return frame(engine, query)
+
+
+def probe_gains(engine: Engine, study_id: int, position: str = "last") -> pd.DataFrame:
+    """Gains over baselines of every checkpoint, with checkpoint, kind, share and seed of its arm.
+
+    All columns of `probe_gain` but the resamples; checkpoints in the order of `checkpoints`, of each the
+    selected heads before the best one, baselines by name.
+    """
+    query = (
+        select(*columns_of(ProbeGain, "resamples"), Checkpoint.name.label("checkpoint"), *ARM)
+        .join(Checkpoint, ProbeGain.checkpoint_id == Checkpoint.id)
+        .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
+        .where(Checkpoint.study_id == study_id, ProbeGain.position == position)
+        .order_by(*BY_ARM, Checkpoint.name, ProbeGain.heads.desc(), ProbeGain.baseline)
+    )
+    return frame(engine, query, optional=ARM_NAMES)
 
 
 def lens_heads(engine: Engine, checkpoint_id: int, position: str = "last") -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
 
-from hormesis.db.read.features import entanglement
+from hormesis.db.read.features import entanglement, probe_gains
 from hormesis.db.read.geometry import activations, projection_points, study_probes
 from hormesis.db.read.labelled import score_counts
 from hormesis.db.read.pairs import Change, Order, changed_pairs, pair_texts
@@ -52,6 +52,11 @@ def arm_points(engine: Engine, projection_id: int) -> pd.DataFrame:
 def arm_entanglement(engine: Engine, study_id: int, position: str) -> pd.DataFrame:
     """Entanglement of every kept head of every checkpoint, with the kind of the arm."""
     return _with_imported(entanglement(engine, study_id, position))
+
+
+def arm_gains(engine: Engine, study_id: int, position: str) -> pd.DataFrame:
+    """What heads gain over each baseline in every checkpoint, with the kind of the arm."""
+    return _with_imported(probe_gains(engine, study_id, position))
 
 
 def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pandas as pd
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Double, Engine, func, or_, select
 
 from hormesis.db.read.columns import study_rows
 from hormesis.db.read.frame import frame
-from hormesis.db.schema import Condition, Summary
+from hormesis.db.schema import Arm, Condition, Summary
 
 
 def conditions(engine: Engine, checkpoint_id: int) -> pd.DataFrame:
@@ -42,11 +42,20 @@ def summaries(
 ) -> pd.DataFrame:
     """Metrics over the seeds, a row per arm kind, share, condition, prompt set, scorer and metric.
 
-    All columns of `summary` but its keys; random directions of one setting have a row together. `name` (of
-    the metric), `prompt_set` and `scorer` narrow the rows; the last two also let rows through that have none
+    All columns of `summary` but its keys, and `measured_share`, the part of the arm's text that the judge
+    calls toxic (null: not judged); random directions of one setting have a row together. `name` (of the
+    metric), `prompt_set` and `scorer` narrow the rows; the last two also let rows through that have none
     (cost, cross_entropy).
     """
-    query = study_rows(Summary, study_id).order_by(
+    of_arm = (Arm.study_id == study_id, Arm.kind == Summary.kind, Arm.share == Summary.share)
+    measured = (
+        select(func.avg(Arm.toxic_share, type_=Double()))
+        .where(*of_arm)
+        .scalar_subquery()
+        .label("measured_share")
+    )
+    query = study_rows(Summary, study_id).add_columns(measured)
+    query = query.order_by(
         Summary.kind.desc(),
         Summary.share,
         Summary.method,

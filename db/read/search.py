@@ -72,10 +72,13 @@ def search_generations(
 
 
 def study_conditions(engine: Engine, study_id: int) -> pd.DataFrame:
-    """Every condition key of a study: condition, method, strength (mean), matched_cost; unsteered first."""
+    """Every condition key of a study: condition, method, strength (mean), matched_cost, defects (checkpoints
+    under which it does not work); unsteered first.
+    """
     strength = func.avg(Condition.strength).label("strength")
+    defects = func.count(Condition.parameters["defect"].as_string()).label("defects")
     query: Query = (
-        select(Condition.key.label("condition"), Condition.method, strength, Condition.matched_cost)
+        select(Condition.key.label("condition"), Condition.method, strength, Condition.matched_cost, defects)
         .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)
         .where(Checkpoint.study_id == study_id)
         .group_by(Condition.key, Condition.method, Condition.matched_cost)

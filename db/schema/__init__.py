@@ -20,6 +20,7 @@ from hormesis.db.schema.features import (
     HeadContribution,
     HeadSummary,
     LensToken,
+    ProbeGain,
     ProbeHits,
 )
 from hormesis.db.schema.geometry import (
@@ -78,6 +79,7 @@ __all__ = [
     "MapAgreement",
     "Metric",
     "Probe",
+    "ProbeGain",
     "ProbeHits",
     "ProbeSet",
     "Projection",

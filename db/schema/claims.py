@@ -42,7 +42,9 @@ class Verdict(StudyRow):
     high: Mapped[float | None]
     unit: Mapped[Label]
     n: Mapped[int | None]
-    """Prompts (heads' examples, items, goals: see `rows_used`), not multiplied by seeds."""
+    """Prompts with an answer (heads' examples, items, goals, words: see `rows_used`), not multiplied by
+    seeds; of the toy experiment, networks.
+    """
     n_seeds: Mapped[int | None]
     p: Mapped[float | None]
     p_holm: Mapped[float | None]

@@ -74,7 +74,7 @@ class Condition(Base):
     control: Mapped[int | None]
     """Index of the random-direction control; null otherwise."""
     parameters: Mapped[dict[str, Any]] = quoting(
-        *("prefix", "marks", "tuned", "second", "directions_of", "heldout_scope", "generations")
+        *("prefix", "marks", "tuned", "second", "directions_of", "heldout_scope", "generations", "defect")
     )
     document_nats: Mapped[Blob | None] = mapped_column(info=FREE | {COMPARED: False})
     """float64, little endian: loss of each held-out document under the condition, in nats. Empty where it was

@@ -28,6 +28,57 @@ class ProbeHits(ProbeSetRow):
     """numpy.packbits of a boolean matrix [heads, statements], each row padded to whole bytes."""
 
 
+class ProbeGain(ProbeSetRow):
+    """What heads read beyond a baseline: difference of AUROC on the same test statements of one checkpoint.
+
+    Values are differences, fractions of one; intervals of all three are over the same resamples.
+    """
+
+    __tablename__ = "probe_gain"
+    __table_args__ = (
+        UniqueConstraint(
+            "checkpoint_id", "probe_set_id", "position", "baseline", "heads", name="uq_probe_gain_baseline"
+        ),
+    )
+
+    position: Mapped[Label]
+    """`last` token or `mean` over tokens, of the heads."""
+    baseline: Mapped[Label]
+    """`words`: TF-IDF and logistic regression; `length`: length and punctuation; `embeddings`: mean of the
+    model's own input embeddings; `untrained`: heads of the same configuration and initial weights."""
+    heads: Mapped[Label]
+    """`best`: the one head that is best on the select split; `selected`: mean over the steered heads. Of
+    `untrained` as many of its own."""
+    n_heads: Mapped[int]
+    """Heads that AUROC is the mean of."""
+    auroc: Mapped[float]
+    auroc_low: Mapped[float]
+    auroc_high: Mapped[float]
+    baseline_select_auroc: Mapped[float]
+    """AUROC of the baseline on the select split."""
+    baseline_auroc: Mapped[float]
+    """AUROC of the baseline on the test split."""
+    baseline_low: Mapped[float]
+    """Lower end of its 95 % interval."""
+    baseline_high: Mapped[float]
+    """Upper end of its 95 % interval."""
+    is_chosen: Mapped[bool]
+    """False for the worse, on the select split, of `words` and `length`."""
+    value: Mapped[float]
+    """`auroc` less `baseline_auroc`."""
+    low: Mapped[float]
+    """Lower end of its 95 % interval."""
+    high: Mapped[float]
+    """Upper end of its 95 % interval."""
+    n_train: Mapped[int]
+    n_select: Mapped[int]
+    n_test: Mapped[int]
+    interval: Mapped[Label]
+    resamples: Mapped[Blob]
+    """float32, little endian: `value` under each resample of the test statements, which are the same for all
+    rows of a probe set, so that checkpoints can be compared with their pairing."""
+
+
 class HeadContribution(HeadRow):
     """What a head adds: its share right of the test statements that most other steered heads get wrong."""
 
@@ -158,7 +209,9 @@ class HeadSummary(StudyRow):
     name: Mapped[Label]
     """Of accuracies `mean`, `median`, `p90` (90th percentile), `max`, and e.g. `above-0.7`, the fraction of
     heads above it; `mean-unseen` and `p90-unseen`, without test statements that share a sentence with the
-    train split; `entanglement`, the mean over the selected heads."""
+    train split; `entanglement`, the mean over the selected heads; `gain-text`, `gain-embeddings` and
+    `gain-untrained`, what these gain in AUROC over the better text-only baseline, the arm's own embeddings
+    and its own step 0."""
     value: Mapped[float]
     low: Mapped[float | None]
     high: Mapped[float | None]

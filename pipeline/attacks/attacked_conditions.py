@@ -15,9 +15,9 @@ from hormesis.pipeline.text.text_keys import row_seed
 
 
 def chosen_conditions(context: StudyContext, checkpoint_id: int, chosen: Selection) -> list[DetoxCondition]:
-    """The stored conditions that a section of the study file names, `none` first."""
+    """The stored conditions that a section of the study file names and that work, `none` first."""
     stored = read_conditions(context, checkpoint_id)
-    return [condition for condition in stored if chosen.wants_condition(condition.key)]
+    return [c for c in stored if chosen.wants_condition(c.key) and not c.defect]
 
 
 def chosen_prompts(context: StudyContext, count: int) -> tuple[list[str], list[int], str]:

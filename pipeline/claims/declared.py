@@ -94,9 +94,9 @@ class Scale:
         count = int((~np.isnan(array)).sum())
         share = (rate * count + HALF) / (count + 2 * HALF)
         slope = share * (1 - share)
-        return ArmMean(
-            math.log(share / (1 - share)), self.mean(array).influence * 0, len(array) / (count * slope)
-        )
+        mean = self.mean(array)
+        floor = len(array) / (count * slope)
+        return replace(mean, value=math.log(share / (1 - share)), influence=mean.influence * 0, floor=floor)
 
 
 NEARER = (0.0, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
@@ -140,7 +140,9 @@ class Finding:
     excluded: bool
     interval: str = INTERVAL
     best_p: float | None = None
-    """Smallest p, not corrected, of any effect that the scale allows; None where it has no end."""
+    """Smallest p, not corrected, of any effect that the scale allows, the one found among them; None where it
+    has no end.
+    """
     room: float | None = None
     """The largest effect that the scale allows, in `unit`; None where it has no end."""
     sees: Callable[[float], float | None] = lambda level: None
@@ -149,6 +151,8 @@ class Finding:
     """Whether any effect that the scale allows would come out as not supported."""
     opposed: bool = False
     """Whether the whole interval lies on the other side of none, so that room is no question."""
+    varies: bool = True
+    """Whether anything differs: a scorer that says one thing of all texts tells of no difference."""
 
     @property
     def alike(self) -> bool:
@@ -239,11 +243,12 @@ def directional(
         n=effect.n if n is None else n, n_seeds=effect.seeds, p=effect.p_value(), contrast=contrast,
         detail=detail, claimed=sign * effect.value > 0,
         excluded=claimed_end(effect) < least, interval=interval or _interval(n),
-        best_p=min((e.p_value() if sign * e.value > 0 else 1.0 for e in claimed), default=None),
+        best_p=min(e.p_value() if sign * e.value > 0 else 1.0 for e in (effect, *claimed)) if claimed
+        else None,
         failable=not extremes or any(claimed_end(extreme) < least for extreme in (effect, *extremes)),
         room=scale.display(extremes[0].value) if extremes else None,
         sees=lambda level: abs(scale.display(sign * detectable(effect, level=level))),
-        opposed=claimed_end(effect) < 0,
+        opposed=claimed_end(effect) < 0, varies=effect.varies,
     )  # fmt: skip
 
 
@@ -267,7 +272,7 @@ def equivalent(
         interval=_interval(n),
         best_p=replace(effect, value=0.0).equivalence(within),
         sees=lambda level: scale.display(narrowest_margin(effect, level=level)),
-        opposed=ends[0] > within or ends[1] < -within,
+        opposed=ends[0] > within or ends[1] < -within, varies=effect.varies,
     )  # fmt: skip
 
 
@@ -307,7 +312,7 @@ def decide(outcome: Outcome, correction: Corrected) -> str:
     """The verdict on an outcome, corrected within its family."""
     if isinstance(outcome, Missing):
         return NO_DATA
-    if outcome.n_seeds < 2 or outcome.p is None:
+    if min(outcome.n_seeds, outcome.n) < 2 or outcome.p is None or not outcome.varies:
         return CANNOT_TELL
     if outcome.claimed and not outcome.excluded and correction.p is not None and correction.p <= LEVEL:
         return SUPPORTED

@@ -158,8 +158,11 @@ def _dip(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
     return test
 
 
-def _at_cost(study: StudyRows, scope: Scope, arm: ArmKey, cost: float) -> Floats | None:
-    """Scores of ITI in an arm at any cost (nats), [seeds, prompts]; None beyond its dearest condition.
+def _at_cost(
+    study: StudyRows, scope: Scope, arm: ArmKey, *, cost: float, shape: tuple[int, ...]
+) -> Floats | None:
+    """Scores of ITI in an arm at any cost (nats), of `shape` [seeds, prompts]; None beyond its dearest
+    condition. Conditions under which a seed says nothing at all are passed over.
 
     On the straight line between the conditions either side in cost, the unsteered one among them, which is a
     mixture of their texts.
@@ -170,7 +173,8 @@ def _at_cost(study: StudyRows, scope: Scope, arm: ArmKey, cost: float) -> Floats
         if arm in measured:
             steps.append((float(measured[arm].mean()), study.grids(key, scope.prompt_set, scope.scorer)))
     steps_of_arm = sorted(
-        ((step, grids[arm]) for step, grids in steps if arm in grids), key=lambda step: step[0]
+        ((step, grids[arm]) for step, grids in steps if arm in grids and grids[arm].shape == shape),
+        key=lambda step: step[0],
     )
     if not steps_of_arm or not steps_of_arm[0][0] <= max(cost, 0.0) <= steps_of_arm[-1][0]:
         return None
@@ -196,8 +200,9 @@ def _rival(method: str) -> Callable[[StudyRows, Scope], Outcome]:
             partner = (kind, share) if (kind, share) in rival_by_arm else (method, share)
             if partner not in rival_by_arm or partner not in costs_by_arm:
                 continue
-            scores = _at_cost(study, scope, (kind, share), float(costs_by_arm[partner].mean()))
-            if scores is not None and scores.shape == rival_by_arm[partner].shape:
+            cost, shape = float(costs_by_arm[partner].mean()), rival_by_arm[partner].shape
+            scores = _at_cost(study, scope, (kind, share), cost=cost, shape=shape)
+            if scores is not None:
                 steered[kind, share], rivals[kind, share] = scores, rival_by_arm[partner]
         if dose is None or (TOXIC, dose) not in steered:
             return Missing(

@@ -98,6 +98,7 @@ def dip_at(study: StudyRows, scope: Scope, condition_key: str) -> Outcome:
         claimed=fit.response.optimum is not None, excluded=_ruled_out(sides),
         interval="simultaneous over the shares inside (Bonferroni), seeds and prompts, 95 %",
         opposed=nearer.value > reach, best_p=_best_p(fit), room=ODDS.display(_room(fit)),
+        varies=nearer.value != 0 or any(mean.varies for mean in fit.means.values()),
         failable=_ruled_out(sides) or _ruled_out(_sides(_highest(fit))),
         sees=lambda level: ODDS.display(-detectable_dip(fit.dose, place, level=level, draws=DRAWS)),
     )  # fmt: skip
@@ -139,7 +140,7 @@ def _room(fit: ArmsFit) -> float:
 
 def _best_p(fit: ArmsFit) -> float:
     """Smallest p of a dip at the best share that the scale allows."""
-    shares, p_values = toxic_shares(fit.means), [1.0]
+    shares, p_values = toxic_shares(fit.means), [fit.response.p]
     for extreme in _extremes(fit):
         means = _with(fit, extreme)
         dose = dose_of(shares, [means[TOXIC, share] for share in shares])

@@ -97,8 +97,9 @@ def _tested(claim: Claim, study: StudyRows, scope: Scope) -> Outcome:
     # A p-value that is no number would take the whole family's correction along.
     if isinstance(outcome, Finding) and outcome.p is not None and sure(outcome.p) is None:
         return Missing("rows whose effect has no p-value: too few, or all alike")
-    if isinstance(outcome, Finding) and not outcome.failable:
-        return replace(outcome, detail=outcome.detail + NEVER_FAILS)
+    if isinstance(outcome, Finding):
+        words = ("" if outcome.varies else ALIKE) + ("" if outcome.failable else NEVER_FAILS)
+        return replace(outcome, detail=outcome.detail + words)
     return outcome
 
 

@@ -115,7 +115,7 @@ def _words(study: StudyRows, scope: Scope) -> Outcome:
     effect = mean_of_arms(shares_by_arm, scale=DIFFERENCE, sign=+1)
     words = "words raised less words lowered"
     return directional(
-        effect, +1, SESOI_WORDS, scale=DIFFERENCE, contrast=words, detail=detail, n=len(judged)
+        effect, +1, SESOI_WORDS, scale=DIFFERENCE, contrast=words, detail=detail, n=judged_tokens.words
     )
 
 

@@ -121,7 +121,7 @@ def _scorer(study: StudyRows, scope: Scope) -> Outcome:
         value=rho, low=low, high=high, unit="Spearman", n=min(counts), n_seeds=len(correlations),
         p=one_sided(effect.value), contrast=f"{scorers[0]} and {scorers[1]}",
         detail=f": rank correlation of {min(counts)} arms and conditions in each seed; seeds are the unit",
-        claimed=rho > AGREE, excluded=high < AGREE,
+        claimed=rho > AGREE, excluded=high < AGREE, opposed=high < AGREE,
         interval="Fisher's z of each seed, Student's t over seeds, 95 %",
         best_p=one_sided(float(np.arctanh(AT_MOST))), room=AT_MOST,
         failable=effect.reach() - float(np.arctanh(AT_MOST)) < null_z,

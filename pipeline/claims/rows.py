@@ -113,9 +113,13 @@ class StudyRows:
     def by_arm(self, values: pd.DataFrame, prompt_column: str | None = None) -> ValuesByArm:
         """Column `value` of rows that have a checkpoint: [seeds], or [seeds, prompts] by `prompt_column`.
 
-        Prompts are those that every arm has a row for; where rows repeat a place the mean counts.
+        Prompts are those that every arm has a row for; where rows repeat a place the mean counts. Of an arm
+        the seeds up to the first without a row, so that arrays of one length are of the same seeds.
         """
-        joined = values.merge(self.checkpoints, on="checkpoint")
+        checkpoints = self.checkpoints
+        has_rows = checkpoints["checkpoint"].isin(values["checkpoint"]).astype(int)
+        is_before_gap = has_rows.groupby([checkpoints["kind"], checkpoints["share"]]).cummin() == 1
+        joined = values.merge(checkpoints[is_before_gap], on="checkpoint")
         if joined.empty:
             return {}
         if prompt_column is None:

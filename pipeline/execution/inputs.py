@@ -19,7 +19,7 @@ TEXT_VERSION = 1
 """Raised whenever the making of text, mixes or weights changes, so that old files are not taken for new."""
 HELDOUT_VERSION = 1
 """Raised whenever the choice of the held-out text that costs are measured on changes."""
-PROBE_VERSION = 3
+PROBE_VERSION = 4
 EVALUATION_VERSION = 4
 HARDNESS_VERSION = 2
 GEOMETRY_VERSION = 3

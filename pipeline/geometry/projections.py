@@ -149,7 +149,6 @@ def _umap(
     parameters: dict[str, Any],
 ) -> NDArray[np.float64]:
     """UMAP's coordinates [n, dimensions] of `points` [n, d]; its options are added to `parameters`."""
-    umap = _load_umap()
     neighbours = min(settings.neighbours, len(points) - 1)
     # The spectral start needs a few points more than dimensions.
     initialisation = "spectral" if len(points) > dimensions + 1 + SMALLEST_UMAP else "random"
@@ -159,20 +158,24 @@ def _umap(
         "init": initialisation,
         "umap": importlib.metadata.version("umap-learn"),
     }
-    reducer = umap.UMAP(
-        n_components=dimensions,
-        n_neighbors=neighbours,
-        min_dist=settings.min_dist,
-        metric=metric,
-        init=initialisation,
-        random_state=settings.seed,
-        n_jobs=1,
-        precomputed_knn=(*_neighbours(points, neighbours, metric), None),
-        # Only lets the exact neighbours above be used for few points too; nothing is approximated.
-        force_approximation_algorithm=True,
-    )
-    with warnings.catch_warnings():
+    # numba gives OpenMP a thread per core for good, and on a busy machine they wait for each other forty
+    # times as long as they compute: torch gets its own number back, and neighbours are found before numba is
+    # there.
+    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        nearest = _neighbours(points, neighbours, metric)
+        reducer = _load_umap().UMAP(
+            n_components=dimensions,
+            n_neighbors=neighbours,
+            min_dist=settings.min_dist,
+            metric=metric,
+            init=initialisation,
+            random_state=settings.seed,
+            n_jobs=1,
+            precomputed_knn=(*nearest, None),
+            # Only lets the exact neighbours above be used for few points too; nothing is approximated.
+            force_approximation_algorithm=True,
+        )
         return np.asarray(reducer.fit_transform(points.astype(np.float32)), dtype=np.float64)
 
 
@@ -185,10 +188,8 @@ def _neighbours(
     """
     from sklearn.neighbors import NearestNeighbors
 
-    # numba leaves OpenMP with a thread per core, which wait for each other longer than they compute.
-    with threadpool_limits(1, user_api="openmp"):
-        search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(points)
-        distances, indices = search.kneighbors(points)
+    search = NearestNeighbors(n_neighbors=count, metric=metric, algorithm="brute").fit(points)
+    distances, indices = search.kneighbors(points)
     return indices.astype(np.int64), distances.astype(np.float32)
 
 

@@ -44,6 +44,11 @@ class DetoxCondition:
         return str(self.parameters.get("prefix", ""))
 
     @property
+    def defect(self) -> str:
+        """Why nothing can be said or measured under it, in words; empty for a condition that works."""
+        return str(self.parameters.get("defect", ""))
+
+    @property
     def tuned(self) -> Mapping[str, Any] | None:
         """Where the tuned weights lie (`path`, relative to the home), or None for the checkpoint's own."""
         return self.parameters.get("tuned")

@@ -40,9 +40,10 @@ class CostSearch:
         self.costs: dict[float, float] = {0.0: 0.0}
 
     def at(self, strength: float) -> float:
-        """Cost at a strength, evaluated at most once."""
+        """Cost at a strength, evaluated at most once; infinite where it is no number."""
         if strength not in self.costs:
-            self.costs[strength] = self._cost(strength)
+            cost = self._cost(strength)
+            self.costs[strength] = math.inf if math.isnan(cost) else cost
         return self.costs[strength]
 
     def match(self, target: float, most: int = 25) -> Match:
@@ -59,7 +60,9 @@ class CostSearch:
             return Match(self._limit, self.at(self._limit), False)
 
         def excess(strength: float) -> float:
-            root = math.sqrt(max(self.at(strength), 0.0)) - math.sqrt(target)
+            cost = self.at(strength)
+            # Interpolation needs a number: a model that breaks there costs four times the root.
+            root = math.sqrt(max(cost if math.isfinite(cost) else 16 * target, 0.0)) - math.sqrt(target)
             return 0.0 if self._is_near(strength, target) else root
 
         # Where the curve jumps over the target there is no such strength, and the bracket shrinks around it.

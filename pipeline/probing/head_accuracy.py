@@ -171,6 +171,24 @@ def summarise_means(
     ]
 
 
+def summarise_resamples(
+    statistic: str, values: Mapping[ArmGroup, Sequence[Floats]], *, n: int, heads: int, level: float = 0.95
+) -> list[Summary]:
+    """Summaries of a gain that was resampled over statements, joined as `summarise_heads` has it.
+
+    `values` by arm: per seed [1 + draws], observed first, under resamples that all arms share.
+    """
+    stacked = {arm: np.stack(list(of_seeds)) for arm, of_seeds in values.items()}
+    spread = pooled_spread(of_seeds[:, 0] for of_seeds in stacked.values())
+    interval = _method(spread, next(iter(stacked.values())).shape[1] - 1, level)
+    return [
+        _summary(
+            stacked, arm, spread, name=statistic, n=n, heads=heads, interval=interval, level=level, least=-1.0
+        )
+        for arm in stacked
+    ]
+
+
 def _contrast(sides: list[tuple[Floats, float]], spread: Spread | None, n: int) -> Contrast:
     """A weighted sum of arms' means over seeds; sides: (values [seeds, 1 + draws], weight); n statements."""
     means = np.sum([weight * values.mean(axis=0) for values, weight in sides], axis=0)
@@ -201,6 +219,7 @@ def _summary(
     heads: int,
     interval: str,
     level: float,
+    least: float = 0.0,
 ) -> Summary:
     """A statistic of one arm and its difference from the clean one; `values` [seeds, 1 + draws] by arm."""
     mean = _contrast([(values[arm], 1.0)], spread, n)
@@ -208,7 +227,7 @@ def _summary(
     if low is None or high is None:
         interval = f"no interval: the same in every seed and in all {values[arm].shape[1] - 1} draws"
     else:
-        low, high = max(low, 0.0), min(high, 1.0)
+        low, high = max(low, least), min(high, 1.0)
     difference = None
     if arm != CLEAN and CLEAN in values:
         difference = _contrast([(values[arm], 1.0), (values[CLEAN], -1.0)], spread, n)

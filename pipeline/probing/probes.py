@@ -94,6 +94,8 @@ class ProbeRun:
     probe: list[Direction]
     hits: list[NDArray[np.bool_]] = field(default_factory=list)
     """For every head, which test statements it got right [n_test], in the order of the examples."""
+    scores: list[NDArray[np.float32]] = field(default_factory=list)
+    """For every head, log odds of toxic of the test statements [n_test]."""
 
     def table(self, count: int | None = None) -> pd.DataFrame:
         """One row per head, with `rank` among the `count` selected heads (missing where not selected)."""
@@ -146,6 +148,7 @@ def probe_heads(
     *,
     settings: ProbeConfig,
     seed: int = 0,
+    shuffle_seed: int = 0,
     balanced: bool = True,
     progress: Progress | None = None,
 ) -> ProbeRun:
@@ -153,12 +156,14 @@ def probe_heads(
 
     `activations` [n, layers, heads, d], or by layer [n, heads, d] (any float type, memory maps welcome);
     `labels` [n], 1 toxic; `codes` int8 [n], places in SPLITS. `balanced` gives both classes equal weight in
-    the fit. Results are ordered by layer and head. `progress(heads done, heads)` may raise.
+    the fit. `shuffle_seed`: of the control's labels, another for each model, so that seeds and arms share no
+    luck. Results are ordered by layer and head. `progress(heads done, heads)` may raise.
     Raises ProbeError for a split without both classes, wrong shapes, or activations that are not finite.
     """
     toxic = np.asarray(labels).astype(bool)
     require_both_classes(toxic, codes)
-    task = _Task(toxic=toxic, codes=codes, settings=settings, seed=seed, balanced=balanced)
+    task = _Task(toxic=toxic, codes=codes, settings=settings, seed=seed, shuffle_seed=shuffle_seed,
+                 balanced=balanced)  # fmt: skip
     run = ProbeRun([], [], [])
     for layer, values in layers_of(activations):
         if len(values) != len(toxic):
@@ -189,12 +194,13 @@ class _Task:
     codes: Codes
     settings: ProbeConfig
     seed: int
+    shuffle_seed: int
     balanced: bool
 
     def shuffled(self, layer: int, heads: range) -> NDArray[np.bool_]:
         """The train split's labels in an order of each head's own, [heads, n]."""
         labels = self.toxic[self.codes == TRAIN]
-        generators = (np.random.default_rng([self.seed, layer, head]) for head in heads)
+        generators = (np.random.default_rng([self.shuffle_seed, layer, head]) for head in heads)
         return np.stack([generator.permutation(labels) for generator in generators])
 
 
@@ -215,6 +221,7 @@ def _probe_block(task: _Task, run: ProbeRun, layer: int, *, first: int, block: N
     scores = logistic_fits.scores(scaled[TEST])
     discrimination = discriminate(scores, truth[TEST], draws=task.settings.bootstrap, seed=task.seed)
     run.hits.extend((scores > 0) == truth[TEST])
+    run.scores.extend(scores.astype(np.float32))
     measures = {
         "select_accuracy": balanced_accuracy(select_scores, truth[SELECT]),
         "select_auroc": auroc(select_scores, truth[SELECT]),

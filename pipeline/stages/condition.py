@@ -13,12 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import delete
 
 from hormesis.backend.crossentropy import DocumentLosses
 from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.steering import Intervention
 from hormesis.db.blocks import encode_float64, encode_int64
-from hormesis.db.schema import Arm, Checkpoint, Condition, Metric
+from hormesis.db.contract.methods import NONE
+from hormesis.db.schema import Arm, Checkpoint, Condition, Generation, Metric
 from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 EVERY_POSITION = "cost_every_position"
 """A second cost, of all tokens but the first with every position steered, as a model saved steered is."""
 HELDOUT_SCOPE = f"as generated, behind the first {PROMPT_TOKENS} tokens of each window as its prompt"
+NO_LOSS = "the held-out loss under it is no finite number, so that nothing is said or measured under it"
 MADE_LATER = ("generations", "prompts_cut")
 """Parameters that later stages write into a condition's row."""
 
@@ -165,13 +168,14 @@ def _write(
 
     `n_too_short`: held-out documents left out.
     """
-    draws = context.config.evaluation.bootstrap
     document_losses = losses["cost"]
-    estimates = {"cross_entropy": ratio_interval(document_losses.nats, document_losses.tokens, draws=draws)}
-    for metric, steered in losses.items():
-        rise: NDArray[np.float64] = steered.nats - unsteered[metric].nats
-        estimates[metric] = ratio_interval(rise, steered.tokens, draws=draws)
+    # Without any method it is the model that is no good, and what is estimated says so.
+    is_sound = condition.method == NONE or all(np.isfinite(steered.nats).all() for steered in losses.values())
+    estimates = _estimates(losses, unsteered, context.config.evaluation.bootstrap) if is_sound else {}
+    if not is_sound:
+        log.warning("%s at strength %g: %s", condition.key, condition.strength, NO_LOSS)
     measured = {
+        **({} if is_sound else {"defect": NO_LOSS}),
         "heldout_tokens": int(document_losses.tokens.sum()),
         "heldout_too_short": n_too_short,
         "heldout_scope": HELDOUT_SCOPE,
@@ -195,12 +199,28 @@ def _write(
         written_later = {name: (stored or {})[name] for name in MADE_LATER if name in (stored or {})}
         row["parameters"] = {**condition.parameters, **measured, **written_later}
         upsert(session, Condition, [row], on=("checkpoint_id", "key"))
+        if not is_sound:
+            of_condition = session.query(Condition.id).filter_by(**row_key).scalar()
+            for model in (Metric, Generation):
+                session.execute(delete(model).where(model.condition_id == of_condition))
         named_condition = NamedRow(session.query(Condition.id).filter_by(**row_key).scalar(), condition.key)
         rows = [
             metric_row(checkpoint_id, named_condition, name, estimate=estimate, unit="nats per token")
             for name, estimate in estimates.items()
         ]
         upsert(session, Metric, rows, on=("checkpoint_id", "key"))
+
+
+def _estimates(
+    losses: Mapping[str, DocumentLosses], unsteered: Mapping[str, DocumentLosses], draws: int
+) -> dict[str, Estimate]:
+    """Cross-entropy and each cost."""
+    of_text = losses["cost"]
+    estimates = {"cross_entropy": ratio_interval(of_text.nats, of_text.tokens, draws=draws)}
+    for metric, steered in losses.items():
+        rise: NDArray[np.float64] = steered.nats - unsteered[metric].nats
+        estimates[metric] = ratio_interval(rise, steered.tokens, draws=draws)
+    return estimates
 
 
 class NamedRow(NamedTuple):

@@ -35,7 +35,7 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
     """Write a checkpoint's missing generations; `cuts`: by set, how many prompts lose their beginning."""
     checkpoint_id = checkpoint_id_of(context, subject.name)
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
-    conditions = read_conditions(context, checkpoint_id)
+    conditions = [condition for condition in read_conditions(context, checkpoint_id) if not condition.defect]
     prompts_by_set = _prompts(context)
     few_by_set = {name: _few(context, prompts) for name, prompts in prompts_by_set.items()}
     evaluation, done = context.config.evaluation, 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
 from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.execution.study import checkpoint_id_of
+from hormesis.pipeline.probing.baselines import best_reading
+from hormesis.pipeline.probing.gains import Labelled, write_gains
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
 from hormesis.pipeline.probing.probes import (
     ProbeRun,
@@ -26,7 +29,6 @@ from hormesis.pipeline.probing.probes import (
     random_directions,
     resolve_heads,
     select_heads,
-    split_codes,
 )
 from hormesis.pipeline.probing.profiles import stored_list, write_statement_scores
 
@@ -37,7 +39,7 @@ DIRECTION_KEY = ("checkpoint_id", "probe_set_id", "position", "method", "layer",
 
 
 def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write probes, directions (with random controls) and kept activations of one checkpoint.
+    """Write probes, their gains, directions (with random controls) and kept activations of one checkpoint.
 
     `selected`: (layer, head), best first; `controls`: a list of their directions per random control. Raises
     ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
@@ -48,26 +50,29 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     loaded = open_checkpoint(context, checkpoint_id, half=config.precision == "bfloat16")
     n_selected = resolve_heads(config.heads, len(loaded.heads))
     examples = _examples(context)
-    labels = np.array([row["label"] for row in examples], dtype=np.int64)
-    codes = split_codes([row["split"] for row in examples])
+    statements = Labelled.of(examples)
     activations_file = context.folder("activations", context.inputs.probe(weights_hash)) / "heads.npy"
     activations_file.parent.mkdir(parents=True, exist_ok=True)
     reporter.say("capturing head activations")
     activations = capture(
         loaded,
-        [row["text"] for row in examples],
+        statements.texts,
         path=activations_file,
         position=config.position,
         batch_size=BATCH,
         progress=reporter.counting("examples"),
     )
     reporter.say("fitting probes")
+    shuffle_seed = zlib.crc32(loaded.weights_hash().encode())
     # One BLAS thread: several contend over the many small products and end up slower.
     with threadpool_limits(1, "blas"):
-        run = probe_heads(activations, labels, codes, settings=config, progress=reporter.counting("heads"))
+        run = probe_heads(
+            activations, statements.labels, statements.codes, settings=config, shuffle_seed=shuffle_seed,
+            progress=reporter.counting("heads"),
+        )  # fmt: skip
     selected = select_heads(run.results, n_selected)
     controls = random_directions(
-        activations, codes, selected, count=context.config.steering.random_directions, seed=0
+        activations, statements.codes, selected, count=context.config.steering.random_directions, seed=0
     )
     set_id = probe_set_id(context)
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
@@ -76,6 +81,15 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     _write_directions(context, keys, run, controls=list(chain.from_iterable(controls)))
     ids = [row["id"] for row in examples]
     write_statement_scores(context, keys, subject.name, activations=activations, ids=ids)
+    write_gains(
+        context,
+        keys,
+        best_reading(run, n_selected),
+        loaded=loaded,
+        statements=statements,
+        seed=0 if subject.arm is None or subject.model else subject.arm.seed,
+        reporter=reporter,
+    )
     reporter.say("keeping activations")
     _write_activations(context, keys, activations, ids=ids, chosen=selected)
     _remove(activations_file)

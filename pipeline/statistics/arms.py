@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hormesis.pipeline.statistics.estimates import Floats, StatisticsError
 from hormesis.pipeline.statistics.variance import Spread, excess_variance, interaction
@@ -33,19 +33,23 @@ class ArmMean:
     """The mean of one arm on the scale compared.
 
     `influence` [seeds, prompts]: what each answer adds to it, to first order, 0 on average and where there is
-    none. `floor`: least variance of a seed's mean by noise.
+    none. `floor`: least variance of a seed's mean by noise. `answered` [prompts]: where some seed has an
+    answer, None for everywhere. `varies`: whether any two answers differ.
     """
 
     value: float
     influence: Floats
     floor: float = 0.0
+    answered: NDArray[np.bool_] | None = None
+    varies: bool = True
 
     def __sub__(self, other: ArmMean) -> ArmMean:
         """The change from `other` to this, answer by answer."""
         if self.influence.shape != other.influence.shape:
             raise StatisticsError("a change needs the same seeds and prompts before and after")
         difference = self.influence - other.influence
-        return ArmMean(self.value - other.value, difference, self.floor + other.floor)
+        floor, varies = self.floor + other.floor, self.varies or other.varies
+        return ArmMean(self.value - other.value, difference, floor, answered_in((self, other)), varies)
 
     @property
     def seeds(self) -> int:
@@ -63,11 +67,18 @@ class ArmMean:
         return max(interaction(self.influence) / self.n, self.floor)
 
 
+def answered_in(means: Iterable[ArmMean]) -> NDArray[np.bool_]:
+    """Prompts that some seed of some arm has an answer to, [prompts]."""
+    masks = [np.ones(mean.n, bool) if mean.answered is None else mean.answered for mean in means]
+    return np.asarray(np.any(masks, axis=0))
+
+
 def arm_mean(values: ArrayLike) -> ArmMean:
     """An arm's mean as it is; `values` [seeds], or [seeds, prompts] with NaN where there is no answer."""
     grid, answered = _grid(values)
     value = float(grid[answered].mean())
-    return ArmMean(value, np.where(answered, grid - value, 0.0) / answered.mean())
+    influence, varies = np.where(answered, grid - value, 0.0) / answered.mean(), bool(np.ptp(grid[answered]))
+    return ArmMean(value, influence, 0.0, np.asarray(answered.any(axis=0)), varies)
 
 
 def arm_means(arms: Iterable[ArmMean | ArrayLike]) -> list[ArmMean]:
@@ -88,13 +99,15 @@ def log_odds(values: ArrayLike) -> ArmMean:
     share = (total + HALF) / (count + 2 * HALF)
     slope = share * (1 - share)
     influence = np.where(answered, grid - total / count, 0.0) / (answered.mean() * slope)
-    floor = len(grid) / (count * slope) * (LEAST_NOISE if np.ptp(grid[answered]) else 1.0)
-    return ArmMean(math.log(share / (1 - share)), influence, floor)
+    varies = bool(np.ptp(grid[answered]))
+    floor = len(grid) / (count * slope) * (LEAST_NOISE if varies else 1.0)
+    return ArmMean(math.log(share / (1 - share)), influence, floor, np.asarray(answered.any(axis=0)), varies)
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """A weighted sum of arms' means; both parts of its variance, with degrees of freedom; `n`: prompts.
+    """A weighted sum of arms' means; both parts of its variance, with degrees of freedom; `n`: prompts that
+    some arm has an answer to.
 
     `seed_variance`: of the part that few seeds tell; `prompt_variance`: of the part that many answers tell.
     """
@@ -107,6 +120,8 @@ class Contrast:
     n: int
     seeds: int
     """The smallest number of seeds of an arm that counts."""
+    varies: bool = True
+    """False where all answers within each arm are one and the effect is none."""
 
     @property
     def error(self) -> float:
@@ -186,12 +201,14 @@ def contrast(
         return None
     weighted = list(zip(weights, means, strict=True))
     per_prompt = np.sum([weight * mean.influence.mean(axis=0) for weight, mean in weighted], axis=0)
-    return weighted_sum(
+    effect = weighted_sum(
         float(sum(weight * mean.value for weight, mean in weighted)), per_prompt,
         between=spread.variance * sum(weight**2 / mean.seeds for weight, mean in weighted),
         noise=sum(weight**2 * mean.noise / mean.seeds for weight, mean in weighted),
         seed_df=spread.df, seeds=min(mean.seeds for mean in means),
     )  # fmt: skip
+    varies = effect.value != 0 or any(mean.varies for mean in means)
+    return replace(effect, n=int(answered_in(means).sum()), varies=varies)
 
 
 def seed_spread(arms: Sequence[ArmMean]) -> Spread | None:

@@ -90,6 +90,25 @@ def _auroc_draws(
     return np.asarray(wins, dtype=np.float64) / (len(positives) * len(negatives))
 
 
+def _resamples(is_toxic: Booleans, draws: int, seed: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Times each toxic and each other example is drawn, [positives, draws] and [negatives, draws]."""
+    rng = np.random.default_rng(seed)
+    return _counts(int(is_toxic.sum()), draws, rng), _counts(int((~is_toxic).sum()), draws, rng)
+
+
+def auroc_resamples(scores: ArrayLike, labels: ArrayLike, *, draws: int, seed: int = 0) -> Floats:
+    """AUROC, and under each resample of `discriminate`, [rows, 1 + draws]; `scores` [n] or [rows, n].
+
+    Equal labels, draws and seed give equal resamples, so that differences between calls are paired. Raises
+    StatisticsError as `discriminate` does.
+    """
+    score_rows = _rows(scores)
+    is_toxic = _classes(labels, score_rows.shape[1])
+    up, down = _resamples(is_toxic, draws, seed)
+    under_draws = [_auroc_draws(row[is_toxic], row[~is_toxic], up, down=down) for row in score_rows]
+    return np.column_stack([auroc(score_rows, is_toxic), np.stack(under_draws)])
+
+
 def discriminate(
     scores: ArrayLike,
     labels: ArrayLike,
@@ -105,12 +124,8 @@ def discriminate(
     """
     score_rows = _rows(scores)
     is_toxic = _classes(labels, score_rows.shape[1])
-    rng = np.random.default_rng(seed)
     positives, negatives = score_rows[:, is_toxic], score_rows[:, ~is_toxic]
-    positive_draws, negative_draws = (
-        _counts(positives.shape[1], draws, rng),
-        _counts(negatives.shape[1], draws, rng),
-    )
+    positive_draws, negative_draws = _resamples(is_toxic, draws, seed)
     recall = (positives > threshold).astype(np.float32) @ positive_draws / positives.shape[1]
     rejection = (negatives <= threshold).astype(np.float32) @ negative_draws / negatives.shape[1]
     accuracy_draws = (recall.astype(np.float64) + rejection) / 2

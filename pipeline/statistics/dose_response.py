@@ -13,7 +13,7 @@ where it is so within noise, and the best hinge (flat, then a straight rise or f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -112,9 +112,9 @@ def fit_dose(dose: Dose, *, draws: int = DRAWS, seed: int = 0, level: float = LE
     ratio = float((monotone_sse - dip.sse)[0])
     p = 1.0
     if np.isfinite(ratio):
-        truths = (monotone_means[0], flattened(monotone_means[0], dose), hinge(dose))
         exceedances = [
-            simulated_ratios(family, truth, dose, draws=draws, rng=rng) >= ratio for truth in truths
+            simulated_ratios(family, truth, dose, draws=draws, rng=rng) >= ratio
+            for truth in _monotone_truths(dose)
         ]
         p = max(float((1 + is_exceeding.sum()) / (draws + 1)) for is_exceeding in exceedances)
     evidence = _evidence(
@@ -193,23 +193,35 @@ def detectable_dip(
 ) -> float:
     """Smallest dip of the arm at `place` below level others that the test finds at `level`, power `target`.
 
-    Simulated with the same draws at every depth, so that power rises with it.
+    Simulated with the same draws at every depth, so that power rises with it. Critical is the largest ratio
+    of the monotone truths that the test would hold against such a dip, as it holds them against the data.
     """
     family = HormeticFamily(dose.shares, 1 / dose.variances)
-    flat = np.zeros(len(dose.shares))
 
-    def ratios(depth: float) -> Floats:
-        truth = np.where(np.arange(len(flat)) == place, -depth, flat)
+    def ratios(truth: Floats) -> Floats:
         return simulated_ratios(family, truth, dose, draws=draws, rng=np.random.default_rng(seed))
 
-    critical = float(np.quantile(ratios(0.0), 1 - level, method="higher"))
-    low, high = 0.0, float(np.sqrt(dose.variances.max()))
-    while float((ratios(high) > critical).mean()) < target and high < 1e6:
-        low, high = high, 2 * high
-    for _ in range(20):
-        middle = (low + high) / 2
-        low, high = (low, middle) if float((ratios(middle) > critical).mean()) >= target else (middle, high)
+    def dipped(depth: float) -> Floats:
+        return np.where(np.arange(len(dose.shares)) == place, -depth, 0.0)
+
+    critical = high = 0.0
+    for _ in range(2):  # truths against a dip depend on its depth, that which level arms give comes first
+        truths = _monotone_truths(replace(dose, means=dipped(high)))
+        critical = max(float(np.quantile(ratios(truth), 1 - level, method="higher")) for truth in truths)
+        low, high = 0.0, max(high, float(np.sqrt(dose.variances.max())))
+        while float((ratios(dipped(high)) > critical).mean()) < target and high < 1e6:
+            low, high = high, 2 * high
+        for _ in range(20):
+            middle = (low + high) / 2
+            enough = float((ratios(dipped(middle)) > critical).mean()) >= target
+            low, high = (low, middle) if enough else (middle, high)
     return high
+
+
+def _monotone_truths(dose: Dose) -> tuple[Floats, Floats, Floats]:
+    """What holds where nothing dips, as near to the means as it can be, in three forms: [shares] each."""
+    fit = monotone(dose.means[None, :], 1 / dose.variances)[0][0]
+    return fit, flattened(fit, dose), hinge(dose)
 
 
 def _evidence(monotone_sse: float, hormetic_sse: float, dose: Dose, *, levels: int) -> float:

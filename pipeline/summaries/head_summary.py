@@ -5,17 +5,26 @@ Written with the projections, when all arms are probed, because differences need
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func
+from numpy.typing import NDArray
+from sqlalchemy import func, select
 
-from hormesis.db.schema import Arm, Checkpoint, Entanglement, HeadSummary
+from hormesis.db.blocks import decode_float32
+from hormesis.db.schema import Arm, Checkpoint, Entanglement, HeadSummary, ProbeGain
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.probing.head_accuracy import ArmGroup, Summary, summarise_heads, summarise_means
+from hormesis.pipeline.probing.baselines import SELECTED, TEXT_ONLY
+from hormesis.pipeline.probing.head_accuracy import (
+    ArmGroup,
+    Summary,
+    summarise_heads,
+    summarise_means,
+    summarise_resamples,
+)
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement, unseen
 from hormesis.pipeline.probing.loading import probe_set_id
 
@@ -49,7 +58,7 @@ def write_head_summaries(context: StudyContext) -> None:
                 for summary in by_name
                 if summary.name in UNSEEN
             ]
-        summaries += _entanglement(context)
+        summaries += _entanglement(context) + _gains(context, probe_set)
         rows = [
             {
                 "study_id": context.study_id,
@@ -93,3 +102,37 @@ def _entanglement(context: StudyContext) -> list[Summary]:
             means_by_arm[ArmGroup(kind, share)].append(float(mean))
             n_heads, n = max(n_heads, head_count), max(n, n_examples)
     return summarise_means("entanglement", means_by_arm, n=n, heads=n_heads)
+
+
+def _gains(context: StudyContext, probe_set: int) -> list[Summary]:
+    """What the selected heads of each arm gain over the baselines; seeds of other statements are left out."""
+    query = (
+        select(Arm.kind, Arm.share, ProbeGain)
+        .join(Checkpoint, ProbeGain.checkpoint_id == Checkpoint.id)
+        .join(Arm, Checkpoint.arm_id == Arm.id)
+        .where(
+            Checkpoint.study_id == context.study_id,
+            ProbeGain.probe_set_id == probe_set,
+            ProbeGain.position == context.config.probe.position,
+            ProbeGain.heads == SELECTED,
+            ProbeGain.is_chosen,
+        )
+        .order_by(Arm.kind, Arm.share, Arm.seed, Checkpoint.name)
+    )
+    by_name: dict[str, dict[ArmGroup, list[NDArray[np.float64]]]] = {}
+    with read_session(context.engine) as session:
+        rows = session.execute(query).all()
+    if not rows:
+        return []
+    n = Counter(row.n_test for _, _, row in rows).most_common(1)[0][0]
+    for kind, share, row in rows:
+        if row.n_test == n:
+            name = f"gain-{'text' if row.baseline in TEXT_ONLY else row.baseline}"
+            values = np.array([row.value, *decode_float32(row.resamples)], dtype=np.float64)
+            by_name.setdefault(name, defaultdict(list))[ArmGroup(kind, share)].append(values)
+    heads = max(row.n_heads for _, _, row in rows)
+    return [
+        summary
+        for name, by_arm in by_name.items()
+        for summary in summarise_resamples(name, by_arm, n=n, heads=heads)
+    ]

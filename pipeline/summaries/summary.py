@@ -80,6 +80,9 @@ def summarise(context: StudyContext, arm: ArmGroup) -> None:
     `conditions`: a row per condition of each checkpoint; all random directions of a setting share a `pool`.
     """
     conditions = in_arm(_conditions(context), arm)
+    # Where a seed breaks under a condition the arm has no number there.
+    broken = conditions.loc[conditions["defect"].notna(), "key"]
+    conditions = conditions[~conditions["key"].isin(broken)]
     if conditions.empty:
         return
     conditions = conditions.assign(pool=conditions["key"].map(pooled_key))
@@ -141,6 +144,7 @@ def _conditions(context: StudyContext) -> pd.DataFrame:
             Condition.strength,
             Condition.matched_cost,
             Condition.control,
+            Condition.parameters["defect"].as_string().label("defect"),
             *CHECKPOINT,
         )
         .join(Checkpoint, Condition.checkpoint_id == Checkpoint.id)

@@ -243,9 +243,10 @@ def _rival(method: str) -> Build:
             places = [(0.0, base[arm])]
             places += [(c[arm].mean(), _grids(raw, scope, key)[arm]) for key, c in steps.items()
                        if arm in c and arm in _grids(raw, scope, key)]  # fmt: skip
+            places = [place for place in places if place[1].shape == rivals[partner].shape]
             places.sort(key=lambda place: place[0])
             cost = max(float(costs[partner].mean()), 0.0)
-            if len(places) < 2 or cost > places[-1][0]:
+            if len(places) < 2 or not places[0][0] <= cost <= places[-1][0]:
                 continue
             scores = np.stack([grid for _, grid in places])
             above = int(np.searchsorted([x for x, _ in places], cost, side="left"))
@@ -254,8 +255,7 @@ def _rival(method: str) -> Build:
             line = (
                 scores[above] if part == 1 else part * scores[above] + (1 - part) * scores[max(above - 1, 0)]
             )
-            if line.shape == rivals[partner].shape:
-                after[arm], before[arm] = line, rivals[partner]
+            after[arm], before[arm] = line, rivals[partner]
         dose = _nearest_dose([share for kind, share in base if kind == "toxic"])
         changes = _changes(after, before, -1)
         if dose is None or ("toxic", dose) not in changes:

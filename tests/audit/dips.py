@@ -134,10 +134,10 @@ class Dose:
     def power(self, place: int, depth: float, alpha: float) -> float:
         """Power for a dip of this depth of one arm below level others."""
         rng = np.random.default_rng(2)
-        flat = np.zeros(len(self.shares))
-        critical = np.quantile(self.simulated(flat, rng, 4 * OWN_DRAWS), 1 - alpha)
-        flat[place] = -depth
-        return float((self.simulated(flat, rng) > critical).mean())
+        dipped = np.where(np.arange(len(self.shares)) == place, -depth, 0.0)
+        truths = Dose(self.shares, dipped, self.variances, self.df).truths()
+        critical = max(np.quantile(self.simulated(truth, rng, 4 * OWN_DRAWS), 1 - alpha) for truth in truths)
+        return float((self.simulated(dipped, rng) > critical).mean())
 
 
 def columns(shares: Floats, e: float, b: float) -> Floats:

@@ -23,6 +23,9 @@ class Level:
     value: float
     parts: Floats
     least_noise: float = 0.0
+    answered: Floats | None = None
+    """1 where a prompt has an answer of some seed, [prompts]."""
+    varies: bool = True
 
     @property
     def seeds(self) -> int:
@@ -40,7 +43,13 @@ class Level:
         return max(float(squares) / ((seeds - 1) * (prompts - 1)) / prompts, self.least_noise)
 
     def less(self, other: Level) -> Level:
-        return Level(self.value - other.value, self.parts - other.parts, self.least_noise + other.least_noise)
+        answered = None
+        if self.answered is not None and other.answered is not None:
+            answered = np.maximum(self.answered, other.answered)
+        return Level(
+            self.value - other.value, self.parts - other.parts, self.least_noise + other.least_noise,
+            answered, self.varies or other.varies,
+        )  # fmt: skip
 
 
 def plain(values: Floats) -> Level:
@@ -57,8 +66,9 @@ def odds(values: Floats) -> Level:
     share = (total + 0.5) / (count + 1)
     slope = share * (1 - share)
     parts = np.nan_to_num((grid - total / count) * grid.size / count / slope)
-    varies = np.nanmax(grid) > np.nanmin(grid)
-    return Level(float(logit(share)), parts, (0.1 if varies else 1.0) / (count / len(grid) * slope))
+    varies = bool(np.nanmax(grid) > np.nanmin(grid))
+    floor = (0.1 if varies else 1.0) / (count / len(grid) * slope)
+    return Level(float(logit(share)), parts, floor, np.isfinite(grid).any(axis=0).astype(float), varies)
 
 
 def best_odds(values: Floats, sign: int) -> list[Level]:
@@ -104,6 +114,9 @@ class Effect:
     seeds: int
     uncertain: float = 0.0
     """Relative error that resampling leaves in `many`; 0 where nothing is resampled."""
+    n: int | None = None
+    """Prompts that some arm has an answer to; None where answers are not compared."""
+    varies: bool = True
 
     @property
     def error(self) -> float:
@@ -167,11 +180,14 @@ def effect(
         return None
     scale = [weight**2 / level.seeds for weight, level in zip(weights, levels, strict=True)]
     parts = sum(w * level.parts.mean(axis=0) for w, level in zip(weights, levels, strict=True))
-    return assembled(
+    total = assembled(
         sum(w * level.value for w, level in zip(weights, levels, strict=True)), np.asarray(parts),
         between=variance[0] * sum(scale), df=variance[1], seeds=min(level.seeds for level in levels),
         noise=sum(s * level.noise for s, level in zip(scale, levels, strict=True)),
     )  # fmt: skip
+    masks = [level.answered for level in levels if level.answered is not None]
+    n = int((np.sum(masks, axis=0) > 0).sum()) if len(masks) == len(levels) else None
+    return replace(total, n=n, varies=total.value != 0 or any(level.varies for level in levels))
 
 
 def assembled(value: float, parts: Floats, *, between: float, noise: float, df: float, seeds: int) -> Effect:

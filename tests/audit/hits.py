@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pandas as pd
 
@@ -14,8 +16,15 @@ STORED_DRAWS = 500
 NAMES = ("mean", "median", "p90", "max", "above-0.7", "above-0.8", "above-0.85", "above-0.9")
 
 
-def statistics(raw: Raw) -> tuple[dict[Arm, list[dict[str, Floats]]], int, int]:
-    """Of each arm and seed, each statistic [1 + draws], as observed first; statements and heads."""
+def _sentences(text: str) -> set[str]:
+    return {part for part in re.split(r"(?<=[.!?])\s+|\n+", text) if part.strip()}
+
+
+def statistics(raw: Raw, *, unseen: bool = False) -> tuple[dict[Arm, list[dict[str, Floats]]], int, int]:
+    """Of each arm and seed, each statistic [1 + draws], as observed first; statements and heads.
+
+    `unseen`: of the statements without a sentence that stands in the train split.
+    """
     position = str((raw.config.get("probe") or {}).get("position", "last"))
     joins = "JOIN example_list l ON l.id = t.example_list_id"
     rows = raw.of_checkpoints("probe_hits", "t.*, l.ids", f"AND t.position = '{position}'", joins)
@@ -23,8 +32,11 @@ def statistics(raw: Raw) -> tuple[dict[Arm, list[dict[str, Floats]]], int, int]:
     if rows.empty:
         return {}, 0, 0
     common = rows["ids"].map(bytes).mode().iloc[0]
-    examples = raw.frame("SELECT e.id, e.label, e.text FROM example e").set_index("id")
+    examples = raw.frame("SELECT e.id, e.label, e.text, e.split FROM example e").set_index("id")
+    sentences = set().union(*examples["text"][examples["split"] == "train"].map(_sentences))
     examples = examples.loc[np.frombuffer(common, dtype="<i8")]
+    mask = np.array([not unseen or sentences.isdisjoint(_sentences(text)) for text in examples["text"]])
+    examples = examples[mask]
     toxic = examples["label"].to_numpy() == 1
     bags = examples["text"].map(lambda text: " ".join(sorted(text.lower().split())))
     twins = pd.Series(range(len(bags))).groupby(pd.factorize(bags)[0]).agg(list)
@@ -39,7 +51,7 @@ def statistics(raw: Raw) -> tuple[dict[Arm, list[dict[str, Floats]]], int, int]:
     by_arm: dict[Arm, list[dict[str, Floats]]] = {}
     for row in rows[rows["ids"].map(bytes) == common].itertuples():
         bits = np.unpackbits(np.frombuffer(row.bits, dtype=np.uint8).reshape(row.heads, -1), axis=1)
-        accuracy = sum(weights @ bits[:, : row.statements].T.astype(float) for weights in times) / 2
+        accuracy = sum(weights @ bits[:, : row.statements][:, mask].T.astype(float) for weights in times) / 2
         numbers = [accuracy.mean(axis=1), *np.percentile(accuracy, [50, 90], axis=1), accuracy.max(axis=1)]
         numbers += [(accuracy > float(name[6:])).mean(axis=1) for name in NAMES[4:]]
         by_arm.setdefault((row.kind, row.share), []).append(dict(zip(NAMES, numbers, strict=True)))

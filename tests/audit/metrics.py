@@ -57,6 +57,7 @@ def compare_metrics(ledger: Ledger, raw: Raw) -> None:
 
 
 def _ratio(ledger: Ledger, kind: str, place: str, row: dict[str, Any], top: Floats, **more: Any) -> None:
+    ledger.number(f"{kind} n", place, row["n"], len(top))
     compare_ratio(ledger, kind, place, {end: row[end] for end in ENDS}, row["interval"], top=top, **more)
 
 

@@ -94,11 +94,24 @@ class Raw:
         return grids
 
     def grids(self, key: str, prompt_set: str, scorer: str) -> ByArm:
-        """Scores under a condition: arm to [seeds, prompts], NaN where every text was empty."""
+        """Scores under a condition: arm to [seeds, prompts], NaN where every text was empty.
+
+        A seed counts where those before it in its arm have scores too.
+        """
         wide = self._grids.get((key, prompt_set, scorer))
         if wide is None:
             return {}
-        return {arm: part.to_numpy() for arm, part in wide.groupby(level=[0, 1])}
+        grids = {}
+        for arm, part in wide.groupby(level=[0, 1]):
+            of_arm, seeds = self._seeds[arm], list(part.index.get_level_values("seed"))
+            count = max(n for n in range(len(seeds) + 1) if seeds[:n] == of_arm[:n])
+            grids |= {arm: part.to_numpy()[:count]} if count else {}
+        return grids
+
+    @cached_property
+    def _seeds(self) -> dict[Arm, list[int]]:
+        arms = self.conditions.dropna(subset=["arm"]).groupby(["kind", "share"])["seed"]
+        return {arm: sorted(set(seeds)) for arm, seeds in arms}
 
 
 def by_arm(rows: pd.DataFrame, column: str | None = None) -> ByArm:

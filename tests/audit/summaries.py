@@ -20,6 +20,7 @@ from tests.audit.raw import Floats, Raw, block, blocks, by_prompt, hardly_toxic,
 
 Row = dict[str, Any]
 LOSSES = ("cost", "loss", "loss_fall")
+UNSEEN = "-unseen"
 RATES = ("success", "prefix_match", "success_before")
 UNBOUNDED: Range = (-np.inf, np.inf)
 BOUNDS: dict[str, Range] = {
@@ -325,14 +326,17 @@ def _capability(ledger: Ledger, raw: Raw) -> None:
 def _heads(ledger: Ledger, raw: Raw) -> None:
     """Statistics of heads; the variance of the stored bootstrap has an error of its own."""
     stored = _stored(raw, "head_summary")
-    arms, n, _ = statistics(raw) if any("draws" in row["interval"] for row in stored) else ({}, 0, 0)
+    of_hits = [row for row in stored if row["name"].removesuffix(UNSEEN) in NAMES]
+    is_made = any("draws" in row["interval"] for row in of_hits)
+    parts = {unseen: statistics(raw, unseen=unseen) for unseen in (False, True)} if is_made else {}
     for row in stored:
-        if "draws" not in row["interval"] or row["name"] not in NAMES:
-            ledger.skip(
-                "head summary", "not of all hits" if row["name"] not in NAMES else "made up for tests"
-            )
+        if "draws" not in row["interval"] or row not in of_hits:
+            ledger.skip("head summary", "made up for tests" if row in of_hits else "not of hits")
             continue
-        of_arms = {arm: np.stack([seed[row["name"]] for seed in seeds]) for arm, seeds in arms.items()}
+        statistic = row["name"].removesuffix(UNSEEN)
+        arms, n, _ = parts[statistic != row["name"]]
+        ledger.number("head summary n", f"{row['kind']} {row['share']:g} {row['name']}", row["n"], n)
+        of_arms = {arm: np.stack([seed[statistic] for seed in seeds]) for arm, seeds in arms.items()}
         spread = spread_of(
             [Seed(*arm, s[0], n) for arm, seeds in of_arms.items() for s in seeds], row, in_all=True
         )

@@ -106,6 +106,7 @@ def planted(folder: Path) -> None:
 PLANTED = {
     "metric value": "UPDATE metric SET value = value * 1.1 WHERE name = 'toxicity' AND interval LIKE 'boo%'",
     "metric interval": "UPDATE metric SET low = low - 9 WHERE name = 'toxicity' AND interval LIKE 'boot%'",
+    "metric n": "UPDATE metric SET n = n * 2 WHERE name = 'fire_rate' AND interval NOT LIKE 'seeded%'",
     "summary value": "UPDATE summary SET value = value * 1.001 WHERE name = 'fluency' AND share = 0.25",
     "summary interval": "UPDATE summary SET high = high + 0.001 WHERE name = 'toxicity' AND share = 0.25",
     "summary n": "UPDATE summary SET n = n * 2 WHERE name = 'toxicity' AND share = 0.25",
@@ -135,6 +136,8 @@ SEEDED = {
     "verdict tests": "UPDATE verdict SET tests = tests + 1 WHERE claim = 'C5-steer'",
     "verdict room": "UPDATE verdict SET room = room * 1.01 WHERE claim = 'R-relative'",
     "verdict detectable": "UPDATE verdict SET detectable = detectable * 1.01 WHERE claim = 'R-control'",
+    "verdict n": "UPDATE verdict SET n = n * 2 WHERE claim = 'R-control-steered'",
+    "verdict seeds": "UPDATE verdict SET n_seeds = n_seeds + 1 WHERE claim = 'C4-steer'",
     "verdict status": "UPDATE verdict SET status = 'supported' WHERE claim = 'C1-literal'",
 }  # fmt: skip
 CONSEQUENCES = {"verdict Holm's p", "verdict status", "dose fit status", "capability summary interval"}
@@ -145,6 +148,8 @@ TINY = {
     "cross_entropy value": "UPDATE metric SET value = value * 1.0001 WHERE name = 'cross_entropy'",
     "cross_entropy interval": "UPDATE metric SET low = low - 1 WHERE name = 'cross_entropy'",
     "head summary value": "UPDATE head_summary SET value = value + 0.001 WHERE name = 'mean'",
+    "cost n": "UPDATE metric SET n = n * 2 WHERE name = 'cost'",
+    "head summary n": "UPDATE head_summary SET n = n * 2 WHERE name = 'median'",
     "head summary interval": "UPDATE head_summary SET high = high + 0.1 WHERE name = 'mean'",
 }
 

@@ -35,6 +35,9 @@ class Anew:
     best_range: Range | None = None
     test: Test | None = None
     dose: tuple[Dose, int] | None = None
+    n: int | None = None
+    """Prompts or goals; None where these are no answers."""
+    varies: bool = True
 
     @property
     def alike(self) -> bool:
@@ -59,13 +62,15 @@ def numbers_of(test: Test) -> Anew:
     if not sign:
         beyond = ends[0] > sesoi or ends[1] < -sesoi
         best = replace(e, value=0.0).equivalence(sesoi)
-        return Anew(numbers, e.seeds, abs(e.value) < sesoi, beyond, beyond, best, test=test)
+        return Anew(
+            numbers, e.seeds, abs(e.value) < sesoi, beyond, beyond, best, test=test, n=e.n, varies=e.varies
+        )
     reach = sign * e.value + half
-    best_ps = [b.p() if sign * b.value > 0 else 1.0 for b in test.best]
-    is_excluded = reach < sign * sesoi
+    best_ps = [b.p() if sign * b.value > 0 else 1.0 for b in (e, *test.best)]
     return Anew(
-        numbers, e.seeds, sign * e.value > 0, is_excluded, reach < 0, min(best_ps, default=None), test=test
-    )
+        numbers, e.seeds, sign * e.value > 0, reach < sign * sesoi, reach < 0,
+        min(best_ps) if test.best else None, test=test, n=e.n, varies=e.varies,
+    )  # fmt: skip
 
 
 def with_ranges(test: Test) -> Anew:
@@ -149,11 +154,13 @@ def dip(raw: Raw, scope: Scope, key: str | None) -> Anew | None:
         bool(np.isfinite(dose.lowest(dose.means, dose.hormetic(dose.means[None])[1][0]))) and p <= 0.05,
     )
     anew.excluded, anew.opposed = all(side[2] for side in inside.values()), depth > half
+    best_p = min(*best, p)
     anew.best_p, anew.best_range, anew.ranges = (
-        min(best),
-        _binomial(min(best), OWN_DRAWS // 4),
+        best_p,
+        _binomial(best_p, OWN_DRAWS // 4),
         {"p": _binomial(p)},
     )
+    anew.n, anew.varies = nearer.n, depth != 0 or any(level.varies for level in levels.values())
     anew.dose = (dose, place)
     return anew
 
@@ -173,7 +180,8 @@ def scorers(raw: Raw, scope: Scope) -> Anew | None:
     values = np.tanh([e.value, e.value - e.half(), e.value + e.half()])
     numbers = dict(zip(NUMBERS, (*values, one_sided(e.value), 0.9999), strict=True))
     best = one_sided(float(np.arctanh(0.9999)))
-    return Anew(numbers, e.seeds, values[0] > 0.8, values[2] < 0.8, best_p=best, test=Test(e, 2, null))
+    below = bool(values[2] < 0.8)
+    return Anew(numbers, e.seeds, values[0] > 0.8, below, below, best_p=best, test=Test(e, 2, null))
 
 
 def least_fall(raw: Raw) -> Anew | None:
@@ -208,7 +216,7 @@ def holm(ps: list[float]) -> list[float]:
 
 def status(anew: Anew, p_holm: float | None, best: float | None) -> str:
     """By the rules' texts."""
-    if anew.seeds < 2 or p_holm is None:
+    if anew.seeds < 2 or p_holm is None or not anew.varies or (anew.n or 2) < 2:
         return "cannot be told"
     if anew.claimed and not anew.excluded and p_holm <= 0.05:
         return "supported"
@@ -252,6 +260,11 @@ def _compare(
     for name in NUMBERS:
         kind = "verdict interval" if name in ("low", "high") else f"verdict {name}"
         ledger.number(kind, f"{key} {name}", row[name], anew.numbers[name], within=anew.ranges.get(name))  # type: ignore[arg-type]
+    ledger.number("verdict seeds", key, row["n_seeds"], anew.seeds)  # type: ignore[arg-type]
+    if anew.n is None:
+        ledger.skip("verdict n", "not of answers")
+    else:
+        ledger.number("verdict n", key, row["n"], anew.n)  # type: ignore[arg-type]
     ledger.number("verdict Holm's p", key, row["p_holm"], raised.get(key))  # type: ignore[arg-type]
     is_tested = key in tested
     ledger.number("verdict tests", key, row["tests"], len(tested) if is_tested else None)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hormesis.backend.capture import CaptureError, HeadActivations, Position, capture
+from hormesis.backend.capture import CaptureError, HeadActivations, Position, capture, mean_embeddings
 from hormesis.backend.model.loaded import LoadedModel
 from tests.fixtures.tiny import tiny_loaded
 
@@ -129,3 +129,14 @@ def test_nothing_is_computed_behind_the_last_head() -> None:
         modules[name].register_forward_hook(lambda *_, name=name: modules_run.append(name))
     capture(loaded, ["rain"])
     assert modules_run == ["model.layers.1.mlp"]
+
+
+def test_mean_embeddings_are_over_the_tokens_that_capture_reads() -> None:
+    loaded = tiny_loaded("gpt2")
+    table = loaded.model.get_input_embeddings().weight.detach().numpy()
+    for text, mean in zip(TEXTS, mean_embeddings(loaded, TEXTS), strict=True):
+        ids = loaded.tokenizer(text).input_ids or [loaded.blank_id]
+        np.testing.assert_allclose(mean, table[ids].mean(0), atol=1e-6)
+    np.testing.assert_array_equal(
+        mean_embeddings(loaded, TEXTS[:1], max_tokens=1)[0], table[loaded.tokenizer(TEXTS[0]).input_ids[-1]]
+    )

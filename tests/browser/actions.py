@@ -49,6 +49,26 @@ def click_on_chart(page: Page, chart: Locator, place: Callable[[], tuple[float, 
     page.mouse.click(x, y)
 
 
+def tick_row(page: Page, alt: str | re.Pattern[str], row: int) -> None:
+    """Tick the box before a row of a table (0: the first below its header), in sight without scrolling.
+
+    Rows are painted: a click that comes before they are, or while the table moves, hits nothing, so it is
+    given again until the row says that it is selected.
+    """
+    settle(page)
+    region = page.get_by_role("region", name=alt).first
+    # Rows are counted from 1 with the header; header and rows are 35 pixels high.
+    selected = region.locator(f"[role=row][aria-rowindex='{row + 2}'][aria-selected=true]")
+    until = time.monotonic() + 60
+    while True:
+        try:
+            region.locator("canvas").first.click(position={"x": 16, "y": 35 * (row + 1) + 17}, force=True)
+            selected.wait_for(state="attached", timeout=5_000)
+            return
+        except Error:
+            assert time.monotonic() < until, "the table never saw the click"
+
+
 def choose(page: Page, box: str | re.Pattern[str], option: str | re.Pattern[str]) -> None:
     """Pick an option of a select box by typing it, since a long list holds only the options in sight.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import axe_playwright_python
@@ -94,9 +95,14 @@ def small_texts(page: Page) -> list[str]:
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds (rule and element), and pale text of charts, which axe does not judge; one line each."""
+    """What axe finds (rule and element), and pale text of charts, which axe does not judge; one line each.
+
+    What stands for 20 seconds: texts fade in, and out where they are drawn anew.
+    """
     script = Path(axe_playwright_python.__file__).parent / "axe.min.js"
     page.evaluate(script.read_text(encoding="utf-8"))
-    lines: list[str] = page.evaluate(_AXE)
-    pale_texts: list[str] = page.evaluate(_PALE_TEXTS, LEAST_CONTRAST)
-    return lines + pale_texts
+    until = time.monotonic() + 20
+    while True:
+        lines: list[str] = page.evaluate(_AXE) + page.evaluate(_PALE_TEXTS, LEAST_CONTRAST)
+        if not lines or time.monotonic() > until:
+            return lines

@@ -19,27 +19,22 @@ from playwright.sync_api import Browser, Page, expect
 
 from hormesis.dashboard.base import exports as files
 from hormesis.dashboard.report.study import open_study, study_report
-from tests.browser.views import ATTACKS, Complaints, exports, fetched, row_count, saved, views
+from tests.browser.views import Complaints, exports, fetched, row_count, saved, views
+from tests.fixtures.pages import assert_same_rows, comments
 from tests.screenshots import PATIENCE_MS, served, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = (
     "?more=Fluency",
     "tradeoffs?behind=All+conditions",
-    "tradeoffs?behind=Fluency",
     "geometry",
-    *(f"geometry?part=Heads&heads={heads}" for heads in ("Maps", "Difference", "Distribution", "By+arm")),
-    *(f"geometry?part=One+head&about={about}" for about in ("Statements", "Every+arm")),
-    *(f"geometry?part=Entanglement&tangle={view}" for view in ("By+arm", "By+feature")),
-    "geometry?part=Activations&head=L1H0",
-    *(f"hardness?attack={attack}" for attack in (*ATTACKS, "Capability")),
+    "geometry?part=Heads&heads=Maps",
+    "hardness?attack=Capability",
     "toy",
-    "runs",
-    "runs?tab=Loss+curves",
-    "runs?tab=Compare",
     "runs?tab=Where+numbers+come+from",
-    *(f"data?show={show}" for show in ("Mixes", "Labelled+statements", "Generations", "Scores+and+scorers")),
+    "data?show=Generations",
 )
+"""A view of each kind: points, intervals, maps, tables; `tests/dashboard/test_files.py` has all files."""
 
 
 @pytest.fixture(scope="module")
@@ -72,25 +67,6 @@ def rows_shown(page: Page, key: str) -> int | None:
     return row_count(grids.last.locator("table[role=grid]")) if grids.count() else None
 
 
-def comments(path: Path) -> dict[str, str]:
-    """What a CSV file says of itself above its header."""
-    lines = [line[2:] for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("# ")]
-    return dict(line.split(": ", 1) for line in lines)
-
-
-def assert_same(written: pd.DataFrame, typed: pd.DataFrame) -> None:
-    """A CSV file, read as text, holds the same rows as a Parquet file."""
-    assert list(written.columns) == list(typed.columns) and len(written) == len(typed)
-    for name in typed.columns:
-        if pd.api.types.is_bool_dtype(typed[name]):
-            assert written[name].tolist() == typed[name].astype(str).str.lower().tolist(), name
-        elif pd.api.types.is_numeric_dtype(typed[name]):
-            numbers, expected = pd.to_numeric(written[name]), typed[name].astype(float)
-            pd.testing.assert_series_equal(numbers.astype(float), expected, check_names=False, rtol=1e-12)
-        elif pd.api.types.is_string_dtype(typed[name]):
-            assert written[name].tolist() == typed[name].fillna("").tolist(), name
-
-
 def opened_file(offline: Page, path: Path, complaints: Complaints) -> None:
     """A downloaded page opens without a network and without a complaint."""
     offline.goto(path.as_uri())
@@ -114,11 +90,11 @@ def test_every_file_opens_and_holds_the_rows_shown(
         parquet = fetched(page, key, "parquet", folder=tmp_path)
         document = fetched(page, key, "html", folder=tmp_path)
         page.keyboard.press("Escape")
-        notes = comments(table)
+        notes = comments(table.read_text(encoding="utf-8"))
         rows = pd.read_csv(table, comment="#", dtype=str, keep_default_na=False)
         assert len(rows) == int(notes["rows"]) and count in (None, len(rows)), key
         assert json.loads(pq.read_schema(parquet).metadata[files.METADATA]).keys() == notes.keys()
-        assert_same(rows, pd.read_parquet(parquet))
+        assert_same_rows(rows, pd.read_parquet(parquet))
         if not name.startswith("toy"):
             assert notes["study hash"] == "0" * 16 and "forum-1" in notes["data forum-clean"], key
         opened_file(offline, document, complaints)

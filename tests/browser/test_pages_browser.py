@@ -13,7 +13,7 @@ from hormesis.dashboard.base.terms import TERMS
 from tests.browser.actions import opened, visit
 from tests.browser.conftest import SIZE
 from tests.browser.screens import SCREENS, TALLEST, boxes, small_texts, violations
-from tests.browser.views import ATTACKS, PAGES, TABS, Complaints, change_every_control, controls, no_exception
+from tests.browser.views import PAGES, Complaints, change_every_control, controls, no_exception
 from tests.screenshots import PATIENCE_MS, settle
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -29,6 +29,7 @@ COVERED = """() => [...document.querySelectorAll(".js-plotly-plot:has(.legend .t
         < plot.querySelector(".modebar").getBoundingClientRect().bottom
 ).map(plot => plot.querySelector(".legend").textContent)"""
 """Legends of charts that the toolbar covers while the pointer is on them."""
+GROUND = "() => getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
 CONTRASTS = """() => {
     const numbers = colour => colour.match(/[\\d.]+/g).map(Number);
     const light = ([red, green, blue]) => [red, green, blue].map(value => value / 255)
@@ -44,10 +45,10 @@ CONTRASTS = """() => {
 }"""
 
 
-@pytest.fixture(scope="module", params=["light", "dark"])
-def themed(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A page in one of the two themes."""
-    context = browser.new_context(color_scheme=request.param, viewport=SIZE, reduced_motion="reduce")
+@pytest.fixture(scope="module")
+def themed(browser: Browser) -> Iterator[Page]:
+    """A page that follows the system from light to dark."""
+    context = browser.new_context(color_scheme="light", viewport=SIZE, reduced_motion="reduce")
     context.set_default_timeout(PATIENCE_MS)
     yield context.new_page()
     context.close()
@@ -56,15 +57,27 @@ def themed(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
 @pytest.mark.parametrize("name", PAGES, ids=lambda name: name or "overview")
 def test_a_page_is_sound_at_every_width(themed: Page, finished_url: str, name: str) -> None:
     page = themed
+    page.emulate_media(color_scheme="light")
     page.set_viewport_size(SIZE)
     complaints = Complaints(page)
     visit(page, finished_url, name)
-    light = page.evaluate("matchMedia('(prefers-color-scheme: light)').matches")
     expect(page.get_by_role("heading", level=3).first).to_be_visible()
     no_exception(page)
-    for width in WIDTHS if light else ():
+    for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 1000})
         page.wait_for_function(FITS)
+    assert_sound(page, name)
+    light = page.evaluate(GROUND)
+    page.emulate_media(color_scheme="dark")
+    page.wait_for_function(f"light => ({GROUND})() !== light", arg=light)
+    settle(page)
+    assert_sound(page, name)
+    assert not complaints.messages
+
+
+def assert_sound(page: Page, name: str) -> None:
+    """The page has its first screen, no small or pale text and no violation, whatever the theme."""
+    page.set_viewport_size(SIZE)
     assert not violations(page)
     for screen in SCREENS:
         page.set_viewport_size(screen)
@@ -82,15 +95,10 @@ def test_a_page_is_sound_at_every_width(themed: Page, finished_url: str, name: s
     assert page.evaluate(COVERED) == []
     contrasts = page.evaluate(CONTRASTS)
     assert all(contrast >= LEAST_CONTRAST for contrast in contrasts), min(contrasts)
-    assert not complaints.messages
 
 
-LINKED = (
-    *(f"runs?tab={tab}" for tab in TABS[1:4]),
-    *(f"hardness?attack={attack}" for attack in (*ATTACKS, "Capability")),
-    *(f"data?show={show}" for show in ("Labelled+statements", "Generations")),
-    "toy",
-)
+LINKED = ("runs?tab=Compare", "hardness?attack=Suffixes", "data?show=Generations", "toy")
+"""Pages with a control of every kind; `tests/dashboard/test_links.py` has all controls of all pages."""
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from hormesis.db.run_lock import holder_of
-from tests.browser.actions import choose, opened, visit
+from tests.browser.actions import choose, opened, tick_row, visit
 from tests.browser.views import PAGES, TABS, Complaints, cells, no_exception, row_count, table
 from tests.fixtures.tiny_study import STUDY, finished_study, rows
 from tests.pipeline.test_bad_input import REAL
@@ -210,9 +210,7 @@ def test_a_number_leads_back_to_its_study_its_data_and_its_software(page: Page, 
     page.goto(f"{finished.url}/runs?tab=Where+numbers+come+from")
     numbers = table(page, re.compile("Numbers of a checkpoint"))
     values = cells(numbers)[-7:] if row_count(numbers) < 8 else cells(numbers)[7:14]
-    canvas = page.get_by_role("region", name=re.compile("Numbers of a checkpoint")).locator("canvas").first
-    # The box before the second row: header and rows are 35 pixels high.
-    canvas.click(position={"x": 16, "y": 35 + 35 + 17}, force=True)
+    tick_row(page, re.compile("Numbers of a checkpoint"), 1)
     chain = page.get_by_role("region", name=re.compile("Chain from the number"))
     expect(page).to_have_url(re.compile("number="))
     assert values[1] in page.get_by_role("combobox", name="Number").input_value()

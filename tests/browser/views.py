@@ -13,7 +13,6 @@ from playwright.sync_api import Download, Error, Locator, Page, expect
 from tests.screenshots import BUSY, settle
 
 PAGES = ("", "tradeoffs", "geometry", "hardness", "steer", "toy", "runs", "data", "definitions")
-ATTACKS = ("Suffixes", "Relearning", "Framed prompts", "Long texts", "Sampling", "Rounded weights")
 TABS = ("Progress", "Loss curves", "Compare", "Where numbers come from", "Start a study")
 
 

@@ -60,6 +60,9 @@ def test_summaries_are_means_over_seeds(engine: Engine, at: Names) -> None:
         assert set(over["name"]) == {name} and len(over) == len(SMALL.arms) * (N_CONDITIONS - 4)
         values = over.set_index(["kind", "share", "condition_key"])["value"]
         np.testing.assert_allclose(values.loc[means.index], means)
+        np.testing.assert_allclose(
+            over["measured_share"], 0.03 + 0.7 * over["share"].astype(float) * (over["kind"] == "toxic")
+        )
 
 
 def test_selectivity_is_what_accuracy_has_over_shuffled_labels(engine: Engine, at: Names) -> None:

@@ -13,7 +13,7 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.geometry.directions_view import METHODS, map_labels
-from hormesis.dashboard.base.map_words import quality_words
+from hormesis.dashboard.base.geometry_words import quality_words
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import Head, head_name
 from hormesis.dashboard.charts.figure_cache import drawn

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.base.map_words import (
+from hormesis.dashboard.base.geometry_words import (
     NULLS,
     SPACE_GUIDES,
     SPACE_TITLES,

@@ -10,6 +10,7 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.geometry import entanglement_view, lens_view
+from hormesis.dashboard.app_pages.geometry.heads_view import gain_line
 from hormesis.dashboard.app_pages.geometry.shading import shades
 from hormesis.dashboard.base.headlines import Figure
 from hormesis.dashboard.base.records import records
@@ -43,6 +44,7 @@ def show(context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head,
     probe = of_head.iloc[0]
     checkpoint_id = int(probe["checkpoint_id"])
     figures(_figures(context, probe, of_checkpoint, head))
+    gain_line(context, checkpoint)
     with st.container(horizontal=True, vertical_alignment="center"):
         view = st.segmented_control(
             "About the head", [STATEMENTS, WORDS, EVERY_ARM], default=STATEMENTS, required=True, key="about",

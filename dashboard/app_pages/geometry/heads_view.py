@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
+from hormesis.dashboard.base.geometry_words import GAIN_NOTE, GAINS, checkpoint_line, gain_table
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import p_equals
 from hormesis.dashboard.base.wording import MEASURES, Head, arm_label, checkpoint_label, minus, plain
@@ -19,6 +20,7 @@ from hormesis.dashboard.rows.context import Context
 from hormesis.dashboard.rows.geometry import STATISTICS
 
 MAPS, CHANGE, TAIL, ARMS = "Maps", "Difference", "Distribution", "By arm"
+BASELINES = "Baselines"
 COLUMNS = ["layer", "head"]
 
 
@@ -38,15 +40,15 @@ class Sides:
 def show(
     context: Context, probes: pd.DataFrame, checkpoint: str, *, head: Head | None, labels: dict[str, str]
 ) -> None:
-    """One of four views of all heads; `probes`: a row per head, `labels`: checkpoints in words."""
+    """One of five views of all heads; `probes`: a row per head, `labels`: checkpoints in words."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         view = st.segmented_control(
-            "Heads", [MAPS, CHANGE, TAIL, ARMS], default=MAPS, required=True, key="heads",
+            "Heads", [MAPS, CHANGE, TAIL, ARMS, BASELINES], default=MAPS, required=True, key="heads",
             bind="query-params", label_visibility="collapsed",
         )  # fmt: skip
         if view == ARMS:
             title = _pick("Statistic", list(STATISTICS), "stat", default="90th percentile")
-        else:
+        elif view != BASELINES:
             measure = _pick("Measure", list(MEASURES), "probe", default="Accuracy")
         if view in (MAPS, CHANGE):
             left = str(
@@ -56,14 +58,46 @@ def show(
                 )
             )  # fmt: skip
             sides = Sides(*(probes[probes["checkpoint"] == name] for name in (left, checkpoint)))
+    gain_line(context, checkpoint)
     if view == ARMS:
         by_arm(context, title)
+    elif view == BASELINES:
+        baselines(context, checkpoint)
     elif view == TAIL:
         distribution(probes, measure)
     elif view == CHANGE:
         change(sides, measure, chosen=head)
     else:
         maps(sides, measure, chosen=head)
+
+
+def gain_line(context: Context, checkpoint: str) -> None:
+    """What a checkpoint's heads gain over baselines, in one sentence; nothing where it was not measured."""
+    gains = geometry.gains(context)
+    line = checkpoint_line(gains[gains["checkpoint"] == checkpoint])
+    if line:
+        st.caption(f":material/balance: {plain(line)}")
+
+
+def baselines(context: Context, checkpoint: str) -> None:
+    """The gains of a checkpoint over every baseline, as a table."""
+    gains = geometry.gains(context)
+    of_checkpoint = gains[gains["checkpoint"] == checkpoint]
+    if of_checkpoint.empty:
+        st.info(
+            "Gains over baselines appear when the checkpoint is probed.", icon=":material/hourglass_empty:"
+        )
+        return
+    interval = of_checkpoint["interval"].iloc[0]
+    with st.container(border=True):
+        card.table(
+            gain_table(of_checkpoint).drop(columns="Checkpoint"),
+            key="gains",
+            title=f"What the heads of {checkpoint_label(of_checkpoint.iloc[0])} read beyond baselines",
+            alt="AUROC of heads and of baselines on the same test statements, and the difference",
+            out=of_checkpoint,
+            note=f"{GAIN_NOTE} Gains: {interval}.",
+        )
 
 
 def _pick(label: str, choices: list[str], key: str, *, default: str) -> str:
@@ -112,12 +146,13 @@ def by_arm(context: Context, title: str) -> None:
             for _, row in compared.sort_values(["kind", "share"]).iterrows()
             if row["kind"] == "toxic"
         )
-        unit = "fraction of heads" if title.startswith("Above") else "balanced accuracy"
+        of_accuracy = "fraction of heads" if title.startswith("Above") else "balanced accuracy"
+        unit = "AUROC" if title in GAINS else of_accuracy
         card.chart(
             drawn(statistic_by_arm, of_statistic, f"{title} ({unit})"),
             key="heads_by_arm",
-            title=f"{title} over heads, by arm",
-            alt=f"{title} of the heads' accuracies in every arm with 95 % intervals",
+            title=f"{title}, steered heads by arm" if title in GAINS else f"{title} over heads, by arm",
+            alt=f"{title} of the heads in every arm with 95 % intervals",
             guide=(
                 f"{sentence} Seeds and statements vary, heads never do: they read the same statements and "
                 f"are no independent samples."

@@ -13,8 +13,8 @@ from hormesis.dashboard.app_pages.geometry import (
     head_view,
     heads_view,
 )
+from hormesis.dashboard.base.geometry_words import best_head
 from hormesis.dashboard.base.headlines import headline
-from hormesis.dashboard.base.map_words import best_head
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.verdicts import NO_DATA
 from hormesis.dashboard.base.wording import Head, checkpoint_label, head_name, parse_head

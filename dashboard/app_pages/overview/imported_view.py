@@ -6,13 +6,16 @@ import streamlit as st
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
+from hormesis.dashboard.base.geometry_words import checkpoint_line
 from hormesis.dashboard.base.headlines import imported_headline
 from hormesis.dashboard.base.theme import is_dark
+from hormesis.dashboard.base.wording import plain
 from hormesis.dashboard.charts.figure_cache import drawn
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.report.button import report_button
+from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context, current_choice
 
 
@@ -36,3 +39,7 @@ def steering(context: Context) -> None:
             note="Bars: 95 % intervals, both ways.",
             rows=conditions,
         )
+    gains = geometry.gains(context)
+    for checkpoint in gains["checkpoint"].unique():
+        line = checkpoint_line(gains[gains["checkpoint"] == checkpoint])
+        st.caption(f":material/balance: {plain(line)}")

@@ -8,6 +8,7 @@ import streamlit as st
 from hormesis.dashboard import rows
 from hormesis.dashboard.app_pages.overview import imported_view, verdict_view
 from hormesis.dashboard.base import headlines, refresh, selection
+from hormesis.dashboard.base.geometry_words import arms_line
 from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.selection import of_dose
 from hormesis.dashboard.base.theme import is_dark
@@ -20,6 +21,7 @@ from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer, figures
 from hormesis.dashboard.parts.progress_view import live_progress, loss_card
 from hormesis.dashboard.report.button import report_button
+from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context, current, current_choice
 
 CLAIMS, LANGUAGE = "Claims and verdicts", "Fluency"
@@ -147,6 +149,9 @@ def sections(context: Context, choices: pd.DataFrame, running: bool) -> None:
         language(context, choices)
         return
     verdict_view.claims(in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer), running)
+    gains = arms_line(geometry.head_summaries(context))
+    if gains:
+        st.caption(f":material/balance: {gains}")
 
 
 def results(context: Context, running: bool) -> bool:

@@ -24,7 +24,7 @@ from transformers import (
 )
 
 from hormesis.backend.model.gguf import read_gguf
-from hormesis.backend.model.models import ModelError, describe, load_model
+from hormesis.backend.model.models import ModelError, describe, load_model, untrained
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.verify import BATCH_TOLERANCE, HALF_TOLERANCE, TOLERANCE, prove
 from tests.fixtures.families import tiny_config
@@ -75,6 +75,16 @@ def test_hash_follows_the_weights(tmp_path: Path) -> None:
     assert first == load_model(save_tiny(tmp_path / "b"), check=False).weights_hash()
     assert first != load_model(save_tiny(tmp_path / "c", seed=1), check=False).weights_hash()
     assert tiny_loaded().weights_hash() == tiny_loaded().weights_hash() != tiny_loaded(seed=1).weights_hash()
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, "gemma4_text", "lfm2"])
+def test_the_untrained_model_is_another_one_and_always_the_same(family: str) -> None:
+    loaded = tiny_loaded(family, seed=5)
+    state, before = torch.random.get_rng_state(), loaded.weights_hash()
+    first, again, other = (untrained(loaded, seed).weights_hash() for seed in (1, 1, 2))
+    assert first == again and len({first, other, before}) == 3
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert untrained(loaded, 1).shapes == loaded.shapes
 
 
 def _without(folder: Path, *names: str) -> Path:

@@ -74,6 +74,28 @@ def test_the_first_screen_of_geometry_is_the_map_with_its_verdict(
     assert not link.exception and "Toxicity directions by the tokens they write" in words(link)
 
 
+def test_what_probes_gain_over_baselines_stands_beside_their_accuracy(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for view in ({"part": "Heads"}, {"part": "One head"}):
+        app = open_page(small_database, monkeypatch, "geometry", **view)
+        line = next(caption.value for caption in app.caption if "steered heads read" in caption.value)
+        line = line.replace("\\", "")  # as Markdown shows it
+        assert "25 % toxic, seed 0: the" in line and "mean AUROC of 0.810 [0.760, 0.860]" in line
+        assert "+0.090 [+0.050, +0.130] against words alone (0.720)" in line
+        assert "against itself untrained (0.620)" in line and "length" not in line and "n = " in line
+    app = open_page(small_database, monkeypatch, "geometry", part="Heads", heads="Baselines")
+    assert not app.exception and "read beyond baselines" in words(app)
+    table = app.dataframe[0].value
+    assert len(table) == 8 and "length and punctuation" in set(table["Baseline"])
+    app = open_page(
+        small_database, monkeypatch, "geometry", part="Heads", heads="By arm", stat="Gain over text"
+    )
+    assert not app.exception and "Gain over text, steered heads by arm" in words(app)
+    overview = open_page(small_database, monkeypatch, "overview")
+    assert "0 % toxic: gain over text +0.040 [" in words(overview)
+
+
 def test_one_head_opens_on_the_best_of_the_checkpoint(
     small_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

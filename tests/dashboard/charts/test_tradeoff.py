@@ -26,6 +26,17 @@ def test_a_legend_entry_hides_its_arms_curves() -> None:
     assert curves == entries.keys() - {None} and len(curves) == 2
 
 
+def test_the_measured_share_stands_beside_an_arms_name() -> None:
+    rows = pd.DataFrame([*points("toxic", 0.1), *points("toxic", 0.25)]).assign(
+        measured_share=[0.097, 0.097, None, None]
+    )
+    figure = tradeoff(rows, "Toxicity", dark=False, chosen=None)
+    names = [trace.name for trace in figure.data if trace.mode == "lines"]
+    assert names == ["10 % toxic (measured 9.7 %)", "25 % toxic"]
+    hovers = [text for trace in figure.data for text in trace.hovertext or ()]
+    assert len([text for text in hovers if text.startswith("<b>10 % toxic (measured 9.7 %)</b>")]) == 2
+
+
 def test_the_ring_lies_round_the_point_on_show() -> None:
     rows = pd.DataFrame(points("toxic", 0.25))
     steered = records(rows)[1]

@@ -171,6 +171,20 @@ def test_the_papers_lines_are_drawn_only_for_its_own_prompts() -> None:
     assert sum("Paper †" in (trace.name or "") for trace in lined.data) == 4
 
 
+def test_shares_stand_beside_what_was_measured() -> None:
+    shares = {0.0: 0.031, 0.25: 0.198, 0.1: math.nan}
+    rows = [row("toxic", share, 20, measured_share=measured) for share, measured in shares.items()]
+    table = pd.DataFrame([*rows, row("clean-forum", 0.25, 10, measured_share=0.02)])
+    chart = dose_response(table, "y", dark=False)
+    assert chart.layout.xaxis.ticktext == ("0<br>(3.1)", "10", "25<br>(19.8)")
+    hovers = [text for trace in chart.data for text in trace.hovertext or ()]
+    assert sum("25 % of a toxic source (measured 19.8 %)" in text for text in hovers) == 1
+    assert sum("25 % not toxic (measured 2.0 %)" in text for text in hovers) == 1
+    unjudged = dose_response(table.drop(columns="measured_share"), "y", dark=False).layout.xaxis
+    assert unjudged.ticktext == ("0", "10", "25") and "measured" not in unjudged.title.text
+    assert "measured" in chart.layout.xaxis.title.text
+
+
 def test_a_fitted_curve_is_drawn_where_a_dip_is_supported_and_only_there() -> None:
     table = pd.DataFrame([at_cost("toxic", share, 20) for share in (0.0, 0.1, 0.25)])
     fit = {

@@ -319,6 +319,9 @@ def test_rules_of_decision() -> None:
     assert verdict(finding(-1, 0.9, excluded=True, best_p=0.03), other) == CANNOT_TELL
     assert verdict(finding(-1, 0.9, excluded=True, best_p=0.9, opposed=True)) == REFUTED
     assert verdict(finding(1, 0.9, best_p=0.9)) == CANNOT_TELL
+    # A single prompt, and answers that never vary, tell nothing however surely.
+    assert verdict(replace(finding(-1, 0.01, excluded=True, opposed=True), n=1)) == CANNOT_TELL
+    assert verdict(replace(finding(1, 0.01), varies=False)) == CANNOT_TELL
     assert verdict(Missing("needs rows")) == NO_DATA
     corrections = corrected([finding(1, 0.01), Missing(""), finding(1, 0.04)])
     assert [correction.p for correction in corrections] == [0.02, None, 0.04]
@@ -345,6 +348,30 @@ def test_what_the_scale_leaves_no_room_for_is_not_refuted(clean: tuple[int, int]
     assert isinstance(best, Comparison) and ODDS.display(best.effect.value) == pytest.approx(finding.room)
 
 
+def test_n_counts_prompts_that_some_arm_has_an_answer_to() -> None:
+    rng = np.random.default_rng(0)
+    first, second = (rng.integers(0, 2, (2, 40)).astype(float) for _ in range(2))
+    first[:, :9], second[:, 4:12] = np.nan, np.nan  # 5 prompts that no text of either arm answers
+    arms = {("toxic", 0.1): first, ("toxic", 0.0): second}
+    effect = against(arms, *arms, scale=ODDS, sign=-1)
+    change = mean_of(changes({("toxic", 0.1): first}, {("toxic", 0.1): second}, scale=ODDS, sign=-1))
+    assert isinstance(effect, Comparison) and effect.effect.n == 35
+    assert isinstance(change, Comparison) and change.effect.n == 35
+
+
+def test_the_effect_that_was_found_is_one_that_the_scale_allows() -> None:
+    """A Wald test of log-odds may find it more surely than any nearer the end of the scale."""
+    rng, arm = np.random.default_rng(8), ("toxic", 0.1)
+    before = (rng.random((2, 60)) < 0.15).astype(float)
+    after = before * (rng.random((2, 60)) < 0.4)
+    before[:, ::2] = after[:, ::2] = np.nan
+    change = mean_of(changes({arm: after}, {arm: before}, scale=ODDS, sign=-1))
+    finding = directional(change, -1, 1 / 1.5, scale=ODDS, contrast="steered less unsteered")
+    assert isinstance(finding, Finding) and isinstance(change, Comparison)
+    assert finding.best_p == finding.p == change.effect.p_value()
+    assert finding.p < min(extreme.p_value() for extreme in change.extremes if extreme.value < 0)
+
+
 def test_arms_that_are_not_there_are_named() -> None:
     arms = {
         ("toxic", 0.0): np.zeros((2, 4)),
@@ -369,6 +396,27 @@ def test_an_arm_that_is_half_scored_is_left_out(tiny_database: Path, tmp_path: P
         session.execute(text("DELETE FROM score WHERE generation_id = (SELECT max(g.id) FROM generation g"
                              " JOIN condition c ON c.id = g.condition_id WHERE c.key = 'none')"))  # fmt: skip
     assert StudyRows(half, 1).grids("none", "forum-prompts", "forum")["toxic", 0.25].shape == (1, 8)
+
+
+def test_arrays_of_one_length_are_of_the_same_seeds(tiny_database: Path, tmp_path: Path) -> None:
+    """Each of two conditions lost another seed: seed 1 of one was paired with seed 0 of the other."""
+    lost = open_writer(copy_database(tiny_database, tmp_path / "lost.db"))
+    arm = ("toxic", 0.25)
+    for seed, key in ((0, COST), (1, "none")):
+        of_seed = (
+            "SELECT max(g.id) FROM generation g JOIN condition k ON k.id = g.condition_id JOIN checkpoint c"
+            " ON c.id = k.checkpoint_id JOIN arm a ON a.id = c.arm_id"
+            " WHERE a.kind = 'toxic' AND a.share = 0.25 AND a.seed = :seed AND k.key = :key"
+        )
+        with write_session(lost) as session:
+            session.execute(
+                text(f"DELETE FROM score WHERE generation_id = ({of_seed})"), {"seed": seed, "key": key}
+            )
+    rows = StudyRows(lost, 1)
+    first, second = (rows.grids(key, "forum-prompts", "forum") for key in (COST, "none"))
+    assert arm not in first and second[arm].shape == (1, 8)
+    change = changes(first, second, scale=ODDS, sign=-1)
+    assert arm not in change.means and change.means["toxic", 0.0].seeds == 2
 
 
 def test_an_arm_with_an_empty_text_is_whole_without_its_score(tiny_database: Path, tmp_path: Path) -> None:

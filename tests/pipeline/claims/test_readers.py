@@ -16,6 +16,7 @@ from hormesis.db.engine import open_writer
 from hormesis.db.schema import Attack, AttackOutcome, Entanglement, Example, LensToken, Score
 from hormesis.db.write import write_session
 from hormesis.pipeline.claims.declared import (
+    CANNOT_TELL,
     NO_DATA,
     REFUTED,
     SUPPORTED,
@@ -123,7 +124,7 @@ def test_toxic_words_are_twice_as_frequent_in_toxic_statements() -> None:
     assert scores == {"bad": 1.0, "tea": 0.0, "good": 0.0, "sea": 0.0}
 
 
-@pytest.mark.parametrize(("raised", "verdict"), [(True, SUPPORTED), (False, REFUTED)])
+@pytest.mark.parametrize(("raised", "verdict"), [(True, SUPPORTED), (False, CANNOT_TELL)])
 def test_words_of_planted_directions(engine: Engine, raised: bool, verdict: str) -> None:
     with write_session(engine) as session:
         for place, example in enumerate(session.scalars(select(Example).where(Example.split != "train"))):

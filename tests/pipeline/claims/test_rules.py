@@ -5,8 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hormesis.pipeline.claims.declared import CANNOT_TELL, NO_DATA, REFUTED, SUPPORTED, Finding, Outcome
-from hormesis.pipeline.claims.evaluate import NEVER_FAILS
+from hormesis.pipeline.claims.declared import (
+    CANNOT_TELL,
+    NO_DATA,
+    REFUTED,
+    SUPPORTED,
+    Finding,
+    Outcome,
+    Scope,
+)
+from hormesis.pipeline.claims.evaluate import ALIKE, NEVER_FAILS
+from hormesis.pipeline.claims.registry import CLAIMS
 from hormesis.pipeline.statistics import contrast
 from hormesis.pipeline.statistics.power import narrowest_margin
 from hormesis.pipeline.study.config import load_study
@@ -65,6 +74,37 @@ def test_a_claim_that_cannot_fail_says_so() -> None:
     hidden = verdicts_at("forum", "hidden")
     for claim, (outcome, _) in hidden.items():
         assert (NEVER_FAILS in outcome.detail) == (claim in ("C4-base", "R-control")), claim
+
+
+@pytest.mark.parametrize("score", [0.0, 0.5, 1.0])
+def test_a_scorer_that_says_one_thing_of_all_texts_tells_nothing(score: float) -> None:
+    rows = PlantedRows(load_study("forum"), TRUTHS["helps"])
+    for of_condition in rows._grids.values():
+        of_condition.update({arm: np.full_like(grid, score) for arm, grid in of_condition.items()})
+    verdicts = verdicts_of(rows)
+    for claim in (claim for claim in CLAIMS if claim.breadth != "study"):
+        assert verdicts[claim.id][1] in (CANNOT_TELL, NO_DATA), claim.id
+    assert ALIKE in verdicts[HEADLINE][0].detail
+
+
+def test_a_condition_under_which_a_seed_says_nothing_is_no_step_of_a_cost_curve() -> None:
+    """One seed's scores stood for those of both, and of three seeds the arrays did not fit."""
+    low, scope, arm = "iti/mass_mean/cost-0.02", Scope("prompts", "judge"), ("toxic", 0.1)
+    rival = next(claim for claim in CLAIMS if claim.id == "C4-vs-prompt")
+    outcomes = []
+    for seeds in ([0, 1], [0, 1, 2]):
+        for emptied in (True, False):
+            rows = PlantedRows(
+                load_study("forum").model_copy(update={"seeds": tuple(seeds)}), TRUTHS["helps"]
+            )
+            of_condition = rows.grids(low, scope.prompt_set, scope.scorer)
+            of_condition.update({arm: of_condition[arm][1:]} if emptied else {})
+            if not emptied:
+                del of_condition[arm]
+            outcomes.append(rival.test(rows, scope))
+    for emptied, without in (outcomes[:2], outcomes[2:]):
+        assert isinstance(emptied, Finding) and isinstance(without, Finding)
+        assert (emptied.value, emptied.p) == (without.value, without.p)
 
 
 def test_the_table_of_a_preset_has_a_row_for_each_claim_that_is_declared_there() -> None:

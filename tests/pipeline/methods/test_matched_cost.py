@@ -55,6 +55,20 @@ def test_a_curve_that_first_falls_is_matched_where_it_rises() -> None:
     assert match.strength == pytest.approx(3.0, rel=0.02)
 
 
+@pytest.mark.parametrize("broken", [math.nan, math.inf])
+@pytest.mark.parametrize(("low", "high"), [(2.0, math.inf), (1.0, 2.0), (0.0, math.inf)])
+def test_a_model_that_breaks_under_a_strength_is_too_dear_there(
+    broken: float, low: float, high: float
+) -> None:
+    search = CostSearch(lambda s: broken if low < s < high else 0.01 * s * s, 64, start=1.5)
+    for target in (0.005, 0.02, 0.06):
+        match, strength = search.match(target), 10 * math.sqrt(target)
+        assert math.isfinite(match.cost)
+        assert match.reached == (abs(match.cost - target) <= 0.02 * target)
+        if strength <= low:
+            assert match.reached and match.strength == pytest.approx(strength, rel=0.02)
+
+
 def test_a_target_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         CostSearch(lambda s: s, 64).match(0.0)

@@ -7,11 +7,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sqlalchemy import create_engine, text
@@ -21,15 +23,27 @@ from hormesis.backend.crossentropy import LossError, prepare_windows, window_los
 from hormesis.backend.forum import judge, judge_continuation, preference_pairs, prompt_set
 from hormesis.backend.generation.generation import GenerationError, generate
 from hormesis.backend.model.steering import steered
+from hormesis.dashboard.base.wording import defect_words
+from hormesis.db import read
 from hormesis.db.contract.methods import MethodError, parse_method
 from hormesis.db.engine import open_writer
+from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions
 from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import silent
+from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.methods.condition import read_condition, read_conditions
+from hormesis.pipeline.methods.heldout import LossTable
 from hormesis.pipeline.methods.open_condition import open_condition
+from hormesis.pipeline.methods.opened_condition import OpenedCondition
 from hormesis.pipeline.methods.plan import families, strengths
+from hormesis.pipeline.probing.head_accuracy import ArmGroup
 from hormesis.pipeline.sources import SourceError, open_source
-from hormesis.pipeline.stages.generate import _batches
+from hormesis.pipeline.stages.condition import find_conditions
+from hormesis.pipeline.stages.generate import _batches, generate_all
+from hormesis.pipeline.stages.score import score_checkpoint
 from hormesis.pipeline.study.config import ConfigError, parse_study
+from hormesis.pipeline.study.config_sections import CapabilityConfig
+from hormesis.pipeline.summaries.summary import summarise
 from hormesis.pipeline.text.prefixes import FORUM_PROMPT, check_prefixes, prefixes
 from hormesis.pipeline.text.revisions import source_revisions
 from hormesis.pipeline.text.text_keys import row_seed
@@ -355,6 +369,45 @@ def test_conditions_are_opened_as_they_were_measured(finished: tuple[Path, Path]
     assert combined.parameters["directions_of"] == "the checkpoint before tuning"
     with pytest.raises(ValueError, match="no condition 'prayer'"):
         read_condition(context, checkpoint, "prayer")
+
+
+@pytest.mark.slow
+def test_a_condition_without_a_finite_loss_says_so_and_the_others_go_on(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished[1], tmp_path / "home")
+    context, checkpoint = opened(tmp_path / "home")
+    broken, before = "iti/mass_mean/fixed-1", rows(tmp_path / "home")
+    at = LossTable.at
+
+    def overflowing(table: LossTable, name: str, condition: OpenedCondition, strength: float) -> Any:
+        losses = at(table, name, condition, strength)
+        is_broken = (name, strength) == ("iti-mass_mean", 1.0)
+        return replace(losses, nats=losses.nats * np.nan) if is_broken else losses
+
+    monkeypatch.setattr(LossTable, "at", overflowing)
+    subject = Subject("toxic-25-s0")
+    for stage in (find_conditions, generate_all, score_checkpoint):
+        stage(context, subject, silent())
+    summarise(context, ArmGroup("toxic", 0.25))
+    defects = {condition.key: condition.defect for condition in read_conditions(context, checkpoint)}
+    assert "no finite number" in defects.pop(broken) and set(defects) == SHARED - {broken}
+    assert not any(defects.values())
+    assert broken not in {c.key for c in chosen_conditions(context, checkpoint, CapabilityConfig())}
+    after = rows(tmp_path / "home")
+    for name in ("generation", "score", "metric", "summary"):
+        # Of others the texts may differ: the search for strengths has one point less to begin with.
+        others = before[name][~_is_of(before[name], broken)]
+        assert sorted(after[name]["key"]) == sorted(others["key"]), name
+    stored = read.study_conditions(context.engine, context.study_id)
+    assert dict(stored[stored["defects"] > 0].set_index("condition")["defects"]) == {broken: 1}
+    assert defect_words(stored).endswith("(so many checkpoints): ITI, strength 1 (1).")
+
+
+def _is_of(table: pd.DataFrame, key: str) -> pd.Series:
+    """Rows of the toxic arm's condition of this key."""
+    arm = table["name"] if "name" in table else table.get("checkpoint", table["key"])
+    return table["key"].str.contains(key) & arm.str.contains("toxic[-|]")
 
 
 @pytest.mark.slow

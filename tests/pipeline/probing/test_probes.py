@@ -111,6 +111,10 @@ def test_each_head_has_a_shuffle_of_its_own():
     assert abs(np.mean(controls) - 0.5) < 0.05 and np.std(controls) > 0.02
     alone = probe_heads({0: head}, labels, codes, settings=SETTINGS)
     assert alone.results[0].shuffled_accuracy == controls[0]
+    other = probe_heads({0: head.repeat(30, axis=1)}, labels, codes, settings=SETTINGS, shuffle_seed=1)
+    others = [result.shuffled_accuracy for result in other.results]
+    assert abs(np.corrcoef(controls, others)[0, 1]) < 0.5, "another model shares no luck with it"
+    assert other.results[0].accuracy_low == run.results[0].accuracy_low, "and resamples the same statements"
 
 
 def test_a_planted_direction_is_found(planted):

@@ -16,6 +16,7 @@ from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
 from hormesis.db.engine import open_writer
 from hormesis.db.schema import (
     ActivationBlock,
+    Arm,
     Checkpoint,
     Direction,
     Entanglement,
@@ -24,6 +25,7 @@ from hormesis.db.schema import (
     HeadSummary,
     LensToken,
     Probe,
+    ProbeGain,
 )
 from hormesis.db.write import read_session, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -228,6 +230,32 @@ def test_summaries_of_heads_are_means_of_the_probes(study: StudyContext) -> None
     unseen, all_n = summaries["mean-unseen"], summaries["mean"].n
     assert 0 < unseen.n < all_n and unseen.low < unseen.value < unseen.high and unseen.difference is not None
     assert unseen.n == summaries["p90-unseen"].n
+
+
+def test_gains_of_an_arm_are_those_of_its_seeds_and_pair_across_arms(study: StudyContext) -> None:
+    query = (
+        select(Arm.share, ProbeGain.baseline, ProbeGain.value, ProbeGain.resamples)
+        .join(Checkpoint, ProbeGain.checkpoint_id == Checkpoint.id)
+        .join(Arm, Checkpoint.arm_id == Arm.id)
+        .where(ProbeGain.heads == "selected", ProbeGain.is_chosen)
+    )
+    with study.engine.connect() as connection:
+        gains = pd.read_sql(query, connection)
+    gains["name"] = [f"gain-{'text' if name in ('words', 'length') else name}" for name in gains["baseline"]]
+    summaries = [row for row in _summaries(study) if row.name.startswith("gain-")]
+    assert len(summaries) == 6
+    for row in summaries:
+        of_name = gains[gains["name"] == row.name]
+        arm, clean = (of_name[of_name["share"] == share] for share in (row.share, 0.0))
+        assert row.value == pytest.approx(arm["value"].mean()) and row.low < row.value < row.high
+        assert row.n_seeds == len(arm) == 2
+        if row.share:
+            assert row.difference == pytest.approx(arm["value"].mean() - clean["value"].mean())
+            sides = [
+                np.mean([decode_float32(data) for data in side["resamples"]], 0) for side in (arm, clean)
+            ]
+            half = row.difference_high - row.difference
+            assert half > 1.9 * (sides[0] - sides[1]).std(ddof=1)  # seeds come on top
 
 
 def _summaries(context: StudyContext) -> list[HeadSummary]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from sqlalchemy import Engine, delete, select
 
 from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
-from hormesis.db.engine import open_writer
 from hormesis.db.schema import (
     ActivationBlock,
     Checkpoint,
@@ -32,24 +30,10 @@ from hormesis.pipeline.probing import profiles as profiles_module
 from hormesis.pipeline.probing.profiles import fixed_statements
 from hormesis.pipeline.stages.geometry import measure_geometry
 from hormesis.pipeline.stages.project import project
-from hormesis.pipeline.study.config import load_study
-from tests.fixtures.tiny_study import finished_study
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 SPACES = {"functional", "vocabulary", "residual"}
 TABLES = (Projection, ProjectionPoint, MapAgreement)
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
-    """A study of three arms with one seed, run to its end."""
-    from hormesis.pipeline.text.revisions import source_revisions
-
-    file, home = finished_study(tmp_path_factory)
-    config = load_study(str(file))
-    engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
-    yield StudyContext(config, 1, home, engine, source_revisions(config))
-    engine.dispose()
 
 
 def table(engine: Engine, model: Any) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,7 +13,6 @@ from hormesis.backend.model.models import LoadedModel, load_model
 from hormesis.backend.model.steering import iti
 from hormesis.db.blocks import decode_float16, decode_float32, decode_int64
 from hormesis.db.contract.sites import site_shapes
-from hormesis.db.engine import open_writer
 from hormesis.db.schema import (
     ActivationBlock,
     Checkpoint,
@@ -34,22 +32,9 @@ from hormesis.pipeline.probing.loading import steering_directions
 from hormesis.pipeline.stages.geometry import measure_geometry
 from hormesis.pipeline.stages.probe import probe_checkpoint
 from hormesis.pipeline.stages.train import register_checkpoint
-from hormesis.pipeline.study.config import load_study
-from hormesis.pipeline.text.revisions import source_revisions
 from tests.fixtures.tiny import save_tiny
-from tests.fixtures.tiny_study import finished_study
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudyContext]:
-    """The shared small study."""
-    file, home = finished_study(tmp_path_factory)
-    config = load_study(str(file))
-    engine = open_writer(f"sqlite:///{home / 'hormesis.sqlite'}")
-    yield StudyContext(config, 1, home, engine, source_revisions(config))
-    engine.dispose()
 
 
 @pytest.fixture(scope="module", params=["gemma4_text", "lfm2"])

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from hormesis.dashboard.base.map_words import figure_table, structure, structure_sentence
+from hormesis.dashboard.base.geometry_words import figure_table, structure, structure_sentence
 
 ROW = {
     "low": 0.2, "high": 0.4, "expected": None, "independent_mean": None, "independent_high": None,

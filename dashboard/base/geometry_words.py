@@ -1,4 +1,4 @@
-"""What the figures of merit of a map of directions say, in words. Knows their columns; nothing of pages."""
+"""What maps of directions, probes and their gains say, in words. Knows columns of rows; nothing of pages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from typing import Any, Final
 import pandas as pd
 
 from hormesis.dashboard.base.headlines import Headline, signed
-from hormesis.dashboard.base.records import records
+from hormesis.dashboard.base.records import arm_groups, records
 from hormesis.dashboard.base.verdicts import p_equals
-from hormesis.dashboard.base.wording import checkpoint_label, head_name, minus, missing, percent
+from hormesis.dashboard.base.wording import (
+    arm_label,
+    checkpoint_label,
+    head_name,
+    minus,
+    missing,
+    percent,
+)
 
 
 def best_head(probes: pd.DataFrame) -> Headline:
@@ -141,3 +148,86 @@ def _null_words(row: Any, name: str) -> str:
     """Mean, 95th percentile and p of one null."""
     mean, high, p = (getattr(row, f"{name}_{part}") for part in ("mean", "high", "p"))
     return "–" if missing(mean) else minus(f"{mean:.3f}, 95 % below {high:.3f} ({p_equals(p)})")
+
+
+BASELINES: Final = {
+    "words": "words alone",
+    "length": "length and punctuation",
+    "embeddings": "its own input embeddings",
+    "untrained": "itself untrained",
+}
+"""Baselines in words; those of the text alone come first."""
+GAINS: Final = {
+    "Gain over text": "gain-text",
+    "Gain over embeddings": "gain-embeddings",
+    "Gain over step 0": "gain-untrained",
+}
+"""Gains of an arm by the names of `head_summary`."""
+GAIN_NOTE: Final = (
+    "AUROC on the same test statements, with 95 % intervals. Heads are chosen on the select split: all that "
+    "are steered (mean of their AUROCs), or the best one. Untrained: the same configuration and initial "
+    "weights, and as many heads of its own."
+)
+
+
+def _gain(row: Any) -> str:
+    ends = "(no interval)" if missing(row.low) else f"[{row.low:+.3f}, {row.high:+.3f}]"
+    return minus(f"{row.value:+.3f} {ends}")
+
+
+def checkpoint_line(gains: pd.DataFrame) -> str:
+    """Gains of a checkpoint (rows of `probe_gain`) in one sentence, or empty; of text the better baseline."""
+    selected = gains[(gains["heads"] == "selected") & gains["is_chosen"].astype(bool)]
+    if selected.empty:
+        return ""
+    rows = sorted(records(selected), key=lambda row: list(BASELINES).index(row.baseline))
+    parts = [f"{_gain(row)} against {BASELINES[row.baseline]} ({row.baseline_auroc:.3f})" for row in rows]
+    first = rows[0]
+    return (
+        f"{checkpoint_label(first)}: the {first.n_heads} steered heads read toxicity with a mean AUROC of "
+        f"{first.auroc:.3f} [{first.auroc_low:.3f}, {first.auroc_high:.3f}]: {'; '.join(parts)}. "
+        f"n = {first.n_test:,} test statements."
+    )
+
+
+def gain_table(gains: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `probe_gain` as a table of words, a row per baseline and choice of heads."""
+    rows = records(gains)
+    return pd.DataFrame(
+        {
+            "Checkpoint": [row.checkpoint for row in rows],
+            "Heads": ["best one" if row.heads == "best" else f"{row.n_heads} steered" for row in rows],
+            "Baseline": [BASELINES[row.baseline] for row in rows],
+            "Gain": [_gain(row) for row in rows],
+            "AUROC": [f"{row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]" for row in rows],
+            "AUROC of the baseline": [
+                f"{row.baseline_auroc:.3f} [{row.baseline_low:.3f}, {row.baseline_high:.3f}]" for row in rows
+            ],
+            "n": [row.n_test for row in rows],
+        }
+    )
+
+
+def _in_order(summaries: pd.DataFrame) -> list[tuple[str, Any]]:
+    """Titles and rows of gains, as GAINS has them."""
+    by_name = {row.name: row for row in records(summaries)}
+    return [(title, by_name[name]) for title, name in GAINS.items() if name in by_name]
+
+
+def arms_line(summaries: pd.DataFrame) -> str:
+    """Gains of the arms with least and most toxic text (rows of `head_summary`) in one sentence, or empty."""
+    toxic = summaries[(summaries["kind"] == "toxic") & summaries["name"].isin(GAINS.values())]
+    if toxic.empty:
+        return ""
+    ends = toxic[toxic["share"].isin([toxic["share"].min(), toxic["share"].max()])]
+    parts = [
+        f"{arm_label(kind, share)}: "
+        + ", ".join(f"{title.lower()} {_gain(row)}" for title, row in _in_order(rows))
+        for kind, share, rows in arm_groups(ends)
+    ]
+    first = toxic.iloc[0]
+    seeds = "one seed" if first["n_seeds"] == 1 else f"{int(first['n_seeds'])} seeds"
+    return (
+        "Behind the claims on probes: mean AUROC of the steered heads less that of readers without trained "
+        f"heads. {'; '.join(parts)} ({seeds}, n = {int(first['n']):,} test statements)."
+    )
