@@ -11,7 +11,7 @@ TESTING := $(VENV)/.testing
 WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 # Bytecode is written whatever the environment says: else each process compiles every test anew.
 PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-INNER := not browser and not slow and not quiet
+INNER := not browser and not slow
 
 .PHONY: demo test check lint bench newest screenshots clean
 
@@ -34,8 +34,7 @@ demo: $(RUNNING)
 	$(BIN)/hormesis demo
 
 test: $(TESTING)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not quiet"
-	$(PYTEST) -m quiet
+	$(PYTEST) -n $(WORKERS) --dist loadgroup
 
 check: lint
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "$(INNER)"

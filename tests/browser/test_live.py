@@ -26,7 +26,7 @@ from tests.browser.conftest import Live
 from tests.fixtures.service_world import pane
 from tests.screenshots import PATIENCE_MS, settle
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser-live")]
 HOSTILE = (
     '<img src=x onerror="window.__hit=1"><script>window.__hit=1</script> '
     "**bold** [x](javascript:1) $x^2$ :red[no] \u202eabc \u05d0\u05d1 \u0627\u0628 😀"

@@ -29,7 +29,7 @@ from tests.browser.test_live import TEN, expected_texts, steer
 from tests.fixtures.service_world import pane, server
 from tests.screenshots import served
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser-live")]
 SECRET = "correct horse battery staple"
 SLOW: dict[str, Any] = {"model1": "slow", "panes": 1, "length": 256}
 

@@ -24,7 +24,7 @@ from tests.browser.test_live import TEN, expected_texts, steer
 from tests.fixtures.service_world import MATCHED, pane
 from tests.screenshots import PATIENCE_MS, settle
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.quiet]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.xdist_group("browser-live")]
 NONE = "0 % toxic, seed 0"
 AT_COSTS: dict[str, Any] = {f"model{number}": NONE for number in range(1, 5)} | {"panes": 4}
 HIDDEN = "node => node.scrollHeight - node.clientHeight"
