@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ def bundled_file() -> Path:
 def parsed_once() -> Iterator[None]:
     """Inside the block a GGUF file is parsed once, not anew for configuration, weights and tokenizer."""
     try:
-        import gguf
+        gguf: Any = importlib.import_module("gguf")
     except ImportError:  # `read_gguf` says so
         yield
         return
