@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from hormesis.dashboard.running.download_lifetime import keep_downloads
 from hormesis.db.contract.hosts import Hosts
 
 # What a browser may do with our pages: fetch nothing from elsewhere, whatever a text on them says, and show
@@ -67,4 +68,5 @@ if __name__ == "__main__":
 
     draw_page()
 else:
+    keep_downloads()
     app = st.App(__file__, middleware=[Middleware(HostCheck)])

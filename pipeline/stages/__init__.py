@@ -183,8 +183,5 @@ GRAPH = Graph(
         TOY,
         VERDICTS,
     ),
-    after_each=(
-        Deferred("pipeline.summaries.every_summary:summarise_subject"),
-        _in_room("verdicts:evaluate_claims"),
-    ),
+    after_each=(Deferred("pipeline.summaries.every_summary:summarise_subject"),),
 )

@@ -32,12 +32,6 @@ def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -
     reporter.report(len(arms) + 1, len(arms) + 1, "arms")
 
 
-def evaluate_claims(context: StudyContext, subject: Subject) -> None:
-    """Put the claims to the rows that are there after an arm; an imported checkpoint changes none."""
-    if subject.arm is not None:
-        evaluate(context.engine, context.study_id)
-
-
 def verdicts_key(context: StudyContext, subject: Subject) -> str:
     """Hash of the finished stages of the study's own arms and toy experiment, and of both versions.
 

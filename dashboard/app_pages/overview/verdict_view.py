@@ -33,7 +33,7 @@ def claims(verdicts: pd.DataFrame, running: bool) -> None:
     with st.container(border=True):
         if verdicts.empty:
             st.markdown("**Claims and verdicts**")
-            after = "when the first arm is scored" if running else "by `hormesis verdicts`"
+            after = "once all arms are scored" if running else "by `hormesis verdicts`"
             st.info(f"No verdicts are stored yet; they are made {after}.", icon=":material/hourglass_empty:")
             return
         family = st.segmented_control(
