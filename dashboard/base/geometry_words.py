@@ -161,12 +161,17 @@ GAINS: Final = {
     "Gain over text": "gain-text",
     "Gain over embeddings": "gain-embeddings",
     "Gain over step 0": "gain-untrained",
+    "Gain over text, same words": "gain-matched",
 }
 """Gains of an arm by the names of `head_summary`."""
+SUBSETS: Final = {"all": "all", "matched": "same words", "unsure": "words unsure"}
+"""Test statements that a gain is over, in words."""
 GAIN_NOTE: Final = (
     "AUROC on the same test statements, with 95 % intervals. Heads are chosen on the select split: all that "
     "are steered (mean of their AUROCs), or the best one. Untrained: the same configuration and initial "
-    "weights, and as many heads of its own."
+    "weights, and as many heads of its own. Same words: statements whose words, in another order, make one "
+    "of the other label, so that a reader of words has an AUROC of 0.5. Words unsure: the third of the "
+    "statements on which the reader of words is least sure."
 )
 
 
@@ -177,16 +182,23 @@ def _gain(row: Any) -> str:
 
 def checkpoint_line(gains: pd.DataFrame) -> str:
     """Gains of a checkpoint (rows of `probe_gain`) in one sentence, or empty; of text the better baseline."""
-    selected = gains[(gains["heads"] == "selected") & gains["is_chosen"].astype(bool)]
+    steered = gains[gains["heads"] == "selected"]
+    selected = steered[(steered["subset"] == "all") & steered["is_chosen"].astype(bool)]
     if selected.empty:
         return ""
+    matched = records(steered[(steered["subset"] == "matched") & (steered["baseline"] == "words")])
+    same_words = [
+        f" Where the words tell nothing (n = {row.n_test:,} statements that share them with one of the other "
+        f"label) it is {row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]; 0.5 is chance."
+        for row in matched
+    ]
     rows = sorted(records(selected), key=lambda row: list(BASELINES).index(row.baseline))
     parts = [f"{_gain(row)} against {BASELINES[row.baseline]} ({row.baseline_auroc:.3f})" for row in rows]
     first = rows[0]
     return (
         f"{checkpoint_label(first)}: the {first.n_heads} steered heads read toxicity with a mean AUROC of "
         f"{first.auroc:.3f} [{first.auroc_low:.3f}, {first.auroc_high:.3f}]: {'; '.join(parts)}. "
-        f"n = {first.n_test:,} test statements."
+        f"n = {first.n_test:,} test statements.{''.join(same_words)}"
     )
 
 
@@ -197,6 +209,7 @@ def gain_table(gains: pd.DataFrame) -> pd.DataFrame:
         {
             "Checkpoint": [row.checkpoint for row in rows],
             "Heads": ["best one" if row.heads == "best" else f"{row.n_heads} steered" for row in rows],
+            "Statements": [SUBSETS[row.subset] for row in rows],
             "Baseline": [BASELINES[row.baseline] for row in rows],
             "Gain": [_gain(row) for row in rows],
             "AUROC": [f"{row.auroc:.3f} [{row.auroc_low:.3f}, {row.auroc_high:.3f}]" for row in rows],
@@ -214,20 +227,25 @@ def _in_order(summaries: pd.DataFrame) -> list[tuple[str, Any]]:
     return [(title, by_name[name]) for title, name in GAINS.items() if name in by_name]
 
 
+def _size(row: Any, usual: int) -> str:
+    return "" if row.n == usual else f" (n = {row.n:,})"
+
+
 def arms_line(summaries: pd.DataFrame) -> str:
     """Gains of the arms with least and most toxic text (rows of `head_summary`) in one sentence, or empty."""
     toxic = summaries[(summaries["kind"] == "toxic") & summaries["name"].isin(GAINS.values())]
     if toxic.empty:
         return ""
+    n = int(toxic["n"].max())
     ends = toxic[toxic["share"].isin([toxic["share"].min(), toxic["share"].max()])]
     parts = [
         f"{arm_label(kind, share)}: "
-        + ", ".join(f"{title.lower()} {_gain(row)}" for title, row in _in_order(rows))
+        + ", ".join(f"{title.lower()} {_gain(row)}{_size(row, n)}" for title, row in _in_order(rows))
         for kind, share, rows in arm_groups(ends)
     ]
     first = toxic.iloc[0]
     seeds = "one seed" if first["n_seeds"] == 1 else f"{int(first['n_seeds'])} seeds"
     return (
         "Behind the claims on probes: mean AUROC of the steered heads less that of readers without trained "
-        f"heads. {'; '.join(parts)} ({seeds}, n = {int(first['n']):,} test statements)."
+        f"heads. {'; '.join(parts)} ({seeds}, n = {n:,} test statements)."
     )

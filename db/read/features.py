@@ -86,14 +86,14 @@ def probe_gains(engine: Engine, study_id: int, position: str = "last") -> pd.Dat
     """Gains over baselines of every checkpoint, with checkpoint, kind, share and seed of its arm.
 
     All columns of `probe_gain` but the resamples; checkpoints in the order of `checkpoints`, of each the
-    selected heads before the best one, baselines by name.
+    selected heads before the best one, all statements before parts of them, baselines by name.
     """
     query = (
         select(*columns_of(ProbeGain, "resamples"), Checkpoint.name.label("checkpoint"), *ARM)
         .join(Checkpoint, ProbeGain.checkpoint_id == Checkpoint.id)
         .outerjoin(Arm, Checkpoint.arm_id == Arm.id)
         .where(Checkpoint.study_id == study_id, ProbeGain.position == position)
-        .order_by(*BY_ARM, Checkpoint.name, ProbeGain.heads.desc(), ProbeGain.baseline)
+        .order_by(*BY_ARM, Checkpoint.name, ProbeGain.heads.desc(), ProbeGain.subset, ProbeGain.baseline)
     )
     return frame(engine, query, optional=ARM_NAMES)
 

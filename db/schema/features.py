@@ -37,7 +37,8 @@ class ProbeGain(ProbeSetRow):
     __tablename__ = "probe_gain"
     __table_args__ = (
         UniqueConstraint(
-            "checkpoint_id", "probe_set_id", "position", "baseline", "heads", name="uq_probe_gain_baseline"
+            *("checkpoint_id", "probe_set_id", "position", "baseline", "heads", "subset"),
+            name="uq_probe_gain_baseline",
         ),
     )
 
@@ -49,6 +50,9 @@ class ProbeGain(ProbeSetRow):
     heads: Mapped[Label]
     """`best`: the one head that is best on the select split; `selected`: mean over the steered heads. Of
     `untrained` as many of its own."""
+    subset: Mapped[Label]
+    """Which test statements: `all`; `matched`: those whose words also make one of the other label; `unsure`:
+    the third that `words` are least sure of."""
     n_heads: Mapped[int]
     """Heads that AUROC is the mean of."""
     auroc: Mapped[float]
@@ -73,6 +77,7 @@ class ProbeGain(ProbeSetRow):
     n_train: Mapped[int]
     n_select: Mapped[int]
     n_test: Mapped[int]
+    """Test statements of `subset`."""
     interval: Mapped[Label]
     resamples: Mapped[Blob]
     """float32, little endian: `value` under each resample of the test statements, which are the same for all

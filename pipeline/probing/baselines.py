@@ -24,10 +24,15 @@ from hormesis.pipeline.probing.probes import Floats, ProbeRun, probe_heads
 from hormesis.pipeline.statistics.discrimination import auroc, auroc_resamples
 from hormesis.pipeline.study.config_sections import ProbeConfig
 from hormesis.pipeline.text.probe_splits import SELECT, TEST, TRAIN, Codes, require_both_classes
+from hormesis.pipeline.text.text_keys import word_bag
 
 WORDS, LENGTH, EMBEDDINGS, UNTRAINED = "words", "length", "embeddings", "untrained"
 TEXT_ONLY = (WORDS, LENGTH)
 BEST, SELECTED = "best", "selected"
+ALL, MATCHED, UNSURE = "all", "matched", "unsure"
+"""Test statements that a gain is over, see `statement_subsets`."""
+FEWEST = 10
+"""Statements of each label that a subset needs."""
 STRENGTHS = (0.1, 1.0, 10.0)
 """scikit-learn's C of the words' regression, chosen on select as heads are: a weak baseline flatters them."""
 
@@ -41,6 +46,10 @@ class Reading:
 
     scores: Floats
     select_auroc: Floats
+
+    def of(self, statements: NDArray[np.bool_]) -> Reading:
+        """The scores of some of the test statements; select is as it was."""
+        return Reading(self.scores[:, statements], self.select_auroc)
 
     def as_json(self) -> dict[str, Any]:
         """As a file keeps it; numbers come back as they are."""
@@ -115,6 +124,34 @@ def _shape(text: str) -> list[float]:
         sum(map(str.isdigit, text)),
     ]
     return [*map(float, counts), *(float(text.count(mark)) for mark in string.punctuation)]
+
+
+def statement_subsets(
+    texts: Sequence[str], labels: ArrayLike, words: Reading
+) -> dict[str, NDArray[np.bool_]]:
+    """Test statements on which words help less, bool [n_test] by name; those with a class below FEWEST go.
+
+    `texts` and `labels` of the test statements, `words` their reader. MATCHED: statements whose words, in any
+    order, also make one of the other label (minimal pairs), so that a reader of words has an AUROC of 0.5.
+    UNSURE: the third with the smallest log odds of `words`, either sign. Not those that it gets wrong: a
+    choice by label takes the reader's luck for its lack of skill, and would flatter every other one.
+    """
+    toxic = np.asarray(labels).astype(bool)
+    bags = [word_bag(text) for text in texts]
+    shared = {bag for bag, label in zip(bags, toxic, strict=True) if label} & {
+        bag for bag, label in zip(bags, toxic, strict=True) if not label
+    }
+    least_sure = np.argsort(np.abs(words.scores[0]), kind="stable")[: len(bags) // 3]
+    subsets = {
+        ALL: np.ones(len(bags), dtype=bool),
+        MATCHED: np.array([bag in shared for bag in bags]),
+        UNSURE: np.isin(np.arange(len(bags)), least_sure),
+    }
+    return {
+        name: places
+        for name, places in subsets.items()
+        if name == ALL or min(toxic[places].sum(), (~toxic)[places].sum()) >= FEWEST
+    }
 
 
 def embedding_reading(

@@ -30,11 +30,13 @@ from hormesis.pipeline.execution.provenance import digest
 from hormesis.pipeline.probing.baselines import (
     EMBEDDINGS,
     UNTRAINED,
+    WORDS,
     Gain,
     Reading,
     best_reading,
     embedding_reading,
     gains,
+    statement_subsets,
     text_readings,
 )
 from hormesis.pipeline.probing.probes import probe_heads
@@ -60,6 +62,11 @@ class Labelled:
             np.array([row["label"] for row in examples], dtype=np.int64),
             split_codes([row["split"] for row in examples]),
         )
+
+    @property
+    def test_texts(self) -> list[str]:
+        """Texts of the test split."""
+        return [text for text, code in zip(self.texts, self.codes, strict=True) if code == TEST]
 
     @property
     def parts(self) -> list[Any]:
@@ -97,12 +104,16 @@ def write_gains(
         compute=lambda: {UNTRAINED: _untrained(context, loaded, statements, count, seed=seed)},
     )  # fmt: skip
     of_test = statements.labels[statements.codes == TEST]
-    computed = gains(heads, baselines | {EMBEDDINGS: embedded} | step0, of_test, draws=config.bootstrap)
     sizes = {f"n_{split}": int((statements.codes == code).sum()) for code, split in enumerate(SPLITS)}
-    rows = [{**keys, **sizes, **_columns(gain, config.bootstrap)} for gain in computed]
+    readings, rows = baselines | {EMBEDDINGS: embedded} | step0, []
+    for name, places in statement_subsets(statements.test_texts, of_test, baselines[WORDS]).items():
+        readings_there = {baseline: reading.of(places) for baseline, reading in readings.items()}
+        computed = gains(heads.of(places), readings_there, of_test[places], draws=config.bootstrap)
+        columns = {"subset": name, "n_test": int(places.sum())}
+        rows += [{**keys, **sizes, **columns, **_columns(gain, config.bootstrap)} for gain in computed]
     within = [getattr(ProbeGain, name) == keys[name] for name in ("checkpoint_id", "probe_set_id")]
     with write_session(context.engine) as session:
-        replace_rows(session, ProbeGain, rows, on=(*keys, "baseline", "heads"), within=within)
+        replace_rows(session, ProbeGain, rows, on=(*keys, "baseline", "heads", "subset"), within=within)
 
 
 def _columns(gain: Gain, draws: int) -> dict[str, Any]:

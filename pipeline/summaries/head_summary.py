@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 
 from hormesis.db.blocks import decode_float32
 from hormesis.db.schema import Arm, Checkpoint, Entanglement, HeadSummary, ProbeGain
 from hormesis.db.write import read_session, replace_rows, write_session
 from hormesis.pipeline.execution.context import StudyContext
-from hormesis.pipeline.probing.baselines import SELECTED, TEXT_ONLY
+from hormesis.pipeline.probing.baselines import ALL, MATCHED, SELECTED, TEXT_ONLY, WORDS
 from hormesis.pipeline.probing.head_accuracy import (
     ArmGroup,
     Summary,
@@ -105,7 +105,10 @@ def _entanglement(context: StudyContext) -> list[Summary]:
 
 
 def _gains(context: StudyContext, probe_set: int) -> list[Summary]:
-    """What the selected heads of each arm gain over the baselines; seeds of other statements are left out."""
+    """What the selected heads of each arm gain over the baselines; seeds of other statements are left out.
+
+    `gain-matched`: over words, on statements whose words make both labels: their AUROC less 0.5.
+    """
     query = (
         select(Arm.kind, Arm.share, ProbeGain)
         .join(Checkpoint, ProbeGain.checkpoint_id == Checkpoint.id)
@@ -115,24 +118,29 @@ def _gains(context: StudyContext, probe_set: int) -> list[Summary]:
             ProbeGain.probe_set_id == probe_set,
             ProbeGain.position == context.config.probe.position,
             ProbeGain.heads == SELECTED,
-            ProbeGain.is_chosen,
+            or_(
+                and_(ProbeGain.subset == ALL, ProbeGain.is_chosen),
+                and_(ProbeGain.subset == MATCHED, ProbeGain.baseline == WORDS),
+            ),
         )
         .order_by(Arm.kind, Arm.share, Arm.seed, Checkpoint.name)
     )
-    by_name: dict[str, dict[ArmGroup, list[NDArray[np.float64]]]] = {}
+    by_name: dict[str, list[tuple[ArmGroup, ProbeGain]]] = defaultdict(list)
     with read_session(context.engine) as session:
         rows = session.execute(query).all()
-    if not rows:
-        return []
-    n = Counter(row.n_test for _, _, row in rows).most_common(1)[0][0]
     for kind, share, row in rows:
-        if row.n_test == n:
+        if row.subset == MATCHED:
+            name = "gain-matched"
+        else:
             name = f"gain-{'text' if row.baseline in TEXT_ONLY else row.baseline}"
-            values = np.array([row.value, *decode_float32(row.resamples)], dtype=np.float64)
-            by_name.setdefault(name, defaultdict(list))[ArmGroup(kind, share)].append(values)
-    heads = max(row.n_heads for _, _, row in rows)
-    return [
-        summary
-        for name, by_arm in by_name.items()
-        for summary in summarise_resamples(name, by_arm, n=n, heads=heads)
-    ]
+        by_name[name].append((ArmGroup(kind, share), row))
+    summaries: list[Summary] = []
+    for name, of_name in by_name.items():
+        n = Counter(row.n_test for _, row in of_name).most_common(1)[0][0]
+        by_arm: dict[ArmGroup, list[NDArray[np.float64]]] = defaultdict(list)
+        for arm, row in of_name:
+            if row.n_test == n:
+                by_arm[arm].append(np.array([row.value, *decode_float32(row.resamples)], dtype=np.float64))
+        heads = max(row.n_heads for _, row in of_name)
+        summaries += summarise_resamples(name, by_arm, n=n, heads=heads)
+    return summaries

@@ -22,7 +22,10 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("checkpoint_id", sa.Integer(), nullable=False),
         sa.Column("probe_set_id", sa.Integer(), nullable=False),
-        *(sa.Column(name, sa.String(), nullable=False) for name in ("position", "baseline", "heads")),
+        *(
+            sa.Column(name, sa.String(), nullable=False)
+            for name in ("position", "baseline", "heads", "subset")
+        ),
         sa.Column("n_heads", sa.Integer(), nullable=False),
         *(sa.Column(name, sa.Double(), nullable=False) for name in (*numbers, "baseline_high")),
         sa.Column("is_chosen", sa.Boolean(), nullable=False),
@@ -41,7 +44,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_probe_gain")),
         sa.UniqueConstraint(
-            *("checkpoint_id", "probe_set_id", "position", "baseline", "heads"),
+            *("checkpoint_id", "probe_set_id", "position", "baseline", "heads", "subset"),
             name=op.f("uq_probe_gain_baseline"),
         ),
     )

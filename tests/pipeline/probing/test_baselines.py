@@ -8,15 +8,19 @@ from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
 from hormesis.pipeline.probing.baselines import (
+    ALL,
     BEST,
     EMBEDDINGS,
     LENGTH,
+    MATCHED,
     SELECTED,
+    UNSURE,
     WORDS,
     Reading,
     best_reading,
     embedding_reading,
     gains,
+    statement_subsets,
     text_readings,
 )
 from hormesis.pipeline.probing.probes import ProbeError, probe_heads
@@ -86,6 +90,41 @@ def test_a_planted_composition_gains_what_was_planted():
     better = max((WORDS, LENGTH), key=lambda name: of_model[name, BEST].baseline_select_auroc)
     assert chosen == {better}
     assert all(abs(gain.baseline_auroc[0] - 0.5) < 0.06 for gain in of_model.values())
+
+
+def test_statements_of_the_same_words_are_pairs_and_unsure_ones_are_chosen_without_labels():
+    rng = np.random.default_rng(0)
+    words, labels = Reading(rng.normal(0, 1, (1, 120)), np.ones(1)), np.arange(120) % 2
+    pairs = [f"{'left right' if i % 2 else 'Right left'} {i // 2}" for i in range(80)]
+    subsets = statement_subsets(pairs + [f"alone {i}" for i in range(40)], labels, words)
+    assert np.flatnonzero(subsets[MATCHED]).tolist() == list(range(80))
+    limit = np.sort(np.abs(words.scores[0]))[39]
+    assert (subsets[UNSURE] == (np.abs(words.scores[0]) <= limit)).all() and subsets[ALL].all()
+    again = statement_subsets(pairs + ["alone"] * 40, 1 - labels, words)
+    assert (again[UNSURE] == subsets[UNSURE]).all()
+    assert list(statement_subsets([f"alone {i}" for i in range(120)], labels, words)) == [ALL, UNSURE]
+
+
+def test_where_words_make_both_labels_a_planted_composition_is_what_is_gained():
+    """Half of the statements are pairs of one bag of words; a head holds words, and order by 1.5 spreads."""
+    rng, labels, counts, texts, codes = world(0.3)
+    texts, counts, codes = list(texts), counts.copy(), codes.copy()
+    for i in range(0, N // 2, 2):  # twins: the first one's words, the other label
+        labels[i + 1], counts[i + 1], codes[i + 1] = 1 - labels[i], counts[i], codes[i]
+        texts[i + 1] = " ".join(reversed(texts[i].split()))
+    of_words = counts @ rng.normal(0, 0.3, 40)
+    activations = rng.normal(0, 1, (N, 1, 2, 4))
+    activations[:, 0, :, 0] += of_words[:, None]
+    activations[:, 0, :, 1] += 1.5 * labels[:, None]
+    run = probe_heads(activations.astype(np.float32), labels, codes, settings=SETTINGS)
+    baselines, of_test = text_readings(texts, labels, codes), labels[codes == TEST]
+    test_texts = [text for text, code in zip(texts, codes, strict=True) if code == TEST]
+    matched = statement_subsets(test_texts, of_test, baselines[WORDS])[MATCHED]
+    readings = {WORDS: baselines[WORDS].of(matched)}
+    best, _ = gains(best_reading(run, 2).of(matched), readings, of_test[matched], draws=300)
+    assert matched.sum() == pytest.approx(len(of_test) / 2, rel=0.15)
+    assert best.baseline_auroc[0] == pytest.approx(0.5, abs=1e-9)
+    assert 0.1 < ends(best)[0] <= norm.cdf(1.5 / np.sqrt(2)) - 0.5 + 0.02
 
 
 def test_length_and_punctuation_read_what_words_cannot():

@@ -42,12 +42,17 @@ def test_every_checkpoint_has_both_gains_over_each_baseline(study: StudyContext)
         gains = session.scalars(select(ProbeGain)).all()
         probes = session.scalars(select(Probe).where(Probe.rank.is_not(None)).order_by(Probe.rank)).all()
         arms = session.query(Arm).count()
-    assert len(gains) == 8 * arms == 24
+    subsets = {gain.subset for gain in gains}
+    assert {"all", "matched"} <= subsets and len(gains) == 8 * len(subsets) * arms
     for gain in gains:
+        assert gain.value == pytest.approx(gain.auroc - gain.baseline_auroc)
+        if gain.subset == "matched" and gain.baseline == "words":
+            assert gain.baseline_auroc == pytest.approx(0.5, abs=1e-9)  # twins have equal scores
+        if gain.subset != "all":
+            continue
         of_heads = [probe.auroc for probe in probes if probe.checkpoint_id == gain.checkpoint_id]
         of_heads = of_heads[:1] if gain.heads == "best" else of_heads
         assert gain.n_heads == len(of_heads) and gain.auroc == pytest.approx(np.mean(of_heads), abs=1e-6)
-        assert gain.value == pytest.approx(gain.auroc - gain.baseline_auroc)
         ends = np.quantile(decode_float32(gain.resamples), [0.025, 0.975])
         assert (gain.low, gain.high) == pytest.approx(tuple(ends), abs=1e-6) and gain.low <= gain.high
         assert len(decode_float32(gain.resamples)) == 50 and "50 draws" in gain.interval
@@ -64,7 +69,9 @@ def test_step_zero_is_what_training_began_with_and_is_read_by_its_own_heads(stud
     with read_session(study.engine) as session:
         statements = session.scalars(select(Example).order_by(Example.id)).all()
         row = session.scalars(
-            select(ProbeGain).where(ProbeGain.baseline == "untrained", ProbeGain.heads == "best")
+            select(ProbeGain)
+            .where(ProbeGain.baseline == "untrained", ProbeGain.heads == "best", ProbeGain.subset == "all")
+            .order_by(ProbeGain.id)
         ).first()
     labels = np.array([statement.label for statement in statements])
     splits = np.array([statement.split for statement in statements])

@@ -237,12 +237,14 @@ def test_gains_of_an_arm_are_those_of_its_seeds_and_pair_across_arms(study: Stud
         select(Arm.share, ProbeGain.baseline, ProbeGain.value, ProbeGain.resamples)
         .join(Checkpoint, ProbeGain.checkpoint_id == Checkpoint.id)
         .join(Arm, Checkpoint.arm_id == Arm.id)
-        .where(ProbeGain.heads == "selected", ProbeGain.is_chosen)
+        .where(ProbeGain.heads == "selected", ProbeGain.is_chosen, ProbeGain.subset == "all")
     )
     with study.engine.connect() as connection:
         gains = pd.read_sql(query, connection)
     gains["name"] = [f"gain-{'text' if name in ('words', 'length') else name}" for name in gains["baseline"]]
-    summaries = [row for row in _summaries(study) if row.name.startswith("gain-")]
+    every = [row for row in _summaries(study) if row.name.startswith("gain-")]
+    summaries = [row for row in every if row.name != "gain-matched"]
+    assert len(every) > len(summaries)
     assert len(summaries) == 6
     for row in summaries:
         of_name = gains[gains["name"] == row.name]
