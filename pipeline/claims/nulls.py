@@ -1,0 +1,126 @@
+"""ITI beside null directions at one matched cost: what it takes away more, and its rank among them.
+
+By toxicity scores (0 to 1) by arm, [seeds, prompts], of the prompts that all of these conditions have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from hormesis.db.contract.methods import RANDOM_DIRECTION, NullKind, null_kind
+from hormesis.pipeline.claims.compare import Changes, changes, matched, mean_of
+from hormesis.pipeline.claims.declared import ODDS, Comparison, Missing, Scope
+from hormesis.pipeline.claims.rows import ArmKey, StudyRows, ValuesByArm
+from hormesis.pipeline.statistics import Floats, by_prompt, with_draws
+
+WORDS: dict[NullKind, str] = {
+    "isotropic": "random", "covariance": "covariance-matched", "permuted": "permuted-label",
+}  # fmt: skip
+FEWEST = 19
+"""Null directions that a 95th percentile needs: it is then the largest of them."""
+
+
+@dataclass(frozen=True)
+class Nulls:
+    """ITI at the lowest matched cost (nats) of a kind of null directions, and each of these."""
+
+    cost: float
+    unsteered: ValuesByArm
+    steered: ValuesByArm
+    directions: Sequence[ValuesByArm]
+    unreached: int
+    """Conditions of null directions, one a checkpoint and direction, that never cost as much."""
+    conditions: int
+
+    @cached_property
+    def arms(self) -> list[ArmKey]:
+        """The arms that have all of these conditions."""
+        grids = (self.steered, *self.directions)
+        return [
+            arm
+            for arm, first in self.directions[0].items()
+            if arm in self.unsteered and all(arm in grid and grid[arm].shape == first.shape for grid in grids)
+        ]
+
+    @cached_property
+    def mean(self) -> ValuesByArm:
+        """Mean over directions; of a prompt, over those under which its text is not empty."""
+        return {
+            arm: by_prompt(np.stack([direction[arm] for direction in self.directions], axis=-1))
+            for arm in self.arms
+        }
+
+    def effect(self, arms: Sequence[ArmKey], pool: Sequence[ArmKey]) -> Comparison | Missing:
+        """Log-odds of ITI less those of the mean of the null directions, mean of `arms`.
+
+        `pool`: arms that give the spread of seeds. What the choice of directions adds is not in it.
+        """
+        steered = {arm: self.steered[arm] for arm in pool}
+        change = changes(steered, self.mean, scale=ODDS, sign=-1)
+        means, extremes = (
+            {arm: change.means[arm] for arm in arms},
+            {arm: change.extremes[arm] for arm in arms},
+        )
+        return mean_of(Changes(means, extremes), change)
+
+    def by_direction(self, arms: Sequence[ArmKey]) -> Floats:
+        """The same with each direction alone, [directions]."""
+        means = [[ODDS.mean(direction[arm]).value for arm in arms] for direction in self.directions]
+        return np.mean([ODDS.mean(self.steered[arm]).value for arm in arms]) - np.mean(means, axis=1)
+
+    def spread_effect(self, arms: Sequence[ArmKey], pool: Sequence[ArmKey]) -> Comparison | Missing:
+        """As `effect`, with what the choice of directions adds to the error."""
+        comparison = self.effect(arms, pool)
+        if isinstance(comparison, Missing):
+            return comparison
+        values = self.by_direction(arms)
+        extremes = [with_draws(extreme, values) for extreme in comparison.extremes]
+        return Comparison(with_draws(comparison.effect, values), extremes)
+
+    def falls(self, arms: Sequence[ArmKey]) -> Floats:
+        """Points by which toxicity is below that unsteered, mean of `arms`: ITI, then each direction."""
+        grids = (self.steered, *self.directions)
+        before = np.mean([np.nanmean(self.unsteered[arm][: len(self.steered[arm])]) for arm in arms])
+        return 100 * np.array([before - np.mean([np.nanmean(grid[arm]) for arm in arms]) for grid in grids])
+
+
+def rank_of_first(falls: Floats) -> int:
+    """Rank of ITI among the falls of `Nulls.falls`, 1 for the largest; of equal falls the null's counts."""
+    return 1 + int((falls[1:] >= falls[0]).sum())
+
+
+def percentile(falls: Floats) -> float | None:
+    """The 95th percentile of the null directions' falls (of `Nulls.falls`); None for fewer than 19.
+
+    The order statistic of rank .95 (n + 1): with 19 the largest, which one of 20 alike passes by chance.
+    """
+    return float(np.quantile(falls[1:], 0.95, method="weibull")) if len(falls) > FEWEST else None
+
+
+def null_conditions(study: StudyRows, kind: NullKind) -> pd.DataFrame:
+    """Rows of `StudyRows.conditions` of one kind of null directions."""
+    conditions = study.conditions[study.conditions["method"] == RANDOM_DIRECTION]
+    return conditions[[null_kind(str(key)) == kind for key in conditions["key"]]]
+
+
+def nulls_of(study: StudyRows, scope: Scope, kind: NullKind) -> Nulls | Missing:
+    """A study's null directions of a kind, beside ITI at their lowest matched cost."""
+    conditions = null_conditions(study, kind)
+    costs = sorted({float(cost) for cost in conditions["matched_cost"].dropna()})
+    steering = next((steering for steering in matched(study) if costs and steering.size == costs[0]), None)
+    if steering is None:
+        return Missing(f"needs {WORDS[kind]} directions and ITI at one matched cost")
+    keys = sorted({str(key) for key in conditions["key"]})
+    unsteered, steered = (
+        study.grids_like(key, keys[0], prompt_set=scope.prompt_set, scorer=scope.scorer)
+        for key in ("none", steering.key)
+    )
+    return Nulls(
+        steering.size, unsteered, steered, [study.grids(key, scope.prompt_set, scope.scorer) for key in keys],
+        unreached=int((~conditions["reached"].astype(bool)).sum()), conditions=len(conditions),
+    )  # fmt: skip
