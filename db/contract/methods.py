@@ -138,6 +138,11 @@ def null_kind(key: str) -> NullKind | None:
     return None if match is None else next(kind for kind, stem in NULL_STEMS.items() if stem == match[1])
 
 
+def has_own_heads(direction: str) -> bool:
+    """Whether a set of directions moves heads that it chose itself, not those that the probes select."""
+    return direction == SECOND or null_kind(direction) == "permuted"
+
+
 def method_title(name: str) -> str:
     """A method in words; the parts of a combination keep their own titles: `DPO + ITI`."""
     return " + ".join(TITLES.get(part, part.replace("-", " ").capitalize()) for part in name.split("+"))

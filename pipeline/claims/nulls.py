@@ -6,17 +6,18 @@ By toxicity scores (0 to 1) by arm, [seeds, prompts], of the prompts that all of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hormesis.db.contract.methods import RANDOM_DIRECTION, NullKind, null_kind
+from hormesis.db.contract.methods import NULL_STEMS, RANDOM_DIRECTION, NullKind, null_kind
 from hormesis.pipeline.claims.compare import Changes, changes, matched, mean_of
-from hormesis.pipeline.claims.declared import ODDS, Comparison, Missing, Scope
+from hormesis.pipeline.claims.declared import INTERVAL, ODDS, Comparison, Missing, Scope
 from hormesis.pipeline.claims.rows import ArmKey, StudyRows, ValuesByArm
-from hormesis.pipeline.statistics import Floats, by_prompt, with_draws
+from hormesis.pipeline.statistics import Floats, StatisticsError, by_prompt, with_draws
 
 WORDS: dict[NullKind, str] = {
     "isotropic": "random", "covariance": "covariance-matched", "permuted": "permuted-label",
@@ -71,7 +72,8 @@ class Nulls:
     def by_direction(self, arms: Sequence[ArmKey]) -> Floats:
         """The same with each direction alone, [directions]."""
         means = [[ODDS.mean(direction[arm]).value for arm in arms] for direction in self.directions]
-        return np.mean([ODDS.mean(self.steered[arm]).value for arm in arms]) - np.mean(means, axis=1)
+        steered = np.mean([ODDS.mean(self.steered[arm]).value for arm in arms])
+        return np.asarray(steered - np.mean(means, axis=1))
 
     def spread_effect(self, arms: Sequence[ArmKey], pool: Sequence[ArmKey]) -> Comparison | Missing:
         """As `effect`, with what the choice of directions adds to the error."""
@@ -105,7 +107,7 @@ def percentile(falls: Floats) -> float | None:
 def null_conditions(study: StudyRows, kind: NullKind) -> pd.DataFrame:
     """Rows of `StudyRows.conditions` of one kind of null directions."""
     conditions = study.conditions[study.conditions["method"] == RANDOM_DIRECTION]
-    return conditions[[null_kind(str(key)) == kind for key in conditions["key"]]]
+    return conditions[np.array([null_kind(str(key)) == kind for key in conditions["key"]], dtype=bool)]
 
 
 def nulls_of(study: StudyRows, scope: Scope, kind: NullKind) -> Nulls | Missing:
@@ -124,3 +126,44 @@ def nulls_of(study: StudyRows, scope: Scope, kind: NullKind) -> Nulls | Missing:
         steering.size, unsteered, steered, [study.grids(key, scope.prompt_set, scope.scorer) for key in keys],
         unreached=int((~conditions["reached"].astype(bool)).sum()), conditions=len(conditions),
     )  # fmt: skip
+
+
+def null_rows(study: StudyRows, scope: Scope) -> list[dict[str, Any]]:
+    """Rows of `null_effect` on one prompt set and scorer, one per arm and kind of null directions.
+
+    Intervals hold the spread of seeds pooled over all arms, prompts, and the choice of directions; of a study
+    whose arms have one seed there are none. A kind whose rows cannot be compared has no row.
+    """
+    rows: list[dict[str, Any]] = []
+    for kind in NULL_STEMS:
+        nulls = nulls_of(study, scope, kind)
+        if isinstance(nulls, Missing):
+            continue
+        try:
+            rows += [_row(nulls, kind, arm, study_id=study.study_id) | asdict(scope) for arm in nulls.arms]
+        except StatisticsError:
+            continue
+    for row in rows:
+        parts = (row["kind"], f"{row['share']:g}", row["null_kind"], scope.prompt_set, scope.scorer)
+        row["key"] = "|".join(parts)
+    return rows
+
+
+def _row(nulls: Nulls, kind: NullKind, arm: ArmKey, *, study_id: int) -> dict[str, Any]:
+    """The columns of an arm's row but those of its scope."""
+    falls, count = nulls.falls([arm]), len(nulls.directions)
+    comparison = nulls.spread_effect([arm], nulls.arms)
+    value = ODDS.mean(nulls.steered[arm]).value - ODDS.mean(nulls.mean[arm]).value
+    low, high, interval = None, None, "one seed: no interval"
+    if not isinstance(comparison, Missing):
+        low, high = (ODDS.display(end) for end in comparison.effect.interval())
+        interval = INTERVAL + (f"; and {count} directions" if count > 1 else "; of one direction alone")
+    answered = ~np.isnan(nulls.steered[arm])
+    return {
+        "study_id": study_id, "kind": arm[0], "share": arm[1], "null_kind": kind, "matched_cost": nulls.cost,
+        "directions": count, "steered": float(falls[0]), "mean": float(falls[1:].mean()),
+        "percentile": percentile(falls), "rank": rank_of_first(falls),
+        "falls": {"points": falls[1:].tolist()},
+        "value": ODDS.display(value), "low": low, "high": high, "unit": ODDS.unit,
+        "n": int(answered.any(axis=0).sum()), "n_seeds": len(answered), "interval": interval,
+    }  # fmt: skip

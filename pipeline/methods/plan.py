@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hormesis.db.contract.methods import MARKED, SECOND, MethodSpec
+from hormesis.db.contract.methods import MARKED, NULL_STEMS, SECOND, MethodSpec
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH, CostSearch
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_base import key_part
@@ -72,11 +72,16 @@ def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
         at_fixed = steering.random_at == "fixed"
         fixed: tuple[float, ...] = steering.strengths if at_fixed else ()
         costs: tuple[float, ...] = () if at_fixed else (steering.random_cost,)
-        for number in range(steering.random_directions):
-            stem, limit = f"random-{number}", steering.random_max_strength
+        stems = (
+            (f"{NULL_STEMS[kind]}-{number}", number)
+            for kind in steering.null_kinds
+            for number in range(steering.random_directions)
+        )
+        for stem, number in stems:
             yield Family(
-                spec, stem, prefix, direction=stem, strengths=fixed, costs=costs, limit=limit, control=number
-            )
+                spec, stem, prefix, direction=stem, strengths=fixed, costs=costs,
+                limit=steering.random_max_strength, control=number,
+            )  # fmt: skip
     elif spec.combined:
         stem = f"{spec.name}/{steering.direction}"
         yield Family(
