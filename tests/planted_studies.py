@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import scipy
 
+from hormesis.db.contract.methods import NULL_STEMS, null_kind
 from hormesis.pipeline.claims.declared import (
     CANNOT_TELL,
     LEVEL,
@@ -169,8 +171,9 @@ class PlantedRows(StudyRows):
             rows += [row | {"key": f"iti/{direction}/fixed-{a:g}", "strength": a} for a in steering.strengths]
             rows += [row | {"key": f"iti/{direction}/cost-{c:g}", "matched_cost": c} for c in steering.costs]
         cost = steering.random_cost
-        for number in range(steering.random_directions):
-            key = f"random-{number}/cost-{cost:g}"
+        numbers = range(steering.random_directions)
+        for stem, number in product([NULL_STEMS[kind] for kind in steering.null_kinds], numbers):
+            key = f"{stem}-{number}/cost-{cost:g}"
             row = {"key": key, "method": "random-direction", "matched_cost": cost, "control": number}
             rows.append(row | {"strength": 4.0})
         rows += [{"key": name, "method": name} for name in methods.use if name in ("prompt", "sft", "dpo")]
@@ -193,7 +196,7 @@ class PlantedRows(StudyRows):
         elif kind == "slung":
             base *= truth.variant
         unsteered = base / truth.steering
-        if key.startswith("random"):
+        if null_kind(key):
             return unsteered * truth.random
         if key in config.methods.use or key in config.variants:
             return unsteered * truth.rival

@@ -9,6 +9,7 @@ import pandas as pd
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
+from hormesis.dashboard.base.null_rows import null_note, null_table
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice, of_choice
 from hormesis.dashboard.base.verdicts import (
@@ -120,8 +121,8 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
     return Section("Does a dose of toxic text help?", blocks, lead)
 
 
-def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
-    """The trade-off chart, and its rows; `summaries`: pooled over seeds, of every metric."""
+def costs(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section:
+    """The trade-off chart, its rows, ITI beside nulls; `summaries`: pooled over seeds, of every metric."""
     joined = with_cost(summaries, choice)
     blocks: list[Block] = []
     if len(joined):
@@ -141,6 +142,11 @@ def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
             )
         )
         blocks.append(Table("The points of the chart", readable(joined, cost=True), INTERVALS, folded=True))
+    effects = rows.null_effects(context)
+    effects = effects[(effects["prompt_set"] == choice.prompt_set) & (effects["scorer"] == choice.scorer)]
+    if len(effects):
+        note = null_note(effects)
+        blocks.append(Table("ITI beside null directions", null_table(effects), note, folded=True))
     return Section("What does detoxification cost?", blocks)
 
 

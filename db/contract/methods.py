@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -51,11 +52,12 @@ NullKind = Literal["isotropic", "covariance", "permuted"]
 """Null directions, all of the method `random-direction`: uniform on the sphere; of the head's own covariance;
 of permuted labels, with heads of their own.
 """
-NULL_STEMS: Final[dict[NullKind, str]] = {
+NULL_KINDS: Final[tuple[NullKind, ...]] = get_args(NullKind)
+NULL_STEMS: Final[Mapping[str, str]] = {
     "isotropic": "random", "covariance": "covariance", "permuted": "permuted",
 }  # fmt: skip
 """What names of null directions, and keys of their conditions, begin with; `-` and the index follow."""
-NULL_TITLES: Final[dict[NullKind, str]] = {
+NULL_TITLES: Final[Mapping[str, str]] = {
     "isotropic": "Random directions",
     "covariance": "Covariance-matched directions",
     "permuted": "Directions of permuted labels",
@@ -135,7 +137,7 @@ def is_steered(name: str) -> bool:
 def null_kind(key: str) -> NullKind | None:
     """The kind of null direction that a condition's key, or the name of a set of directions, is of."""
     match = re.match(NULL_KEY, key)
-    return None if match is None else next(kind for kind, stem in NULL_STEMS.items() if stem == match[1])
+    return None if match is None else next(kind for kind in NULL_KINDS if NULL_STEMS[kind] == match[1])
 
 
 def has_own_heads(direction: str) -> bool:

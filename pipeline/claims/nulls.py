@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hormesis.db.contract.methods import NULL_STEMS, RANDOM_DIRECTION, NullKind, null_kind
+from hormesis.db.contract.methods import NULL_KINDS, RANDOM_DIRECTION, NullKind, null_kind
 from hormesis.pipeline.claims.compare import Changes, changes, matched, mean_of
 from hormesis.pipeline.claims.declared import INTERVAL, ODDS, Comparison, Missing, Scope
 from hormesis.pipeline.claims.rows import ArmKey, StudyRows, ValuesByArm
@@ -135,7 +135,7 @@ def null_rows(study: StudyRows, scope: Scope) -> list[dict[str, Any]]:
     whose arms have one seed there are none. A kind whose rows cannot be compared has no row.
     """
     rows: list[dict[str, Any]] = []
-    for kind in NULL_STEMS:
+    for kind in NULL_KINDS:
         nulls = nulls_of(study, scope, kind)
         if isinstance(nulls, Missing):
             continue

@@ -59,11 +59,11 @@ def families(config: StudyConfig, kind: str | None) -> list[Family]:
     # Random directions cost less, so the strength that ITI needed is where their search begins.
     # Conditions with the same weights stay together, so that a large model is not loaded again and again.
     specs.sort(key=lambda spec: (spec.tuned, spec.steered == "random-direction"))
-    return [family for spec in specs for family in _of(config, spec)]
+    return [family for spec in specs for family in _of(config, spec, kind)]
 
 
-def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
-    """The families of one method; `prefix`: text before prompts; `stem`: how their keys begin."""
+def _of(config: StudyConfig, spec: MethodSpec, kind: str | None) -> Iterator[Family]:
+    """The families of one method for an arm of this kind; `prefix`: text before prompts."""
     steering = config.steering
     prefix = prefix_of(config, spec.marked, spec.prefixed)
     if not spec.steered:
@@ -73,8 +73,8 @@ def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
         fixed: tuple[float, ...] = steering.strengths if at_fixed else ()
         costs: tuple[float, ...] = () if at_fixed else (steering.random_cost,)
         stems = (
-            (f"{NULL_STEMS[kind]}-{number}", number)
-            for kind in steering.null_kinds
+            (f"{NULL_STEMS[null]}-{number}", number)
+            for null in steering.nulls_of(kind)
             for number in range(steering.random_directions)
         )
         for stem, number in stems:

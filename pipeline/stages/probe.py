@@ -76,7 +76,8 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
             progress=reporter.counting("heads"),
         )  # fmt: skip
     selected = select_heads(run.results, n_selected)
-    controls = list(_null_directions(context, activations, statements, selected=selected))
+    kind = None if subject.arm is None else subject.arm.kind
+    controls = list(_null_directions(context, activations, statements, selected=selected, arm_kind=kind))
     set_id = probe_set_id(context)
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
     _write_probes(context, keys, run, n_selected=n_selected)
@@ -99,12 +100,17 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
 
 
 def _null_directions(
-    context: StudyContext, activations: HeadActivations, statements: Labelled, *, selected: Places
+    context: StudyContext,
+    activations: HeadActivations,
+    statements: Labelled,
+    *,
+    selected: Places,
+    arm_kind: str | None,
 ) -> Iterator[Direction]:
-    """The null directions of the kinds that the study asks for, of the `selected` heads or their own."""
+    """The null directions of the kinds that such an arm has, of the `selected` heads or their own."""
     steering = context.config.steering
     count = steering.random_directions
-    for kind in steering.null_kinds:
+    for kind in steering.nulls_of(arm_kind):
         if kind != "permuted":
             sets = random_directions(activations, statements.codes, selected, count=count, seed=0, kind=kind)
         else:

@@ -150,6 +150,13 @@ class SteeringConfig(Strict):
     same cost takes many more of their sigmas.
     """
 
+    def nulls_of(self, kind: str | None) -> tuple[NullKind, ...]:
+        """Null directions of a checkpoint of an arm of this kind (None: imported); controls and variants, on
+        which no claim about other than isotropic ones rests, have those alone.
+        """
+        has_all = kind in (None, "toxic")
+        return tuple(null for null in self.null_kinds if has_all or null == "isotropic")
+
 
 class TuningConfig(Strict):
     """Supervised fine-tuning on the chosen side of pairs; the prompt is context and not trained on."""

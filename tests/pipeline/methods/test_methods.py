@@ -125,6 +125,12 @@ def test_families_of_an_arm() -> None:
     marked = {family.stem: family for family in families(config, "meda")}
     assert set(marked) - set(plain) == {"meda", "meda+iti/mass_mean"}
     assert marked["meda"].prefix == "toxicity: 0.0\n" and marked["prompt"].prefix.strip() == FORUM_PROMPT
+    steering = {"random_directions": 1, "null_kinds": ["isotropic", "covariance", "permuted"]}
+    nulls = parse_study({"name": "x", "steering": steering})
+    stems = {
+        kind: [f.stem for f in families(nulls, kind) if f.control is not None] for kind in (None, "meda")
+    }
+    assert stems == {None: ["random-0", "covariance-0", "permuted-0"], "meda": ["random-0"]}
     fixed = parse_study({"name": "x", "steering": {"random_at": "fixed", "strengths": [1.0, 3.0]}})
     random_family = next(family for family in families(fixed, "toxic") if family.control == 4)
     keys = [condition.key for condition in strengths(random_family, lambda strength: 0.0)]
