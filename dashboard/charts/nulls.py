@@ -1,4 +1,4 @@
-"""What ITI takes away beside each null direction, one line per arm and kind. Knows `db.read.null_effects`."""
+"""ITI beside null directions, one line per arm and kind: chart, table and note of `db.read.null_effects`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ import plotly.graph_objects as go
 
 from hormesis.dashboard.base.colours import arm_colour, fade, ink
 from hormesis.dashboard.base.records import records
-from hormesis.dashboard.base.wording import arm_label, missing
+from hormesis.dashboard.base.wording import arm_label, interval, missing, number
 from hormesis.dashboard.charts.frame import figure
 from hormesis.dashboard.charts.tradeoff import symbol
 from hormesis.db.contract.methods import NULL_KINDS, NULL_TITLES
 
 STEP = 0.25
 """From one kind of null directions to the next, where arms are 1 apart."""
+GUIDE = (
+    "How far toxicity is below that unsteered, in points: ITI (disc) and each null direction, all at one "
+    "cost and on the same prompts. Where nulls reach as far as ITI, the direction is not what detoxifies."
+)
 
 
 def null_points(effects: pd.DataFrame, *, dark: bool) -> go.Figure:
@@ -63,3 +67,32 @@ def null_points(effects: pd.DataFrame, *, dark: bool) -> go.Figure:
     names = [arm_label(kind, share) for kind, share in arms]
     chart.update_yaxes(tickvals=list(range(len(arms))), ticktext=names, range=[len(arms) - 0.5, -0.5])
     return chart
+
+
+def null_table(effects: pd.DataFrame) -> pd.DataFrame:
+    """A row per arm and kind of null directions: what both take away, percentile, odds ratio, rank."""
+    rows = records(effects)
+    return pd.DataFrame(
+        {
+            "Arm": [arm_label(row.kind, row.share) for row in rows],
+            "Null directions": [f"{NULL_TITLES[row.null_kind]} ({row.directions})" for row in rows],
+            "ITI takes away": [number(row.steered) for row in rows],
+            "Nulls take away": [number(row.mean) for row in rows],
+            "95th percentile": [number(row.percentile) for row in rows],
+            "ITI against nulls": [interval(row.value, row.low, row.high) for row in rows],
+            "Rank among nulls": [f"{row.rank} of {row.directions + 1}" for row in rows],
+            "Seeds": effects["n_seeds"].tolist(),
+            "n": effects["n"].tolist(),
+        }
+    )
+
+
+def null_note(effects: pd.DataFrame) -> str:
+    """What the numbers are, and where there is no percentile."""
+    costs = ", ".join(f"+{cost:g}" for cost in sorted(set(effects["matched_cost"])))
+    few = any(missing(value) for value in effects["percentile"])
+    return (
+        f"At {costs} nats; points of toxicity, n = {int(effects['n'].max()):,} prompts at most. ITI against "
+        "nulls: odds ratio to their mean, below 1 where ITI takes away more; 95 % intervals over seeds, "
+        "prompts and directions." + (" Fewer than 19 directions have no 95th percentile." if few else "")
+    )

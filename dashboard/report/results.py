@@ -9,7 +9,6 @@ import pandas as pd
 
 from hormesis.dashboard import rows
 from hormesis.dashboard.base import selection
-from hormesis.dashboard.base.null_rows import null_note, null_table
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice, of_choice
 from hormesis.dashboard.base.verdicts import (
@@ -31,6 +30,7 @@ from hormesis.dashboard.base.wording import (
     minus,
 )
 from hormesis.dashboard.charts.dose import dose_response
+from hormesis.dashboard.charts.nulls import null_note, null_table
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
 from hormesis.dashboard.rows.context import Context

@@ -89,7 +89,7 @@ def _null(kind: NullKind) -> Callable[[StudyRows, Scope], Outcome]:
             return nulls
         arms = [arm for arm in nulls.arms if arm[0] == TOXIC]
         # The claim on random ones was declared first, without the spread between them.
-        effect = nulls.effect if kind == "isotropic" else nulls.spread_effect
+        effect = nulls.effect(arms, arms, with_spread=kind != "isotropic")
         detail = f" at +{nulls.cost:g} nats, mean of {len(arms)} arms"
         if arms and kind != "isotropic":
             falls = nulls.falls(arms)
@@ -98,7 +98,7 @@ def _null(kind: NullKind) -> Callable[[StudyRows, Scope], Outcome]:
             missed = f"{nulls.unreached} of {nulls.conditions} {WORDS[kind]} conditions"
             detail += f"; {missed} never reached that cost"
         contrast = f"ITI less the mean of {len(nulls.directions)} {WORDS[kind]} directions"
-        return directional(effect(arms, arms), -1, FALL, scale=ODDS, contrast=contrast, detail=detail)
+        return directional(effect, -1, FALL, scale=ODDS, contrast=contrast, detail=detail)
 
     return test
 

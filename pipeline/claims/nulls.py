@@ -56,33 +56,29 @@ class Nulls:
             for arm in self.arms
         }
 
-    def effect(self, arms: Sequence[ArmKey], pool: Sequence[ArmKey]) -> Comparison | Missing:
+    def effect(
+        self, arms: Sequence[ArmKey], pool: Sequence[ArmKey], *, with_spread: bool = True
+    ) -> Comparison | Missing:
         """Log-odds of ITI less those of the mean of the null directions, mean of `arms`.
 
-        `pool`: arms that give the spread of seeds. What the choice of directions adds is not in it.
+        `pool`: arms that give the spread of seeds; `with_spread`: whether the error holds what the choice of
+        directions adds.
         """
-        steered = {arm: self.steered[arm] for arm in pool}
-        change = changes(steered, self.mean, scale=ODDS, sign=-1)
-        means, extremes = (
-            {arm: change.means[arm] for arm in arms},
-            {arm: change.extremes[arm] for arm in arms},
-        )
-        return mean_of(Changes(means, extremes), change)
+        change = changes({arm: self.steered[arm] for arm in pool}, self.mean, scale=ODDS, sign=-1)
+        means = {arm: change.means[arm] for arm in arms}
+        extremes = {arm: change.extremes[arm] for arm in arms}
+        comparison = mean_of(Changes(means, extremes), change)
+        if isinstance(comparison, Missing) or not with_spread:
+            return comparison
+        values = self.by_direction(arms)
+        ends = [with_draws(extreme, values) for extreme in comparison.extremes]
+        return Comparison(with_draws(comparison.effect, values), ends)
 
     def by_direction(self, arms: Sequence[ArmKey]) -> Floats:
         """The same with each direction alone, [directions]."""
         means = [[ODDS.mean(direction[arm]).value for arm in arms] for direction in self.directions]
         steered = np.mean([ODDS.mean(self.steered[arm]).value for arm in arms])
         return np.asarray(steered - np.mean(means, axis=1))
-
-    def spread_effect(self, arms: Sequence[ArmKey], pool: Sequence[ArmKey]) -> Comparison | Missing:
-        """As `effect`, with what the choice of directions adds to the error."""
-        comparison = self.effect(arms, pool)
-        if isinstance(comparison, Missing):
-            return comparison
-        values = self.by_direction(arms)
-        extremes = [with_draws(extreme, values) for extreme in comparison.extremes]
-        return Comparison(with_draws(comparison.effect, values), extremes)
 
     def falls(self, arms: Sequence[ArmKey]) -> Floats:
         """Points by which toxicity is below that unsteered, mean of `arms`: ITI, then each direction."""
@@ -152,7 +148,7 @@ def null_rows(study: StudyRows, scope: Scope) -> list[dict[str, Any]]:
 def _row(nulls: Nulls, kind: NullKind, arm: ArmKey, *, study_id: int) -> dict[str, Any]:
     """The columns of an arm's row but those of its scope."""
     falls, count = nulls.falls([arm]), len(nulls.directions)
-    comparison = nulls.spread_effect([arm], nulls.arms)
+    comparison = nulls.effect([arm], nulls.arms)
     value = ODDS.mean(nulls.steered[arm]).value - ODDS.mean(nulls.mean[arm]).value
     low, high, interval = None, None, "one seed: no interval"
     if not isinstance(comparison, Missing):

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from hormesis.dashboard.base.null_rows import GUIDE, null_note, null_table
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.charts.nulls import null_points
+from hormesis.dashboard.charts.nulls import GUIDE, null_note, null_points, null_table
 from hormesis.dashboard.parts import card
 
 
 def show(effects: pd.DataFrame) -> None:
     """Chart and table; `effects`: rows of `null_effect` on one prompt set and scorer."""
+    points = effects.assign(value=[falls["points"] for falls in effects["falls"]], unit="points")
+    columns = ["kind", "share", "null_kind", "value", "unit", "matched_cost", "n", "n_seeds"]
+    points = points[columns].explode("value", ignore_index=True).astype({"value": float})
     with st.container(border=True):
         card.chart(
             drawn(null_points, effects, dark=is_dark()),
@@ -21,6 +23,7 @@ def show(effects: pd.DataFrame) -> None:
             title="ITI beside null directions",
             alt="Points of toxicity that ITI and each null direction take away, by arm and kind of direction",
             guide=GUIDE,
+            rows=points,
         )
         card.table(
             null_table(effects),

@@ -27,17 +27,14 @@ TESTS = {kind: claim.test for claim in CLAIMS for kind in NULL_KINDS if claim.id
 
 
 @pytest.mark.parametrize(
-    ("random", "verdict", "rank"), [(0.95, SUPPORTED, "1 of 20"), (0.3, REFUTED, "20 of 20")]
+    ("random", "verdict", "rank"), [(0.95, SUPPORTED, "1 of 20"), (0.1, REFUTED, "20 of 20")]
 )
 def test_a_direction_that_alone_works_is_supported_and_nulls_that_work_refute(
     random: float, verdict: str, rank: str
 ) -> None:
     """Odds of toxicity under ITI are .35 of those unsteered, under each null direction `random`."""
     config = load_study("forum-full")
-    steering = config.steering.model_copy(
-        update={"null_kinds": NULL_KINDS, "random_directions": 19, "null_prompts": None}
-    )
-    config = config.model_copy(update={"steering": steering, "variants": ()})
+    config = config.model_copy(update={"variants": ()})
     study = PlantedRows(config, replace(TRUTHS["nothing"], steering=0.35, random=random))
     for kind, test in TESTS.items():
         outcome = test(study, SCOPE)
