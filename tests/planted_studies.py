@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import scipy
 
+from hormesis.db.contract.methods import NULL_STEMS, null_kind
 from hormesis.pipeline.claims.declared import (
     CANNOT_TELL,
     LEVEL,
@@ -136,7 +138,10 @@ class PlantedRows(StudyRows):
         self.arms: list[ArmKey] = config.mixes
         odds_of = {arm: hard + self._rng.normal(0, SEED_SPREAD, (self.seeds, 1)) for arm in self.arms}
         for row in self._conditions():
-            answers = {arm: self._answers(self.odds(row["key"], *arm) + odds_of[arm]) for arm in self.arms}
+            most = config.steering.null_prompts if null_kind(row["key"]) else None
+            answers = {
+                arm: self._answers(self.odds(row["key"], *arm) + odds_of[arm][:, :most]) for arm in self.arms
+            }
             others = {arm: self._others(values) for arm, values in answers.items()}
             for scorer, values_by_arm in ((SCOPE.scorer, answers), (SECOND_SCORER, others)):
                 self._grids[row["key"], SCOPE.prompt_set, scorer] = {
@@ -147,6 +152,8 @@ class PlantedRows(StudyRows):
         """Whether arms of a kind are put under a condition."""
         if key in ("meda", "inst"):
             return kind == key
+        if null_kind(key) in ("covariance", "permuted"):
+            return kind == "toxic"
         return not key.startswith("iti") or kind in ("toxic", CONTROL)
 
     def _answers(self, odds: Floats) -> Floats:
@@ -169,8 +176,9 @@ class PlantedRows(StudyRows):
             rows += [row | {"key": f"iti/{direction}/fixed-{a:g}", "strength": a} for a in steering.strengths]
             rows += [row | {"key": f"iti/{direction}/cost-{c:g}", "matched_cost": c} for c in steering.costs]
         cost = steering.random_cost
-        for number in range(steering.random_directions):
-            key = f"random-{number}/cost-{cost:g}"
+        numbers = range(steering.random_directions)
+        for stem, number in product([NULL_STEMS[kind] for kind in steering.null_kinds], numbers):
+            key = f"{stem}-{number}/cost-{cost:g}"
             row = {"key": key, "method": "random-direction", "matched_cost": cost, "control": number}
             rows.append(row | {"strength": 4.0})
         rows += [{"key": name, "method": name} for name in methods.use if name in ("prompt", "sft", "dpo")]
@@ -193,7 +201,7 @@ class PlantedRows(StudyRows):
         elif kind == "slung":
             base *= truth.variant
         unsteered = base / truth.steering
-        if key.startswith("random"):
+        if null_kind(key):
             return unsteered * truth.random
         if key in config.methods.use or key in config.variants:
             return unsteered * truth.rival
@@ -214,6 +222,11 @@ class PlantedRows(StudyRows):
         scorers = (SCOPE.scorer, SECOND_SCORER)[: len(self.config.evaluation.scorers)]
         row = {"prompt_set": SCOPE.prompt_set, "prompts": 1, "measures": "toxicity"}
         return pd.DataFrame([row | {"scorer": scorer} for scorer in scorers])
+
+    def grids_like(self, condition_key: str, other: str, *, prompt_set: str, scorer: str) -> ValuesByArm:
+        """Null directions are of the first prompts."""
+        values, fewer = (self.grids(key, prompt_set, scorer) for key in (condition_key, other))
+        return {arm: of_arm[:, : fewer[arm].shape[1]] for arm, of_arm in values.items() if arm in fewer}
 
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
         """Every condition is planted; there are no others."""

@@ -25,7 +25,7 @@ from hormesis.backend.service.passes import steering_of
 from hormesis.backend.service.plans import PanePlan, check_vectors, tuned_record
 from hormesis.backend.service.ranked_heads import PaneProblem, RankedHeads
 from hormesis.db.contract.messages import MAX_SEED, Pane
-from hormesis.db.contract.methods import NONE, SCOPES, SECOND
+from hormesis.db.contract.methods import NONE, SCOPES, has_own_heads
 from hormesis.db.schema import Condition
 
 if TYPE_CHECKING:
@@ -78,14 +78,14 @@ def plan_completion(connection: Connection, request: CompletionRequest) -> Compl
 
 
 def _directions(connection: Connection, checkpoint: int, method: str | None) -> tuple[HeadDirection, ...]:
-    """Directions of the heads that a condition moves: of those selected, or of the second set's own.
+    """Directions of the heads that a condition moves: of those selected, or of the set's own.
 
     `checkpoint`: its id; `method`: stored name of the directions, None where nothing is steered.
     """
     if method is None:
         return ()
     ranked = RankedHeads.read(connection, checkpoint)
-    places = [] if ranked is None else ranked.places if method == SECOND else ranked.selected
+    places = [] if ranked is None else ranked.places if has_own_heads(method) else ranked.selected
     by_place = {} if ranked is None else ranked.directions(connection, method, places)
     directions = tuple(by_place.values())
     try:

@@ -10,12 +10,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from hormesis.backend.service.ranked_heads import PaneProblem
 from hormesis.db.contract.measured import Cost, MeasuredSteering
 from hormesis.db.contract.messages import Pane
-from hormesis.db.contract.methods import NONE, RANDOM_DIRECTION, is_steered
+from hormesis.db.contract.methods import NONE, RANDOM, RANDOM_DIRECTION, is_steered
 from hormesis.db.schema import Condition, Metric
 
 
@@ -60,7 +60,9 @@ def measured_steerings(connection: Connection) -> dict[int, list[MeasuredSteerin
     rows = connection.execute(
         select(*_STEERING, *_COST)
         .outerjoin(Metric, (Metric.condition_id == Condition.id) & (Metric.name == "cost"))
+        # Of null directions the page offers the isotropic ones alone, by their index.
         .where(Condition.method != NONE, Condition.reached)
+        .where(or_(Condition.control.is_(None), Condition.key.like(f"{RANDOM}%")))
         .order_by(Condition.id, Metric.id)
     ).mappings()
     for row in rows:
@@ -117,7 +119,7 @@ def _same_method(pane: Pane) -> list[ColumnElement[bool]]:
     """What holds of conditions of the pane's checkpoint, method and directions, whatever their strength."""
     same = [Condition.checkpoint_id == pane.checkpoint_id, Condition.method == pane.method]
     if pane.method == RANDOM_DIRECTION:
-        return [*same, Condition.control == pane.control]
+        return [*same, Condition.control == pane.control, Condition.key.like(f"{RANDOM}%")]
     return [*same, Condition.direction_method == pane.direction] if is_steered(pane.method) else same
 
 

@@ -10,7 +10,15 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
-from hormesis.db.contract.methods import RANDOM_DIRECTION, TITLES, VARIANTS, is_steered, method_title
+from hormesis.db.contract.methods import (
+    NULL_TITLES,
+    RANDOM_DIRECTION,
+    TITLES,
+    VARIANTS,
+    is_steered,
+    method_title,
+    null_kind,
+)
 from hormesis.db.contract.scores import MOST_EMPTY
 from hormesis.db.contract.sites import SiteShape, degraded, site_shapes
 
@@ -119,6 +127,16 @@ def method_label(method: str) -> str:
     return "Random directions" if method == RANDOM_DIRECTION else method_title(method)
 
 
+def series(method: str, key: str) -> str:
+    """What a condition is drawn with: its method, or the kind of its null directions."""
+    return null_kind(key) or method
+
+
+def series_label(name: str) -> str:
+    """The same in words."""
+    return NULL_TITLES.get(name) or method_label(name)
+
+
 def is_second(key: str) -> bool:
     """Whether a condition steers along directions from the second source of labelled statements."""
     return "second" in key.split("/")
@@ -134,7 +152,7 @@ def condition_label(method: str, strength: float | None, matched_cost: float | N
 
     `key` tells direction sets apart: `ITI (second directions) at +0.06 nats`.
     """
-    name = method_label(method) + (" (second directions)" if is_second(key) else "")
+    name = series_label(series(method, key)) + (" (second directions)" if is_second(key) else "")
     if not is_steered(method):
         return name
     if not missing(matched_cost):

@@ -17,15 +17,18 @@ from hormesis.dashboard.base.wording import (
     interval,
     is_second,
     measured,
-    method_label,
+    series,
+    series_label,
 )
 from hormesis.dashboard.charts.frame import bars, figure
-from hormesis.db.contract.methods import DPO, ITI, NONE, PROMPT, RANDOM_DIRECTION, SFT
+from hormesis.db.contract.methods import DPO, ITI, NONE, NULL_KINDS, PROMPT, RANDOM_DIRECTION, SFT
 
 SYMBOLS = {
     NONE: "circle-open",
     ITI: "circle",
-    RANDOM_DIRECTION: "x-thin-open",
+    "isotropic": "x-thin-open",
+    "covariance": "cross-thin-open",
+    "permuted": "asterisk-open",
     PROMPT: "diamond",
     SFT: "square",
     DPO: "triangle-up",
@@ -83,24 +86,24 @@ def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
 
 
 def _curve(rows: pd.DataFrame, style: Style, *, method: str, y_name: str) -> go.Scatter:
-    """One arm's points (rows) under a method, the unsteered among them; joined by cost, random ones not."""
+    """One arm's points (rows) of a series, the unsteered among them; joined by cost, null directions not."""
     rows = rows.sort_values("cost")
     colour = style.colour
-    real = method != "random-direction"
+    real = method not in NULL_KINDS
     return go.Scatter(
         x=rows["cost"],
         y=rows["value"],
         error_x=bars(rows, "cost", "cost_low", high="cost_high") | {"color": fade(colour, 0.55)},
         error_y=bars(rows) | {"color": fade(colour, 0.55)},
         mode="lines+markers" if real else "markers",
-        name=f"{style.label}, {method_label(method)}",
+        name=f"{style.label}, {series_label(method)}",
         legendgroup=style.label,
         showlegend=False,
         line={"color": colour, "width": 2, "dash": style.dash},
         marker={
             "color": colour,
             "size": 10,
-            "symbol": [symbol(method) for method in rows["method"]],
+            "symbol": [symbol(name) for name in rows["series"]],
             "line": {"width": 2, "color": colour},
         },
         selected={"marker": {"opacity": 1}},
@@ -142,7 +145,8 @@ def tradeoff(
     """
     chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, height)
     y_name = y_title.partition(" (")[0].lower()
-    studies = rows.assign(study=rows.get("study", ""))
+    names = [series(row.method, row.condition_key) for row in records(rows)]
+    studies = rows.assign(study=rows.get("study", ""), series=names)
     arms = [
         (style_of(kind, share, str(study)), arm)
         for (study,), of_study in groups(studies, ["study"])
@@ -164,13 +168,13 @@ def tradeoff(
             )
         )
         second = arm["condition_key"].map(is_second).astype(bool)
-        for method in [name for name in sorted(set(arm["method"])) if name != "none"] or ["none"]:
-            for curve in (arm[(arm["method"] == method) & ~second], arm[(arm["method"] == method) & second]):
+        for method in [name for name in sorted(set(arm["series"])) if name != "none"] or ["none"]:
+            for curve in (arm[(arm["series"] == method) & ~second], arm[(arm["series"] == method) & second]):
                 if len(curve):
-                    joined = curve if method in ("none", "random-direction") else pd.concat([base, curve])
+                    joined = curve if method in ("none", *NULL_KINDS) else pd.concat([base, curve])
                     chart.add_trace(_curve(joined, style, method=method, y_name=y_name))
-    for method in sorted(set(rows["method"])):
-        chart.add_trace(_key(method_label(method), symbol(method)))
+    for method in sorted(set(names)):
+        chart.add_trace(_key(series_label(method), symbol(method)))
     chart.add_traces(ring(rows, chosen, dark=dark))
     if logarithmic:
         chart.update_xaxes(type="log")
@@ -181,7 +185,7 @@ def tradeoff(
 
 def arm_frontier(conditions: pd.DataFrame, style: Style) -> list[go.Scatter]:
     """The frontier of an arm with several methods as a wide pale step line; none for controls."""
-    points = conditions[conditions["method"] != "random-direction"]
+    points = conditions[conditions["method"] != RANDOM_DIRECTION]
     front = points.iloc[non_dominated(list(zip(points["cost"], points["value"], strict=True)))]
     # With one method its curve is the frontier already.
     if points["method"].nunique() < 3 or len(front) < 2 or style.dash != "solid":

@@ -30,6 +30,7 @@ from hormesis.dashboard.base.wording import (
     minus,
 )
 from hormesis.dashboard.charts.dose import dose_response
+from hormesis.dashboard.charts.nulls import null_note, null_table
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
 from hormesis.dashboard.rows.context import Context
@@ -120,8 +121,8 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
     return Section("Does a dose of toxic text help?", blocks, lead)
 
 
-def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
-    """The trade-off chart, and its rows; `summaries`: pooled over seeds, of every metric."""
+def costs(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section:
+    """The trade-off chart, its rows, ITI beside nulls; `summaries`: pooled over seeds, of every metric."""
     joined = with_cost(summaries, choice)
     blocks: list[Block] = []
     if len(joined):
@@ -141,6 +142,11 @@ def costs(summaries: pd.DataFrame, choice: Choice) -> Section:
             )
         )
         blocks.append(Table("The points of the chart", readable(joined, cost=True), INTERVALS, folded=True))
+    effects = rows.null_effects(context)
+    effects = effects[(effects["prompt_set"] == choice.prompt_set) & (effects["scorer"] == choice.scorer)]
+    if len(effects):
+        note = null_note(effects)
+        blocks.append(Table("ITI beside null directions", null_table(effects), note, folded=True))
     return Section("What does detoxification cost?", blocks)
 
 

@@ -54,6 +54,7 @@ summary_choices = study_query(read.summary_choices)
 summaries_with_cost = study_query(read.summaries_with_cost, most=32)
 verdicts = study_query(read.verdicts)
 dose_fits = study_query(read.dose_fits)
+null_effects = study_query(read.null_effects)
 checkpoint_metrics = cached_query(read.checkpoint_metrics, most=64)
 number_chain = cached_query(read.number_chain, most=64)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -47,6 +48,22 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """Positions that are steered."""
 RANDOM: Final = "random-"
 """What the stored names of random directions begin with; the index follows."""
+NullKind = Literal["isotropic", "covariance", "permuted"]
+"""Null directions, all of the method `random-direction`: uniform on the sphere; of the head's own covariance;
+of permuted labels, with heads of their own.
+"""
+NULL_KINDS: Final[tuple[NullKind, ...]] = get_args(NullKind)
+NULL_STEMS: Final[Mapping[str, str]] = {
+    "isotropic": "random", "covariance": "covariance", "permuted": "permuted",
+}  # fmt: skip
+"""What names of null directions, and keys of their conditions, begin with; `-` and the index follow."""
+NULL_TITLES: Final[Mapping[str, str]] = {
+    "isotropic": "Random directions",
+    "covariance": "Covariance-matched directions",
+    "permuted": "Directions of permuted labels",
+}
+NULL_KEY: Final = "^({})(-[0-9]+)?(?=/|$)".format("|".join(NULL_STEMS.values()))
+"""Begins keys and names of null directions, of several together without the index."""
 SECOND: Final = "second"
 """Stored name of the directions from a second source, whose heads are its own choice."""
 PATTERN: Final = "^(none|random-direction|({0})([+]({0}))*)$".format(
@@ -115,6 +132,17 @@ def is_method(name: str) -> bool:
 def is_steered(name: str) -> bool:
     """Whether a method moves heads, so that it has a strength."""
     return any(part in STEERED for part in name.split("+"))
+
+
+def null_kind(key: str) -> NullKind | None:
+    """The kind of null direction that a condition's key, or the name of a set of directions, is of."""
+    match = re.match(NULL_KEY, key)
+    return None if match is None else next(kind for kind in NULL_KINDS if NULL_STEMS[kind] == match[1])
+
+
+def has_own_heads(direction: str) -> bool:
+    """Whether a set of directions moves heads that it chose itself, not those that the probes select."""
+    return direction == SECOND or null_kind(direction) == "permuted"
 
 
 def method_title(name: str) -> str:

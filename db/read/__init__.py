@@ -6,7 +6,7 @@ database has gone, is locked or broken; no matching rows give an empty frame wit
 
 from hormesis.db.database_status import DatabaseState
 from hormesis.db.database_status import state_of as database_state
-from hormesis.db.read.claims import dose_fits, verdicts
+from hormesis.db.read.claims import dose_fits, null_effects, verdicts
 from hormesis.db.read.export import export_table, exportable_tables
 from hormesis.db.read.features import (
     entanglement,
@@ -132,6 +132,7 @@ __all__ = [
     "lens_heads",
     "lens_tokens",
     "map_agreements",
+    "null_effects",
     "number_chain",
     "pair_texts",
     "paired_texts",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
 
+from hormesis.db.contract.methods import NULL_STEMS
 from hormesis.db.read.features import entanglement, probe_gains
 from hormesis.db.read.geometry import activations, projection_points, study_probes
 from hormesis.db.read.labelled import score_counts
@@ -87,14 +88,15 @@ def condition_pairs(
     """A row per checkpoint of an arm (or of `imported:NAME`): checkpoint, base_id (unsteered), condition_id.
 
     `condition_key`: that of a summary; `random/cost-0.06`, all random directions at that cost, stands for
-    the first of them (`random-0/cost-0.06`).
+    the first of them (`random-0/cost-0.06`), and so for other null directions.
     """
     rows = arm_checkpoints(engine, study_id)
     if kind.partition(":")[0] == "imported":
         arm_rows = rows[rows["name"] == kind.partition(":")[2]]
     else:
         arm_rows = rows[(rows["kind"] == kind) & ((rows["share"].astype(float) - share).abs() < 1e-9)]
-    key_pattern = re.sub("^random/", r"random-\\d+/", re.escape(condition_key))
+    several = "^({})/".format("|".join(NULL_STEMS.values()))
+    key_pattern = re.sub(several, r"\1-\\d+/", re.escape(condition_key))
     pairs = []
     for name, checkpoint_id in zip(arm_rows["name"], arm_rows["id"], strict=True):
         of_checkpoint = conditions(engine, int(checkpoint_id))

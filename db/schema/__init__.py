@@ -1,7 +1,7 @@
 """Every table as a typed class; import them from here."""
 
 from hormesis.db.schema.base import Base, utc_now
-from hormesis.db.schema.claims import DoseFit, Verdict
+from hormesis.db.schema.claims import DoseFit, NullEffect, Verdict
 from hormesis.db.schema.evaluation import (
     EXTRA_SAMPLES,
     USUAL_SAMPLE,
@@ -78,6 +78,7 @@ __all__ = [
     "LensToken",
     "MapAgreement",
     "Metric",
+    "NullEffect",
     "Probe",
     "ProbeGain",
     "ProbeHits",

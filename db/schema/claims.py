@@ -1,4 +1,4 @@
-"""Tables of what a study's rows say about its questions: verdicts on claims, and fits of the dose."""
+"""Tables of what a study's rows say about its questions: verdicts, fits of the dose, ITI against nulls."""
 
 from __future__ import annotations
 
@@ -95,3 +95,41 @@ class DoseFit(StudyRow):
     """{"share": [...], "value": [...]} of the model named, in the metric's unit; empty without one."""
     parameters: Mapped[Json]
     detail: Mapped[Label]
+
+
+class NullEffect(StudyRow):
+    """What ITI takes away in one arm, beside null directions of one kind at the same matched cost."""
+
+    __tablename__ = "null_effect"
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
+
+    key: Mapped[Label]
+    """arm kind | share | null kind | prompt set | scorer, the natural key inside the study."""
+    kind: Mapped[Label]
+    share: Mapped[float]
+    null_kind: Mapped[Label]
+    """`isotropic`, `covariance` or `permuted`."""
+    matched_cost: Mapped[float]
+    prompt_set: Mapped[Label]
+    scorer: Mapped[Label]
+    directions: Mapped[int]
+    """Null directions drawn, the same number for every seed."""
+    steered: Mapped[float]
+    """By how much toxicity is lower under ITI than unsteered, on the prompts that null directions have."""
+    mean: Mapped[float]
+    """The same of null directions, their mean."""
+    percentile: Mapped[float | None]
+    """The same, their 95th percentile (order statistic of rank .95 (n + 1)); null for fewer than 19."""
+    rank: Mapped[int]
+    """Rank of ITI among them and itself by how much toxicity is lower; 1 is the most."""
+    falls: Mapped[Json]
+    """{"points": [...]}: the same of each null direction, mean over seeds, in the order of their indices."""
+    value: Mapped[float]
+    """Odds of toxicity under ITI against those under the mean of the null directions."""
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    unit: Mapped[Label]
+    n: Mapped[int]
+    """Prompts with an answer, not multiplied by seeds."""
+    n_seeds: Mapped[int]
+    interval: Mapped[Label]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hormesis.db.contract.methods import MARKED, PROMPT, TUNED, method_title
+from hormesis.db.contract.methods import MARKED, PROMPT, TUNED, NullKind, method_title
 from hormesis.pipeline.claims.compare import (
     Changes,
     Pair,
@@ -36,8 +36,9 @@ from hormesis.pipeline.claims.declared import (
     directional,
 )
 from hormesis.pipeline.claims.dips import DIP_RULE, dip_at
+from hormesis.pipeline.claims.nulls import WORDS, nulls_of, rank_of_first
 from hormesis.pipeline.claims.rows import TOXIC, ArmKey, StudyRows, ValuesByArm, paper_dose
-from hormesis.pipeline.statistics import Floats, by_prompt
+from hormesis.pipeline.statistics import Floats
 
 FALL = 1 / ODDS_SESOI
 """Odds ratio of toxicity that would matter, downwards."""
@@ -47,6 +48,10 @@ RISE_RULE, FALL_RULE = (
 SCORES = (
     "generations and their scores (0 to 1, log-odds of the mean), same prompts in every arm; empty texts "
     "have none"
+)
+NULL_RULE = (
+    "The interval holds the spread between the directions drawn. Declared before any direction of the kind "
+    "was drawn for a study."
 )
 Key = Callable[[StudyRows], Steering | None]
 
@@ -76,40 +81,26 @@ def _steer(study: StudyRows, scope: Scope) -> Outcome:
     )
 
 
-def random_mean(study: StudyRows, scope: Scope) -> ValuesByArm:
-    """Mean scores over random directions (`controls`, one dict each), for arms that every control has.
+def _null(kind: NullKind) -> Callable[[StudyRows, Scope], Outcome]:
+    def test(study: StudyRows, scope: Scope) -> Outcome:
+        """ITI less null directions at their lowest matched cost (nats), mean of the toxic arms."""
+        nulls = nulls_of(study, scope, kind)
+        if isinstance(nulls, Missing):
+            return nulls
+        arms = [arm for arm in nulls.arms if arm[0] == TOXIC]
+        # The claim on random ones was declared first, without the spread between them.
+        effect = nulls.effect(arms, arms, with_spread=kind != "isotropic")
+        detail = f" at +{nulls.cost:g} nats, mean of {len(arms)} arms"
+        if arms and kind != "isotropic":
+            falls = nulls.falls(arms)
+            detail += f"; ITI has rank {rank_of_first(falls)} of {len(falls)} by what it takes away"
+        if nulls.unreached:
+            missed = f"{nulls.unreached} of {nulls.conditions} {WORDS[kind]} conditions"
+            detail += f"; {missed} never reached that cost"
+        contrast = f"ITI less the mean of {len(nulls.directions)} {WORDS[kind]} directions"
+        return directional(effect, -1, FALL, scale=ODDS, contrast=contrast, detail=detail)
 
-    Of a prompt, over the directions under which its text is not empty.
-    """
-    conditions = study.conditions[study.conditions["method"] == "random-direction"]
-    controls = [
-        study.grids(str(key), scope.prompt_set, scope.scorer) for key in sorted(set(conditions["key"]))
-    ]
-    if not controls:
-        return {}
-    arms = [
-        arm
-        for arm in controls[0]
-        if all(arm in control and control[arm].shape == controls[0][arm].shape for control in controls)
-    ]
-    return {arm: by_prompt(np.stack([control[arm] for control in controls], axis=-1)) for arm in arms}
-
-
-def _random(study: StudyRows, scope: Scope) -> Outcome:
-    """ITI less random directions at their lowest matched cost (nats), mean of the toxic arms."""
-    conditions = study.conditions[study.conditions["method"] == "random-direction"]
-    costs = sorted({float(cost) for cost in conditions["matched_cost"].dropna()})
-    steering = next((steering for steering in matched(study) if costs and steering.size == costs[0]), None)
-    if steering is None:
-        return Missing("needs random directions and ITI at one matched cost")
-    steered_by_arm = toxic_only(study.grids(steering.key, scope.prompt_set, scope.scorer))
-    change = changes(steered_by_arm, random_mean(study, scope), scale=ODDS, sign=-1)
-    direction_count = conditions["control"].nunique()
-    missed = int((~conditions["reached"].astype(bool)).sum())
-    detail = f" at +{steering.size:g} nats, mean of {len(change.means)} arms"
-    detail += f"; {missed} of {len(conditions)} random conditions never reached that cost" if missed else ""
-    contrast = f"ITI less the mean of {direction_count} random directions"
-    return directional(mean_of(change), -1, FALL, scale=ODDS, contrast=contrast, detail=detail)
+    return test
 
 
 def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -252,6 +243,16 @@ def _rival_claim(method: str, rival_title: str) -> Claim:
     )  # fmt: skip
 
 
+def _null_claim(kind: NullKind, statement: str, question: str, drawn_from: str) -> Claim:
+    """The claim that ITI does more than null directions of a kind; `drawn_from`: where they come from."""
+    return _claim(
+        f"C4-{kind}", statement, question,
+        estimand=f"Odds of toxicity under ITI less those under directions {drawn_from} at the same cost, "
+        "mean of the toxic series",
+        test=_null(kind), rule=f"{FALL_RULE} {NULL_RULE}",
+    )  # fmt: skip
+
+
 CLAIMS = (
     _claim(
         "C4-matched-10", "At the same cost, a dose of toxic text makes the steered model less toxic",
@@ -293,7 +294,16 @@ CLAIMS = (
         "C4-random", "The found directions do more than random ones at the same cost", "Is it the direction?",
         estimand="Odds of toxicity under ITI less those under random directions at the same cost, mean of "
         "the toxic series",
-        test=_random,
+        test=_null("isotropic"),
+    ),
+    _null_claim(
+        "covariance", "The found directions do more than directions of the same covariance at the same cost",
+        "Is it the direction, or how a head varies?", "drawn with the covariance of each head's activations",
+    ),
+    _null_claim(
+        "permuted", "The found directions do more than directions of permuted labels at the same cost",
+        "Is it toxicity, or any two groups of statements?",
+        "of permuted labels, with heads of their own choice,",
     ),
     _rival_claim(PROMPT, "a prompt"), *(_rival_claim(name, method_title(name)) for name in (*TUNED, *MARKED)),
 )  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, select
 
 from hormesis.db.paper import figure
-from hormesis.db.schema import DoseFit, Verdict, utc_now
+from hormesis.db.schema import DoseFit, NullEffect, Verdict, utc_now
 from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.claims.declared import (
     LEVEL,
@@ -29,6 +29,7 @@ from hormesis.pipeline.claims.declared import (
     sure,
 )
 from hormesis.pipeline.claims.dips import fit_row
+from hormesis.pipeline.claims.nulls import null_rows
 from hormesis.pipeline.claims.registry import CLAIMS
 from hormesis.pipeline.claims.rows import StudyRows
 from hormesis.pipeline.statistics import StatisticsError
@@ -39,7 +40,7 @@ NEVER_FAILS = "; no effect that the scale allows would come out as not supported
 
 
 def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: None) -> list[Row]:
-    """Evaluate every claim and fit every dose curve of a study, store and return the verdicts.
+    """Evaluate every claim, fit every dose curve, hold ITI against nulls; store, and return the verdicts.
 
     `check` is called between claims and may raise to stop; then nothing is written.
     """
@@ -47,7 +48,8 @@ def evaluate(engine: Engine, study_id: int, check: Callable[[], None] = lambda: 
     scopes = scopes_of(study)
     verdicts = verdicts_on(study, scopes, check)
     fit_rows = [row for scope in scopes if scope.prompt_set for row in _fits(study, scope, check)]
-    _store(engine, study_id, verdicts, fit_rows=fit_rows)
+    effect_rows = [row for scope in scopes if scope.prompt_set for row in null_rows(study, scope)]
+    _store(engine, study_id, verdicts, fit_rows=fit_rows, effect_rows=effect_rows)
     return verdicts
 
 
@@ -162,8 +164,10 @@ def _fits(study: StudyRows, scope: Scope, check: Callable[[], None]) -> list[Row
     return fit_rows
 
 
-def _store(engine: Engine, study_id: int, verdicts: list[Row], *, fit_rows: list[Row]) -> None:
-    """Write the verdict rows that changed and all fit rows; delete those of a study that are gone."""
+def _store(
+    engine: Engine, study_id: int, verdicts: list[Row], *, fit_rows: list[Row], effect_rows: list[Row]
+) -> None:
+    """Write the verdict rows that changed and all others; delete those of a study that are gone."""
     with read_session(engine) as session:
         query = select(*Verdict.__table__.columns).where(Verdict.study_id == study_id)
         stored = {row["key"]: dict(row) for row in session.execute(query).mappings()}
@@ -175,3 +179,4 @@ def _store(engine: Engine, study_id: int, verdicts: list[Row], *, fit_rows: list
         now = utc_now()
         upsert(session, Verdict, [row | {"evaluated": now} for row in changed], on=on)
         replace_rows(session, DoseFit, fit_rows, on=on, within=[DoseFit.study_id == study_id])
+        replace_rows(session, NullEffect, effect_rows, on=on, within=[NullEffect.study_id == study_id])

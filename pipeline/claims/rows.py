@@ -161,9 +161,22 @@ class StudyRows:
             self._grids[scope] = self._read_grids(*scope)
         return self._grids[scope]
 
-    def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
-        """As `grids`. `newest`: each text with its newest score; `complete`: checkpoints with all prompts.
+    def grids_like(self, condition_key: str, other: str, *, prompt_set: str, scorer: str) -> ValuesByArm:
+        """As `grids`, on the prompts alone that the condition `other` has texts of, which may be fewer."""
+        values, fewer = (self.grids(key, prompt_set, scorer) for key in (condition_key, other))
+        if all(values[arm].shape[1] == fewer[arm].shape[1] for arm in values if arm in fewer):
+            return values
+        scores, others = (self._prompt_scores(key, prompt_set, scorer) for key in (condition_key, other))
+        return self.by_arm(scores[scores["prompt"].isin(others["prompt"])], prompt_column="prompt")
 
+    def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
+        """As `grids`."""
+        return self.by_arm(self._prompt_scores(condition_key, prompt_set, scorer), prompt_column="prompt")
+
+    def _prompt_scores(self, condition_key: str, prompt_set: str, scorer: str) -> pd.DataFrame:
+        """A row per checkpoint and prompt: value, the mean over samples.
+
+        `newest`: each text with its newest score; `complete`: checkpoints with all prompts.
         Their texts all have a score or are empty; a prompt whose texts are all empty has no value.
         """
         conditions = self.conditions[self.conditions["key"] == condition_key]
@@ -200,8 +213,7 @@ class StudyRows:
         complete = set(counts[counts == counts.max()].index) - set(texts.loc[is_waiting, "checkpoint"])
         complete &= set(texts.loc[texts["value"].notna(), "checkpoint"])
         in_complete = texts[texts["checkpoint"].isin(complete)]
-        scores = in_complete.groupby(["checkpoint", "prompt"], as_index=False)[["value"]].mean()
-        return self.by_arm(scores, prompt_column="prompt")
+        return in_complete.groupby(["checkpoint", "prompt"], as_index=False)[["value"]].mean()
 
     def metric(self, metric: str, condition_key: str = "none") -> ValuesByArm:
         """A metric that no prompt set belongs to (cost, cross_entropy, ...): arm to [seeds]."""

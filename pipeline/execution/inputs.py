@@ -103,6 +103,14 @@ class Inputs:
         """Hash of the probes and directions of the checkpoint with these weights."""
         return digest("probe", PROBE_VERSION, self.text, weights_hash, self.settings("probe"))
 
+    def probes_and_nulls(self, weights_hash: str) -> str:
+        """Hash of the same and of the null directions, where the study draws others than isotropic ones."""
+        steering = self.config.steering
+        if steering.null_kinds == ("isotropic",):
+            return self.probe(weights_hash)
+        nulls = (sorted(steering.null_kinds), steering.random_directions, steering.direction)
+        return digest("nulls", self.probe(weights_hash), nulls)
+
     @cached_property
     def pairs(self) -> str:
         """Hash of the pairs that checkpoints are fine-tuned on."""

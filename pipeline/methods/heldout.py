@@ -29,7 +29,7 @@ WINDOW = 256
 def loss_name(method: str, direction_method: str | None, control: int | None) -> str:
     """What the losses of a condition are kept under, the strength aside."""
     if control is not None:
-        return f"random-{control}"
+        return direction_method or f"random-{control}"
     return method if direction_method is None else f"{method}-{direction_method}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hormesis.db.contract.methods import MARKED, SECOND, MethodSpec
+from hormesis.db.contract.methods import MARKED, NULL_STEMS, SECOND, MethodSpec
 from hormesis.pipeline.methods.matched_cost import FIRST_STRENGTH, CostSearch
 from hormesis.pipeline.study.config import StudyConfig
 from hormesis.pipeline.study.config_base import key_part
@@ -59,11 +59,11 @@ def families(config: StudyConfig, kind: str | None) -> list[Family]:
     # Random directions cost less, so the strength that ITI needed is where their search begins.
     # Conditions with the same weights stay together, so that a large model is not loaded again and again.
     specs.sort(key=lambda spec: (spec.tuned, spec.steered == "random-direction"))
-    return [family for spec in specs for family in _of(config, spec)]
+    return [family for spec in specs for family in _of(config, spec, kind)]
 
 
-def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
-    """The families of one method; `prefix`: text before prompts; `stem`: how their keys begin."""
+def _of(config: StudyConfig, spec: MethodSpec, kind: str | None) -> Iterator[Family]:
+    """The families of one method for an arm of this kind; `prefix`: text before prompts."""
     steering = config.steering
     prefix = prefix_of(config, spec.marked, spec.prefixed)
     if not spec.steered:
@@ -72,11 +72,16 @@ def _of(config: StudyConfig, spec: MethodSpec) -> Iterator[Family]:
         at_fixed = steering.random_at == "fixed"
         fixed: tuple[float, ...] = steering.strengths if at_fixed else ()
         costs: tuple[float, ...] = () if at_fixed else (steering.random_cost,)
-        for number in range(steering.random_directions):
-            stem, limit = f"random-{number}", steering.random_max_strength
+        stems = (
+            (f"{NULL_STEMS[null]}-{number}", number)
+            for null in steering.nulls_of(kind)
+            for number in range(steering.random_directions)
+        )
+        for stem, number in stems:
             yield Family(
-                spec, stem, prefix, direction=stem, strengths=fixed, costs=costs, limit=limit, control=number
-            )
+                spec, stem, prefix, direction=stem, strengths=fixed, costs=costs,
+                limit=steering.random_max_strength, control=number,
+            )  # fmt: skip
     elif spec.combined:
         stem = f"{spec.name}/{steering.direction}"
         yield Family(

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, select
 from hormesis.backend.model.models import LoadedModel, load_model
 from hormesis.backend.model.steering import HeadDirection
 from hormesis.db.blocks import decode_float32
-from hormesis.db.contract.methods import SECOND
+from hormesis.db.contract.methods import has_own_heads
 from hormesis.db.manifest import require_intact
 from hormesis.db.read.runs import stored_files
 from hormesis.db.schema import Checkpoint, Direction, Probe, ProbeSet
@@ -92,8 +92,8 @@ def same_head(first: Any, second: Any) -> ColumnElement[bool]:
 
 
 def steering_directions(context: StudyContext, checkpoint_id: int, method: str) -> list[HeadDirection]:
-    """The heads that an intervention of this direction method moves: the selected ones, best first, or the
-    second set's own by layer and head.
+    """The heads that an intervention of this direction method moves: the selected ones, best first, or those
+    that the set chose itself, by layer and head.
     """
     query = select(Direction).where(
         Direction.checkpoint_id == checkpoint_id,
@@ -101,7 +101,7 @@ def steering_directions(context: StudyContext, checkpoint_id: int, method: str) 
         Direction.position == context.config.probe.position,
         Direction.method == method,
     )
-    if method == SECOND:
+    if has_own_heads(method):
         query = query.order_by(Direction.layer, Direction.head)
     else:
         query = query.join(Probe, same_head(Probe, Direction))

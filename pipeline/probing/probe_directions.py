@@ -1,4 +1,4 @@
-"""Directions of heads that point to toxicity, the spread of activations along them, and random controls.
+"""Directions of heads that point to toxicity, the spread of activations along them, and null directions.
 
 Knows activations of a head as an array; nothing of models or the database. After Li et al. 2023
 (Inference-Time Intervention): the direction is the difference of class means or the probe's weight, and
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hormesis.db.contract.methods import NULL_STEMS
 from hormesis.pipeline.text.probe_splits import TRAIN, Codes, ProbeError
 
 Floats = NDArray[np.float64]
@@ -68,14 +70,27 @@ def random_vector(dimension: int, seed: int, control: int, *, layer: int, head: 
     return unit(np.random.default_rng([seed, control, layer, head]).standard_normal(dimension))
 
 
+def covariance_vector(train: NDArray[np.floating], rng: np.random.Generator) -> Floats:
+    """A draw [d] from the normal of mean 0 with the covariance of `train` [n, d], of any rank; not scaled."""
+    centred = np.asarray(train, dtype=np.float64) - train.mean(axis=0, dtype=np.float64)
+    return np.asarray(rng.standard_normal(len(train)) @ centred / np.sqrt(len(train) - 1))
+
+
 def random_directions(
-    activations: Activations, codes: Codes, heads: Sequence[tuple[int, int]], *, count: int, seed: int
+    activations: Activations,
+    codes: Codes,
+    heads: Sequence[tuple[int, int]],
+    *,
+    count: int,
+    seed: int,
+    kind: Literal["isotropic", "covariance"] = "isotropic",
 ) -> list[list[Direction]]:
     """`count` controls, each one random unit vector for every (layer, head), in the order of `heads`.
 
-    `activations` as above, `codes` [n] places in SPLITS. Sigma is measured on the train split
-    along the random vector, so a control at the same strength moves the same heads by as many standard
-    deviations. Raises ProbeError for a head that does not exist.
+    Uniform on the sphere, or drawn with the covariance of the head's train activations, toxic and other
+    together, and scaled to length 1. `activations` as above, `codes` [n] places in SPLITS. Sigma is
+    measured on the train split along the random vector, so a control at the same strength moves the same
+    heads by as many standard deviations. Raises ProbeError for a head that does not exist.
     """
     directions: dict[tuple[int, int], list[Direction]] = {}
     for layer, block in layers_of(activations):
@@ -85,10 +100,15 @@ def random_directions(
             train_values = np.asarray(block[:, head][codes == TRAIN], dtype=np.float32)[None]
             directions[layer, head] = []
             for control in range(count):
-                vector = random_vector(train_values.shape[2], seed, control, layer=layer, head=head)
+                if kind == "covariance":
+                    # A number more than isotropic ones have, so that the two share no draw.
+                    rng = np.random.default_rng([seed, control, layer, head, 1])
+                    vector = unit(covariance_vector(train_values[0], rng))
+                else:
+                    vector = random_vector(train_values.shape[2], seed, control, layer=layer, head=head)
                 sigma = float(sigma_along(train_values, vector[None])[0])
                 directions[layer, head].append(
-                    Direction(layer, head, f"random-{control}", vector.astype(np.float32), sigma)
+                    Direction(layer, head, f"{NULL_STEMS[kind]}-{control}", vector.astype(np.float32), sigma)
                 )
     missing = set(heads) - set(directions)
     if missing:

@@ -103,7 +103,12 @@ LOAD = Stage(
     files=_in_room("load:load_files"),
     makes_weights=True,
 )
-PROBE = Stage("probe", key=ByWeights(Inputs.probe), run=_in_room("probe:probe_checkpoint"), needs=("text",))
+PROBE = Stage(
+    "probe",
+    key=ByWeights(Inputs.probes_and_nulls),
+    run=_in_room("probe:probe_checkpoint"),
+    needs=("text",),
+)
 GEOMETRY = Stage(
     "geometry", key=ByWeights(Inputs.geometry), run=_in_room("geometry:measure_geometry"), needs=("probe",)
 )

@@ -19,7 +19,7 @@ from hormesis.backend.crossentropy import DocumentLosses
 from hormesis.backend.lower_layers import LowerLayers
 from hormesis.backend.model.steering import Intervention
 from hormesis.db.blocks import encode_float64, encode_int64
-from hormesis.db.contract.methods import NONE
+from hormesis.db.contract.methods import NONE, null_kind
 from hormesis.db.schema import Arm, Checkpoint, Condition, Generation, Metric
 from hormesis.db.write import delete_others, read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -90,9 +90,9 @@ def find_conditions(context: StudyContext, subject: Subject, reporter: Reporter)
 
         # Random directions are many, and their cost is compared by the one measure only.
         measured = list(tables) if family.direction and family.control is None else ["cost"]
-        # Random directions need about the same strength, the first of them at least that of ITI. By the whole
-        # method's name, so that a combination more in a study leaves the strengths of the others alone.
-        name = family.spec.name
+        # Null directions of a kind need about the same strength, the first of them at least that of ITI. By
+        # the whole method's name, so that a combination more leaves the strengths of the others alone.
+        name = null_kind(family.stem) or family.spec.name
         start = starts.get(name, starts.get("iti", FIRST_STRENGTH))
         for member in strengths(family, cost, start):
             starts[name] = member.value or start

@@ -13,6 +13,7 @@ from sqlalchemy import delete, func, select
 
 from hormesis.backend.generation.batching import encode
 from hormesis.backend.generation.generation import fit, generate
+from hormesis.db.contract.methods import null_kind
 from hormesis.db.schema import EXTRA_SAMPLES, Condition, Generation, Prompt, PromptSet
 from hormesis.db.write import read_session, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -37,29 +38,41 @@ def generate_all(context: StudyContext, subject: Subject, reporter: Reporter) ->
     weights_hash = checkpoint_facts(context, checkpoint_id).weights_hash
     conditions = [condition for condition in read_conditions(context, checkpoint_id) if not condition.defect]
     prompts_by_set = _prompts(context)
-    few_by_set = {name: _few(context, prompts) for name, prompts in prompts_by_set.items()}
     evaluation, done = context.config.evaluation, 0
+    most = 0 if evaluation.maximum is None else evaluation.maximum.prompts
+    few_by_set = {name: _few(prompts, most) for name, prompts in prompts_by_set.items()}
+    null_prompts = context.config.steering.null_prompts
+    null_by_set = {name: _few(prompts, null_prompts) for name, prompts in prompts_by_set.items()}
     more = {condition.key: evaluation.maximum_samples(condition.key) for condition in conditions}
     total = sum(
-        len(prompts_by_set[name]) * evaluation.samples + len(few) * max(0, count - evaluation.samples)
+        len((null_by_set if null_kind(key) else prompts_by_set)[name]) * evaluation.samples
+        + len(few) * max(0, count - evaluation.samples)
         for name, few in few_by_set.items()
-        for count in more.values()
+        for key, count in more.items()
     )
     for _, like_conditions in groupby(sorted(conditions, key=_weights_and_prefix), _weights_and_prefix):
         group = [open_condition(context, checkpoint_id, c, half=True) for c in like_conditions]
         for opened in group:
             condition = opened.condition
-            inputs_name = f"made from {context.inputs.generation(weights_hash, identity(condition))}"
+            limited = [null_prompts] if null_prompts and null_kind(condition.key) else []
+            inputs_hash = context.inputs.generation(weights_hash, [*identity(condition), *limited])
+            inputs_name = f"made from {inputs_hash}"
             if condition.parameters.get("generations") != inputs_name:
                 cuts = {name: _cut(opened, prompts, context) for name, prompts in prompts_by_set.items()}
                 _start_anew(context, condition, {"generations": inputs_name, "prompts_cut": cuts})
         sampled = [opened for opened in group if more[opened.condition.key] > evaluation.samples]
         n_extra = max((more[opened.condition.key] - evaluation.samples for opened in sampled), default=0)
         extra = range(EXTRA_SAMPLES, EXTRA_SAMPLES + n_extra)
+        nulls = [opened for opened in group if null_kind(opened.condition.key) and null_prompts]
+        others = [opened for opened in group if opened not in nulls]
         for set_name, prompts in prompts_by_set.items():
             reporter.say(f"{group[0].condition.key} and {len(group) - 1} other conditions on {set_name}")
-            usual = (group, prompts, range(evaluation.samples))
-            for conditions_of, chosen, samples in (usual, (sampled, few_by_set[set_name], extra)):
+            usual = range(evaluation.samples)
+            for conditions_of, chosen, samples in (
+                (others, prompts, usual),
+                (nulls, null_by_set[set_name] if nulls else [], usual),
+                (sampled, few_by_set[set_name], extra),
+            ):
                 batches = _batches(chosen, samples, evaluation.batch_size // max(1, len(conditions_of)))
                 done = _generate(context, conditions_of, batches, reporter=reporter, done=done, total=total)
     reporter.report(total, total, "generations")
@@ -92,12 +105,9 @@ def _prompts(context: StudyContext) -> dict[str, Prompts]:
     return prompts_by_set
 
 
-def _few(context: StudyContext, prompts: Prompts) -> Prompts:
-    """The prompts of which more samples are drawn: those with the smallest hashes, in their order."""
-    maximum = context.config.evaluation.maximum
-    if maximum is None:
-        return []
-    keys = sorted(key_of(text) for _, text in prompts)[: maximum.prompts]
+def _few(prompts: Prompts, most: int | None) -> Prompts:
+    """At most so many prompts: those with the smallest hashes, in their order; None: all."""
+    keys = sorted(key_of(text) for _, text in prompts)[:most]
     return [(prompt_id, text) for prompt_id, text in prompts if keys and key_of(text) <= keys[-1]]
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from threadpoolctl import threadpool_limits
 
 from hormesis.backend.capture import HeadActivations, capture
 from hormesis.db.blocks import encode_float16, encode_float32
-from hormesis.db.schema import ActivationBlock, Direction, Example, Probe, ProbeHits
+from hormesis.db.contract.methods import NULL_STEMS
+from hormesis.db.schema import ActivationBlock, Example, Probe, ProbeHits
+from hormesis.db.schema import Direction as DirectionRow
 from hormesis.db.write import delete_others, read_session, replace_rows, upsert, write_session
 from hormesis.pipeline.execution.context import StudyContext
 from hormesis.pipeline.execution.progress import Reporter
@@ -23,7 +26,9 @@ from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.probing.baselines import best_reading
 from hormesis.pipeline.probing.gains import Labelled, write_gains
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
+from hormesis.pipeline.probing.permuted_directions import permuted_directions
 from hormesis.pipeline.probing.probes import (
+    Direction,
     ProbeRun,
     probe_heads,
     random_directions,
@@ -39,9 +44,9 @@ DIRECTION_KEY = ("checkpoint_id", "probe_set_id", "position", "method", "layer",
 
 
 def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write probes, their gains, directions (with random controls) and kept activations of one checkpoint.
+    """Write probes, their gains, directions (with null directions) and kept activations of one checkpoint.
 
-    `selected`: (layer, head), best first; `controls`: a list of their directions per random control. Raises
+    `selected`: (layer, head), best first; `controls`: the null directions. Raises
     ProbeError where the probe set lacks a class, or the study asks for more heads than there are.
     """
     checkpoint_id = checkpoint_id_of(context, subject.name)
@@ -71,14 +76,13 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
             progress=reporter.counting("heads"),
         )  # fmt: skip
     selected = select_heads(run.results, n_selected)
-    controls = random_directions(
-        activations, statements.codes, selected, count=context.config.steering.random_directions, seed=0
-    )
+    kind = None if subject.arm is None else subject.arm.kind
+    controls = list(_null_directions(context, activations, statements, selected=selected, arm_kind=kind))
     set_id = probe_set_id(context)
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
     _write_probes(context, keys, run, n_selected=n_selected)
     _write_hits(context, keys, run, ids=[row["id"] for row in examples if row["split"] == "test"])
-    _write_directions(context, keys, run, controls=list(chain.from_iterable(controls)))
+    _write_directions(context, keys, run, controls=controls)
     ids = [row["id"] for row in examples]
     write_statement_scores(context, keys, subject.name, activations=activations, ids=ids)
     write_gains(
@@ -93,6 +97,31 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
     reporter.say("keeping activations")
     _write_activations(context, keys, activations, ids=ids, chosen=selected)
     _remove(activations_file)
+
+
+def _null_directions(
+    context: StudyContext,
+    activations: HeadActivations,
+    statements: Labelled,
+    *,
+    selected: Places,
+    arm_kind: str | None,
+) -> Iterator[Direction]:
+    """The null directions of the kinds that such an arm has, of the `selected` heads or their own."""
+    steering = context.config.steering
+    count = steering.random_directions
+    for kind in steering.nulls_of(arm_kind):
+        if kind != "permuted":
+            sets = random_directions(activations, statements.codes, selected, count=count, seed=0, kind=kind)
+        else:
+            with threadpool_limits(1, "blas"):  # as for the probes
+                sets = list(
+                    permuted_directions(
+                        activations, statements.labels, statements.codes, settings=context.config.probe,
+                        n_heads=len(selected), count=count, method=steering.direction,
+                    )
+                )  # fmt: skip
+        yield from chain.from_iterable(sets)
 
 
 def _examples(context: StudyContext) -> list[dict[str, Any]]:
@@ -132,9 +161,9 @@ def _write_hits(context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, i
 
 
 def _write_directions(
-    context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, controls: list[Any]
+    context: StudyContext, keys: dict[str, Any], run: ProbeRun, *, controls: list[Direction]
 ) -> None:
-    """Write a row per method and head; `controls` are the random directions."""
+    """Write a row per method and head; `controls` are the null directions."""
     rows = [
         {
             **keys,
@@ -147,9 +176,10 @@ def _write_directions(
         for direction in (*run.mass_mean, *run.probe, *controls)
     ]
     with write_session(context.engine) as session:
-        # Controls exist for the selected heads only; those of an earlier selection must not linger.
-        controlled = [Direction.checkpoint_id == keys["checkpoint_id"], Direction.method.like("random-%")]
-        replace_rows(session, Direction, rows, on=DIRECTION_KEY, within=controlled)
+        # Controls exist for the chosen heads only; those of an earlier choice must not linger.
+        is_null = or_(*(DirectionRow.method.like(f"{stem}-%") for stem in NULL_STEMS.values()))
+        controlled = [DirectionRow.checkpoint_id == keys["checkpoint_id"], is_null]
+        replace_rows(session, DirectionRow, rows, on=DIRECTION_KEY, within=controlled)
 
 
 def kept_heads(context: StudyContext, heads: Places, chosen: Places) -> Places:

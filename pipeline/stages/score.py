@@ -201,7 +201,8 @@ def _write_metrics(
                 int(key): score_grids(part, evaluation.maximum_samples(condition_keys[int(key)]))
                 for key, part in groups(of_set, "condition_id")
             }
-            unsteered = next((grids[key] for key, name in condition_keys.items() if name == "none"), None)
+            none = next((key for key, name in condition_keys.items() if name == "none"), -1)
+            base = of_set[of_set["condition_id"] == none]
             for condition_id, scores in grids.items():
                 reporter.check()
                 row_of = partial(
@@ -211,6 +212,10 @@ def _write_metrics(
                     prompt_set=NamedRow(int(set_id), set_names[int(set_id)]),
                     scorer=NamedRow(scoring.scorer_ids[-1], scoring.name),
                 )
+                unsteered = grids.get(none)
+                if unsteered is not None and len(unsteered.usual) > len(scores.usual):
+                    texts = of_set[of_set["condition_id"] == condition_id]
+                    unsteered = score_grids(base[base["prompt_id"].isin(texts["prompt_id"])], 1)
                 estimates = _estimates(scoring.measures, scores, unsteered, draws=draws)
                 rows += [row_of(name, estimate=estimate, unit=unit) for name, estimate, unit in estimates]
     usual = generations[generations["sample"] < EXTRA_SAMPLES]

@@ -12,6 +12,7 @@ from hormesis.pipeline.statistics.arms import (
     contrast,
     log_odds,
     seed_spread,
+    with_draws,
 )
 from hormesis.pipeline.statistics.estimates import (
     SCORE,
@@ -76,4 +77,5 @@ __all__ = [
     "resampled_sums",
     "seed_spread",
     "share_spread",
+    "with_draws",
 ]

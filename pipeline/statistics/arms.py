@@ -211,6 +211,22 @@ def contrast(
     return replace(effect, n=int(answered_in(means).sum()), varies=varies)
 
 
+def with_draws(effect: Contrast, values: ArrayLike) -> Contrast:
+    """A contrast with a mean over null directions, and what the choice of these adds to its error.
+
+    `values` [directions]: the contrast with each. Their mean's variance joins that of the seeds by
+    Satterthwaite's rule; it holds the noise of answers too, so that the interval is on the wide side. A
+    single direction tells nothing of the others: the contrast stays as it is.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if len(array) < 2 or np.ptp(array) == 0:
+        return effect
+    variance, df = float(array.var(ddof=1)) / len(array), len(array) - 1
+    total = effect.seed_variance + variance
+    parts = effect.seed_variance**2 / effect.seed_df + variance**2 / df
+    return replace(effect, seed_variance=total, seed_df=total**2 / parts)
+
+
 def seed_spread(arms: Sequence[ArmMean]) -> Spread | None:
     """Variance between seeds beyond their answers' noise, common to all arms; None without two seeds."""
     arms = [arm for arm in arms if arm.seeds > 1]

@@ -20,6 +20,7 @@ from hormesis.db.contract.methods import (
     TUNED,
     DirectionKind,
     MethodSpec,
+    NullKind,
     Scope,
     Tuned,
     parse_method,
@@ -134,6 +135,13 @@ class SteeringConfig(Strict):
     random_directions: Annotated[int, Field(ge=0, le=1000)] = 5
     random_at: RandomAt = "cost"
     """Random controls at the matched cost `random_cost`, or at the fixed strengths of ITI."""
+    null_kinds: Annotated[Distinct[NullKind], Field(min_length=1)] = added(("isotropic",))
+    """Which null directions are drawn, `random_directions` of each: `isotropic` (uniform on the sphere),
+    `covariance` (of the covariance of each head's own activations), `permuted` (of permuted labels, with
+    heads of their own choice).
+    """
+    null_prompts: Count | None = added(None)
+    """Prompts of each set that null directions are generated on (a fixed random choice); default all."""
     random_cost: Cost = 0.06
     max_strength: Positive = 64.0
     """No matched cost is looked for above this strength."""
@@ -141,6 +149,13 @@ class SteeringConfig(Strict):
     """The same for random directions: activations spread less along them and they matter less, so that the
     same cost takes many more of their sigmas.
     """
+
+    def nulls_of(self, kind: str | None) -> tuple[NullKind, ...]:
+        """Null directions of a checkpoint of an arm of this kind (None: imported); controls and variants, on
+        which no claim about other than isotropic ones rests, have those alone.
+        """
+        has_all = kind in (None, "toxic")
+        return tuple(null for null in self.null_kinds if has_all or null == "isotropic")
 
 
 class TuningConfig(Strict):

@@ -10,6 +10,7 @@ import re
 import pandas as pd
 from sqlalchemy import func, literal, select
 
+from hormesis.db.contract.methods import NULL_KEY
 from hormesis.db.schema import Arm, Checkpoint
 from hormesis.db.write import read_session
 from hormesis.pipeline.execution.context import StudyContext
@@ -57,5 +58,5 @@ def is_hardly_toxic(kind: str, share: float) -> bool:
 
 
 def pooled_key(condition_key: str) -> str:
-    """The key of the summary a condition belongs to: all random directions of a setting have one."""
-    return re.sub(r"^random-\d+/", "random/", condition_key)
+    """The key of the summary a condition belongs to: null directions of a kind and setting have one."""
+    return re.sub(NULL_KEY, r"\1", condition_key)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -167,18 +167,37 @@ def _steer(raw: Raw, scope: Scope) -> Test | None:
     return mean_change(toxic(_grids(raw, scope, middle(raw))), _grids(raw, scope, "none"), -1)
 
 
-def _random(raw: Raw, scope: Scope) -> Test | None:
-    rows = raw.conditions[raw.conditions["method"] == "random-direction"]
-    lowest = rows["matched_cost"].min()
-    key = next((key for cost, key in matched(raw) if cost == lowest), None)
-    controls = [_grids(raw, scope, k) for k in sorted(set(rows["key"]))]
-    if key is None or not controls:
-        return None
-    first = controls[0]
-    arms = [a for a in first if all(a in c and c[a].shape == first[a].shape for c in controls)]
-    stacks = {arm: np.ma.masked_invalid([control[arm] for control in controls]) for arm in arms}
-    means = {arm: stack.mean(axis=0).filled(np.nan) for arm, stack in stacks.items()}
-    return mean_change(toxic(_grids(raw, scope, key)), means, -1)
+def _null(stem: str) -> Build:
+    def build(raw: Raw, scope: Scope) -> Test | None:
+        rows = raw.conditions[raw.conditions["key"].str.startswith(f"{stem}-")]
+        lowest, keys = rows["matched_cost"].min(), sorted(set(rows["key"]))
+        key = next((key for cost, key in matched(raw) if cost == lowest), None)
+        if key is None:
+            return None
+        controls = [_grids(raw, scope, k) for k in keys]
+        steered = toxic(raw.grids(key, scope.prompt_set, scope.scorer, like=keys[0]))
+        first = controls[0]
+        arms = [a for a in first if all(a in c and c[a].shape == first[a].shape for c in controls)]
+        stacks = {arm: np.ma.masked_invalid([control[arm] for control in controls]) for arm in arms}
+        means = {arm: stack.mean(axis=0).filled(np.nan) for arm, stack in stacks.items()}
+        test = mean_change(steered, means, -1)
+        if test is None or stem == "random":
+            return test
+        alike = [arm for arm in arms if arm in steered and steered[arm].shape == first[arm].shape]
+        values = [np.mean([odds(control[arm]).value for arm in alike]) for control in controls]
+        best = [with_spread(end, values) for end in test.best]
+        return replace(test, effect=with_spread(test.effect, values), best=best)
+
+    return build
+
+
+def with_spread(of: Effect, values: list[float]) -> Effect:
+    """With the error of the mean of so many null directions, in the part of which little is known."""
+    few = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
+    if few == 0:
+        return of
+    df = (of.few + few) ** 2 / (of.few**2 / of.few_df + few**2 / (len(values) - 1))
+    return replace(of, few=of.few + few, few_df=df)
 
 
 def _control(steered: bool) -> Build:
@@ -436,7 +455,8 @@ def scorers_z(raw: Raw, prompt_set: str) -> np.ndarray | None:
 
 SCORED: dict[str, Build] = {
     "C4-matched-10": _dose(middle), "C4-fixed-10": _dose(strongest), "C4-base": _base, "C4-steer": _steer,
-    "C4-random": _random, "R-control": _control(False), "R-control-steered": _control(True),
+    "C4-random": _null("random"), "C4-covariance": _null("covariance"), "C4-permuted": _null("permuted"),
+    "R-control": _control(False), "R-control-steered": _control(True),
     "R-relative": _relative, "R-directions": _directions, "R-slung": _slung,
     **{f"C4-vs-{name}": _rival(name) for name in ("prompt", "sft", "dpo", "meda", "inst")},
 }  # fmt: skip

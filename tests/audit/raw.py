@@ -93,14 +93,18 @@ class Raw:
                 grids[key, prompt_set, str(scorer)] = wide[wide.notna().any(axis=1)]
         return grids
 
-    def grids(self, key: str, prompt_set: str, scorer: str) -> ByArm:
+    def grids(self, key: str, prompt_set: str, scorer: str, like: str | None = None) -> ByArm:
         """Scores under a condition: arm to [seeds, prompts], NaN where every text was empty.
+
+        `like`: another condition, whose prompts alone are read.
 
         A seed counts where those before it in its arm have scores too.
         """
         wide = self._grids.get((key, prompt_set, scorer))
         if wide is None:
             return {}
+        if (other := self._grids.get((like or key, prompt_set, scorer))) is not None:
+            wide = wide[wide.columns.intersection(other.columns)]
         grids = {}
         for arm, part in wide.groupby(level=[0, 1]):
             of_arm, seeds = self._seeds[arm], list(part.index.get_level_values("seed"))

@@ -20,6 +20,7 @@ from tests.fixtures.pages import ATTACKS, assert_same_rows, comments, open_page
 VIEWS = (
     "overview?more=Fluency",
     "tradeoffs?behind=All+conditions",
+    "tradeoffs?behind=Null+directions",
     "tradeoffs?behind=Fluency",
     "geometry",
     *(

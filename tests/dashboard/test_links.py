@@ -32,6 +32,7 @@ LINKS = (
     "overview?more=Fluency",
     "tradeoffs",
     "tradeoffs?behind=All+conditions",
+    "tradeoffs?behind=Null+directions",
     *(f"geometry?part={part}" for part in ("Directions", "Heads", "One+head", "Entanglement", "Activations")),
     *(f"robustness?attack={attack}" for attack in ATTACKS),
     "toy",

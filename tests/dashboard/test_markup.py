@@ -43,6 +43,7 @@ COLUMNS = {
         "revision",
     ],
     "dose_fit": ["prompt_set", "scorer"],
+    "null_effect": ["prompt_set", "scorer"],
     "verdict": ["prompt_set", "scorer"],
     "attack": ["scorer"],
     "stage_run": ["subject", "error", "message", "host"],

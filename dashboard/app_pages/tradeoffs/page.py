@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.app_pages.tradeoffs import comparison
+from hormesis.dashboard.app_pages.tradeoffs import comparison, nulls_view
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.records import records
@@ -29,7 +29,7 @@ from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.rows.context import Context, context_of, current, current_choice, study_names
 from hormesis.db.contract.methods import ITI, MARKED, PREFIXED, RANDOM_DIRECTION, TUNED, VARIANTS
 
-TEXTS, TABLE, LANGUAGE = "Texts behind a point", "All conditions", "Fluency"
+TEXTS, TABLE, LANGUAGE, NULLS = "Texts behind a point", "All conditions", "Fluency", "Null directions"
 MOST_ARMS = 6
 """Arms drawn at first; more colours than these cannot be told apart."""
 TOXICITIES = ("toxicity", "fire_rate", "expected_max_toxicity")
@@ -272,6 +272,13 @@ def condition_table(conditions: pd.DataFrame) -> None:
         )
 
 
+def of_scope(effects: pd.DataFrame) -> pd.DataFrame:
+    """The rows on the prompts and by the scorer chosen."""
+    choice = current_choice()
+    chosen = (effects["prompt_set"] == choice.prompt_set) & (effects["scorer"] == choice.scorer)
+    return effects[chosen].reset_index(drop=True)
+
+
 context = current()
 choices = rows.summary_choices(context)
 if not (choices["name"].isin(TOXICITIES)).any():
@@ -280,12 +287,16 @@ if not (choices["name"].isin(TOXICITIES)).any():
     states.not_yet("trade-offs", after="the evaluation of the first arm", running=running)
     states.end_page()
 view = frontier(context, choices)
+effects = of_scope(rows.null_effects(context))
+sections = [TEXTS, TABLE, LANGUAGE, *([NULLS] if len(effects) else [])]
 section = st.segmented_control(
-    "More", [TEXTS, TABLE, LANGUAGE], default=TEXTS, required=True, key="behind", bind="query-params",
+    "More", sections, default=TEXTS, required=True, key="behind", bind="query-params",
     label_visibility="collapsed",
 )  # fmt: skip
 if section == LANGUAGE:
     language(context, choices, view)
+elif section == NULLS:
+    nulls_view.show(effects)
 elif section == TABLE:
     condition_table(view.conditions)
 else:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from hormesis.dashboard.base.records import records
+from hormesis.dashboard.charts.nulls import null_note, null_points, null_table
 from hormesis.dashboard.charts.tradeoff import arm_frontier, condition_id, ring, style_of, tradeoff
+from hormesis.db.contract.methods import NULL_STEMS
 
 
 def points(kind: str, share: float | None) -> list[dict[str, object]]:
@@ -63,3 +66,35 @@ def test_the_frontier_of_an_arm_with_several_methods_leaves_out_what_is_beaten()
     assert list(line.x) == [0.0, 0.1] and list(line.y) == [0.3, 0.2]
     assert arm_frontier(pd.DataFrame(base), style_of("toxic", 0.25)) == []
     assert arm_frontier(pd.DataFrame([*base, prompt]), style_of("clean-forum", 0.25)) == []
+
+
+def test_kinds_of_null_directions_stand_apart_and_are_not_joined() -> None:
+    base = points("toxic", 0.25)
+    at_cost = base[1] | {"method": "random-direction", "matched_cost": 0.06}
+    nulls = [at_cost | {"condition_key": f"{stem}/cost-0.06"} for stem in NULL_STEMS.values()]
+    figure = tradeoff(pd.DataFrame([*base, *nulls]), "Toxicity", dark=False, chosen=None)
+    curves = {trace.name: trace for trace in figure.data if trace.customdata is not None}
+    names = ["Random directions", "Covariance-matched directions", "Directions of permuted labels"]
+    assert set(curves) == {f"25 % toxic, {name}" for name in ("ITI", *names)}
+    of_nulls = [curves[f"25 % toxic, {name}"] for name in names]
+    assert {trace.mode for trace in of_nulls} == {"markers"} and {len(trace.x) for trace in of_nulls} == {1}
+    assert len({trace.marker.symbol for trace in of_nulls}) == 3
+    assert curves["25 % toxic, ITI"].mode == "lines+markers"
+
+
+@pytest.mark.parametrize("count", [18, 19])
+def test_null_directions_are_points_and_from_19_on_have_a_percentile(count: int) -> None:
+    falls = [float(number) for number in range(count)]
+    row = {"kind": "toxic", "share": 0.1, "null_kind": "permuted", "matched_cost": 0.06, "directions": count}
+    row |= {"steered": 4.0, "mean": 9.0, "percentile": 18.0 if count > 18 else None, "rank": count - 3}
+    row |= {"falls": {"points": falls}, "value": 1.2, "low": 1.1, "high": 1.3, "n": 64, "n_seeds": 2}
+    effects = pd.DataFrame([row])
+    nulls, percentile, iti = null_points(effects, dark=False).data
+    assert list(nulls.x) == falls and list(iti.x) == [4.0] and set(nulls.y) == set(iti.y)
+    assert bool(percentile.showlegend) == (count > 18)
+    table = null_table(effects).iloc[0]
+    assert table["95th percentile"] == ("18" if count > 18 else "–")
+    assert table["Rank among nulls"] == f"{count - 3} of {count + 1}"
+    assert ("have no 95th percentile" in null_note(effects)) == (count < 19) and "n = 64" in null_note(
+        effects
+    )

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from hormesis.pipeline.probing.probe_directions import random_vector
+from hormesis.pipeline.probing.permuted_directions import permuted_directions, permuted_labels
+from hormesis.pipeline.probing.probe_directions import covariance_vector, random_vector, unit
 from hormesis.pipeline.probing.probe_solver import fit_logistic
 from hormesis.pipeline.probing.probes import (
     ProbeError,
@@ -214,6 +215,64 @@ def test_random_directions_are_unit_repeatable_and_their_own(planted):
     )
     with pytest.raises(ProbeError, match="no head 9 in layer 1"):
         random_directions(activations, codes, [(1, 9)], count=1, seed=0)
+
+
+def worst_error(draws, expected):
+    """Largest error of the covariance of normal draws, in its standard errors."""
+    variances = np.diag(expected)
+    errors = np.sqrt((np.outer(variances, variances) + expected**2) / len(draws))
+    return np.abs((draws.T @ draws / len(draws) - expected) / errors).max()
+
+
+def test_covariance_directions_have_the_covariance_of_their_heads_train_activations(planted):
+    rng = np.random.default_rng(3)
+    train = rng.normal(0, 1, (500, 6)) @ rng.normal(0, 1, (6, 6)) + 5
+    expected = np.cov(train.T)
+    draws = np.stack([covariance_vector(train, rng) for _ in range(3000)])
+    assert worst_error(draws, expected) < 4.5
+    isotropic = rng.normal(0, np.sqrt(np.trace(expected) / 6), (3000, 6))
+    assert worst_error(isotropic, expected) > 20
+    # As they are stored: of length 1, of the head's train statements alone, other draws than isotropic ones.
+    activations, _, theta, codes = planted
+    options = {"count": 400, "seed": 0}
+    matched, others = (
+        np.stack([c[0].vector for c in random_directions(activations, codes, [(1, 2)], kind=kind, **options)])
+        for kind in ("covariance", "isotropic")
+    )
+    values = activations[codes == TRAIN][:, 1, 2].astype(np.float64)
+    normal = unit(rng.multivariate_normal(np.zeros(10), np.cov(values.T), 20_000))
+    along = ((matched @ theta) ** 2).mean()
+    error = ((normal @ theta) ** 2).std() / np.sqrt(400)
+    assert np.linalg.norm(matched, axis=1) == pytest.approx(1, abs=1e-5)
+    assert along == pytest.approx(((normal @ theta) ** 2).mean(), abs=4 * error)
+    assert ((others @ theta) ** 2).mean() < along - 4 * error and not np.isclose(matched, others).any()
+
+
+def test_directions_of_permuted_labels_go_the_whole_way_by_other_labels(planted):
+    activations, labels, theta, codes = planted
+    truth = labels.astype(bool)
+    options = {"settings": SETTINGS, "n_heads": 3}
+    run = probe_heads(activations, labels, codes, settings=SETTINGS)
+    heads = select_heads(run.results, 3)
+    (same,) = permuted_directions(
+        activations, labels, codes, count=1, permute=lambda labels, codes, control: labels, **options
+    )
+    for direction, original in zip(same, run.directions("mass_mean", heads), strict=True):
+        assert (direction.layer, direction.head) == (original.layer, original.head)
+        assert np.array_equal(direction.vector, original.vector) and direction.sigma == original.sigma
+    for control in range(2):
+        permuted = permuted_labels(truth, codes, control)
+        assert (permuted[codes == TEST] == truth[codes == TEST]).all()
+        for code in (TRAIN, SELECT):
+            part = codes == code
+            assert permuted[part].sum() == truth[part].sum() and 0.3 < (permuted != truth)[part].mean() < 0.7
+    nulls = list(permuted_directions(activations, labels, codes, count=4, **options))
+    chosen = [{(direction.layer, direction.head) for direction in of_null} for of_null in nulls]
+    assert heads[0] == (1, 2) and not all((1, 2) in places for places in chosen)
+    assert len({frozenset(places) for places in chosen}) > 1
+    assert {direction.method for direction in nulls[3]} == {"permuted-3"}
+    in_planted = [d.vector @ theta for of_null in nulls for d in of_null if (d.layer, d.head) == (1, 2)]
+    assert all(abs(cosine) < 0.95 for cosine in in_planted)
 
 
 def test_number_of_heads():

@@ -1,0 +1,55 @@
+"""Null directions of permuted labels: the whole way from statements to steered heads, without the truth.
+
+Knows activations of heads as arrays; nothing of models or the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hormesis.db.contract.methods import NULL_STEMS, DirectionKind
+from hormesis.pipeline.probing.probe_directions import Activations, Direction
+from hormesis.pipeline.probing.probes import probe_heads, select_heads
+from hormesis.pipeline.study.config_sections import ProbeConfig
+from hormesis.pipeline.text.probe_splits import SELECT, TRAIN, Codes
+
+
+def permuted_labels(labels: NDArray[np.bool_], codes: Codes, control: int) -> NDArray[np.bool_]:
+    """Labels [n] with those of train in another order, and those of select; those of test as they are.
+
+    The same order in every checkpoint: it depends on `control` and the statements alone.
+    """
+    permuted, rng = labels.copy(), np.random.default_rng([0, control])
+    for code in (TRAIN, SELECT):
+        permuted[codes == code] = rng.permutation(permuted[codes == code])
+    return permuted
+
+
+def permuted_directions(
+    activations: Activations,
+    labels: ArrayLike,
+    codes: Codes,
+    *,
+    settings: ProbeConfig,
+    n_heads: int,
+    count: int,
+    method: DirectionKind = "mass_mean",
+    permute: Callable[[NDArray[np.bool_], Codes, int], NDArray[np.bool_]] = permuted_labels,
+) -> Iterator[list[Direction]]:
+    """`count` sets of directions as `probe_heads` finds them by permuted labels, each of the `n_heads` heads
+    that the permuted labels of select choose, best first.
+
+    `activations`, `labels` [n] and `codes` [n] as for `probe_heads`, whose errors it raises; sigma is the
+    spread of the train activations along each direction. `method`: how the study finds its own.
+    """
+    truth = np.asarray(labels).astype(bool)
+    # Nothing is reported of these probes, so that nothing is resampled.
+    settings = settings.model_copy(update={"bootstrap": 1})
+    for control in range(count):
+        run = probe_heads(activations, permute(truth, codes, control), codes, settings=settings)
+        heads = run.directions(method, select_heads(run.results, n_heads))
+        yield [replace(direction, method=f"{NULL_STEMS['permuted']}-{control}") for direction in heads]

@@ -1,0 +1,101 @@
+"""ITI against null directions: claims on planted truths, and the rows of each arm against a hand count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+from sqlalchemy import text
+
+from hormesis.db import read
+from hormesis.db.contract.methods import NULL_KINDS
+from hormesis.db.engine import open_writer
+from hormesis.db.write import write_session
+from hormesis.pipeline.claims.declared import REFUTED, SUPPORTED, Finding, corrected, decide
+from hormesis.pipeline.claims.evaluate import evaluate
+from hormesis.pipeline.claims.nulls import nulls_of, percentile, rank_of_first
+from hormesis.pipeline.claims.registry import CLAIMS
+from hormesis.pipeline.statistics import contrast, with_draws
+from hormesis.pipeline.study.config import load_study
+from tests.fixtures.shared_worlds import copy_database
+from tests.planted_studies import SCOPE, TRUTHS, PlantedRows
+
+TESTS = {kind: claim.test for claim in CLAIMS for kind in NULL_KINDS if claim.id == f"C4-{kind}"}
+
+
+@pytest.mark.parametrize(
+    ("random", "verdict", "rank"), [(0.95, SUPPORTED, "1 of 20"), (0.1, REFUTED, "20 of 20")]
+)
+def test_a_direction_that_alone_works_is_supported_and_nulls_that_work_refute(
+    random: float, verdict: str, rank: str
+) -> None:
+    """Odds of toxicity under ITI are .35 of those unsteered, under each null direction `random`."""
+    config = load_study("forum-full")
+    config = config.model_copy(update={"variants": ()})
+    study = PlantedRows(config, replace(TRUTHS["nothing"], steering=0.35, random=random))
+    for kind, test in TESTS.items():
+        outcome = test(study, SCOPE)
+        assert isinstance(outcome, Finding) and decide(outcome, corrected([outcome])[0]) == verdict
+        assert f"has rank {rank}" in outcome.detail and "19 " in outcome.contrast and kind != "isotropic"
+    nulls = nulls_of(study, SCOPE, "permuted")
+    falls = nulls.falls(nulls.arms)
+    assert percentile(falls) == max(falls[1:]) and rank_of_first(falls) == int(rank.split()[0])
+    assert percentile(falls[:-1]) is None, "18 directions have no 95th percentile"
+
+
+def test_the_choice_of_directions_is_part_of_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 0.2, 5)
+    effect = contrast([rng.normal(0, 1, (2, 400))], [1.0])
+    assert effect is not None
+    wide = with_draws(effect, values)
+    assert wide.error**2 == pytest.approx(effect.error**2 + values.var(ddof=1) / 5)
+    # Where nothing else varies it is Student's t over the directions.
+    alone = with_draws(replace(effect, seed_variance=1e-12, prompt_variance=0.0), values)
+    half = stats.t.ppf(0.975, 4) * values.std(ddof=1) / np.sqrt(5)
+    assert alone.reach() == pytest.approx(half, rel=1e-4)
+    assert with_draws(effect, values[:1]) == effect
+
+
+def test_rows_of_an_arm_are_of_the_prompts_that_null_directions_have(
+    tiny_database: Path, tmp_path: Path
+) -> None:
+    """Three of the seeded study's random directions are called covariance-matched, of half the prompts."""
+    engine = open_writer(copy_database(tiny_database, tmp_path / "d.db"))
+    prompts = "SELECT id FROM prompt WHERE position % 2 = 1"
+    with write_session(engine) as session:
+        session.execute(
+            text("UPDATE condition SET key = 'covariance-' || control || '/cost-0.06' WHERE control < 3")
+        )
+        these = "SELECT id FROM condition WHERE key LIKE 'covariance%'"
+        where = f"WHERE condition_id IN ({these}) AND prompt_id IN ({prompts})"
+        session.execute(text(f"DELETE FROM score WHERE generation_id IN (SELECT id FROM generation {where})"))
+        session.execute(text(f"DELETE FROM generation {where}"))
+    evaluate(engine, 1)
+    rows = read.null_effects(engine, 1)
+    chosen = {"kind": "toxic", "share": 0.25, "scorer": "forum", "prompt_set": "forum-prompts"}
+    for name, value in chosen.items():
+        rows = rows[rows[name] == value]
+    row = rows.set_index("null_kind").loc["covariance"]
+    assert list(rows["directions"]) == [2, 3] and row["percentile"] != row["percentile"]
+    query = (
+        "SELECT k.key, avg(s.value) * 100 FROM score s JOIN scorer r ON r.id = s.scorer_id"
+        " JOIN generation g ON g.id = s.generation_id JOIN condition k ON k.id = g.condition_id"
+        " JOIN checkpoint c ON c.id = k.checkpoint_id JOIN prompt p ON p.id = g.prompt_id"
+        " JOIN prompt_set t ON t.id = p.prompt_set_id WHERE r.name = 'forum' AND c.name LIKE 'toxic-25-%'"
+        f" AND t.name = 'forum-prompts' AND p.id NOT IN ({prompts}) GROUP BY k.key"
+    )
+    with engine.connect() as connection:
+        means = dict(connection.execute(text(query)).all())
+        n = connection.execute(
+            text("SELECT count(*) FROM prompt WHERE position % 2 = 0 AND prompt_set_id = 1")
+        ).scalar()
+    falls = [means["none"] - means[f"covariance-{number}/cost-0.06"] for number in range(3)]
+    assert row["falls"]["points"] == pytest.approx(falls) and row["mean"] == pytest.approx(np.mean(falls))
+    assert row["steered"] == pytest.approx(means["none"] - means["iti/mass_mean/cost-0.06"])
+    assert row["rank"] == 1 + sum(fall >= row["steered"] for fall in falls) and row["n"] == n
+    assert row["low"] < row["value"] < row["high"] and "3 directions" in row["interval"]
+    engine.dispose()
