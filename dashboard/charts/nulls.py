@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -43,8 +45,8 @@ def null_points(effects: pd.DataFrame, *, dark: bool) -> go.Figure:
                 y[name] += [line] * len(values)
             colours.append(arm_colour(row.kind, row.share))
             texts.append(
-                f"<b>{arm_label(row.kind, row.share)}</b><br>ITI {row.steered:.3g} points, rank {row.rank} "
-                f"of {row.directions + 1}<br>{NULL_TITLES[kind]}: mean {row.mean:.3g}<br>"
+                f"<b>{arm_label(row.kind, row.share)}</b><br>ITI {row.steered:.3g} points"
+                f"{_rank(row, ', rank ')}<br>{NULL_TITLES[kind]}: mean {row.mean:.3g}<br>"
                 f"{row.n_seeds} seeds, n = {row.n:,}"
             )
         null_marker = {"symbol": symbol(kind), "size": 8, "color": fade(plain, 0.75), "line": {"width": 1.5}}
@@ -69,6 +71,44 @@ def null_points(effects: pd.DataFrame, *, dark: bool) -> go.Figure:
     return chart
 
 
+def _rank(row: Any, before: str = "") -> str:
+    """Rank of ITI among null directions; empty for its own, estimated anew."""
+    return "" if missing(row.rank) else f"{before}{row.rank} of {row.directions + 1}"
+
+
+def parts_table(effects: pd.DataFrame) -> pd.DataFrame:
+    """What the interval of ITI's fall is made of, a row per arm: shares of the variance in percent."""
+    rows = [row for row in records(effects) if not missing(row.direction_variance)]
+    return pd.DataFrame(
+        {
+            "Arm": [arm_label(row.kind, row.share) for row in rows],
+            "ITI takes away": [interval(row.steered, row.steered_low, row.steered_high) for row in rows],
+            **{
+                title: [_part(row, part) for row in rows]
+                for title, part in (("Seeds", "seeds"), ("Prompts", "prompts"), ("Direction", "direction"))
+            },
+            "Standard error of the direction": [number(row.direction_variance**0.5) for row in rows],
+            "n": [row.n for row in rows],
+            "Replicates": [row.directions for row in rows],
+        }
+    )
+
+
+def _part(row: Any, part: str) -> str:
+    parts = {name: getattr(row, f"{name}_variance") for name in ("seeds", "prompts", "direction")}
+    if any(map(missing, parts.values())) or sum(parts.values()) == 0:
+        return "–"
+    return f"{100 * parts[part] / sum(parts.values()):.0f} %"
+
+
+PARTS_NOTE = (
+    "Points of toxicity taken away at one matched cost, with a 95 % interval that holds seeds, prompts and "
+    "the estimate of the direction, and the part of its variance that each gives. Direction: statements are "
+    "drawn anew, heads chosen, directions and strengths found again, the same statements in all seeds. One "
+    "seed has no interval."
+)
+
+
 def null_table(effects: pd.DataFrame) -> pd.DataFrame:
     """A row per arm and kind of null directions: what both take away, percentile, odds ratio, rank."""
     rows = records(effects)
@@ -80,7 +120,7 @@ def null_table(effects: pd.DataFrame) -> pd.DataFrame:
             "Nulls take away": [number(row.mean) for row in rows],
             "95th percentile": [number(row.percentile) for row in rows],
             "ITI against nulls": [interval(row.value, row.low, row.high) for row in rows],
-            "Rank among nulls": [f"{row.rank} of {row.directions + 1}" for row in rows],
+            "Rank among nulls": [_rank(row) or "–" for row in rows],
             "Seeds": effects["n_seeds"].tolist(),
             "n": effects["n"].tolist(),
         }

@@ -48,19 +48,22 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """Positions that are steered."""
 RANDOM: Final = "random-"
 """What the stored names of random directions begin with; the index follows."""
-NullKind = Literal["isotropic", "covariance", "permuted"]
-"""Null directions, all of the method `random-direction`: uniform on the sphere; of the head's own covariance;
-of permuted labels, with heads of their own.
+NullKind = Literal["isotropic", "covariance", "permuted", "resampled"]
+"""Directions that ITI is held against, all of the method `random-direction`: uniform on the sphere; of the
+head's own covariance; of permuted labels, with heads of their own; and, no null, the study's own way from
+statements that are drawn anew, which tells how far another sample of them would have led.
 """
+RESAMPLED: Final = "resampled"
 NULL_KINDS: Final[tuple[NullKind, ...]] = get_args(NullKind)
 NULL_STEMS: Final[Mapping[str, str]] = {
-    "isotropic": "random", "covariance": "covariance", "permuted": "permuted",
+    "isotropic": "random", "covariance": "covariance", "permuted": "permuted", RESAMPLED: RESAMPLED,
 }  # fmt: skip
 """What names of null directions, and keys of their conditions, begin with; `-` and the index follow."""
 NULL_TITLES: Final[Mapping[str, str]] = {
     "isotropic": "Random directions",
     "covariance": "Covariance-matched directions",
     "permuted": "Directions of permuted labels",
+    RESAMPLED: "ITI from statements drawn anew",
 }
 NULL_KEY: Final = "^({})(-[0-9]+)?(?=/|$)".format("|".join(NULL_STEMS.values()))
 """Begins keys and names of null directions, of several together without the index."""
@@ -142,7 +145,7 @@ def null_kind(key: str) -> NullKind | None:
 
 def has_own_heads(direction: str) -> bool:
     """Whether a set of directions moves heads that it chose itself, not those that the probes select."""
-    return direction == SECOND or null_kind(direction) == "permuted"
+    return direction == SECOND or null_kind(direction) in ("permuted", RESAMPLED)
 
 
 def method_title(name: str) -> str:

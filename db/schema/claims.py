@@ -108,7 +108,7 @@ class NullEffect(StudyRow):
     kind: Mapped[Label]
     share: Mapped[float]
     null_kind: Mapped[Label]
-    """`isotropic`, `covariance` or `permuted`."""
+    """`isotropic`, `covariance` or `permuted`; `resampled` is no null but ITI from statements drawn anew."""
     matched_cost: Mapped[float]
     prompt_set: Mapped[Label]
     scorer: Mapped[Label]
@@ -120,8 +120,18 @@ class NullEffect(StudyRow):
     """The same of null directions, their mean."""
     percentile: Mapped[float | None]
     """The same, their 95th percentile (order statistic of rank .95 (n + 1)); null for fewer than 19."""
-    rank: Mapped[int]
-    """Rank of ITI among them and itself by how much toxicity is lower; 1 is the most."""
+    rank: Mapped[int | None]
+    """Rank of ITI among them and itself by how much toxicity is lower, 1 the most; null for `resampled`."""
+    seeds_variance: Mapped[float | None]
+    """Variance of `steered` from seeds, points squared; of `resampled` alone, null with one seed."""
+    prompts_variance: Mapped[float | None]
+    """The same from prompts and what the model answers."""
+    direction_variance: Mapped[float | None]
+    """The same from the statements that heads and directions are estimated from."""
+    steered_low: Mapped[float | None]
+    """Lower end of the 95 % interval of `steered` that holds all three; null where one is."""
+    steered_high: Mapped[float | None]
+    """Upper end of the same."""
     falls: Mapped[Json]
     """{"points": [...]}: the same of each null direction, mean over seeds, in the order of their indices."""
     value: Mapped[float]

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hormesis.db.contract.methods import NULL_KINDS, RANDOM_DIRECTION, NullKind, null_kind
+from hormesis.db.contract.methods import NULL_KINDS, RANDOM_DIRECTION, RESAMPLED, NullKind, null_kind
 from hormesis.pipeline.claims.compare import Changes, changes, matched, mean_of
 from hormesis.pipeline.claims.declared import INTERVAL, ODDS, Comparison, Missing, Scope
 from hormesis.pipeline.claims.rows import ArmKey, StudyRows, ValuesByArm
 from hormesis.pipeline.statistics import Floats, StatisticsError, by_prompt, with_draws
+from hormesis.pipeline.statistics.interval_parts import Parts, interval_parts
 
 WORDS: dict[NullKind, str] = {
     "isotropic": "random", "covariance": "covariance-matched", "permuted": "permuted-label",
+    "resampled": "estimated-anew",
 }  # fmt: skip
 FEWEST = 19
 """Null directions that a 95th percentile needs: it is then the largest of them."""
@@ -85,6 +87,12 @@ class Nulls:
         grids = (self.steered, *self.directions)
         before = np.mean([np.nanmean(self.unsteered[arm][: len(self.steered[arm])]) for arm in arms])
         return 100 * np.array([before - np.mean([np.nanmean(grid[arm]) for arm in arms]) for grid in grids])
+
+    def parts(self, arm: ArmKey) -> Parts:
+        """What the interval of ITI's fall in an arm is made of; the directions are its own, made anew."""
+        before = self.unsteered[arm][: len(self.steered[arm])]
+        anew = np.stack([direction[arm] for direction in self.directions])
+        return interval_parts(100 * (before - self.steered[arm]), 100 * (before - anew))
 
 
 def rank_of_first(falls: Floats) -> int:
@@ -155,10 +163,15 @@ def _row(nulls: Nulls, kind: NullKind, arm: ArmKey, *, study_id: int) -> dict[st
         low, high = (ODDS.display(end) for end in comparison.effect.interval())
         interval = INTERVAL + (f"; and {count} directions" if count > 1 else "; of one direction alone")
     answered = ~np.isnan(nulls.steered[arm])
+    is_null = kind != RESAMPLED
+    parts = Parts() if is_null else nulls.parts(arm)
     return {
         "study_id": study_id, "kind": arm[0], "share": arm[1], "null_kind": kind, "matched_cost": nulls.cost,
         "directions": count, "steered": float(falls[0]), "mean": float(falls[1:].mean()),
-        "percentile": percentile(falls), "rank": rank_of_first(falls),
+        "percentile": percentile(falls) if is_null else None,
+        "rank": rank_of_first(falls) if is_null else None,
+        "seeds_variance": parts.seeds, "prompts_variance": parts.prompts,
+        "direction_variance": parts.direction, "steered_low": parts.low, "steered_high": parts.high,
         "falls": {"points": falls[1:].tolist()},
         "value": ODDS.display(value), "low": low, "high": high, "unit": ODDS.unit,
         "n": int(answered.any(axis=0).sum()), "n_seeds": len(answered), "interval": interval,

@@ -1,4 +1,4 @@
-"""Null directions of permuted labels: the whole way from statements to steered heads, without the truth.
+"""The whole way from statements to steered heads once more: by permuted labels, or by statements drawn anew.
 
 Knows activations of heads as arrays; nothing of models or the database.
 """
@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hormesis.db.contract.methods import NULL_STEMS, DirectionKind
-from hormesis.pipeline.probing.probe_directions import Activations, Direction
+from hormesis.db.contract.methods import NULL_STEMS, RESAMPLED, DirectionKind
+from hormesis.pipeline.probing.probe_directions import Activations, Direction, layers_of
 from hormesis.pipeline.probing.probes import probe_heads, select_heads
 from hormesis.pipeline.study.config_sections import ProbeConfig
 from hormesis.pipeline.text.probe_splits import SELECT, TRAIN, Codes
@@ -53,3 +53,41 @@ def permuted_directions(
         run = probe_heads(activations, permute(truth, codes, control), codes, settings=settings)
         heads = run.directions(method, select_heads(run.results, n_heads))
         yield [replace(direction, method=f"{NULL_STEMS['permuted']}-{control}") for direction in heads]
+
+
+def resampled_places(labels: NDArray[np.bool_], codes: Codes, replicate: int) -> NDArray[np.intp]:
+    """Places [n] of statements: those of train and of select drawn with replacement within split and label,
+    those of test as they are.
+
+    The same draw in every checkpoint: it depends on `replicate` and the statements alone.
+    """
+    places, rng = np.arange(len(labels)), np.random.default_rng([1, replicate])
+    for code in (TRAIN, SELECT):
+        for label in (True, False):
+            among = np.flatnonzero((codes == code) & (labels == label))
+            places[among] = rng.choice(among, len(among))
+    return places
+
+
+def resampled_directions(
+    activations: Activations,
+    labels: ArrayLike,
+    codes: Codes,
+    *,
+    settings: ProbeConfig,
+    n_heads: int,
+    count: int,
+    method: DirectionKind = "mass_mean",
+    places: Callable[[NDArray[np.bool_], Codes, int], NDArray[np.intp]] = resampled_places,
+) -> Iterator[list[Direction]]:
+    """`count` sets of directions as `permuted_directions` gives them, by the true labels of `places`: a
+    bootstrap of the estimate of the direction, its heads included (Efron and Tibshirani 1993, chapter 6).
+    """
+    truth = np.asarray(labels).astype(bool)
+    settings = settings.model_copy(update={"bootstrap": 1})
+    for replicate in range(count):
+        at = places(truth, codes, replicate)
+        anew = {layer: np.asarray(block)[at] for layer, block in layers_of(activations)}
+        run = probe_heads(anew, truth[at], codes, settings=settings)
+        heads = run.directions(method, select_heads(run.results, n_heads))
+        yield [replace(direction, method=f"{NULL_STEMS[RESAMPLED]}-{replicate}") for direction in heads]

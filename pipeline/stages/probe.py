@@ -26,7 +26,7 @@ from hormesis.pipeline.execution.study import checkpoint_id_of
 from hormesis.pipeline.probing.baselines import best_reading
 from hormesis.pipeline.probing.gains import Labelled, write_gains
 from hormesis.pipeline.probing.loading import checkpoint_facts, open_checkpoint, probe_set_id
-from hormesis.pipeline.probing.permuted_directions import permuted_directions
+from hormesis.pipeline.probing.permuted_directions import permuted_directions, resampled_directions
 from hormesis.pipeline.probing.probes import (
     Direction,
     ProbeRun,
@@ -111,12 +111,13 @@ def _null_directions(
     steering = context.config.steering
     count = steering.random_directions
     for kind in steering.nulls_of(arm_kind):
-        if kind != "permuted":
+        if kind == "isotropic" or kind == "covariance":
             sets = random_directions(activations, statements.codes, selected, count=count, seed=0, kind=kind)
         else:
+            from_statements = permuted_directions if kind == "permuted" else resampled_directions
             with threadpool_limits(1, "blas"):  # as for the probes
                 sets = list(
-                    permuted_directions(
+                    from_statements(
                         activations, statements.labels, statements.codes, settings=context.config.probe,
                         n_heads=len(selected), count=count, method=steering.direction,
                     )

@@ -138,7 +138,8 @@ class SteeringConfig(Strict):
     null_kinds: Annotated[Distinct[NullKind], Field(min_length=1)] = added(("isotropic",))
     """Which null directions are drawn, `random_directions` of each: `isotropic` (uniform on the sphere),
     `covariance` (of the covariance of each head's own activations), `permuted` (of permuted labels, with
-    heads of their own choice).
+    heads of their own choice); and, no null, `resampled` (the study's own way from statements drawn anew),
+    which tells how much of an interval is the estimate of the direction.
     """
     null_prompts: Count | None = added(None)
     """Prompts of each set that null directions are generated on (a fixed random choice); default all."""

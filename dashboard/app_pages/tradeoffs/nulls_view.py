@@ -7,7 +7,7 @@ import streamlit as st
 
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.charts.nulls import GUIDE, null_note, null_points, null_table
+from hormesis.dashboard.charts.nulls import GUIDE, PARTS_NOTE, null_note, null_points, null_table, parts_table
 from hormesis.dashboard.parts import card
 
 
@@ -32,3 +32,14 @@ def show(effects: pd.DataFrame) -> None:
             out=effects.drop(columns="falls"),
             note=null_note(effects),
         )
+    parts = parts_table(effects)
+    if len(parts):
+        with st.container(border=True):
+            card.table(
+                parts,
+                key="interval_parts",
+                title="What the interval is made of",
+                alt="Parts of seeds, prompts and direction in the interval of what ITI takes away, by arm",
+                out=effects[effects["direction_variance"].notna()].drop(columns="falls"),
+                note=PARTS_NOTE,
+            )

@@ -28,7 +28,12 @@ def upgrade() -> None:
         sa.Column("directions", sa.Integer(), nullable=False),
         *(sa.Column(name, sa.Double(), nullable=False) for name in ("steered", "mean")),
         sa.Column("percentile", sa.Double(), nullable=True),
-        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=True),
+        *(
+            sa.Column(f"{part}_variance", sa.Double(), nullable=True)
+            for part in ("seeds", "prompts", "direction")
+        ),
+        *(sa.Column(f"steered_{end}", sa.Double(), nullable=True) for end in ("low", "high")),
         sa.Column("falls", sa.JSON(), nullable=False),
         sa.Column("value", sa.Double(), nullable=False),
         *(sa.Column(name, sa.Double(), nullable=True) for name in ("low", "high")),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sqlalchemy import text
@@ -27,7 +28,7 @@ TESTS = {kind: claim.test for claim in CLAIMS for kind in NULL_KINDS if claim.id
 
 
 @pytest.mark.parametrize(
-    ("random", "verdict", "rank"), [(0.95, SUPPORTED, "1 of 20"), (0.1, REFUTED, "20 of 20")]
+    ("random", "verdict", "rank"), [(0.95, SUPPORTED, "1 of 21"), (0.1, REFUTED, "21 of 21")]
 )
 def test_a_direction_that_alone_works_is_supported_and_nulls_that_work_refute(
     random: float, verdict: str, rank: str
@@ -39,11 +40,11 @@ def test_a_direction_that_alone_works_is_supported_and_nulls_that_work_refute(
     for kind, test in TESTS.items():
         outcome = test(study, SCOPE)
         assert isinstance(outcome, Finding) and decide(outcome, corrected([outcome])[0]) == verdict
-        assert f"has rank {rank}" in outcome.detail and "19 " in outcome.contrast and kind != "isotropic"
+        assert f"has rank {rank}" in outcome.detail and "20 " in outcome.contrast and kind != "isotropic"
     nulls = nulls_of(study, SCOPE, "permuted")
     falls = nulls.falls(nulls.arms)
-    assert percentile(falls) == max(falls[1:]) and rank_of_first(falls) == int(rank.split()[0])
-    assert percentile(falls[:-1]) is None, "18 directions have no 95th percentile"
+    assert percentile(falls[:20]) == max(falls[1:20]) and rank_of_first(falls) == int(rank.split()[0])
+    assert percentile(falls[:19]) is None, "18 directions have no 95th percentile"
 
 
 def test_the_choice_of_directions_is_part_of_the_interval() -> None:
@@ -63,12 +64,17 @@ def test_the_choice_of_directions_is_part_of_the_interval() -> None:
 def test_rows_of_an_arm_are_of_the_prompts_that_null_directions_have(
     tiny_database: Path, tmp_path: Path
 ) -> None:
-    """Three of the seeded study's random directions are called covariance-matched, of half the prompts."""
+    """Three of the seeded study's random directions are called covariance-matched, of half the prompts; two
+    ITI estimated anew.
+    """
     engine = open_writer(copy_database(tiny_database, tmp_path / "d.db"))
     prompts = "SELECT id FROM prompt WHERE position % 2 = 1"
     with write_session(engine) as session:
         session.execute(
             text("UPDATE condition SET key = 'covariance-' || control || '/cost-0.06' WHERE control < 3")
+        )
+        session.execute(
+            text("UPDATE condition SET key = 'resampled-' || control || '/cost-0.06' WHERE control > 2")
         )
         these = "SELECT id FROM condition WHERE key LIKE 'covariance%'"
         where = f"WHERE condition_id IN ({these}) AND prompt_id IN ({prompts})"
@@ -79,8 +85,8 @@ def test_rows_of_an_arm_are_of_the_prompts_that_null_directions_have(
     chosen = {"kind": "toxic", "share": 0.25, "scorer": "forum", "prompt_set": "forum-prompts"}
     for name, value in chosen.items():
         rows = rows[rows[name] == value]
-    row = rows.set_index("null_kind").loc["covariance"]
-    assert list(rows["directions"]) == [2, 3] and row["percentile"] != row["percentile"]
+    row, anew = (rows.set_index("null_kind").loc[kind] for kind in ("covariance", "resampled"))
+    assert list(rows["directions"]) == [3, 2] and row["percentile"] != row["percentile"]
     query = (
         "SELECT k.key, avg(s.value) * 100 FROM score s JOIN scorer r ON r.id = s.scorer_id"
         " JOIN generation g ON g.id = s.generation_id JOIN condition k ON k.id = g.condition_id"
@@ -98,4 +104,10 @@ def test_rows_of_an_arm_are_of_the_prompts_that_null_directions_have(
     assert row["steered"] == pytest.approx(means["none"] - means["iti/mass_mean/cost-0.06"])
     assert row["rank"] == 1 + sum(fall >= row["steered"] for fall in falls) and row["n"] == n
     assert row["low"] < row["value"] < row["high"] and "3 directions" in row["interval"]
+    assert np.isnan(row["direction_variance"]) and np.isnan(row["steered_low"])
+    falls = [means["none"] - means[f"resampled-{number}/cost-0.06"] for number in (3, 4)]
+    assert anew["rank"] is pd.NA and anew["percentile"] != anew["percentile"] and anew["n"] == 2 * n
+    # Of their spread, what answers alone would give is taken off.
+    assert 0 <= anew["direction_variance"] <= np.var(anew["falls"]["points"], ddof=1)
+    assert anew["prompts_variance"] > 0 and anew["steered_low"] < anew["steered"] < anew["steered_high"]
     engine.dispose()

@@ -8,7 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from hormesis.pipeline.probing.permuted_directions import permuted_directions, permuted_labels
+from hormesis.pipeline.probing.permuted_directions import (
+    permuted_directions,
+    permuted_labels,
+    resampled_directions,
+    resampled_places,
+)
 from hormesis.pipeline.probing.probe_directions import covariance_vector, random_vector, unit
 from hormesis.pipeline.probing.probe_solver import fit_logistic
 from hormesis.pipeline.probing.probes import (
@@ -273,6 +278,31 @@ def test_directions_of_permuted_labels_go_the_whole_way_by_other_labels(planted)
     assert {direction.method for direction in nulls[3]} == {"permuted-3"}
     in_planted = [d.vector @ theta for of_null in nulls for d in of_null if (d.layer, d.head) == (1, 2)]
     assert all(abs(cosine) < 0.95 for cosine in in_planted)
+
+
+def test_directions_made_anew_go_the_whole_way_by_statements_drawn_again(planted):
+    activations, labels, theta, codes = planted
+    truth, options = labels.astype(bool), {"settings": SETTINGS, "n_heads": 3}
+    run = probe_heads(activations, labels, codes, settings=SETTINGS)
+    (same,) = resampled_directions(
+        activations, labels, codes, count=1, places=lambda labels, codes, n: np.arange(len(labels)), **options
+    )
+    for direction, original in zip(
+        same, run.directions("mass_mean", select_heads(run.results, 3)), strict=True
+    ):
+        assert (direction.layer, direction.head) == (original.layer, original.head)
+        assert np.array_equal(direction.vector, original.vector) and direction.sigma == original.sigma
+    places = [resampled_places(truth, codes, replicate) for replicate in range(2)]
+    assert (places[0] != places[1]).any() and (places[0] == resampled_places(truth, codes, 0)).all()
+    for at in places:
+        assert (truth[at] == truth).all() and (codes[at] == codes).all()
+        assert (at[codes == TEST] == np.flatnonzero(codes == TEST)).all()
+        train = at[codes == TRAIN]
+        assert 0.55 < len(set(train)) / len(train) < 0.7  # 1 - 1/e of them
+    anew = list(resampled_directions(activations, labels, codes, count=4, **options))
+    in_planted = [d.vector @ theta for heads in anew for d in heads if (d.layer, d.head) == (1, 2)]
+    assert len(in_planted) == 4 and min(in_planted) > 0.9 and len(set(in_planted)) == 4
+    assert {direction.method for direction in anew[3]} == {"resampled-3"}
 
 
 def test_number_of_heads():
