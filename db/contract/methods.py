@@ -48,19 +48,21 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """Positions that are steered."""
 RANDOM: Final = "random-"
 """What the stored names of random directions begin with; the index follows."""
-NullKind = Literal["isotropic", "covariance", "permuted"]
+NullKind = Literal["isotropic", "covariance", "permuted", "reversed"]
 """Null directions, all of the method `random-direction`: uniform on the sphere; of the head's own covariance;
-of permuted labels, with heads of their own.
+of permuted labels, with heads of their own; and, no null but its counterpart, the study's own direction
+reversed, so that toxicity is added.
 """
 NULL_KINDS: Final[tuple[NullKind, ...]] = get_args(NullKind)
 NULL_STEMS: Final[Mapping[str, str]] = {
-    "isotropic": "random", "covariance": "covariance", "permuted": "permuted",
+    "isotropic": "random", "covariance": "covariance", "permuted": "permuted", "reversed": "reversed",
 }  # fmt: skip
 """What names of null directions, and keys of their conditions, begin with; `-` and the index follow."""
 NULL_TITLES: Final[Mapping[str, str]] = {
     "isotropic": "Random directions",
     "covariance": "Covariance-matched directions",
     "permuted": "Directions of permuted labels",
+    "reversed": "Direction added",
 }
 NULL_KEY: Final = "^({})(-[0-9]+)?(?=/|$)".format("|".join(NULL_STEMS.values()))
 """Begins keys and names of null directions, of several together without the index."""

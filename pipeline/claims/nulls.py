@@ -21,6 +21,7 @@ from hormesis.pipeline.statistics import Floats, StatisticsError, by_prompt, wit
 
 WORDS: dict[NullKind, str] = {
     "isotropic": "random", "covariance": "covariance-matched", "permuted": "permuted-label",
+    "reversed": "reversed",
 }  # fmt: skip
 FEWEST = 19
 """Null directions that a 95th percentile needs: it is then the largest of them."""
