@@ -16,7 +16,8 @@ STEP = 0.25
 """From one kind of null directions to the next, where arms are 1 apart."""
 GUIDE = (
     "How far toxicity is below that unsteered, in points: ITI (disc) and each null direction, all at one "
-    "cost and on the same prompts. Where nulls reach as far as ITI, the direction is not what detoxifies."
+    "cost and on the same prompts. Where nulls reach as far as ITI, the direction is not what detoxifies. "
+    "Added instead of removed, it should lie left of 0."
 )
 
 
@@ -90,7 +91,7 @@ def null_table(effects: pd.DataFrame) -> pd.DataFrame:
 def null_note(effects: pd.DataFrame) -> str:
     """What the numbers are, and where there is no percentile."""
     costs = ", ".join(f"+{cost:g}" for cost in sorted(set(effects["matched_cost"])))
-    few = any(missing(value) for value in effects["percentile"])
+    few = effects.loc[effects["null_kind"] != "reversed", "percentile"].isna().any()
     return (
         f"At {costs} nats; points of toxicity, n = {int(effects['n'].max()):,} prompts at most. ITI against "
         "nulls: odds ratio to their mean, below 1 where ITI takes away more; 95 % intervals over seeds, "

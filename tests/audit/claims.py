@@ -463,8 +463,8 @@ def scorers_z(raw: Raw, prompt_set: str) -> np.ndarray | None:
 
 SCORED: dict[str, Build] = {
     "C4-matched-10": _dose(middle), "C4-fixed-10": _dose(strongest), "C4-base": _base, "C4-steer": _steer,
-    "C4-random": _null("random"), "C4-covariance": _null("covariance"), "C4-permuted": _null("permuted"), "C4-sign": _sign,
-    "R-control": _control(False), "R-control-steered": _control(True),
+    "C4-random": _null("random"), "C4-covariance": _null("covariance"), "C4-permuted": _null("permuted"),
+    "C4-sign": _sign, "R-control": _control(False), "R-control-steered": _control(True),
     "R-relative": _relative, "R-directions": _directions, "R-slung": _slung,
     **{f"C4-vs-{name}": _rival(name) for name in ("prompt", "sft", "dpo", "meda", "inst")},
 }  # fmt: skip

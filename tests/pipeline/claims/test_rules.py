@@ -41,7 +41,7 @@ def test_a_study_of_full_size_answers_either_way() -> None:
     """Each claim is supported on some planted truth, not supported on another, and knows what hides it."""
     by_truth = {truth: verdicts_at("forum-full", truth) for truth in TRUTHS}
     assert by_truth["helps"][HEADLINE][1] == SUPPORTED and by_truth["harms"][HEADLINE][1] == REFUTED
-    assert len(by_truth["helps"]) == 38
+    assert len(by_truth["helps"]) == 39
     for claim in by_truth["helps"]:
         verdicts = {verdicts[claim][1] for verdicts in by_truth.values()}
         assert verdicts >= {REFUTED, CANNOT_TELL if claim in TOO_FEW else SUPPORTED}, (claim, verdicts)
