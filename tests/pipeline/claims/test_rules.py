@@ -109,7 +109,7 @@ def test_a_condition_under_which_a_seed_says_nothing_is_no_step_of_a_cost_curve(
 
 def test_the_table_of_a_preset_has_a_row_for_each_claim_that_is_declared_there() -> None:
     *lines, last = reached(load_study("checkpoint"), 1)
-    assert len(lines) == 2 and last.count(",") == 36
+    assert len(lines) == 2 and last.count(",") == 39
     assert set(LETTERS.values()) == set("SNCU")
 
 

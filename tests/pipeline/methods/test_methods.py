@@ -4,9 +4,11 @@ study.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
+import sqlite3
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -25,6 +27,7 @@ from hormesis.backend.generation.generation import GenerationError, generate
 from hormesis.backend.model.steering import steered
 from hormesis.dashboard.base.wording import defect_words
 from hormesis.db import read
+from hormesis.db.blocks import decode_float32
 from hormesis.db.contract.methods import MethodError, parse_method
 from hormesis.db.engine import open_writer
 from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions
@@ -319,6 +322,13 @@ def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path])
     heads = {name: set(map(tuple, rows[["layer", "head"]].to_numpy())) for name, rows in of_arm}
     assert heads["covariance-0"] == heads["random-0"] == heads["reversed-0"] != heads["permuted-0"]
     assert len(heads["permuted-0"]) == len(heads["random-0"])
+    query = (
+        "SELECT d.vector, r.vector FROM direction d JOIN direction r USING (checkpoint_id, layer, head)"
+        " WHERE d.method = 'mass_mean' AND r.method = 'reversed-0'"
+    )
+    with contextlib.closing(sqlite3.connect(finished[1] / "hormesis.sqlite")) as connection:
+        pairs = [[decode_float32(vector) for vector in row] for row in connection.execute(query)]
+    assert len(pairs) == 4 and all(np.array_equal(vector, -other) for vector, other in pairs)
     costs = tables["summary"][tables["summary"]["key"].str.endswith("|cost")]
     assert len(costs) == 23  # the summary finds the losses of every method
 
