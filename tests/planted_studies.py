@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -59,6 +58,8 @@ class Truth:
     steering: float = 0.35
     """ITI at the middle matched cost against unsteered, in the clean arm."""
     random: float = 0.95
+    adding: float = 1.0
+    """The found direction added, against unsteered."""
     rival: float = 0.8
     """Rival methods against unsteered."""
     control: float = 1.0
@@ -92,7 +93,7 @@ def rise(_: str, share: float) -> float:
 # Effects are as large as the weakest claims of `forum-full` need; the table says how large that is.
 TRUTHS = {
     "helps": Truth(
-        dip,
+        dip, adding=2.5,
         effects=Effects(
             auroc=2.5, heads=0.5, words=0.6, entangled=-0.35, selectivity=0.2, toy=0.15, suffix=-0.5,
             suffix_dose=-5.0, relearn_dose=1.2, injection=2.0, drift_clean=0.3, drift_dose=2.5, sampling=-2.0,
@@ -101,7 +102,7 @@ TRUTHS = {
     ),
     "harms": Truth(
         rise, base=0.6, steering=1.0, random=0.35, rival=0.1, control=2.0, variant=3.0, second=3.0,
-        agreement=False,
+        adding=0.5, agreement=False,
         effects=Effects(
             loss=0.2, items=-1.0, auroc=-1.5, heads=-0.5, words=-0.1, entangled=0.2, selectivity=-0.04,
             toy=-0.1, suffix=1.0, suffix_dose=3.5, relearn_dose=-1.2, injection=-2.0, drift=2.5,
@@ -152,7 +153,7 @@ class PlantedRows(StudyRows):
         """Whether arms of a kind are put under a condition."""
         if key in ("meda", "inst"):
             return kind == key
-        if null_kind(key) in ("covariance", "permuted"):
+        if null_kind(key) not in (None, "isotropic"):
             return kind == "toxic"
         return not key.startswith("iti") or kind in ("toxic", CONTROL)
 
@@ -176,8 +177,8 @@ class PlantedRows(StudyRows):
             rows += [row | {"key": f"iti/{direction}/fixed-{a:g}", "strength": a} for a in steering.strengths]
             rows += [row | {"key": f"iti/{direction}/cost-{c:g}", "matched_cost": c} for c in steering.costs]
         cost = steering.random_cost
-        numbers = range(steering.random_directions)
-        for stem, number in product([NULL_STEMS[kind] for kind in steering.null_kinds], numbers):
+        nulls = [(NULL_STEMS[kind], n) for kind, count in steering.nulls_of("toxic") for n in range(count)]
+        for stem, number in nulls:
             key = f"{stem}-{number}/cost-{cost:g}"
             row = {"key": key, "method": "random-direction", "matched_cost": cost, "control": number}
             rows.append(row | {"strength": 4.0})
@@ -202,7 +203,7 @@ class PlantedRows(StudyRows):
             base *= truth.variant
         unsteered = base / truth.steering
         if null_kind(key):
-            return unsteered * truth.random
+            return unsteered * (truth.adding if key.startswith("reversed") else truth.random)
         if key in config.methods.use or key in config.variants:
             return unsteered * truth.rival
         if not key.startswith("iti"):

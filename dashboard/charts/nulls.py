@@ -12,13 +12,14 @@ from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import arm_label, interval, missing, number
 from hormesis.dashboard.charts.frame import figure
 from hormesis.dashboard.charts.tradeoff import symbol
-from hormesis.db.contract.methods import NULL_KINDS, NULL_TITLES
+from hormesis.db.contract.methods import NULL_KINDS, NULL_TITLES, RESAMPLED
 
 STEP = 0.25
 """From one kind of null directions to the next, where arms are 1 apart."""
 GUIDE = (
     "How far toxicity is below that unsteered, in points: ITI (disc) and each null direction, all at one "
-    "cost and on the same prompts. Where nulls reach as far as ITI, the direction is not what detoxifies."
+    "cost and on the same prompts. Where nulls reach as far as ITI, the direction is not what detoxifies. "
+    "Added instead of removed, it should lie left of 0."
 )
 
 
@@ -130,7 +131,7 @@ def null_table(effects: pd.DataFrame) -> pd.DataFrame:
 def null_note(effects: pd.DataFrame) -> str:
     """What the numbers are, and where there is no percentile."""
     costs = ", ".join(f"+{cost:g}" for cost in sorted(set(effects["matched_cost"])))
-    few = any(missing(value) for value in effects["percentile"])
+    few = effects.loc[~effects["null_kind"].isin(["reversed", RESAMPLED]), "percentile"].isna().any()
     return (
         f"At {costs} nats; points of toxicity, n = {int(effects['n'].max()):,} prompts at most. ITI against "
         "nulls: odds ratio to their mean, below 1 where ITI takes away more; 95 % intervals over seeds, "

@@ -29,6 +29,7 @@ SYMBOLS = {
     "isotropic": "x-thin-open",
     "covariance": "cross-thin-open",
     "permuted": "asterisk-open",
+    "reversed": "triangle-down-open",
     "resampled": "circle-dot",
     PROMPT: "diamond",
     SFT: "square",

@@ -48,21 +48,24 @@ SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)
 """Positions that are steered."""
 RANDOM: Final = "random-"
 """What the stored names of random directions begin with; the index follows."""
-NullKind = Literal["isotropic", "covariance", "permuted", "resampled"]
+NullKind = Literal["isotropic", "covariance", "permuted", "reversed", "resampled"]
 """Directions that ITI is held against, all of the method `random-direction`: uniform on the sphere; of the
-head's own covariance; of permuted labels, with heads of their own; and, no null, the study's own way from
-statements that are drawn anew, which tells how far another sample of them would have led.
+head's own covariance; of permuted labels, with heads of their own; and two that are no nulls: the study's own
+direction reversed, so that toxicity is added, and its own way from statements that are drawn anew, which
+tells how far another sample of them would have led.
 """
 RESAMPLED: Final = "resampled"
 NULL_KINDS: Final[tuple[NullKind, ...]] = get_args(NullKind)
 NULL_STEMS: Final[Mapping[str, str]] = {
-    "isotropic": "random", "covariance": "covariance", "permuted": "permuted", RESAMPLED: RESAMPLED,
+    "isotropic": "random", "covariance": "covariance", "permuted": "permuted", "reversed": "reversed",
+    RESAMPLED: RESAMPLED,
 }  # fmt: skip
 """What names of null directions, and keys of their conditions, begin with; `-` and the index follow."""
 NULL_TITLES: Final[Mapping[str, str]] = {
     "isotropic": "Random directions",
     "covariance": "Covariance-matched directions",
     "permuted": "Directions of permuted labels",
+    "reversed": "Direction added",
     RESAMPLED: "ITI from statements drawn anew",
 }
 NULL_KEY: Final = "^({})(-[0-9]+)?(?=/|$)".format("|".join(NULL_STEMS.values()))

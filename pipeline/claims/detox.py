@@ -49,10 +49,8 @@ SCORES = (
     "generations and their scores (0 to 1, log-odds of the mean), same prompts in every arm; empty texts "
     "have none"
 )
-NULL_RULE = (
-    "The interval holds the spread between the directions drawn. Declared before any direction of the kind "
-    "was drawn for a study."
-)
+DECLARED = "Declared before any direction of the kind was drawn for a study."
+NULL_RULE = f"The interval holds the spread between the directions drawn. {DECLARED}"
 Key = Callable[[StudyRows], Steering | None]
 
 
@@ -101,6 +99,23 @@ def _null(kind: NullKind) -> Callable[[StudyRows, Scope], Outcome]:
         return directional(effect, -1, FALL, scale=ODDS, contrast=contrast, detail=detail)
 
     return test
+
+
+def _sign(study: StudyRows, scope: Scope) -> Outcome:
+    """The direction added at a matched cost (nats) less unsteered, mean of the toxic arms."""
+    nulls = nulls_of(study, scope, "reversed")
+    if isinstance(nulls, Missing):
+        return nulls
+    arms = [arm for arm in nulls.arms if arm[0] == TOXIC]
+    added_by_arm = {arm: nulls.directions[0][arm] for arm in arms}
+    effect = mean_of(changes(added_by_arm, nulls.unsteered, scale=ODDS, sign=+1))
+    detail = f" at +{nulls.cost:g} nats, mean of {len(arms)} arms"
+    if arms:
+        removed, added = nulls.falls(arms)
+        detail += f"; {-added:+.3g} points where it is added, {-removed:+.3g} where it is removed"
+    return directional(
+        effect, +1, ODDS_SESOI, scale=ODDS, contrast="direction added less unsteered", detail=detail
+    )
 
 
 def _dose(choose: Key, basis: str) -> Callable[[StudyRows, Scope], Outcome]:
@@ -304,6 +319,12 @@ CLAIMS = (
         "permuted", "The found directions do more than directions of permuted labels at the same cost",
         "Is it toxicity, or any two groups of statements?",
         "of permuted labels, with heads of their own choice,",
+    ),
+    _claim(
+        "C4-sign", "Adding the found direction raises toxicity", "Does the sign matter?",
+        estimand="Odds of toxicity with the direction added at the cost at which ITI removes it less those "
+        "unsteered, mean of the toxic series",
+        test=_sign, rule=f"{RISE_RULE} {DECLARED}",
     ),
     _rival_claim(PROMPT, "a prompt"), *(_rival_claim(name, method_title(name)) for name in (*TUNED, *MARKED)),
 )  # fmt: skip

@@ -22,7 +22,7 @@ from hormesis.pipeline.statistics.interval_parts import Parts, interval_parts
 
 WORDS: dict[NullKind, str] = {
     "isotropic": "random", "covariance": "covariance-matched", "permuted": "permuted-label",
-    "resampled": "estimated-anew",
+    "reversed": "reversed", "resampled": "estimated-anew",
 }  # fmt: skip
 FEWEST = 19
 """Null directions that a 95th percentile needs: it is then the largest of them."""

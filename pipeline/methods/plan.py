@@ -74,8 +74,8 @@ def _of(config: StudyConfig, spec: MethodSpec, kind: str | None) -> Iterator[Fam
         costs: tuple[float, ...] = () if at_fixed else (steering.random_cost,)
         stems = (
             (f"{NULL_STEMS[null]}-{number}", number)
-            for null in steering.nulls_of(kind)
-            for number in range(steering.random_directions)
+            for null, count in steering.nulls_of(kind)
+            for number in range(count)
         )
         for stem, number in stems:
             yield Family(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def probe_checkpoint(context: StudyContext, subject: Subject, reporter: Reporter
         )  # fmt: skip
     selected = select_heads(run.results, n_selected)
     kind = None if subject.arm is None else subject.arm.kind
-    controls = list(_null_directions(context, activations, statements, selected=selected, arm_kind=kind))
+    controls = list(
+        _null_directions(context, activations, statements, run=run, selected=selected, arm_kind=kind)
+    )
     set_id = probe_set_id(context)
     keys = {"checkpoint_id": checkpoint_id, "probe_set_id": set_id, "position": config.position}
     _write_probes(context, keys, run, n_selected=n_selected)
@@ -104,24 +107,28 @@ def _null_directions(
     activations: HeadActivations,
     statements: Labelled,
     *,
+    run: ProbeRun,
     selected: Places,
     arm_kind: str | None,
 ) -> Iterator[Direction]:
     """The null directions of the kinds that such an arm has, of the `selected` heads or their own."""
-    steering = context.config.steering
-    count = steering.random_directions
-    for kind in steering.nulls_of(arm_kind):
-        if kind == "isotropic" or kind == "covariance":
-            sets = random_directions(activations, statements.codes, selected, count=count, seed=0, kind=kind)
-        else:
+    config, direction = context.config, context.config.steering.direction
+    for kind, count in config.steering.nulls_of(arm_kind):
+        if kind == "permuted" or kind == "resampled":
             from_statements = permuted_directions if kind == "permuted" else resampled_directions
             with threadpool_limits(1, "blas"):  # as for the probes
                 sets = list(
                     from_statements(
-                        activations, statements.labels, statements.codes, settings=context.config.probe,
-                        n_heads=len(selected), count=count, method=steering.direction,
+                        activations, statements.labels, statements.codes, settings=config.probe,
+                        n_heads=len(selected), count=count, method=direction,
                     )
                 )  # fmt: skip
+        elif kind == "reversed":
+            name = f"{NULL_STEMS[kind]}-0"
+            of_study = run.directions(direction, selected)
+            sets = [[replace(of_head, vector=-of_head.vector, method=name) for of_head in of_study]]
+        else:
+            sets = random_directions(activations, statements.codes, selected, count=count, seed=0, kind=kind)
         yield from chain.from_iterable(sets)
 
 

@@ -138,8 +138,9 @@ class SteeringConfig(Strict):
     null_kinds: Annotated[Distinct[NullKind], Field(min_length=1)] = added(("isotropic",))
     """Which null directions are drawn, `random_directions` of each: `isotropic` (uniform on the sphere),
     `covariance` (of the covariance of each head's own activations), `permuted` (of permuted labels, with
-    heads of their own choice); and, no null, `resampled` (the study's own way from statements drawn anew),
-    which tells how much of an interval is the estimate of the direction.
+    heads of their own choice); and, no nulls, `reversed` (the study's own direction added instead of removed,
+    once) and `resampled` (its own way from statements drawn anew, which tells how much of an interval is the
+    estimate of the direction).
     """
     null_prompts: Count | None = added(None)
     """Prompts of each set that null directions are generated on (a fixed random choice); default all."""
@@ -151,12 +152,12 @@ class SteeringConfig(Strict):
     same cost takes many more of their sigmas.
     """
 
-    def nulls_of(self, kind: str | None) -> tuple[NullKind, ...]:
-        """Null directions of a checkpoint of an arm of this kind (None: imported); controls and variants, on
-        which no claim about other than isotropic ones rests, have those alone.
+    def nulls_of(self, kind: str | None) -> list[tuple[NullKind, int]]:
+        """Null directions of a checkpoint of an arm of this kind (None: imported), and how many; controls and
+        variants, on which no claim about other than isotropic ones rests, have those alone.
         """
-        has_all = kind in (None, "toxic")
-        return tuple(null for null in self.null_kinds if has_all or null == "isotropic")
+        kinds = (null for null in self.null_kinds if kind in (None, "toxic") or null == "isotropic")
+        return [(null, 1 if null == "reversed" else self.random_directions) for null in kinds]
 
 
 class TuningConfig(Strict):

@@ -191,6 +191,14 @@ def _null(stem: str) -> Build:
     return build
 
 
+def _sign(raw: Raw, scope: Scope) -> Test | None:
+    keys = raw.conditions.loc[raw.conditions["key"].str.startswith("reversed-"), "key"]
+    if keys.empty:
+        return None
+    unsteered = raw.grids("none", scope.prompt_set, scope.scorer, like=keys.iloc[0])
+    return mean_change(toxic(_grids(raw, scope, keys.iloc[0])), unsteered, +1)
+
+
 def with_spread(of: Effect, values: list[float]) -> Effect:
     """With the error of the mean of so many null directions, in the part of which little is known."""
     few = float(np.var(values, ddof=1)) / len(values) if len(values) > 1 else 0.0
@@ -456,7 +464,7 @@ def scorers_z(raw: Raw, prompt_set: str) -> np.ndarray | None:
 SCORED: dict[str, Build] = {
     "C4-matched-10": _dose(middle), "C4-fixed-10": _dose(strongest), "C4-base": _base, "C4-steer": _steer,
     "C4-random": _null("random"), "C4-covariance": _null("covariance"), "C4-permuted": _null("permuted"),
-    "R-control": _control(False), "R-control-steered": _control(True),
+    "C4-sign": _sign, "R-control": _control(False), "R-control-steered": _control(True),
     "R-relative": _relative, "R-directions": _directions, "R-slung": _slung,
     **{f"C4-vs-{name}": _rival(name) for name in ("prompt", "sft", "dpo", "meda", "inst")},
 }  # fmt: skip

@@ -36,7 +36,10 @@ def test_a_direction_that_alone_works_is_supported_and_nulls_that_work_refute(
     """Odds of toxicity under ITI are .35 of those unsteered, under each null direction `random`."""
     config = load_study("forum-full")
     config = config.model_copy(update={"variants": ()})
-    study = PlantedRows(config, replace(TRUTHS["nothing"], steering=0.35, random=random))
+    adding = 2.5 if verdict == SUPPORTED else 0.5
+    study = PlantedRows(config, replace(TRUTHS["nothing"], steering=0.35, random=random, adding=adding))
+    sign = next(claim for claim in CLAIMS if claim.id == "C4-sign").test(study, SCOPE)
+    assert decide(sign, corrected([sign])[0]) == verdict
     for kind, test in TESTS.items():
         outcome = test(study, SCOPE)
         assert isinstance(outcome, Finding) and decide(outcome, corrected([outcome])[0]) == verdict

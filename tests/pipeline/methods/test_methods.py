@@ -4,9 +4,11 @@ study.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
+import sqlite3
 from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -25,6 +27,7 @@ from hormesis.backend.generation.generation import GenerationError, generate
 from hormesis.backend.model.steering import steered
 from hormesis.dashboard.base.wording import defect_words
 from hormesis.db import read
+from hormesis.db.blocks import decode_float32
 from hormesis.db.contract.methods import MethodError, parse_method
 from hormesis.db.engine import open_writer
 from hormesis.pipeline.attacks.attacked_conditions import chosen_conditions
@@ -125,12 +128,15 @@ def test_families_of_an_arm() -> None:
     marked = {family.stem: family for family in families(config, "meda")}
     assert set(marked) - set(plain) == {"meda", "meda+iti/mass_mean"}
     assert marked["meda"].prefix == "toxicity: 0.0\n" and marked["prompt"].prefix.strip() == FORUM_PROMPT
-    steering = {"random_directions": 1, "null_kinds": ["isotropic", "covariance", "permuted"]}
+    steering = {"random_directions": 2, "null_kinds": ["isotropic", "permuted", "reversed"]}
     nulls = parse_study({"name": "x", "steering": steering})
     stems = {
         kind: [f.stem for f in families(nulls, kind) if f.control is not None] for kind in (None, "meda")
     }
-    assert stems == {None: ["random-0", "covariance-0", "permuted-0"], "meda": ["random-0"]}
+    assert stems == {
+        None: ["random-0", "random-1", "permuted-0", "permuted-1", "reversed-0"],
+        "meda": ["random-0", "random-1"],
+    }
     fixed = parse_study({"name": "x", "steering": {"random_at": "fixed", "strengths": [1.0, 3.0]}})
     random_family = next(family for family in families(fixed, "toxic") if family.control == 4)
     keys = [condition.key for condition in strengths(random_family, lambda strength: 0.0)]
@@ -258,9 +264,9 @@ dpo = { steps = 6, batch_size = 8 }
 
 [evaluation]""",
     "random_directions = 2": "random_directions = 1\nnull_prompts = 8\n"
-    'null_kinds = ["isotropic", "covariance", "permuted"]',
+    'null_kinds = ["isotropic", "covariance", "permuted", "reversed"]',
 }
-NULLS = {"covariance-0/cost-0.06", "permuted-0/cost-0.06"}
+NULLS = {"covariance-0/cost-0.06", "permuted-0/cost-0.06", "reversed-0/cost-0.06"}
 SHARED = {
     "none", "iti/mass_mean/fixed-1", "iti/mass_mean/cost-0.06", "iti/second/cost-0.06", "prompt",
     "random-0/cost-0.06", "sft", "dpo", "dpo+iti/mass_mean/cost-0.15",
@@ -296,7 +302,7 @@ def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path])
     first = tables["generation"]["sample"] == 0
     generations = tables["generation"][first].groupby(["name", "key"]).size()
     counts = {key: 8 if key in NULLS | {"random-0/cost-0.06"} else 24 for key in set().union(*keys.values())}
-    assert len(generations) == 22
+    assert len(generations) == 23
     assert all(count == counts[key] for (_, key), count in generations.items())
     metrics = tables["metric"]
     for name in ("cost", "cross_entropy", "toxicity", "fluency"):
@@ -307,15 +313,24 @@ def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path])
     assert len(matched) == 3 and matched["value"].between(0.145, 0.155).all()
     summed = set(tables["summary"]["key"].str.split("|").str[2])
     assert summed == {key.replace("-0/cost", "/cost") for key in set().union(*keys.values())}
-    changes = metrics[metrics["key"].str.match(r"(random|covariance|permuted)-0.*\|forum\|toxicity_change$")]
-    assert len(changes) == 4 and (changes["n"] <= 8).all()
+    changes = metrics[
+        metrics["key"].str.match(r"(random|covariance|permuted|reversed)-0.*\|forum\|toxicity_change$")
+    ]
+    assert len(changes) == 5 and (changes["n"] <= 8).all()
     directions = tables["direction"][tables["direction"]["method"].str.contains("-0")]
     of_arm = directions[directions["name"] == "toxic-25-s0"].groupby("method")
     heads = {name: set(map(tuple, rows[["layer", "head"]].to_numpy())) for name, rows in of_arm}
-    assert heads["covariance-0"] == heads["random-0"] != heads["permuted-0"]
+    assert heads["covariance-0"] == heads["random-0"] == heads["reversed-0"] != heads["permuted-0"]
     assert len(heads["permuted-0"]) == len(heads["random-0"])
+    query = (
+        "SELECT d.vector, r.vector FROM direction d JOIN direction r USING (checkpoint_id, layer, head)"
+        " WHERE d.method = 'mass_mean' AND r.method = 'reversed-0'"
+    )
+    with contextlib.closing(sqlite3.connect(finished[1] / "hormesis.sqlite")) as connection:
+        pairs = [[decode_float32(vector) for vector in row] for row in connection.execute(query)]
+    assert len(pairs) == 4 and all(np.array_equal(vector, -other) for vector, other in pairs)
     costs = tables["summary"][tables["summary"]["key"].str.endswith("|cost")]
-    assert len(costs) == 22  # the summary finds the losses of every method
+    assert len(costs) == 23  # the summary finds the losses of every method
 
 
 @pytest.mark.slow
