@@ -77,7 +77,7 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
     if choice.scorer is not None:
         verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
         answer = headline("overview", verdicts)
-        sections += [results.answer(context, summaries, choice), results.costs(summaries, choice)]
+        sections += [results.answer(context, summaries, choice), results.costs(context, summaries, choice)]
     sections += [robustness(context), origins.geometry(context), origins.training(context)]
     if with_texts:
         sections.append(texts(context, choice))

@@ -62,7 +62,7 @@ from hormesis.db.read.pairs import (
     pair_texts,
     prompt_falls,
 )
-from hormesis.db.read.results import conditions, summaries, summary_choices
+from hormesis.db.read.results import conditions, gates, summaries, summary_choices
 from hormesis.db.read.runs import (
     arms,
     changed_part,
@@ -123,6 +123,7 @@ __all__ = [
     "export_table",
     "exportable_tables",
     "feature_cosines",
+    "gates",
     "generations",
     "head_contributions",
     "head_summaries",

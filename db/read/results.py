@@ -5,8 +5,12 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Double, Engine, func, or_, select
 
+from hormesis.db.contract.gates import Bounds
+from hormesis.db.gates.losses import MEASURED, gate_rows
 from hormesis.db.read.columns import study_rows
 from hormesis.db.read.frame import frame
+from hormesis.db.read.hardness import capability_summaries
+from hormesis.db.read.runs import study
 from hormesis.db.schema import Arm, Condition, Summary
 
 
@@ -70,6 +74,17 @@ def summaries(
     if scorer is not None:
         query = query.where(or_(Summary.scorer == scorer, Summary.scorer.is_(None)))
     return frame(engine, query)
+
+
+def gates(engine: Engine, study_id: int) -> pd.DataFrame:
+    """What a study's scored conditions lose against the unsteered models: the rows of `gate_rows`.
+
+    They follow from summaries whenever they are read, so that other bounds need nothing measured again.
+    """
+    config = study(engine, study_id)["config"]
+    bounds = Bounds(**(config.iloc[0].get("gates") or {})) if len(config) else Bounds()
+    query = study_rows(Summary, study_id).where(Summary.name.in_(MEASURED)).order_by(Summary.id)
+    return gate_rows(frame(engine, query), capability_summaries(engine, study_id), bounds)
 
 
 def summary_choices(engine: Engine, study_id: int) -> pd.DataFrame:
