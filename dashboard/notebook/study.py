@@ -222,6 +222,14 @@ class Study(GeometryViews, RobustnessViews):
         set_id = int(sets.loc[sets["name"] == prompt_set, "id"].iloc[-1])
         return read.score_histogram(self.engine, self.id, set_id, scorer=str(scorer), bins=bins)
 
+    def scorer_groups(self) -> pd.DataFrame:
+        """How each scorer judges statements that are not toxic, by the group that they mention.
+
+        Columns: scorer, group, n, rate (above 0.5), score, ratio to the other groups, each with its interval;
+        null_low, null_median, null_high of the largest ratio among permuted groups; p.
+        """
+        return read.scorer_groups(self.engine, self.id)
+
     # Charts
 
     def chart(
