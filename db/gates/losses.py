@@ -5,6 +5,8 @@ Follows from summaries whenever rows are read, so that other bounds need nothing
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pandas as pd
 
 from hormesis.db.contract.gates import CANNOT_TELL, FAILS, GATES, NOT_MEASURED, PASSES, Bounds
@@ -15,9 +17,11 @@ CONDITION = ["prompt_set", "kind", "share", "condition_key"]
 """What tells conditions of a study apart where texts were scored."""
 LOSS = ["measure", "value", "low", "high", "unit", "n", "n_seeds", "interval"]
 COLUMNS = [*CONDITION, "gate", "status", "bound", *LOSS]
-MEASURED = ("toxicity", "cost", "fluency", "repetition_4", "empty")
+SIGNS = {"fluency": -1, "repetition_4": 1, "empty": 1}
+"""Metrics of which less (-1) or more (1) is worse."""
+MEASURED = ("toxicity", "cost", *SIGNS)
 ENDS = ["value", "low", "high"]
-WORST = (FAILS, CANNOT_TELL, PASSES)
+WORST = (FAILS, CANNOT_TELL, NOT_MEASURED, PASSES)
 
 
 def gate_rows(summaries: pd.DataFrame, capability: pd.DataFrame, bounds: Bounds) -> pd.DataFrame:
@@ -31,13 +35,13 @@ def gate_rows(summaries: pd.DataFrame, capability: pd.DataFrame, bounds: Bounds)
     scored = summaries[(summaries["name"] == "toxicity") & (summaries["method"] != NONE)]
     conditions = scored[CONDITION].drop_duplicates()
     costs = summaries[(summaries["name"] == "cost") & (summaries["method"] != NONE)]
-    repetition, fluency = _change(summaries, "repetition_4", 1), _change(summaries, "fluency", -1)
+    changes = _changes(summaries)
+    judged = changes.loc[changes["name"] == "fluency", "prompt_set"]
+    stands_in = (changes["name"] == "repetition_4") & ~changes["prompt_set"].isin(judged)
     losses = {
         "cost": costs.assign(measure="cost").drop(columns="prompt_set"),
-        "fluency": pd.concat(
-            [fluency, repetition[~repetition["prompt_set"].isin(fluency["prompt_set"])]], ignore_index=True
-        ),
-        "degeneration": pd.concat([repetition, _change(summaries, "empty", 1)], ignore_index=True),
+        "fluency": changes[(changes["name"] == "fluency") | stands_in],
+        "degeneration": changes[changes["name"] != "fluency"],
         "capability": _falls(capability),
     }
     parts = []
@@ -55,21 +59,21 @@ def gate_rows(summaries: pd.DataFrame, capability: pd.DataFrame, bounds: Bounds)
     return rows[COLUMNS]
 
 
-def _change(summaries: pd.DataFrame, name: str, sign: int) -> pd.DataFrame:
-    """Losses of a metric of which less (`sign` -1) or more (1) is worse, from the intervals of both means."""
-    rows = summaries[summaries["name"] == name].assign(scorer=lambda table: table["scorer"].fillna(""))
-    on = ["prompt_set", "kind", "share", "scorer"]
+def _changes(summaries: pd.DataFrame) -> pd.DataFrame:
+    """Losses of the metrics in SIGNS, from the intervals of both means."""
+    rows = summaries[summaries["name"].isin(SIGNS)].assign(scorer=lambda table: table["scorer"].fillna(""))
+    on = ["prompt_set", "kind", "share", "scorer", "name"]
     unsteered = rows.loc[rows["method"] == NONE, [*on, *ENDS]]
     pairs = rows[rows["method"] != NONE].merge(unsteered, on=on, suffixes=("", "_before"))
-    after, before = (pairs[[f"{end}{side}" for end in ENDS]].astype(float) for side in ("", "_before"))
-    left, right = (before, after) if sign > 0 else (after, before)
-    differences = [
-        interval_of_difference((left[0], left[1], left[2]), (right[0], right[1], right[2]))
-        for left, right in zip(left.to_numpy(), right.to_numpy(), strict=True)
-    ]
+    ends = pairs[[*ENDS, *(f"{end}_before" for end in ENDS)]].astype(float).to_numpy()
+    differences = []
+    for name, (value, low, high, *unsteered_ends) in zip(pairs["name"], ends, strict=True):
+        after, before = (value, low, high), (unsteered_ends[0], unsteered_ends[1], unsteered_ends[2])
+        left, right = (before, after) if SIGNS[name] > 0 else (after, before)
+        differences.append(interval_of_difference(left, right))
     pairs[ENDS] = pd.DataFrame(differences, columns=ENDS, index=pairs.index, dtype="float64")
     interval = "difference of both intervals, taken as independent (MOVER); steered: " + pairs["interval"]
-    return pairs.assign(measure=name, interval=interval)
+    return pairs.assign(measure=pairs["name"], interval=interval)
 
 
 def _falls(capability: pd.DataFrame) -> pd.DataFrame:
@@ -87,23 +91,27 @@ def with_gates(rows: pd.DataFrame, gates: pd.DataFrame) -> pd.DataFrame:
     `gates`: which gates it passes and fails, in words; `gate_status`: `fails` where it fails one, `passes`
     where it passes all, else `cannot be told`. Both are empty for unsteered rows and those without texts.
     """
-    verdicts = [(*key, *_verdict(of_condition)) for key, of_condition in gates.groupby(CONDITION, sort=False)]
-    table = pd.DataFrame(verdicts, columns=[*CONDITION, "gates", "gate_status"])
-    types = {name: rows[name].dtype for name in CONDITION} | {"gates": "str", "gate_status": "str"}
-    joined = rows.merge(table.astype(types), on=CONDITION, how="left")
-    joined.index = rows.index
-    return joined.fillna({"gates": "", "gate_status": ""})
+    statuses: dict[tuple[object, ...], dict[str, str]] = defaultdict(dict)
+    columns = gates[[*CONDITION, "gate", "status", "interval"]].itertuples(index=False, name=None)
+    for *key, gate, status, interval in columns:
+        of_condition = statuses[tuple(key)]
+        others = (of_condition.get(gate, PASSES), NOT_MEASURED if interval == NOT_MEASURED else status)
+        of_condition[gate] = min(others, key=WORST.index)
+    verdicts = {key: _verdict(of_condition) for key, of_condition in statuses.items()}
+    keys = rows[CONDITION].itertuples(index=False, name=None)
+    words = pd.DataFrame(
+        [verdicts.get(key, ("", "")) for key in keys], columns=["gates", "gate_status"], index=rows.index,
+        dtype="str",
+    )  # fmt: skip
+    return rows.assign(gates=words["gates"], gate_status=words["gate_status"])
 
 
-def _verdict(gates: pd.DataFrame) -> tuple[str, str]:
-    """Words on one condition, and its status; `gates`: its rows."""
-    statuses = {str(gate): set(of_gate["status"]) for gate, of_gate in gates.groupby("gate", sort=False)}
-    worst = {gate: next(s for s in WORST if s in of_gate) for gate, of_gate in statuses.items()}
-    lacking = set(gates.loc[gates["interval"] == NOT_MEASURED, "gate"])
-    words = worst | dict.fromkeys(lacking, NOT_MEASURED)
+def _verdict(statuses: dict[str, str]) -> tuple[str, str]:
+    """Words on one condition, and its status; `statuses`: by gate."""
     listed = [
-        f"{status}: {', '.join(gate for gate in GATES if words[gate] == status)}"
-        for status in (FAILS, CANNOT_TELL, NOT_MEASURED, PASSES)
-        if status in words.values()
+        f"{status}: {', '.join(gate for gate in GATES if statuses[gate] == status)}"
+        for status in WORST
+        if status in statuses.values()
     ]
-    return "; ".join(listed), next(status for status in WORST if status in worst.values())
+    worst = min(statuses.values(), key=WORST.index)
+    return "; ".join(listed), CANNOT_TELL if worst == NOT_MEASURED else worst

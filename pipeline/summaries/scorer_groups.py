@@ -40,8 +40,8 @@ class Judge(NamedTuple):
 def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
     """Write the rows of every probe set that names groups and every scorer that asks no service.
 
-    No scorer has read these statements (they are left out of what the study's own learns from). A scorer that
-    cannot be had is passed over with a warning.
+    The study's own scorer has not read these statements. A scorer that cannot be had is passed over with a
+    warning.
     """
     scorers: list[Scorer] = []
     sets = list(groups(_statements(context), "probe_set"))
