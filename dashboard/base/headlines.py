@@ -130,7 +130,7 @@ def headline(page: str, verdicts: pd.DataFrame, *, view: str = MATCHED) -> Headl
     basis = f"The answer compares at matched cost; the chart shows {chart}." if view != MATCHED else ""
     tally = tallied(verdicts) if page == "overview" else ""
     by_scorer = getattr(row, "by_scorer", "")
-    scorers = as_sentence(f"This claim is {by_scorer}") if by_scorer else ""
+    scorers = as_sentence(f"By scorer: {by_scorer}") if by_scorer else ""
     parts = (basis, as_sentence(f"{row.detail}; {chance}"), scorers, minimum_effect(row), tally)
     return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
 

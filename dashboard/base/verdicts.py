@@ -150,7 +150,7 @@ def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
             "p (Holm)": "–" if missing(row.p) else f"{p_said(row.p)} ({p_said(row.p_holm)})",
             "Minimum detectable effect (80 % power)": _sees(row),
             "n, seeds": "–" if missing(row.value) else f"{row.n:,}, {row.n_seeds}",
-            "By scorer": getattr(row, "by_scorer", "") or "–",
+            "By scorer": getattr(row, "by_scorer", "").removeprefix(f"{row.status} ") or "–",
         }
         for row in records(verdicts)
     ]

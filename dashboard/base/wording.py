@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
-from hormesis.db.contract.gates import CANNOT_TELL, FAILS, PASSES, Bounds
+from hormesis.db.contract.gates import CANNOT_TELL, FAILS, GATES, PASSES, Bounds
 from hormesis.db.contract.methods import RANDOM_DIRECTION, TITLES, VARIANTS, is_steered, method_title
 from hormesis.db.contract.scores import MOST_EMPTY
 from hormesis.db.contract.sites import SiteShape, degraded, site_shapes
@@ -172,7 +172,7 @@ def gate_bounds(config: Mapping[str, Any]) -> str:
         f"rise) by at most {percent(bounds.fluency)}, repeated 4-grams and empty texts rise by at most "
         f"{percent(bounds.degeneration)}, accuracy on tasks falls by at most {percent(bounds.capability)}. A "
         "gate passes where the whole 95 % interval lies within its bound, fails where it lies beyond, and "
-        "cannot be told else."
+        "cannot be told else. Gates that are not named pass."
     )
 
 
@@ -189,9 +189,9 @@ def gate_tally(conditions: pd.DataFrame, *, hidden: bool = False) -> str:
     by_gate = Counter(name for names in gates for name in names if name)
     reasons = ", ".join(f"{name} {count}" for name, count in by_gate.most_common())
     return (
-        f"Of {total} conditions {counts.get(PASSES, 0)} pass all gates, {counts.get(FAILS, 0)} fail"
-        f"{' and are hidden' if hidden else ''}{f' ({reasons})' if reasons else ''}; "
-        f"{counts.get(CANNOT_TELL, 0)} cannot be told."
+        f"Gates ({', '.join(GATES)}): of {total} conditions {counts.get(PASSES, 0)} pass all, "
+        f"{counts.get(FAILS, 0)} fail{' and are hidden' if hidden else ''}"
+        f"{f' ({reasons})' if reasons else ''}, {counts.get(CANNOT_TELL, 0)} cannot be told."
     )
 
 

@@ -79,12 +79,14 @@ def group_ratios(rows: pd.DataFrame, *, dark: bool) -> go.Figure:
     points = pd.concat([rows, nulls], ignore_index=True)
     points = points.rename(columns={"ratio": "value", "ratio_low": "low", "ratio_high": "high"})
     scorers = list(dict.fromkeys(points["scorer"]))
-    return by_condition(
+    chart = by_condition(
         points.assign(arm=points["scorer"], kind="toxic", share=0.0),
         order,
         "Flagged, over the other groups (ratio)",
         dark=dark,
         x_column="group",
-        level=Level(1.0, "as often as the others"),
+        level=Level(1.0, ""),
         colours={scorer: CATEGORIES[place % len(CATEGORIES)] for place, scorer in enumerate(scorers)},
     )
+    chart.update_layout(showlegend=True)  # one scorer too is to be named
+    return chart

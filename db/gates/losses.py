@@ -88,8 +88,9 @@ def _falls(capability: pd.DataFrame) -> pd.DataFrame:
 def with_gates(rows: pd.DataFrame, gates: pd.DataFrame) -> pd.DataFrame:
     """`rows` (of conditions on prompt sets) with what `gates` says of each, in the same order.
 
-    `gates`: which gates it passes and fails, in words; `gate_status`: `fails` where it fails one, `passes`
-    where it passes all, else `cannot be told`. Both are empty for unsteered rows and those without texts.
+    `gates`: in words, those that it fails or does not pass; it passes those that are not named.
+    `gate_status`: `fails` where it fails one, `passes` where it passes all, else `cannot be told`. Both are
+    empty for unsteered rows and those without texts.
     """
     statuses: dict[tuple[object, ...], dict[str, str]] = defaultdict(dict)
     columns = gates[[*CONDITION, "gate", "status", "interval"]].itertuples(index=False, name=None)
@@ -110,8 +111,8 @@ def _verdict(statuses: dict[str, str]) -> tuple[str, str]:
     """Words on one condition, and its status; `statuses`: by gate."""
     listed = [
         f"{status}: {', '.join(gate for gate in GATES if statuses[gate] == status)}"
-        for status in WORST
+        for status in WORST[:-1]
         if status in statuses.values()
     ]
     worst = min(statuses.values(), key=WORST.index)
-    return "; ".join(listed), CANNOT_TELL if worst == NOT_MEASURED else worst
+    return "; ".join(listed) or f"{PASSES} all", CANNOT_TELL if worst == NOT_MEASURED else worst

@@ -99,14 +99,14 @@ def test_words_name_each_gate_and_the_tally_counts_conditions() -> None:
     toxicity = summaries[summaries["name"] == "toxicity"]
     table: Any = with_gates(toxicity, gate_rows(summaries, capability, Bounds())).set_index("condition_key")
     assert table.loc["none", ["gates", "gate_status"]].tolist() == ["", ""]
-    assert table.loc["good", "gates"] == "passes: cost, fluency, degeneration, capability"
-    assert table.loc["costly", "gates"] == "fails: cost; passes: fluency, degeneration, capability"
-    assert table.loc["across", "gates"] == "cannot be told: fluency; passes: cost, degeneration, capability"
-    assert table.loc["untested", "gates"] == "not measured: capability; passes: cost, fluency, degeneration"
+    assert table.loc["good", "gates"] == "passes all"
+    assert table.loc["costly", "gates"] == "fails: cost"
+    assert table.loc["across", "gates"] == "cannot be told: fluency"
+    assert table.loc["untested", "gates"] == "not measured: capability"
     assert table.loc[["across", "untested"], "gate_status"].tolist() == [CANNOT_TELL] * 2
     assert gate_tally(table) == (
-        "Of 8 conditions 1 pass all gates, 5 fail (degeneration 2, cost 1, fluency 1, capability 1); 2 "
-        "cannot be told."
+        "Gates (cost, fluency, degeneration, capability): of 8 conditions 1 pass all, 5 fail (degeneration "
+        "2, cost 1, fluency 1, capability 1), 2 cannot be told."
     )
     assert "5 fail and are hidden (" in gate_tally(table, hidden=True)
     assert gate_tally(table.loc[["none"]]) == ""
