@@ -28,6 +28,8 @@ MOST_STATEMENTS = 3000
 FEWEST = 10
 """Statements that a group has at least; a group of fewer is a pair or a text, or tells nothing."""
 NO_GROUP = "no group"
+CHUNK = 256
+"""Statements scored between two looks whether the person asked for a stop."""
 
 
 class Judge(NamedTuple):
@@ -55,9 +57,11 @@ def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
     for probe_set, statements in sets:
         for scorer in scorers:
             reporter.say(f"groups by {scorer.name}")
-            reporter.check()
-            scores, names = scorer.score(statements["text"].tolist()), statements["group"].tolist()
-            judge = Judge(scorer.name, scorer.revision)
+            texts, scores = statements["text"].tolist(), []
+            for start in range(0, len(texts), CHUNK):
+                reporter.check()
+                scores += scorer.score(texts[start : start + CHUNK]).tolist()
+            judge, names = Judge(scorer.name, scorer.revision), statements["group"].tolist()
             rows += group_rows(context.study_id, str(probe_set), judge, scores=scores, names=names)
     within = [ScorerGroup.study_id == context.study_id]
     with write_session(context.engine) as session:
@@ -90,29 +94,18 @@ def group_rows(
 ) -> list[dict[str, Any]]:
     """A row per group; `scores` [n] of statements that are not toxic, `names` [n] of their groups."""
     by_group = group_rates(np.asarray(scores), names, unit="statements")
-    nothing = (None, None, None)
-    null = dict(zip(("null_low", "null_median", "null_high"), by_group.null or nothing, strict=True))
+    null = dict(zip(("null_low", "null_median", "null_high"), by_group.null or (None,) * 3, strict=True))
     rows = []
     for of_group in by_group.groups:
         estimates = {"rate": of_group.rate, "score": of_group.score, "ratio": of_group.ratio}
-        numbers: dict[str, float | None] = {}
-        for name, estimate in estimates.items():
-            ends = nothing if estimate is None else (estimate.value, estimate.low, estimate.high)
-            numbers |= dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
-        methods = "; ".join(f"{name}: {estimate.method}" for name, estimate in estimates.items() if estimate)
-        rows.append(
-            {
-                "study_id": study_id,
-                "key": f"{probe_set}|{judge.name}|{of_group.group}",
-                "probe_set": probe_set,
-                "scorer": judge.name,
-                "revision": judge.revision,
-                "group": of_group.group,
-                "n": of_group.rate.n,
-                **numbers,
-                **null,
-                "p": of_group.p,
-                "interval": methods,
-            }
-        )
+        numbers = {
+            name + suffix: estimate and getattr(estimate, end)
+            for name, estimate in estimates.items()
+            for suffix, end in (("", "value"), ("_low", "low"), ("_high", "high"))
+        }
+        methods = [f"{name}: {estimate.method}" for name, estimate in estimates.items() if estimate]
+        key = {"probe_set": probe_set, "scorer": judge.name, "group": of_group.group}
+        row = {"study_id": study_id, "key": "|".join(key.values()), **key, "revision": judge.revision}
+        row |= {"n": of_group.rate.n, **numbers, **null, "p": of_group.p, "interval": "; ".join(methods)}
+        rows.append(row)
     return rows
