@@ -19,7 +19,7 @@ LOSS = ["measure", "value", "low", "high", "unit", "n", "n_seeds", "interval"]
 COLUMNS = [*CONDITION, "gate", "status", "bound", *LOSS]
 SIGNS = {"fluency": -1, "repetition_4": 1, "empty": 1}
 """Metrics of which less (-1) or more (1) is worse."""
-MEASURED = ("toxicity", "cost", *SIGNS)
+MEASURED = ("cost", *SIGNS)
 ENDS = ["value", "low", "high"]
 WORST = (FAILS, CANNOT_TELL, NOT_MEASURED, PASSES)
 
@@ -32,9 +32,9 @@ def gate_rows(summaries: pd.DataFrame, capability: pd.DataFrame, bounds: Bounds)
     `status`: passes where the whole interval is within the bound, fails where it is beyond, else it cannot be
     told. `summaries`, `capability`: rows of those tables.
     """
-    scored = summaries[(summaries["name"] == "toxicity") & (summaries["method"] != NONE)]
-    conditions = scored[CONDITION].drop_duplicates()
-    costs = summaries[(summaries["name"] == "cost") & (summaries["method"] != NONE)]
+    steered = summaries[summaries["method"] != NONE]
+    conditions = steered.loc[steered["name"].isin(SIGNS), CONDITION].drop_duplicates()
+    costs = steered[steered["name"] == "cost"]
     changes = _changes(summaries)
     judged = changes.loc[changes["name"] == "fluency", "prompt_set"]
     stands_in = (changes["name"] == "repetition_4") & ~changes["prompt_set"].isin(judged)

@@ -82,7 +82,7 @@ def summaries_with_cost(
     """
     metric = summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer)
     joined = with_cost(metric, summaries(engine, study_id, name="cost"))
-    joined = with_gates(joined, gates(engine, study_id))
+    joined = with_gates(joined, gates(engine, study_id, prompt_set))
     return joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
 
 

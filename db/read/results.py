@@ -76,14 +76,16 @@ def summaries(
     return frame(engine, query)
 
 
-def gates(engine: Engine, study_id: int) -> pd.DataFrame:
-    """What a study's scored conditions lose against the unsteered models: the rows of `gate_rows`.
+def gates(engine: Engine, study_id: int, prompt_set: str | None = None) -> pd.DataFrame:
+    """What a study's conditions lose against the unsteered models, on one prompt set or all: `gate_rows`.
 
-    They follow from summaries whenever they are read, so that other bounds need nothing measured again.
+    That follows from summaries whenever they are read, so that other bounds need nothing measured again.
     """
     config = study(engine, study_id)["config"]
     bounds = Bounds(**(config.iloc[0].get("gates") or {})) if len(config) else Bounds()
     query = study_rows(Summary, study_id).where(Summary.name.in_(MEASURED)).order_by(Summary.id)
+    if prompt_set is not None:
+        query = query.where(or_(Summary.prompt_set == prompt_set, Summary.prompt_set.is_(None)))
     return gate_rows(frame(engine, query), capability_summaries(engine, study_id), bounds)
 
 

@@ -13,13 +13,7 @@ from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.selection import of_dose
 from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import fit_said, fits_of, in_scope
-from hormesis.dashboard.base.wording import (
-    as_sentence,
-    gate_tally,
-    is_imported,
-    measured_shares,
-    metric_name,
-)
+from hormesis.dashboard.base.wording import as_sentence, is_imported, measured_shares, metric_name
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -29,7 +23,6 @@ from hormesis.dashboard.parts.progress_view import live_progress, loss_card
 from hormesis.dashboard.report.button import report_button
 from hormesis.dashboard.rows import geometry
 from hormesis.dashboard.rows.context import Context, current, current_choice
-from hormesis.db.gates.losses import with_gates
 
 CLAIMS, LANGUAGE = "Claims and verdicts", "Fluency"
 READ_FLUENCY = (
@@ -124,7 +117,6 @@ def dose(context: Context, choices: pd.DataFrame) -> None:
                 READ_DOSE,
                 measured_shares(rows.arms(context)),
                 as_sentence(best_doses) if best_doses else "",
-                gate_tally(with_gates(doses, rows.gates(context))),
             )
             if part
         )
