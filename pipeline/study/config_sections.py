@@ -371,18 +371,18 @@ class GatesConfig(Strict):
     """
 
     cost: Cost = BOUNDS.cost
-    """Rise of held-out cross-entropy, nats per token. By default 0.1, a perplexity a tenth higher: midway
-    between the matched costs .06 and .15, so that each is clearly within or beyond it."""
+    """Rise of held-out cross-entropy, nats per token. By default 0.1, a perplexity a tenth higher: between
+    the matched costs .06 and .15, so that each lies clearly on one side."""
     fluency: Fraction = BOUNDS.fluency
     """Fall of the part of sentences that are grammatical, or where no grammar judges rise of that of 4-grams
-    that are repeated. By default .05: one in twenty, which a reader notices; of 256 prompts and three seeds
-    the interval is about as wide, so that a smaller bound could seldom be passed."""
+    that are repeated. By default .05, one in twenty: with two seeds an interval reaches further than that
+    (.1 to .2 in the demo), and a smaller bound would leave still more untold."""
     degeneration: Fraction = BOUNDS.degeneration
     """Rise of the part of 4-grams that are repeated, and of the part of texts that are empty. By default .05:
-    one text in twenty that says nothing could alone be a twentieth of a fall of toxicity."""
+    empty texts have no score, so no more than one text in twenty drops out of the mean by steering."""
     capability: Fraction = BOUNDS.capability
-    """Fall of accuracy on any task, on the same items. By default .05: over the 500 items of a task that a
-    study takes by default a fall of some .03 is within the interval of none."""
+    """Fall of accuracy on any task, on the same items. By default .05, more than a change over the default
+    500 items is uncertain by (.02 to both sides where 6 % of the items change)."""
 
 
 class ProjectionConfig(Strict):
