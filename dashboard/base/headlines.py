@@ -129,7 +129,9 @@ def headline(page: str, verdicts: pd.DataFrame, *, view: str = MATCHED) -> Headl
     chart = "all conditions" if view == EVERY else view.lower()
     basis = f"The answer compares at matched cost; the chart shows {chart}." if view != MATCHED else ""
     tally = tallied(verdicts) if page == "overview" else ""
-    parts = (basis, as_sentence(f"{row.detail}; {chance}"), minimum_effect(row), tally)
+    by_scorer = getattr(row, "by_scorer", "")
+    scorers = as_sentence(f"By scorer: {by_scorer}") if by_scorer else ""
+    parts = (basis, as_sentence(f"{row.detail}; {chance}"), scorers, minimum_effect(row), tally)
     return Headline(question.text, str(row.status), answer, " ".join(part for part in parts if part))
 
 

@@ -38,10 +38,28 @@ class Verdict:
 
 
 def in_scope(verdicts: pd.DataFrame, prompt_set: str | None, scorer: str | None) -> pd.DataFrame:
-    """Verdicts of one prompt set and scorer, with those that depend on no scorer, or on no prompts."""
+    """Verdicts of one prompt set and scorer, with those that depend on no scorer, or on no prompts.
+
+    `by_scorer`: how the same claim came out under every scorer of these prompts, in words.
+    """
     of_prompts = verdicts["prompt_set"].isna() | (verdicts["prompt_set"] == prompt_set)
     of_scorer = verdicts["scorer"].isna() | (verdicts["scorer"] == scorer)
-    return verdicts[of_prompts & of_scorer].sort_values("position", kind="stable")
+    rows = verdicts[of_prompts & of_scorer].sort_values("position", kind="stable")
+    return rows.assign(by_scorer=[_by_scorer(row, verdicts[of_prompts]) for row in records(rows)])
+
+
+def _by_scorer(row: Any, verdicts: pd.DataFrame) -> str:
+    """`supported under 2 of 3 scorers, undecided under 1`; "" for a claim that depends on no scorer.
+
+    `verdicts`: those of the same prompts, of every scorer.
+    """
+    if missing(row.scorer) or row.status == NO_DATA:
+        return ""
+    statuses = verdicts.loc[(verdicts["claim"] == row.claim) & verdicts["scorer"].notna(), "status"]
+    counts = statuses[statuses != NO_DATA].value_counts()
+    others = "".join(f", {status} under {count}" for status, count in counts.items() if status != row.status)
+    total = f"{counts.sum()} scorer{'' if counts.sum() == 1 else 's'}"
+    return f"{row.status} under {counts[row.status]} of {total}{others}"
 
 
 def measured(row: Any) -> str:
@@ -85,7 +103,8 @@ def sentence(row: Any) -> str:
         return str(row.detail)
     seeds = "one seed, too few to decide" if row.n_seeds < 2 else f"{row.n_seeds} seeds"
     numbers = f"{measured(row)}, {seeds}, n = {row.n:,}, {p_equals(row.p)}, Holm {p_said(row.p_holm)}"
-    return f"{numbers}; {row.detail}"
+    by_scorer = getattr(row, "by_scorer", "")
+    return f"{numbers}; {row.detail}" + (f"; {by_scorer}" if by_scorer else "")
 
 
 def stored(verdict_rows: pd.DataFrame, prompt_set: str | None, scorer: str | None) -> list[Verdict]:
@@ -131,6 +150,7 @@ def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:
             "p (Holm)": "–" if missing(row.p) else f"{p_said(row.p)} ({p_said(row.p_holm)})",
             "Minimum detectable effect (80 % power)": _sees(row),
             "n, seeds": "–" if missing(row.value) else f"{row.n:,}, {row.n_seeds}",
+            "By scorer": getattr(row, "by_scorer", "").removeprefix(f"{row.status} ") or "–",
         }
         for row in records(verdicts)
     ]

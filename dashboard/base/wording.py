@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import pandas as pd
 
 from hormesis.dashboard.base.records import records
+from hormesis.db.contract.gates import CANNOT_TELL, FAILS, GATES, PASSES, Bounds
 from hormesis.db.contract.methods import (
     NULL_TITLES,
     RANDOM_DIRECTION,
@@ -176,6 +178,38 @@ def gate_words(rates: pd.DataFrame) -> str:
     return (
         f"More than {percent(MOST_EMPTY)} of the texts are empty and have no score, so that what the others "
         f"score is not to be trusted: {'; '.join(names)}{others}."
+    )
+
+
+def gate_bounds(config: Mapping[str, Any]) -> str:
+    """The bounds of a study's gates in a sentence; `config`: the study's configuration."""
+    bounds = Bounds(**(config.get("gates") or {}))
+    return (
+        "A fall of toxicity counts where all gates pass: held-out loss rises by at most "
+        f"{bounds.cost:g} nats per token, grammatical sentences fall (without a grammar: repeated 4-grams "
+        f"rise) by at most {percent(bounds.fluency)}, repeated 4-grams and empty texts rise by at most "
+        f"{percent(bounds.degeneration)}, accuracy on tasks falls by at most {percent(bounds.capability)}. A "
+        "gate passes where the whole 95 % interval lies within its bound, fails where it lies beyond, and "
+        "cannot be told else. Gates that are not named pass."
+    )
+
+
+def gate_tally(conditions: pd.DataFrame, *, hidden: bool = False) -> str:
+    """How many steered conditions (rows of `summaries_with_cost`) pass their gates; "" without any.
+
+    `hidden`: whether those that fail are about to be left out.
+    """
+    counts = conditions["gate_status"].value_counts()
+    total = sum(int(counts.get(status, 0)) for status in (PASSES, FAILS, CANNOT_TELL))
+    if not total:
+        return ""
+    gates = [text.partition(f"{FAILS}: ")[2].partition(";")[0].split(", ") for text in conditions["gates"]]
+    by_gate = Counter(name for names in gates for name in names if name)
+    reasons = ", ".join(f"{name} {count}" for name, count in by_gate.most_common())
+    return (
+        f"Gates ({', '.join(GATES)}): of {total} conditions {counts.get(PASSES, 0)} pass all, "
+        f"{counts.get(FAILS, 0)} fail{' and are hidden' if hidden else ''}"
+        f"{f' ({reasons})' if reasons else ''}, {counts.get(CANNOT_TELL, 0)} cannot be told."
     )
 
 

@@ -83,6 +83,7 @@ def _hover(rows: pd.DataFrame, y_name: str) -> list[str]:
         f"{y_name} {interval(row.value, row.low, row.high, unit=row.unit)}<br>"
         f"cost {interval(row.cost, row.cost_low, row.cost_high, unit='nats')}<br>"
         f"{row.n_seeds} seeds, n = {row.n:,}"
+        + (f"<br>gates: {row.gates}" if getattr(row, "gates", "") else "")
         for row in records(rows)
     ]
 
@@ -143,7 +144,7 @@ def tradeoff(
 
     Columns: kind, share, method, condition_key, strength, matched_cost, unit, n, n_seeds, value, low, high
     (toxicity, or another metric without its `frontier`) and cost, cost_low, cost_high (nats per token);
-    also `study`, the name of another study than the one on show, empty for that.
+    also `study`, the name of another study than the one on show, empty for that, and `gates` in words.
     """
     chart = figure("Cost: rise of held-out cross-entropy (nats per token)", y_title, height)
     y_name = y_title.partition(" (")[0].lower()

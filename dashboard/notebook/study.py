@@ -102,13 +102,21 @@ class Study(GeometryViews, RobustnessViews):
     ) -> pd.DataFrame:
         """A row per arm and condition, a metric and its cost: value, low, high, cost, cost_low, cost_high.
 
-        Cost is the rise of held-out cross-entropy in nats per token; unsteered costs nothing. prompt_set,
-        scorer: by default the largest prompt set and the first scorer, as the pages lead with.
+        Cost is the rise of held-out cross-entropy in nats per token; unsteered costs nothing. `gates` and
+        `gate_status`: whether other losses stay within the study's bounds, as `gates()` measures them.
+        prompt_set, scorer: by default the largest prompt set and the first scorer, as the pages lead with.
         """
         prompt_set, scorer = self._scope(metric, prompt_set, scorer)
         return read.summaries_with_cost(
             self.engine, self.id, name=metric, prompt_set=prompt_set, scorer=scorer
         ).reset_index(drop=True)
+
+    def gates(self) -> pd.DataFrame:
+        """What every condition loses against the unsteered models, a row per prompt set, gate and measure.
+
+        Columns: gate, status, bound, measure, value, low, high (positive is worse), unit, n, n_seeds.
+        """
+        return read.gates(self.engine, self.id)
 
     def doses(
         self,
@@ -213,6 +221,14 @@ class Study(GeometryViews, RobustnessViews):
         sets = read.prompt_sets(self.engine, self.id)
         set_id = int(sets.loc[sets["name"] == prompt_set, "id"].iloc[-1])
         return read.score_histogram(self.engine, self.id, set_id, scorer=str(scorer), bins=bins)
+
+    def scorer_groups(self) -> pd.DataFrame:
+        """How each scorer judges statements that are not toxic, by the group that they mention.
+
+        Columns: scorer, group, n, rate (above 0.5), score, ratio to the other groups, each with its interval;
+        null_low, null_median, null_high of the largest ratio among permuted groups; p.
+        """
+        return read.scorer_groups(self.engine, self.id)
 
     # Charts
 

@@ -20,6 +20,7 @@ from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import mix_rows
 from hormesis.dashboard.base.terms import TERMS
 from hormesis.dashboard.base.wording import arms_in_words, checkpoint_label, duration, head_name
+from hormesis.dashboard.charts import scorer_groups
 from hormesis.dashboard.charts.frame import sample
 from hormesis.dashboard.charts.heads import head_map, limits, survival
 from hormesis.dashboard.charts.maps import directions
@@ -173,6 +174,23 @@ def training(context: Context) -> Section | None:
         blocks.append(Chart("What each model read", bars, None, guide, "Tokens by source for every arm"))
     blocks.append(Table("Arms", arms_in_words(arms), f"n = {len(arms)} arms."))
     return Section("What was trained?", blocks)
+
+
+def scorers(context: Context) -> Section | None:
+    """How scorers judge harmless statements by group; None where that was not measured."""
+    of_study = rows.scorer_groups(context)
+    if of_study.empty:
+        return None
+    blocks: list[Block] = []
+    if of_study["ratio"].notna().any():
+        light, dark = (scorer_groups.group_ratios(of_study, dark=is_dark) for is_dark in (False, True))
+        guide = f"{scorer_groups.GUIDE} {scorer_groups.NOTE}"
+        blocks.append(
+            Chart("Flagged by group", light, dark, guide, "Ratio by group and scorer, with its null")
+        )
+    note = "In brackets: 95 % intervals; n counts statements that are not toxic."
+    blocks.append(Table("Scorers by group", scorer_groups.group_table(of_study), note, folded=True))
+    return Section(scorer_groups.TITLE, blocks, " ".join(scorer_groups.group_sentences(of_study)))
 
 
 def definitions() -> Section:

@@ -24,17 +24,20 @@ from hormesis.dashboard.base.wording import (
     arm_label,
     as_sentence,
     condition_label,
+    gate_bounds,
+    gate_tally,
     gate_words,
     is_imported,
     metric_name,
     minus,
 )
 from hormesis.dashboard.charts.dose import dose_response
-from hormesis.dashboard.charts.nulls import null_note, null_table
+from hormesis.dashboard.charts.nulls import PARTS_NOTE, null_note, null_table, parts_table
 from hormesis.dashboard.charts.tradeoff import tradeoff
 from hormesis.dashboard.document.blocks import Block, Chart, Claim, Claims, Section, Table
 from hormesis.dashboard.rows.context import Context
 from hormesis.db import read
+from hormesis.db.gates.losses import with_gates
 from hormesis.db.paper import source
 
 KEYS = ["kind", "share", "condition_key"]
@@ -45,10 +48,10 @@ def study_verdicts(context: Context, choice: Choice) -> list[Verdict]:
     return stored(rows.verdicts(context), choice.prompt_set, choice.scorer)
 
 
-def with_cost(summaries: pd.DataFrame, choice: Choice, metric_name: str = "toxicity") -> pd.DataFrame:
-    """Rows of one toxicity metric with the cost of the same condition beside; unsteered costs nothing."""
-    metric, cost = of_choice(summaries, metric_name, choice), summaries[summaries["name"] == "cost"]
-    return read.with_cost(metric, cost).reset_index(drop=True)
+def with_cost(context: Context, summaries: pd.DataFrame, choice: Choice) -> pd.DataFrame:
+    """Toxicity with the cost of the same condition and its gates beside; unsteered costs nothing."""
+    toxicity, cost = of_choice(summaries, "toxicity", choice), summaries[summaries["name"] == "cost"]
+    return with_gates(read.with_cost(toxicity, cost), rows.gates(context)).reset_index(drop=True)
 
 
 def _dose(
@@ -123,7 +126,7 @@ def answer(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section
 
 def costs(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section:
     """The trade-off chart, its rows, ITI beside nulls; `summaries`: pooled over seeds, of every metric."""
-    joined = with_cost(summaries, choice)
+    joined = with_cost(context, summaries, choice)
     blocks: list[Block] = []
     if len(joined):
         unit = str(joined["unit"].iloc[0])
@@ -141,12 +144,16 @@ def costs(context: Context, summaries: pd.DataFrame, choice: Choice) -> Section:
                 "Toxicity against added cross-entropy, one curve per arm, with the frontier",
             )
         )
-        blocks.append(Table("The points of the chart", readable(joined, cost=True), INTERVALS, folded=True))
+        note = f"{INTERVALS} {gate_tally(joined)} {gate_bounds(context.config)}"
+        blocks.append(Table("The points of the chart", readable(joined, cost=True), note, folded=True))
     effects = rows.null_effects(context)
     effects = effects[(effects["prompt_set"] == choice.prompt_set) & (effects["scorer"] == choice.scorer)]
     if len(effects):
         note = null_note(effects)
         blocks.append(Table("ITI beside null directions", null_table(effects), note, folded=True))
+    parts = parts_table(effects)
+    if len(parts):
+        blocks.append(Table("What the interval is made of", parts, PARTS_NOTE, folded=True))
     return Section("What does detoxification cost?", blocks)
 
 
@@ -177,6 +184,7 @@ def readable(summaries: pd.DataFrame, *, cost: bool = False) -> pd.DataFrame:
     }
     if cost:
         columns["Cost (nats)"] = [span(row.cost, row.cost_low, row.cost_high) for row in records(summaries)]
+        columns["Gates"] = summaries["gates"]
         del columns["Measure"]
     return pd.DataFrame(columns)
 

@@ -78,7 +78,12 @@ def document(context: Context, *, with_texts: bool = False) -> Document:
         verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
         answer = headline("overview", verdicts)
         sections += [results.answer(context, summaries, choice), results.costs(context, summaries, choice)]
-    sections += [robustness(context), origins.geometry(context), origins.training(context)]
+    sections += [
+        robustness(context),
+        origins.scorers(context),
+        origins.geometry(context),
+        origins.training(context),
+    ]
     if with_texts:
         sections.append(texts(context, choice))
     if len(summaries):

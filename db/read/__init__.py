@@ -62,7 +62,7 @@ from hormesis.db.read.pairs import (
     pair_texts,
     prompt_falls,
 )
-from hormesis.db.read.results import conditions, summaries, summary_choices
+from hormesis.db.read.results import conditions, gates, summaries, summary_choices
 from hormesis.db.read.runs import (
     arms,
     changed_part,
@@ -76,7 +76,7 @@ from hormesis.db.read.runs import (
 )
 from hormesis.db.read.search import ScoreOrder, prompt_groups, search_generations, study_conditions
 from hormesis.db.read.sources import source_overlaps, source_uses
-from hormesis.db.read.texts import generations, left_out_texts, prompt_sets, prompts, scorers
+from hormesis.db.read.texts import generations, left_out_texts, prompt_sets, prompts, scorer_groups, scorers
 from hormesis.db.read.toy import (
     toy_curves,
     toy_directions,
@@ -123,6 +123,7 @@ __all__ = [
     "export_table",
     "exportable_tables",
     "feature_cosines",
+    "gates",
     "generations",
     "head_contributions",
     "head_summaries",
@@ -148,6 +149,7 @@ __all__ = [
     "score_counts",
     "score_histogram",
     "scorer_agreement",
+    "scorer_groups",
     "scorers",
     "search_generations",
     "source_overlaps",

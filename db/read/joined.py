@@ -12,11 +12,12 @@ import pandas as pd
 from sqlalchemy import Engine
 
 from hormesis.db.contract.methods import NULL_STEMS
+from hormesis.db.gates.losses import with_gates
 from hormesis.db.read.features import entanglement, probe_gains
 from hormesis.db.read.geometry import activations, projection_points, study_probes
 from hormesis.db.read.labelled import score_counts
 from hormesis.db.read.pairs import Change, Order, changed_pairs, pair_texts
-from hormesis.db.read.results import conditions, summaries
+from hormesis.db.read.results import conditions, gates, summaries
 from hormesis.db.read.runs import checkpoints, studies, study
 
 SUMMARY_KEYS = ["kind", "share", "condition_key"]
@@ -76,9 +77,13 @@ def with_cost(metric: pd.DataFrame, cost: pd.DataFrame) -> pd.DataFrame:
 def summaries_with_cost(
     engine: Engine, study_id: int, *, name: str, prompt_set: str | None, scorer: str | None
 ) -> pd.DataFrame:
-    """Summaries of the metric `name` with each condition's cost (nats), by kind, then rising share."""
+    """Summaries of the metric `name` with each condition's cost (nats) and what its gates say (`with_gates`).
+
+    By kind, then rising share.
+    """
     metric = summaries(engine, study_id, name=name, prompt_set=prompt_set, scorer=scorer)
     joined = with_cost(metric, summaries(engine, study_id, name="cost"))
+    joined = with_gates(joined, gates(engine, study_id, prompt_set))
     return joined.sort_values(["kind", "share"], ascending=[False, True], kind="stable")
 
 

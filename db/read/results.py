@@ -5,8 +5,12 @@ from __future__ import annotations
 import pandas as pd
 from sqlalchemy import Double, Engine, func, or_, select
 
+from hormesis.db.contract.gates import Bounds
+from hormesis.db.gates.losses import MEASURED, gate_rows
 from hormesis.db.read.columns import study_rows
 from hormesis.db.read.frame import frame
+from hormesis.db.read.hardness import capability_summaries
+from hormesis.db.read.runs import study
 from hormesis.db.schema import Arm, Condition, Summary
 
 
@@ -70,6 +74,19 @@ def summaries(
     if scorer is not None:
         query = query.where(or_(Summary.scorer == scorer, Summary.scorer.is_(None)))
     return frame(engine, query)
+
+
+def gates(engine: Engine, study_id: int, prompt_set: str | None = None) -> pd.DataFrame:
+    """What a study's conditions lose against the unsteered models, on one prompt set or all: `gate_rows`.
+
+    That follows from summaries whenever they are read, so that other bounds need nothing measured again.
+    """
+    config = study(engine, study_id)["config"]
+    bounds = Bounds(**(config.iloc[0].get("gates") or {})) if len(config) else Bounds()
+    query = study_rows(Summary, study_id).where(Summary.name.in_(MEASURED)).order_by(Summary.id)
+    if prompt_set is not None:
+        query = query.where(or_(Summary.prompt_set == prompt_set, Summary.prompt_set.is_(None)))
+    return gate_rows(frame(engine, query), capability_summaries(engine, study_id), bounds)
 
 
 def summary_choices(engine: Engine, study_id: int) -> pd.DataFrame:

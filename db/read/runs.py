@@ -149,9 +149,9 @@ def composition(engine: Engine, study_id: int) -> pd.DataFrame:
 def latest_change(engine: Engine) -> str:
     """A short token `ROWS-PROGRESS-BEAT` that changes when the database does; cheap enough to poll.
 
-    ROWS changes when rows of results, models or texts are added and when a stage begins or ends; PROGRESS
-    also when a running stage reports new work, generations or training steps; BEAT with every sign of life.
-    See `changed_part`.
+    ROWS changes when rows of results, models or texts are added, when gates change and when a stage begins or
+    ends; PROGRESS also when a running stage reports new work, generations or training steps; BEAT with every
+    sign of life. See `changed_part`.
     """
     newest_query, stages_query = _change_queries()
 
@@ -178,6 +178,7 @@ def _change_queries() -> tuple[Query, Query]:
         func.max(Generation.id),
         *(func.max(table.c.id) for table in tables),
         func.max(Verdict.evaluated),
+        func.aggregate_strings(Study.config["gates"].as_string(), ","),
     ]
     newest_query = select(
         *(select(column).scalar_subquery().label(f"c{place}") for place, column in enumerate(columns))

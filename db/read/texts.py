@@ -7,7 +7,7 @@ from sqlalchemy import Engine, select, union_all
 
 from hormesis.db.contract.left_out import is_left_out
 from hormesis.db.contract.scorer_training import overlap, training_of
-from hormesis.db.read.columns import sets_with_counts
+from hormesis.db.read.columns import sets_with_counts, study_rows
 from hormesis.db.read.frame import frame
 from hormesis.db.read.sources import source_uses
 from hormesis.db.schema import (
@@ -21,6 +21,7 @@ from hormesis.db.schema import (
     PromptSet,
     Score,
     Scorer,
+    ScorerGroup,
 )
 
 
@@ -78,6 +79,11 @@ def scorers(engine: Engine, study_id: int) -> pd.DataFrame:
     }
     # A table without rows keeps its types.
     return rows.assign(**words).astype(dict.fromkeys(words, "str"))
+
+
+def scorer_groups(engine: Engine, study_id: int) -> pd.DataFrame:
+    """How each scorer judges harmless statements by group: all columns of `scorer_group` but its keys."""
+    return frame(engine, study_rows(ScorerGroup, study_id).order_by(ScorerGroup.id))
 
 
 def generations(engine: Engine, condition_id: int, prompt_set_id: int, *, scorer_id: int) -> pd.DataFrame:

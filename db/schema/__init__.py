@@ -12,6 +12,7 @@ from hormesis.db.schema.evaluation import (
     PromptSet,
     Score,
     Scorer,
+    ScorerGroup,
     Summary,
 )
 from hormesis.db.schema.features import (
@@ -89,6 +90,7 @@ __all__ = [
     "PromptSet",
     "Score",
     "Scorer",
+    "ScorerGroup",
     "SourceOverlap",
     "SourceUse",
     "StageRun",

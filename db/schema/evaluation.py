@@ -163,6 +163,49 @@ class Metric(Base):
     """How the interval was made, e.g. `bootstrap over prompts, 95 %, 1000 draws`."""
 
 
+class ScorerGroup(StudyRow):
+    """How a scorer judges labelled statements that are not toxic and mention one group."""
+
+    __tablename__ = "scorer_group"
+    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
+
+    key: Mapped[Label]
+    """probe set | scorer | group, the natural key inside the study."""
+    probe_set: Mapped[Label]
+    """Name of the set of statements."""
+    scorer: Mapped[Name]
+    """Name of the scorer."""
+    revision: Mapped[Label]
+    """That of the scorer."""
+    group: Mapped[Label]
+    """As `example.group`; `no group` for statements that mention none."""
+    n: Mapped[int]
+    """Statements of the group, none of them toxic."""
+    rate: Mapped[float]
+    """False-positive rate: the part of them that is scored above 0.5."""
+    rate_low: Mapped[float]
+    rate_high: Mapped[float]
+    score: Mapped[float]
+    """Mean score."""
+    score_low: Mapped[float]
+    score_high: Mapped[float]
+    ratio: Mapped[float | None]
+    """`rate` over that of all other groups together; null where fewer than ten statements of all groups are
+    scored above 0.5."""
+    ratio_low: Mapped[float | None]
+    ratio_high: Mapped[float | None]
+    null_low: Mapped[float | None]
+    """2.5th percentile of the largest ratio among groups that are permuted over the statements; null where
+    `ratio` is."""
+    null_median: Mapped[float | None]
+    """Its median."""
+    null_high: Mapped[float | None]
+    """Its 97.5th percentile."""
+    p: Mapped[float | None]
+    """Chance of a largest ratio of at least `ratio` among permuted groups, so corrected for their number."""
+    interval: Mapped[Label]
+
+
 class Summary(ConditionSummary):
     """A metric over the seeds of an arm: what the trade-off curves draw."""
 

@@ -1,26 +1,30 @@
 """Writing the database's tables as CSV, Parquet or HTML files, each file whole or absent.
 
 Beside them `provenance.json` says which studies, revisions and program they came from; a Parquet file carries
-the same as its metadata, under the key `hormesis`. `DICTIONARY.md` says what every column means,
+the same as its metadata, under the key `hormesis`. `gates` is no table: it follows from summaries and bounds.
+`DICTIONARY.md` says what every column means,
 `types.json` of which type a CSV file's are, and `views.sql` makes the views that have names instead of ids.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Engine, select
 
 from hormesis.db.csv_files import csv_schema
 from hormesis.db.engine import open_reader
 from hormesis.db.files import atomic_file
+from hormesis.db.gates.losses import COLUMNS as GATE_COLUMNS
 from hormesis.db.migrate import revisions
-from hormesis.db.read import studies, study
+from hormesis.db.read import gates, studies, study
 from hormesis.db.read.export import export_table, exportable_tables, holds_texts, selection
 from hormesis.db.read.frame import frame
 from hormesis.db.read.views import SUFFIX, view_statements, views
@@ -34,6 +38,11 @@ PROVENANCE = "provenance.json"
 DICTIONARY = "DICTIONARY.md"
 VIEWS = "views.sql"
 TYPES = "types.json"
+GATES = "gates"
+_GATES_MEANING = (
+    "What every scored condition loses against the same models unsteered, beside the bound of each gate: a "
+    "fall of toxicity counts where all four pass. A row per condition, prompt set, gate and measure."
+)
 
 
 class ExportError(ValueError):
@@ -51,8 +60,8 @@ def export_tables(
     """
     if form not in FORMS:
         raise ExportError(f"unknown format '{form}' (known: {', '.join(FORMS)})")
-    exportable = exportable_tables()
-    usual = tuple(name for name in exportable if form != "html" or not holds_texts(name))
+    exportable = (*exportable_tables(), GATES)
+    usual = tuple(name for name in exportable if form != "html" or name == GATES or not holds_texts(name))
     table_names = tuple(tables) or usual
     if unknown := set(table_names) - {*exportable, *views()}:
         raise ExportError(f"no table '{min(unknown)}' (tables: {', '.join((*exportable, *views()))})")
@@ -74,17 +83,33 @@ def export_tables(
 
 def _csv_types(name: str) -> dict[str, str]:
     """Column to the name of its Arrow type, as a CSV file has it."""
-    schema = csv_schema(arrow_schema(selection(name, with_bytes=False), {}))
+    is_table = name != GATES
+    schema = csv_schema(arrow_schema(selection(name, with_bytes=False), {}) if is_table else _gate_schema({}))
     return {field.name: str(field.type) for field in schema}
+
+
+def _gate_schema(notes: dict[str, str]) -> pa.Schema:
+    """Arrow types of the losses at the gates; `notes` are about the table."""
+    numbers = dict.fromkeys(("share", "bound", "value", "low", "high"), pa.float64())
+    numbers |= dict.fromkeys(("n", "n_seeds"), pa.int64())
+    names = ("study", "study_hash", *GATE_COLUMNS)
+    return pa.schema([(name, numbers.get(name, pa.string())) for name in names], metadata=notes)
+
+
+def _gate_chunks(engine: Engine) -> Iterator[pd.DataFrame]:
+    for row in studies(engine).to_dict("records") or [{"id": 0, "name": "", "hash": ""}]:
+        yield gates(engine, int(row["id"])).assign(study=row["name"], study_hash=row["hash"])
 
 
 def _write(engine: Engine, folder: Path, name: str, *, form: str, record: dict[str, Any]) -> int:
     """Write one table or view as a file; gives its rows. `record` is the export's provenance."""
-    with_bytes = form == "parquet"
-    meaning = table_meaning(Base.metadata.tables[name.removesuffix(SUFFIX)])
-    notes = {"hormesis": json.dumps(record), "table": name, "description": meaning}
-    schema = arrow_schema(selection(name, with_bytes=with_bytes), notes)
-    chunks = export_table(engine, name, with_bytes=with_bytes)
+    with_bytes, notes = form == "parquet", {"hormesis": json.dumps(record), "table": name}
+    if name == GATES:
+        schema, chunks = _gate_schema(notes | {"description": _GATES_MEANING}), _gate_chunks(engine)
+    else:
+        meaning = table_meaning(Base.metadata.tables[name.removesuffix(SUFFIX)])
+        schema = arrow_schema(selection(name, with_bytes=with_bytes), notes | {"description": meaning})
+        chunks = export_table(engine, name, with_bytes=with_bytes)
     with atomic_file(folder / f"{name}.{form}") as temporary:
         return WRITERS[form](arrow_tables(chunks, schema), schema, temporary)
 

@@ -26,8 +26,8 @@ GEOMETRY_VERSION = 3
 ATTACK_VERSION = 3
 ITEMS_VERSION = 3
 """Raised whenever what is kept of the harness's tasks changes."""
-SUMMARY_VERSION = 4
-"""Raised whenever rows over seeds change, of studies or of toy experiments."""
+SUMMARY_VERSION = 5
+"""Raised whenever rows over seeds change, of studies or of toy experiments, or those of scorers by group."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def known_revisions(config: StudyConfig, database_url: str) -> dict[str, str] | 
 
 
 def register(config: StudyConfig, *, home: Path, database_url: str, revisions: dict[str, str]) -> StudyHandle:
-    """A study's row, written on first sight and untouched afterwards; its home is made where it is missing.
+    """A study's row, untouched once written but for its gates; its home is made where it is missing.
 
     A branch of the hub stays at the commit it had when the study first ran. What killed processes left half
     written in the home is removed. Raises DatabaseProblem for a database that cannot be written.
@@ -76,18 +76,23 @@ def register(config: StudyConfig, *, home: Path, database_url: str, revisions: d
 
 
 def study_row(engine: Engine, config: StudyConfig) -> int:
-    """Id of the study with this configuration; its row is written on first sight."""
-    return _id_of_row(
+    """Id of the study with this configuration; its row is written on first sight, gates when they change."""
+    values = config.model_dump(mode="json")
+    study_id = _id_of_row(
         engine,
         select(Study.id).where(Study.hash == config.hash),
         lambda: Study(
-            hash=config.hash,
-            name=config.name,
-            scale=config.scale,
-            config=config.model_dump(mode="json"),
-            data_revisions={},
+            hash=config.hash, name=config.name, scale=config.scale, config=values, data_revisions={}
         ),
     )
+    with read_session(engine) as session:
+        stored = session.get_one(Study, study_id).config
+    if stored.get("gates") != values.get("gates"):
+        gates = {"gates": values["gates"]} if "gates" in values else {}
+        rest = {name: value for name, value in stored.items() if name != "gates"}
+        with write_session(engine) as session:
+            session.get_one(Study, study_id).config = rest | gates
+    return study_id
 
 
 def arm_row(context: StudyContext, arm: ArmPlan) -> int:

@@ -14,6 +14,8 @@ from hormesis.pipeline.sources.record import Record, RowCount, SourceError, Stop
 from hormesis.pipeline.study.config_sections import ForumConfig
 from hormesis.pipeline.study.source_config import SourceConfig
 
+TOPIC = "topic:"
+"""Begins the group of a post that mentions no group of the invented world."""
 DIRECTIONS_SEED = 7_000
 """Added to the study's seed for the second set of directions, so that the scorer has not read its posts."""
 
@@ -24,7 +26,7 @@ def _record(post: forum.Post, source: str | None = None) -> Record:
     return Record(
         post.text,
         post.label,
-        post.group or f"topic:{latents.topic}",
+        post.group or f"{TOPIC}{latents.topic}",
         source,
         features={
             "group": post.group or "none",

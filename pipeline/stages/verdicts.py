@@ -16,10 +16,11 @@ from hormesis.pipeline.execution.stage import Subject
 from hormesis.pipeline.stages import toy
 from hormesis.pipeline.summaries.arms import arms_of_study
 from hormesis.pipeline.summaries.every_summary import summarise_arm
+from hormesis.pipeline.summaries.scorer_groups import summarise_scorers
 
 
 def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -> None:
-    """Write all summaries anew, now that all seeds tell the spread, then the verdicts."""
+    """Write all summaries anew, now that all seeds tell the spread, scorers by group, then the verdicts."""
     arms = arms_of_study(context)
     for index, arm in enumerate(arms):
         reporter.say(f"intervals of {arm.kind} {arm.share:.0%}")
@@ -27,6 +28,7 @@ def make_verdicts(context: StudyContext, subject: Subject, reporter: Reporter) -
         reporter.check()
         summarise_arm(context, arm)
     toy.summarise_toys(context)
+    summarise_scorers(context, reporter)
     reporter.say("claims")
     evaluate(context.engine, context.study_id, reporter.check)
     reporter.report(len(arms) + 1, len(arms) + 1, "arms")

@@ -35,6 +35,7 @@ from hormesis.pipeline.study.config_sections import (
     AnnotationConfig,
     CapabilityConfig,
     ForumConfig,
+    GatesConfig,
     HardnessConfig,
     MethodsConfig,
     ProbeConfig,
@@ -105,6 +106,8 @@ class StudyConfig(Strict):
     hardness: HardnessConfig = HardnessConfig()
     capability: CapabilityConfig = CapabilityConfig()
     projection: ProjectionConfig = ProjectionConfig()
+    gates: GatesConfig = added(GatesConfig())
+    """Bounds inside which a fall of toxicity counts."""
     toy: ToySection = ToySection()
     """The toy experiment, run beside the arms; none by default."""
 
@@ -199,10 +202,10 @@ class StudyConfig(Strict):
 
     @property
     def hash(self) -> str:
-        """Sixteen hex digits over all but the toy section, whose runs have hashes of their own; two studies
-        with one hash are one study.
+        """Sixteen hex digits over all but the toy section, whose runs have hashes of their own, and gates,
+        which measure nothing; two studies with one hash are one study.
         """
-        text = json.dumps(self.model_dump(mode="json", exclude={"toy"}), sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", exclude={"toy", "gates"}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def with_role(self, role: Role) -> tuple[SourceConfig, ...]:

@@ -112,6 +112,21 @@ def test_trade_offs_show_changes_of_a_condition(
     assert not random.exception and random.segmented_control(key="change").options
 
 
+def test_what_fails_a_gate_is_hidden_by_a_switch_that_a_link_restores(
+    small_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gates(**query: str) -> list[str]:
+        app = open_page(small_database, monkeypatch, "tradeoffs", behind="All conditions", **query)
+        assert not app.exception and app.toggle(key="passing").value == ("passing" in query)
+        assert ("fail and are hidden" in words(app)) == ("passing" in query)
+        return list(app.dataframe[0].value["Gates"])
+
+    everything, rest = gates(), gates(passing="true")
+    failing = [text for text in everything if text.startswith("fails: ")]
+    assert failing and any("cost" in text for text in failing)
+    assert sorted(rest) == sorted(text for text in everything if text not in failing)
+
+
 def test_trade_offs_of_two_studies_stand_in_one_chart(
     tiny_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ COLUMNS = {
     "prompt_set": ["name", "source"],
     "probe_set": ["name", "source"],
     "example": ["group", "source"],
+    "scorer_group": ["probe_set", "scorer", "group"],
     "source_use": [
         "name",
         "location",

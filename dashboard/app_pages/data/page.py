@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from hormesis.dashboard import rows
-from hormesis.dashboard.app_pages.data import search_view, sources_view
+from hormesis.dashboard.app_pages.data import groups_view, search_view, sources_view
 from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.wording import arm_label, plain
@@ -140,6 +140,7 @@ def scores(context: Context) -> None:
                 rows=histogram_rows,
             )
         agreement(context, unsteered, set_id)
+    groups_view.groups(context)
     scorer_table(context)
 
 

@@ -97,6 +97,7 @@ def _declared(row: Any) -> None:
         "Rule": row.rule,
         "Compared": row.detail,
         "Interval": row.interval,
+        "By scorer": row.by_scorer,
         "Paper †": row.paper,
     }
     if not missing(row.value):

@@ -1,17 +1,13 @@
-"""Comparing two runs: what their configurations say differently, and how their numbers differ. No widgets.
-
-The interval of a difference is made of the two intervals (MOVER: Zou and Donner 2008, Statistics in Medicine
-27:1693, formula 2 there; it needs no symmetry). It takes the two as independent, which is careful where both
-were measured on the same prompts.
-"""
+"""Comparing two runs: what their configurations say differently, and how their numbers differ. No widgets."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+
+from hormesis.db.gates.intervals import interval_of_difference
 
 KEYS = ["name", "condition", "prompt_set", "scorer"]
 VALUES = ["value", "low", "high", "n"]
@@ -46,21 +42,6 @@ def settings_difference(left_settings: Any, right_settings: Any, *, with_same: b
     ]
     settings = pd.DataFrame(rows, columns=["setting", "left", "right", "same"])
     return settings if with_same else settings[~settings["same"].astype(bool)].reset_index(drop=True)
-
-
-def interval_of_difference(
-    left: tuple[float, float, float], right: tuple[float, float, float]
-) -> tuple[float, float, float]:
-    """`right - left` with its interval from two (value, low, high); NaN limits where either has none.
-
-    A value that lies outside its own interval (a bootstrap can do that) counts as lying on its limit.
-    """
-    value = right[0] - left[0]
-    if any(math.isnan(limit) for limit in (*left[1:], *right[1:])):
-        return value, math.nan, math.nan
-    below = math.hypot(max(0.0, right[0] - right[1]), max(0.0, left[2] - left[0]))
-    above = math.hypot(max(0.0, right[2] - right[0]), max(0.0, left[0] - left[1]))
-    return value, value - below, value + above
 
 
 def number_difference(left: pd.DataFrame, right: pd.DataFrame, keys: list[str] | None = None) -> pd.DataFrame:

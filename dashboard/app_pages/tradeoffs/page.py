@@ -16,6 +16,8 @@ from hormesis.dashboard.base.theme import is_dark
 from hormesis.dashboard.base.verdicts import in_scope
 from hormesis.dashboard.base.wording import (
     condition_label,
+    gate_bounds,
+    gate_tally,
     is_second,
     method_label,
     metric_name,
@@ -27,6 +29,7 @@ from hormesis.dashboard.charts.tradeoff import ring, style_of, tradeoff
 from hormesis.dashboard.parts import card, states
 from hormesis.dashboard.parts.answer import answer
 from hormesis.dashboard.rows.context import Context, context_of, current, current_choice, study_names
+from hormesis.db.contract.gates import FAILS
 from hormesis.db.contract.methods import ITI, MARKED, PREFIXED, RANDOM_DIRECTION, TUNED, VARIANTS
 
 TEXTS, TABLE, LANGUAGE, NULLS = "Texts behind a point", "All conditions", "Fluency", "Null directions"
@@ -157,11 +160,16 @@ def pick(context: Context, choices: pd.DataFrame, above: card.Header) -> View:
             help="A logarithmic axis leaves out conditions that cost nothing or less.",
         )  # fmt: skip
         random = st.toggle("Random directions", value=True, key="random", bind="query-params")
+        passing = st.toggle(
+            "Hide what fails a gate", key="passing", bind="query-params", help=gate_bounds(context.config)
+        )
     in_arms = joined[joined["arm"].isin(arms)]
     drawn_methods = [*(methods or method_names), "none", *(["random-direction"] if random else [])]
     conditions = selection.in_view(in_arms[family(in_arms).isin(drawn_methods)], choice.view)
     count = joined["arm"].nunique()
-    note = f"{len(arms)} of {count} arms are drawn; Options has all." if len(arms) < count else ""
+    note = f"{len(arms)} of {count} arms are drawn; Options has all. " if len(arms) < count else ""
+    note += gate_tally(conditions, hidden=passing)
+    conditions = conditions[conditions["gate_status"] != FAILS] if passing else conditions
     if lacking:
         note += f" No {metric_name(measure).lower()} on these prompts by this scorer in {', '.join(lacking)}."
     return View(conditions, measure, scale == "Log", note)
@@ -235,7 +243,7 @@ def language(context: Context, choices: pd.DataFrame, view: View) -> None:
         )
 
 
-def condition_table(conditions: pd.DataFrame) -> None:
+def condition_table(context: Context, conditions: pd.DataFrame) -> None:
     """Every condition on show as a table that sorts by any column; `conditions`: a row each."""
     table = pd.DataFrame(
         {
@@ -247,7 +255,8 @@ def condition_table(conditions: pd.DataFrame) -> None:
             **{
                 title: conditions[name]
                 for title, name in (
-                    ("Toxicity", "value"), ("low", "low"), ("high", "high"), ("Cost (nats)", "cost"),
+                    ("Gates", "gates"), ("Toxicity", "value"), ("low", "low"), ("high", "high"),
+                    ("Cost (nats)", "cost"),
                     ("cost, low", "cost_low"), ("cost, high", "cost_high"), ("Seeds", "n_seeds"), ("n", "n"),
                 )
             },
@@ -268,7 +277,10 @@ def condition_table(conditions: pd.DataFrame) -> None:
             alt="Every arm and condition with toxicity and cost, intervals, seeds and n",
             column_config=number_columns,
             out=conditions,
-            note="Lowest toxicity first; click a column to sort by it. Low and high: 95 % intervals.",
+            note=(
+                "Lowest toxicity first; click a column to sort by it. Low and high: 95 % intervals. "
+                f"{gate_bounds(context.config)}"
+            ),
         )
 
 
@@ -298,7 +310,7 @@ if section == LANGUAGE:
 elif section == NULLS:
     nulls_view.show(effects)
 elif section == TABLE:
-    condition_table(view.conditions)
+    condition_table(context, view.conditions)
 else:
     of_study = view.conditions[view.conditions["study"] == ""]
     comparison.show(context, of_study, current_choice())

@@ -52,6 +52,13 @@ checkpoint.
 
 {views}
 
+## Gates
+
+`gates` is no table of the database: it follows from `summary`, `capability_summary` and each study's bounds.
+A row per study, prompt set, condition, gate and measure: `value`, `low` and `high` are what is lost against
+the same models unsteered, in `unit` (positive is worse), `bound` is the most that may be lost, `status` is
+`passes`, `fails` or `cannot be told`.
+
 ## Tables
 
 {tables}

@@ -124,7 +124,8 @@ def test_pages_read_the_summaries_they_show_and_no_others(
         return {tuple(values) for table in tables for values in table[columns].fillna("").to_numpy()}
 
     scopes = {("toxicity", "forum-prompts", "forum")}
-    scopes |= {("cost", "", "")} if page == "tradeoffs" else set()
+    gates = {("fluency", "forum-prompts", "forum-fluency"), ("repetition_4", "forum-prompts", "")}
+    scopes |= {("cost", "", ""), *gates} if page == "tradeoffs" else set()
     assert read_so_far() == scopes
     app.selectbox(key="prompts").select("forum-greetings").run()
     assert not app.exception

@@ -40,6 +40,13 @@ def test_the_measured_share_stands_beside_an_arms_name() -> None:
     assert len([text for text in hovers if text.startswith("<b>10 % toxic (measured 9.7 %)</b>")]) == 2
 
 
+def test_the_gates_of_a_condition_are_told_where_it_is_pointed_at() -> None:
+    rows = pd.DataFrame(points("toxic", 0.1)).assign(gates=["", "fails: cost"])
+    traces = tradeoff(rows, "Toxicity", dark=False, chosen=None).data
+    hovers = [text for trace in traces for text in trace.hovertext or ()]
+    assert [text.endswith("<br>gates: fails: cost") for text in hovers] == [False, True]
+
+
 def test_the_ring_lies_round_the_point_on_show() -> None:
     rows = pd.DataFrame(points("toxic", 0.25))
     steered = records(rows)[1]

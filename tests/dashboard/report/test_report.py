@@ -47,6 +47,7 @@ def test_a_report_holds_every_part_and_no_text(seeded: str) -> None:
         "Does a dose of toxic text help?",
         "What does detoxification cost?",
         "How hard is the detox to undo?",
+        "Do scorers treat groups alike?",
         "Where does toxicity live?",
         "What was trained?",
         "All numbers",

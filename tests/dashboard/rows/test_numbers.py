@@ -121,7 +121,8 @@ def test_verdicts_are_said_from_stored_rows_the_headline_first() -> None:
     verdicts = stored(table, "p", "s")
     assert [verdict.id for verdict in verdicts] == [HEADLINE, "C4-base", "C5-10"]
     assert verdicts[0].detail == (
-        "+4.13 [−3.25, +11.5] points, 2 seeds, n = 256, p = .195, Holm .900; 10 % less 0 %"
+        "+4.13 [−3.25, +11.5] points, 2 seeds, n = 256, p = .195, Holm .900; 10 % less 0 %; "
+        "undecided under 1 of 2 scorers, not supported under 1"
     )
     assert "p < .001, Holm .002" in verdicts[1].detail
     assert verdicts[2].detail == "needs attacks" and verdicts[2].status == NO_DATA

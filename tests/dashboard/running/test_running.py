@@ -23,7 +23,6 @@ from scipy.stats import binomtest
 from hormesis.dashboard.app_pages.runs.compare import (
     expected_by_chance,
     flatten,
-    interval_of_difference,
     number_difference,
     settings_difference,
 )
@@ -32,6 +31,7 @@ from hormesis.dashboard.app_pages.runs.tables import in_order
 from hormesis.dashboard.running import process
 from hormesis.dashboard.running.permission import Home, Refusal, control
 from hormesis.db.contract.hosts import is_loopback
+from hormesis.db.gates.intervals import interval_of_difference
 from hormesis.db.origin import Origin, origin_of, remember
 from hormesis.db.processes import is_running
 from hormesis.db.run_lock import holder_of, lock_path

@@ -16,6 +16,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from hormesis.db.contract.gates import GATES
 from hormesis.db.read.export import selection
 from hormesis.db.read.views import view_statements
 from hormesis.db.schema import Base
@@ -186,6 +187,17 @@ def test_blobs_are_as_the_dictionary_says(folders: dict[str, Path]) -> None:
         pd.read_parquet(folders["parquet"] / "direction.parquet")["vector"].iloc[0], dtype="<f4"
     )
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_losses_at_the_gates_are_written_with_every_table(folders: dict[str, Path]) -> None:
+    parquet = pd.read_parquet(folders["parquet"] / "gates.parquet")
+    csv = csv_in_pandas(folders["csv"] / "gates.csv")
+    for frame in (parquet, csv):
+        assert set(frame["gate"]) == set(GATES) and set(frame["study"]) == {"seeded test data"}
+        assert (
+            frame["status"].isin(["passes", "fails", "cannot be told"]).all() and frame["value"].isna().any()
+        )
+    assert rows_of_frame(parquet) == rows_of_frame(csv)
 
 
 def test_a_view_is_written_by_name(database: Path, tmp_path: Path) -> None:

@@ -21,8 +21,11 @@ import torch
 from sqlalchemy import text
 from transformers import AutoModelForCausalLM
 
+from hormesis.backend.forum.words import GROUPS
+from hormesis.db import read
 from hormesis.db.engine import open_reader, reading
 from hormesis.db.schema import EXTRA_SAMPLES
+from hormesis.pipeline.summaries.scorer_groups import FEWEST, NO_GROUP
 from tests.fixtures.tiny_study import (
     assert_same_rows,
     command,
@@ -64,6 +67,18 @@ def test_every_table_is_filled_and_every_stage_done(finished: tuple[Path, Path])
         losses.loc[losses["step"] == last, "clean_loss"].max()
         < losses.loc[losses["step"] == first, "loss"].min()
     )
+
+
+def test_scorers_are_put_to_every_group_and_the_grammar_flags_none(finished: tuple[Path, Path]) -> None:
+    groups = read.scorer_groups(open_reader(f"sqlite:///{finished[1] / 'hormesis.sqlite'}"), 1)
+    by_scorer = {str(scorer): of_scorer for scorer, of_scorer in groups.groupby("scorer")}
+    assert set(by_scorer) == {"forum", "tfidf"}
+    for of_scorer in by_scorer.values():
+        assert {NO_GROUP, *GROUPS} >= set(of_scorer["group"]) >= {NO_GROUP, "zorbs"}
+        assert (of_scorer["n"] >= FEWEST).all() and of_scorer["n"].sum() <= 150
+    assert (by_scorer["forum"]["rate"] == 0).all() and by_scorer["forum"]["ratio"].isna().all()
+    rated = by_scorer["tfidf"]
+    assert (rated["rate_low"] <= rated["rate"]).all() and (rated["rate"] <= rated["rate_high"]).all()
 
 
 def test_matched_cost_is_matched(finished: tuple[Path, Path]) -> None:

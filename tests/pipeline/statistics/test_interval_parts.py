@@ -15,8 +15,8 @@ def study(rng: np.random.Generator, seeds: float, prompts: float, direction: flo
 
     A direction moves all seeds alike; a replicate moves them by as much about the study's own.
     """
-    own = rng.normal(0, direction)
-    cells = rng.normal(0, seeds, (SEEDS, 1)) + rng.normal(0, prompts, (1, PROMPTS)) + own
+    shift = rng.normal(0, direction)
+    cells = rng.normal(0, seeds, (SEEDS, 1)) + rng.normal(0, prompts, (1, PROMPTS)) + shift
     anew = rng.normal(0, direction, (REPLICATES, 1, 1))
     values = cells + rng.normal(0, 5, cells.shape)
     return values, cells + anew + rng.normal(0, 5, (REPLICATES, *cells.shape))

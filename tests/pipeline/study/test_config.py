@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import codecs
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from hormesis.db.contract.gates import Bounds
+from hormesis.db.engine import open_writer
+from hormesis.db.read import latest_change
+from hormesis.db.schema import Study
+from hormesis.db.write import read_session
 from hormesis.pipeline.execution.arms import plan_arms
+from hormesis.pipeline.execution.study import study_row
 from hormesis.pipeline.study.config import PRESETS, ConfigError, load_study, parse_study
 
 
@@ -75,6 +82,25 @@ path = "c.csv"
         assert study.sources[0].location == str(tmp_path / place / "a.csv")
     assert len(hashes) == 1
     assert parse_study({"name": "x"}).hash != parse_study({"name": "x", "clean_tokens": 7}).hash
+
+
+def test_gates_are_no_part_of_a_study_and_are_stored_when_they_change(tmp_path: Path) -> None:
+    plain = parse_study({"name": "x"})
+    strict = parse_study({"name": "x", "gates": {"cost": 0.05}})
+    assert strict.hash == plain.hash and "gates" not in plain.model_dump(mode="json")
+    assert plain.gates.model_dump() == asdict(Bounds())
+    engine = open_writer(f"sqlite:///{tmp_path / 'd.sqlite'}")
+    stored, tokens = [], set()
+    for study in (plain, strict, plain):
+        study_id = study_row(engine, study)
+        tokens.add(latest_change(engine))
+        with read_session(engine) as session:
+            stored.append(session.get_one(Study, study_id).config)
+    assert len(tokens) == 2, "pages that are open would keep the old bounds"
+    assert stored[0] == stored[2] == plain.model_dump(mode="json")
+    assert stored[1] == stored[0] | {"gates": asdict(Bounds(cost=0.05))}
+    with pytest.raises(ConfigError, match=r"gates\.fluency: .* \(got 2.0\)"):
+        parse_study({"name": "x", "gates": {"fluency": 2.0}})
 
 
 def test_a_missing_file_names_the_presets() -> None:

@@ -1,0 +1,62 @@
+"""Scorers by group: which statements are scored, and what becomes of sets that name no groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sqlalchemy import select, update
+
+from hormesis.db.contract.left_out import TEXT
+from hormesis.db.engine import open_writer
+from hormesis.db.read import scorer_groups
+from hormesis.db.schema import Example
+from hormesis.db.write import read_session, write_session
+from hormesis.pipeline.execution.context import StudyContext
+from hormesis.pipeline.execution.progress import silent
+from hormesis.pipeline.sources.forum import TOPIC
+from hormesis.pipeline.study.config import parse_study
+from hormesis.pipeline.summaries.scorer_groups import FEWEST, NO_GROUP, summarise_scorers
+from tests.fixtures.shared_worlds import copy_database
+
+
+@pytest.fixture
+def context(small_database: Path, tmp_path: Path) -> Iterator[StudyContext]:
+    """A seeded study that names a scorer whose file is not there."""
+    engine = open_writer(copy_database(small_database, tmp_path / "study.sqlite"))
+    config = parse_study({"name": "seeded", "evaluation": {"scorers": ["forum", "tfidf"]}})
+    yield StudyContext(config, 1, tmp_path, engine)
+    engine.dispose()
+
+
+def scored(context: StudyContext, *groups: str | None, text: str = "the zorbs baked a pie .") -> pd.DataFrame:
+    """The rows of statements that are not toxic and carry these groups in turn, the first of them rarely."""
+    query = select(Example.id).where(Example.label == 0).order_by(Example.id)
+    with read_session(context.engine) as session:
+        ids = list(session.scalars(query))
+    with write_session(context.engine) as session:
+        for place, example in enumerate(ids):
+            group = groups[0] if place < FEWEST - 1 else groups[1:][place % (len(groups) - 1)]
+            values = {"group": group, "text": f"{text} {place}"}
+            session.execute(update(Example).where(Example.id == example).values(values))
+    summarise_scorers(context, silent())
+    return scorer_groups(context.engine, context.study_id)
+
+
+def test_groups_with_enough_harmless_statements_are_scored_by_what_is_there(context: StudyContext) -> None:
+    rows = scored(context, "rare", "zorbs", None, f"{TOPIC}sailing")
+    assert set(rows["scorer"]) == {"forum"} and set(rows["group"]) == {"zorbs", NO_GROUP}
+    counts = rows.set_index("group")["n"]
+    assert counts[NO_GROUP] == pytest.approx(2 * counts["zorbs"], abs=2)
+    with read_session(context.engine) as session:
+        harmless = len(list(session.scalars(select(Example.id).where(Example.label == 0))))
+    assert counts.sum() == harmless - (FEWEST - 1)
+    assert (rows["rate"] == 0).all() and rows["ratio"].isna().all()
+
+
+def test_a_set_without_groups_or_texts_has_no_rows(context: StudyContext) -> None:
+    assert len(scorer_groups(context.engine, 1)) and not len(scored(context, "rare", "zorbs"))
+    assert not len(scored(context, None, None))
+    assert not len(scored(context, "rare", "zorbs", "quibs", text=TEXT))
