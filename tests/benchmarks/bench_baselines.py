@@ -67,8 +67,8 @@ def row(source: str, position: str, count: int, precision: str) -> list[str]:
     readings = text_readings(texts, labels, codes)
     readings[EMBEDDINGS] = embedding_reading(mean_embeddings(model, texts), labels, codes, settings)
     runs = [
-        probe_heads(capture(each, texts, position=position), labels, codes, settings=settings)
-        for each in (model, untrained(model, 0))
+        probe_heads(capture(loaded, texts, position=position), labels, codes, settings=settings)
+        for loaded in (model, untrained(model, 0))
     ]
     heads, readings[UNTRAINED] = (best_reading(run, n_selected) for run in runs)
     by_name: dict[tuple[str, str], Gain] = {

@@ -82,12 +82,12 @@ def marked_database(small_database: Path, tmp_path_factory: pytest.TempPathFacto
     return path
 
 
-def drawn(block: Any) -> Iterator[Any]:
+def messages(block: Any) -> Iterator[Any]:
     """Every message of a page, blocks before what they hold."""
     if (message := getattr(block, "proto", None)) is not None:
         yield message
     for child in getattr(block, "children", {}).values():
-        yield from drawn(child)
+        yield from messages(child)
 
 
 def strings(message: Any, path: str) -> Iterator[tuple[str, str]]:
@@ -108,7 +108,7 @@ def test_no_name_is_read_as_markdown(
 ) -> None:
     app = open_page(marked_database, monkeypatch, page)
     assert not app.exception
-    texts = [pair for message in drawn(app._tree) for pair in strings(message, type(message).__name__)]
+    texts = [pair for message in messages(app._tree) for pair in strings(message, type(message).__name__)]
     read = [(path, text) for path, text in texts if MARK in text and not path.startswith(READ_AS_TEXT)]
     assert read == []
     assert any("evil.example" in text for _, text in texts), "the page shows no name, so this says nothing"
@@ -156,7 +156,7 @@ def test_figures_hold_no_link_of_a_name() -> None:
     report = json.loads(as_json(Chart("", figure)))
     bins = {"kind": [f"imported:{LINK}"], "share": [None], "low": [0.0], "high": [0.1], "count": [3]}
     for sent in (
-        figure_cache.drawn(mix_bars, rows).to_dict(),
+        figure_cache.messages(mix_bars, rows).to_dict(),
         report,
         chart("scores", pd.DataFrame(bins)).to_dict(),
     ):

@@ -242,9 +242,9 @@ def test_gains_of_an_arm_are_those_of_its_seeds_and_pair_across_arms(study: Stud
     with study.engine.connect() as connection:
         gains = pd.read_sql(query, connection)
     gains["name"] = [f"gain-{'text' if name in ('words', 'length') else name}" for name in gains["baseline"]]
-    every = [row for row in _summaries(study) if row.name.startswith("gain-")]
-    summaries = [row for row in every if row.name != "gain-matched"]
-    assert len(every) > len(summaries)
+    with_matched = [row for row in _summaries(study) if row.name.startswith("gain-")]
+    summaries = [row for row in with_matched if row.name != "gain-matched"]
+    assert len(with_matched) > len(summaries)
     assert len(summaries) == 6
     for row in summaries:
         of_name = gains[gains["name"] == row.name]
