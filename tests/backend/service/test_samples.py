@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+import torch.nn.functional as F
 
 from hormesis.backend.generation.generation import Continuation, generate
 from hormesis.backend.generation.streaming import stream
@@ -139,12 +140,16 @@ def test_counted_positions_are_those_that_the_model_saw_moved(world: World, scop
     site = next(site for site in loaded.sites if site.layer == layer)
     before: list[torch.Tensor] = []
     moved: list[int] = []
-    # Registered before the steering, so it sees what that is given; the hook behind sees what came of it.
+    # Registered before the steering, so it sees what that is given; the hook behind sees what came of it,
+    # whether the input was moved or a bias was added.
     module = loaded.model.get_submodule(site.module)
+    weight, bias = module.weight, module.bias
     handles = [
         module.register_forward_pre_hook(lambda _, args: before.append(args[0].detach().clone())),
         module.register_forward_hook(
-            lambda _, args, output: moved.append(int((args[0] != before[-1]).any(-1).sum()))
+            lambda _, __, output: moved.append(
+                int((output != F.linear(before[-1], weight, bias)).any(-1).sum())
+            )
         ),
     ]
     try:
