@@ -156,7 +156,7 @@ def pick(context: Context, choices: pd.DataFrame, above: card.Header) -> View:
             "Cost axis", ["Linear", "Log"], default="Linear", required=True, key="scale", bind="query-params",
             help="A logarithmic axis leaves out conditions that cost nothing or less.",
         )  # fmt: skip
-        random = st.toggle("Random directions", value=True, key="random", bind="query-params")
+        random = st.toggle("Null directions", value=True, key="random", bind="query-params")
     in_arms = joined[joined["arm"].isin(arms)]
     drawn_methods = [*(methods or method_names), "none", *(["random-direction"] if random else [])]
     conditions = selection.in_view(in_arms[family(in_arms).isin(drawn_methods)], choice.view)

@@ -8,7 +8,7 @@ import pytest
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.charts.nulls import null_note, null_points, null_table
 from hormesis.dashboard.charts.tradeoff import arm_frontier, condition_id, ring, style_of, tradeoff
-from hormesis.db.contract.methods import NULL_STEMS
+from hormesis.db.contract.methods import NULL_STEMS, NULL_TITLES
 
 
 def points(kind: str, share: float | None) -> list[dict[str, object]]:
@@ -74,11 +74,11 @@ def test_kinds_of_null_directions_stand_apart_and_are_not_joined() -> None:
     nulls = [at_cost | {"condition_key": f"{stem}/cost-0.06"} for stem in NULL_STEMS.values()]
     figure = tradeoff(pd.DataFrame([*base, *nulls]), "Toxicity", dark=False, chosen=None)
     curves = {trace.name: trace for trace in figure.data if trace.customdata is not None}
-    names = ["Random directions", "Covariance-matched directions", "Directions of permuted labels"]
+    names = list(NULL_TITLES.values())
     assert set(curves) == {f"25 % toxic, {name}" for name in ("ITI", *names)}
     of_nulls = [curves[f"25 % toxic, {name}"] for name in names]
     assert {trace.mode for trace in of_nulls} == {"markers"} and {len(trace.x) for trace in of_nulls} == {1}
-    assert len({trace.marker.symbol for trace in of_nulls}) == 3
+    assert len({trace.marker.symbol for trace in of_nulls}) == 4
     assert curves["25 % toxic, ITI"].mode == "lines+markers"
 
 
