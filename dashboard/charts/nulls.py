@@ -30,7 +30,7 @@ def null_points(effects: pd.DataFrame, *, dark: bool) -> go.Figure:
     """
     kinds = [kind for kind in NULL_KINDS if (effects["null_kind"] == kind).any()]
     arms = list(dict.fromkeys(zip(effects["kind"], effects["share"], strict=True)))
-    chart = figure("Toxicity taken away (points)", "", 130 + 28 * len(arms) * len(kinds))
+    chart = figure("Toxicity taken away (points)", "", 150 + 20 * len(arms) * len(kinds))
     plain = ink(dark=dark)
     for place, kind in enumerate(kinds):
         shift = STEP * (place - (len(kinds) - 1) / 2)

@@ -156,7 +156,7 @@ def test_figures_hold_no_link_of_a_name() -> None:
     report = json.loads(as_json(Chart("", figure)))
     bins = {"kind": [f"imported:{LINK}"], "share": [None], "low": [0.0], "high": [0.1], "count": [3]}
     for sent in (
-        figure_cache.messages(mix_bars, rows).to_dict(),
+        figure_cache.drawn(mix_bars, rows).to_dict(),
         report,
         chart("scores", pd.DataFrame(bins)).to_dict(),
     ):

@@ -159,7 +159,7 @@ def pick(context: Context, choices: pd.DataFrame, above: card.Header) -> View:
             "Cost axis", ["Linear", "Log"], default="Linear", required=True, key="scale", bind="query-params",
             help="A logarithmic axis leaves out conditions that cost nothing or less.",
         )  # fmt: skip
-        random = st.toggle("Random directions", value=True, key="random", bind="query-params")
+        random = st.toggle("Null directions", value=True, key="random", bind="query-params")
         passing = st.toggle(
             "Hide what fails a gate", key="passing", bind="query-params", help=gate_bounds(context.config)
         )

@@ -7,6 +7,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,21 @@ def test_seeds_with_text_of_their_own_are_another_study_with_another_corpus() ->
         for study in (config, sampled, sampled.model_copy(update={"seeds": (0, 1, 2)}))
     }
     assert len(corpora) == 3
+
+
+def test_other_null_directions_are_drawn_anew_and_leave_texts_alone() -> None:
+    plain = opened("forum")
+    steering = plain.config.steering.model_copy(update={"null_kinds": ("isotropic", "permuted")})
+    more = replace(plain, config=plain.config.model_copy(update={"steering": steering}))
+    subject = arm_subjects(plain)[0]
+    before, after = keys(plain, subject), keys(more, subject)
+    assert more.config.hash != plain.config.hash and before["probe"] == plain.inputs.probe(
+        subject.weights_hash
+    )
+    assert {stage for stage in before if before[stage] != after[stage]} >= {"probe", "condition"}
+    text = ("w", ["iti", "mass_mean", 1.0, "", None, []])
+    assert plain.inputs.generation(*text) == more.inputs.generation(*text)
+    assert before["train"] == after["train"] and before["geometry"] == after["geometry"]
 
 
 def _fields(model: type[BaseModel], values: Any) -> Iterator[str]:
