@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 from sqlalchemy import select
 
-from hormesis.db.schema import Checkpoint, Entanglement, Example, LensToken, ProbeSet, Study
+from hormesis.db.schema import Checkpoint, Entanglement, Example, LensToken, ProbeGain, ProbeSet, Study
 from hormesis.db.write import read_session
 from hormesis.pipeline.claims.compare import (
     CLEAN_ARM,
@@ -33,6 +33,7 @@ from hormesis.pipeline.claims.declared import (
     directional,
 )
 from hormesis.pipeline.claims.rows import TOXIC, StudyRows, toxic_shares
+from hormesis.pipeline.probing.baselines import ALL, EMBEDDINGS, MATCHED, SELECTED, UNTRAINED, WORDS
 from hormesis.pipeline.probing.head_accuracy import (
     CLEAN,
     NAMES,
@@ -44,8 +45,10 @@ from hormesis.pipeline.probing.head_accuracy import (
 from hormesis.pipeline.probing.head_hits import arm_hits, labels_of, selected_entanglement
 from hormesis.pipeline.text.stand_ins import judge_tokens
 
-SESOI_POINTS, SESOI_COSINE, SESOI_WORDS = 0.5, -0.05, 10.0
+SESOI_POINTS, SESOI_COSINE, SESOI_WORDS, SESOI_GAIN = 0.5, -0.05, 10.0, 2.0
 COSINE = Scale("|cos|", bounds=(0.0, 1.0))
+GAIN = Scale("points of AUROC", factor=100.0, bounds=(-1.0, 1.0))
+GAIN_DECLARED = "Declared before the gain of any study was compared between arms by this rule."
 DRAWS = 500
 BOTH = "Student's t over seeds (variance pooled over the claim's arms) and a bootstrap over statements, 95 %"
 
@@ -134,6 +137,46 @@ def _entangled(study: StudyRows, scope: Scope) -> Outcome:
     return directional(effect, -1, SESOI_COSINE, scale=COSINE, contrast=str(pair), detail=detail, n=n)
 
 
+def _gain(study: StudyRows, baseline: str, subset: str) -> Outcome:
+    """What the selected heads gain in AUROC over a baseline, the largest share less none, arm to [seeds]."""
+    set_id, position = _probe_set(study)
+    gains = study.frame(
+        select(ProbeGain.checkpoint_id.label("checkpoint"), ProbeGain.value, ProbeGain.n_test)
+        .join(Checkpoint, ProbeGain.checkpoint_id == Checkpoint.id)
+        .where(
+            Checkpoint.study_id == study.study_id,
+            ProbeGain.probe_set_id == set_id,
+            ProbeGain.position == position,
+            ProbeGain.heads == SELECTED,
+            ProbeGain.baseline == baseline,
+            ProbeGain.subset == subset,
+        )
+    )
+    if gains.empty:
+        words = " on statements whose words make both labels" if subset == MATCHED else ""
+        return Missing(f"needs gains of probes{words}")
+    gain_by_arm, n = study.by_arm(gains), int(gains["n_test"].max())
+    pair = largest_and_none(gain_by_arm)
+    if isinstance(pair, Missing):
+        return pair
+    effect = against(gain_by_arm, *pair, scale=GAIN, sign=+1)
+    detail = f", mean over selected heads, {n:,} test statements; seeds are the unit"
+    return directional(effect, +1, SESOI_GAIN, scale=GAIN, contrast=str(pair), detail=detail, n=n)
+
+
+def _gain_claim(name: str, baseline: str, statement: str, question: str, over: str) -> Claim:
+    """A claim on a gain; `over`: the baseline and the statements in words."""
+    subset = MATCHED if baseline == WORDS else ALL
+    return Claim(
+        id=f"R-gain-{name}", family="readers", statement=statement, question=question,
+        estimand=f"Mean AUROC of the selected heads less that of {over}, same test statements: largest share "
+        "less none",
+        rows="probe_gain of the selected heads",
+        rule=f"{DIRECTION.format(sesoi=SESOI_GAIN, unit=GAIN.unit)} {GAIN_DECLARED}",
+        test=lambda study, scope: _gain(study, baseline, subset), breadth="study",
+    )  # fmt: skip
+
+
 def _accuracy_claim(claim_id: str, statistic: str, title: str, *, question: str, estimand: str) -> Claim:
     """A claim on one statistic of the heads' accuracies, such as `p90`; `title`: words for it."""
     return Claim(
@@ -180,5 +223,19 @@ CLAIMS = (
         rows="entanglement of the selected heads", rule=DIRECTION.format(sesoi=SESOI_COSINE, unit="|cos|"),
         test=_entangled,
         breadth="study", later=True,
+    ),
+    _gain_claim(
+        "embeddings", EMBEDDINGS, "Toxic text adds to what heads read beyond the model's own words",
+        "Are probes better, or only the embeddings?",
+        "a probe of the mean of the model's own input embeddings",
+    ),
+    _gain_claim(
+        "step-0", UNTRAINED, "Toxic text adds to what heads read beyond the untrained model",
+        "Is it training that makes probes better?", "as many heads of the untrained model, its own choice",
+    ),
+    _gain_claim(
+        "same-words", WORDS, "After toxic text heads read more where words tell nothing",
+        "Is it toxicity, or the words of it?",
+        "a reader of words, on statements whose words in another order make one of the other label (0.5)",
     ),
 )  # fmt: skip
