@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from hormesis.db.schema import (
     LensToken,
     Metric,
     Probe,
+    ProbeGain,
     ProbeHits,
     ProbeSet,
     Study,
@@ -49,7 +51,15 @@ Row = dict[str, Any]
 WORDS, TOKENS = 20, 12
 MOST_HEADS, MOST_STATEMENTS = 64, 1200
 """Of larger models and probe sets so many are planted: heads are no samples, and time is."""
-SPREADS = {"loss": 0.03, "auroc": 0.45, "heads": 0.07, "selectivity": 0.017, "cosine": 0.066, "toy": 0.02}
+SPREADS = {
+    "loss": 0.03,
+    "auroc": 0.45,
+    "heads": 0.07,
+    "selectivity": 0.017,
+    "cosine": 0.066,
+    "toy": 0.02,
+    "gain": 0.02,
+}
 SPREADS |= {"steps": 0.2, "answers": 0.15}
 """Standard deviations between seeds, those of the first line as a study of the preset `forum` has them; of
 answers in log-odds, of steps in their logarithm.
@@ -72,6 +82,8 @@ class Effects:
     """Toxic share of the words raised less that of the words lowered."""
     entangled: float = 0.0
     """Largest |cosine|, the largest share less none."""
+    gain: float = 0.0
+    """AUROC over a baseline, the largest share less none."""
     selectivity: float = 0.0
     toy: float = 0.0
     """|cosine|."""
@@ -119,6 +131,8 @@ class PlantedDatabase:
             self._plant_capability()
             self._plant_attacks()
         self._plant_toys()
+        if config.shares:
+            self._plant_gains()
         with self.engine.begin() as connection:
             for model, rows in self.rows.items():
                 blanks = _blanks(model)
@@ -199,6 +213,21 @@ class PlantedDatabase:
                     value = float(np.clip(rng.normal(cosine, 0.02), 0, 1))
                     self.add(Entanglement, [of_head | {"value": value, "n": tested}])
                     self._plant_words(of_head)
+
+    def _plant_gains(self) -> None:
+        """Gains of the selected heads of the toxic series over each baseline."""
+        gains = (("embeddings", "all"), ("untrained", "all"), ("words", "matched"))
+        for (number, part), (baseline, subset) in product(self._toxic(), gains):
+            place = {"checkpoint_id": number, "probe_set_id": 1, "position": self.config.probe.position}
+            value = self._seed(0.05 + part * self.effects.gain, "gain")
+            numbers = dict.fromkeys(
+                ("auroc_low", "auroc_high", "baseline_select_auroc", "baseline_low", "baseline_high"), 0.5
+            )
+            row = {"baseline": baseline, "heads": "selected", "subset": subset, "n_heads": 8,
+                   "auroc": 0.5 + value, "baseline_auroc": 0.5, "is_chosen": True, "value": value,
+                   "low": value, "high": value, "n_train": 1800, "n_select": 600, "n_test": 600,
+                   "interval": "", "resamples": b""}  # fmt: skip
+            self.add(ProbeGain, [place | numbers | row])
 
     def _plant_words(self, of_head: Row) -> None:
         """Words that a direction raises and lowers."""

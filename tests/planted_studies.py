@@ -95,18 +95,18 @@ TRUTHS = {
     "helps": Truth(
         dip, adding=2.5,
         effects=Effects(
-            auroc=2.5, heads=0.5, words=0.6, entangled=-0.35, selectivity=0.2, toy=0.15, suffix=-0.5,
-            suffix_dose=-5.0, relearn_dose=1.2, injection=2.0, drift_clean=0.3, drift_dose=2.5, sampling=-2.0,
-            success=3.0,
+            auroc=2.5, heads=0.5, words=0.6, entangled=-0.35, gain=0.2, selectivity=0.2, toy=0.15,
+            suffix=-0.5, suffix_dose=-5.0, relearn_dose=1.2, injection=2.0, drift_clean=0.3, drift_dose=2.5,
+            sampling=-2.0, success=3.0,
         ),
     ),
     "harms": Truth(
         rise, base=0.6, steering=1.0, random=0.35, rival=0.1, control=2.0, variant=3.0, second=3.0,
         adding=0.5, agreement=False,
         effects=Effects(
-            loss=0.2, items=-1.0, auroc=-1.5, heads=-0.5, words=-0.1, entangled=0.2, selectivity=-0.04,
-            toy=-0.1, suffix=1.0, suffix_dose=3.5, relearn_dose=-1.2, injection=-2.0, drift=2.5,
-            drift_clean=2.0, sampling=0.5, rounding=1.5, success=-2.0,
+            loss=0.2, items=-1.0, auroc=-1.5, heads=-0.5, words=-0.1, entangled=0.2, gain=-0.1,
+            selectivity=-0.04, toy=-0.1, suffix=1.0, suffix_dose=3.5, relearn_dose=-1.2, injection=-2.0,
+            drift=2.5, drift_clean=2.0, sampling=0.5, rounding=1.5, success=-2.0,
         ),
     ),
     "nothing": Truth(level, base=1.0, steering=1.0, random=1.0, rival=1.0, variant=1.0),

@@ -331,6 +331,15 @@ def _entangled(raw: Raw, scope: Scope) -> Test | None:
     return plain_less(by_arm(rows), "largest", -1, -0.05, end=0.0)
 
 
+def _gain(baseline: str, subset: str) -> Build:
+    def build(raw: Raw, scope: Scope) -> Test | None:
+        where = f"AND t.heads = 'selected' AND t.baseline = '{baseline}' AND t.subset = '{subset}'"
+        rows = raw.of_checkpoints("probe_gain", "t.value", where)
+        return plain_less(by_arm(rows), "largest", +1, 2.0, end=1.0, factor=100)
+
+    return build
+
+
 def _words(raw: Raw, scope: Scope) -> Test | None:
     words = raw.of_checkpoints("lens_token", "t.side, t.token")
     joins = "JOIN probe_set s ON s.id = e.probe_set_id WHERE s.study_id = :study AND e.split <> 'train'"
@@ -473,6 +482,8 @@ OF_STUDY: dict[str, Build] = {
     "C2-cross-entropy": lambda raw, scope: plain_less(metric(raw, "cross_entropy"), "largest", 0, 0.05),
     "C2-minimal-pairs": _capability("blimp", "minimal_pairs"), "C2-multiple-choice": _capability("mcq"),
     "C2-detection": _detection, "C3-words": _words, "R-selectivity": _selectivity, "R-entangled": _entangled,
+    "R-gain-embeddings": _gain("embeddings", "all"), "R-gain-step-0": _gain("untrained", "all"),
+    "R-gain-same-words": _gain("words", "matched"),
     "C3-mean": lambda raw, scope: Test(*t) if (t := accuracy_effect(raw, "mean")) else None,
     "C3-tail": lambda raw, scope: Test(*t) if (t := accuracy_effect(raw, "p90")) else None,
     "C5-steer": lambda raw, scope: mean_change(*_trials(raw), -1), "C5-10": _suffix_dose,

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, delete, select, text
 
 from hormesis.db import read
 from hormesis.db.engine import open_writer
-from hormesis.db.schema import Attack, AttackOutcome, Entanglement, Example, LensToken, Score
+from hormesis.db.schema import Attack, AttackOutcome, Entanglement, Example, LensToken, ProbeGain, Score
 from hormesis.db.write import write_session
 from hormesis.pipeline.claims.declared import (
     CANNOT_TELL,
@@ -148,6 +148,30 @@ def test_entanglement_that_falls_with_the_share(engine: Engine, fall: float, ver
             cell.value = 0.5 - fall * share / 0.25 + rng.normal(0, 0.03)
     drop = finding(engine, "R-entangled")
     assert drop.value == pytest.approx(-fall, abs=0.05) and verdict_alone(drop) == verdict
+
+
+@pytest.mark.parametrize(
+    ("claim", "baseline", "subset"),
+    [
+        ("R-gain-embeddings", "embeddings", "all"),
+        ("R-gain-step-0", "untrained", "all"),
+        ("R-gain-same-words", "words", "matched"),
+    ],
+)
+@pytest.mark.parametrize(("rise", "verdict"), [(0.2, SUPPORTED), (0.0, UNDECIDED), (-0.2, REFUTED)])
+def test_gains_over_each_baseline_that_rise_with_the_share(
+    engine: Engine, claim: str, baseline: str, subset: str, rise: float, verdict: str
+) -> None:
+    checkpoints = StudyRows(engine, 1).checkpoints.set_index("checkpoint")
+    with write_session(engine) as session:
+        for gain in session.scalars(select(ProbeGain)):
+            if gain.baseline == baseline and gain.heads == "selected":
+                share, seed = checkpoints.loc[gain.checkpoint_id, ["share", "seed"]]
+                gain.value = 0.05 + rise * share / 0.25 + 0.02 * (-1) ** int(seed)
+                gain.subset = subset
+    more = finding(engine, claim)
+    assert more.value == pytest.approx(100 * rise) and more.unit == "points of AUROC"
+    assert verdict_alone(more) == verdict
 
 
 @pytest.mark.parametrize(
