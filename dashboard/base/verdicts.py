@@ -5,8 +5,9 @@ Knows the columns of `db.read.verdicts` and `db.read.dose_fits`; nothing of page
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
@@ -137,6 +138,36 @@ def no_room(row: Any) -> str:
     return (
         f"even the largest effect that the scale allows here, {with_unit(row.room, row.unit)}, would not pass"
     )
+
+
+NULLS: Final[Mapping[str, tuple[str, ...]]] = {
+    "C3-mean": ("R-gain-embeddings", "R-gain-step-0", "R-gain-same-words"),
+    "C3-tail": ("R-gain-embeddings", "R-gain-step-0", "R-gain-same-words"),
+    "C4-steer": ("C4-random", "C4-covariance", "C4-permuted", "C4-sign"),
+}
+"""Claims of the paper, and those that hold the same against what else could give it."""
+
+
+def after_nulls(verdicts: pd.DataFrame) -> str:
+    """Which supported claims of the paper outlive their nulls, in words; empty where no null has rows.
+
+    A claim survives where all of its nulls that have rows are supported, and does not where one is not
+    supported. `verdicts`: rows of one prompt set and scorer.
+    """
+    rows = {row.claim: row for row in records(verdicts)}
+    survival: dict[str, list[str]] = {"survives": [], "does not survive": [], "cannot be told": []}
+    for claim, nulls in NULLS.items():
+        measured_nulls = [rows[null] for null in nulls if null in rows and rows[null].status != NO_DATA]
+        if claim not in rows or rows[claim].status != SUPPORTED or not measured_nulls:
+            continue
+        against = [row for row in measured_nulls if row.status == REFUTED]
+        open_nulls = [row for row in measured_nulls if row.status not in (SUPPORTED, REFUTED)]
+        outcome = "does not survive" if against else "cannot be told" if open_nulls else "survives"
+        reasons = [f"{row.status}: {row.statement}" for row in against or open_nulls]
+        reason = "; ".join(reasons) or f"{len(measured_nulls)} of {len(nulls)} nulls measured, all supported"
+        survival[outcome].append(f"“{rows[claim].statement}” ({reason})")
+    parts = [f"{words.capitalize()}: {', '.join(claims)}." for words, claims in survival.items() if claims]
+    return f"Supported claims of the paper, held against their nulls. {' '.join(parts)}" if parts else ""
 
 
 def verdict_table(verdicts: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from hormesis.dashboard.base.selection import Choice, of_choice
 from hormesis.dashboard.base.verdicts import (
     NO_DATA,
     Verdict,
+    after_nulls,
     fit_said,
     fits_of,
     in_scope,
@@ -81,6 +82,7 @@ def _claims(context: Context, choice: Choice) -> list[Block]:
         "supported: the interval rules out an effect large enough to matter. Cannot be told: with these "
         "seeds, prompts and scale it could not have come out supported. All between is undecided."
     )
+    note = f"{note} {after_nulls(verdicts)}".rstrip()
     blocks: list[Block] = [Claims("Claims and verdicts", by_lack[False], note)] if by_lack[False] else []
     tested = verdicts[verdicts["status"] != NO_DATA]
     if len(tested):

@@ -12,8 +12,8 @@ from hormesis.dashboard.base.geometry_words import arms_line
 from hormesis.dashboard.base.headlines import headline
 from hormesis.dashboard.base.selection import of_dose
 from hormesis.dashboard.base.theme import is_dark
-from hormesis.dashboard.base.verdicts import fit_said, fits_of, in_scope
-from hormesis.dashboard.base.wording import as_sentence, is_imported, measured_shares, metric_name
+from hormesis.dashboard.base.verdicts import after_nulls, fit_said, fits_of, in_scope
+from hormesis.dashboard.base.wording import as_sentence, is_imported, measured_shares, metric_name, plain
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.charts.figure_cache import drawn
@@ -148,7 +148,11 @@ def sections(context: Context, choices: pd.DataFrame, running: bool) -> None:
     if section == LANGUAGE:
         language(context, choices)
         return
-    verdict_view.claims(in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer), running)
+    verdicts = in_scope(rows.verdicts(context), choice.prompt_set, choice.scorer)
+    verdict_view.claims(verdicts, running)
+    survival = after_nulls(verdicts)
+    if survival:
+        st.caption(f":material/filter_alt: {plain(survival)}")
     gains = arms_line(geometry.head_summaries(context))
     if gains:
         st.caption(f":material/balance: {gains}")
