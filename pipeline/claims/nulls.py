@@ -121,7 +121,7 @@ def nulls_of(study: StudyRows, scope: Scope, kind: NullKind) -> Nulls | Missing:
     steering = next((steering for steering in matched(study) if costs and steering.size == costs[0]), None)
     if steering is None:
         return Missing(f"needs {WORDS[kind]} directions and ITI at one matched cost")
-    keys = sorted({str(key) for key in conditions["key"]})
+    keys = sorted({str(key) for key in conditions["key"]}, key=lambda key: (len(key), key))  # by their index
     unsteered, steered = (
         study.grids_like(key, keys[0], prompt_set=scope.prompt_set, scorer=scope.scorer)
         for key in ("none", steering.key)

@@ -166,8 +166,12 @@ class StudyRows:
         values, fewer = (self.grids(key, prompt_set, scorer) for key in (condition_key, other))
         if all(values[arm].shape[1] == fewer[arm].shape[1] for arm in values if arm in fewer):
             return values
-        scores, others = (self._prompt_scores(key, prompt_set, scorer) for key in (condition_key, other))
-        return self.by_arm(scores[scores["prompt"].isin(others["prompt"])], prompt_column="prompt")
+        scope = (f"{condition_key} like {other}", prompt_set, scorer)
+        if scope not in self._grids:
+            scores, others = (self._prompt_scores(key, prompt_set, scorer) for key in (condition_key, other))
+            in_both = scores[scores["prompt"].isin(others["prompt"])]
+            self._grids[scope] = self.by_arm(in_both, prompt_column="prompt")
+        return self._grids[scope]
 
     def _read_grids(self, condition_key: str, prompt_set: str, scorer: str) -> ValuesByArm:
         """As `grids`."""

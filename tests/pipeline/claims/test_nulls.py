@@ -17,7 +17,7 @@ from hormesis.db.engine import open_writer
 from hormesis.db.write import write_session
 from hormesis.pipeline.claims.declared import REFUTED, SUPPORTED, Finding, corrected, decide
 from hormesis.pipeline.claims.evaluate import evaluate
-from hormesis.pipeline.claims.nulls import nulls_of, percentile, rank_of_first
+from hormesis.pipeline.claims.nulls import Nulls, nulls_of, percentile, rank_of_first
 from hormesis.pipeline.claims.registry import CLAIMS
 from hormesis.pipeline.statistics import contrast, with_draws
 from hormesis.pipeline.study.config import load_study
@@ -45,6 +45,9 @@ def test_a_direction_that_alone_works_is_supported_and_nulls_that_work_refute(
         assert isinstance(outcome, Finding) and decide(outcome, corrected([outcome])[0]) == verdict
         assert f"has rank {rank}" in outcome.detail and "20 " in outcome.contrast and kind != "isotropic"
     nulls = nulls_of(study, SCOPE, "permuted")
+    assert isinstance(nulls, Nulls)
+    tenth = study.grids("permuted-10/cost-0.06", SCOPE.prompt_set, SCOPE.scorer)
+    assert all((nulls.directions[10][arm] == tenth[arm]).all() for arm in nulls.arms)
     falls = nulls.falls(nulls.arms)
     assert percentile(falls[:20]) == max(falls[1:20]) and rank_of_first(falls) == int(rank.split()[0])
     assert percentile(falls[:19]) is None, "18 directions have no 95th percentile"
