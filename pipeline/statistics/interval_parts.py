@@ -54,7 +54,7 @@ def interval_parts(values: ArrayLike, replicates: ArrayLike, *, level: float = 0
     `replicates` [replicates, seeds, prompts]: the same under directions estimated anew. Prompts without a
     value in any of them (NaN) are left out. Each part has Student's degrees of freedom, joined by
     Satterthwaite's rule. No part is told with one seed or one prompt; that of the direction needs two
-    replicates. Of the spread between replicates, what answers alone would give is taken off.
+    replicates; there is no interval where nothing varies. Of the spread between replicates, what answers alone would give is taken off.
     """
     of_seeds, anew = np.asarray(values, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
     answered = ~(np.isnan(of_seeds).any(axis=0) | np.isnan(anew).any(axis=(0, 1)))
@@ -71,9 +71,9 @@ def interval_parts(values: ArrayLike, replicates: ArrayLike, *, level: float = 0
     prompts = (max(0.0, squares.columns - squares.rest) + squares.rest) / (n_seeds * n_prompts)
     parts = [(seeds, n_seeds - 1), (prompts, n_prompts - 1), (direction, len(anew) - 1)]
     total = sum(variance for variance, _ in parts)
-    mean = float(of_seeds.mean())
-    if total == 0:
-        return Parts(seeds, prompts, direction, mean, mean)
+    if total == 0:  # nothing moved in so few answers: no interval of no width
+        return Parts(seeds, prompts, direction)
     df = total**2 / sum(variance**2 / df for variance, df in parts)
+    mean = float(of_seeds.mean())
     reach = float(stats.t.ppf((1 + level) / 2, df)) * total**0.5
     return Parts(seeds, prompts, direction, mean - reach, mean + reach)

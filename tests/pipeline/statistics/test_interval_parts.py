@@ -55,6 +55,8 @@ def test_what_cannot_be_told_is_none():
     alone = interval_parts(values[:1], replicates[:, :1])
     assert alone == Parts(direction=alone.direction) and alone.direction > 0
     assert interval_parts(values, replicates[:1]) == Parts()
+    level = interval_parts(np.zeros_like(values), np.zeros_like(replicates))
+    assert level == Parts(0.0, 0.0, 0.0), "no interval where nothing varies"
     gaps = values.copy()
     gaps[0, 7] = np.nan
     fewer = [np.delete(array, 7, axis=-1) for array in (values, replicates)]
