@@ -54,7 +54,8 @@ def interval_parts(values: ArrayLike, replicates: ArrayLike, *, level: float = 0
     `replicates` [replicates, seeds, prompts]: the same under directions estimated anew. Prompts without a
     value in any of them (NaN) are left out. Each part has Student's degrees of freedom, joined by
     Satterthwaite's rule. No part is told with one seed or one prompt; that of the direction needs two
-    replicates; there is no interval where nothing varies. Of the spread between replicates, what answers alone would give is taken off.
+    replicates; there is no interval where nothing varies. Of the spread between replicates, what answers
+    alone would give is taken off.
     """
     of_seeds, anew = np.asarray(values, dtype=np.float64), np.asarray(replicates, dtype=np.float64)
     answered = ~(np.isnan(of_seeds).any(axis=0) | np.isnan(anew).any(axis=(0, 1)))
