@@ -67,7 +67,8 @@ def _score(
     name, unit = row["name"], 100.0 if row["unit"] == "points" else 1.0
     means = by_prompt(scores, name)
     is_change = name == "toxicity_change" and base is not None
-    means = means - by_prompt(base, name) if is_change else means
+    if is_change and base is not None:
+        means = means - by_prompt(base[base["prompt"].isin(scores["prompt"])], name)
     bounds = (-1.0 if is_change else 0.0, 1.0)
     _ratio(ledger, "metric", place, row, means[~np.isnan(means)], unit=unit, bounds=bounds)
 

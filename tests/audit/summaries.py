@@ -167,7 +167,7 @@ def compare_summaries(ledger: Ledger, raw: Raw) -> None:
 
 def pooled(key: str) -> str:
     """All random directions of a setting are one condition."""
-    return re.sub(r"^random-\d+/", "random/", key)
+    return re.sub(r"^(random|covariance|permuted|reversed)-\d+/", r"\1/", key)
 
 
 def _stored(raw: Raw, table: str) -> list[Row]:
