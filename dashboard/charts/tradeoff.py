@@ -30,7 +30,7 @@ SYMBOLS = {
     "covariance": "cross-thin-open",
     "permuted": "asterisk-open",
     "reversed": "triangle-down-open",
-    "resampled": "circle-dot",
+    "resampled": "hourglass-open",
     PROMPT: "diamond",
     SFT: "square",
     DPO: "triangle-up",

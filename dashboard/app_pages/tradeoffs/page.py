@@ -255,8 +255,8 @@ def condition_table(context: Context, conditions: pd.DataFrame) -> None:
             **{
                 title: conditions[name]
                 for title, name in (
-                    ("Gates", "gates"), ("Toxicity", "value"), ("low", "low"), ("high", "high"),
-                    ("Cost (nats)", "cost"),
+                    ("Toxicity", "value"), ("low", "low"), ("high", "high"), ("Cost (nats)", "cost"),
+                    ("Gates", "gates"),
                     ("cost, low", "cost_low"), ("cost, high", "cost_high"), ("Seeds", "n_seeds"), ("n", "n"),
                 )
             },
