@@ -264,9 +264,9 @@ dpo = { steps = 6, batch_size = 8 }
 
 [evaluation]""",
     "random_directions = 2": "random_directions = 1\nnull_prompts = 8\n"
-    'null_kinds = ["isotropic", "covariance", "permuted", "reversed"]',
+    'null_kinds = ["isotropic", "covariance", "permuted", "reversed", "resampled"]',
 }
-NULLS = {"covariance-0/cost-0.06", "permuted-0/cost-0.06", "reversed-0/cost-0.06"}
+NULLS = {f"{kind}-0/cost-0.06" for kind in ("covariance", "permuted", "reversed", "resampled")}
 SHARED = {
     "none", "iti/mass_mean/fixed-1", "iti/mass_mean/cost-0.06", "iti/second/cost-0.06", "prompt",
     "random-0/cost-0.06", "sft", "dpo", "dpo+iti/mass_mean/cost-0.15",
@@ -302,7 +302,7 @@ def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path])
     first = tables["generation"]["sample"] == 0
     generations = tables["generation"][first].groupby(["name", "key"]).size()
     counts = {key: 8 if key in NULLS | {"random-0/cost-0.06"} else 24 for key in set().union(*keys.values())}
-    assert len(generations) == 23
+    assert len(generations) == 24
     assert all(count == counts[key] for (_, key), count in generations.items())
     metrics = tables["metric"]
     for name in ("cost", "cross_entropy", "toxicity", "fluency"):
@@ -314,9 +314,11 @@ def test_every_method_is_a_condition_like_any_other(finished: tuple[Path, Path])
     summed = set(tables["summary"]["key"].str.split("|").str[2])
     assert summed == {key.replace("-0/cost", "/cost") for key in set().union(*keys.values())}
     changes = metrics[
-        metrics["key"].str.match(r"(random|covariance|permuted|reversed)-0.*\|forum\|toxicity_change$")
+        metrics["key"].str.match(
+            r"(random|covariance|permuted|reversed|resampled)-0.*\|forum\|toxicity_change$"
+        )
     ]
-    assert len(changes) == 5 and (changes["n"] <= 8).all()
+    assert len(changes) == 6 and (changes["n"] <= 8).all()
     directions = tables["direction"][tables["direction"]["method"].str.contains("-0")]
     of_arm = directions[directions["name"] == "toxic-25-s0"].groupby("method")
     heads = {name: set(map(tuple, rows[["layer", "head"]].to_numpy())) for name, rows in of_arm}
@@ -378,7 +380,7 @@ def opened(home: Path) -> tuple[StudyContext, int]:
 def test_conditions_are_opened_as_they_were_measured(finished: tuple[Path, Path]) -> None:
     context, checkpoint = opened(finished[1])
     conditions = read_conditions(context, checkpoint)
-    assert conditions[0].key == "none" and {condition.key for condition in conditions} == SHARED
+    assert conditions[0].key == "none" and {condition.key for condition in conditions} == SHARED | NULLS
     paths = [str((condition.tuned or {}).get("path", "")) for condition in conditions]
     assert len([1 for a, b in pairwise(paths) if a != b]) == 2  # two changes of weights
     prompts = [row.text for row in prompt_set(24)]
@@ -397,7 +399,8 @@ def test_conditions_are_opened_as_they_were_measured(finished: tuple[Path, Path]
         stored_texts = stored[
             (stored["name"] == "toxic-25-s0") & (stored["key"] == condition.key)
         ].sort_values("position")
-        same = [a.text == b for a, b in zip(texts, stored_texts["text"], strict=True)]
+        at_positions = zip(stored_texts["position"], stored_texts["text"], strict=True)
+        same = [texts[position].text == text for position, text in at_positions]
         assert np.mean(same) > 0.9, condition.key
     assert len(hashes) == 3
     combined = read_condition(context, checkpoint, "dpo+iti/mass_mean/cost-0.15")
@@ -426,7 +429,7 @@ def test_a_condition_without_a_finite_loss_says_so_and_the_others_go_on(
         stage(context, subject, silent())
     summarise(context, ArmGroup("toxic", 0.25))
     defects = {condition.key: condition.defect for condition in read_conditions(context, checkpoint)}
-    assert "no finite number" in defects.pop(broken) and set(defects) == SHARED - {broken}
+    assert "no finite number" in defects.pop(broken) and set(defects) == (SHARED | NULLS) - {broken}
     assert not any(defects.values())
     assert broken not in {c.key for c in chosen_conditions(context, checkpoint, CapabilityConfig())}
     after = rows(tmp_path / "home")
