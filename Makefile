@@ -34,7 +34,8 @@ demo: $(RUNNING)
 	$(BIN)/hormesis demo
 
 test: $(TESTING)
-	$(PYTEST) -n $(WORKERS) --dist loadgroup
+	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "not quiet"
+	$(PYTEST) -m quiet
 
 check: lint
 	$(PYTEST) -n $(WORKERS) --dist loadgroup -m "$(INNER)"

@@ -167,7 +167,7 @@ class ScorerGroup(StudyRow):
     """How a scorer judges labelled statements that are not toxic and mention one group."""
 
     __tablename__ = "scorer_group"
-    __table_args__ = (UniqueConstraint("study_id", "key"), {"info": FOLLOWS})
+    __table_args__ = (UniqueConstraint("study_id", "key"),)
 
     key: Mapped[Label]
     """probe set | scorer | group, the natural key inside the study."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 from sqlalchemy import Engine, select
 
 from hormesis.db.csv_files import csv_schema
@@ -31,7 +30,7 @@ from hormesis.db.read.views import SUFFIX, view_statements, views
 from hormesis.db.schema import Base, Scorer
 from hormesis.db.schema.dictionary import table_meaning
 from hormesis.pipeline.commands.tables.dictionary_page import dictionary_page
-from hormesis.pipeline.commands.tables.files import WRITERS, arrow_schema, arrow_tables
+from hormesis.pipeline.commands.tables.files import WRITERS, arrow_schema, arrow_tables, schema_of
 
 FORMS = tuple(WRITERS)
 PROVENANCE = "provenance.json"
@@ -84,16 +83,16 @@ def export_tables(
 def _csv_types(name: str) -> dict[str, str]:
     """Column to the name of its Arrow type, as a CSV file has it."""
     is_table = name != GATES
-    schema = csv_schema(arrow_schema(selection(name, with_bytes=False), {}) if is_table else _gate_schema({}))
+    schema = csv_schema(
+        arrow_schema(selection(name, with_bytes=False), {}) if is_table else schema_of(_gate_columns(), {})
+    )
     return {field.name: str(field.type) for field in schema}
 
 
-def _gate_schema(notes: dict[str, str]) -> pa.Schema:
-    """Arrow types of the losses at the gates; `notes` are about the table."""
-    numbers = dict.fromkeys(("share", "bound", "value", "low", "high"), pa.float64())
-    numbers |= dict.fromkeys(("n", "n_seeds"), pa.int64())
-    names = ("study", "study_hash", *GATE_COLUMNS)
-    return pa.schema([(name, numbers.get(name, pa.string())) for name in names], metadata=notes)
+def _gate_columns() -> dict[str, type]:
+    numbers: dict[str, type] = dict.fromkeys(("share", "bound", "value", "low", "high"), float)
+    numbers |= dict.fromkeys(("n", "n_seeds"), int)
+    return {name: numbers.get(name, str) for name in ("study", "study_hash", *GATE_COLUMNS)}
 
 
 def _gate_chunks(engine: Engine) -> Iterator[pd.DataFrame]:
@@ -105,7 +104,8 @@ def _write(engine: Engine, folder: Path, name: str, *, form: str, record: dict[s
     """Write one table or view as a file; gives its rows. `record` is the export's provenance."""
     with_bytes, notes = form == "parquet", {"hormesis": json.dumps(record), "table": name}
     if name == GATES:
-        schema, chunks = _gate_schema(notes | {"description": _GATES_MEANING}), _gate_chunks(engine)
+        schema = schema_of(_gate_columns(), notes | {"description": _GATES_MEANING})
+        chunks = _gate_chunks(engine)
     else:
         meaning = table_meaning(Base.metadata.tables[name.removesuffix(SUFFIX)])
         schema = arrow_schema(selection(name, with_bytes=with_bytes), notes | {"description": meaning})

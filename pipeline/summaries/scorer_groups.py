@@ -43,10 +43,13 @@ def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
     """Write the rows of every probe set that names groups and every scorer that asks no service.
 
     The study's own scorer has not read these statements. A scorer that cannot be had is passed over with a
-    warning.
+    warning. Where the texts were left out of a copy, the rows that came with it stay.
     """
     scorers: list[Scorer] = []
-    sets = list(groups(_statements(context), "probe_set"))
+    statements = _statements(context)
+    if len(statements) and statements["text"].map(is_left_out).all():
+        return
+    sets = list(groups(_of_groups(statements), "probe_set"))
     for name in context.config.evaluation.scorers if sets else ():
         if not scorer_entry(name).is_service:
             try:
@@ -69,7 +72,7 @@ def summarise_scorers(context: StudyContext, reporter: Reporter) -> None:
 
 
 def _statements(context: StudyContext) -> pd.DataFrame:
-    """Statements that are not toxic (probe_set, text, group), of sets with two groups of FEWEST or more."""
+    """Statements that are not toxic: probe_set, text, group."""
     query = (
         select(ProbeSet.name.label("probe_set"), Example.text, Example.group)
         .join(ProbeSet, Example.probe_set_id == ProbeSet.id)
@@ -77,7 +80,11 @@ def _statements(context: StudyContext) -> pd.DataFrame:
         .order_by(ProbeSet.name, Example.key)
     )
     with read_session(context.engine) as session:
-        rows = pd.read_sql(query, session.connection())
+        return pd.read_sql(query, session.connection())
+
+
+def _of_groups(rows: pd.DataFrame) -> pd.DataFrame:
+    """Those of `_statements` with their text, of sets with two groups of FEWEST or more."""
     rows = rows[~rows["text"].map(is_left_out).astype(bool)]
     is_group = rows["group"].notna() & ~rows["group"].fillna("").str.startswith(TOPIC)
     rows = rows.assign(group=rows["group"].where(is_group, NO_GROUP))

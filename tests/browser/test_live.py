@@ -291,6 +291,7 @@ def test_a_hundred_kilobytes_of_emoji_are_refused_in_one_line(page: Page, live: 
     expect(page).to_have_url(re.compile("prompt=rain"))
 
 
+@pytest.mark.quiet
 def test_twenty_panes_in_five_browsers_are_all_right(browser: Browser, live: Live) -> None:
     number = live.world.ids["dose-10"]
     query = {f"model{place}": TEN for place in range(1, 5)}

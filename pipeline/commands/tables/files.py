@@ -50,6 +50,12 @@ def arrow_schema(rows_of: Selection, notes: Mapping[str, str]) -> pa.Schema:
     return pa.schema(columns, metadata=dict(notes))
 
 
+def schema_of(columns: Mapping[str, type], notes: Mapping[str, str]) -> pa.Schema:
+    """Of columns by name that are no table's: str, float or int; `notes` are about all of them."""
+    types = {str: pa.string(), float: pa.float64(), int: pa.int64()}
+    return pa.schema([(name, types[kind]) for name, kind in columns.items()], metadata=dict(notes))
+
+
 def _notes(field: Field) -> dict[str, str]:
     entries = {name: value for name, value in asdict(field).items() if name not in ("name", "is_nullable")}
     return {name: value for name, value in entries.items() if value} | {
