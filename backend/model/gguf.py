@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,20 +35,27 @@ def bundled_file() -> Path:
     )
 
 
+_PARSING = threading.Lock()
+
+
 @contextmanager
 def parsed_once() -> Iterator[None]:
-    """Inside the block a GGUF file is parsed once, not anew for configuration, weights and tokenizer."""
+    """Inside the block a GGUF file is parsed once, not anew for configuration, weights and tokenizer.
+
+    One thread at a time is inside, since the library's reader is replaced for all of them.
+    """
     try:
         gguf: Any = importlib.import_module("gguf")
     except ImportError:  # `read_gguf` says so
         yield
         return
-    reader = gguf.GGUFReader
-    gguf.GGUFReader = functools.cache(reader)
-    try:
-        yield
-    finally:
-        gguf.GGUFReader = reader
+    with _PARSING:
+        reader = gguf.GGUFReader
+        gguf.GGUFReader = functools.cache(reader)
+        try:
+            yield
+        finally:
+            gguf.GGUFReader = reader
 
 
 def read_gguf(path: Path, dtype: torch.dtype) -> tuple[Any, dict[str, Any]]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hormesis.db.contract.methods import NULL_STEMS, RESAMPLED, DirectionKind
 from hormesis.pipeline.probing.probe_directions import Activations, Direction, layers_of
-from hormesis.pipeline.probing.probes import probe_heads, select_heads
+from hormesis.pipeline.probing.probes import ProbeRun, probe_heads, select_heads
 from hormesis.pipeline.study.config_sections import ProbeConfig
 from hormesis.pipeline.text.probe_splits import SELECT, TRAIN, Codes
 
@@ -51,8 +51,13 @@ def permuted_directions(
     settings = settings.model_copy(update={"bootstrap": 1})
     for control in range(count):
         run = probe_heads(activations, permute(truth, codes, control), codes, settings=settings)
-        heads = run.directions(method, select_heads(run.results, n_heads))
-        yield [replace(direction, method=f"{NULL_STEMS['permuted']}-{control}") for direction in heads]
+        yield _chosen(run, n_heads, method, name=f"{NULL_STEMS['permuted']}-{control}")
+
+
+def _chosen(run: ProbeRun, n_heads: int, method: DirectionKind, *, name: str) -> list[Direction]:
+    """The directions of the heads that a run chooses, best first, under a name of their own."""
+    heads = run.directions(method, select_heads(run.results, n_heads))
+    return [replace(direction, method=name) for direction in heads]
 
 
 def resampled_places(labels: NDArray[np.bool_], codes: Codes, replicate: int) -> NDArray[np.intp]:
@@ -89,5 +94,4 @@ def resampled_directions(
         at = places(truth, codes, replicate)
         anew = {layer: np.asarray(block)[at] for layer, block in layers_of(activations)}
         run = probe_heads(anew, truth[at], codes, settings=settings)
-        heads = run.directions(method, select_heads(run.results, n_heads))
-        yield [replace(direction, method=f"{NULL_STEMS[RESAMPLED]}-{replicate}") for direction in heads]
+        yield _chosen(run, n_heads, method, name=f"{NULL_STEMS[RESAMPLED]}-{replicate}")
