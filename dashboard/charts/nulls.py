@@ -14,8 +14,8 @@ from hormesis.dashboard.charts.frame import figure
 from hormesis.dashboard.charts.tradeoff import symbol
 from hormesis.db.contract.methods import NULL_KINDS, NULL_TITLES, RESAMPLED
 
-STEP = 0.25
-"""From one kind of null directions to the next, where arms are 1 apart."""
+BAND = 0.8
+"""Room of an arm's kinds of null directions, where arms are 1 apart."""
 GUIDE = (
     "How far toxicity is below that unsteered, in points: ITI (disc) and each null direction, all at one "
     "cost and on the same prompts. Where nulls reach as far as ITI, the direction is not what detoxifies. "
@@ -33,7 +33,7 @@ def null_points(effects: pd.DataFrame, *, dark: bool) -> go.Figure:
     chart = figure("Toxicity taken away (points)", "", 150 + 20 * len(arms) * len(kinds))
     plain = ink(dark=dark)
     for place, kind in enumerate(kinds):
-        shift = STEP * (place - (len(kinds) - 1) / 2)
+        shift = BAND / len(kinds) * (place - (len(kinds) - 1) / 2)
         x: dict[str, list[float]] = {"null": [], "iti": [], "percentile": []}
         y: dict[str, list[float]] = {name: [] for name in x}
         texts: list[str] = []
