@@ -145,8 +145,8 @@ def is_second(key: str) -> bool:
 
 
 def missing(value: Any) -> bool:
-    """True for None and NaN."""
-    return value is None or (isinstance(value, float) and math.isnan(value))
+    """True for None, NaN and pandas' missing integer."""
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
 def condition_label(method: str, strength: float | None, matched_cost: float | None, *, key: str = "") -> str:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from hormesis.dashboard.base.verdicts import NULLS, after_nulls
+from hormesis.dashboard.charts.nulls import null_table, parts_table
 from hormesis.pipeline.claims.registry import CLAIMS
 
 
@@ -41,3 +42,15 @@ def test_without_nulls_or_support_nothing_is_said() -> None:
 
 def test_every_null_is_a_declared_claim() -> None:
     assert {*NULLS, *(null for nulls in NULLS.values() for null in nulls)} <= {claim.id for claim in CLAIMS}
+
+
+def test_a_direction_made_anew_has_no_rank_and_its_interval_is_in_parts() -> None:
+    row = {
+        "kind": "toxic", "share": 0.1, "null_kind": "resampled", "directions": 4, "steered": 8.0, "mean": 7.0,
+        "percentile": None, "value": 0.9, "low": 0.5, "high": 1.6, "n_seeds": 2, "n": 60, "steered_low": 2.0,
+        "steered_high": 14.0, "seeds_variance": 1.0, "prompts_variance": 2.0, "direction_variance": 1.0,
+    }  # fmt: skip
+    effects = pd.DataFrame([row]).assign(rank=pd.array([None], dtype="Int64"))
+    assert null_table(effects)["Rank among nulls"].tolist() == ["–"]
+    parts = parts_table(effects).iloc[0]
+    assert list(parts[["Seeds", "Prompts", "Direction"]]) == ["25 %", "50 %", "25 %"]
