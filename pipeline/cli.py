@@ -42,7 +42,8 @@ console = Terminal()
 StudyName = Annotated[
     str,
     typer.Argument(
-        help="A study file (TOML), or a preset: forum, forum-full, wikipedia, real, real-mini, paper."
+        help="A study file (TOML), or a preset: forum, forum-full, wikipedia, wikipedia-full, real, "
+        "real-mini, paper."
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output.")]

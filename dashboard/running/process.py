@@ -30,7 +30,7 @@ from hormesis.db.run_lock import Holder, holder_of, noted
 PLAN_SECONDS = 180
 LONGEST_STUDY = 256_000
 """Characters of a study file that are taken from the page."""
-PRESETS = ("forum", "forum-full", "wikipedia", "real", "real-mini", "paper")
+PRESETS = ("forum", "forum-full", "wikipedia", "wikipedia-full", "real", "real-mini", "paper")
 
 
 class RunProblem(ValueError):

@@ -42,9 +42,12 @@ def without_repetition(text: str, words: int) -> str:
     2112.11446, A1.1, who drop documents that have many.)
     """
     whole_words = text.casefold().split()  # much faster than pieces, and most texts end here
-    runs = _runs(whole_words, words)
-    if len(set(runs)) == len(runs) and max(map(len, whole_words), default=0) <= LONGEST:
-        return text
+    if max(map(len, whole_words), default=0) <= LONGEST:
+        if len(whole_words) - len(set(whole_words)) < words:  # each word of a run that comes again does too
+            return text
+        runs = _runs(whole_words, words)
+        if len(set(runs)) == len(runs):
+            return text
     pieces = _PIECE.findall(text)
     runs_before: set[tuple[str, ...]] = set()
     spelt = [piece.rstrip().casefold() for piece in pieces]

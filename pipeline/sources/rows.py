@@ -25,7 +25,8 @@ LABELLED = ("probe", "scorer", "directions")
 STORED = ("probe", "prompts")
 """Roles whose texts become rows of the database."""
 LABEL_ROWS, LABEL_VALUES = 10_000, 12
-"""How many rows more are looked at where a label means nothing, and how many values are told."""
+"""How many first rows, and rows behind one whose label means nothing, are looked at for values, of which so
+many are told."""
 _TRUE = {"1", "true", "yes", "1.0"}
 _FALSE = {"0", "false", "no", "0.0"}
 
@@ -336,12 +337,12 @@ def records(rows: Iterable[tuple[str, Row]], cfg: SourceConfig, count: RowCount)
     numbered = iter(rows)
     n_records = 0
     for row_name, row in numbered:
-        if len(values_seen) < LABEL_VALUES:
+        if len(values_seen) < LABEL_VALUES and count.read < LABEL_ROWS:
             values_seen.update(dict.fromkeys(_label_values(row, cfg)))
         try:
             record = record_of(row, cfg, row_name)
         except UnknownLabel as error:
-            for _, later_row in islice(numbered, LABEL_ROWS):
+            for later_row in (row, *(later for _, later in islice(numbered, LABEL_ROWS))):
                 values_seen.update(dict.fromkeys(_label_values(later_row, cfg)))
             values = ", ".join(list(values_seen)[:LABEL_VALUES])
             values += ", ..." if len(values_seen) > LABEL_VALUES else ""

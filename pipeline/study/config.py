@@ -260,8 +260,12 @@ def parse_study(data: dict[str, Any], where: str = "study", folder: Path | None 
     if folder is None:
         return study
     checkpoints = tuple(model.model_copy(update={"folder": folder}) for model in study.checkpoints)
-    sources = tuple(source.model_copy(update={"folder": folder}) for source in study.sources)
-    sections = {name: getattr(study, name).model_copy(update={"folder": folder}) for name in WITH_FILES}
+    sources = tuple(source.model_copy(update={"folder": source.folder or folder}) for source in study.sources)
+    sections = {name: getattr(study, name) for name in WITH_FILES}
+    sections = {
+        name: section.model_copy(update={"folder": section.folder or folder})
+        for name, section in sections.items()
+    }
     return study.model_copy(update={"sources": sources, "checkpoints": checkpoints, **sections})
 
 
@@ -294,23 +298,59 @@ def load_study(name: str) -> StudyConfig:
     """Read a TOML file, or a preset by name. Raises ConfigError for what cannot be read or run.
 
     Relative paths inside are taken from the study file's folder; those of a preset from `HORMESIS_DATA`
-    (default `./data`).
+    (default `./data`). A file with `extends = "PRESET"` has the preset's settings, but for those it names:
+    tables are merged key by key, lists (such as the sources) replaced.
     """
-    path, folder = Path(name), Path(name).resolve().parent
-    if not path.suffix and (PRESETS / f"{name}.toml").is_file():
-        path = PRESETS / f"{name}.toml"
-        folder = Path(os.environ.get("HORMESIS_DATA", "data")).resolve()
+    path, folder = _location(name)
+    return parse_study(_extended(_read_toml(name, path), path.name), path.name, folder)
+
+
+def _location(name: str) -> tuple[Path, Path]:
+    """A study's file, and the folder that relative paths inside it are taken from."""
+    if not Path(name).suffix and (PRESETS / f"{name}.toml").is_file():
+        return PRESETS / f"{name}.toml", Path(os.environ.get("HORMESIS_DATA", "data")).resolve()
+    return Path(name), Path(name).resolve().parent
+
+
+def _extended(data: dict[str, Any], where: str) -> dict[str, Any]:
+    """A parsed file with the settings of the preset that it extends."""
+    if "extends" not in data:
+        return data
+    name = data["extends"]
+    if not isinstance(name, str) or not (PRESETS / f"{name}.toml").is_file():
+        raise ConfigError(f"{where}: extends: {shortened(name)} is no preset ({_presets()})")
+    if "name" not in data:
+        raise ConfigError(f"{where}: a study that extends '{name}' needs a name of its own (name = ...)")
+    path, folder = _location(name)
+    base = _extended(_read_toml(name, path), path.name)
+    sections = (base[name] for name in WITH_FILES if name in base)
+    for table in (*base.get("sources", ()), *base.get("data", {}).values(), *sections):
+        table.setdefault("folder", folder)
+    return _merged(base, {key: value for key, value in data.items() if key != "extends"})
+
+
+def _merged(base: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `data`, tables merged."""
+    tables = {key: _merged(base[key], value) for key, value in data.items()
+            if isinstance(value, dict) and isinstance(base.get(key), dict)}  # fmt: skip
+    return base | data | tables
+
+
+def _presets() -> str:
+    return "presets: " + ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
+
+
+def _read_toml(name: str, path: Path) -> dict[str, Any]:
+    """A parsed study file. Raises ConfigError, one line."""
     if not path.is_file():
-        presets = ", ".join(sorted(preset.stem for preset in PRESETS.glob("*.toml")))
-        raise ConfigError(f"no study file '{name}' (presets: {presets})")
+        raise ConfigError(f"no study file '{name}' ({_presets()})")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path.name}: cannot be read ({error.strerror or error})") from None
     try:
-        data = tomllib.loads(_decoded(content))
+        return tomllib.loads(_decoded(content))
     except UnicodeDecodeError:
         raise ConfigError(f"{path.name} is not UTF-8 text: save it as UTF-8") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits is a plain ValueError
         raise ConfigError(f"{path.name} is not valid TOML: {str(error).splitlines()[0]}") from None
-    return parse_study(data, path.name, folder)

@@ -21,6 +21,7 @@ WHAT = {
     "forum": "The built-in invented world: harmless text, exact ground truth, minutes on two cores.",
     "forum-full": "The same world with everything: more arms, attacks, capability; most of an hour.",
     "wikipedia": "Real text through the package index (50 MB); half an hour on two cores.",
+    "wikipedia-full": "The same text with three seeds, null directions and attacks; hours on two cores.",
     "real": "Public data sets of the Hugging Face hub, streamed and kept; needs the extra `hub` and a GPU.",
     "real-mini": "Real text from your own files; needs a data folder.",
     "paper": "The paper's own size; needs accelerators and a data folder.",

@@ -55,6 +55,39 @@ def test_a_mistake_is_one_line_that_names_it(change: dict[str, object], part: st
     assert "\n" not in str(raised.value)
 
 
+def test_a_study_extends_a_preset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORMESIS_DATA", str(tmp_path / "data"))
+    file = tmp_path / "mine.toml"
+    file.write_text('extends = "real-mini"\nname = "mine"\nseeds = [7]\n[steering]\nscope = "all"\n')
+    base, study = load_study("real-mini"), load_study(str(file))
+    assert (study.name, study.seeds, study.steering.scope) == ("mine", (7,), "all")
+    changed = {"name", "seeds", "steering"}
+    assert study.model_dump(exclude=changed) == base.model_dump(exclude=changed)
+    # Files of the preset lie where the preset's own do, not beside the file that extends it.
+    assert {source.location for source in study.sources} == {source.location for source in base.sources}
+    assert study.hardness.located("goals") == base.hardness.located("goals")
+    file.write_text(file.read_text() + '[[sources]]\nrole = "clean"\nkind = "forum"\n')
+    with pytest.raises(ConfigError, match="no source plays the role"):
+        load_study(str(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ('extends = "none-such"\nname = "x"', "no preset .presets: .*forum"),
+        ('extends = 3\nname = "x"', "no preset"),
+        ('extends = "forum"', "needs a name of its own"),
+        ('extends = "forum"\nname = "x"\n[steering]\nstrenght = 1', "unknown key 'steering.strenght'"),
+        ('extends = "forum"\nname = "x"\nsteering = 3', "steering"),
+    ],
+)
+def test_a_wrong_extension_is_one_line(tmp_path: Path, text: str, part: str) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=f"^my.toml: .*{part}"):
+        load_study(str(file))
+
+
 def test_the_hash_follows_the_settings_and_not_the_place(tmp_path: Path) -> None:
     content = """
 name = "x"
