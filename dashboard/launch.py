@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 import webbrowser
 from pathlib import Path
@@ -145,9 +146,16 @@ class _Beside:
     """What goes on beside the pages: loading their libraries, the service, and a look at the parent."""
 
     def __init__(
-        self, url: str, service: ServiceProcess | None, parent: int | None, *, open_browser: bool
+        self,
+        url: str,
+        service: ServiceProcess | None,
+        parent: int | None,
+        *,
+        open_browser: bool,
+        study: str | None = None,
     ) -> None:
         self._url, self._service, self._parent = url, service, parent
+        self._first_page = f"{url}/?{urllib.parse.urlencode({'study': study})}" if study else url
         self._open_browser = open_browser
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="beside the pages", daemon=True)
@@ -165,9 +173,9 @@ class _Beside:
         while not _answers(self._url):
             if self._over.wait(0.05):
                 return
-        print(f"dashboard on {self._url}", flush=True)
+        print(f"dashboard on {self._first_page}", flush=True)
         if self._open_browser:
-            webbrowser.open(self._url)
+            webbrowser.open(self._first_page)
         begin = time.monotonic()
         for name in LIBRARIES:
             importlib.import_module(name)
@@ -203,6 +211,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    parser.add_argument("--study", default=None, help="the study that the page opens on")
     parser.add_argument("--parent", type=int, default=None, help="end when the process of this id ends")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _stop)
@@ -222,7 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         if service is not None:
             keep(service)
         url = server_url(options.host, port)
-        with _Beside(url, service, options.parent, open_browser=options.open):
+        with _Beside(url, service, options.parent, open_browser=options.open, study=options.study):
             _serve_here(_options(port, options.host))
     except (LaunchError, DatabaseProblem) as error:
         print(error, file=sys.stderr)

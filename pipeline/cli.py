@@ -380,19 +380,25 @@ def dashboard(
 
 @app.command()
 def demo(
+    study: Annotated[str, typer.Argument(help="What to run: forum, or wikipedia for real text.")] = "forum",
     port: Annotated[int, typer.Option("--port", help="Port of the dashboard.")] = 8501,
     browser: Annotated[bool, typer.Option(help="Open a browser window.")] = True,
     wait: Annotated[bool, typer.Option(help="Keep the dashboard open when the study is done.")] = True,
 ) -> None:
-    """Run the built-in forum study and watch it in the dashboard meanwhile."""
-    # The database is made before the dashboard looks for it.
+    """Open the dashboard on the results that came with hormesis, and run a study beside them."""
     from hormesis.db.engine import open_writer
+    from hormesis.db.reference import references
+    from hormesis.pipeline.commands.copy import copy_references
     from hormesis.pipeline.commands.dashboard import dashboard_process
 
-    open_writer(database_url()).dispose()
+    config, begun = _study(study, None), origin(study)
     home().mkdir(parents=True, exist_ok=True)
-    with dashboard_process(database_url(), port=port, service=None, browser=browser) as process:
-        _run(load_study("forum"), False, Origin("forum"))
+    # The database is made before the dashboard looks for it.
+    open_writer(database_url()).dispose()
+    copy_references(database_url())
+    first = next((reference.name for reference in references()), None)
+    with dashboard_process(database_url(), port=port, service=None, browser=browser, study=first) as process:
+        _run(config, False, begun)
         if wait:
             console.say("the dashboard stays open; Ctrl-C ends it")
             raise typer.Exit(process.wait_for_end())

@@ -13,6 +13,7 @@ from hormesis.dashboard.base import selection
 from hormesis.dashboard.base.records import records
 from hormesis.dashboard.base.selection import Choice
 from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.parts import reference_note
 from hormesis.dashboard.rows.cache import Database
 from hormesis.dashboard.rows.context import (
     Context,
@@ -130,3 +131,4 @@ def status_badge(context: Context) -> None:
             st.badge("Finished", icon=":material/check_circle:", color="green")
         else:
             st.badge("Not finished", icon=":material/pending:", color="gray")
+        reference_note.badge(context)

@@ -46,7 +46,7 @@ class Changes:
                 value = stand_in(row["id"], value) if stand_in else without_texts(value, column)
             row[column.name] = value
         if place is not None and table.name == Checkpoint.__tablename__:
-            row["path"] = self.homes.path(place)
+            row["path"] = row["path"] if self.homes.is_name(row) else self.homes.path(place)
         elif units is not None and table.name == StageRun.__tablename__:
             row["files"] = [self.homes.unit(unit, row["input_hash"]) for unit in units]
         elif place is not None:

@@ -19,11 +19,15 @@ from sqlalchemy.exc import DBAPIError
 
 from hormesis.db.address import sqlite_path
 from hormesis.db.copy.changes import Changes
+from hormesis.db.copy.relations import copied_tables
 from hormesis.db.copy.rows import CopyError, Report, RowCopier
 from hormesis.db.database_status import state_of
 from hormesis.db.engine import open_reader, open_writer, reading
 from hormesis.db.files import atomic_file, remove_temporaries
 from hormesis.db.problems import DatabaseProblem, explain, name_of, parse_url
+
+MATRICES = frozenset({"activation_block", "direction_profile"})
+"""Tables of numbers that maps were made of: most of a study's bytes, and no page reads them."""
 
 
 @dataclass
@@ -52,30 +56,44 @@ def _place(url: URL) -> Path | URL:
 
 
 def copy_database(
-    source_url: str, target_url: str, studies: Sequence[int], changes: Changes, report: Report
+    source_url: str,
+    target_url: str,
+    studies: Sequence[int],
+    changes: Changes,
+    report: Report,
+    *,
+    matrices: bool = True,
 ) -> Copied:
     """Copy studies (ids in the source), what they refer to, and the toy experiments, which belong to none.
 
-    `report` is told of the rows of each study. Raises CopyError for contradictory rows, DatabaseProblem for a
+    `matrices`: with activations and profiles of directions. `report` is told of the rows of each study.
+    Raises CopyError for contradictory rows, DatabaseProblem for a
     database that cannot be used or a full disk, OSError for weights that cannot be copied.
     """
     require_copyable(source_url, target_url)
     source, copied = open_reader(source_url), Copied()
     with _opened(parse_url(target_url)) as target:
         for ids in [[study] for study in studies] or [[]]:
-            _copy(source, target, ids, changes, report, copied)
+            _copy(source, target, ids, changes, report, copied, matrices)
     return copied
 
 
 def _copy(
-    source: Engine, target: Engine, studies: Sequence[int], changes: Changes, report: Report, copied: Copied
+    source: Engine,
+    target: Engine,
+    studies: Sequence[int],
+    changes: Changes,
+    report: Report,
+    copied: Copied,
+    matrices: bool,
 ) -> None:
     """Copy one study in one transaction of the target; it is committed once the source was read unchanged."""
+    tables = [table for table in copied_tables() if matrices or table.name not in MATRICES]
     with target.connect() as connection:
 
         def copy_rows(reader: Connection) -> RowCopier:
             connection.rollback()  # of a try that a writer of the source has cut
-            copier = RowCopier(reader, connection, studies, changes)
+            copier = RowCopier(reader, connection, studies, changes, tables)
             copier.copy(report)
             return copier
 

@@ -58,9 +58,16 @@ class RowCopier:
     """
 
     def __init__(
-        self, source: Connection, target: Connection, studies: Sequence[int], changes: Changes
+        self,
+        source: Connection,
+        target: Connection,
+        studies: Sequence[int],
+        changes: Changes,
+        tables: Sequence[Table] | None = None,
     ) -> None:
+        """`tables`: those that are copied, in the order of `copied_tables`; default all."""
         self._source, self._target, self._studies, self._changes = source, target, studies, changes
+        self._tables = copied_tables() if tables is None else tables
         self._ids: dict[Table, dict[int, int | None]] = {}
         """Ids in the source to ids in the target; None where what belongs to the row is left behind."""
         self._first_new: dict[Table, int] = {}
@@ -76,9 +83,8 @@ class RowCopier:
         Raises CopyError where a row of the target has the key and other values, DatabaseProblem where the
         target cannot be written to.
         """
-        tables = copied_tables()
-        total, done = sum(map(self._count, tables)), 0
-        for table in tables:
+        total, done = sum(map(self._count, self._tables)), 0
+        for table in self._tables:
             self._ids[table], self._first_new[table] = {}, self._free_id(table)
             self._next[table] = self._first_new[table]
             has_bytes = any(isinstance(column.type, LargeBinary) for column in table.columns)

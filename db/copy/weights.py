@@ -33,6 +33,14 @@ class Homes:
         is_there = relative is not None and (self.target / relative).is_dir()
         return relative.as_posix() if relative is not None and is_there else left_out.WEIGHTS
 
+    def is_name(self, row: Mapping[str, Any]) -> bool:
+        """Whether an imported checkpoint's row names a model of a hub or a package, which is had anywhere."""
+        path = Path(row["path"])
+        is_path = (
+            path.is_absolute() or ".." in path.parts or any((home / path).exists() for home in self.sources)
+        )
+        return row["arm_id"] is None and not left_out.is_left_out(row["path"]) and not is_path
+
     def unit(self, unit: Mapping[str, Any], weights_hash: str) -> dict[str, Any]:
         """What the copy's row says of a unit of `stage_run.files`: as it is, or that it was left out.
 

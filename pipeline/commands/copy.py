@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 console = Terminal()
 
 
-class Texts(StrEnum):
-    """Which texts come along."""
+class Which(StrEnum):
+    """Whether something comes along."""
 
     ALL = "all"
     NONE = "none"
@@ -44,8 +44,12 @@ def copy(
         str | None, typer.Option("--study", help="Only this one, by name or the start of its hash.")
     ] = None,
     texts: Annotated[
-        Texts, typer.Option("--texts", help="none: nothing that a model or a data set said goes into DST.")
-    ] = Texts.ALL,
+        Which, typer.Option("--texts", help="none: nothing that a model or a data set said goes into DST.")
+    ] = Which.ALL,
+    activations: Annotated[
+        Which,
+        typer.Option("--activations", help="none: without activations, most of the bytes; maps stay."),
+    ] = Which.ALL,
     weights: Annotated[
         bool, typer.Option("--weights", help="With the folders of checkpoints, beside DST.")
     ] = False,
@@ -73,7 +77,7 @@ def copy(
     if study is not None:
         studies = studies[studies["id"] == study_of(source_url, study)[0]]
     ids, names = [int(number) for number in studies["id"]], [str(name) for name in studies["name"]]
-    with_texts = texts is Texts.ALL
+    with_texts, with_activations = texts is Which.ALL, activations is Which.ALL
     if with_texts and _is_there_without_texts(target_url, list(studies["hash"])):
         console.say(f"{name_of(target_url)} has this study without texts, so they are left out")
         with_texts = False
@@ -88,7 +92,9 @@ def copy(
             if weights:
                 copy_weights(engine, ids, homes, bar("weights", "folders"))
             changes = Changes(homes, with_texts, {} if with_texts else _stand_ins(engine))
-            copied = copy_database(source_url, target_url, ids, changes, bar("rows", "rows"))
+            copied = copy_database(
+                source_url, target_url, ids, changes, bar("rows", "rows"), matrices=with_activations
+            )
     except KeyboardInterrupt:
         console.say("stopped; the study under way is not in the copy, the same command goes on")
         raise typer.Exit(130) from None
@@ -99,20 +105,29 @@ def copy(
         record = {"studies": names, "merged": merged, "bytes": size, "seconds": seconds, **rows}
         sys.stdout.write(json.dumps(record, indent=1) + "\n")
         return
-    left_out = [
-        name for name, comes_along in (("texts", with_texts), ("weights", weights)) if not comes_along
-    ]
+    parts = {"texts": with_texts, "activations": with_activations, "weights": weights}
+    left_out = [name for name, comes_along in parts.items() if not comes_along]
     console.say(
         f"{name_of(target_url)}: {', '.join(names) or 'no study'}, "
         f"{copied.added.total():,} rows added, {copied.present.total():,} were there"
         + ("" if size is None else f", {size / 1e6:.1f} MB")
         + f", {seconds:.1f} s"
-        + (f"; without {' and '.join(left_out)}" if left_out else "")
+        + (f"; without {', '.join(left_out)}" if left_out else "")
     )
     for name in merged:
         console.say(
             f"{name} was there and got rows; what is told of all its arms is made anew by: hormesis run"
         )
+
+
+def copy_references(url: str) -> None:
+    """Copy the studies that came with the package into a database that lacks them, and say which."""
+    from hormesis.db.reference import add_references
+
+    with _progress(quiet=False) as bar:
+        names = add_references(url, bar("reference studies", "rows"))
+    if names:
+        console.say(f"results that came with hormesis: {', '.join(names)}")
 
 
 def _is_there_without_texts(url: str, hashes: list[str]) -> bool:

@@ -45,11 +45,18 @@ class DashboardProcess:
 
 
 def dashboard_process(
-    database_url: str, *, port: int, service: str | None, browser: bool, read_only: bool = False
+    database_url: str,
+    *,
+    port: int,
+    service: str | None,
+    browser: bool,
+    read_only: bool = False,
+    study: str | None = None,
 ) -> DashboardProcess:
     """Start `python -m hormesis.dashboard.launch`; it prints the address when the page answers.
 
-    `read_only`: without start and stop of studies, and without a model service of its own.
+    `read_only`: without start and stop of studies, and without a model service of its own; `study`: name of
+    the study that the page opens on.
     """
     command = [sys.executable, "-m", "hormesis.dashboard.launch", "--port", str(port)]
     command += ["--parent", str(os.getpid())]
@@ -57,6 +64,8 @@ def dashboard_process(
         command += ["--service", service]
     if read_only:
         command += ["--read-only"] if service is not None else ["--read-only", "--no-service"]
+    if study is not None:
+        command += ["--study", study]
     if browser:
         command.append("--open")
     # Its own session: a Ctrl-C meant for the study must not end the dashboard that shows it.

@@ -17,7 +17,7 @@ from hormesis.dashboard.base.wording import as_sentence, is_imported, measured_s
 from hormesis.dashboard.charts.dose import dose_response
 from hormesis.dashboard.charts.dose_layers import paper_column
 from hormesis.dashboard.charts.figure_cache import drawn
-from hormesis.dashboard.parts import card, states
+from hormesis.dashboard.parts import card, reference_note, states
 from hormesis.dashboard.parts.answer import answer, figures
 from hormesis.dashboard.parts.progress_view import live_progress, loss_card
 from hormesis.dashboard.report.button import report_button
@@ -178,6 +178,7 @@ def results(context: Context, running: bool) -> bool:
 
 context = current()
 state = rows.study_progress(context)
+reference_note.note(context)
 if not state.finished:
     live_progress(context)
 results(context, state.active)

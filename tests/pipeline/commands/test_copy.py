@@ -73,7 +73,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def without_texts(source: Path, target: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = snapshot(source.parent)
     code, line = copy(capsys, source, target, "--texts", "none")
-    assert code == 0 and "without texts and weights" in line
+    assert code == 0 and "without texts, weights" in line
     assert snapshot(source.parent) == before
     texts, content = long_texts(source), target.read_bytes()
     assert len(texts) > 50 and sum(text.encode() in source.read_bytes() for text in texts) > 50

@@ -1,0 +1,53 @@
+"""Which study came with the package, and which one runs beside it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import streamlit as st
+
+from hormesis.dashboard import rows
+from hormesis.dashboard.base.wording import plain
+from hormesis.dashboard.rows.context import Context, context_of, study_names
+from hormesis.db.reference import references
+
+PAGE = "app_pages/overview/page.py"
+
+
+@cache
+def _hashes() -> frozenset[str]:
+    return frozenset(reference.hash for reference in references())
+
+
+def is_reference(context: Context) -> bool:
+    """Whether the study's rows are those of the package: a run of one's own has the texts too."""
+    return str(context.study["hash"]) in _hashes() and len(rows.left_out_texts(context)) > 0
+
+
+def badge(context: Context) -> None:
+    """A mark in the sidebar of a study that came with the package."""
+    if is_reference(context):
+        st.badge("Reference: came with hormesis", icon=":material/inventory_2:", color="violet")
+
+
+def note(context: Context) -> None:
+    """A line on a study that came with the package, with a link to the first study that is running."""
+    if not is_reference(context):
+        return
+    name = plain(str(context.study["name"]))
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="reference_note"):
+        st.caption(
+            f":material/inventory_2: **{name}** is a reference study: its numbers came with hormesis, "
+            "without texts and weights, and the README says how to make them again.",
+            width="content",
+        )
+        for place, label in enumerate(study_names(context.studies)):
+            progress = rows.study_progress(context_of(context, context.studies, place))
+            if progress.active:
+                st.page_link(
+                    PAGE,
+                    label=f"{plain(label)} is running beside it: {progress.fraction:.0%}",
+                    icon=":material/play_circle:",
+                    query_params={"study": label},
+                )
+                return

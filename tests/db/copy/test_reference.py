@@ -1,0 +1,75 @@
+"""Studies that the package carries: packed, copied into a database, and what a reader may count on."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from hormesis.db.address import sqlite_url
+from hormesis.db.contract import left_out
+from hormesis.db.copy.changes import Changes
+from hormesis.db.copy.database import MATRICES, copy_database
+from hormesis.db.copy.weights import Homes
+from hormesis.db.engine import open_reader, open_writer
+from hormesis.db.reference import add_references, pack, references
+from hormesis.db.schema import Checkpoint, Study
+from hormesis.db.write import read_session
+
+
+def silent(done: int, total: int) -> None:
+    """No progress is shown."""
+
+
+@pytest.fixture
+def packed(tiny_database: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A text-free copy of the tiny study with a checkpoint of a package, and the folder it is packed into."""
+    file, folder = tmp_path / "copy.sqlite", tmp_path / "references"
+    folder.mkdir()
+    homes = Homes((tiny_database.parent,), tmp_path)
+    copy_database(
+        sqlite_url(tiny_database), sqlite_url(file), [1], Changes(homes, texts=False), silent, matrices=False
+    )
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE checkpoint SET arm_id = NULL, path = 'smollm2' WHERE id = 1")
+    pack(file, folder)
+    return file, folder
+
+
+def test_references_come_into_a_database_once(packed: tuple[Path, Path], tmp_path: Path) -> None:
+    file, folder = packed
+    with read_session(open_reader(sqlite_url(file))) as session:
+        study = session.scalars(select(Study)).one()
+        expected = (study.name, study.hash)
+    [reference] = references(folder)
+    assert (reference.name, reference.hash) == expected
+    target = sqlite_url(tmp_path / "home" / "hormesis.sqlite")
+    open_writer(target).dispose()
+    assert add_references(target, silent, folder) == [study.name]
+    assert add_references(target, silent, folder) == []
+    with read_session(open_reader(target)) as session:
+        assert session.scalars(select(Study.hash)).all() == [study.hash]
+        paths = session.scalars(select(Checkpoint.path).order_by(Checkpoint.id)).all()
+    # What a package carries is had anywhere; weights that were trained stay behind.
+    assert paths[0] == "smollm2" and {*paths[1:]} == {left_out.WEIGHTS}
+    with sqlite3.connect(tmp_path / "home" / "hormesis.sqlite") as connection:
+        rows = {name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in MATRICES}
+        assert rows == dict.fromkeys(MATRICES, 0)
+        assert connection.execute("SELECT count(*) FROM projection_point").fetchone()[0] > 0
+
+
+def test_a_file_of_no_study_is_refused(tmp_path: Path) -> None:
+    open_writer(sqlite_url(tmp_path / "empty.sqlite")).dispose()
+    with pytest.raises(ValueError, match="holds 0 studies"):
+        pack(tmp_path / "empty.sqlite", tmp_path)
+
+
+def test_the_packages_own_files_are_of_this_version(tmp_path: Path) -> None:
+    """A file of an older schema could not be copied; the whole is small enough for a package."""
+    carried = references()
+    assert sum(reference.path.stat().st_size for reference in carried) <= 10_000_000
+    target = sqlite_url(tmp_path / "hormesis.sqlite")
+    open_writer(target).dispose()
+    assert add_references(target, silent) == [reference.name for reference in carried]
